@@ -1,0 +1,49 @@
+"""Convolutional networks for pictures, on the command line and in Python.
+
+The public names are imported when they are first used, so that ``import cnnkit`` loads no
+library and changes nothing in the process.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnkit.classify import Classifier
+    from cnnkit.errors import CnnkitError, ImageError
+    from cnnkit.results import Classification, Failure, Prediction
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Classification",
+    "Classifier",
+    "CnnkitError",
+    "Failure",
+    "ImageError",
+    "Prediction",
+    "__version__",
+]
+
+_HOMES = {
+    "Classification": "cnnkit.results",
+    "Classifier": "cnnkit.classify",
+    "CnnkitError": "cnnkit.errors",
+    "Failure": "cnnkit.results",
+    "ImageError": "cnnkit.errors",
+    "Prediction": "cnnkit.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its own module and keep it here."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

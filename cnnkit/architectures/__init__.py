@@ -1,0 +1,38 @@
+"""Builders of ConvNets: plain functions that return a functional `keras.Model`.
+
+This module is the static table of names. It imports no framework: the builder's own
+file is imported when `builder` is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from cnnkit.errors import UsageError, broken_rule, did_you_mean
+
+BUILDERS: dict[str, str] = {
+    "efficientnet-lite0": "cnnkit.architectures.efficientnet:efficientnet_lite0",
+    "efficientnet-lite1": "cnnkit.architectures.efficientnet:efficientnet_lite1",
+    "efficientnet-lite2": "cnnkit.architectures.efficientnet:efficientnet_lite2",
+    "efficientnet-lite3": "cnnkit.architectures.efficientnet:efficientnet_lite3",
+    "efficientnet-lite4": "cnnkit.architectures.efficientnet:efficientnet_lite4",
+    "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
+}
+
+
+def builder(name: str) -> Callable[..., Any]:
+    """Return the builder of that name.
+
+    Args:
+        name: A key of `BUILDERS`.
+
+    Raises:
+        UsageError: There is no such architecture.
+    """
+    if name not in BUILDERS:
+        fix = did_you_mean(name, list(BUILDERS)) or f"Known: {', '.join(BUILDERS)}."
+        raise UsageError(broken_rule("architecture", "be a known name", repr(name), fix))
+    module, _, function = BUILDERS[name].partition(":")
+    return getattr(import_module(module), function)

@@ -1,0 +1,129 @@
+"""keras.applications by name: each family's input size and preprocessing, as a table.
+
+The names can be listed without importing Keras; a test holds the table to Keras's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
+from cnnkit.images import InputSpec
+
+PREFIX = "keras:"
+
+
+class Application(NamedTuple):
+    """Where keras.applications keeps a network, and the side of its square input."""
+
+    module: str
+    size: int = 224
+
+
+APPLICATIONS: dict[str, Application] = {
+    "ConvNeXtBase": Application("convnext"),
+    "ConvNeXtLarge": Application("convnext"),
+    "ConvNeXtSmall": Application("convnext"),
+    "ConvNeXtTiny": Application("convnext"),
+    "ConvNeXtXLarge": Application("convnext"),
+    "DenseNet121": Application("densenet"),
+    "DenseNet169": Application("densenet"),
+    "DenseNet201": Application("densenet"),
+    "EfficientNetB0": Application("efficientnet", 224),
+    "EfficientNetB1": Application("efficientnet", 240),
+    "EfficientNetB2": Application("efficientnet", 260),
+    "EfficientNetB3": Application("efficientnet", 300),
+    "EfficientNetB4": Application("efficientnet", 380),
+    "EfficientNetB5": Application("efficientnet", 456),
+    "EfficientNetB6": Application("efficientnet", 528),
+    "EfficientNetB7": Application("efficientnet", 600),
+    "EfficientNetV2B0": Application("efficientnet_v2", 224),
+    "EfficientNetV2B1": Application("efficientnet_v2", 240),
+    "EfficientNetV2B2": Application("efficientnet_v2", 260),
+    "EfficientNetV2B3": Application("efficientnet_v2", 300),
+    "EfficientNetV2L": Application("efficientnet_v2", 480),
+    "EfficientNetV2M": Application("efficientnet_v2", 480),
+    "EfficientNetV2S": Application("efficientnet_v2", 384),
+    "InceptionResNetV2": Application("inception_resnet_v2", 299),
+    "InceptionV3": Application("inception_v3", 299),
+    "MobileNet": Application("mobilenet"),
+    "MobileNetV2": Application("mobilenet_v2"),
+    "MobileNetV3Large": Application("mobilenet_v3"),
+    "MobileNetV3Small": Application("mobilenet_v3"),
+    "NASNetLarge": Application("nasnet", 331),
+    "NASNetMobile": Application("nasnet", 224),
+    "ResNet101": Application("resnet"),
+    "ResNet101V2": Application("resnet_v2"),
+    "ResNet152": Application("resnet"),
+    "ResNet152V2": Application("resnet_v2"),
+    "ResNet50": Application("resnet"),
+    "ResNet50V2": Application("resnet_v2"),
+    "VGG16": Application("vgg16"),
+    "VGG19": Application("vgg19"),
+    "Xception": Application("xception", 299),
+}
+
+
+def application_name(model: str) -> str:
+    """Return the exact name of ``keras:NAME``, whatever its case.
+
+    Raises:
+        UsageError: Keras has no such classifier.
+    """
+    wanted = model.removeprefix(PREFIX)
+    for name in APPLICATIONS:
+        if name.lower() == wanted.lower():
+            return name
+    fix = did_you_mean(f"{PREFIX}{wanted}", [f"{PREFIX}{name}" for name in APPLICATIONS])
+    raise UsageError(
+        broken_rule("--model keras:NAME", "name a keras.applications classifier", model, fix)
+    )
+
+
+def input_spec(name: str) -> InputSpec:
+    """Return how a picture becomes the network's input: its own size, the usual centre crop."""
+    size = APPLICATIONS[name].size
+    return InputSpec(size, size, fit="crop", crop_fraction=0.875, interpolation="bicubic")
+
+
+def build_application(keras: Any, name: str, weights: str | None) -> Any:
+    """Build a network with its preprocessing inside, and give it weights.
+
+    Args:
+        keras: The module.
+        name: A key of `APPLICATIONS`.
+        weights: A weights file, or None for Keras's own download.
+
+    Returns:
+        A functional model from RGB pixels 0-255 to logits (batch, 1000).
+
+    Raises:
+        BundleError: The download failed, or the file does not fit.
+    """
+    application = APPLICATIONS[name]
+    module = getattr(keras.applications, application.module)
+    network = _with_weights(keras, name, getattr(keras.applications, name), weights)
+    image = keras.Input((application.size, application.size, 3), name="image")
+    logits = network(module.preprocess_input(image))
+    return keras.Model(image, logits, name=name.lower())
+
+
+def _with_weights(keras: Any, name: str, build: Any, weights: str | None) -> Any:
+    if weights is None:
+        try:
+            return build(weights="imagenet", classifier_activation=None)
+        except Exception as error:  # Keras reports a failed download as a plain Exception
+            reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
+            raise BundleError(
+                f"keras:{name} needs its ImageNet weights, and Keras's own download failed: "
+                f"{reason} Give the file with --weights FILE."
+            ) from error
+    network = build(weights=None, classifier_activation=None)
+    try:
+        network.load_weights(weights)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
+        raise BundleError(
+            f"{weights} must hold the weights of keras:{name}. Received: {reason}"
+        ) from error
+    return network

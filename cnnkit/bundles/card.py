@@ -1,0 +1,284 @@
+"""The card of a model bundle: what the model is, how it sees pictures, where it comes from.
+
+A card comes from whoever made the bundle: everything in it is checked and bounded before
+anything is built or allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnnkit.errors import BundleError, CnnkitError
+from cnnkit.images import InputSpec
+
+SCHEMA_VERSION = 1
+CARD = "card.json"
+MAX_CARD_BYTES = 1 << 20
+MAX_LABELS_BYTES = 16 << 20
+MAX_LABEL_LENGTH = 500
+MAX_CLASSES = 100_000
+MAX_INPUT_SIDE = 4096
+TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
+SCORE_KINDS = ("logits", "probabilities", "probability")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A card, validated.
+
+    Attributes:
+        name: Of the model, shown to people.
+        task: What it does, one of `TASKS`.
+        description: One sentence.
+        builder: A name in `cnnkit.architectures.BUILDERS`, or None: the bundle's
+            ``model.keras`` holds the network.
+        arguments: Of the builder.
+        input: How a picture becomes the network's input.
+        scores_layer: The layer whose output gives the scores; None: the model's output.
+        scores_kind: ``logits``, ``probabilities``, or ``probability`` (one sigmoid, two classes).
+        features_layer: The layer whose output gives the features; None: found by itself.
+        classes: How many.
+        weights: ``file``, ``sha256``, ``bytes``, ``parameters``, ``dtype``.
+        labels: ``file``, ``sha256``.
+        temperature: Divides the logits before the softmax.
+        threshold: Below it the decision is ``unknown``; None: never.
+        content: The whole card as it was read.
+    """
+
+    name: str
+    task: str
+    description: str
+    builder: str | None
+    arguments: Mapping[str, Any]
+    input: InputSpec
+    scores_layer: str | None
+    scores_kind: str
+    features_layer: str | None
+    classes: int
+    weights: Mapping[str, Any]
+    labels: Mapping[str, Any]
+    temperature: float = 1.0
+    threshold: float | None = None
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return a file's bytes, at most `limit`.
+
+    Raises:
+        BundleError: The file is missing, unreadable or larger.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(content) > limit:
+        raise BundleError(f"{path} must have at most {limit:,} bytes. Received: more.")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal, read in pieces.
+
+    Raises:
+        BundleError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read and check a ``card.json``.
+
+    Raises:
+        BundleError: The card is missing, too large, no JSON, or breaks a rule.
+    """
+    content = read_bounded(path, MAX_CARD_BYTES)
+    try:
+        card = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} must be JSON. Received: {error}.") from error
+    try:
+        return parse_card(card)
+    except CnnkitError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def parse_card(card: Any) -> ModelCard:
+    """Check a card's content.
+
+    Raises:
+        BundleError: A field is missing or breaks a rule; the message names it.
+    """
+    fields = _Fields(card, "card")
+    version = fields.integer("schema_version", 1, 1_000_000)
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"schema_version must be at most {SCHEMA_VERSION}. Received: {version}. "
+            "Install a newer cnnkit to open this bundle."
+        )
+    architecture = fields.section("architecture")
+    outputs = fields.section("outputs")
+    calibration = fields.section("calibration", optional=True)
+    classes = fields.integer("classes", 0, MAX_CLASSES)
+    scores = outputs.section("scores", optional=True)
+    return ModelCard(
+        name=fields.text("name"),
+        task=fields.choice("task", TASKS),
+        description=fields.text("description", optional=True) or "",
+        builder=architecture.text("builder", optional=True),
+        arguments=_arguments(architecture),
+        input=_input_spec(fields.section("input")),
+        scores_layer=scores.text("layer", optional=True),
+        scores_kind=scores.choice("kind", SCORE_KINDS, default="logits"),
+        features_layer=outputs.section("features", optional=True).text("layer", optional=True),
+        classes=classes,
+        weights=_file_entry(fields.section("weights", optional=True)),
+        labels=_file_entry(fields.section("labels", optional=True)),
+        temperature=calibration.number("temperature", 1e-3, 1e3, default=1.0),
+        threshold=calibration.number("threshold", 0.0, 1.0, default=None),
+        content=card,
+    )
+
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """Read a ``labels.txt``: one class a line, in the model's order.
+
+    Raises:
+        BundleError: Not UTF-8, too large, or not one line for each class.
+    """
+    content = read_bounded(path, MAX_LABELS_BYTES)
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} must be UTF-8 text. Received: {error.reason}.") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    labels = tuple(clean_label(line) for line in lines)
+    if len(labels) != classes:
+        raise BundleError(
+            f"{path} must have one line for each of the {classes} classes. Received: {len(labels)}."
+        )
+    if any(not label or len(label) > MAX_LABEL_LENGTH for label in labels):
+        raise BundleError(
+            f"{path} must hold labels of 1 to {MAX_LABEL_LENGTH} characters. "
+            "Received: an empty or longer line."
+        )
+    return labels
+
+
+def clean_label(label: str) -> str:
+    """Return a label without control and direction characters: it is shown in terminals."""
+    kept = (c for c in label if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    return "".join(kept).strip()
+
+
+class _Fields:
+    """Reads the fields of a JSON object, each with its type and bounds."""
+
+    def __init__(self, content: Any, name: str) -> None:
+        if not isinstance(content, dict):
+            raise BundleError(f"{name} must be a JSON object. Received: {_short(content)}.")
+        self._content = content
+        self._name = name
+
+    def _get(self, key: str, optional: bool) -> Any:
+        if key not in self._content and not optional:
+            raise BundleError(f"{self._name} must have the field {key!r}. Received: none.")
+        return self._content.get(key)
+
+    def _refuse(self, key: str, rule: str, value: Any) -> BundleError:
+        return BundleError(f"{self._name}.{key} must {rule}. Received: {_short(value)}.")
+
+    def section(self, key: str, optional: bool = False) -> _Fields:
+        value = self._get(key, optional)
+        return _Fields({} if value is None and optional else value, key)
+
+    def content(self) -> dict[str, Any]:
+        return self._content
+
+    def text(self, key: str, optional: bool = False) -> Any:
+        value = self._get(key, optional)
+        if value is None and optional:
+            return None
+        if not isinstance(value, str) or not 0 < len(value) <= 2000:
+            raise self._refuse(key, "be a text of 1 to 2000 characters", value)
+        return clean_label(value)
+
+    def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        value = self._get(key, default is not None)
+        value = default if value is None else value
+        if value not in known:
+            raise self._refuse(key, f"be one of {', '.join(known)}", value)
+        return value
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value = self._get(key, False)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._refuse(key, f"be a whole number from {low} to {high}", value)
+        return value
+
+    def number(self, key: str, low: float, high: float, default: float | None) -> Any:
+        value = self._get(key, True)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refuse(key, "be a number", value)
+        if not low <= value <= high:
+            raise self._refuse(key, f"lie between {low} and {high}", value)
+        return float(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _arguments(architecture: _Fields) -> dict[str, Any]:
+    """Return the builder's arguments: plain and bounded, for they decide what is allocated."""
+    arguments = architecture.content().get("arguments") or {}
+    fields = _Fields(arguments, "arguments")
+    checked: dict[str, Any] = {}
+    for key, value in arguments.items():
+        if key == "input_shape":
+            checked[key] = _input_shape(value)
+        elif isinstance(value, bool):
+            checked[key] = value
+        else:
+            checked[key] = fields.integer(key, 1, MAX_CLASSES)
+    return checked
+
+
+def _input_shape(value: Any) -> tuple[int, int, int]:
+    sides = isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)
+    if not sides or not all(1 <= v <= MAX_INPUT_SIDE for v in value[:2]) or value[2] not in (1, 3):
+        rule = f"be [height, width, 1 or 3], at most {MAX_INPUT_SIDE} a side"
+        raise BundleError(f"arguments.input_shape must {rule}. Received: {_short(value)}.")
+    return tuple(value)
+
+
+def _input_spec(fields: _Fields) -> InputSpec:
+    fields.integer("height", 1, MAX_INPUT_SIDE)
+    fields.integer("width", 1, MAX_INPUT_SIDE)
+    fields.number("crop_fraction", 0.01, 1.0, default=1.0)
+    return InputSpec.from_dict(fields.content())
+
+
+def _file_entry(fields: _Fields) -> dict[str, Any]:
+    """Return a file's entry; its name may not lead out of the bundle."""
+    entry = fields.content()
+    name = fields.text("file", optional=True)
+    if name is not None and (Path(name).name != name or name in (".", "..")):
+        raise BundleError(f"file must be a plain name inside the bundle. Received: {_short(name)}.")
+    fields.text("sha256", optional=True)
+    return entry

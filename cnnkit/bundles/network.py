@@ -1,0 +1,86 @@
+"""From an opened network to the model that runs: named outputs, checked shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cnnkit.errors import BundleError
+
+# Layers that stand between the features and the scores without being either.
+PASS_THROUGH = ("Activation", "Softmax", "Dropout", "Flatten", "Reshape", "Identity")
+
+
+def with_named_outputs(
+    keras: Any, model: Any, scores_layer: str | None, features_layer: str | None, features: bool
+) -> Any:
+    """Return a model whose outputs are ``scores`` and, if asked, ``features``.
+
+    Args:
+        keras: The module.
+        model: A network with one picture in.
+        scores_layer: The layer of the scores; None: the model's own output.
+        features_layer: The layer of the features; None: what the last dense layer sees.
+        features: Whether the features are wanted.
+
+    Returns:
+        A functional model with the outputs ``scores`` (batch, classes) and ``features``
+        (batch, n); a feature map is averaged over its height and width.
+
+    Raises:
+        BundleError: The network has no such layer, or more than one output.
+    """
+    if len(model.outputs) != 1:
+        raise BundleError(f"{model.name} must have one output. Received: {len(model.outputs)}.")
+    scores = _layer_output(model, scores_layer) if scores_layer else model.outputs[0]
+    outputs = {"scores": scores}
+    if features:
+        found = _layer_output(model, features_layer) if features_layer else penultimate(model)
+        if len(found.shape) == 4:  # (batch, height, width, channels)
+            found = keras.ops.mean(found, axis=(1, 2))
+        outputs["features"] = found
+    return keras.Model(model.inputs[0], outputs, name=model.name)
+
+
+def _layer_output(model: Any, name: str) -> Any:
+    try:
+        return model.get_layer(name).output
+    except ValueError as error:
+        raise BundleError(f"{model.name} must have the layer {name!r} of its card.") from error
+
+
+def penultimate(model: Any) -> Any:
+    """Return what the last dense layer, or failing that the last convolution, sees.
+
+    Raises:
+        BundleError: The network has neither.
+    """
+    for layer in reversed(model.layers):
+        kind = type(layer).__name__
+        if kind in ("Dense", "Conv2D"):
+            return layer.input
+        if kind in ("Functional", "Sequential"):
+            # The outer graph does not reach inside: rebuild it as one graph to this point.
+            inner = type(layer)(layer.inputs, penultimate(layer)) if kind == "Functional" else None
+            return inner(layer.input) if inner is not None else layer.input
+        if kind not in PASS_THROUGH:
+            break
+    raise BundleError(f"{model.name} has no dense layer at its end, so no features to give.")
+
+
+def colour_input(keras: Any, model: Any) -> Any:
+    """Return the network over RGB pictures, also where it was made for grey ones.
+
+    Raises:
+        BundleError: The input is not one picture of 1 or 3 channels.
+    """
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
+        raise BundleError(
+            f"{model.name} must take one picture (height, width, 1 or 3 channels). "
+            f"Received: inputs {shapes}."
+        )
+    if shapes[0][3] == 3:
+        return model
+    image = keras.Input((*shapes[0][1:3], 3), name="image")
+    grey = keras.ops.image.rgb_to_grayscale(image)
+    return keras.Model(image, model(grey), name=model.name)

@@ -1,0 +1,263 @@
+"""Opening what ``--model`` may name: embedded, a folder, a ``.keras`` file, ``keras:NAME``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cnnkit import __version__, architectures
+from cnnkit.bundles import applications, keras_files, network, weights
+from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
+from cnnkit.bundles.embedded import embedded_folder, embedded_names
+from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
+from cnnkit.images import InputSpec
+from cnnkit.runtime import ModelSource, building_defaults, import_keras
+
+WEIGHTS = "weights.safetensors"
+KERAS_FILE = "model.keras"
+LABELS = "labels.txt"
+DEFAULT_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened model, not yet built.
+
+    Attributes:
+        card: What it is.
+        labels: The classes' names, in the model's order.
+        identity: A hash of all that its answers depend on, for caches and journals.
+        notes: What the user should be told once, such as made-up labels.
+    """
+
+    card: ModelCard
+    labels: tuple[str, ...]
+    identity: str
+    load: Callable[[], Any]
+    request: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def build(self, features: bool = False, precision: str = "float32") -> Any:
+        """Build the network with its weights on Keras's backend.
+
+        Args:
+            features: Whether the features are given beside the scores.
+            precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; a ``.keras`` file
+                keeps the precision that it was saved with.
+
+        Returns:
+            A `keras.Model` from RGB 0-255 (batch, height, width, 3) to a dict: ``scores``
+            (batch, classes) and perhaps ``features`` (batch, n), float32.
+
+        Raises:
+            BundleError: The weights do not fit the network.
+        """
+        card = self.card
+        with building_defaults(precision) as keras:
+            model = network.colour_input(keras, self.load())
+            return network.with_named_outputs(
+                keras, model, card.scores_layer, card.features_layer, features
+            )
+
+    def source(self, features: bool = False) -> ModelSource:
+        """Return what the runtime needs to compile this model."""
+        return ModelSource(
+            name=self.card.name,
+            identity=f"{self.identity} features={features}",
+            input_shape=(self.card.input.height, self.card.input.width, 3),
+            build=lambda precision: self.build(features, precision),
+            conversion_command=[
+                "-m",
+                "cnnkit.bundles.to_openvino",
+                json.dumps(self.request | {"features": features}),
+            ],
+        )
+
+
+def open_model(model: str, weights: str | None = None, labels: str | None = None) -> Bundle:
+    """Open a model by what the user typed after ``--model``.
+
+    Args:
+        model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
+        weights: A weights file for ``keras:NAME``.
+        labels: A file with one label a line, for a model without labels of its own.
+
+    Raises:
+        UsageError: There is no such model.
+        BundleError: It is there but cannot, or must not, be opened.
+    """
+    if weights and not model.startswith(applications.PREFIX):
+        fix = "A bundle and a .keras file hold their own weights."
+        raise UsageError(broken_rule("--weights", "go with --model keras:NAME", model, fix))
+    if model.startswith(applications.PREFIX):
+        return _open_application(model, weights, labels)
+    if model in embedded_names():  # an embedded name wins over a folder of that name
+        return _open_folder(embedded_folder(model), labels)
+    path = Path(model)
+    if path.is_dir():
+        return _open_folder(path, labels)
+    if path.is_file():
+        return _open_keras_file(path, labels)
+    fix = did_you_mean(model, embedded_names())
+    fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
+    rule = "name an embedded model, a bundle folder, a .keras file or keras:NAME"
+    raise UsageError(broken_rule("--model", rule, repr(model), fix))
+
+
+def _identity(*parts: Any) -> str:
+    content = json.dumps([__version__, code_hash(), *parts], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def code_hash() -> str:
+    """Return a hash of the builders' source: a changed builder makes another model."""
+    digest = hashlib.sha256()
+    for folder in (Path(architectures.__file__).parent, Path(__file__).parent):
+        for file in sorted(folder.glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _user_labels(labels: str | None, classes: int) -> tuple[str, ...] | None:
+    return read_labels(Path(labels), classes) if labels else None
+
+
+# --- a bundle folder ---------------------------------------------------------------------
+
+
+def _open_folder(folder: Path, labels: str | None) -> Bundle:
+    if not (folder / CARD).is_file():
+        raise BundleError(
+            f"{folder} must be a bundle with a {CARD}. Received: a folder without one."
+        )
+    card = read_card(folder / CARD)
+    names = _user_labels(labels, card.classes) or _bundle_labels(folder, card)
+    if card.builder:
+        path = folder / card.weights.get("file", WEIGHTS)
+        load = _builder_loader(card, path)
+    else:
+        path = folder / card.weights.get("file", KERAS_FILE)
+        load = _keras_loader(path)
+    sha256 = checked_sha256(path, card.weights.get("sha256"))
+    what = (card.builder, card.arguments, card.scores_layer, card.features_layer)
+    request = {"model": str(folder.resolve())}
+    return Bundle(card, names, _identity(sha256, *what), load, request)
+
+
+def checked_sha256(path: Path, expected: str | None) -> str:
+    """Return a file's SHA-256, which must be the one that its card gives, if it gives one.
+
+    Raises:
+        BundleError: They differ.
+    """
+    sha256 = file_sha256(path)
+    if expected is not None and expected != sha256:
+        raise BundleError(
+            f"{path} must have the sha256 of its card, {expected[:12]}. "
+            f"Received: {sha256[:12]}. The file was changed or is incomplete."
+        )
+    return sha256
+
+
+def _bundle_labels(folder: Path, card: ModelCard) -> tuple[str, ...]:
+    if not card.classes:
+        return ()
+    path = folder / card.labels.get("file", LABELS)
+    checked_sha256(path, card.labels.get("sha256"))
+    return read_labels(path, card.classes)
+
+
+def _builder_loader(card: ModelCard, path: Path) -> Callable[[], Any]:
+    def load() -> Any:
+        weights.tensor_shapes(path)  # refuses a truncated file before anything is built
+        build = architectures.builder(card.builder or "")
+        try:
+            model = build(**card.arguments)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"{card.name}: its architecture is refused: {error}") from error
+        weights.load_weights(model, path)
+        return model
+
+    return load
+
+
+def _keras_loader(path: Path) -> Callable[[], Any]:
+    return lambda: keras_files.load_keras_file(path)
+
+
+# --- a bare .keras file ------------------------------------------------------------------
+
+
+def _open_keras_file(path: Path, labels: str | None) -> Bundle:
+    if path.suffix.lower() == ".h5":
+        raise BundleError(
+            f"{path} must be a .keras file. Received: a legacy .h5 file, which can hold code. "
+            "Save it again with model.save('NAME.keras') where you trust it."
+        )
+    plan = keras_files.plan_keras_file(path)
+    notes = []
+    if None in plan.input_shape[:2]:
+        notes.append(f"{path.name} takes any size: using {DEFAULT_SIDE}x{DEFAULT_SIDE}.")
+    height, width = (side or DEFAULT_SIDE for side in plan.input_shape[:2])
+    names = _user_labels(labels, plan.classes)
+    if names is None:
+        last = plan.classes - 1
+        names = tuple(f"class_{index}" for index in range(plan.classes))
+        notes.append(
+            f"{path.name} has no labels: using class_0 to class_{last}. Give --labels FILE."
+        )
+    card = ModelCard(
+        name=path.stem,
+        task="classify",
+        description="A Keras model.",
+        builder=None,
+        arguments={},
+        input=InputSpec(height, width, fit="stretch", crop_fraction=1.0, interpolation="bilinear"),
+        scores_layer=None,
+        scores_kind=plan.scores_kind,
+        features_layer=None,
+        classes=plan.classes,
+        weights={"file": path.name},
+        labels={},
+    )
+    request = {"model": str(path.resolve()), "labels": labels and str(Path(labels).resolve())}
+    identity = _identity("keras-file", file_sha256(path))
+    return Bundle(card, names, identity, _keras_loader(path), request, tuple(notes))
+
+
+# --- keras.applications ------------------------------------------------------------------
+
+
+def _open_application(model: str, weights: str | None, labels: str | None) -> Bundle:
+    name = applications.application_name(model)
+    if weights and not Path(weights).is_file():
+        raise UsageError(broken_rule("--weights", "name a file", repr(weights)))
+    embedded = embedded_folder("efficientnet-lite0") / LABELS  # ImageNet's classes, in order
+    names = read_labels(Path(labels) if labels else embedded, 1000)
+    card = ModelCard(
+        name=f"{applications.PREFIX}{name}",
+        task="classify",
+        description="A network of keras.applications with its ImageNet weights.",
+        builder=None,
+        arguments={},
+        input=applications.input_spec(name),
+        scores_layer=None,
+        scores_kind="logits",
+        features_layer=None,
+        classes=1000,
+        weights={},
+        labels={},
+    )
+
+    def load() -> Any:
+        return applications.build_application(import_keras(), name, weights)
+
+    sha256 = file_sha256(Path(weights)) if weights else "downloaded"
+    request = {"model": card.name, "weights": weights and str(Path(weights).resolve())}
+    return Bundle(card, names, _identity("keras-application", name, sha256), load, request)

@@ -1,0 +1,113 @@
+"""Weights between a file and a network: safetensors only, every tensor in its place."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import BundleError
+
+MAX_HEADER_BYTES = 16 << 20
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the names and shapes of a safetensors file from its header, and check its size.
+
+    Raises:
+        BundleError: The file is no safetensors file, or is truncated, or claims more than it has.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER_BYTES, max(0, size - 8)):
+                raise BundleError(
+                    f"{path} must be a safetensors file. "
+                    "Received: a header that does not fit the file."
+                )
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+        needed = sum(ITEM_BYTES[e["dtype"]] * math.prod(e["shape"]) for e in header.values())
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(
+            f"{path} must be a safetensors file. Received: a broken header."
+        ) from error
+    if needed != size - 8 - length:
+        raise BundleError(
+            f"{path} must hold {needed:,} bytes of weights. Received: {size - 8 - length:,}. "
+            "The file is truncated or was changed."
+        )
+    return shapes
+
+
+def variables_by_path(model: Any) -> dict[str, Any]:
+    """Return a model's variables that are stored, by their path, such as ``stem_conv/kernel``."""
+    return {v.path: v for v in model.weights if "seed_generator" not in v.path}
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Put a safetensors file's weights into a model.
+
+    Args:
+        model: A `keras.Model`.
+        path: Float tensors named by the variables' paths, of exactly their shapes.
+
+    Raises:
+        BundleError: A tensor is missing, left over, of another shape, or not finite.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    variables = variables_by_path(model)
+    shapes = tensor_shapes(path)
+    check_same_names(path, set(variables), set(shapes))
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name, variable in variables.items():
+                if shapes[name] != tuple(variable.shape):
+                    raise BundleError(
+                        f"{path}: {name} must have the shape {tuple(variable.shape)}. "
+                        f"Received: {shapes[name]}."
+                    )
+                value = file.get_tensor(name)
+                if not np.isfinite(value).all():
+                    raise BundleError(f"{path}: {name} must be finite. Received: NaN or infinity.")
+                variable.assign(value.astype(np.float32))
+    except SafetensorError as error:
+        raise BundleError(f"{path} must be a safetensors file. Received: {error}.") from error
+
+
+def check_same_names(path: Path, needed: set[str], found: set[str]) -> None:
+    """Refuse a file that lacks a variable or has one too many.
+
+    Raises:
+        BundleError: Names the first of them.
+    """
+    for name in sorted(needed - found):
+        raise BundleError(f"{path} must hold the weight {name!r} of this network. Received: none.")
+    for name in sorted(found - needed):
+        raise BundleError(
+            f"{path} must hold only this network's weights. Received: {name[:80]!r} as well."
+        )
+
+
+def save_weights(model: Any, path: Path, dtype: str = "float32") -> None:
+    """Write a model's weights as safetensors, named by the variables' paths.
+
+    Args:
+        model: A `keras.Model`.
+        path: Where to write.
+        dtype: ``float32`` or ``float16``.
+    """
+    from safetensors.numpy import save_file
+
+    values = variables_by_path(model)
+    arrays = {name: np.asarray(v.numpy()).astype(dtype) for name, v in sorted(values.items())}
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)

@@ -1,0 +1,236 @@
+"""A classifier: a model bundle, compiled, with its preprocessing and its calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cnnkit import metrics, pipeline
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, prepare
+from cnnkit.images.prepare import FITS
+from cnnkit.results import UNKNOWN, Classification, Failure, Prediction
+from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
+
+DEFAULT_MODEL = "efficientnet-lite0"
+
+Picture = str | np.ndarray
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How scores become a decision.
+
+    Attributes:
+        top_k: How many guesses to give.
+        threshold: Below it the label is ``unknown``; None: the model's own, if it has one.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+
+    top_k: int = 5
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise UsageError(broken_rule("--top-k", "be at least 1", self.top_k))
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(broken_rule("--threshold", "lie between 0 and 1", self.threshold))
+
+
+class Classifier:
+    """Names pictures. `Classifier.load` makes one.
+
+    Attributes:
+        bundle: The model.
+        spec: How a picture becomes the network's input.
+        predictor: The compiled model.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        compiled: Predictor,
+        spec: InputSpec,
+        decision: Decision | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self.bundle = bundle
+        self.predictor = compiled
+        self.spec = spec
+        self._decision = decision or Decision()
+        self._max_pixels = max_pixels
+        own = bundle.card.threshold
+        chosen = self._decision.threshold
+        self._threshold = chosen if chosen is not None else own
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: str | None = None,
+        labels: str | None = None,
+        fit: str | None = None,
+        top_k: int = 5,
+        threshold: float | None = None,
+        features: bool = False,
+        options: RuntimeOptions | None = None,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Classifier:
+        """Open and compile a model.
+
+        Args:
+            model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
+            weights: A weights file for ``keras:NAME``.
+            labels: A file with one label a line, for a model without labels.
+            fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
+            top_k: How many guesses to give.
+            threshold: Below it the label is ``unknown``.
+            features: Whether results carry the penultimate features.
+            options: Device, runtime, precision, threads.
+            batch_size: Pictures a call; by default what suits the runtime.
+            expected: How many pictures will come, if known.
+            max_pixels: The largest picture that is decoded.
+
+        Raises:
+            UsageError: A value breaks its rule.
+            BundleError: The model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not to be had here.
+        """
+        decision = Decision(top_k, threshold)
+        bundle = open_model(model, weights, labels)
+        return cls.from_bundle(
+            bundle,
+            decision,
+            fit=fit,
+            features=features,
+            options=options,
+            batch_size=batch_size,
+            expected=expected,
+            max_pixels=max_pixels,
+        )
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        decision: Decision,
+        *,
+        fit: str | None = None,
+        features: bool = False,
+        options: RuntimeOptions | None = None,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Classifier:
+        """Compile an opened model; see `load`."""
+        if bundle.card.task != "classify":
+            rule = "be a classifier"
+            raise UsageError(broken_rule("--model", rule, f"a model for {bundle.card.task}"))
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
+        if fit is not None and fit not in FITS:
+            raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
+        spec = bundle.card.input if fit is None else replace(bundle.card.input, fit=fit)
+        compiled = predictor(
+            bundle.source(features), options, batch_size=batch_size, expected=expected
+        )
+        return cls(bundle, compiled, spec, decision, max_pixels)
+
+    def predict(self, pictures: Picture | Sequence[Picture]) -> list[Classification | Failure]:
+        """Name pictures.
+
+        Args:
+            pictures: One or more paths, or RGB uint8 arrays (height, width, 3).
+
+        Returns:
+            One result for each picture, in order: a `Classification`, or a `Failure` with its
+            reason.
+        """
+        single = isinstance(pictures, str) or hasattr(pictures, "__fspath__")
+        if single or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
+            pictures = [pictures]  # type: ignore[list-item]
+        return [self._predict_one(picture) for picture in pictures]
+
+    def _predict_one(self, picture: Picture) -> Classification | Failure:
+        try:
+            image = self.prepare(picture)
+        except ImageError as error:
+            return Failure(error.kind, error.message)
+        outputs = self.predictor.predict(image[None])
+        return self.interpret({name: values[0] for name, values in outputs.items()})
+
+    def prepare(self, picture: Picture) -> np.ndarray:
+        """Read one picture as the network's input, uint8 (height, width, 3).
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return prepare(picture, self.spec, max_pixels=self._max_pixels)
+
+    def stream(
+        self, found: Iterable[Found], workers: int | None = None
+    ) -> Iterator[tuple[str, Classification | Failure]]:
+        """Name any number of pictures in bounded memory, in order.
+
+        Args:
+            found: The inputs, of `cnnkit.images.find_images`.
+            workers: Threads that read and predict; by default one for each processor.
+
+        Yields:
+            Each input's path and its result.
+        """
+        workers = workers or available_cpus()
+        for outcome in pipeline.stream(found, self.prepare, self.predictor, workers):
+            if outcome.failure is not None:
+                yield outcome.path, outcome.failure
+            else:
+                yield outcome.path, self.interpret(outcome.outputs or {})
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return the class probabilities, float (classes,), of one row of the model's scores."""
+        kind = self.bundle.card.scores_kind
+        if kind == "logits":
+            return metrics.softmax(scores, self.bundle.card.temperature)
+        if kind == "probability":  # one sigmoid: the second of two classes
+            return np.array([1.0 - scores[0], scores[0]])
+        return np.clip(scores, 0.0, 1.0)
+
+    def interpret(self, outputs: dict[str, np.ndarray]) -> Classification:
+        """Make a result of the model's outputs for one picture.
+
+        Args:
+            outputs: ``scores`` (classes,) and perhaps ``features`` (n,), float32.
+        """
+        probabilities = self.probabilities(outputs["scores"])
+        best = top_indices(probabilities, self._decision.top_k)
+        labels = self.bundle.labels
+        guesses = tuple(Prediction(int(i), labels[i], float(probabilities[i])) for i in best)
+        unknown = self._threshold is not None and guesses[0].score < self._threshold
+        label = UNKNOWN if unknown else guesses[0].label
+        return Classification(guesses, label, outputs.get("features"))
+
+
+def top_indices(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices of the highest scores, best first, the lower index first among equals.
+
+    Args:
+        scores: Float (classes,).
+        count: How many, at most as many as there are.
+    """
+    count = min(count, len(scores))
+    if count < len(scores) // 2:
+        # Everything at least as high as the last one wanted, so that ties are settled alike.
+        least = np.partition(scores, -count)[-count]
+        candidates = np.flatnonzero(scores >= least)
+    else:
+        candidates = np.arange(len(scores))
+    order = np.argsort(-scores[candidates], kind="stable")
+    return candidates[order[:count]]

@@ -1,0 +1,109 @@
+"""`cnnkit classify` as a function: inputs in, rows and files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnkit.classify.classifier import Classifier
+from cnnkit.folder_job import FolderJob, Outputs, Rows
+from cnnkit.images import Found, thumbnail
+from cnnkit.results import UNKNOWN, Failure, make_row, path_of
+from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_name
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        ok: Inputs with a result.
+        failed: Inputs with an error.
+        resumed: Inputs among them whose row an earlier run had made.
+    """
+
+    ok: int
+    failed: int
+    resumed: int
+
+
+def classify_folders(
+    classifier: Classifier,
+    found: Iterable[Found],
+    outputs: Outputs,
+    *,
+    options: dict[str, Any],
+    top_k: int = 5,
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Classify every input and leave what was asked for.
+
+    Args:
+        classifier: With features, where ``outputs.embeddings`` asks for them.
+        found: The inputs.
+        outputs: What to leave behind.
+        options: What must be the same in a resumed run.
+        top_k: How many guesses a CSV row has.
+        workers: Threads that read and predict.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    bundle = classifier.bundle
+    header = {"command": "classify", "model": bundle.identity, "options": options}
+    report = partial(_write_report, model_name=bundle.card.name, options=options)
+    width = feature_width(classifier) if outputs.embeddings else 0
+    job = FolderJob(outputs, header, width, top_k, report)
+    try:
+        for path, result in classifier.stream(job.pending(found), workers):
+            features = None if isinstance(result, Failure) else result.features
+            job.record(make_row(path, result), destination(result), features, emit)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+    finally:
+        job.close()
+    return summary
+
+
+def destination(result: Any) -> str:
+    """Return the name of a result's folder: its label's, ``_unknown`` or ``_errors``."""
+    if isinstance(result, Failure):
+        return ERRORS_FOLDER
+    return UNKNOWN_FOLDER if result.label == UNKNOWN else folder_name(result.label)
+
+
+def feature_width(classifier: Classifier) -> int:
+    """Return how many features a picture has, found by running the model on a blank one."""
+    import numpy as np
+
+    blank = np.zeros((1, classifier.spec.height, classifier.spec.width, 3), np.uint8)
+    return classifier.predictor.predict(blank)["features"].shape[1]
+
+
+def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
+    from cnnkit.reports import write_gallery
+
+    moved: dict[str, str] = {}
+
+    def noting_places() -> Rows:
+        """Remember where the one row at hand was put: its picture may have been moved."""
+        for row in rows:
+            moved.clear()
+            if "sorted_to" in row:
+                moved[path_of(row)] = row["sorted_to"]
+            yield row
+
+    write_gallery(
+        path,
+        noting_places(),
+        title="Pictures by class",
+        model_name=model_name,
+        thumbnail=lambda name: thumbnail(moved.get(name, name)),
+        options=options,
+    )

@@ -1,0 +1,111 @@
+"""The command line: a lazy click group in sections, and the exit statuses.
+
+Nothing heavy is imported here or by a command's own module; that happens when it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from cnnkit import __version__
+from cnnkit.errors import CnnkitError, did_you_mean
+
+COULD_NOT_RUN = 2
+OUR_FAULT = 70
+INTERRUPTED = 130
+
+# Section, then command: its module and the line that `cnnkit --help` shows for it.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Use": {
+        "classify": ("cnnkit.cli.classify", "Name what is in pictures."),
+    },
+    "Train": {
+        "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
+    },
+    "Look inside": {
+        "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
+    },
+}
+
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(COMMANDS[cmd_name][0]).command
+
+    def resolve_command(self, ctx, args):
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            fix = did_you_mean(name, list(COMMANDS)) or "See cnnkit --help."
+            raise click.UsageError(f"No such command {name!r}. {fix}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: cnnkit classify PHOTOS/",
+)
+@click.version_option(__version__, prog_name="cnnkit", message="%(prog)s %(version)s")
+def group() -> None:
+    """Applied vision from the shell: on folders of pictures, offline, losing nothing."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    try:
+        status = group.main(standalone_mode=False, prog_name="cnnkit")
+        _flush()
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = COULD_NOT_RUN
+    except CnnkitError as error:
+        status = _say(f"error: {error}", COULD_NOT_RUN)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        status = _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has left: that is its right. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:  # the last line of defence: one line, never a traceback
+        logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        status = _say(
+            f"a fault of cnnkit's own: {what}. Please report it with the command and the "
+            "output of the same command with -v.",
+            OUR_FAULT,
+        )
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _flush() -> None:
+    """Write out what is buffered now, where a closed pipe can still be handled."""
+    sys.stdout.flush()
+
+
+def _say(message: str, status: int) -> int:
+    from cnnkit.writers.terminal import printable
+
+    click.echo(f"cnnkit: {printable(message)}", err=True)
+    return status

@@ -1,0 +1,59 @@
+"""``cnnkit classify``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit classify photos/
+  cnnkit classify photos/ -o rows.jsonl --report report.html
+  cnnkit classify photos/ -o rows.jsonl --resume
+  cnnkit classify 'shoots/**/*.jpg' --threshold 0.5 --sort-into sorted/
+  find . -name '*.png' -print0 | cnnkit classify -0 - --top-k 1
+"""
+
+
+@click.command("classify", epilog=EXAMPLES)
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@shared.model_options("efficientnet-lite0")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Guesses a picture."
+)
+@click.option("--threshold", type=float, metavar="P", help="Below it the label is 'unknown'.")
+@shared.output_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl", "csv"]),
+    help="Of standard output.  [default: table in a terminal, else jsonl]",
+)
+@click.option("--report", metavar="FILE.html", help="A page with thumbnails and guesses.")
+@click.option("--embeddings", metavar="FILE", help="Penultimate features, .npy or .parquet.")
+@click.option("--sort-into", metavar="DIR", help="Put pictures into folders by class.")
+@click.option(
+    "--how",
+    type=click.Choice(["copy", "link", "move"]),
+    default="copy",
+    show_default=True,
+    help="How --sort-into puts them there.",
+)
+@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.picture_options
+@shared.runtime_options
+@shared.verbosity_options
+def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
+    """Name what is in pictures: files, folders, patterns, or - for a list.
+
+    Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
+    The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
+    """
+    paths = shared.input_arguments(inputs, null_separated)
+    from cnnkit.cli.classify_run import run
+
+    failed = run(paths, quiet=quiet, **chosen)
+    sys.exit(1 if failed else 0)

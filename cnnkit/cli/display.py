@@ -1,0 +1,159 @@
+"""What a run shows: rows on standard output, progress and totals on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from cnnkit.classify.folders import Summary
+from cnnkit.writers.row_files import csv_cells, csv_header, csv_line, json_line
+from cnnkit.writers.terminal import fitted
+
+SCORE_WIDTH = 6
+MORE_GUESSES = 3
+
+
+class Display:
+    """Shows rows and progress; a context manager around the run."""
+
+    def __init__(
+        self,
+        form: str | None,
+        to_file: bool,
+        quiet: bool,
+        top_k: int,
+        count: Callable[[], int],
+    ) -> None:
+        """Choose the form.
+
+        Args:
+            form: ``table``, ``jsonl``, ``csv``, or None: a table in a terminal, else JSON Lines.
+            to_file: Whether the rows go to a file: then standard output stays empty.
+            quiet: No progress, no totals.
+            top_k: Guesses in a CSV row.
+            count: Counts the inputs beforehand for the progress bar.
+        """
+        terminal = sys.stdout.isatty()
+        self._form = form or ("table" if terminal else "jsonl")
+        self._silent = to_file and form is None
+        self._quiet = quiet
+        self._top_k = top_k
+        self._count = count
+        self._started = time.monotonic()
+        rows_are_progress = terminal and not self._silent
+        self._bar = sys.stderr.isatty() and not quiet and not rows_are_progress
+        self._stack = ExitStack()
+        self._advance: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Display:
+        if not self._silent and self._form == "csv":
+            click.echo(csv_line(csv_header(self._top_k)), nl=False)
+        if not self._silent and self._form == "table":
+            self._table = TableLayout.of_terminal()
+            click.echo(click.style(self._table.header(), bold=True))
+        if self._bar:
+            self._start_bar()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def _start_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        task = progress.add_task("classify", total=self._count(), rate="")
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            rate = done / max(1e-6, time.monotonic() - self._started)
+            progress.update(task, advance=1, rate=f"{rate:.0f}/s")
+
+        self._stack.enter_context(progress)
+        self._advance = advance
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Show one row."""
+        self._advance()
+        if self._silent:
+            return
+        if self._form == "jsonl":
+            line = json_line(row)
+        elif self._form == "csv":
+            line = csv_line(csv_cells(row, self._top_k))
+        else:
+            line = self._table.line(row) + "\n"
+        click.echo(line, nl=False)
+
+    def conclude(self, summary: Summary, skipped: int) -> None:
+        """Say what the run came to."""
+        if self._quiet:
+            return
+        seconds = time.monotonic() - self._started
+        new = summary.ok + summary.failed - summary.resumed
+        parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed", f"{skipped:,} skipped"]
+        if summary.resumed:
+            parts.append(f"{summary.resumed:,} from before")
+        rate = f"{new / seconds:,.0f} pictures/s" if seconds > 0 else ""
+        click.echo(f"{', '.join(parts)} in {seconds:.1f} s ({rate})", err=True)
+
+
+class TableLayout:
+    """The columns of the table for people."""
+
+    def __init__(self, width: int) -> None:
+        """Share `width` columns of a terminal."""
+        self._path = max(16, min(60, int(width * 0.36)))
+        self._label = max(12, min(32, int(width * 0.24)))
+        self._rest = max(0, width - self._path - self._label - SCORE_WIDTH - 6)
+
+    @classmethod
+    def of_terminal(cls) -> TableLayout:
+        """Return the layout for the terminal's width."""
+        import shutil
+
+        return cls(shutil.get_terminal_size((100, 24)).columns)
+
+    def header(self) -> str:
+        """Return the line with the columns' names."""
+        return (
+            f"{fitted('PICTURE', self._path)}  {fitted('LABEL', self._label)}  "
+            f"{'SCORE':>{SCORE_WIDTH}}  {'THEN'[: self._rest]}"
+        ).rstrip()
+
+    def line(self, row: dict[str, Any]) -> str:
+        """Return a row's line, coloured where the terminal shows colours."""
+        path = fitted(row["path"], self._path, keep_end=True)
+        if row["status"] == "error":
+            error = row["error"]
+            text = f"{error['kind']}: {error['message']}"
+            room = self._label + SCORE_WIDTH + self._rest + 4
+            return f"{path}  {click.style(fitted(text, room).rstrip(), fg='red')}"
+        label = fitted(row["label"], self._label)
+        guesses = row["predictions"][1 : 1 + MORE_GUESSES]
+        others = ", ".join(f"{guess['label']} {guess['score']:.0%}" for guess in guesses)
+        rest = fitted(others, self._rest).rstrip() if self._rest > 8 else ""
+        line = f"{path}  {click.style(label, bold=True)}  {row['score']:>{SCORE_WIDTH}.1%}"
+        return f"{line}  {rest}".rstrip()

@@ -1,0 +1,38 @@
+"""``cnnkit evaluate``: the one door for every task's metrics."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit evaluate --model flowers test/
+  cnnkit evaluate --model efficientnet-lite0 labels.csv --root images/ --report report.html
+  cnnkit evaluate --model flowers test/ --json > figures.json
+"""
+
+
+@click.command("evaluate", epilog=EXAMPLES)
+@click.argument("data", metavar="DATA")
+@shared.model_options("efficientnet-lite0")
+@click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to.")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")
+@click.option("--report", metavar="FILE.html", help="A page with tables, curves and mistakes.")
+@click.option("--overwrite", is_flag=True, help="Make an existing report anew.")
+@shared.picture_options
+@shared.runtime_options
+@shared.verbosity_options
+def command(data: str, quiet: bool, **chosen) -> None:
+    """Measure a model on labelled pictures.
+
+    For a classifier DATA is a folder with one folder for each class, or a CSV with the
+    columns file and class. The exit status is 1 if some pictures could not be read.
+    """
+    import sys
+
+    from cnnkit.cli.evaluate_run import run
+
+    failed = run(data, quiet=quiet, **chosen)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,198 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def apply(options: list[Command], function: Command) -> Command:
+    """Put click decorators on a function, the first one topmost in the help."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def model_options(default: str) -> Callable[[Command], Command]:
+    """``--model``, ``--weights`` and ``--labels``."""
+    return lambda function: apply(
+        [
+            click.option(
+                "--model",
+                default=default,
+                show_default=True,
+                metavar="MODEL",
+                help="An embedded name, a bundle folder, a .keras file, or keras:NAME.",
+            ),
+            click.option(
+                "--weights",
+                metavar="FILE",
+                help="Weights for keras:NAME, instead of Keras's download.",
+            ),
+            click.option(
+                "--labels", metavar="FILE", help="One label a line, for a model without labels."
+            ),
+        ],
+        function,
+    )
+
+
+def runtime_options(function: Command) -> Command:
+    """``--device``, ``--runtime``, ``--precision``, ``--threads``."""
+    return apply(
+        [
+            click.option(
+                "--device", default="auto", show_default=True, metavar="auto|cpu|gpu", help="Where."
+            ),
+            click.option(
+                "--runtime",
+                default="auto",
+                show_default=True,
+                metavar="auto|openvino|xla|tensorflow",
+                help="What runs the network.",
+            ),
+            click.option(
+                "--precision",
+                default="auto",
+                show_default=True,
+                metavar="auto|float32|bfloat16",
+                help="auto: bfloat16 where the processor or card computes in it.",
+            ),
+            click.option(
+                "--threads",
+                type=click.IntRange(min=0),
+                default=0,
+                metavar="N",
+                help="Processor threads.  [default: all]",
+            ),
+        ],
+        function,
+    )
+
+
+def picture_options(function: Command) -> Command:
+    """``--fit``, ``--max-pixels``, ``--batch-size``, ``--workers``."""
+    return apply(
+        [
+            click.option(
+                "--fit",
+                metavar="crop|pad|stretch",
+                help="How a picture becomes the network's square.  [default: the model's own]",
+            ),
+            click.option(
+                "--max-pixels",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Refuse larger pictures before decoding.  [default: about 179 million]",
+            ),
+            click.option(
+                "--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a call."
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Threads that read and predict.  [default: one a processor]",
+            ),
+        ],
+        function,
+    )
+
+
+def output_options(function: Command) -> Command:
+    """``-o`` and what goes with it."""
+    return apply(
+        [
+            click.option(
+                "-o",
+                "--output",
+                metavar="FILE",
+                help="The rows, by suffix: .jsonl, .csv or .parquet.",
+            ),
+            click.option("--resume", is_flag=True, help="Go on with a killed run of -o FILE."),
+            click.option("--overwrite", is_flag=True, help="Make existing files anew."),
+            click.option(
+                "--retry-errors", is_flag=True, help="With --resume: try failed inputs again."
+            ),
+        ],
+        function,
+    )
+
+
+def verbosity_options(function: Command) -> Command:
+    """``-q`` and ``-v``, which set up the messages on standard error."""
+
+    def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        configure_messages(logging.ERROR if value else logging.INFO)
+        return value
+
+    def verbose(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        if value:
+            configure_messages(logging.DEBUG)
+        return value
+
+    return apply(
+        [
+            click.option(
+                "-q", "--quiet", is_flag=True, callback=quiet, help="Only errors on standard error."
+            ),
+            click.option(
+                "-v",
+                "--verbose",
+                is_flag=True,
+                callback=verbose,
+                expose_value=False,
+                help="More on standard error.",
+            ),
+        ],
+        function,
+    )
+
+
+class MessageHandler(logging.Handler):
+    """Writes the library's messages to standard error, safe for a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from cnnkit.writers.terminal import printable
+
+        lines = self.format(record).splitlines()
+        for line in lines:
+            click.echo(f"cnnkit: {printable(line)}", err=True)
+
+
+def configure_messages(level: int) -> None:
+    """Show cnnkit's own messages from `level` up on standard error."""
+    logger = logging.getLogger("cnnkit")
+    logger.setLevel(level)
+    logger.propagate = False
+    if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
+        logger.addHandler(MessageHandler())
+
+
+def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
+    """Return the inputs, those listed on standard input in the place of ``-``.
+
+    Raises:
+        click.UsageError: There are none, or ``-0`` goes without ``-``.
+    """
+    if not inputs:
+        raise click.UsageError("Give at least one INPUT: a picture, a folder, a pattern, or -.")
+    if null_separated and "-" not in inputs:
+        raise click.UsageError("-0 goes with - (a list on standard input).")
+    return _expanded(inputs, null_separated)
+
+
+def _expanded(inputs: tuple[str, ...], null_separated: bool) -> Any:
+    from cnnkit.images import read_list
+
+    for item in inputs:
+        if item == "-":
+            yield from read_list(sys.stdin.buffer, null_separated)
+        else:
+            yield item

@@ -1,0 +1,82 @@
+"""The errors that cnnkit raises, and the one template of their messages.
+
+Every error says the rule first, what was received last, and then the fix, so that
+the command line can print ``str(error)`` as one clear line.
+"""
+
+from __future__ import annotations
+
+
+class CnnkitError(Exception):
+    """Base of every error that cnnkit raises on purpose: the command could not run."""
+
+
+class UsageError(CnnkitError):
+    """An option or argument breaks a rule."""
+
+
+class BundleError(CnnkitError):
+    """A model bundle, card or weight file cannot be opened, or must not be."""
+
+
+class OutputError(CnnkitError):
+    """A result cannot be written where it was asked for."""
+
+
+class RuntimeUnavailableError(CnnkitError):
+    """The asked device, runtime or precision is not to be had on this machine."""
+
+
+class ImageError(CnnkitError):
+    """One picture cannot be read; it becomes one ``error`` row.
+
+    Attributes:
+        kind: A short stable word for scripts, one of `ImageError.KINDS`.
+        message: What is wrong, for people, without the path.
+    """
+
+    KINDS = (
+        "missing",  # no such file
+        "unreadable",  # permission, input/output error, a folder or a device
+        "empty",  # zero bytes
+        "not-an-image",  # the content is no known picture format
+        "unsupported",  # a picture format or mode that cannot be decoded here
+        "truncated",  # the file ends early
+        "corrupt",  # the content breaks its own format
+        "too-large",  # more pixels than `--max-pixels`
+        "no-images",  # a folder or pattern without any picture
+        "failed",  # the model or an output could not handle this picture
+    )
+
+    def __init__(self, kind: str, message: str) -> None:
+        if kind not in self.KINDS:
+            raise ValueError(f"`kind` must be one of {self.KINDS}. Received: kind={kind!r}.")
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def broken_rule(name: str, rule: str, received: object, fix: str = "") -> str:
+    """Return one line: the rule, what was received, and how to mend it.
+
+    Args:
+        name: The option, argument or file that the rule is about, as the user typed it.
+        rule: What must hold, to be read after ``NAME must``, such as ``be at least 1``.
+        received: The value that was received.
+        fix: A sentence with the remedy, or "".
+
+    Returns:
+        For example ``--top-k must be at least 1. Received: 0. Use a whole number from 1 up.``
+    """
+    return f"{name} must {rule}. Received: {received}.{' ' + fix if fix else ''}"
+
+
+def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """Return ``Did you mean 'x'?`` for the closest known names, or ""."""
+    import difflib
+
+    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
+    by_lower = {k.lower(): k for k in known}
+    if not close:
+        return ""
+    return "Did you mean " + " or ".join(repr(by_lower[c]) for c in close) + "?"

@@ -1,0 +1,228 @@
+"""The protocol of every folder job: rows that survive a kill, and the files made from them.
+
+The order in `FolderJob.record` is the protocol: features, then the row, then the picture's
+new place. A run killed between any two of them can be resumed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import Found
+from cnnkit.results import path_of
+from cnnkit.sorting import HOW, finish, free_place, put
+from cnnkit.writers import FeatureSpool, Journal, write_rows
+from cnnkit.writers.feature_files import check_feature_suffix
+from cnnkit.writers.row_files import check_row_suffix
+
+Rows = Iterable[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run leaves behind.
+
+    Attributes:
+        rows: The file of the rows, by suffix ``.jsonl``, ``.csv`` or ``.parquet``.
+        embeddings: The file of the features, ``.npy`` or ``.parquet``.
+        report: The HTML report.
+        sort_into: The folder that gets a folder per class.
+        how: ``copy``, ``link`` or ``move`` into it.
+        resume: Go on with a killed run.
+        overwrite: Make existing files anew.
+        retry_errors: When resuming, try failed inputs again.
+
+    Raises:
+        UsageError: The choice breaks a rule.
+    """
+
+    rows: Path | None = None
+    embeddings: Path | None = None
+    report: Path | None = None
+    sort_into: Path | None = None
+    how: str = "copy"
+    resume: bool = False
+    overwrite: bool = False
+    retry_errors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.how not in HOW:
+            raise UsageError(broken_rule("--how", f"be one of {', '.join(HOW)}", self.how))
+        if self.resume and self.overwrite:
+            fix = "Give one of the two."
+            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+        if self.resume and not self.rows:
+            fix = "Only a file of rows can be gone on with."
+            raise UsageError(broken_rule("--resume", "go with -o FILE", "no -o", fix))
+        if self.retry_errors and not self.resume:
+            raise UsageError(broken_rule("--retry-errors", "go with --resume", "no --resume"))
+        if self.rows:
+            check_row_suffix(self.rows)
+        if self.embeddings:
+            check_feature_suffix(self.embeddings)
+        if self.report and self.report.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(broken_rule("--report", "end in .html", self.report))
+        for option, path in (("--embeddings", self.embeddings), ("--report", self.report)):
+            self._check_place(option, path)
+
+    def _check_place(self, option: str, path: Path | None) -> None:
+        if path is None:
+            return
+        if path.is_dir() or not path.parent.is_dir():
+            rule = "name a file in a folder that exists"
+            raise UsageError(broken_rule(option, rule, path))
+        if path.exists() and not (self.resume or self.overwrite):
+            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+
+
+class FolderJob:
+    """One run over a folder, from its first row to its finished files."""
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        header: dict[str, Any],
+        feature_width: int = 0,
+        top_k: int = 5,
+        write_report: Callable[[Path, Rows], None] | None = None,
+    ) -> None:
+        """Open the journals.
+
+        Args:
+            outputs: What to leave behind.
+            header: What must be the same in a resumed run.
+            feature_width: Numbers of a line of features, where they are asked for.
+            top_k: How many guesses a CSV row has.
+            write_report: Writes the report's file from the final rows.
+
+        Raises:
+            UsageError: A file is in the way, or the run to resume was another.
+            OutputError: A file cannot be written.
+        """
+        self.resumed = 0
+        self.statuses = {"ok": 0, "error": 0}
+        self._outputs = outputs
+        self._top_k = top_k
+        self._write_report = write_report
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._journal = self._open_journal(header)
+        self._spool = None
+        if outputs.embeddings:
+            kept = self._journal.count if self._journal and outputs.resume else 0
+            self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
+        if outputs.resume and outputs.sort_into and self._journal:
+            self._finish_sorting()
+
+    def _open_journal(self, header: dict[str, Any]) -> Journal | None:
+        outputs = self._outputs
+        if outputs.rows:
+            return Journal.open(
+                outputs.rows,
+                header,
+                resume=outputs.resume,
+                overwrite=outputs.overwrite,
+                retry_errors=outputs.retry_errors,
+            )
+        if outputs.report or outputs.embeddings:
+            self._scratch = tempfile.TemporaryDirectory(prefix="cnnkit-")
+            return Journal.open(Path(self._scratch.name) / "rows.jsonl", header)
+        return None
+
+    def _finish_sorting(self) -> None:
+        """Put the pictures of the killed run's rows where their rows say."""
+        for _, row in self._journal.rows() if self._journal else ():
+            if "sorted_to" in row:
+                finish(path_of(row), Path(row["sorted_to"]), self._outputs.how)
+
+    def pending(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Give the inputs that have no row yet, counting the others."""
+        for item in found:
+            if self._journal is not None and self._journal.is_done(item.path):
+                self.resumed += 1
+            else:
+                yield item
+
+    def record(
+        self,
+        row: dict[str, Any],
+        folder: str | None = None,
+        features: np.ndarray | None = None,
+        emit: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Take in one row: features, then the row, then the picture's new place.
+
+        Args:
+            row: Of `cnnkit.results.make_row`.
+            folder: The name of the folder that the picture goes to.
+            features: Its features, float32 (n,); None for a failure.
+            emit: Shows the row to the user.
+
+        Raises:
+            OutputError: Something cannot be written; what was written before is safe.
+        """
+        place = self._place(row, folder)
+        if place is not None:
+            row["sorted_to"] = str(place)
+        if self._spool is not None:
+            self._spool.append(features)
+        if self._journal is not None:
+            self._journal.append(row)
+        self.statuses[row["status"]] += 1
+        if emit is not None:
+            emit(row)
+        if place is not None:
+            put(path_of(row), place, self._outputs.how)
+
+    def _place(self, row: dict[str, Any], folder: str | None) -> Path | None:
+        source = Path(path_of(row))
+        if self._outputs.sort_into is None or folder is None or not source.is_file():
+            return None
+        return free_place(self._outputs.sort_into / folder, source.name)
+
+    def finish(self) -> None:
+        """Make the finished files from the journal, then remove it.
+
+        Raises:
+            OutputError: A file cannot be written; the journal stays.
+        """
+        journal, outputs = self._journal, self._outputs
+        if journal is None:
+            return
+        if outputs.rows:
+            write_rows(outputs.rows, (row for _, row in journal.rows()), self._top_k)
+        if self._spool is not None:
+            rows = ((index, row["path"]) for index, row in journal.rows())
+            self._spool.finish(rows, sum(journal.statuses.values()))
+        if outputs.report and self._write_report:
+            self._write_report(outputs.report, (row for _, row in journal.rows()))
+        journal.remove()
+        if self._spool is not None:
+            self._spool.remove()
+        self.close()
+
+    @property
+    def failed(self) -> int:
+        """How many inputs have failed, those of the resumed run counted."""
+        return self._journal.statuses["error"] if self._journal else self.statuses["error"]
+
+    @property
+    def ok(self) -> int:
+        """How many inputs have a result, those of the resumed run counted."""
+        return self._journal.statuses["ok"] if self._journal else self.statuses["ok"]
+
+    def close(self) -> None:
+        """Let go of the files; an unfinished journal stays for ``--resume``."""
+        if self._journal is not None:
+            self._journal.close()
+        if self._scratch is not None:
+            if self._spool is not None and self._outputs.embeddings:
+                self._spool.remove()
+            self._scratch.cleanup()
+            self._scratch = None

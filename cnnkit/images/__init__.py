@@ -1,0 +1,23 @@
+"""Finds, reads, decodes and prepares pictures."""
+
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode
+from cnnkit.images.files import read_bytes
+from cnnkit.images.find import Finder, Found, find_images, read_list
+from cnnkit.images.prepare import InputSpec, Placement, place, prepare, thumbnail
+from cnnkit.images.sniff import is_image_header
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "Finder",
+    "Found",
+    "InputSpec",
+    "Placement",
+    "decode",
+    "find_images",
+    "is_image_header",
+    "place",
+    "prepare",
+    "read_bytes",
+    "read_list",
+    "thumbnail",
+]

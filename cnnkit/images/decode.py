@@ -1,0 +1,223 @@
+"""Decodes one picture, whatever its format, to the RGB that a viewer shows.
+
+Pillow alone does it. OpenCV decodes a plain JPEG from the same library in the same time to
+the same pixels, but it writes the decoder's warnings about slightly damaged files straight
+to standard error, tells no reason when it fails, and knows fewer kinds of pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile
+
+from cnnkit.errors import ImageError
+from cnnkit.images.color import flatten
+from cnnkit.images.integrity import check_png, ends_early
+from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
+
+# Twice Pillow's own threshold of warning: 512 MiB as RGB.
+DEFAULT_MAX_PIXELS = 178_956_970
+
+# The decoders are imported one by one, when the first file of their kind comes. They are
+# called directly: `Image.open` would import all, and warn on standard error of large ones.
+_DECODERS = {
+    "JPEG": "JpegImagePlugin:JpegImageFile",
+    "PNG": "PngImagePlugin:PngImageFile",
+    "WebP": "WebPImagePlugin:WebPImageFile",
+    "BMP": "BmpImagePlugin:BmpImageFile",
+    "TIFF": "TiffImagePlugin:TiffImageFile",
+    "GIF": "GifImagePlugin:GifImageFile",
+    "AVIF": "AvifImagePlugin:AvifImageFile",
+    "PPM": "PpmImagePlugin:PpmImageFile",
+}
+
+# What the decoders raise for broken content. `Warning`: where the caller made them errors.
+_BROKEN = (
+    OSError,
+    SyntaxError,  # Pillow's word for a broken header
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Warning,
+)
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
+
+_CUT_WORDS = ("truncated", "end of file", "unexpected end", "not enough image data")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright, in mode RGB, perhaps not yet in sRGB.
+
+    Attributes:
+        image: The pixels, perhaps at a reduced scale.
+        height: Of the full picture, upright.
+        width: Of the full picture, upright.
+        transform: What takes the colours to sRGB, None where they are sRGB.
+    """
+
+    image: Image.Image
+    height: int
+    width: int
+    transform: ImageCms.ImageCmsTransform | None
+
+    def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels of this picture (all, or resized), uint8 (h, w, 3), in sRGB."""
+        if self.transform is None:
+            return pixels
+        return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), self.transform))
+
+
+def decode(
+    source: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    at_least: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the pixels of a picture as a viewer shows them.
+
+    Upright by its EXIF orientation, the first frame or page, transparency over white, 16
+    bits reduced to 8, CMYK, palette and grey as RGB, colours of an embedded profile as sRGB.
+
+    Args:
+        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or PPM file.
+        max_pixels: A larger picture is refused by its header, before it is decoded.
+        at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
+            as long as both sides are at least these.
+
+    Returns:
+        uint8 (height, width, 3), RGB 0-255, own memory.
+
+    Raises:
+        ImageError: empty, not-an-image, unsupported, truncated, corrupt or too-large.
+    """
+    wanted = (lambda height, width: at_least) if at_least else None
+    picture = open_picture(source, max_pixels=max_pixels, at_least=wanted)
+    return picture.to_srgb(np.array(picture.image))
+
+
+def open_picture(
+    source: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    at_least: Callable[[int, int], tuple[int, int]] | None = None,
+) -> Picture:
+    """Return a decoded picture before it is made an array, so that it can be resized first.
+
+    Args:
+        source: As for `decode`.
+        max_pixels: As for `decode`.
+        at_least: Given the full upright (height, width), returns the one that is needed.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    name = _known_format(source)
+    try:
+        image = _decoder(name)(BytesIO(source))
+        _check_size(image.size, max_pixels)
+        _check_content(source, name, image)
+        turn = _turn(image, name)
+        width, height = image.size[::-1] if _swaps_sides(turn) else image.size
+        if at_least is not None:
+            needed = at_least(height, width)
+            image.draft(None, needed if _swaps_sides(turn) else needed[::-1])
+        image.load()
+        flat, transform = flatten(image)
+        upright = flat if turn is None else flat.transpose(turn)
+        return Picture(upright, height, width, transform)
+    except Image.DecompressionBombError as error:
+        raise ImageError("too-large", "the picture is larger than its decoder allows") from error
+    except MemoryError as error:
+        raise ImageError("too-large", "not enough memory to decode the picture") from error
+    except _BROKEN as error:
+        raise _as_image_error(error, source, name) from error
+
+
+def _known_format(source: bytes) -> str:
+    """Return the format to decode, or raise what the content is instead."""
+    if not source:
+        raise ImageError("empty", "the file has no content (0 bytes)")
+    header = source[:HEADER_BYTES]
+    name = picture_format(header)
+    if name in DECODED:
+        return name
+    if name is not None:
+        message = f"{name} pictures cannot be decoded: convert it to JPEG or PNG"
+        raise ImageError("unsupported", message)
+    content = other_content(header)
+    message = f"the content is {content}, no picture" if content else "no picture format is known"
+    raise ImageError("not-an-image", message)
+
+
+def _decoder(name: str) -> type[ImageFile.ImageFile]:
+    module, _, decoder = _DECODERS[name].partition(":")
+    return getattr(import_module(f"PIL.{module}"), decoder)
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        message = (
+            f"{width} x {height} pixels are more than the limit of {max_pixels:,}; "
+            "--max-pixels raises it"
+        )
+        raise ImageError("too-large", message)
+
+
+def _check_content(source: bytes, name: str, image: Image.Image) -> None:
+    """Raise for broken content that the decoder itself would pass over, or tell the terminal.
+
+    The library behind compressed TIFF writes to standard error what it misses.
+    """
+    if name == "PNG":
+        check_png(source)
+    if name == "TIFF" and image.info.get("compression") != "raw" and ends_early(source, name):
+        raise OSError("truncated")
+
+
+def _turn(image: Image.Image, name: str) -> Image.Transpose | None:
+    """Return what brings a picture upright; None if it is, or if its EXIF is broken."""
+    if name == "TIFF":  # Pillow turns it itself as it loads, and gives the upright size
+        return None
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _BROKEN:
+        return None
+
+
+def _swaps_sides(turn: Image.Transpose | None) -> bool:
+    return turn in _SIDEWAYS
+
+
+def _as_image_error(error: BaseException, source: bytes, name: str) -> ImageError:
+    """Return the row's error for what a decoder raised on a file of that format."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if ends_early(source, name) or any(word in reason.lower() for word in _CUT_WORDS):
+        return ImageError("truncated", f"the {name} file ends early")
+    return ImageError("corrupt", f"the {name} data is broken: {reason}")

@@ -1,0 +1,89 @@
+"""Reads the bytes of one file, and puts what the system says into the short kinds of a row."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from cnnkit.errors import ImageError
+
+# No picture within the default pixel limit is larger than this in any common format.
+DEFAULT_MAX_BYTES = 2 * 1024**3
+
+_KINDS_OF_FILE = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# O_NONBLOCK: opening a named pipe returns at once instead of waiting for a writer.
+# O_BINARY exists on Windows only, where line ends would be translated without it.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def as_image_error(error: OSError | ValueError) -> ImageError:
+    """Return the row's error for what the system said about a path.
+
+    Args:
+        error: From opening, reading or listing; a `ValueError` is a name with a null byte.
+    """
+    if isinstance(error, ValueError):
+        return ImageError("missing", "no file can have this name: it holds a null byte")
+    if error.errno in _MISSING:
+        return ImageError("missing", "no such file or folder")
+    if isinstance(error, PermissionError):
+        return ImageError("unreadable", "permission denied")
+    return ImageError("unreadable", os.strerror(error.errno) if error.errno else str(error))
+
+
+def check_regular(mode: int) -> None:
+    """Raise `ImageError` unless a file's mode is that of a regular file."""
+    if stat.S_ISREG(mode):
+        return
+    for is_kind, name in _KINDS_OF_FILE:
+        if is_kind(mode):
+            raise ImageError("unreadable", f"{name}, not a regular file")
+    raise ImageError("unreadable", "not a regular file")
+
+
+def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """Return the whole content of a regular file, never waiting for a pipe's other end.
+
+    Args:
+        path: The file; undecodable names are surrogate-escaped.
+        max_bytes: A larger file is refused before it is read.
+
+    Raises:
+        ImageError: missing, unreadable, empty or too-large.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            check_regular(status.st_mode)
+            if status.st_size > max_bytes:
+                message = f"the file has {status.st_size:,} bytes, the limit is {max_bytes:,}"
+                raise ImageError("too-large", message)
+            data = file.read(max_bytes)
+    except (OSError, ValueError) as error:
+        raise as_image_error(error) from error
+    if not data:
+        raise ImageError("empty", "the file has no content (0 bytes)")
+    return data
+
+
+def read_header(path: str, length: int) -> bytes:
+    """Return the first bytes of a regular file, or b"" where they cannot be read."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(descriptor, length) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,181 @@
+"""Finds the pictures behind what the user typed: files, folders, patterns and lists."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from cnnkit.errors import ImageError
+from cnnkit.images.files import as_image_error, check_regular, read_header
+from cnnkit.images.folders import enter, entries, expand_pattern
+from cnnkit.images.sniff import HEADER_BYTES, has_picture_suffix, is_image_header
+from cnnkit.results import Failure
+
+
+@dataclass(frozen=True)
+class Found:
+    """One input that becomes one row.
+
+    Attributes:
+        path: As the user would type it: joined to what was given, never made absolute,
+            undecodable bytes surrogate-escaped.
+        failure: Why there is nothing to decode under that path, or None for a candidate.
+    """
+
+    path: str
+    failure: Failure | None = None
+
+
+def find_images(inputs: Iterable[str], *, exclude: Sequence[str] = ()) -> Iterator[Found]:
+    """Yield the pictures behind the inputs, lazily and in a stable order.
+
+    Args:
+        inputs: Files, folders and patterns, see `Finder`.
+        exclude: Output folders that the scan of a folder leaves out.
+    """
+    return iter(Finder(inputs, exclude=exclude))
+
+
+class Finder:
+    """Iterates over the pictures behind files, folders and patterns.
+
+    - A file that was named is always a candidate, whatever its ending.
+    - A folder is walked: names in code-point order, files and subfolders together; hidden
+      ones are passed over, linked folders are followed, each folder is entered once. A name
+      with a picture's ending is a candidate; any other file is one if its first bytes are a
+      picture's, else it counts as skipped.
+    - ``*``, ``?``, ``[...]`` and ``**`` in a name that does not exist as it stands expand in
+      the same order; the files that they match are taken like those of a folder.
+    - A folder or pattern without any picture gives one failure.
+    - What was met before under the same absolute path does not come again.
+
+    One folder's names are held at a time, and eight bytes per path where inputs can overlap.
+
+    Attributes:
+        skipped: How many files so far were passed over because they are no pictures.
+    """
+
+    def __init__(self, inputs: Iterable[str], *, exclude: Sequence[str] = ()) -> None:
+        self.skipped = 0
+        self._inputs = inputs
+        self._excluded = frozenset(os.path.realpath(folder) for folder in exclude)
+        self._met: set[bytes] | None = None if _cannot_overlap(inputs) else set()
+
+    def __iter__(self) -> Iterator[Found]:
+        for given in self._inputs:
+            for found in self._expand(given):
+                if self._is_new(found.path):
+                    yield found
+
+    def _is_new(self, path: str) -> bool:
+        """Return whether the path comes for the first time, and remember it."""
+        if self._met is None:
+            return True
+        absolute = os.fsencode(os.path.abspath(path))
+        digest = hashlib.blake2b(absolute, digest_size=8).digest()
+        before = len(self._met)
+        self._met.add(digest)
+        return len(self._met) > before
+
+    def _expand(self, given: str) -> Iterator[Found]:
+        """Yield what one input stands for, at least one entry."""
+        try:
+            mode = os.stat(given).st_mode
+            if stat.S_ISDIR(mode):
+                yield from self._or_none(self._walk(given), given, "no picture in this folder")
+                return
+            check_regular(mode)
+        except (OSError, ValueError) as error:
+            if glob.has_magic(given) and not os.path.lexists(given):
+                yield from self._or_none(self._pattern(given), given, "matches no picture")
+            else:
+                yield _failed(given, as_image_error(error))
+        except ImageError as error:
+            yield _failed(given, error)
+        else:
+            yield Found(given)
+
+    def _or_none(self, found: Iterator[Found], given: str, message: str) -> Iterator[Found]:
+        """Yield what was found, or one failure if it was nothing."""
+        empty = True
+        for one in found:
+            empty = False
+            yield one
+        if empty:
+            yield Found(given, Failure("no-images", message))
+
+    def _walk(self, top: str) -> Iterator[Found]:
+        """Yield the pictures of a folder and of all below it, each folder entered once."""
+        entered: set[tuple[int, int]] = set()
+        pending: list[Iterator[tuple[str, bool]]] = [iter([(top, True)])]
+        while pending:
+            path, is_folder = next(pending[-1], ("", False))
+            if not path:
+                pending.pop()
+            elif not is_folder:
+                yield from self._scanned(path)
+            elif not (path is not top and self._is_excluded(path)):
+                try:
+                    if enter(path, entered):
+                        pending.append(entries(path))
+                except OSError as error:
+                    yield _failed(path, as_image_error(error))
+
+    def _scanned(self, path: str) -> Iterator[Found]:
+        """Yield a file that was met in a folder if it is, or is called, a picture."""
+        try:
+            regular = stat.S_ISREG(os.stat(path).st_mode)
+        except OSError:
+            regular = True  # a dangling link: its name decides, reading it tells the reason
+        if regular and (
+            has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
+        ):
+            yield Found(path)
+        else:
+            self.skipped += 1
+
+    def _pattern(self, pattern: str) -> Iterator[Found]:
+        """Yield the pictures that a pattern matches, and those in folders that it matches."""
+        for path in expand_pattern(pattern, self._is_excluded):
+            if os.path.isdir(path):
+                yield from self._walk(path)
+            else:
+                yield from self._scanned(path)
+
+    def _is_excluded(self, folder: str) -> bool:
+        """Return whether a folder is one of the output folders."""
+        return bool(self._excluded) and os.path.realpath(folder) in self._excluded
+
+
+def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
+    """Yield the paths of a list as they arrive.
+
+    Args:
+        stream: Bytes with one path a line (either kind of line end), or null-separated.
+        null_separated: Whether null bytes separate the paths; then a name may hold a newline.
+    """
+    if not null_separated:
+        for line in stream:
+            if name := line.rstrip(b"\r\n"):
+                yield os.fsdecode(name)
+        return
+    rest = b""
+    while block := stream.read(65536):
+        *names, rest = (rest + block).split(b"\0")
+        yield from (os.fsdecode(name) for name in names if name)
+    if rest:
+        yield os.fsdecode(rest)
+
+
+def _cannot_overlap(inputs: Iterable[str]) -> bool:
+    """Return whether no path can come twice: one input, which is no pattern."""
+    return isinstance(inputs, list | tuple) and len(inputs) == 1 and not glob.has_magic(inputs[0])
+
+
+def _failed(path: str, error: ImageError) -> Found:
+    return Found(path, Failure(error.kind, error.message))

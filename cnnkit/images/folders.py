@@ -1,0 +1,101 @@
+"""Lists folders in one stable order and expands patterns in the same order, lazily."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from collections.abc import Callable, Iterator
+
+
+def enter(folder: str, entered: set[tuple[int, int]]) -> bool:
+    """Return whether a folder is new, by device and inode, and remember it."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in entered:
+        return False
+    entered.add(identity)
+    return True
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def entries(folder: str) -> Iterator[tuple[str, bool]]:
+    """Return the paths in a folder and whether each is a folder; lists it at once.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    with os.scandir(folder or ".") as entries:
+        names = sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
+    return ((os.path.join(folder, name), is_folder) for name, is_folder in names)
+
+
+def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator[str]:
+    """Yield the paths that a pattern matches, as the shell would, but lazily and in order.
+
+    Args:
+        pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders.
+            Hidden names are matched only where they are written out.
+        is_excluded: Tells the folders that are left out.
+    """
+    drive, rest = os.path.splitdrive(pattern)
+    root = drive + (os.sep if rest.startswith(os.sep) else "")
+    parts = [part for part in rest.split(os.sep) if part]
+    return _matches(root, parts, is_excluded)
+
+
+def _matches(base: str, parts: list[str], is_excluded: Callable[[str], bool]) -> Iterator[str]:
+    """Yield the paths below ``base`` that match the remaining parts of a pattern."""
+    if not parts:
+        if not is_excluded(base):
+            yield base
+        return
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _matches_at_any_depth(base, rest, is_excluded)
+    elif glob.has_magic(part):
+        for path, _ in _listed(base):
+            name = os.path.basename(path)
+            if fnmatch.fnmatchcase(name, part):
+                yield from _matches(path, rest, is_excluded)
+    elif os.path.lexists(os.path.join(base, part)):
+        yield from _matches(os.path.join(base, part), rest, is_excluded)
+
+
+def _matches_at_any_depth(
+    base: str, rest: list[str], is_excluded: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield what matches after a ``**``: here, and in every folder below, each entered once."""
+    if not rest:
+        yield base or "."
+        return
+    entered: set[tuple[int, int]] = set()
+    pending = [iter([base])]
+    while pending:
+        folder = next(pending[-1], None)
+        if folder is None:
+            pending.pop()
+        elif not is_excluded(folder) and _can_enter(folder, entered):
+            yield from _matches(folder, rest, is_excluded)
+            pending.append(path for path, is_folder in _listed(folder) if is_folder)
+
+
+def _can_enter(folder: str, entered: set[tuple[int, int]]) -> bool:
+    try:
+        return enter(folder or ".", entered)
+    except OSError:
+        return False
+
+
+def _listed(folder: str) -> Iterator[tuple[str, bool]]:
+    """Return the entries of a folder, none where it cannot be listed."""
+    try:
+        return entries(folder)
+    except OSError:
+        return iter(())

@@ -1,0 +1,216 @@
+"""Makes the pixels that a network takes of a picture: decode, crop or pad or stretch, resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import BundleError, UsageError, broken_rule
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture
+from cnnkit.images.files import read_bytes
+from cnnkit.images.resample import RESAMPLING, Window, resize
+
+FITS = ("crop", "pad", "stretch")
+MAX_SIDE = 4096
+
+# The bars of "pad". 127 is the zero of networks that take (x - 127) / 128 and within half a
+# standard deviation of zero for those that take ImageNet's mean, so that the bars excite no
+# filter but at their edge; black or white bars would look like content.
+PAD_VALUE = 127
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 where both sides stay at least this many times those
+# of the resized picture. See benchmarks/preparation.py for the figures of 1, 1.5 and 2.
+REDUCED_DECODING_MARGIN = 1.5
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network takes: the card's ``input``.
+
+    Attributes:
+        height: Rows, 1 to 4096.
+        width: Columns, 1 to 4096.
+        fit: "crop": the short side to ``size / crop_fraction``, then the centre; "pad": the
+            whole picture within the size, grey bars (127) beside it; "stretch": the whole
+            picture to the size, its proportions lost.
+        crop_fraction: Share of the resized short side that "crop" keeps, over 0 up to 1.
+        interpolation: "bilinear", "bicubic", "lanczos" or "area", antialiased.
+    """
+
+    height: int
+    width: int
+    fit: str = "crop"
+    crop_fraction: float = 0.875
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            side = getattr(self, name)
+            if type(side) is not int or not 1 <= side <= MAX_SIDE:
+                _refuse(name, f"be a whole number from 1 to {MAX_SIDE}", side)
+        if self.fit not in FITS:
+            _refuse("fit", f"be one of {', '.join(FITS)}", self.fit)
+        fraction = self.crop_fraction
+        if type(fraction) not in (int, float) or not 0.05 <= fraction <= 1:
+            _refuse("crop_fraction", "be a number from 0.05 to 1", fraction)
+        if self.interpolation not in RESAMPLING:
+            _refuse("interpolation", f"be one of {', '.join(RESAMPLING)}", self.interpolation)
+
+    @classmethod
+    def from_dict(cls, entry: Any) -> InputSpec:
+        """Return the spec that stands in a card.
+
+        Raises:
+            BundleError: An entry is missing, unknown or breaks a rule.
+        """
+        known = [field.name for field in fields(cls)]
+        if not isinstance(entry, dict) or not {"height", "width"} <= entry.keys() <= set(known):
+            rule = f"have height, width and perhaps {', '.join(known[2:])}"
+            raise BundleError(broken_rule("the card's input", rule, repr(entry)[:200]))
+        try:
+            return cls(**entry)
+        except UsageError as error:
+            raise BundleError(f"the card's input: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as it stands in a card."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture's pixels come to lie in the network's input.
+
+    Attributes:
+        window: The size to which the whole picture is resized, and what is kept of it.
+        top: Row of the input where the kept rectangle begins; above it are bars.
+        left: Column of the input where it begins.
+    """
+
+    window: Window
+    top: int
+    left: int
+
+
+def place(height: int, width: int, spec: InputSpec) -> Placement:
+    """Return where a picture of that size comes to lie.
+
+    The sizes are whole pixels, rounded as in the usual evaluation of ImageNet networks
+    (torchvision's Resize and CenterCrop): half a pixel of shift moves the top-1 of 200
+    photos by up to one in a hundred.
+
+    Args:
+        height: Of the full picture, upright.
+        width: Of the full picture, upright.
+        spec: What the network takes.
+    """
+    if spec.fit == "stretch":
+        return Placement(Window((spec.height, spec.width), 0, 0, spec.height, spec.width), 0, 0)
+    if spec.fit == "pad":
+        scale = min(spec.height / height, spec.width / width)
+        full = (max(1, round(height * scale)), max(1, round(width * scale)))
+        top, left = (spec.height - full[0]) // 2, (spec.width - full[1]) // 2
+        return Placement(Window(full, 0, 0, *full), top, left)
+    frame = (round(spec.height / spec.crop_fraction), round(spec.width / spec.crop_fraction))
+    full = _cover(height, width, frame)
+    top, left = round((full[0] - spec.height) / 2), round((full[1] - spec.width) / 2)
+    return Placement(Window(full, top, left, spec.height, spec.width), 0, 0)
+
+
+def _cover(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest size of a picture, proportions kept, that covers the frame."""
+    if frame[0] * width >= frame[1] * height:  # the height decides
+        return frame[0], max(frame[1], frame[0] * width // height)
+    return max(frame[0], frame[1] * height // width), frame[1]
+
+
+def prepare(
+    source: str | bytes | np.ndarray, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> np.ndarray:
+    """Return the pixels of one picture as the network takes them.
+
+    Args:
+        source: A path, the content of a file, or pixels: uint8 RGB (height, width, 3) or
+            grey (height, width).
+        spec: What the network takes.
+        max_pixels: A larger picture is refused by its header, before it is decoded.
+
+    Returns:
+        uint8 (spec.height, spec.width, 3), RGB 0-255.
+
+    Raises:
+        ImageError: The picture cannot be read or decoded.
+        UsageError: The array is not of a form that is taken.
+    """
+    if isinstance(source, np.ndarray):
+        picture = _picture_of(source)
+    else:
+        data = read_bytes(source) if isinstance(source, str) else source
+        picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
+    placement = place(picture.height, picture.width, spec)
+    pixels = picture.to_srgb(resize(picture.image, placement.window, spec.interpolation))
+    if pixels.shape[:2] == (spec.height, spec.width):
+        return np.ascontiguousarray(pixels)
+    padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
+    top, left = placement.top, placement.left
+    padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return padded
+
+
+def thumbnail(
+    source: str | bytes, *, long_side: int = 160, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> bytes:
+    """Return a small JPEG of a picture, about 5 kB, never larger than the picture itself.
+
+    Args:
+        source: A path or the content of a file.
+        long_side: The longer side of the thumbnail in pixels.
+        max_pixels: A larger picture is refused by its header, before it is decoded.
+
+    Raises:
+        ImageError: The picture cannot be read or decoded.
+    """
+    spec = InputSpec(long_side, long_side, "pad")
+    data = read_bytes(source) if isinstance(source, str) else source
+    picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
+    if max(picture.height, picture.width) > long_side:
+        window = place(picture.height, picture.width, spec).window
+        pixels = resize(picture.image, window, spec.interpolation)
+    else:
+        pixels = np.asarray(picture.image)
+    buffer = BytesIO()
+    Image.fromarray(picture.to_srgb(pixels)).save(buffer, "JPEG", quality=75)
+    return buffer.getvalue()
+
+
+def _decoded_size(spec: InputSpec) -> Callable[[int, int], tuple[int, int]]:
+    """Return what tells, for a full size, the smallest decoded size that is good enough."""
+
+    def needed(height: int, width: int) -> tuple[int, int]:
+        full = place(height, width, spec).window.full
+        rows, columns = (math.ceil(side * REDUCED_DECODING_MARGIN) for side in full)
+        return rows, columns
+
+    return needed
+
+
+def _picture_of(pixels: np.ndarray) -> Picture:
+    """Return an array as a picture, after a check of its form."""
+    is_grey, is_color = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype != np.uint8 or not (is_grey or is_color) or pixels.size == 0:
+        received = f"{pixels.dtype} {pixels.shape}"
+        fix = "Values from 0 to 255 in the order red, green, blue are taken."
+        rule = "be uint8 (height, width, 3) or (height, width), not empty"
+        raise UsageError(broken_rule("an array", rule, received, fix))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return Picture(image.convert("RGB"), pixels.shape[0], pixels.shape[1], None)
+
+
+def _refuse(name: str, rule: str, received: object) -> None:
+    raise UsageError(broken_rule(name, rule, repr(received)))

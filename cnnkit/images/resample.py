@@ -1,0 +1,171 @@
+"""Resizes with antialiasing: Pillow's resampling, and a twice as fast form of it for photos.
+
+Shrinking without antialiasing (what OpenCV's own bilinear and bicubic do) takes every
+second or third pixel and costs accuracy. Pillow widens the kernel by the factor of
+shrinking. `_shrink_fast` reaches almost the same by a short filter before OpenCV's bicubic:
+see benchmarks/preparation.py for the figures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image
+
+RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+}
+
+# The fast form holds for these factors of shrinking: below there is nothing to filter,
+# above the filter of 7 taps is too short.
+_FAST_FACTORS = (1.02, 2.0)
+_TAPS_EACH_SIDE = 3
+_FACTORS_PER_UNIT = 100  # factors are rounded to this, so that few filters are made
+_OPENCV_CUBIC = -0.75  # the kernel parameters of OpenCV's and Pillow's bicubic
+_PILLOW_CUBIC = -0.5
+# Pillow averages whole blocks first where more than this many pixels become one.
+_REDUCING_GAP = 3.0
+# How far left or above a cut may begin to find whole pixels on both grids.
+_ALIGNMENT_SEARCH = 24
+
+
+@dataclass(frozen=True)
+class Window:
+    """A picture resized as a whole, of which only a rectangle is needed.
+
+    Attributes:
+        full: (height, width) to which the whole picture is resized.
+        top: First row of the rectangle in the resized picture.
+        left: First column of the rectangle.
+        height: Rows of the rectangle.
+        width: Columns of the rectangle.
+    """
+
+    full: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def resize(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
+    """Return one rectangle of the resized picture, computed from its own pixels only.
+
+    Args:
+        image: Mode RGB.
+        window: The sizes and the rectangle.
+        interpolation: A key of `RESAMPLING`; all but "area" antialias when shrinking.
+
+    Returns:
+        The rectangle, uint8 (window.height, window.width, 3).
+    """
+    factor_y, factor_x = image.height / window.full[0], image.width / window.full[1]
+    low, high = _FAST_FACTORS
+    if (
+        interpolation == "bicubic"
+        and low < min(factor_y, factor_x)
+        and max(factor_y, factor_x) <= high
+    ):
+        return _shrink_fast(image, window)
+    box = (
+        window.left * factor_x,
+        window.top * factor_y,
+        min((window.left + window.width) * factor_x, image.width),
+        min((window.top + window.height) * factor_y, image.height),
+    )
+    size = (window.width, window.height)
+    resized = image.resize(size, RESAMPLING[interpolation], box=box, reducing_gap=_REDUCING_GAP)
+    return np.asarray(resized)
+
+
+def _shrink_fast(image: Image.Image, window: Window) -> np.ndarray:
+    """Return the rectangle by a short filter and OpenCV's bicubic, uint8 (height, width, 3)."""
+    rows = _Cut.of(image.height, window.full[0], window.top, window.height)
+    columns = _Cut.of(image.width, window.full[1], window.left, window.width)
+    pixels = np.asarray(image.crop((columns.start, rows.start, columns.stop, rows.stop)))
+    kernel_x, kernel_y = shrinking_filter(columns.factor), shrinking_filter(rows.factor)
+    smooth = cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE)
+    # Without a size OpenCV keeps the exact factors, so that the grid is the whole picture's.
+    fx, fy = 1 / columns.factor, 1 / rows.factor
+    resized = cv2.resize(smooth, None, fx=fx, fy=fy, interpolation=cv2.INTER_CUBIC)
+    return resized[
+        rows.skip : rows.skip + window.height, columns.skip : columns.skip + window.width
+    ]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The part of one axis that a window needs, beginning where both grids meet.
+
+    Attributes:
+        start: First source pixel.
+        stop: Source pixel after the last.
+        skip: Resized pixels between `start` and the window.
+        factor: Source pixels per resized pixel.
+    """
+
+    start: int
+    stop: int
+    skip: int
+    factor: float
+
+    @classmethod
+    def of(cls, size: int, full: int, first: int, count: int) -> _Cut:
+        """Return the cut for ``count`` of ``full`` resized pixels from ``first`` on."""
+        factor = size / full
+        margin = _TAPS_EACH_SIDE + 3  # what the filter and the bicubic kernel reach beyond
+        nearest = max(0, math.floor(first - margin / factor))
+        begins = range(max(0, nearest - _ALIGNMENT_SEARCH), nearest + 1)
+        begin = min(begins, key=lambda at: abs(at * factor - round(at * factor)))
+        stop = min(size, math.ceil((first + count) * factor) + margin)
+        return cls(round(begin * factor), stop, first - begin, factor)
+
+
+def shrinking_filter(factor: float) -> np.ndarray:
+    """Return the filter that, before OpenCV's bicubic, gives an antialiased bicubic.
+
+    Args:
+        factor: Source pixels per resized pixel, 1 to 2.
+
+    Returns:
+        float64 (7,), symmetric, sum 1.
+    """
+    return _shrinking_filter(round(factor * _FACTORS_PER_UNIT))
+
+
+@lru_cache(maxsize=256)
+def _shrinking_filter(factor_in_steps: int) -> np.ndarray:
+    """Solve for the taps: least squares over 16 positions of the resized pixel.
+
+    Bicubic interpolation of the filtered picture weighs source pixel ``x`` with
+    ``sum_j taps[j] * cubic(x - j)``; the wanted weight is ``cubic(x / factor)``.
+    """
+    factor = factor_in_steps / _FACTORS_PER_UNIT
+    reach = 2 * _TAPS_EACH_SIDE + 1
+    offsets = np.arange(-reach, reach + 1)[None, :] + np.arange(16)[:, None] / 16  # (16, 15)
+    wanted = _cubic(offsets / factor, _PILLOW_CUBIC)
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    terms = [_cubic(offsets, _OPENCV_CUBIC)]
+    for j in range(1, _TAPS_EACH_SIDE + 1):
+        terms.append(_cubic(offsets - j, _OPENCV_CUBIC) + _cubic(offsets + j, _OPENCV_CUBIC))
+    matrix = np.stack([term.ravel() for term in terms], axis=1)  # (240, 4)
+    half = np.linalg.lstsq(matrix, wanted.ravel(), rcond=None)[0]
+    taps = np.concatenate([half[:0:-1], half])
+    taps /= taps.sum()
+    taps.flags.writeable = False
+    return taps
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    """Return the cubic convolution kernel (Keys, 1981) at ``x`` pixels from the centre."""
+    x = np.abs(x)
+    inner = ((a + 2) * x - (a + 3)) * x * x + 1
+    outer = ((x - 5) * x + 8) * x * a - 4 * a
+    return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))

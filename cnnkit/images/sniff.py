@@ -1,0 +1,97 @@
+"""What a file is, told from its first bytes and never from its name."""
+
+from __future__ import annotations
+
+import os
+import re
+
+HEADER_BYTES = 64
+
+# Formats that are decoded, and those that are recognised only to be named in the error.
+DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM")
+RECOGNISED = ("HEIC", "JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
+
+# A file with one of these endings in a scanned folder always becomes a row, so that a
+# broken picture is never passed over in silence.
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
+    ".heic .heif .jp2 .jxl".split()
+)
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0\x08\0\0\0", "TIFF"),  # BigTIFF
+    (b"MM\0+\0\x08\0\0", "TIFF"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\x01\0", "icon"),
+)
+_PORTABLE = re.compile(rb"P[1-6](\s+\d|\s*#)")  # PBM, PGM and PPM, as text or binary
+_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def picture_format(header: bytes) -> str | None:
+    """Return the format of a picture, one of `DECODED` or `RECOGNISED`, or None.
+
+    Args:
+        header: The first bytes of the file, `HEADER_BYTES` are enough.
+    """
+    for signature, name in _SIGNATURES:
+        if header.startswith(signature):
+            return name
+    if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
+        return "WebP"
+    if header[:2] == b"BM" and int.from_bytes(header[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    if header[4:8] == b"ftyp":
+        return _box_format(header)
+    if _PORTABLE.match(header):
+        return "PPM"
+    if header.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<svg"):
+        return "SVG"
+    return None
+
+
+def _box_format(header: bytes) -> str | None:
+    """Return AVIF or HEIC for a file of boxes with those brands; videos have others."""
+    size = int.from_bytes(header[:4], "big")
+    brands = [header[i : i + 4] for i in (8, *range(16, min(size, len(header)), 4))]
+    if any(brand in _AVIF_BRANDS for brand in brands):
+        return "AVIF"
+    return "HEIC" if any(brand in _HEIC_BRANDS for brand in brands) else None
+
+
+def is_image_header(header: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a photo or drawing in pixels."""
+    return picture_format(header) not in (None, "icon", "SVG")
+
+
+def has_picture_suffix(name: str) -> bool:
+    """Return whether a file's name ends like a picture's, in any case."""
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+def other_content(header: bytes) -> str:
+    """Return what a file that is no picture seems to be, for a message, or ""."""
+    start = header.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"%pdf"):
+        return "a PDF document"
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page"
+    if start.startswith((b"pk\x03\x04", b"\x1f\x8b", b"rar!", b"7z\xbc\xaf")):
+        return "an archive"
+    if header[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3".lower()):
+        return "a video"
+    if header and not any(byte < 9 or 13 < byte < 32 for byte in header):
+        return "text"
+    return ""

@@ -1,0 +1,101 @@
+"""The one streaming path of every folder job: files, decoding, prediction, results in order.
+
+A worker takes a few files, reads them and predicts them, so that each processor is busy
+with one thing after the other and nobody waits for a batch to fill. What is in flight is
+bounded; results come out in input order; a picture that fails is a result of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnkit.errors import ImageError
+from cnnkit.images import Found
+from cnnkit.results import Failure
+from cnnkit.runtime import Predictor
+from cnnkit.writers.row_files import batched
+
+log = logging.getLogger(__name__)
+
+# Work waiting behind the workers, in tasks a worker: enough to never run dry.
+TASKS_AHEAD = 2
+
+
+class Outcome(NamedTuple):
+    """What became of one input: ``outputs`` of the model for this picture, or a failure."""
+
+    path: str
+    outputs: dict[str, np.ndarray] | None
+    failure: Failure | None
+
+
+def stream(
+    found: Iterable[Found],
+    prepare: Callable[[str], np.ndarray],
+    predictor: Predictor,
+    workers: int,
+) -> Iterator[Outcome]:
+    """Give the outcome of every input, in order, as they are made.
+
+    Args:
+        found: The inputs; taken lazily.
+        prepare: Reads one picture as the network's input, uint8 (height, width, 3).
+        predictor: Runs the network.
+        workers: Threads that read and predict.
+
+    Yields:
+        One `Outcome` for each input.
+    """
+
+    def task(batch: list[Found]) -> list[Outcome]:
+        return run_batch(batch, prepare, predictor)
+
+    pending: deque[Future[list[Outcome]]] = deque()
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
+    try:
+        for batch in batched(found, predictor.batch_size):
+            pending.append(executor.submit(task, batch))
+            if len(pending) > TASKS_AHEAD * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def run_batch(
+    batch: list[Found], prepare: Callable[[str], np.ndarray], predictor: Predictor
+) -> list[Outcome]:
+    """Read and predict a few inputs; those that cannot be read take no part."""
+    prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
+    images = [image for image in prepared if not isinstance(image, Failure)]
+    outputs = predictor.predict(np.stack(images)) if images else {}
+    outcomes = []
+    position = 0
+    for item, image in zip(batch, prepared, strict=True):
+        if isinstance(image, Failure):
+            outcomes.append(Outcome(item.path, None, image))
+            continue
+        one: dict[str, Any] = {name: values[position] for name, values in outputs.items()}
+        outcomes.append(Outcome(item.path, one, None))
+        position += 1
+    return outcomes
+
+
+def _prepared(path: str, prepare: Callable[[str], np.ndarray]) -> np.ndarray | Failure:
+    try:
+        return prepare(path)
+    except ImageError as error:
+        return Failure(error.kind, error.message)
+    except MemoryError:
+        return Failure("too-large", "There is not enough memory to decode it.")
+    except Exception as error:  # one strange picture must never end a long run
+        log.debug("%s: a fault of cnnkit's", path, exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        return Failure("failed", f"{type(error).__name__}: {reason}")

@@ -1,0 +1,124 @@
+"""The gallery of a classify run: ``cnnkit classify --report FILE.html``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from cnnkit.reports.escaping import json_for_html, visible
+from cnnkit.reports.page import definitions, thumbnail_url, timestamp, write_page
+from cnnkit.results import UNKNOWN, path_of
+
+
+@dataclass
+class _Counts:
+    """What the rows added up to so far."""
+
+    ok: int = 0
+    failed: int = 0
+    unknown: int = 0
+    classes: set[str] = field(default_factory=set)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        if "error" in record:
+            self.failed += 1
+            return
+        self.ok += 1
+        if record["chosen"] < 0:
+            self.unknown += 1
+        else:
+            self.classes.add(record["label"])
+
+
+def write_gallery(
+    path: str | os.PathLike[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    title: str,
+    model_name: str,
+    thumbnail: Callable[[str], bytes | None] | None,
+    options: Mapping[str, object] | None = None,
+    made: datetime | None = None,
+) -> None:
+    """Write all classified pictures into one HTML file that opens anywhere.
+
+    Rows and thumbnails are taken and written one by one, so memory does not grow with their
+    number (only the set of classes found is kept). The file is mostly thumbnails: WebP of at
+    most 200 pixels at quality 50 takes about 4 kB, which makes 55 MB of 10,000 pictures.
+
+    Args:
+        path: The file to write; one that exists is replaced once the new one is complete.
+        rows: The rows of the run, as `cnnkit.results.make_row` gives them.
+        title: The heading, such as ``photos/``.
+        model_name: The model that classified.
+        thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
+            None. It may raise `cnnkit.errors.ImageError`: the card then has no picture.
+        options: Options of the run to show, name to value.
+        made: The moment to write into the report, by default now.
+
+    Raises:
+        OutputError: When the file cannot be written. Whatever `rows` raises passes through; in
+            both cases nothing is left behind.
+        ValueError: When a row is not of the schema.
+    """
+    counts = _Counts()
+    context = {
+        "title": title,
+        "model_name": model_name,
+        "made": timestamp(made),
+        "options": list(definitions(options or {})),
+        "records": _records(rows, thumbnail, counts),
+        "counts": counts,
+    }
+    write_page(path, "gallery.html.jinja", context, styles=["gallery.css"], scripts=["gallery.js"])
+
+
+def _records(
+    rows: Iterable[Mapping[str, Any]],
+    thumbnail: Callable[[str], bytes | None] | None,
+    counts: _Counts,
+) -> Iterator[Markup]:
+    """Give the data elements of one row after the other, and count them."""
+    for row in rows:
+        record = _record(row)
+        counts.add(record)
+        text = Markup('<script type="application/json" class="row">%s</script>') % json_for_html(
+            record
+        )
+        address = thumbnail_url(thumbnail, path_of(row)) if "error" not in record else None
+        if address:
+            text += Markup('<script type="text/plain" class="thumbnail">%s</script>') % address
+        yield text
+
+
+def _record(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page needs of a row, every text made visible.
+
+    ``chosen`` is the place of the decision among the guesses, -1 where it is ``unknown``.
+    """
+    path = visible(row["path"])
+    if row["status"] == "error":
+        error = {name: visible(str(row["error"][name])) for name in ("kind", "message")}
+        return {"path": path, "error": error}
+    if row["status"] != "ok":
+        raise ValueError(f"`status` must be ok or error. Received: status={row['status']!r}.")
+    labels = [prediction["label"] for prediction in row["predictions"]]
+    chosen = labels.index(row["label"]) if row["label"] in labels else -1
+    if chosen < 0 and row["label"] != UNKNOWN:
+        raise ValueError(
+            f"`label` must be among the predictions or {UNKNOWN!r}. Received: {row['label']!r}."
+        )
+    record = {
+        "path": path,
+        "name": visible(os.path.basename(row["path"])),
+        "label": visible(row["label"]),
+        "score": row["score"],
+        "chosen": chosen,
+        "guesses": [[visible(p["label"]), p["score"]] for p in row["predictions"]],
+    }
+    return record | ({"sorted_to": visible(row["sorted_to"])} if row.get("sorted_to") else {})

@@ -1,0 +1,152 @@
+"""Render a template into one self-contained HTML file, written whole or not at all.
+
+A new page is a template that extends ``base.html.jinja``, with its own .css and .js files beside
+it, and one call of `write_page`. The style and the script are inlined, and a
+Content-Security-Policy names their hashes: nothing else in the page can run, not even if an
+escape were forgotten somewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from cnnkit.errors import ImageError
+from cnnkit.reports.escaping import image_data_url, visible
+from cnnkit.writers.replacing import replacing
+
+
+def write_page(
+    path: str | os.PathLike[str],
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+) -> None:
+    """Render `template` with `context` into the file `path`, piece by piece.
+
+    Iterators in `context` are consumed while the file is written, so memory stays bounded by
+    one piece, and later parts of the template see what the earlier ones counted.
+
+    Args:
+        path: The file to write; one that exists is replaced, after the new one is complete.
+        template: The name of a template in this package.
+        context: What the template shows. Plain text is escaped; only `Markup` is taken as HTML.
+        styles: Names of style sheets in this package, added to the base's own.
+        scripts: Names of scripts in this package.
+
+    Raises:
+        OutputError: When the file cannot be written; nothing is left behind then.
+    """
+    style = "\n".join(asset(name) for name in ("base.css", *styles))
+    script = "\n".join(asset(name) for name in scripts)
+    pieces = (
+        _environment()
+        .get_template(template)
+        .generate(
+            **context,
+            policy=content_security_policy(style, script),
+            style=Markup(style),
+            script=Markup(script),
+        )
+    )
+    with replacing(path) as file:
+        for piece in pieces:
+            file.write(piece.encode("utf-8"))
+
+
+def content_security_policy(style: str, script: str) -> str:
+    """Return a policy under which only this style and script apply, and only data: images show."""
+
+    def source(text: str) -> str:
+        if not text:
+            return "'none'"
+        digest = hashlib.sha256(text.encode("utf-8")).digest()
+        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {source(script)}",
+            f"style-src {source(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+@cache
+def asset(name: str) -> str:
+    """Return the text of a style sheet or script of this package."""
+    return files("cnnkit.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return a moment, by default now, as for example ``2025-03-09 17:05 UTC``."""
+    moment = moment or datetime.now(UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def thumbnail_url(thumbnail: Callable[[str], bytes | None] | None, path: str) -> str | None:
+    """Return the ``data:`` address of a picture's thumbnail, or None where there is none.
+
+    Args:
+        thumbnail: Gives JPEG, PNG or WebP bytes for a path, or None; it may raise `ImageError`,
+            for example when the picture has been moved away since.
+        path: The path as the file system wants it.
+    """
+    if thumbnail is None:
+        return None
+    try:
+        return image_data_url(thumbnail(path))
+    except ImageError:
+        return None
+
+
+def percent(share: float | None) -> str:
+    """Return 0.4018 as ``40.2%``, and None as a dash."""
+    return "–" if share is None else f"{100 * share:.1f}%"
+
+
+def grouped(number: int) -> str:
+    """Return 12345 as ``12,345``."""
+    return f"{number:,}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cnnkit.reports", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "grouped": grouped}
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Write out hidden characters in every plain text that a template shows."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def definitions(options: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    """Return options as pairs of text for a definition list; None and empty ones left out."""
+    for name, value in options.items():
+        if value is None or value == "" or value == []:
+            continue
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        yield str(name), {"True": "yes", "False": "no"}.get(shown, shown)

@@ -1,0 +1,124 @@
+"""The frozen results of every capability: validated at birth, ready for JSON."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One guess of a classifier.
+
+    Attributes:
+        index: The class, counted from 0 in the order of the model's labels.
+        label: The name of the class.
+        score: Its probability, 0 to 1.
+    """
+
+    index: int
+    label: str
+    score: float
+
+    def __post_init__(self) -> None:
+        if self.index < 0:
+            raise ValueError(f"`index` must not be negative. Received: index={self.index}.")
+        if not (math.isfinite(self.score) and -1e-6 <= self.score <= 1 + 1e-6):
+            raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the guess as it stands in a row."""
+        return {"index": self.index, "label": self.label, "score": round(self.score, 6)}
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier says of one picture.
+
+    Attributes:
+        predictions: The best guesses, highest score first, at least one.
+        label: The decision: the best guess's label, or ``unknown`` below the threshold.
+        features: The penultimate features, float32 (n,), where they were asked for.
+    """
+
+    predictions: tuple[Prediction, ...]
+    label: str
+    features: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.predictions:
+            raise ValueError("`predictions` must hold at least one guess. Received: none.")
+        scores = [p.score for p in self.predictions]
+        if any(a < b for a, b in pairwise(scores)):
+            raise ValueError(f"`predictions` must go from high to low. Received: {scores}.")
+
+    @property
+    def score(self) -> float:
+        """The best guess's score, also where the decision is ``unknown``."""
+        return self.predictions[0].score
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as it stands in a row, without the features."""
+        return {
+            "label": self.label,
+            "score": round(self.score, 6),
+            "predictions": [p.to_dict() for p in self.predictions],
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one input has no result.
+
+    Attributes:
+        kind: A short stable word, one of `cnnkit.errors.ImageError.KINDS`.
+        message: What is wrong, for people.
+    """
+
+    kind: str
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the failure as it stands in a row."""
+        return {"kind": self.kind, "message": self.message}
+
+
+def path_fields(path: str) -> dict[str, str]:
+    """Return ``path``, and ``path_base64`` where the name is no valid Unicode.
+
+    Args:
+        path: The path as the user would type it, undecodable bytes surrogate-escaped.
+    """
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return {"path": path, "path_base64": base64.b64encode(os.fsencode(path)).decode("ascii")}
+    return {"path": path}
+
+
+def path_of(row: dict[str, Any]) -> str:
+    """Return the path of a row as the file system wants it: the inverse of `path_fields`."""
+    if "path_base64" in row:
+        return os.fsdecode(base64.b64decode(row["path_base64"]))
+    return row["path"]
+
+
+def make_row(path: str, outcome: Any) -> dict[str, Any]:
+    """Return the row of one input.
+
+    Args:
+        path: The input's path.
+        outcome: A `Failure`, or a result with ``to_dict()``.
+    """
+    row: dict[str, Any] = path_fields(path)
+    if isinstance(outcome, Failure):
+        return row | {"status": "error", "error": outcome.to_dict()}
+    return row | {"status": "ok"} | outcome.to_dict()

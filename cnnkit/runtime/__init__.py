@@ -1,0 +1,34 @@
+"""The only owner of process state: device, precision, threads, seed, environment, XLA.
+
+`predictor` turns a `ModelSource` into a `Predictor` that runs where the machine is
+fastest; `compile` and `value_and_gradient` are the two places that know which backend
+Keras uses. Importing this package imports no framework.
+"""
+
+from __future__ import annotations
+
+from cnnkit.runtime.contract import ModelSource, Predictor
+from cnnkit.runtime.differentiation import compile, value_and_gradient
+from cnnkit.runtime.options import RuntimeOptions
+from cnnkit.runtime.prediction import predictor
+from cnnkit.runtime.process import (
+    available_cpus,
+    building_defaults,
+    cache_folder,
+    import_keras,
+    seed_everything,
+)
+
+__all__ = [
+    "ModelSource",
+    "Predictor",
+    "RuntimeOptions",
+    "available_cpus",
+    "building_defaults",
+    "cache_folder",
+    "compile",
+    "import_keras",
+    "predictor",
+    "seed_everything",
+    "value_and_gradient",
+]

@@ -1,0 +1,59 @@
+"""What the runtime takes and gives: the source of a model, and a compiled model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Everything that a runtime needs of a model, without building it.
+
+    Attributes:
+        name: For messages.
+        identity: Says all that the compiled model depends on: weights, code, outputs.
+        input_shape: Height, width, channels of the uint8 RGB input.
+        build: Takes the precision and builds the `keras.Model` with its weights; its outputs
+            are a dict of names.
+        conversion_command: A command that writes the model as ``model.xml`` into the folder
+            given as its last argument, in a process of its own; None where only `build` can.
+    """
+
+    name: str
+    identity: str
+    input_shape: tuple[int, int, int]
+    build: Callable[[str], Any]
+    conversion_command: Sequence[str] | None = None
+
+
+class Predictor(Protocol):
+    """A compiled model.
+
+    Attributes:
+        runtime: ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``float32`` or ``bfloat16``.
+        device: ``cpu`` or ``gpu``.
+        batch_size: How many pictures suit one call.
+        concurrency: How many calls may usefully run at once, each from its own thread.
+    """
+
+    runtime: str
+    precision: str
+    device: str
+    batch_size: int
+    concurrency: int
+
+    def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the model; safe to call from several threads.
+
+        Args:
+            images: RGB uint8 (n, height, width, 3), any n from 1 up.
+
+        Returns:
+            The model's outputs by name, float32 (n, ...).
+        """
+        ...

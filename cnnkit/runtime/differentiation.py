@@ -1,0 +1,71 @@
+"""The two places that know Keras's backend: compiled functions and gradients.
+
+`keras.ops` has no gradient of its own; everything that trains or optimises goes through
+`compile` and `value_and_gradient`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cnnkit.errors import RuntimeUnavailableError, broken_rule
+from cnnkit.runtime.hardware import backend_drives_gpu
+from cnnkit.runtime.process import backend_name, import_keras
+
+DIFFERENTIABLE_BACKENDS = ("tensorflow", "jax")
+
+
+def compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of tensors: XLA on a GPU, TensorFlow's graph on a CPU, or JAX's jit.
+
+    Args:
+        function: Takes and returns tensors, or lists and dicts of them, written in `keras.ops`.
+
+    Returns:
+        The same function, compiled at its first call for each shape of its arguments.
+    """
+    if _backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=backend_drives_gpu())
+
+
+def value_and_gradient(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """Return a compiled function that gives a scalar and its gradient.
+
+    Args:
+        function: Takes tensors; returns a scalar tensor. The gradient is that of its first
+            argument: a tensor, or a list or dict of them.
+
+    Returns:
+        A function of the same arguments that returns ``(value, gradient)``, the gradient
+        shaped like the first argument.
+    """
+    if _backend() == "jax":
+        import jax
+
+        return jax.jit(jax.value_and_grad(function))
+    import tensorflow as tf
+
+    def with_gradient(first, *others):
+        first = tf.nest.map_structure(tf.convert_to_tensor, first)
+        with tf.GradientTape() as tape:
+            tape.watch(first)
+            value = function(first, *others)
+        gradient = tape.gradient(value, first, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return value, gradient
+
+    return compile(with_gradient)
+
+
+def _backend() -> str:
+    import_keras()
+    name = backend_name()
+    if name not in DIFFERENTIABLE_BACKENDS:
+        rule = f"be one of {', '.join(DIFFERENTIABLE_BACKENDS)}"
+        raise RuntimeUnavailableError(broken_rule("KERAS_BACKEND", rule, name))
+    return name

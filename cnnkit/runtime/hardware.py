@@ -1,0 +1,42 @@
+"""What this machine has, asked without importing TensorFlow or JAX."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+from cnnkit.runtime.process import backend_name, import_keras, silenced_standard_error
+
+CUDA_LIBRARIES = ("libcuda.so.1", "libcuda.so", "nvcuda.dll")
+
+
+@cache
+def gpu_count() -> int:
+    """Return how many NVIDIA GPUs the driver answers for; 0 without a driver."""
+    for name in CUDA_LIBRARIES:
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0
+
+
+@cache
+def backend_drives_gpu() -> bool:
+    """Return whether a GPU answers and Keras's backend, which is then imported, can use it."""
+    if not gpu_count():
+        return False
+    import_keras()
+    with silenced_standard_error():
+        if backend_name() == "jax":
+            import jax
+
+            return any(device.platform == "gpu" for device in jax.devices())
+        if backend_name() == "tensorflow":
+            import tensorflow as tf
+
+            return bool(tf.config.list_physical_devices("GPU"))
+    return False

@@ -1,0 +1,111 @@
+"""Keras itself: compiled by XLA for a GPU, or TensorFlow's graph as fallback and reference."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cnnkit.runtime.contract import ModelSource
+from cnnkit.runtime.process import backend_name, import_keras
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZES = {"gpu": 64, "cpu": 16}
+
+
+class KerasPredictor:
+    """See `cnnkit.runtime.contract.Predictor`; every call has the same batch, padded."""
+
+    concurrency = 1
+
+    def __init__(
+        self,
+        source: ModelSource,
+        runtime: str,
+        device: str,
+        precision: str,
+        threads: int,
+        batch_size: int | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.device = device
+        # A card computes in bfloat16; a CPU falls back to the reference's float32.
+        self.precision = precision
+        if precision == "auto":
+            self.precision = "bfloat16" if device == "gpu" else "float32"
+        self.batch_size = batch_size or BATCH_SIZES[device]
+        set_backend_threads(threads)
+        self._call = compiled_call(source.build(self.precision), runtime, device)
+        self._lock = threading.Lock()
+
+    def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """See `cnnkit.runtime.contract.Predictor.predict`."""
+        parts = [
+            self._predict_batch(images[start : start + self.batch_size])
+            for start in range(0, len(images), self.batch_size)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _predict_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        count = len(images)
+        if count < self.batch_size:  # one shape only, so that nothing is compiled again
+            padding = np.zeros((self.batch_size - count, *images.shape[1:]), images.dtype)
+            images = np.concatenate([images, padding])
+        with self._lock:
+            outputs = self._call(images)
+        return {name: np.asarray(value, np.float32)[:count] for name, value in outputs.items()}
+
+
+def set_backend_threads(threads: int) -> None:
+    """Bound TensorFlow's thread pools; too late once it has run something, which is said."""
+    import_keras()
+    if backend_name() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        log.debug("TensorFlow's threads were fixed before; --threads has no effect on them.")
+
+
+def compiled_call(model: Any, runtime: str, device: str) -> Callable[[np.ndarray], dict[str, Any]]:
+    """Return a function from uint8 images to the model's dict of outputs."""
+    if backend_name() == "jax":
+        return _jax_call(model)
+    import tensorflow as tf
+
+    place = "/GPU:0" if device == "gpu" else "/CPU:0"
+
+    @tf.function(jit_compile=runtime == "xla")
+    def graph(images):
+        return model(tf.cast(images, tf.float32), training=False)
+
+    def call(images: np.ndarray) -> dict[str, Any]:
+        with tf.device(place):
+            return graph(tf.constant(images))
+
+    return call
+
+
+def _jax_call(model: Any) -> Callable[[np.ndarray], dict[str, Any]]:
+    """Compile with `jax.jit`; the weights are arguments, so that they are not copied into it."""
+    import jax
+    import jax.numpy as jnp
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    fixed = [variable.value for variable in model.non_trainable_variables]
+
+    @jax.jit
+    def graph(trainable, fixed, images):
+        outputs, _ = model.stateless_call(
+            trainable, fixed, images.astype(jnp.float32), training=False
+        )
+        return outputs
+
+    return lambda images: graph(trainable, fixed, images)

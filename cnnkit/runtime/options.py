@@ -1,0 +1,45 @@
+"""What a user can ask of the runtime: device, engine, precision, threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnkit.errors import UsageError, broken_rule, did_you_mean
+
+DEVICES = ("auto", "cpu", "gpu")
+RUNTIMES = ("auto", "openvino", "xla", "tensorflow")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """The choice of where and how a model runs.
+
+    Attributes:
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads to use; 0 means all that the process may use.
+
+    Raises:
+        UsageError: A value is not one of these.
+    """
+
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("device", DEVICES), ("runtime", RUNTIMES), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value not in known:
+                rule = f"be one of {', '.join(known)}"
+                raise UsageError(broken_rule(f"--{name}", rule, value, did_you_mean(value, known)))
+        if self.threads < 0:
+            raise UsageError(broken_rule("--threads", "not be negative", self.threads))
+        if self.runtime == "openvino" and self.device == "gpu":
+            fix = "Use --runtime xla for a GPU, or --device cpu."
+            raise UsageError(
+                broken_rule("--runtime openvino", "go with a CPU", "--device gpu", fix)
+            )

@@ -1,0 +1,94 @@
+"""From a model to a predictor that runs where this machine is fastest."""
+
+from __future__ import annotations
+
+import logging
+
+from cnnkit.errors import RuntimeUnavailableError, broken_rule
+from cnnkit.runtime.contract import ModelSource, Predictor
+from cnnkit.runtime.hardware import backend_drives_gpu, gpu_count
+from cnnkit.runtime.options import RuntimeOptions
+from cnnkit.runtime.process import available_cpus, backend_name
+
+log = logging.getLogger(__name__)
+
+
+def predictor(
+    source: ModelSource,
+    options: RuntimeOptions | None = None,
+    *,
+    batch_size: int | None = None,
+    expected: int | None = None,
+) -> Predictor:
+    """Compile a model for this machine.
+
+    Args:
+        source: The model.
+        options: Where and how to run; ``auto`` chooses XLA where a GPU answers and Keras's
+            backend can drive it, else OpenVINO, else TensorFlow.
+        batch_size: Pictures per call; by default what suits the runtime.
+        expected: How many pictures will come, if known: a few need no large batch.
+
+    Raises:
+        RuntimeUnavailableError: What was asked for is not to be had here.
+    """
+    options = options or RuntimeOptions()
+    runtime, device = choose(options)
+    threads = options.threads or available_cpus()
+    if runtime == "openvino":
+        try:
+            return _openvino(source, options.precision, threads, batch_size, expected)
+        except RuntimeUnavailableError as error:
+            if options.runtime == "openvino":
+                raise
+            runtime = "tensorflow" if backend_name() == "tensorflow" else "xla"
+            log.warning("openvino: %s Using %s instead.", error, runtime)
+    from cnnkit.runtime.keras_predictor import KerasPredictor
+
+    if runtime == "xla" and device == "cpu":
+        log.warning("XLA on a CPU is slow for depthwise convolutions; a GPU is what it is for.")
+    return KerasPredictor(source, runtime, device, options.precision, threads, batch_size)
+
+
+def choose(options: RuntimeOptions) -> tuple[str, str]:
+    """Return the runtime and the device that the options come to on this machine.
+
+    Raises:
+        RuntimeUnavailableError: A GPU was asked for and none can be used.
+    """
+    wants_gpu = options.device == "gpu"
+    may_use_gpu = options.device != "cpu" and options.runtime != "openvino"
+    has_gpu = may_use_gpu and backend_drives_gpu()
+    if wants_gpu and not has_gpu:
+        raise RuntimeUnavailableError(_no_gpu())
+    if options.runtime == "auto":
+        return ("xla", "gpu") if has_gpu else ("openvino", "cpu")
+    if options.runtime == "tensorflow" and backend_name() != "tensorflow":
+        fix = "Unset KERAS_BACKEND, or use --runtime xla."
+        rule = "go with Keras's TensorFlow backend"
+        received = f"KERAS_BACKEND={backend_name()}"
+        raise RuntimeUnavailableError(broken_rule("--runtime tensorflow", rule, received, fix))
+    return options.runtime, "gpu" if has_gpu else "cpu"
+
+
+def _no_gpu() -> str:
+    if gpu_count():
+        received = f"a GPU that Keras's {backend_name()} backend cannot drive"
+        fix = "Install the backend's GPU build, or use --device cpu."
+    else:
+        received, fix = "a machine whose driver reports no NVIDIA GPU", "Use --device cpu or auto."
+    return broken_rule("--device gpu", "find a usable GPU", received, fix)
+
+
+def _openvino(
+    source: ModelSource,
+    precision: str,
+    threads: int,
+    batch_size: int | None,
+    expected: int | None,
+) -> Predictor:
+    try:
+        from cnnkit.runtime.openvino_predictor import OpenVinoPredictor
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"OpenVINO cannot be imported: {error}.") from error
+    return OpenVinoPredictor(source, precision, threads, batch_size, expected)

@@ -1,0 +1,128 @@
+"""Process-wide settings: environment, threads, seeds, quiet and offline imports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+CACHE_VARIABLE = "CNNKIT_CACHE"
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not every system has affinities
+        return os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder of cnnkit, which need not exist.
+
+    ``CNNKIT_CACHE`` overrides the system's usual place.
+    """
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("cnnkit"))
+
+
+def backend_name() -> str:
+    """Return the backend that Keras uses, or would use, without importing Keras."""
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "config"):
+        return sys.modules["keras"].config.backend()
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"
+
+
+@contextlib.contextmanager
+def silenced_standard_error() -> Iterator[None]:
+    """Send file descriptor 2 elsewhere: TensorFlow writes to it below Python's reach."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # standard error is closed: nothing to keep quiet
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        sys.stderr.flush() if sys.stderr else None
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def keep_home_clean() -> None:
+    """Point libraries that write settings into the home folder at our cache instead.
+
+    A Keras folder that the user already has is left in use: nothing new is written there.
+    """
+    own_keras = Path.home() / ".keras" / "keras.json"
+    if not own_keras.exists():
+        os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@cache
+def import_keras() -> ModuleType:
+    """Import Keras and its backend quietly, without writing to the home folder.
+
+    Returns:
+        The module ``keras``.
+    """
+    keep_home_clean()
+    with silenced_standard_error():
+        import keras
+
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # the first listing is the noisy one
+    return keras
+
+
+@contextlib.contextmanager
+def building_defaults(precision: str = "float32") -> Iterator[ModuleType]:
+    """Give Keras the defaults that the builders count on, and put the user's back.
+
+    Args:
+        precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic over float32 weights.
+    """
+    keras = import_keras()
+    policy = keras.config.dtype_policy()
+    layout = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        yield keras
+    finally:
+        keras.config.set_image_data_format(layout)
+        keras.config.set_dtype_policy(policy)
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO with its telemetry replaced by OpenVINO's own silent stand-in."""
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment with some variables changed."""
+    return os.environ | changes
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and Keras's backend."""
+    import_keras().utils.set_random_seed(seed)

@@ -1,0 +1,125 @@
+"""Features of every input, one line per row, finished as ``.npy`` or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.writers.journal import part_path
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_files import batched, import_pyarrow
+
+FEATURE_SUFFIXES = (".npy", ".parquet")
+ROWS_AT_ONCE = 4_096
+
+
+class FeatureSpool:
+    """Raw float32 lines in ``FILE.part``, line i for row i of the run's journal."""
+
+    def __init__(self, target: Path, width: int, rows: int = 0) -> None:
+        """Open the spool.
+
+        Args:
+            target: The finished file, ``.npy`` or ``.parquet``.
+            width: Numbers a line.
+            rows: Lines of an earlier run to keep; what follows them is cut off.
+
+        Raises:
+            OutputError: It cannot be written, or the earlier run left fewer lines.
+        """
+        self.target = target
+        self.part = part_path(target)
+        self._width = width
+        try:
+            self._file = self.part.open("r+b" if rows else "wb")
+            self._file.seek(0, 2)
+            if self._file.tell() < rows * width * 4:
+                raise OutputError(
+                    f"{self.part} must hold the features of the {rows} rows made before. "
+                    "Received: fewer. Use --overwrite to start anew."
+                )
+            self._file.truncate(rows * width * 4)
+            self._file.seek(rows * width * 4)
+        except OSError as error:
+            raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
+
+    def append(self, features: np.ndarray | None) -> None:
+        """Write one line: float32 (width,), or NaN for an input without features.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        line = np.full(self._width, np.nan, np.float32) if features is None else features
+        try:
+            self._file.write(np.ascontiguousarray(line, np.float32).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
+
+    def finish(self, rows: Iterable[tuple[int, str]], count: int) -> None:
+        """Write the finished file.
+
+        Args:
+            rows: For each final row its index in the journal and its path.
+            count: How many final rows there are.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        self._file.flush()
+        if not count:
+            spool = np.empty((0, self._width), np.float32)
+        else:
+            spool = np.memmap(self.part, np.float32, "r").reshape(-1, self._width)
+        if self.target.suffix.lower() == ".npy":
+            self._finish_npy(rows, count, spool)
+        else:
+            self._finish_parquet(rows, spool)
+
+    def _finish_npy(self, rows: Iterable[tuple[int, str]], count: int, spool: np.ndarray) -> None:
+        with replacing(self.target) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, self._width)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for indices, _ in _index_batches(rows):
+                file.write(np.ascontiguousarray(spool[indices]).tobytes())
+
+    def _finish_parquet(self, rows: Iterable[tuple[int, str]], spool: np.ndarray) -> None:
+        pyarrow = import_pyarrow()
+        vector = pyarrow.list_(pyarrow.float32(), self._width)
+        schema = pyarrow.schema([("path", pyarrow.string()), ("features", vector)])
+        with (
+            replacing(self.target) as file,
+            pyarrow.parquet.ParquetWriter(file, schema) as writer,
+        ):
+            for indices, paths in _index_batches(rows):
+                flat = pyarrow.array(spool[indices].ravel())
+                features = pyarrow.FixedSizeListArray.from_arrays(flat, self._width)
+                names = [p.encode("utf-8", "backslashreplace").decode() for p in paths]
+                writer.write_table(pyarrow.table([names, features], schema=schema))
+
+    def remove(self) -> None:
+        """Remove the spool."""
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+
+def _index_batches(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
+    for batch in batched(rows, ROWS_AT_ONCE):
+        indices, paths = zip(*batch, strict=True)
+        yield list(indices), list(paths)
+
+
+def check_feature_suffix(path: Path) -> None:
+    """Refuse a file for features that is neither ``.npy`` nor ``.parquet``.
+
+    Raises:
+        UsageError: So it is, or pyarrow is missing.
+    """
+    if path.suffix.lower() not in FEATURE_SUFFIXES:
+        rule = f"end in one of {', '.join(FEATURE_SUFFIXES)}"
+        raise UsageError(broken_rule("--embeddings", rule, path))
+    if path.suffix.lower() == ".parquet":
+        import_pyarrow()

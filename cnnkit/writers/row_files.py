@@ -1,0 +1,150 @@
+"""Rows as JSON Lines, CSV and Parquet; written beside the target and renamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.writers.replacing import replacing
+
+ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+PARQUET_ROW_GROUP = 10_000
+# These end a line for some readers although JSON allows them in a text.
+LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """Return a row as one line of JSON, UTF-8 where it can be."""
+    text = json.dumps(row, ensure_ascii=False, separators=(", ", ": "))
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # an undecodable name: escapes keep it exact
+        text = json.dumps(row)
+    return text.translate(LINE_ENDS) + "\n"
+
+
+def csv_header(top_k: int) -> list[str]:
+    """Return the columns of a classification CSV with `top_k` guesses."""
+    columns = ["path", "status", "label", "score", "error_kind", "error_message"]
+    for rank in range(2, top_k + 1):
+        columns += [f"label_{rank}", f"score_{rank}"]
+    return columns
+
+
+def csv_cells(row: dict[str, Any], top_k: int) -> list[str]:
+    """Return the cells of a classification row; none of them starts a formula."""
+    error = row.get("error", {})
+    cells = [
+        row["path"],
+        row["status"],
+        row.get("label", ""),
+        f"{row['score']:.6f}" if "score" in row else "",
+        error.get("kind", ""),
+        error.get("message", ""),
+    ]
+    guesses = row.get("predictions", [])[1:top_k]
+    for guess in guesses:
+        cells += [guess["label"], f"{guess['score']:.6f}"]
+    cells += [""] * (2 * (top_k - 1 - len(guesses)))
+    return [harmless_cell(cell) for cell in cells]
+
+
+def harmless_cell(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula and every encoding can hold."""
+    cell = cell.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def csv_line(cells: list[str]) -> str:
+    """Return cells as one line of CSV (RFC 4180 quoting, a plain newline)."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]], top_k: int) -> None:
+    """Write the finished file in the form of its suffix, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+        UsageError: The suffix is unknown, or its library is not installed.
+    """
+    suffix = check_row_suffix(path)
+    if suffix == ".parquet":
+        _write_parquet(path, rows)
+        return
+    with replacing(path) as file:
+        if suffix == ".csv":
+            file.write(csv_line(csv_header(top_k)).encode())
+        for row in rows:
+            line = csv_line(csv_cells(row, top_k)) if suffix == ".csv" else json_line(row)
+            file.write(line.encode())
+
+
+def check_row_suffix(path: Path) -> str:
+    """Return the suffix of a file for rows.
+
+    Raises:
+        UsageError: It is none of `ROW_SUFFIXES`, or pyarrow is missing.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in ROW_SUFFIXES:
+        raise UsageError(broken_rule("-o", f"end in one of {', '.join(ROW_SUFFIXES)}", path))
+    if suffix == ".parquet":
+        import_pyarrow()
+    return suffix
+
+
+def import_pyarrow() -> Any:
+    """Import pyarrow, an extra.
+
+    Raises:
+        UsageError: It is not installed; the message says how to.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(
+            "A .parquet file needs pyarrow. Install it with: pip install 'cnnkit[parquet]'."
+        ) from error
+    return pyarrow
+
+
+def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Give the rows in lists of at most `size`."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    pyarrow = import_pyarrow()
+    guess = pyarrow.struct(
+        [("index", pyarrow.int32()), ("label", pyarrow.string()), ("score", pyarrow.float32())]
+    )
+    texts = ("path", "status", "label", "error_kind", "error_message", "path_base64", "sorted_to")
+    schema = pyarrow.schema(
+        [(name, pyarrow.string()) for name in texts]
+        + [("score", pyarrow.float32()), ("predictions", pyarrow.list_(guess))]
+    )
+    with replacing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for batch in batched(rows, PARQUET_ROW_GROUP):
+            flat = [_flat(row) for row in batch]
+            writer.write_table(pyarrow.Table.from_pylist(flat, schema=schema))
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    error = row.get("error", {})
+    flat = row | {"error_kind": error.get("kind"), "error_message": error.get("message")}
+    for key, value in flat.items():
+        if isinstance(value, str):
+            flat[key] = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return flat

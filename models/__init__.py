@@ -1,0 +1,1 @@
+"""The pretrained models, one folder each; `cnnkit.bundles` opens them by name."""

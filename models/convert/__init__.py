@@ -1,0 +1,1 @@
+"""Rebuild every embedded weight file from its pinned source: ``python -m models.convert all``."""

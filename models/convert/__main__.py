@@ -1,0 +1,66 @@
+"""The command line: ``python -m models.convert --help``, from the project's root."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cnnkit.errors import CnnkitError
+from models.convert.conversion import SOURCES, convert
+from models.convert.measure import measure
+from models.convert.source import MODELS_FOLDER
+
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=MODELS_FOLDER.parent / ".artefacts",
+    help="Folder of downloads.  [default: .artefacts]",
+)
+
+
+@click.group()
+def main() -> None:
+    """Rebuild the embedded models from their pinned sources."""
+
+
+def conversion_command(name: str, sources: list) -> click.Command:
+    """Return the command that converts these sources."""
+
+    @click.command(name, help=f"Convert {', '.join(source.name for source in sources)}.")
+    @cache_option
+    @click.option(
+        "--check-original",
+        is_flag=True,
+        help="Run the original networks as well and write the goldens anew (needs PyTorch).",
+    )
+    def command(cache: Path, check_original: bool) -> None:
+        for source in sources:
+            difference = convert(source, cache, check_original)
+            click.echo(f"{source.name}: at most {difference:.1e} from the original's logits")
+
+    return command
+
+
+for _name, _source in SOURCES.items():
+    main.add_command(conversion_command(_name, [_source]))
+main.add_command(conversion_command("all", list(SOURCES.values())))
+
+
+@main.command("measure")
+@click.argument("name", type=click.Choice(list(SOURCES)))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Labelled photos.")
+@cache_option
+def measure_command(name: str, data: Path, cache: Path) -> None:
+    """Measure NAME on labelled photos and write the figures into its card."""
+    for what, value in measure(SOURCES[name], data, cache).items():
+        click.echo(f"{what}: {value}")
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m models.convert")
+    except CnnkitError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)

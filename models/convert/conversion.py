@@ -1,0 +1,88 @@
+"""From a pinned artefact to a finished bundle, held to the original on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cnnkit.errors import CnnkitError, broken_rule
+from models.convert import efficientnet_lite0, squeezenet
+from models.convert.artefacts import fetch, read_member
+from models.convert.bundle_writer import add_measured, write_bundle
+from models.convert.golden import (
+    golden_difference,
+    golden_inputs,
+    golden_pixels,
+    read_golden,
+    with_logits,
+    write_golden,
+)
+from models.convert.rounding import rounded_arrays
+from models.convert.source import Source
+from models.convert.variables import (
+    largest_difference,
+    logits_of,
+    network_with,
+    require_close,
+)
+
+SOURCES: dict[str, Source] = {
+    module.SOURCE.name: module.SOURCE for module in (efficientnet_lite0, squeezenet)
+}
+ORIGINAL_TOLERANCE = 1e-4  # of a logit, before rounding
+ROUNDING_TOLERANCE = 0.05  # of a logit, float16 weights against float32
+PARITY = "largest difference of a logit from the original, before rounding"
+
+
+class GoldenError(CnnkitError):
+    """There is no golden to hold the conversion to."""
+
+
+def convert(source: Source, cache: Path, check_original: bool) -> float:
+    """Write the bundle of a source.
+
+    Args:
+        source: One of `SOURCES`.
+        cache: Folder of downloads.
+        check_original: Whether to run the original network, hold the conversion to all its
+            logits and write the golden anew; otherwise it is held to the golden.
+
+    Returns:
+        The largest difference of a logit from the original, before rounding.
+
+    Raises:
+        cnnkit.errors.CnnkitError: The artefact is not the pinned one, the arrays do not fit
+            the network, or a logit differs too much. Nothing is written then.
+    """
+    path = fetch(source.artefact, cache)
+    member = read_member(source.artefact, path)
+    arrays = source.read_arrays(member)
+    rounded = rounded_arrays(arrays)
+    inputs = golden_inputs() if check_original else kept_golden(source)
+    pixels = golden_pixels(inputs, source.card["input"])
+    exact = logits_of(network_with(source.name, arrays), pixels)
+    embedded = logits_of(network_with(source.name, rounded), pixels)
+    if check_original:
+        original = source.original_logits(path, member, pixels)
+        difference = largest_difference(original, exact)
+    else:
+        difference = golden_difference(inputs, exact, "original")
+    require_close(f"{source.name} and the original", difference, ORIGINAL_TOLERANCE)
+    rounding = largest_difference(exact, embedded)
+    require_close(f"{source.name} in float16 and float32", rounding, ROUNDING_TOLERANCE)
+    write_bundle(source, rounded)
+    if check_original:
+        golden = map(with_logits, inputs, original, embedded)
+        write_golden(source.bundle / "golden.json", list(golden))
+        command = f"python -m models.convert {source.name} --check-original"
+        figures = {PARITY: float(f"{difference:.1e}")}
+        add_measured(source, figures, "inputs of golden.json", command)
+    return difference
+
+
+def kept_golden(source: Source) -> list[dict]:
+    """Return the golden in the bundle's folder."""
+    path = source.bundle / "golden.json"
+    if not path.exists():
+        fix = "Make it with --check-original."
+        raise GoldenError(broken_rule(str(path), "exist", "no such file", fix))
+    return read_golden(path)

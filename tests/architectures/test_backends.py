@@ -1,0 +1,58 @@
+"""The builders compute the same on Keras's TensorFlow and JAX backends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.architectures import builder
+from tests.architectures import builder_checks as checks
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("efficientnet-lite0", "squeezenet-1.1")
+
+# Runs on JAX in a process of its own, because a process has one backend.
+PROGRAM = """
+import sys, numpy
+from tests.architectures.test_backends import logits_of
+folder, *names = sys.argv[1:]
+numpy.savez(f"{folder}/jax.npz", **{name: logits_of(name) for name in names})
+"""
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
+def test_jax_agrees_with_tensorflow(tmp_path: Path) -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the tests themselves run on another backend")
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), *NAMES],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    by_jax = np.load(tmp_path / "jax.npz")
+    for name in NAMES:
+        expected = logits_of(name)
+        assert np.ptp(expected) > 1
+        np.testing.assert_allclose(by_jax[name], expected, rtol=0, atol=1e-4)
+
+
+def logits_of(name: str) -> np.ndarray:
+    """Logits of small pictures on the current backend, with the embedded weights."""
+    from safetensors.numpy import load_file
+
+    arrays = load_file(ROOT / "models" / name / "weights.safetensors")
+    model = builder(name)(input_shape=checks.SMALL)
+    for variable in model.weights:
+        variable.assign(arrays[variable.path].astype(np.float32))
+    return np.asarray(model.predict_on_batch(checks.pictures()))

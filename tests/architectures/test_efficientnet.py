@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cnnkit.architectures import builder, efficientnet
+from tests.architectures import builder_checks as checks
+
+lite0 = efficientnet.efficientnet_lite0
+# A member with deeper and wider stages, for what takes long: small input, same code.
+lite2 = efficientnet.efficientnet_lite2
+
+# The parameters that the authors count: all but the moving averages.
+PUBLISHED = [
+    ("efficientnet-lite0", 4_652_008, 224),
+    ("efficientnet-lite1", 5_416_680, 240),
+    ("efficientnet-lite2", 6_092_072, 260),
+    ("efficientnet-lite3", 8_197_096, 280),
+    ("efficientnet-lite4", 13_006_568, 300),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "size"), PUBLISHED)
+def test_parameters_are_the_published_ones(name: str, parameters: int, size: int) -> None:
+    checks.check_parameters(builder(name), parameters)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite3"])
+def test_shapes(name: str) -> None:
+    size = {name: size for name, _, size in PUBLISHED}[name]
+    checks.check_shapes(builder(name), size, features=1280)
+
+
+def test_input_is_rgb_from_0_to_255() -> None:
+    checks.check_input_is_rgb_to_255(lite0)
+
+
+@pytest.mark.parametrize("build", [lite0, lite2])
+def test_logits_are_finite_and_varied(build: checks.Builder) -> None:
+    checks.check_finite_and_varied(build)
+
+
+def test_dropout_works_in_training_only() -> None:
+    checks.check_training_mode(lite0)
+
+
+def test_saves_and_loads(tmp_path: Path) -> None:
+    checks.check_saves_and_loads(lite0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
+)
+def test_mixed_precision(policy: str, tolerance: float) -> None:
+    checks.check_mixed_precision(lite0, policy, tolerance)
+
+
+def test_eager_equals_compiled() -> None:
+    checks.check_eager_equals_compiled(lite0)
+
+
+def test_layer_names_are_stable() -> None:
+    checks.check_layer_names(lite0, Path(__file__).with_name("efficientnet-lite0.variables.txt"))
+
+
+def test_stem_and_head_stay_unscaled() -> None:
+    lite4 = partial(efficientnet.efficientnet_lite4, input_shape=checks.SMALL)()
+    assert lite4.get_layer("stem_conv").filters == 32
+    assert lite4.get_layer("head_conv").filters == 1280
+    assert "stage1_block2_filter_depthwise" not in {layer.name for layer in lite4.layers}
+
+
+@pytest.mark.parametrize(
+    ("filters", "width", "expected"),
+    [(32, 1.0, 32), (24, 1.1, 24), (40, 1.1, 48), (80, 1.2, 96), (16, 1.4, 24), (8, 0.1, 8)],
+)
+def test_scaled_filters_are_multiples_of_8(filters: int, width: float, expected: int) -> None:
+    assert efficientnet.scaled_filters(filters, width) == expected

@@ -1,0 +1,211 @@
+"""A .keras file from a stranger: read before it is built, and bounded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from cnnkit.bundles import open_model
+from cnnkit.bundles.keras_files import plan_keras_file, read_description
+from cnnkit.errors import BundleError
+
+CONFIG = "config.json"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A small classifier, saved by Keras."""
+    import keras
+    from keras import layers
+
+    path = tmp_path_factory.mktemp("keras") / "small.keras"
+    keras.Sequential(
+        [
+            keras.Input((16, 12, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.1),
+            layers.Dense(5, activation="softmax", name="dense"),
+        ]
+    ).save(path)
+    return path
+
+
+def tampered(source, target, change):
+    """Copy a .keras file with its configuration changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename == CONFIG:
+                config = json.loads(content)
+                change(config)
+                content = json.dumps(config).encode()
+            new.writestr(info.filename, content)
+    return target
+
+
+def layer(config, name):
+    for entry in config["config"]["layers"]:
+        if entry["config"].get("name") == name:
+            return entry
+    raise KeyError(name)
+
+
+def test_a_bare_file_says_what_it_takes_and_gives(saved):
+    plan = plan_keras_file(saved)
+    assert plan.input_shape == (16, 12, 3)
+    assert (plan.classes, plan.scores_kind) == (5, "probabilities")
+
+
+def test_a_bare_file_opens_with_made_up_labels_said_once(saved):
+    bundle = open_model(str(saved))
+    assert bundle.labels == tuple(f"class_{i}" for i in range(5))
+    assert len(bundle.notes) == 1 and "--labels FILE" in bundle.notes[0]
+    outputs = bundle.build(features=True)(np.full((2, 16, 12, 3), 128, np.float32))
+    assert outputs["scores"].shape == (2, 5)
+    assert outputs["features"].shape == (2, 4)
+
+
+def test_labels_can_be_given(saved, tmp_path):
+    (tmp_path / "l.txt").write_text("a\nb\nc\nd\ne\n")
+    bundle = open_model(str(saved), labels=str(tmp_path / "l.txt"))
+    assert bundle.labels == tuple("abcde") and not bundle.notes
+    (tmp_path / "l.txt").write_text("a\nb\n")
+    with pytest.raises(BundleError, match="each of the 5 classes"):
+        open_model(str(saved), labels=str(tmp_path / "l.txt"))
+
+
+def test_one_sigmoid_is_two_classes(tmp_path):
+    import keras
+
+    path = tmp_path / "binary.keras"
+    image = keras.Input((8, 8, 1))
+    score = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(image))
+    keras.Model(image, score).save(path)
+    bundle = open_model(str(path))
+    assert bundle.card.scores_kind == "probability" and len(bundle.labels) == 2
+    assert bundle.build()(np.zeros((1, 8, 8, 3), np.float32))["scores"].shape == (1, 1)
+
+
+def as_lambda(config):
+    entry = layer(config, "conv")
+    entry["class_name"] = "Lambda"
+    entry["config"] = {"name": "conv", "function": {"class_name": "__lambda__", "config": {}}}
+
+
+def as_foreign_module(config):
+    layer(config, "conv")["module"] = "os"
+
+
+def as_saved_model_layer(config):
+    layer(config, "conv")["class_name"] = "TFSMLayer"
+
+
+def as_registered(config):
+    layer(config, "conv")["registered_name"] = "evil>Conv"
+
+
+def as_function(config):
+    layer(config, "conv")["config"]["activation"] = {
+        "module": "builtins",
+        "class_name": "function",
+        "config": "eval",
+        "registered_name": "function",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (as_lambda, "without code. Received: class 'Lambda'"),
+        (as_foreign_module, "of module 'os'"),
+        (as_saved_model_layer, "class 'TFSMLayer'"),
+        (as_registered, "no custom object"),
+        (as_function, "class 'function' of module 'builtins'"),
+    ],
+)
+def test_code_is_refused_before_anything_is_built(saved, tmp_path, change, message):
+    path = tampered(saved, tmp_path / "hostile.keras", change)
+    with pytest.raises(BundleError, match=message) as caught:
+        read_description(path)
+    assert "hostile.keras" in str(caught.value)
+
+
+def test_more_parameters_than_weights_are_refused_without_allocating_them(saved, tmp_path):
+    def huge(config):
+        layer(config, "dense")["config"]["units"] = 2_000_000_000
+
+    path = tampered(saved, tmp_path / "huge.keras", huge)
+    with pytest.raises(BundleError, match="must hold the weights that it describes"):
+        open_model(str(path))
+
+
+def test_a_huge_activation_is_refused(saved, tmp_path):
+    def huge(config):
+        config["config"]["layers"][0]["config"]["batch_shape"] = [None, 60_000, 60_000, 3]
+
+    path = tampered(saved, tmp_path / "wide.keras", huge)
+    with pytest.raises(BundleError, match="must give at most"):
+        open_model(str(path))
+
+
+def test_deep_nesting_is_refused(saved, tmp_path):
+    def deep(config):
+        value: dict = {}
+        config["deep"] = value
+        for _ in range(300):
+            value["x"] = {}
+            value = value["x"]
+
+    path = tampered(saved, tmp_path / "deep.keras", deep)
+    with pytest.raises(BundleError, match="nest at most"):
+        read_description(path)
+
+
+def test_a_zip_bomb_is_refused(tmp_path):
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(CONFIG, "{}")
+        archive.writestr("model.weights.h5", b"\0" * (64 << 20))
+    with pytest.raises(BundleError, match="100 times its size"):
+        read_description(path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, -10])
+def test_a_truncated_file_is_refused(saved, tmp_path, keep):
+    path = tmp_path / "torn.keras"
+    shutil.copy(saved, path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(BundleError, match=r"torn\.keras must be a \.keras file"):
+        read_description(path)
+
+
+def test_broken_weights_are_refused(saved, tmp_path):
+    path = tmp_path / "broken.keras"
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+        new.writestr(CONFIG, old.read(CONFIG))
+        new.writestr("metadata.json", old.read("metadata.json"))
+        new.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 5000)
+    with pytest.raises(BundleError, match=r"broken\.keras cannot be opened"):
+        open_model(str(path)).build()
+
+
+def test_a_network_that_is_no_classifier_of_pictures_is_refused(tmp_path):
+    import keras
+
+    path = tmp_path / "vectors.keras"
+    vector = keras.Input((7,))
+    keras.Model(vector, keras.layers.Dense(3)(vector)).save(path)
+    with pytest.raises(BundleError, match="must take one picture"):
+        open_model(str(path))
+    path = tmp_path / "maps.keras"
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.Conv2D(3, 3)(image)).save(path)
+    with pytest.raises(BundleError, match="one row of class scores"):
+        open_model(str(path))

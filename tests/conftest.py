@@ -1,0 +1,84 @@
+"""What every test may ask for: pictures, a cache folder of the tests' own, the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a program needs to start, without anything that could change what cnnkit does.
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CNNKIT_CACHE")
+
+hypothesis.settings.register_profile("cnnkit", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "cnnkit")
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of the free example pictures."""
+    return ROOT / "examples" / "images"
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real pictures that are not part of the project; skips where it is missing."""
+    folder = Path(os.environ.get("CNNKIT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"CNNKIT_TEST_DATA must be a folder of test pictures. Received: {folder}.")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep compiled models in a folder of this session, never in the user's own cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CNNKIT_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path, cache_folder: Path) -> dict[str, str]:
+    """Environment variables for a subprocess: an empty home folder and nothing of the caller's."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {"HOME": str(home), "LC_ALL": "C.UTF-8"}
+
+
+@pytest.fixture
+def run_cnnkit(
+    tmp_path: Path, clean_environment: dict[str, str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``cnnkit ARGUMENTS`` as a user does, in `tmp_path`, and return the finished process.
+
+    Keyword arguments: `environment` (more variables), `stdin` (text), `cwd`, `timeout` (seconds).
+    """
+
+    def run(
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        stdin: str = "",
+        cwd: Path = tmp_path,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cnnkit", *map(str, arguments)],
+            input=stdin,
+            cwd=cwd,
+            env=clean_environment | (environment or {}),
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=timeout,
+        )
+
+    return run

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cnnkit.images.resample import RESAMPLING, Window, resize, shrinking_filter
+
+
+def photo(height: int, width: int) -> Image.Image:
+    """A picture with edges, texture and smooth parts, like a photo."""
+    random = np.random.default_rng(5)
+    smooth = random.integers(0, 256, (9, 12, 3), np.uint8)
+    image = Image.fromarray(smooth).resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(image).astype(int) + random.integers(-12, 13, (height, width, 1))
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = (20, 200, 90)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def whole(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
+    """The definition: all of the picture resized by Pillow, then the rectangle cut out."""
+    full = image.resize(window.full[::-1], RESAMPLING[interpolation])
+    rows = slice(window.top, window.top + window.height)
+    return np.asarray(full)[rows, window.left : window.left + window.width]
+
+
+@pytest.mark.parametrize("interpolation", sorted(RESAMPLING))
+@pytest.mark.parametrize("size", [(100, 150), (300, 260), (460, 398), (900, 1200), (64, 64)])
+def test_window_equals_the_cut_of_the_whole(size: tuple[int, int], interpolation: str) -> None:
+    image = photo(*size)
+    scale = 128 / min(size)
+    full = (round(size[0] * scale), round(size[1] * scale))
+    window = Window(full, (full[0] - 112) // 2, (full[1] - 112) // 2, 112, 112)
+    result = resize(image, window, interpolation)
+    difference = np.abs(result.astype(int) - whole(image, window, interpolation))
+    assert result.shape == (112, 112, 3) and result.dtype == np.uint8
+    assert difference.mean() < 1.5
+    assert np.percentile(difference, 99) <= 10
+
+
+sides = st.integers(20, 500)
+
+
+@given(
+    size=st.tuples(sides, sides),
+    factors=st.tuples(st.floats(1.03, 2.0), st.floats(1.03, 2.0)),
+    cuts=st.tuples(*[st.floats(0, 1)] * 4),
+)
+def test_fast_shrinking_is_close_to_pillow_in_every_window(
+    size: tuple[int, int], factors: tuple[float, float], cuts: tuple[float, ...]
+) -> None:
+    full = tuple(max(1, round(side / factor)) for side, factor in zip(size, factors, strict=True))
+    height, width = 1 + int(cuts[0] * (full[0] - 1)), 1 + int(cuts[1] * (full[1] - 1))
+    top, left = int(cuts[2] * (full[0] - height)), int(cuts[3] * (full[1] - width))
+    window = Window(full, top, left, height, width)
+    image = photo(*size)
+    result = resize(image, window, "bicubic")
+    assert result.shape == (height, width, 3)
+    difference = np.abs(result.astype(int) - whole(image, window, "bicubic"))
+    assert difference.mean() < 6
+    assert np.median(difference) <= 3
+
+
+def test_fast_shrinking_of_a_constant_is_that_constant() -> None:
+    image = Image.new("RGB", (431, 333), (3, 128, 255))
+    result = resize(image, Window((256, 331), 16, 53, 224, 224), "bicubic")
+    assert (result == (3, 128, 255)).all()
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = np.zeros((380, 380, 3), np.uint8)
+    stripes[:, ::2] = 255  # finer than the result can show: grey, not stripes
+    result = resize(Image.fromarray(stripes), Window((256, 256), 16, 16, 224, 224), "bicubic")
+    assert np.abs(result.astype(int) - 127).mean() < 26
+    for interpolation in ("bilinear", "area", "lanczos", "bicubic"):
+        small = resize(Image.fromarray(stripes), Window((64, 64), 4, 4, 56, 56), interpolation)
+        assert np.abs(small.astype(int) - 127).max() < 40
+
+
+@pytest.mark.parametrize("size", [(3, 5000), (5000, 3), (1, 1), (2, 2000)])
+def test_extreme_sides_need_no_extreme_memory(size: tuple[int, int]) -> None:
+    scale = 256 / min(size)
+    full = (int(size[0] * scale), int(size[1] * scale))
+    window = Window(full, (full[0] - 224) // 2, (full[1] - 224) // 2, 224, 224)
+    assert resize(photo(*size), window, "bicubic").shape == (224, 224, 3)
+
+
+@given(st.floats(1.0, 2.0))
+def test_shrinking_filter_is_symmetric_and_keeps_the_mean(factor: float) -> None:
+    taps = shrinking_filter(factor)
+    assert taps.shape == (7,)
+    assert np.allclose(taps, taps[::-1])
+    assert taps.sum() == pytest.approx(1)
+    assert taps.argmax() == 3
+    assert not taps.flags.writeable

@@ -1,0 +1,41 @@
+"""Compiled functions and gradients, on TensorFlow here and on JAX in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import numpy as np
+from cnnkit.runtime import compile, import_keras, value_and_gradient
+keras = import_keras()
+ops = keras.ops
+x = np.array([[1.0, -2.0], [3.0, 0.5]], np.float32)
+value, gradient = value_and_gradient(lambda x, k: ops.sum(k * x ** 3))(x, 2.0)
+np.testing.assert_allclose(float(value), 2 * (x ** 3).sum(), rtol=1e-6)
+np.testing.assert_allclose(np.asarray(gradient), 6 * x ** 2, rtol=1e-6)
+value, gradient = value_and_gradient(lambda d: ops.sum(d["a"] * d["b"]))({"a": x, "b": x + 1})
+np.testing.assert_allclose(np.asarray(gradient["a"]), x + 1, rtol=1e-6)
+_, zero = value_and_gradient(lambda x, y: ops.sum(y))(x, x)
+np.testing.assert_array_equal(np.asarray(zero), 0 * x)
+doubled = compile(lambda x: {"twice": 2 * x})(x)
+np.testing.assert_allclose(np.asarray(doubled["twice"]), 2 * x)
+print(keras.config.backend())
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_values_and_gradients_are_the_hand_computed_ones(backend):
+    pytest.importorskip(backend)
+    finished = subprocess.run(
+        [sys.executable, "-c", CODE],
+        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.stdout.strip() == backend

@@ -1,0 +1,133 @@
+"""Every runtime is held to the reference: the same pictures, a stated tolerance."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from cnnkit.bundles import open_model
+from cnnkit.errors import RuntimeUnavailableError
+from cnnkit.runtime import RuntimeOptions, import_keras, predictor
+
+# The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
+# precision: a probability moves by a few hundredths at most, where two classes are near.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 0.08}
+
+
+def pictures(examples, side: int) -> np.ndarray:
+    names = sorted(examples.glob("*.jpg"))
+    assert len(names) >= 4
+    read = [cv2.imread(str(name))[..., ::-1] for name in names]
+    return np.stack(
+        [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in read]
+    )
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module", params=["efficientnet-lite0", "squeezenet-1.1"])
+def reference(request, examples):
+    """A bundle, pictures for it, and TensorFlow's outputs in float32."""
+    bundle = open_model(request.param)
+    images = pictures(examples, bundle.card.input.height)
+    options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
+    return bundle, images, predictor(bundle.source(features=True), options).predict(images)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "xla"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_runtime_agrees_with_the_reference(reference, runtime, precision):
+    bundle, images, expected = reference
+    options = RuntimeOptions(device="cpu", runtime=runtime, precision=precision)
+    try:
+        compiled = predictor(bundle.source(features=True), options, batch_size=4)
+    except RuntimeUnavailableError as error:
+        pytest.skip(str(error))
+    assert (compiled.runtime, compiled.precision, compiled.device) == (runtime, precision, "cpu")
+    outputs = compiled.predict(images)
+    assert {name: value.dtype for name, value in outputs.items()} == {
+        "scores": np.float32,
+        "features": np.float32,
+    }
+    difference = probabilities(outputs["scores"]) - probabilities(expected["scores"])
+    assert np.abs(difference).max() <= TOLERANCES[precision]
+    if precision == "float32":
+        np.testing.assert_allclose(outputs["features"], expected["features"], atol=1e-3)
+
+
+def test_any_number_of_pictures_and_threads_gives_the_same(reference):
+    bundle, images, expected = reference
+    options = RuntimeOptions(device="cpu", runtime="openvino", precision="float32")
+    compiled = predictor(bundle.source(), options)
+    many = np.concatenate([images] * 3)[:11]
+    wanted = np.concatenate([expected["scores"]] * 3)[:11]
+    for count in (1, 3, 4, 5, 11):
+        scores = compiled.predict(many[:count])["scores"]
+        np.testing.assert_allclose(scores, wanted[:count], atol=1e-3)
+    with ThreadPoolExecutor(8) as threads:
+        alone = list(
+            threads.map(lambda i: compiled.predict(many[i : i + 1])["scores"][0], range(11))
+        )
+    np.testing.assert_allclose(alone, wanted, atol=1e-3)
+
+
+def test_xla_on_a_cpu_warns(reference, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
+    bundle, _, _ = reference
+    with caplog.at_level(logging.WARNING, logger="cnnkit"):
+        predictor(bundle.source(), RuntimeOptions(device="cpu", runtime="xla"), batch_size=1)
+    assert "XLA on a CPU is slow" in caplog.text
+
+
+JAX = """
+import importlib.abc, sys
+
+class NoTensorFlow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoTensorFlow())
+import numpy as np
+from cnnkit.bundles import open_model
+from cnnkit.runtime import RuntimeOptions, predictor
+images = np.load(sys.argv[1])
+source = open_model("squeezenet-1.1").source()
+compiled = predictor(source, RuntimeOptions(device="cpu", runtime="xla", precision="float32"))
+np.save(sys.argv[2], compiled.predict(images)["scores"])
+import keras
+print(keras.config.backend(), compiled.runtime, "tensorflow" not in sys.modules)
+"""
+
+
+def test_the_jax_backend_agrees_without_tensorflow(examples, tmp_path):
+    pytest.importorskip("jax")
+    images = pictures(examples, 227)[:2]
+    np.save(tmp_path / "images.npy", images)
+    finished = subprocess.run(
+        [sys.executable, "-c", JAX, str(tmp_path / "images.npy"), str(tmp_path / "scores.npy")],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.stdout.split() == ["jax", "xla", "True"]
+    model = open_model("squeezenet-1.1").build()
+    expected = np.asarray(model(images.astype(np.float32))["scores"])
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-3)
+
+
+def test_keras_is_imported_quietly(capfd):
+    import_keras()
+    assert capfd.readouterr().err == ""

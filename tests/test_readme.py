@@ -1,0 +1,80 @@
+"""Every command line and program of the README is run, in a folder laid out as it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, examples: Path) -> Path:
+    """Lay out the folders that the README speaks of, and return where they are."""
+    shutil.copytree(examples, tmp_path / "photos", ignore=shutil.ignore_patterns("*.md"))
+    for folder, picture in (("tiger cat", "cat.jpg"), ("espresso", "coffee.jpg")):
+        (tmp_path / "validation" / folder).mkdir(parents=True)
+        shutil.copy(examples / picture, tmp_path / "validation" / folder)
+    return tmp_path
+
+
+def test_the_command_lines_work_in_their_order(
+    pictures: Path, run_cnnkit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(lines) >= 10
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "cnnkit"
+        done = run_cnnkit(*arguments)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    made = {p.name for p in pictures.iterdir()}
+    assert {"rows.jsonl", "rows.csv", "report.html", "sorted", "features.npy"} <= made
+
+
+def test_the_program_names_the_pictures(pictures: Path, clean_environment: dict[str, str]) -> None:
+    (program,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=pictures,
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"(.+ \d\.\d+\n){2}", done.stdout)
+    assert "cat" in done.stdout.lower()
+
+
+def test_the_table_of_models_is_that_of_the_cards() -> None:
+    rows = {
+        cells[1].split()[0]: cells for line in README.splitlines() if (cells := line.split("|"))[1:]
+    }
+    cards = [json.loads(p.read_text(encoding="utf-8")) for p in ROOT.glob("models/*/card.json")]
+    assert len(cards) >= 2
+    for card in cards:
+        cells = [cell.strip() for cell in rows[card["name"]]]
+        assert cells[4] == f"{card['weights']['parameters']:,}"
+        assert cells[5] == card["license"]
+        assert cells[3].startswith(f"{card['input']['height']} x {card['input']['width']},")
+
+
+@pytest.mark.parametrize("verb", ["demo", "test"])
+def test_the_verbs_are_in_the_makefile(verb: str) -> None:
+    assert f"    make {verb} " in README
+    done = subprocess.run(["make", "-n", verb], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"demo": "cnnkit classify examples/images", "test": "-m pytest"}[verb] in done.stdout

@@ -1,0 +1,96 @@
+"""Rows as files: JSON Lines, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnkit.errors import OutputError, UsageError
+from cnnkit.writers.row_files import (
+    csv_cells,
+    csv_header,
+    csv_line,
+    harmless_cell,
+    json_line,
+    write_rows,
+)
+
+OK = {
+    "path": "a, b.jpg",
+    "status": "ok",
+    "label": "cat",
+    "score": 0.75,
+    "predictions": [
+        {"index": 1, "label": "cat", "score": 0.75},
+        {"index": 0, "label": 'a "dog"', "score": 0.25},
+    ],
+}
+ERROR = {"path": "=1+1.jpg", "status": "error", "error": {"kind": "empty", "message": "0 bytes"}}
+
+
+def test_csv_has_the_columns_of_the_documentation():
+    assert csv_header(3) == [
+        *("path", "status", "label", "score", "error_kind", "error_message"),
+        *("label_2", "score_2", "label_3", "score_3"),
+    ]
+
+
+def test_csv_rows_read_back(tmp_path):
+    write_rows(tmp_path / "rows.csv", [OK, ERROR], top_k=3)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["path"], first["label"], first["score"]) == ("a, b.jpg", "cat", "0.750000")
+    assert (first["label_2"], first["score_2"], first["label_3"]) == ('a "dog"', "0.250000", "")
+    assert (second["path"], second["error_kind"]) == ("'=1+1.jpg", "empty")
+
+
+@given(st.text(max_size=50))
+def test_no_cell_starts_a_formula(text):
+    cell = harmless_cell(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cell.removeprefix("'") == text.removeprefix("'") or cell == text
+
+
+@given(st.dictionaries(st.sampled_from(["path", "label"]), st.text(max_size=50)))
+def test_a_json_line_is_one_line_and_reads_back(row):
+    line = json_line(row)
+    assert line.splitlines() == [line[:-1]]
+    assert json.loads(line) == row
+
+
+def test_a_newline_in_a_name_stays_inside_its_cell():
+    cells = csv_cells(OK | {"path": "a\nb.jpg"}, 1)
+    (read,) = csv.reader(csv_line(cells).splitlines(keepends=True))
+    assert read[0] == "a\nb.jpg"
+
+
+def test_parquet_reads_back(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_rows(tmp_path / "rows.parquet", [OK, ERROR], top_k=5)
+    first, second = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert first["predictions"][1] == {"index": 0, "label": 'a "dog"', "score": 0.25}
+    assert (second["status"], second["error_kind"], second["label"]) == ("error", "empty", None)
+
+
+def test_an_unknown_suffix_names_the_known_ones(tmp_path):
+    with pytest.raises(UsageError, match=r"\.jsonl, \.csv, \.parquet"):
+        write_rows(tmp_path / "rows.xlsx", [], 5)
+
+
+def test_a_failing_source_of_rows_leaves_the_old_file_and_no_temporary(tmp_path):
+    target = tmp_path / "rows.jsonl"
+    target.write_text("old")
+
+    def rows():
+        yield OK
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        write_rows(target, rows(), 5)
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
+    assert target.read_text() == "old"
