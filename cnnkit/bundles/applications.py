@@ -116,7 +116,7 @@ def _with_weights(keras: Any, name: str, build: Any, weights: str | None) -> Any
             reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
             raise BundleError(
                 f"keras:{name} needs its ImageNet weights, and Keras's own download failed: "
-                f"{reason} Give the file with --weights FILE."
+                f"{reason.rstrip('.')}. Give the file with --weights FILE."
             ) from error
     network = build(weights=None, classifier_activation=None)
     try:

@@ -87,7 +87,7 @@ def feature_width(classifier: Classifier) -> int:
 
 
 def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
-    from cnnkit.reports import write_gallery
+    from cnnkit.reports.gallery import write_gallery
 
     moved: dict[str, str] = {}
 

@@ -28,6 +28,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Train": {
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
     },
+    "Data": {
+        "doctor": ("cnnkit.cli.doctor", "Say what is wrong with a training set."),
+        "augment": ("cnnkit.cli.augment", "Show what augmentation does to pictures."),
+    },
     "Look inside": {
         "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
     },
@@ -73,35 +77,46 @@ def group() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     try:
-        status = group.main(standalone_mode=False, prog_name="cnnkit")
-        _flush()
-    except click.exceptions.Exit as stop:
-        status = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        status = COULD_NOT_RUN
-    except CnnkitError as error:
-        status = _say(f"error: {error}", COULD_NOT_RUN)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        status = _say("interrupted", INTERRUPTED)
+        status = _run()
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader has left: that is its right. Keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except Exception as error:  # the last line of defence: one line, never a traceback
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run a command and return its status; only a closed pipe comes through."""
+    try:
+        status = group.main(standalone_mode=False, prog_name="cnnkit")
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return COULD_NOT_RUN
+    except click.ClickException as error:
+        return _say(f"error: {_one_line(error)}", COULD_NOT_RUN)
+    except CnnkitError as error:
+        return _say(f"error: {error}", COULD_NOT_RUN)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line of defence: never a traceback
         logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        status = _say(
-            f"a fault of cnnkit's own: {what}. Please report it with the command and the "
-            "output of the same command with -v.",
-            OUR_FAULT,
-        )
-    sys.exit(status if isinstance(status, int) else 0)
+        fix = "Please report it with the command and the output of the same command with -v."
+        return _say(f"a fault of cnnkit's own: {what}. {fix}", OUR_FAULT)
 
 
-def _flush() -> None:
-    """Write out what is buffered now, where a closed pipe can still be handled."""
-    sys.stdout.flush()
+def _one_line(error: click.ClickException) -> str:
+    """Return click's message with the command whose help says more."""
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    more = f" See {context.command_path} --help." if context and "--help" not in message else ""
+    return f"{message}{more}"
 
 
 def _say(message: str, status: int) -> int:

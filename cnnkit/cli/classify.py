@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from cnnkit.cli import options as shared
@@ -56,4 +54,4 @@ def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen
     from cnnkit.cli.classify_run import run
 
     failed = run(paths, quiet=quiet, **chosen)
-    sys.exit(1 if failed else 0)
+    click.get_current_context().exit(1 if failed else 0)

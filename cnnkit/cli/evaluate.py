@@ -30,9 +30,7 @@ def command(data: str, quiet: bool, **chosen) -> None:
     For a classifier DATA is a folder with one folder for each class, or a CSV with the
     columns file and class. The exit status is 1 if some pictures could not be read.
     """
-    import sys
-
     from cnnkit.cli.evaluate_run import run
 
     failed = run(data, quiet=quiet, **chosen)
-    sys.exit(1 if failed else 0)
+    click.get_current_context().exit(1 if failed else 0)

@@ -50,7 +50,7 @@ def run(data: str, *, quiet: bool, as_json: bool, **chosen: Any) -> int:
             classifier, pictures, data=data, workers=workers, progress=lambda: bar.update(1)
         )
     if report is not None:
-        from cnnkit.reports import write_evaluation
+        from cnnkit.reports.evaluation import write_evaluation
 
         title = f"Evaluation of {bundle.card.name}"
         write_evaluation(report, figures, title=title, thumbnail=thumbnail)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
             click.echo(f"{name}: {error}")
         else:
             click.echo(f"{name}: ok")
-    sys.exit(1 if failed else 0)
+    click.get_current_context().exit(1 if failed else 0)
 
 
 def _folder(name: str) -> Path:

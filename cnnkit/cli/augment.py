@@ -1,0 +1,56 @@
+"""``cnnkit augment``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit augment cat.jpg dog.jpg -o sheet.png
+  cnnkit augment photos/*.jpg -o sheet.png --recipe strong --count 9 --seed 7
+  cnnkit augment street.jpg -o sheet.png --boxes instances.json
+  cnnkit augment cat.jpg -o sheet.png --recipe mine.yaml
+"""
+
+
+@click.command("augment", epilog=EXAMPLES)
+@click.argument("inputs", nargs=-1, metavar="PICTURE...")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE.png", help="The sheet: .png, .jpg or .webp."
+)
+@click.option(
+    "--recipe",
+    default="light",
+    show_default=True,
+    metavar="none|light|strong|FILE",
+    help="Or albumentations' own form, .json or .yaml.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 64),
+    default=7,
+    show_default=True,
+    help="Draws of each picture.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--boxes",
+    metavar="FILE",
+    help="Boxes to take along: COCO .json, or .csv with file,label,x1,y1,x2,y2.",
+)
+@click.option("--overwrite", is_flag=True, help="Make an existing sheet anew.")
+@shared.verbosity_options
+def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+    """Show what a recipe of augmentation does to pictures.
+
+    Each picture comes first as it is, then COUNT draws of the recipe, as training would see
+    them: the same seed gives the same draws.
+    """
+    import sys
+
+    paths = shared.input_arguments(inputs, null_separated=False)
+    from cnnkit.cli.augment_run import run
+
+    sys.exit(1 if run(paths, **chosen) else 0)

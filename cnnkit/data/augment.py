@@ -1,0 +1,124 @@
+"""Applies a recipe to pictures: the same draw for a seed, an epoch and a picture, anywhere."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from cnnkit.data.albumentations_library import import_albumentations
+from cnnkit.data.recipes import Recipe
+from cnnkit.errors import UsageError, broken_rule
+
+# A box of which a crop leaves less than this share is dropped.
+MIN_VISIBLE_SHARE = 0.25
+
+
+class Augmenter:
+    """Draws augmented pictures; safe to share between threads.
+
+    Each thread has transforms of its own, and each picture begins with a seed made from the
+    run's seed, the epoch and the picture's index, so that neither the number of threads nor
+    the order of the pictures changes a pixel.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int = 0) -> None:
+        """Take a recipe.
+
+        Args:
+            recipe: What is to be done.
+            seed: Of the run, 0 or more.
+        """
+        if seed < 0:
+            raise UsageError(broken_rule("the seed", "be 0 or more", seed))
+        self.recipe = recipe
+        self.seed = seed
+        self._own = threading.local()
+
+    def __call__(self, picture: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Return the draw of a picture, of its own size.
+
+        Args:
+            picture: uint8 RGB (height, width, 3); it stays as it is.
+            epoch: From 0.
+            index: Of the picture, from 0.
+
+        Returns:
+            uint8 RGB (height, width, 3).
+
+        Raises:
+            UsageError: The user's recipe cannot be applied to a picture of this size.
+        """
+        return self._apply(picture, epoch, index, False, image=picture)["image"]
+
+    def with_boxes(
+        self, picture: np.ndarray, boxes: np.ndarray, epoch: int, index: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the draw of a picture and of the boxes in it.
+
+        Args:
+            picture: uint8 RGB (height, width, 3); it stays as it is.
+            boxes: float (boxes, 4): left, top, right, bottom in pixels.
+            epoch: From 0.
+            index: Of the picture, from 0.
+
+        Returns:
+            The picture; the boxes that are still to be seen, float32 (kept, 4), clipped to
+            the picture; and their numbers among those given, int64 (kept,).
+
+        Raises:
+            UsageError: The user's recipe cannot be applied to a picture of this size.
+        """
+        numbers = np.arange(len(boxes))
+        drawn = self._apply(
+            picture, epoch, index, True, image=picture, bboxes=boxes, numbers=numbers
+        )
+        kept = np.asarray(drawn["numbers"], np.int64)
+        placed = np.asarray(drawn["bboxes"], np.float32).reshape(-1, 4)
+        return drawn["image"], placed, kept
+
+    def _apply(
+        self, picture: np.ndarray, epoch: int, index: int, boxes: bool, **targets: Any
+    ) -> dict[str, Any]:
+        import cv2
+
+        try:
+            compose = self._compose(picture.shape[0], picture.shape[1], boxes)
+            compose.set_random_seed(self._seed_of(epoch, index))
+            drawn = compose(**targets)
+        except (ValueError, TypeError, IndexError, cv2.error) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(self._broken("fit every picture", reason)) from error
+        image = drawn["image"]
+        if image.dtype != np.uint8 or image.shape != picture.shape:
+            received = f"{image.dtype} {image.shape}"
+            raise UsageError(self._broken(f"give uint8 {picture.shape}", received))
+        if np.may_share_memory(image, picture):
+            drawn["image"] = image.copy()
+        return drawn
+
+    def _broken(self, rule: str, received: str) -> str:
+        return broken_rule(f"the recipe {self.recipe.name}", rule, received)
+
+    def _seed_of(self, epoch: int, index: int) -> int:
+        return int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0])
+
+    def _compose(self, height: int, width: int, boxes: bool) -> Any:
+        """Return this thread's Compose for pictures of a size."""
+        key = (height, width, boxes)
+        if getattr(self._own, "key", None) != key:
+            library = import_albumentations()
+            transforms = list(self.recipe.build(height, width, boxes))
+            parameters = None
+            if boxes:
+                parameters = library.BboxParams(
+                    format="pascal_voc",
+                    label_fields=["numbers"],
+                    min_visibility=MIN_VISIBLE_SHARE,
+                    clip=True,
+                    filter_invalid_bboxes=True,
+                )
+            self._own.compose = library.Compose(transforms, bbox_params=parameters)
+            self._own.key = key
+        return self._own.compose

@@ -1,0 +1,173 @@
+"""Draws a sheet of pictures: each one as it is, then what a recipe makes of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.box_files import Boxes
+from cnnkit.errors import UsageError, broken_rule
+
+CELL = 240
+GAP = 14
+MARGIN = 28
+CAPTION = 24
+TITLE = 56
+MAX_COLUMNS = 8
+MAX_CELLS = 1024
+
+PAGE, PANEL, TEXT, MUTED, ACCENT = "#ffffff", "#eceef2", "#1b1f24", "#59636e", "#2461c9"
+# Distinct on photos, light and dark; the text on them is chosen by their lightness.
+BOX_COLORS = ("#ffd400", "#00c2ff", "#ff5c8a", "#5bd75b", "#ff9a3c", "#b48cff", "#f2f2f2")
+
+
+@dataclass(frozen=True)
+class SheetPicture:
+    """One picture of a sheet.
+
+    Attributes:
+        name: What to write below it.
+        pixels: uint8 RGB (height, width, 3).
+        boxes: In its pixels, or None.
+    """
+
+    name: str
+    pixels: np.ndarray
+    boxes: Boxes | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    pixels: np.ndarray
+    caption: str
+    is_original: bool
+    boxes: Boxes | None
+
+
+def contact_sheet(
+    pictures: Sequence[SheetPicture], augmenter: Augmenter, count: int
+) -> Image.Image:
+    """Return a sheet: each picture, then its draws of the epochs 0 to count - 1.
+
+    Args:
+        pictures: At least one; each is shrunk to a cell before it is augmented.
+        augmenter: What is to be shown.
+        count: Draws of each picture, at least 1.
+
+    Raises:
+        UsageError: There would be too many cells, or the recipe does not fit.
+    """
+    total = len(pictures) * (count + 1)
+    if total > MAX_CELLS:
+        rule = f"give at most {MAX_CELLS} cells"
+        fix = "Give fewer pictures or a smaller --count."
+        raise UsageError(broken_rule("the sheet", rule, f"{total:,}", fix))
+    rows = _rows(pictures, augmenter, count)
+    columns = max(len(row) for row in rows)
+    size = (
+        2 * MARGIN + columns * CELL + (columns - 1) * GAP,
+        TITLE + len(rows) * (CELL + CAPTION + GAP) + MARGIN - GAP,
+    )
+    sheet = Image.new("RGB", size, PAGE)
+    draw = ImageDraw.Draw(sheet)
+    _title(draw, f"{augmenter.recipe.name}", f"seed {augmenter.seed}")
+    for number, row in enumerate(rows):
+        top = TITLE + number * (CELL + CAPTION + GAP)
+        for column, cell in enumerate(row):
+            _draw_cell(sheet, draw, cell, MARGIN + column * (CELL + GAP), top)
+    return sheet
+
+
+def _rows(pictures: Sequence[SheetPicture], augmenter: Augmenter, count: int) -> list[list[_Cell]]:
+    """Return the cells: rows as wide as one picture's draws, broken where there are many."""
+    columns = min(count + 1, MAX_COLUMNS)
+    while (count + 1) % columns and columns > 4:  # rows that are full look better
+        columns -= 1
+    rows = []
+    for index, picture in enumerate(pictures):
+        cells = _cells(picture, augmenter, count, index)
+        rows += [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    return rows
+
+
+def _cells(picture: SheetPicture, augmenter: Augmenter, count: int, index: int) -> list[_Cell]:
+    pixels, boxes = _shrunk(picture)
+    cells = [_Cell(pixels, picture.name, True, boxes)]
+    for epoch in range(count):
+        if boxes is None:
+            cells.append(_Cell(augmenter(pixels, epoch, index), str(epoch + 1), False, None))
+            continue
+        drawn, corners, kept = augmenter.with_boxes(pixels, boxes.corners, epoch, index)
+        labels = tuple(boxes.labels[number] for number in kept)
+        cells.append(_Cell(drawn, str(epoch + 1), False, Boxes(corners, labels)))
+    return cells
+
+
+def _shrunk(picture: SheetPicture) -> tuple[np.ndarray, Boxes | None]:
+    """Return a picture, and its boxes, as large as fits a cell."""
+    height, width = picture.pixels.shape[:2]
+    scale = CELL / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    pixels = cv2.resize(picture.pixels, size, interpolation=method)
+    if picture.boxes is None:
+        return pixels, None
+    factors = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+    return pixels, Boxes(picture.boxes.corners * factors, picture.boxes.labels)
+
+
+def _title(draw: ImageDraw.ImageDraw, name: str, rest: str) -> None:
+    font = ImageFont.load_default(22)
+    draw.text((MARGIN, 17), name, fill=TEXT, font=font)
+    left = MARGIN + draw.textlength(name, font=font) + 12
+    draw.text((left, 24), rest, fill=MUTED, font=ImageFont.load_default(14))
+
+
+def _draw_cell(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: _Cell, left: int, top: int
+) -> None:
+    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill=PANEL)
+    height, width = cell.pixels.shape[:2]
+    corner = left + (CELL - width) // 2, top + (CELL - height) // 2
+    sheet.paste(Image.fromarray(cell.pixels), corner)
+    if cell.boxes is not None:
+        _draw_boxes(draw, cell.boxes, corner)
+    if cell.is_original:
+        frame = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)
+        draw.rectangle(frame, outline=ACCENT, width=3)
+    font = ImageFont.load_default(14)
+    caption = _shortened(draw, cell.caption, font)
+    place = left + CELL / 2, top + CELL + 6
+    color = ACCENT if cell.is_original else MUTED
+    draw.text(place, caption, fill=color, font=font, anchor="ma")
+
+
+def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
+    """Return a text that fits below a cell, its end kept."""
+    if draw.textlength(text, font=font) <= CELL:
+        return text
+    while text and draw.textlength(f"...{text}", font=font) > CELL:
+        text = text[1:]
+    return f"...{text}"
+
+
+def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Boxes, corner: tuple[int, int]) -> None:
+    font = ImageFont.load_default(12)
+    colors = {
+        label: BOX_COLORS[i % len(BOX_COLORS)] for i, label in enumerate(sorted(set(boxes.labels)))
+    }
+    for (x1, y1, x2, y2), label in zip(boxes.corners, boxes.labels, strict=True):
+        left, top = round(x1) + corner[0], round(y1) + corner[1]
+        right, bottom = round(x2) + corner[0] - 1, round(y2) + corner[1] - 1
+        color = colors[label]
+        draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=2)
+        room = draw.textlength(label, font=font)
+        if room + 6 <= right - left and bottom - top > 30:
+            draw.rectangle((left, top, left + room + 6, top + 15), fill=color)
+            draw.text((left + 4, top + 1), label, fill="black", font=font)

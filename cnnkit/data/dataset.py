@@ -1,0 +1,252 @@
+"""Reads a training set: a folder for each class, split folders of such, or a CSV."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnkit.data.labelled_csv import read_csv_rows
+from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.images import Finder
+from cnnkit.results import Failure
+from cnnkit.writers.terminal import UNSAFE_CATEGORIES, printable
+
+# The names that a split's folder, or a CSV's cell, may have.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+# What archives and network drives leave behind; hidden names are left out anyway.
+NOT_CLASSES = ("__MACOSX", "@eaDir")
+
+FORMS = (
+    "Give a folder with one folder for each class, a folder with train/ and val/ of such "
+    "folders, or a CSV with the columns file and label."
+)
+
+
+class LabelledFile(NamedTuple):
+    """One picture of a training set.
+
+    Attributes:
+        path: As the user would type it, undecodable bytes surrogate-escaped.
+        name: Relative to the set's root, with ``/``: the same wherever the set lies.
+        label: Its class, an index into the set's classes.
+        split: ``train``, ``val`` or ``test``, or None where cnnkit is to choose.
+    """
+
+    path: str
+    name: str
+    label: int
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled set of pictures, not yet decoded.
+
+    Attributes:
+        source: The folder or CSV, as the user typed it.
+        root: The folder that the names are relative to.
+        classes: The names of the classes, in code-point order.
+        files: The pictures, in the order of the folders or lines.
+        strays: Files beside the class folders, which take no part.
+        failures: Folders that could not be read, and why.
+        split_classes: For split folders or a CSV with splits: the classes that each one has.
+    """
+
+    source: str
+    root: str
+    classes: tuple[str, ...]
+    files: tuple[LabelledFile, ...]
+    strays: tuple[str, ...] = ()
+    failures: tuple[tuple[str, Failure], ...] = ()
+    split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each picture, int32 (pictures,)."""
+        return np.fromiter((f.label for f in self.files), np.int32, len(self.files))
+
+    def counts(self, split: str | None = None) -> np.ndarray:
+        """Return the pictures of each class, int64 (classes,); of one split if it is given."""
+        labels = [f.label for f in self.files if split is None or f.split == split]
+        return np.bincount(np.asarray(labels, np.int64), minlength=len(self.classes))
+
+
+def read_dataset(data: str, root: str | None = None) -> Dataset:
+    """Read which pictures a training set has and what they show; none is opened.
+
+    Args:
+        data: A folder with one folder for each class (pictures in folders below it count as
+            well); a folder with ``train/`` and ``val/`` and perhaps ``test/``, each with one
+            folder for each class; or a CSV with the columns file, label and perhaps split.
+        root: The folder that a CSV's files are relative to; by default the CSV's own.
+
+    Raises:
+        UsageError: It has none of these forms; the message names the folder or line.
+    """
+    path = Path(data)
+    if path.is_dir():
+        if root is not None:
+            raise UsageError(broken_rule("--root", "go with a CSV", f"the folder {data}"))
+        dataset = _read_folder(data)
+    elif path.is_file():
+        dataset = _read_csv(data, root if root is not None else str(path.parent))
+    else:
+        raise UsageError(broken_rule("DATA", "be a folder or a CSV", data, "It does not exist."))
+    if not dataset.files:
+        raise UsageError(broken_rule("DATA", "hold labelled pictures", f"none in {data}", FORMS))
+    return dataset
+
+
+@dataclass
+class _Collected:
+    """What the walk over the folders has met so far; labels are still names."""
+
+    root: str
+    files: list[tuple[str, str, str | None]] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def add_classes(self, folder: str, split: str | None) -> None:
+        """Take every folder in `folder` as a class."""
+        folders, files = _listed(folder)
+        self.strays += [os.path.join(folder, name) for name in files]
+        for name in folders:
+            place = os.path.join(folder, name)
+            _check_label(name, f"the folder {printable(place)}")
+            for found in Finder([place]):
+                if found.failure is None:
+                    self.files.append((found.path, name, split))
+                elif found.failure.kind != "no-images":
+                    self.failures.append((found.path, found.failure))
+        if split is not None:
+            self.split_classes[split] = tuple(folders)
+
+    def finished(self, source: str, classes: set[str]) -> Dataset:
+        """Return the set, its classes numbered in the order of their names."""
+        names = tuple(sorted(classes | {label for _, label, _ in self.files}))
+        index = {name: number for number, name in enumerate(names)}
+        files = tuple(
+            LabelledFile(path, _relative(path, self.root), index[label], split)
+            for path, label, split in self.files
+        )
+        return Dataset(
+            source,
+            self.root,
+            names,
+            files,
+            tuple(self.strays),
+            tuple(self.failures),
+            self.split_classes,
+        )
+
+
+def _read_folder(data: str) -> Dataset:
+    collected = _Collected(data)
+    folders, files = _listed(data)
+    splits = _split_folders(data, folders)
+    if splits:
+        collected.strays = [os.path.join(data, name) for name in files]
+        for split, name in splits.items():
+            collected.add_classes(os.path.join(data, name), split)
+        classes = {name for names in collected.split_classes.values() for name in names}
+        return collected.finished(data, classes)
+    if not folders:
+        received = f"{len(files)} files and no folder in {data}"
+        raise UsageError(broken_rule("DATA", "hold a folder for each class", received, FORMS))
+    collected.add_classes(data, None)
+    return collected.finished(data, set(folders))
+
+
+def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
+    """Return split to folder name, or nothing if the folders are classes."""
+    named = [name for name in folders if name.lower() in SPLIT_NAMES]
+    splits = {SPLIT_NAMES[name.lower()]: name for name in named}
+    if "train" not in splits or (len(splits) < 2 and len(folders) > 1):
+        return {}
+    if len(splits) < len(named):
+        rule = "have one folder for each split"
+        raise UsageError(broken_rule(data, rule, ", ".join(f"{n}/" for n in named)))
+    others = [name for name in folders if name not in named]
+    if others:
+        rule = "hold only split folders or only class folders"
+        received = f"{splits['train']}/ and {printable(others[0])}/"
+        fix = "Move the class folders into train/ and val/."
+        raise UsageError(broken_rule(data, rule, received, fix))
+    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the visible folders and files in a folder, sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = [
+                (entry.name, entry.is_dir())
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name not in NOT_CLASSES
+            ]
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be listed: {error.strerror or error}.") from error
+    visible.sort()
+    return [n for n, is_folder in visible if is_folder], [n for n, is_dir in visible if not is_dir]
+
+
+def _read_csv(data: str, root: str) -> Dataset:
+    collected = _Collected(root)
+    for file, label, split in _distinct(_csv_entries(Path(data), root)):
+        collected.files.append((file, label, split))
+    splits = {split for _, _, split in collected.files if split}
+    for split in sorted(splits):
+        names = {label for _, label, of in collected.files if of == split}
+        collected.split_classes[split] = tuple(sorted(names))
+    return collected.finished(data, set())
+
+
+def _csv_entries(path: Path, root: str) -> Iterator[tuple[str, str, str | None]]:
+    for row in read_csv_rows(path):
+        where = f"{path}, line {row.line}"
+        _check_label(row.label, where)
+        split = SPLIT_NAMES.get(row.split.lower()) if row.split else None
+        if row.split and split is None:
+            fix = did_you_mean(row.split, list(SPLIT_NAMES))
+            raise UsageError(broken_rule(where, "say train, val or test", repr(row.split), fix))
+        if "\0" in row.file:
+            raise UsageError(broken_rule(where, "name a file", "a name with a null byte"))
+        yield os.path.join(root, row.file), row.label, split
+
+
+def _distinct(
+    entries: Iterator[tuple[str, str, str | None]],
+) -> Iterator[tuple[str, str, str | None]]:
+    """Leave out a line that says again what an earlier one said."""
+    seen = set()
+    for path, label, split in entries:
+        key = (os.path.normpath(path), label, split)
+        if key not in seen:
+            seen.add(key)
+            yield path, label, split
+
+
+def _relative(path: str, root: str) -> str:
+    """Return a picture's name relative to the root, the same on every system."""
+    name = os.path.relpath(path, root)
+    return name.replace(os.sep, "/") if os.sep != "/" else posixpath.normpath(name)
+
+
+def _check_label(label: str, where: str) -> None:
+    """Refuse a class name that could not be written, one a line, or shown."""
+    import unicodedata
+
+    if any(unicodedata.category(c) in UNSAFE_CATEGORIES for c in label) or len(label) > 255:
+        rule = "name a class in at most 255 printable characters"
+        raise UsageError(broken_rule(where, rule, repr(label[:80]), "Rename it."))

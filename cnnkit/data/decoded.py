@@ -1,0 +1,207 @@
+"""Pictures decoded and prepared once: in memory, or in a file where memory is too small."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, prepare
+from cnnkit.results import Failure
+from cnnkit.runtime.process import available_cpus, cache_folder
+from cnnkit.writers.row_files import batched
+
+log = logging.getLogger(__name__)
+
+# 14,000 pictures of 224 x 224; above, they go into a file.
+DEFAULT_MEMORY_BYTES = 2 * 1024**3
+# Of the disk's free space, what is left to others.
+SPARE_DISK_BYTES = 1024**3
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class MaxBad:
+    """How many pictures may be unreadable before a run is given up: ``--max-bad``.
+
+    Attributes:
+        share: Of all pictures, 0 to 1; or None.
+        count: A number of pictures, 0 or more; or None.
+    """
+
+    share: float | None = 0.05
+    count: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MaxBad:
+        """Return the limit that a user typed: ``10`` pictures or ``5%`` of them.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        number = text.strip().removesuffix("%")
+        try:
+            value = float(number) if text.strip().endswith("%") else int(number)
+        except ValueError:
+            value = -1
+        if not 0 <= value <= (100 if text.strip().endswith("%") else 10**12):
+            rule = "be a number of pictures or a share such as 5%"
+            raise UsageError(broken_rule("--max-bad", rule, repr(text)))
+        if text.strip().endswith("%"):
+            return cls(share=value / 100)
+        return cls(share=None, count=int(value))
+
+    def check(self, failures: Sequence[tuple[str, Failure]], total: int) -> None:
+        """Raise if there are too many failures, with the first by name.
+
+        Raises:
+            UsageError: There are more than allowed.
+        """
+        allowed = self.count if self.count is not None else int((self.share or 0) * total)
+        if len(failures) <= allowed:
+            return
+        path, failure = failures[0]
+        shown = f"{self.count}" if self.count is not None else f"{self.share:.0%}"
+        rule = f"be at most --max-bad {shown}"
+        received = f"{len(failures)} of {total}, the first {path} ({failure.message})"
+        fix = "Run cnnkit doctor, mend or remove them, or raise --max-bad."
+        raise UsageError(broken_rule("unreadable pictures", rule, received, fix))
+
+
+class DecodedPictures:
+    """The pictures of a set as one array, and those that could not be read by name.
+
+    A context manager: leaving it frees the memory or removes the file.
+
+    Attributes:
+        pixels: uint8 (pictures, height, width, 3), RGB; a memory map where it is large.
+        labels: int32 (pictures,).
+        indices: int64 (pictures,): their places in what was asked for.
+        failures: Path and reason of each picture that was left out.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: Sequence[int] | np.ndarray,
+        spec: InputSpec,
+        *,
+        max_bad: MaxBad = MaxBad(),  # noqa: B008 - frozen
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        folder: Path | None = None,
+        workers: int | None = None,
+        progress: Callable[[], None] | None = None,
+    ) -> None:
+        """Decode and resize all pictures.
+
+        Args:
+            paths: The pictures.
+            labels: Their classes.
+            spec: What the network takes.
+            max_bad: How many may be unreadable.
+            max_pixels: A larger picture counts as unreadable.
+            memory_bytes: More than this goes into a file.
+            folder: Where to, by default cnnkit's cache folder.
+            workers: Threads, by default one a processor.
+            progress: Called after each picture.
+
+        Raises:
+            UsageError: Too many are unreadable, or the disk has no room for them.
+        """
+        self._file: tempfile._TemporaryFileWrapper | None = None
+        self.failures: tuple[tuple[str, Failure], ...] = ()
+        shape = (len(paths), spec.height, spec.width, 3)
+        room = self._room(shape, memory_bytes, folder or cache_folder() / "decoded")
+        try:
+            kept = self._fill(room, paths, spec, max_pixels, workers, progress)
+            max_bad.check(self.failures, len(paths))
+        except BaseException:
+            self.close()
+            raise
+        for path, failure in self.failures:
+            log.warning("%s is left out: %s", path, failure.message)
+        self.indices = np.array(kept, np.int64)
+        self.labels = np.asarray(labels, np.int32)[self.indices]
+        self.pixels = room[: len(kept)]
+
+    def _room(self, shape: tuple[int, ...], memory_bytes: int, folder: Path) -> np.ndarray:
+        size = int(np.prod(shape, dtype=np.int64))
+        if size <= memory_bytes:
+            return np.empty(shape, np.uint8)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(folder).free
+            if size > free - SPARE_DISK_BYTES:
+                rule = f"have room for {size / 1e9:.1f} GB of decoded pictures"
+                received = f"{free / 1e9:.1f} GB free"
+                fix = "Free some space, or choose smaller pictures or another cache folder."
+                raise UsageError(broken_rule(str(folder), rule, received, fix))
+            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed by close()
+                dir=folder, prefix="pictures-", suffix=".raw"
+            )
+            return np.memmap(self._file, np.uint8, "w+", shape=shape)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+    def _fill(
+        self,
+        room: np.ndarray,
+        paths: Sequence[str],
+        spec: InputSpec,
+        max_pixels: int,
+        workers: int | None,
+        progress: Callable[[], None] | None,
+    ) -> list[int]:
+        """Decode into the room without gaps; return which pictures are in it."""
+
+        def read(path: str) -> np.ndarray | Failure:
+            try:
+                return prepare(path, spec, max_pixels=max_pixels)
+            except ImageError as error:
+                return Failure(error.kind, error.message)
+
+        kept: list[int] = []
+        failures: list[tuple[str, Failure]] = []
+        with ThreadPoolExecutor(workers or available_cpus()) as pool:
+            for batch in batched(enumerate(paths), BATCH):
+                for (index, path), one in zip(
+                    batch, pool.map(read, [path for _, path in batch]), strict=True
+                ):
+                    if isinstance(one, Failure):
+                        failures.append((path, one))
+                    else:
+                        room[len(kept)] = one
+                        kept.append(index)
+                    if progress is not None:
+                        progress()
+        self.failures = tuple(failures)
+        return kept
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __enter__(self) -> DecodedPictures:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file, if there is one. What still uses the pixels may go on."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,226 @@
+"""Gives batches for training and validation: shuffled, augmented, of one fixed shape.
+
+The order is decode, resize, cache (`cnnkit.data.decoded`), then shuffle, batch, augment and
+prefetch (here). A batch is a pure function of the seed, the epoch and its number, so that a
+resumed run goes on with the very batch that would have come next, and TensorFlow's and the
+plain form give the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.decoded import DecodedPictures
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.runtime.process import available_cpus, import_keras
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Batches that are made ahead of the one in use.
+AHEAD = 2
+
+Mixer = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+
+class Batch(NamedTuple):
+    """What a network is given at a time.
+
+    Attributes:
+        pictures: uint8 (batch, height, width, 3), RGB.
+        labels: int32 (batch,), or float32 (batch, classes) where pictures are mixed.
+        weights: float32 (batch,): 1, or 0 for what only fills up the last batch.
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Mixes the pictures of a batch with one another.
+
+    Attributes:
+        mix: `cnnkit.data.mixing.mixup` or ``cutmix``, or one like them.
+        classes: How many there are.
+    """
+
+    mix: Mixer
+    classes: int
+
+
+class Loader:
+    """Batches of decoded pictures; a context manager, because it has threads."""
+
+    def __init__(
+        self,
+        pictures: DecodedPictures,
+        batch_size: int,
+        *,
+        training: bool,
+        augmenter: Augmenter | None = None,
+        mixing: Mixing | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+    ) -> None:
+        """Plan the batches.
+
+        In training, each epoch has an order of its own, and what does not fill the last batch
+        is left out of that epoch: all batches have the same size, and chance decides each
+        time. A set smaller than a batch is one batch of its own size. In validation every
+        picture comes once, in order, and the last batch is filled up with pictures of weight 0.
+
+        Args:
+            pictures: The decoded pictures.
+            batch_size: At least 1.
+            training: Whether to shuffle.
+            augmenter: What is done to each picture of a training epoch.
+            mixing: What is done to each batch of a training epoch.
+            seed: Of the order, 0 or more.
+            workers: Threads that augment, by default one a processor.
+
+        Raises:
+            UsageError: There are no pictures, or the batch size is not at least 1.
+        """
+        if batch_size < 1:
+            raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
+        if not len(pictures):
+            raise UsageError("There must be a picture to load. Received: none.")
+        self.batch_size = min(batch_size, len(pictures))
+        self.training = training
+        self._pictures = pictures
+        self._augmenter = augmenter if training else None
+        self._mixing = mixing if training else None
+        self._seed = seed
+        self._pool = ThreadPoolExecutor(
+            workers or available_cpus(), thread_name_prefix="cnnkit-augment"
+        )
+        self._order: tuple[int, np.ndarray] | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        count = len(self._pictures)
+        return count // self.batch_size if self.training else -(-count // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return one batch.
+
+        Args:
+            epoch: From 0.
+            step: From 0 to `steps` - 1.
+        """
+        start = step * self.batch_size
+        places = self._epoch_order(epoch)[start : start + self.batch_size]
+        weights = np.zeros(self.batch_size, np.float32)
+        weights[: len(places)] = 1
+        filler = np.full(self.batch_size - len(places), places[0])
+        places = np.concatenate([places, filler])
+        pictures = self._drawn(places, epoch)
+        labels = self._pictures.labels[places]
+        if self._mixing is not None:
+            generator = np.random.default_rng((self._seed, epoch, step))
+            one_hot = np.eye(self._mixing.classes, dtype=np.float32)[labels]
+            pictures, labels = self._mixing.mix(pictures, one_hot, generator)
+        return Batch(pictures, labels, weights)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        """Return the places of an epoch's pictures; the last order is kept."""
+        count = len(self._pictures)
+        if not self.training:
+            return np.arange(count)
+        known = self._order
+        if known is None or known[0] != epoch:
+            order = np.random.default_rng((self._seed, epoch)).permutation(count)
+            self._order = known = (epoch, order)
+        return known[1]
+
+    def _drawn(self, places: np.ndarray, epoch: int) -> np.ndarray:
+        pixels, augmenter = self._pictures.pixels, self._augmenter
+        if augmenter is None:
+            return np.ascontiguousarray(pixels[places])
+        # A picture's number in the set, not in what was readable, so that one more bad file
+        # changes nothing for the others.
+        numbers = self._pictures.indices[places]
+        result = np.empty((len(places), *pixels.shape[1:]), np.uint8)
+
+        def draw(row: int) -> None:
+            result[row] = augmenter(pixels[places[row]], epoch, int(numbers[row]))
+
+        deque(self._pool.map(draw, range(len(places))), maxlen=0)
+        return result
+
+    def batches(self, epoch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, made ahead by a thread: the form without TensorFlow."""
+        with ThreadPoolExecutor(1, thread_name_prefix="cnnkit-load") as ahead:
+            waiting: deque[Future[Batch]] = deque()
+            steps = iter(range(self.steps))
+            for step in islice(steps, AHEAD):
+                waiting.append(ahead.submit(self.batch, epoch, step))
+            while waiting:
+                done = waiting.popleft().result()
+                for step in islice(steps, 1):
+                    waiting.append(ahead.submit(self.batch, epoch, step))
+                yield done
+
+    def dataset(self, first_epoch: int = 0, epochs: int | None = 1) -> tf.data.Dataset:
+        """Return the batches of some epochs as a tf.data.Dataset of fixed shapes.
+
+        For ``fit``: ``fit(loader.dataset(epochs=None), steps_per_epoch=loader.steps)``.
+
+        Args:
+            first_epoch: Where a resumed run goes on.
+            epochs: How many, or None for no end.
+        """
+        import_keras()
+        import tensorflow as tf
+
+        end = None if epochs is None else (first_epoch + epochs) * self.steps
+        numbers = tf.data.Dataset.range(
+            first_epoch * self.steps, tf.int64.max if end is None else end
+        )
+
+        def make(number: np.ndarray) -> Batch:
+            return self.batch(*divmod(int(number), self.steps))
+
+        def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            labels_type = tf.int32 if self._mixing is None else tf.float32
+            parts = tf.numpy_function(make, [number], (tf.uint8, labels_type, tf.float32))
+            for part, shape in zip(parts, self._shapes(), strict=True):
+                part.set_shape(shape)
+            return tuple(parts)
+
+        options = tf.data.Options()
+        # With it on, dropping an iterator sometimes blocks for seconds.
+        options.autotune.enabled = False
+        return numbers.map(load).prefetch(AHEAD).with_options(options)
+
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        size = (self.batch_size,)
+        classes = () if self._mixing is None else (self._mixing.classes,)
+        return (*size, *self._pictures.pixels.shape[1:]), (*size, *classes), size
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,237 @@
+"""What must hold whatever happens: kills, sockets, the home folder, start-up."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def many(examples, tmp_path):
+    """Some hundred pictures, some of them broken."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    names = sorted(p for p in examples.glob("*.jpg"))
+    for number in range(240):
+        shutil.copy(names[number % len(names)], folder / f"{number:03d}.jpg")
+        if number % 17 == 0:
+            (folder / f"{number:03d}.jpg").write_bytes(b"broken")
+    return folder
+
+
+def start(arguments, cwd, environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "cnnkit", *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_run_killed_again_and_again_finishes_with_the_same_rows(
+    run_cnnkit, many, tmp_path, clean_environment
+):
+    command = ["classify", "many", "-o", "rows.jsonl", "--sort-into", "sorted"]
+    run_cnnkit("classify", "many", "-o", "whole.jsonl", "--sort-into", "sorted")
+    expected = (tmp_path / "whole.jsonl").read_text()
+    shutil.rmtree(tmp_path / "sorted")
+    chance = random.Random(7)
+    kills = 0
+    while not (tmp_path / "rows.jsonl").exists():
+        part = tmp_path / "rows.jsonl.part"
+        resume = ["--resume"] if part.exists() else []
+        process = start(command + resume, tmp_path, clean_environment)
+        before = part.stat().st_size if part.exists() else 0
+        while process.poll() is None and kills < 20:
+            # Killed shortly after the first new rows, so that every kill meets the writing.
+            if part.exists() and part.stat().st_size > before + 200:
+                time.sleep(chance.uniform(0, 0.03))
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.002)
+        process.communicate()
+    assert kills >= 5
+    assert (tmp_path / "rows.jsonl").read_text() == expected
+    placed = [json.loads(line)["sorted_to"] for line in expected.splitlines()]
+    assert all((tmp_path / place).exists() for place in placed)
+    assert sum(len(files) for _, _, files in os.walk(tmp_path / "sorted")) == len(placed)
+
+
+def test_moves_survive_a_kill(run_cnnkit, many, tmp_path, clean_environment):
+    contents = sorted(p.read_bytes() for p in many.iterdir())
+    command = ["classify", "many", "-o", "rows.jsonl", "--sort-into", "sorted", "--how", "move"]
+    process = start(command, tmp_path, clean_environment)
+    while not (tmp_path / "sorted").exists() and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    done = run_cnnkit(*command, "--resume")
+    assert done.returncode == 1, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len({row["path"] for row in rows}) == len(rows) == 240
+    moved = [tmp_path / row["sorted_to"] for row in rows]
+    assert sorted(p.read_bytes() for p in moved) == contents
+    assert not list(many.iterdir())
+
+
+def test_interruption_keeps_what_was_made(many, tmp_path, clean_environment, run_cnnkit):
+    run_cnnkit("classify", "many/001.jpg")  # the compiled model is in the cache from here on
+    process = start(["classify", "many", "-o", "rows.jsonl"], tmp_path, clean_environment)
+    part = tmp_path / "rows.jsonl.part"
+    while process.poll() is None and not (part.exists() and part.stat().st_size > 1000):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    if process.returncode == 1:
+        pytest.skip("the run was faster than the interruption")
+    assert process.returncode == 130
+    assert messages.decode().splitlines()[-1] == "cnnkit: interrupted"
+    assert run_cnnkit("classify", "many", "-o", "rows.jsonl", "--resume").returncode == 1
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 240
+
+
+def test_failed_inputs_are_tried_again_in_their_places(
+    run_cnnkit, many, tmp_path, examples, clean_environment
+):
+    run_cnnkit("classify", "many/001.jpg")
+    command = ["classify", "many", "-o", "rows.jsonl"]
+    process = start(command, tmp_path, clean_environment)
+    part = tmp_path / "rows.jsonl.part"
+    while process.poll() is None and not (part.exists() and part.stat().st_size > 3000):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    shutil.copy(examples / "coffee.jpg", many / "000.jpg")  # was broken
+    done = run_cnnkit(*command, "--resume", "--retry-errors")
+    assert done.returncode == 1, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in rows] == [f"many/{i:03d}.jpg" for i in range(240)]
+    assert rows[0]["label"] == "espresso"
+
+
+NO_SOCKETS = """
+import socket, sys
+
+class Refused(socket.socket):
+    def __init__(self, *arguments, **named):
+        sys.stderr.write("SOCKET OPENED\\n")
+        super().__init__(*arguments, **named)
+
+socket.socket = Refused
+"""
+
+
+def test_no_socket_and_a_clean_home(run_cnnkit, examples, tmp_path, clean_environment):
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(NO_SOCKETS)
+    fresh = {"PYTHONPATH": str(tmp_path / "spy"), "CNNKIT_CACHE": str(tmp_path / "fresh-cache")}
+    assert "CI" not in clean_environment
+    for _ in ("cold", "warm"):
+        done = run_cnnkit("classify", examples / "cat.jpg", environment=fresh)
+        assert done.returncode == 0, done.stderr
+        assert "SOCKET OPENED" not in done.stderr
+    assert list((tmp_path / "home").iterdir()) == []
+    assert (tmp_path / "fresh-cache").is_dir()
+
+
+def test_a_warm_start_imports_no_framework(run_cnnkit, examples, tmp_path):
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(
+        "import atexit, sys\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'albumentations'}\n"
+        "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr))"
+    )
+    run_cnnkit("classify", examples / "cat.jpg")
+    done = run_cnnkit(
+        "classify", examples / "cat.jpg", environment={"PYTHONPATH": str(tmp_path / "spy")}
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "HEAVY []"
+
+
+def test_a_read_only_cache_is_no_error(run_cnnkit, examples, tmp_path):
+    (tmp_path / "occupied").write_text("a file where the cache should be")
+    environment = {"CNNKIT_CACHE": str(tmp_path / "occupied")}
+    done = run_cnnkit("classify", examples / "cat.jpg", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert '"status": "ok"' in done.stdout
+
+
+def test_concurrent_first_runs_are_safe(examples, tmp_path, clean_environment):
+    environment = clean_environment | {"CNNKIT_CACHE": str(tmp_path / "shared-cache")}
+    command = ["classify", str(examples / "cat.jpg"), "--model", "squeezenet-1.1"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "cnnkit", *command],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert len({out for out, _ in outputs}) == 1
+    (folder,) = (tmp_path / "shared-cache" / "openvino").iterdir()
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "model.bin", "model.xml"]
+
+
+def test_a_damaged_cache_is_made_again(run_cnnkit, examples, tmp_path):
+    environment = {"CNNKIT_CACHE": str(tmp_path / "cache")}
+    command = ("classify", examples / "cat.jpg", "--model", "squeezenet-1.1", "-q")
+    first = run_cnnkit(*command, environment=environment)
+    (path,) = (tmp_path / "cache" / "openvino").glob("*/model.bin")
+    path.write_bytes(path.read_bytes()[:1000])
+    again = run_cnnkit(*command, environment=environment)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert path.stat().st_size > 1000
+
+
+def test_a_closed_pipe_ends_quietly(many, tmp_path, clean_environment):
+    line = f"{sys.executable} -m cnnkit classify many -q | head -n 1"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_without_tensorflow_on_the_jax_backend(run_cnnkit, examples, tmp_path):
+    pytest.importorskip("jax")
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(
+        "import importlib.abc, sys\n"
+        "class NoTensorFlow(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.partition('.')[0] == 'tensorflow':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoTensorFlow())\n"
+    )
+    environment = {
+        "KERAS_BACKEND": "jax",
+        "PYTHONPATH": str(tmp_path / "spy"),
+        "CNNKIT_CACHE": str(tmp_path / "cache"),
+    }
+    done = run_cnnkit(
+        *("classify", examples / "coffee.jpg", "--model", "squeezenet-1.1"),
+        environment=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] == "espresso"
+    assert "Using xla instead" in done.stderr

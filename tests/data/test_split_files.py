@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from cnnkit.data import Dataset, LabelledFile, read_dataset
+from cnnkit.data.labelled_csv import protected_cell, read_csv_rows
+from cnnkit.data.split_files import read_split_file, write_split_file
+from cnnkit.errors import UsageError
+from cnnkit.writers.row_files import FORMULA_STARTS, csv_line
+
+
+def dataset(names: list[str]) -> Dataset:
+    files = tuple(LabelledFile(f"x/{n}", n, i % 2, None) for i, n in enumerate(names))
+    return Dataset("x", "x", ("=cat", "dog's"), files)
+
+
+def test_a_split_comes_back_whatever_the_names(tmp_path: Path) -> None:
+    names = ["a/1.jpg", "=1+1.jpg", "'quoted.jpg", 'b,c"d.jpg', "caf\udce9.jpg", "ö\n.jpg"]
+    splits = np.array([0, 1, 2, 0, 1, 0], np.int8)
+    path = tmp_path / "split.csv"
+    write_split_file(path, dataset(names), splits, hashes=["ab" * 32] * 6)
+    assert read_split_file(path, dataset(names)).tolist() == splits.tolist()
+    assert path.read_bytes().startswith(b"file,label,split,sha256\n")
+    again = read_dataset(str(path), root="x")
+    assert [f.name for f in again.files] == names
+    assert [f.split for f in again.files] == ["train", "val", "test", "train", "val", "train"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), min_size=1))
+def test_a_protected_cell_comes_back_and_starts_no_formula(tmp_path: Path, text: str) -> None:
+    cell = protected_cell(text)
+    assert not cell.startswith(FORMULA_STARTS)
+    path = tmp_path / "one.csv"
+    path.write_text("file,label\n" + csv_line([cell, "cat"]), encoding="utf-8", newline="")
+    assert [row.file for row in read_csv_rows(path)] == [text]
+
+
+def test_pictures_that_are_gone_are_said_and_new_ones_refused(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "split.csv"
+    write_split_file(path, dataset(["a", "b", "c", "d"]), np.array([0, 1, 0, 1]))
+    with caplog.at_level(logging.WARNING, logger="cnnkit"):
+        assert read_split_file(path, dataset(["a", "b", "c"])).tolist() == [0, 1, 0]
+    assert "1 of its pictures are no longer" in caplog.text
+    with pytest.raises(UsageError, match=r"none for e\. Leave out --split-file"):
+        read_split_file(path, dataset(["a", "b", "e"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label,split\na,dog's,train\n", "'=cat' in the data"),
+        ("file,label,split\na,'=cat,tarin\n", "line 2 must say train, val or test"),
+        ("file,label\na,'=cat\n", "line 2 must say train, val or test"),
+        ("file,label,split\na,'=cat,train\n", "into train and into val"),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_refused(tmp_path, text, message) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_split_file(path, dataset(["a"]))
