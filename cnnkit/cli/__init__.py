@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
@@ -26,7 +27,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "classify": ("cnnkit.cli.classify", "Name what is in pictures."),
     },
     "Train": {
+        "transfer-learn": (
+            "cnnkit.cli.transfer_learn",
+            "Make a model of your own from labelled pictures.",
+        ),
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
+        "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },
     "Data": {
         "doctor": ("cnnkit.cli.doctor", "Say what is wrong with a training set."),
@@ -88,6 +94,8 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Run a command and return its status; only a closed pipe comes through."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # libraries talk to programmers: our user has rows
     try:
         status = group.main(standalone_mode=False, prog_name="cnnkit")
         return status if isinstance(status, int) else 0

@@ -124,10 +124,14 @@ def place(height: int, width: int, spec: InputSpec) -> Placement:
 
 
 def _cover(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
-    """Return the smallest size of a picture, proportions kept, that covers the frame."""
+    """Return the smallest size of a picture, proportions kept, that covers the frame.
+
+    The long side is rounded to the nearest pixel: cut off, as some scripts do, it squeezes the
+    picture by up to a pixel and cost two of 200 labelled photos.
+    """
     if frame[0] * width >= frame[1] * height:  # the height decides
-        return frame[0], max(frame[1], frame[0] * width // height)
-    return max(frame[0], frame[1] * height // width), frame[1]
+        return frame[0], max(frame[1], round(frame[0] * width / height))
+    return max(frame[0], round(frame[1] * height / width)), frame[1]
 
 
 def prepare(

@@ -62,33 +62,55 @@ class OpenVinoPredictor:
             },
         )
         self._names = [output.get_any_name() for output in self._compiled.outputs]
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         for _ in range(self.concurrency):
-            self._requests.put(self._compiled.create_infer_request())
+            self._slots.put(_Slot(self._compiled.create_infer_request(), len(self._names)))
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.contract.Predictor.predict`."""
-        request = self._requests.get()
+        slot = self._slots.get()
         try:
             parts = [
-                self._predict_batch(request, images[start : start + self.batch_size])
+                slot.predict(images[start : start + self.batch_size])
                 for start in range(0, len(images), self.batch_size)
             ]
         finally:
-            self._requests.put(request)
+            self._slots.put(slot)
         return {
             name: np.concatenate([part[number] for part in parts])
             for number, name in enumerate(self._names)
         }
 
-    def _predict_batch(self, request: Any, images: np.ndarray) -> list[np.ndarray]:
-        """Run one fixed batch, the last one padded with zeros."""
+
+class _Slot:
+    """One inference request with its own input memory; used by one thread at a time.
+
+    Everything that turns a tensor into an array is touched here, in the thread that makes the
+    predictor: the first such call initialises OpenVINO's table of types, and two threads that
+    are both first there wait for each other for ever.
+    """
+
+    def __init__(self, request: Any, outputs: int) -> None:
+        self._request = request
+        self._input = request.get_input_tensor().data  # uint8 (batch, height, width, 3)
+        self._input[:] = 0
+        self._outputs = range(outputs)
+        for index in self._outputs:
+            request.get_output_tensor(index).data.dtype  # noqa: B018 - see above
+
+    def predict(self, images: np.ndarray) -> list[np.ndarray]:
+        """Run one fixed batch; what is left over from an earlier, longer one does no harm.
+
+        Args:
+            images: uint8 (n, height, width, 3), n at most the batch.
+
+        Returns:
+            For each output float32 (n, ...), own memory.
+        """
         count = len(images)
-        if count < self.batch_size:
-            padding = np.zeros((self.batch_size - count, *images.shape[1:]), images.dtype)
-            images = np.concatenate([images, padding])
-        request.infer({0: np.ascontiguousarray(images)}, share_inputs=True)
-        return [request.get_output_tensor(i).data[:count].copy() for i in range(len(self._names))]
+        self._input[:count] = images
+        self._request.infer(share_outputs=True)
+        return [self._request.get_output_tensor(i).data[:count].copy() for i in self._outputs]
 
 
 def choose_precision(core: Any, precision: str) -> str:

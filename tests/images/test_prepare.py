@@ -74,11 +74,12 @@ def test_foreign_card_entries_are_refused(entry: object) -> None:
         (500, 375, (341, 256), 58, 16),
         (256, 256, (256, 256), 16, 16),
         (100, 100, (256, 256), 16, 16),
-        (3, 5000, (256, 426666), 16, 213221),
+        (3, 5000, (256, 426667), 16, 213222),
+        (374, 500, (256, 342), 16, 59),
         (1, 1, (256, 256), 16, 16),
     ],
 )
-def test_crop_rounds_like_the_usual_evaluation(
+def test_crop_rounds_to_the_nearest_pixel(
     height: int, width: int, full: tuple[int, int], top: int, left: int
 ) -> None:
     window = place(height, width, SQUARE).window

@@ -1,0 +1,175 @@
+"""Measures ways to make a network's input of a photo: accuracy, closeness and speed.
+
+    python benchmarks/preparation.py --data photos.csv [--large]
+
+The data is labelled photos as for ``cnnkit evaluate`` (a CSV of file and class, or a folder
+per class). The reference is Pillow alone: all of the photo to short side 256, antialiased
+bicubic, centre 224. Every way takes the content of a file and is judged by the network's
+float32 scores. Times are of decoding and preparing together, best of the rounds; on a
+machine with other work they are noisy. ``--large`` enlarges the photos 3 to 4 times first,
+and compares the scales at which a large JPEG may be decoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from cnnkit import Classifier
+from cnnkit.classify.labelled import read_labelled
+from cnnkit.images import InputSpec, decode, place, prepare
+from cnnkit.images.decode import open_picture
+from cnnkit.images.resample import RESAMPLING, resize
+from cnnkit.runtime import RuntimeOptions
+
+Way = Callable[[bytes], np.ndarray]
+
+
+def pillow_whole(data: bytes, spec: InputSpec) -> np.ndarray:
+    """The reference: resize everything, then cut."""
+    image = Image.open(BytesIO(data)).convert("RGB")
+    window = place(image.height, image.width, spec).window
+    image = image.resize(window.full[::-1], RESAMPLING[spec.interpolation])
+    bottom, right = window.top + window.height, window.left + window.width
+    return np.asarray(image.crop((window.left, window.top, right, bottom)))
+
+
+def pillow_window(data: bytes, spec: InputSpec, interpolation: str) -> np.ndarray:
+    """Pillow computes only the window."""
+    image = Image.open(BytesIO(data)).convert("RGB")
+    window = place(image.height, image.width, spec).window
+    y, x = image.height / window.full[0], image.width / window.full[1]
+    bottom, right = (window.top + window.height) * y, (window.left + window.width) * x
+    box = (window.left * x, window.top * y, min(right, image.width), min(bottom, image.height))
+    size = (window.width, window.height)
+    return np.asarray(image.resize(size, RESAMPLING[interpolation], box=box))
+
+
+def opencv(data: bytes, spec: InputSpec, interpolation: int, cut_first: bool) -> np.ndarray:
+    """OpenCV decodes and resizes: all of the photo, or only a cut at whole pixels."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    window = place(*image.shape[:2], spec).window
+    if cut_first:
+        side = round(min(image.shape[:2]) * spec.crop_fraction)
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        image = image[top : top + side, left : left + side]
+        return cv2.resize(image, (spec.width, spec.height), interpolation=interpolation)
+    image = cv2.resize(image, window.full[::-1], interpolation=interpolation)
+    rows = slice(window.top, window.top + window.height)
+    return image[rows, window.left : window.left + window.width]
+
+
+def reduced(data: bytes, spec: InputSpec, margin: float) -> np.ndarray:
+    """cnnkit's own way, with a JPEG decoded at a scale that leaves this margin."""
+
+    def needed(height: int, width: int) -> tuple[int, int]:
+        full = place(height, width, spec).window.full
+        return math.ceil(full[0] * margin), math.ceil(full[1] * margin)
+
+    picture = open_picture(data, at_least=needed if math.isfinite(margin) else None)
+    window = place(picture.height, picture.width, spec).window
+    return picture.to_srgb(resize(picture.image, window, spec.interpolation))
+
+
+def ways(spec: InputSpec, large: bool) -> dict[str, Way]:
+    """Return what is compared; the first is the reference."""
+    reference = {"Pillow, resize then crop (reference)": partial(pillow_whole, spec=spec)}
+    if large:
+        full_scale = {"full scale": partial(reduced, spec=spec, margin=math.inf)}
+        margins = (2.0, 1.5, 1.0)
+        names = {f"margin {m}": partial(reduced, spec=spec, margin=m) for m in margins}
+        return reference | full_scale | names | {"cnnkit": partial(prepare, spec=spec)}
+    window = {
+        f"Pillow, crop first, {name}": partial(pillow_window, spec=spec, interpolation=name)
+        for name in ("bicubic", "bilinear", "lanczos")
+    }
+    kernels = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+    return (
+        reference
+        | {"cnnkit": partial(prepare, spec=spec)}
+        | window
+        | {
+            f"OpenCV, {name}": partial(opencv, spec=spec, interpolation=kernel, cut_first=False)
+            for name, kernel in kernels.items()
+        }
+        | {
+            "OpenCV, cut first, linear": partial(
+                opencv, spec=spec, interpolation=cv2.INTER_LINEAR, cut_first=True
+            )
+        }
+    )
+
+
+def enlarged(data: bytes, scale: float) -> bytes:
+    """Return a photo some times larger, as a JPEG of quality 92."""
+    image = Image.open(BytesIO(data)).convert("RGB")
+    size = (int(image.width * scale), int(image.height * scale))
+    buffer = BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def scores(classifier: Classifier, images: list[np.ndarray]) -> np.ndarray:
+    """Return the network's scores, float32 (photos, classes)."""
+    blocks = (np.stack(images[i : i + 16]) for i in range(0, len(images), 16))
+    return np.concatenate([classifier.predictor.predict(block)["scores"] for block in blocks])
+
+
+def seconds(way: Way, photos: list[bytes], threads: int, rounds: int) -> float:
+    """Return the least time of the rounds for all photos."""
+    best = math.inf
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(rounds):
+            start = time.perf_counter()
+            list(pool.map(way, photos))
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Ways to make a network's input of a photo.")
+    parser.add_argument("--data", required=True, help="a CSV of file and class, or a folder")
+    parser.add_argument("--root", help="the folder that the CSV's files are relative to")
+    parser.add_argument("--model", default="efficientnet-lite0")
+    parser.add_argument("--large", action="store_true", help="enlarge the photos first")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    classifier = Classifier.load(chosen.model, options=RuntimeOptions(precision="float32"))
+    labelled = read_labelled(chosen.data, classifier.bundle.labels, chosen.root)
+    truth = np.array([picture.truth for picture in labelled])[:, None]
+    photos = [Path(picture.path).read_bytes() for picture in labelled]
+    if chosen.large:
+        photos = [enlarged(photo, 3 + i % 3 / 2) for i, photo in enumerate(photos)]
+    sides = np.mean([decode(photo).shape[:2] for photo in photos], axis=0)
+    print(f"{len(photos)} photos, {sides[1]:.0f} x {sides[0]:.0f} pixels on average")
+    print(f"{'':36} top-1  top-5  |logit|  changed      ms  2 threads/s")
+    reference = None
+    for name, way in ways(classifier.spec, chosen.large).items():
+        result = scores(classifier, [way(photo) for photo in photos])
+        reference = result if reference is None else reference
+        best = np.argsort(-result, axis=1)
+        print(
+            f"{name:36} {(best[:, :1] == truth).mean():.3f}"
+            f"  {(best[:, :5] == truth).any(axis=1).mean():.3f}"
+            f"  {np.abs(result - reference).mean():7.4f}"
+            f"  {(best[:, 0] != reference.argmax(axis=1)).sum():7}"
+            f"  {1000 * seconds(way, photos, 1, chosen.rounds) / len(photos):6.2f}"
+            f"  {len(photos) / seconds(way, photos, 2, chosen.rounds):11.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
