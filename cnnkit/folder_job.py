@@ -18,8 +18,9 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import Found
 from cnnkit.results import path_of
 from cnnkit.sorting import HOW, finish, free_place, put
-from cnnkit.writers import FeatureSpool, Journal, write_rows
+from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
+from cnnkit.writers.journal import part_path
 from cnnkit.writers.row_files import check_row_suffix
 
 Rows = Iterable[dict[str, Any]]
@@ -112,9 +113,10 @@ class FolderJob:
         self._top_k = top_k
         self._write_report = write_report
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._journal = self._open_journal(header)
+        self._finished = _finished_before(outputs)
+        self._journal = None if self._finished else self._open_journal(header)
         self._spool = None
-        if outputs.embeddings:
+        if outputs.embeddings and not self._finished:
             kept = self._journal.count if self._journal and outputs.resume else 0
             self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
         if outputs.resume and outputs.sort_into and self._journal:
@@ -144,10 +146,21 @@ class FolderJob:
     def pending(self, found: Iterable[Found]) -> Iterator[Found]:
         """Give the inputs that have no row yet, counting the others."""
         for item in found:
-            if self._journal is not None and self._journal.is_done(item.path):
+            if self._finished is not None:
+                self._check_finished(item.path)
+                self.resumed += 1
+            elif self._journal is not None and self._journal.is_done(item.path):
                 self.resumed += 1
             else:
                 yield item
+
+    def _check_finished(self, path: str) -> None:
+        """Refuse to add to a finished file: nothing in it says which model made its rows."""
+        if self._finished is not None and not self._finished.holds(path):
+            raise UsageError(
+                f"{self._finished.path} is finished and has no row for {path}. Give the new "
+                "inputs another -o FILE, or use --overwrite to make all rows anew."
+            )
 
     def record(
         self,
@@ -210,12 +223,16 @@ class FolderJob:
     @property
     def failed(self) -> int:
         """How many inputs have failed, those of the resumed run counted."""
-        return self._journal.statuses["error"] if self._journal else self.statuses["error"]
+        return self._rows_by_status()["error"]
 
     @property
     def ok(self) -> int:
         """How many inputs have a result, those of the resumed run counted."""
-        return self._journal.statuses["ok"] if self._journal else self.statuses["ok"]
+        return self._rows_by_status()["ok"]
+
+    def _rows_by_status(self) -> dict[str, int]:
+        counted = self._journal or self._finished
+        return counted.statuses if counted is not None else self.statuses
 
     def close(self) -> None:
         """Let go of the files; an unfinished journal stays for ``--resume``."""
@@ -226,3 +243,11 @@ class FolderJob:
                 self._spool.remove()
             self._scratch.cleanup()
             self._scratch = None
+
+
+def _finished_before(outputs: Outputs) -> FinishedRows | None:
+    """Return the rows of a run that an earlier one has finished, if this one resumes it."""
+    rows = outputs.rows
+    if rows is None or not outputs.resume or not rows.is_file() or part_path(rows).exists():
+        return None
+    return FinishedRows(rows)

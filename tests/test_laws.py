@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 
 # The floor of every module; a package counts as one. A module imports from lower floors only.
 FLOORS = {
-    **dict.fromkeys(("errors", "results", "boxes", "metrics", "arithmetic"), 0),
+    **dict.fromkeys(("errors", "results", "boxes", "metrics", "calibration", "arithmetic"), 0),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
     **dict.fromkeys(("bundles", "pipeline", "folder_job", "losses", "data"), 2),
     **dict.fromkeys(("reports", "export"), 2),

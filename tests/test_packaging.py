@@ -100,7 +100,10 @@ def test_the_version_can_be_read_without_an_import() -> None:
 
 def test_every_library_that_is_imported_is_required() -> None:
     modules = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
-    required = lines("options", "install_requires") + lines("options.extras_require", "parquet")
+    modules |= {"ai-edge-litert": "ai_edge_litert", "pyyaml": "yaml"}
+    required = lines("options", "install_requires")
+    for extra in ("parquet", "export"):
+        required += lines("options.extras_require", extra)
     names = {re.split(r"[ <>=!~]", line)[0].lower() for line in required}
     # JAX is the other backend that Keras may have, instead of TensorFlow.
     known = {modules.get(name, name) for name in names} | {"jax", "cnnkit", "cnnkit_models"}

@@ -18,6 +18,7 @@ BUILDERS: dict[str, str] = {
     "efficientnet-lite2": "cnnkit.architectures.efficientnet:efficientnet_lite2",
     "efficientnet-lite3": "cnnkit.architectures.efficientnet:efficientnet_lite3",
     "efficientnet-lite4": "cnnkit.architectures.efficientnet:efficientnet_lite4",
+    "lenet-5": "cnnkit.architectures.lenet:lenet_5",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
 }
 

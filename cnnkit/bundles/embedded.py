@@ -6,13 +6,29 @@ from functools import cache
 from pathlib import Path
 
 from cnnkit.bundles.card import CARD
+from cnnkit.errors import BundleError
 
 
 @cache
 def store() -> Path:
-    """Return the folder of the embedded models: the data package ``cnnkit_models``."""
-    import cnnkit_models
+    """Return the folder of the embedded models: the data package ``cnnkit_models``.
 
+    Only an installation maps it. A checkout that runs where it lies has the same folder, as
+    ``models``, beside the package.
+
+    Raises:
+        BundleError: There is neither.
+    """
+    try:
+        import cnnkit_models
+    except ModuleNotFoundError as error:
+        folder = Path(__file__).resolve().parents[2] / "models"
+        if not any(folder.glob(f"*/{CARD}")):
+            raise BundleError(
+                "cnnkit must have its embedded models beside it. Received: an installation "
+                "without the package cnnkit_models. Install cnnkit again."
+            ) from error
+        return folder
     return Path(cnnkit_models.__path__[0])
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnkit.data.labelled_csv import read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.images import Finder
 from cnnkit.sorting import folder_name
-
-FILE_COLUMNS = ("file", "path", "image", "filename")
-CLASS_COLUMNS = ("class", "label", "class_index", "index")
-MAX_FIELD = 1 << 16
 
 
 class LabelledPicture(NamedTuple):
@@ -63,37 +59,9 @@ def _from_folders(folder: Path, labels: Sequence[str]) -> Iterator[LabelledPictu
 
 def _from_csv(path: Path, labels: Sequence[str], root: Path) -> Iterator[LabelledPicture]:
     known = ClassNames(labels)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            csv.field_size_limit(MAX_FIELD)
-            reader = csv.DictReader(file, strict=True)
-            file_column = _column(reader, FILE_COLUMNS, path)
-            class_column = _column(reader, CLASS_COLUMNS, path)
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                if not row[file_column] or not row[class_column]:
-                    raise UsageError(
-                        broken_rule(where, "have a file and a class", "neither or one")
-                    )
-                by_index = class_column in ("class_index", "index")
-                truth = known.index(row[class_column], where, by_index)
-                yield LabelledPicture(os.path.join(root, row[file_column]), truth)
-    except UnicodeDecodeError as error:
-        raise UsageError(broken_rule(str(path), "be UTF-8 text", error.reason)) from error
-    except csv.Error as error:
-        raise UsageError(broken_rule(str(path), "be a CSV", error)) from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _column(reader: csv.DictReader, names: tuple[str, ...], path: Path) -> str:
-    header = reader.fieldnames or []
-    for name in names:
-        for column in header:
-            if column.strip().lower() == name:
-                return column
-    rule = f"have a column named one of {', '.join(names)}"
-    raise UsageError(broken_rule(str(path), rule, f"the columns {', '.join(header) or 'none'}"))
+    for row in read_csv_rows(path):
+        truth = known.index(row.label, f"{path}, line {row.line}", row.by_index)
+        yield LabelledPicture(os.path.join(root, row.file), truth)
 
 
 class ClassNames:

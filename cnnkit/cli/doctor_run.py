@@ -121,7 +121,7 @@ def _group_line(group: tuple[Place, ...], room: int) -> str:
     if left < 16:
         return fitted(f"{path}  {detail}", room).rstrip()
     shown = fitted(path, left, keep_end=True).rstrip() if display_width(path) > left else path
-    return f"{shown}  {click.style(detail, dim=True)}".rstrip()
+    return f"{shown}  {click.style(detail, dim=True)}" if detail else shown
 
 
 def _verdict(found: Examination) -> str:

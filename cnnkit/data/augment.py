@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,11 @@ class Augmenter:
     def _apply(
         self, picture: np.ndarray, epoch: int, index: int, boxes: bool, **targets: Any
     ) -> dict[str, Any]:
-        import cv2
-
         try:
             compose = self._compose(picture.shape[0], picture.shape[1], boxes)
             compose.set_random_seed(self._seed_of(epoch, index))
             drawn = compose(**targets)
-        except (ValueError, TypeError, IndexError, cv2.error) as error:
+        except _misfits() as error:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(self._broken("fit every picture", reason)) from error
         image = drawn["image"]
@@ -122,3 +121,20 @@ class Augmenter:
             self._own.compose = library.Compose(transforms, bbox_params=parameters)
             self._own.key = key
         return self._own.compose
+
+
+@cache
+def _misfits() -> tuple[type[Exception], ...]:
+    """Return what transforms raise on a picture that they were not made for."""
+    import cv2
+    from albumentations.augmentations.crops.transforms import CropSizeError
+
+    return (
+        CropSizeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        RuntimeError,
+        cv2.error,
+    )

@@ -159,9 +159,7 @@ def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFon
 
 def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Boxes, corner: tuple[int, int]) -> None:
     font = ImageFont.load_default(12)
-    colors = {
-        label: BOX_COLORS[i % len(BOX_COLORS)] for i, label in enumerate(sorted(set(boxes.labels)))
-    }
+    colors = dict(zip(sorted(set(boxes.labels)), itertools.cycle(BOX_COLORS), strict=False))
     for (x1, y1, x2, y2), label in zip(boxes.corners, boxes.labels, strict=True):
         left, top = round(x1) + corner[0], round(y1) + corner[1]
         right, bottom = round(x2) + corner[0] - 1, round(y2) + corner[1] - 1

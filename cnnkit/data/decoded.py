@@ -76,6 +76,9 @@ class MaxBad:
         raise UsageError(broken_rule("unreadable pictures", rule, received, fix))
 
 
+DEFAULT_MAX_BAD = MaxBad()
+
+
 class DecodedPictures:
     """The pictures of a set as one array, and those that could not be read by name.
 
@@ -94,7 +97,7 @@ class DecodedPictures:
         labels: Sequence[int] | np.ndarray,
         spec: InputSpec,
         *,
-        max_bad: MaxBad = MaxBad(),  # noqa: B008 - frozen
+        max_bad: MaxBad = DEFAULT_MAX_BAD,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         folder: Path | None = None,
@@ -145,9 +148,7 @@ class DecodedPictures:
                 received = f"{free / 1e9:.1f} GB free"
                 fix = "Free some space, or choose smaller pictures or another cache folder."
                 raise UsageError(broken_rule(str(folder), rule, received, fix))
-            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed by close()
-                dir=folder, prefix="pictures-", suffix=".raw"
-            )
+            self._file = tempfile.NamedTemporaryFile(dir=folder, prefix="pictures-", suffix=".raw")
             return np.memmap(self._file, np.uint8, "w+", shape=shape)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror or error}.") from error

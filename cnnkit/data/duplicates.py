@@ -9,7 +9,8 @@ import numpy as np
 from cnnkit.data.fingerprints import THUMBNAIL_SIDE, Fingerprints
 
 # Rescaled, recompressed and brightened photos differ in 0 to 6 bits of 64 and correlate to
-# 0.97 and more; of 180,000 pairs of different photos none came under 12 bits or over 0.8.
+# 0.95 and more (8 edits of 217 photos). Of 180,000 pairs of different photos none came under
+# 12 bits; of 50 million pairs of crops none of two different photos passed both tests.
 MAX_BITS = 6
 MIN_CORRELATION = 0.95
 # Of a smaller picture the hash holds nearly all there is: two drawings of the same digit

@@ -20,7 +20,7 @@ import numpy as np
 
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.decoded import DecodedPictures
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import available_cpus, import_keras
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ class Batch(NamedTuple):
     Attributes:
         pictures: uint8 (batch, height, width, 3), RGB.
         labels: int32 (batch,), or float32 (batch, classes) where pictures are mixed.
-        weights: float32 (batch,): 1, or 0 for what only fills up the last batch.
+        weights: float32 (batch,): 0 for what only fills up the last batch. The others are
+            equal, 1 where nothing is filled up, else a little more: so that Keras, which
+            divides by all pictures of a batch, still gives the mean over the real ones.
+            Metrics must be Keras's ``weighted_metrics`` to leave out the filling.
     """
 
     pictures: np.ndarray
@@ -60,7 +63,13 @@ class Mixing:
 
 
 class Loader:
-    """Batches of decoded pictures; a context manager, because it has threads."""
+    """Batches of decoded pictures; a context manager, because it has threads.
+
+    Attributes:
+        batch_size: Pictures of each batch.
+        training: Whether they are shuffled.
+        error: What stopped a `dataset`: TensorFlow only says that there was an error.
+    """
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class Loader:
             raise UsageError("There must be a picture to load. Received: none.")
         self.batch_size = min(batch_size, len(pictures))
         self.training = training
+        self.error: CnnkitError | None = None
         self._pictures = pictures
         self._augmenter = augmenter if training else None
         self._mixing = mixing if training else None
@@ -113,6 +123,11 @@ class Loader:
         count = len(self._pictures)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
+    @property
+    def _weight(self) -> float:
+        """The weight of a picture, such that those of an epoch add up to its places."""
+        return 1.0 if self.training else self.steps * self.batch_size / len(self._pictures)
+
     def batch(self, epoch: int, step: int) -> Batch:
         """Return one batch.
 
@@ -123,7 +138,7 @@ class Loader:
         start = step * self.batch_size
         places = self._epoch_order(epoch)[start : start + self.batch_size]
         weights = np.zeros(self.batch_size, np.float32)
-        weights[: len(places)] = 1
+        weights[: len(places)] = self._weight
         filler = np.full(self.batch_size - len(places), places[0])
         places = np.concatenate([places, filler])
         pictures = self._drawn(places, epoch)
@@ -191,7 +206,11 @@ class Loader:
         )
 
         def make(number: np.ndarray) -> Batch:
-            return self.batch(*divmod(int(number), self.steps))
+            try:
+                return self.batch(*divmod(int(number), self.steps))
+            except CnnkitError as error:
+                self.error = error
+                raise
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             labels_type = tf.int32 if self._mixing is None else tf.float32

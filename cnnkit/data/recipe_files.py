@@ -8,6 +8,7 @@ and count against bounds.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import math
@@ -78,11 +79,11 @@ def read_recipe_file(path: Path) -> Callable[[int, int, bool], Sequence[Any]]:
     count = sum(_check_transform(spec, path, 0) for spec in specs)
     if not 1 <= count <= MAX_TRANSFORMS:
         raise UsageError(broken_rule(str(path), f"hold 1 to {MAX_TRANSFORMS} transforms", count))
-    _try_to_make(specs, path)
+    templates = _make_all(specs, path)
 
     def build(height: int, width: int, boxes: bool) -> list[Any]:
         resize = import_albumentations().Resize(height, width)
-        return [*(_make(spec, path) for spec in specs), resize]
+        return [*copy.deepcopy(templates), resize]
 
     return build
 
@@ -205,16 +206,26 @@ def _find_class(name: str) -> Any:
     return getattr(import_albumentations(), name)
 
 
-def _try_to_make(specs: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Let albumentations check the arguments; what it would only warn of is refused too."""
+def _make_all(specs: Sequence[Mapping[str, Any]], path: Path) -> list[Any]:
+    """Make the transforms of checked specs; albumentations checks their arguments."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            for spec in specs:
-                _make(spec, path)
-    except (ValueError, TypeError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(broken_rule(str(path), "have arguments that fit", reason)) from error
+            # Advice to use another transform; unknown arguments were refused before.
+            warnings.simplefilter("ignore", UserWarning)
+            return [_make(spec, path) for spec in specs]
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            broken_rule(str(path), "have arguments that fit", _reason(error))
+        ) from error
+
+
+def _reason(error: ValueError | TypeError) -> str:
+    """Return one line of what the library has against some arguments."""
+    for one in (error, error.__cause__):
+        if details := getattr(one, "errors", None):  # pydantic's, one for each argument
+            found = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in details()]
+            return " ".join("; ".join(found).split())[:300]
+    return " ".join(str(error).split())[:300]
 
 
 def _make(spec: Mapping[str, Any], path: Path) -> Any:

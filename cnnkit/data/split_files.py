@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from cnnkit.data.dataset import SPLIT_NAMES, Dataset
 from cnnkit.data.labelled_csv import CsvRow, protected_cell, read_csv_rows
 from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
-from cnnkit.writers.row_files import csv_line, replacing
+from cnnkit.writers.row_files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +37,20 @@ def write_split_file(
     """
     columns = [*COLUMNS, "sha256"] if hashes is not None else [*COLUMNS]
     with replacing(path) as file:
-        file.write(csv_line(columns).encode())
+        file.write(_line(columns))
         for number, (picture, split) in enumerate(zip(dataset.files, splits, strict=True)):
             cells = [protected_cell(picture.name), protected_cell(dataset.classes[picture.label])]
             cells.append(SPLITS[split])
             if hashes is not None:
                 cells.append(hashes[number])
-            file.write(csv_line(cells).encode("utf-8", "surrogateescape"))
+            file.write(_line(cells))
+
+
+def _line(cells: list[str]) -> bytes:
+    """Return one line of CSV; a name may hold either half of a line's end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # which it then quotes in cells
+    return (line.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
 
 
 def read_split_file(path: Path, dataset: Dataset) -> np.ndarray:

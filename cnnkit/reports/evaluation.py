@@ -63,11 +63,30 @@ def write_evaluation(
         OutputError: When the file cannot be written; nothing is left behind then.
         ValueError: When `evaluation` is not of the schema.
     """
+    write_page(
+        path,
+        "evaluation.html.jinja",
+        {"title": title, "made": timestamp(made), **evaluation_context(evaluation, thumbnail)},
+        styles=["evaluation.css"],
+        scripts=["tables.js"],
+    )
+
+
+def evaluation_context(
+    evaluation: Mapping[str, Any], thumbnail: Callable[[str], bytes | None] | None
+) -> dict[str, Any]:
+    """Return what the template of an evaluation shows, for pages that extend it.
+
+    Args:
+        evaluation: The dict of the module's docstring.
+        thumbnail: As in `write_evaluation`.
+
+    Raises:
+        ValueError: When `evaluation` is not of the schema.
+    """
     matrix = _checked_matrix(evaluation)
     labels = evaluation["confusion"]["labels"]
     context = {
-        "title": title,
-        "made": timestamp(made),
         "model": evaluation["model"],
         "data": evaluation["data"],
         "metrics": evaluation["metrics"],
@@ -79,14 +98,7 @@ def write_evaluation(
         "more_errors": max(0, len(evaluation["errors"]) - ERRORS),
     }
     context |= _classes(evaluation["classes"]) | _heat(matrix, labels)
-    context |= _mistakes(evaluation["mistakes"], thumbnail)
-    write_page(
-        path,
-        "evaluation.html.jinja",
-        context,
-        styles=["evaluation.css"],
-        scripts=["tables.js"],
-    )
+    return context | _mistakes(evaluation["mistakes"], thumbnail)
 
 
 def most_confused(

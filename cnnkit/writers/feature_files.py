@@ -10,7 +10,7 @@ import numpy as np
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import replacing
-from cnnkit.writers.row_files import batched, import_pyarrow
+from cnnkit.writers.row_files import batched, encodable, import_pyarrow
 
 FEATURE_SUFFIXES = (".npy", ".parquet")
 ROWS_AT_ONCE = 4_096
@@ -97,7 +97,7 @@ class FeatureSpool:
             for indices, paths in _index_batches(rows):
                 flat = pyarrow.array(spool[indices].ravel())
                 features = pyarrow.FixedSizeListArray.from_arrays(flat, self._width)
-                names = [p.encode("utf-8", "backslashreplace").decode() for p in paths]
+                names = [encodable(path) for path in paths]
                 writer.write_table(pyarrow.table([names, features], schema=schema))
 
     def remove(self) -> None:

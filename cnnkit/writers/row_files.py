@@ -58,15 +58,16 @@ def csv_cells(row: dict[str, Any], top_k: int) -> list[str]:
 
 def harmless_cell(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula and every encoding can hold."""
-    cell = cell.encode("utf-8", "backslashreplace").decode("utf-8")
+    cell = encodable(cell)
     return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def csv_line(cells: list[str]) -> str:
     """Return cells as one line of CSV (RFC 4180 quoting, a plain newline)."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # What is in the line terminator is quoted in a cell: a name may hold a bare \r as well.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], top_k: int) -> None:
@@ -144,7 +145,9 @@ def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     error = row.get("error", {})
     flat = row | {"error_kind": error.get("kind"), "error_message": error.get("message")}
-    for key, value in flat.items():
-        if isinstance(value, str):
-            flat[key] = value.encode("utf-8", "backslashreplace").decode("utf-8")
-    return flat
+    return {k: encodable(v) if isinstance(v, str) else v for k, v in flat.items()}
+
+
+def encodable(text: str) -> str:
+    """Return a text as UTF-8 can hold it: undecodable bytes as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -156,6 +156,23 @@ def test_an_existing_file_is_refused_before_any_work(run_cnnkit, photos, tmp_pat
     assert run_cnnkit("classify", "photos", "-o", "rows.jsonl", "--overwrite").returncode == 1
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path, suffix):
+    command = ["classify", "photos", "-o", f"rows.{suffix}"]
+    assert run_cnnkit(*command).returncode == 1
+    finished = (tmp_path / f"rows.{suffix}").read_bytes()
+    done = run_cnnkit(*command, "--resume")
+    assert done.returncode == 1
+    assert done.stderr.startswith("3 ok, 2 failed, 0 skipped, 5 from before")
+    assert (tmp_path / f"rows.{suffix}").read_bytes() == finished
+    shutil.copy(photos / "cat.jpg", photos / "new.jpg")
+    done = run_cnnkit(*command, "--resume")
+    assert done.returncode == 2 and "no row for photos/new.jpg" in done.stderr
+    (tmp_path / f"rows.{suffix}").write_text("something else")
+    done = run_cnnkit(*command, "--resume")
+    assert done.returncode == 2 and "must hold rows of cnnkit" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

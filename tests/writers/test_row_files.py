@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 
@@ -64,9 +65,10 @@ def test_a_json_line_is_one_line_and_reads_back(row):
 
 
 def test_a_newline_in_a_name_stays_inside_its_cell():
-    cells = csv_cells(OK | {"path": "a\nb.jpg"}, 1)
-    (read,) = csv.reader(csv_line(cells).splitlines(keepends=True))
-    assert read[0] == "a\nb.jpg"
+    for name in ("a\nb.jpg", "a\rb.jpg", "a\r\nb.jpg"):
+        line = csv_line(csv_cells(OK | {"path": name}, 1))
+        (read,) = csv.reader(io.StringIO(line, newline=""))
+        assert read[0] == name
 
 
 def test_parquet_reads_back(tmp_path):

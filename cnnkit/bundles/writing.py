@@ -1,0 +1,185 @@
+"""Writing a bundle: a folder that appears whole, or not at all.
+
+Every training command leaves its model through here. The folder grows under a hidden name
+beside its target and takes the target's name in one step at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles.card import CARD, SCHEMA_VERSION, file_sha256, read_card, read_labels
+from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS
+from cnnkit.bundles.weights import save_weights, variables_by_path
+from cnnkit.errors import OutputError, broken_rule
+from cnnkit.images import InputSpec
+
+UNFINISHED = ".cnnkit-unfinished-"
+REPLACED = ".cnnkit-replaced-"
+
+
+@dataclass(frozen=True)
+class NewBundle:
+    """What is to be written.
+
+    Attributes:
+        name: Of the model.
+        task: One of `cnnkit.bundles.card.TASKS`.
+        description: One sentence.
+        model: A flat functional `keras.Model`, its preprocessing inside.
+        labels: The classes' names, in the model's order.
+        input: How a picture becomes the network's input.
+        builder: A name in `cnnkit.architectures.BUILDERS` that builds the network again with
+            `arguments`; None: ``model.keras`` is what is opened.
+        arguments: Of the builder.
+        outputs: The card's ``outputs``.
+        calibration: The card's ``calibration``.
+        license: Of the weights, where it is known.
+        training: How the model was made, JSON values.
+    """
+
+    name: str
+    task: str
+    description: str
+    model: Any
+    labels: Sequence[str]
+    input: InputSpec
+    builder: str | None
+    arguments: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    license: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a place where no bundle can be put, before the work begins.
+
+    Raises:
+        OutputError: Something is there and must stay, or the folder above cannot be written.
+    """
+    if os.path.lexists(folder):
+        if not overwrite:
+            raise OutputError(f"{folder} exists already. Use --overwrite to make it anew.")
+        if folder.is_symlink() or not (folder / CARD).is_file():
+            fix = "Only a bundle is ever replaced: choose another name, or remove it yourself."
+            received = "something else under that name"
+            raise OutputError(broken_rule(str(folder), "be a bundle to replace", received, fix))
+    above = folder.absolute().parent
+    if not above.is_dir():
+        raise OutputError(broken_rule(str(folder), "lie in a folder that exists", f"{above}"))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written: {above} allows no new files.")
+
+
+@contextlib.contextmanager
+def writing_bundle(folder: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty folder that takes the place of `folder` when the block ends well.
+
+    If the block raises, the new folder is removed and `folder` stays as it was. A killed run
+    leaves at most a hidden ``.cnnkit-unfinished-*`` beside it.
+
+    Raises:
+        OutputError: The target must stay, or something cannot be written.
+    """
+    check_target(folder, overwrite)
+    fresh = folder.absolute().with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        fresh.mkdir()
+        yield fresh
+        _flush(fresh)
+        _put_in_place(fresh, folder, overwrite)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Hand every file to the disk before the folder takes its name."""
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _put_in_place(fresh: Path, folder: Path, overwrite: bool) -> None:
+    """Rename; an old bundle steps aside first, and comes back if the new one cannot follow."""
+    check_target(folder, overwrite)
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    aside = folder.absolute().with_name(f"{REPLACED}{secrets.token_hex(8)}")
+    folder.rename(aside)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_model(folder: Path, bundle: NewBundle) -> None:
+    """Write a model's card, labels and weights into an empty folder, and read them back.
+
+    Args:
+        folder: Of `writing_bundle`.
+        bundle: The model.
+
+    Raises:
+        BundleError: The card or the labels break a rule of their own format.
+    """
+    (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.labels), "utf-8")
+    save_weights(bundle.model, folder / WEIGHTS)
+    bundle.model.save(folder / KERAS_FILE)
+    card = _card(folder, bundle)
+    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
+    # An undecodable byte of a file name becomes the escape that JSON has for it.
+    (folder / CARD).write_bytes(text.encode("utf-8", "backslashreplace"))
+    read_labels(folder / LABELS, read_card(folder / CARD).classes)
+
+
+def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
+    weights = folder / (WEIGHTS if bundle.builder else KERAS_FILE)
+    variables = variables_by_path(bundle.model).values()
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "task": bundle.task,
+        "description": bundle.description,
+        "architecture": {"builder": bundle.builder, "arguments": dict(bundle.arguments)},
+        "input": bundle.input.to_dict(),
+        "outputs": dict(bundle.outputs),
+        "classes": len(bundle.labels),
+        "weights": {
+            "file": weights.name,
+            "sha256": file_sha256(weights),
+            "bytes": weights.stat().st_size,
+            "parameters": sum(_elements(variable.shape) for variable in variables),
+            "dtype": "float32",
+        },
+        "labels": {"file": LABELS, "sha256": file_sha256(folder / LABELS)},
+        "calibration": dict(bundle.calibration),
+        "license": bundle.license,
+        "training": dict(bundle.training),
+    }
+    if not bundle.builder:
+        card["architecture"] = {"builder": None, "arguments": {}}
+    return card
+
+
+def _elements(shape: Sequence[int]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count

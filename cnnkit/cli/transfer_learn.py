@@ -1,0 +1,127 @@
+"""``cnnkit transfer-learn``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit transfer-learn photos/ -o flowers
+  cnnkit classify --model flowers new/
+  cnnkit transfer-learn photos/ -o flowers --test 0.2 --assert-accuracy 0.9
+  cnnkit transfer-learn labels.csv --root images/ -o flowers --fit pad
+  cnnkit transfer-learn photos/ -o flowers --fine-tune 10 --stages 3
+  cnnkit transfer-learn photos/ -o again --split-file flowers/split.csv
+"""
+
+DATA_OPTIONS = [
+    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
+    click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to."),
+    click.option("--split-file", metavar="FILE", help="The split.csv of an earlier bundle."),
+    click.option(
+        "--validation",
+        type=float,
+        default=0.2,
+        show_default=True,
+        metavar="SHARE",
+        help="Of each class, where DATA has no split of its own.",
+    ),
+    click.option(
+        "--test", type=float, default=0.0, show_default=True, metavar="SHARE", help="Likewise."
+    ),
+    click.option(
+        "--max-bad",
+        default="5%",
+        show_default=True,
+        metavar="N|P%",
+        help="Unreadable pictures to leave out before giving up.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of split and views."),
+]
+
+MODEL_OPTIONS = [
+    click.option(
+        "--backbone",
+        default="efficientnet-lite0",
+        show_default=True,
+        metavar="MODEL",
+        help="efficientnet-lite0, squeezenet-1.1, keras:NAME, or a bundle to go on from.",
+    ),
+    click.option("--weights", metavar="FILE", help="Weights for --backbone keras:NAME."),
+    click.option(
+        "--views",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Augmented views of each training picture to learn from as well.",
+    ),
+    click.option(
+        "--augment",
+        default="light",
+        show_default=True,
+        metavar="none|light|strong|FILE",
+        help="The recipe of --views, --fine-tune and --from-scratch.",
+    ),
+    click.option(
+        "--class-weights",
+        type=click.Choice(["auto", "none"]),
+        default="auto",
+        show_default=True,
+        help="auto: above 3 to 1 rare classes count more, at most 10 times.",
+    ),
+    click.option(
+        "--unknown-precision",
+        default="0.95",
+        show_default=True,
+        metavar="P|none",
+        help="The share of right answers that the threshold for 'unknown' is to reach.",
+    ),
+    click.option("--assert-accuracy", type=float, metavar="P", help="Status 1 if it is lower."),
+    click.option("--assert-macro-f1", type=float, metavar="P", help="Status 1 if it is lower."),
+]
+
+
+TRAINING_OPTIONS = [
+    click.option(
+        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="Then train the whole network."
+    ),
+    click.option(
+        "--from-scratch", metavar="ARCHITECTURE", help="Train this one without a backbone."
+    ),
+    click.option(
+        "--epochs", type=int, default=30, show_default=True, help="Of --from-scratch, at most."
+    ),
+    click.option("--size", type=int, metavar="N", help="Side of --from-scratch's square input."),
+    click.option(
+        "--stages", type=int, metavar="N", help="Unfreeze the last N blocks.  [default: all]"
+    ),
+    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    click.option("--lr-find", is_flag=True, help="Search for the learning rate first."),
+    click.option("--train-bn", is_flag=True, help="Batch normalisations learn in --fine-tune."),
+    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    click.option("--deterministic", is_flag=True, help="The same result twice on a GPU; no XLA."),
+    click.option("--tensorboard", metavar="DIR", help="Write logs for TensorBoard."),
+]
+
+
+@click.command("transfer-learn", epilog=EXAMPLES)
+@click.argument("data", metavar="DATA")
+@lambda function: shared.apply(DATA_OPTIONS + MODEL_OPTIONS + TRAINING_OPTIONS, function)
+@shared.picture_options
+@shared.runtime_options
+@shared.verbosity_options
+def command(data: str, quiet: bool, **chosen) -> None:
+    """Learn classes from labelled pictures and leave a model of your own.
+
+    DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
+    of such folders, or a CSV with the columns file and label. No file of it is changed.
+    The exit status is 1 if a figure misses its --assert.
+    """
+    from cnnkit.cli.transfer_learn_run import run
+
+    missed = run(data, quiet=quiet, **chosen)
+    click.get_current_context().exit(1 if missed else 0)

@@ -1,0 +1,46 @@
+"""AdamW with a rate of its own for each variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from cnnkit.training.plan import TrainingPlan
+
+# What weight decay leaves alone: biases, and scales and shifts of normalisations.
+NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+class ScaledAdam(keras.optimizers.Adam):
+    """Adam with decoupled weight decay (arXiv 1711.05101) and discriminative rates.
+
+    The rates are those of the plan: the head's layers learn at the full one, all others at
+    `plan.backbone_rate` times that; the weight decay follows the same rates.
+    """
+
+    def __init__(self, plan: TrainingPlan, trainable_variables: list[Any], head: set[int]) -> None:
+        """Fix the multipliers.
+
+        Args:
+            plan: The plan.
+            trainable_variables: Those of the model, in its order.
+            head: Ids of the head's variables.
+        """
+        # Set before any step, by way of `learning_rate`.
+        super().__init__(plan.learning_rate)
+        self._multipliers = [
+            1.0 if id(v) in head else plan.backbone_rate for v in trainable_variables
+        ]
+        self._decays = [
+            0.0 if v.name in NOT_DECAYED else plan.weight_decay for v in trainable_variables
+        ]
+        self.build(trainable_variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable at its own rate."""
+        index = self._get_variable_index(variable)
+        rate = keras.ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
+        if self._decays[index]:
+            self.assign_sub(variable, variable * rate * self._decays[index])
+        super().update_step(gradient, variable, rate)

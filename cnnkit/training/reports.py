@@ -1,0 +1,88 @@
+"""What a training run tells: one report an epoch, and the result of the whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+
+class Scores(NamedTuple):
+    """How a network does on the validation pictures.
+
+    Attributes:
+        loss: Mean cross-entropy in nats, without label smoothing and class weights.
+        accuracy: Share of the pictures whose class has the highest score, 0 to 1.
+    """
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch.
+
+    Attributes:
+        epoch: From 1; 0 is the state before training, whose training figures are NaN.
+        epochs: How many there are at most.
+        loss: Mean training loss, with label smoothing and class weights.
+        accuracy: On the training pictures as they were shown, 0 to 1.
+        val_loss: Mean cross-entropy on the validation pictures, in nats.
+        val_accuracy: On the validation pictures, 0 to 1.
+        learning_rate: The head's, in the last step.
+        seconds: What the epoch took, validation included.
+        seconds_left: For the epochs that may follow, at the mean pace so far.
+        best: Whether the validation loss is the lowest so far.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    best: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON has them: null where there is no finite number."""
+        values = asdict(self)
+        return {k: None if _is_no_number(v) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> EpochReport:
+        """Return the report that `to_dict` wrote."""
+        return cls(**{k: math.nan if v is None else v for k, v in values.items()})
+
+
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished run; the model has the weights of the best epoch.
+
+    Attributes:
+        history: The epochs in order, beginning with epoch 0 where the start counts.
+        best: The report of the epoch whose weights the model now has.
+        stopped_early: Whether patience ran out before the last epoch.
+        batch_size: In the end; smaller than planned where memory did not suffice.
+        seconds: Of all epochs, those before a resume included.
+        notes: What was said on the way, such as a halved batch.
+    """
+
+    history: tuple[EpochReport, ...]
+    best: EpochReport
+    stopped_early: bool
+    batch_size: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights the model now has; 0 is the start."""
+        return self.best.epoch

@@ -1,0 +1,238 @@
+"""The head: features to logits, trained by multinomial logistic regression.
+
+The loss is convex, so the result depends on the data alone: no learning rate, no seed, no
+epochs. A small grid of regularisation and label smoothing is tried on the validation split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from cnnkit import metrics
+from cnnkit.calibration import fit_temperature, log_loss
+
+# From strong to weak, of features whose squared length is 1 on average. On photos of cats and
+# dogs the best was 1e-5 to 1e-4; the ends only bound it.
+REGULARISATION = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
+# With ten pictures a class smoothing lifted the accuracy on ten classes of photos from 0.64 to
+# 0.74; with hundreds a class it makes no difference.
+LABEL_SMOOTHING = (0.0, 0.1)
+MAX_ITERATIONS = 300
+# The path to weaker regularisation ends once the validation loss has risen so many times.
+PATIENCE = 2
+
+MAX_CLASS_WEIGHT = 10.0
+IMBALANCE = 3.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """A dense layer.
+
+    Attributes:
+        kernel: float32 (features, classes).
+        bias: float32 (classes,).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the logits, float32 (samples, classes), of features (samples, features)."""
+        return np.asarray(features, np.float32) @ self.kernel + self.bias
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the search.
+
+    Attributes:
+        regularisation: The factor of the kernel's squared length.
+        label_smoothing: The share of the truth that is spread over all classes, 0 to 1.
+        iterations: Of the optimiser.
+        train_loss: Log loss on the training split, in nats.
+        validation_loss: Log loss on the validation split at its own best temperature.
+        validation_accuracy: 0 to 1.
+        validation_macro_f1: 0 to 1.
+    """
+
+    regularisation: float
+    label_smoothing: float
+    iterations: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_macro_f1: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trial ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class HeadSearch:
+    """What the search came to.
+
+    Attributes:
+        head: The best one.
+        chosen: Its trial.
+        trials: All trials, in the order in which they were made.
+    """
+
+    head: Head
+    chosen: Trial
+    trials: tuple[Trial, ...]
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray | None:
+    """Return weights that make up for rare classes, or None where they are not needed.
+
+    Args:
+        labels: The class of each training sample, int (samples,).
+        classes: How many there are.
+
+    Returns:
+        float64 (classes,): proportional to 1 / count, at most `MAX_CLASS_WEIGHT` times the
+        smallest, the samples' mean being 1; None up to an imbalance of `IMBALANCE` to 1.
+    """
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    present = counts > 0
+    if counts.max() <= IMBALANCE * counts[present].min():
+        return None
+    weights = np.ones(classes)
+    weights[present] = np.minimum(counts.max() / counts[present], MAX_CLASS_WEIGHT)
+    return weights * counts.sum() / (weights * counts).sum()
+
+
+def search_head(
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    classes: int,
+    *,
+    weights: np.ndarray | None = None,
+    tried: Callable[[Trial], None] | None = None,
+) -> HeadSearch:
+    """Train heads over a small grid and keep the one with the least validation loss.
+
+    Args:
+        train: Features float32 (samples, features) and labels int (samples,).
+        validation: The same of pictures that are not trained on.
+        classes: At least 2.
+        weights: Of the classes, float (classes,), or None for equal ones.
+        tried: Called after each trial.
+    """
+    problem = _Problem(*train, classes, weights)
+    best: tuple[float, Head, Trial] | None = None
+    trials: list[Trial] = []
+
+    def attempt(regularisation: float, smoothing: float) -> Trial:
+        nonlocal best
+        head, iterations = problem.solve(regularisation, smoothing)
+        trial = _judged(head, regularisation, smoothing, iterations, train, validation)
+        trials.append(trial)
+        if tried is not None:
+            tried(trial)
+        if best is None or trial.validation_loss < best[0]:
+            best = trial.validation_loss, head, trial
+        return trial
+
+    for smoothing in LABEL_SMOOTHING:
+        problem.restart()
+        lowest, risen = np.inf, 0
+        for regularisation in REGULARISATION:
+            loss = attempt(regularisation, smoothing).validation_loss
+            risen = risen + 1 if loss >= lowest else 0
+            lowest = min(loss, lowest)
+            if risen >= PATIENCE:
+                break
+    return HeadSearch(best[1], best[2], tuple(trials))
+
+
+def _judged(
+    head: Head,
+    regularisation: float,
+    smoothing: float,
+    iterations: int,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+) -> Trial:
+    """Return how well a head does."""
+    logits, truth = head.logits(validation[0]), validation[1]
+    classes = len(head.bias)
+    confusion = metrics.confusion_matrix(truth, logits.argmax(axis=1), classes)
+    return Trial(
+        regularisation,
+        smoothing,
+        iterations,
+        log_loss(head.logits(train[0]), train[1]),
+        log_loss(logits, truth, fit_temperature(logits, truth)),
+        float(np.trace(confusion) / len(truth)),
+        metrics.precision_recall_f1(confusion).macro.f1,
+    )
+
+
+class _Problem:
+    """The loss over the training split.
+
+    Features are centred and divided by one common scale, so that their squared length is 1 on
+    average and the regularisation means the same for every backbone. One scale for each
+    feature did worse: it lifts features that are nearly always 0 to the rank of the others.
+    """
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray | None
+    ) -> None:
+        features = np.asarray(features, np.float32)
+        self._mean = features.mean(axis=0, dtype=np.float64)
+        variance = features.var(axis=0, dtype=np.float64).sum()
+        self._scale = float(np.sqrt(variance)) or 1.0
+        self._features = ((features - self._mean) / self._scale).astype(np.float32)
+        self._truth = np.eye(classes)[labels]
+        sample_weights = np.ones(len(labels)) if weights is None else weights[labels]
+        self._weights = (sample_weights / sample_weights.sum())[:, None]  # (samples, 1)
+        self._shape = (features.shape[1] + 1, classes)  # the kernel, then the bias
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the last solution, from which the next one would start."""
+        self._start = np.zeros(self._shape)
+
+    def solve(self, regularisation: float, smoothing: float) -> tuple[Head, int]:
+        """Return the best head and the iterations it took, starting from the last one."""
+        classes = self._truth.shape[1]
+        target = self._truth * (1 - smoothing) + smoothing / classes
+        done = minimize(
+            self._loss,
+            self._start.ravel(),
+            args=(target, regularisation),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-6},
+        )
+        self._start = solution = done.x.reshape(self._shape)
+        # Fold the centring and the scale in, so that the head takes features as they are.
+        kernel = solution[:-1] / self._scale
+        bias = solution[-1] - self._mean @ kernel
+        return Head(kernel.astype(np.float32), bias.astype(np.float32)), int(done.nit)
+
+    def _loss(
+        self, flat: np.ndarray, target: np.ndarray, regularisation: float
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and its gradient; the bias is not regularised."""
+        both = flat.reshape(self._shape)
+        kernel = both[:-1]
+        logits = (self._features @ kernel.astype(np.float32)).astype(np.float64) + both[-1]
+        log_sum = logsumexp(logits, axis=1, keepdims=True)
+        loss = -(self._weights * target * (logits - log_sum)).sum()
+        loss += 0.5 * regularisation * (kernel**2).sum()
+        error = self._weights * (np.exp(logits - log_sum) - target)  # (samples, classes)
+        gradient = np.empty_like(both)
+        gradient[:-1] = self._features.T @ error.astype(np.float32) + regularisation * kernel
+        gradient[-1] = error.sum(axis=0)
+        return float(loss), gradient.ravel()

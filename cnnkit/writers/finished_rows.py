@@ -1,0 +1,73 @@
+"""What a finished file of rows holds: whether ``--resume`` has anything left to do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnnkit.errors import UsageError
+from cnnkit.results import path_of
+from cnnkit.writers.journal import path_key
+from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
+
+
+class FinishedRows:
+    """The paths and statuses of a finished file, 8 bytes a path.
+
+    Attributes:
+        path: The file.
+        statuses: How many rows are ``ok`` and ``error``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            UsageError: It cannot be read, or holds no rows of cnnkit.
+        """
+        self.path = path
+        self.statuses = {"ok": 0, "error": 0}
+        self._form, read = {
+            ".jsonl": (str, _json_rows),
+            ".csv": (harmless_cell, _csv_rows),
+            ".parquet": (encodable, _parquet_rows),
+        }[path.suffix.lower()]
+        self._keys: set[int] = set()
+        try:
+            for name, status in read(path):
+                self._keys.add(path_key(name))
+                self.statuses[status] += 1
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise UsageError(
+                f"{path} must hold rows of cnnkit. Received: another file. Use --overwrite to "
+                "make it anew, or another name."
+            ) from error
+
+    def holds(self, path: str) -> bool:
+        """Return whether the file has a row for this input."""
+        return path_key(self._form(path)) in self._keys
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            yield path_of(row), row["status"]
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"path", "status"} <= set(reader.fieldnames or ()):
+            raise ValueError("no path and status")
+        for row in reader:
+            yield row["path"], row["status"]
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:
+    with import_pyarrow().parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["path", "status"]):
+            for row in batch.to_pylist():
+                yield row["path"], row["status"]

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.recipes import RECIPES, read_recipe
+from cnnkit.errors import UsageError
+from tests.data.pictures import scene
+
+
+@pytest.mark.parametrize("name", ["light", "strong"])
+def test_any_number_of_threads_gives_the_same_pixels(name: str) -> None:
+    pictures = [scene(n, 48, 48) for n in range(24)]
+    jobs = [(index, epoch) for epoch in range(3) for index in range(24)]
+
+    def drawn(threads: int, reverse: bool) -> list[bytes]:
+        augmenter = Augmenter(read_recipe(name), seed=11)
+
+        def draw(job: tuple[int, int]) -> bytes:
+            return augmenter(pictures[job[0]], job[1], job[0]).tobytes()
+
+        order = jobs[::-1] if reverse else jobs
+        with ThreadPoolExecutor(threads) as pool:
+            results = list(pool.map(draw, order))
+        return results[::-1] if reverse else results
+
+    expected = drawn(1, reverse=False)
+    assert drawn(2, reverse=False) == expected
+    assert drawn(4, reverse=True) == expected
+    assert len(set(expected)) > 60  # and not because nothing happens
+
+
+def test_seed_epoch_and_index_each_change_the_draw() -> None:
+    picture, recipe = scene(1, 64, 64), read_recipe("strong")
+    first = Augmenter(recipe, 1)(picture, 0, 0)
+    assert (first != Augmenter(recipe, 2)(picture, 0, 0)).any()
+    assert (first != Augmenter(recipe, 1)(picture, 1, 0)).any()
+    assert (first != Augmenter(recipe, 1)(picture, 0, 1)).any()
+    assert (first == Augmenter(recipe, 1)(picture, 0, 0)).all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("shape", [(33, 70), (70, 33), (8, 8)])
+def test_a_draw_has_the_picture_s_size_and_leaves_the_picture_alone(name, shape) -> None:
+    picture = scene(2, *shape)
+    augmenter = Augmenter(read_recipe(name))
+    for epoch in range(12):
+        drawn = augmenter(picture, epoch, 0)
+        assert (drawn.shape, drawn.dtype) == (picture.shape, np.uint8)
+        assert not np.may_share_memory(drawn, picture)
+    assert (picture == scene(2, *shape)).all()
+
+
+def test_none_does_nothing() -> None:
+    picture = scene(2, 40, 40)
+    assert (Augmenter(read_recipe("none"))(picture, 3, 4) == picture).all()
+
+
+def test_light_stays_near_the_picture_and_strong_goes_further() -> None:
+    picture = scene(5, 64, 64).astype(float)
+
+    def change(name: str) -> float:
+        augmenter = Augmenter(read_recipe(name), 3)
+        draws = [augmenter(picture.astype(np.uint8), 0, n).astype(float) for n in range(60)]
+        # The nearer of the draw and its mirror image: mirroring alone is no distance.
+        return np.mean(
+            [min(abs(d - picture).mean(), abs(d[:, ::-1] - picture).mean()) for d in draws]
+        )
+
+    assert 2 < change("light") < change("strong")
+
+
+def marked(height: int = 120, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """Return a red picture with a green rectangle, and its box; what fills corners is grey."""
+    picture = np.full((height, width, 3), (150, 30, 30), np.uint8)
+    picture[40:80, 30:90] = 30, 150, 30
+    return picture, np.array([[30, 40, 90, 80]], np.float32)
+
+
+def test_a_box_goes_where_its_object_goes() -> None:
+    picture, boxes = marked()
+    augmenter = Augmenter(read_recipe("light"), seed=2)
+    moved = 0
+    for index in range(40):
+        drawn, placed, kept = augmenter.with_boxes(picture, boxes, 0, index)
+        assert kept.tolist() == [0]
+        green = drawn[..., 1].astype(int) - drawn[..., 0] > 30
+        rows, columns = np.flatnonzero(green.any(1)), np.flatnonzero(green.any(0))
+        seen = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+        np.testing.assert_allclose(placed[0], seen, atol=4)  # rotated corners round off
+        moved += bool(abs(placed[0] - boxes[0]).max() > 0.5)
+    assert moved > 30
+
+
+def test_boxes_that_leave_the_picture_are_dropped_by_number() -> None:
+    picture = scene(1, 100, 100)
+    corner = np.array([[0, 0, 6, 6], [30, 30, 70, 70], [94, 94, 100, 100]], np.float32)
+    augmenter = Augmenter(read_recipe("strong"), seed=2)
+    kept = [augmenter.with_boxes(picture, corner, 0, n)[2].tolist() for n in range(40)]
+    assert all(1 in numbers for numbers in kept)
+    assert any(numbers == [1] for numbers in kept)
+    drawn, placed, numbers = augmenter.with_boxes(picture, np.zeros((0, 4), np.float32), 0, 1)
+    assert (placed.shape, numbers.shape, drawn.shape) == ((0, 4), (0,), picture.shape)
+
+
+def test_boxes_without_a_mirrored_border() -> None:
+    """A mirrored border would show the object a second time, without a box."""
+    picture = np.full((80, 80, 3), (150, 30, 30), np.uint8)
+    picture[:, :24] = 30, 150, 30
+    boxes = np.array([[0, 0, 24, 80]], np.float32)
+    augmenter = Augmenter(read_recipe("light"), seed=2)
+    for index in range(30):
+        drawn, placed, _ = augmenter.with_boxes(picture, boxes, 0, index)
+        assert len(placed) == 1
+        outside = np.ones((80, 80), bool)
+        for left, top, right, bottom in np.rint(placed).astype(int):
+            outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
+        green = drawn[..., 1].astype(int) - drawn[..., 0]
+        assert (green[outside] < 30).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ligth", "Did you mean 'light'"), ("none.json", "cannot be read"), ("a.txt", "must be none")],
+)
+def test_a_recipe_that_does_not_exist_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_recipe(name)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed must be 0 or more"):
+        Augmenter(read_recipe("light"), -1)
+
+
+def test_a_recipe_can_be_written_into_a_card() -> None:
+    described = read_recipe("strong").to_dict(64, 48)
+    names = [one["__class_fullname__"].rpartition(".")[2] for one in described["transforms"]]
+    assert described["name"] == "strong"
+    assert {"HorizontalFlip", "Affine", "RandomResizedCrop", "PCAColorShift", "Erasing"} <= set(
+        names
+    )
+    crop = described["transforms"][names.index("RandomResizedCrop")]
+    assert crop["size"] == (64, 48)
+
+
+def test_the_colour_shift_is_one_colour_for_the_whole_picture() -> None:
+    from cnnkit.data.albumentations_library import import_albumentations
+    from cnnkit.data.pca_transform import PCAColorShift
+
+    compose = import_albumentations().Compose([PCAColorShift(p=1)])
+    picture = np.full((9, 9, 3), 128, np.uint8)
+    picture[:4] = 90
+    shifts = []
+    for seed in range(300):
+        compose.set_random_seed(seed)
+        change = compose(image=picture)["image"].astype(int) - picture
+        assert (change == change[0, 0]).all()
+        shifts.append(change[0, 0])
+    # 0.1 * 0.2175 * 255 levels times the component's green part, the rest being small.
+    assert np.std(shifts, 0)[1] == pytest.approx(0.1 * 0.2175 * 255 * 0.5808, rel=0.15)
+    assert abs(np.mean(shifts, 0)).max() < 0.8

@@ -1,0 +1,23 @@
+"""The programs in examples/ run as they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def test_classify_pictures(clean_environment):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "classify_pictures.py")],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("coffee.jpg: espresso") for line in lines)
+    assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"

@@ -1,0 +1,326 @@
+"""Exports are run in their own engines here once more, apart from the package's own check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from cnnkit import export
+from cnnkit.bundles import embedded_folder, open_model
+from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError
+from cnnkit.export import FORMATS, CheckFailedError, checking, export_model, writing
+from cnnkit.metrics import softmax
+
+needs_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in FORMATS["onnx"].libraries),
+    reason="the extra `export` is not installed",
+)
+needs_litert = pytest.mark.skipif(
+    find_spec("ai_edge_litert") is None, reason="the extra `export` is not installed"
+)
+EVERY_FORM = [
+    "keras",
+    pytest.param("onnx", marks=needs_onnx),
+    "openvino",
+    pytest.param("litert", marks=needs_litert),
+    "saved-model",
+]
+
+
+def answers(form: str, path: Path, images: np.ndarray) -> np.ndarray:
+    """Run an export as somebody without cnnkit would."""
+    if form == "keras":
+        return np.asarray(keras.models.load_model(path).predict(images, verbose=0)["probabilities"])
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path)
+        assert [value.name for value in session.get_outputs()] == ["probabilities"]
+        assert session.get_inputs()[0].shape[0] in ("batch", len(images))
+        return session.run(None, {"image": images})[0]
+    if form == "openvino":
+        import openvino
+
+        compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return compiled(images)[0]
+    if form == "litert":
+        return litert_answers(path, images)
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return loaded.signatures["serving_default"](image=tf.constant(images))["probabilities"].numpy()
+
+
+def litert_answers(path: Path, images: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    (entry,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(entry["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry["index"], images)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def example_pictures(folder: Path, side: int) -> np.ndarray:
+    pictures = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("*.jpg"))[:3]]
+    return np.stack([cv2.resize(picture, (side, side)) for picture in pictures])
+
+
+def target_for(form: str, folder: Path) -> Path:
+    return folder / f"exported{FORMATS[form].suffix}"
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def squeezenet():
+    return open_model("squeezenet-1.1")
+
+
+@pytest.fixture(scope="module")
+def squeezenet_truth(squeezenet, examples):
+    """Pictures, and the probabilities of the network called directly."""
+    images = example_pictures(examples, 227)
+    scores = squeezenet.build()(images.astype(np.float32), training=False)["scores"]
+    return images, softmax(np.asarray(scores))
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp_path, form):
+    images, expected = squeezenet_truth
+    target = target_for(form, tmp_path)
+    exported = export_model(squeezenet, form, target)
+    given = answers(form, target, images)
+    assert given.dtype == np.float32 and given.shape == (3, 1000)
+    np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-6)
+    assert exported.path == target and exported.pictures == 8
+    assert 0 <= exported.difference < 1e-4
+    assert exported.bytes > 4 * 1_200_000  # float32 weights
+    content = json.loads(exported.description.read_text("utf-8"))
+    assert left_in(tmp_path) == sorted([*content["files"], f"{target.name}.json"])
+    assert content["format"] == form and len(content["labels"]) == 1000
+    assert content["input"]["shape"] == [None, 227, 227, 3]
+    assert (content["input"]["fit"], content["input"]["interpolation"]) == ("stretch", "lanczos")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_the_default_classifier_exports_with_a_fixed_batch(tmp_path, examples, form):
+    bundle = open_model("efficientnet-lite0")
+    images = example_pictures(examples, 224)
+    scores = bundle.build()(images.astype(np.float32), training=False)["scores"]
+    target = target_for(form, tmp_path)
+    exported = export_model(bundle, form, target, batch=3)
+    given = answers(form, target, images)
+    np.testing.assert_allclose(given, softmax(np.asarray(scores)), rtol=1e-3, atol=1e-6)
+    assert json.loads(exported.description.read_text())["output"]["shape"] == [3, 1000]
+
+
+def test_the_temperature_is_inside(squeezenet_truth, tmp_path):
+    folder = shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
+    card = json.loads((folder / "card.json").read_text())
+    card["calibration"]["temperature"] = 2.5
+    (folder / "card.json").write_text(json.dumps(card))
+    target = tmp_path / "own.keras"
+    export_model(open_model(str(folder)), "keras", target)
+    images, expected = squeezenet_truth
+    flatter = expected ** (1 / 2.5)
+    flatter /= flatter.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers("keras", target, images), flatter, rtol=1e-3, atol=1e-6)
+
+
+def small_classifier(path: Path, channels: int, units: int, activation: str) -> None:
+    """Save a small network of random weights as a ``.keras`` file."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((24, 32, channels)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(units, activation=activation),
+        ]
+    )
+    model.save(path)
+
+
+@pytest.mark.parametrize(
+    ("channels", "units", "activation"),
+    [(3, 5, "softmax"), (3, 5, "linear"), (3, 1, "sigmoid"), (1, 3, "softmax")],
+)
+def test_every_kind_of_scores_comes_out_as_probabilities(tmp_path, channels, units, activation):
+    small_classifier(tmp_path / "small.keras", channels, units, activation)
+    original = keras.models.load_model(tmp_path / "small.keras")
+    export_model(open_model(str(tmp_path / "small.keras")), "keras", tmp_path / "out.keras")
+    images = np.random.default_rng(1).integers(0, 256, (4, 24, 32, 3), np.uint8)
+    pixels = images.astype(np.float32)
+    if channels == 1:
+        pixels = pixels @ np.float32([[0.2989], [0.5870], [0.1140]])
+    expected = np.asarray(original(pixels))
+    if activation == "linear":
+        expected = softmax(expected)
+    if units == 1:
+        expected = np.concatenate([1 - expected, expected], axis=1)
+    given = answers("keras", tmp_path / "out.keras", images)
+    np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-6)
+    # cnnkit itself opens it again, and takes the probabilities for what they are.
+    again = open_model(str(tmp_path / "out.keras"))
+    assert (again.card.scores_kind, again.card.classes) == ("probabilities", expected.shape[1])
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "models").mkdir()
+    small_classifier(tmp_path / "models" / "small.keras", 3, 5, "linear")
+    return open_model(str(tmp_path / "models" / "small.keras"))
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_a_wrong_export_is_not_kept(small, tmp_path, form, monkeypatch):
+    """A converter that moves one weight is found out; what was there before stays."""
+
+    def faulty(model, form, path, batch):
+        variable = next(v for v in model.weights if v.path.endswith("bias") and v.shape == (5,))
+        variable.assign(np.float32([0, 0, 0.01, 0, 0]))
+        convert(model, form, path, batch)
+
+    convert = writing.convert
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    target = target_for(form, folder)
+    monkeypatch.setattr(writing, "convert", faulty)
+    with pytest.raises(CheckFailedError, match=r"must differ by at most 0\.001") as caught:
+        export_model(small, form, target)
+    assert 1e-3 < caught.value.difference < 0.1
+    assert left_in(folder) == []
+    monkeypatch.setattr(writing, "convert", convert)
+    exported = export_model(small, form, target)
+    before = exported.description.read_bytes(), left_in(folder)
+    monkeypatch.setattr(writing, "convert", faulty)
+    with pytest.raises(CheckFailedError):
+        export_model(small, form, target, overwrite=True)
+    assert (exported.description.read_bytes(), left_in(folder)) == before
+
+
+def test_what_cannot_be_run_is_not_kept(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "convert", lambda m, f, path, b: path.write_bytes(b"no model"))
+    with pytest.raises(CheckFailedError, match="cannot be run"):
+        export_model(small, "keras", tmp_path / "out.keras")
+    assert left_in(tmp_path) == ["models"]
+
+
+@needs_onnx
+def test_onnx_refuses_a_grouped_convolution(tmp_path):
+    """The converter writes an invalid file for it and says nothing."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(8, 3),
+            keras.layers.Conv2D(8, 3, groups=4),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ]
+    )
+    model.save(tmp_path / "grouped.keras")
+    with pytest.raises((OutputError, CheckFailedError), match=r"cannot be (made|run)"):
+        export_model(open_model(str(tmp_path / "grouped.keras")), "onnx", tmp_path / "out.onnx")
+    assert left_in(tmp_path) == ["grouped.keras"]
+
+
+@pytest.mark.parametrize(
+    ("given", "difference"),
+    [
+        (np.float32([[0.2, 0.8], [0.5, 0.5]]), 0.0),
+        (np.float32([[0.2, 0.8], [0.5, np.nan]]), np.nan),
+        (np.float32([[0.2, 0.8], [0.5004, 0.5]]), 8e-4),
+    ],
+)
+def test_the_difference_is_a_share_of_the_probability(given, difference):
+    expected = np.float32([[0.2, 0.8], [0.5, 0.5]])
+    pictures = np.arange(2, dtype=np.uint8)
+    found = checking._difference(lambda p: given[p], pictures, expected, 1)
+    assert found == pytest.approx(difference, abs=1e-5, nan_ok=True)
+    # A batch that the pictures do not fill is filled up from the first on.
+    assert checking._difference(lambda p: given[p], pictures, expected, 3) == pytest.approx(
+        difference, abs=1e-5, nan_ok=True
+    )
+
+
+def test_synthetic_pictures_are_the_same_every_time_and_tell_networks_apart(squeezenet):
+    pictures = checking.synthetic_pictures(227, 227)
+    assert pictures.shape == (8, 227, 227, 3) and pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures, checking.synthetic_pictures(227, 227))
+    assert all((p.min(), p.max()) == (0, 255) for p in pictures)
+    network = squeezenet.build()
+    right, swapped = (
+        softmax(np.asarray(network(p.astype(np.float32))["scores"]))
+        for p in (pictures, pictures[..., ::-1])
+    )
+    assert np.max(np.abs(right - swapped) / right) > 100 * checking.TOLERANCE
+
+
+def test_an_earlier_export_is_replaced_only_when_asked(small, tmp_path):
+    for form in ("openvino", "saved-model"):
+        target = target_for(form, tmp_path)
+        export_model(small, form, target)
+        with pytest.raises(UsageError, match="exists already"):
+            export_model(small, form, target)
+        before = left_in(tmp_path)
+        export_model(small, form, target, overwrite=True)
+        assert left_in(tmp_path) == before
+
+
+def test_overwrite_never_takes_a_folder_that_is_no_export(small, tmp_path):
+    for name in ("photos", "small.xml", "b.xml.json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cat.jpg").write_text("dear")
+    wanted = [("saved-model", "photos"), ("openvino", "small.xml"), ("openvino", "b.xml")]
+    for form, name in wanted:
+        with pytest.raises(UsageError, match="the folder"):
+            export_model(small, form, tmp_path / name, overwrite=True)
+    assert len(list(tmp_path.glob("*/cat.jpg"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "options", "message"),
+    [
+        ("coreml", "a.mlmodel", {}, "--format must be one of keras, onnx"),
+        ("keras", "a.h5", {}, "-o must end in .keras"),
+        ("saved-model", "a.onnx", {}, "use --format onnx"),
+        ("keras", "a.keras", {"batch": 0}, "--batch must be at least 1"),
+        ("keras", "no/such/a.keras", {}, "a folder that exists"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_built(
+    small, tmp_path, form, name, options, message
+):
+    with pytest.raises(UsageError, match=message.replace(".", r"\.")):
+        export_model(small, form, tmp_path / name, **options)
+
+
+def test_a_missing_library_is_named_with_its_remedy(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'cnnkit\[export\]'"):
+        export_model(small, "onnx", tmp_path / "a.onnx")
+
+
+def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
+    pictures = export.read_pictures(str(examples), small.card.input)
+    assert pictures.shape == (len(list(examples.glob("*.jpg"))), 24, 32, 3)
+    exported = export_model(small, "keras", tmp_path / "own.keras", pictures=pictures)
+    assert exported.pictures == len(pictures)
+    (tmp_path / "torn.jpg").write_text("torn")
+    with pytest.raises(UsageError, match="--check-on must"):
+        export.read_pictures(str(tmp_path / "torn.jpg"), small.card.input)

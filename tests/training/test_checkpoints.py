@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnkit.errors import OutputError, UsageError
+from cnnkit.training.checkpoints import Checkpoints
+from cnnkit.training.stepper import Snapshot
+
+
+def snapshot(value: float) -> Snapshot:
+    return Snapshot(
+        [np.full((2, 3), value, np.float32), np.array([7, 2**40], np.int64)],
+        [np.array(3, np.int32), np.zeros((0, 2), np.float32)],
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "new" / "state")
+    assert checkpoints.load() is None
+    checkpoints.save_best(1, snapshot(0.1).model)
+    checkpoints.save(1, {"best_epoch": 1, "more": [1]}, snapshot(0.3))
+    state, numbers, best = Checkpoints(tmp_path / "new" / "state").load()
+    assert state["more"] == [1]
+    for found, expected in ((numbers.model, snapshot(0.3).model), (best, snapshot(0.1).model)):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+    assert numbers.optimizer[0].shape == () and numbers.optimizer[1].shape == (0, 2)
+
+
+def test_two_are_kept_and_the_best_files_that_they_name(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for epoch, best in enumerate((None, 1, 2, 2, 4)):
+        if best == epoch:
+            checkpoints.save_best(epoch, snapshot(epoch).model)
+        checkpoints.save(epoch, {"best_epoch": best}, snapshot(epoch))
+    expected = ["best-00002.safetensors", "best-00004.safetensors", "epoch-00003", "epoch-00004"]
+    assert names(tmp_path) == expected
+    checkpoints.clear()
+    assert names(tmp_path) == []
+
+
+DAMAGES = ["state.json", "model.safetensors", "optimizer.safetensors"]
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    tmp_path: Path, name: str, damage: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for epoch in (1, 2):
+        checkpoints.save(epoch, {"best_epoch": None}, snapshot(epoch))
+    file = tmp_path / "epoch-00002" / name
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-5] if damage == "cut" else b"[]" + content[2:])
+    assert Checkpoints(tmp_path).load()[1].model[0][0, 0] == 1
+    # The damaged one is written again when the run comes to it.
+    Checkpoints(tmp_path).save(2, {"best_epoch": None}, snapshot(5))
+    assert Checkpoints(tmp_path).load()[1].model[0][0, 0] == 5
+
+
+def test_only_damaged_ones_are_refused(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    (tmp_path / "epoch-00001" / "state.json").write_text("{}")
+    with pytest.raises(UsageError, match="must hold a whole checkpoint to resume from"):
+        Checkpoints(tmp_path).load()
+
+
+def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".part-0123").mkdir()
+    (tmp_path / ".part-0123" / "model.safetensors").write_bytes(b"half")
+    assert Checkpoints(tmp_path).load() is None
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Checkpoints(tmp_path / "file")
