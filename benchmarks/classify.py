@@ -154,9 +154,7 @@ def report(rates, parts, starts, memory, files) -> None:
         ("cnnkit classify one.jpg", "import tensorflow"),
     ):
         ratio = starts[name] / starts[against]
-        print(
-            f"`{name}` {starts[name]:.3f} s, {ratio:.2f} times `{against}` ({starts[against]:.3f} s)."
-        )
+        print(f"`{name}`: {starts[name]:.3f} s, {ratio:.2f} times `{against}`.")
     print(f"Peak memory: 1,000 files {memory[0]:.0f} MB, 10,000 files {memory[1]:.0f} MB.")
 
 

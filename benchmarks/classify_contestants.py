@@ -150,13 +150,14 @@ def parts_alone(folder: str) -> dict[str, float]:
 
     from cnnkit.classify import Classifier
     from cnnkit.runtime import RuntimeOptions
+    from cnnkit.runtime.process import one_opencv_thread
 
     classifier = Classifier.load(options=RuntimeOptions(device="cpu"))
     files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
     images = np.stack([classifier.prepare(file) for file in files[:64]])
     batch = classifier.predictor.batch_size
     rates = {}
-    with ThreadPoolExecutor(THREADS) as threads:
+    with one_opencv_thread(), ThreadPoolExecutor(THREADS) as threads:
         for name, work, items in (
             ("decode", classifier.prepare, files),
             ("predict", classifier.predictor.predict, None),

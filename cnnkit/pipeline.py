@@ -19,6 +19,7 @@ from cnnkit.errors import ImageError
 from cnnkit.images import Found
 from cnnkit.results import Failure
 from cnnkit.runtime import Predictor
+from cnnkit.runtime.process import one_opencv_thread
 from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
@@ -57,16 +58,17 @@ def stream(
         return run_batch(batch, prepare, predictor)
 
     pending: deque[Future[list[Outcome]]] = deque()
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
-    try:
-        for batch in batched(found, predictor.batch_size):
-            pending.append(executor.submit(task, batch))
-            if len(pending) > TASKS_AHEAD * workers:
+    with one_opencv_thread():
+        executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
+        try:
+            for batch in batched(found, predictor.batch_size):
+                pending.append(executor.submit(task, batch))
+                if len(pending) > TASKS_AHEAD * workers:
+                    yield from pending.popleft().result()
+            while pending:
                 yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def run_batch(

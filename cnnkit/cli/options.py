@@ -171,6 +171,8 @@ def configure_messages(level: int) -> None:
     logger = logging.getLogger("cnnkit")
     logger.setLevel(level)
     logger.propagate = False
+    # Pillow tells a log what our rows say of broken files.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
         logger.addHandler(MessageHandler())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from functools import cache
+from typing import Any
 
 from cnnkit.runtime.process import backend_name, import_keras, silenced_standard_error
 
@@ -38,5 +40,15 @@ def backend_drives_gpu() -> bool:
         if backend_name() == "tensorflow":
             import tensorflow as tf
 
-            return bool(tf.config.list_physical_devices("GPU"))
+            return _leave_room(tf.config.list_physical_devices("GPU"))
     return False
+
+
+def _leave_room(cards: list[Any]) -> bool:
+    """Let TensorFlow take a card's memory as it needs it, not all at once; whether there is one."""
+    import tensorflow as tf
+
+    for card in cards:
+        with contextlib.suppress(RuntimeError):  # too late once the card was used
+            tf.config.experimental.set_memory_growth(card, True)
+    return bool(cards)

@@ -77,7 +77,7 @@ def set_backend_threads(threads: int) -> None:
 def compiled_call(model: Any, runtime: str, device: str) -> Callable[[np.ndarray], dict[str, Any]]:
     """Return a function from uint8 images to the model's dict of outputs."""
     if backend_name() == "jax":
-        return _jax_call(model)
+        return _jax_call(model, device)
     import tensorflow as tf
 
     place = "/GPU:0" if device == "gpu" else "/CPU:0"
@@ -93,13 +93,14 @@ def compiled_call(model: Any, runtime: str, device: str) -> Callable[[np.ndarray
     return call
 
 
-def _jax_call(model: Any) -> Callable[[np.ndarray], dict[str, Any]]:
+def _jax_call(model: Any, device: str) -> Callable[[np.ndarray], dict[str, Any]]:
     """Compile with `jax.jit`; the weights are arguments, so that they are not copied into it."""
     import jax
     import jax.numpy as jnp
 
-    trainable = [variable.value for variable in model.trainable_variables]
-    fixed = [variable.value for variable in model.non_trainable_variables]
+    place = jax.devices(device)[0]
+    trainable = [jax.device_put(v.value, place) for v in model.trainable_variables]
+    fixed = [jax.device_put(v.value, place) for v in model.non_trainable_variables]
 
     @jax.jit
     def graph(trainable, fixed, images):
@@ -108,4 +109,4 @@ def _jax_call(model: Any) -> Callable[[np.ndarray], dict[str, Any]]:
         )
         return outputs
 
-    return lambda images: graph(trainable, fixed, images)
+    return lambda images: graph(trainable, fixed, jax.device_put(images, place))

@@ -118,6 +118,19 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+@contextlib.contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Let OpenCV use one thread a call: where several workers call it, more only queue up."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment with some variables changed."""
     return os.environ | changes

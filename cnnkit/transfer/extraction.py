@@ -57,6 +57,8 @@ def extract_all(
         found = extractor.extract(pictures, progress=advance)
     for number, failure in sorted(found.failures.items()):
         log.warning("left out: %s (%s)", pictures[number].path, failure.message)
+    if found.cached:
+        log.info("features: %s of them known from an earlier run", f"{found.cached:,}")
     kept = training_set.without(found.failures)
     settings.max_bad.check(kept.failures, len(kept.dataset.files) + len(kept.failures))
     check_splits(kept.dataset, kept.splits)

@@ -29,9 +29,6 @@ class HungryLayer(keras.layers.Layer):
     room = 8
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        def check(size: np.ndarray) -> np.ndarray:
-            return size
-
         batch = x.shape[0] if x.shape[0] is not None else 1
         if batch > self.room:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -186,9 +183,6 @@ def test_no_room_for_one_picture_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_other_errors_of_tensorflow_are_not_taken_for_memory() -> None:
-    def broken(size: int) -> ArrayBatches:
-        return ArrayBatches(*examples(8, 1), size, training=True)
-
     class Broken(ArrayBatches):
         def _order(self, epoch: np.ndarray) -> list[np.ndarray]:
             raise ValueError("no order")

@@ -1,0 +1,136 @@
+"""Transfer learning as a function: views, class weights, fine-tuning, and ten classes of photos."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from cnnkit.bundles import open_model, read_card
+from cnnkit.errors import UsageError
+from cnnkit.transfer import Settings, transfer_learn
+from tests.transfer.drawings import draw
+
+BACKBONE = "squeezenet-1.1"
+
+# ImageNet's classes by index: ten kinds of things, first and last index of each range.
+SUPER_CLASSES = {
+    "birds": ((7, 24), (80, 100), (127, 146)),
+    "reptiles": ((25, 68),),
+    "insects": ((69, 79), (300, 326)),
+    "dogs": ((151, 268),),
+    "cats and bears": ((269, 299),),
+    "hoofed animals": ((339, 355),),
+    "primates": ((365, 384),),
+    "landscapes": ((970, 980),),
+    "food": ((924, 965),),
+    "fish and crustaceans": ((0, 6), (389, 397), (118, 126)),
+}
+
+
+@contextlib.contextmanager
+def silent(name, count):
+    yield lambda: None
+
+
+def learn(data, output, **named):
+    return transfer_learn(Settings(str(data), output, **({"backbone": BACKBONE} | named)), silent)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("photos") / "photos")
+
+
+def test_views_are_learnt_from_and_kept(photos, tmp_path):
+    plain = learn(photos, tmp_path / "plain")
+    first, second = (learn(photos, tmp_path / name, views=2) for name in ("first", "second"))
+    assert plain.cached in (0, 42)
+    assert second.cached == 42 + 2 * len(first.training_set.members("train"))
+    assert first.search.trials == second.search.trials != plain.search.trials
+    record = json.loads((tmp_path / "first" / "card.json").read_text())["training"]
+    assert record["arguments"]["augment"] == "light"
+
+
+def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
+    unequal = tmp_path / "unequal"
+    shutil.copytree(photos, unequal)
+    for number in range(3, 14):
+        (unequal / "grids" / f"{number:03d}.png").unlink()
+    caplog.set_level("INFO", "cnnkit")
+    weighted = learn(unequal, tmp_path / "weighted")
+    assert "mistakes in grids count" in caplog.text
+    assert weighted.weights[1] > 3 * weighted.weights[0]
+    assert learn(unequal, tmp_path / "plain", class_weights=False).weights is None
+    assert "--class-weights none was given" in caplog.text
+
+
+def test_fine_tuning_keeps_the_better_and_resumes_nothing_by_itself(photos, tmp_path, caplog):
+    caplog.set_level("INFO", "cnnkit")
+    tuned = learn(photos, tmp_path / "tuned", fine_tune=1, stages=1, batch_size=8, augment="none")
+    assert [report.epoch for report in tuned.learnt.result.history] == [0, 1]
+    assert tuned.kept in caplog.text
+    lowest = min(t.validation_loss for t in tuned.search.trials)
+    kept = tuned.evaluations["val"]["metrics"]["top_1"]
+    assert kept >= tuned.search.chosen.validation_accuracy or "lowered the" in tuned.kept
+    assert np.isfinite(lowest)
+    assert not (tmp_path / "tuned.part").exists()
+    rows = list(csv.DictReader((tmp_path / "tuned" / "history.csv").open()))
+    assert [row["stage"] for row in rows].count("network") == 2
+    assert open_model(str(tmp_path / "tuned")).card.builder == BACKBONE
+    (tmp_path / "other.part").mkdir()
+    with pytest.raises(UsageError, match=r"other\.part holds an unfinished run\. Use --resume"):
+        learn(photos, tmp_path / "other", fine_tune=1)
+
+
+def test_an_architecture_is_trained_from_scratch(photos, tmp_path):
+    made = learn(
+        photos, tmp_path / "own", from_scratch=BACKBONE, size=48, epochs=2, batch_size=8, fit="pad"
+    )
+    assert made.search is None
+    card = read_card(tmp_path / "own" / "card.json")
+    assert card.arguments == {"classes": 3, "input_shape": (48, 48, 3)}
+    assert (card.input.height, card.input.fit) == (48, "pad")
+    images = np.zeros((1, 48, 48, 3), np.float32)
+    assert open_model(str(tmp_path / "own")).build()(images)["scores"].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"views": 65}, "--views must be from 0 to 64"),
+        ({"seed": -1}, "--seed must be 0 or more"),
+        ({"resume": True}, "--resume must go with --fine-tune"),
+        ({"size": 32}, "--size must go with --from-scratch"),
+        ({"fine_tune": 1, "from_scratch": BACKBONE}, "--from-scratch must go without"),
+        ({"fine_tune": 1, "lr_find": True, "resume": True}, "--lr-find must go without --resume"),
+        ({"split_file": "none.csv"}, "--split-file must name a file"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(photos, tmp_path, named, message):
+    with pytest.raises(UsageError, match=message):
+        learn(photos, tmp_path / "b", **named)
+
+
+def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_path):
+    source = test_data / "imagenet200"
+    if not source.is_dir():
+        pytest.skip(f"CNNKIT_TEST_DATA must hold imagenet200. Received: {test_data}.")
+    table = tmp_path / "ten.csv"
+    with (source / "labels.csv").open() as file, table.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["file", "label"])
+        for row in csv.DictReader(file):
+            index = int(row["class_index"])
+            for name, ranges in SUPER_CLASSES.items():
+                if any(low <= index <= high for low, high in ranges):
+                    writer.writerow([source / "images" / row["file"], name])
+    made = learn(table, tmp_path / "ten", backbone="efficientnet-lite0", validation=0.25, test=0.25)
+    found = made.evaluations["test"]["metrics"]
+    # About four photos a class to learn from, none of the test photos' own breeds among them.
+    assert found["top_1"] >= 0.6
+    assert made.calibration.error_after <= made.calibration.error_before
