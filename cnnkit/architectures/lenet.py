@@ -49,8 +49,8 @@ def lenet_5(
     x = conv_pool(x, 6, 1)  # (batch, 14, 14, 6) from 32x32
     x = conv_pool(x, 16, 2)  # (batch, 5, 5, 16)
     x = layers.Flatten(name="flatten")(x)  # (batch, 400)
-    x = layers.Dense(120, "relu", name="dense1")(x)
-    x = layers.Dense(84, "relu", name="dense2")(x)
+    x = layers.Dense(120, "relu", name="hidden1")(x)
+    x = layers.Dense(84, "relu", name="hidden2")(x)
     x = layers.Activation("linear", name="features")(x)  # (batch, 84)
     if include_top:
         x = layers.Dense(classes, name="classifier")(x)

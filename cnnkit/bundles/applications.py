@@ -102,10 +102,15 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
     """
     application = APPLICATIONS[name]
     module = getattr(keras.applications, application.module)
-    network = _with_weights(keras, name, getattr(keras.applications, name), weights)
+    build = getattr(keras.applications, name)
+    pretrained = _with_weights(keras, name, build, weights)
     image = keras.Input((application.size, application.size, 3), name="image")
-    logits = network(module.preprocess_input(image))
-    return keras.Model(image, logits, name=name.lower())
+    # One flat graph: features inside a nested network could not be reached from outside.
+    flat = build(
+        weights=None, input_tensor=module.preprocess_input(image), classifier_activation=None
+    )
+    flat.set_weights(pretrained.get_weights())
+    return keras.Model(image, flat.output, name=name.lower())
 
 
 def _with_weights(keras: Any, name: str, build: Any, weights: str | None) -> Any:

@@ -106,8 +106,9 @@ def save_weights(model: Any, path: Path, dtype: str = "float32") -> None:
         path: Where to write.
         dtype: ``float32`` or ``float16``.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     values = variables_by_path(model)
     arrays = {name: np.asarray(v.numpy()).astype(dtype) for name, v in sorted(values.items())}
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
+    content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    path.write_bytes(content)  # not save_file: that makes a file that only its owner can read

@@ -159,7 +159,7 @@ def _packed(values: list[np.ndarray]) -> bytes:
     """Return arrays as safetensors, named by their place in the list."""
     from safetensors.numpy import save
 
-    return save({f"{n:05d}": np.ascontiguousarray(v) for n, v in enumerate(values)})
+    return save({f"{n:05d}": np.array(v, order="C") for n, v in enumerate(values)})
 
 
 def _unpacked(content: bytes) -> list[np.ndarray]:

@@ -89,6 +89,7 @@ def find_learning_rate(
     with unfrozen(model, plan), computing_in(model, training_precision(plan.precision)):
         stepper = Stepper(model, plan, xla=xla, strategy=strategy)
         before = stepper.snapshot()
+        stepper.seed_dropout(plan.seed)  # the same search every time
         try:
             losses = _losses(stepper, train_data, plan.batch_size, rates)
         finally:

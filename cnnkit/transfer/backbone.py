@@ -27,6 +27,7 @@ from cnnkit.runtime import building_defaults
 from cnnkit.transfer.head import Head
 
 DROPOUT = 0.2
+WITH_LAYERS_OF_THEIR_OWN = ("convnext",)
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,23 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):
         rule = "be an embedded classifier, keras:NAME, or a bundle of a known architecture"
         raise UsageError(broken_rule("--backbone", rule, name))
+    if not card.builder:
+        _check_application(name)
     spec = card.input if fit is None else replace(card.input, fit=fit)
     return Backbone(name, bundle, spec, weights)
+
+
+def _check_application(name: str) -> None:
+    """Refuse a network with layers of its own, which no `.keras` file may hold.
+
+    Raises:
+        UsageError: It has such layers.
+    """
+    application = applications.APPLICATIONS[applications.application_name(name)]
+    if application.module in WITH_LAYERS_OF_THEIR_OWN:
+        fix = "Take for example keras:EfficientNetV2B0."
+        rule = "be a network of Keras's common layers, so that plain Keras opens the result"
+        raise UsageError(broken_rule("--backbone", rule, name, fix))
 
 
 def head_layer(model: Any) -> Any:
@@ -136,22 +152,15 @@ def _pretrained(backbone: Backbone, paths: Iterable[str]) -> Iterator[tuple[str,
 
 def _application_with_head(keras: Any, backbone: Backbone, head: Head) -> Any:
     """Build a network of keras.applications as one graph, with a dense layer as its end."""
-    name = applications.application_name(backbone.name)
-    application = applications.APPLICATIONS[name]
-    module = getattr(keras.applications, application.module)
-    image = keras.Input((application.size, application.size, 3), name="image")
-    full = getattr(keras.applications, name)(
-        weights=None, input_tensor=module.preprocess_input(image), classifier_activation=None
-    )
-    full.set_weights(backbone.bundle.load().get_weights())
+    full = backbone.bundle.load()
     features = network.penultimate(full)
     if len(features.shape) == 4:  # (batch, height, width, channels)
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
     else:
         features = keras.layers.Activation("linear", name="features")(features)
-    x = keras.layers.Dropout(DROPOUT, name="dropout")(features)
+    x = keras.layers.Dropout(DROPOUT, name="head_dropout")(features)
     x = keras.layers.Dense(len(head.bias), name="classifier")(x)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(x)
-    model = keras.Model(full.inputs[0], logits, name=name.lower())
+    model = keras.Model(full.inputs[0], logits, name=full.name)
     put_head(model, head)
     return model

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from cnnkit import metrics
 from cnnkit.calibration import fit_temperature, log_loss
+from cnnkit.runtime.linear_algebra import one_linear_algebra_thread
 
 # From strong to weak, of features whose squared length is 1 on average. On photos of cats and
 # dogs the best was 1e-5 to 1e-4; the ends only bound it.
@@ -127,7 +128,16 @@ def search_head(
         weights: Of the classes, float (classes,), or None for equal ones.
         tried: Called after each trial.
     """
-    problem = _Problem(*train, classes, weights)
+    with one_linear_algebra_thread():
+        return _searched(_Problem(*train, classes, weights), train, validation, tried)
+
+
+def _searched(
+    problem: _Problem,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    tried: Callable[[Trial], None] | None,
+) -> HeadSearch:
     best: tuple[float, Head, Trial] | None = None
     trials: list[Trial] = []
 
@@ -213,7 +223,7 @@ class _Problem:
             args=(target, regularisation),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-6},
+            options={"maxiter": MAX_ITERATIONS, "maxcor": 10, "ftol": 1e-8, "gtol": 1e-6},
         )
         self._start = solution = done.x.reshape(self._shape)
         # Fold the centring and the scale in, so that the head takes features as they are.

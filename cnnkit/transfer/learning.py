@@ -71,7 +71,7 @@ def _on_backbone(
     with clock("features"):
         training_set, extracted = extract_all(settings, backbone, training_set, stage)
     with clock("head"):
-        weights = _weights(settings, training_set)
+        weights = weights_of(settings, training_set)
         search = _search(training_set, extracted, weights)
     logits = search.head.logits(extracted.values)
     network, learnt, kept = backbone_network(backbone, search.head), None, ""
@@ -141,7 +141,7 @@ def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) 
         fit=settings.fit,
         seed=settings.seed,
     )
-    weights = _weights(settings, training_set)
+    weights = weights_of(settings, training_set)
     with clock("network"):
         learnt = train_network(settings, network, training_set, weights)
     calibration, evaluations = judge(settings, training_set, learnt.logits)
@@ -210,7 +210,7 @@ def _read(settings: Settings, stage: Stage) -> TrainingSet:
         )
 
 
-def _weights(settings: Settings, training_set: TrainingSet) -> np.ndarray | None:
+def weights_of(settings: Settings, training_set: TrainingSet) -> np.ndarray | None:
     """Return the weights of the classes, and say so where there are any."""
     labels = training_set.dataset.labels[training_set.members("train")]
     weights = class_weights(labels, len(training_set.labels))

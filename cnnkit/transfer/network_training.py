@@ -19,7 +19,7 @@ from cnnkit.data.augment import Augmenter
 from cnnkit.data.decoded import DecodedPictures, MaxBad
 from cnnkit.data.loaders import Loader
 from cnnkit.data.recipes import read_recipe
-from cnnkit.errors import UsageError
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
 from cnnkit.transfer.backbone import head_layer
 from cnnkit.transfer.network import Network
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 BATCH_SIZE = 32
 PREDICTED_AT_ONCE = 64
+# How the names begin of what `cnnkit.training` keeps in its state folder.
+CHECKPOINTS = ("epoch-", "best-", ".part-", ".cnnkit-")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ def check_state(settings: Settings) -> None:
     folder = state_folder(settings)
     if not folder.exists() or settings.resume or not settings.trains_network:
         return
+    ours = folder.is_dir() and all(path.name.startswith(CHECKPOINTS) for path in folder.iterdir())
+    if not ours:
+        received = "something else under that name"
+        raise UsageError(broken_rule(str(folder), "be free for checkpoints", received))
     if not settings.overwrite:
         fix = "Use --resume to go on with it, or --overwrite to start anew."
         raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
