@@ -1,4 +1,4 @@
-"""Every command line of the pages in docs/ that speak of plain pictures is run, in order."""
+"""Every command line of the pages in docs/ is run, in order, in folders laid out as they say."""
 
 from __future__ import annotations
 
@@ -9,21 +9,35 @@ from pathlib import Path
 
 import pytest
 
+from tests.transfer.drawings import draw
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["classify.md"])
-def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
-    shutil.copytree(examples, tmp_path / "photos")
+def command_lines(page: str) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
-    assert len(lines) >= 8
-    for line in lines:
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
+    if page == "classify.md":
+        shutil.copytree(examples, tmp_path / "photos")
+    else:
+        for folder, first in (("photos", 0), ("new", 100), ("test", 200)):
+            draw(tmp_path / folder, count=20, first=first)
+        shutil.copy(examples / "cat.jpg", tmp_path)
+    for line in command_lines(page):
         program, *arguments = shlex.split(line)
         assert program == "cnnkit"
         done = run_cnnkit(*arguments)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_pages_about_commands_show_some():
+    shown = {page: len(command_lines(page)) for page in ("classify.md", "data.md")}
+    assert min(shown.values()) >= 3
 
 
 def test_every_page_is_named_in_the_readme_or_in_another_page():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.transfer.drawings import draw
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -25,9 +27,7 @@ def blocks(language: str) -> list[str]:
 def pictures(tmp_path: Path, examples: Path) -> Path:
     """Lay out the folders that the README speaks of, and return where they are."""
     shutil.copytree(examples, tmp_path / "photos", ignore=shutil.ignore_patterns("*.md"))
-    for folder, picture in (("tiger cat", "cat.jpg"), ("espresso", "coffee.jpg")):
-        (tmp_path / "validation" / folder).mkdir(parents=True)
-        shutil.copy(examples / picture, tmp_path / "validation" / folder)
+    draw(tmp_path / "classes", count=16)
     return tmp_path
 
 

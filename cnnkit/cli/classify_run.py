@@ -70,7 +70,7 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
             outputs,
             options=same_on_resume,
             top_k=decision.top_k,
-            workers=chosen["workers"] or runtime.threads or None,
+            workers=chosen["workers"] or (runtime.threads + 1 if runtime.threads else None),
             emit=display.show,
         )
     display.conclude(summary, finder.skipped)

@@ -42,7 +42,7 @@ def run(data: str, *, quiet: bool, as_json: bool, **chosen: Any) -> int:
         batch_size=chosen["batch_size"],
         max_pixels=chosen["max_pixels"] or DEFAULT_MAX_PIXELS,
     )
-    workers = chosen["workers"] or options.threads or None
+    workers = chosen["workers"] or (options.threads + 1 if options.threads else None)
     with click.progressbar(
         length=len(pictures), label="evaluate", file=sys.stderr, hidden=quiet or not _watched()
     ) as bar:

@@ -98,7 +98,7 @@ def picture_options(function: Command) -> Command:
                 "--workers",
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="Threads that read and predict.  [default: one a processor]",
+                help="Threads that read and predict.  [default: processors and one]",
             ),
         ],
         function,

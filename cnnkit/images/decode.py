@@ -1,8 +1,10 @@
 """Decodes one picture, whatever its format, to the RGB that a viewer shows.
 
-Pillow alone does it. OpenCV decodes a plain JPEG from the same library in the same time to
-the same pixels, but it writes the decoder's warnings about slightly damaged files straight
-to standard error, tells no reason when it fails, and knows fewer kinds of pixels.
+Pillow reads every header and decodes every kind. A sound, upright JPEG in colour, which most
+photos are, is decoded by simplejpeg instead: the same library underneath and the same pixels,
+straight into an array, which saves a quarter of the time of making a network's input. What it
+refuses goes Pillow's way, which copes or tells the reason. OpenCV's decoder would be as fast,
+but writes its warnings about slightly damaged files straight to standard error.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from importlib import import_module
 from io import BytesIO
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageCms, ImageFile
 
 from cnnkit.errors import ImageError
-from cnnkit.images.color import flatten
+from cnnkit.images.color import flatten, srgb_transform
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
 
@@ -72,19 +75,27 @@ _CUT_WORDS = ("truncated", "end of file", "unexpected end", "not enough image da
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture, upright, in mode RGB, perhaps not yet in sRGB.
+    """A decoded picture, upright, in RGB, perhaps not yet in sRGB.
 
     Attributes:
-        image: The pixels, perhaps at a reduced scale.
+        content: The pixels, perhaps at a reduced scale: a Pillow image of mode RGB, or uint8
+            (h, w, 3).
         height: Of the full picture, upright.
         width: Of the full picture, upright.
         transform: What takes the colours to sRGB, None where they are sRGB.
     """
 
-    image: Image.Image
+    content: Image.Image | np.ndarray
     height: int
     width: int
     transform: ImageCms.ImageCmsTransform | None
+
+    @property
+    def image(self) -> Image.Image:
+        """The pixels as a Pillow image."""
+        if isinstance(self.content, np.ndarray):
+            return Image.fromarray(self.content)
+        return self.content
 
     def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels of this picture (all, or resized), uint8 (h, w, 3), in sRGB."""
@@ -118,7 +129,7 @@ def decode(
     """
     wanted = (lambda height, width: at_least) if at_least else None
     picture = open_picture(source, max_pixels=max_pixels, at_least=wanted)
-    return picture.to_srgb(np.array(picture.image))
+    return picture.to_srgb(np.array(picture.content))
 
 
 def open_picture(
@@ -144,8 +155,14 @@ def open_picture(
         _check_content(source, name, image)
         turn = _turn(image, name)
         width, height = image.size[::-1] if _swaps_sides(turn) else image.size
-        if at_least is not None:
-            needed = at_least(height, width)
+        needed = at_least(height, width) if at_least is not None else None
+        if name == "JPEG" and image.mode == "RGB" and turn is None:
+            pixels = _sound_jpeg(source, height, width, needed)
+            if pixels is not None:
+                profile = image.info.get("icc_profile")
+                transform = srgb_transform(profile, "RGB") if profile else None
+                return Picture(pixels, height, width, transform)
+        if needed is not None:
             image.draft(None, needed if _swaps_sides(turn) else needed[::-1])
         image.load()
         flat, transform = flatten(image)
@@ -157,6 +174,30 @@ def open_picture(
         raise ImageError("too-large", "not enough memory to decode the picture") from error
     except _BROKEN as error:
         raise _as_image_error(error, source, name) from error
+
+
+def _sound_jpeg(
+    source: bytes, height: int, width: int, needed: tuple[int, int] | None
+) -> np.ndarray | None:
+    """Return the pixels of an undamaged JPEG, uint8 (h, w, 3), or None for any other.
+
+    Args:
+        source: The file.
+        height: Of the full picture.
+        width: Of the full picture.
+        needed: The smallest (height, width) that will do, None for the full one.
+    """
+    rows, columns = height, width
+    if needed is not None:
+        for factor in (8, 4, 2):
+            reduced = (-(-height // factor), -(-width // factor))
+            if reduced[0] >= needed[0] and reduced[1] >= needed[1]:
+                rows, columns = reduced
+                break
+    try:
+        return simplejpeg.decode_jpeg(source, "RGB", min_height=rows, min_width=columns)
+    except ValueError:
+        return None
 
 
 def _known_format(source: bytes) -> str:

@@ -161,7 +161,7 @@ def prepare(
         data = read_bytes(source) if isinstance(source, str) else source
         picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
     placement = place(picture.height, picture.width, spec)
-    pixels = picture.to_srgb(resize(picture.image, placement.window, spec.interpolation))
+    pixels = picture.to_srgb(resize(picture.content, placement.window, spec.interpolation))
     if pixels.shape[:2] == (spec.height, spec.width):
         return np.ascontiguousarray(pixels)
     padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
@@ -188,9 +188,9 @@ def thumbnail(
     picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
     if max(picture.height, picture.width) > long_side:
         window = place(picture.height, picture.width, spec).window
-        pixels = resize(picture.image, window, spec.interpolation)
+        pixels = resize(picture.content, window, spec.interpolation)
     else:
-        pixels = np.asarray(picture.image)
+        pixels = np.asarray(picture.content)
     buffer = BytesIO()
     Image.fromarray(picture.to_srgb(pixels)).save(buffer, "JPEG", quality=75)
     return buffer.getvalue()

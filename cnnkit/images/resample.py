@@ -57,18 +57,19 @@ class Window:
     width: int
 
 
-def resize(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
+def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) -> np.ndarray:
     """Return one rectangle of the resized picture, computed from its own pixels only.
 
     Args:
-        image: Mode RGB.
+        image: Mode RGB, or uint8 (height, width, 3).
         window: The sizes and the rectangle.
         interpolation: A key of `RESAMPLING`; all but "area" antialias when shrinking.
 
     Returns:
         The rectangle, uint8 (window.height, window.width, 3).
     """
-    factor_y, factor_x = image.height / window.full[0], image.width / window.full[1]
+    height, width = _sides(image)
+    factor_y, factor_x = height / window.full[0], width / window.full[1]
     low, high = _FAST_FACTORS
     if (
         interpolation == "bicubic"
@@ -79,19 +80,30 @@ def resize(image: Image.Image, window: Window, interpolation: str) -> np.ndarray
     box = (
         window.left * factor_x,
         window.top * factor_y,
-        min((window.left + window.width) * factor_x, image.width),
-        min((window.top + window.height) * factor_y, image.height),
+        min((window.left + window.width) * factor_x, width),
+        min((window.top + window.height) * factor_y, height),
     )
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
     size = (window.width, window.height)
     resized = image.resize(size, RESAMPLING[interpolation], box=box, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized)
 
 
-def _shrink_fast(image: Image.Image, window: Window) -> np.ndarray:
+def _sides(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    """Return height and width."""
+    return image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+
+
+def _shrink_fast(image: Image.Image | np.ndarray, window: Window) -> np.ndarray:
     """Return the rectangle by a short filter and OpenCV's bicubic, uint8 (height, width, 3)."""
-    rows = _Cut.of(image.height, window.full[0], window.top, window.height)
-    columns = _Cut.of(image.width, window.full[1], window.left, window.width)
-    pixels = np.asarray(image.crop((columns.start, rows.start, columns.stop, rows.stop)))
+    height, width = _sides(image)
+    rows = _Cut.of(height, window.full[0], window.top, window.height)
+    columns = _Cut.of(width, window.full[1], window.left, window.width)
+    if isinstance(image, np.ndarray):
+        pixels = image[rows.start : rows.stop, columns.start : columns.stop]
+    else:
+        pixels = np.asarray(image.crop((columns.start, rows.start, columns.stop, rows.stop)))
     kernel_x, kernel_y = shrinking_filter(columns.factor), shrinking_filter(rows.factor)
     smooth = cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE)
     # Without a size OpenCV keeps the exact factors, so that the grid is the whole picture's.

@@ -367,3 +367,17 @@ def test_any_bytes(data: bytes) -> None:
             "corrupt",
             "too-large",
         )
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "coffee.jpg", "rocket.jpg", "photographer.jpg"])
+def test_a_sound_jpeg_has_pillows_own_pixels(examples, name) -> None:
+    content = (examples / name).read_bytes()
+    with Image.open(examples / name) as image:
+        expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(decode(content), expected)
+    needed = (expected.shape[0] // 2, expected.shape[1] // 2)
+    with Image.open(examples / name) as image:
+        image.draft(None, needed[::-1])
+        reduced = np.asarray(image.convert("RGB"))
+    assert reduced.shape != expected.shape
+    np.testing.assert_array_equal(decode(content, at_least=needed), reduced)
