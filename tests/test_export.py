@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -311,7 +314,7 @@ def test_a_wrong_request_is_refused_before_anything_is_built(
 
 
 def test_a_missing_library_is_named_with_its_remedy(small, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'cnnkit\[export\]'"):
         export_model(small, "onnx", tmp_path / "a.onnx")
 
@@ -324,3 +327,16 @@ def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
     (tmp_path / "torn.jpg").write_text("torn")
     with pytest.raises(UsageError, match="--check-on must"):
         export.read_pictures(str(tmp_path / "torn.jpg"), small.card.input)
+
+
+@pytest.mark.slow
+@needs_onnx
+@needs_litert
+def test_the_command_lines_that_need_the_extra_work(run_cnnkit):
+    """The page's other ones are run with those of all pages."""
+    text = (Path(__file__).resolve().parents[1] / "docs/export.md").read_text("utf-8")
+    lines = re.findall(r"^    cnnkit (.+)$", text, re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        done = run_cnnkit(*shlex.split(line), timeout=400)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"

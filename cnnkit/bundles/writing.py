@@ -7,8 +7,10 @@ beside its target and takes the target's name in one step at the end.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,22 +87,65 @@ def writing_bundle(folder: Path, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder that takes the place of `folder` when the block ends well.
 
     If the block raises, the new folder is removed and `folder` stays as it was. A killed run
-    leaves at most a hidden ``.cnnkit-unfinished-*`` beside it.
+    leaves at most a hidden ``.cnnkit-unfinished-*`` beside it, which the next one for the same
+    target removes.
 
     Raises:
         OutputError: The target must stay, or something cannot be written.
     """
     check_target(folder, overwrite)
-    fresh = folder.absolute().with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+    prefix = _unfinished(folder)
+    fresh = folder.absolute().with_name(f"{prefix}{secrets.token_hex(8)}")
     try:
+        _remove_left(folder.absolute().parent, prefix)
         fresh.mkdir()
-        yield fresh
-        _flush(fresh)
-        _put_in_place(fresh, folder, overwrite)
+        with _held(fresh):
+            yield fresh
+            _flush(fresh)
+            _put_in_place(fresh, folder, overwrite)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _unfinished(folder: Path) -> str:
+    """Return how the hidden names of a target's unfinished folders begin."""
+    name = os.fsencode(folder.absolute().name)
+    return f"{UNFINISHED}{hashlib.sha256(name).hexdigest()[:16]}-"
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, which ends with the process; give whether nobody else holds it.
+
+    Where there are no such locks (Windows), no folder is ever taken for a killed run's.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:  # held, or a file system without locks
+            free = False
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left(above: Path, prefix: str) -> None:
+    """Remove what killed runs for the same target left; that of a running one stays."""
+    named = re.compile(re.escape(prefix) + "[0-9a-f]{16}")
+    for left in above.iterdir():
+        if named.fullmatch(left.name) and left.is_dir() and not left.is_symlink():
+            with contextlib.suppress(OSError), _held(left) as free:
+                if free:
+                    shutil.rmtree(left)
 
 
 def _flush(folder: Path) -> None:

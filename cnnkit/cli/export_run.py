@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import click
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.export import (
+    FORMATS,
     CheckFailedError,
     Exported,
     export_model,
@@ -33,10 +35,7 @@ def run(
     labels: str | None,
 ) -> bool:
     """Export, say what came of it, and return whether the check failed."""
-    form = form or form_of_suffix(output)
-    if form is None:
-        rule = "end in .keras, .onnx, .xml or .tflite, or go with --format"
-        raise UsageError(broken_rule("-o", rule, output))
+    form, output = form_and_path(form, output)
     bundle = open_model(model, weights, labels)
     for note in bundle.notes:
         log.info(note)
@@ -51,6 +50,22 @@ def run(
     if not quiet:
         click.echo(summary(exported, own=check_on is not None))
     return False
+
+
+def form_and_path(form: str | None, output: str) -> tuple[str, str]:
+    """Return the form, by the suffix if none is named, and the path, with a suffix if it has none.
+
+    Raises:
+        UsageError: Neither says what to write.
+    """
+    if form is None:
+        form = form_of_suffix(output)
+    elif form in FORMATS and not Path(output).suffix:
+        output += FORMATS[form].suffix
+    if form is None:
+        rule = "end in .keras, .onnx, .xml or .tflite, or go with --format"
+        raise UsageError(broken_rule("-o", rule, output))
+    return form, output
 
 
 def summary(exported: Exported, own: bool) -> str:

@@ -97,6 +97,13 @@ TRAINING_OPTIONS = [
     ),
     click.option("--size", type=int, metavar="N", help="Side of --from-scratch's square input."),
     click.option(
+        "--mix",
+        default="none",
+        show_default=True,
+        metavar="none|mixup|cutmix",
+        help="Mix pictures and their labels; pays over 80 epochs or 20,000 pictures.",
+    ),
+    click.option(
         "--stages", type=int, metavar="N", help="Unfreeze the last N blocks.  [default: all]"
     ),
     click.option("--learning-rate", type=float, metavar="R", help="The highest one."),

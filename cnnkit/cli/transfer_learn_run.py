@@ -64,7 +64,7 @@ def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
             *("root", "backbone", "weights", "fit", "split_file", "validation", "test"),
             *("views", "augment", "seed", "overwrite", "batch_size"),
             *("fine_tune", "from_scratch", "epochs", "size", "stages", "learning_rate"),
-            *("lr_find", "train_bn", "resume", "deterministic", "tensorboard"),
+            *("mix", "lr_find", "train_bn", "resume", "deterministic", "tensorboard"),
         )
     }
     return Settings(

@@ -18,7 +18,7 @@ from cnnkit.images import Finder, InputSpec, prepare
 from cnnkit.runtime import RuntimeOptions, predictor
 from cnnkit.runtime.process import silenced_standard_error
 
-# The largest difference of a probability, as a share of it. Measured: at most 9e-6 for the
+# The largest difference of a probability, as a share of it. Measured: at most 2e-5 for the
 # embedded models in every format. A converter's fault moves a probability by more than itself.
 TOLERANCE = 1e-3
 # Added to the probability that is divided by: what is next to nothing may differ by a share.

@@ -119,6 +119,7 @@ def arguments(outcome: Outcome) -> dict[str, Any]:
         "split_file": settings.split_file and Path(settings.split_file).name,
         "views": settings.views,
         "augment": Path(settings.augment).name if augmented else None,
+        "mix": settings.mix if settings.trains_network else None,
         "fine_tune": settings.fine_tune or None,
         "from_scratch": settings.from_scratch,
         "size": settings.size,

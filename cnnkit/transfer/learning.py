@@ -21,7 +21,14 @@ from cnnkit.transfer.extraction import Extracted, Stage, extract_all
 from cnnkit.transfer.figures import evaluation
 from cnnkit.transfer.head import Head, HeadSearch, class_weights, search_head
 from cnnkit.transfer.network import Network, backbone_network, fresh_network
-from cnnkit.transfer.network_training import Learnt, check_state, state_folder, train_network
+from cnnkit.transfer.network_training import (
+    Learnt,
+    check_state,
+    scope_of,
+    state_folder,
+    train_network,
+    training_strategy,
+)
 from cnnkit.transfer.outcome import Calibration, Outcome, calibrate
 from cnnkit.transfer.preparation import TrainingSet, read_training_set
 from cnnkit.transfer.settings import Settings
@@ -111,7 +118,9 @@ def _fine_tuned(
     temperature = fit_temperature(logits[validation], truth)
     # The temperature goes into the head, so that training starts from calibrated scores.
     head = Head(search.head.kernel / temperature, search.head.bias / temperature)
-    learnt = train_network(settings, backbone_network(backbone, head), training_set, weights)
+    start = backbone_network(backbone, head)
+    strategy = training_strategy(settings, training_set)
+    learnt = train_network(settings, start, training_set, weights, strategy)
     before, after = (
         log_loss(x[validation], truth, fit_temperature(x[validation], truth))
         for x in (logits, learnt.logits)
@@ -134,16 +143,18 @@ def _fine_tuned(
 
 
 def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) -> Outcome:
-    network = fresh_network(
-        settings.from_scratch or "",
-        len(training_set.labels),
-        side=settings.size,
-        fit=settings.fit,
-        seed=settings.seed,
-    )
+    strategy = training_strategy(settings, training_set)
+    with scope_of(strategy):
+        network = fresh_network(
+            settings.from_scratch or "",
+            len(training_set.labels),
+            side=settings.size,
+            fit=settings.fit,
+            seed=settings.seed,
+        )
     weights = weights_of(settings, training_set)
     with clock("network"):
-        learnt = train_network(settings, network, training_set, weights)
+        learnt = train_network(settings, network, training_set, weights, strategy)
     calibration, evaluations = judge(settings, training_set, learnt.logits)
     return Outcome(
         settings,

@@ -16,6 +16,7 @@ from cnnkit.transfer.backbone import Backbone, head_layer
 from cnnkit.transfer.head import Head
 
 LEAST_SIDE = 8
+RGB = 3
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,12 @@ def fresh_network(
         raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
     arguments: dict[str, Any] = {"classes": classes}
     if side is not None:
-        arguments["input_shape"] = (side, side, 3)
-    seed_epoch(seed, 0)
-    with building_defaults():
-        try:
-            model = build(**arguments)
-        except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            received = f"{architecture}: {reason}"
-            rule = "name an architecture for classes and this --size"
-            raise UsageError(broken_rule("--from-scratch", rule, received)) from error
-    height, width = model.inputs[0].shape[1:3]
+        arguments["input_shape"] = (side, side, RGB)
+    model = _built(architecture, build, arguments, seed)
+    height, width, channels = model.inputs[0].shape[1:]
+    if channels != RGB:  # a network for grey pictures: every loader gives it RGB
+        arguments["input_shape"] = (height, width, RGB)
+        model = _built(architecture, build, arguments, seed)
     features = {}
     if "features" in {layer.name for layer in model.layers}:
         features = {"layer": "features", "size": int(head_layer(model).kernel.shape[-2])}
@@ -111,3 +107,22 @@ def fresh_network(
         features=features,
         build=lambda: model,
     )
+
+
+def _built(
+    architecture: str, build: Callable[..., Any], arguments: dict[str, Any], seed: int
+) -> Any:
+    """Build a network with the random weights of a seed.
+
+    Raises:
+        UsageError: It takes no such arguments.
+    """
+    seed_epoch(seed, 0)
+    with building_defaults():
+        try:
+            return build(**arguments)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            received = f"{architecture}: {reason}"
+            rule = "name an architecture for classes and this --size"
+            raise UsageError(broken_rule("--from-scratch", rule, received)) from error

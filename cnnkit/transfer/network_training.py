@@ -17,10 +17,13 @@ import numpy as np
 from cnnkit.data import SPLITS
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.decoded import DecodedPictures, MaxBad
-from cnnkit.data.loaders import Loader
+from cnnkit.data.loaders import Loader, Mixing
+from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.runtime.training_devices import strategy as all_gpus
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
+from cnnkit.training.rate_search import STOP_FACTOR
 from cnnkit.transfer.backbone import head_layer
 from cnnkit.transfer.network import Network
 from cnnkit.transfer.preparation import TrainingSet
@@ -78,6 +81,37 @@ def check_state(settings: Settings) -> None:
     shutil.rmtree(folder)
 
 
+def training_strategy(settings: Settings, training_set: TrainingSet) -> Any | None:
+    """Return the strategy to train on all GPUs with, or None on one GPU or a CPU."""
+    strategy = None if settings.runtime.device == "cpu" else all_gpus()
+    if strategy is None:
+        return None
+    fewest = min(len(training_set.members(split)) for split in ("train", "val"))
+    if fewest < strategy.num_replicas_in_sync:
+        log.info("One GPU trains: there are more of them than pictures in a split.")
+        return None
+    return strategy
+
+
+def scope_of(strategy: Any | None) -> contextlib.AbstractContextManager:
+    """Return what a network must be built in to be trained with a strategy."""
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def shared_evenly(size: int, pictures: int, strategy: Any | None) -> int:
+    """Return a batch size, at most `size` where it can be, that each device gets as much of.
+
+    Args:
+        size: Asked for, at least 1.
+        pictures: Of the split, at least one a device.
+        strategy: Keras fails where its devices get unequal parts of a batch; None: one device.
+    """
+    if strategy is None:
+        return size
+    devices = strategy.num_replicas_in_sync
+    return max(devices, min(size, pictures) // devices * devices)
+
+
 def plan_of(settings: Settings, model: Any, weights: np.ndarray | None) -> TrainingPlan:
     """Return the plan of a run.
 
@@ -109,19 +143,24 @@ def train_network(
     network: Network,
     training_set: TrainingSet,
     weights: np.ndarray | None,
+    strategy: Any | None,
 ) -> Learnt:
     """Train a network and give its logits for every picture.
 
     Args:
         settings: What is asked for.
-        network: Where to start.
+        network: Where to start; one that is built already was built in the strategy's scope.
         training_set: The pictures.
         weights: Of the classes, float (classes,), or None.
+        strategy: Of `training_strategy`.
     """
-    model = network.build()
+    with scope_of(strategy):
+        model = network.build()
     plan = plan_of(settings, model, weights)
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
-    folder = state_folder(settings)
+    mixing = None
+    if settings.mix != "none":
+        mixing = Mixing(MIXERS[settings.mix], len(training_set.labels))
     with contextlib.ExitStack() as stack:
         decoded = {
             split: stack.enter_context(_decoded(settings, network, training_set, split))
@@ -132,26 +171,32 @@ def train_network(
         def to_train(size: int) -> Loader:
             return Loader(
                 decoded["train"],
-                size,
+                shared_evenly(size, len(decoded["train"]), strategy),
                 training=True,
                 augmenter=augmenter,
+                mixing=mixing,
                 seed=settings.seed,
                 workers=settings.workers,
             )
 
+        def to_validate(size: int) -> Loader:
+            size = shared_evenly(size, len(decoded["val"]), strategy)
+            return Loader(decoded["val"], size, training=False, workers=settings.workers)
+
         rates: tuple[tuple[float, float], ...] = ()
         if settings.lr_find:
-            plan, rates = _searched(model, to_train, plan)
+            plan, rates = _searched(model, to_train, plan, strategy)
         result = train(
             model,
             to_train,
-            lambda size: Loader(decoded["val"], size, training=False, workers=settings.workers),
+            to_validate,
             plan,
-            state_folder=folder,
+            state_folder=state_folder(settings),
             resume=settings.resume,
             identity=_identity(settings, network, training_set, augmenter),
             on_epoch=say_epoch,
             tensorboard_folder=Path(settings.tensorboard) if settings.tensorboard else None,
+            strategy=strategy,
         )
         logits = _logits(model, training_set, decoded)
     return Learnt(network.trained(model), logits, result, plan, rates)
@@ -175,12 +220,15 @@ def _decoded(
 
 
 def _searched(
-    model: Any, to_train: Any, plan: TrainingPlan
+    model: Any, to_train: Any, plan: TrainingPlan, strategy: Any | None
 ) -> tuple[TrainingPlan, tuple[tuple[float, float], ...]]:
     """Return the plan with the learning rate that a search suggests, and what it saw."""
-    found = find_learning_rate(model, to_train, plan)
+    found = find_learning_rate(model, to_train, plan, strategy=strategy)
     log.info("learning rate: %.2g suggested after %d steps", found.suggestion, len(found.rates))
-    rates = tuple(zip(found.rates, found.losses, strict=True))
+    # Without the step that ended it by exploding, beside which nothing else could be seen.
+    most = STOP_FACTOR * min(found.losses)
+    steps = zip(found.rates, found.losses, strict=True)
+    rates = tuple((rate, loss) for rate, loss in steps if loss <= most)
     return replace(plan, learning_rate=found.suggestion), rates
 
 
@@ -194,6 +242,7 @@ def _identity(
         "network": [network.origin, network.sha256, dict(network.arguments)],
         "input": spec.to_dict(),
         "augment": augmenter.recipe.to_dict(spec.height, spec.width),
+        "mix": settings.mix,
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
@@ -229,9 +278,10 @@ def _logits(
     """Return the logits of every picture, float32 (pictures, classes)."""
     logits = np.zeros((len(training_set.splits), len(training_set.labels)), np.float32)
     for split, pictures in decoded.items():
-        parts = [
-            np.asarray(model.predict_on_batch(pictures.pixels[start : start + PREDICTED_AT_ONCE]))
-            for start in range(0, len(pictures), PREDICTED_AT_ONCE)
-        ]
+        parts = []
+        for start in range(0, len(pictures), PREDICTED_AT_ONCE):
+            batch = pictures.pixels[start : start + PREDICTED_AT_ONCE]
+            # Of several devices each predicts the whole batch, one below the other.
+            parts.append(np.asarray(model.predict_on_batch(batch))[: len(batch)])
         logits[training_set.members(split)] = np.concatenate(parts)
     return logits

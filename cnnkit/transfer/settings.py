@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnkit.data.decoded import MaxBad
+from cnnkit.data.mixing import MIXERS
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime import RuntimeOptions
@@ -29,6 +30,7 @@ class Settings:
         test: The share of each class to test on, where the data does not say.
         views: How many augmented views of each training picture to learn from as well.
         augment: The recipe of those views, and of what trains the whole network.
+        mix: How the pictures of a batch are mixed: ``none``, ``mixup`` or ``cutmix``.
         class_weights: Whether rare classes may get a higher weight.
         unknown_precision: The share of right answers above the threshold for ``unknown``;
             None: no threshold.
@@ -63,6 +65,7 @@ class Settings:
     test: float = 0.0
     views: int = 0
     augment: str = "light"
+    mix: str = "none"
     fine_tune: int = 0
     from_scratch: str | None = None
     epochs: int = 30
@@ -87,6 +90,9 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.views <= MAX_VIEWS:
             raise UsageError(broken_rule("--views", f"be from 0 to {MAX_VIEWS}", self.views))
+        if self.mix not in ("none", *MIXERS):
+            rule = f"be one of none, {', '.join(MIXERS)}"
+            raise UsageError(broken_rule("--mix", rule, self.mix))
         self._check_training()
         if self.seed < 0:
             raise UsageError(broken_rule("--seed", "be 0 or more", self.seed))
@@ -110,6 +116,10 @@ class Settings:
         if self.lr_find and self.resume:
             fix = "Give --learning-rate with the rate that the search suggested."
             raise UsageError(broken_rule("--lr-find", "go without --resume", "both", fix))
+        for option, given in {"--stages": self.stages, "--train-bn": self.train_bn}.items():
+            if given and self.from_scratch:
+                fix = "Without a backbone all of it learns."
+                raise UsageError(broken_rule(option, "go with --fine-tune", "none", fix))
         if self.size is not None and not self.from_scratch:
             raise UsageError(broken_rule("--size", "go with --from-scratch", self.size))
         if self.trains_network:
@@ -118,6 +128,7 @@ class Settings:
             "--resume": self.resume,
             "--lr-find": self.lr_find,
             "--learning-rate": self.learning_rate is not None,
+            "--mix": self.mix != "none",
             "--stages": self.stages is not None,
             "--train-bn": self.train_bn,
             "--deterministic": self.deterministic,

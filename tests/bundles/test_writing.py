@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from cnnkit.bundles.writing import check_target, writing_bundle
@@ -74,3 +78,35 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path):
 def test_the_folder_above_must_exist(tmp_path):
     with pytest.raises(OutputError, match="must lie in a folder that exists"):
         check_target(tmp_path / "none" / "b", overwrite=False)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from cnnkit.bundles.writing import writing_bundle
+with writing_bundle(Path(sys.argv[1])) as fresh:
+    (fresh / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks that end with their process")
+def test_what_a_killed_run_left_goes_with_the_next_one_for_the_same_target(tmp_path):
+    for name in ("b", "other"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)])
+    similar = tmp_path / ".cnnkit-unfinished-mine"
+    similar.mkdir()
+    assert len(left(tmp_path)) == 3
+    written(tmp_path / "b")
+    names = left(tmp_path)
+    assert len(names) == 3 and {"b", similar.name} < set(names)  # and what is left of "other"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks that end with their process")
+def test_what_a_running_one_writes_stays(tmp_path):
+    with writing_bundle(tmp_path / "b", overwrite=True) as first:
+        (first / "card.json").write_text("first")
+        written(tmp_path / "b")
+        assert (first / "card.json").read_text() == "first"
+    assert (tmp_path / "b" / "card.json").read_text() == "first"
+    assert left(tmp_path) == ["b"]

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cnnkit.cli import group
+from cnnkit.cli.export_run import form_and_path
 from cnnkit.export import writing
 
 
@@ -85,3 +86,16 @@ def test_another_backend_is_refused(run_cnnkit):
         "export", "squeezenet-1.1", "-o", "a.keras", environment={"KERAS_BACKEND": "jax"}
     )
     assert done.returncode == 2 and "Unset KERAS_BACKEND" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "output", "expected"),
+    [
+        (None, "a.onnx", ("onnx", "a.onnx")),
+        ("openvino", "exports/a", ("openvino", "exports/a.xml")),
+        ("openvino", "a.xml", ("openvino", "a.xml")),
+        ("saved-model", "a", ("saved-model", "a")),
+    ],
+)
+def test_the_suffix_and_the_form_complete_each_other(form, output, expected):
+    assert form_and_path(form, output) == expected

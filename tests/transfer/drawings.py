@@ -38,3 +38,15 @@ def draw(folder: Path, count: int = 14, first: int = 0) -> Path:
             path = folder / kind / f"{number:03d}.png"
             path.write_bytes(cv2.imencode(".png", drawing(kind, number))[1].tobytes())
     return folder
+
+
+def write_digits(folder: Path) -> Path:
+    """Write scikit-learn's handwritten digits as PNG files, 80 % in train/ and 20 % in val/."""
+    from tests.training.digits import digits
+
+    for split, part in zip(("train", "val"), digits(), strict=True):
+        for number, (picture, label) in enumerate(zip(*part, strict=True)):
+            path = folder / split / str(label) / f"{number:04d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    return folder
