@@ -80,7 +80,7 @@ $(VENV)/installed: $(VENV)/created $(DEFINITION)
 
 $(VENV)/installed-test: $(VENV)/created $(DEFINITION)
 	@echo "Installing cnnkit and its tests' tools into $(VENV): about 3.5 GB, a few minutes the first time."
-	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,parquet]'
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,parquet,export]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-convert: $(VENV)/installed

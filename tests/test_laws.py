@@ -40,7 +40,7 @@ LIBRARIES: dict[str, set[str]] = {
     "results": {"numpy"},
     "boxes": {"numpy"},
     "metrics": {"numpy"},
-    "images": {"numpy", "cv2", "PIL"},
+    "images": {"numpy", "cv2", "PIL", "simplejpeg"},
     "architectures": {"keras"},
 }
 
@@ -49,7 +49,7 @@ KERAS_FOR_BUILDERS = {"layers", "ops", "Input", "KerasTensor", "Model", "initial
 
 HEAVY = (
     "tensorflow keras jax jaxlib torch openvino numpy scipy sklearn pandas pyarrow cv2 PIL "
-    "matplotlib rich albumentations safetensors jinja2"
+    "matplotlib rich albumentations safetensors jinja2 simplejpeg"
 ).split()
 NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split()
 
