@@ -7,13 +7,14 @@ A bundle is a folder with ``card.json``, ``labels.txt`` and ``weights.safetensor
 
 from __future__ import annotations
 
-from cnnkit.bundles.card import ModelCard, file_sha256, read_card, read_labels
+from cnnkit.bundles.card import ModelCard, NetworkSpec, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.bundles.opening import Bundle, open_model
 
 __all__ = [
     "Bundle",
     "ModelCard",
+    "NetworkSpec",
     "embedded_folder",
     "embedded_names",
     "file_sha256",

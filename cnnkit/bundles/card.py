@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,25 @@ MAX_LABELS_BYTES = 16 << 20
 MAX_LABEL_LENGTH = 500
 MAX_CLASSES = 100_000
 MAX_INPUT_SIDE = 4096
+MAX_NETWORKS = 8
+MAX_OUTPUTS = 16
 TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
 SCORE_KINDS = ("logits", "probabilities", "probability")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network of a bundle for any task but ``classify``.
+
+    Attributes:
+        builder: A name in `cnnkit.architectures.BUILDERS`, or None: ``model.keras`` holds it.
+        arguments: Of the builder.
+        outputs: The layer that gives each named output, such as ``{"embedding": "embedding"}``.
+    """
+
+    builder: str | None
+    arguments: Mapping[str, Any]
+    outputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,9 @@ class ModelCard:
         classes: How many.
         weights: ``file``, ``sha256``, ``bytes``, ``parameters``, ``dtype``.
         labels: ``file``, ``sha256``.
+        networks: The networks of a task other than ``classify``, by name; a card with one
+            network calls it ``network``. Where there are several, the weights' names begin with
+            the network's: ``NAME/LAYER/kernel``.
         temperature: Divides the logits before the softmax.
         threshold: Below it the decision is ``unknown``; None: never.
         content: The whole card as it was read.
@@ -63,6 +84,7 @@ class ModelCard:
     classes: int
     weights: Mapping[str, Any]
     labels: Mapping[str, Any]
+    networks: Mapping[str, NetworkSpec] = field(default_factory=dict)
     temperature: float = 1.0
     threshold: float | None = None
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -128,13 +150,15 @@ def parse_card(card: Any) -> ModelCard:
             "Install a newer cnnkit to open this bundle."
         )
     architecture = fields.section("architecture")
-    outputs = fields.section("outputs")
     calibration = fields.section("calibration", optional=True)
     classes = fields.integer("classes", 0, MAX_CLASSES)
+    task = fields.choice("task", TASKS)
+    classifies = task == "classify"
+    outputs = fields.section("outputs") if classifies else _Fields({}, "outputs")
     scores = outputs.section("scores", optional=True)
     return ModelCard(
         name=fields.text("name"),
-        task=fields.choice("task", TASKS),
+        task=task,
         description=fields.text("description", optional=True) or "",
         builder=architecture.text("builder", optional=True),
         arguments=_arguments(architecture),
@@ -145,6 +169,7 @@ def parse_card(card: Any) -> ModelCard:
         classes=classes,
         weights=_file_entry(fields.section("weights", optional=True)),
         labels=_file_entry(fields.section("labels", optional=True)),
+        networks={} if classifies else _networks(fields, architecture),
         temperature=calibration.number("temperature", 1e-3, 1e3, default=1.0),
         threshold=calibration.number("threshold", 0.0, 1.0, default=None),
         content=card,
@@ -242,6 +267,34 @@ class _Fields:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _networks(fields: _Fields, architecture: _Fields) -> dict[str, NetworkSpec]:
+    """Return the networks of a card: its one network, or those under ``networks``."""
+    named = architecture.section("networks", optional=True).content()
+    if not named:
+        outputs = fields.section("outputs", optional=True)
+        return {"network": _network(architecture, outputs)}
+    if len(named) > MAX_NETWORKS:
+        raise BundleError(f"networks must be at most {MAX_NETWORKS}. Received: {len(named)}.")
+    return {_plain_name(name): _network(_Fields(entry, name)) for name, entry in named.items()}
+
+
+def _network(section: _Fields, outputs: _Fields | None = None) -> NetworkSpec:
+    outputs = outputs or section.section("outputs", optional=True)
+    if len(outputs.content()) > MAX_OUTPUTS:
+        rule = f"outputs must be at most {MAX_OUTPUTS}"
+        raise BundleError(f"{rule}. Received: {len(outputs.content())}.")
+    layers = {_plain_name(name): outputs.section(name).text("layer") for name in outputs.content()}
+    return NetworkSpec(section.text("builder", optional=True), _arguments(section), layers)
+
+
+def _plain_name(name: str) -> str:
+    """Return a name of letters, digits, - and _: it becomes a part of other names."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+        rule = "be a name of at most 64 letters, digits, - and _"
+        raise BundleError(f"networks and outputs must {rule}. Received: {_short(name)}.")
+    return name
 
 
 def _arguments(architecture: _Fields) -> dict[str, Any]:

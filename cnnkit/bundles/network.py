@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cnnkit.errors import BundleError
@@ -39,6 +40,30 @@ def with_named_outputs(
             found = keras.ops.mean(found, axis=(1, 2))
         outputs["features"] = found
     return keras.Model(model.inputs[0], outputs, name=model.name)
+
+
+def with_card_outputs(keras: Any, model: Any, outputs: Mapping[str, str]) -> Any:
+    """Return a model whose outputs are the named layers'.
+
+    Args:
+        keras: The module.
+        model: A functional model.
+        outputs: The layer of each name; none: the model's own outputs, which are then a dict,
+            or one output called ``output``.
+
+    Raises:
+        BundleError: The network has no such layer, or unnamed outputs.
+    """
+    if outputs:
+        found = {name: _layer_output(model, layer) for name, layer in outputs.items()}
+    elif isinstance(model.output, dict):
+        found = model.output
+    elif len(model.outputs) == 1:
+        found = {"output": model.outputs[0]}
+    else:
+        raise BundleError(f"{model.name} must have outputs named by its card. Received: none.")
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    return keras.Model(inputs, found, name=model.name)
 
 
 def _layer_output(model: Any, name: str) -> Any:

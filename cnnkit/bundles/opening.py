@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,43 +38,78 @@ class Bundle:
     card: ModelCard
     labels: tuple[str, ...]
     identity: str
-    load: Callable[[], Any]
+    load: Callable[..., Any]
     request: dict[str, Any]
     notes: tuple[str, ...] = ()
 
-    def build(self, features: bool = False, precision: str = "float32") -> Any:
+    def build(
+        self, features: bool = False, precision: str = "float32", network_name: str | None = None
+    ) -> Any:
         """Build the network with its weights on Keras's backend.
 
         Args:
             features: Whether the features are given beside the scores.
+            network_name: One of ``card.networks``; None: the only one.
             precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; a ``.keras`` file
                 keeps the precision that it was saved with.
 
         Returns:
             A `keras.Model` from RGB 0-255 (batch, height, width, 3) to a dict: ``scores``
-            (batch, classes) and perhaps ``features`` (batch, n), float32.
+            (batch, classes) and perhaps ``features`` (batch, n), float32. For any other task
+            the functional model of the builder, its outputs a dict named by the card.
 
         Raises:
             BundleError: The weights do not fit the network.
         """
         card = self.card
         with building_defaults(precision) as keras:
+            if card.networks:
+                name = self.network_name(network_name)
+                outputs = card.networks[name].outputs
+                return network.with_card_outputs(keras, self.load(name), outputs)
             model = network.colour_input(keras, self.load())
             return network.with_named_outputs(
                 keras, model, card.scores_layer, card.features_layer, features
             )
 
-    def source(self, features: bool = False) -> ModelSource:
-        """Return what the runtime needs to compile this model."""
+    def network_name(self, name: str | None = None) -> str:
+        """Return the name of one of the card's networks; None means the only one.
+
+        Raises:
+            BundleError: There is no such network, or more than one to choose from.
+        """
+        known = list(self.card.networks)
+        if name is None and len(known) == 1:
+            return known[0]
+        if name not in known:
+            rule = f"have the network {name!r}" if name else "have one network"
+            raise BundleError(broken_rule(self.card.name, rule, ", ".join(known) or "none"))
+        return name
+
+    def source(
+        self,
+        features: bool = False,
+        network_name: str | None = None,
+        input_shape: tuple[int, int, int] | None = None,
+    ) -> ModelSource:
+        """Return what the runtime needs to compile this model.
+
+        Args:
+            features: Whether the features are given beside the scores.
+            network_name: One of ``card.networks``; None: the only one.
+            input_shape: Height, width and channels, for networks that take any size; by default
+                those of the card.
+        """
+        wanted = {"features": features, "network_name": network_name}
         return ModelSource(
             name=self.card.name,
-            identity=f"{self.identity} features={features}",
-            input_shape=(self.card.input.height, self.card.input.width, 3),
-            build=lambda precision: self.build(features, precision),
+            identity=f"{self.identity} features={features} network={network_name}",
+            input_shape=input_shape or (self.card.input.height, self.card.input.width, 3),
+            build=lambda precision: self.build(features, precision, network_name),
             conversion_command=[
                 "-m",
                 "cnnkit.bundles.to_openvino",
-                json.dumps(self.request | {"features": features}),
+                json.dumps(self.request | wanted),
             ],
         )
 
@@ -138,14 +173,15 @@ def _open_folder(folder: Path, labels: str | None) -> Bundle:
         )
     card = read_card(folder / CARD)
     names = _user_labels(labels, card.classes) or _bundle_labels(folder, card)
-    if card.builder:
+    if card.builder or len(card.networks) > 1:
         path = folder / card.weights.get("file", WEIGHTS)
-        load = _builder_loader(card, path)
+        load = _networks_loader(card, path) if card.networks else _builder_loader(card, path)
     else:
         path = folder / card.weights.get("file", KERAS_FILE)
         load = _keras_loader(path)
     sha256 = checked_sha256(path, card.weights.get("sha256"))
-    what = (card.builder, card.arguments, card.scores_layer, card.features_layer)
+    networks = {name: vars(spec) for name, spec in card.networks.items()}
+    what = (card.builder, card.arguments, card.scores_layer, card.features_layer, networks)
     request = {"model": str(folder.resolve())}
     return Bundle(card, names, _identity(sha256, *what), load, request)
 
@@ -174,21 +210,33 @@ def _bundle_labels(folder: Path, card: ModelCard) -> tuple[str, ...]:
 
 
 def _builder_loader(card: ModelCard, path: Path) -> Callable[[], Any]:
-    def load() -> Any:
-        weights.tensor_shapes(path)  # refuses a truncated file before anything is built
-        build = architectures.builder(card.builder or "")
-        try:
-            model = build(**card.arguments)
-        except (TypeError, ValueError) as error:
-            raise BundleError(f"{card.name}: its architecture is refused: {error}") from error
-        weights.load_weights(model, path)
-        return model
+    return lambda: _built(card.name, card.builder, card.arguments, path)
+
+
+def _networks_loader(card: ModelCard, path: Path) -> Callable[[str], Any]:
+    def load(name: str) -> Any:
+        spec = card.networks[name]
+        prefix = f"{name}/" if len(card.networks) > 1 else ""
+        return _built(card.name, spec.builder, spec.arguments, path, prefix)
 
     return load
 
 
-def _keras_loader(path: Path) -> Callable[[], Any]:
-    return lambda: keras_files.load_keras_file(path)
+def _built(
+    name: str, builder: str | None, arguments: Mapping[str, Any], path: Path, prefix: str = ""
+) -> Any:
+    weights.tensor_shapes(path)  # refuses a truncated file before anything is built
+    build = architectures.builder(builder or "")
+    try:
+        model = build(**arguments)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{name}: its architecture is refused: {error}") from error
+    weights.load_weights(model, path, prefix)
+    return model
+
+
+def _keras_loader(path: Path) -> Callable[..., Any]:
+    return lambda *network_name: keras_files.load_keras_file(path)
 
 
 # --- a bare .keras file ------------------------------------------------------------------

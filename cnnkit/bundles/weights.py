@@ -53,20 +53,22 @@ def variables_by_path(model: Any) -> dict[str, Any]:
     return {v.path: v for v in model.weights if "seed_generator" not in v.path}
 
 
-def load_weights(model: Any, path: Path) -> None:
+def load_weights(model: Any, path: Path, prefix: str = "") -> None:
     """Put a safetensors file's weights into a model.
 
     Args:
         model: A `keras.Model`.
         path: Float tensors named by the variables' paths, of exactly their shapes.
+        prefix: What the names of this model's tensors begin with, where the file holds several
+            networks; the others are left alone.
 
     Raises:
         BundleError: A tensor is missing, left over, of another shape, or not finite.
     """
     from safetensors import SafetensorError, safe_open
 
-    variables = variables_by_path(model)
-    shapes = tensor_shapes(path)
+    variables = {prefix + name: v for name, v in variables_by_path(model).items()}
+    shapes = {n: s for n, s in tensor_shapes(path).items() if n.startswith(prefix)}
     check_same_names(path, set(variables), set(shapes))
     try:
         with safe_open(path, framework="numpy") as file:
