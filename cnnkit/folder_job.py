@@ -22,6 +22,7 @@ from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.row_files import check_row_suffix
+from cnnkit.writers.row_tables import ClassificationTable, RowTable
 
 Rows = Iterable[dict[str, Any]]
 
@@ -83,6 +84,21 @@ class Outputs:
             raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        ok: Inputs with a result.
+        failed: Inputs with an error.
+        resumed: Inputs among them whose row an earlier run had made.
+    """
+
+    ok: int
+    failed: int
+    resumed: int
+
+
 class FolderJob:
     """One run over a folder, from its first row to its finished files."""
 
@@ -91,7 +107,7 @@ class FolderJob:
         outputs: Outputs,
         header: dict[str, Any],
         feature_width: int = 0,
-        top_k: int = 5,
+        table: RowTable | None = None,
         write_report: Callable[[Path, Rows], None] | None = None,
     ) -> None:
         """Open the journals.
@@ -100,7 +116,7 @@ class FolderJob:
             outputs: What to leave behind.
             header: What must be the same in a resumed run.
             feature_width: Numbers of a line of features, where they are asked for.
-            top_k: How many guesses a CSV row has.
+            table: The columns of CSV and Parquet; by default a classifier's.
             write_report: Writes the report's file from the final rows.
 
         Raises:
@@ -110,7 +126,7 @@ class FolderJob:
         self.resumed = 0
         self.statuses = {"ok": 0, "error": 0}
         self._outputs = outputs
-        self._top_k = top_k
+        self._table = table or ClassificationTable()
         self._write_report = write_report
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._finished = _finished_before(outputs)
@@ -209,7 +225,7 @@ class FolderJob:
         if journal is None:
             return
         if outputs.rows:
-            write_rows(outputs.rows, (row for _, row in journal.rows()), self._top_k)
+            write_rows(outputs.rows, (row for _, row in journal.rows()), self._table)
         if self._spool is not None:
             rows = ((index, row["path"]) for index, row in journal.rows())
             self._spool.finish(rows, sum(journal.statuses.values()))

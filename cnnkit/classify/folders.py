@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnnkit.classify.classifier import Classifier
-from cnnkit.folder_job import FolderJob, Outputs, Rows
+from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found, thumbnail
 from cnnkit.results import UNKNOWN, Failure, make_row, path_of
 from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_name
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run came to.
-
-    Attributes:
-        ok: Inputs with a result.
-        failed: Inputs with an error.
-        resumed: Inputs among them whose row an earlier run had made.
-    """
-
-    ok: int
-    failed: int
-    resumed: int
+from cnnkit.writers.row_tables import ClassificationTable
 
 
 def classify_folders(
@@ -59,7 +44,7 @@ def classify_folders(
     header = {"command": "classify", "model": bundle.identity, "options": options}
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
-    job = FolderJob(outputs, header, width, top_k, report)
+    job = FolderJob(outputs, header, width, ClassificationTable(top_k), report)
     try:
         for path, result in classifier.stream(job.pending(found), workers):
             features = None if isinstance(result, Failure) else result.features

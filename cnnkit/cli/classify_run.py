@@ -16,6 +16,7 @@ from cnnkit.errors import UsageError
 from cnnkit.folder_job import Outputs
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.row_tables import ClassificationTable
 
 log = logging.getLogger("cnnkit")
 
@@ -63,7 +64,9 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
         "how": outputs.how,
         "embeddings": chosen["embeddings"],
     }
-    with Display(form, bool(outputs.rows), quiet, decision.top_k, count) as display:
+    with Display(
+        form, bool(outputs.rows), quiet, ClassificationTable(decision.top_k), count
+    ) as display:
         summary = classify_folders(
             classifier,
             finder,

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from cnnkit.classify.folders import Summary
-from cnnkit.writers.row_files import csv_cells, csv_header, csv_line, json_line
+from cnnkit.folder_job import Summary
+from cnnkit.writers.row_files import csv_cells, csv_line, json_line
+from cnnkit.writers.row_tables import RowTable
 from cnnkit.writers.terminal import fitted
 
 SCORE_WIDTH = 6
@@ -26,8 +27,10 @@ class Display:
         form: str | None,
         to_file: bool,
         quiet: bool,
-        top_k: int,
+        table: RowTable,
         count: Callable[[], int],
+        task: str = "classify",
+        then: tuple[str, Callable[[dict[str, Any]], str]] | None = None,
     ) -> None:
         """Choose the form.
 
@@ -35,14 +38,18 @@ class Display:
             form: ``table``, ``jsonl``, ``csv``, or None: a table in a terminal, else JSON Lines.
             to_file: Whether the rows go to a file: then standard output stays empty.
             quiet: No progress, no totals.
-            top_k: Guesses in a CSV row.
+            table: The columns of CSV.
             count: Counts the inputs beforehand for the progress bar.
+            task: What is done, beside the progress bar.
+            then: Heading and text of the last column for people; by default further guesses.
         """
         terminal = sys.stdout.isatty()
         self._form = form or ("table" if terminal else "jsonl")
         self._silent = to_file and form is None
         self._quiet = quiet
-        self._top_k = top_k
+        self._columns = table
+        self._task = task
+        self._then = then or ("THEN", further_guesses)
         self._count = count
         self._started = time.monotonic()
         rows_are_progress = terminal and not self._silent
@@ -52,10 +59,10 @@ class Display:
 
     def __enter__(self) -> Display:
         if not self._silent and self._form == "csv":
-            click.echo(csv_line(csv_header(self._top_k)), nl=False)
+            click.echo(csv_line(self._columns.header()), nl=False)
         if not self._silent and self._form == "table":
-            self._table = TableLayout.of_terminal()
-            click.echo(click.style(self._table.header(), bold=True))
+            self._layout = TableLayout.of_terminal(*self._then)
+            click.echo(click.style(self._layout.header(), bold=True))
         if self._bar:
             self._start_bar()
         return self
@@ -82,7 +89,7 @@ class Display:
             console=Console(stderr=True),
             transient=True,
         )
-        task = progress.add_task("classify", total=self._count(), rate="")
+        task = progress.add_task(self._task, total=self._count(), rate="")
         done = 0
 
         def advance() -> None:
@@ -102,9 +109,9 @@ class Display:
         if self._form == "jsonl":
             line = json_line(row)
         elif self._form == "csv":
-            line = csv_line(csv_cells(row, self._top_k))
+            line = csv_line(csv_cells(row, self._columns))
         else:
-            line = self._table.line(row) + "\n"
+            line = self._layout.line(row) + "\n"
         click.echo(line, nl=False)
 
     def conclude(self, summary: Summary, skipped: int) -> None:
@@ -120,27 +127,34 @@ class Display:
         click.echo(f"{', '.join(parts)} in {seconds:.1f} s ({rate})", err=True)
 
 
+def further_guesses(row: dict[str, Any]) -> str:
+    """Return a classification's guesses after the first, in words."""
+    guesses = row["predictions"][1 : 1 + MORE_GUESSES]
+    return ", ".join(f"{guess['label']} {guess['score']:.0%}" for guess in guesses)
+
+
 class TableLayout:
     """The columns of the table for people."""
 
-    def __init__(self, width: int) -> None:
-        """Share `width` columns of a terminal."""
+    def __init__(self, width: int, heading: str, text: Callable[[dict[str, Any]], str]) -> None:
+        """Share `width` columns of a terminal; the last one has a heading and a text of its own."""
+        self._heading, self._text = heading, text
         self._path = max(16, min(60, int(width * 0.36)))
         self._label = max(12, min(32, int(width * 0.24)))
         self._rest = max(0, width - self._path - self._label - SCORE_WIDTH - 6)
 
     @classmethod
-    def of_terminal(cls) -> TableLayout:
+    def of_terminal(cls, heading: str, text: Callable[[dict[str, Any]], str]) -> TableLayout:
         """Return the layout for the terminal's width."""
         import shutil
 
-        return cls(shutil.get_terminal_size((100, 24)).columns)
+        return cls(shutil.get_terminal_size((100, 24)).columns, heading, text)
 
     def header(self) -> str:
         """Return the line with the columns' names."""
         return (
             f"{fitted('PICTURE', self._path)}  {fitted('LABEL', self._label)}  "
-            f"{'SCORE':>{SCORE_WIDTH}}  {'THEN'[: self._rest]}"
+            f"{'SCORE':>{SCORE_WIDTH}}  {self._heading[: self._rest]}"
         ).rstrip()
 
     def line(self, row: dict[str, Any]) -> str:
@@ -152,8 +166,6 @@ class TableLayout:
             room = self._label + SCORE_WIDTH + self._rest + 4
             return f"{path}  {click.style(fitted(text, room).rstrip(), fg='red')}"
         label = fitted(row["label"], self._label)
-        guesses = row["predictions"][1 : 1 + MORE_GUESSES]
-        others = ", ".join(f"{guess['label']} {guess['score']:.0%}" for guess in guesses)
-        rest = fitted(others, self._rest).rstrip() if self._rest > 8 else ""
+        rest = fitted(self._text(row), self._rest).rstrip() if self._rest > 8 else ""
         line = f"{path}  {click.style(label, bold=True)}  {row['score']:>{SCORE_WIDTH}.1%}"
         return f"{line}  {rest}".rstrip()

@@ -12,6 +12,7 @@ from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_tables import RowTable
 
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -30,30 +31,9 @@ def json_line(row: dict[str, Any]) -> str:
     return text.translate(LINE_ENDS) + "\n"
 
 
-def csv_header(top_k: int) -> list[str]:
-    """Return the columns of a classification CSV with `top_k` guesses."""
-    columns = ["path", "status", "label", "score", "error_kind", "error_message"]
-    for rank in range(2, top_k + 1):
-        columns += [f"label_{rank}", f"score_{rank}"]
-    return columns
-
-
-def csv_cells(row: dict[str, Any], top_k: int) -> list[str]:
-    """Return the cells of a classification row; none of them starts a formula."""
-    error = row.get("error", {})
-    cells = [
-        row["path"],
-        row["status"],
-        row.get("label", ""),
-        f"{row['score']:.6f}" if "score" in row else "",
-        error.get("kind", ""),
-        error.get("message", ""),
-    ]
-    guesses = row.get("predictions", [])[1:top_k]
-    for guess in guesses:
-        cells += [guess["label"], f"{guess['score']:.6f}"]
-    cells += [""] * (2 * (top_k - 1 - len(guesses)))
-    return [harmless_cell(cell) for cell in cells]
+def csv_cells(row: dict[str, Any], table: RowTable) -> list[str]:
+    """Return the cells of a row; none of them starts a formula."""
+    return [harmless_cell(cell) for cell in table.cells(row)]
 
 
 def harmless_cell(cell: str) -> str:
@@ -70,8 +50,13 @@ def csv_line(cells: list[str]) -> str:
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]], top_k: int) -> None:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]], table: RowTable) -> None:
     """Write the finished file in the form of its suffix, whole or not at all.
+
+    Args:
+        path: The file.
+        rows: As `cnnkit.results.make_row` gives them.
+        table: The columns of CSV and Parquet.
 
     Raises:
         OutputError: It cannot be written.
@@ -79,13 +64,13 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], top_k: int) -> None:
     """
     suffix = check_row_suffix(path)
     if suffix == ".parquet":
-        _write_parquet(path, rows)
+        _write_parquet(path, rows, table)
         return
     with replacing(path) as file:
         if suffix == ".csv":
-            file.write(csv_line(csv_header(top_k)).encode())
+            file.write(csv_line(table.header()).encode())
         for row in rows:
-            line = csv_line(csv_cells(row, top_k)) if suffix == ".csv" else json_line(row)
+            line = csv_line(csv_cells(row, table)) if suffix == ".csv" else json_line(row)
             file.write(line.encode())
 
 
@@ -126,26 +111,17 @@ def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def _write_parquet(path: Path, rows: Iterable[dict[str, Any]], table: RowTable) -> None:
     pyarrow = import_pyarrow()
-    guess = pyarrow.struct(
-        [("index", pyarrow.int32()), ("label", pyarrow.string()), ("score", pyarrow.float32())]
-    )
-    texts = ("path", "status", "label", "error_kind", "error_message", "path_base64", "sorted_to")
-    schema = pyarrow.schema(
-        [(name, pyarrow.string()) for name in texts]
-        + [("score", pyarrow.float32()), ("predictions", pyarrow.list_(guess))]
-    )
+    schema = table.schema(pyarrow)
     with replacing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
         for batch in batched(rows, PARQUET_ROW_GROUP):
-            flat = [_flat(row) for row in batch]
+            flat = [_encodable_texts(table.flat(row)) for row in batch]
             writer.write_table(pyarrow.Table.from_pylist(flat, schema=schema))
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    error = row.get("error", {})
-    flat = row | {"error_kind": error.get("kind"), "error_message": error.get("message")}
-    return {k: encodable(v) if isinstance(v, str) else v for k, v in flat.items()}
+def _encodable_texts(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: encodable(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def encodable(text: str) -> str:

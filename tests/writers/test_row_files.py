@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.writers.row_files import (
     csv_cells,
-    csv_header,
     csv_line,
     harmless_cell,
     json_line,
     write_rows,
 )
+from cnnkit.writers.row_tables import ClassificationTable, Column, FlatTable
 
 OK = {
     "path": "a, b.jpg",
@@ -35,14 +35,14 @@ ERROR = {"path": "=1+1.jpg", "status": "error", "error": {"kind": "empty", "mess
 
 
 def test_csv_has_the_columns_of_the_documentation():
-    assert csv_header(3) == [
+    assert ClassificationTable(3).header() == [
         *("path", "status", "label", "score", "error_kind", "error_message"),
         *("label_2", "score_2", "label_3", "score_3"),
     ]
 
 
 def test_csv_rows_read_back(tmp_path):
-    write_rows(tmp_path / "rows.csv", [OK, ERROR], top_k=3)
+    write_rows(tmp_path / "rows.csv", [OK, ERROR], ClassificationTable(3))
     with (tmp_path / "rows.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["path"], first["label"], first["score"]) == ("a, b.jpg", "cat", "0.750000")
@@ -66,14 +66,14 @@ def test_a_json_line_is_one_line_and_reads_back(row):
 
 def test_a_newline_in_a_name_stays_inside_its_cell():
     for name in ("a\nb.jpg", "a\rb.jpg", "a\r\nb.jpg"):
-        line = csv_line(csv_cells(OK | {"path": name}, 1))
+        line = csv_line(csv_cells(OK | {"path": name}, ClassificationTable(1)))
         (read,) = csv.reader(io.StringIO(line, newline=""))
         assert read[0] == name
 
 
 def test_parquet_reads_back(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    write_rows(tmp_path / "rows.parquet", [OK, ERROR], top_k=5)
+    write_rows(tmp_path / "rows.parquet", [OK, ERROR], ClassificationTable())
     first, second = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     assert first["predictions"][1] == {"index": 0, "label": 'a "dog"', "score": 0.25}
     assert (second["status"], second["error_kind"], second["label"]) == ("error", "empty", None)
@@ -81,7 +81,7 @@ def test_parquet_reads_back(tmp_path):
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
     with pytest.raises(UsageError, match=r"\.jsonl, \.csv, \.parquet"):
-        write_rows(tmp_path / "rows.xlsx", [], 5)
+        write_rows(tmp_path / "rows.xlsx", [], ClassificationTable())
 
 
 def test_a_failing_source_of_rows_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -93,6 +93,35 @@ def test_a_failing_source_of_rows_leaves_the_old_file_and_no_temporary(tmp_path)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match="No space left"):
-        write_rows(target, rows(), 5)
+        write_rows(target, rows(), ClassificationTable())
     assert os.listdir(tmp_path) == ["rows.jsonl"]
     assert target.read_text() == "old"
+
+
+BOXES = FlatTable(
+    (
+        Column("label", "text", lambda row: row.get("label")),
+        Column("left", "integer", lambda row: row["box"][0] if "box" in row else None),
+        Column("score", "number", lambda row: row.get("score")),
+    )
+)
+
+
+def test_a_flat_table_has_the_columns_of_its_own(tmp_path):
+    write_rows(tmp_path / "rows.csv", [OK | {"box": [3, 4, 5, 6]}, ERROR], BOXES)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert list(first) == [
+        *("path", "status", "label", "left", "score"),
+        *("error_kind", "error_message"),
+    ]
+    assert (first["label"], first["left"], first["score"]) == ("cat", "3", "0.750000")
+    assert (second["left"], second["error_kind"]) == ("", "empty")
+
+
+def test_a_flat_table_as_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_rows(tmp_path / "rows.parquet", [OK | {"box": [3, 4, 5, 6]}, ERROR], BOXES)
+    first, second = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert (first["left"], first["score"], first["error_kind"]) == (3, 0.75, None)
+    assert (second["left"], second["error_kind"]) == (None, "empty")

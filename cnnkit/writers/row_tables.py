@@ -1,0 +1,143 @@
+"""The columns of a capability's rows, for CSV and Parquet: what JSON Lines shows as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """One column of a table of rows.
+
+    Attributes:
+        name: Its heading.
+        kind: ``text``, ``integer`` or ``number``.
+        value: Gives the value of a row, or None where it has none.
+    """
+
+    name: str
+    kind: str
+    value: Callable[[Row], Any]
+
+
+class RowTable(Protocol):
+    """How the rows of a capability become CSV and Parquet."""
+
+    def header(self) -> list[str]:
+        """Return the columns of the CSV."""
+        ...
+
+    def cells(self, row: Row) -> list[str]:
+        """Return a row's cells, not yet made harmless for spreadsheets."""
+        ...
+
+    def schema(self, pyarrow: Any) -> Any:
+        """Return the schema of the Parquet file."""
+        ...
+
+    def flat(self, row: Row) -> Row:
+        """Return a row as that schema takes it."""
+        ...
+
+
+def error_fields(row: Row) -> Row:
+    """Return ``error_kind`` and ``error_message`` of a row, None where it is well."""
+    error = row.get("error", {})
+    return {"error_kind": error.get("kind"), "error_message": error.get("message")}
+
+
+@dataclass(frozen=True)
+class ClassificationTable:
+    """Path, status, label, score, error; then the further guesses.
+
+    Attributes:
+        top_k: How many guesses a CSV row has.
+    """
+
+    top_k: int = 5
+
+    def header(self) -> list[str]:
+        """See `RowTable`."""
+        columns = ["path", "status", "label", "score", "error_kind", "error_message"]
+        for rank in range(2, self.top_k + 1):
+            columns += [f"label_{rank}", f"score_{rank}"]
+        return columns
+
+    def cells(self, row: Row) -> list[str]:
+        """See `RowTable`."""
+        error = row.get("error", {})
+        cells = [
+            row["path"],
+            row["status"],
+            row.get("label", ""),
+            f"{row['score']:.6f}" if "score" in row else "",
+            error.get("kind", ""),
+            error.get("message", ""),
+        ]
+        guesses = row.get("predictions", [])[1 : self.top_k]
+        for guess in guesses:
+            cells += [guess["label"], f"{guess['score']:.6f}"]
+        return cells + [""] * (2 * (self.top_k - 1 - len(guesses)))
+
+    def schema(self, pyarrow: Any) -> Any:
+        """See `RowTable`."""
+        guess = pyarrow.struct(
+            [("index", pyarrow.int32()), ("label", pyarrow.string()), ("score", pyarrow.float32())]
+        )
+        texts = ("path", "status", "label", "error_kind", "error_message")
+        return pyarrow.schema(
+            [(name, pyarrow.string()) for name in (*texts, "path_base64", "sorted_to")]
+            + [("score", pyarrow.float32()), ("predictions", pyarrow.list_(guess))]
+        )
+
+    def flat(self, row: Row) -> Row:
+        """See `RowTable`."""
+        return row | error_fields(row)
+
+
+@dataclass(frozen=True)
+class FlatTable:
+    """Path, status, columns of the capability's own, error: one line for each row.
+
+    Attributes:
+        columns: The capability's own.
+    """
+
+    columns: Sequence[Column]
+
+    def header(self) -> list[str]:
+        """See `RowTable`."""
+        own = [column.name for column in self.columns]
+        return ["path", "status", *own, "error_kind", "error_message"]
+
+    def cells(self, row: Row) -> list[str]:
+        """See `RowTable`."""
+        flat = self.flat(row)
+        kinds = {column.name: column.kind for column in self.columns}
+        return [_cell(flat[name], kinds.get(name, "text")) for name in self.header()]
+
+    def schema(self, pyarrow: Any) -> Any:
+        """See `RowTable`."""
+        types = {
+            "text": pyarrow.string(),
+            "integer": pyarrow.int64(),
+            "number": pyarrow.float64(),
+        }
+        kinds = {column.name: column.kind for column in self.columns}
+        names = (*self.header(), "path_base64")
+        return pyarrow.schema([(name, types[kinds.get(name, "text")]) for name in names])
+
+    def flat(self, row: Row) -> Row:
+        """See `RowTable`."""
+        own = {column.name: column.value(row) for column in self.columns}
+        rest = {name: row.get(name) for name in ("path", "status", "path_base64")}
+        return rest | own | error_fields(row)
+
+
+def _cell(value: Any, kind: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6f}" if kind == "number" else str(value)
