@@ -5,6 +5,7 @@ The names can be listed without importing Keras; a test holds the table to Keras
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
@@ -110,6 +111,38 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
         weights=None, input_tensor=module.preprocess_input(image), classifier_activation=None
     )
     flat.set_weights(pretrained.get_weights())
+    return keras.Model(image, flat.output, name=name.lower())
+
+
+def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
+    """Build a network's convolutions, for pictures of any size, with its preprocessing inside.
+
+    Args:
+        keras: The module.
+        name: A key of `APPLICATIONS`.
+        weights: A weights file, with or without the dense layers, or None for Keras's own
+            download.
+
+    Returns:
+        A functional model from RGB pixels 0-255 (batch, height, width, 3) to the last feature
+        map, its layers named as Keras names them.
+
+    Raises:
+        BundleError: The download failed, or the file does not fit.
+    """
+    module = getattr(keras.applications, APPLICATIONS[name].module)
+    build = getattr(keras.applications, name)
+    try:
+        pretrained = _with_weights(keras, name, partial(build, include_top=False), weights)
+    except BundleError:
+        if weights is None:
+            raise
+        pretrained = _with_weights(keras, name, build, weights)
+    image = keras.Input((None, None, 3), name="image")
+    flat = build(
+        weights=None, include_top=False, input_tensor=module.preprocess_input(image), pooling=None
+    )
+    flat.set_weights(pretrained.get_weights()[: len(flat.weights)])
     return keras.Model(image, flat.output, name=name.lower())
 
 

@@ -1,4 +1,4 @@
-"""Losses and the figures that go with them, in `keras.ops`."""
+"""Losses of classifiers, and the figures that go with them."""
 
 from __future__ import annotations
 

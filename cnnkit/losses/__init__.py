@@ -1,0 +1,17 @@
+"""Losses and the figures that go with them, in `keras.ops`, a file for each kind of task."""
+
+from __future__ import annotations
+
+from cnnkit.losses.classification import (
+    SmoothedCrossEntropy,
+    class_shares,
+    cross_entropy,
+    is_correct,
+)
+
+__all__ = [
+    "SmoothedCrossEntropy",
+    "class_shares",
+    "cross_entropy",
+    "is_correct",
+]

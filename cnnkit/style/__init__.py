@@ -1,0 +1,1 @@
+"""Neural style transfer: pictures that keep their content and take on a style."""
