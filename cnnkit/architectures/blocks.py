@@ -6,6 +6,9 @@ import keras
 from keras import layers
 
 CHANNEL_AXIS = -1
+# ImageNet's mean and deviation of red, green and blue, of 0 to 1, as most published weights use.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTensor:
@@ -17,9 +20,23 @@ def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTen
     return keras.Input(input_shape, name="image", dtype="float32")
 
 
-def normalise(x: keras.KerasTensor, scale: float, offset: list[float] | float) -> keras.KerasTensor:
-    """Return ``x * scale + offset``, per channel where `offset` is a list."""
+def normalise(
+    x: keras.KerasTensor, scale: list[float] | float, offset: list[float] | float
+) -> keras.KerasTensor:
+    """Return ``x * scale + offset``, per channel where they are lists."""
     return layers.Rescaling(scale, offset, name="normalise")(x)
+
+
+def standardise(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return pixels 0 to 255 with ImageNet's mean taken off, over its deviation.
+
+    Each channel has its own; pictures that are not RGB get the average of the three.
+    """
+    pairs = list(zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True))
+    if x.shape[CHANNEL_AXIS] != len(pairs):
+        pairs = [(sum(IMAGENET_MEAN) / 3, sum(IMAGENET_DEVIATION) / 3)] * x.shape[CHANNEL_AXIS]
+    scale = [1 / (255 * deviation) for _, deviation in pairs]
+    return normalise(x, scale, [-mean / deviation for mean, deviation in pairs])
 
 
 def conv_unit(
@@ -31,6 +48,8 @@ def conv_unit(
     strides: int = 1,
     activation: str | None = "relu",
     epsilon: float = 1e-3,
+    padding: int | None = None,
+    initializer: str = "glorot_uniform",
 ) -> keras.KerasTensor:
     """Convolution without bias, batch normalisation, activation.
 
@@ -38,16 +57,28 @@ def conv_unit(
         x: Tensor of shape (batch, height, width, channels).
         filters: Number of output channels.
         kernel_size: Side of the square kernel.
-        name: Prefix of the layers: NAME_conv, NAME_bn, NAME_activation.
-        strides: Step in both directions; padding is ``same``.
+        name: Prefix of the layers: NAME_pad, NAME_conv, NAME_bn, NAME_activation.
+        strides: Step in both directions.
         activation: A Keras activation, or None for a linear unit.
         epsilon: Of the batch normalisation.
+        padding: Zeros on each of the four sides; None: ``same``. With a stride the two differ
+            where the size is even: ``same`` pads the bottom and the right only.
+        initializer: Of the kernel.
 
     Returns:
-        Tensor of shape (batch, ceil(height / strides), ceil(width / strides), filters).
+        Tensor of shape (batch, ceil(height / strides), ceil(width / strides), filters) under
+        ``same``, else of the sizes ``(n + 2 padding - kernel_size) // strides + 1``.
     """
+    if padding:
+        x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
     x = layers.Conv2D(
-        filters, kernel_size, strides, padding="same", use_bias=False, name=f"{name}_conv"
+        filters,
+        kernel_size,
+        strides,
+        padding="same" if padding is None else "valid",
+        use_bias=False,
+        kernel_initializer=initializer,
+        name=f"{name}_conv",
     )(x)
     return normalised_activation(x, name, activation, epsilon)
 
@@ -78,6 +109,10 @@ def normalised_activation(
 
 def dense_head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
     """Dropout and a dense layer that gives logits in float32, also under mixed precision."""
-    x = layers.Dropout(dropout, name="dropout")(x)
+    return classifier(layers.Dropout(dropout, name="dropout")(x), classes)
+
+
+def classifier(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """A dense layer that gives logits in float32, also under mixed precision."""
     x = layers.Dense(classes, name="classifier")(x)
     return layers.Activation("linear", dtype="float32", name="logits")(x)  # (batch, classes)

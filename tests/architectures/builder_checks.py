@@ -55,6 +55,12 @@ def check_shapes(build: Builder, size: int, features: int) -> None:
         assert open_size(np.zeros((1, height, width, 3))).shape == (1, 3)
 
 
+def check_stages(model: keras.Model, stages: dict[str, tuple[int, ...]]) -> None:
+    """Every named layer gives a map, or a vector, of the named size."""
+    found = {name: tuple(model.get_layer(name).output.shape)[1:] for name in stages}
+    assert found == stages
+
+
 def check_input_is_rgb_to_255(build: Builder) -> None:
     model = build(input_shape=SMALL, classes=3)
     assert model.input.dtype == "float32"

@@ -16,7 +16,13 @@ FOLDER = Path(architectures.__file__).parent
 FAMILIES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "blocks"))
 
 
-@pytest.mark.parametrize("name", architectures.BUILDERS)
+def slow_if_deep(name: str) -> object:
+    """Mark the networks whose building takes seconds."""
+    deep = name.endswith(("-101", "-152", "plain-34", "plain-50", "-56", "-lite4"))
+    return pytest.param(name, marks=pytest.mark.slow) if deep else name
+
+
+@pytest.mark.parametrize("name", map(slow_if_deep, architectures.BUILDERS))
 def test_every_name_resolves_to_the_builder_of_that_name(name: str) -> None:
     build = architectures.builder(name)
     assert build.__name__ == name.replace("-", "_").replace(".", "_")
