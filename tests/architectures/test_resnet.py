@@ -85,7 +85,7 @@ def test_the_stride_stands_where_it_is_asked_for(stride_in: str) -> None:
 
 
 def test_another_stride_is_refused() -> None:
-    with pytest.raises(ValueError, match="`stride_in` must be '3x3' or '1x1'. Received: '5x5'"):
+    with pytest.raises(ValueError, match=r"`stride_in` must be .* Received: '5x5'"):
         resnet.resnet_50(stride_in="5x5")
 
 
