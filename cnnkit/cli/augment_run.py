@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.box_files import read_boxes
+from cnnkit.data.box_files import read_picture_boxes
 from cnnkit.data.contact_sheet import SheetPicture, contact_sheet
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import ImageError, UsageError, broken_rule
@@ -58,7 +58,7 @@ def _read(paths: Iterable[str], boxes: str | None) -> tuple[list[SheetPicture], 
     if len(found) > MAX_PICTURES:
         rule = f"show at most {MAX_PICTURES} pictures"
         raise UsageError(broken_rule("a sheet", rule, f"{len(found):,}", "Name fewer."))
-    by_path = read_boxes(Path(boxes), [item.path for item in found]) if boxes else {}
+    by_path = read_picture_boxes(boxes, [item.path for item in found]) if boxes else {}
     pictures, failed = [], 0
     for item in found:
         try:

@@ -1,18 +1,18 @@
-"""Reads the boxes of a few pictures from COCO JSON or a CSV, by the pictures' file names."""
+"""Reads the boxes of a few pictures, by the pictures' file names, from any form that has boxes."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats import corners_of, mend, read_boxes, with_form
 
 MAX_BYTES = 512 * 1024**2
 CSV_COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
@@ -30,50 +30,59 @@ class Boxes(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read_boxes(path: Path, pictures: Sequence[str]) -> dict[str, Boxes]:
+def read_picture_boxes(source: str, pictures: Sequence[str]) -> dict[str, Boxes]:
     """Return the boxes of each of some pictures, found by the file's name without folders.
 
     Args:
-        path: COCO's form (.json), or a CSV with the columns file, label, x1, y1, x2, y2.
+        source: As for `cnnkit.formats.read_boxes`, or a CSV with the columns file, label, x1,
+            y1, x2, y2. Boxes that are no use, such as empty ones, are left out.
         pictures: Paths of pictures.
 
     Raises:
-        UsageError: The file is not of this form.
+        UsageError: The file is not of one of these forms.
     """
     wanted = {os.path.basename(picture) for picture in pictures}
+    form, name = with_form(source)
+    is_csv = form is None and name.lower().endswith(".csv")
+    found = dict(_of_csv(Path(name), wanted) if is_csv else _of_set(source, wanted, pictures))
+    nothing = Boxes(np.zeros((0, 4), np.float32), ())
+    return {picture: found.get(os.path.basename(picture), nothing) for picture in pictures}
+
+
+def _of_set(source: str, wanted: set[str], pictures: Sequence[str]) -> Iterator[tuple[str, Boxes]]:
+    folder = os.path.dirname(pictures[0]) or "." if pictures else None
+    is_yolo = with_form(source)[0] == "yolo"  # whose labels say nothing without the pictures
+    for picture in read_boxes(source, folder if is_yolo else None).pictures:
+        name = os.path.basename(picture.file)
+        if name in wanted:
+            boxes = mend(picture)[0].boxes
+            yield name, Boxes(corners_of(boxes).astype(np.float32), tuple(b.label for b in boxes))
+
+
+def _of_csv(path: Path, wanted: set[str]) -> Iterator[tuple[str, Boxes]]:
     found: dict[str, list[tuple[str, list[float]]]] = {}
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(broken_rule(str(path), f"have at most {MAX_BYTES:,} bytes", "more"))
-        entries = _coco(path) if path.suffix.lower() == ".json" else _csv(path)
-        for name, label, corners in entries:
+        for name, label, corners in _csv_entries(path):
             if name in wanted:
                 found.setdefault(name, []).append((label, _checked(corners, path)))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        form = "COCO's JSON, or a CSV with the columns " + ", ".join(CSV_COLUMNS)
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        form = f"a CSV with the columns {', '.join(CSV_COLUMNS)}"
         reason = f"{type(error).__name__} {' '.join(str(error).split())[:100]}"
         raise UsageError(broken_rule(str(path), f"be {form}", reason)) from error
-    return {picture: _boxes(found.get(os.path.basename(picture), [])) for picture in pictures}
+    return ((name, _boxes(entries)) for name, entries in found.items())
 
 
-def _boxes(entries: list[tuple[str, list[float]]]) -> Boxes:
+def _boxes(entries: Iterable[tuple[str, list[float]]]) -> Boxes:
+    entries = list(entries)
     corners = np.array([c for _, c in entries], np.float32).reshape(-1, 4)
     return Boxes(corners, tuple(label for label, _ in entries))
 
 
-def _coco(path: Path) -> Iterator[tuple[str, str, list[float]]]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    names = {one["id"]: os.path.basename(one["file_name"]) for one in content["images"]}
-    labels = {one["id"]: str(one["name"]) for one in content.get("categories", [])}
-    for one in content["annotations"]:
-        left, top, width, height = map(float, one["bbox"])
-        label = labels.get(one["category_id"], str(one["category_id"]))
-        yield names[one["image_id"]], label, [left, top, left + width, top + height]
-
-
-def _csv(path: Path) -> Iterator[tuple[str, str, list[float]]]:
+def _csv_entries(path: Path) -> Iterator[tuple[str, str, list[float]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file, strict=True):
             corners = [float(row[name]) for name in CSV_COLUMNS[2:]]

@@ -1,6 +1,6 @@
 """Finds, reads, decodes and prepares pictures."""
 
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, upright_size
 from cnnkit.images.files import read_bytes
 from cnnkit.images.find import Finder, Found, find_images, read_list
 from cnnkit.images.prepare import InputSpec, Placement, place, prepare, thumbnail
@@ -20,4 +20,5 @@ __all__ = [
     "read_bytes",
     "read_list",
     "thumbnail",
+    "upright_size",
 ]

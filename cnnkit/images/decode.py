@@ -9,6 +9,7 @@ but writes its warnings about slightly damaged files straight to standard error.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten, srgb_transform
+from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
 
@@ -130,6 +132,31 @@ def decode(
     wanted = (lambda height, width: at_least) if at_least else None
     picture = open_picture(source, max_pixels=max_pixels, at_least=wanted)
     return picture.to_srgb(np.array(picture.content))
+
+
+def upright_size(path: str) -> tuple[int, int]:
+    """Return the (height, width) of a picture as a viewer shows it, from its header alone.
+
+    Raises:
+        ImageError: There is no such file, or no known header in it.
+    """
+    try:
+        check_regular(os.stat(path).st_mode)
+        with open(path, "rb") as file:
+            header = file.read(HEADER_BYTES)
+            name = _known_format(header)
+            file.seek(0)
+            image = _decoder(name)(file)
+            width, height = image.size
+            return (width, height) if _swaps_sides(_turn(image, name)) else (height, width)
+    except Image.DecompressionBombError as error:
+        raise ImageError("too-large", "the picture is larger than its decoder allows") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise as_image_error(error) from error
+        raise _as_image_error(error, header, name) from error
+    except _BROKEN as error:
+        raise _as_image_error(error, header, name) from error
 
 
 def open_picture(

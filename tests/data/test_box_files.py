@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.box_files import read_boxes
+from cnnkit.data.box_files import read_picture_boxes
 from cnnkit.errors import UsageError
 
 COCO = {
@@ -26,7 +26,7 @@ def test_coco_and_csv_give_the_same_corners(tmp_path: Path) -> None:
         "file,label,x1,y1,x2,y2\na.jpg,dog,10,20,40,60\nb.jpg,dog,1,2,4,6\na.jpg,5,0.5,0,2.5,2\n"
     )
     for path in (coco, table):
-        boxes = read_boxes(path, ["photos/a.jpg", "none.jpg"])
+        boxes = read_picture_boxes(str(path), ["photos/a.jpg", "none.jpg"])
         assert boxes["photos/a.jpg"].corners.tolist() == [[10, 20, 40, 60], [0.5, 0, 2.5, 2]]
         assert boxes["photos/a.jpg"].labels == ("dog", "5")
         assert boxes["none.jpg"].corners.shape == (0, 4)
@@ -35,12 +35,12 @@ def test_coco_and_csv_give_the_same_corners(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{}", "must be COCO's JSON.*KeyError"),
+        ("a.json", "{}", "must be COCO's JSON.*no list images"),
         ("a.json", "[1]", "must be COCO's JSON"),
         ("a.json", '{"images": ', "must be COCO's JSON"),
         ("a.json", "[" * 100_000, "must be COCO's JSON"),
-        ("a.csv", "file,label\na.jpg,dog\n", "must be COCO's JSON.*KeyError"),
-        ("a.csv", "file,label,x1,y1,x2,y2\na.jpg,dog,1,2,3,x\n", "must be COCO's JSON"),
+        ("a.csv", "file,label\na.jpg,dog\n", "must be a CSV with the columns.*KeyError"),
+        ("a.csv", "file,label,x1,y1,x2,y2\na.jpg,dog,1,2,3,x\n", "must be a CSV"),
         ("a.csv", "file,label,x1,y1,x2,y2\na.jpg,dog,9,2,3,4\n", "a width and a height"),
         ("a.csv", "file,label,x1,y1,x2,y2\na.jpg,dog,1,2,3,nan\n", "a width and a height"),
     ],
@@ -49,10 +49,10 @@ def test_another_form_is_refused_in_one_line(tmp_path, name, text, message) -> N
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
-        read_boxes(path, ["a.jpg"])
+        read_picture_boxes(str(path), ["a.jpg"])
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_boxes(tmp_path / "none.json", ["a.jpg"])
+    with pytest.raises(UsageError, match="does not exist"):
+        read_picture_boxes(str(tmp_path / "none.json"), ["a.jpg"])

@@ -1,0 +1,34 @@
+"""Pictures with boxes, read and written: COCO's JSON, Pascal VOC's XML, YOLO's text files.
+
+found = read_boxes("voc:raccoon/annotations")          # a BoxSet, nothing dropped
+sound, problems = mend(found.pictures[0], found.classes)
+write_boxes("coco:raccoon.json", found.pictures, found.classes)
+write_boxes("yolo:labels", map(picture_of_row, rows), labels)   # rows of cnnkit detect
+"""
+
+from cnnkit.formats.annotations import (
+    AnnotatedPicture,
+    BoxAnnotation,
+    BoxProblem,
+    BoxSet,
+    corners_of,
+    picture_of_row,
+)
+from cnnkit.formats.opening import FORMS, check_target, read_boxes, with_form, write_boxes
+from cnnkit.formats.problems import PROBLEMS, mend
+
+__all__ = [
+    "FORMS",
+    "PROBLEMS",
+    "AnnotatedPicture",
+    "BoxAnnotation",
+    "BoxProblem",
+    "BoxSet",
+    "check_target",
+    "corners_of",
+    "mend",
+    "picture_of_row",
+    "read_boxes",
+    "with_form",
+    "write_boxes",
+]

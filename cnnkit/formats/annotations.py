@@ -1,0 +1,135 @@
+"""The one form in memory of pictures with boxes, whatever file they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class BoxAnnotation:
+    """One box, as its file has it: it may be wrong, see `cnnkit.formats.problems`.
+
+    Attributes:
+        label: What the box shows.
+        box: Left, top, width, height in pixels of the picture, from 0; fractions are kept.
+        score: Of a prediction, 0 to 1; None for the truth.
+        crowd: It holds many that were not told apart (COCO's ``iscrowd``).
+        difficult: It does not count in an evaluation (Pascal VOC's ``difficult``).
+        truncated: The thing goes on outside the box (Pascal VOC's ``truncated``).
+        area: Of the thing itself in square pixels, where the file has it.
+        extra: What else its file says of it, such as COCO's ``segmentation``.
+    """
+
+    label: str
+    box: tuple[float, float, float, float]
+    score: float | None = None
+    crowd: bool = False
+    difficult: bool = False
+    truncated: bool = False
+    area: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxProblem:
+    """Something wrong with the boxes of a set.
+
+    Attributes:
+        code: A short stable word, a key of `cnnkit.formats.problems.PROBLEMS`.
+        path: The picture or annotation file that it is in.
+        detail: What exactly, for people.
+        index: Which of the picture's boxes, from 0; None if it is about no single one.
+    """
+
+    code: str
+    path: str
+    detail: str = ""
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedPicture:
+    """One picture and its boxes; without boxes it is a background.
+
+    Attributes:
+        file: Its name relative to the folder of the pictures, with ``/`` between folders.
+        width: In pixels, as the annotation says or else its header; 0 where nothing does.
+        height: In pixels, likewise.
+        boxes: Its boxes, in the order of the file.
+        path: Where it is, or None where it was not found.
+        id: COCO's ``id``, a whole number or text; None in the other formats.
+        split: ``train``, ``val`` or ``test`` where the set says so.
+        extra: What else its file says of it.
+    """
+
+    file: str
+    width: int
+    height: int
+    boxes: tuple[BoxAnnotation, ...] = ()
+    path: str | None = None
+    id: int | str | None = None
+    split: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BoxSet:
+    """Pictures with boxes.
+
+    Attributes:
+        source: What was read, as the user would type it.
+        form: ``coco``, ``voc`` or ``yolo``.
+        classes: The names that the set knows; a box with another label has an unknown class.
+        pictures: Every picture, those without boxes too.
+        category_ids: COCO's number of each class, None in the other formats.
+        problems: What could not be taken in while reading; the rest was.
+        extra: What else a COCO file says of the whole set.
+    """
+
+    source: str
+    form: str
+    classes: tuple[str, ...]
+    pictures: tuple[AnnotatedPicture, ...]
+    category_ids: tuple[int, ...] | None = None
+    problems: tuple[BoxProblem, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the set itself names, in the order train, val, test."""
+        named = {picture.split for picture in self.pictures}
+        return tuple(split for split in ("train", "val", "test") if split in named)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many boxes each known class has."""
+        counts = dict.fromkeys(self.classes, 0)
+        for picture in self.pictures:
+            for one in picture.boxes:
+                if one.label in counts:
+                    counts[one.label] += 1
+        return counts
+
+
+def corners_of(boxes: tuple[BoxAnnotation, ...]) -> np.ndarray:
+    """Return boxes as left, top, right, bottom: float64 (boxes, 4), pixels."""
+    array = np.array([one.box for one in boxes], np.float64).reshape(-1, 4)
+    array[:, 2:] += array[:, :2]
+    return array
+
+
+def picture_of_row(row: Mapping[str, Any]) -> AnnotatedPicture:
+    """Return the predictions of one row of ``cnnkit detect``.
+
+    Args:
+        row: With ``path``, ``width``, ``height`` and ``detections`` of ``label``, ``score`` and
+            ``box`` (left, top, width, height in pixels).
+    """
+    boxes = tuple(
+        BoxAnnotation(one["label"], tuple(map(float, one["box"])), score=float(one["score"]))
+        for one in row["detections"]
+    )
+    return AnnotatedPicture(row["path"], row["width"], row["height"], boxes, row["path"])

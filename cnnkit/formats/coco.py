@@ -1,0 +1,303 @@
+"""COCO's JSON of boxes: images, categories and annotations; read whole, written as it grows.
+
+The form: https://cocodataset.org/#format-data. ``bbox`` is left, top, width, height in pixels
+from 0; ids of categories may have gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.picture_files import (
+    PICTURE_FOLDERS,
+    PictureFinder,
+    inside,
+    read_bounded,
+    size_of,
+)
+from cnnkit.writers.replacing import replacing
+
+MAX_BYTES = 1024**3
+_PICTURE_KEYS = ("id", "file_name", "width", "height")
+_BOX_KEYS = (
+    "image_id",
+    "category_id",
+    "bbox",
+    "score",
+    "iscrowd",
+    "area",
+    "difficult",
+    "truncated",
+)
+_SET_KEYS = ("images", "annotations", "categories")
+
+
+def read_coco(path: Path, pictures: str | None = None, split: str | None = None) -> BoxSet:
+    """Read a COCO file.
+
+    Args:
+        path: The JSON.
+        pictures: The folder that its file names are relative to; else the usual ones near it.
+        split: What to note as every picture's split.
+
+    Raises:
+        UsageError: The file is not of this form. A single wrong entry only is a problem.
+    """
+    content = _content(path)
+    names, more = {}, {}
+    for category in content.get("categories", []):
+        if isinstance(category, dict) and _is_id(category.get("id")):
+            name = str(category.get("name", category["id"]))
+            names[category["id"]] = name
+            more[name] = {k: v for k, v in category.items() if k not in ("id", "name")}
+    problems: list[BoxProblem] = []
+    boxes = _boxes(content["annotations"], names, str(path), problems)
+    finder = PictureFinder([pictures] if pictures else picture_folders(path))
+    known: dict[int | str, AnnotatedPicture] = {}
+    for number, entry in enumerate(content["images"]):
+        picture = _picture(entry, boxes, finder, split)
+        if picture is None or picture.id in known:
+            detail = f"images[{number}] has no id and file_name of its own"
+            problems.append(BoxProblem("malformed", str(path), detail))
+        else:
+            known[picture.id] = picture
+    for lost in boxes.keys() - known.keys():
+        detail = f"{len(boxes[lost])} boxes of the image {lost!r}, which is not among the images"
+        problems.append(BoxProblem("missing-picture", str(path), detail))
+    extra = {key: value for key, value in content.items() if key not in _SET_KEYS}
+    extra["categories"] = more
+    ids = {name: number for number, name in reversed(names.items())}
+    classes = tuple(dict.fromkeys(names.values()))
+    numbers = tuple(ids[name] for name in classes)
+    if not all(isinstance(number, int) for number in numbers):
+        numbers = tuple(range(1, len(classes) + 1))
+    return BoxSet(
+        str(path), "coco", classes, tuple(known.values()), numbers, tuple(problems), extra
+    )
+
+
+def picture_folders(path: Path) -> list[Path]:
+    """Return where the pictures of a COCO file usually are."""
+    here, above = path.parent, path.parent.parent
+    stem = path.stem.removeprefix("instances_")
+    near = [above / stem, above / "images" / stem, here / stem] if stem else []
+    folders = [here, *(here / name for name in PICTURE_FOLDERS), *near]
+    return [*folders, *(above / name for name in PICTURE_FOLDERS), above]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    rule = "be COCO's JSON with the lists images and annotations"
+    try:
+        content = json.loads(read_bounded(path, MAX_BYTES))
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(broken_rule(str(path), rule, f"no JSON ({reason})")) from error
+    if isinstance(content, list):
+        fix = "A list of results has no pictures: give the file with images and annotations."
+        raise UsageError(broken_rule(str(path), rule, "a list", fix))
+    if not isinstance(content, dict):
+        raise UsageError(broken_rule(str(path), rule, type(content).__name__))
+    for key in ("images", "annotations"):
+        if not isinstance(content.get(key), list):
+            raise UsageError(broken_rule(str(path), rule, f"no list {key}"))
+    if not isinstance(content.get("categories", []), list):
+        raise UsageError(broken_rule(str(path), rule, "categories that are no list"))
+    return content
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _boxes(
+    entries: list[Any], names: dict[Any, str], path: str, problems: list[BoxProblem]
+) -> dict[int | str, list[BoxAnnotation]]:
+    """Return the boxes by their picture's id."""
+    boxes: dict[int | str, list[BoxAnnotation]] = {}
+    for number, entry in enumerate(entries):
+        try:
+            left, top, width, height = map(float, entry["bbox"])
+            picture, category = entry["image_id"], entry["category_id"]
+            if not _is_id(picture) or not _is_id(category):
+                raise TypeError("an id that is no number or text")
+            one = BoxAnnotation(
+                names.get(category, str(category)),
+                (left, top, width, height),
+                _number(entry.get("score")),
+                bool(entry.get("iscrowd", 0)),
+                bool(entry.get("difficult", 0)),
+                bool(entry.get("truncated", 0)),
+                _number(entry.get("area")),
+                {key: value for key, value in entry.items() if key not in _BOX_KEYS},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            detail = f"annotations[{number}]: {type(error).__name__} {error}"[:160]
+            problems.append(BoxProblem("malformed", path, detail))
+            continue
+        boxes.setdefault(picture, []).append(one)
+    return boxes
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _picture(
+    entry: Any,
+    boxes: dict[int | str, list[BoxAnnotation]],
+    finder: PictureFinder,
+    split: str | None,
+) -> AnnotatedPicture | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
+        return None
+    identity = entry.get("id")
+    if not _is_id(identity):
+        return None
+    path = finder.find(entry["file_name"])
+    width, height = (_side(entry.get(name)) for name in ("width", "height"))
+    if not (width and height):
+        width, height = size_of(path)
+    extra = {key: value for key, value in entry.items() if key not in _PICTURE_KEYS}
+    own = tuple(boxes.get(identity, ()))
+    file = inside(entry["file_name"])
+    return AnnotatedPicture(file, width, height, own, path, identity, split, extra)
+
+
+def _side(value: Any) -> int:
+    number = _number(value)
+    return int(number) if number and number > 0 else 0
+
+
+def write_coco(
+    path: Path,
+    pictures: Iterable[AnnotatedPicture],
+    classes: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a COCO file, whole or not at all, holding one picture at a time.
+
+    It loads in pycocotools; predictions have a ``score`` as in COCO's lists of results.
+
+    Args:
+        path: The JSON.
+        pictures: What to write; a picture without an id gets the next number.
+        classes: The names of the categories. A box with another label is left out.
+        category_ids: The number of each, by default 1, 2, ...
+        extra: Further keys of the whole file, such as ``info``; under ``categories`` those of
+            each name.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    ids = dict(zip(classes, category_ids or range(1, len(classes) + 1), strict=True))
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as spool, replacing(path) as file:
+        head = {key: value for key, value in (extra or {}).items() if key not in _SET_KEYS}
+        more = (extra or {}).get("categories", {})
+        categories = [{"id": n, "name": name, **more.get(name, {})} for name, n in ids.items()]
+        start = json.dumps(head | {"categories": categories})
+        file.write(f'{start[:-1]}, "images": ['.encode())
+        _write_entries(file, spool, pictures, ids)
+        file.write(b'\n], "annotations": [')
+        spool.seek(0)
+        shutil.copyfileobj(_Encoded(spool), file)
+        file.write(b"\n]}\n")
+
+
+class _Encoded:
+    """A text file as one of bytes, to copy from."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size).encode()
+
+
+def _write_entries(
+    file: IO[bytes], spool: IO[str], pictures: Iterable[AnnotatedPicture], ids: dict[str, int]
+) -> None:
+    """Write the images to their place and the annotations to a spool."""
+    used: set[int | str] = set()
+    numbers = _Numbers()
+    following, count = 1, 0
+    for number, picture in enumerate(pictures):
+        identity = picture.id
+        if identity is None or identity in used:
+            while following in used:
+                following += 1
+            identity = following
+        used.add(identity)
+        entry = {
+            "id": identity,
+            "file_name": picture.file,
+            "width": picture.width,
+            "height": picture.height,
+            **picture.extra,
+        }
+        file.write(f"{',' if number else ''}\n{json.dumps(entry)}".encode())
+        for one in picture.boxes:
+            if one.label in ids:
+                count += 1
+                entry = _entry(one, numbers.of(one), identity, ids[one.label])
+                text = json.dumps(_with_outline(entry, picture))
+                spool.write(f"{',' if count > 1 else ''}\n{text}")
+
+
+class _Numbers:
+    """The ids of annotations: their own whole numbers unless they come again, else new ones."""
+
+    def __init__(self) -> None:
+        self._used: set[int] = set()
+        self._following = 1
+
+    def of(self, one: BoxAnnotation) -> int:
+        own = one.extra.get("id")
+        if not isinstance(own, int) or isinstance(own, bool) or own in self._used:
+            while self._following in self._used:
+                self._following += 1
+            own = self._following
+        self._used.add(own)
+        return own
+
+
+def _entry(one: BoxAnnotation, number: int, picture: int | str, category: int) -> dict[str, Any]:
+    left, top, width, height = map(_plain, one.box)
+    entry: dict[str, Any] = {
+        **one.extra,
+        "id": number,
+        "image_id": picture,
+        "category_id": category,
+        "bbox": [left, top, width, height],
+        "area": _plain(width * height if one.area is None else one.area),
+        "iscrowd": int(one.crowd),
+    }
+    if one.score is not None:
+        entry["score"] = one.score
+    for name in ("difficult", "truncated"):
+        if getattr(one, name):
+            entry[name] = 1
+    return entry
+
+
+def _with_outline(entry: dict[str, Any], picture: AnnotatedPicture) -> dict[str, Any]:
+    """Return an entry whose polygon of YOLO, relative, has become COCO's, in pixels."""
+    polygon = entry.pop("polygon", None)
+    if polygon and "segmentation" not in entry:
+        sides = (picture.width, picture.height)
+        outline = [round(v * sides[n % 2], 3) for n, v in enumerate(polygon)]
+        entry["segmentation"] = [outline]
+    return entry
+
+
+def _plain(value: float) -> float | int:
+    """Return a whole number without its point."""
+    return int(value) if float(value).is_integer() else float(value)

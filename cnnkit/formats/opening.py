@@ -1,0 +1,193 @@
+"""The three formats behind one door: ``coco:FILE.json``, ``voc:FOLDER``, ``yolo:FOLDER``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats.annotations import AnnotatedPicture, BoxSet
+from cnnkit.formats.coco import read_coco, write_coco
+from cnnkit.formats.voc import read_voc, write_voc
+from cnnkit.formats.yolo import DATA_FILES, read_yolo, write_yolo
+
+FORMS = ("coco", "voc", "yolo")
+_SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "test"))
+
+
+def with_form(text: str) -> tuple[str | None, str]:
+    """Return the form that a prefix names, or None, and the path after it.
+
+    ``coco:a.json`` is ("coco", "a.json"); ``a.json`` is (None, "a.json").
+    """
+    form, mark, path = text.partition(":")
+    if mark and form.lower() in FORMS:
+        if not path:
+            raise UsageError(broken_rule(f"{form}:", "be followed by a path", text))
+        return form.lower(), path
+    return None, text
+
+
+def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
+    """Read pictures with boxes in any of the three formats.
+
+    Args:
+        source: A path, perhaps after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
+            have one JSON a split, in it, in annotations/ or in a folder for each split.
+        pictures: The folder of the pictures, where they are not near the annotations.
+
+    Raises:
+        UsageError: It is none of the formats; the message says what was looked for.
+    """
+    form, name = with_form(source)
+    path = Path(name)
+    if not path.exists():
+        raise UsageError(broken_rule("DATA", "be a file or a folder", name, "It does not exist."))
+    if pictures is not None and not Path(pictures).is_dir():
+        raise UsageError(broken_rule("--pictures", "be a folder", pictures))
+    form = form or guessed_form(path)
+    if form is None:
+        fix = "Write coco:, voc: or yolo: before it to say which it is."
+        rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
+        raise UsageError(broken_rule("DATA", rule, name, fix))
+    if form == "coco":
+        return _read_coco(path, pictures)
+    if form == "voc":
+        return read_voc(_folder(path, form), pictures)
+    return read_yolo(path, pictures)
+
+
+def _folder(path: Path, form: str) -> Path:
+    if not path.is_dir():
+        raise UsageError(broken_rule(f"{form}:", "name a folder", path))
+    return path
+
+
+def guessed_form(path: Path) -> str | None:
+    """Return the form that a path's content shows, or None."""
+    if path.is_file():
+        form = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower())
+        return form
+    if any((path / name).is_file() for name in DATA_FILES) or (path / "labels").is_dir():
+        return "yolo"
+    for folder in (path, path / "Annotations", path / "annotations"):
+        if folder.is_dir() and any(folder.glob("*.xml")):
+            return "voc"
+    if _coco_files(path):
+        return "coco"
+    if path.name == "labels" or (path / "classes.txt").is_file():
+        return "yolo"
+    return None
+
+
+def _coco_files(folder: Path) -> list[tuple[Path, str | None]]:
+    """Return the COCO files of a folder, each with its split."""
+    for found in (
+        sorted(folder.glob("*/_annotations.coco.json")),
+        sorted((folder / "annotations").glob("instances*.json")),
+        sorted((folder / "annotations").glob("*.json")),
+        sorted(folder.glob("*.json")),
+    ):
+        if found:
+            return [(path, _split_word(path, folder)) for path in found]
+    return []
+
+
+def _split_word(path: Path, folder: Path) -> str | None:
+    text = path.relative_to(folder).as_posix().lower().removeprefix("annotations/")
+    return next((split for word, split in _SPLIT_WORDS if word in text), None)
+
+
+def _read_coco(path: Path, pictures: str | None) -> BoxSet:
+    if path.is_file():
+        return read_coco(path, pictures)
+    files = _coco_files(path)
+    if len(files) > 1:
+        files = [(file, split) for file, split in files if split is not None]
+    splits = [split for _, split in files]
+    if not files or len(set(splits)) < len(splits):
+        received = ", ".join(file.name for file, _ in files) or "none"
+        rule = "hold one JSON, or one for each of train, val and test"
+        raise UsageError(broken_rule(str(path), rule, received, "Name the file itself."))
+    sets = [read_coco(file, pictures, split) for file, split in files]
+    return _merged(str(path), sets) if len(sets) > 1 else sets[0]
+
+
+def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
+    """Return several sets as one; ids of pictures that come twice are given up."""
+    numbers: dict[str, int] = {}
+    for one in sets:
+        for name, number in zip(one.classes, one.category_ids or (), strict=True):
+            numbers.setdefault(name, number)
+    if len(set(numbers.values())) < len(numbers):
+        numbers = {name: place for place, name in enumerate(numbers, start=1)}
+    met: set[object] = set()
+    merged: list[AnnotatedPicture] = []
+    for picture in (picture for one in sets for picture in one.pictures):
+        again = picture.id in met
+        met.add(picture.id)
+        merged.append(dataclasses.replace(picture, id=None) if again else picture)
+    problems = tuple(problem for one in sets for problem in one.problems)
+    ids = tuple(numbers.values())
+    return BoxSet(source, "coco", tuple(numbers), tuple(merged), ids, problems)
+
+
+def write_boxes(
+    target: str,
+    pictures: Iterable[AnnotatedPicture],
+    classes: Sequence[str],
+    *,
+    category_ids: Sequence[int] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write pictures with boxes in one of the three formats, holding one picture at a time.
+
+    Args:
+        target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
+        pictures: What to write.
+        classes: The labels to write, in the order of their numbers.
+        category_ids: For COCO, by default 1, 2, ...
+        extra: For COCO, further keys of the file.
+        overwrite: Whether to replace a file, or write among the files of a folder.
+
+    Raises:
+        UsageError: The target breaks a rule or is in the way.
+        OutputError: It cannot be written.
+    """
+    form, path = check_target(target, overwrite=overwrite)
+    if form == "coco":
+        write_coco(path, pictures, classes, category_ids, extra)
+    elif form == "voc":
+        write_voc(path, pictures, classes, overwrite=overwrite)
+    else:
+        write_yolo(path, pictures, classes, overwrite=overwrite)
+
+
+def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
+    """Return form and path of a target, checked before the work begins.
+
+    Raises:
+        UsageError: It has no prefix, or something is in the way.
+    """
+    form, name = with_form(target)
+    path = Path(name)
+    if form is None:
+        rule = "begin with coco:, voc: or yolo:"
+        raise UsageError(broken_rule("the target", rule, target))
+    if form == "coco":
+        if path.suffix.lower() != ".json":
+            raise UsageError(broken_rule("coco:", "name a .json file", name))
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(broken_rule("coco:", "name a file in a folder that exists", name))
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+    elif path.exists() and not path.is_dir():
+        raise UsageError(broken_rule(f"{form}:", "name a folder", f"the file {name}"))
+    elif path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise UsageError(
+            f"{path} has files already. Use --overwrite to write among them, or name a new folder."
+        )
+    return form, path

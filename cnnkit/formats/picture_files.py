@@ -1,0 +1,141 @@
+"""Where the pictures are that annotations name, and under which names theirs are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
+from cnnkit.images import upright_size
+from cnnkit.images.sniff import has_picture_suffix
+
+# Folders beside the annotations in which pictures usually are.
+PICTURE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
+
+
+def inside(name: str) -> str:
+    """Return a name out of a file as a relative path that never leaves its folder.
+
+    Folders are kept, ``..``, drives and leading slashes are not.
+    """
+    parts = name.replace("\\", "/").split("/")
+    kept = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+    return "/".join(kept).replace("\0", "") or "unnamed"
+
+
+class PictureFinder:
+    """Finds pictures by the names that annotations have for them; lists each folder once."""
+
+    def __init__(self, folders: Iterable[str | os.PathLike[str]]) -> None:
+        """Look in some folders, the first ones first; those that do not exist are passed over."""
+        self._folders = [os.fspath(folder) for folder in dict.fromkeys(folders)]
+        self._stems: dict[str, dict[str, str]] = {}
+
+    def find(self, name: str, other_stem: str = "") -> str | None:
+        """Return the path of a picture, or None.
+
+        Args:
+            name: Relative to one of the folders; its ending may be wrong, or its folders.
+            other_stem: A second name without ending to look for, such as the annotation's own.
+        """
+        name = inside(name)
+        for folder in self._folders:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                return path
+        for folder in self._folders:
+            path = os.path.join(folder, os.path.basename(name))
+            if os.path.isfile(path):
+                return path
+        for stem in (os.path.splitext(name)[0], other_stem):
+            for folder in self._folders:
+                if stem and (path := self._by_stem(folder, stem)):
+                    return path
+        return None
+
+    def _by_stem(self, folder: str, stem: str) -> str | None:
+        """Return the picture whose name is so up to its ending."""
+        place = os.path.join(folder, os.path.dirname(stem))
+        if place not in self._stems:
+            found: dict[str, str] = {}
+            if os.path.isdir(place):
+                for name in sorted(os.listdir(place)):
+                    if has_picture_suffix(name):
+                        found.setdefault(os.path.splitext(name)[0], os.path.join(place, name))
+            self._stems[place] = found
+        return self._stems[place].get(os.path.basename(stem))
+
+
+def size_of(path: str | None) -> tuple[int, int]:
+    """Return (width, height) of a picture as a viewer shows it, (0, 0) if it cannot be read."""
+    if path is None:
+        return 0, 0
+    try:
+        height, width = upright_size(path)
+    except ImageError:
+        return 0, 0
+    return width, height
+
+
+class AnnotationNames:
+    """Gives each picture of a run an annotation file of its own: a.jpg a.txt, a.png a.png.txt."""
+
+    def __init__(self, suffix: str, taken: Sequence[str] = ()) -> None:
+        """Begin.
+
+        Args:
+            suffix: Of the annotation files, such as ``.txt``.
+            taken: Names that no picture gets.
+        """
+        self._suffix = suffix
+        self._taken = {name.lower() for name in taken}
+
+    def name(self, file: str) -> str:
+        """Return the relative name of the annotation of a picture, a new one each time."""
+        safe = inside(file)
+        stem = os.path.splitext(safe)[0]
+        candidates = [f"{stem}{self._suffix}", f"{safe}{self._suffix}"]
+        number = 2
+        while (candidate := candidates.pop(0)).lower() in self._taken:
+            if not candidates:
+                candidates.append(f"{safe}-{number}{self._suffix}")
+                number += 1
+        self._taken.add(candidate.lower())
+        return candidate
+
+
+def make_folder(folder: Path, overwrite: bool) -> None:
+    """Make a folder for annotation files; one with files in it is refused.
+
+    Raises:
+        UsageError: It has files and `overwrite` is False, or it is no folder.
+        OutputError: It cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(broken_rule(str(folder), "be a folder for annotation files", "a file"))
+    try:
+        if folder.is_dir() and not overwrite and any(os.scandir(folder)):
+            raise UsageError(
+                f"{folder} has files already. Use --overwrite to write among them, or name "
+                "a new folder."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        UsageError: It cannot be read or has more bytes than `most`.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(content) > most:
+        raise UsageError(broken_rule(str(path), f"have at most {most:,} bytes", "more"))
+    return content

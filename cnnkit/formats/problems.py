@@ -1,0 +1,107 @@
+"""What can be wrong with boxes, by name, and the picture mended as far as it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection
+
+from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem
+
+# What each problem is, for people.
+PROBLEMS = {
+    "malformed": "an entry that is no box of its format",
+    "missing-picture": "boxes of a picture that is not there",
+    "unknown-class": "a class that the set does not name",
+    "not-finite": "a coordinate that is no finite number",
+    "swapped-corners": "corners in the wrong order: the box would have a negative side",
+    "outside": "beyond the edge of the picture",
+    "empty": "no area",
+    "duplicate": "the same box of the same class again",
+    "size-differs": "the annotation has another size than the picture",
+}
+# Beyond the edge by less is rounding.
+EDGE_TOLERANCE = 0.5
+# Two boxes are the same if no number of them differs by more than half of this, in pixels.
+SAME = 0.02
+
+Sides = tuple[float, float, float, float]
+
+
+def mend(
+    picture: AnnotatedPicture, classes: Collection[str] | None = None, *, clip: bool = True
+) -> tuple[AnnotatedPicture, list[BoxProblem]]:
+    """Return a picture whose boxes are sound, and what was wrong with them.
+
+    Swapped corners are put right and boxes are cut at the edge; what has no finite numbers,
+    an unknown class or no area, and what is there twice, is left out. The picture itself
+    always stays.
+
+    Args:
+        picture: As it was read.
+        classes: The known ones; None takes every class.
+        clip: Whether to cut boxes at the edge of the picture. Where False they are reported
+            and stay as they are.
+    """
+    kept: list[BoxAnnotation] = []
+    problems: list[BoxProblem] = []
+    met: set[tuple[object, ...]] = set()
+    for index, one in enumerate(picture.boxes):
+        box, codes, lost = _examined(one, picture, classes, clip)
+        key = (one.label, one.crowd, one.score, *(round(side / SAME) for side in box or ()))
+        if not lost and key in met:
+            codes, lost = [*codes, "duplicate"], True
+        met.add(key)
+        where = picture.path or picture.file
+        detail = f"{one.label} {_shown(one.box)}"
+        problems += [BoxProblem(code, where, detail, index) for code in codes]
+        if not lost:
+            kept.append(one if box == one.box else dataclasses.replace(one, box=box))
+    return dataclasses.replace(picture, boxes=tuple(kept)), problems
+
+
+def _examined(
+    one: BoxAnnotation, picture: AnnotatedPicture, classes: Collection[str] | None, clip: bool
+) -> tuple[Sides | None, list[str], bool]:
+    """Return a box put right, its problems, and whether it cannot be used."""
+    if not all(map(math.isfinite, one.box)):
+        return None, ["not-finite"], True
+    codes = []
+    unknown = classes is not None and one.label not in classes
+    if unknown:
+        codes.append("unknown-class")
+    left, top, width, height = one.box
+    if width < 0 or height < 0:
+        codes.append("swapped-corners")
+        left, top = left + min(0.0, width), top + min(0.0, height)
+        width, height = abs(width), abs(height)
+    box = (left, top, width, height)
+    if picture.width and picture.height:
+        inner = _clipped(box, picture.width, picture.height)
+        if _excess(box, picture) > EDGE_TOLERANCE:
+            codes.append("outside")
+        if clip or inner[2] <= 0 or inner[3] <= 0:
+            box = inner
+    empty = box[2] <= 0 or box[3] <= 0
+    if empty and "outside" not in codes:
+        codes.append("empty")
+    return box, codes, unknown or empty
+
+
+def _clipped(box: Sides, width: int, height: int) -> Sides:
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    if 0 <= left and 0 <= top and right <= width and bottom <= height:
+        return box  # to the last digit
+    left, top = max(0.0, left), max(0.0, top)
+    return left, top, min(float(width), right) - left, min(float(height), bottom) - top
+
+
+def _excess(box: Sides, picture: AnnotatedPicture) -> float:
+    """Return by how many pixels a box goes beyond the picture."""
+    left, top, width, height = box
+    right, bottom = left + width - picture.width, top + height - picture.height
+    return max(-left, -top, right, bottom)
+
+
+def _shown(box: Sides) -> str:
+    return f"[{', '.join(f'{side:.6g}' for side in box)}]"

@@ -1,0 +1,263 @@
+"""Pascal VOC's XML, one file a picture; its corners count pixels from 1, both ends included.
+
+A box of VOC that covers the columns xmin to xmax begins at xmin - 1 and is xmax - xmin + 1 wide.
+The files are read without entities, document types or unbounded nesting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, indent, tostring
+from xml.parsers import expat
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.picture_files import (
+    PICTURE_FOLDERS,
+    AnnotationNames,
+    PictureFinder,
+    inside,
+    make_folder,
+    read_bounded,
+    size_of,
+)
+from cnnkit.writers.replacing import replacing
+
+MAX_BYTES = 32 * 1024**2
+MAX_DEPTH = 32
+_EXTRA_TAGS = ("pose", "occluded")
+_SPLITS = {"train": "train", "val": "val", "test": "test"}
+# Control characters that XML 1.0 cannot hold, and halves of surrogate pairs.
+_UNWRITABLE = {c: "�" for c in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)}
+
+
+def read_voc(folder: Path, pictures: str | None = None) -> BoxSet:
+    """Read every XML file in a folder and below it.
+
+    Args:
+        folder: The annotations, or the folder that holds them beside the pictures.
+        pictures: The folder of the pictures; else the usual ones near it.
+
+    Raises:
+        UsageError: There is no annotation. A broken one only is a problem.
+    """
+    top, files = _annotation_files(folder)
+    if not files:
+        raise UsageError(broken_rule(str(folder), "hold Pascal VOC's .xml files", "none"))
+    near = [top, *(top.parent / name for name in PICTURE_FOLDERS), folder]
+    near += [folder / name for name in PICTURE_FOLDERS]
+    finder = PictureFinder([pictures] if pictures else near)
+    splits = _splits(top.parent) or _splits(folder)
+    found, problems = [], []
+    for path in files:
+        try:
+            root = parse_safely(read_bounded(path, MAX_BYTES))
+            found.append(_picture(root, path, top, finder, splits, problems))
+        except (ParseError, UsageError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            problems.append(BoxProblem("malformed", str(path), reason))
+    classes = sorted({one.label for picture in found for one in picture.boxes})
+    return BoxSet(str(folder), "voc", tuple(classes), tuple(found), None, tuple(problems))
+
+
+def _annotation_files(folder: Path) -> tuple[Path, list[Path]]:
+    """Return the folder that the annotations' names are relative to, and the files."""
+    for name in ("Annotations", "annotations"):
+        if (folder / name).is_dir() and not any(folder.glob("*.xml")):
+            folder = folder / name
+            break
+    found = []
+    for place, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        found += [Path(place, n) for n in sorted(names) if n.lower().endswith(".xml")]
+    return folder, found
+
+
+def _splits(folder: Path) -> dict[str, str]:
+    """Return stem to split from ImageSets/Main, where it is."""
+    found: dict[str, str] = {}
+    for name, split in _SPLITS.items():
+        path = folder / "ImageSets" / "Main" / f"{name}.txt"
+        if path.is_file():
+            lines = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape").split("\n")
+            found |= {line.split()[0]: split for line in lines if line.strip()}
+    return found
+
+
+def parse_safely(content: bytes) -> Element:
+    """Parse XML without document types, entities or deep nesting.
+
+    Raises:
+        ParseError: It is no such XML; the message says why.
+    """
+    parser, builder = expat.ParserCreate(), TreeBuilder()
+    depth = 0
+
+    def refuse(*_: Any) -> None:
+        raise ParseError("a document type or entity, which annotations do not need")
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ParseError(f"elements nested deeper than {MAX_DEPTH}")
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise ParseError(f"no XML: {error}") from error
+    return builder.close()
+
+
+def _picture(
+    root: Element,
+    path: Path,
+    top: Path,
+    finder: PictureFinder,
+    splits: dict[str, str],
+    problems: list[BoxProblem],
+) -> AnnotatedPicture:
+    relative = path.relative_to(top)
+    named = os.path.basename(inside(_text(root, "filename") or relative.stem))
+    file = inside((relative.parent / named).as_posix())
+    place = finder.find(file, inside(relative.with_suffix("").as_posix()))
+    if place is not None and os.path.splitext(named)[1].lower() != os.path.splitext(place)[1]:
+        file = inside((relative.parent / os.path.basename(place)).as_posix())
+    boxes = []
+    for number, element in enumerate(root.iter("object")):
+        try:
+            boxes.append(_box(element))
+        except ValueError as error:
+            problems.append(BoxProblem("malformed", str(path), f"object {number + 1}: {error}"))
+    width, height = _side(root, "size/width"), _side(root, "size/height")
+    if not (width and height):
+        width, height = size_of(place)
+    split = splits.get(relative.stem)
+    return AnnotatedPicture(file, width, height, tuple(boxes), place, split=split)
+
+
+def _text(element: Element, tag: str) -> str:
+    return (element.findtext(tag) or "").strip()
+
+
+def _side(root: Element, tag: str) -> int:
+    try:
+        return max(0, int(float(_text(root, tag))))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _box(element: Element) -> BoxAnnotation:
+    """Return an object's box.
+
+    Raises:
+        ValueError: It has no name, or no four numbers.
+    """
+    label = _text(element, "name")
+    if not label:
+        raise ValueError("it has no name")
+    try:
+        corners = [
+            float(_text(element, f"bndbox/{tag}")) for tag in ("xmin", "ymin", "xmax", "ymax")
+        ]
+    except ValueError:
+        raise ValueError("bndbox lacks a number among xmin, ymin, xmax, ymax") from None
+    left, top, right, bottom = corners
+    score = _text(element, "score")
+    return BoxAnnotation(
+        label,
+        (left - 1, top - 1, right - left + 1, bottom - top + 1),
+        float(score) if score else None,
+        difficult=_text(element, "difficult") == "1",
+        truncated=_text(element, "truncated") == "1",
+        extra={tag: text for tag in _EXTRA_TAGS if (text := _text(element, tag))},
+    )
+
+
+def write_voc(
+    folder: Path,
+    pictures: Iterable[AnnotatedPicture],
+    classes: Iterable[str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write one XML file a picture, in folders like the pictures' own.
+
+    Whole pixels stay whole numbers; fractions are written as such.
+
+    Args:
+        folder: Where to; made if needed.
+        pictures: What to write, those without boxes too.
+        classes: The labels to write, None for all.
+        overwrite: Whether the folder may hold files already.
+
+    Raises:
+        UsageError: The folder has files.
+        OutputError: A file cannot be written.
+    """
+    make_folder(folder, overwrite)
+    names = AnnotationNames(".xml")
+    kept = None if classes is None else set(classes)
+    for picture in pictures:
+        path = folder / names.name(picture.file)
+        make_folder(path.parent, overwrite=True)
+        with replacing(path) as file:
+            file.write(_document(picture, kept))
+
+
+def _document(picture: AnnotatedPicture, kept: set[str] | None) -> bytes:
+    root = Element("annotation")
+    folder, _, name = inside(picture.file).rpartition("/")
+    _add(root, (("folder", folder.rpartition("/")[2]), ("filename", name)))
+    size = Element("size")
+    _add(size, (("width", str(picture.width)), ("height", str(picture.height)), ("depth", "3")))
+    root.append(size)
+    _add(root, (("segmented", "0"),))
+    root.extend(_objects(picture, kept))
+    indent(root)
+    return tostring(root, encoding="utf-8") + b"\n"
+
+
+def _objects(picture: AnnotatedPicture, kept: set[str] | None) -> Iterator[Element]:
+    for one in picture.boxes:
+        if kept is not None and one.label not in kept:
+            continue
+        element, bounds = Element("object"), Element("bndbox")
+        left, top, width, height = one.box
+        corners = (left + 1, top + 1, left + width, top + height)
+        pose = str(one.extra.get("pose", "Unspecified"))
+        flags = (("truncated", str(int(one.truncated))), ("difficult", str(int(one.difficult))))
+        _add(element, (("name", one.label), ("pose", pose), *flags))
+        if "occluded" in one.extra:
+            _add(element, (("occluded", str(one.extra["occluded"])),))
+        if one.score is not None:
+            _add(element, (("score", repr(float(one.score))),))
+        _add(bounds, zip(("xmin", "ymin", "xmax", "ymax"), map(_number, corners), strict=True))
+        element.append(bounds)
+        yield element
+
+
+def _add(parent: Element, texts: Iterable[tuple[str, str]]) -> None:
+    for tag, text in texts:
+        child = Element(tag)
+        child.text = text.encode("utf-8", "replace").decode().translate(_UNWRITABLE)
+        parent.append(child)
+
+
+def _number(value: float) -> str:
+    """Return a number without needless digits; fractions keep a millionth of a pixel."""
+    rounded = round(float(value), 6)
+    return str(int(rounded)) if rounded.is_integer() else repr(rounded)

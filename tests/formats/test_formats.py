@@ -1,0 +1,383 @@
+"""The three formats: read, written, lossless, bounded; every wrong entry named, none fatal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cnnkit.errors import UsageError
+from cnnkit.formats import (
+    AnnotatedPicture,
+    BoxAnnotation,
+    check_target,
+    mend,
+    picture_of_row,
+    read_boxes,
+    with_form,
+    write_boxes,
+)
+from cnnkit.formats.coco import write_coco
+from cnnkit.formats.picture_files import AnnotationNames, inside
+
+SIZES = {"a.jpg": (64, 48), "sub/a.jpg": (50, 40), "sub/b.png": (33, 77), "empty.png": (20, 20)}
+CLASSES = ("raccoon", "röd räv")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder ``images`` with pictures of known sizes."""
+    folder = tmp_path_factory.mktemp("set") / "images"
+    for name, (width, height) in SIZES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, height), "green").save(path)
+    return folder
+
+
+def pictures(photos: Path) -> list[AnnotatedPicture]:
+    boxes = {
+        "a.jpg": (BoxAnnotation("raccoon", (3.0, 4.0, 10.0, 20.0)),),
+        "sub/a.jpg": (
+            BoxAnnotation("röd räv", (0.0, 0.0, 50.0, 40.0)),
+            BoxAnnotation("raccoon", (1.0, 2.0, 3.0, 5.0)),
+        ),
+        "sub/b.png": (BoxAnnotation("raccoon", (12.0, 7.0, 21.0, 70.0)),),
+        "empty.png": (),
+    }
+    return [AnnotatedPicture(name, *SIZES[name], boxes[name], str(photos / name)) for name in SIZES]
+
+
+def plain(found: list[AnnotatedPicture] | tuple[AnnotatedPicture, ...]) -> dict[str, object]:
+    """What must survive: name, size, labels and boxes."""
+    return {
+        one.file: (
+            one.width,
+            one.height,
+            [(b.label, [round(side, 4) for side in b.box]) for b in one.boxes],
+        )
+        for one in found
+    }
+
+
+@pytest.mark.parametrize("target", ["coco:boxes.json", "voc:Annotations", "yolo:labels"])
+def test_every_form_gives_back_what_was_written(photos: Path, tmp_path: Path, target: str) -> None:
+    form, _, name = target.partition(":")
+    place = f"{form}:{tmp_path / name}"
+    write_boxes(place, pictures(photos), CLASSES)
+    found = read_boxes(place, str(photos))
+    assert found.form == form
+    assert not found.problems
+    assert plain(found.pictures) == plain(pictures(photos))
+    assert found.classes == CLASSES
+    assert {Path(one.path) for one in found.pictures} == {photos / name for name in SIZES}
+    assert read_boxes(str(tmp_path / name), str(photos)).form == form  # without the prefix
+
+
+def test_coco_keeps_everything_to_the_last_digit(tmp_path: Path) -> None:
+    content = {
+        "info": {"year": 2017},
+        "categories": [
+            {"id": 7, "name": "dog", "supercategory": "animal"},
+            {"id": 3, "name": "a"},
+        ],
+        "images": [
+            {"id": 9, "file_name": "x.jpg", "width": 640, "height": 427, "license": 3},
+            {"id": "text", "file_name": "y.jpg", "width": 5, "height": 6},
+        ],
+        "annotations": [
+            {
+                "id": 901,
+                "image_id": 9,
+                "category_id": 7,
+                "bbox": [1.07, 187.69, 612.13, 285.3],
+                "area": 120.5,
+                "iscrowd": 1,
+                "segmentation": {"size": [1, 2], "counts": [1]},
+            },
+            {"id": 44, "image_id": "text", "category_id": 3, "bbox": [1, 2, 3, 4], "area": 7},
+        ],
+    }
+    path, again = tmp_path / "a.json", tmp_path / "b.json"
+    path.write_text(json.dumps(content))
+    found = read_boxes(str(path))
+    write_boxes(
+        f"coco:{again}",
+        found.pictures,
+        found.classes,
+        category_ids=found.category_ids,
+        extra=found.extra,
+    )
+    written = json.loads(again.read_text())
+    for one in content["annotations"]:
+        one.setdefault("iscrowd", 0)
+    assert written == content
+
+
+def test_voc_counts_from_one_with_both_ends_included(tmp_path: Path) -> None:
+    box = BoxAnnotation("raccoon", (0.0, 4.0, 10.0, 1.5), difficult=True, truncated=True)
+    write_boxes(f"voc:{tmp_path / 'x'}", [AnnotatedPicture("a.jpg", 20, 30, (box,))], ["raccoon"])
+    text = (tmp_path / "x" / "a.xml").read_text()
+    for part in ("<xmin>1<", "<ymin>5<", "<xmax>10<", "<ymax>5.5<", "<difficult>1<"):
+        assert part in text
+    [read] = read_boxes(f"voc:{tmp_path / 'x'}").pictures
+    assert read.boxes[0].box == box.box
+    assert read.boxes[0].difficult
+    assert read.boxes[0].truncated
+
+
+VOC = """<annotation>{before}<filename>f.jpg</filename><size><width>9</width>
+<height>8</height></size><object><name>dog</name><bndbox><xmin>{xmin}</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax>
+</bndbox></object></annotation>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('<!DOCTYPE a [<!ENTITY x "y">]>' + VOC.format(before="", xmin=1), "document type"),
+        (
+            '<!DOCTYPE a SYSTEM "file:///etc/passwd">' + VOC.format(before="", xmin=1),
+            "document type",
+        ),
+        ("<a>" * 100 + "</a>" * 100, "nested deeper"),
+        ("<annotation>", "no XML"),
+        ("", "no XML"),
+        ("\0\1\2", "no XML"),
+    ],
+)
+def test_dangerous_and_broken_xml_is_one_problem_and_the_rest_is_read(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "bad.xml").write_text(text)
+    (tmp_path / "good.xml").write_text(VOC.format(before="", xmin=1))
+    found = read_boxes(str(tmp_path))
+    assert len(found.pictures) == 1
+    [problem] = found.problems
+    assert problem.code == "malformed"
+    assert message in problem.detail
+    assert problem.path.endswith("bad.xml")
+
+
+def test_a_broken_object_costs_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(VOC.format(before="", xmin="x"))
+    found = read_boxes(str(tmp_path))
+    assert [one.boxes for one in found.pictures] == [()]
+    assert "object 1" in found.problems[0].detail
+
+
+def test_names_out_of_files_never_leave_their_folder(tmp_path: Path) -> None:
+    assert inside("../../etc/passwd") == "etc/passwd"
+    assert inside("C:\\photos\\a.jpg") == "photos/a.jpg"
+    assert inside("/") == "unnamed"
+    evil = [AnnotatedPicture("../../up.jpg", 5, 5), AnnotatedPicture("/abs.jpg", 5, 5)]
+    for form in ("voc", "yolo"):
+        write_boxes(f"{form}:{tmp_path / form / 'deep'}", evil, [])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["voc", "yolo"]
+    assert sorted(p.name for p in (tmp_path / "yolo").rglob("*.txt")) == [
+        "abs.txt",
+        "classes.txt",
+        "up.txt",
+    ]
+
+
+def test_pictures_of_one_stem_keep_files_of_their_own(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    names = ("a.jpg", "a.png", "classes.png")
+    found = []
+    for number, name in enumerate(names):
+        Image.new("RGB", (10, 10)).save(images / name)
+        box = BoxAnnotation("dog", (0.0, 0.0, 1.0 + number, 1.0))
+        found.append(AnnotatedPicture(name, 10, 10, (box,)))
+    write_boxes(f"yolo:{tmp_path / 'labels'}", found, ["dog"])
+    again = read_boxes(str(tmp_path))
+    assert plain(again.pictures) == plain(found)
+    assert again.classes == ("dog",)
+
+
+def test_annotation_names_never_come_twice() -> None:
+    names = AnnotationNames(".txt")
+    given = ["a.jpg", "A.png", "a.jpg", "a.jpg", "b/a.jpg"]
+    written = [names.name(name) for name in given]
+    assert len({name.lower() for name in written}) == len(given)
+
+
+def test_yolo_reads_polygons_scores_and_names_bad_lines(photos: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a.txt").write_text(
+        "0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5 0.75\n0 0.1 0.1 0.3 0.1 0.3 0.6\n"
+        "0 0.5 0.5\nx 1 1 1 1\n7 0.5 0.5 0.5 0.5\n"
+    )
+    (labels / "classes.txt").write_text("raccoon\nfox\n")
+    found = read_boxes(f"yolo:{labels}", str(photos))
+    boxes = next(one for one in found.pictures if one.file == "a.jpg").boxes
+    assert boxes[0].box == (24, 12, 16, 24)
+    assert boxes[1].score == 0.75
+    np.testing.assert_allclose(boxes[2].box, (6.4, 4.8, 12.8, 24))
+    assert boxes[3].label == "7"
+    assert [problem.detail[:6] for problem in found.problems] == ["line 4", "line 5"]
+    assert len(found.pictures) == len(SIZES)
+
+
+def test_a_data_yaml_names_classes_and_splits(photos: Path) -> None:
+    folder = photos.parent
+    (folder / "data.yaml").write_text(
+        "names: {0: raccoon, 1: fox}\ntrain: images/sub\nval: images\n"
+    )
+    try:
+        found = read_boxes(str(folder))
+        assert found.classes == ("raccoon", "fox")
+        assert found.splits == ("train", "val")
+        (folder / "data.yaml").write_text("names: [a, a]\n")
+        with pytest.raises(UsageError, match="'a' twice"):
+            read_boxes(str(folder))
+    finally:
+        (folder / "data.yaml").unlink()
+
+
+def test_coco_takes_wrong_entries_as_problems(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "x.jpg", "width": 9, "height": 9}, {"id": 1}, 5],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 2, "bbox": [1, 1, 2, 2]},
+            {"image_id": 1, "category_id": 9, "bbox": [1, 1, 2, 2]},
+            {"image_id": 5, "category_id": 1, "bbox": [1, 1, 2, 2]},
+            {"image_id": 1, "category_id": 1, "bbox": [1, 1, 2]},
+            {"image_id": 1, "category_id": [1], "bbox": [1, 1, 2, 2]},
+            "text",
+        ],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    found = read_boxes(str(path))
+    assert found.classes == ("dog",)
+    assert [one.label for one in found.pictures[0].boxes] == ["dog", "9"]
+    codes = [problem.code for problem in found.problems]
+    assert sorted(codes) == ["malformed"] * 5 + ["missing-picture"]
+
+
+@pytest.mark.parametrize(
+    ("box", "codes", "mended"),
+    [
+        ((1, 2, 3, 4), [], (1, 2, 3, 4)),
+        ((5, 2, -3, 4), ["swapped-corners"], (2, 2, 3, 4)),
+        ((-2, 2, 6, 4), ["outside"], (0, 2, 4, 4)),
+        ((8, 8, 2.3, 2), [], (8, 8, 2, 2)),
+        ((30, 30, 5, 5), ["outside"], None),
+        ((3, 3, 0, 5), ["empty"], None),
+        ((float("nan"), 3, 2, 5), ["not-finite"], None),
+        ((1, 2, float("inf"), 4), ["not-finite"], None),
+    ],
+)
+def test_a_wrong_box_is_named_and_mended_and_its_picture_stays(box, codes, mended) -> None:
+    good = BoxAnnotation("dog", (0.0, 0.0, 9.0, 9.0))
+    picture = AnnotatedPicture("a.jpg", 10, 10, (BoxAnnotation("dog", box), good))
+    sound, problems = mend(picture, ["dog"])
+    assert [problem.code for problem in problems] == codes
+    assert [one.box for one in sound.boxes] == ([mended] if mended else []) + [good.box]
+
+
+def test_duplicates_and_unknown_classes_are_left_out() -> None:
+    dog, cat = (BoxAnnotation(name, (1.0, 2.0, 3.0, 4.0)) for name in ("dog", "cat"))
+    picture = AnnotatedPicture("a.jpg", 10, 10, (dog, cat, dog))
+    sound, problems = mend(picture, ["dog"])
+    assert sound.boxes == (dog,)
+    assert [(problem.code, problem.index) for problem in problems] == [
+        ("unknown-class", 1),
+        ("duplicate", 2),
+    ]
+
+
+def test_a_row_of_detect_becomes_predictions() -> None:
+    row = {
+        "path": "x/a.jpg",
+        "width": 10,
+        "height": 20,
+        "detections": [{"label": "dog", "class": 16, "score": 0.5, "box": [1, 2, 3, 4]}],
+    }
+    picture = picture_of_row(row)
+    assert (picture.file, picture.width, picture.height) == ("x/a.jpg", 10, 20)
+    assert picture.boxes == (BoxAnnotation("dog", (1, 2, 3, 4), 0.5),)
+
+
+def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
+    assert with_form("coco:a.json") == ("coco", "a.json")
+    assert with_form("C:/a") == (None, "C:/a")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    for target, message in (
+        ("a.json", "begin with coco:"),
+        ("coco:", "followed by a path"),
+        (f"coco:{tmp_path}/a.txt", "a .json file"),
+        (f"coco:{tmp_path}/none/a.json", "folder that exists"),
+        (f"voc:{tmp_path}/full", "has files already"),
+        (f"yolo:{tmp_path}/full/x", "name a folder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_target(target)
+
+
+@pytest.mark.parametrize("name", ["none", "empty", "text.txt"])
+def test_what_is_no_set_of_boxes_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("hello")
+    with pytest.raises(UsageError) as caught:
+        read_boxes(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def broken():
+        yield AnnotatedPicture("a.jpg", 1, 1)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_coco(path, broken(), ["dog"])
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+sides = st.floats(-50, 150, allow_nan=False).map(lambda value: round(value, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(sides, sides, sides, sides), max_size=6))
+def test_mended_boxes_lie_in_the_picture_and_need_no_mending(boxes) -> None:
+    picture = AnnotatedPicture("a.jpg", 100, 80, tuple(BoxAnnotation("dog", box) for box in boxes))
+    sound, _ = mend(picture, ["dog"])
+    for one in sound.boxes:
+        left, top, width, height = one.box
+        assert left >= 0
+        assert top >= 0
+        assert width > 0
+        assert height > 0
+        assert left + width <= 100 + 1e-9
+        assert top + height <= 80 + 1e-9
+    again, problems = mend(sound, ["dog"])
+    assert dataclasses.replace(again) == sound
+    assert not problems
+
+
+def test_a_set_keeps_the_splits_of_coco_files_in_folders(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "a.jpg")
+        picture = AnnotatedPicture("a.jpg", 8, 8, (BoxAnnotation("dog", (1.0, 1.0, 2.0, 2.0)),))
+        write_coco(tmp_path / split / "_annotations.coco.json", [picture], ["dog"])
+    found = read_boxes(str(tmp_path))
+    assert found.splits == ("train", "val")
+    assert [one.path for one in found.pictures] == [
+        str(tmp_path / "train" / "a.jpg"),
+        str(tmp_path / "valid" / "a.jpg"),
+    ]
