@@ -208,12 +208,33 @@ def _planned(path: Path) -> Any:
     config, weight_bytes = read_description(path)
     keras = import_keras()
     # Variables made in a stateless scope have no memory: the size is known before it is taken.
-    with _named_failures(path), keras.StatelessScope(initialize_variables=False):
+    with (
+        _named_failures(path),
+        _no_variables_left_over(),
+        keras.StatelessScope(initialize_variables=False),
+    ):
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if not getattr(model, "inputs", None):
             raise BundleError(f"{path} must be a built functional or sequential model.")
         _check_size(path, model, weight_bytes)
     return model
+
+
+@contextlib.contextmanager
+def _no_variables_left_over() -> Iterator[None]:
+    """Make Keras forget the variables without memory that were made inside.
+
+    It would give them their memory the next time that it infers a layer's shape: of a refused
+    file that is all that the file asks for. Keras has no public name for the list.
+    """
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or [])
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -144,6 +145,15 @@ def test_more_parameters_than_weights_are_refused_without_allocating_them(saved,
     path = tampered(saved, tmp_path / "huge.keras", huge)
     with pytest.raises(BundleError, match="must hold the weights that it describes"):
         open_model(str(path))
+    # Inferring a layer's shape initialises every variable that Keras still waits for.
+    image = keras.Input((2,))
+    assert keras.layers.Activation("relu")(image).shape == (None, 2)
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    assert Own()(image).shape == (None, 2)
 
 
 def test_a_huge_activation_is_refused(saved, tmp_path):
