@@ -19,6 +19,10 @@ class BundleError(CnnkitError):
     """A model bundle, card or weight file cannot be opened, or must not be."""
 
 
+class GalleryError(CnnkitError):
+    """A face gallery cannot be opened, or must not be."""
+
+
 class OutputError(CnnkitError):
     """A result cannot be written where it was asked for."""
 

@@ -1,0 +1,1 @@
+"""Faces: finding, comparing and recognising people, and learning a similarity of faces."""

@@ -1,0 +1,72 @@
+"""Whose face it is: the nearest person, or ``unknown`` and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnkit.faces.gallery.records import Settings
+from cnnkit.faces.gallery.search import FaceIndex, Match
+from cnnkit.results import UNKNOWN
+
+TOO_FAR, TOO_CLOSE, NOBODY = "too far", "two people too close", "nobody is enrolled"
+
+
+@dataclass(frozen=True)
+class Identification:
+    """What a gallery says of one face.
+
+    Attributes:
+        name: The person, or ``unknown``.
+        nearest: The nearest people, at most two, nearest first.
+        probability: That the face is the nearest person's, 0 to 1, or None.
+        reason: Why it is ``unknown``: one of `TOO_FAR`, `TOO_CLOSE`, `NOBODY`; else None.
+    """
+
+    name: str
+    nearest: tuple[Match, ...]
+    probability: float | None = None
+    reason: str | None = None
+
+    @property
+    def distance(self) -> float | None:
+        """Of the nearest person, also where the name is ``unknown``."""
+        return self.nearest[0].distance if self.nearest else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the identification as it stands in a row."""
+        row: dict[str, Any] = {"name": self.name}
+        if self.nearest:
+            row["distance"] = round(self.nearest[0].distance, 6)
+            row["nearest"] = [
+                {"name": match.person, "distance": round(match.distance, 6)}
+                for match in self.nearest
+            ]
+        if self.probability is not None:
+            row["probability"] = round(self.probability, 6)
+        if self.reason is not None:
+            row["reason"] = self.reason
+        return row
+
+
+def decide(index: FaceIndex, vector: np.ndarray, settings: Settings) -> Identification:
+    """Name a face.
+
+    Args:
+        index: Of the gallery.
+        vector: The face's, float (dimensions,).
+        settings: The threshold (a distance equal to it is near enough) and the margin.
+    """
+    nearest = tuple(index.nearest(vector, 2))
+    if not nearest:
+        return Identification(UNKNOWN, (), reason=NOBODY)
+    best = nearest[0]
+    probability = settings.probability(best.distance)
+    reason = None
+    if best.distance > settings.threshold:
+        reason = TOO_FAR
+    elif len(nearest) > 1 and nearest[1].distance - best.distance < settings.margin:
+        reason = TOO_CLOSE
+    return Identification(UNKNOWN if reason else best.person, nearest, probability, reason)

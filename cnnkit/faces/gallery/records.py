@@ -1,0 +1,193 @@
+"""What a gallery holds, as plain checked values: its settings, people and photos."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import GalleryError, UsageError, broken_rule
+from cnnkit.results import UNKNOWN
+
+METRICS = ("euclidean", "manhattan")
+MAX_NAME_LENGTH = 200
+MAX_DIMENSIONS = 4096
+MAX_DISTANCE = 1e6
+MAX_SETTINGS_BYTES = 1 << 16
+DIGEST_BYTES = 32
+# What a name must not hold: it is shown in terminals and compared by eye.
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+@dataclass(frozen=True)
+class EmbedderRecord:
+    """Which network made a gallery's vectors: vectors of another one mean nothing beside them.
+
+    Attributes:
+        name: Of the model, for people.
+        identity: A hash of the weights and of all else that the vectors depend on.
+        alignment: How a face becomes the network's input, with its version.
+        dimensions: Numbers of a vector, 1 to 4096.
+        metric: How two vectors are compared, one of `METRICS`.
+    """
+
+    name: str
+    identity: str
+    alignment: str
+    dimensions: int
+    metric: str = "euclidean"
+
+    def __post_init__(self) -> None:
+        for what in ("name", "identity", "alignment"):
+            value = getattr(self, what)
+            if not isinstance(value, str) or not 0 < len(value) <= 500:
+                raise GalleryError(broken_rule(what, "be a text of 1 to 500 characters", value))
+        if type(self.dimensions) is not int or not 1 <= self.dimensions <= MAX_DIMENSIONS:
+            rule = f"be a whole number from 1 to {MAX_DIMENSIONS}"
+            raise GalleryError(broken_rule("dimensions", rule, self.dimensions))
+        if self.metric not in METRICS:
+            rule = f"be one of {', '.join(METRICS)}"
+            raise GalleryError(broken_rule("metric", rule, repr(self.metric)))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a gallery decides.
+
+    Attributes:
+        embedder: Whose vectors it holds.
+        threshold: A face is a person's where the distance is at most this.
+        margin: And where the next person is farther away by at least this.
+        midpoint: The distance at which two faces are of one person with probability 0.5.
+        slope: How fast that probability falls with the distance, over 0: the probability is
+            ``1 / (1 + exp(slope * (distance - midpoint)))``. Both are None where it is unknown.
+        calibration: How the threshold was found, JSON values; empty: the embedder's own.
+    """
+
+    embedder: EmbedderRecord
+    threshold: float
+    margin: float = 0.0
+    midpoint: float | None = None
+    slope: float | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_number("threshold", self.threshold)
+        _check_number("margin", self.margin)
+        for what in ("midpoint", "slope"):
+            if getattr(self, what) is not None:
+                _check_number(what, getattr(self, what))
+        if not isinstance(self.calibration, Mapping):
+            raise GalleryError(broken_rule("calibration", "be an object", self.calibration))
+
+    def probability(self, distance: float) -> float | None:
+        """Return the probability that two faces at a distance are of one person, or None."""
+        if self.midpoint is None or self.slope is None:
+            return None
+        exponent = min(700.0, max(-700.0, self.slope * (distance - self.midpoint)))
+        return 1.0 / (1.0 + math.exp(exponent))
+
+    def deciding(self, threshold: float | None, margin: float | None) -> Settings:
+        """Return the settings with what a user asks for in the place of the gallery's own.
+
+        Raises:
+            UsageError: A value breaks its rule.
+        """
+        changes = {"threshold": threshold, "margin": margin}
+        for name, value in changes.items():
+            if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_DISTANCE):
+                raise UsageError(broken_rule(f"--{name}", "be a distance, 0 or more", value))
+        return replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+    def to_bytes(self) -> bytes:
+        """Return the settings as JSON."""
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Settings:
+        """Return the settings that `to_bytes` wrote, every value checked.
+
+        Raises:
+            GalleryError: They are not of this form.
+        """
+        try:
+            if len(content) > MAX_SETTINGS_BYTES:
+                raise ValueError("too long")
+            values = json.loads(content)
+            embedder = EmbedderRecord(**values.pop("embedder"))
+            return cls(embedder=embedder, **values)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:100]
+            raise GalleryError(
+                broken_rule("its settings", "be those of a gallery", reason)
+            ) from error
+
+
+def _check_number(what: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not 0 <= value <= MAX_DISTANCE:
+        raise GalleryError(broken_rule(what, "be a number, 0 or more", repr(value)[:60]))
+
+
+@dataclass(frozen=True)
+class NewPhoto:
+    """One face of one photo that is to be enrolled.
+
+    Attributes:
+        person: Whose face, see `person_name`.
+        content: The SHA-256 of the photo's file, 32 bytes.
+        vector: float32 (dimensions,), finite.
+        path: Where the photo lies below the folder that was enrolled, or None: left out.
+    """
+
+    person: str
+    content: bytes
+    vector: np.ndarray
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """One face that is enrolled.
+
+    Attributes:
+        number: Of the photo in the gallery.
+        person: Whose face.
+        vector: float32 (dimensions,).
+        path: As in `NewPhoto`.
+    """
+
+    number: int
+    person: str
+    vector: np.ndarray
+    path: str | None
+
+
+def person_name(text: str) -> str:
+    """Return a person's name in the one form that is stored and compared.
+
+    Args:
+        text: From a folder's name or an option.
+
+    Returns:
+        The text in Unicode's NFC form, without white space around it.
+
+    Raises:
+        UsageError: Empty, too long, not printable, or the word for nobody.
+    """
+    name = unicodedata.normalize("NFC", text).strip()
+    if not 0 < len(name) <= MAX_NAME_LENGTH:
+        rule = f"have 1 to {MAX_NAME_LENGTH} characters"
+        raise UsageError(broken_rule("a person's name", rule, f"{len(name)} characters"))
+    if any(unicodedata.category(c) in UNPRINTABLE for c in name):
+        rule = "be printable text"
+        raise UsageError(broken_rule("a person's name", rule, ascii(name), "Use --name."))
+    if name.casefold() == UNKNOWN:
+        fix = "That word stands for people who are not enrolled."
+        raise UsageError(broken_rule("a person's name", f"not be '{UNKNOWN}'", name, fix))
+    return name

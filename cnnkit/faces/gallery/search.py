@@ -1,0 +1,137 @@
+"""Exact search: whose face is it, and how far away is the next person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+# What the fast squared distances may be wrong by, relative to the vectors' squared lengths:
+# everything so near to the best is measured again in float64.
+ROUNDING = 1e-5
+# Numbers that one block of differences may have: 64 MiB of float32.
+BLOCK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Match:
+    """A person, and how far away.
+
+    Attributes:
+        person: The name.
+        distance: Of the person's nearest photo, in the embedder's metric.
+    """
+
+    person: str
+    distance: float
+
+
+class FaceIndex:
+    """The vectors of a gallery in memory, person by person.
+
+    Attributes:
+        people: Names, in code-point order.
+        vectors: float32 (photos, dimensions), those of one person together.
+        starts: int (people + 1,): where each person's vectors begin, and the end.
+    """
+
+    def __init__(self, vectors: np.ndarray, owners: Sequence[str], metric: str) -> None:
+        """Sort the vectors.
+
+        Args:
+            vectors: float32 (photos, dimensions).
+            owners: The name of each photo's person.
+            metric: ``euclidean`` or ``manhattan``.
+        """
+        self.people = sorted(set(owners))
+        self.metric = metric
+        place = {name: number for number, name in enumerate(self.people)}
+        numbers = np.array([place[name] for name in owners], np.int64)
+        order = np.argsort(numbers, kind="stable")
+        self.vectors = np.ascontiguousarray(vectors[order], np.float32)
+        counts = np.bincount(numbers, minlength=len(self.people))
+        self.starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self._squares = np.einsum("ij,ij->i", self.vectors, self.vectors)  # (photos,)
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def nearest(self, vector: np.ndarray, count: int = 2) -> list[Match]:
+        """Return the nearest people, nearest first; among equals in the order of names.
+
+        Args:
+            vector: float (dimensions,).
+            count: How many at most, at least 1.
+        """
+        if not self.people:
+            return []
+        rough = np.minimum.reduceat(self._rough(vector), self.starts[:-1])  # (people,)
+        count = min(count, len(self.people))
+        last = np.partition(rough, count - 1)[count - 1]
+        candidates = np.flatnonzero(rough <= last + self._tolerance(vector))
+        exact = np.array([self.distance_to(int(n), vector) for n in candidates])
+        best = np.argsort(exact, kind="stable")[:count]
+        return [Match(self.people[candidates[i]], float(exact[i])) for i in best]
+
+    def distance(self, person: str, vector: np.ndarray) -> float | None:
+        """Return how far a vector is from a person's nearest photo; None: nobody of that name."""
+        if person not in self.people:
+            return None
+        return self.distance_to(self.people.index(person), vector)
+
+    def distance_to(self, number: int, vector: np.ndarray) -> float:
+        """Return the exact distance to the nearest photo of a person, given by number."""
+        own = self.vectors[self.starts[number] : self.starts[number + 1]]
+        return float(distances(own, vector[None], self.metric).min())
+
+    def of(self, person: str) -> np.ndarray:
+        """Return a person's vectors, float32 (photos, dimensions); none for an unknown name."""
+        for name, (start, end) in zip(self.people, pairwise(self.starts), strict=True):
+            if name == person:
+                return self.vectors[start:end]
+        return self.vectors[:0]
+
+    def _rough(self, vector: np.ndarray) -> np.ndarray:
+        """Return what grows with each photo's distance, float32 (photos,), rounded."""
+        vector = np.asarray(vector, np.float32)
+        if self.metric == "manhattan":
+            return _manhattan(self.vectors, vector)
+        return self._squares - 2 * (self.vectors @ vector) + vector @ vector
+
+    def _tolerance(self, vector: np.ndarray) -> float:
+        size = float(self._squares.max()) + float(np.dot(vector, vector))
+        if self.metric == "manhattan":
+            size = (size * self.vectors.shape[1]) ** 0.5
+        return ROUNDING * size
+
+
+def _manhattan(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Return sums of absolute differences, float32 (n,), a block at a time."""
+    step = max(1, BLOCK // max(1, vectors.shape[1]))
+    blocks = range(0, len(vectors), step)
+    return np.concatenate([np.abs(vectors[i : i + step] - vector).sum(axis=1) for i in blocks])
+
+
+def distances(first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
+    """Return the distance between every two vectors, computed from their differences.
+
+    Args:
+        first: float (n, dimensions).
+        second: float (m, dimensions).
+        metric: ``euclidean`` or ``manhattan``.
+
+    Returns:
+        float64 (n, m). Two equal vectors have the distance 0 exactly.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    result = np.empty((len(first), len(second)))
+    step = max(1, BLOCK // max(1, 2 * first.shape[1] * max(1, len(second))))
+    for start in range(0, len(first), step):
+        difference = first[start : start + step, None] - second[None]  # (step, m, dimensions)
+        if metric == "manhattan":
+            result[start : start + step] = np.abs(difference).sum(axis=2)
+        else:
+            result[start : start + step] = np.sqrt((difference**2).sum(axis=2))
+    return result

@@ -1,0 +1,448 @@
+"""A gallery of faces: one SQLite file of people and the vectors of their photos."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.errors import GalleryError, UsageError, broken_rule, did_you_mean
+from cnnkit.faces.gallery.database import (
+    create_database,
+    named_errors,
+    open_database,
+    reading,
+    writing,
+)
+from cnnkit.faces.gallery.records import (
+    DIGEST_BYTES,
+    EmbedderRecord,
+    NewPhoto,
+    Settings,
+    StoredPhoto,
+    person_name,
+)
+from cnnkit.faces.gallery.sealing import (
+    SEAL_BYTES,
+    KeyDerivation,
+    OpenValues,
+    SealedValues,
+    Sealing,
+    known_sealing,
+    new_sealing,
+)
+from cnnkit.faces.gallery.search import FaceIndex
+
+log = logging.getLogger(__name__)
+
+UUID_BYTES = 16
+FLOAT_BYTES = 4
+MAX_PHOTOS = 4_000_000
+
+Passphrase = Callable[[], bytes]
+
+
+class Gallery:
+    """An open gallery; a context manager, for one thread.
+
+    Many processes may read and write the same file at once: each look and each change is one
+    transaction, and waits for the others.
+
+    Attributes:
+        path: The file.
+        settings: Whose vectors it holds, and how it decides.
+        sealed: Whether a passphrase protects it.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, sealing: Sealing) -> None:
+        """Take an open file; `create` and `open` make one."""
+        self.path = path
+        self.sealed = isinstance(sealing, SealedValues)
+        self._connection = connection
+        self._sealing = sealing
+        self.settings = self._read_settings()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        settings: Settings,
+        passphrase: Passphrase | None = None,
+        *,
+        cost: int = KeyDerivation.cost,
+    ) -> Gallery:
+        """Make an empty gallery; one that another process has just made is opened.
+
+        Args:
+            path: The new file.
+            settings: Whose vectors it is to hold, and how it decides.
+            passphrase: Gives the passphrase that is to protect it; None: it is not sealed.
+            cost: scrypt's N.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        path = Path(path)
+        uuid = secrets.token_bytes(UUID_BYTES)
+        sealing: Sealing = OpenValues()
+        derivation = None
+        if passphrase is not None:
+            sealing, known = new_sealing(passphrase(), uuid, cost)
+            derivation = known.to_text()
+        content = sealing.seal(settings.to_bytes(), [b"settings"])
+
+        def fill(connection: sqlite3.Connection) -> None:
+            row = (1, uuid, derivation, content)
+            connection.execute("INSERT INTO gallery VALUES (?, ?, ?, ?)", row)
+
+        if create_database(path, fill):
+            return cls(path, open_database(path), sealing)
+        return cls.open(path, passphrase)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], passphrase: Passphrase | None = None) -> Gallery:
+        """Open a gallery, whoever made it.
+
+        Args:
+            path: The file.
+            passphrase: Gives the passphrase, if it has one.
+
+        Raises:
+            UsageError: There is no such file, or a passphrase is wanted, or one too many given.
+            GalleryError: It is no gallery, was damaged or changed, or another passphrase's.
+        """
+        path = Path(path)
+        connection = open_database(path)
+        try:
+            with named_errors(path), _named(path):
+                gallery = cls(path, connection, _sealing_of(connection, path, passphrase))
+            gallery._warn_of_readers()
+            return gallery
+        except BaseException:
+            connection.close()
+            raise
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def check_embedder(self, embedder: EmbedderRecord) -> None:
+        """Refuse an embedder other than the one whose vectors are in the gallery.
+
+        Raises:
+            GalleryError: The model, the alignment or the kind of vector differs.
+        """
+        ours = self.settings.embedder
+        for what in ("identity", "alignment", "dimensions", "metric"):
+            held, given = getattr(ours, what), getattr(embedder, what)
+            if held != given:
+                received = f"{embedder.name} with the {what} {str(given)[:40]}"
+                rule = f"be searched with {ours.name} and the {what} {str(held)[:40]}"
+                fix = "Give --model the one that it was enrolled with, or enrol the photos anew."
+                raise GalleryError(broken_rule(str(self.path), rule, received, fix))
+
+    # --- changes ---------------------------------------------------------------------------
+
+    def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
+        """Enrol photos: all of them in one step, or none.
+
+        Args:
+            photos: The photos.
+            move: Whether a photo that is enrolled under another name changes to this one.
+
+        Returns:
+            What became of each: ``added``, ``known`` (it was there), ``moved``, or the name of
+            another person whom it is enrolled as, after a colon: ``elsewhere:ANN``.
+
+        Raises:
+            UsageError: A name or a vector breaks its rule.
+            GalleryError: The gallery was damaged, or is in use for too long.
+            OutputError: The file cannot be written.
+        """
+        checked = [self._checked(photo) for photo in photos]
+        with self._guarded(), writing(self._connection):
+            return [self._add_one(photo, vector, move) for photo, vector in checked]
+
+    def _checked(self, photo: NewPhoto) -> tuple[NewPhoto, bytes]:
+        dimensions = self.settings.embedder.dimensions
+        vector = np.ascontiguousarray(photo.vector, dtype="<f4")
+        if vector.shape != (dimensions,) or not np.isfinite(vector).all():
+            rule = f"be {dimensions} finite numbers"
+            raise UsageError(broken_rule("a face's vector", rule, f"shape {vector.shape}"))
+        if len(photo.content) != DIGEST_BYTES:
+            rule = f"be a SHA-256 of {DIGEST_BYTES} bytes"
+            raise UsageError(broken_rule("a photo's content", rule, len(photo.content)))
+        name = person_name(photo.person)
+        return NewPhoto(name, photo.content, vector, photo.path), vector.tobytes()
+
+    def _add_one(self, photo: NewPhoto, vector: bytes, move: bool) -> str:
+        content = self._sealing.token("content", photo.content)
+        [holder, owner] = self._holder(content)
+        if holder is not None:
+            name = self._name(owner)
+            if name == photo.person:
+                return "known"
+            if not move:
+                return f"elsewhere:{name}"
+            self._execute("DELETE FROM photo WHERE id = ?", holder)
+            self._remove_if_empty(owner)
+        person = self._person(photo.person)
+        [number] = self._execute("SELECT coalesce(max(id), 0) + 1 FROM photo").fetchone()
+        place = _photo_context(number, person)
+        path = None if photo.path is None else os.fsencode(photo.path)
+        self._execute(
+            "INSERT INTO photo VALUES (?, ?, ?, ?, ?)",
+            number,
+            person,
+            content,
+            self._sealing.seal(vector, [b"vector", *place]),
+            None if path is None else self._sealing.seal(path, [b"path", *place]),
+        )
+        return "added" if holder is None else "moved"
+
+    def _holder(self, content: bytes) -> tuple[int | None, int]:
+        """Return the photo with this content and its person, or None."""
+        found = self._execute("SELECT id, person FROM photo WHERE content = ?", content)
+        return found.fetchone() or (None, 0)
+
+    def _person(self, name: str) -> int:
+        """Return a person's number, entering them if they are new."""
+        token = self._sealing.token("name", name.encode())
+        found = self._execute("SELECT id FROM person WHERE token = ?", token).fetchone()
+        if found:
+            if self._name(found[0]) != name:
+                raise GalleryError("a person's entry was changed after it was written.")
+            return found[0]
+        [number] = self._execute("SELECT coalesce(max(id), 0) + 1 FROM person").fetchone()
+        sealed = self._sealing.seal(name.encode(), _name_context(number, token))
+        self._execute("INSERT INTO person VALUES (?, ?, ?)", number, token, sealed)
+        return number
+
+    def _remove_if_empty(self, person: int) -> None:
+        left = self._execute("SELECT 1 FROM photo WHERE person = ? LIMIT 1", person).fetchone()
+        if left is None:
+            self._execute("DELETE FROM person WHERE id = ?", person)
+
+    def forget(self, names: Sequence[str]) -> dict[str, int]:
+        """Remove people, and every byte of them from the file.
+
+        Their rows are overwritten with zeros, then the file is written anew without the gaps.
+        SQLite's journal of the change is removed with it; what the disk, its snapshots and
+        backups keep is out of reach here.
+
+        Args:
+            names: Who; the same name twice counts once.
+
+        Returns:
+            How many photos each had.
+
+        Raises:
+            UsageError: A name is not in the gallery; then nobody is removed.
+        """
+        wanted = list(dict.fromkeys(person_name(name) for name in names))
+        with self._guarded():
+            with writing(self._connection):
+                numbers = self._numbers(wanted)
+                removed = {}
+                for name, number in numbers.items():
+                    gone = self._execute("DELETE FROM photo WHERE person = ?", number)
+                    removed[name] = gone.rowcount
+                    self._execute("DELETE FROM person WHERE id = ?", number)
+            self._connection.execute("VACUUM")
+        return removed
+
+    def _numbers(self, wanted: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of people by name.
+
+        Raises:
+            UsageError: One of them is not in the gallery.
+        """
+        known = {name: number for number, name in self._people_by_number().items()}
+        for name in wanted:
+            if name not in known:
+                fix = did_you_mean(name, list(known)) or "See: cnnkit gallery list."
+                rule = f"name a person in {self.path}"
+                raise UsageError(broken_rule("NAME", rule, repr(name), fix))
+        return {name: known[name] for name in wanted}
+
+    def save_settings(self, settings: Settings) -> None:
+        """Keep another threshold and calibration; the embedder stays.
+
+        Raises:
+            GalleryError: The settings name another embedder.
+        """
+        self.check_embedder(settings.embedder)
+        content = self._sealing.seal(settings.to_bytes(), [b"settings"])
+        with self._guarded(), writing(self._connection):
+            self._execute("UPDATE gallery SET settings = ? WHERE id = 1", content)
+        self.settings = settings
+
+    # --- looks -----------------------------------------------------------------------------
+
+    def person_of(self, content: bytes) -> str | None:
+        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+        with self._guarded():
+            holder, owner = self._holder(self._sealing.token("content", content))
+            return None if holder is None else self._name(owner)
+
+    def people(self) -> dict[str, int]:
+        """Return how many photos each person has, in the order of the names."""
+        counting = "SELECT person, count(*) FROM photo GROUP BY person"
+        with self._guarded(), reading(self._connection):
+            names = self._people_by_number()
+            counts = {names[n]: count for n, count in self._execute(counting) if n in names}
+        return dict(sorted(counts.items()))
+
+    def photos(self) -> list[StoredPhoto]:
+        """Return every photo, in the order of enrolment, out of one look at the file."""
+        photos = []
+        with self._guarded(), reading(self._connection):
+            names = self._people_by_number()
+            for number, person, vector, path in self._rows("id, person, vector, path"):
+                name = self._known_name(names, person)
+                place = _photo_context(number, person)
+                opened = self._opened_path(path, place)
+                values = np.frombuffer(self._opened_vector(vector, place), "<f4")
+                photos.append(StoredPhoto(number, name, _finite(values), opened))
+        return photos
+
+    def index(self) -> FaceIndex:
+        """Return the gallery ready to be searched, read at one moment.
+
+        Raises:
+            GalleryError: A row was damaged or changed.
+        """
+        vectors, owners = bytearray(), []
+        with self._guarded(), reading(self._connection):
+            names = self._people_by_number()
+            for number, person, vector in self._rows("id, person, vector"):
+                self._known_name(names, person)
+                owners.append(person)
+                vectors += self._opened_vector(vector, _photo_context(number, person))
+            shape = (len(owners), self.settings.embedder.dimensions)
+            values = _finite(np.frombuffer(bytes(vectors), "<f4").reshape(shape))
+        return FaceIndex(values, [names[n] for n in owners], self.settings.embedder.metric)
+
+    def _rows(self, columns: str) -> Iterator[tuple]:
+        for count, row in enumerate(self._execute(f"SELECT {columns} FROM photo ORDER BY id")):
+            if count >= MAX_PHOTOS:
+                raise GalleryError(broken_rule("a gallery", f"have {MAX_PHOTOS:,} photos", "more"))
+            yield row
+
+    def _people_by_number(self) -> dict[int, str]:
+        rows = self._execute("SELECT id, token, name FROM person").fetchmany(MAX_PHOTOS)
+        return {number: self._opened_name(number, token, name) for number, token, name in rows}
+
+    def _name(self, person: int) -> str:
+        row = self._execute("SELECT token, name FROM person WHERE id = ?", person).fetchone()
+        if row is None:
+            raise GalleryError("a photo belongs to nobody.")
+        return self._opened_name(person, *row)
+
+    def _known_name(self, names: dict[int, str], person: int) -> str:
+        if person not in names:
+            raise GalleryError("a photo belongs to nobody.")
+        return names[person]
+
+    def _opened_name(self, number: int, token: bytes, sealed: bytes) -> str:
+        name = self._sealing.unseal(sealed, _name_context(number, token))
+        try:
+            text = name.decode()
+            if person_name(text) != text or self._sealing.token("name", name) != token:
+                raise ValueError
+        except (ValueError, UsageError) as error:
+            raise GalleryError("a person's name is none that cnnkit wrote.") from error
+        return text
+
+    def _opened_vector(self, stored: bytes, place: Sequence[bytes]) -> bytes:
+        size = FLOAT_BYTES * self.settings.embedder.dimensions
+        if len(stored) != size + (SEAL_BYTES if self.sealed else 0):
+            raise GalleryError(broken_rule("a vector", f"have {size} bytes", len(stored)))
+        return self._sealing.unseal(stored, [b"vector", *place])
+
+    def _opened_path(self, stored: bytes | None, place: Sequence[bytes]) -> str | None:
+        if stored is None:
+            return None
+        return os.fsdecode(self._sealing.unseal(stored, [b"path", *place]))
+
+    def _read_settings(self) -> Settings:
+        [content] = self._execute("SELECT settings FROM gallery WHERE id = 1").fetchone()
+        return Settings.from_bytes(self._sealing.unseal(content, [b"settings"]))
+
+    def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Name the file in whatever goes wrong with it."""
+        with _named(self.path), named_errors(self.path):
+            yield
+
+    def _warn_of_readers(self) -> None:
+        if os.name == "posix" and self.path.stat().st_mode & 0o077:
+            log.warning(
+                "%s holds biometric data and others may read it. Run: chmod 600 %s",
+                self.path,
+                self.path,
+            )
+
+
+def content_digest(content: bytes) -> bytes:
+    """Return the 32 bytes that stand for a photo's file."""
+    return hashlib.sha256(content).digest()
+
+
+def _sealing_of(
+    connection: sqlite3.Connection, path: Path, passphrase: Passphrase | None
+) -> Sealing:
+    row = connection.execute("SELECT uuid, derivation FROM gallery WHERE id = 1").fetchone()
+    if row is None or len(row[0]) != UUID_BYTES:
+        raise GalleryError("its first table is empty or was changed.")
+    uuid, derivation = row
+    if derivation is None:
+        if passphrase is not None:
+            fix = "Leave the passphrase out, or look where this file comes from."
+            raise UsageError(broken_rule(str(path), "be an encrypted gallery", "a plain one", fix))
+        return OpenValues()
+    if passphrase is None:
+        fix = "Give --passphrase-file FILE, or run the command in a terminal."
+        raise UsageError(f"{path} is encrypted and wants its passphrase. {fix}")
+    return known_sealing(passphrase(), uuid, KeyDerivation.from_text(derivation))
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before a `GalleryError` that has none."""
+    try:
+        yield
+    except GalleryError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise GalleryError(f"{path}: {error}") from error
+
+
+def _photo_context(number: int, person: int) -> list[bytes]:
+    return [number.to_bytes(8, "big", signed=True), person.to_bytes(8, "big", signed=True)]
+
+
+def _name_context(number: int, token: bytes) -> list[bytes]:
+    return [b"name", number.to_bytes(8, "big", signed=True), token]
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    if not np.isfinite(vectors).all():
+        raise GalleryError(broken_rule("a vector", "hold finite numbers", "others"))
+    return vectors
