@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.formats.drawn_boxes import draw_boxes
 from tests.transfer.drawings import draw
+
+BOX_PAGES = ("boxes.md", "train-detector.md")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -24,6 +27,8 @@ def command_lines(page: str) -> list[str]:
 def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
     if page == "classify.md":
         shutil.copytree(examples, tmp_path / "photos")
+    elif page in BOX_PAGES:
+        draw_boxes(tmp_path / "shapes", count=24)
     else:
         for folder, first in (("photos", 0), ("new", 100), ("test", 200)):
             draw(tmp_path / folder, count=20, first=first)

@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Data": {
         "doctor": ("cnnkit.cli.doctor", "Say what is wrong with a training set."),
         "augment": ("cnnkit.cli.augment", "Show what augmentation does to pictures."),
+        "convert-boxes": ("cnnkit.cli.convert_boxes", "Convert boxes: COCO, Pascal VOC, YOLO."),
     },
     "Look inside": {
         "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),

@@ -10,6 +10,7 @@ EXAMPLES = """\b
 Examples:
   cnnkit doctor photos/
   cnnkit doctor labels.csv --root images/ --report doctor.html
+  cnnkit doctor coco:instances.json --pictures images/
   cnnkit doctor photos/ --json | python -m json.tool
 """
 
@@ -17,6 +18,7 @@ Examples:
 @click.command("doctor", epilog=EXAMPLES)
 @click.argument("data", metavar="DATA")
 @click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to.")
+@click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails of what was found.")
 @click.option("--overwrite", is_flag=True, help="Make an existing report anew.")
@@ -43,6 +45,10 @@ def command(data: str, quiet: bool, **chosen) -> None:
     two splits or two classes, wrong endings, pictures that EXIF turns, tiny and blank ones,
     classes with too few pictures, imbalance, and classes that differ between splits. No file
     is changed.
+
+    DATA may also be pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files,
+    coco:, voc: or yolo: before it where it is not plain which. Found are boxes outside the
+    picture, empty, swapped, twice, of unknown classes or of missing pictures, each by name.
 
     The exit status is 1 if an error or a warning would hurt training, else 0: notes harm
     nothing.

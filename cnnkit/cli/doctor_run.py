@@ -12,9 +12,12 @@ from pathlib import Path
 import click
 
 from cnnkit.data import read_dataset
+from cnnkit.data.box_doctor import BoxExamination, examine_boxes
 from cnnkit.data.doctor import Examination, examine
 from cnnkit.data.findings import Finding, Place
 from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.formats import read_boxes
+from cnnkit.formats.opening import is_box_set
 from cnnkit.images import DEFAULT_MAX_PIXELS, thumbnail
 from cnnkit.writers.terminal import display_width, fitted, printable
 
@@ -28,6 +31,7 @@ def run(
     data: str,
     *,
     root: str | None,
+    pictures: str | None,
     as_json: bool,
     report: str | None,
     overwrite: bool,
@@ -37,12 +41,17 @@ def run(
 ) -> bool:
     """Examine, show, and return whether something would hurt training."""
     page = _report_path(report, overwrite)
-    dataset = read_dataset(data, root)
+    boxes = read_boxes(data, pictures) if is_box_set(data) else None
+    if boxes is None and pictures is not None:
+        raise UsageError(broken_rule("--pictures", "go with annotations of boxes", data))
+    if boxes is not None and root is not None:
+        raise UsageError(broken_rule("--root", "go with a CSV", data, "Use --pictures DIR."))
+    dataset = boxes or read_dataset(data, root)
     started = time.monotonic()
     hidden = quiet or not sys.stderr.isatty()
-    count = len(dataset.files)
+    count = len(boxes.pictures if boxes else dataset.files)
     with click.progressbar(length=count, label="doctor", file=sys.stderr, hidden=hidden) as bar:
-        found = examine(
+        found = (examine_boxes if boxes else examine)(
             dataset,
             max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
             workers=workers,
@@ -83,20 +92,25 @@ def _thumbnail_or_none(path: str) -> bytes | None:
         return None
 
 
-def lines(found: Examination, width: int) -> Iterator[str]:
+def lines(found: Examination | BoxExamination, width: int) -> Iterator[str]:
     """Yield the examination as a table for people, `width` columns wide."""
-    dataset = found.dataset
-    counts = dataset.counts()
-    classes = ", ".join(
-        f"{printable(name)} {counts[i]:,}" for i, name in enumerate(dataset.classes[:CLASSES_SHOWN])
-    )
-    more = len(dataset.classes) - CLASSES_SHOWN
-    classes += f" and {more:,} more" if more > 0 else ""
-    head = f"{printable(dataset.source)}: {len(dataset.files):,} pictures, {len(dataset.classes):,}"
-    yield f"{head} class{'' if len(dataset.classes) == 1 else 'es'} ({classes})"
+    yield _head(found)
     for finding in found.findings:
         yield from _finding_lines(finding, width)
     yield _verdict(found)
+
+
+def _head(found: Examination | BoxExamination) -> str:
+    """Return one line about what the set holds."""
+    content = found.to_dict()
+    data, known = content["data"], content["classes"]
+    noun = "boxes" if "boxes" in data else "pictures"
+    classes = ", ".join(f"{printable(c['label'])} {c[noun]:,}" for c in known[:CLASSES_SHOWN])
+    more = len(known) - CLASSES_SHOWN
+    classes += f" and {more:,} more" if more > 0 else ""
+    boxes = f" {data['boxes']:,} boxes," if "boxes" in data else ""
+    head = f"{printable(data['path'])}: {data['pictures']:,} pictures,{boxes} {len(known):,}"
+    return f"{head} class{'' if len(known) == 1 else 'es'} ({classes})"
 
 
 def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
@@ -124,7 +138,7 @@ def _group_line(group: tuple[Place, ...], room: int) -> str:
     return f"{shown}  {click.style(detail, dim=True)}" if detail else shown
 
 
-def _verdict(found: Examination) -> str:
+def _verdict(found: Examination | BoxExamination) -> str:
     counts = found.to_dict()["summary"]
     parts = [
         f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts.items() if number

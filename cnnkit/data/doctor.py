@@ -85,10 +85,10 @@ def examine(
         paths, max_pixels=max_pixels, workers=workers, progress=progress
     )
     copies = find_copies(fingerprints)
-    case = _Case(dataset, fingerprints, copies)
+    case = Case(dataset, fingerprints, copies)
     findings = [
         *_about_folders(case),
-        *_about_files(case),
+        *about_files(case),
         *_about_copies(case),
         *_about_pictures(case),
         *_about_counts(case),
@@ -98,7 +98,7 @@ def examine(
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """What the checks look at."""
 
     dataset: Dataset
@@ -106,6 +106,7 @@ class _Case:
     copies: Copies
 
     def place(self, index: int, detail: str = "") -> Place:
+        """Return where a picture is."""
         file = self.dataset.files[index]
         return Place(file.path, self.dataset.classes[file.label], file.split or "", detail)
 
@@ -118,11 +119,12 @@ class _Case:
         return tuple(tuple(self.place(int(i), self.size(int(i))) for i in m) for m in members)
 
     def size(self, index: int) -> str:
+        """Return a picture's size for people."""
         height, width = self.fingerprints.sizes[index]
         return f"{width} x {height}"
 
 
-def _about_folders(case: _Case) -> Iterator[Finding]:
+def _about_folders(case: Case) -> Iterator[Finding]:
     """Classes that splits do not share, a single class, files in the wrong place."""
     dataset = case.dataset
     trained = set(dataset.split_classes.get("train", dataset.classes))
@@ -153,13 +155,13 @@ def _about_folders(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "stray-files",
             "note",
-            f"{_count(len(dataset.strays), 'file')} beside the class folders: not used",
+            f"{counted(len(dataset.strays), 'file')} beside the class folders: not used",
             "Move pictures among them into the folder of their class.",
             tuple((Place(path),) for path in dataset.strays),
         )
 
 
-def _about_files(case: _Case) -> Iterator[Finding]:
+def about_files(case: Case) -> Iterator[Finding]:
     """Files that cannot be read, or are not what their names say."""
     failures = {i: f"{f.kind}: {f.message}" for i, f in case.fingerprints.failures.items()}
     groups = case.singles(sorted(failures), failures.__getitem__)
@@ -170,7 +172,7 @@ def _about_files(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "unreadable",
             "error",
-            f"{_count(len(groups), 'file')} cannot be read",
+            f"{counted(len(groups), 'file')} cannot be read",
             "Replace or remove them; training leaves them out by name.",
             groups,
         )
@@ -180,7 +182,7 @@ def _about_files(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "wrong-extension",
             "note",
-            f"{_count(len(wrong), 'picture')} of another format than the ending says",
+            f"{counted(len(wrong), 'picture')} of another format than the ending says",
             "cnnkit goes by the content; other programs may not: rename them.",
             case.singles(wrong, lambda i: f"{DECODED[formats[i]]} inside"),
         )
@@ -188,13 +190,13 @@ def _about_files(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "exif-rotated",
             "note",
-            f"{_count(len(turned), 'picture')} that EXIF data turn upright",
+            f"{counted(len(turned), 'picture')} that EXIF data turn upright",
             "cnnkit turns them; nothing is to do.",
             case.singles(turned, case.size),
         )
 
 
-def _ending_fits(case: _Case, index: int) -> bool:
+def _ending_fits(case: Case, index: int) -> bool:
     suffix = Path(case.dataset.files[index].path).suffix.lower()
     return suffix in ENDINGS[DECODED[case.fingerprints.formats[index]]]
 
@@ -207,9 +209,9 @@ _KINDS_OF_COPIES = (
 )
 
 
-def _about_copies(case: _Case) -> Iterator[Finding]:
+def _about_copies(case: Case) -> Iterator[Finding]:
     """Copies in two splits, in two classes, and within one class."""
-    members = _members(case.copies.exact), _near_members(case.copies)
+    members = members_of(case.copies.exact), _near_members(case.copies)
     for groups, (prefix, inside_prefix, which, severities) in zip(
         members, _KINDS_OF_COPIES, strict=True
     ):
@@ -244,7 +246,7 @@ def _about_copies(case: _Case) -> Iterator[Finding]:
                 yield Finding(code, severity, message, fix, case.groups(found))
 
 
-def _members(groups: np.ndarray) -> list[np.ndarray]:
+def members_of(groups: np.ndarray) -> list[np.ndarray]:
     """Return the members of each group of two or more."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order])) + 1
@@ -253,16 +255,16 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
 
 def _near_members(copies: Copies) -> list[np.ndarray]:
     """Return the groups of near copies; a group of nothing but equal files is none."""
-    groups = _members(copies.near)
+    groups = members_of(copies.near)
     return [members for members in groups if len(set(copies.exact[members])) > 1]
 
 
-def _varies(case: _Case, members: np.ndarray, *fields: str) -> bool:
+def _varies(case: Case, members: np.ndarray, *fields: str) -> bool:
     files = [case.dataset.files[i] for i in members]
     return any(len({getattr(file, field) for file in files}) > 1 for field in fields)
 
 
-def _about_pictures(case: _Case) -> Iterator[Finding]:
+def _about_pictures(case: Case) -> Iterator[Finding]:
     """Pictures that show too little."""
     prints = case.fingerprints
     tiny = np.flatnonzero(prints.readable & (prints.sizes.min(1) < TINY_SIDE))
@@ -271,7 +273,7 @@ def _about_pictures(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "tiny",
             "note" if by_nature else "warning",
-            f"{_count(len(tiny), 'picture')} with a side under {TINY_SIDE} pixels",
+            f"{counted(len(tiny), 'picture')} with a side under {TINY_SIDE} pixels",
             "Nothing is to do: the set is small by nature."
             if by_nature
             else "Replace thumbnails by the full pictures.",
@@ -282,13 +284,13 @@ def _about_pictures(case: _Case) -> Iterator[Finding]:
         yield Finding(
             "blank",
             "warning",
-            f"{_count(len(blank), 'picture')} of a single shade",
+            f"{counted(len(blank), 'picture')} of a single shade",
             "Remove them, unless the class is to hold blank pictures.",
             case.singles(blank, case.size),
         )
 
 
-def _about_counts(case: _Case) -> Iterator[Finding]:
+def _about_counts(case: Case) -> Iterator[Finding]:
     """Classes with too few pictures to learn from, or many times fewer than others."""
     dataset = case.dataset
     has_train = "train" in dataset.split_classes
@@ -332,7 +334,8 @@ def _named(names: list[str]) -> str:
     return f"the class {shown}" if len(names) == 1 else f"the classes {shown}{more}"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``2 pictures``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -17,6 +17,11 @@ FORMS = ("coco", "voc", "yolo")
 _SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "test"))
 
 
+# Names that a COCO file has in a folder; any other JSON there may be anything.
+_COCO_PATTERNS = ("instances*.json", "_annotations.coco.json", "*/_annotations.coco.json")
+_COCO_PATTERNS += ("annotations/instances*.json",)
+
+
 def with_form(text: str) -> tuple[str | None, str]:
     """Return the form that a prefix names, or None, and the path after it.
 
@@ -65,6 +70,12 @@ def _folder(path: Path, form: str) -> Path:
     return path
 
 
+def is_box_set(source: str) -> bool:
+    """Return whether what a user typed are pictures with boxes, by its prefix or its content."""
+    form, name = with_form(source)
+    return form is not None or guessed_form(Path(name)) is not None
+
+
 def guessed_form(path: Path) -> str | None:
     """Return the form that a path's content shows, or None."""
     if path.is_file():
@@ -75,7 +86,7 @@ def guessed_form(path: Path) -> str | None:
     for folder in (path, path / "Annotations", path / "annotations"):
         if folder.is_dir() and any(folder.glob("*.xml")):
             return "voc"
-    if _coco_files(path):
+    if any(any(path.glob(pattern)) for pattern in _COCO_PATTERNS):
         return "coco"
     if path.name == "labels" or (path / "classes.txt").is_file():
         return "yolo"

@@ -121,11 +121,23 @@ def _names(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
         path = next((f / name for f, name in places if (f / name).is_file()), None)
         if path is None:
             return ()
-        text = read_bounded(path, 1024**2).decode("utf-8-sig", "replace")
-        names = text.rstrip("\n").replace("\r", "").split("\n")
+        return read_class_names(path)
     if not isinstance(names, list) or not all(isinstance(n, str | int) for n in names):
         raise UsageError(broken_rule("names", "be a list of names", str(names)[:80]))
-    names = [str(name).strip() for name in names]
+    return _distinct([str(name).strip() for name in names])
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return the names in a file, one a line.
+
+    Raises:
+        UsageError: It cannot be read, or a name is there twice.
+    """
+    text = read_bounded(path, 1024**2).decode("utf-8-sig", "replace")
+    return _distinct([line.strip() for line in text.rstrip("\r\n").split("\n")])
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(broken_rule("names", "differ from each other", f"{twice!r} twice"))

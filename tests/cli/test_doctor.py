@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.pictures import class_folders, save, scene
+from tests.formats.drawn_boxes import draw_boxes
 
 
 @pytest.fixture
@@ -94,3 +95,18 @@ def test_a_csv_with_its_root(run_cnnkit, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text("\n".join(["file,label", *rows]))
     done = run_cnnkit("doctor", "set.csv", "--root", "photos")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_boxes_are_examined_and_wrong_ones_named(run_cnnkit, tmp_path: Path) -> None:
+    draw_boxes(tmp_path / "shapes", count=24)
+    done = run_cnnkit("doctor", "shapes")
+    assert done.returncode == 0, done.stderr
+    head = "shapes: 24 pictures, 48 boxes, 2 classes (disc "
+    assert done.stdout.startswith(head)
+    first = tmp_path / "shapes/annotations/000.xml"
+    first.write_text(first.read_text().replace("<xmax>", "<xmax>9"))
+    wrong = run_cnnkit("doctor", "voc:shapes/annotations", "--report", "doctor.html", "--json")
+    assert wrong.returncode == 1
+    [finding] = [f for f in json.loads(wrong.stdout)["findings"] if f["severity"] == "warning"]
+    assert finding["code"] == "outside"
+    assert (tmp_path / "doctor.html").stat().st_size > 1000

@@ -1,0 +1,125 @@
+"""What ``cnnkit convert-boxes`` does once its options are read."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from cnnkit.formats import (
+    PROBLEMS,
+    AnnotatedPicture,
+    BoxProblem,
+    BoxSet,
+    check_target,
+    mend,
+    read_boxes,
+    write_boxes,
+)
+from cnnkit.formats.yolo import read_class_names
+
+log = logging.getLogger("cnnkit")
+
+SHOWN = 5
+
+
+def run(
+    source: str,
+    target: str,
+    *,
+    pictures: str | None,
+    labels: str | None,
+    mends: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> bool:
+    """Convert, and return whether everything could be taken along."""
+    form, _ = check_target(target, overwrite=overwrite)
+    found = read_boxes(source, pictures)
+    classes = read_class_names(Path(labels)) if labels else found.classes
+    converted, problems = _converted(found, classes, mends)
+    ids = dict(zip(found.classes, found.category_ids or (), strict=False))
+    kept_ids = [ids[name] for name in classes] if ids.keys() >= set(classes) else None
+    write_boxes(
+        target,
+        converted,
+        classes,
+        category_ids=kept_ids,
+        extra=found.extra if found.form == "coco" else None,
+        overwrite=overwrite,
+    )
+    _tell(problems)
+    lost = _lost(converted, set(classes), form)
+    for sentence in lost:
+        log.warning(sentence)
+    if not quiet:
+        boxes = sum(len(one.boxes) for one in converted)
+        click.echo(
+            f"{found.form} to {form}: {len(converted):,} pictures, {boxes:,} boxes, classes: "
+            f"{len(classes):,}",
+            err=True,
+        )
+    return not problems and not any("left out" in sentence for sentence in lost)
+
+
+def _converted(
+    found: BoxSet, classes: tuple[str, ...], mends: bool
+) -> tuple[list[AnnotatedPicture], list[BoxProblem]]:
+    problems = list(found.problems)
+    if not mends:
+        return list(found.pictures), problems
+    converted = []
+    for picture in found.pictures:
+        sound, wrong = mend(picture, classes)
+        converted.append(sound)
+        problems += wrong
+    return converted, problems
+
+
+def _tell(problems: Iterable[BoxProblem]) -> None:
+    """Name what was wrong, a few of each kind."""
+    by_code: dict[str, list[BoxProblem]] = {}
+    for problem in problems:
+        by_code.setdefault(problem.code, []).append(problem)
+    for code, found in by_code.items():
+        log.warning("%s, %d: %s", code, len(found), PROBLEMS[code])
+        for problem in found[:SHOWN]:
+            log.warning("  %s: %s", problem.path, problem.detail)
+        if len(found) > SHOWN:
+            log.warning("  and %d more", len(found) - SHOWN)
+
+
+def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) -> list[str]:
+    """Return sentences about what the target format has no place for."""
+    counts: Counter[str] = Counter()
+    for picture in pictures:
+        sized = bool(picture.width and picture.height)
+        for one in picture.boxes:
+            counts["unknown"] += one.label not in classes
+            counts["unsized"] += form == "yolo" and not sized
+            counts["crowd"] += one.crowd
+            counts["difficult"] += one.difficult
+            counts["outlines"] += "segmentation" in one.extra
+    sentences = []
+    if counts["unknown"]:
+        sentences.append(f"{counts['unknown']:,} boxes of other classes are left out.")
+    if counts["unsized"]:
+        fix = "their pictures' sizes are not known: give --pictures DIR."
+        sentences.append(f"{counts['unsized']:,} boxes are left out: {fix}")
+    if form != "coco":
+        sentences += _no_place(form, counts)
+    return sentences
+
+
+def _no_place(form: str, counts: Counter[str]) -> list[str]:
+    name = {"voc": "Pascal VOC", "yolo": "YOLO"}[form]
+    kinds = [("crowd", "marks of crowds"), ("outlines", "outlines")]
+    kinds += [("difficult", "marks of difficult boxes")] if form == "yolo" else []
+    return [
+        f"{counts[key]:,} {what} stay behind: {name} has no place for them."
+        for key, what in kinds
+        if counts[key]
+    ]
