@@ -33,6 +33,8 @@ BUILDERS: dict[str, str] = {
     "resnet-152": "cnnkit.architectures.resnet:resnet_152",
     "resnet-20": "cnnkit.architectures.resnet_cifar:resnet_20",
     "resnet-56": "cnnkit.architectures.resnet_cifar:resnet_56",
+    "magenta-style-predict": "cnnkit.architectures.magenta_style:magenta_style_predict",
+    "magenta-style-transform": "cnnkit.architectures.magenta_style:magenta_style_transform",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 CHANNEL_AXIS = -1
 # ImageNet's mean and deviation of red, green and blue, of 0 to 1, as most published weights use.
@@ -116,3 +116,46 @@ def classifier(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     """A dense layer that gives logits in float32, also under mixed precision."""
     x = layers.Dense(classes, name="classifier")(x)
     return layers.Activation("linear", dtype="float32", name="logits")(x)  # (batch, classes)
+
+
+def mirrored_conv(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    strides: int = 1,
+    use_bias: bool = True,
+) -> keras.KerasTensor:
+    """Convolution that sees the picture mirrored beyond its edge, so that no edge shows.
+
+    Args:
+        x: Tensor of shape (batch, height, width, channels), each side above `kernel_size` // 2.
+        filters: Number of output channels.
+        kernel_size: Side of the square kernel, odd.
+        name: Of the convolution.
+        strides: Step in both directions.
+        use_bias: Whether each output channel has an offset.
+
+    Returns:
+        Tensor of shape (batch, ceil(height / strides), ceil(width / strides), filters).
+    """
+    edge = kernel_size // 2
+    x = ops.pad(x, [(0, 0), (edge, edge), (edge, edge), (0, 0)], mode="reflect")
+    return layers.Conv2D(filters, kernel_size, strides, use_bias=use_bias, name=name)(x)
+
+
+def instance_normalised(x: keras.KerasTensor, epsilon: float) -> keras.KerasTensor:
+    """Give each channel of each picture the mean 0 and the variance 1.
+
+    Ulyanov et al., "Instance Normalization", https://arxiv.org/abs/1607.08022. Without scale and
+    shift: those are the caller's.
+
+    Args:
+        x: Tensor of shape (batch, height, width, channels).
+        epsilon: Added to the variance.
+    """
+    # Written out so that OpenVINO sees one operation in it. Sums over a picture need float32.
+    x = ops.cast(x, "float32")
+    centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+    return centred / ops.sqrt(variance + epsilon)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cnnkit.errors import CnnkitError
-from models.convert.conversion import SOURCES, convert
+from models.convert.conversion import CONVERSIONS, SOURCES
 from models.convert.measure import measure
 from models.convert.source import MODELS_FOLDER
 
@@ -25,10 +25,10 @@ def main() -> None:
     """Rebuild the embedded models from their pinned sources."""
 
 
-def conversion_command(name: str, sources: list) -> click.Command:
-    """Return the command that converts these sources."""
+def conversion_command(name: str, models: list[str]) -> click.Command:
+    """Return the command that converts these models."""
 
-    @click.command(name, help=f"Convert {', '.join(source.name for source in sources)}.")
+    @click.command(name, help=f"Convert {', '.join(models)}.")
     @cache_option
     @click.option(
         "--check-original",
@@ -36,16 +36,16 @@ def conversion_command(name: str, sources: list) -> click.Command:
         help="Run the original networks as well and write the goldens anew (needs PyTorch).",
     )
     def command(cache: Path, check_original: bool) -> None:
-        for source in sources:
-            difference = convert(source, cache, check_original)
-            click.echo(f"{source.name}: at most {difference:.1e} from the original's logits")
+        for model in models:
+            difference = CONVERSIONS[model](cache, check_original)
+            click.echo(f"{model}: at most {difference:.1e} from the original's outputs")
 
     return command
 
 
-for _name, _source in SOURCES.items():
-    main.add_command(conversion_command(_name, [_source]))
-main.add_command(conversion_command("all", list(SOURCES.values())))
+for _name in CONVERSIONS:
+    main.add_command(conversion_command(_name, [_name]))
+main.add_command(conversion_command("all", list(CONVERSIONS)))
 
 
 @main.command("measure")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cnnkit.errors import CnnkitError, broken_rule
-from models.convert import efficientnet_lite0, squeezenet
+from models.convert import efficientnet_lite0, magenta_style, squeezenet, style_bundle
 from models.convert.artefacts import fetch, read_member
 from models.convert.bundle_writer import add_measured, write_bundle
 from models.convert.golden import (
@@ -86,3 +88,11 @@ def kept_golden(source: Source) -> list[dict]:
         fix = "Make it with --check-original."
         raise GoldenError(broken_rule(str(path), "exist", "no such file", fix))
     return read_golden(path)
+
+
+# How to convert each model: the cache of downloads and whether to run the original -> the
+# largest difference from it. Networks that are no classifiers bring a function of their own.
+CONVERSIONS: dict[str, Callable[[Path, bool], float]] = {
+    **{name: partial(convert, source) for name, source in SOURCES.items()},
+    magenta_style.NAME: style_bundle.convert,
+}
