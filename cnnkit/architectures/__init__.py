@@ -19,6 +19,8 @@ BUILDERS: dict[str, str] = {
     "efficientnet-lite3": "cnnkit.architectures.efficientnet:efficientnet_lite3",
     "efficientnet-lite4": "cnnkit.architectures.efficientnet:efficientnet_lite4",
     "lenet-5": "cnnkit.architectures.lenet:lenet_5",
+    "magenta-style-predict": "cnnkit.architectures.magenta_style:magenta_style_predict",
+    "magenta-style-transform": "cnnkit.architectures.magenta_style:magenta_style_transform",
     "plain-18": "cnnkit.architectures.resnet:plain_18",
     "plain-34": "cnnkit.architectures.resnet:plain_34",
     "plain-50": "cnnkit.architectures.resnet:plain_50",
@@ -33,8 +35,6 @@ BUILDERS: dict[str, str] = {
     "resnet-152": "cnnkit.architectures.resnet:resnet_152",
     "resnet-20": "cnnkit.architectures.resnet_cifar:resnet_20",
     "resnet-56": "cnnkit.architectures.resnet_cifar:resnet_56",
-    "magenta-style-predict": "cnnkit.architectures.magenta_style:magenta_style_predict",
-    "magenta-style-transform": "cnnkit.architectures.magenta_style:magenta_style_transform",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
 }
 
