@@ -57,11 +57,69 @@ def stream(
     def task(batch: list[Found]) -> list[Outcome]:
         return run_batch(batch, prepare, predictor)
 
-    pending: deque[Future[list[Outcome]]] = deque()
+    return in_order(found, task, predictor.batch_size, workers)
+
+
+def stream_many(
+    found: Iterable[Found],
+    prepare: Callable[[str], np.ndarray],
+    process: Callable[[list[np.ndarray]], list[Any]],
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[str, Any]]:
+    """Give what becomes of every input, in order, where pictures keep their own sizes.
+
+    Args:
+        found: The inputs; taken lazily.
+        prepare: Reads one picture, uint8 (height, width, 3).
+        process: Gives one result for each of some pictures; called from several threads.
+        batch_size: How many pictures suit one call.
+        workers: Threads that read and process.
+
+    Yields:
+        Each input's path, and its result or `Failure`.
+    """
+
+    def task(batch: list[Found]) -> list[tuple[str, Any]]:
+        prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
+        images = [image for image in prepared if not isinstance(image, Failure)]
+        results = iter(_processed(images, process))
+        return [
+            (item.path, image if isinstance(image, Failure) else next(results))
+            for item, image in zip(batch, prepared, strict=True)
+        ]
+
+    return in_order(found, task, batch_size, workers)
+
+
+def _processed(
+    images: list[np.ndarray], process: Callable[[list[np.ndarray]], list[Any]]
+) -> list[Any]:
+    """Return a result for each picture; if one breaks the call, each has a call of its own."""
+    if not images:
+        return []
+    try:
+        return process(images)
+    except Exception as error:
+        if len(images) > 1:
+            return [result for image in images for result in _processed([image], process)]
+        log.debug("a fault of cnnkit's", exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        return [Failure("failed", f"{type(error).__name__}: {reason}")]
+
+
+def in_order(
+    found: Iterable[Found],
+    task: Callable[[list[Found]], list[Any]],
+    batch_size: int,
+    workers: int,
+) -> Iterator[Any]:
+    """Run a task over a few inputs at a time in some threads; give its results in input order."""
+    pending: deque[Future[list[Any]]] = deque()
     with one_opencv_thread():
         executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
         try:
-            for batch in batched(found, predictor.batch_size):
+            for batch in batched(found, batch_size):
                 pending.append(executor.submit(task, batch))
                 if len(pending) > TASKS_AHEAD * workers:
                     yield from pending.popleft().result()

@@ -74,6 +74,61 @@ class Classification:
         }
 
 
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture.
+
+    Attributes:
+        box: Left, top, right, bottom in pixels of the upright picture; it may reach beyond it.
+        score: How sure the detector is, 0 to 1.
+        landmarks: x and y in pixels of the five `LANDMARKS`: left and right as one looks at the
+            picture, so that the left eye is the person's right one.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        numbers = [*self.box, *(number for point in self.landmarks for number in point)]
+        if len(self.box) != 4 or len(self.landmarks) != len(LANDMARKS) or len(numbers) != 14:
+            raise ValueError(
+                "`box` must have 4 numbers and `landmarks` 5 points. "
+                f"Received: {self.box} and {self.landmarks}."
+            )
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"a face must have finite places. Received: {numbers}.")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
+
+    @property
+    def width(self) -> float:
+        """Of the box, in pixels."""
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        """Of the box, in pixels."""
+        return self.box[3] - self.box[1]
+
+    @property
+    def eye_distance(self) -> float:
+        """Between the centres of the eyes, in pixels: a measure of how much can be seen."""
+        return math.dist(self.landmarks[0], self.landmarks[1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the face as it stands in a row."""
+        points = zip(LANDMARKS, self.landmarks, strict=True)
+        return {
+            "box": [round(edge, 1) for edge in self.box],
+            "score": round(self.score, 6),
+            "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points},
+        }
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why one input has no result.

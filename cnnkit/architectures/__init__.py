@@ -18,9 +18,13 @@ BUILDERS: dict[str, str] = {
     "efficientnet-lite2": "cnnkit.architectures.efficientnet:efficientnet_lite2",
     "efficientnet-lite3": "cnnkit.architectures.efficientnet:efficientnet_lite3",
     "efficientnet-lite4": "cnnkit.architectures.efficientnet:efficientnet_lite4",
+    "face-resnet-v1": "cnnkit.architectures.face_resnet:face_resnet_v1",
     "lenet-5": "cnnkit.architectures.lenet:lenet_5",
     "magenta-style-predict": "cnnkit.architectures.magenta_style:magenta_style_predict",
     "magenta-style-transform": "cnnkit.architectures.magenta_style:magenta_style_transform",
+    "mtcnn-output": "cnnkit.architectures.mtcnn:mtcnn_output",
+    "mtcnn-proposal": "cnnkit.architectures.mtcnn:mtcnn_proposal",
+    "mtcnn-refinement": "cnnkit.architectures.mtcnn:mtcnn_refinement",
     "plain-18": "cnnkit.architectures.resnet:plain_18",
     "plain-34": "cnnkit.architectures.resnet:plain_34",
     "plain-50": "cnnkit.architectures.resnet:plain_50",
@@ -36,8 +40,6 @@ BUILDERS: dict[str, str] = {
     "resnet-20": "cnnkit.architectures.resnet_cifar:resnet_20",
     "resnet-56": "cnnkit.architectures.resnet_cifar:resnet_56",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
-    "yolov3": "cnnkit.architectures.yolo:yolov3",
-    "yolov3-tiny": "cnnkit.architectures.yolo:yolov3_tiny",
 }
 
 

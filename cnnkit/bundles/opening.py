@@ -90,15 +90,15 @@ class Bundle:
         self,
         features: bool = False,
         network_name: str | None = None,
-        input_shape: tuple[int, int, int] | None = None,
+        input_shape: tuple[int | None, int | None, int] | None = None,
     ) -> ModelSource:
         """Return what the runtime needs to compile this model.
 
         Args:
             features: Whether the features are given beside the scores.
             network_name: One of ``card.networks``; None: the only one.
-            input_shape: Height, width and channels, for networks that take any size; by default
-                those of the card.
+            input_shape: Height, width and channels, for networks that take another size than
+                the card's; None in it: any height or width.
         """
         wanted = {"features": features, "network_name": network_name}
         return ModelSource(

@@ -16,7 +16,8 @@ class ModelSource:
     Attributes:
         name: For messages.
         identity: Says all that the compiled model depends on: weights, code, outputs.
-        input_shape: Height, width, channels of the uint8 RGB input.
+        input_shape: Height, width, channels of the uint8 RGB input; None: any height or width,
+            alike within a call.
         build: Takes the precision and builds the `keras.Model` with its weights; its outputs
             are a dict of names.
         conversion_command: A command that writes the model as ``model.xml`` into the folder
@@ -25,7 +26,7 @@ class ModelSource:
 
     name: str
     identity: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int | None, int | None, int]
     build: Callable[[str], Any]
     conversion_command: Sequence[str] | None = None
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 4
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
+# A small picture for the first call of a network that takes any size.
+OPEN_SIDES = (64, 64)
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -63,8 +65,9 @@ class OpenVinoPredictor:
         )
         self._names = [output.get_any_name() for output in self._compiled.outputs]
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        kind = _OpenSlot if None in source.input_shape else _Slot
         for _ in range(self.concurrency):
-            self._slots.put(_Slot(self._compiled.create_infer_request(), len(self._names)))
+            self._slots.put(kind(self._compiled.create_infer_request(), len(self._names)))
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.contract.Predictor.predict`."""
@@ -113,6 +116,21 @@ class _Slot:
         return [self._request.get_output_tensor(i).data[:count].copy() for i in self._outputs]
 
 
+class _OpenSlot(_Slot):
+    """A request for pictures of any size, one shape a call."""
+
+    def __init__(self, request: Any, outputs: int) -> None:
+        self._request = request
+        self._outputs = range(outputs)
+        self.predict(np.zeros((1, *OPEN_SIDES, 3), np.uint8))  # see `_Slot`
+
+    def predict(self, images: np.ndarray) -> list[np.ndarray]:
+        """See `_Slot.predict`."""
+        self._request.set_input_tensor(ov.Tensor(np.ascontiguousarray(images)))
+        self._request.infer(share_outputs=True)
+        return [self._request.get_output_tensor(i).data.copy() for i in self._outputs]
+
+
 def choose_precision(core: Any, precision: str) -> str:
     """Return ``bfloat16`` where the processor computes in it and it may, else ``float32``.
 
@@ -130,11 +148,11 @@ def choose_precision(core: Any, precision: str) -> str:
     return precision
 
 
-def with_fixed_uint8_input(model: Any, shape: tuple[int, int, int, int]) -> Any:
-    """Give a model a fixed input shape (batch, height, width, 3) of uint8 pixels."""
+def with_fixed_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
+    """Give a model a fixed input shape (batch, height, width, 3) of uint8 pixels; None: any."""
     from openvino.preprocess import PrePostProcessor
 
-    model.reshape(list(shape))
+    model.reshape([-1 if side is None else side for side in shape])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8)
     for index in range(len(model.outputs)):

@@ -33,7 +33,7 @@ def conversion_command(name: str, models: list[str]) -> click.Command:
     @click.option(
         "--check-original",
         is_flag=True,
-        help="Run the original networks as well and write the goldens anew (needs PyTorch).",
+        help="Run the original networks as well and write the goldens anew.",
     )
     def command(cache: Path, check_original: bool) -> None:
         for model in models:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
+from models.convert.network_source import NetworkSource
 from models.convert.source import CONVERT_FOLDER, Source
 
 LABELS = CONVERT_FOLDER / "imagenet_labels.txt"
@@ -17,7 +17,7 @@ NOTICES = CONVERT_FOLDER / "notices"
 NOT_TRAINED = ("/moving_mean", "/moving_variance")  # kept beside the trained parameters
 
 
-def write_bundle(source: Source, rounded: dict[str, np.ndarray]) -> None:
+def write_bundle(source: Source | NetworkSource, rounded: dict[str, np.ndarray]) -> None:
     """Write weights, labels, licence and card; measured figures of the same weights stay.
 
     Args:
@@ -26,7 +26,6 @@ def write_bundle(source: Source, rounded: dict[str, np.ndarray]) -> None:
     """
     source.bundle.mkdir(exist_ok=True)
     weights = safetensors.numpy.save(rounded)
-    labels = LABELS.read_bytes()
     trained = sum(a.size for path, a in rounded.items() if not path.endswith(NOT_TRAINED))
     card = {
         "schema_version": 1,
@@ -39,19 +38,27 @@ def write_bundle(source: Source, rounded: dict[str, np.ndarray]) -> None:
             "parameters": trained,
             "dtype": "float16",
         },
-        "labels": {"file": "labels.txt", "sha256": hashlib.sha256(labels).hexdigest()},
-        "calibration": {"temperature": 1.0, "threshold": None},
+        **(classifier_entries(source) if source.card["task"] == "classify" else {}),
         "license": source.card["license"],
-        "source": asdict(source.artefact),
+        "source": source.origin,
     }
     card["measured"] = measured_before(source, card["weights"]["sha256"])
     (source.bundle / "weights.safetensors").write_bytes(weights)
-    (source.bundle / "labels.txt").write_bytes(labels)
     (source.bundle / "LICENSE").write_bytes((NOTICES / f"{source.name}.txt").read_bytes())
     write_card(source, card)
 
 
-def measured_before(source: Source, weights_sha256: str) -> list[dict[str, Any]]:
+def classifier_entries(source: Source | NetworkSource) -> dict[str, Any]:
+    """Write the labels of ImageNet; return what the card of a classifier says besides."""
+    labels = LABELS.read_bytes()
+    (source.bundle / "labels.txt").write_bytes(labels)
+    return {
+        "labels": {"file": "labels.txt", "sha256": hashlib.sha256(labels).hexdigest()},
+        "calibration": {"temperature": 1.0, "threshold": None},
+    }
+
+
+def measured_before(source: Source | NetworkSource, weights_sha256: str) -> list[dict[str, Any]]:
     """Return the figures that stand in the card already, if they are of these weights."""
     if not (source.bundle / "card.json").exists():
         return []
@@ -59,7 +66,9 @@ def measured_before(source: Source, weights_sha256: str) -> list[dict[str, Any]]
     return card["measured"] if card["weights"]["sha256"] == weights_sha256 else []
 
 
-def add_measured(source: Source, figures: dict[str, float], data: str, command: str) -> None:
+def add_measured(
+    source: Source | NetworkSource, figures: dict[str, float], data: str, command: str
+) -> None:
     """Put figures into the card, in place of earlier ones of the same name."""
     card = read_card(source)
     kept = [entry for entry in card["measured"] if entry["what"] not in figures]
@@ -71,12 +80,12 @@ def add_measured(source: Source, figures: dict[str, float], data: str, command: 
     write_card(source, card)
 
 
-def read_card(source: Source) -> dict[str, Any]:
+def read_card(source: Source | NetworkSource) -> dict[str, Any]:
     """Return the card of the written bundle."""
     return json.loads((source.bundle / "card.json").read_text(encoding="utf-8"))
 
 
-def write_card(source: Source, card: dict[str, Any]) -> None:
+def write_card(source: Source | NetworkSource, card: dict[str, Any]) -> None:
     """Write card.json."""
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     (source.bundle / "card.json").write_text(text, encoding="utf-8")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cnnkit.errors import CnnkitError, broken_rule
+from cnnkit.errors import broken_rule
 from models.convert import efficientnet_lite0, magenta_style, squeezenet, style_bundle
 from models.convert.artefacts import fetch, read_member
 from models.convert.bundle_writer import add_measured, write_bundle
 from models.convert.golden import (
+    GoldenError,
     golden_difference,
     golden_inputs,
     golden_pixels,
@@ -18,6 +19,7 @@ from models.convert.golden import (
     with_logits,
     write_golden,
 )
+from models.convert.network_conversion import NETWORK_SOURCES, convert_network
 from models.convert.rounding import rounded_arrays
 from models.convert.source import Source
 from models.convert.variables import (
@@ -33,10 +35,6 @@ SOURCES: dict[str, Source] = {
 ORIGINAL_TOLERANCE = 1e-4  # of a logit, before rounding
 ROUNDING_TOLERANCE = 0.05  # of a logit, float16 weights against float32
 PARITY = "largest difference of a logit from the original, before rounding"
-
-
-class GoldenError(CnnkitError):
-    """There is no golden to hold the conversion to."""
 
 
 def convert(source: Source, cache: Path, check_original: bool) -> float:
@@ -94,5 +92,6 @@ def kept_golden(source: Source) -> list[dict]:
 # largest difference from it. Networks that are no classifiers bring a function of their own.
 CONVERSIONS: dict[str, Callable[[Path, bool], float]] = {
     **{name: partial(convert, source) for name, source in SOURCES.items()},
+    **{name: partial(convert_network, source) for name, source in NETWORK_SOURCES.items()},
     magenta_style.NAME: style_bundle.convert,
 }

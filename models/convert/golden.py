@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.errors import CnnkitError
 from models.convert.pictures import prepared_picture
 from models.convert.source import MODELS_FOLDER
 
@@ -23,6 +24,10 @@ PICTURES_FOLDER = MODELS_FOLDER.parent / "examples" / "images"
 PICTURES = ("cat.jpg", "rocket.jpg")
 TOP, STEP = 5, 125  # the highest five logits, and every 125th
 DECIMALS = 5
+
+
+class GoldenError(CnnkitError):
+    """There is no golden to hold the conversion to."""
 
 
 def waves(rows: np.ndarray, columns: np.ndarray, channels: np.ndarray) -> np.ndarray:

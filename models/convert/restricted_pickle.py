@@ -2,9 +2,11 @@
 
 A pickle names functions and classes that the reader has to call. Here every such name is
 looked up in a short table that leads to our own stand-ins, and any other name is refused,
-so neither numpy nor PyTorch takes part in the reading. Two forms are read:
+so neither numpy nor PyTorch takes part in the reading. Three forms are read:
 
 * a dictionary of lists of numpy arrays, as ``pickle.dump`` writes it;
+* a list of numpy arrays as joblib writes it: each array's numbers stand raw in the middle of
+  the pickle, behind the entry that describes it;
 * PyTorch's ``.pth`` from before version 1.6: a few pickles, one of them the dictionary of
   tensors that point to storages, and then the raw storages.
 """
@@ -108,6 +110,58 @@ def read_numpy_pickle(content: bytes) -> dict[str, list[np.ndarray]]:
     if not isinstance(pickled, dict):
         raise pickle.UnpicklingError(f"a dictionary was expected, not {type(pickled).__name__}")
     return {name: [entry.array for entry in entries] for name, entries in pickled.items()}
+
+
+# === joblib ===
+
+
+class JoblibUnpickler(pickle._Unpickler):
+    """The unpickler in Python, which reads no byte ahead: raw numbers stand among its codes."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream)
+        self.array_kind = type("StreamArray", (JoblibArray,), {"stream": stream})
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in of a name, or refuse the pickle."""
+        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
+            return self.array_kind
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return NUMPY_NAMES[module, name]
+        raise pickle.UnpicklingError(f"a pickle must not use {module}.{name}")
+
+
+class JoblibArray:
+    """Stands in for joblib's description of an array; `array` is the array behind it."""
+
+    stream: io.BytesIO
+    array = np.zeros(0, np.float32)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kind, shape = np.dtype(state["dtype"].code), state["shape"]
+        if state["order"] != "C" or state["numpy_array_alignment_bytes"] is None:
+            raise pickle.UnpicklingError("an array must be in C order and aligned")
+        (padding,) = self.stream.read(1)
+        self.stream.read(padding)
+        raw = self.stream.read(math.prod(shape) * kind.itemsize)
+        if len(raw) != math.prod(shape) * kind.itemsize:
+            raise pickle.UnpicklingError(f"numbers must fill the shape {shape}")
+        self.array = np.frombuffer(raw, kind).reshape(shape)
+
+
+def read_joblib(content: bytes) -> list[np.ndarray]:
+    """Return a list of arrays that joblib wrote without compression.
+
+    Args:
+        content: The whole file.
+
+    Raises:
+        pickle.UnpicklingError: It uses anything but arrays of numbers.
+    """
+    arrays = JoblibUnpickler(io.BytesIO(content)).load()
+    if not isinstance(arrays, list) or not all(isinstance(one, JoblibArray) for one in arrays):
+        raise pickle.UnpicklingError("a list of arrays was expected")
+    return [one.array for one in arrays]
 
 
 # === PyTorch, before version 1.6 ===

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ class Source:
     def bundle(self) -> Path:
         """The folder of the finished bundle."""
         return MODELS_FOLDER / self.name
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The card's ``source``."""
+        return asdict(self.artefact)
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -16,17 +16,18 @@ class VariablesError(CnnkitError):
     """The arrays do not fit the network."""
 
 
-def network_with(name: str, arrays: dict[str, np.ndarray]) -> keras.Model:
+def network_with(name: str, arrays: dict[str, np.ndarray], **arguments: object) -> keras.Model:
     """Return the network of that name with these values in its variables.
 
     Args:
         name: A key of `cnnkit.architectures.BUILDERS`.
         arrays: From ``layer/variable`` to the value; every variable once, and no other.
+        **arguments: Of the builder.
 
     Raises:
         VariablesError: A name is missing or unknown, or a shape differs.
     """
-    model = builder(name)()
+    model = builder(name)(**arguments)
     variables = {variable.path: variable for variable in model.weights}
     if unequal := sorted(variables.keys() ^ arrays.keys()):
         raise VariablesError(broken_rule(name, "get each variable once", ", ".join(unequal)))

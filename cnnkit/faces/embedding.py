@@ -1,0 +1,216 @@
+"""From pictures to faces and their embeddings: detector, alignment and embedder as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cnnkit import pipeline
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.faces.alignment import ALIGNMENT, CHIP, chips
+from cnnkit.faces.detection import FaceDetector, Search
+from cnnkit.faces.thresholds import Verification
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, decode, read_bytes
+from cnnkit.results import Face, Failure
+from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
+
+DEFAULT_DETECTOR = "mtcnn"
+DEFAULT_EMBEDDER = "dlib-face"
+BATCH = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFaces:
+    """The faces of one picture with their embeddings.
+
+    Attributes:
+        height: Of the upright picture, pixels.
+        width: Of the upright picture, pixels.
+        faces: The largest first.
+        embeddings: float32 (faces, n).
+    """
+
+    height: int
+    width: int
+    faces: tuple[Face, ...]
+    embeddings: np.ndarray
+
+
+class FaceEmbedder:
+    """Finds the faces of pictures and describes each by numbers. `FaceEmbedder.load` makes one.
+
+    Attributes:
+        detector: Finds faces.
+        bundle: The embedder's.
+        verification: The embedder's threshold and probability.
+        identity: Names all that embeddings depend on: two of unlike identities must never be
+            compared.
+        mirror: Whether an embedding is the mean of a face's and of its mirror image's.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        bundle: Bundle,
+        *,
+        options: RuntimeOptions | None = None,
+        mirror: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        expected: int | None = None,
+    ) -> None:
+        """Compile an embedder; see `load`.
+
+        Raises:
+            UsageError: The bundle is for another task.
+            BundleError: Its card says nothing of how to verify.
+        """
+        if bundle.card.task != "embed-face":
+            rule = "be a model for embed-face"
+            raise UsageError(broken_rule("--embedder", rule, f"one for {bundle.card.task}"))
+        self.detector = detector
+        self.bundle = bundle
+        self.verification = Verification.of_card(bundle.card)
+        self.mirror = mirror
+        self._max_pixels = max_pixels
+        source = bundle.source(input_shape=(CHIP, CHIP, 3))
+        self._predictor = predictor(
+            source, in_float32(options), batch_size=BATCH, expected=expected
+        )
+
+    @classmethod
+    def load(
+        cls,
+        detector: str = DEFAULT_DETECTOR,
+        embedder: str = DEFAULT_EMBEDDER,
+        *,
+        search: Search | None = None,
+        mirror: bool = False,
+        options: RuntimeOptions | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        expected: int | None = None,
+    ) -> FaceEmbedder:
+        """Open and compile a detector and an embedder.
+
+        Args:
+            detector: A model for ``find-face``: an embedded name or a bundle folder.
+            embedder: A model for ``embed-face``.
+            search: Which faces are looked for.
+            mirror: Average each embedding with that of the mirrored face: a little steadier, at
+                twice the work.
+            options: Device, runtime, precision, threads. Precision ``auto`` is float32 here:
+                embeddings are kept and compared across machines.
+            max_pixels: The largest picture that is decoded.
+            expected: How many faces will come, if known.
+
+        Raises:
+            UsageError: A value breaks its rule.
+            BundleError: A model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not to be had here.
+        """
+        found = FaceDetector(open_model(detector), search, in_float32(options))
+        return cls(
+            found,
+            open_model(embedder),
+            options=options,
+            mirror=mirror,
+            max_pixels=max_pixels,
+            expected=expected,
+        )
+
+    @property
+    def identity(self) -> str:
+        """The embedder's weights, the alignment and mirroring, the detector's weights.
+
+        The detector counts: its landmarks are the alignment.
+        """
+        parts = [
+            self.bundle.card.name,
+            _weights_hash(self.bundle),
+            ALIGNMENT,
+            f"{self.detector.bundle.card.name}:{_weights_hash(self.detector.bundle)}",
+        ]
+        return " ".join(parts + ["mirror"] * self.mirror)
+
+    @property
+    def size(self) -> int:
+        """How many numbers an embedding has."""
+        return self._predict(np.zeros((1, CHIP, CHIP, 3), np.uint8)).shape[1]
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        """Return the faces of a picture, RGB uint8 (height, width, 3), the largest first."""
+        return self.detector.find(image)
+
+    def embed(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        """Describe faces of a picture.
+
+        Args:
+            image: RGB uint8 (height, width, 3), in which the faces were found.
+            faces: Of `find`.
+
+        Returns:
+            float32 (faces, n); the Euclidean distance of two says how unlike they are.
+        """
+        return self.embed_chips(chips(image, list(faces)))
+
+    def embed_chips(self, aligned: np.ndarray) -> np.ndarray:
+        """Describe aligned faces, uint8 (faces, 150, 150, 3), as `cnnkit.faces.alignment` does."""
+        if not len(aligned):
+            return np.zeros((0, self.size), np.float32)
+        embeddings = self._predict(aligned)
+        if self.mirror:
+            embeddings = (embeddings + self._predict(aligned[:, :, ::-1])) / 2
+        return embeddings
+
+    def _predict(self, aligned: np.ndarray) -> np.ndarray:
+        outputs = self._predictor.predict(aligned)
+        return next(iter(outputs.values()))
+
+    def read(self, path: str) -> np.ndarray:
+        """Read a picture, upright RGB uint8 (height, width, 3).
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return decode(read_bytes(path), max_pixels=self._max_pixels)
+
+    def describe(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
+        """Find and describe the faces of some pictures, the networks over all faces at once."""
+        found = self.detector.find_all(images)
+        cut = [chips(image, faces) for image, faces in zip(images, found, strict=True)]
+        embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
+        borders = np.cumsum([len(own) for own in cut])[:-1]
+        parts = np.split(embeddings, borders) if embeddings is not None else []
+        return [
+            PictureFaces(*image.shape[:2], tuple(faces), own)
+            for image, faces, own in zip(images, found, parts, strict=True)
+        ]
+
+    def stream(
+        self, found: Iterable[Found], workers: int | None = None
+    ) -> Iterator[tuple[str, PictureFaces | Failure]]:
+        """Find and describe the faces of any number of pictures in bounded memory, in order.
+
+        Args:
+            found: The inputs, of `cnnkit.images.find_images`.
+            workers: Threads that read, find and describe; by default one more than processors.
+
+        Yields:
+            Each input's path, and its faces or why it could not be read. A picture without a
+            face is no failure.
+        """
+        workers = workers or available_cpus() + 1
+        yield from pipeline.stream_many(found, self.read, self.describe, BATCH, workers)
+
+
+def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:
+    """Return the options with float32 in the place of precision ``auto``."""
+    options = options or RuntimeOptions()
+    return replace(options, precision="float32") if options.precision == "auto" else options
+
+
+def _weights_hash(bundle: Bundle) -> str:
+    """Return the start of the hash of a bundle's weights, 64 bits."""
+    return str(bundle.card.weights.get("sha256") or bundle.identity)[:16]

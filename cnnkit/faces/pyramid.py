@@ -1,0 +1,154 @@
+"""A picture at many sizes, laid out on canvases, so that few calls of one network see them all.
+
+The proposal network looks at windows of 12x12 pixels, every 2 pixels. On a canvas the windows
+that lie inside one level give exactly what they would give on that level alone; those across
+a border are left out. Sides are even, so that no window is cut short at a level's end. Canvases
+come in few sizes, because a runtime prepares itself anew for each size, and never grow beyond
+`MAX_CANVAS`: a larger level is cut into pieces that overlap by what a window needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+WINDOW = 12
+STRIDE = 2
+FACTOR = 0.709  # from one level to the next: half of the area
+PIECE = 1024  # the longest side of a piece, pixels
+MAX_CANVAS = 2 * PIECE
+GRAIN = 64  # sides of a canvas are multiples of this
+EMPTY = 127
+
+
+class Piece(NamedTuple):
+    """A part of a level, and where it lies on its canvas.
+
+    Attributes:
+        pixels: uint8 (rows, columns, 3).
+        scale_x: Columns of the level over those of the picture.
+        scale_y: Rows of the level over those of the picture.
+        left: Column of the level where the piece begins.
+        top: Row of the level where it begins.
+        level: Which level, 0 the largest.
+    """
+
+    pixels: np.ndarray
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+    level: int
+
+
+@dataclass
+class Canvas:
+    """Pieces side by side.
+
+    Attributes:
+        placed: Each piece with its column and row on the canvas.
+        width: Columns in use.
+        height: Rows in use.
+    """
+
+    placed: list[tuple[Piece, int, int]] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+    _shelves: list[list[int]] = field(default_factory=list)  # top, height, columns in use
+
+    def add(self, piece: Piece) -> bool:
+        """Place a piece on the first shelf with room, or on a new one; whether there was room.
+
+        Pieces come in falling height. The first one decides the width.
+        """
+        rows, columns = piece.pixels.shape[:2]
+        self.width = self.width or columns
+        for shelf in self._shelves:
+            top, height, used = shelf
+            if rows <= height and used + columns <= self.width:
+                self.placed.append((piece, used, top))
+                shelf[2] += columns
+                return True
+        if columns > self.width or (self.placed and self.height + rows > MAX_CANVAS):
+            return False
+        self.placed.append((piece, 0, self.height))
+        self._shelves.append([self.height, rows, columns])
+        self.height += rows
+        return True
+
+    def paint(self) -> np.ndarray:
+        """Return the canvas, uint8 (rows, columns, 3), sides multiples of `GRAIN`."""
+        sides = (-(-side // GRAIN) * GRAIN for side in (self.height, self.width))
+        pixels = np.full((*sides, 3), EMPTY, np.uint8)
+        for piece, left, top in self.placed:
+            rows, columns = piece.pixels.shape[:2]
+            pixels[top : top + rows, left : left + columns] = piece.pixels
+        return pixels
+
+
+def scales(height: int, width: int, min_face: int) -> list[float]:
+    """Return the scales at which a picture is searched, the largest first.
+
+    At a level's scale a window of 12 pixels covers a face of 12 / scale pixels; the first level
+    is for the smallest faces that are wanted, the last one fits a window in the short side.
+    """
+    found = []
+    scale = WINDOW / min_face
+    while min(height, width) * scale >= WINDOW:
+        found.append(scale)
+        scale *= FACTOR
+    return found
+
+
+def even(length: float) -> int:
+    """Return a length rounded up to a multiple of 2."""
+    return 2 * int(np.ceil(length / 2 - 1e-9))
+
+
+def pieces(image: np.ndarray, min_face: int) -> Iterator[Piece]:
+    """Yield the pieces of all levels of a picture, the largest level first.
+
+    Args:
+        image: uint8 (height, width, 3).
+        min_face: Sides of the smallest faces that are wanted, pixels.
+    """
+    height, width = image.shape[:2]
+    steps = scales(height, width, min_face)
+    base = _reduced(image, steps[0]) if steps else image
+    for level, scale in enumerate(steps):
+        rows, columns = even(height * scale), even(width * scale)
+        pixels = cv2.resize(base, (columns, rows), interpolation=cv2.INTER_AREA)
+        for top in _starts(rows):
+            for left in _starts(columns):
+                part = pixels[top : top + PIECE, left : left + PIECE]
+                yield Piece(part, columns / width, rows / height, left, top, level)
+
+
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """Return the picture at a whole fraction of its size that is still larger than `scale`."""
+    factor = int(1 / scale)
+    if factor < 2:
+        return image
+    height, width = image.shape[:2]
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _starts(length: int) -> list[int]:
+    """Return where the pieces of a side begin: they overlap by all but a stride of a window."""
+    step = PIECE - (WINDOW - STRIDE)
+    return list(range(0, max(1, length - (WINDOW - STRIDE)), step))
+
+
+def canvases(image: np.ndarray, min_face: int) -> list[Canvas]:
+    """Return a picture's levels laid out on canvases; see `pieces`."""
+    found: list[Canvas] = []
+    for piece in pieces(image, min_face):
+        if not any(canvas.add(piece) for canvas in found):
+            found.append(Canvas())
+            found[-1].add(piece)
+    return found
