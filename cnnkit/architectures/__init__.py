@@ -40,6 +40,8 @@ BUILDERS: dict[str, str] = {
     "resnet-20": "cnnkit.architectures.resnet_cifar:resnet_20",
     "resnet-56": "cnnkit.architectures.resnet_cifar:resnet_56",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
+    "yolov3": "cnnkit.architectures.yolo:yolov3",
+    "yolov3-tiny": "cnnkit.architectures.yolo:yolov3_tiny",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnnkit.boxes import letterbox_size
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture
 from cnnkit.images.files import read_bytes
@@ -116,8 +117,7 @@ def place(height: int, width: int, spec: InputSpec) -> Placement:
     if spec.fit == "stretch":
         return Placement(Window((spec.height, spec.width), 0, 0, spec.height, spec.width), 0, 0)
     if spec.fit == "pad":
-        scale = min(spec.height / height, spec.width / width)
-        full = (max(1, round(height * scale)), max(1, round(width * scale)))
+        full = letterbox_size(height, width, spec.height, spec.width)
         top, left = (spec.height - full[0]) // 2, (spec.width - full[1]) // 2
         return Placement(Window(full, 0, 0, *full), top, left)
     frame = (round(spec.height / spec.crop_fraction), round(spec.width / spec.crop_fraction))

@@ -162,8 +162,12 @@ def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_
             for name, ranges in SUPER_CLASSES.items():
                 if any(low <= index <= high for low, high in ranges):
                     writer.writerow([source / "images" / row["file"], name])
-    made = learn(table, tmp_path / "ten", backbone="efficientnet-lite0", validation=0.25, test=0.25)
-    found = made.evaluations["test"]["metrics"]
     # About four photos a class to learn from, none of the test photos' own breeds among them.
-    assert found["top_1"] >= 0.6
-    assert made.calibration.error_after <= made.calibration.error_before
+    # A split tests 24 photos, so that one split alone says little: its accuracy varies by 0.08.
+    accuracies = []
+    for seed in (1, 2, 42):
+        shares = {"validation": 0.25, "test": 0.25, "seed": seed}
+        made = learn(table, tmp_path / f"ten-{seed}", backbone="efficientnet-lite0", **shares)
+        accuracies.append(made.evaluations["test"]["metrics"]["top_1"])
+        assert made.calibration.error_after <= made.calibration.error_before
+    assert np.mean(accuracies) >= 0.6
