@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnkit.classify import Classifier
     from cnnkit.errors import CnnkitError, ImageError
+    from cnnkit.explain import Explainer, Explanation
     from cnnkit.results import Classification, Failure, Prediction
 
 __version__ = "0.1.0.dev0"
@@ -20,6 +21,8 @@ __all__ = [
     "Classification",
     "Classifier",
     "CnnkitError",
+    "Explainer",
+    "Explanation",
     "Failure",
     "ImageError",
     "Prediction",
@@ -30,6 +33,8 @@ _HOMES = {
     "Classification": "cnnkit.results",
     "Classifier": "cnnkit.classify",
     "CnnkitError": "cnnkit.errors",
+    "Explainer": "cnnkit.explain",
+    "Explanation": "cnnkit.explain",
     "Failure": "cnnkit.results",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",

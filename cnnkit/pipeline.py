@@ -28,34 +28,61 @@ log = logging.getLogger(__name__)
 TASKS_AHEAD = 2
 
 
+class Prepared(NamedTuple):
+    """A picture as the network takes it, and what its result will need besides.
+
+    Attributes:
+        image: uint8 (height, width, 3).
+        context: Anything, such as the size of the picture.
+    """
+
+    image: np.ndarray
+    context: Any
+
+
 class Outcome(NamedTuple):
-    """What became of one input: ``outputs`` of the model for this picture, or a failure."""
+    """What became of one input: ``outputs`` of the model for this picture, or a failure.
+
+    Attributes:
+        path: The input's path.
+        outputs: By name, without the batch's axis.
+        failure: Why there are none.
+        context: Of `Prepared`, where `prepare` gave one.
+    """
 
     path: str
     outputs: dict[str, np.ndarray] | None
     failure: Failure | None
+    context: Any = None
+
+
+Prepare = Callable[[str], "np.ndarray | Prepared"]
 
 
 def stream(
     found: Iterable[Found],
-    prepare: Callable[[str], np.ndarray],
+    prepare: Prepare,
     predictor: Predictor,
     workers: int,
-) -> Iterator[Outcome]:
+    finish: Callable[[Outcome], Any] | None = None,
+) -> Iterator[Any]:
     """Give the outcome of every input, in order, as they are made.
 
     Args:
         found: The inputs; taken lazily.
-        prepare: Reads one picture as the network's input, uint8 (height, width, 3).
+        prepare: Reads one picture as the network's input, uint8 (height, width, 3), with a
+            context where the result needs one.
         predictor: Runs the network.
         workers: Threads that read and predict.
+        finish: What else the workers do with each outcome; its result is given instead.
 
     Yields:
-        One `Outcome` for each input.
+        One `Outcome` for each input, or what `finish` made of it.
     """
 
-    def task(batch: list[Found]) -> list[Outcome]:
-        return run_batch(batch, prepare, predictor)
+    def task(batch: list[Found]) -> list[Any]:
+        outcomes = run_batch(batch, prepare, predictor)
+        return outcomes if finish is None else [finish(outcome) for outcome in outcomes]
 
     return in_order(found, task, predictor.batch_size, workers)
 
@@ -82,11 +109,11 @@ def stream_many(
 
     def task(batch: list[Found]) -> list[tuple[str, Any]]:
         prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
-        images = [image for image in prepared if not isinstance(image, Failure)]
+        images = [one.image for one in prepared if isinstance(one, Prepared)]
         results = iter(_processed(images, process))
         return [
-            (item.path, image if isinstance(image, Failure) else next(results))
-            for item, image in zip(batch, prepared, strict=True)
+            (item.path, one if isinstance(one, Failure) else next(results))
+            for item, one in zip(batch, prepared, strict=True)
         ]
 
     return in_order(found, task, batch_size, workers)
@@ -129,28 +156,27 @@ def in_order(
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def run_batch(
-    batch: list[Found], prepare: Callable[[str], np.ndarray], predictor: Predictor
-) -> list[Outcome]:
+def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> list[Outcome]:
     """Read and predict a few inputs; those that cannot be read take no part."""
     prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
-    images = [image for image in prepared if not isinstance(image, Failure)]
+    images = [one.image for one in prepared if isinstance(one, Prepared)]
     outputs = predictor.predict(np.stack(images)) if images else {}
     outcomes = []
     position = 0
-    for item, image in zip(batch, prepared, strict=True):
-        if isinstance(image, Failure):
-            outcomes.append(Outcome(item.path, None, image))
+    for item, one in zip(batch, prepared, strict=True):
+        if isinstance(one, Failure):
+            outcomes.append(Outcome(item.path, None, one))
             continue
-        one: dict[str, Any] = {name: values[position] for name, values in outputs.items()}
-        outcomes.append(Outcome(item.path, one, None))
+        its: dict[str, Any] = {name: values[position] for name, values in outputs.items()}
+        outcomes.append(Outcome(item.path, its, None, one.context))
         position += 1
     return outcomes
 
 
-def _prepared(path: str, prepare: Callable[[str], np.ndarray]) -> np.ndarray | Failure:
+def _prepared(path: str, prepare: Prepare) -> Prepared | Failure:
     try:
-        return prepare(path)
+        one = prepare(path)
+        return one if isinstance(one, Prepared) else Prepared(one, None)
     except ImageError as error:
         return Failure(error.kind, error.message)
     except MemoryError:

@@ -21,3 +21,17 @@ def test_classify_pictures(clean_environment):
     lines = done.stdout.splitlines()
     assert any(line.startswith("coffee.jpg: espresso") for line in lines)
     assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"
+
+
+def test_explain_pictures(clean_environment, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "explain_pictures.py")],
+        cwd=tmp_path,
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "coffee.jpg: espresso" in done.stdout
+    assert (tmp_path / "explained" / "coffee.png").is_file()

@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cnnkit import __version__, architectures
+import numpy as np
+
+from cnnkit import __version__, architectures, metrics
 from cnnkit.bundles import applications, keras_files, network, weights
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
@@ -112,6 +114,23 @@ class Bundle:
                 json.dumps(self.request | wanted),
             ],
         )
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return a classifier's probabilities of the classes, calibrated.
+
+        Args:
+            scores: One row of its scores, float (classes,), or (1,) where one sigmoid tells two
+                classes apart.
+
+        Returns:
+            Float (classes,), 0 to 1.
+        """
+        kind = self.card.scores_kind
+        if kind == "logits":
+            return metrics.softmax(scores, self.card.temperature)
+        if kind == "probability":  # one sigmoid: the second of two classes
+            return np.array([1.0 - scores[0], scores[0]])
+        return np.clip(scores, 0.0, 1.0)
 
 
 def open_model(model: str, weights: str | None = None, labels: str | None = None) -> Bundle:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnkit import metrics, pipeline
+from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, prepare
@@ -197,12 +197,7 @@ class Classifier:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return the class probabilities, float (classes,), of one row of the model's scores."""
-        kind = self.bundle.card.scores_kind
-        if kind == "logits":
-            return metrics.softmax(scores, self.bundle.card.temperature)
-        if kind == "probability":  # one sigmoid: the second of two classes
-            return np.array([1.0 - scores[0], scores[0]])
-        return np.clip(scores, 0.0, 1.0)
+        return self.bundle.probabilities(scores)
 
     def interpret(self, outputs: dict[str, np.ndarray]) -> Classification:
         """Make a result of the model's outputs for one picture.

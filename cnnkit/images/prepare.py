@@ -159,7 +159,20 @@ def prepare(
         picture = _picture_of(source)
     else:
         data = read_bytes(source) if isinstance(source, str) else source
-        picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
+        picture = open_picture(data, max_pixels=max_pixels, at_least=decoded_size(spec))
+    return fit(picture, spec)
+
+
+def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
+    """Return a decoded picture as the network takes it.
+
+    Args:
+        picture: Decoded at least at the size that `decoded_size` names.
+        spec: What the network takes.
+
+    Returns:
+        uint8 (spec.height, spec.width, 3), RGB 0-255.
+    """
     placement = place(picture.height, picture.width, spec)
     pixels = picture.to_srgb(resize(picture.content, placement.window, spec.interpolation))
     if pixels.shape[:2] == (spec.height, spec.width):
@@ -185,7 +198,7 @@ def thumbnail(
     """
     spec = InputSpec(long_side, long_side, "pad")
     data = read_bytes(source) if isinstance(source, str) else source
-    picture = open_picture(data, max_pixels=max_pixels, at_least=_decoded_size(spec))
+    picture = open_picture(data, max_pixels=max_pixels, at_least=decoded_size(spec))
     if max(picture.height, picture.width) > long_side:
         window = place(picture.height, picture.width, spec).window
         pixels = resize(picture.content, window, spec.interpolation)
@@ -196,7 +209,7 @@ def thumbnail(
     return buffer.getvalue()
 
 
-def _decoded_size(spec: InputSpec) -> Callable[[int, int], tuple[int, int]]:
+def decoded_size(spec: InputSpec) -> Callable[[int, int], tuple[int, int]]:
     """Return what tells, for a full size, the smallest decoded size that is good enough."""
 
     def needed(height: int, width: int) -> tuple[int, int]:

@@ -34,30 +34,36 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=backend_drives_gpu())
 
 
-def value_and_gradient(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+def value_and_gradient(
+    function: Callable[..., Any], *, auxiliary: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """Return a compiled function that gives a scalar and its gradient.
 
     Args:
         function: Takes tensors; returns a scalar tensor. The gradient is that of its first
             argument: a tensor, or a list or dict of them.
+        auxiliary: The function returns the scalar and something else, such as what it computed
+            on the way.
 
     Returns:
         A function of the same arguments that returns ``(value, gradient)``, the gradient
-        shaped like the first argument.
+        shaped like the first argument; ``((value, something else), gradient)`` where there is
+        something else.
     """
     if _backend() == "jax":
         import jax
 
-        return jax.jit(jax.value_and_grad(function))
+        return jax.jit(jax.value_and_grad(function, has_aux=auxiliary))
     import tensorflow as tf
 
     def with_gradient(first, *others):
         first = tf.nest.map_structure(tf.convert_to_tensor, first)
         with tf.GradientTape() as tape:
             tape.watch(first)
-            value = function(first, *others)
+            returned = function(first, *others)
+            value = returned[0] if auxiliary else returned
         gradient = tape.gradient(value, first, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return value, gradient
+        return returned, gradient
 
     return compile(with_gradient)
 

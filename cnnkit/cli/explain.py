@@ -1,0 +1,81 @@
+"""``cnnkit explain``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit explain photos/ --overlays heat/
+  cnnkit explain photos/ -o rows.csv --overlays heat/ --report explained.html
+  cnnkit explain cat.jpg --class tabby --method grad-cam++ --overlays heat/
+  cnnkit explain street.jpg --method sliding --class minibus --overlays heat/
+  cnnkit explain photos/ --model my-model/ --maps maps/ -o rows.jsonl --resume
+
+\b
+Methods:
+  grad-cam     where the features speak for the class; a map of the last layer's places
+  grad-cam++   the same, fairer to several things of one class
+  gradients    how much the score moves with every pixel
+  smoothgrad   the same, averaged under noise
+  occlusion    how much the score drops where a patch is hidden
+  sliding      the class's score in every window of the whole picture
+"""
+
+
+@click.command("explain", epilog=EXAMPLES)
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@shared.model_options("efficientnet-lite0")
+@click.option(
+    "--method", default="grad-cam", show_default=True, metavar="METHOD", help="See below."
+)
+@click.option("--class", "class_name", metavar="NAME", help="Explain it.  [default: the predicted]")
+@click.option(
+    "--layer", metavar="NAME", help="For grad-cam and grad-cam++.  [default: the last with places]"
+)
+@click.option(
+    "--scale", type=float, metavar="N", help="For sliding: picture over window.  [default: 2]"
+)
+@click.option(
+    "--box-share",
+    type=float,
+    default=0.2,
+    show_default=True,
+    metavar="S",
+    help="The box encloses this share of the highest heat, and more.",
+)
+@click.option("--overlays", metavar="DIR", help="The pictures with the heat over them.")
+@click.option("--maps", metavar="DIR", help="The heat maps, .npy.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=16),
+    default=1024,
+    show_default=True,
+    metavar="N",
+    help="Longest side of an overlay.",
+)
+@shared.output_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl", "csv"]),
+    help="Of standard output.  [default: table in a terminal, else jsonl]",
+)
+@click.option("--report", metavar="FILE.html", help="A page to browse.")
+@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.picture_options
+@shared.runtime_options
+@shared.verbosity_options
+def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
+    """Show what in a picture speaks for its class: files, folders, patterns, or - for a list.
+
+    One row for each input, in order: the class, its score, and the box around the heat. The exit
+    status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
+    """
+    paths = shared.input_arguments(inputs, null_separated)
+    from cnnkit.cli.explain_run import run
+
+    failed = run(paths, quiet=quiet, **chosen)
+    click.get_current_context().exit(1 if failed else 0)

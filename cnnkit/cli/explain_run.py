@@ -1,0 +1,99 @@
+"""What ``cnnkit explain`` does once its options are read: the heavy part, imported late."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles import open_model
+from cnnkit.cli.classify_run import expected_pictures
+from cnnkit.cli.display import Display
+from cnnkit.explain import Explainer
+from cnnkit.explain.folders import TABLE, Pictures, explain_folders
+from cnnkit.folder_job import Outputs
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
+from cnnkit.runtime import RuntimeOptions
+
+log = logging.getLogger("cnnkit")
+
+
+def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -> int:
+    """Explain, show, and return how many inputs failed."""
+    outputs, pictures = _outputs_of(chosen)
+    paths = list(paths)
+    exclude = [str(folder) for folder in (pictures.overlays, pictures.heats) if folder]
+    finder = Finder(paths, exclude=exclude)
+    names = ("device", "runtime", "precision", "threads")
+    runtime = RuntimeOptions(*(chosen[name] for name in names))
+    bundle = open_model(chosen["model"], chosen["weights"], chosen["labels"])
+    for note in bundle.notes:
+        log.info(note)
+    max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
+    explainer = Explainer(
+        bundle,
+        chosen["method"],
+        class_name=chosen["class_name"],
+        layer=chosen["layer"],
+        fit=chosen["fit"],
+        scale=chosen["scale"],
+        box_share=chosen["box_share"],
+        options=runtime,
+        batch_size=chosen["batch_size"],
+        expected=expected_pictures(paths),
+        max_pixels=max_pixels,
+    )
+    same_on_resume = {
+        "model": bundle.card.name,
+        "method": chosen["method"],
+        "class": chosen["class_name"],
+        "layer": chosen["layer"],
+        "scale": chosen["scale"],
+        "box_share": chosen["box_share"],
+        "fit": explainer.spec.fit,
+        "max_pixels": max_pixels,
+        "runtime": explainer.predictor.runtime,
+        "precision": explainer.predictor.precision,
+        "overlays": chosen["overlays"],
+        "maps": chosen["maps"],
+        "size": chosen["size"],
+    }
+
+    def count() -> int:
+        return sum(1 for _ in Finder(paths, exclude=exclude))
+
+    with Display(
+        form, bool(outputs.rows), quiet, TABLE, count, "explain", ("BOX", _box)
+    ) as display:
+        summary = explain_folders(
+            explainer,
+            finder,
+            outputs,
+            pictures,
+            options=same_on_resume,
+            workers=chosen["workers"] or (runtime.threads + 1 if runtime.threads else None),
+            emit=display.show,
+        )
+    display.conclude(summary, finder.skipped)
+    return summary.failed
+
+
+def _outputs_of(chosen: dict[str, Any]) -> tuple[Outputs, Pictures]:
+    """Return what the options ask to leave behind."""
+    rows, report, overlays, maps = (
+        Path(chosen[name]) if chosen[name] else None
+        for name in ("output", "report", "overlays", "maps")
+    )
+    outputs = Outputs(
+        rows=rows,
+        report=report,
+        resume=chosen["resume"],
+        overwrite=chosen["overwrite"],
+        retry_errors=chosen["retry_errors"],
+    )
+    return outputs, Pictures(overlays, maps, chosen["size"])
+
+
+def _box(row: dict[str, Any]) -> str:
+    return "no heat" if row["box"] is None else ", ".join(map(str, row["box"]))

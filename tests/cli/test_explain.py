@@ -1,0 +1,73 @@
+"""``cnnkit explain`` as a user runs it: rows, overlays, heat maps, report, resume."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from cnnkit.images import decode
+
+
+@pytest.fixture
+def photos(examples, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    shutil.copy(examples / "cat.jpg", folder)
+    shutil.copy(examples / "coffee.jpg", folder / "more" / "cat.jpg")
+    (folder / "torn.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:9000])
+    return folder
+
+
+def test_rows_overlays_maps_and_report(run_cnnkit, photos, tmp_path):
+    options = ("explain", "photos", "--overlays", "photos/over", "--maps", "maps")
+    done = run_cnnkit(*options, "-o", "rows.csv", "--report", "report.html", "--size", 300)
+    assert done.returncode == 1, done.stderr
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        first, second, torn = csv.DictReader(file)
+    assert torn["error_kind"] == "truncated" and not torn["overlay"]
+    # Two pictures of one name do not meet.
+    assert first["overlay"] != second["overlay"] and first["heat"] != second["heat"]
+    for row, size in ((first, (300, 451)), (second, (400, 600))):
+        assert row["label"] == row["predicted"] and row["label"] in (
+            "Egyptian cat",
+            "tiger cat",
+            "espresso",
+        )
+        over = decode((tmp_path / row["overlay"]).read_bytes())
+        assert max(over.shape) == 300
+        assert np.load(tmp_path / row["heat"]).shape == (7, 7)
+        box = [int(row[name]) for name in ("left", "top", "right", "bottom")]
+        assert 0 <= box[0] < box[2] <= size[1] and 0 <= box[1] < box[3] <= size[0]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 4 and "truncated" in page
+    assert not (tmp_path / "report.html.part").exists()
+    # The overlays inside the input are no inputs of the next run, which is told what is there.
+    again = run_cnnkit(*options, "-q")
+    assert again.returncode == 2 and "holds files already" in again.stderr
+
+
+def test_a_named_class_a_killed_run_and_a_wrong_name(run_cnnkit, photos, tmp_path):
+    options = ("explain", "photos", "--class", "BEE", "-o", "rows.jsonl", "--maps", "m")
+    done = run_cnnkit(*options)
+    rows = (tmp_path / "rows.jsonl").read_text().splitlines()
+    first = json.loads(rows[0])
+    assert (first["label"], first["index"]) == ("bee", 309)
+    assert list(first) == [
+        *("path", "status", "label", "score", "index", "predicted", "box", "region", "heat")
+    ]
+    other = run_cnnkit("explain", "photos/cat.jpg", "--class", "beeee")
+    assert other.returncode == 2 and "Did you mean 'bee'" in other.stderr
+    # A finished run has nothing left to do; with another class it is another run.
+    assert run_cnnkit(*options, "--resume").returncode == 1
+    done = run_cnnkit(*options, "--overwrite")
+    assert "2 ok, 1 failed" in done.stderr
+    assert (tmp_path / "rows.jsonl").read_text().splitlines() == rows
+
+
+def test_help_names_the_methods(run_cnnkit):
+    done = run_cnnkit("explain", "--help")
+    assert "grad-cam++" in done.stdout and "cnnkit explain photos/ --overlays heat/" in done.stdout
