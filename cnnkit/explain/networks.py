@@ -29,7 +29,6 @@ from cnnkit.explain.windows import windows_model
 from cnnkit.runtime import ModelSource, building_defaults
 
 Plan = dict[str, Any]
-CONVERTER = "cnnkit.explain.to_openvino"
 
 
 def build(bundle: Bundle, plan: Plan, precision: str = "float32") -> Any:
@@ -133,12 +132,13 @@ def source(
         input_shape: Of the plan's network; by default the bundle's own.
     """
     spec = bundle.card.input
+    request = {"model": bundle.request, "plan": plan}
     return ModelSource(
         name=bundle.card.name,
         identity=json.dumps([bundle.identity, plan, code_hash()], sort_keys=True),
         input_shape=input_shape or (spec.height, spec.width, 3),
         build=lambda precision: build(bundle, plan, precision),
-        conversion_command=["-m", CONVERTER, json.dumps({"model": bundle.request, "plan": plan})],
+        conversion_command=["-m", "cnnkit.explain.to_openvino", json.dumps(request)],
     )
 
 
