@@ -9,6 +9,8 @@ CHANNEL_AXIS = -1
 # ImageNet's mean and deviation of red, green and blue, of 0 to 1, as most published weights use.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+# The mean of 0 to 255, as the networks that came out of Caffe saw it in training.
+IMAGENET_MEAN_COLOUR = (123.68, 116.779, 103.939)
 
 
 def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTensor:
@@ -37,6 +39,14 @@ def standardise(x: keras.KerasTensor) -> keras.KerasTensor:
         pairs = [(sum(IMAGENET_MEAN) / 3, sum(IMAGENET_DEVIATION) / 3)] * x.shape[CHANNEL_AXIS]
     scale = [1 / (255 * deviation) for _, deviation in pairs]
     return normalise(x, scale, [-mean / deviation for mean, deviation in pairs])
+
+
+def centre(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return pixels 0 to 255 with ImageNet's mean colour taken off; see `standardise`."""
+    means = list(IMAGENET_MEAN_COLOUR)
+    if x.shape[CHANNEL_AXIS] != len(means):
+        means = [sum(means) / 3] * x.shape[CHANNEL_AXIS]
+    return normalise(x, 1.0, [-mean for mean in means])
 
 
 def conv_unit(
@@ -105,6 +115,50 @@ def normalised_activation(
     """Batch normalisation over the channels, then the activation."""
     x = layers.BatchNormalization(CHANNEL_AXIS, epsilon=epsilon, name=f"{name}_bn")(x)
     return layers.Activation(activation, name=f"{name}_activation")(x) if activation else x
+
+
+def conv_relu(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    padding: int | None = None,
+    groups: int = 1,
+    initializer: str = "glorot_uniform",
+) -> keras.KerasTensor:
+    """Convolution with bias, and ReLU; see `conv_unit` for the padding."""
+    if padding:
+        x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same" if padding is None else "valid",
+        groups=groups,
+        kernel_initializer=initializer,
+        name=name,
+    )(x)
+    return layers.Activation("relu", name=f"{name}_activation")(x)
+
+
+def local_response(
+    x: keras.KerasTensor, offset: float, scale: float, exponent: float = 0.75
+) -> keras.KerasTensor:
+    """Divide each channel by its own and its four neighbours' strength.
+
+    ``x / (offset + scale * sum of x^2 over 5 channels) ** exponent``, section 3.3 of Krizhevsky,
+    Sutskever and Hinton; in float32 also under mixed precision, whose squares would overflow.
+    """
+    channels = x.shape[CHANNEL_AXIS]
+    squares = ops.square(ops.cast(x, "float32"))
+    padded = ops.pad(squares, [(0, 0), (0, 0), (0, 0), (2, 2)])
+    sums = padded[..., :channels]  # (batch, height, width, channels)
+    for neighbour in range(1, 5):
+        sums = ops.add(sums, padded[..., neighbour : neighbour + channels])
+    strength = ops.power(ops.add(ops.multiply(sums, scale), offset), exponent)
+    return ops.divide(x, ops.cast(strength, x.dtype))
 
 
 def dense_head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:

@@ -17,16 +17,6 @@ FIRE_GROUPS = (
     ((32, 128), (32, 128)),
     ((48, 192), (48, 192), (64, 256), (64, 256)),
 )
-# The mean colour of ImageNet as the network saw it in training, red, green, blue.
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
-
-
-def conv_relu(
-    x: keras.KerasTensor, filters: int, kernel_size: int, name: str, strides: int = 1
-) -> keras.KerasTensor:
-    """Convolution with bias, ``same`` padding, and ReLU."""
-    x = layers.Conv2D(filters, kernel_size, strides, padding="same", name=name)(x)
-    return layers.Activation("relu", name=f"{name}_activation")(x)
 
 
 def fire(x: keras.KerasTensor, squeeze: int, expand: int, name: str) -> keras.KerasTensor:
@@ -35,9 +25,9 @@ def fire(x: keras.KerasTensor, squeeze: int, expand: int, name: str) -> keras.Ke
     Returns:
         Tensor of shape (batch, height, width, 2 * expand).
     """
-    x = conv_relu(x, squeeze, 1, f"{name}_squeeze1x1")
-    one = conv_relu(x, expand, 1, f"{name}_expand1x1")
-    three = conv_relu(x, expand, 3, f"{name}_expand3x3")
+    x = blocks.conv_relu(x, squeeze, 1, f"{name}_squeeze1x1")
+    one = blocks.conv_relu(x, expand, 1, f"{name}_expand1x1")
+    three = blocks.conv_relu(x, expand, 3, f"{name}_expand3x3")
     return layers.Concatenate(name=f"{name}_join")([one, three])
 
 
@@ -59,8 +49,8 @@ def squeezenet_1_1(
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (227, 227, 3))
-    x = blocks.normalise(image, 1.0, [-mean for mean in IMAGENET_MEAN])
-    x = conv_relu(x, 64, 3, "conv1", strides=2)
+    x = blocks.centre(image)
+    x = blocks.conv_relu(x, 64, 3, "conv1", strides=2)
     number = 2
     for group, fires in enumerate(FIRE_GROUPS, start=1):
         x = layers.MaxPooling2D(3, 2, name=f"pool{group}")(x)

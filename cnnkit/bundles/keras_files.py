@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import BundleError
-from cnnkit.runtime import import_keras
+from cnnkit.runtime import import_keras, variables_without_memory
 
 MAX_MEMBERS = 64
 MAX_CONFIG_BYTES = 32 << 20
@@ -206,35 +206,13 @@ def load_keras_file(path: Path) -> Any:
 def _planned(path: Path) -> Any:
     """Return the network with shapes but without memory, after every check."""
     config, weight_bytes = read_description(path)
-    keras = import_keras()
-    # Variables made in a stateless scope have no memory: the size is known before it is taken.
-    with (
-        _named_failures(path),
-        _no_variables_left_over(),
-        keras.StatelessScope(initialize_variables=False),
-    ):
+    # The size is known before it is taken.
+    with _named_failures(path), variables_without_memory() as keras:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if not getattr(model, "inputs", None):
             raise BundleError(f"{path} must be a built functional or sequential model.")
         _check_size(path, model, weight_bytes)
     return model
-
-
-@contextlib.contextmanager
-def _no_variables_left_over() -> Iterator[None]:
-    """Make Keras forget the variables without memory that were made inside.
-
-    It would give them their memory the next time that it infers a layer's shape: of a refused
-    file that is all that the file asks for. Keras has no public name for the list.
-    """
-    from keras.src.backend.common import global_state
-
-    name = "uninitialized_variables"
-    before = list(global_state.get_global_attribute(name) or [])
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute(name, before)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from cnnkit.runtime.process import (
     cache_folder,
     import_keras,
     seed_everything,
+    variables_without_memory,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "predictor",
     "seed_everything",
     "value_and_gradient",
+    "variables_without_memory",
 ]

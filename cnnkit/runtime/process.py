@@ -109,6 +109,26 @@ def building_defaults(precision: str = "float32") -> Iterator[ModuleType]:
         keras.config.set_dtype_policy(policy)
 
 
+@contextlib.contextmanager
+def variables_without_memory() -> Iterator[ModuleType]:
+    """Let Keras build networks whose variables have shapes and no memory, to be counted only.
+
+    Keras would give them their memory the next time that it infers a layer's shape: of a file
+    that is refused for its size, that is all that the file asks for. So it is made to forget
+    them in the end; it has no public name for its list.
+    """
+    keras = import_keras()
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield keras
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
 def import_openvino() -> ModuleType:
     """Import OpenVINO with its telemetry replaced by OpenVINO's own silent stand-in."""
     if "openvino_telemetry" not in sys.modules:

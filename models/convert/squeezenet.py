@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from cnnkit.architectures.squeezenet import IMAGENET_MEAN
+from cnnkit.architectures.blocks import IMAGENET_MEAN_COLOUR
 from models.convert.artefacts import Artefact
 from models.convert.restricted_pickle import read_numpy_pickle
 from models.convert.source import Source
@@ -77,7 +77,7 @@ def original_logits(path: Path, member: bytes, pixels: np.ndarray) -> np.ndarray
     Returns:
         What the original computes before its softmax, float32 (batch, 1000).
     """
-    images = pixels[..., ::-1].astype(np.float32) - np.float32(IMAGENET_MEAN[::-1])
+    images = pixels[..., ::-1].astype(np.float32) - np.float32(IMAGENET_MEAN_COLOUR[::-1])
     with original_module(path) as module:
         network = module.squeezenet(include_softmax=False)
         return np.concatenate([network.predict([image[None]])[0] for image in images])

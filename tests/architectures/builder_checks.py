@@ -10,12 +10,16 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.networks.reading import read_network, totals
+from cnnkit.runtime import variables_without_memory
+
 SMALL = (64, 64, 3)
 Builder = Callable[..., keras.Model]
 
 
-def pictures(count: int = 2, size: int = 64) -> np.ndarray:
+def pictures(count: int = 2, size: int | None = None) -> np.ndarray:
     """RGB of 0 to 255 as the networks take it, float32 (count, size, size, 3)."""
+    size = size or SMALL[0]
     values = np.random.default_rng(7).integers(0, 256, (count, size, size, 3))
     return values.astype(np.float32)
 
@@ -42,6 +46,23 @@ def spread_weights(model: keras.Model) -> keras.Model:
 def check_parameters(build: Builder, published: int) -> None:
     model = build()
     assert sum(int(np.prod(v.shape)) for v in model.trainable_weights) == published
+
+
+def check_counts(build: Builder, parameters: int, multiplies: float, **arguments) -> None:
+    """The published numbers, without taking memory for the weights.
+
+    Args:
+        build: The builder.
+        parameters: Those that training moves, exactly.
+        multiplies: Of one picture: exactly, or published in billions of three decimals.
+        arguments: For the builder.
+    """
+    with variables_without_memory():
+        model = build(**arguments)
+    found = totals(read_network(model))
+    assert found["trained"] == parameters
+    tolerance = 0 if isinstance(multiplies, int) else 0.0005e9
+    assert found["multiplies"] == pytest.approx(multiplies, rel=0, abs=tolerance)
 
 
 def check_shapes(build: Builder, size: int, features: int) -> None:

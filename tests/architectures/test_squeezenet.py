@@ -9,8 +9,9 @@ from cnnkit.architectures.squeezenet import squeezenet_1_1
 from tests.architectures import builder_checks as checks
 
 
-def test_parameters_are_the_published_ones() -> None:
-    checks.check_parameters(squeezenet_1_1, 1_235_496)
+def test_counts_are_the_published_ones() -> None:
+    """torchvision pads nothing, so it multiplies 0.349 billion times over 224x224."""
+    checks.check_counts(squeezenet_1_1, 1_235_496, 0.353e9)
 
 
 def test_shapes() -> None:
