@@ -21,6 +21,7 @@ BUILDERS: dict[str, str] = {
     "efficientnet-lite2": "cnnkit.architectures.efficientnet:efficientnet_lite2",
     "efficientnet-lite3": "cnnkit.architectures.efficientnet:efficientnet_lite3",
     "efficientnet-lite4": "cnnkit.architectures.efficientnet:efficientnet_lite4",
+    "embedding-small": "cnnkit.architectures.embedding:embedding_small",
     "face-resnet-v1": "cnnkit.architectures.face_resnet:face_resnet_v1",
     "googlenet": "cnnkit.architectures.inception:googlenet",
     "lenet-5": "cnnkit.architectures.lenet:lenet_5",

@@ -44,6 +44,7 @@ class NewBundle:
         arguments: Of the builder.
         outputs: The card's ``outputs``.
         calibration: The card's ``calibration``.
+        verification: The card's ``verification``, of an embedder of faces.
         license: Of the weights, where it is known.
         training: How the model was made, JSON values.
     """
@@ -58,6 +59,7 @@ class NewBundle:
     arguments: Mapping[str, Any]
     outputs: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -220,6 +222,8 @@ def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
     }
     if not bundle.builder:
         card["architecture"] = {"builder": None, "arguments": {}}
+    if bundle.verification:
+        card["verification"] = dict(bundle.verification)
     return card
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from cnnkit.losses.names import MININGS
+
 # Below it a squared distance counts as this and has no gradient: the root's is endless at 0.
 LEAST_SQUARE = 1e-12
-MININGS = ("semi-hard", "batch-hard", "batch-all")
 
 
 def squared_distances(embeddings: keras.KerasTensor) -> keras.KerasTensor:
@@ -131,7 +132,7 @@ def batch_all(
     return ops.sum(losses) / ops.maximum(ops.sum(active), 1.0)
 
 
-FORMULAS = {"semi-hard": semi_hard, "batch-hard": batch_hard, "batch-all": batch_all}
+FORMULAS = dict(zip(MININGS, (semi_hard, batch_hard, batch_all), strict=True))
 
 
 class TripletLoss(keras.losses.Loss):
@@ -141,7 +142,7 @@ class TripletLoss(keras.losses.Loss):
         """Keep the parameters.
 
         Args:
-            mining: One of `MININGS`.
+            mining: A key of `FORMULAS`.
             margin: See the formulas.
         """
         super().__init__(name="loss")

@@ -18,7 +18,8 @@ The whole of it, for a network that ends in logits (batch, classes)::
 `train` leaves the best epoch's weights in `model`, its ``trainable`` flags and dtype policies as
 they were, and never compiles it: rebuild or save it as usual. What it reads is made by functions
 from a batch size to `Batches` (`cnnkit.data.loaders.Loader` is one, `ArrayBatches` another), so
-that a batch that does not fit into memory can be halved. For more than one GPU, build the model
+that a batch that does not fit into memory can be halved. Another loss than a classifier's is an
+`cnnkit.training.objective.Objective` (``objective=...``). For more than one GPU, build the model
 in ``strategy.scope()`` of `cnnkit.runtime.training_devices.strategy` and give ``strategy`` to
 `train`. `find_learning_rate` takes the model, the training batches and the plan, and changes
 nothing. Importing this package imports no framework.

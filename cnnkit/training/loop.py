@@ -29,6 +29,7 @@ from cnnkit.training.progress import Progress, refuse_another_run
 from cnnkit.training.reports import EpochReport, Scores, TrainingResult
 
 if TYPE_CHECKING:
+    from cnnkit.training.objective import Objective
     from cnnkit.training.stepper import Stepper
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def train(
     on_message: Callable[[str], None] | None = None,
     tensorboard_folder: Path | None = None,
     strategy: Any | None = None,
+    objective: Objective | None = None,
 ) -> TrainingResult:
     """Train a model and leave the best epoch's weights in it.
 
@@ -55,7 +57,7 @@ def train(
     Python's, NumPy's and TensorFlow's chance at every epoch.
 
     Args:
-        model: Functional, one output of logits (batch, classes).
+        model: Functional, one output; of logits (batch, classes) where `objective` is None.
         train_data: Makes the training batches of a size; see `cnnkit.training.Batches`.
         validation_data: Makes the validation batches of a size.
         plan: What to do.
@@ -66,6 +68,7 @@ def train(
         on_message: Called with a sentence when something is not as planned.
         tensorboard_folder: Where to write logs for TensorBoard; None: nowhere.
         strategy: See `cnnkit.runtime.training_devices.strategy`.
+        objective: What it is trained for; by default a classifier's.
 
     Raises:
         UsageError: The plan does not fit the model, or the state folder another run.
@@ -73,9 +76,11 @@ def train(
         CnnkitError: Not even one picture a step fits into memory, or no epoch had a finite loss.
     """
     require_tensorflow()
+    from cnnkit.training.objective import classification
     from cnnkit.training.stepper import Stepper, computing_in
 
-    _check_output(model, plan)
+    objective = objective or classification(plan)
+    objective.check(model)
     xla, notes = prepare_training(
         deterministic=plan.deterministic, distributed=strategy is not None
     )
@@ -85,7 +90,7 @@ def train(
         contextlib.ExitStack() as open_things,
     ):
         run = _Run(
-            Stepper(model, plan, xla=xla, strategy=strategy),
+            Stepper(model, plan, xla=xla, strategy=strategy, objective=objective),
             plan,
             (train_data, validation_data),
             Checkpoints(Path(state_folder)) if state_folder is not None else None,
@@ -102,17 +107,6 @@ def train(
         while not run.finished():
             run.epoch()
         return run.result()
-
-
-def _check_output(model: Any, plan: TrainingPlan) -> None:
-    shapes = [tuple(output.shape) for output in model.outputs]
-    if len(shapes) != 1 or len(shapes[0]) != 2 or (shapes[0][1] or 0) < 2:
-        rule = "end in logits (batch, classes) of at least 2 classes"
-        raise UsageError(broken_rule(model.name, rule, f"outputs {shapes}"))
-    weights = plan.class_weights
-    if weights is not None and len(weights) != shapes[0][1]:
-        rule = f"be one for each of the {shapes[0][1]} classes"
-        raise UsageError(broken_rule("class_weights", rule, len(weights)))
 
 
 @dataclass

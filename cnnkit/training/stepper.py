@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cnnkit.losses import SmoothedCrossEntropy, cross_entropy, is_correct
 from cnnkit.runtime.training_devices import memory_errors
 from cnnkit.training.batches import Batches
 from cnnkit.training.freezing import leaf_layers
+from cnnkit.training.objective import Objective, classification
 from cnnkit.training.optimizer import ScaledAdam
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import Scores
@@ -37,17 +37,26 @@ class Stepper:
     """
 
     def __init__(
-        self, model: Any, plan: TrainingPlan, *, xla: bool, strategy: Any | None = None
+        self,
+        model: Any,
+        plan: TrainingPlan,
+        *,
+        xla: bool,
+        strategy: Any | None = None,
+        objective: Objective | None = None,
     ) -> None:
         """Compile.
 
         Args:
-            model: Functional, one output of logits (batch, classes), flags of its layers set.
+            model: Functional, one output, flags of its layers set.
             plan: The plan.
             xla: Whether XLA compiles the step.
             strategy: The one in whose scope the model was built, or None.
+            objective: What it is trained for; by default a classifier's, of logits
+                (batch, classes).
         """
         self._model = model
+        objective = objective or classification(plan)
         with strategy.scope() if strategy else contextlib.nullcontext():
             self._trainer = keras.Model(model.inputs, model.outputs[0], name="trainer")
             head = [layer for layer in leaf_layers(model) if layer.name in plan.head_layers]
@@ -58,10 +67,10 @@ class Stepper:
             )
             self._trainer.compile(
                 self._optimizer,
-                SmoothedCrossEntropy(plan.label_smoothing, plan.class_weights),
+                objective.loss,
                 weighted_metrics=[
-                    keras.metrics.MeanMetricWrapper(cross_entropy, name="cross_entropy"),
-                    keras.metrics.MeanMetricWrapper(is_correct, name="accuracy"),
+                    keras.metrics.MeanMetricWrapper(objective.held_out_loss, name="held_out"),
+                    keras.metrics.MeanMetricWrapper(objective.accuracy, name="accuracy"),
                 ],
                 jit_compile=xla,
             )
@@ -97,7 +106,7 @@ class Stepper:
         """
         with memory_errors():
             logs = self._trainer.evaluate(batches.dataset(), verbose=0, return_dict=True)
-        return Scores(logs["cross_entropy"], logs["accuracy"])
+        return Scores(logs["held_out"], logs["accuracy"])
 
     def step(self, batch: tuple[Any, ...], rate: float) -> float:
         """Train one step at a rate and return its loss before the update.

@@ -1,0 +1,102 @@
+"""``cnnkit train-face``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit train-face people/ -o ours
+  cnnkit train-face people/ -o ours --test 0.2
+  cnnkit train-face people/ -o ours --loss batch-hard --epochs 20
+  cnnkit train-face digits/ -o digits-model --network embedding-small --crop none
+  cnnkit verify-face a.jpg b.jpg --embedder ours
+"""
+
+DATA_OPTIONS = [
+    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
+    click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to."),
+    click.option(
+        "--crop",
+        type=click.Choice(["face", "none"]),
+        default="face",
+        show_default=True,
+        help="face: the largest one, aligned; none: the whole picture.",
+    ),
+    click.option(
+        "--split-by",
+        type=click.Choice(["people", "pictures"]),
+        default="people",
+        show_default=True,
+        help="people: nobody is in two splits.",
+    ),
+    click.option(
+        "--validation", type=float, default=0.2, show_default=True, metavar="SHARE", help="Of them."
+    ),
+    click.option(
+        "--test", type=float, default=0.0, show_default=True, metavar="SHARE", help="Likewise."
+    ),
+    click.option(
+        "--max-bad",
+        default="5%",
+        show_default=True,
+        metavar="N|P%",
+        help="Unreadable or faceless photos to leave out before giving up.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
+]
+
+TRAINING_OPTIONS = [
+    click.option(
+        "--network",
+        type=click.Choice(["dlib-face", "embedding-small"]),
+        default="dlib-face",
+        show_default=True,
+        help="The embedded one, or a small one from scratch.",
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(["head", "semi-hard", "batch-hard", "batch-all", "logistic"]),
+        help="head: a logistic unit on |f(a) - f(b)|, f as it is.  [default: head for dlib-face, "
+        "else semi-hard]",
+    ),
+    click.option(
+        "--margin",
+        type=float,
+        default=0.2,
+        show_default=True,
+        help="Of the triplets; 0: the soft margin of batch-hard.",
+    ),
+    click.option("--people", type=int, default=16, show_default=True, help="P, in a batch."),
+    click.option("--photos", type=int, default=4, show_default=True, help="K, of each of them."),
+    click.option("--dimensions", type=int, default=128, show_default=True, help="Of f, small net."),
+    click.option("--size", type=int, default=64, show_default=True, help="Its input's side."),
+    click.option("--epochs", type=int, default=30, show_default=True, help="At most."),
+    click.option("--patience", type=int, default=8, show_default=True, help="Epochs to wait."),
+    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    click.option("--augment", default="light", show_default=True, metavar="none|light|strong|FILE"),
+    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    click.option("--assert-auc", type=float, metavar="P", help="Status 1 if it is lower."),
+    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that read."),
+]
+
+
+@click.command("train-face", epilog=EXAMPLES)
+@click.argument("data", metavar="DATA")
+@lambda function: shared.apply(DATA_OPTIONS + TRAINING_OPTIONS, function)
+@shared.verbosity_options
+def command(data: str, quiet: bool, **chosen) -> None:
+    """Learn which faces are alike, and leave an embedder of your own.
+
+    DATA is a folder with one folder for each person, or a CSV with the columns file and label.
+    The bundle works in verify-face, gallery and evaluate. The exit status is 1 if the AUC misses
+    its --assert-auc.
+    """
+    from cnnkit.cli.train_face_run import run
+
+    missed = run(data, quiet=quiet, **chosen)
+    click.get_current_context().exit(1 if missed else 0)

@@ -1,0 +1,8 @@
+"""Learning a similarity of faces: triplets, or a logistic unit on |f(a) - f(b)|."""
+
+from __future__ import annotations
+
+from cnnkit.faces.learning.learning import Outcome, train_face
+from cnnkit.faces.learning.settings import Settings
+
+__all__ = ["Outcome", "Settings", "train_face"]

@@ -1,0 +1,210 @@
+"""`cnnkit train-face` as a function: people's photos in, an embedder's bundle out."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit import architectures
+from cnnkit.bundles import embedded_folder, open_model
+from cnnkit.bundles.writing import check_target
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.faces.learning.head import PairHead, differences, find_head
+from cnnkit.faces.learning.people import CutFaces, Stage, TrainingPeople, read_people
+from cnnkit.faces.learning.settings import EMBEDDED, SCRATCH, Settings
+from cnnkit.faces.learning.training import Learnt, describe, train_embedder
+from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
+from cnnkit.runtime import building_defaults, import_keras
+from cnnkit.runtime.training_devices import seed_epoch
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = ("epoch-", "best-", ".part-", ".cnnkit-")
+BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        settings: What was asked for.
+        people: What was learnt from.
+        model: The network, with the head's scale behind it where there is a head.
+        builder: Its name in the table of architectures, or None.
+        arguments: Of the builder.
+        metric: ``euclidean``, or ``manhattan`` with a head.
+        threshold: Photos at most so far apart are of one person: where the probability is 0.5.
+        steepness: Of the probability there.
+        head: The logistic unit, or None.
+        baseline: The validation loss of the plain distance's probability, in nats.
+        kept: A sentence about what was kept, or "".
+        learnt: The training, or None where only a head was found.
+        figures: Split to `cnnkit.faces.pairs.summary`.
+        seconds: Of the whole run.
+    """
+
+    settings: Settings
+    people: TrainingPeople
+    model: Any
+    builder: str | None
+    arguments: dict[str, Any]
+    metric: str
+    threshold: float
+    steepness: float
+    head: PairHead | None
+    baseline: float
+    kept: str
+    learnt: Learnt | None
+    figures: dict[str, dict[str, Any]]
+    seconds: float
+
+    @property
+    def judged_on(self) -> str:
+        """The split that counts: test, where there is one, which nothing was chosen by."""
+        return "test" if "test" in self.figures else "val"
+
+
+def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = None) -> Outcome:
+    """Learn a similarity of faces, and write the bundle.
+
+    Args:
+        settings: What is asked for.
+        stage: Shows progress.
+        cut_faces: Gives aligned faces; needed where ``settings.crop`` is ``face``.
+
+    Raises:
+        UsageError: The data or an option cannot be worked with.
+        OutputError: The bundle cannot be put where it was asked for.
+        CnnkitError: Training collapsed, or its loss was never finite.
+    """
+    from cnnkit.faces.learning.bundle import write_outcome
+
+    started = time.monotonic()
+    check_target(settings.output, settings.overwrite)
+    _check_state(settings)
+    people = read_people(settings, stage, cut_faces)
+    model, arguments = start_network(settings)
+    learnt = None
+    if settings.trains:
+        learnt = train_embedder(settings, model, people, state_folder(settings))
+    outcome = _judged(settings, people, model, arguments, learnt, started)
+    write_outcome(outcome)
+    if settings.trains:
+        shutil.rmtree(state_folder(settings), ignore_errors=True)
+    return outcome
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
+    output = settings.output.absolute()
+    return output.with_name(f"{output.name}.part")
+
+
+def _check_state(settings: Settings) -> None:
+    folder = state_folder(settings)
+    if not folder.exists() or settings.resume or not settings.trains:
+        return
+    ours = folder.is_dir() and all(path.name.startswith(CHECKPOINTS) for path in folder.iterdir())
+    if not ours:
+        received = "something else under that name"
+        raise OutputError(broken_rule(str(folder), "be free for checkpoints", received))
+    if not settings.overwrite:
+        fix = "Use --resume to go on with it, or --overwrite to start anew."
+        raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
+    shutil.rmtree(folder)
+
+
+def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
+    """Return the network where learning begins, and the arguments of its builder."""
+    if settings.network == EMBEDDED:
+        with building_defaults():
+            return open_model(EMBEDDED).load(), {}
+    import_keras()
+    arguments: dict[str, Any] = {
+        "input_shape": (settings.side, settings.side, 3),
+        "dimensions": settings.dimensions,
+        "normalised": settings.loss != "logistic",
+    }
+    seed_epoch(settings.seed, 0)
+    with building_defaults():
+        return architectures.builder(BUILDERS[SCRATCH])(**arguments), arguments
+
+
+def _judged(
+    settings: Settings,
+    people: TrainingPeople,
+    model: Any,
+    arguments: dict[str, Any],
+    learnt: Learnt | None,
+    started: float,
+) -> Outcome:
+    """Find the head and the threshold on validation, and measure every split."""
+    vectors = describe(model, people.pictures.pixels)
+    members = {
+        name: np.flatnonzero(people.splits == number)
+        for number, name in enumerate(("train", "val", "test"))
+    }
+    labels = people.pictures.labels
+    held_out = pair_distances(vectors[members["val"]], labels[members["val"]])
+    midpoint, steepness = fit_probability(held_out)
+    baseline = pair_log_loss(held_out, midpoint, steepness)
+    head, kept, metric = None, "", "euclidean"
+    builder: str | None = BUILDERS[settings.network]
+    if settings.loss in ("head", "logistic"):
+        parts = [
+            differences(vectors[m], labels[m], settings.seed)
+            for m in (members["train"], members["val"])
+        ]
+        head = find_head(*parts)
+        if settings.loss == "head" and head.loss >= baseline:
+            kept = (
+                f"The plain distance is kept: its validation loss of {baseline:.4f} is not beaten "
+                f"by the head's {head.loss:.4f}. More people would help."
+            )
+            head = None
+    if head is not None:
+        model, metric, builder = _scaled(model, head.weights), "manhattan", None
+        vectors = vectors * head.weights.astype(np.float32)
+        midpoint, steepness = head.bias, 1.0
+    figures = {}
+    for name in ("val", "test"):
+        pairs = pair_distances(vectors[members[name]], labels[members[name]], metric)
+        if len(pairs.same) and len(pairs.different):
+            figures[name] = summary(pairs, midpoint)
+    return Outcome(
+        settings,
+        people,
+        model,
+        builder,
+        arguments,
+        metric,
+        midpoint,
+        steepness,
+        head,
+        baseline,
+        kept,
+        learnt,
+        figures,
+        time.monotonic() - started,
+    )
+
+
+def _scaled(model: Any, weights: np.ndarray) -> Any:
+    """Return a network whose descriptions are multiplied by the head's weights."""
+    with building_defaults() as keras:
+        scale = keras.layers.Rescaling([float(w) for w in weights], dtype="float32", name="scaled")
+        return keras.Model(model.inputs, scale(model.outputs[0]), name=f"{model.name}_scaled")
+
+
+def license_of(settings: Settings) -> Path | None:
+    """Return the licence of the weights where learning began, or None from scratch."""
+    if settings.network != EMBEDDED:
+        return None
+    return embedded_folder(EMBEDDED) / "LICENSE"

@@ -1,0 +1,142 @@
+"""What a run of `cnnkit train-face` is asked to do, checked at birth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnkit.data import Shares
+from cnnkit.data.decoded import MaxBad
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.losses.names import MININGS
+
+SCRATCH, EMBEDDED = "embedding-small", "dlib-face"
+NETWORKS = (EMBEDDED, SCRATCH)
+# head: a logistic unit on frozen embeddings. logistic: the same unit, the network learning too.
+LOSSES = ("head", *MININGS, "logistic")
+SPLITS_BY = ("people", "pictures")
+CROPS = ("face", "none")
+LEAST_SIDE, MOST_SIDE = 16, 1024
+DEFAULT_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run.
+
+    Attributes:
+        data: A folder with one folder for each person, or a CSV with the columns file and label.
+        output: The bundle's new folder.
+        root: The folder that a CSV's files are relative to.
+        network: Where f starts: one of `NETWORKS`.
+        loss: One of `LOSSES`.
+        margin: Of the triplets; 0 with batch-hard is the soft margin.
+        people: P, in a batch.
+        photos: K, of each of them.
+        dimensions: Numbers of a description; embedding-small only.
+        size: Side of the square input; embedding-small only.
+        crop: ``face``: find and align the largest face; ``none``: the whole picture is one.
+        epochs: At most.
+        learning_rate: The highest one; None: 1e-3 from scratch, 1e-5 for embedded weights.
+        split_by: ``people``: nobody is in two splits; ``pictures``: everybody may be.
+        shares: Of validation and test.
+        augment: ``none``, ``light``, ``strong`` or a recipe's file.
+        patience: Epochs without a lower validation loss.
+        seed: Of split, order, weights and augmentation.
+        overwrite: Replace an existing bundle.
+        resume: Go on with a killed run.
+        max_bad: How many unreadable or faceless pictures to leave out.
+        max_pixels: A larger picture is unreadable.
+        workers: Threads that read.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+
+    data: str
+    output: Path
+    root: str | None = None
+    network: str = SCRATCH
+    loss: str = "semi-hard"
+    margin: float = 0.2
+    people: int = 16
+    photos: int = 4
+    dimensions: int = 128
+    size: int = DEFAULT_SIDE
+    crop: str = "face"
+    epochs: int = 30
+    learning_rate: float | None = None
+    split_by: str = "people"
+    shares: Shares = field(default_factory=Shares)
+    augment: str = "light"
+    patience: int = 8
+    seed: int = 0
+    overwrite: bool = False
+    resume: bool = False
+    max_bad: MaxBad = field(default_factory=MaxBad)
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_numbers()
+        if self.loss == "head" and self.network == SCRATCH:
+            fix = "Choose another --loss, or --network dlib-face."
+            rule = "go with a network that knows faces"
+            raise UsageError(broken_rule("--loss head", rule, self.network, fix))
+        if self.network == EMBEDDED and self.crop != "face":
+            rule = "be face with --network dlib-face, which sees aligned faces only"
+            raise UsageError(broken_rule("--crop", rule, self.crop))
+        if self.margin == 0 and self.loss in MININGS and self.loss != "batch-hard":
+            fix = "0 is the soft margin of --loss batch-hard."
+            raise UsageError(broken_rule("--margin", "be over 0", 0, fix))
+        if self.resume and self.loss == "head":
+            fix = "The head alone is found in seconds."
+            raise UsageError(broken_rule("--resume", "go with a loss that trains", "head", fix))
+
+    @property
+    def trains(self) -> bool:
+        """Whether the network itself learns."""
+        return self.loss != "head"
+
+    @property
+    def side(self) -> int:
+        """Of the network's square input."""
+        return 150 if self.network == EMBEDDED else self.size
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1e-3 if self.network == SCRATCH else 1e-5
+
+    def _check_choices(self) -> None:
+        for option, value, known in (
+            ("--network", self.network, NETWORKS),
+            ("--loss", self.loss, LOSSES),
+            ("--split-by", self.split_by, SPLITS_BY),
+            ("--crop", self.crop, CROPS),
+        ):
+            if value not in known:
+                raise UsageError(broken_rule(option, f"be one of {', '.join(known)}", value))
+
+    def _check_numbers(self) -> None:
+        for option, value, low, high in (
+            ("--people", self.people, 2, 1000),
+            ("--photos", self.photos, 2, 1000),
+            ("--dimensions", self.dimensions, 2, 4096),
+            ("--size", self.size, LEAST_SIDE, MOST_SIDE),
+            ("--epochs", self.epochs, 1, 1_000_000),
+            ("--patience", self.patience, 1, 1_000_000),
+            ("--seed", self.seed, 0, 2**32 - 1),
+        ):
+            if not low <= value <= high:
+                raise UsageError(broken_rule(option, f"be from {low} to {high}", value))
+        for option, number in (("--margin", self.margin), ("--learning-rate", self.rate)):
+            if not (math.isfinite(number) and 0 <= number <= 100):
+                raise UsageError(broken_rule(option, "be a number from 0 to 100", number))
+        if self.rate == 0:
+            raise UsageError(broken_rule("--learning-rate", "be over 0", 0))
