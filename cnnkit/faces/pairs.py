@@ -62,13 +62,26 @@ def pair_distances(
         metric: ``euclidean`` or ``manhattan``.
         seed: Chooses the photos where there are more than 3,000.
     """
+    apart, first, second = all_pairs(vectors, labels, metric, seed)
+    return PairDistances(apart[first == second], apart[first != second], len(np.unique(labels)))
+
+
+def all_pairs(
+    vectors: np.ndarray, labels: np.ndarray, metric: str, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distance of each pair and the people of its two photos; see `pair_distances`.
+
+    Returns:
+        float64 (pairs,) and twice int (pairs,).
+    """
     if len(vectors) > MAX_PHOTOS:
         chosen = np.random.default_rng(seed).permutation(len(vectors))[:MAX_PHOTOS]
         vectors, labels = vectors[chosen], labels[chosen]
-    apart = pdist(np.asarray(vectors, np.float64), PDIST_NAMES[metric])  # (pairs,)
     first, second = np.triu_indices(len(labels), 1)
-    same = labels[first] == labels[second]
-    return PairDistances(apart[same], apart[~same], len(np.unique(labels)))
+    if not len(first):
+        return np.zeros(0), labels[first], labels[second]
+    apart = pdist(np.asarray(vectors, np.float64), PDIST_NAMES[metric])
+    return apart, labels[first], labels[second]
 
 
 def area_under_curve(pairs: PairDistances) -> float:
