@@ -31,7 +31,6 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cnnkit.cli.transfer_learn",
             "Make a model of your own from labelled pictures.",
         ),
-        "train-face": ("cnnkit.cli.train_face", "Learn which faces are alike."),
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
         "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },

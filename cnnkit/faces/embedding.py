@@ -10,10 +10,11 @@ import numpy as np
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces.alignment import ALIGNMENT, CHIP, chips
+from cnnkit.faces.alignment import ALIGNMENT, chips
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.thresholds import Verification
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, decode, read_bytes
+from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, decode, prepare, read_bytes
 from cnnkit.results import Face, Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
 
@@ -53,7 +54,7 @@ class FaceEmbedder:
 
     def __init__(
         self,
-        detector: FaceDetector,
+        detector: FaceDetector | WholePictures,
         bundle: Bundle,
         *,
         options: RuntimeOptions | None = None,
@@ -75,7 +76,9 @@ class FaceEmbedder:
         self.verification = Verification.of_card(bundle.card)
         self.mirror = mirror
         self._max_pixels = max_pixels
-        source = bundle.source(input_shape=(CHIP, CHIP, 3))
+        spec = bundle.card.input
+        self._spec = InputSpec(spec.height, spec.width, "stretch", 1.0, "bilinear")
+        source = bundle.source(input_shape=(spec.height, spec.width, 3))
         self._predictor = predictor(
             source, in_float32(options), batch_size=BATCH, expected=expected
         )
@@ -110,10 +113,13 @@ class FaceEmbedder:
             BundleError: A model cannot, or must not, be opened.
             RuntimeUnavailableError: What was asked for is not to be had here.
         """
-        found = FaceDetector(open_model(detector), search, in_float32(options))
+        bundle = open_model(embedder)
+        found: FaceDetector | WholePictures = WholePictures()
+        if not _takes_whole_pictures(bundle):
+            found = FaceDetector(open_model(detector), search, in_float32(options))
         return cls(
             found,
-            open_model(embedder),
+            bundle,
             options=options,
             mirror=mirror,
             max_pixels=max_pixels,
@@ -121,23 +127,27 @@ class FaceEmbedder:
         )
 
     @property
+    def alignment(self) -> str:
+        """How a face becomes the embedder's input, with the version of that."""
+        return ALIGNMENT if isinstance(self.detector, FaceDetector) else WHOLE_PICTURE
+
+    @property
     def identity(self) -> str:
         """The embedder's weights, the alignment and mirroring, the detector's weights.
 
         The detector counts: its landmarks are the alignment.
         """
-        parts = [
-            self.bundle.card.name,
-            _weights_hash(self.bundle),
-            ALIGNMENT,
-            f"{self.detector.bundle.card.name}:{_weights_hash(self.detector.bundle)}",
-        ]
+        parts = [self.bundle.card.name, _weights_hash(self.bundle), self.alignment]
+        if isinstance(self.detector, FaceDetector):
+            found = self.detector.bundle
+            parts.append(f"{found.card.name}:{_weights_hash(found)}")
         return " ".join(parts + ["mirror"] * self.mirror)
 
     @property
     def size(self) -> int:
         """How many numbers an embedding has."""
-        return self._predict(np.zeros((1, CHIP, CHIP, 3), np.uint8)).shape[1]
+        blank = np.zeros((1, self._spec.height, self._spec.width, 3), np.uint8)
+        return self._predict(blank).shape[1]
 
     def find(self, image: np.ndarray) -> list[Face]:
         """Return the faces of a picture, RGB uint8 (height, width, 3), the largest first."""
@@ -153,10 +163,22 @@ class FaceEmbedder:
         Returns:
             float32 (faces, n); the Euclidean distance of two says how unlike they are.
         """
-        return self.embed_chips(chips(image, list(faces)))
+        return self.embed_chips(self.cut(image, faces))
+
+    def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        """Return faces of a picture as the embedder takes them, uint8 (faces, height, width, 3)."""
+        size = (self._spec.height, self._spec.width)
+        if isinstance(self.detector, FaceDetector):
+            aligned = chips(image, list(faces))
+            if aligned.shape[1:3] == size:
+                return aligned
+        else:
+            aligned = [image] * len(faces)
+        resized = [prepare(one, self._spec) for one in aligned]
+        return np.stack(resized) if resized else np.zeros((0, *size, 3), np.uint8)
 
     def embed_chips(self, aligned: np.ndarray) -> np.ndarray:
-        """Describe aligned faces, uint8 (faces, 150, 150, 3), as `cnnkit.faces.alignment` does."""
+        """Describe faces that `cut` gave, uint8 (faces, height, width, 3)."""
         if not len(aligned):
             return np.zeros((0, self.size), np.float32)
         embeddings = self._predict(aligned)
@@ -179,7 +201,7 @@ class FaceEmbedder:
     def describe(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
         """Find and describe the faces of some pictures, the networks over all faces at once."""
         found = self.detector.find_all(images)
-        cut = [chips(image, faces) for image, faces in zip(images, found, strict=True)]
+        cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
         borders = np.cumsum([len(own) for own in cut])[:-1]
         parts = np.split(embeddings, borders) if embeddings is not None else []
@@ -209,6 +231,11 @@ def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:
     """Return the options with float32 in the place of precision ``auto``."""
     options = options or RuntimeOptions()
     return replace(options, precision="float32") if options.precision == "auto" else options
+
+
+def _takes_whole_pictures(bundle: Bundle) -> bool:
+    entry = bundle.card.content.get("verification")
+    return isinstance(entry, dict) and entry.get("alignment") == "none"
 
 
 def _weights_hash(bundle: Bundle) -> str:

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from cnnkit.bundles import ModelCard
-from cnnkit.errors import BundleError, UsageError, broken_rule
+from cnnkit.errors import BundleError, CnnkitError, UsageError, broken_rule
 
 LARGEST_THRESHOLD = 1000.0
+METRICS = ("euclidean", "manhattan")
+# How a face becomes the embedder's input: aligned by five landmarks, or the whole picture.
+ALIGNMENTS = ("five-points", "none")
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,16 @@ class Verification:
     """How a distance becomes a verdict.
 
     Attributes:
-        threshold: Embeddings whose Euclidean distance is at most this are of one person.
+        threshold: Embeddings whose distance is at most this are of one person.
         steepness: Of the logistic curve from distance to probability: at the threshold one half.
+        metric: The distance, one of `METRICS`.
+        alignment: One of `ALIGNMENTS`.
     """
 
     threshold: float
     steepness: float
+    metric: str = "euclidean"
+    alignment: str = "five-points"
 
     def __post_init__(self) -> None:
         for name in ("threshold", "steepness"):
@@ -32,6 +39,10 @@ class Verification:
             if not (math.isfinite(value) and 0 < value <= LARGEST_THRESHOLD):
                 rule = f"lie above 0 and be at most {LARGEST_THRESHOLD:g}"
                 raise UsageError(broken_rule(f"--{name}", rule, value))
+        for name, known in (("metric", METRICS), ("alignment", ALIGNMENTS)):
+            if getattr(self, name) not in known:
+                rule = f"be one of {', '.join(known)}"
+                raise UsageError(broken_rule(name, rule, repr(getattr(self, name))[:60]))
 
     @classmethod
     def of_card(cls, card: ModelCard) -> Verification:
@@ -42,10 +53,19 @@ class Verification:
         """
         entry: Any = card.content.get("verification")
         try:
-            return cls(float(entry["threshold"]), float(entry["steepness"]))
-        except (TypeError, ValueError, KeyError, OverflowError, UsageError) as error:
-            rule = "have a verification with a threshold and a steepness above 0"
-            raise BundleError(broken_rule(card.name, rule, repr(entry)[:100])) from error
+            if not isinstance(entry, dict):
+                raise TypeError("no object")
+            numbers = float(entry["threshold"]), float(entry["steepness"])
+            metric = entry.get("metric", "euclidean")
+            return cls(*numbers, metric, entry.get("alignment", "five-points"))
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            UsageError,
+        ) as error:
 
     def same(self, distance: float) -> bool:
         """Return whether a distance means one person."""
@@ -57,11 +77,19 @@ class Verification:
         return 1.0 / (1.0 + math.exp(min(700.0, max(-700.0, exponent))))
 
 
-def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the Euclidean distances of all pairs, float64 (n, m), of (n, d) and (m, d).
+def _speechless(card: ModelCard, entry: Any) -> BundleError:
+    rule = "have a verification with a threshold and a steepness above 0"
+    return BundleError(broken_rule(card.name, rule, repr(entry)[:100]))
+
+
+def distances(some: np.ndarray, others: np.ndarray, metric: str = "euclidean") -> np.ndarray:
+    """Return the distances of all pairs, float64 (n, m), of (n, d) and (m, d).
 
     The differences are taken before they are squared: the quicker form by scalar products loses
     half of the digits for near embeddings.
     """
     some, others = np.asarray(some, np.float64), np.asarray(others, np.float64)
-    return np.sqrt(((some[:, None] - others[None]) ** 2).sum(axis=2))
+    differences = some[:, None] - others[None]  # (n, m, d)
+    if metric == "manhattan":
+        return np.abs(differences).sum(axis=2)
+    return np.sqrt((differences**2).sum(axis=2))

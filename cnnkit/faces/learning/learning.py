@@ -125,7 +125,7 @@ def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
     """Return the network where learning begins, and the arguments of its builder."""
     if settings.network == EMBEDDED:
         with building_defaults():
-            return open_model(EMBEDDED).load(), {}
+            return open_model(EMBEDDED).load("network"), {}
     import_keras()
     arguments: dict[str, Any] = {
         "input_shape": (settings.side, settings.side, 3),

@@ -1,0 +1,28 @@
+"""For embedders that take whole pictures: each picture is one face, and nothing is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnkit.faces.alignment import CHIP, TEMPLATE
+from cnnkit.results import Face
+
+# Names what the embedder sees; see `cnnkit.faces.alignment.ALIGNMENT`.
+WHOLE_PICTURE = "whole-picture-1"
+
+
+class WholePictures:
+    """Stands in the place of a `FaceDetector`."""
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        """Return the picture as its own only face, the landmarks where a mean face has them."""
+        height, width = image.shape[:2]
+        places = TEMPLATE * (width / CHIP, height / CHIP)
+        landmarks = tuple((float(x), float(y)) for x, y in places)
+        return [Face((0.0, 0.0, float(width), float(height)), 1.0, landmarks)]
+
+    def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Return the only face of each picture."""
+        return [self.find(image) for image in images]

@@ -1,0 +1,27 @@
+"""Embedders that take whole pictures, and verifications of another metric."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnkit.errors import UsageError
+from cnnkit.faces import Verification, distances
+from cnnkit.faces.whole_pictures import WholePictures
+
+
+def test_the_whole_picture_is_the_only_face():
+    [face] = WholePictures().find_all([np.zeros((30, 60, 3), np.uint8)])[0]
+    assert (face.box, face.score) == ((0.0, 0.0, 60.0, 30.0), 1.0)
+    assert all(0 < x < 60 and 0 < y < 30 for x, y in face.landmarks)
+
+
+def test_manhattan_distances_by_hand():
+    some, others = np.array([[0.0, 1.0]]), np.array([[3.0, -3.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(distances(some, others, "manhattan"), [[7.0, 0.0]])
+
+
+@pytest.mark.parametrize("changes", [{"metric": "cosine"}, {"alignment": "box"}, {"metric": []}])
+def test_what_no_embedder_has(changes):
+    with pytest.raises(UsageError, match="must be one of"):
+        Verification(0.6, 20.0, **changes)
