@@ -58,14 +58,9 @@ class Verification:
             numbers = float(entry["threshold"]), float(entry["steepness"])
             metric = entry.get("metric", "euclidean")
             return cls(*numbers, metric, entry.get("alignment", "five-points"))
-        except (
-            TypeError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            OverflowError,
-            UsageError,
-        ) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, CnnkitError) as error:
+            rule = "have a verification with a threshold and a steepness above 0"
+            raise BundleError(broken_rule(card.name, rule, repr(entry)[:100])) from error
 
     def same(self, distance: float) -> bool:
         """Return whether a distance means one person."""
@@ -75,11 +70,6 @@ class Verification:
         """Return the probability of one person, if both answers are equally likely beforehand."""
         exponent = self.steepness * (distance - self.threshold)
         return 1.0 / (1.0 + math.exp(min(700.0, max(-700.0, exponent))))
-
-
-def _speechless(card: ModelCard, entry: Any) -> BundleError:
-    rule = "have a verification with a threshold and a steepness above 0"
-    return BundleError(broken_rule(card.name, rule, repr(entry)[:100]))
 
 
 def distances(some: np.ndarray, others: np.ndarray, metric: str = "euclidean") -> np.ndarray:
