@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnkit.faces.learning.learning import Outcome, train_face
+from cnnkit.faces.learning.learning import train_face
+from cnnkit.faces.learning.outcome import Outcome
 from cnnkit.faces.learning.settings import Settings
 
 __all__ = ["Outcome", "Settings", "train_face"]

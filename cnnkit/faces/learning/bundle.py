@@ -14,7 +14,7 @@ from cnnkit import __version__
 from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.data import SPLITS
 from cnnkit.data.split_files import write_split_file
-from cnnkit.faces.learning.learning import Outcome, license_of
+from cnnkit.faces.learning.outcome import Outcome, license_of
 from cnnkit.images import InputSpec
 from cnnkit.writers.row_files import csv_line
 

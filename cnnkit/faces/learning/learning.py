@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit import architectures
-from cnnkit.bundles import embedded_folder, open_model
+from cnnkit.bundles import open_model
 from cnnkit.bundles.writing import check_target
 from cnnkit.errors import OutputError, UsageError, broken_rule
-from cnnkit.faces.learning.head import PairHead, differences, find_head
+from cnnkit.faces.learning.bundle import write_outcome
+from cnnkit.faces.learning.head import differences, find_head
+from cnnkit.faces.learning.outcome import Outcome
 from cnnkit.faces.learning.people import CutFaces, Stage, TrainingPeople, read_people
 from cnnkit.faces.learning.settings import EMBEDDED, SCRATCH, Settings
 from cnnkit.faces.learning.training import Learnt, describe, train_embedder
@@ -27,48 +28,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINTS = ("epoch-", "best-", ".part-", ".cnnkit-")
 BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        settings: What was asked for.
-        people: What was learnt from.
-        model: The network, with the head's scale behind it where there is a head.
-        builder: Its name in the table of architectures, or None.
-        arguments: Of the builder.
-        metric: ``euclidean``, or ``manhattan`` with a head.
-        threshold: Photos at most so far apart are of one person: where the probability is 0.5.
-        steepness: Of the probability there.
-        head: The logistic unit, or None.
-        baseline: The validation loss of the plain distance's probability, in nats.
-        kept: A sentence about what was kept, or "".
-        learnt: The training, or None where only a head was found.
-        figures: Split to `cnnkit.faces.pairs.summary`.
-        seconds: Of the whole run.
-    """
-
-    settings: Settings
-    people: TrainingPeople
-    model: Any
-    builder: str | None
-    arguments: dict[str, Any]
-    metric: str
-    threshold: float
-    steepness: float
-    head: PairHead | None
-    baseline: float
-    kept: str
-    learnt: Learnt | None
-    figures: dict[str, dict[str, Any]]
-    seconds: float
-
-    @property
-    def judged_on(self) -> str:
-        """The split that counts: test, where there is one, which nothing was chosen by."""
-        return "test" if "test" in self.figures else "val"
 
 
 def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = None) -> Outcome:
@@ -84,8 +43,6 @@ def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = No
         OutputError: The bundle cannot be put where it was asked for.
         CnnkitError: Training collapsed, or its loss was never finite.
     """
-    from cnnkit.faces.learning.bundle import write_outcome
-
     started = time.monotonic()
     check_target(settings.output, settings.overwrite)
     _check_state(settings)
@@ -201,10 +158,3 @@ def _scaled(model: Any, weights: np.ndarray) -> Any:
     with building_defaults() as keras:
         scale = keras.layers.Rescaling([float(w) for w in weights], dtype="float32", name="scaled")
         return keras.Model(model.inputs, scale(model.outputs[0]), name=f"{model.name}_scaled")
-
-
-def license_of(settings: Settings) -> Path | None:
-    """Return the licence of the weights where learning began, or None from scratch."""
-    if settings.network != EMBEDDED:
-        return None
-    return embedded_folder(EMBEDDED) / "LICENSE"
