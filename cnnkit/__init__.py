@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnkit.classify import Classifier
+    from cnnkit.detect import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explain import Explainer, Explanation
-    from cnnkit.results import Classification, Failure, Prediction
+    from cnnkit.results import Classification, Detection, Detections, Failure, Prediction
 
 __version__ = "0.1.0.dev0"
 
@@ -21,6 +22,9 @@ __all__ = [
     "Classification",
     "Classifier",
     "CnnkitError",
+    "Detection",
+    "Detections",
+    "Detector",
     "Explainer",
     "Explanation",
     "Failure",
@@ -35,6 +39,9 @@ _HOMES = {
     "CnnkitError": "cnnkit.errors",
     "Explainer": "cnnkit.explain",
     "Explanation": "cnnkit.explain",
+    "Detection": "cnnkit.results",
+    "Detections": "cnnkit.results",
+    "Detector": "cnnkit.detect",
     "Failure": "cnnkit.results",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",

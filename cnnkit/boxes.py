@@ -346,9 +346,14 @@ class Letterbox:
 
 
 def letterbox_size(height: int, width: int, input_height: int, input_width: int) -> tuple[int, int]:
-    """Return (height, width) of a picture made as large as it fits, its proportions kept."""
-    scale = min(input_height / height, input_width / width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    """Return (height, width) of a picture made as large as it fits, its proportions kept.
+
+    The shorter side is cut off to whole pixels, as Darknet does it: a picture that is one row
+    higher than those that YOLOv3-tiny was trained on moves its scores by up to 0.1.
+    """
+    if input_width * height <= input_height * width:  # the width decides
+        return max(1, height * input_width // width), input_width
+    return input_height, max(1, width * input_height // height)
 
 
 def letterbox(height: int, width: int, input_height: int, input_width: int) -> Letterbox:

@@ -174,9 +174,14 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
 
 
 def _prepared(path: str, prepare: Prepare) -> Prepared | Failure:
+    one = attempt(path, prepare)
+    return one if isinstance(one, Prepared | Failure) else Prepared(one, None)
+
+
+def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
+    """Return what `work` makes of one picture, or the `Failure` that it came to."""
     try:
-        one = prepare(path)
-        return one if isinstance(one, Prepared) else Prepared(one, None)
+        return work(path)
     except ImageError as error:
         return Failure(error.kind, error.message)
     except MemoryError:

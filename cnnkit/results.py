@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -127,6 +128,85 @@ class Face:
             "score": round(self.score, 6),
             "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points},
         }
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object that a detector found.
+
+    Attributes:
+        index: The class, counted from 0 in the order of the model's labels.
+        label: The name of the class.
+        score: How sure the detector is, 0 to 1.
+        box: Left, top, width, height in pixels of the picture as a viewer shows it.
+    """
+
+    index: int
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object as it stands in a row."""
+        box = [round(side, 2) for side in self.box]
+        return {
+            "label": self.label,
+            "class": self.index,
+            "score": round(self.score, 6),
+            "box": box,
+        }
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one picture; iterating gives each `Detection`.
+
+    Attributes:
+        width: Of the picture as a viewer shows it, in pixels.
+        height: Likewise.
+        boxes: Left, top, right, bottom in its pixels, float (n, 4), inside the picture.
+        scores: Highest first, float (n,), 0 to 1.
+        classes: Counted from 0 in the order of the model's labels, int (n,).
+        labels: The name of each one's class, n texts.
+    """
+
+    width: int
+    height: int
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        shapes = (self.boxes.shape, self.scores.shape, self.classes.shape)
+        if shapes != ((count, 4), (count,), (count,)):
+            raise ValueError(
+                "`boxes`, `scores` and `classes` must have the shapes (n, 4), (n,) and (n,), as "
+                f"many as labels. Received: {shapes}, {count} labels."
+            )
+        if count and not (np.isfinite(self.boxes).all() and (np.diff(self.scores) <= 0).all()):
+            raise ValueError("`boxes` must be finite and `scores` go from high to low.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Detection]:
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        rows = zip(
+            self.classes.tolist(),
+            self.labels,
+            self.scores.tolist(),
+            np.concatenate([self.boxes[:, :2], sides], axis=1).tolist(),
+            strict=True,
+        )
+        for index, label, score, box in rows:
+            yield Detection(index, label, score, tuple(box))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as it stands in a row."""
+        found = [one.to_dict() for one in self]
+        return {"width": self.width, "height": self.height, "detections": found}
 
 
 @dataclass(frozen=True)

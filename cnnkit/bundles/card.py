@@ -142,7 +142,7 @@ def parse_card(card: Any) -> ModelCard:
     Raises:
         BundleError: A field is missing or breaks a rule; the message names it.
     """
-    fields = _Fields(card, "card")
+    fields = Fields(card, "card")
     version = fields.integer("schema_version", 1, 1_000_000)
     if version > SCHEMA_VERSION:
         raise BundleError(
@@ -154,7 +154,7 @@ def parse_card(card: Any) -> ModelCard:
     classes = fields.integer("classes", 0, MAX_CLASSES)
     task = fields.choice("task", TASKS)
     classifies = task == "classify"
-    outputs = fields.section("outputs") if classifies else _Fields({}, "outputs")
+    outputs = fields.section("outputs") if classifies else Fields({}, "outputs")
     scores = outputs.section("scores", optional=True)
     return ModelCard(
         name=fields.text("name"),
@@ -208,7 +208,7 @@ def clean_label(label: str) -> str:
     return "".join(kept).strip()
 
 
-class _Fields:
+class Fields:
     """Reads the fields of a JSON object, each with its type and bounds."""
 
     def __init__(self, content: Any, name: str) -> None:
@@ -225,14 +225,17 @@ class _Fields:
     def _refuse(self, key: str, rule: str, value: Any) -> BundleError:
         return BundleError(f"{self._name}.{key} must {rule}. Received: {_short(value)}.")
 
-    def section(self, key: str, optional: bool = False) -> _Fields:
+    def section(self, key: str, optional: bool = False) -> Fields:
+        """Return the fields of an object inside; an optional one that is missing is empty."""
         value = self._get(key, optional)
-        return _Fields({} if value is None and optional else value, key)
+        return Fields({} if value is None and optional else value, key)
 
     def content(self) -> dict[str, Any]:
+        """Return the object as it was read."""
         return self._content
 
     def text(self, key: str, optional: bool = False) -> Any:
+        """Return a cleaned text of 1 to 2000 characters."""
         value = self._get(key, optional)
         if value is None and optional:
             return None
@@ -241,6 +244,7 @@ class _Fields:
         return clean_label(value)
 
     def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        """Return one of some known words."""
         value = self._get(key, default is not None)
         value = default if value is None else value
         if value not in known:
@@ -248,12 +252,14 @@ class _Fields:
         return value
 
     def integer(self, key: str, low: int, high: int) -> int:
+        """Return a whole number within bounds."""
         value = self._get(key, False)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self._refuse(key, f"be a whole number from {low} to {high}", value)
         return value
 
     def number(self, key: str, low: float, high: float, default: float | None) -> Any:
+        """Return a number within bounds, or the default where it is missing or null."""
         value = self._get(key, True)
         if value is None:
             return default
@@ -269,7 +275,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _networks(fields: _Fields, architecture: _Fields) -> dict[str, NetworkSpec]:
+def _networks(fields: Fields, architecture: Fields) -> dict[str, NetworkSpec]:
     """Return the networks of a card: its one network, or those under ``networks``."""
     named = architecture.section("networks", optional=True).content()
     if not named:
@@ -277,10 +283,10 @@ def _networks(fields: _Fields, architecture: _Fields) -> dict[str, NetworkSpec]:
         return {"network": _network(architecture, outputs)}
     if len(named) > MAX_NETWORKS:
         raise BundleError(f"networks must be at most {MAX_NETWORKS}. Received: {len(named)}.")
-    return {_plain_name(name): _network(_Fields(entry, name)) for name, entry in named.items()}
+    return {_plain_name(name): _network(Fields(entry, name)) for name, entry in named.items()}
 
 
-def _network(section: _Fields, outputs: _Fields | None = None) -> NetworkSpec:
+def _network(section: Fields, outputs: Fields | None = None) -> NetworkSpec:
     outputs = outputs or section.section("outputs", optional=True)
     if len(outputs.content()) > MAX_OUTPUTS:
         rule = f"outputs must be at most {MAX_OUTPUTS}"
@@ -297,10 +303,10 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _arguments(architecture: _Fields) -> dict[str, Any]:
+def _arguments(architecture: Fields) -> dict[str, Any]:
     """Return the builder's arguments: plain and bounded, for they decide what is allocated."""
     arguments = architecture.content().get("arguments") or {}
-    fields = _Fields(arguments, "arguments")
+    fields = Fields(arguments, "arguments")
     checked: dict[str, Any] = {}
     for key, value in arguments.items():
         if key == "input_shape":
@@ -320,14 +326,14 @@ def _input_shape(value: Any) -> tuple[int, int, int]:
     return tuple(value)
 
 
-def _input_spec(fields: _Fields) -> InputSpec:
+def _input_spec(fields: Fields) -> InputSpec:
     fields.integer("height", 1, MAX_INPUT_SIDE)
     fields.integer("width", 1, MAX_INPUT_SIDE)
     fields.number("crop_fraction", 0.01, 1.0, default=1.0)
     return InputSpec.from_dict(fields.content())
 
 
-def _file_entry(fields: _Fields) -> dict[str, Any]:
+def _file_entry(fields: Fields) -> dict[str, Any]:
     """Return a file's entry; its name may not lead out of the bundle."""
     entry = fields.content()
     name = fields.text("file", optional=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit import __version__, architectures, metrics
-from cnnkit.bundles import applications, keras_files, network, weights
+from cnnkit.bundles import applications, darknet, keras_files, network, weights
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
@@ -137,19 +137,24 @@ def open_model(model: str, weights: str | None = None, labels: str | None = None
     """Open a model by what the user typed after ``--model``.
 
     Args:
-        model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
-        weights: A weights file for ``keras:NAME``.
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, or Darknet's
+            ``FILE.cfg``.
+        weights: A weights file for ``keras:NAME``; the ``.weights`` of a ``.cfg``.
         labels: A file with one label a line, for a model without labels of its own.
 
     Raises:
         UsageError: There is no such model.
         BundleError: It is there but cannot, or must not, be opened.
     """
-    if weights and not model.startswith(applications.PREFIX):
+    is_darknet = model.lower().endswith(".cfg")
+    if weights and not (is_darknet or model.startswith(applications.PREFIX)):
         fix = "A bundle and a .keras file hold their own weights."
-        raise UsageError(broken_rule("--weights", "go with --model keras:NAME", model, fix))
+        rule = "go with --model keras:NAME or FILE.cfg"
+        raise UsageError(broken_rule("--weights", rule, model, fix))
     if model.startswith(applications.PREFIX):
         return _open_application(model, weights, labels)
+    if is_darknet:
+        return _open_darknet(model, weights, labels)
     if model in embedded_names():  # an embedded name wins over a folder of that name
         return _open_folder(embedded_folder(model), labels)
     path = Path(model)
@@ -296,6 +301,46 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     request = {"model": str(path.resolve()), "labels": labels and str(Path(labels).resolve())}
     identity = _identity("keras-file", file_sha256(path))
     return Bundle(card, names, identity, _keras_loader(path), request, tuple(notes))
+
+
+# --- Darknet's files ----------------------------------------------------------------------
+
+
+def _open_darknet(model: str, weights_file: str | None, labels: str | None) -> Bundle:
+    if weights_file is None:
+        fix = "Give the .weights file with --weights."
+        raise UsageError(broken_rule("--model FILE.cfg", "go with --weights", "none", fix))
+    network_of, path = darknet.read_cfg(Path(model)), Path(weights_file)
+    stored = darknet.read_weights(path, network_of.architecture, len(network_of.masks[0]))
+    arrays = darknet.fitting_arrays(stored, network_of.classes, str(path))
+    names, notes = _darknet_labels(labels, network_of.classes)
+    card = darknet.card_of(network_of, stored.sha256, Path(model).stem)
+
+    def load(*_: Any) -> Any:
+        built = architectures.builder(network_of.architecture)(**card.arguments)
+        for variable in built.weights:
+            variable.assign(arrays[variable.path])
+        return built
+
+    request = {
+        "model": str(Path(model).resolve()),
+        "weights": str(path.resolve()),
+        "labels": labels and str(Path(labels).resolve()),
+    }
+    identity = _identity("darknet", stored.sha256, card.content, names)
+    return Bundle(card, names, identity, load, request, notes)
+
+
+def _darknet_labels(labels: str | None, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels, and what to say of them."""
+    names = _user_labels(labels, classes)
+    if names is not None:
+        return names, ()
+    if classes == 80:
+        note = "80 classes without --labels: using COCO's names."
+        return read_labels(embedded_folder("yolov3-tiny") / LABELS, classes), (note,)
+    note = f"No labels: using class_0 to class_{classes - 1}. Give --labels FILE."
+    return tuple(f"class_{index}" for index in range(classes)), (note,)
 
 
 # --- keras.applications ------------------------------------------------------------------

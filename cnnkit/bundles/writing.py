@@ -45,6 +45,7 @@ class NewBundle:
         outputs: The card's ``outputs``.
         calibration: The card's ``calibration``.
         verification: The card's ``verification``, of an embedder of faces.
+        detector: The card's ``detector``, see `cnnkit.bundles.detector_card`.
         license: Of the weights, where it is known.
         training: How the model was made, JSON values.
     """
@@ -60,6 +61,7 @@ class NewBundle:
     outputs: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
+    detector: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -220,6 +222,8 @@ def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         "license": bundle.license,
         "training": dict(bundle.training),
     }
+    if bundle.detector:
+        card["detector"] = dict(bundle.detector)
     if not bundle.builder:
         card["architecture"] = {"builder": None, "arguments": {}}
     if bundle.verification:

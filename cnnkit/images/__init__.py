@@ -3,7 +3,15 @@
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, upright_size
 from cnnkit.images.files import read_bytes
 from cnnkit.images.find import Finder, Found, find_images, read_list
-from cnnkit.images.prepare import InputSpec, Placement, place, prepare, thumbnail
+from cnnkit.images.prepare import (
+    InputSpec,
+    Placement,
+    Prepared,
+    place,
+    prepare,
+    prepare_placed,
+    thumbnail,
+)
 from cnnkit.images.sniff import is_image_header
 
 __all__ = [
@@ -12,11 +20,13 @@ __all__ = [
     "Found",
     "InputSpec",
     "Placement",
+    "Prepared",
     "decode",
     "find_images",
     "is_image_header",
     "place",
     "prepare",
+    "prepare_placed",
     "read_bytes",
     "read_list",
     "thumbnail",

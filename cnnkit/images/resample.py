@@ -23,6 +23,9 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
     "area": Image.Resampling.BOX,
+    # Without antialiasing, by OpenCV: Darknet's networks were trained on pictures shrunk so.
+    # Antialiased ones cost YOLOv3-tiny up to 0.15 of a score.
+    "plain-bilinear": None,
 }
 
 # The fast form holds for these factors of shrinking: below there is nothing to filter,
@@ -63,11 +66,14 @@ def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) 
     Args:
         image: Mode RGB, or uint8 (height, width, 3).
         window: The sizes and the rectangle.
-        interpolation: A key of `RESAMPLING`; all but "area" antialias when shrinking.
+        interpolation: A key of `RESAMPLING`; all but "area" and "plain-bilinear" antialias
+            when shrinking.
 
     Returns:
         The rectangle, uint8 (window.height, window.width, 3).
     """
+    if interpolation == "plain-bilinear":
+        return _resize_plain(image, window)
     height, width = _sides(image)
     factor_y, factor_x = height / window.full[0], width / window.full[1]
     low, high = _FAST_FACTORS
@@ -88,6 +94,27 @@ def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) 
     size = (window.width, window.height)
     resized = image.resize(size, RESAMPLING[interpolation], box=box, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized)
+
+
+def _resize_plain(image: Image.Image | np.ndarray, window: Window) -> np.ndarray:
+    """Return the rectangle by bilinear interpolation between the four nearest pixels.
+
+    The corner pixels of both grids lie on each other, as in Darknet.
+
+    Returns:
+        uint8 (window.height, window.width, 3).
+    """
+    height, width = _sides(image)
+    rows, columns = window.full
+    across, down = (width - 1) / max(1, columns - 1), (height - 1) / max(1, rows - 1)
+    grid = np.array([[across, 0, window.left * across], [0, down, window.top * down]])
+    return cv2.warpAffine(
+        np.asarray(image),
+        grid,
+        (window.width, window.height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 def _sides(image: Image.Image | np.ndarray) -> tuple[int, int]:

@@ -7,7 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from cnnkit.errors import broken_rule
-from models.convert import efficientnet_lite0, magenta_style, squeezenet, style_bundle
+from models.convert import (
+    efficientnet_lite0,
+    magenta_style,
+    squeezenet,
+    style_bundle,
+    yolov3_tiny,
+)
 from models.convert.artefacts import fetch, read_member
 from models.convert.bundle_writer import add_measured, write_bundle
 from models.convert.golden import (
@@ -94,4 +100,5 @@ CONVERSIONS: dict[str, Callable[[Path, bool], float]] = {
     **{name: partial(convert, source) for name, source in SOURCES.items()},
     **{name: partial(convert_network, source) for name, source in NETWORK_SOURCES.items()},
     magenta_style.NAME: style_bundle.convert,
+    yolov3_tiny.NAME: yolov3_tiny.convert,
 }

@@ -42,7 +42,8 @@ def test_spec_goes_through_a_card() -> None:
         ),
         (
             {"interpolation": "nearest"},
-            "interpolation must be one of bilinear, bicubic, lanczos, area. Received: 'nearest'.",
+            "interpolation must be one of bilinear, bicubic, lanczos, area, plain-bilinear. "
+            "Received: 'nearest'.",
         ),
     ],
 )
@@ -212,7 +213,7 @@ def reference(data: bytes, interpolation: str = "bicubic") -> np.ndarray:
     return np.asarray(image.crop((left, top, left + 224, top + 224))).astype(int)
 
 
-@pytest.mark.parametrize("interpolation", sorted(RESAMPLING))
+@pytest.mark.parametrize("interpolation", ["area", "bicubic", "bilinear", "lanczos"])
 def test_photos_come_out_as_by_the_reference(examples: Path, interpolation: str) -> None:
     photos = sorted(examples.glob("*.jpg"))
     if not photos:

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.darknet_reference import resized_like_darknet
 from cnnkit.images.resample import RESAMPLING, Window, resize, shrinking_filter
+
+ANTIALIASED = sorted(name for name, filtered in RESAMPLING.items() if filtered is not None)
 
 
 def photo(height: int, width: int) -> Image.Image:
@@ -26,7 +29,7 @@ def whole(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
     return np.asarray(full)[rows, window.left : window.left + window.width]
 
 
-@pytest.mark.parametrize("interpolation", sorted(RESAMPLING))
+@pytest.mark.parametrize("interpolation", ANTIALIASED)
 @pytest.mark.parametrize("size", [(100, 150), (300, 260), (460, 398), (900, 1200), (64, 64)])
 def test_window_equals_the_cut_of_the_whole(size: tuple[int, int], interpolation: str) -> None:
     image = photo(*size)
@@ -95,3 +98,16 @@ def test_shrinking_filter_is_symmetric_and_keeps_the_mean(factor: float) -> None
     assert taps.sum() == pytest.approx(1)
     assert taps.argmax() == 3
     assert not taps.flags.writeable
+
+
+@pytest.mark.parametrize(("size", "full"), [((90, 120), (40, 64)), ((33, 50), (66, 64))])
+def test_plain_bilinear_is_darknets(size: tuple[int, int], full: tuple[int, int]) -> None:
+    """To a grey level or two: OpenCV takes the four pixels at 32 places between them."""
+    image = photo(*size)
+    expected = resized_like_darknet(np.asarray(image, np.float32), *full)
+    result = resize(image, Window(full, 0, 0, *full), "plain-bilinear")
+    # A noisy picture: neighbours that differ by 255 move by 255 / 64 at a 64th of a pixel.
+    assert np.abs(result - expected).max() < 8
+    assert np.abs(result - expected).mean() < 0.6
+    part = resize(image, Window(full, 5, 7, 20, 30), "plain-bilinear")
+    assert np.abs(part.astype(int) - result[5:25, 7:37]).max() <= 8

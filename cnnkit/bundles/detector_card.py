@@ -1,0 +1,146 @@
+"""The ``detector`` section of a card: how a detector's outputs become boxes.
+
+It stands beside ``outputs``, which names the network's raw outputs:
+
+    "outputs": {"stride32": {"layer": "stride32"}, "stride16": {"layer": "stride16"}},
+    "detector": {
+      "kind": "yolo",                      one of `KINDS`: which decoder reads the rest
+      "confidence": 0.25,                  scores below it are left out
+      "iou": 0.45,                         non-max suppression removes above it
+      "thresholds": {"dog": 0.4},          other confidences of single classes, by label; optional
+      "category_ids": [1, 2, 4],           COCO's number of each class; optional
+      "heads": [                           of kind yolo: see cnnkit/architectures/yolo.py
+        {"output": "stride32", "stride": 32, "anchors": [[81, 82], [135, 169], [344, 319]]}
+      ]
+    }
+
+What a kind needs besides is its decoder's to read and to check, from `DetectorSpec.settings`;
+`CardFields` has the bounded readers for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnkit.bundles.card import Fields, ModelCard
+from cnnkit.errors import BundleError
+
+KINDS = ("yolo", "ssd", "single")
+DEFAULT_CONFIDENCE = 0.25
+DEFAULT_IOU = 0.45
+MAX_HEADS = 16
+MAX_ANCHORS = 64
+MAX_PIXELS = 1e5
+CardFields = Fields
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """A ``detector`` section, checked.
+
+    Attributes:
+        kind: Which decoder reads the outputs, one of `KINDS`.
+        confidence: A score below it is left out, 0 to 1.
+        iou: Non-max suppression removes what overlaps a better box by more, 0 to 1.
+        thresholds: The confidence of single classes, by label.
+        category_ids: COCO's number of each class, or None: 1, 2, ...
+        settings: The whole section, for the decoder of the kind.
+    """
+
+    kind: str
+    confidence: float = DEFAULT_CONFIDENCE
+    iou: float = DEFAULT_IOU
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    category_ids: tuple[int, ...] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One head of a YOLO network.
+
+    Attributes:
+        output: The name of the raw output.
+        stride: Pixels of the input a cell.
+        anchors: Width and height of each anchor in pixels of the input.
+    """
+
+    output: str
+    stride: int
+    anchors: tuple[tuple[float, float], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the head as it stands in a card."""
+        anchors = [list(pair) for pair in self.anchors]
+        return {"output": self.output, "stride": self.stride, "anchors": anchors}
+
+
+def detector_spec(card: ModelCard) -> DetectorSpec:
+    """Return the checked ``detector`` section of a card.
+
+    Raises:
+        BundleError: It is missing, or a field breaks a rule.
+    """
+    section = Fields(card.content, "card").section("detector")
+    thresholds = section.section("thresholds", optional=True)
+    return DetectorSpec(
+        kind=section.choice("kind", KINDS),
+        confidence=section.number("confidence", 0.0, 1.0, default=DEFAULT_CONFIDENCE),
+        iou=section.number("iou", 0.0, 1.0, default=DEFAULT_IOU),
+        thresholds={
+            label: thresholds.number(label, 0.0, 1.0, default=None)
+            for label in thresholds.content()
+        },
+        category_ids=_category_ids(section, card.classes),
+        settings=section.content(),
+    )
+
+
+def _category_ids(section: Fields, classes: int) -> tuple[int, ...] | None:
+    numbers = section.content().get("category_ids")
+    if numbers is None:
+        return None
+    whole = isinstance(numbers, list) and all(type(n) is int and 0 <= n < 1 << 31 for n in numbers)
+    if not whole or len(set(numbers)) != classes or len(numbers) != classes:
+        raise BundleError(
+            f"detector.category_ids must be {classes} different whole numbers, one for each "
+            "class. Received: something else."
+        )
+    return tuple(numbers)
+
+
+def yolo_heads(settings: Mapping[str, Any]) -> tuple[HeadSpec, ...]:
+    """Return the checked heads of a section of kind ``yolo``.
+
+    Raises:
+        BundleError: A field is missing or breaks a rule.
+    """
+    heads = settings.get("heads")
+    if not isinstance(heads, list) or not 1 <= len(heads) <= MAX_HEADS:
+        raise BundleError(
+            f"detector.heads must be a list of 1 to {MAX_HEADS} heads. Received: another value."
+        )
+    return tuple(_head(Fields(entry, "detector.heads")) for entry in heads)
+
+
+def _head(fields: Fields) -> HeadSpec:
+    anchors = fields.content().get("anchors")
+    if not isinstance(anchors, list) or not 1 <= len(anchors) <= MAX_ANCHORS:
+        raise BundleError(
+            f"detector.heads.anchors must be a list of 1 to {MAX_ANCHORS} pairs. "
+            "Received: another value."
+        )
+    pairs = tuple(_anchor(pair) for pair in anchors)
+    return HeadSpec(fields.text("output"), fields.integer("stride", 1, 1024), pairs)
+
+
+def _anchor(pair: Any) -> tuple[float, float]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise BundleError("an anchor must be [width, height]. Received: another value.")
+    sides = Fields(dict(zip(("width", "height"), pair, strict=True)), "an anchor")
+    width, height = (sides.number(name, 0.01, MAX_PIXELS, None) for name in ("width", "height"))
+    if width is None or height is None:
+        raise BundleError("an anchor must be [width, height]. Received: null.")
+    return width, height
