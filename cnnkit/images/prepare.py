@@ -190,7 +190,8 @@ def prepare_placed(
     else:
         data = read_bytes(source) if isinstance(source, str) else source
         picture = open_picture(data, max_pixels=max_pixels, at_least=decoded_size(spec))
-    return fit(picture, spec)
+    placement = place(picture.height, picture.width, spec)
+    return Prepared(fit(picture, spec), picture.height, picture.width, placement)
 
 
 def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
@@ -206,13 +207,11 @@ def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
     placement = place(picture.height, picture.width, spec)
     pixels = picture.to_srgb(resize(picture.content, placement.window, spec.interpolation))
     if pixels.shape[:2] == (spec.height, spec.width):
-        pixels = np.ascontiguousarray(pixels)
-    else:
-        padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
-        top, left = placement.top, placement.left
-        padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        pixels = padded
-    return Prepared(pixels, picture.height, picture.width, placement)
+        return np.ascontiguousarray(pixels)
+    padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
+    top, left = placement.top, placement.left
+    padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return padded
 
 
 def thumbnail(
