@@ -13,6 +13,7 @@ from cnnkit.images.prepare import (
     thumbnail,
 )
 from cnnkit.images.sniff import is_image_header
+from cnnkit.images.translucency import decode_with_alpha
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -22,6 +23,7 @@ __all__ = [
     "Placement",
     "Prepared",
     "decode",
+    "decode_with_alpha",
     "find_images",
     "is_image_header",
     "place",

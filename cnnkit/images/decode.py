@@ -203,6 +203,21 @@ def open_picture(
         raise _as_image_error(error, source, name) from error
 
 
+def upright_image(source: bytes) -> Image.Image:
+    """Return a picture in its own mode, upright, its transparency and profile kept.
+
+    Args:
+        source: A file that `open_picture` takes: only that checks it.
+    """
+    name = _known_format(source)
+    image = _decoder(name)(BytesIO(source))
+    turn = _turn(image, name)
+    if name == "JPEG":  # no transparency, no need to decode it
+        return image
+    image.load()
+    return image if turn is None else image.transpose(turn)
+
+
 def _sound_jpeg(
     source: bytes, height: int, width: int, needed: tuple[int, int] | None
 ) -> np.ndarray | None:

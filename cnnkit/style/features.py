@@ -26,6 +26,9 @@ class Recipe:
         style: The layers whose Gram matrices are to become the style's, with their weights.
         stride: Pixels of the picture for each position of the deepest of them.
         reach: Pixels on each side that a position of the deepest of them sees beyond its own.
+        bytes_per_pixel: What a step takes of memory for each pixel, measured by
+            benchmarks/stylize.py --memory.
+        content_bytes_per_pixel: What the content's features take, for one place of the grid.
         smallest: The shortest side of a picture that leaves every layer a few positions.
     """
 
@@ -33,6 +36,8 @@ class Recipe:
     style: Mapping[str, float]
     stride: int
     reach: int
+    bytes_per_pixel: int
+    content_bytes_per_pixel: int = 32
     smallest: int = 64
 
 
@@ -49,18 +54,21 @@ RECIPES: dict[str, Recipe] = {
         },
         stride=16,
         reach=72,
+        bytes_per_pixel=700,
     ),
     "keras:VGG16": Recipe(
         content={"block4_conv2": 1.0},
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
         reach=72,
+        bytes_per_pixel=5000,
     ),
     "keras:VGG19": Recipe(
         content={"block4_conv2": 1.0},
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
         reach=80,
+        bytes_per_pixel=5500,
     ),
 }
 
@@ -74,12 +82,14 @@ class LossNetwork:
         recipe: Its layers.
         model: From RGB 0 to 255, float32 (batch, height, width, 3) of any size, to a dict of
             each layer's features (batch, height', width', channels). Nothing in it is trained.
+        content_model: The same up to the content's layers only.
         identity: A hash of all that its features depend on.
     """
 
     name: str
     recipe: Recipe
     model: Any
+    content_model: Any
     identity: str
 
 
@@ -122,8 +132,33 @@ def open_loss_network(name: str = DEFAULT, weights: str | None = None) -> LossNe
             full = applications.build_convolutions(
                 keras, applications.application_name(name), weights
             )
-        layers = [*recipe.content, *recipe.style]
-        outputs = {layer: full.get_layer(layer).output for layer in layers}
-        model = keras.Model(full.inputs[0], outputs, name="loss_network")
-    model.trainable = False
-    return LossNetwork(name, recipe, model, bundle.identity)
+        smooth = with_average_pooling(keras, full)
+        model = _with_outputs(keras, smooth, [*recipe.content, *recipe.style])
+        content_model = _with_outputs(keras, smooth, list(recipe.content))
+    return LossNetwork(name, recipe, model, content_model, bundle.identity)
+
+
+def with_average_pooling(keras: Any, model: Any) -> Any:
+    """Return a network whose maximum poolings are averages, with the same weights.
+
+    The gradient of a maximum reaches one pixel in four or nine and draws hatching; that of an
+    average reaches all. The paper recommends it, and the forms of a style come out larger.
+    """
+
+    def cloned(layer: Any) -> Any:
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            names = ("name", "pool_size", "strides", "padding", "data_format")
+            config = {name: layer.get_config()[name] for name in names}
+            return keras.layers.AveragePooling2D(**config)
+        return type(layer).from_config(layer.get_config())
+
+    smooth = keras.models.clone_model(model, clone_function=cloned)
+    smooth.set_weights(model.get_weights())
+    return smooth
+
+
+def _with_outputs(keras: Any, model: Any, layers: list[str]) -> Any:
+    outputs = {layer: model.get_layer(layer).output for layer in layers}
+    found = keras.Model(model.inputs[0], outputs, name="loss_network")
+    found.trainable = False
+    return found

@@ -1,0 +1,130 @@
+"""``cnnkit stylize``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit stylize photo.jpg --style painting.jpg -o result.png
+  cnnkit stylize photos/ --style painting.jpg -o painted/
+  cnnkit stylize photos/ --style painting.jpg -o painted/ --resume
+  cnnkit stylize photo.jpg --style a.jpg --style b.jpg --style-weights 2,1 -o blend.png
+  cnnkit stylize photo.jpg --style a.jpg --style b.jpg --contact-sheet choose.png
+  cnnkit stylize photo.jpg --style painting.jpg -o large.png --size 2048 --time-budget 10m
+"""
+
+STYLE_OPTIONS = [
+    click.option(
+        "--style", "styles", multiple=True, metavar="FILE", help="A style; several are blended."
+    ),
+    click.option("--style-weights", metavar="W,W", help="Of each --style.  [default: the same]"),
+    click.option(
+        "--style-scale",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="X",
+        help="Larger or smaller forms of the style.",
+    ),
+    click.option(
+        "--strength",
+        type=float,
+        metavar="S",
+        help="0 the photo, 1 the style: beta / (alpha + beta).  [default: 0.8]",
+    ),
+    click.option("--alpha", type=float, metavar="A", help="Weight of the content loss, with"),
+    click.option(
+        "--beta", type=float, metavar="B", help="that of the style loss; instead of --strength."
+    ),
+    click.option("--preserve-color", is_flag=True, help="Keep the photo's colours."),
+    click.option(
+        "--mask", metavar="FILE|DIR", help="White gets the style; a folder has one for each photo."
+    ),
+]
+
+RUN_OPTIONS = [
+    click.option(
+        "--size",
+        type=int,
+        metavar="N",
+        help="Long side of the result.  [default: 512, or the photo's if smaller]",
+    ),
+    click.option("--steps", type=int, default=400, show_default=True, help="In all."),
+    click.option("--time-budget", metavar="60s|5m", help="Be done with a picture after so long."),
+    click.option(
+        "--start",
+        default="content",
+        show_default=True,
+        metavar="content|noise|FILE",
+        help="What the optimisation starts from.",
+    ),
+    click.option(
+        "--optimizer", type=click.Choice(["adam", "l-bfgs"]), default="adam", show_default=True
+    ),
+    click.option(
+        "--variation",
+        type=float,
+        metavar="V",
+        help="Weight of smoothness (total variation).  [default: 1]",
+    ),
+    click.option(
+        "--tile",
+        default="auto",
+        show_default=True,
+        metavar="auto|none|N",
+        help="Work in tiles of N pixels; auto: where memory is short.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True),
+]
+
+NETWORK_OPTIONS = [
+    click.option(
+        "--network",
+        default="squeezenet-1.1",
+        show_default=True,
+        metavar="NAME",
+        help="The loss network: or keras:vgg16, keras:vgg19.",
+    ),
+    click.option(
+        "--weights", metavar="FILE", help="Weights for keras:NAME, instead of Keras's download."
+    ),
+]
+
+OUTPUT_OPTIONS = [
+    click.option("-o", "--output", metavar="OUT", help="A folder, or a picture for one photo."),
+    click.option("--resume", is_flag=True, help="Go on with a killed run."),
+    click.option("--overwrite", is_flag=True, help="Make existing results anew."),
+    click.option("--retry-errors", is_flag=True, help="With --resume: try failed photos again."),
+    click.option(
+        "--preview", type=click.IntRange(min=1), metavar="EVERY", help="Show it as it grows."
+    ),
+    click.option(
+        "--contact-sheet",
+        metavar="FILE",
+        help="Styles times strengths, small, to choose from; without -o nothing else.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
+]
+
+
+@click.command("stylize", epilog=EXAMPLES)
+@click.argument("inputs", nargs=-1, metavar="PHOTO...")
+@lambda function: shared.apply(
+    STYLE_OPTIONS + RUN_OPTIONS + NETWORK_OPTIONS + OUTPUT_OPTIONS, function
+)
+@shared.verbosity_options
+def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+    """Paint photos in the style of a picture: one photo, or folders of them.
+
+    Each result has a JSON file beside it that says how it was made. Rows go to standard output,
+    and with a folder to OUT/rows.jsonl. The exit status is 0 if all are ok, 1 if some failed, 2
+    if nothing could run.
+    """
+    paths = shared.input_arguments(inputs, null_separated=False)
+    from cnnkit.cli.stylize_run import run
+
+    failed = run(list(paths), quiet=quiet, **chosen)
+    click.get_current_context().exit(1 if failed else 0)

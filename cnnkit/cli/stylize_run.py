@@ -1,0 +1,239 @@
+"""What ``cnnkit stylize`` does once its options are read: the heavy part, imported late."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from cnnkit.cli.stylize_display import Display
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
+from cnnkit.images.decode import open_picture
+from cnnkit.style.features import open_loss_network
+from cnnkit.style.job import Target, stylize_folder, target_of
+from cnnkit.style.method import ByOptimisation, Choices
+from cnnkit.style.pictures import FORMATS, read_content, read_styles, result_size
+from cnnkit.style.settings import Settings
+from cnnkit.style.sheet import choices_sheet
+
+log = logging.getLogger("cnnkit")
+
+UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
+    """Stylise, show, and return how many photos failed."""
+    max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
+    target = checked_target(inputs, chosen)
+    settings = settings_of(chosen)
+    if not chosen["styles"]:
+        raise UsageError(
+            broken_rule("--style", "be given", "none", "Give a picture to learn from.")
+        )
+    weights = numbers(chosen["style_weights"], "--style-weights")
+    styles = read_styles(list(chosen["styles"]), weights, max_pixels)
+    network = open_loss_network(chosen["network"], chosen["weights"])
+    choices = Choices(
+        size=chosen["size"],
+        tile=tile_of(chosen["tile"]),
+        mask=checked_mask(chosen["mask"]),
+        preview=chosen["preview"] or 0,
+        max_pixels=max_pixels,
+    )
+    exclude = [str(target.path)] if target and not target.is_file else []
+    if chosen["contact_sheet"]:
+        draw_sheet(chosen, network, styles, settings, Finder(inputs, exclude=exclude), max_pixels)
+    if target is None:
+        return 0
+    total = sum(1 for _ in Finder(inputs, exclude=exclude))
+    with Display(total, quiet) as display:
+        method = ByOptimisation(network, styles, settings, choices, display.progress)
+        preflight(method, Finder(inputs, exclude=exclude), total, max_pixels)
+        summary = stylize_folder(
+            method,
+            Finder(inputs, exclude=exclude),
+            inputs,
+            target,
+            max_pixels=max_pixels,
+            emit=display.show,
+        )
+    display.conclude(summary)
+    return summary.failed
+
+
+def checked_target(inputs: list[str], chosen: dict[str, Any]) -> Target | None:
+    """Return where the results go, None where only a contact sheet is asked for.
+
+    Raises:
+        UsageError: Neither is asked for, or something is in the way.
+    """
+    sheet = chosen["contact_sheet"]
+    if sheet:
+        path = Path(sheet)
+        if path.suffix.lower() not in FORMATS:
+            rule = f"end in one of {', '.join(FORMATS)}"
+            raise UsageError(broken_rule("--contact-sheet", rule, sheet))
+        if not path.parent.is_dir():
+            raise UsageError(broken_rule("--contact-sheet", "lie in a folder that exists", sheet))
+        if path.exists() and not chosen["overwrite"]:
+            raise UsageError(f"{sheet} exists already. Use --overwrite to make it anew.")
+    if chosen["output"]:
+        flags = {name: chosen[name] for name in ("resume", "overwrite", "retry_errors")}
+        return target_of(chosen["output"], inputs, **flags)
+    if sheet:
+        return None
+    fix = "Give a folder, or a picture's name for one photo."
+    raise UsageError(broken_rule("-o", "be given", "none", fix))
+
+
+def settings_of(chosen: dict[str, Any]) -> Settings:
+    """Return the options as the settings of an optimisation.
+
+    Raises:
+        UsageError: A value breaks its rule, or --strength goes with --alpha or --beta.
+    """
+    values = {
+        name: chosen[name]
+        for name in ("steps", "style_scale", "optimizer", "start", "seed", "preserve_color")
+    }
+    for name in ("alpha", "beta", "variation"):
+        if chosen[name] is not None:
+            values[name] = chosen[name]
+    strength = chosen["strength"]
+    if strength is not None:
+        if chosen["alpha"] is not None or chosen["beta"] is not None:
+            fix = "Give one or the other."
+            rule = "go without --alpha and --beta"
+            raise UsageError(broken_rule("--strength", rule, "both", fix))
+        if not 0 <= strength <= 1:
+            raise UsageError(broken_rule("--strength", "lie between 0 and 1", strength))
+        values |= {"alpha": 1 - strength, "beta": strength}
+    if chosen["size"] is not None:
+        values["size"] = chosen["size"]
+    return Settings(**values, time_budget=seconds_of(chosen["time_budget"]))
+
+
+def seconds_of(text: str | None) -> float | None:
+    """Return a length of time such as ``60s``, ``5m`` or ``90`` in seconds.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text)
+    if found is None:
+        rule = "be a length of time such as 60s or 5m"
+        raise UsageError(broken_rule("--time-budget", rule, repr(text)))
+    return float(found[1]) * UNITS[found[2] or ""]
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """Return a list such as ``2,1`` as numbers.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(broken_rule(option, "be numbers such as 2,1", repr(text))) from error
+
+
+def tile_of(text: str) -> str:
+    """Return ``auto``, ``none``, or a number of pixels that a tile can have.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal():
+        rule = "be auto, none or a number of pixels"
+        raise UsageError(broken_rule("--tile", rule, repr(text)))
+    Settings(tile=int(text))
+    return str(int(text))
+
+
+def checked_mask(mask: str | None) -> str | None:
+    """Return the mask's path, which must be there.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if mask is not None and not Path(mask).exists():
+        raise UsageError(broken_rule("--mask", "name a picture or a folder", repr(mask)))
+    return mask
+
+
+def preflight(method: ByOptimisation, finder: Finder, total: int, max_pixels: int) -> None:
+    """Say in one line what the run will cost; refuse what does not fit."""
+    sizes = []
+    for item in finder:
+        if item.failure is None:
+            try:
+                picture = open_picture(
+                    read_bytes(item.path), max_pixels=max_pixels, at_least=_small
+                )
+                sizes.append((picture.height, picture.width))
+            except ImageError:  # it gets its row when its turn comes
+                continue
+        if len(sizes) >= LOOKED_AT:
+            break
+    if not sizes:
+        return
+    size = max(sizes, key=lambda one: one[0] * one[1])
+    found = method.estimate(*size)
+    height, width = result_size(*size, method.settings["size"])
+    pictures = "1 picture" if total == 1 else f"{total:,} pictures"
+    tiles = f", in tiles of {found.tile}" if found.tile else ""
+    each = "" if total == 1 else " each"
+    log.info(
+        "%s, %d x %d pixels at most%s: about %.1f GB of memory, about %s%s on this machine",
+        *(pictures, width, height, tiles, found.memory / 1e9, duration(found.seconds), each),
+    )
+
+
+LOOKED_AT = 100
+
+
+def _small(height: int, width: int) -> tuple[int, int]:
+    return 1, 1
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def draw_sheet(
+    chosen: dict[str, Any],
+    network: Any,
+    styles: list[Any],
+    settings: Settings,
+    finder: Finder,
+    max_pixels: int,
+) -> None:
+    """Write the sheet of styles and strengths for the first photo that can be read.
+
+    Raises:
+        UsageError: None can be read.
+    """
+    for item in finder:
+        if item.failure is None:
+            try:
+                content = read_content(item.path, max_pixels)
+                break
+            except ImageError as error:
+                log.error("%s: %s: %s", item.path, error.kind, error.message)
+    else:
+        raise UsageError("None of the photos could be read.")
+    choices_sheet(network, styles, settings, content, Path(chosen["contact_sheet"]))

@@ -1,0 +1,42 @@
+"""Decodes a picture with its transparency kept, for results that must have it again."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.images.color import srgb_transform
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture, upright_image
+
+
+def decode_with_alpha(
+    source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a picture's colours and its transparency apart.
+
+    The colours of pixels that can be seen through are their own, not mixed with any page, so
+    that they can be laid over anything again; those of clear pixels are white.
+
+    Args:
+        source: As for `decode`.
+        max_pixels: As for `decode`.
+
+    Returns:
+        uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 clear to 255 solid, or
+        None where the picture is solid all over.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    picture = open_picture(source, max_pixels=max_pixels)  # it refuses all that is broken
+    image = upright_image(source)
+    if image.has_transparency_data:
+        translucent = np.asarray(image.convert("RGBA"))
+        alpha = np.ascontiguousarray(translucent[..., 3:])
+        if alpha.min() < 255:
+            colors = np.where(alpha > 0, translucent[..., :3], np.uint8(255))
+            profile = image.info.get("icc_profile")
+            transform = srgb_transform(profile, "RGB") if profile else None
+            solid = Picture(Image.fromarray(colors), *colors.shape[:2], transform)
+            return solid.to_srgb(np.ascontiguousarray(colors)), alpha
+    return picture.to_srgb(np.array(picture.content)), None

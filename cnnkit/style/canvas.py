@@ -1,0 +1,131 @@
+"""How a picture is laid before the loss network: mirrored borders, moving grids, tiles.
+
+The network pads with zeros, which a picture never has beside it: the border is mirrored, so that
+what the zeros touch lies outside. Its strides look at every second, fourth, sixteenth pixel,
+always the same ones, and would draw that grid into the picture: it is laid a few pixels
+elsewhere at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Mirrored pixels on each side of a whole picture, and how far the grid moves at most.
+BORDER = 32
+SHIFT = 16
+# Shifts that meet every remainder of 4 once in rows and in columns: few, because the content's
+# features are kept for each.
+SHIFTS = ((0, 0), (5, 10), (10, 5), (15, 15))
+
+
+def mirrored(pixels: np.ndarray, border: int) -> np.ndarray:
+    """Return a picture with mirrored borders.
+
+    Args:
+        pixels: (height, width, channels), each side larger than `border`.
+        border: Pixels on each side.
+    """
+    return np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="reflect")
+
+
+def folded(gradient: np.ndarray, border: int) -> np.ndarray:
+    """Return the gradient of the picture from that of its mirrored form: the adjoint.
+
+    Args:
+        gradient: (height + 2 border, width + 2 border, channels); it is changed.
+        border: As for `mirrored`.
+    """
+    for axis in (0, 1):
+        whole = np.moveaxis(gradient, axis, 0)
+        inner = whole[border:-border]
+        inner[1 : border + 1] += whole[:border][::-1]
+        inner[-border - 1 : -1] += whole[-border:][::-1]
+        gradient = np.moveaxis(inner, 0, axis)
+    return gradient
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A rectangle of a picture with mirrored borders, and the part of it that counts.
+
+    Attributes:
+        rows: Of the mirrored picture.
+        columns: Of the mirrored picture.
+        core_rows: The rows that count, relative to the patch.
+        core_columns: The columns that count, relative to the patch.
+    """
+
+    rows: slice
+    columns: slice
+    core_rows: slice
+    core_columns: slice
+
+    def of(self, canvas: np.ndarray) -> np.ndarray:
+        """Return the patch's pixels, contiguous, with a batch axis, (1, height, width, n)."""
+        return np.ascontiguousarray(canvas[None, self.rows, self.columns])
+
+
+def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
+    """Return the patch that holds a whole picture, the grid shifted.
+
+    Args:
+        height: Of the picture without borders.
+        width: Likewise.
+        shift: Rows and columns, 0 to `SHIFT`.
+    """
+    rows = height + 2 * BORDER - SHIFT
+    columns = width + 2 * BORDER - SHIFT
+    down, right = shift
+    return Patch(
+        slice(down, down + rows),
+        slice(right, right + columns),
+        slice(BORDER - down, BORDER - down + height),
+        slice(BORDER - right, BORDER - right + width),
+    )
+
+
+def tile_patches(
+    height: int, width: int, tile: int, halo: int, shift: tuple[int, int]
+) -> Iterator[Patch]:
+    """Yield the tiles of a picture, each with what the network sees around it.
+
+    The cores cover the picture without overlap; all patches have the same size.
+
+    Args:
+        height: Of the picture without borders.
+        width: Likewise.
+        tile: The side of a core.
+        halo: Pixels around a core, and the mirrored border of the picture.
+        shift: How far the grid of tiles is moved up and left, each 0 to below `tile`.
+    """
+    for rows, core_rows in _spans(height, tile, halo, shift[0]):
+        for columns, core_columns in _spans(width, tile, halo, shift[1]):
+            yield Patch(rows, columns, core_rows, core_columns)
+
+
+def _spans(side: int, tile: int, halo: int, shift: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the span of each tile along one axis of the mirrored picture, and its core."""
+    length = min(tile, side) + 2 * halo
+    for start in range(-shift, side, tile):
+        first, last = max(0, start), min(side, start + tile)
+        if last <= first:
+            continue
+        begin = min(max(start, 0), side + 2 * halo - length)  # never beyond the mirrored border
+        yield slice(begin, begin + length), slice(first + halo - begin, last + halo - begin)
+
+
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return float pixels, moments or masks at another size, (height, width, n), float32.
+
+    Averages where it shrinks, bicubic where it enlarges.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels.astype(np.float32)
+    shrinks = pixels.shape[0] * pixels.shape[1] > height * width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    found = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=method)
+    return found.reshape(height, width, -1)

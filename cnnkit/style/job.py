@@ -1,0 +1,359 @@
+"""The folder job of every way to stylise: rows, names, sidecars, states, previews.
+
+A `Method` paints one picture; the job does all the rest. The order in which a picture is
+finished makes a kill harmless at any moment: the sidecar, which says what the file will hold and
+keeps its name; the picture; the row; and only then the state goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnnkit import __version__
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.folder_job import FolderJob, Outputs
+from cnnkit.images import Found
+from cnnkit.results import Failure, make_row, path_fields
+from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
+from cnnkit.writers.replacing import replacing
+
+SCHEMA_VERSION = 1
+ROWS = "rows.jsonl"
+STATES = ".cnnkit-unfinished"
+MAX_SIDECAR_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What a method made of one picture.
+
+    Attributes:
+        pixels: uint8 (height, width, 3).
+        row: What its row says of it, such as the losses.
+        facts: What its sidecar says besides, such as the loss curve.
+    """
+
+    pixels: np.ndarray
+    row: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a method may keep things while it paints one picture.
+
+    Attributes:
+        state: The file of its state, for a run that is killed; the job removes it at the end.
+        run: What must be the same for the state to be gone on with.
+        preview: Writes a picture for the user to look at, uint8 (height, width, 3).
+        position: Which picture this is, from 1.
+    """
+
+    state: Path
+    run: dict[str, Any]
+    preview: Callable[[np.ndarray], None]
+    position: int
+
+
+class Method(Protocol):
+    """A way to stylise pictures.
+
+    Attributes:
+        settings: All that the results depend on besides the contents, as JSON can hold it.
+    """
+
+    settings: dict[str, Any]
+
+    def paint(self, content: Content, workspace: Workspace) -> Painted:
+        """Stylise one picture.
+
+        Raises:
+            ImageError: This picture cannot be stylised.
+        """
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the results go.
+
+    Attributes:
+        path: A folder, or the one result's file.
+        is_file: Whether it is a file.
+        resume: Go on with a killed run; what is finished stays.
+        overwrite: Make existing results anew.
+        retry_errors: When resuming, try failed inputs again.
+
+    Raises:
+        UsageError: The choice breaks a rule.
+    """
+
+    path: Path
+    is_file: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    retry_errors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            fix = "Give one of the two."
+            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+        if self.retry_errors and not self.resume:
+            raise UsageError(broken_rule("--retry-errors", "go with --resume", "no --resume"))
+        if not self.is_file and self.path.exists() and not self.path.is_dir():
+            raise UsageError(broken_rule("-o", "name a folder", f"the file {self.path}"))
+        if self.is_file and not self.path.parent.is_dir():
+            rule = "lie in a folder that exists"
+            raise UsageError(broken_rule("-o", rule, self.path, f"Make {self.path.parent} first."))
+        taken = self.is_file and self.path.exists()
+        if taken and not (self.resume or self.overwrite):
+            raise UsageError(f"{self.path} exists already. Use --overwrite to make it anew.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return self.path.parent if self.is_file else self.path
+
+    def outputs(self) -> Outputs:
+        """Return what the folder job is to leave behind."""
+        if self.is_file:
+            return Outputs()
+        return Outputs(
+            rows=self.path / ROWS,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            retry_errors=self.retry_errors,
+        )
+
+
+def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
+    """Return where ``-o OUT`` sends the results: a picture's ending makes it one file.
+
+    Raises:
+        UsageError: A file is asked for more than one picture.
+    """
+    path = Path(output)
+    is_file = path.suffix.lower() in FORMATS and not path.is_dir()
+    if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
+        fix = f"Give a folder, such as -o {path.with_suffix('').name}."
+        raise UsageError(broken_rule("-o FILE", "go with one picture", "several", fix))
+    return Target(path, is_file, **flags)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many pictures have a result, failed, and were there before."""
+
+    ok: int
+    failed: int
+    resumed: int
+
+
+def stylize_folder(
+    method: Method,
+    found: Iterable[Found],
+    inputs: list[str],
+    target: Target,
+    *,
+    max_pixels: int,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Stylise pictures, one row each, in order.
+
+    Args:
+        method: What paints.
+        found: The contents.
+        inputs: What the user typed for them: folders are mirrored in the results' folder.
+        target: Where the results go.
+        max_pixels: Refuse larger contents.
+        emit: Shows each row.
+
+    Raises:
+        UsageError: Something is in the way, or the run to resume was another.
+        OutputError: A result cannot be written; what was written before is safe.
+    """
+    target.folder.mkdir(parents=True, exist_ok=True)
+    (target.folder / STATES).mkdir(exist_ok=True)
+    job = FolderJob(target.outputs(), {"stylize": method.settings})
+    places = Places(target, inputs)
+    try:
+        for position, item in enumerate(job.pending(found), start=job.resumed + 1):
+            worker = _Picture(method, target, places, max_pixels, position)
+            job.record(worker.row(item), emit=emit)
+            worker.clean_up()
+        job.finish()
+        _remove_if_empty(target.folder / STATES)
+    finally:
+        job.close()
+    return Summary(job.ok, job.failed, job.resumed)
+
+
+class Places:
+    """Which name each result has: that of its content, and no two the same."""
+
+    def __init__(self, target: Target, inputs: list[str]) -> None:
+        """Keep where results go and which folders their contents came from."""
+        self._target = target
+        self._roots = sorted((p for p in inputs if os.path.isdir(p)), key=len, reverse=True)
+        self._taken: set[Path] = set()
+
+    def of(self, path: str) -> Path:
+        """Return the path of a content's result.
+
+        A name that another file has, or another content's sidecar keeps, gets ``-2`` and so on.
+        """
+        if self._target.is_file:
+            return self._target.path
+        relative = self._relative(path)
+        stem, number = relative.with_suffix(""), 1
+        while True:
+            name = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+            place = self._target.path / name.with_name(f"{name.name}.png")
+            if place not in self._taken and self._is_free(place, path):
+                self._taken.add(place)
+                return place
+            number += 1
+
+    def _relative(self, path: str) -> Path:
+        for root in self._roots:
+            relative = os.path.relpath(path, root)
+            if not relative.startswith(os.pardir) and not os.path.isabs(relative):
+                return Path(relative)
+        return Path(os.path.basename(path))
+
+    def _is_free(self, place: Path, path: str) -> bool:
+        record = sidecar_path(place)
+        if not os.path.lexists(place) and not os.path.lexists(record):
+            return True
+        ours = read_sidecar(record).get("path") == path_fields(path)["path"]
+        return ours and (self._target.resume or self._target.overwrite)
+
+
+def sidecar_path(place: Path) -> Path:
+    """Return the path of a result's sidecar."""
+    return place.with_name(f"{place.name}.json")
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return what a sidecar says, {} where there is none or it is not one of ours."""
+    try:
+        if path.stat().st_size > MAX_SIDECAR_BYTES:
+            return {}
+        found = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _Picture:
+    """One picture's way through the job."""
+
+    def __init__(
+        self, method: Method, target: Target, places: Places, max_pixels: int, position: int
+    ) -> None:
+        self._method = method
+        self._target = target
+        self._places = places
+        self._max_pixels = max_pixels
+        self._position = position
+        self._leftovers: list[Path] = []
+
+    def row(self, item: Found) -> dict[str, Any]:
+        """Make the result and return its row."""
+        if item.failure is not None:
+            return make_row(item.path, item.failure)
+        try:
+            content = read_content(item.path, self._max_pixels)
+            return self._made(content)
+        except ImageError as error:
+            return make_row(item.path, Failure(error.kind, error.message))
+        except MemoryError:
+            failure = Failure("too-large", "There is not enough memory for it.")
+            return make_row(item.path, failure)
+
+    def _made(self, content: Content) -> dict[str, Any]:
+        place = self._places.of(content.path)
+        run = {
+            "sha256": content.sha256,
+            "settings": self._method.settings,
+            "version": __version__,
+        }
+        before = self._finished_before(place, run)
+        if before is not None:
+            return before
+        key = hashlib.sha256(os.fsencode(str(place.name) + content.path)).hexdigest()[:16]
+        state = self._target.folder / STATES / f"{key}.safetensors"
+        preview = place.with_name(f"{place.stem}.preview{place.suffix}")
+        self._leftovers = [state, preview]
+        place.parent.mkdir(parents=True, exist_ok=True)
+
+        def show(pixels: np.ndarray) -> None:
+            with replacing(preview) as file:
+                file.write(encoded(pixels, content.alpha, preview.suffix))
+
+        painted = self._method.paint(content, Workspace(state, run, show, self._position))
+        return self._written(content, place, run, painted)
+
+    def _finished_before(self, place: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the row of a result that a killed run had finished but for its row."""
+        if not self._target.resume or not place.is_file():
+            return None
+        record = read_sidecar(sidecar_path(place))
+        if any(record.get(name) != value for name, value in json.loads(json.dumps(run)).items()):
+            if self._target.is_file:
+                fix = "Give the same command again, or use --overwrite to make it anew."
+                rule = "go on with the same picture, settings and version"
+                raise UsageError(broken_rule("--resume", rule, f"another {place}", fix))
+            return None
+        if record.get("output_sha256") != hashlib.sha256(place.read_bytes()).hexdigest():
+            return None
+        row = record.get("row")
+        return row if isinstance(row, dict) and "status" in row else None
+
+    def _written(
+        self, content: Content, place: Path, run: dict[str, Any], painted: Painted
+    ) -> dict[str, Any]:
+        data = encoded(painted.pixels, content.alpha, place.suffix)
+        height, width = painted.pixels.shape[:2]
+        row = {
+            **path_fields(content.path),
+            "status": "ok",
+            "output": str(place),
+            "width": width,
+            "height": height,
+            **painted.row,
+        }
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            **path_fields(content.path),
+            **run,
+            "python": platform.python_version(),
+            **painted.facts,
+            "output_sha256": hashlib.sha256(data).hexdigest(),
+            "row": row,
+        }
+        with replacing(sidecar_path(place)) as file:
+            file.write((json.dumps(record, indent=1) + "\n").encode())
+        with replacing(place) as file:
+            file.write(data)
+        return row
+
+    def clean_up(self) -> None:
+        """Remove what only an unfinished picture needs; its row is written."""
+        for path in self._leftovers:
+            path.unlink(missing_ok=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # another picture's state is in it
+        return

@@ -1,0 +1,215 @@
+"""The method of a folder job that stylises by optimisation."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import ImageError
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.runtime.memory import resident_memory
+from cnnkit.style import estimate
+from cnnkit.style.features import LossNetwork
+from cnnkit.style.job import Painted, Workspace
+from cnnkit.style.optimisation import Optimisation, Progress
+from cnnkit.style.pictures import (
+    Content,
+    check_side,
+    finished,
+    mask_of,
+    read_named,
+    result_size,
+)
+from cnnkit.style.settings import STARTS, Settings
+from cnnkit.style.state import load_state, save_state
+from cnnkit.style.steps import Steps
+from cnnkit.style.targets import Style, StyleTarget
+
+log = logging.getLogger("cnnkit")
+
+# A kill loses at most so many seconds of work.
+SAVE_EVERY = 10.0
+
+Watch = Callable[[int, Progress], None]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is asked for besides the settings of the optimisation itself.
+
+    Attributes:
+        size: The long side of the results; None: 512, or a picture's own where it is smaller.
+        tile: ``auto``, ``none`` or a number of pixels.
+        mask: A picture or a folder of them, see `cnnkit.style.pictures.mask_of`.
+        preview: Show the picture after so many steps, 0: never.
+        max_pixels: Refuse larger pictures.
+    """
+
+    size: int | None = None
+    tile: str = "auto"
+    mask: str | None = None
+    preview: int = 0
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+
+class ByOptimisation:
+    """Stylises pictures by optimisation; the styles are looked at once.
+
+    Attributes:
+        settings: What the results depend on, as JSON can hold it.
+    """
+
+    def __init__(
+        self,
+        network: LossNetwork,
+        styles: list[Style],
+        settings: Settings,
+        choices: Choices,
+        watch: Watch | None = None,
+    ) -> None:
+        """Prepare the run.
+
+        Args:
+            network: The loss network.
+            styles: At least one.
+            settings: Of every picture; its size and tile are chosen for each.
+            choices: The rest.
+            watch: Told the picture's number, from 1, and its progress.
+        """
+        self.steps = Steps(network)
+        self._target = StyleTarget(self.steps, styles, settings.style_scale)
+        self._settings = settings
+        self._choices = choices
+        self._watch = watch
+        self._per_pixel: float | None = None
+        known = settings.start in STARTS
+        self._start = None if known else read_named(settings.start, choices.max_pixels)
+        self.settings = self._described(network, styles)
+
+    def _described(self, network: LossNetwork, styles: list[Style]) -> dict[str, Any]:
+        plain = self._settings.to_dict()
+        del plain["size"], plain["tile"]
+        return {
+            "method": "optimisation",
+            **plain,
+            "size": self._choices.size,
+            "tile": self._choices.tile,
+            "mask": self._choices.mask,
+            "network": network.name,
+            "network_identity": network.identity,
+            "styles": [
+                {"path": s.name, "weight": s.weight, "sha256": _pixels_hash(s.pixels)}
+                for s in styles
+            ],
+            "start_sha256": None if self._start is None else _pixels_hash(self._start),
+        }
+
+    def estimate(self, height: int, width: int) -> estimate.Estimate:
+        """Return what a picture of that size costs here.
+
+        Raises:
+            UsageError: It does not fit into the memory.
+        """
+        size = result_size(height, width, self._choices.size)
+        tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
+        resident = resident_memory() or 0
+        memory = estimate.memory_needed(self.steps, size, tile, resident)
+        if self._per_pixel is None:
+            self._per_pixel = estimate.seconds_per_pixel(self.steps)
+        settings = replace(self._settings, tile=tile)
+        seconds = estimate.estimated_seconds(self.steps, size, settings, self._per_pixel)
+        return estimate.Estimate(memory, seconds, tile)
+
+    def paint(self, content: Content, workspace: Workspace) -> Painted:
+        """Stylise one picture, or go on with it where a killed run left its state.
+
+        Raises:
+            ImageError: It cannot be stylised.
+        """
+        started = time.monotonic()
+        size = result_size(*content.pixels.shape[:2], self._choices.size)
+        check_side(size, self.steps.network.recipe.smallest)
+        mask = mask_of(self._choices.mask, content, self._choices.max_pixels)
+        tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
+        settings = replace(self._settings, size=max(size), tile=tile)
+        optimisation = Optimisation(
+            self.steps, content.pixels, size, self._target, settings, start=self._start, mask=mask
+        )
+        sizes = [(scale.height, scale.width) for scale in optimisation.scales]
+        run = {**workspace.run, "tile": tile}
+        optimisation.state = load_state(workspace.state, run, sizes)
+        if optimisation.state is not None:
+            log.info("%s: going on after step %d", content.path, optimisation.state.count)
+        watcher = _Watcher(self, content, mask, workspace, run)
+        pixels = optimisation.run(watcher)
+        if not np.isfinite(pixels).all():
+            raise ImageError("failed", "the optimisation lost its way: numbers without a value")
+        result = finished(pixels, content, mask, settings.preserve_color)
+        return self._painted(result, optimisation, watcher, tile, time.monotonic() - started)
+
+    def _painted(
+        self,
+        result: np.ndarray,
+        optimisation: Optimisation,
+        watcher: _Watcher,
+        tile: int | None,
+        seconds: float,
+    ) -> Painted:
+        state, last = optimisation.state, watcher.last
+        row = {"seconds": round(max(seconds, state.seconds), 2), "steps": state.count}
+        if last is not None:
+            row |= {
+                "loss": _rounded(last.loss),
+                "content_loss": _rounded(last.content),
+                "style_loss": _rounded(last.style),
+            }
+        scales = [[scale.width, scale.height, scale.steps] for scale in optimisation.scales]
+        curve = {"columns": ["step", "content", "style", "variation"], "rows": state.curve}
+        return Painted(result, row, {"scales": scales, "tile": tile, "curve": curve})
+
+
+class _Watcher:
+    """Keeps the state, shows previews, and passes progress on."""
+
+    def __init__(
+        self,
+        method: ByOptimisation,
+        content: Content,
+        mask: np.ndarray | None,
+        workspace: Workspace,
+        run: dict[str, Any],
+    ) -> None:
+        self.last: Progress | None = None
+        self._method = method
+        self._content = content
+        self._mask = mask
+        self._workspace = workspace
+        self._run = run
+        self._saved = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        choices = self._method._choices
+        if time.monotonic() - self._saved >= SAVE_EVERY:
+            save_state(self._workspace.state, progress.state, self._run)
+            self._saved = time.monotonic()
+        if choices.preview and progress.step % choices.preview == 0:
+            preserve = self._method._settings.preserve_color
+            pixels = progress.state.picture()
+            self._workspace.preview(finished(pixels, self._content, self._mask, preserve))
+        if self._method._watch is not None:
+            self._method._watch(self._workspace.position, progress)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _pixels_hash(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -1,0 +1,208 @@
+"""Pictures on their way in and out of a stylisation: sizes, transparency, colours, files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, decode, decode_with_alpha, read_bytes
+from cnnkit.style.canvas import resized
+from cnnkit.style.settings import fitted_size
+from cnnkit.style.targets import Style
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+JPEG_QUALITY = 95
+DEFAULT_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Content:
+    """A picture that is to be stylised.
+
+    Attributes:
+        path: As the user would type it.
+        pixels: uint8 RGB (height, width, 3), upright, sRGB.
+        alpha: uint8 (height, width, 1), or None where it is solid.
+        sha256: Of the file.
+    """
+
+    path: str
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    sha256: str
+
+
+def read_content(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> Content:
+    """Read a picture that is to be stylised.
+
+    Raises:
+        ImageError: It cannot be read or decoded.
+    """
+    source = read_bytes(path)
+    pixels, alpha = decode_with_alpha(source, max_pixels=max_pixels)
+    return Content(path, pixels, alpha, hashlib.sha256(source).hexdigest())
+
+
+def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) -> list[Style]:
+    """Read the style pictures.
+
+    Raises:
+        UsageError: One cannot be read, or the weights do not fit.
+    """
+    weights = weights or [1.0] * len(paths)
+    if len(weights) != len(paths):
+        rule = f"give one weight for each of the {len(paths)} styles"
+        raise UsageError(broken_rule("--style-weights", rule, len(weights)))
+    if not all(0 < weight < 1e9 for weight in weights):
+        raise UsageError(broken_rule("--style-weights", "be over 0", weights))
+    return [
+        Style(path, read_named(path, max_pixels), weight)
+        for path, weight in zip(paths, weights, strict=True)
+    ]
+
+
+def read_named(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+    """Read a picture that an option names, uint8 RGB (height, width, 3).
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return decode(read_bytes(path), max_pixels=max_pixels)
+    except ImageError as error:
+        raise UsageError(f"{path} cannot be read: {error.message}.") from error
+
+
+def result_size(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Return (height, width) of a result.
+
+    Args:
+        height: Of the content.
+        width: Of the content.
+        size: The long side that was asked for; None: `DEFAULT_SIZE`, or the picture's own where
+            that is smaller.
+    """
+    return fitted_size(height, width, size or min(DEFAULT_SIZE, max(height, width)))
+
+
+def check_side(size: tuple[int, int], smallest: int) -> None:
+    """Refuse a result that is too narrow for the network.
+
+    Raises:
+        ImageError: It is.
+    """
+    if min(size) < smallest:
+        message = (
+            f"its short side would have {min(size)} pixels, and at least {smallest} are needed; "
+            "give a larger --size"
+        )
+        raise ImageError("unsupported", message)
+
+
+def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray | None:
+    """Return how much of the style each place gets, from a mask's light and the transparency.
+
+    Args:
+        path: A picture: white gets the style, black stays as it is; or a folder of them, named
+            like the contents.
+        content: The picture.
+        max_pixels: As for `decode`.
+
+    Returns:
+        Float32 (height, width, 1) of the content, 0 to 1, or None: everything gets it.
+
+    Raises:
+        ImageError: The mask cannot be read, or there is none of that name.
+    """
+    height, width = content.pixels.shape[:2]
+    mask = None
+    if path is not None:
+        source = _mask_file(Path(path), content.path)
+        grey = decode(read_bytes(source), max_pixels=max_pixels).mean(axis=2, keepdims=True)
+        mask = np.clip(resized(grey / 255, height, width), 0, 1)
+    if content.alpha is not None:
+        solid = content.alpha.astype(np.float32) / 255
+        mask = solid if mask is None else mask * solid
+    if mask is not None and mask.sum() < 1:
+        raise ImageError("failed", "the mask and the transparency leave nothing to stylise")
+    return mask
+
+
+def _mask_file(mask: Path, content: str) -> str:
+    if not mask.is_dir():
+        return str(mask)
+    stem = Path(content).stem
+    for suffix in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"):
+        if (mask / f"{stem}{suffix}").is_file():
+            return str(mask / f"{stem}{suffix}")
+    raise ImageError("missing", f"the folder of masks has none for it: {stem}.png or the like")
+
+
+def finished(
+    pixels: np.ndarray, content: Content, mask: np.ndarray | None, preserve_color: bool
+) -> np.ndarray:
+    """Return a result as it is written.
+
+    Args:
+        pixels: Float32 (height, width, 3), 0 to 255.
+        content: What it was made of.
+        mask: Of `mask_of`.
+        preserve_color: Keep the content's hue and saturation.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    height, width = pixels.shape[:2]
+    before = np.clip(resized(content.pixels, height, width), 0, 255)
+    if preserve_color:
+        pixels = with_colors_of(pixels, before)
+    if mask is not None:
+        share = np.clip(resized(mask, height, width), 0, 1)
+        pixels = share * pixels + (1 - share) * before
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def with_colors_of(pixels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Return the light and dark of one picture in the colours of another.
+
+    The luma of the first and the chroma of the second, in Y'CbCr.
+
+    Args:
+        pixels: Float32 (height, width, 3), 0 to 255.
+        colors: Of the same form.
+    """
+    ours, theirs = (
+        cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb) for x in (pixels, colors)
+    )
+    merged = np.concatenate([ours[..., :1], theirs[..., 1:]], axis=-1)
+    return np.clip(cv2.cvtColor(merged, cv2.COLOR_YCrCb2RGB), 0, 1) * 255
+
+
+def encoded(pixels: np.ndarray, alpha: np.ndarray | None, suffix: str) -> bytes:
+    """Return the content of a picture's file.
+
+    Args:
+        pixels: uint8 (height, width, 3).
+        alpha: uint8 of any size, which the result has again; JPEG has none and shows it over
+            white.
+        suffix: A key of `FORMATS`.
+    """
+    form = FORMATS[suffix.lower()]
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        solid = np.clip(np.rint(resized(alpha, *pixels.shape[:2])), 0, 255).astype(np.uint8)
+        image.putalpha(Image.fromarray(solid[..., 0]))
+        if form == "JPEG":
+            page = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(page, image).convert("RGB")
+    options = {"JPEG": {"quality": JPEG_QUALITY, "subsampling": 0}, "WEBP": {"quality": 92}}
+    buffer = BytesIO()
+    image.save(buffer, form, **options.get(form, {}))
+    return buffer.getvalue()

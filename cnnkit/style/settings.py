@@ -1,0 +1,148 @@
+"""What an optimisation is asked to do, checked, and how its steps spread over the scales."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.losses.style import ALPHA, BETA
+
+OPTIMIZERS = ("adam", "l-bfgs")
+STARTS = ("content", "noise")
+MIN_SIZE, MAX_SIZE = 64, 16_384
+MAX_STEPS = 100_000
+MIN_TILE = 128
+# Each scale has half the pixels of the next one.
+SCALE_FACTOR = math.sqrt(2)
+COARSEST = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one optimisation.
+
+    Attributes:
+        size: The long side of the result in pixels.
+        steps: Steps in all, over all scales.
+        alpha: The weight of the content loss.
+        beta: The weight of the style loss; only their ratio matters.
+        variation: The weight of the total variation against ``alpha + beta`` as one.
+        style_scale: How large the style's forms are: the style's long side as a multiple of
+            the result's.
+        optimizer: ``adam`` or ``l-bfgs``.
+        start: ``content``, ``noise``, or a picture's path.
+        seed: Of the noise and of the shifts of the network's grid.
+        preserve_color: Keep the content's colours; the style gives light and dark only.
+        tile: The side of the tiles that a large picture is worked in, or None for the whole.
+        time_budget: Seconds for a picture, or None.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+
+    size: int = 512
+    steps: int = 400
+    alpha: float = ALPHA
+    beta: float = BETA
+    variation: float = 1.0
+    style_scale: float = 1.0
+    optimizer: str = "adam"
+    start: str = "content"
+    seed: int = 0
+    preserve_color: bool = False
+    tile: int | None = None
+    time_budget: float | None = None
+
+    def __post_init__(self) -> None:
+        _check("--size", self.size, MIN_SIZE, MAX_SIZE)
+        _check("--steps", self.steps, 1, MAX_STEPS)
+        _check("--alpha", self.alpha, 0, 1e9)
+        _check("--beta", self.beta, 0, 1e9)
+        _check("--variation", self.variation, 0, 1e6)
+        _check("--style-scale", self.style_scale, 0.1, 10)
+        _check("--seed", self.seed, 0, 2**32 - 1)
+        if self.alpha + self.beta <= 0:
+            raise UsageError(broken_rule("--alpha and --beta", "not both be 0", "0 and 0"))
+        if self.optimizer not in OPTIMIZERS:
+            rule = f"be one of {', '.join(OPTIMIZERS)}"
+            raise UsageError(broken_rule("--optimizer", rule, self.optimizer))
+        if self.tile is not None:
+            _check("--tile", self.tile, MIN_TILE, MAX_SIZE)
+        if self.time_budget is not None:
+            _check("--time-budget", self.time_budget, 1, 1e7)
+        if self.optimizer == "l-bfgs" and self.tile is not None:
+            fix = "L-BFGS needs the gradient of the whole picture."
+            raise UsageError(broken_rule("--optimizer l-bfgs", "go without --tile", self.tile, fix))
+
+    @property
+    def strength(self) -> float:
+        """The style's share of the weights, 0 to 1."""
+        return self.beta / (self.alpha + self.beta)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as they stand in a sidecar."""
+        return asdict(self)
+
+
+def _check(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # not a number is never between
+        rule = f"lie between {low:g} and {high:g}"
+        raise UsageError(broken_rule(option, rule, value))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale of a coarse-to-fine run.
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+        steps: Steps at this scale.
+        budget_share: The share of the time budget that is used up when it ends, 0 to 1.
+    """
+
+    height: int
+    width: int
+    steps: int
+    budget_share: float
+
+    @property
+    def long_side(self) -> int:
+        """The longer side in pixels."""
+        return max(self.height, self.width)
+
+
+def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return (height, width) in the same proportions with that long side, each at least 1."""
+    factor = long_side / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def scales_of(height: int, width: int, steps: int, smallest: int) -> list[Scale]:
+    """Return the scales from the coarsest to the result's own size.
+
+    Args:
+        height: Of the result.
+        width: Of the result.
+        steps: In all; each scale gets the same share of them, and at least one.
+        smallest: The shortest side that the loss network takes.
+    """
+    sides = [max(height, width)]
+    while True:
+        side = round(sides[0] / SCALE_FACTOR)
+        if side < COARSEST or min(fitted_size(height, width, side)) < smallest:
+            break
+        sides.insert(0, side)
+    sides = sides[-steps:]
+    sizes = [fitted_size(height, width, side) for side in sides[:-1]] + [(height, width)]
+    base, more = divmod(steps, len(sides))
+    counts = [base + (index < more) for index in range(len(sides))]
+    costs = [rows * columns * count for (rows, columns), count in zip(sizes, counts, strict=True)]
+    shares = [done / sum(costs) for done in accumulate(costs)]
+    return [
+        Scale(rows, columns, count, share)
+        for (rows, columns), count, share in zip(sizes, counts, shares, strict=True)
+    ]
