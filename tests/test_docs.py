@@ -29,6 +29,10 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         shutil.copytree(examples, tmp_path / "photos")
     elif page in BOX_PAGES:
         draw_boxes(tmp_path / "shapes", count=24)
+    elif page == "stylize.md":
+        (tmp_path / "photos").mkdir()
+        shutil.copy(examples / "cat.jpg", tmp_path / "photos")
+        shutil.copy(examples / "coffee.jpg", tmp_path / "painting.jpg")
     else:
         for folder, first in (("photos", 0), ("new", 100), ("test", 200)):
             draw(tmp_path / folder, count=20, first=first)

@@ -35,3 +35,17 @@ def test_explain_pictures(clean_environment, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "coffee.jpg: espresso" in done.stdout
     assert (tmp_path / "explained" / "coffee.png").is_file()
+
+
+def test_stylize_picture(clean_environment):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "stylize_picture.py")],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("step 1: content ")
+    assert lines[-1].startswith("painted cat.jpg like coffee.jpg: 128 x ")

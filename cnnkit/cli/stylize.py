@@ -68,7 +68,7 @@ RUN_OPTIONS = [
         "--variation",
         type=float,
         metavar="V",
-        help="Weight of smoothness (total variation).  [default: 1]",
+        help="Weight of smoothness (total variation).  [default: 2.5]",
     ),
     click.option(
         "--tile",

@@ -20,6 +20,8 @@ SHIFT = 16
 # Shifts that meet every remainder of 4 once in rows and in columns: few, because the content's
 # features are kept for each.
 SHIFTS = ((0, 0), (5, 10), (10, 5), (15, 15))
+# Of the gradient, in pixels.
+SMOOTHING = 0.8
 
 
 def mirrored(pixels: np.ndarray, border: int) -> np.ndarray:
@@ -46,6 +48,17 @@ def folded(gradient: np.ndarray, border: int) -> np.ndarray:
         inner[-border - 1 : -1] += whole[-border:][::-1]
         gradient = np.moveaxis(inner, 0, axis)
     return gradient
+
+
+def smoothed(gradient: np.ndarray) -> np.ndarray:
+    """Return a gradient without what only single pixels ask for, float32 (height, width, 3).
+
+    A network that looks at every second pixel asks for hatching that nobody wants to see; the
+    picture's own fine lines stay, because it starts from them.
+    """
+    return cv2.GaussianBlur(
+        np.ascontiguousarray(gradient), (0, 0), SMOOTHING, borderType=cv2.BORDER_REFLECT_101
+    )
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from cnnkit import __version__
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
+from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import replacing
 
 SCHEMA_VERSION = 1
@@ -113,9 +114,16 @@ class Target:
         if self.is_file and not self.path.parent.is_dir():
             rule = "lie in a folder that exists"
             raise UsageError(broken_rule("-o", rule, self.path, f"Make {self.path.parent} first."))
-        taken = self.is_file and self.path.exists()
-        if taken and not (self.resume or self.overwrite):
-            raise UsageError(f"{self.path} exists already. Use --overwrite to make it anew.")
+        result = self.path if self.is_file else self.path / ROWS
+        if self.resume or self.overwrite:
+            return
+        if result.exists():
+            raise UsageError(f"{result} exists already. Use --overwrite to make it anew.")
+        if not self.is_file and part_path(result).exists():
+            raise UsageError(
+                f"{self.path} is an unfinished run. Use --resume to go on with it, or --overwrite "
+                "to start anew."
+            )
 
     @property
     def folder(self) -> Path:
@@ -180,8 +188,7 @@ def stylize_folder(
         UsageError: Something is in the way, or the run to resume was another.
         OutputError: A result cannot be written; what was written before is safe.
     """
-    target.folder.mkdir(parents=True, exist_ok=True)
-    (target.folder / STATES).mkdir(exist_ok=True)
+    _make_folder(target.folder / STATES)
     job = FolderJob(target.outputs(), {"stylize": method.settings})
     places = Places(target, inputs)
     try:
@@ -194,6 +201,13 @@ def stylize_folder(
     finally:
         job.close()
     return Summary(job.ok, job.failed, job.resumed)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
 
 
 class Places:
@@ -286,14 +300,14 @@ class _Picture:
             "settings": self._method.settings,
             "version": __version__,
         }
+        key = hashlib.sha256(os.fsencode(str(place.name) + content.path)).hexdigest()[:16]
+        state = self._target.folder / STATES / f"{key}.safetensors"
+        preview = place.with_name(f"{place.name}.preview{place.suffix}")
+        self._leftovers = [state, preview]
         before = self._finished_before(place, run)
         if before is not None:
             return before
-        key = hashlib.sha256(os.fsencode(str(place.name) + content.path)).hexdigest()[:16]
-        state = self._target.folder / STATES / f"{key}.safetensors"
-        preview = place.with_name(f"{place.stem}.preview{place.suffix}")
-        self._leftovers = [state, preview]
-        place.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(place.parent)
 
         def show(pixels: np.ndarray) -> None:
             with replacing(preview) as file:

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.losses.style import total_cost
 from cnnkit.style.canvas import (
     BORDER,
     SHIFTS,
     folded,
     mirrored,
     resized,
+    smoothed,
     tile_patches,
     whole_patch,
 )
@@ -177,7 +177,7 @@ class Optimisation:
     def _progress(self, number: int, terms: np.ndarray) -> Progress:
         state, scale, settings = self.state, self.scales[number], self._settings
         content, style, variation = (float(term) for term in terms)
-        loss = total_cost(content, style, settings.alpha, settings.beta)
+        loss = settings.alpha * content + settings.beta * style
         loss += (settings.alpha + settings.beta) * settings.variation * variation
         return Progress(
             state.count,
@@ -241,6 +241,7 @@ class _ScaleRun:
             # A run that is gone on with draws what it would have drawn.
             random = np.random.default_rng([self._settings.seed, state.count])
             gradient, terms = self._gradient(state.pixels, random)
+            gradient = smoothed(gradient)
             if self._mask is not None:
                 gradient *= self._mask
             done = state.step / self._scale.steps

@@ -8,7 +8,6 @@ from itertools import accumulate
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.losses.style import ALPHA, BETA
 
 OPTIMIZERS = ("adam", "l-bfgs")
 STARTS = ("content", "noise")
@@ -27,7 +26,8 @@ class Settings:
     Attributes:
         size: The long side of the result in pixels.
         steps: Steps in all, over all scales.
-        alpha: The weight of the content loss.
+        alpha: The weight of the content loss; by default that of `cnnkit.losses.style`, which
+            is not imported here, so that a mistake is refused before any framework is loaded.
         beta: The weight of the style loss; only their ratio matters.
         variation: The weight of the total variation against ``alpha + beta`` as one.
         style_scale: How large the style's forms are: the style's long side as a multiple of
@@ -45,9 +45,9 @@ class Settings:
 
     size: int = 512
     steps: int = 400
-    alpha: float = ALPHA
-    beta: float = BETA
-    variation: float = 1.0
+    alpha: float = 10.0
+    beta: float = 40.0
+    variation: float = 2.5
     style_scale: float = 1.0
     optimizer: str = "adam"
     start: str = "content"

@@ -96,7 +96,7 @@ def load_state(path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]) ->
     try:
         shapes = tensor_shapes(path)
         return _read(path, run, sizes, shapes)
-    except (BundleError, OSError, ValueError, KeyError, TypeError):
+    except (BundleError, OSError, ValueError, LookupError, TypeError):
         return None  # torn or foreign: the picture is made from its beginning
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.losses.style import SMALLEST_SCALE
 from cnnkit.style.canvas import (
     BORDER,
     SHIFTS,
@@ -157,6 +156,8 @@ class TiledContentTarget:
 
 def _scales(patches: Iterator[Arrays] | list[Arrays]) -> Arrays:
     """Return the variance of each layer's features over all patches, as `content_scale` does."""
+    from cnnkit.losses.style import SMALLEST_SCALE
+
     sums: dict[str, list[Any]] = {}
     for features in patches:
         for name, values in features.items():

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.cli import stylize_run
+from cnnkit.cli.stylize_display import Display
+from cnnkit.errors import UsageError
+
+CHOSEN = {
+    "steps": 4,
+    "style_scale": 1.0,
+    "optimizer": "adam",
+    "start": "content",
+    "seed": 0,
+    "preserve_color": False,
+    "alpha": None,
+    "beta": None,
+    "variation": None,
+    "strength": None,
+    "size": None,
+    "time_budget": None,
+}
+
+
+def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(examples / "cat.jpg", photos)
+    (photos / "torn.jpg").write_bytes((examples / "coffee.jpg").read_bytes()[:2000])
+    translucent = Image.open(examples / "rocket.jpg").resize((100, 80)).convert("RGBA")
+    translucent.putalpha(Image.linear_gradient("L").resize((100, 80)))
+    translucent.save(photos / "clear.png")
+    arguments = ["stylize", photos, "--style", examples / "coffee.jpg", "-o", "out"]
+    arguments += ["--size", 96, "--steps", 3]
+    done = run_cnnkit(*arguments)
+    assert done.returncode == 1, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["status"] for row in rows] == ["ok", "ok", "error"]
+    assert rows[2]["error"]["kind"] == "truncated"
+    assert "3 pictures, 96 x 64 pixels" in done.stderr and "GB of memory" in done.stderr
+    assert "2 ok, 1 failed" in done.stderr and "oneDNN" not in done.stderr
+    result = Image.open(tmp_path / "out" / "clear.png")
+    assert (result.mode, result.size) == ("RGBA", (96, 77))
+    record = json.loads((tmp_path / "out" / "cat.png.json").read_text())
+    assert record["settings"]["seed"] == 0 and len(record["curve"]["rows"]) == 3
+    assert record["curve"]["columns"] == ["step", "content", "style", "variation"]
+    assert record["version"] and len(record["sha256"]) == 64
+    again = run_cnnkit(*arguments, "--resume")
+    assert again.returncode == 1 and again.stdout == ""
+    refused = run_cnnkit(*arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1 and "--overwrite" in refused.stderr
+
+
+def test_a_sheet_to_choose_from(run_cnnkit, examples, tmp_path, monkeypatch):
+    done = run_cnnkit(
+        *("stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg", "--steps", 2),
+        *("--contact-sheet", "sheet.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    assert sheet.shape[1] > 5 * 192
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x.png"], "--style must be given"),
+        (["--style", "none.jpg", "-o", "x.png"], "none.jpg cannot be read: no such file"),
+        (["--style", "s.jpg"], "-o must be given"),
+        (["--style", "s.jpg", "--contact-sheet", "x.gif"], "--contact-sheet must end in"),
+    ],
+)
+def test_what_breaks_a_rule_is_one_line(arguments, message, monkeypatch, tmp_path, capsys):
+    from cnnkit import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["cnnkit", "stylize", "photo.jpg", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_strength_is_alpha_and_beta():
+    settings = stylize_run.settings_of(CHOSEN | {"strength": 0.3})
+    assert (settings.alpha, settings.beta) == pytest.approx((0.7, 0.3))
+    settings = stylize_run.settings_of(CHOSEN | {"alpha": 10.0, "beta": 40.0})
+    assert settings.strength == pytest.approx(0.8)
+    with pytest.raises(UsageError, match="--strength must go without"):
+        stylize_run.settings_of(CHOSEN | {"strength": 0.3, "alpha": 1.0})
+    with pytest.raises(UsageError, match="--strength must lie between 0 and 1"):
+        stylize_run.settings_of(CHOSEN | {"strength": 1.3})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("90", 90), ("1.5m", 90), ("2min", 120), ("1h", 3600)]
+)
+def test_lengths_of_time(text, seconds):
+    assert stylize_run.seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3s", "5 weeks"])
+def test_no_lengths_of_time(text):
+    with pytest.raises(UsageError, match="--time-budget must be a length of time"):
+        stylize_run.seconds_of(text)
+
+
+def test_lists_of_numbers_and_tiles():
+    assert stylize_run.numbers("2,1", "--style-weights") == [2, 1]
+    with pytest.raises(UsageError, match="must be numbers"):
+        stylize_run.numbers("2;1", "--style-weights")
+    assert [stylize_run.tile_of(t) for t in ("auto", "none", "256")] == ["auto", "none", "256"]
+    for text in ("big", "-1", "64"):
+        with pytest.raises(UsageError, match="--tile must"):
+            stylize_run.tile_of(text)
+
+
+def test_rows_are_json_lines_where_nobody_reads_along(capsys):
+    with Display(1, quiet=True) as display:
+        display.show({"path": "a.jpg", "status": "ok", "output": "b.png"})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"path": "a.jpg", "status": "ok", "output": "b.png"}
+    assert err == ""

@@ -1,0 +1,197 @@
+"""The folder protocol, with a method that paints at once."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.errors import ImageError, OutputError, UsageError
+from cnnkit.images import Finder
+from cnnkit.style.job import STATES, Painted, Target, sidecar_path, stylize_folder, target_of
+
+
+class Negative:
+    """Paints the negative, and fails or is killed where it is told to."""
+
+    def __init__(self, strength: float = 1.0, killed_at: str = "", refuses: str = "") -> None:
+        self.settings = {"method": "negative", "strength": strength}
+        self.painted: list[str] = []
+        self._killed_at, self._refuses = killed_at, refuses
+
+    def paint(self, content, workspace):
+        name = content.path.rpartition("/")[2]
+        if name == self._refuses:
+            raise ImageError("failed", "not this one")
+        workspace.state.write_bytes(b"state")
+        if name == self._killed_at:
+            raise KeyboardInterrupt
+        workspace.preview(content.pixels)
+        self.painted.append(name)
+        return Painted(255 - content.pixels, {"seconds": 0.0}, {"curve": []})
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.jpg", "a.png", "b.png", "more/a.png")):
+        Image.new("RGB", (40, 30), (10 * number, 20, 30)).save(folder / name)
+    (folder / "c.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def stylize(photos, out, method=None, **flags):
+    rows = []
+    target = target_of(str(out), [str(photos)], **flags)
+    finder = Finder([str(photos)], exclude=[str(out)])
+    summary = stylize_folder(
+        method or Negative(), finder, [str(photos)], target, max_pixels=10**6, emit=rows.append
+    )
+    return summary, rows
+
+
+def names(out):
+    return sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+
+
+def test_one_row_and_one_result_each_and_no_two_of_a_name(photos, tmp_path):
+    out = tmp_path / "out"
+    summary, rows = stylize(photos, out)
+    assert (summary.ok, summary.failed, summary.resumed) == (4, 1, 0)
+    pictures = ["a-2.png", "a.png", "b.png", "more/a.png"]
+    assert names(out) == sorted([*pictures, *(f"{p}.json" for p in pictures), "rows.jsonl"])
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "error", "ok"]
+    assert rows[3]["error"]["kind"] == "not-an-image"
+    written = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    assert written == rows
+    for row in rows:
+        if row["status"] == "ok":
+            found = np.asarray(Image.open(row["output"]))
+            expected = 255 - np.asarray(Image.open(row["path"]).convert("RGB"), np.int16)
+            assert np.abs(found - expected).max() <= 2
+            record = json.loads(sidecar_path(out / row["output"]).read_text())
+            assert record["row"] == row and record["path"] == row["path"]
+            assert record["settings"]["method"] == "negative"
+
+
+def test_existing_results_are_refused_or_kept_or_made_anew(photos, tmp_path):
+    out = tmp_path / "out"
+    stylize(photos, out)
+    with pytest.raises(UsageError, match="Use --overwrite"):
+        stylize(photos, out)
+    method = Negative()
+    summary, _ = stylize(photos, out, method, resume=True)
+    assert (summary.ok, summary.failed, summary.resumed, method.painted) == (4, 1, 5, [])
+    before = names(out)
+    summary, _ = stylize(photos, out, Negative(0.5), overwrite=True)
+    assert summary.ok == 4 and names(out) == before
+
+
+@pytest.mark.parametrize("killed_at", ["a.jpg", "b.png"])
+def test_a_killed_run_goes_on(photos, tmp_path, killed_at):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        stylize(photos, out, Negative(killed_at=killed_at))
+    assert len(list((out / STATES).iterdir())) == 1
+    with pytest.raises(UsageError, match="must go on with the same stylize"):
+        stylize(photos, out, Negative(0.5), resume=True)
+    method = Negative()
+    summary, _ = stylize(photos, out, method, resume=True)
+    assert (summary.ok, summary.failed) == (4, 1)
+    assert killed_at in method.painted
+    assert len(method.painted) + summary.resumed == 4
+    assert not (out / STATES).exists()
+    assert [n for n in names(out) if n.endswith(".png")] == [
+        "a-2.png",
+        "a.png",
+        "b.png",
+        "more/a.png",
+    ]
+
+
+@pytest.mark.parametrize("after", ["sidecar", "picture"])
+def test_a_kill_between_the_files_of_a_picture_does_no_harm(photos, tmp_path, after, monkeypatch):
+    import cnnkit.style.job as job
+
+    out, real = tmp_path / "out", job.replacing
+
+    def killing(path):
+        if after == "sidecar" and path == out / "a.png":
+            raise KeyboardInterrupt
+        return real(path)
+
+    monkeypatch.setattr(job, "replacing", killing)
+    if after == "picture":
+        monkeypatch.setattr(job.FolderJob, "record", lambda *a, **k: 1 / 0)
+    with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+        stylize(photos, out)
+    monkeypatch.undo()
+    method = Negative()
+    stylize(photos, out, method, resume=True)
+    assert ("a.jpg" in method.painted) == (after == "sidecar")
+    assert [n for n in names(out) if n.endswith(".png")] == [
+        "a-2.png",
+        "a.png",
+        "b.png",
+        "more/a.png",
+    ]
+
+
+def test_failed_ones_are_tried_again_when_asked(photos, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        stylize(photos, out, Negative(refuses="a.jpg", killed_at="b.png"))
+    summary, _ = stylize(photos, out, Negative(), resume=True, retry_errors=True)
+    assert (summary.ok, summary.failed) == (4, 1)
+
+
+def test_a_single_file(photos, tmp_path):
+    photo, out = photos / "a.jpg", tmp_path / "one.webp"
+    summary, _ = stylize(photo, out)
+    assert summary.ok == 1
+    assert [n for n in names(tmp_path) if n.startswith("one")] == ["one.webp", "one.webp.json"]
+    with pytest.raises(UsageError, match="exists already"):
+        stylize(photo, out)
+    method = Negative()
+    assert stylize(photo, out, method, resume=True)[0].ok == 1
+    assert method.painted == []
+    with pytest.raises(UsageError, match="go on with the same picture, settings"):
+        stylize(photo, out, Negative(0.5), resume=True)
+    assert stylize(photo, out, method, overwrite=True)[0].ok == 1
+    assert method.painted == ["a.jpg"]
+
+
+def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.png").write_bytes(b"mine")
+    stylize(photos, out)
+    assert (out / "b.png").read_bytes() == b"mine" and (out / "b-2.png").is_file()
+    stylize(photos, out, overwrite=True)
+    assert (out / "b.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "flags", "message"),
+    [
+        ("x.png", ["a", "b"], {}, "must go with one picture"),
+        ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
+        ("out", ["a"], {"resume": True, "overwrite": True}, "--resume must not go with"),
+        ("out", ["a"], {"retry_errors": True}, "--retry-errors must go with --resume"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(output, inputs, flags, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        target_of(output, inputs, **flags)
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="must name a folder"):
+        Target(tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot be made"):
+        stylize(photos, tmp_path / "file" / "out")

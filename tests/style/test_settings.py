@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnkit.errors import UsageError
+from cnnkit.losses.style import ALPHA, BETA
+from cnnkit.style.settings import Settings, fitted_size, scales_of
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size": 63}, "--size must lie between 64 and 16384"),
+        ({"steps": 0}, "--steps must lie between 1"),
+        ({"alpha": -1.0}, "--alpha must"),
+        ({"beta": float("nan")}, "--beta must lie between"),
+        ({"alpha": 0.0, "beta": 0.0}, "--alpha and --beta must not both be 0"),
+        ({"style_scale": 0.0}, "--style-scale must"),
+        ({"seed": -1}, "--seed must"),
+        ({"optimizer": "sgd"}, "--optimizer must be one of adam, l-bfgs"),
+        ({"tile": 64}, "--tile must"),
+        ({"time_budget": 0.5}, "--time-budget must"),
+        ({"optimizer": "l-bfgs", "tile": 256}, "must go without --tile"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        Settings(**values)
+
+
+def test_strength_is_the_share_of_beta():
+    assert (Settings().alpha, Settings().beta) == (ALPHA, BETA)
+    assert Settings().strength == pytest.approx(0.8)
+    assert Settings(alpha=1, beta=3).strength == pytest.approx(0.75)
+
+
+@given(st.integers(64, 3000), st.integers(64, 3000), st.integers(1, 1000))
+def test_scales_grow_to_the_result_and_share_the_steps(height, width, steps):
+    scales = scales_of(height, width, steps, 64)
+    assert (scales[-1].height, scales[-1].width) == (height, width)
+    assert sum(scale.steps for scale in scales) == steps
+    assert all(scale.steps > 0 for scale in scales)
+    assert min(min(scale.height, scale.width) for scale in scales) >= 64
+    sides = [scale.long_side for scale in scales]
+    assert sides == sorted(set(sides))
+    shares = [scale.budget_share for scale in scales]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(64, 2000))
+def test_fitted_sizes_keep_the_proportions(height, width, side):
+    rows, columns = fitted_size(height, width, side)
+    assert max(rows, columns) == side and min(rows, columns) >= 1
+    assert abs(rows - height * side / max(height, width)) <= 1
