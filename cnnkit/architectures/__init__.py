@@ -46,6 +46,7 @@ BUILDERS: dict[str, str] = {
     "resnet-50": "cnnkit.architectures.resnet:resnet_50",
     "resnet-56": "cnnkit.architectures.resnet_cifar:resnet_56",
     "squeezenet-1.1": "cnnkit.architectures.squeezenet:squeezenet_1_1",
+    "style-transformer": "cnnkit.architectures.style_transformer:style_transformer",
     "vgg-11": "cnnkit.architectures.vgg:vgg_11",
     "vgg-13": "cnnkit.architectures.vgg:vgg_13",
     "vgg-16": "cnnkit.architectures.vgg:vgg_16",

@@ -198,7 +198,7 @@ def mirrored_conv(
     return layers.Conv2D(filters, kernel_size, strides, use_bias=use_bias, name=name)(x)
 
 
-def instance_normalised(x: keras.KerasTensor, epsilon: float) -> keras.KerasTensor:
+def instance_normalised(x: keras.KerasTensor, epsilon: float, name: str) -> keras.KerasTensor:
     """Give each channel of each picture the mean 0 and the variance 1.
 
     Ulyanov et al., "Instance Normalization", https://arxiv.org/abs/1607.08022. Without scale and
@@ -207,9 +207,16 @@ def instance_normalised(x: keras.KerasTensor, epsilon: float) -> keras.KerasTens
     Args:
         x: Tensor of shape (batch, height, width, channels).
         epsilon: Added to the variance.
+        name: Prefix of two layers that only pass on what was measured over the picture, so that
+            it can be read, or given: NAME_mean and NAME_variance, (batch, 1, 1, channels).
     """
     # Written out so that OpenVINO sees one operation in it. Sums over a picture need float32.
     x = ops.cast(x, "float32")
-    centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+    mean = layers.Identity(name=f"{name}_mean", dtype="float32")(
+        ops.mean(x, axis=(1, 2), keepdims=True)
+    )
+    centred = x - mean
+    variance = layers.Identity(name=f"{name}_variance", dtype="float32")(
+        ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+    )
     return centred / ops.sqrt(variance + epsilon)

@@ -104,14 +104,14 @@ def style_norm(x: keras.KerasTensor, style: keras.KerasTensor, name: str) -> ker
     Args:
         x: Tensor of shape (batch, height, width, channels).
         style: Tensor of shape (batch, 100).
-        name: Prefix of the two layers that read the style.
+        name: Prefix of the layers.
     """
     channels = x.shape[-1]
     scale = layers.Dense(channels, name=f"{name}_scale")(style)
     shift = layers.Dense(channels, name=f"{name}_shift")(style)
     scale = layers.Reshape((1, 1, channels), name=f"{name}_scale_map")(scale)
     shift = layers.Reshape((1, 1, channels), name=f"{name}_shift_map")(shift)
-    return blocks.instance_normalised(x, epsilon=1e-5) * scale + shift
+    return blocks.instance_normalised(x, 1e-5, name) * scale + shift
 
 
 def magenta_style_transform(

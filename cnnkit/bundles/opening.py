@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit import __version__, architectures, metrics
-from cnnkit.bundles import applications, darknet, keras_files, network, weights
+from cnnkit.bundles import applications, darknet, keras_files, network, statistics, weights
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
@@ -45,7 +45,11 @@ class Bundle:
     notes: tuple[str, ...] = ()
 
     def build(
-        self, features: bool = False, precision: str = "float32", network_name: str | None = None
+        self,
+        features: bool = False,
+        precision: str = "float32",
+        network_name: str | None = None,
+        statistics_form: str | None = None,
     ) -> Any:
         """Build the network with its weights on Keras's backend.
 
@@ -54,6 +58,8 @@ class Bundle:
             network_name: One of ``card.networks``; None: the only one.
             precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; a ``.keras`` file
                 keeps the precision that it was saved with.
+            statistics_form: ``measured`` or ``given``: the network gives or takes what its
+                instance normalisations measure, see `cnnkit.bundles.statistics`.
 
         Returns:
             A `keras.Model` from RGB 0-255 (batch, height, width, 3) to a dict: ``scores``
@@ -68,7 +74,10 @@ class Bundle:
             if card.networks:
                 name = self.network_name(network_name)
                 outputs = card.networks[name].outputs
-                return network.with_card_outputs(keras, self.load(name), outputs)
+                model = network.with_card_outputs(keras, self.load(name), outputs)
+                if statistics_form is None:
+                    return model
+                return statistics.with_statistics(keras, model, statistics_form)
             model = network.colour_input(keras, self.load())
             return network.with_named_outputs(
                 keras, model, card.scores_layer, card.features_layer, features
@@ -93,6 +102,7 @@ class Bundle:
         features: bool = False,
         network_name: str | None = None,
         input_shape: tuple[int | None, int | None, int] | None = None,
+        statistics_form: str | None = None,
     ) -> ModelSource:
         """Return what the runtime needs to compile this model.
 
@@ -101,13 +111,18 @@ class Bundle:
             network_name: One of ``card.networks``; None: the only one.
             input_shape: Height, width and channels, for networks that take another size than
                 the card's; None in it: any height or width.
+            statistics_form: See `build`.
         """
-        wanted = {"features": features, "network_name": network_name}
+        wanted = {
+            "features": features,
+            "network_name": network_name,
+            "statistics_form": statistics_form,
+        }
         return ModelSource(
             name=self.card.name,
-            identity=f"{self.identity} features={features} network={network_name}",
+            identity=f"{self.identity} {json.dumps(wanted, sort_keys=True)}",
             input_shape=input_shape or (self.card.input.height, self.card.input.width, 3),
-            build=lambda precision: self.build(features, precision, network_name),
+            build=lambda precision: self.build(features, precision, network_name, statistics_form),
             conversion_command=[
                 "-m",
                 "cnnkit.bundles.to_openvino",

@@ -18,9 +18,9 @@ from cnnkit.runtime.openvino_predictor import REFUSAL, save_keras_model
 def main(request: str, folder: str) -> int:
     """Convert the model of a JSON request into a folder; returns the exit status."""
     wanted = json.loads(request)
-    features, network_name = wanted.pop("features"), wanted.pop("network_name")
+    how = {name: wanted.pop(name) for name in ("features", "network_name", "statistics_form")}
     try:
-        model = open_model(**wanted).build(features, network_name=network_name)
+        model = open_model(**wanted).build(**how)
     except CnnkitError as error:
         (Path(folder) / REFUSAL).write_text(str(error), encoding="utf-8")
         return 2

@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cnnkit.cli.transfer_learn",
             "Make a model of your own from labelled pictures.",
         ),
+        "train-style": ("cnnkit.cli.train_style", "Learn one style, to paint in it at once."),
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
         "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },

@@ -7,6 +7,7 @@ Keras uses. Importing this package imports no framework.
 
 from __future__ import annotations
 
+from cnnkit.runtime.any_size import AnySizeNetwork, any_size_network
 from cnnkit.runtime.contract import ModelSource, Predictor
 from cnnkit.runtime.differentiation import compile, value_and_gradient
 from cnnkit.runtime.options import RuntimeOptions
@@ -21,9 +22,11 @@ from cnnkit.runtime.process import (
 )
 
 __all__ = [
+    "AnySizeNetwork",
     "ModelSource",
     "Predictor",
     "RuntimeOptions",
+    "any_size_network",
     "available_cpus",
     "building_defaults",
     "cache_folder",

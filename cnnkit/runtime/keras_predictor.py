@@ -74,26 +74,30 @@ def set_backend_threads(threads: int) -> None:
         log.debug("TensorFlow's threads were fixed before; --threads has no effect on them.")
 
 
-def compiled_call(model: Any, runtime: str, device: str) -> Callable[[np.ndarray], dict[str, Any]]:
-    """Return a function from uint8 images to the model's dict of outputs."""
+def compiled_call(model: Any, runtime: str, device: str) -> Callable[[Any], dict[str, Any]]:
+    """Return a function from uint8 images to the model's dict of outputs.
+
+    A model of several inputs takes a list of arrays.
+    """
     if backend_name() == "jax":
         return _jax_call(model, device)
     import tensorflow as tf
 
     place = "/GPU:0" if device == "gpu" else "/CPU:0"
 
-    @tf.function(jit_compile=runtime == "xla")
+    @tf.function(jit_compile=runtime == "xla", reduce_retracing=True)
     def graph(images):
-        return model(tf.cast(images, tf.float32), training=False)
+        images = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), images)
+        return model(images, training=False)
 
-    def call(images: np.ndarray) -> dict[str, Any]:
+    def call(images: Any) -> dict[str, Any]:
         with tf.device(place):
-            return graph(tf.constant(images))
+            return graph(tf.nest.map_structure(tf.constant, images))
 
     return call
 
 
-def _jax_call(model: Any, device: str) -> Callable[[np.ndarray], dict[str, Any]]:
+def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:
     """Compile with `jax.jit`; the weights are arguments, so that they are not copied into it."""
     import jax
     import jax.numpy as jnp
@@ -104,9 +108,8 @@ def _jax_call(model: Any, device: str) -> Callable[[np.ndarray], dict[str, Any]]
 
     @jax.jit
     def graph(trainable, fixed, images):
-        outputs, _ = model.stateless_call(
-            trainable, fixed, images.astype(jnp.float32), training=False
-        )
+        images = jax.tree.map(lambda x: x.astype(jnp.float32), images)
+        outputs, _ = model.stateless_call(trainable, fixed, images, training=False)
         return outputs
 
     return lambda images: graph(trainable, fixed, jax.device_put(images, place))

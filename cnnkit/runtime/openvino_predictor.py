@@ -199,10 +199,18 @@ def save_keras_model(model: Any, folder: Path) -> None:
     """
     import tensorflow as tf
 
-    shape = (None, *model.inputs[0].shape[1:])
-    function = tf.function(lambda image: model(image, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
-    converted = ov.convert_model(concrete)
+    # One input is called `image` whatever its name in the network; several keep their names.
+    names = ["image"] if len(model.inputs) == 1 else [tensor.name for tensor in model.inputs]
+    specs = [
+        tf.TensorSpec((None, *tensor.shape[1:]), tf.float32, name=name)
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+    function = tf.function(
+        lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+    )
+    converted = ov.convert_model(function.get_concrete_function(*specs))
+    for tensor, name in zip(converted.inputs, names, strict=True):
+        tensor.get_tensor().set_names({name})
     names = sorted(model.output)
     for output, name in zip(converted.outputs, names, strict=True):
         output.get_tensor().set_names({name})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from cnnkit.errors import RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.contract import ModelSource, Predictor
@@ -11,6 +13,8 @@ from cnnkit.runtime.options import RuntimeOptions
 from cnnkit.runtime.process import available_cpus, backend_name
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def predictor(
@@ -33,21 +37,46 @@ def predictor(
         RuntimeUnavailableError: What was asked for is not to be had here.
     """
     options = options or RuntimeOptions()
+
+    def openvino(threads: int) -> Predictor:
+        return _openvino(source, options.precision, threads, batch_size, expected)
+
+    def keras(runtime: str, device: str, threads: int) -> Predictor:
+        from cnnkit.runtime.keras_predictor import KerasPredictor
+
+        return KerasPredictor(source, runtime, device, options.precision, threads, batch_size)
+
+    return running(options, openvino, keras)
+
+
+def running(
+    options: RuntimeOptions,
+    openvino: Callable[[int], T],
+    keras: Callable[[str, str, int], T],
+) -> T:
+    """Return what runs a model as the options ask, by OpenVINO or by Keras itself.
+
+    Args:
+        options: Where and how to run.
+        openvino: Makes it from the number of threads.
+        keras: Makes it from ``xla`` or ``tensorflow``, the device, and the number of threads.
+
+    Raises:
+        RuntimeUnavailableError: What was asked for is not to be had here.
+    """
     runtime, device = choose(options)
     threads = options.threads or available_cpus()
     if runtime == "openvino":
         try:
-            return _openvino(source, options.precision, threads, batch_size, expected)
+            return openvino(threads)
         except RuntimeUnavailableError as error:
             if options.runtime == "openvino":
                 raise
             runtime = "tensorflow" if backend_name() == "tensorflow" else "xla"
             log.warning("openvino: %s Using %s instead.", error, runtime)
-    from cnnkit.runtime.keras_predictor import KerasPredictor
-
     if runtime == "xla" and device == "cpu":
         log.warning("XLA on a CPU is slow for depthwise convolutions; a GPU is what it is for.")
-    return KerasPredictor(source, runtime, device, options.precision, threads, batch_size)
+    return keras(runtime, device, threads)
 
 
 def choose(options: RuntimeOptions) -> tuple[str, str]:

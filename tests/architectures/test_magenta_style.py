@@ -56,7 +56,7 @@ def test_normalisation_is_that_of_plain_numpy_in_float64() -> None:
     x = np.random.default_rng(1).normal(3, 2, (2, 6, 5, 4))
     centred = x - x.mean((1, 2), keepdims=True)
     expected = centred / np.sqrt((centred**2).mean((1, 2), keepdims=True) + 1e-5)
-    got = np.asarray(blocks.instance_normalised(x.astype(np.float32), 1e-5))
+    got = np.asarray(blocks.instance_normalised(x.astype(np.float32), 1e-5, "norm"))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 

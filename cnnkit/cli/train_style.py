@@ -1,0 +1,100 @@
+"""``cnnkit train-style``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit train-style photos/ --style painting.jpg -o painter
+  cnnkit stylize new/ --fast --model painter -o painted/
+  cnnkit train-style photos/ --style painting.jpg -o painter --time-budget 15m
+  cnnkit train-style photos/ --style painting.jpg -o painter --resume
+  cnnkit train-style photos/ --style a.jpg --style b.jpg -o painter --strength 0.9
+"""
+
+OPTIONS = [
+    click.option(
+        "--style", "styles", multiple=True, required=True, metavar="FILE", help="One or several."
+    ),
+    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
+    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    click.option("--steps", type=int, default=4000, show_default=True, help="In all."),
+    click.option("--time-budget", metavar="15m|1h", help="Be done after so long."),
+    click.option(
+        "--strength",
+        type=float,
+        default=0.8,
+        show_default=True,
+        metavar="S",
+        help="0 the photo, 1 the style.",
+    ),
+    click.option(
+        "--style-size",
+        type=int,
+        default=384,
+        show_default=True,
+        metavar="N",
+        help="Long side of the style in pixels: larger, and its forms are.",
+    ),
+    click.option(
+        "--variation",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="V",
+        help="Weight of smoothness (total variation).",
+    ),
+    click.option(
+        "--size",
+        type=int,
+        default=128,
+        show_default=True,
+        metavar="N",
+        help="Side of the pieces of photos to learn on.",
+    ),
+    click.option("--batch-size", type=int, default=4, show_default=True, help="Pieces a step."),
+    click.option(
+        "--filters", type=int, default=16, show_default=True, help="Of the network: 8 is faster."
+    ),
+    click.option(
+        "--learning-rate", type=float, default=2e-3, show_default=True, metavar="R", help="Highest."
+    ),
+    click.option(
+        "--network",
+        default="squeezenet-1.1",
+        show_default=True,
+        metavar="NAME",
+        help="The loss network: or keras:vgg16, keras:vgg19.",
+    ),
+    click.option(
+        "--weights", metavar="FILE", help="Weights for keras:NAME, instead of Keras's download."
+    ),
+    click.option(
+        "--max-bad",
+        default="5%",
+        show_default=True,
+        metavar="N|P%",
+        help="Unreadable photos to leave out before giving up.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
+    click.option("--seed", type=int, default=0, show_default=True),
+]
+
+
+@click.command("train-style", epilog=EXAMPLES)
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
+@lambda function: shared.apply(OPTIONS, function)
+@shared.verbosity_options
+def command(photos: tuple[str, ...], quiet: bool, **chosen) -> None:
+    """Learn one style, and leave a model that paints any photo in it in one pass.
+
+    PHOTOS are pictures or folders of them, a few hundred of the kind that will be painted. The
+    losses are those of `cnnkit stylize`.
+    """
+    from cnnkit.cli.train_style_run import run
+
+    run(list(photos), quiet=quiet, **chosen)

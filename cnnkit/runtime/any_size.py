@@ -1,0 +1,133 @@
+"""Networks that take pictures of any size, and other inputs beside them.
+
+`cnnkit.runtime.predictor` is for many pictures of one size; here a call has one size of its own,
+and nothing is compiled again for another one where the engine can do without (OpenVINO and
+TensorFlow can, XLA compiles once for each size).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnnkit.runtime.contract import ModelSource
+from cnnkit.runtime.options import RuntimeOptions
+from cnnkit.runtime.prediction import running
+
+IMAGE = "image"
+
+
+class AnySizeNetwork(Protocol):
+    """A compiled network.
+
+    Attributes:
+        runtime: ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``float32`` or ``bfloat16``.
+        device: ``cpu`` or ``gpu``.
+    """
+
+    runtime: str
+    precision: str
+    device: str
+
+    def run(self, image: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network; safe to call from several threads, one at a time runs.
+
+        Args:
+            image: RGB uint8 (n, height, width, 3), of any size.
+            **others: The other inputs by name, float32 (n, ...).
+
+        Returns:
+            The outputs by name, float32 (n, ...).
+        """
+        ...
+
+
+def any_size_network(source: ModelSource, options: RuntimeOptions | None = None) -> AnySizeNetwork:
+    """Compile a network for this machine, as `cnnkit.runtime.predictor` does.
+
+    Args:
+        source: The network; its ``input_shape`` does not count.
+        options: Where and how to run.
+
+    Raises:
+        RuntimeUnavailableError: What was asked for is not to be had here.
+    """
+    options = options or RuntimeOptions()
+    return running(
+        options,
+        lambda threads: OpenVinoNetwork(source, options.precision, threads),
+        lambda runtime, device, threads: KerasNetwork(
+            source, runtime, device, options.precision, threads
+        ),
+    )
+
+
+class OpenVinoNetwork:
+    """See `AnySizeNetwork`: one stream on all threads, shapes left open."""
+
+    runtime = "openvino"
+    device = "cpu"
+
+    def __init__(self, source: ModelSource, precision: str, threads: int) -> None:
+        from openvino.preprocess import PrePostProcessor
+
+        from cnnkit.runtime import openvino_predictor as engine
+        from cnnkit.runtime.compiled_cache import MODEL, compiled_model
+
+        core = engine.ov.Core()
+        self.precision = engine.choose_precision(core, precision)
+        with compiled_model(source.identity, lambda f: engine.convert(source, f)) as folder:
+            model = core.read_model(folder / MODEL)
+        steps = PrePostProcessor(model)
+        steps.input(IMAGE).tensor().set_element_type(engine.ov.Type.u8)
+        for index in range(len(model.outputs)):
+            steps.output(index).tensor().set_element_type(engine.ov.Type.f32)
+        settings = {
+            "INFERENCE_PRECISION_HINT": engine.PRECISIONS[self.precision],
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = core.compile_model(steps.build(), "CPU", settings)
+        self._names = [output.get_any_name() for output in self._compiled.outputs]
+        self._request = self._compiled.create_infer_request()
+        self._lock = threading.Lock()
+
+    def run(self, image: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:
+        """See `AnySizeNetwork.run`."""
+        inputs = {IMAGE: np.ascontiguousarray(image), **others}
+        with self._lock:
+            self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            return {
+                name: self._request.get_output_tensor(number).data.copy()
+                for number, name in enumerate(self._names)
+            }
+
+
+class KerasNetwork:
+    """See `AnySizeNetwork`: Keras itself."""
+
+    def __init__(
+        self, source: ModelSource, runtime: str, device: str, precision: str, threads: int
+    ) -> None:
+        from cnnkit.runtime.keras_predictor import compiled_call, set_backend_threads
+
+        self.runtime, self.device = runtime, device
+        self.precision = precision
+        if precision == "auto":
+            self.precision = "bfloat16" if device == "gpu" else "float32"
+        set_backend_threads(threads)
+        model = source.build(self.precision)
+        self._names = [tensor.name for tensor in model.inputs]
+        self._call = compiled_call(model, runtime, device)
+        self._lock = threading.Lock()
+
+    def run(self, image: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:
+        """See `AnySizeNetwork.run`."""
+        inputs: Any = [image if name not in others else others[name] for name in self._names]
+        with self._lock:
+            outputs = self._call(inputs if len(inputs) > 1 else inputs[0])
+        return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
