@@ -45,6 +45,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
         "shapes": ("cnnkit.cli.shapes", "Compute a chain of layers, formula by formula."),
         "explain": ("cnnkit.cli.explain", "Show what in a picture speaks for its class."),
+        "visualize": (
+            "cnnkit.cli.visualize",
+            "Show what a network looks for: filters, patches, dreams.",
+        ),
     },
 }
 

@@ -1,0 +1,165 @@
+"""What ``cnnkit visualize patches`` does once its options are read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.cli.visualize_run import Targets, opened
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.explain.patches import TILE, Patch, PatchSearch
+from cnnkit.explain.sheets import Tile, encoded, sheet, write_picture
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
+from cnnkit.images.prepare import PAD_VALUE
+from cnnkit.reports.visualize import Figure, Section
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_files import csv_line, harmless_cell
+
+log = logging.getLogger("cnnkit")
+
+UNITS_PER_SHEET, UNITS_PER_ROW, SIDE = 64, 8, 3
+HEADER = ("layer", "unit", "rank", "activation", "path", "left", "top", "right", "bottom")
+
+
+def show_patches(
+    paths: Iterable[str],
+    *,
+    layer: str | None,
+    units: str | None,
+    patch_size: int | None,
+    output: str | None,
+    sheets: str | None,
+    quiet: bool,
+    **chosen: Any,
+) -> int:
+    """Find the patches, write what was asked for; return how many pictures failed."""
+    folder = Path(sheets) if sheets else None
+    targets = Targets(output or sheets, chosen["report"], chosen["overwrite"])
+    table = Path(output) if output else None
+    if table is not None:
+        if table.suffix.lower() != ".csv":
+            raise UsageError(broken_rule("-o", "end in .csv", output))
+        targets.refuse_existing("-o", table)
+    if folder is not None:
+        targets.folder(folder)
+    bundle = opened(chosen)
+    search = PatchSearch.of(bundle, layer, units, chosen["max_pixels"] or DEFAULT_MAX_PIXELS)
+    _say_units(search, units)
+    finder = Finder(list(paths), exclude=[str(folder)] if folder else [])
+    names = ("device", "runtime", "precision", "threads")
+    asked = RuntimeOptions(*(chosen[name] for name in names))
+    exact = "float32" if asked.precision == "auto" else asked.precision
+    options = RuntimeOptions(asked.device, asked.runtime, exact, asked.threads)
+    began = time.monotonic()
+    strongest, seen = search.run(finder, options, chosen["workers"], _progress(quiet))
+    if not search.seen:
+        raise UsageError("None of the pictures could be read.")
+    patches = search.cut(strongest, seen, chosen["workers"], patch_size)
+    seconds = time.monotonic() - began
+    if table is not None:
+        write_patches(table, search.layer, patches)
+    if folder is not None:
+        for number, page in enumerate(patch_sheets(search, patches), start=1):
+            write_picture(folder / f"sheet-{number:03d}.jpg", page)
+    failures = [(path, failure.to_dict()) for path, failure in search.failures]
+    shown = {"layer": search.layer, "pictures": search.seen, "patch_size": patch_size}
+    targets.report(_sections(search, patches), "What excites each unit", bundle, shown, failures)
+    for path, failure in search.failures:
+        log.error("%s: %s: %s", path, failure.kind, failure.message)
+    log.info(
+        "%s pictures, %s units of %s in %.1f s (%.0f pictures/s), %s failed, %s skipped.",
+        f"{search.seen:,}", f"{len(search.units):,}", search.layer, seconds,
+        search.seen / seconds, f"{len(failures):,}", f"{finder.skipped:,}",
+    )  # fmt: skip
+    return len(failures)
+
+
+def _say_units(search: PatchSearch, units: str | None) -> None:
+    if units is None and len(search.units) < search.shape[2]:
+        total, first = search.shape[2], len(search.units)
+        log.info("%s has %s units: looking at the first %s.", search.layer, total, first)
+
+
+def _progress(quiet: bool) -> Callable[[], None] | None:
+    """Return what tells a terminal how far the pictures are."""
+    if quiet or not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("patches  {task.completed:,.0f} pictures"), console=Console(stderr=True)
+    )
+    task = bar.add_task("patches")
+    bar.start()
+
+    def advance() -> None:
+        bar.update(task, advance=1)
+
+    return advance
+
+
+def write_patches(path: Path, layer: str, patches: list[Patch]) -> None:
+    """Write the table of the patches, whole or not at all."""
+    with replacing(path) as file:
+        file.write(csv_line(list(HEADER)).encode())
+        for patch in patches:
+            cells = [layer, str(patch.unit), str(patch.rank), f"{patch.activation:.6g}", patch.path]
+            cells += [str(edge) for edge in patch.box]
+            # A negative activation is a number, no formula.
+            cells = [c if n == 3 else harmless_cell(c) for n, c in enumerate(cells)]
+            file.write(csv_line(cells).encode())
+
+
+def blocks(patches: list[Patch]) -> Iterator[tuple[int, list[Patch], np.ndarray]]:
+    """Give each unit that was excited at all: its patches, and their picture of three by three."""
+    for unit, group in groupby(patches, key=lambda patch: patch.unit):
+        own = list(group)
+        block = np.full((SIDE * TILE, SIDE * TILE, 3), PAD_VALUE, np.uint8)
+        for number, patch in enumerate(own):
+            top, left = number // SIDE * TILE, number % SIDE * TILE
+            if patch.pixels is not None:
+                block[top : top + TILE, left : left + TILE] = patch.pixels
+        yield unit, own, block
+
+
+def patch_sheets(search: PatchSearch, patches: list[Patch]) -> Iterator[np.ndarray]:
+    """Give the contact sheets, 64 units each."""
+    tiles = []
+    for unit, own, block in blocks(patches):
+        tiles.append(Tile(block, f"unit {unit}: {own[0].activation:.3g}"))
+        if len(tiles) == UNITS_PER_SHEET:
+            yield _sheet(search, tiles)
+            tiles = []
+    if tiles:
+        yield _sheet(search, tiles)
+
+
+def _sheet(search: PatchSearch, tiles: list[Tile]) -> np.ndarray:
+    note = f"{search.bundle.card.name}, {search.seen:,} pictures"
+    return sheet(tiles, search.layer, note, UNITS_PER_ROW)
+
+
+def _sections(search: PatchSearch, patches: list[Patch]) -> list[Section]:
+    field = search.field
+    sees = "the whole picture"
+    if field is not None:
+        sees = f"{field.columns.size:.0f} x {field.rows.size:.0f} pixels of the network's input"
+    text = f"A unit sees {sees}. The strongest place first; its activation below."
+    figures = (
+        Figure(
+            encoded(block, "JPEG", 82),
+            f"unit {unit}",
+            f"{own[0].activation:.3g} to {own[-1].activation:.3g}",
+        )
+        for unit, own, block in blocks(patches)
+    )
+    return [Section(search.layer, text, figures)]

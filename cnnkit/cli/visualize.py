@@ -1,0 +1,111 @@
+"""``cnnkit visualize``: filters, activations, patches and dreams of a network."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit visualize filters --model squeezenet-1.1 -o filters.png
+  cnnkit visualize activations cat.jpg -o channels/
+  cnnkit visualize patches photos/ --model squeezenet-1.1 -o patches.csv --sheets sheets/
+  cnnkit visualize dream --class goldfish --model squeezenet-1.1 -o goldfish.png
+"""
+
+_model = shared.model_options("efficientnet-lite0")
+_layer = click.option("--layer", metavar="NAME", help="The layer; see cnnkit network MODEL.")
+_report = click.option("--report", metavar="FILE.html", help="A page to browse.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Make existing files anew.")
+_quiet = shared.verbosity_options
+
+
+@click.group("visualize", epilog=EXAMPLES)
+def command() -> None:
+    """Show what a network's units look like and look for."""
+
+
+@command.command("filters")
+@_model
+@_layer
+@click.option("-o", "--output", metavar="FILE.png", help="The sheet.")
+@_report
+@_overwrite
+@_quiet
+def filters(quiet: bool, **chosen) -> None:
+    """Show the filters of the first convolution, or of --layer, as pictures."""
+    from cnnkit.cli.visualize_run import show_filters
+
+    show_filters(**chosen)
+
+
+@command.command("activations")
+@click.argument("inputs", nargs=-1, required=True, metavar="PICTURE...")
+@_model
+@click.option("--layer", "layers", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 256),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Of each layer, the strongest.",
+)
+@click.option("-o", "--output", metavar="DIR", help="One sheet for each layer of each picture.")
+@_report
+@_overwrite
+@_quiet
+def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+    """Show what the channels of each stage, or of --layer, answer to pictures."""
+    from cnnkit.cli.visualize_run import show_activations
+
+    failed = show_activations(list(inputs), **chosen)
+    click.get_current_context().exit(1 if failed else 0)
+
+
+@command.command("patches")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@_model
+@_layer
+@click.option("--units", metavar="0-31,100", help="Channels of the layer.  [default: all]")
+@click.option(
+    "--patch-size", type=click.IntRange(1), metavar="N", help="Pixels.  [default: the field]"
+)
+@click.option("-o", "--output", metavar="FILE.csv", help="Unit, rank, activation, file, box.")
+@click.option("--sheets", metavar="DIR", help="Contact sheets, 64 units each.")
+@_report
+@_overwrite
+@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="As in classify.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="As in classify.")
+@shared.runtime_options
+@_quiet
+def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
+    """Find, for each unit of a layer, the nine places of your pictures that excite it most.
+
+    All pictures pass once, in bounded memory. A place is cut by the unit's receptive field.
+    """
+    paths = shared.input_arguments(inputs, null_separated)
+    from cnnkit.cli.patches_run import show_patches
+
+    failed = show_patches(paths, **chosen)
+    click.get_current_context().exit(1 if failed else 0)
+
+
+@command.command("dream")
+@_model
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="May be repeated.")
+@_layer
+@click.option("--units", metavar="0-3,7", help="Channels of --layer.")
+@click.option("--steps", type=int, default=256, show_default=True, metavar="N", help="Of ascent.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
+@click.option("-o", "--output", metavar="FILE.png", help="The sheet.")
+@_report
+@_overwrite
+@_quiet
+def dream(quiet: bool, **chosen) -> None:
+    """Make the picture that excites a class or a channel most, by gradient ascent."""
+    from cnnkit.cli.visualize_run import show_dreams
+
+    show_dreams(quiet=quiet, **chosen)
