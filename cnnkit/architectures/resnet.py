@@ -64,7 +64,8 @@ def conv_unit(
         strides=strides,
         activation=activation,
         epsilon=EPSILON,
-        padding=kernel_size // 2,
+        # Without a stride, ``same`` is the same.
+        padding=kernel_size // 2 if strides > 1 else None,
         initializer="he_normal",
     )
 

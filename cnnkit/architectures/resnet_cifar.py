@@ -29,7 +29,7 @@ def conv_unit(
         strides=strides,
         activation=activation,
         epsilon=EPSILON,
-        padding=1,
+        padding=1 if strides > 1 else None,  # without a stride, ``same`` is the same
         initializer="he_normal",
     )
 

@@ -161,7 +161,7 @@ def plan_keras_file(path: Path) -> Plan:
     Raises:
         BundleError: The file must not be opened, or holds no classifier of pictures.
     """
-    model = _planned(path)
+    model = planned_keras_file(path)
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
         raise BundleError(
@@ -197,13 +197,13 @@ def load_keras_file(path: Path) -> Any:
     Raises:
         BundleError: The file is foreign, broken, hostile, or of another Keras.
     """
-    _planned(path)
+    planned_keras_file(path)
     keras = import_keras()
     with _named_failures(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def _planned(path: Path) -> Any:
+def planned_keras_file(path: Path) -> Any:
     """Return the network with shapes but without memory, after every check."""
     config, weight_bytes = read_description(path)
     # The size is known before it is taken.

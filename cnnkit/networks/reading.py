@@ -10,7 +10,7 @@ from typing import Any
 from cnnkit.arithmetic import Field
 from cnnkit.arithmetic.windows import padding_text, pair_text
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.networks.layers import field_behind, multiplies_of, window_of
+from cnnkit.networks.layers import ACTIVATIONS, field_behind, multiplies_of, window_of
 
 BYTES = 4  # of a float32
 # Variables that follow the data, and that no gradient moves: published counts leave them out.
@@ -24,12 +24,14 @@ class LayerRow:
     Attributes:
         name: Of the layer, inside a nested model after its name and a /.
         kind: Its class.
+        is_layer: Whether it is a layer of Keras, not a mere operation between layers.
         inputs: Names of the rows that it sees.
         input: Shape of its first input, without the batch.
         output: Shape of its output, without the batch.
         kernel: Height and width, where it has one.
         strides: Likewise.
         padding: ``same``, ``valid``, or zeros, where it has some.
+        activation: Of its output, "" where there is none.
         parameters: Its weights and biases: no moving averages.
         trained: Those of them that are not frozen.
         statistics: Moving averages of batch normalisation and their like.
@@ -39,12 +41,14 @@ class LayerRow:
 
     name: str
     kind: str
+    is_layer: bool
     inputs: tuple[str, ...]
     input: tuple[int, ...]
     output: tuple[int, ...]
     kernel: tuple[int, int] | None
     strides: tuple[int, int] | None
     padding: str
+    activation: str
     parameters: int
     trained: int
     statistics: int
@@ -72,6 +76,7 @@ class LayerRow:
             "kernel": list(self.kernel) if self.kernel else None,
             "strides": list(self.strides) if self.strides else None,
             "padding": self.padding or None,
+            "activation": self.activation or None,
             "parameters": self.parameters,
             "trained": self.trained,
             "statistics": self.statistics,
@@ -95,20 +100,24 @@ def read_network(model: Any, size: tuple[int, int] | None = None) -> list[LayerR
     """Return the layers of a functional or sequential model, nested ones opened.
 
     Args:
-        model: A built `keras.Model` with one picture in.
+        model: A built `keras.Model`. Its first input is the picture; from any other, every place
+            of what it flows into counts as seeing the whole picture.
         size: Height and width, where the model leaves them open.
 
     Raises:
         UsageError: The size is missing, or another than the model's own.
     """
-    (tensor,) = model.inputs
-    shape = concrete_shape(tuple(tensor.shape[1:]), size)
-    name = tensor._keras_history.operation.name
     reader = Reader()
-    reader.rows.append(
-        LayerRow(name, "Input", (), shape, shape, None, None, "", 0, 0, 0, 0, Field())
-    )
-    reader.follow(model, [Signal(name, shape, Field())], "")
+    signals = []
+    for position, tensor in enumerate(model.inputs):
+        shape = tuple(tensor.shape[1:])
+        shape = shape if None not in shape and position else concrete_shape(shape, size)
+        name = tensor._keras_history.operation.name
+        field = None if position else Field()
+        row = LayerRow(name, "Input", True, (), shape, shape, None, None, "", "", 0, 0, 0, 0, field)
+        reader.rows.append(row)
+        signals.append(Signal(name, shape, field))
+    reader.follow(model, signals, "")
     return reader.rows
 
 
@@ -156,12 +165,14 @@ class Reader:
         row = LayerRow(
             name=f"{prefix}{layer.name}",
             kind=type(layer).__name__,
+            is_layer=hasattr(layer, "weights"),
             inputs=tuple(signal.source for signal in arrived),
             input=shapes[0],
             output=outputs[0],
             kernel=window.kernel if window else None,
             strides=window.strides if window else None,
             padding=padding_of(layer),
+            activation=activation_of(layer),
             parameters=parameters,
             trained=trained,
             statistics=statistics,
@@ -219,6 +230,16 @@ def padding_of(layer: Any) -> str:
     if type(layer).__name__ == "ZeroPadding2D":
         return padding_text(padding).strip()
     return ""
+
+
+def activation_of(layer: Any) -> str:
+    """Return the name of the function that a layer applies to its output, "" where none."""
+    kind = type(layer).__name__
+    function = getattr(layer, "activation", None)
+    if function is None:
+        return kind.lower() if kind in ACTIVATIONS and kind != "Activation" else ""
+    name = getattr(function, "__name__", type(function).__name__.lower())
+    return "" if name == "linear" else name
 
 
 def totals(rows: list[LayerRow]) -> dict[str, int]:

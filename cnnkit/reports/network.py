@@ -1,0 +1,46 @@
+"""The page of ``cnnkit network --report``: a network's drawing and the table of its layers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from cnnkit.reports.page import timestamp, write_page
+
+
+def write_network(
+    path: str | os.PathLike[str],
+    networks: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    convention: str,
+    made: datetime | None = None,
+) -> None:
+    """Write networks as one HTML file that opens anywhere.
+
+    Args:
+        path: The file to write; one that exists is replaced once the new one is complete.
+        networks: Of each network ``name``, ``variant``, ``layers`` and ``totals`` as
+            ``cnnkit network --json`` gives them, and ``drawing``, an SVG element of our own making.
+        title: The heading.
+        convention: What is counted, in a sentence.
+        made: The moment to write into the page, by default now.
+
+    Raises:
+        OutputError: When the file cannot be written; nothing is left behind then.
+    """
+    shown = [dict(network) | {"drawing": Markup(network["drawing"])} for network in networks]
+    context = {
+        "title": title,
+        "made": timestamp(made),
+        "networks": shown,
+        "convention": convention,
+        "parameters": sum(network["totals"]["parameters"] for network in networks),
+        "multiplies": sum(network["totals"]["multiplies"] for network in networks),
+        "layers": sum(len(network["layers"]) for network in networks),
+    }
+    write_page(path, "network.html.jinja", context, styles=["network.css"], scripts=["tables.js"])
