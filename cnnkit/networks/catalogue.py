@@ -79,6 +79,9 @@ CATALOGUE: dict[str, Entry] = {
     "efficientnet-lite4": Entry(
         "EfficientNet-Lite4 (2020)", LITE, (300, 300, 3), 1000, 13_006_568, 2_553_034_336
     ),
+    "embedding-small": Entry(
+        "Face embedding", "the small network of train-face", (64, 64, 3), 128, 421_664, 60_194_816
+    ),
     "face-resnet-v1": Entry(
         "dlib's face network (2017)",
         "ResNet of 29 convolutions, 128 numbers a face",
@@ -186,6 +189,14 @@ CATALOGUE: dict[str, Entry] = {
         1000,
         1_235_496,
         352_932_608,
+    ),
+    "style-transformer": Entry(
+        "Style transformer (2016)",
+        "the network of train-style",
+        (416, 416, 3),
+        "a painted picture",
+        423_779,
+        7_342_419_968,
     ),
     "vgg-11": Entry("VGG-11 (2014)", "column A", PHOTO, 1000, 132_863_336, 7_609_090_048),
     "vgg-13": Entry("VGG-13 (2014)", "column B", PHOTO, 1000, 133_047_848, 11_308_466_176),

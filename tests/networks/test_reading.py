@@ -31,12 +31,8 @@ def test_rows_of_a_sequential_model() -> None:
     rows = {row.name: row for row in read_network(sequential())}
     assert list(rows) == ["image", "conv", "norm", "depthwise", "separable", "flatten", "dense"]
     conv = rows["conv"]
-    assert (conv.output, conv.kernel, conv.strides, conv.padding) == (
-        (6, 5, 4),
-        (3, 3),
-        (2, 2),
-        "same",
-    )
+    assert (conv.output, conv.kernel, conv.strides) == ((6, 5, 4), (3, 3), (2, 2))
+    assert conv.padding == "same"
     assert (conv.parameters, conv.multiplies, conv.activation) == (112, 30 * 4 * 27, "relu")
     assert (rows["norm"].parameters, rows["norm"].statistics, rows["norm"].multiplies) == (8, 8, 0)
     assert (rows["depthwise"].parameters, rows["depthwise"].multiplies) == (36, 4 * 3 * 4 * 9)
@@ -81,7 +77,7 @@ def test_open_sizes_are_filled_in() -> None:
 
 
 def test_another_size_than_the_models_own_is_refused() -> None:
-    with pytest.raises(UsageError, match="--input must be 12x10 for this model. Received: 20x20"):
+    with pytest.raises(UsageError, match=r"--input must be 12x10 for this model\. Received: 20x20"):
         read_network(sequential(), (20, 20))
 
 
