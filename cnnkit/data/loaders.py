@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -213,16 +213,23 @@ class Loader:
                 raise
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            labels_type = tf.int32 if self._mixing is None else tf.float32
-            parts = tf.numpy_function(make, [number], (tf.uint8, labels_type, tf.float32))
+            parts = tf.numpy_function(make, [number], self._types())
             for part, shape in zip(parts, self._shapes(), strict=True):
                 part.set_shape(shape)
-            return tuple(parts)
+            return self._structured(parts)
 
         options = tf.data.Options()
         # With it on, dropping an iterator sometimes blocks for seconds.
         options.autotune.enabled = False
         return numbers.map(load).prefetch(AHEAD).with_options(options)
+
+    def _types(self) -> tuple[str, ...]:
+        """Return the types of the parts of a batch, in their order."""
+        return ("uint8", "int32" if self._mixing is None else "float32", "float32")
+
+    def _structured(self, parts: list[tf.Tensor]) -> tuple[Any, ...]:
+        """Return the parts as Keras takes them."""
+        return tuple(parts)
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         size = (self.batch_size,)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ def train(
     tensorboard_folder: Path | None = None,
     strategy: Any | None = None,
     objective: Objective | None = None,
+    make_stepper: Callable[..., Stepper] | None = None,
 ) -> TrainingResult:
     """Train a model and leave the best epoch's weights in it.
 
@@ -69,6 +71,8 @@ def train(
         tensorboard_folder: Where to write logs for TensorBoard; None: nowhere.
         strategy: See `cnnkit.runtime.training_devices.strategy`.
         objective: What it is trained for; by default a classifier's.
+        make_stepper: Makes the stepper, in place of an objective, where training and measuring
+            take more than a loss of one output; its scores say what is best.
 
     Raises:
         UsageError: The plan does not fit the model, or the state folder another run.
@@ -79,8 +83,10 @@ def train(
     from cnnkit.training.objective import classification
     from cnnkit.training.stepper import Stepper, computing_in
 
-    objective = objective or classification(plan)
-    objective.check(model)
+    if make_stepper is None:
+        objective = objective or classification(plan)
+        objective.check(model)
+        make_stepper = partial(Stepper, objective=objective)
     xla, notes = prepare_training(
         deterministic=plan.deterministic, distributed=strategy is not None
     )
@@ -90,7 +96,7 @@ def train(
         contextlib.ExitStack() as open_things,
     ):
         run = _Run(
-            Stepper(model, plan, xla=xla, strategy=strategy, objective=objective),
+            make_stepper(model, plan, xla=xla, strategy=strategy),
             plan,
             (train_data, validation_data),
             Checkpoints(Path(state_folder)) if state_folder is not None else None,
@@ -232,7 +238,7 @@ class _Run:
         )
         progress.add(replace(report, seconds_left=progress.seconds_left(report)))
         if best:
-            self.best = self.stepper.snapshot().model
+            self.best = self.stepper.judged()
             if self.checkpoints:
                 self.checkpoints.save_best(number, self.best)
         diverged = number > 0 and not math.isfinite(scores.loss)

@@ -28,7 +28,9 @@ class ScaledAdam(keras.optimizers.Adam):
             head: Ids of the head's variables.
         """
         # Set before any step, by way of `learning_rate`.
-        super().__init__(plan.learning_rate)
+        super().__init__(
+            plan.learning_rate, use_ema=plan.average > 0, ema_momentum=plan.average or 0.99
+        )
         self._multipliers = [
             1.0 if id(v) in head else plan.backbone_rate for v in trainable_variables
         ]
@@ -36,6 +38,14 @@ class ScaledAdam(keras.optimizers.Adam):
             0.0 if v.name in NOT_DECAYED else plan.weight_decay for v in trainable_variables
         ]
         self.build(trainable_variables)
+
+    @property
+    def averages(self) -> list[Any]:
+        """The moving average of each trainable variable; empty where the plan has none."""
+        return list(self._model_variables_moving_average) if self.use_ema else []
+
+    def finalize_variable_values(self, var_list: list[Any]) -> None:
+        """Do nothing: `fit` would put the averages in the place of what is being trained."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable at its own rate."""

@@ -34,6 +34,8 @@ class TrainingPlan:
         deterministic: Only operations that give the same result every time; turns XLA off.
         seed: Of dropout and of everything else that draws, 0 or more.
         class_weights: What each class's loss is multiplied by, or None.
+        average: How much of itself a moving average of the weights keeps at each step, 0 to
+            below 1; the average is what is judged and kept. 0: no average.
 
     Raises:
         UsageError: A value breaks its rule.
@@ -56,6 +58,7 @@ class TrainingPlan:
     deterministic: bool = False
     seed: int = 42
     class_weights: tuple[float, ...] | None = None
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_whole_numbers()
@@ -102,6 +105,7 @@ class TrainingPlan:
             ("warm_up", "be from 0 to 1", lambda v: 0 <= v <= 1),
             ("label_smoothing", "be from 0 to below 1", lambda v: 0 <= v < 1),
             ("weight_decay", "not be negative", lambda v: v >= 0),
+            ("average", "be from 0 to below 1", lambda v: 0 <= v < 1),
         )
         for name, rule, holds in rules:
             value = getattr(self, name)

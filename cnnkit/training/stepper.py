@@ -58,22 +58,30 @@ class Stepper:
         self._model = model
         objective = objective or classification(plan)
         with strategy.scope() if strategy else contextlib.nullcontext():
-            self._trainer = keras.Model(model.inputs, model.outputs[0], name="trainer")
+            self._trainer = self._made_trainer(model)
             head = [layer for layer in leaf_layers(model) if layer.name in plan.head_layers]
             self._optimizer = ScaledAdam(
                 plan,
                 self._trainer.trainable_variables,
                 {id(variable) for layer in head for variable in layer.trainable_variables},
             )
-            self._trainer.compile(
-                self._optimizer,
-                objective.loss,
-                weighted_metrics=[
-                    keras.metrics.MeanMetricWrapper(objective.held_out_loss, name="held_out"),
-                    keras.metrics.MeanMetricWrapper(objective.accuracy, name="accuracy"),
-                ],
-                jit_compile=xla,
-            )
+            self._compile(objective, xla)
+
+    def _made_trainer(self, model: Any) -> Any:
+        """Return the model that is compiled; it shares the layers of the one that is given."""
+        return keras.Model(model.inputs, model.outputs[0], name="trainer")
+
+    def _compile(self, objective: Objective, xla: bool) -> None:
+        """Compile the trainer with its optimizer, loss and metrics."""
+        self._trainer.compile(
+            self._optimizer,
+            objective.loss,
+            weighted_metrics=[
+                keras.metrics.MeanMetricWrapper(objective.held_out_loss, name="held_out"),
+                keras.metrics.MeanMetricWrapper(objective.accuracy, name="accuracy"),
+            ],
+            jit_compile=xla,
+        )
 
     def fit(self, batches: Batches, epoch: int, rate: Callable[[int], float]) -> Scores:
         """Train one epoch.
@@ -96,7 +104,11 @@ class Stepper:
                 shuffle=False,  # the batches are in the epoch's order
                 verbose=0,
             ).history
-        return Scores(history["loss"][-1], history["accuracy"][-1])
+        return self._scores({name: values[-1] for name, values in history.items()})
+
+    def _scores(self, logs: dict[str, float]) -> Scores:
+        """Return the scores of a training epoch from its metrics."""
+        return Scores(logs["loss"], logs["accuracy"])
 
     def evaluate(self, batches: Batches) -> Scores:
         """Measure the model as it is.
@@ -123,6 +135,10 @@ class Stepper:
     def snapshot(self) -> Snapshot:
         """Return a copy of every number that training changes."""
         return Snapshot(_values(self._model.variables), _values(self._optimizer.variables))
+
+    def judged(self) -> list[np.ndarray]:
+        """Return the numbers of the model that `evaluate` measures: those to keep."""
+        return self.snapshot().model
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put a snapshot's numbers back."""
