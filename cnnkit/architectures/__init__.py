@@ -24,6 +24,7 @@ BUILDERS: dict[str, str] = {
     "embedding-small": "cnnkit.architectures.embedding:embedding_small",
     "face-resnet-v1": "cnnkit.architectures.face_resnet:face_resnet_v1",
     "googlenet": "cnnkit.architectures.inception:googlenet",
+    "localizer-lite0": "cnnkit.architectures.localizer:localizer_lite0",
     "lenet-5": "cnnkit.architectures.lenet:lenet_5",
     "lenet-5-1998": "cnnkit.architectures.lenet_1998:lenet_5_1998",
     "magenta-style-predict": "cnnkit.architectures.magenta_style:magenta_style_predict",
@@ -51,6 +52,7 @@ BUILDERS: dict[str, str] = {
     "vgg-13": "cnnkit.architectures.vgg:vgg_13",
     "vgg-16": "cnnkit.architectures.vgg:vgg_16",
     "vgg-19": "cnnkit.architectures.vgg:vgg_19",
+    "ssd-lite0": "cnnkit.architectures.ssd:ssd_lite0",
     "yolov3": "cnnkit.architectures.yolo:yolov3",
     "yolov3-tiny": "cnnkit.architectures.yolo:yolov3_tiny",
 }

@@ -100,6 +100,27 @@ def inverted_bottleneck(
     return x  # (batch, ceil(height / strides), ceil(width / strides), stage.filters)
 
 
+def stage_outputs(image: keras.KerasTensor, name: str) -> list[keras.KerasTensor]:
+    """Return the output of each of the seven stages of a member of the family.
+
+    Args:
+        image: RGB pixels 0 to 255, (batch, height, width, 3).
+        name: A key of `VARIANTS`.
+
+    Returns:
+        Tensors (batch, rows, columns, filters) at the strides 2, 4, 8, 16, 16, 32, 32.
+    """
+    outputs = []
+    x = blocks.normalise(image, 1 / 128, -127 / 128)
+    x = blocks.conv_unit(x, STEM_FILTERS, 3, strides=2, name="stem", activation="relu6")
+    for number, stage in enumerate(scaled_stages(VARIANTS[name]), start=1):
+        for block in range(1, stage.repeats + 1):
+            strides = stage.strides if block == 1 else 1
+            x = inverted_bottleneck(x, stage, strides, f"stage{number}_block{block}")
+        outputs.append(x)
+    return outputs
+
+
 def efficientnet_lite(
     name: str,
     input_shape: tuple[int | None, int | None, int] | None = None,
@@ -122,12 +143,7 @@ def efficientnet_lite(
     size = variant.input_size
     # === Layers ===
     image = blocks.rgb_input(input_shape or (size, size, 3))
-    x = blocks.normalise(image, 1 / 128, -127 / 128)
-    x = blocks.conv_unit(x, STEM_FILTERS, 3, strides=2, name="stem", activation="relu6")
-    for number, stage in enumerate(scaled_stages(variant), start=1):
-        for block in range(1, stage.repeats + 1):
-            strides = stage.strides if block == 1 else 1
-            x = inverted_bottleneck(x, stage, strides, f"stage{number}_block{block}")
+    x = stage_outputs(image, name)[-1]
     x = blocks.conv_unit(x, HEAD_FILTERS, 1, name="head", activation="relu6")
     x = layers.GlobalAveragePooling2D(name="features")(x)  # (batch, 1280)
     if include_top:

@@ -33,6 +33,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Make a model of your own from labelled pictures.",
         ),
         "train-style": ("cnnkit.cli.train_style", "Learn one style, to paint in it at once."),
+        "train-detector": (
+            "cnnkit.cli.train_detector",
+            "Make a detector of your own from pictures with boxes.",
+        ),
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
         "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },

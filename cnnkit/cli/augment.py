@@ -24,7 +24,7 @@ Examples:
     "--recipe",
     default="light",
     show_default=True,
-    metavar="none|light|strong|FILE",
+    metavar="none|light|strong|boxes|FILE",
     help="Or albumentations' own form, .json or .yaml.",
 )
 @click.option(

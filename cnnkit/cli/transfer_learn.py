@@ -63,7 +63,7 @@ MODEL_OPTIONS = [
         "--augment",
         default="light",
         show_default=True,
-        metavar="none|light|strong|FILE",
+        metavar="none|light|strong|boxes|FILE",
         help="The recipe of --views, --fine-tune and --from-scratch.",
     ),
     click.option(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cnnkit.cli.reading_progress import reading_progress
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
@@ -35,7 +34,9 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
         if least is not None and not 0 <= least <= 1:
             raise UsageError(broken_rule(option, "lie between 0 and 1", least))
     started = time.monotonic()
-    outcome = transfer_learn(settings_of(data, chosen), lambda *a: progress(*a, quiet=quiet))
+    outcome = transfer_learn(
+        settings_of(data, chosen), lambda *a: reading_progress(*a, quiet=quiet)
+    )
     for line in summary_lines(outcome, time.monotonic() - started):
         click.echo(line)
     reached = outcome.evaluations[outcome.judged_on]["metrics"]
@@ -93,27 +94,6 @@ def precision_of(text: str) -> float | None:
     except ValueError as error:
         rule = "be a number over 0 and under 1, or none"
         raise UsageError(broken_rule("--unknown-precision", rule, repr(text))) from error
-
-
-@contextmanager
-def progress(name: str, count: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Show a stage: a bar in a terminal, one line at its end elsewhere."""
-    watched = sys.stderr.isatty() and not quiet
-    started, done = time.monotonic(), 0
-    with click.progressbar(
-        length=count, label=f"{name:<10}", file=sys.stderr, hidden=not watched, show_pos=True
-    ) as bar:
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            bar.label = f"{name:<10} {done / max(1e-6, time.monotonic() - started):,.0f}/s"
-            bar.update(1)
-
-        yield advance
-    seconds = time.monotonic() - started
-    rate = done / max(1e-6, seconds)
-    log.info("%s: %s pictures in %.1f s (%.0f/s)", name, f"{done:,}", seconds, rate)
 
 
 def summary_lines(outcome: Outcome, seconds: float) -> Iterator[str]:

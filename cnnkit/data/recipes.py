@@ -1,4 +1,4 @@
-"""What augmentation is to do: the recipes ``none``, ``light`` and ``strong``, or a user's file."""
+"""What augmentation is to do: the recipes of `RECIPES`, or a user's file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from cnnkit.data.albumentations_library import import_albumentations
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
-RECIPES = ("none", "light", "strong")
+RECIPES = ("none", "light", "strong", "boxes")
 FILE_SUFFIXES = (".json", ".yaml", ".yml")
 
 # Makes new transforms for pictures of (height, width); the flag says that boxes go along.
@@ -51,7 +51,7 @@ def read_recipe(name: str) -> Recipe:
 
         return Recipe(Path(name).name, read_recipe_file(Path(name)))
     fix = did_you_mean(name, RECIPES)
-    rule = "be none, light, strong, or a .json or .yaml file"
+    rule = "be none, light, strong, boxes, or a .json or .yaml file"
     raise UsageError(broken_rule("the recipe", rule, repr(name), fix))
 
 
@@ -95,6 +95,27 @@ def _strong(height: int, width: int, boxes: bool) -> list[Any]:
     ]
 
 
+def _boxes(height: int, width: int, boxes: bool) -> list[Any]:
+    """For detectors: mirroring, scale from 2/3 to 3/2, moving by up to 15 %, colours; upright.
+
+    Nothing is rotated: the box of a turned box would be larger than the thing in it.
+    """
+    library = import_albumentations()
+    moved = {"x": (-0.15, 0.15), "y": (-0.15, 0.15)}
+    return [
+        library.HorizontalFlip(p=0.5),
+        library.Affine(scale=(0.67, 1.5), translate_percent=moved, **_border(boxes), p=0.8),
+        library.ColorJitter(
+            brightness=(0.6, 1.4),
+            contrast=(0.7, 1.3),
+            saturation=(0.5, 1.5),
+            hue=(-0.03, 0.03),
+            p=0.8,
+        ),
+        library.ToGray(p=0.03),
+    ]
+
+
 def _crop(height: int, width: int, least: float, stretch: float) -> Any:
     """Return a random crop, resized back to the picture's size.
 
@@ -122,4 +143,4 @@ def _border(boxes: bool) -> dict[str, Any]:
     return {"border_mode": cv2.BORDER_REFLECT_101}
 
 
-BUILDERS: dict[str, Build] = {"none": _none, "light": _light, "strong": _strong}
+BUILDERS: dict[str, Build] = {"none": _none, "light": _light, "strong": _strong, "boxes": _boxes}

@@ -9,14 +9,13 @@ from typing import Any
 
 from keras import ops
 
+from cnnkit.architectures.ssd import CENTRE_VARIANCE, SIDE_VARIANCE
 from cnnkit.losses.boxes import TINY, corners, intersection_over_union
 from cnnkit.losses.yolo import LossParts, Truth
 
 # A default box belongs to the true box that it overlaps most, if by at least this.
 MATCH_FROM = 0.5
 NEGATIVES_A_POSITIVE = 3
-# What offsets of centres and sides are divided by, so that they are about as large as 1.
-CENTRE_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
 
 
 def match(defaults: Any, truth: Truth) -> tuple[Any, Any]:
@@ -39,10 +38,10 @@ def match(defaults: Any, truth: Truth) -> tuple[Any, Any]:
     overlap = overlap * valid - (1 - valid)  # (batch, defaults, boxes); -1 for filling
     best = ops.argmax(overlap, axis=-1)
     positive = ops.max(overlap, axis=-1) >= MATCH_FROM
-    count = overlap.shape[1]
-    favourite = ops.one_hot(ops.argmax(overlap, axis=1), count) * truth.valid[..., None]
-    claimed = ops.max(favourite, axis=1)  # (batch, defaults)
-    claimant = ops.argmax(favourite, axis=1)
+    favourite = ops.argmax(overlap, axis=1)[:, None]  # (batch, 1, boxes)
+    places = ops.cast(ops.arange(ops.shape(overlap)[1]), favourite.dtype)[:, None]
+    claims = ops.cast(ops.equal(places, favourite), "float32") * valid  # (batch, defaults, boxes)
+    claimed, claimant = ops.max(claims, axis=-1), ops.argmax(claims, axis=-1)
     best = ops.where(claimed > 0, claimant, best)
     return best, ops.cast(ops.logical_or(positive, claimed > 0), "float32")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.bundles import embedded_folder, embedded_names
 from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.data import SPLITS
@@ -19,6 +16,7 @@ from cnnkit.data.split_files import write_split_file
 from cnnkit.errors import ImageError
 from cnnkit.images import thumbnail
 from cnnkit.results import path_fields
+from cnnkit.runtime.versions import versions
 from cnnkit.transfer.outcome import Outcome
 from cnnkit.writers.row_files import csv_line
 
@@ -85,7 +83,7 @@ def training_record(outcome: Outcome) -> dict[str, Any]:
         "command": "transfer-learn",
         "arguments": arguments(outcome),
         "seed": outcome.settings.seed,
-        "versions": versions(),
+        "versions": versions(LIBRARIES),
         "backbone": {"name": outcome.network.origin, "sha256": outcome.network.sha256},
         "runtime": dict(zip(("runtime", "precision"), outcome.runtime, strict=True)),
         "data": {
@@ -127,17 +125,6 @@ def arguments(outcome: Outcome) -> dict[str, Any]:
         "unknown_precision": settings.unknown_precision,
         "max_pixels": settings.max_pixels,
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what took part."""
-    found = {"cnnkit": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _network_record(outcome: Outcome) -> dict[str, Any] | None:

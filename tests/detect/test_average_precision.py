@@ -39,14 +39,14 @@ def random_set(seed: int, pictures: int = 12, classes: int = 5):
     truths, detections = [], []
     for number in range(pictures):
         count = int(random.integers(0, 9))
-        boxes = random.uniform(0, 120, (count, 4)) + [0, 0, 4, 4]
+        boxes = random.uniform(0, 120, (count, 4)) + np.array([0, 0, 4, 4])
         labels = random.integers(0, classes - 1, count)
         crowd = random.random(count) < 0.15
         areas = boxes[:, 2] * boxes[:, 3] * random.uniform(0.3, 1, count)
         truths.append(truth(boxes, labels, crowd, areas=areas))
         near = np.repeat(boxes, 3, axis=0) * random.uniform(0.8, 1.25, (3 * count, 4))
         extra = 130 if number == 0 else int(random.integers(0, 12))
-        far = random.uniform(0, 120, (extra, 4)) + [0, 0, 2, 2]
+        far = random.uniform(0, 120, (extra, 4)) + np.array([0, 0, 2, 2])
         far_labels = np.zeros(extra, int) if number == 0 else random.integers(0, classes, extra)
         all_labels = np.concatenate([np.repeat(labels, 3), far_labels])
         scores = np.round(random.random(3 * count + extra), 1)  # many ties

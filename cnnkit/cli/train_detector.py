@@ -1,0 +1,116 @@
+"""``cnnkit train-detector``."""
+
+from __future__ import annotations
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit train-detector voc:raccoon/ -o raccoons
+  cnnkit detect --model raccoons new/
+  cnnkit train-detector coco:train.json --validation-data coco:val.json -o street
+  cnnkit train-detector yolo:data.yaml -o fast --architecture ssd-lite0
+  cnnkit train-detector voc:raccoon/ -o raccoons --resume
+"""
+
+DATA_OPTIONS = [
+    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
+    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    click.option("--pictures", metavar="DIR", help="The folder of the pictures, if elsewhere."),
+    click.option("--validation-data", metavar="DATA", help="Other pictures to validate on."),
+    click.option(
+        "--validation",
+        type=float,
+        default=0.15,
+        show_default=True,
+        metavar="SHARE",
+        help="Of the pictures, where DATA has no split of its own.",
+    ),
+    click.option("--max-bad", default="5%", show_default=True, metavar="N|P%"),
+    click.option("--seed", type=int, default=0, show_default=True),
+]
+
+NETWORK_OPTIONS = [
+    click.option(
+        "--architecture",
+        default="yolov3-tiny",
+        show_default=True,
+        metavar="NAME",
+        help="yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0: one object a picture.",
+    ),
+    click.option("--from-scratch", is_flag=True, help="Begin with random weights."),
+    click.option("--size", type=int, metavar="N", help="Side of the input, a multiple of 32."),
+    click.option(
+        "--anchors",
+        default="auto",
+        show_default=True,
+        metavar="auto|default|kmeans",
+        help="auto: those of k-means where they fit clearly better.",
+    ),
+    click.option(
+        "--box-loss",
+        default="yolo",
+        show_default=True,
+        metavar="yolo|ciou",
+        help="How YOLO's boxes are compared.",
+    ),
+]
+
+TRAINING_OPTIONS = [
+    click.option("--frozen-epochs", type=int, metavar="N", help="First, with a frozen backbone."),
+    click.option("--epochs", type=int, metavar="N", help="Then, of the whole network, at most."),
+    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True),
+    click.option(
+        "--augment",
+        default="boxes",
+        show_default=True,
+        metavar="none|light|strong|boxes|FILE",
+        help="The recipe.",
+    ),
+    click.option(
+        "--mosaic",
+        type=float,
+        default=0.5,
+        show_default=True,
+        metavar="SHARE",
+        help="Of four pictures put together, in the first two thirds.",
+    ),
+    click.option("--multi-scale/--one-scale", default=True, show_default=True),
+    click.option("--average/--no-average", default=True, help="Keep a moving average."),
+    click.option(
+        "--patience",
+        type=click.IntRange(min=1),
+        default=15,
+        show_default=True,
+        metavar="N",
+        help="Stop after N epochs without a higher AP50.",
+    ),
+    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N"),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N"),
+    click.option("--assert-ap50", type=float, metavar="P", help="Status 1 if it is lower."),
+]
+
+
+@click.command("train-detector", epilog=EXAMPLES)
+@click.argument("data", metavar="DATA")
+@lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
+@shared.verbosity_options
+def command(data: str, quiet: bool, **chosen) -> None:
+    """Train a detector on pictures with boxes and leave a model of your own.
+
+    DATA is COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files, coco:, voc: or
+    yolo: before it where it is not plain which. No file of it is changed. A wrong box is named
+    and left out, or put right; its picture stays.
+
+    Weights are taken over from the embedded models, offline. The bundle works at once in
+    cnnkit detect and cnnkit evaluate; its report.html shows curves and mistakes. The exit
+    status is 1 if the AP50 misses --assert-ap50.
+    """
+    from cnnkit.cli.train_detector_run import run
+
+    missed = run(data, quiet=quiet, **chosen)
+    click.get_current_context().exit(1 if missed else 0)

@@ -1,0 +1,1 @@
+"""Training detectors on pictures with boxes."""

@@ -1,0 +1,158 @@
+"""What the user asks of ``cnnkit train-detector``, checked at birth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnkit.data.decoded import MaxBad
+from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.losses.yolo import BOX_LOSSES
+
+ANCHOR_CHOICES = ("auto", "default", "kmeans")
+LEAST_SIZE, MOST_SIZE, STEP = 96, 1280, 32
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a kind of detector is trained unless the user says otherwise.
+
+    Attributes:
+        pretrained: The embedded model whose weights it starts from, or None.
+        size: Side of the input.
+        frozen_epochs: At most so many with a frozen backbone first.
+        frozen_rate: The learning rate meanwhile.
+        epochs: At most so many of the whole network after that.
+        rate: The learning rate of the head in these.
+        backbone_rate: What the rate of all other layers is multiplied by.
+        flexible: Whether it takes any size, so that sizes may change in training.
+    """
+
+    pretrained: str | None
+    size: int
+    frozen_epochs: int
+    frozen_rate: float
+    epochs: int
+    rate: float
+    backbone_rate: float
+    flexible: bool = True
+
+
+ARCHITECTURES = {
+    "yolov3-tiny": Architecture("yolov3-tiny", 416, 5, 1e-3, 40, 5e-4, 0.3),
+    "yolov3": Architecture(None, 416, 0, 1e-3, 100, 5e-4, 1.0),
+    "ssd-lite0": Architecture("efficientnet-lite0", 320, 20, 2e-3, 40, 1e-3, 0.1),
+    "localizer-lite0": Architecture("efficientnet-lite0", 224, 40, 1e-3, 0, 1e-3, 0.1, False),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks for; the names are those of the command's options.
+
+    Attributes:
+        data: Pictures with boxes, see `cnnkit.formats.read_boxes`.
+        output: The bundle's folder.
+        pictures: The folder of the pictures, where they are elsewhere.
+        validation_data: Other pictures with boxes to validate on; None: a share of `data`.
+        validation: That share, where the data does not say.
+        architecture: A key of `ARCHITECTURES`.
+        from_scratch: Whether to start from random weights.
+        size: Side of the square input, a multiple of 32; None: the architecture's own.
+        anchors: ``default``, ``kmeans``, or ``auto``: those of k-means where clearly better.
+        box_loss: ``yolo`` or ``ciou``.
+        frozen_epochs: Epochs with a frozen backbone; None: the architecture's own.
+        epochs: Epochs of the whole network; None: the architecture's own.
+        learning_rate: The highest, of the head; None: the architecture's own.
+        batch_size: Pictures a step.
+        augment: The recipe.
+        mosaic: The share of mosaics among the pictures, 0 to 1; none in the last third.
+        multi_scale: Whether the size changes from batch to batch.
+        average: Whether a moving average of the weights is what is kept.
+        patience: Stop after so many epochs without a higher AP50.
+        max_bad: How many pictures may be unreadable.
+        seed: Of the split and everything that is drawn.
+        resume: Go on with an unfinished run.
+        overwrite: Whether an existing bundle is replaced.
+        max_pixels: A larger picture counts as unreadable.
+        workers: Threads that read and augment.
+    """
+
+    data: str
+    output: Path
+    pictures: str | None = None
+    validation_data: str | None = None
+    validation: float = 0.15
+    architecture: str = "yolov3-tiny"
+    from_scratch: bool = False
+    size: int | None = None
+    anchors: str = "auto"
+    box_loss: str = "yolo"
+    frozen_epochs: int | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int = 8
+    augment: str = "boxes"
+    mosaic: float = 0.5
+    multi_scale: bool = True
+    average: bool = True
+    patience: int = 15
+    max_bad: MaxBad = field(default_factory=MaxBad)
+    seed: int = 0
+    resume: bool = False
+    overwrite: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("--architecture", self.architecture, tuple(ARCHITECTURES)),
+            ("--anchors", self.anchors, ANCHOR_CHOICES),
+            ("--box-loss", self.box_loss, BOX_LOSSES),
+        ):
+            if value not in known:
+                fix = did_you_mean(value, known)
+                raise UsageError(broken_rule(option, f"be one of {', '.join(known)}", value, fix))
+        side = self.side
+        if not LEAST_SIZE <= side <= MOST_SIZE or side % STEP:
+            rule = f"be a multiple of {STEP} from {LEAST_SIZE} to {MOST_SIZE}"
+            raise UsageError(broken_rule("--size", rule, side))
+        for option, share in (("--validation", self.validation), ("--mosaic", self.mosaic)):
+            if not 0 <= share <= 1 or (option == "--validation" and not 0 < share < 1):
+                raise UsageError(broken_rule(option, "be a share from 0 to 1", share))
+        if self.resume and self.overwrite:
+            fix = "Give one of the two."
+            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+        if not self.frozen + self.whole:
+            raise UsageError(broken_rule("--epochs", "be at least 1", 0))
+
+    @property
+    def kind(self) -> Architecture:
+        """The defaults of the architecture."""
+        return ARCHITECTURES[self.architecture]
+
+    @property
+    def side(self) -> int:
+        """Of the square input in pixels."""
+        return self.size or self.kind.size
+
+    @property
+    def frozen(self) -> int:
+        """Epochs with a frozen backbone: none where the weights are random."""
+        if self.from_scratch or self.kind.pretrained is None:
+            return 0
+        return self.kind.frozen_epochs if self.frozen_epochs is None else self.frozen_epochs
+
+    @property
+    def whole(self) -> int:
+        """Epochs of the whole network."""
+        return self.kind.epochs if self.epochs is None else self.epochs
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides that training batches draw from: up to a quarter smaller or larger."""
+        if not (self.multi_scale and self.kind.flexible):
+            return ()
+        low, high = self.side * 3 // 4, self.side * 5 // 4
+        return tuple(s for s in range(STEP, MOST_SIZE + 1, STEP) if low <= s <= high)

@@ -1,0 +1,160 @@
+"""The report of a detector: its figures, curves, confusion and worst pictures; how it learnt.
+
+`write_detection_report` takes what `cnnkit.detect.mistakes.evaluation_figures` gives, and for a
+training the epochs and the record of its card.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from cnnkit.reports.box_pictures import COLORS, drawn_boxes
+from cnnkit.reports.charts import heat_map, line_chart
+from cnnkit.reports.escaping import image_data_url
+from cnnkit.reports.page import definitions, timestamp, write_page
+from cnnkit.results import path_of
+
+CURVES = 8
+HEAT_CLASSES = 30
+FIGURES = {
+    "AP50": "AP50",
+    "AP": "AP (0.50 to 0.95)",
+    "AP75": "AP75",
+    "AP_small": "AP, small",
+    "AP_medium": "AP, medium",
+    "AP_large": "AP, large",
+    "AR_1": "recall, 1 a picture",
+    "AR_10": "recall, 10",
+    "AR_100": "recall, 100",
+}
+STAGES = {"frozen": "new layers only", "whole": "whole network"}
+
+
+def write_detection_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    evaluation: Mapping[str, Any],
+    subtitle: str = "",
+    epochs: Sequence[Mapping[str, Any]] = (),
+    record: Mapping[str, Any] | None = None,
+    errors: Sequence[Mapping[str, Any]] = (),
+    made: datetime | None = None,
+) -> None:
+    """Write the figures of a detector as one HTML file that opens anywhere.
+
+    Args:
+        path: The file to write; one that exists is replaced once the new one is complete.
+        title: The heading.
+        evaluation: The figures.
+        subtitle: What was measured on what.
+        epochs: Of a training: ``stage``, ``epoch``, ``loss``, ``AP50``, ``AP``.
+        record: The card's ``training``.
+        errors: Pictures that could not be read: ``path``, ``kind``, ``message``.
+        made: The moment to write into the report, by default now.
+
+    Raises:
+        OutputError: When the file cannot be written; nothing is left behind then.
+    """
+    arguments = {} if record is None else record["arguments"] | {"seed": record["seed"]}
+    known = [entry for entry in evaluation["classes"] if entry["boxes"]]
+    context = {
+        "title": title,
+        "subtitle": subtitle,
+        "made": timestamp(made),
+        "metrics": [
+            (name, evaluation["metrics"][key])
+            for key, name in FIGURES.items()
+            if evaluation["metrics"].get(key) is not None
+        ],
+        "classes": known,
+        "absent": len(evaluation["classes"]) - len(known),
+        "precision_recall": _precision_recall(evaluation, known),
+        "heat": _heat(evaluation["confusion"]),
+        "worst": _worst(evaluation["worst"]),
+        "colors": COLORS,
+        "learning": list(_learning(epochs)),
+        "record": record,
+        "options": list(definitions(arguments)),
+        "errors": list(errors),
+    }
+    styles, scripts = ["evaluation.css", "detection.css"], ["tables.js"]
+    write_page(path, "detection.html.jinja", context, styles=styles, scripts=scripts)
+
+
+def _precision_recall(evaluation: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the curves of the classes with the most boxes, None where there is none."""
+    most = sorted(known, key=lambda entry: -entry["boxes"])[:CURVES]
+    series = {
+        entry["label"]: [tuple(point) for point in evaluation["curves"][entry["label"]]]
+        for entry in most
+    }
+    if not series:
+        return None
+    return line_chart(
+        series,
+        title="Precision by recall at an overlap of 0.5",
+        x_label="recall",
+        y_label="precision",
+        y_range=(0, 1),
+    )
+
+
+def _heat(confusion: Mapping[str, Any]) -> Any:
+    """Return the confusion matrix of the classes that occur most, None where there are none."""
+    matrix, labels = np.array(confusion["matrix"]), confusion["labels"]
+    total = matrix.sum(0) + matrix.sum(1)
+    order = np.argsort(-total[:-1], kind="stable")[:HEAT_CLASSES]
+    kept = [*sorted(n for n in order.tolist() if total[n]), len(labels) - 1]
+    if len(kept) < 2:
+        return None
+    names = [labels[n] for n in kept]
+    return heat_map(
+        matrix[np.ix_(kept, kept)],
+        names,
+        names,
+        title="Which class was taken for which",
+        row_title="truth",
+        column_title="found",
+    )
+
+
+def _worst(worst: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the pictures one by one: each is drawn when it is written."""
+    for entry in worst:
+        image = drawn_boxes(path_of(dict(entry)), entry["true"], entry["found"])
+        counts = [f"{entry[key]} {key}" for key in ("missed", "invented", "confused") if entry[key]]
+        yield {
+            "name": os.path.basename(entry["path"]),
+            "path": entry["path"],
+            "image": image_data_url(image) if image else None,
+            "about": ", ".join(counts) or "no mistake",
+        }
+
+
+def _learning(epochs: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a chart of the figures and one of the loss for each stage."""
+    for stage, name in STAGES.items():
+        own = [entry for entry in epochs if entry["stage"] == stage]
+        if len(own) < 2:
+            continue
+        series = {key: [(float(e["epoch"]), float(e[key])) for e in own] for key in ("AP50", "AP")}
+        losses = [(float(e["epoch"]), e["loss"]) for e in own if math.isfinite(e["loss"])]
+        yield {
+            "title": f"Figures on validation: {name}",
+            "chart": line_chart(
+                series, title=f"AP50 and AP, {name}", x_label="epoch", y_label="", y_range=(0, 1)
+            ),
+        }
+        yield {
+            "title": f"Training loss: {name}",
+            "chart": line_chart(
+                {"loss": losses}, title=f"Loss, {name}", x_label="epoch", y_label="loss"
+            ),
+        }

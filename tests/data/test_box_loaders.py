@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.box_loaders import BoxLoader, BoxPictures, in_square
+from cnnkit.data.recipes import read_recipe
+from cnnkit.formats import AnnotatedPicture, BoxAnnotation, read_boxes
+from cnnkit.images import InputSpec
+from tests.formats.drawn_boxes import CLASSES, COLORS, draw_boxes
+
+SPEC = InputSpec(64, 64, "pad", 1.0, "bilinear")
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory: pytest.TempPathFactory) -> BoxPictures:
+    folder = draw_boxes(tmp_path_factory.mktemp("shapes"), count=10)
+    return BoxPictures(read_boxes(str(folder)).pictures, CLASSES, SPEC)
+
+
+def loader(boxed: BoxPictures, **changes) -> BoxLoader:
+    augmenter = Augmenter(read_recipe("boxes"), 3)
+    ours = {
+        "training": True,
+        "augmenter": augmenter,
+        "mosaic_until": 9,
+        "sizes": (32, 64),
+        "seed": 3,
+    }
+    return BoxLoader(boxed, 4, **{**ours, **changes})
+
+
+def share_of_color(pixels: np.ndarray, color: tuple[int, int, int]) -> float:
+    return float((np.abs(pixels.astype(int) - color).max(-1) < 60).mean())
+
+
+def test_boxes_lie_on_their_shapes_in_the_square(boxed: BoxPictures) -> None:
+    with loader(boxed, training=False) as plain:
+        batch = plain.batch(0, 0)
+    assert batch.pictures.shape == (4, 64, 64, 3)
+    assert batch.valid.sum() == 8
+    for pixels, boxes, classes in zip(batch.pictures, batch.boxes, batch.classes, strict=True):
+        for (x, y, w, h), label in zip(boxes * 64, classes, strict=True):
+            inner = pixels[int(y - h / 4) : int(y + h / 4), int(x - w / 4) : int(x + w / 4)]
+            assert share_of_color(inner, COLORS[CLASSES[label]]) > 0.9
+
+
+def test_a_batch_depends_on_seed_epoch_and_step_alone(boxed: BoxPictures) -> None:
+    with loader(boxed, workers=1) as one, loader(boxed, workers=3) as other:
+        first, again, later = one.batch(1, 0), other.batch(1, 0), one.batch(2, 0)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert first.pictures.shape != later.pictures.shape or (first.pictures != later.pictures).any()
+
+
+def test_drawn_boxes_stay_on_the_shapes(boxed: BoxPictures) -> None:
+    with loader(boxed, augmenter=Augmenter(read_recipe("boxes"), 1), sizes=()) as drawn:
+        batches = [drawn.batch(epoch, 0) for epoch in range(3)]
+    hits = []
+    for batch in batches:
+        for pixels, boxes, valid in zip(batch.pictures, batch.boxes, batch.valid, strict=True):
+            for x, y, w, h in boxes[valid > 0] * 64:
+                assert x - w / 2 >= -0.5
+                assert x + w / 2 <= 64.5
+                inner = pixels[
+                    int(y - h / 4) : int(y + h / 4) + 1, int(x - w / 4) : int(x + w / 4) + 1
+                ]
+                spread = inner.reshape(-1, 3).astype(int)
+                hits.append(np.ptp(spread.mean(0)) > 30)  # coloured, unlike the ground
+    assert np.mean(hits) > 0.85  # a few pictures are made grey
+
+
+def test_tensorflow_gets_the_same_batches(boxed: BoxPictures) -> None:
+    pytest.importorskip("tensorflow")
+    with loader(boxed) as ours:
+        [(pictures, truth), *_] = list(ours.dataset(first_epoch=1, epochs=1))
+        expected = ours.batch(1, 0)
+    np.testing.assert_array_equal(pictures.numpy(), expected.pictures)
+    np.testing.assert_array_equal(truth["boxes"].numpy(), expected.boxes)
+    assert set(truth) == {"boxes", "classes", "valid"}
+
+
+def test_crowds_difficult_and_unknown_boxes_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 20)).save(path)
+    box = BoxAnnotation("disc", (0.0, 0.0, 20.0, 20.0))
+    others = (
+        dataclasses.replace(box, crowd=True),
+        dataclasses.replace(box, difficult=True, box=(1.0, 1.0, 5.0, 5.0)),
+        BoxAnnotation("?", (2.0, 2.0, 5.0, 5.0)),
+    )
+    picture = AnnotatedPicture("a.png", 40, 20, (box, *others), str(path))
+    boxed = BoxPictures([picture], CLASSES, SPEC)
+    assert boxed.boxes[0].tolist() == [[0, 16, 32, 48]]
+    assert boxed.sizes.tolist() == [[20, 40]]
+    assert len(boxed.pictures[0].boxes) == 3  # the evaluation needs to know of the others
+
+
+def test_boxes_of_another_size_are_scaled(caplog: pytest.LogCaptureFixture) -> None:
+    picture = AnnotatedPicture("a.png", 400, 200, (), "a.png")
+    corners = np.array([[100, 50, 200, 100]], float)
+    assert in_square(corners, picture, (20, 40), SPEC).tolist() == [[16, 24, 32, 32]]
+    assert not caplog.records
+    in_square(corners, dataclasses.replace(picture, width=200, height=400), (20, 40), SPEC)
+    assert "its boxes were made for 200 x 400" in caplog.text
