@@ -11,6 +11,7 @@ Examples:
   cnnkit evaluate --model flowers test/
   cnnkit evaluate --model efficientnet-lite0 labels.csv --root images/ --report report.html
   cnnkit evaluate --model flowers test/ --json > figures.json
+  cnnkit evaluate --model yolov3-tiny coco:instances.json --pictures val2017/
 """
 
 
@@ -18,6 +19,8 @@ Examples:
 @click.argument("data", metavar="DATA")
 @shared.model_options("efficientnet-lite0")
 @click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to.")
+@click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
+@click.option("--split", metavar="NAME", help="Only train, val or test of DATA with boxes.")
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with tables, curves and mistakes.")
 @click.option("--overwrite", is_flag=True, help="Make an existing report anew.")
@@ -28,7 +31,13 @@ def command(data: str, quiet: bool, **chosen) -> None:
     """Measure a model on labelled pictures.
 
     For a classifier DATA is a folder with one folder for each class, or a CSV with the
-    columns file and class. The exit status is 1 if some pictures could not be read.
+    columns file and class.
+
+    For a detector DATA are pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
+    files, coco:, voc: or yolo: before it where it is not plain which. The figures are COCO's,
+    by pycocotools.
+
+    The exit status is 1 if some pictures could not be read.
     """
     from cnnkit.cli.evaluate_run import run
 

@@ -16,7 +16,10 @@ log = logging.getLogger("cnnkit")
 # the command's options, shows the figures, and returns how many inputs could not be read.
 EVALUATIONS = {
     "classify": "cnnkit.cli.evaluate_classifier",
+    "detect": "cnnkit.cli.evaluate_detector",
 }
+# Options that mean something for pictures with boxes only.
+DETECTORS_ALONE = ("pictures", "split")
 
 
 def run(data: str, *, model: str, weights: str | None, labels: str | None, **chosen: Any) -> int:
@@ -26,6 +29,11 @@ def run(data: str, *, model: str, weights: str | None, labels: str | None, **cho
     if bundle.card.task not in EVALUATIONS:
         rule = f"be a model for one of {', '.join(EVALUATIONS)}"
         raise UsageError(broken_rule("--model", rule, f"one for {bundle.card.task}"))
+    for name in DETECTORS_ALONE:
+        value = chosen.pop(name) if bundle.card.task != "detect" else None
+        if value is not None:
+            rule = "go with a detector and pictures with boxes"
+            raise UsageError(broken_rule(f"--{name}", rule, f"a model for {bundle.card.task}"))
     for note in bundle.notes:
         log.info(note)
     return import_module(EVALUATIONS[bundle.card.task]).run(bundle, data, **chosen)

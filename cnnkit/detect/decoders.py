@@ -35,7 +35,11 @@ class Decoder(Protocol):
         ...
 
 
-DECODERS = {"yolo": "cnnkit.detect.yolo:YoloDecoder"}
+DECODERS = {
+    "yolo": "cnnkit.detect.yolo:YoloDecoder",
+    "ssd": "cnnkit.detect.ssd:SsdDecoder",
+    "single": "cnnkit.detect.single:SingleDecoder",
+}
 
 
 def make_decoder(spec: DetectorSpec, card: ModelCard) -> Decoder:

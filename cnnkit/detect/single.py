@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnkit.bundles.card import ModelCard
 from cnnkit.bundles.detector_card import DetectorSpec
-from cnnkit.detect.decoders import Candidates, sigmoid
+from cnnkit.detect.candidates import Candidates, sigmoid
 
 
 class SingleDecoder:

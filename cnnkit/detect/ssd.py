@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnkit.bundles.card import ModelCard
 from cnnkit.bundles.detector_card import DetectorSpec, HeadSpec, yolo_heads
-from cnnkit.detect.decoders import Candidates
+from cnnkit.detect.candidates import Candidates
 from cnnkit.errors import BundleError, broken_rule
 
 # As in cnnkit/architectures/ssd.py, which needs Keras.

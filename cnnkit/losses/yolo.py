@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from cnnkit.architectures.yolo import decode_head
+from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.losses.boxes import TINY, complete_iou, corners, intersection_over_union
 
 # A prediction that overlaps a true box by more is no background, though another one has the box.
@@ -35,18 +36,6 @@ class Truth(NamedTuple):
     boxes: Any
     classes: Any
     valid: Any
-
-
-class HeadSpec(NamedTuple):
-    """One head of the network.
-
-    Attributes:
-        stride: Pixels of the input a cell.
-        anchors: Width and height of each anchor in pixels of the input.
-    """
-
-    stride: int
-    anchors: tuple[tuple[float, float], ...]
 
 
 class LossParts(NamedTuple):

@@ -67,9 +67,8 @@ def test_drawn_boxes_stay_on_the_shapes(boxed: BoxPictures) -> None:
             for x, y, w, h in boxes[valid > 0] * 64:
                 assert x - w / 2 >= -0.5
                 assert x + w / 2 <= 64.5
-                inner = pixels[
-                    int(y - h / 4) : int(y + h / 4) + 1, int(x - w / 4) : int(x + w / 4) + 1
-                ]
+                rows = slice(int(y - h / 4), int(y + h / 4) + 1)
+                inner = pixels[rows, int(x - w / 4) : int(x + w / 4) + 1]
                 spread = inner.reshape(-1, 3).astype(int)
                 hits.append(np.ptp(spread.mean(0)) > 30)  # coloured, unlike the ground
     assert np.mean(hits) > 0.85  # a few pictures are made grey

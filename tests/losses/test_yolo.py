@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from cnnkit.boxes import complete_iou, iou
+from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.losses import boxes as overlap
-from cnnkit.losses.yolo import COMPLETE_IOU_GAIN, HeadSpec, Truth, yolo_loss
+from cnnkit.losses.yolo import COMPLETE_IOU_GAIN, Truth, yolo_loss
 
 HEADS = (
-    HeadSpec(32, ((81, 82), (135, 169), (344, 319))),
-    HeadSpec(16, ((10, 14), (23, 27), (37, 58))),
+    HeadSpec("stride32", 32, ((81, 82), (135, 169), (344, 319))),
+    HeadSpec("stride16", 16, ((10, 14), (23, 27), (37, 58))),
 )
 CLASSES = 3
 

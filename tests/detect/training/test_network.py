@@ -5,7 +5,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from cnnkit.detect.decoders import make_decoder
 
 from cnnkit.architectures.ssd import (
     ANCHORS,
@@ -18,6 +17,7 @@ from cnnkit.architectures.ssd import (
 from cnnkit.architectures.yolo import decode_head
 from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import HeadSpec, detector_spec
+from cnnkit.detect.decoders import make_decoder
 from cnnkit.detect.training.network import adapted_head, make_network
 from cnnkit.detect.training.settings import Settings
 from cnnkit.detect.training.tasks import SingleTask, SsdTask
