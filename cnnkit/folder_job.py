@@ -7,7 +7,7 @@ new place. A run killed between any two of them can be resumed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,8 @@ class FolderJob:
         feature_width: int = 0,
         table: RowTable | None = None,
         write_report: Callable[[Path, Rows], None] | None = None,
+        makers: Sequence[Callable[[Callable[[], Rows]], None]] = (),
+        keeps: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
         """Open the journals.
 
@@ -118,6 +120,8 @@ class FolderJob:
             feature_width: Numbers of a line of features, where they are asked for.
             table: The columns of CSV and Parquet; by default a classifier's.
             write_report: Writes the report's file from the final rows.
+            makers: What else is made of them: each is given a function that gives the rows.
+            keeps: Whether a row belongs to the final ones; None: all do.
 
         Raises:
             UsageError: A file is in the way, or the run to resume was another.
@@ -128,6 +132,8 @@ class FolderJob:
         self._outputs = outputs
         self._table = table or ClassificationTable()
         self._write_report = write_report
+        self._makers = makers
+        self._keeps = keeps
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._finished = _finished_before(outputs)
         self._journal = None if self._finished else self._open_journal(header)
@@ -148,7 +154,7 @@ class FolderJob:
                 overwrite=outputs.overwrite,
                 retry_errors=outputs.retry_errors,
             )
-        if outputs.report or outputs.embeddings:
+        if outputs.report or outputs.embeddings or self._makers:
             self._scratch = tempfile.TemporaryDirectory(prefix="cnnkit-")
             return Journal.open(Path(self._scratch.name) / "rows.jsonl", header)
         return None
@@ -172,6 +178,8 @@ class FolderJob:
 
     def _check_finished(self, path: str) -> None:
         """Refuse to add to a finished file: nothing in it says which model made its rows."""
+        if self._keeps is not None:  # it holds the chosen rows only
+            return
         if self._finished is not None and not self._finished.holds(path):
             raise UsageError(
                 f"{self._finished.path} is finished and has no row for {path}. Give the new "
@@ -225,16 +233,24 @@ class FolderJob:
         if journal is None:
             return
         if outputs.rows:
-            write_rows(outputs.rows, (row for _, row in journal.rows()), self._table)
+            write_rows(outputs.rows, self._final_rows(), self._table)
+        for make in self._makers:
+            make(self._final_rows)
         if self._spool is not None:
             rows = ((index, row["path"]) for index, row in journal.rows())
             self._spool.finish(rows, sum(journal.statuses.values()))
         if outputs.report and self._write_report:
-            self._write_report(outputs.report, (row for _, row in journal.rows()))
+            self._write_report(outputs.report, self._final_rows())
         journal.remove()
         if self._spool is not None:
             self._spool.remove()
         self.close()
+
+    def _final_rows(self) -> Iterator[dict[str, Any]]:
+        """Give the rows that belong to the finished files, in input order."""
+        for _, row in self._journal.rows() if self._journal else ():
+            if self._keeps is None or self._keeps(row):
+                yield row
 
     @property
     def failed(self) -> int:

@@ -25,7 +25,7 @@ def command_lines(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
-    if page == "classify.md":
+    if page in ("classify.md", "detect.md"):
         shutil.copytree(examples, tmp_path / "photos")
     elif page in BOX_PAGES:
         draw_boxes(tmp_path / "shapes", count=24)
@@ -45,7 +45,7 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
 
 
 def test_pages_about_commands_show_some():
-    shown = {page: len(command_lines(page)) for page in ("classify.md", "data.md")}
+    shown = {page: len(command_lines(page)) for page in ("classify.md", "data.md", "detect.md")}
     assert min(shown.values()) >= 3
 
 

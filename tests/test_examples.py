@@ -49,3 +49,17 @@ def test_stylize_picture(clean_environment):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("step 1: content ")
     assert lines[-1].startswith("painted cat.jpg like coffee.jpg: 128 x ")
+
+
+def test_detect_objects(clean_environment):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "detect_objects.py")],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("coffee.jpg: cup (") for line in lines)
+    assert lines[-1].startswith("in all: ")

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Use": {
         "classify": ("cnnkit.cli.classify", "Name what is in pictures."),
+        "detect": ("cnnkit.cli.detect", "Find the objects in pictures."),
         "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of a picture."),
     },
     "Train": {

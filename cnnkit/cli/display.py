@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 from cnnkit.folder_job import Summary
-from cnnkit.writers.row_files import csv_cells, csv_line, json_line
+from cnnkit.writers.row_files import csv_line, csv_lines, json_line
 from cnnkit.writers.row_tables import RowTable
 from cnnkit.writers.terminal import fitted
 
@@ -31,6 +32,7 @@ class Display:
         count: Callable[[], int],
         task: str = "classify",
         then: tuple[str, Callable[[dict[str, Any]], str]] | None = None,
+        layout: Callable[[int], Layout] | None = None,
     ) -> None:
         """Choose the form.
 
@@ -42,6 +44,7 @@ class Display:
             count: Counts the inputs beforehand for the progress bar.
             task: What is done, beside the progress bar.
             then: Heading and text of the last column for people; by default further guesses.
+            layout: Makes other columns for people, for the terminal's width.
         """
         terminal = sys.stdout.isatty()
         self._form = form or ("table" if terminal else "jsonl")
@@ -49,7 +52,8 @@ class Display:
         self._quiet = quiet
         self._columns = table
         self._task = task
-        self._then = then or ("THEN", further_guesses)
+        heading, text = then or ("THEN", further_guesses)
+        self._layout_for = layout or (lambda width: TableLayout(width, heading, text))
         self._count = count
         self._started = time.monotonic()
         rows_are_progress = terminal and not self._silent
@@ -61,7 +65,7 @@ class Display:
         if not self._silent and self._form == "csv":
             click.echo(csv_line(self._columns.header()), nl=False)
         if not self._silent and self._form == "table":
-            self._layout = TableLayout.of_terminal(*self._then)
+            self._layout = self._layout_for(shutil.get_terminal_size((100, 24)).columns)
             click.echo(click.style(self._layout.header(), bold=True))
         if self._bar:
             self._start_bar()
@@ -109,7 +113,7 @@ class Display:
         if self._form == "jsonl":
             line = json_line(row)
         elif self._form == "csv":
-            line = csv_line(csv_cells(row, self._columns))
+            line = csv_lines(row, self._columns)
         else:
             line = self._layout.line(row) + "\n"
         click.echo(line, nl=False)
@@ -133,8 +137,28 @@ def further_guesses(row: dict[str, Any]) -> str:
     return ", ".join(f"{guess['label']} {guess['score']:.0%}" for guess in guesses)
 
 
+class Layout(Protocol):
+    """The columns of a table for people."""
+
+    def header(self) -> str:
+        """Return the line with the columns' names."""
+        ...
+
+    def line(self, row: dict[str, Any]) -> str:
+        """Return a row's line, coloured where the terminal shows colours."""
+        ...
+
+
+def failed_line(row: dict[str, Any], path_width: int, room: int) -> str:
+    """Return the line of an input that failed."""
+    path = fitted(row["path"], path_width, keep_end=True)
+    error = row["error"]
+    text = fitted(f"{error['kind']}: {error['message']}", room).rstrip()
+    return f"{path}  {click.style(text, fg='red')}"
+
+
 class TableLayout:
-    """The columns of the table for people."""
+    """The columns of a classification, or of what has a label and a score like one."""
 
     def __init__(self, width: int, heading: str, text: Callable[[dict[str, Any]], str]) -> None:
         """Share `width` columns of a terminal; the last one has a heading and a text of its own."""
@@ -142,13 +166,6 @@ class TableLayout:
         self._path = max(16, min(60, int(width * 0.36)))
         self._label = max(12, min(32, int(width * 0.24)))
         self._rest = max(0, width - self._path - self._label - SCORE_WIDTH - 6)
-
-    @classmethod
-    def of_terminal(cls, heading: str, text: Callable[[dict[str, Any]], str]) -> TableLayout:
-        """Return the layout for the terminal's width."""
-        import shutil
-
-        return cls(shutil.get_terminal_size((100, 24)).columns, heading, text)
 
     def header(self) -> str:
         """Return the line with the columns' names."""
@@ -159,12 +176,9 @@ class TableLayout:
 
     def line(self, row: dict[str, Any]) -> str:
         """Return a row's line, coloured where the terminal shows colours."""
-        path = fitted(row["path"], self._path, keep_end=True)
         if row["status"] == "error":
-            error = row["error"]
-            text = f"{error['kind']}: {error['message']}"
-            room = self._label + SCORE_WIDTH + self._rest + 4
-            return f"{path}  {click.style(fitted(text, room).rstrip(), fg='red')}"
+            return failed_line(row, self._path, self._label + SCORE_WIDTH + self._rest + 4)
+        path = fitted(row["path"], self._path, keep_end=True)
         label = fitted(row["label"], self._label)
         rest = fitted(self._text(row), self._rest).rstrip() if self._rest > 8 else ""
         line = f"{path}  {click.style(label, bold=True)}  {row['score']:>{SCORE_WIDTH}.1%}"

@@ -107,14 +107,29 @@ def picture_options(function: Command) -> Command:
 
 def output_options(function: Command) -> Command:
     """``-o`` and what goes with it."""
+    rows = click.option(
+        "-o", "--output", metavar="FILE", help="The rows, by suffix: .jsonl, .csv or .parquet."
+    )
+    return _resumable(rows, function)
+
+
+def box_output_options(function: Command) -> Command:
+    """``-o`` for rows and for annotations, any number of times, and what goes with it."""
+    several = click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="OUTPUT",
+        help="FILE.jsonl, .csv or .parquet; coco:FILE.json, yolo:DIR, voc:DIR. Repeatable.",
+    )
+    return _resumable(several, function)
+
+
+def _resumable(output: Command, function: Command) -> Command:
     return apply(
         [
-            click.option(
-                "-o",
-                "--output",
-                metavar="FILE",
-                help="The rows, by suffix: .jsonl, .csv or .parquet.",
-            ),
+            output,
             click.option("--resume", is_flag=True, help="Go on with a killed run of -o FILE."),
             click.option("--overwrite", is_flag=True, help="Make existing files anew."),
             click.option(

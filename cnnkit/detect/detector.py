@@ -43,6 +43,8 @@ class Detector:
         spec: How a picture becomes the network's input.
         predictor: The compiled model.
         least: The lowest wanted score of each class, float64 (classes,).
+        iou: Non-max suppression removes above it.
+        max_pixels: The largest picture that is decoded.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Detector:
         self._groups = selection.groups(bundle.labels)
         self._decoder = make_decoder(section, bundle.card)
         self._tile = tile
-        self._max_pixels = max_pixels
+        self.max_pixels = max_pixels
 
     @classmethod
     def load(
@@ -193,6 +195,11 @@ class Detector:
         batch_size = 1 if self._tile is not None else self.predictor.batch_size
         yield from pipeline.in_order(found, task, batch_size, workers or available_cpus() + 1)
 
+    @property
+    def tiles(self) -> bool:
+        """Whether tiles of a picture are looked at besides the whole."""
+        return self._tile is not None
+
     # --- one batch -----------------------------------------------------------------------
 
     def _detect(self, pictures: Sequence[Picture]) -> list[Detections | Failure]:
@@ -207,7 +214,7 @@ class Detector:
         ]
 
     def _prepare(self, picture: Picture) -> Prepared:
-        return prepare_placed(picture, self.spec, max_pixels=self._max_pixels)
+        return prepare_placed(picture, self.spec, max_pixels=self.max_pixels)
 
     def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates]:
         """Run the network; give the candidates of each picture in the picture's own pixels."""
@@ -243,7 +250,7 @@ class Detector:
         if isinstance(picture, np.ndarray):
             pixels = picture
         else:
-            pixels = decode(read_bytes(picture), max_pixels=self._max_pixels)
+            pixels = decode(read_bytes(picture), max_pixels=self.max_pixels)
         whole = self._prepare(pixels)
         height, width = whole.height, whole.width
         side = self._tile or max(self.spec.height, self.spec.width)

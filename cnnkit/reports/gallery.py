@@ -1,4 +1,4 @@
-"""The gallery of a classify run: ``cnnkit classify --report FILE.html``."""
+"""The gallery of a run: ``--report FILE.html`` of ``cnnkit classify`` and ``cnnkit detect``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,24 @@ class _Counts:
         if record["chosen"] < 0:
             self.unknown += 1
         else:
-            self.classes.add(record["label"])
+            self.classes |= set(record.get("classes", [record["label"]]))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a gallery is of.
+
+    Attributes:
+        record: What the page needs of a row that is well, its texts made visible.
+        done: What was done to the pictures, in a word.
+        unknown: What the pictures without a decision are called.
+        failed: The heading of the errors.
+    """
+
+    record: Callable[[Mapping[str, Any]], dict[str, Any]]
+    done: str
+    unknown: str
+    failed: str
 
 
 def write_gallery(
@@ -44,8 +61,9 @@ def write_gallery(
     thumbnail: Callable[[str], bytes | None] | None,
     options: Mapping[str, object] | None = None,
     made: datetime | None = None,
+    kind: Kind | None = None,
 ) -> None:
-    """Write all classified pictures into one HTML file that opens anywhere.
+    """Write all pictures of a run into one HTML file that opens anywhere.
 
     Rows and thumbnails are taken and written one by one, so memory does not grow with their
     number (only the set of classes found is kept). The file is mostly thumbnails: WebP of at
@@ -55,24 +73,26 @@ def write_gallery(
         path: The file to write; one that exists is replaced once the new one is complete.
         rows: The rows of the run, as `cnnkit.results.make_row` gives them.
         title: The heading, such as ``photos/``.
-        model_name: The model that classified.
+        model_name: The model.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
             None. It may raise `cnnkit.errors.ImageError`: the card then has no picture.
         options: Options of the run to show, name to value.
         made: The moment to write into the report, by default now.
+        kind: What it is of: `CLASSIFICATIONS`, the default, or `DETECTIONS`.
 
     Raises:
         OutputError: When the file cannot be written. Whatever `rows` raises passes through; in
             both cases nothing is left behind.
         ValueError: When a row is not of the schema.
     """
-    counts = _Counts()
+    counts, kind = _Counts(), kind or CLASSIFICATIONS
     context = {
+        "kind": kind,
         "title": title,
         "model_name": model_name,
         "made": timestamp(made),
         "options": list(definitions(options or {})),
-        "records": _records(rows, thumbnail, counts),
+        "records": _records(rows, thumbnail, counts, kind),
         "counts": counts,
     }
     write_page(path, "gallery.html.jinja", context, styles=["gallery.css"], scripts=["gallery.js"])
@@ -82,10 +102,11 @@ def _records(
     rows: Iterable[Mapping[str, Any]],
     thumbnail: Callable[[str], bytes | None] | None,
     counts: _Counts,
+    kind: Kind,
 ) -> Iterator[Markup]:
     """Give the data elements of one row after the other, and count them."""
     for row in rows:
-        record = _record(row)
+        record = _record(row, kind)
         counts.add(record)
         text = Markup('<script type="application/json" class="row">%s</script>') % json_for_html(
             record
@@ -96,29 +117,51 @@ def _records(
         yield text
 
 
-def _record(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page needs of a row, every text made visible.
-
-    ``chosen`` is the place of the decision among the guesses, -1 where it is ``unknown``.
-    """
+def _record(row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return what the page needs of a row, every text made visible."""
     path = visible(row["path"])
     if row["status"] == "error":
         error = {name: visible(str(row["error"][name])) for name in ("kind", "message")}
         return {"path": path, "error": error}
     if row["status"] != "ok":
         raise ValueError(f"`status` must be ok or error. Received: status={row['status']!r}.")
+    record = {"path": path, "name": visible(os.path.basename(row["path"]))} | kind.record(row)
+    return record | ({"sorted_to": visible(row["sorted_to"])} if row.get("sorted_to") else {})
+
+
+def _classification(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return label, score and guesses of a row.
+
+    ``chosen`` is the place of the decision among the guesses, -1 where it is ``unknown``.
+    """
     labels = [prediction["label"] for prediction in row["predictions"]]
     chosen = labels.index(row["label"]) if row["label"] in labels else -1
     if chosen < 0 and row["label"] != UNKNOWN:
         raise ValueError(
             f"`label` must be among the predictions or {UNKNOWN!r}. Received: {row['label']!r}."
         )
-    record = {
-        "path": path,
-        "name": visible(os.path.basename(row["path"])),
+    return {
         "label": visible(row["label"]),
         "score": row["score"],
         "chosen": chosen,
         "guesses": [[visible(p["label"]), p["score"]] for p in row["predictions"]],
     }
-    return record | ({"sorted_to": visible(row["sorted_to"])} if row.get("sorted_to") else {})
+
+
+def _detections(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the surest object's label and score, all objects, and the classes among them."""
+    found = [[visible(one["label"]), one["score"]] for one in row["detections"]]
+    label, score = found[0] if found else ("nothing", 0)
+    classes = list(dict.fromkeys(name for name, _ in found))
+    chosen = 0 if found else -1
+    return {
+        "label": label,
+        "score": score,
+        "chosen": chosen,
+        "guesses": found,
+        "classes": classes,
+    }
+
+
+CLASSIFICATIONS = Kind(_classification, "classified", "of them unknown", "Could not be classified")
+DETECTIONS = Kind(_detections, "looked at", "show nothing", "Could not be looked at")

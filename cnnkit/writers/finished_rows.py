@@ -37,8 +37,10 @@ class FinishedRows:
         self._keys: set[int] = set()
         try:
             for name, status in read(path):
-                self._keys.add(path_key(name))
-                self.statuses[status] += 1
+                key = path_key(name)
+                if key not in self._keys:  # a CSV has a line for each box of a picture
+                    self._keys.add(key)
+                    self.statuses[status] += 1
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise UsageError(
                 f"{path} must hold rows of cnnkit. Received: another file. Use --overwrite to "

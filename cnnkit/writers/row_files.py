@@ -31,9 +31,11 @@ def json_line(row: dict[str, Any]) -> str:
     return text.translate(LINE_ENDS) + "\n"
 
 
-def csv_cells(row: dict[str, Any], table: RowTable) -> list[str]:
-    """Return the cells of a row; none of them starts a formula."""
-    return [harmless_cell(cell) for cell in table.cells(row)]
+def csv_lines(row: dict[str, Any], table: RowTable) -> str:
+    """Return a row as one or more lines of CSV; no cell of them starts a formula."""
+    several = getattr(table, "lines", None)
+    lines = several(row) if several is not None else [table.cells(row)]
+    return "".join(csv_line([harmless_cell(cell) for cell in cells]) for cells in lines)
 
 
 def harmless_cell(cell: str) -> str:
@@ -70,7 +72,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], table: RowTable) -> N
         if suffix == ".csv":
             file.write(csv_line(table.header()).encode())
         for row in rows:
-            line = csv_line(csv_cells(row, table)) if suffix == ".csv" else json_line(row)
+            line = csv_lines(row, table) if suffix == ".csv" else json_line(row)
             file.write(line.encode())
 
 

@@ -24,7 +24,11 @@ class Column(NamedTuple):
 
 
 class RowTable(Protocol):
-    """How the rows of a capability become CSV and Parquet."""
+    """How the rows of a capability become CSV and Parquet.
+
+    Where a row becomes several lines of CSV, the table has ``lines`` besides, which gives the
+    cells of each.
+    """
 
     def header(self) -> list[str]:
         """Return the columns of the CSV."""
@@ -91,6 +95,50 @@ class ClassificationTable:
         return pyarrow.schema(
             [(name, pyarrow.string()) for name in (*texts, "path_base64", "sorted_to")]
             + [("score", pyarrow.float32()), ("predictions", pyarrow.list_(guess))]
+        )
+
+    def flat(self, row: Row) -> Row:
+        """See `RowTable`."""
+        return row | error_fields(row)
+
+
+class DetectionTable:
+    """One line of CSV for each box, and one for a picture without any; Parquet keeps lists."""
+
+    def header(self) -> list[str]:
+        """See `RowTable`."""
+        box = ["label", "class", "score", "left", "top", "box_width", "box_height"]
+        return ["path", "status", "width", "height", *box, "error_kind", "error_message"]
+
+    def cells(self, row: Row) -> list[str]:
+        """Return the cells of a row's first line."""
+        return self.lines(row)[0]
+
+    def lines(self, row: Row) -> list[list[str]]:
+        """Return the cells of each line."""
+        picture = [row["path"], row["status"], *(str(row.get(n, "")) for n in ("width", "height"))]
+        error = [text or "" for text in error_fields(row).values()]
+        boxes = [
+            [one["label"], str(one["class"]), f"{one['score']:.6f}", *map(str, one["box"])]
+            for one in row.get("detections", ())
+        ]
+        return [[*picture, *box, *error] for box in boxes or [[""] * 7]]
+
+    def schema(self, pyarrow: Any) -> Any:
+        """See `RowTable`."""
+        box = pyarrow.struct(
+            [
+                ("label", pyarrow.string()),
+                ("class", pyarrow.int32()),
+                ("score", pyarrow.float32()),
+                ("box", pyarrow.list_(pyarrow.float32())),
+            ]
+        )
+        texts = ("path", "status", "error_kind", "error_message", "path_base64", "sorted_to")
+        return pyarrow.schema(
+            [(name, pyarrow.string()) for name in texts]
+            + [(name, pyarrow.int32()) for name in ("width", "height")]
+            + [("detections", pyarrow.list_(box))]
         )
 
     def flat(self, row: Row) -> Row:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.writers.row_files import (
-    csv_cells,
-    csv_line,
+    csv_lines,
     harmless_cell,
     json_line,
     write_rows,
@@ -66,7 +65,7 @@ def test_a_json_line_is_one_line_and_reads_back(row):
 
 def test_a_newline_in_a_name_stays_inside_its_cell():
     for name in ("a\nb.jpg", "a\rb.jpg", "a\r\nb.jpg"):
-        line = csv_line(csv_cells(OK | {"path": name}, ClassificationTable(1)))
+        line = csv_lines(OK | {"path": name}, ClassificationTable(1))
         (read,) = csv.reader(io.StringIO(line, newline=""))
         assert read[0] == name
 

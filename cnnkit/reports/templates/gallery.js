@@ -29,7 +29,8 @@
       const next = node.nextElementSibling;
       row.thumbnail = next && next.classList.contains("thumbnail") ? next : null;
       row.search = row.path.toLowerCase();
-      row.classKey = row.chosen < 0 ? "unknown" : "class:" + row.label;
+      row.classes = row.chosen < 0 || !row.classes ? [row.label] : row.classes;
+      row.classKeys = row.chosen < 0 ? ["unknown"] : row.classes.map((label) => "class:" + label);
       row.place = pictures.length;
       pictures.push(row);
     }
@@ -53,9 +54,11 @@
   function fillClasses() {
     const counts = new Map();
     for (const row of pictures) {
-      const entry = counts.get(row.classKey) || { label: row.label, count: 0 };
-      entry.count += 1;
-      counts.set(row.classKey, entry);
+      row.classKeys.forEach((key, i) => {
+        const entry = counts.get(key) || { label: row.classes[i], count: 0 };
+        entry.count += 1;
+        counts.set(key, entry);
+      });
     }
     const entries = [...counts].sort(([keyA, a], [keyB, b]) =>
       (keyB === "unknown") - (keyA === "unknown") || b.count - a.count ||
@@ -111,7 +114,7 @@
     const sort = byId("sort").value;
     orders[sort] = orders[sort] || [...pictures].sort(comparisons[sort]);
     found = orders[sort].filter((row) => row.score >= low && row.score <= high &&
-      (!key || row.classKey === key) && (!text || row.search.includes(text)));
+      (!key || row.classKeys.includes(key)) && (!text || row.search.includes(text)));
     showPage(0);
   }
 

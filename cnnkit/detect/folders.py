@@ -1,0 +1,128 @@
+"""`cnnkit detect` as a function: inputs in, rows and files out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.detect.detector import Detector
+from cnnkit.detect.outputs import BoxOutputs
+from cnnkit.detect.where import Where
+from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.images import Found
+from cnnkit.results import Detections, Failure, make_row
+from cnnkit.sorting import ERRORS_FOLDER, folder_name
+from cnnkit.writers.row_tables import DetectionTable
+
+log = logging.getLogger(__name__)
+
+NOTHING_FOLDER = "_nothing"
+# A picture is called large where its input is shrunk by this factor.
+LARGE = 3
+
+
+def detect_folders(
+    detector: Detector,
+    found: Iterable[Found],
+    outputs: Outputs,
+    further: BoxOutputs | None = None,
+    *,
+    where: Where | None = None,
+    options: dict[str, Any],
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Find the objects in every input and leave what was asked for.
+
+    Args:
+        detector: What finds them.
+        found: The inputs.
+        outputs: What to leave behind.
+        further: What else, all of it made from the rows at the end.
+        where: Only pictures that meet it are shown, written and sorted; failures always are.
+        options: What must be the same in a resumed run.
+        workers: Threads that read and predict.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    bundle, further = detector.bundle, further or BoxOutputs()
+    keeps = partial(meets, where) if where is not None else None
+    job = FolderJob(
+        outputs,
+        {"command": "detect", "model": bundle.identity, "options": options},
+        table=DetectionTable(),
+        write_report=partial(_write_report, model_name=bundle.card.name, options=options),
+        makers=further.makers(
+            bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels
+        ),
+        keeps=keeps,
+    )
+    blank = _Blank(detector)
+    try:
+        for path, result in detector.stream(job.pending(found), workers):
+            row = make_row(path, result)
+            blank.note(result)
+            kept = keeps is None or keeps(row)
+            folder = destination(result, where is not None) if kept else None
+            job.record(row, folder, emit=emit if kept else None)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+    finally:
+        job.close()
+    blank.advise()
+    return summary
+
+
+def meets(where: Where, row: dict[str, Any]) -> bool:
+    """Return whether a row is kept: a failure, or a picture that meets the condition."""
+    return row["status"] != "ok" or where.matches(one["label"] for one in row["detections"])
+
+
+def destination(result: Any, by_condition: bool) -> str | None:
+    """Return the name of the folder that a picture goes to, "" for the top one, None for none.
+
+    Args:
+        result: Of the picture.
+        by_condition: Whether a condition has chosen the pictures: then all go to one folder.
+    """
+    if by_condition:
+        return None if isinstance(result, Failure) else ""
+    if isinstance(result, Failure):
+        return ERRORS_FOLDER
+    return folder_name(result.labels[0]) if len(result) else NOTHING_FOLDER
+
+
+class _Blank:
+    """Notices large pictures without any object: tiles may help there."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._side = 0 if detector.tiles else LARGE * max(detector.spec.height, detector.spec.width)
+        self._count, self._largest = 0, 0
+
+    def note(self, result: Any) -> None:
+        if isinstance(result, Detections) and not len(result):
+            side = max(result.width, result.height)
+            if self._side and side >= self._side:
+                self._count += 1
+                self._largest = max(self._largest, side)
+
+    def advise(self) -> None:
+        if self._count:
+            log.info(
+                "%d large pictures (up to %d pixels) show nothing: --tile finds small objects.",
+                self._count,
+                self._largest,
+            )
+
+
+def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
+    from cnnkit.detect.report import write_report
+
+    write_report(path, rows, model_name=model_name, options=options)

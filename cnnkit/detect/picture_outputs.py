@@ -1,0 +1,188 @@
+"""Pictures made of rows: those with boxes drawn, and the objects cut out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cnnkit import pipeline
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.formats.picture_files import AnnotationNames, inside
+from cnnkit.images import decode, read_bytes
+from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
+from cnnkit.results import Failure, path_of
+from cnnkit.runtime import available_cpus
+from cnnkit.sorting import folder_name
+from cnnkit.writers.replacing import replacing
+
+Row = dict[str, Any]
+# What Pillow writes under each ending; other pictures become PNG.
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+JPEG_QUALITY = 95
+ROWS_A_TASK = 4
+
+
+class PictureNames:
+    """Gives each picture of a run a picture file of its own: a.jpg a.jpg, a.gif a.gif.png."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def name(self, file: str) -> str:
+        """Return the relative name of a picture made of one, a new one each time."""
+        safe = inside(file)
+        if os.path.splitext(safe)[1].lower() not in FORMATS:
+            safe = f"{safe}.png"
+        stem, suffix = os.path.splitext(safe)
+        candidate, number = safe, 2
+        while candidate.lower() in self._taken:
+            candidate, number = f"{stem}-{number}{suffix}", number + 1
+        self._taken.add(candidate.lower())
+        return candidate
+
+
+class Work(NamedTuple):
+    """A row, and the relative name that its pictures get."""
+
+    row: Row
+    name: str
+
+
+def write_annotated(
+    folder: Path, rows: Iterable[Row], file_of: Callable[[Row], str], max_pixels: int
+) -> list[str]:
+    """Write every picture with the boxes of its row drawn, in folders like its own.
+
+    Args:
+        folder: Where to; made if needed.
+        rows: The final rows; failed ones are passed over.
+        file_of: Gives the relative name of a row's picture.
+        max_pixels: The largest picture that is decoded.
+
+    Returns:
+        What could not be made, a line each: a picture may be gone by now.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    names = PictureNames()
+    work = (Work(row, names.name(file_of(row))) for row in rows if row["status"] == "ok")
+    return _in_parallel(work, partial(_annotate, folder=folder, max_pixels=max_pixels))
+
+
+def write_crops(
+    folder: Path, rows: Iterable[Row], file_of: Callable[[Row], str], max_pixels: int
+) -> list[str]:
+    """Write every object as a picture of its own: CLASS/PICTURE-NUMBER.jpg.
+
+    The number is the object's place in its row, from 1. See `write_annotated`.
+    """
+    names = AnnotationNames(".jpg")
+
+    def stem(row: Row) -> str:
+        return names.name(file_of(row)).removesuffix(".jpg")
+
+    work = (Work(row, stem(row)) for row in rows if row["status"] == "ok" and row["detections"])
+    return _in_parallel(work, partial(_crop, folder=folder, max_pixels=max_pixels))
+
+
+def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str]:
+    """Do some work in threads; return what could not be read."""
+
+    def attempt(one: Work) -> str | None:
+        failure = pipeline.attempt(one, _raising_output_errors(make))
+        if isinstance(failure, OutputError | UsageError):
+            raise failure
+        return f"{one.row['path']}: {failure.message}" if isinstance(failure, Failure) else None
+
+    def task(batch: list[Work]) -> list[str | None]:
+        return [attempt(one) for one in batch]
+
+    found = pipeline.in_order(work, task, ROWS_A_TASK, available_cpus())
+    return [line for line in found if line is not None]
+
+
+def _raising_output_errors(make: Callable[[Work], None]) -> Callable[[Work], Any]:
+    """Return a function that gives an error of the output back, which is no picture's fault."""
+
+    def made(one: Work) -> Any:
+        try:
+            return make(one)
+        except (OutputError, UsageError) as error:
+            return error
+
+    return made
+
+
+def source_of(row: Row) -> str:
+    """Return where a row's picture is now: it may have been moved."""
+    path = path_of(row)
+    return path if os.path.exists(path) else row.get("sorted_to", path)
+
+
+def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
+    """Return the boxes of a row, highest score first, labelled with class and percent."""
+    boxes = []
+    for one in row["detections"]:
+        left, top, width, height = (side * scale for side in one["box"])
+        label = f"{one['label']} {one['score']:.0%}"
+        boxes.append(DrawnBox((left, top, left + width, top + height), label, one["class"]))
+    return boxes
+
+
+def _annotate(one: Work, *, folder: Path, max_pixels: int) -> None:
+    pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
+    _save(draw_boxes(pixels, drawn_boxes(one.row)), folder / one.name, path_of(one.row))
+
+
+def _crop(one: Work, *, folder: Path, max_pixels: int) -> None:
+    pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
+    for number, found in enumerate(one.row["detections"], start=1):
+        part = cut_out(pixels, found["box"])
+        place = folder / folder_name(found["label"]) / f"{one.name}-{number}.jpg"
+        _save(Image.fromarray(part), place, path_of(one.row))
+
+
+def cut_out(pixels: np.ndarray, box: Iterable[float]) -> np.ndarray:
+    """Return the pixels that a box touches, at least one, uint8 (height, width, 3)."""
+    left, top, width, height = box
+    rows, columns = pixels.shape[:2]
+    first_column = min(max(0, int(np.floor(left))), columns - 1)
+    first_row = min(max(0, int(np.floor(top))), rows - 1)
+    last_column = min(columns, max(first_column + 1, int(np.ceil(left + width))))
+    last_row = min(rows, max(first_row + 1, int(np.ceil(top + height))))
+    return np.ascontiguousarray(pixels[first_row:last_row, first_column:last_column])
+
+
+def _save(image: Image.Image, path: Path, source: str) -> None:
+    check_not_beside(path, source)
+    buffer = BytesIO()
+    form = FORMATS[path.suffix.lower()]
+    # Full colour resolution: thin coloured lines and small text smear without it.
+    options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
+    image.save(buffer, form, **options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
+    with replacing(path) as file:
+        file.write(buffer.getvalue())
+
+
+def check_not_beside(path: Path, source: str) -> None:
+    """Refuse to write into the folder of an input.
+
+    Raises:
+        UsageError: It would land there.
+    """
+    if os.path.realpath(path.parent) == os.path.realpath(os.path.dirname(source) or "."):
+        fix = "Choose another folder."
+        rule = "be another folder than those of the inputs"
+        raise UsageError(broken_rule("an output folder", rule, path.parent, fix))

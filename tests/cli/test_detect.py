@@ -1,0 +1,141 @@
+"""``cnnkit detect`` as a user runs it: rows, files, exit statuses, messages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+
+from tests.ugly_files import write_ugly_files
+
+
+@pytest.fixture
+def photos(examples, tmp_path):
+    """A folder: two pictures, one below, one torn."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(examples / "coffee.jpg", folder)
+    shutil.copy(examples / "photographer.jpg", folder / "sub")
+    (folder / "torn.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:9000])
+    return folder
+
+
+def rows_of(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_rows_and_files_in_one_pass(run_cnnkit, photos, tmp_path):
+    done = run_cnnkit(
+        *("detect", "photos", "-o", "rows.jsonl", "-o", "rows.csv", "-o", "coco:found.json"),
+        *("-o", "yolo:labels", "--annotate", "drawn", "--counts", "counts.csv"),
+        *("--report", "report.html", "--format", "jsonl"),
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("2 ok, 1 failed, 0 skipped")
+    coffee, photographer, torn = rows_of(done.stdout)
+    assert (tmp_path / "rows.jsonl").read_text() == done.stdout
+    assert coffee["detections"][0]["label"] == "cup"
+    assert coffee["detections"][0]["class"] == 41
+    people = [one for one in photographer["detections"] if one["label"] == "person"]
+    assert len(people) >= 1
+    for one in people:
+        left, top, width, height = one["box"]
+        assert 0 <= left < left + width <= photographer["width"]
+        assert 0 <= top < top + height <= photographer["height"]
+    assert torn["error"]["kind"] == "truncated"
+    coco = json.loads((tmp_path / "found.json").read_text())
+    assert [one["file_name"] for one in coco["images"]] == [
+        "coffee.jpg",
+        "sub/photographer.jpg",
+    ]
+    assert {"id": 90, "name": "toothbrush"} in coco["categories"]
+    assert {1, 47} <= {one["category_id"] for one in coco["annotations"]}
+    assert all(0.25 <= one["score"] <= 1 for one in coco["annotations"])
+    assert (tmp_path / "labels" / "coffee.txt").read_text().startswith("41 0.")
+    assert sorted(p.name for p in (tmp_path / "drawn").rglob("*.jpg")) == [
+        "coffee.jpg",
+        "photographer.jpg",
+    ]
+    assert (tmp_path / "counts.csv").read_text().startswith("path,status,objects,person,")
+    assert (tmp_path / "report.html").read_text().count("data:image/jpeg") == 2
+    again = run_cnnkit(
+        *("detect", "photos", "-o", "rows.jsonl", "-o", "rows.csv", "-o", "coco:found.json"),
+        *("-o", "yolo:labels", "--annotate", "drawn", "--counts", "counts.csv"),
+        *("--report", "report.html", "--resume"),
+    )
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "3 from before" in again.stderr
+    in_the_way = run_cnnkit("detect", "photos", "-o", "rows.jsonl")
+    assert in_the_way.returncode == 2
+    assert "rows.jsonl exists already. Use --overwrite" in in_the_way.stderr
+
+
+def test_choosing_what_counts(run_cnnkit, photos):
+    done = run_cnnkit(
+        *("detect", "photos", "--classes", "Cup,tvmonitor", "--confidence", "0.9,cup=0.3"),
+        *("--where", "cup>=1 and not person", "--format", "csv"),
+    )
+    lines = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {line["label"] for line in lines if line["status"] == "ok"} == {"cup"}
+    assert [line["path"] for line in lines if line["status"] == "error"] == ["photos/torn.jpg"]
+    assert done.returncode == 1
+
+
+def test_a_table_for_people_and_tiles(run_cnnkit, examples):
+    done = run_cnnkit(
+        "detect", examples / "coffee.jpg", "--format", "table", "--agnostic", "--tile=300"
+    )
+    header, line = done.stdout.splitlines()
+    assert header.split() == ["PICTURE", "SCORE", "OBJECTS"]
+    assert "cup" in line and "%" in line
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--classes", "dgo"), "--classes must name classes of the model. Received: 'dgo'. Did"),
+        (("--confidence", "high"), "--confidence must be a number, or CLASS=NUMBER"),
+        (("--confidence", "dog=2"), "--confidence must lie between 0 and 1"),
+        (("--where", "dog >"), "--where must say a whole number after a comparison"),
+        (("--tile", "5"), "--tile must be at least 32 pixels"),
+        (("--agnostic", "car+dgo"), "--agnostic must name classes"),
+        (("--model", "squeezenet-1.1"), "--model must be a detector"),
+        (("--fit", "crop"), "--fit must be one of pad, stretch"),
+        (("--annotate", "photos"), "photos has files already"),
+        (("--crops", "photos", "--overwrite"), "an output folder must be another folder than"),
+        (("-o", "coco:a.txt"), "coco: must name a .json file"),
+        (("-o", "yolo:"), "yolo: must be followed by a path"),
+        (("-o", "a.xml"), "-o must end in one of .jsonl, .csv, .parquet"),
+        (("-o", "a.csv", "-o", "./a.csv"), "outputs must have places of their own"),
+        (("--resume",), "--resume must go with -o FILE"),
+    ],
+)
+def test_bad_options_say_so_in_one_line(photos, arguments, told, monkeypatch, capsys):
+    """In this process: each would otherwise start one of its own."""
+    from cnnkit import cli
+
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr("sys.argv", ["cnnkit", "detect", "photos", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert told in captured.err
+
+
+def test_ugly_files_are_rows(run_cnnkit, tmp_path):
+    folder = tmp_path / "ugly"
+    folder.mkdir()
+    written = write_ugly_files(folder)
+    done = run_cnnkit("detect", "ugly", "-o", "rows.jsonl", "--annotate", "drawn", "--crops", "cut")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr and "fault" not in done.stderr
+    rows = rows_of((tmp_path / "rows.jsonl").read_text(errors="surrogateescape"))
+    assert len(rows) > len(written) / 2
+    assert {row["status"] for row in rows} == {"ok", "error"}
