@@ -89,7 +89,7 @@ def test_the_anchors_of_the_file_that_goes_around_fail(scenes: Path, raw_outputs
     assert apart.missing + apart.extra > 0 or apart.pixels > 6
 
 
-@pytest.mark.parametrize("precision", ["float32", "auto"])
+@pytest.mark.parametrize("precision", [pytest.param("float32", marks=pytest.mark.slow), "auto"])
 def test_as_a_user_calls_it_all_are_found(scenes: Path, precision: str, raw_outputs: dict) -> None:
     detector = Detector.from_bundle(
         open_model("yolov3-tiny"),
