@@ -26,6 +26,8 @@ def seconds_of(text: str | None, option: str = "--time-budget") -> float | None:
 
 def duration(seconds: float) -> str:
     """Return a length of time for people."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

@@ -13,6 +13,7 @@ Examples:
   cnnkit stylize photos/ --style painting.jpg -o painted/ --resume
   cnnkit stylize photo.jpg --style a.jpg --style b.jpg --style-weights 2,1 -o blend.png
   cnnkit stylize photo.jpg --style a.jpg --style b.jpg --contact-sheet choose.png
+  cnnkit stylize photos/ --style painting.jpg -o painted/ --fast
   cnnkit stylize photo.jpg --style painting.jpg -o large.png --size 2048 --time-budget 10m
 """
 
@@ -33,7 +34,7 @@ STYLE_OPTIONS = [
         "--strength",
         type=float,
         metavar="S",
-        help="0 the photo, 1 the style: beta / (alpha + beta).  [default: 0.8]",
+        help="0 the photo, 1 the style: beta / (alpha + beta).  [default: 0.8; 1 with --fast]",
     ),
     click.option("--alpha", type=float, metavar="A", help="Weight of the content loss, with"),
     click.option(
@@ -45,12 +46,29 @@ STYLE_OPTIONS = [
     ),
 ]
 
+FAST_OPTIONS = [
+    click.option("--fast", is_flag=True, help="In one pass: a second instead of a minute."),
+    click.option(
+        "--model",
+        default="magenta-style",
+        show_default=True,
+        metavar="MODEL",
+        help="With --fast: any style, or a bundle of train-style.",
+    ),
+]
+
+# What only one of the two ways to stylise knows.
+SLOW_ONLY = ("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed")
+SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
+FAST_ONLY = ("model", "device", "runtime", "precision", "threads")
+
 RUN_OPTIONS = [
     click.option(
         "--size",
         type=int,
         metavar="N",
-        help="Long side of the result.  [default: 512, or the photo's if smaller]",
+        help="Long side of the result; 0 with --fast: the photo's own.  "
+        "[default: 512, with --fast 1024, or the photo's if smaller]",
     ),
     click.option("--steps", type=int, default=400, show_default=True, help="In all."),
     click.option("--time-budget", metavar="60s|5m", help="Be done with a picture after so long."),
@@ -113,8 +131,9 @@ OUTPUT_OPTIONS = [
 @click.command("stylize", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="PHOTO...")
 @lambda function: shared.apply(
-    STYLE_OPTIONS + RUN_OPTIONS + NETWORK_OPTIONS + OUTPUT_OPTIONS, function
+    STYLE_OPTIONS + FAST_OPTIONS + RUN_OPTIONS + NETWORK_OPTIONS + OUTPUT_OPTIONS, function
 )
+@shared.runtime_options
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Paint photos in the style of a picture: one photo, or folders of them.
@@ -123,8 +142,25 @@ def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     and with a folder to OUT/rows.jsonl. The exit status is 0 if all are ok, 1 if some failed, 2
     if nothing could run.
     """
+    check_ways(click.get_current_context(), chosen["fast"])
     paths = shared.input_arguments(inputs, null_separated=False)
     from cnnkit.cli.stylize_run import run
 
     failed = run(list(paths), quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
+
+
+def check_ways(context: click.Context, fast: bool) -> None:
+    """Refuse options that the chosen way to stylise does not know.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
+    from cnnkit.errors import UsageError, broken_rule
+
+    default = click.core.ParameterSource.DEFAULT
+    for name in SLOW_ONLY if fast else FAST_ONLY:
+        if context.get_parameter_source(name) != default:
+            option = f"--{name.replace('_', '-')}"
+            rule = "go without --fast" if fast else "go with --fast"
+            raise UsageError(broken_rule(option, rule, "--fast" if fast else "no --fast"))

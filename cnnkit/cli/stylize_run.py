@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 import logging
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cnnkit.bundles import open_model
+from cnnkit.cli.durations import duration, seconds_of
 from cnnkit.cli.stylize_display import Display
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
 from cnnkit.images.decode import open_picture
+from cnnkit.runtime import RuntimeOptions
 from cnnkit.style.features import open_loss_network
 from cnnkit.style.job import Target, stylize_folder, target_of
 from cnnkit.style.method import ByOptimisation, Choices
-from cnnkit.style.pictures import FORMATS, read_content, read_styles, result_size
+from cnnkit.style.one_pass import OnePassPainter
+from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
+from cnnkit.style.pictures import FORMATS, read_content, read_styles
 from cnnkit.style.settings import Settings
 from cnnkit.style.sheet import choices_sheet
+from cnnkit.style.targets import Style
 
 log = logging.getLogger("cnnkit")
-
-UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     """Stylise, show, and return how many photos failed."""
     max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
     target = checked_target(inputs, chosen)
-    settings = settings_of(chosen)
-    if not chosen["styles"]:
-        raise UsageError(
-            broken_rule("--style", "be given", "none", "Give a picture to learn from.")
-        )
     weights = numbers(chosen["style_weights"], "--style-weights")
     styles = read_styles(list(chosen["styles"]), weights, max_pixels)
+    exclude = [str(target.path)] if target and not target.is_file else []
+
+    def finder() -> Finder:
+        return Finder(inputs, exclude=exclude)
+
+    if chosen["fast"]:
+        method_of = fast_method(styles, max_pixels, chosen)
+    else:
+        method_of = slow_method(styles, max_pixels, chosen, finder())
+    if target is None:
+        return 0
+    total = sum(1 for _ in finder())
+    with Display(total, quiet) as display:
+        method = method_of(display.progress)
+        preflight(method, finder(), total, max_pixels)
+        summary = stylize_folder(
+            method, finder(), inputs, target, max_pixels=max_pixels, emit=display.show
+        )
+    display.conclude(summary)
+    return summary.failed
+
+
+def slow_method(
+    styles: list[Style], max_pixels: int, chosen: dict[str, Any], finder: Finder
+) -> Callable[[Any], ByOptimisation]:
+    """Return what makes the method by optimisation, after drawing the sheet to choose from.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+    settings = settings_of(chosen)
+    if not styles:
+        fix = "Give a picture to learn from."
+        raise UsageError(broken_rule("--style", "be given", "none", fix))
     network = open_loss_network(chosen["network"], chosen["weights"])
     choices = Choices(
         size=chosen["size"],
@@ -42,25 +75,33 @@ def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
         preview=chosen["preview"] or 0,
         max_pixels=max_pixels,
     )
-    exclude = [str(target.path)] if target and not target.is_file else []
     if chosen["contact_sheet"]:
-        draw_sheet(chosen, network, styles, settings, Finder(inputs, exclude=exclude), max_pixels)
-    if target is None:
-        return 0
-    total = sum(1 for _ in Finder(inputs, exclude=exclude))
-    with Display(total, quiet) as display:
-        method = ByOptimisation(network, styles, settings, choices, display.progress)
-        preflight(method, Finder(inputs, exclude=exclude), total, max_pixels)
-        summary = stylize_folder(
-            method,
-            Finder(inputs, exclude=exclude),
-            inputs,
-            target,
-            max_pixels=max_pixels,
-            emit=display.show,
-        )
-    display.conclude(summary)
-    return summary.failed
+        draw_sheet(chosen, network, styles, settings, finder, max_pixels)
+    return lambda watch: ByOptimisation(network, styles, settings, choices, watch)
+
+
+def fast_method(
+    styles: list[Style], max_pixels: int, chosen: dict[str, Any]
+) -> Callable[[Any], InOnePass]:
+    """Return what makes the method in one pass.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+    choices = OnePassChoices(
+        size=chosen["size"],
+        strength=1.0 if chosen["strength"] is None else chosen["strength"],
+        style_scale=chosen["style_scale"],
+        preserve_color=chosen["preserve_color"],
+        tile=tile_of(chosen["tile"]),
+        mask=checked_mask(chosen["mask"]),
+        max_pixels=max_pixels,
+    )
+    names = ("device", "runtime", "precision", "threads")
+    options = RuntimeOptions(*(chosen[name] for name in names))
+    bundle = open_model(chosen["model"])
+    painter = OnePassPainter(bundle, options)
+    return lambda watch: InOnePass(painter, styles, choices, bundle.identity)
 
 
 def checked_target(inputs: list[str], chosen: dict[str, Any]) -> Target | None:
@@ -115,21 +156,6 @@ def settings_of(chosen: dict[str, Any]) -> Settings:
     return Settings(**values, time_budget=seconds_of(chosen["time_budget"]))
 
 
-def seconds_of(text: str | None) -> float | None:
-    """Return a length of time such as ``60s``, ``5m`` or ``90`` in seconds.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text)
-    if found is None:
-        rule = "be a length of time such as 60s or 5m"
-        raise UsageError(broken_rule("--time-budget", rule, repr(text)))
-    return float(found[1]) * UNITS[found[2] or ""]
-
-
 def numbers(text: str | None, option: str) -> list[float] | None:
     """Return a list such as ``2,1`` as numbers.
 
@@ -170,7 +196,9 @@ def checked_mask(mask: str | None) -> str | None:
     return mask
 
 
-def preflight(method: ByOptimisation, finder: Finder, total: int, max_pixels: int) -> None:
+def preflight(
+    method: ByOptimisation | InOnePass, finder: Finder, total: int, max_pixels: int
+) -> None:
     """Say in one line what the run will cost; refuse what does not fit."""
     sizes = []
     for item in finder:
@@ -188,7 +216,7 @@ def preflight(method: ByOptimisation, finder: Finder, total: int, max_pixels: in
         return
     size = max(sizes, key=lambda one: one[0] * one[1])
     found = method.estimate(*size)
-    height, width = result_size(*size, method.settings["size"])
+    height, width = method.size_of(*size)
     pictures = "1 picture" if total == 1 else f"{total:,} pictures"
     tiles = f", in tiles of {found.tile}" if found.tile else ""
     each = "" if total == 1 else " each"
@@ -203,15 +231,6 @@ LOOKED_AT = 100
 
 def _small(height: int, width: int) -> tuple[int, int]:
     return 1, 1
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time for people."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def draw_sheet(

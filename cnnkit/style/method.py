@@ -110,13 +110,17 @@ class ByOptimisation:
             "start_sha256": None if self._start is None else _pixels_hash(self._start),
         }
 
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of a result."""
+        return result_size(height, width, self._choices.size)
+
     def estimate(self, height: int, width: int) -> estimate.Estimate:
         """Return what a picture of that size costs here.
 
         Raises:
             UsageError: It does not fit into the memory.
         """
-        size = result_size(height, width, self._choices.size)
+        size = self.size_of(height, width)
         tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
         resident = resident_memory() or 0
         memory = estimate.memory_needed(self.steps, size, tile, resident)

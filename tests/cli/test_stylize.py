@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.cli import stylize_run
+from cnnkit.cli import durations, stylize_run
 from cnnkit.cli.stylize_display import Display
 from cnnkit.errors import UsageError
 
@@ -103,13 +103,13 @@ def test_strength_is_alpha_and_beta():
     ("text", "seconds"), [("60s", 60), ("90", 90), ("1.5m", 90), ("2min", 120), ("1h", 3600)]
 )
 def test_lengths_of_time(text, seconds):
-    assert stylize_run.seconds_of(text) == seconds
+    assert durations.seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-3s", "5 weeks"])
 def test_no_lengths_of_time(text):
     with pytest.raises(UsageError, match="--time-budget must be a length of time"):
-        stylize_run.seconds_of(text)
+        durations.seconds_of(text)
 
 
 def test_lists_of_numbers_and_tiles():
