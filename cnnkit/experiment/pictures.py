@@ -1,0 +1,80 @@
+"""The pictures of an experiment: scikit-learn's digits, or a folder for each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnkit.data.dataset import read_dataset
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, prepare
+
+MAX_PICTURES = 20_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Labelled pictures in memory.
+
+    Attributes:
+        name: For people.
+        inputs: Uint8 (pictures, side, side, 1 or 3).
+        labels: Int32 (pictures,).
+        classes: How many.
+        failures: Paths that could not be read, and why.
+    """
+
+    name: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    classes: int
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+def digits() -> Pictures:
+    """Return scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, grey.
+
+    E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+    Repository, 1998.
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = (images.reshape(-1, 8, 8, 1) * (255 / 16)).round().astype(np.uint8)
+    return Pictures("scikit-learn's digits", pixels, labels.astype(np.int32), 10)
+
+
+def folder(data: str, side: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pictures:
+    """Return the pictures of a folder with a folder for each class, in colour.
+
+    Args:
+        data: The folder, or a CSV, as for transfer-learn; training and other splits together.
+        side: Of the square that each picture becomes: its centre.
+        max_pixels: The largest picture that is decoded.
+
+    Raises:
+        UsageError: There are too few classes or pictures, or too many.
+    """
+    dataset = read_dataset(data)
+    if len(dataset.files) > MAX_PICTURES:
+        rule = f"hold at most {MAX_PICTURES:,} pictures"
+        raise UsageError(broken_rule(data, rule, f"{len(dataset.files):,}"))
+    spec = InputSpec(side, side, "crop", 1.0)
+    inputs, labels, failures = [], [], []
+    for file in dataset.files:
+        try:
+            inputs.append(prepare(file.path, spec, max_pixels=max_pixels))
+            labels.append(file.label)
+        except ImageError as error:
+            failures.append((file.path, f"{error.kind}: {error.message}"))
+    if len(set(labels)) < 2:
+        rule = "hold readable pictures of at least two classes"
+        raise UsageError(broken_rule(data, rule, f"{len(inputs)} of {len(set(labels))}"))
+    return Pictures(
+        data,
+        np.stack(inputs),
+        np.asarray(labels, np.int32),
+        len(dataset.classes),
+        tuple(failures),
+    )
