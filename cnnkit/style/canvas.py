@@ -140,5 +140,7 @@ def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         return pixels.astype(np.float32)
     shrinks = pixels.shape[0] * pixels.shape[1] > height * width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    found = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=method)
-    return found.reshape(height, width, -1)
+    if pixels.dtype != np.uint8:  # a large photo stays in bytes until it is small
+        pixels = pixels.astype(np.float32)
+    found = cv2.resize(pixels, (width, height), interpolation=method)
+    return found.reshape(height, width, -1).astype(np.float32)

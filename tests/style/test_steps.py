@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnkit.style.canvas import BORDER, SHIFTS, mirrored, whole_patch
-from cnnkit.style.optimisation import _Tiled, _Whole
+from cnnkit.style.gradients import TiledGradient, WholeGradient
 from cnnkit.style.targets import ContentTarget, picture_grams
 from tests.losses import plain_style as plain
 
@@ -49,7 +49,7 @@ def test_every_term_at_fixed_pixels_agrees_with_numpy_in_float64(steps, pictures
 
 def test_the_gradient_is_that_of_the_loss(steps, pictures):
     content, style = pictures
-    whole = _Whole(steps, content, picture_grams(steps, style), None, WEIGHTS, None)
+    whole = WholeGradient(steps, content, picture_grams(steps, style), None, WEIGHTS, None)
     start = 0.7 * content + 30
     gradient, _ = whole(start, None)
     direction = gradient / np.linalg.norm(gradient)
@@ -65,8 +65,8 @@ def test_tiles_give_the_gradient_and_the_terms_of_the_whole(steps, small):
     content = small("cat.jpg", 256, 320).astype(np.float32)
     grams = picture_grams(steps, small("coffee.jpg", 256, 320).astype(np.float32))
     start = 0.7 * content + 30
-    whole, terms = _Whole(steps, content, grams, None, WEIGHTS, None)(start, None)
-    tiled, sums = _Tiled(steps, content, grams, None, WEIGHTS, 128)(start, None)
+    whole, terms = WholeGradient(steps, content, grams, None, WEIGHTS, None)(start, None)
+    tiled, sums = TiledGradient(steps, content, grams, None, WEIGHTS, 128)(start, None)
     np.testing.assert_allclose(sums, terms, rtol=0.15)
     # Grid, border and averages differ a little; a style of each tile's own would differ a lot.
     cosine = np.sum(whole * tiled) / np.linalg.norm(whole) / np.linalg.norm(tiled)
@@ -79,12 +79,12 @@ def test_a_mask_of_ones_changes_nothing_and_zeros_do_not_count(steps, pictures):
     grams = picture_grams(steps, style)
     ones = np.ones((*content.shape[:2], 1), np.float32)
     start = 0.7 * content + 30
-    _, terms = _Whole(steps, content, grams, None, WEIGHTS, None)(start, None)
-    _, same = _Whole(steps, content, grams, ones, WEIGHTS, None)(start, None)
+    _, terms = WholeGradient(steps, content, grams, None, WEIGHTS, None)(start, None)
+    _, same = WholeGradient(steps, content, grams, ones, WEIGHTS, None)(start, None)
     np.testing.assert_allclose(same, terms, rtol=0.1)
     half = ones.copy()
     half[:, 64:] = 0
     ruined = start.copy()
     ruined[:, 110:] = 0
-    one = _Whole(steps, content, grams, half, WEIGHTS, None)
+    one = WholeGradient(steps, content, grams, half, WEIGHTS, None)
     np.testing.assert_allclose(one(ruined, None)[1][1], one(start, None)[1][1], rtol=0.2)

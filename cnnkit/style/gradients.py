@@ -1,0 +1,149 @@
+"""The gradient of a picture's loss: in one piece, or tile by tile where it is large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cnnkit.style.canvas import (
+    BORDER,
+    SHIFTS,
+    Patch,
+    folded,
+    mirrored,
+    tile_patches,
+    whole_patch,
+)
+from cnnkit.style.steps import Arrays, Steps
+from cnnkit.style.targets import ContentTarget, TiledContentTarget, halo_of, patch_shares
+
+
+class WholeGradient:
+    """The gradient of a picture in one piece."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        content: np.ndarray,
+        style: Arrays,
+        mask: np.ndarray | None,
+        weights: np.ndarray,
+        tile: int | None,
+    ) -> None:
+        self._steps = steps
+        self._content = ContentTarget(steps, content)
+        self._style = style
+        self._mask = None if mask is None else mirrored(mask, BORDER)
+        self._weights = weights
+        self._shares: dict[tuple[int, int], Arrays] = {}
+
+    def __call__(
+        self, pixels: np.ndarray, random: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradient (height, width, 3) and the three terms."""
+        shift = SHIFTS[0] if random is None else SHIFTS[int(random.integers(len(SHIFTS)))]
+        patch = whole_patch(*pixels.shape[:2], shift)
+        style: dict[str, Any] = {"grams": self._style}
+        if self._mask is not None:
+            style["shares"] = self._shares_at(shift, patch)
+        canvas = mirrored(pixels, BORDER)
+        found, terms = self._steps.whole(
+            patch.of(canvas), self._content.at(shift), style, self._weights
+        )
+        gradient = np.zeros_like(canvas)
+        gradient[patch.rows, patch.columns] = found
+        return folded(gradient, BORDER), terms
+
+    def _shares_at(self, shift: tuple[int, int], patch: Patch) -> Arrays:
+        if shift not in self._shares:
+            mask = self._mask[patch.rows, patch.columns]
+            total = float(mask[patch.core_rows, patch.core_columns].sum())
+            shares = patch_shares(self._steps, patch, mask, total)
+            self._shares[shift] = {name: shares[name] for name in self._style}
+        return self._shares[shift]
+
+
+class TiledGradient:
+    """The gradient of a large picture, tile by tile.
+
+    The Gram matrices that a step needs beforehand are those of the step before.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        content: np.ndarray,
+        style: Arrays,
+        mask: np.ndarray | None,
+        weights: np.ndarray,
+        tile: int | None,
+    ) -> None:
+        height, width = content.shape[:2]
+        self._steps = steps
+        self._tile = int(tile or 0)
+        self._halo = halo_of(steps, height, width)
+        self._content = TiledContentTarget(steps, content, self._tile)
+        self._style = style
+        self._mask = None if mask is None else mirrored(mask, self._halo)
+        self._total = float(height * width if mask is None else mask.sum())
+        self._weights = weights
+        self._grams: Arrays | None = None
+
+    def __call__(
+        self, pixels: np.ndarray, random: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradient (height, width, 3) and the three terms."""
+        canvas = mirrored(pixels, self._halo)
+        drawn = (0, 0) if random is None else random.integers(self._tile, size=2)
+        shift = (int(drawn[0]), int(drawn[1]))
+        if self._grams is None:
+            self._grams = self._gram_pass(canvas, pixels.shape[:2], shift)
+        sensitivity = self._sensitivity(self._grams)
+        gradient = np.zeros_like(canvas)
+        sums, grams = np.zeros(3, np.float32), {}
+        for patch in tile_patches(*pixels.shape[:2], self._tile, self._halo, shift):
+            found, terms, part = self._steps.tile(
+                patch.of(canvas),
+                self._content.at(patch),
+                self._shares(patch),
+                sensitivity,
+                self._weights,
+            )
+            gradient[patch.rows, patch.columns] += found
+            sums += terms
+            for name, gram in part.items():
+                grams[name] = grams.get(name, 0) + gram
+        self._grams = grams
+        sums[1] = self._style_value(grams)
+        return folded(gradient, self._halo), sums
+
+    def _shares(self, patch: Patch) -> Arrays:
+        mask = None if self._mask is None else self._mask[patch.rows, patch.columns]
+        return patch_shares(self._steps, patch, mask, self._total)
+
+    def _gram_pass(self, canvas: np.ndarray, size: tuple[int, int], shift: Any) -> Arrays:
+        grams: Arrays = {}
+        for patch in tile_patches(*size, self._tile, self._halo, shift):
+            for name, gram in self._steps.grams(patch.of(canvas), self._shares(patch)).items():
+                grams[name] = grams.get(name, 0) + gram
+        return grams
+
+    def _sensitivity(self, grams: Arrays) -> Arrays:
+        recipe = self._steps.network.recipe.style
+        return {
+            name: np.float32(2 * weight / _square_sum(self._style[name]))
+            * (grams[name] - self._style[name])
+            for name, weight in recipe.items()
+        }
+
+    def _style_value(self, grams: Arrays) -> float:
+        recipe = self._steps.network.recipe.style
+        return sum(
+            weight * _square_sum(grams[name] - self._style[name]) / _square_sum(self._style[name])
+            for name, weight in recipe.items()
+        )
+
+
+def _square_sum(gram: np.ndarray) -> float:
+    return float(np.sum(np.square(gram, dtype=np.float64))) + 1e-6
