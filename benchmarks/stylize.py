@@ -159,11 +159,11 @@ def measure_memory(content: Path, style: Path, network: list[str]) -> None:
         print(f"peak {peak / 1e9:.2f} GB, {said * 1e9 / peak - 1:+.0%}")
 
 
-def measure_resume(content: Path, style: Path) -> None:
+def measure_resume(content: Path, style: Path, size: int) -> None:
     """Kill the command at five moments, go on, and compare with an undisturbed run."""
     from PIL import Image
 
-    arguments = [content, "--style", style, "--size", 256, "--steps", 300]
+    arguments = [content, "--style", style, "--size", size, "--steps", 500]
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.png"
         seconds, _, _ = stylize(*arguments, "-o", whole)
@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="of the steps")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--resume-size", type=int, default=384, help="of the resumed pictures")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument(
         "--network", nargs="*", default=[], help="such as --network NAME for memory"
@@ -214,7 +215,7 @@ def main() -> None:
     if "memory" in parts:
         measure_memory(given.content, given.style, given.network)
     if "resume" in parts:
-        measure_resume(given.content, given.style)
+        measure_resume(given.content, given.style, given.resume_size)
 
 
 if __name__ == "__main__":

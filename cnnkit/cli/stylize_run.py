@@ -47,7 +47,8 @@ def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     total = sum(1 for _ in finder())
     with Display(total, quiet) as display:
         method = method_of(display.progress)
-        preflight(method, finder(), total, max_pixels)
+        if not quiet:
+            preflight(method, finder(), total, max_pixels)
         summary = stylize_folder(
             method, finder(), inputs, target, max_pixels=max_pixels, emit=display.show
         )

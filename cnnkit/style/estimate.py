@@ -22,7 +22,7 @@ USABLE = 0.85
 # forms, the content and what they are resized through.
 PICTURE_BYTES = 12 * 4 * 3
 # TensorFlow or JAX, the compiled steps and their constants, beyond what is loaded already.
-COMPILED_BYTES = 90 << 20
+COMPILED_BYTES = 220 << 20
 PROBE_SIDE = 192
 PROBE_STEPS = 3
 

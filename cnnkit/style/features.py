@@ -62,14 +62,14 @@ RECIPES: dict[str, Recipe] = {
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
         reach=72,
-        bytes_per_pixel=5000,
+        bytes_per_pixel=2700,
     ),
     "keras:VGG19": Recipe(
         content={"block4_conv2": 0.25},
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
         reach=80,
-        bytes_per_pixel=5500,
+        bytes_per_pixel=2800,
     ),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import ImageError
+from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime.memory import resident_memory
 from cnnkit.style import estimate
@@ -34,7 +34,7 @@ from cnnkit.style.targets import Style, StyleTarget
 log = logging.getLogger("cnnkit")
 
 # A kill loses at most so many seconds of work.
-SAVE_EVERY = 10.0
+SAVE_EVERY = 5.0
 
 Watch = Callable[[int, Progress], None]
 
@@ -140,7 +140,10 @@ class ByOptimisation:
         size = result_size(*content.pixels.shape[:2], self._choices.size)
         check_side(size, self.steps.network.recipe.smallest)
         mask = mask_of(self._choices.mask, content, self._choices.max_pixels)
-        tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
+        try:
+            tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
+        except UsageError as error:  # the others may fit
+            raise ImageError("too-large", str(error)) from error
         settings = replace(self._settings, size=max(size), tile=tile)
         optimisation = Optimisation(
             self.steps, content.pixels, size, self._target, settings, start=self._start, mask=mask

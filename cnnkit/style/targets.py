@@ -21,7 +21,7 @@ from cnnkit.style.settings import fitted_size
 from cnnkit.style.steps import Arrays, Steps
 
 # Styles and contents with more pixels than this are looked at in tiles of this side.
-LARGE_PIXELS = 1024 * 1024
+LARGE_PIXELS = 768 * 768
 LARGE_TILE = 512
 
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -128,3 +131,60 @@ def test_rows_are_json_lines_where_nobody_reads_along(capsys):
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "a.jpg", "status": "ok", "output": "b.png"}
     assert err == ""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_picture(
+    run_cnnkit, clean_environment, examples, tmp_path
+):
+    arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
+    arguments += ["--size", 256, "--steps", 600]
+    command = [sys.executable, "-m", "cnnkit", *map(str, arguments), "-o", "killed.png"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=clean_environment, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not list(tmp_path.glob(".cnnkit-unfinished/*.safetensors")):
+        time.sleep(0.05)
+    assert process.poll() is None, "it was finished before it kept a state"
+    process.kill()
+    process.wait()
+    resumed = run_cnnkit(*arguments, "-o", "killed.png", "--resume", timeout=600)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after step" in resumed.stderr
+    whole = run_cnnkit(*arguments, "-o", "whole.png", timeout=600)
+    assert whole.returncode == 0, whole.stderr
+    one, other = (
+        np.asarray(Image.open(tmp_path / name), np.int16) for name in ("killed.png", "whole.png")
+    )
+    assert np.abs(one - other).mean() < 2
+    assert not (tmp_path / ".cnnkit-unfinished").exists()
+
+
+@pytest.mark.slow
+def test_the_jax_backend_paints_the_same(run_cnnkit, examples, tmp_path):
+    arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
+    arguments += ["--size", 128, "--steps", 10]
+    losses = []
+    for backend in ("tensorflow", "jax"):
+        done = run_cnnkit(
+            *arguments, "-o", f"{backend}.png", environment={"KERAS_BACKEND": backend}, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+        losses.append(json.loads(done.stdout)["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_large_picture_in_tiles_has_no_seams(run_cnnkit, examples, tmp_path):
+    arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
+    arguments += ["--size", 320, "--steps", 60]
+    losses, jumps = [], []
+    for name, tile in (("tiled.png", "128"), ("whole.png", "none")):
+        done = run_cnnkit(*arguments, "-o", name, "--tile", tile, timeout=600)
+        assert done.returncode == 0, done.stderr
+        losses.append(json.loads(done.stdout)["style_loss"])
+        pixels = np.asarray(Image.open(tmp_path / name), np.float32)
+        across = np.abs(np.diff(pixels, axis=1)).mean(axis=(0, 2))
+        jumps.append(across.max() / np.median(across))
+    assert losses[0] < 2 * losses[1]
+    assert jumps[0] < 1.3 * jumps[1]
