@@ -7,6 +7,8 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 PYTHON ?=
 ARGS ?=
+# Files of tests are shared out among processes; `make test TEST_PROCESSES=` runs them in one.
+TEST_PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile
 
 SUPPORTED := 3.11 3.12 3.13
 VERSION_OF = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -35,7 +37,7 @@ demo: $(VENV)/installed
 	$(BIN)/cnnkit classify examples/images --format table
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/python -m ruff check .
