@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from cnnkit.detect import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explain import Explainer, Explanation
-    from cnnkit.results import Classification, Detection, Detections, Failure, Prediction
+    from cnnkit.faces import FaceEmbedder, FaceVerifier
+    from cnnkit.results import (
+        Classification,
+        Detection,
+        Detections,
+        Face,
+        FaceMatch,
+        Failure,
+        Prediction,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -27,6 +36,10 @@ __all__ = [
     "Detector",
     "Explainer",
     "Explanation",
+    "Face",
+    "FaceEmbedder",
+    "FaceMatch",
+    "FaceVerifier",
     "Failure",
     "ImageError",
     "Prediction",
@@ -42,6 +55,10 @@ _HOMES = {
     "Detection": "cnnkit.results",
     "Detections": "cnnkit.results",
     "Detector": "cnnkit.detect",
+    "Face": "cnnkit.results",
+    "FaceEmbedder": "cnnkit.faces",
+    "FaceMatch": "cnnkit.results",
+    "FaceVerifier": "cnnkit.faces",
     "Failure": "cnnkit.results",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",

@@ -49,6 +49,8 @@ class ImageError(CnnkitError):
         "corrupt",  # the content breaks its own format
         "too-large",  # more pixels than `--max-pixels`
         "no-images",  # a folder or pattern without any picture
+        "no-face",  # no face was found in it
+        "several-faces",  # more than one face was found and one is asked for
         "failed",  # the model or an output could not handle this picture
     )
 

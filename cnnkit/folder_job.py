@@ -218,8 +218,10 @@ class FolderJob:
             put(path_of(row), place, self._outputs.how)
 
     def _place(self, row: dict[str, Any], folder: str | None) -> Path | None:
+        if self._outputs.sort_into is None or folder is None:
+            return None
         source = Path(path_of(row))
-        if self._outputs.sort_into is None or folder is None or not source.is_file():
+        if not source.is_file():
             return None
         return free_place(self._outputs.sort_into / folder, source.name)
 

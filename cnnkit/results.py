@@ -123,8 +123,9 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Return the face as it stands in a row."""
         points = zip(LANDMARKS, self.landmarks, strict=True)
+        box = (*self.box[:2], self.width, self.height)  # as that of `Detection`
         return {
-            "box": [round(edge, 1) for edge in self.box],
+            "box": [round(edge, 1) for edge in box],
             "score": round(self.score, 6),
             "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points},
         }
@@ -210,6 +211,54 @@ class Detections:
 
 
 @dataclass(frozen=True)
+class FaceMatch:
+    """Whether two faces are of one person.
+
+    Attributes:
+        distance: Of the two embeddings, in the embedder's metric.
+        threshold: They are of one person where the distance is at most this.
+        probability: That they are, 0 to 1, if both answers are as likely beforehand; None where
+            it is unknown.
+        faces: The two faces; one, where the other one is a name in a gallery.
+        distances: Of each face of the first picture to each of the second, where all were
+            compared; the nearest two decide.
+    """
+
+    distance: float
+    threshold: float
+    probability: float | None = None
+    faces: tuple[Face, ...] = ()
+    distances: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.distance) and self.distance >= 0):
+            raise ValueError(f"`distance` must be at least 0. Received: {self.distance}.")
+        if self.probability is not None and not 0 <= self.probability <= 1:
+            rule = "`probability` must lie between 0 and 1"
+            raise ValueError(f"{rule}. Received: {self.probability}.")
+
+    @property
+    def same(self) -> bool:
+        """Whether they are of one person."""
+        return self.distance <= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the match as it stands in a row."""
+        row: dict[str, Any] = {
+            "distance": round(self.distance, 6),
+            "threshold": round(self.threshold, 6),
+        }
+        if self.probability is not None:
+            row["probability"] = round(self.probability, 6)
+        row["same"] = self.same
+        if self.faces:
+            row["faces"] = [face.to_dict() for face in self.faces]
+        if self.distances:
+            row["distances"] = [[round(one, 6) for one in line] for line in self.distances]
+        return row
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why one input has no result.
 
@@ -226,24 +275,42 @@ class Failure:
         return {"kind": self.kind, "message": self.message}
 
 
-def path_fields(path: str) -> dict[str, str]:
+def path_fields(path: str, name: str = "path") -> dict[str, str]:
     """Return ``path``, and ``path_base64`` where the name is no valid Unicode.
 
     Args:
         path: The path as the user would type it, undecodable bytes surrogate-escaped.
+        name: Of the field.
     """
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        return {"path": path, "path_base64": base64.b64encode(os.fsencode(path)).decode("ascii")}
-    return {"path": path}
+        encoded = base64.b64encode(os.fsencode(path)).decode("ascii")
+        return {name: path, f"{name}_base64": encoded}
+    return {name: path}
 
 
-def path_of(row: dict[str, Any]) -> str:
+def path_of(row: dict[str, Any], name: str = "path") -> str:
     """Return the path of a row as the file system wants it: the inverse of `path_fields`."""
-    if "path_base64" in row:
-        return os.fsdecode(base64.b64decode(row["path_base64"]))
-    return row["path"]
+    if f"{name}_base64" in row:
+        return os.fsdecode(base64.b64decode(row[f"{name}_base64"]))
+    return row[name]
+
+
+def pair_key(a: str, b: str) -> str:
+    """Return what stands for a pair of pictures where a row of one has its path."""
+    return f"{a}\0{b}"
+
+
+def key_of(row: dict[str, Any]) -> str:
+    """Return what a row is about: its path, or the `pair_key` of a row of two pictures.
+
+    Raises:
+        KeyError: It has neither.
+    """
+    if "path" in row:
+        return path_of(row)
+    return pair_key(path_of(row, "a"), path_of(row, "b"))
 
 
 def make_row(path: str, outcome: Any) -> dict[str, Any]:
@@ -253,7 +320,15 @@ def make_row(path: str, outcome: Any) -> dict[str, Any]:
         path: The input's path.
         outcome: A `Failure`, or a result with ``to_dict()``.
     """
-    row: dict[str, Any] = path_fields(path)
+    return _row(path_fields(path), outcome)
+
+
+def make_pair_row(a: str, b: str, outcome: Any) -> dict[str, Any]:
+    """Return the row of two pictures; see `make_row`."""
+    return _row(path_fields(a, "a") | path_fields(b, "b"), outcome)
+
+
+def _row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
     if isinstance(outcome, Failure):
-        return row | {"status": "error", "error": outcome.to_dict()}
-    return row | {"status": "ok"} | outcome.to_dict()
+        return fields | {"status": "error", "error": outcome.to_dict()}
+    return fields | {"status": "ok"} | outcome.to_dict()

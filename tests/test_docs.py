@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faces.astronauts import write_astronauts
 from tests.formats.drawn_boxes import draw_boxes
 from tests.transfer.drawings import draw
 
@@ -25,7 +26,9 @@ def command_lines(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
-    if page in ("classify.md", "detect.md"):
+    if page == "verify-face.md":
+        write_astronauts(tmp_path, examples)
+    elif page in ("classify.md", "detect.md"):
         shutil.copytree(examples, tmp_path / "photos")
     elif page in BOX_PAGES:
         draw_boxes(tmp_path / "shapes", count=24)

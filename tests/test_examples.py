@@ -51,15 +51,25 @@ def test_stylize_picture(clean_environment):
     assert lines[-1].startswith("painted cat.jpg like coffee.jpg: 128 x ")
 
 
-def test_detect_objects(clean_environment):
+def run_example(name, environment):
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "detect_objects.py")],
-        env=clean_environment,
+        [sys.executable, str(EXAMPLES / name)],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+def test_detect_objects(clean_environment):
+    lines = run_example("detect_objects.py", clean_environment)
     assert any(line.startswith("coffee.jpg: cup (") for line in lines)
     assert lines[-1].startswith("in all: ")
+
+
+def test_verify_faces(clean_environment):
+    lines = run_example("verify_faces.py", clean_environment)
+    assert lines[0].startswith("turned, darker, recompressed: same person")
+    assert lines[1].startswith("a cup of coffee: no face of at least 40 pixels")

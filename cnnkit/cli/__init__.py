@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "classify": ("cnnkit.cli.classify", "Name what is in pictures."),
         "detect": ("cnnkit.cli.detect", "Find the objects in pictures."),
         "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of a picture."),
+        "verify-face": ("cnnkit.cli.verify_face", "Say whether two pictures show one person."),
     },
     "Train": {
         "transfer-learn": (

@@ -105,6 +105,60 @@ def picture_options(function: Command) -> Command:
     )
 
 
+def face_options(function: Command) -> Command:
+    """The models for faces, which faces are looked for, ``--max-pixels``, ``--workers``."""
+    return apply(
+        [
+            click.option(
+                "--embedder",
+                default="dlib-face",
+                show_default=True,
+                metavar="MODEL",
+                help="What describes faces: an embedded name or a bundle folder.",
+            ),
+            click.option(
+                "--detector",
+                default="mtcnn",
+                show_default=True,
+                metavar="MODEL",
+                help="What finds faces.",
+            ),
+            click.option(
+                "--min-face",
+                type=click.IntRange(min=1),
+                default=40,
+                show_default=True,
+                metavar="PIXELS",
+                help="The smallest face that is looked for; half of it takes four times as long.",
+            ),
+            click.option(
+                "--min-score",
+                type=float,
+                default=0.9,
+                show_default=True,
+                metavar="P",
+                help="How sure the detector must be.",
+            ),
+            click.option(
+                "--mirror", is_flag=True, help="Average with the mirrored face: twice the work."
+            ),
+            click.option(
+                "--max-pixels",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Refuse larger pictures before decoding.  [default: about 179 million]",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Threads that read and predict.  [default: processors and one]",
+            ),
+        ],
+        function,
+    )
+
+
 def output_options(function: Command) -> Command:
     """``-o`` and what goes with it."""
     rows = click.option(

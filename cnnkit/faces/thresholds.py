@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ class Verification:
         steepness: Of the logistic curve from distance to probability: at the threshold one half.
         metric: The distance, one of `METRICS`.
         alignment: One of `ALIGNMENTS`.
+        midpoint: The distance of probability one half; None: the threshold.
     """
 
     threshold: float
     steepness: float
     metric: str = "euclidean"
     alignment: str = "five-points"
+    midpoint: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("threshold", "steepness"):
@@ -62,14 +64,24 @@ class Verification:
             rule = "have a verification with a threshold and a steepness above 0"
             raise BundleError(broken_rule(card.name, rule, repr(entry)[:100])) from error
 
+    def deciding(self, threshold: float | None) -> Verification:
+        """Return it with another threshold, if one is given; the probabilities stay."""
+        if threshold is None:
+            return self
+        return replace(self, threshold=threshold, midpoint=self.midpoint or self.threshold)
+
     def same(self, distance: float) -> bool:
         """Return whether a distance means one person."""
         return distance <= self.threshold
 
     def probability(self, distance: float) -> float:
         """Return the probability of one person, if both answers are equally likely beforehand."""
-        exponent = self.steepness * (distance - self.threshold)
+        exponent = self.steepness * (distance - (self.midpoint or self.threshold))
         return 1.0 / (1.0 + math.exp(min(700.0, max(-700.0, exponent))))
+
+    def distances(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return the distances of all pairs; see `distances`."""
+        return distances(some, others, self.metric)
 
 
 def distances(some: np.ndarray, others: np.ndarray, metric: str = "euclidean") -> np.ndarray:

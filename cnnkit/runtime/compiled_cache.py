@@ -80,6 +80,11 @@ def compiled_model(identity: str, produce: Callable[[Path], None]) -> Iterator[P
         yield folder if _keep(fresh, folder) else fresh
 
 
+def cache_is_writable() -> bool:
+    """Return whether a compiled model can be kept."""
+    return _writable(cache_folder() / "openvino") is not None
+
+
 def _writable(store: Path) -> Path | None:
     """Return the store, made if need be, or None where it cannot be written."""
     try:

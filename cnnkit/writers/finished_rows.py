@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnnkit.errors import UsageError
-from cnnkit.results import path_of
+from cnnkit.results import key_of, pair_key
 from cnnkit.writers.journal import path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
 
@@ -48,28 +48,32 @@ class FinishedRows:
             ) from error
 
     def holds(self, path: str) -> bool:
-        """Return whether the file has a row for this input."""
-        return path_key(self._form(path)) in self._keys
+        """Return whether the file has a row for this input, a path or a `pair_key`."""
+        return path_key("\0".join(map(self._form, path.split("\0")))) in self._keys
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            yield path_of(row), row["status"]
+            yield key_of(row), row["status"]
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if not {"path", "status"} <= set(reader.fieldnames or ()):
-            raise ValueError("no path and status")
         for row in reader:
-            yield row["path"], row["status"]
+            yield _shown_key(row), row["status"]
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:
     with import_pyarrow().parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["path", "status"]):
+        known = [name for name in ("path", "a", "b", "status") if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=known):
             for row in batch.to_pylist():
-                yield row["path"], row["status"]
+                yield _shown_key(row), row["status"]
+
+
+def _shown_key(row: dict[str, str]) -> str:
+    """Return `cnnkit.results.key_of` with the names as they are shown."""
+    return row["path"] if "path" in row else pair_key(row["a"], row["b"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnkit.errors import OutputError, UsageError
-from cnnkit.results import path_of
+from cnnkit.results import key_of
 from cnnkit.writers.row_files import json_line
 
 SCHEMA_VERSION = 1
@@ -109,12 +109,12 @@ class Journal:
         row = self._parse(line)
         self._enter(row)
         if row["status"] == "ok" or not retry_errors:
-            self._done.add(path_key(path_of(row)))
+            self._done.add(path_key(key_of(row)))
 
     def _enter(self, row: dict[str, Any]) -> None:
         """Count a row, and note which earlier failure it replaces."""
         if self._failed or row["status"] == "error":
-            key = path_key(path_of(row))
+            key = path_key(key_of(row))
             if key in self._failed:
                 self._replaced[self._failed.pop(key)] = self.count
                 self.statuses["error"] -= 1
@@ -126,9 +126,9 @@ class Journal:
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
             row = json.loads(line)
-            if isinstance(row, dict) and "path" in row and row.get("status") in ("ok", "error"):
+            if isinstance(row, dict) and row.get("status") in ("ok", "error") and key_of(row):
                 return row
-        except ValueError:
+        except (ValueError, KeyError):
             pass
         raise UsageError(
             f"{self.part} must hold rows of cnnkit. Received: {line[:60]!r}. "

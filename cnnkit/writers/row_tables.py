@@ -152,14 +152,16 @@ class FlatTable:
 
     Attributes:
         columns: The capability's own.
+        paths: The fields with a path that a row begins with.
     """
 
     columns: Sequence[Column]
+    paths: Sequence[str] = ("path",)
 
     def header(self) -> list[str]:
         """See `RowTable`."""
         own = [column.name for column in self.columns]
-        return ["path", "status", *own, "error_kind", "error_message"]
+        return [*self.paths, "status", *own, "error_kind", "error_message"]
 
     def cells(self, row: Row) -> list[str]:
         """See `RowTable`."""
@@ -175,13 +177,14 @@ class FlatTable:
             "number": pyarrow.float64(),
         }
         kinds = {column.name: column.kind for column in self.columns}
-        names = (*self.header(), "path_base64")
+        names = (*self.header(), *(f"{name}_base64" for name in self.paths))
         return pyarrow.schema([(name, types[kinds.get(name, "text")]) for name in names])
 
     def flat(self, row: Row) -> Row:
         """See `RowTable`."""
         own = {column.name: column.value(row) for column in self.columns}
-        rest = {name: row.get(name) for name in ("path", "status", "path_base64")}
+        exact = (f"{name}_base64" for name in self.paths)
+        rest = {name: row.get(name) for name in (*self.paths, "status", *exact)}
         return rest | own | error_fields(row)
 
 

@@ -1,0 +1,222 @@
+"""What ``cnnkit verify-face`` does once its options are read: the heavy part, imported late."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnkit.cli.display import Display
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.faces import FaceEmbedder, FaceVerifier, Search
+from cnnkit.faces.pair_files import PAIR_TABLE, verify_pairs
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.folder_job import Outputs
+from cnnkit.formats.face_pairs import read_pairs
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.results import FaceMatch, Failure, make_pair_row, path_fields
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.row_files import json_line
+from cnnkit.writers.terminal import fitted, printable
+
+SAME, DIFFERENT, CANNOT_TELL = 0, 1, 2
+# What only --pairs has, by its parameter.
+OF_PAIRS = {
+    "root": "--root",
+    "output": "-o",
+    "resume": "--resume",
+    "overwrite": "--overwrite",
+    "retry_errors": "--retry-errors",
+    "form": "--format",
+}
+
+
+def run(pictures: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
+    """Compare, show, and return the exit status."""
+    check_form(pictures, chosen)
+    FaceChoice(chosen["faces"])
+    if chosen["pairs"]:
+        return run_pairs(quiet, chosen)
+    if chosen["annotate"]:
+        check_drawing(Path(chosen["annotate"]), chosen["overwrite"])
+    if chosen["gallery"]:
+        from cnnkit.cli.verify_gallery_run import run_gallery
+
+        return run_gallery(pictures[0], chosen)
+    return run_two(*pictures, chosen)
+
+
+def check_form(pictures: tuple[str, ...], chosen: dict[str, Any]) -> None:
+    """Refuse what is none of the three forms of the command.
+
+    Raises:
+        UsageError: With the rule that is broken.
+    """
+    wanted = 0 if chosen["pairs"] else 1 if chosen["gallery"] else 2
+    forms = "Give A B, or PHOTO --gallery FILE --as NAME, or --pairs FILE."
+    if len(pictures) != wanted:
+        rule = {0: "no picture with --pairs", 1: "one PHOTO with --gallery", 2: "two, A and B"}
+        received = f"{len(pictures)}"
+        raise UsageError(broken_rule("the pictures", f"be {rule[wanted]}", received, forms))
+    if bool(chosen["gallery"]) != bool(chosen["claimed"]):
+        raise UsageError(broken_rule("--gallery", "go with --as", "one of them", forms))
+    if chosen["pairs"] and chosen["gallery"]:
+        raise UsageError(broken_rule("--pairs", "not go with --gallery", "both", forms))
+    for name in ("annotate", "as_json") if chosen["pairs"] else ():
+        if chosen[name]:
+            option = "--json" if name == "as_json" else "--annotate"
+            raise UsageError(broken_rule(option, "go with two pictures", "--pairs"))
+    for name, option in OF_PAIRS.items():
+        if chosen[name] and not chosen["pairs"] and name != "overwrite":
+            raise UsageError(broken_rule(option, "go with --pairs", "no --pairs"))
+
+
+def load_embedder(chosen: dict[str, Any], expected: int | None) -> FaceEmbedder:
+    """Open and compile what the options name."""
+    names = ("device", "runtime", "precision", "threads")
+    return FaceEmbedder.load(
+        chosen["detector"],
+        chosen["embedder"],
+        search=Search(chosen["min_face"], chosen["min_score"]),
+        mirror=chosen["mirror"],
+        options=RuntimeOptions(*(chosen[name] for name in names)),
+        max_pixels=chosen["max_pixels"] or DEFAULT_MAX_PIXELS,
+        expected=expected,
+    )
+
+
+def load_verifier(chosen: dict[str, Any], expected: int | None) -> FaceVerifier:
+    """Open and compile what the options name, with their threshold and choice of faces."""
+    return FaceVerifier(load_embedder(chosen, expected), chosen["faces"], chosen["threshold"])
+
+
+# --- two pictures ------------------------------------------------------------------------
+
+
+def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
+    """Compare two pictures and return the exit status."""
+    verifier = load_verifier(chosen, expected=2 if chosen["faces"] != "all" else None)
+    outcome: FaceMatch | Failure
+    try:
+        outcome = verifier.verify(a, b)
+    except ImageError as error:
+        outcome = Failure(error.kind, error.message)
+    show(make_pair_row(a, b, outcome), outcome, chosen["as_json"])
+    if isinstance(outcome, Failure):
+        return CANNOT_TELL
+    if chosen["annotate"]:
+        images = [verifier.embedder.read(path) for path in (a, b)]
+        write_drawing(Path(chosen["annotate"]), images, outcome)
+    return SAME if outcome.same else DIFFERENT
+
+
+def show(row: dict[str, Any], outcome: FaceMatch | Failure, as_json: bool) -> None:
+    """Show the row as JSON, or the verdict in words."""
+    if as_json:
+        click.echo(json_line(row), nl=False)
+    elif isinstance(outcome, Failure):
+        click.echo(f"cannot tell: {printable(outcome.message)}")
+    else:
+        click.echo(verdict(outcome))
+
+
+def verdict(match: FaceMatch) -> str:
+    """Return a match in words."""
+    words = "same person" if match.same else "different people"
+    parts = [f"distance {match.distance:.3f}", f"threshold {match.threshold:.3f}"]
+    if match.probability is not None:
+        parts.append(f"probability of one person {percent(match.probability)}")
+    return f"{words}: {', '.join(parts)}"
+
+
+def percent(probability: float) -> str:
+    """Return a probability in words that never claim to be certain."""
+    if probability > 0.999:
+        return "over 99.9%"
+    return "below 0.1%" if probability < 0.001 else f"{probability:.1%}"
+
+
+def claim_row(photo: str, gallery: str, claimed: str) -> dict[str, Any]:
+    """Return the first fields of the row of a picture and a claimed name."""
+    return path_fields(photo, "a") | {"gallery": gallery, "as": claimed}
+
+
+# --- the drawing -------------------------------------------------------------------------
+
+
+def check_drawing(path: Path, overwrite: bool) -> None:
+    """Refuse a place where no drawing can be put, before the work begins."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(broken_rule("--annotate", "end in .png or .jpg", path))
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(broken_rule("--annotate", "name a file in a folder that exists", path))
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+
+
+def write_drawing(path: Path, images: list, match: FaceMatch) -> None:
+    """Draw the pictures side by side with their faces and the verdict."""
+    from cnnkit.reports.face_match import write_face_match
+
+    write_face_match(path, images, match, verdict(match))
+
+
+class PairLayout:
+    """The columns of the table of pairs for people."""
+
+    def __init__(self, width: int) -> None:
+        """Take the terminal's width, which changes nothing."""
+
+    def header(self) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        return f"{'A':<30}  {'B':<30}  DISTANCE  PROBABILITY"
+
+    def line(self, row: dict[str, Any]) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        names = f"{fitted(row['a'], 30, keep_end=True)}  {fitted(row['b'], 30, keep_end=True)}"
+        if row["status"] == "error":
+            error = row["error"]
+            text = printable(f"{error['kind']}: {error['message']}")
+            return f"{names}  {click.style(text, fg='red')}"
+        words = "same person" if row["same"] else "different people"
+        word = click.style(words, bold=row["same"])
+        return f"{names}  {row['distance']:8.3f}  {percent(row['probability']):>11}  {word}"
+
+
+# --- many pairs --------------------------------------------------------------------------
+
+
+def run_pairs(quiet: bool, chosen: dict[str, Any]) -> int:
+    """Compare the pairs of a list; the status tells whether all rows are ok."""
+    outputs = Outputs(
+        rows=Path(chosen["output"]) if chosen["output"] else None,
+        resume=chosen["resume"],
+        overwrite=chosen["overwrite"],
+        retry_errors=chosen["retry_errors"],
+    )
+    root = Path(chosen["root"]) if chosen["root"] else None
+    pairs = list(dict.fromkeys(read_pairs(Path(chosen["pairs"]), root)))
+    verifier = load_verifier(chosen, expected=None)
+    options = {
+        "embedder": verifier.embedder.identity,
+        "faces": chosen["faces"],
+        "threshold": verifier.verification.threshold,
+        "min_face": chosen["min_face"],
+        "min_score": chosen["min_score"],
+    }
+    display = Display(
+        chosen["form"],
+        bool(outputs.rows),
+        quiet,
+        PAIR_TABLE,
+        lambda: len(pairs),
+        "verify-face",
+        layout=PairLayout,
+    )
+    with display:
+        summary = verify_pairs(
+            verifier, pairs, outputs, options=options, workers=chosen["workers"], emit=display.show
+        )
+    display.conclude(summary, 0)
+    return 1 if summary.failed else 0

@@ -1,0 +1,75 @@
+"""`cnnkit verify-face --pairs` as a function: pairs in, rows and files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cnnkit.faces.verifying import FaceVerifier
+from cnnkit.folder_job import FolderJob, Outputs, Summary
+from cnnkit.formats.face_pairs import FacePair
+from cnnkit.images import Found
+from cnnkit.results import make_pair_row, pair_key
+from cnnkit.writers.row_tables import Column, FlatTable
+
+
+def _as_digit(name: str) -> Callable[[dict[str, Any]], int | None]:
+    return lambda row: None if row.get(name) is None else int(row[name])
+
+
+PAIR_TABLE = FlatTable(
+    columns=(
+        Column("same", "integer", _as_digit("same")),
+        Column("distance", "number", lambda row: row.get("distance")),
+        Column("threshold", "number", lambda row: row.get("threshold")),
+        Column("probability", "number", lambda row: row.get("probability")),
+        Column("expected", "integer", _as_digit("expected")),
+    ),
+    paths=("a", "b"),
+)
+
+
+def verify_pairs(
+    verifier: FaceVerifier,
+    pairs: Sequence[FacePair],
+    outputs: Outputs,
+    *,
+    options: dict[str, Any],
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Compare every pair and leave what was asked for; each picture is described once.
+
+    Args:
+        verifier: Loaded.
+        pairs: What to compare; a pair that comes again is compared once.
+        outputs: What to leave behind.
+        options: What must be the same in a resumed run.
+        workers: Threads that read and describe.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    keyed = {pair_key(pair.a, pair.b): pair for pair in pairs}
+    header = {
+        "command": "verify-face",
+        "model": verifier.embedder.bundle.identity,
+        "options": options,
+    }
+    job = FolderJob(outputs, header, table=PAIR_TABLE)
+    try:
+        waiting = [keyed[found.path] for found in job.pending(Found(key) for key in keyed)]
+        for pair, outcome in verifier.stream(waiting, workers):
+            job.record(with_expected(make_pair_row(pair.a, pair.b, outcome), pair), emit=emit)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+    finally:
+        job.close()
+    return summary
+
+
+def with_expected(row: dict[str, Any], pair: FacePair) -> dict[str, Any]:
+    """Return a row with what the list says of the pair, where it says it."""
+    return row if pair.same is None else row | {"expected": pair.same}

@@ -1,0 +1,30 @@
+"""Compare a face with a turned, darker, recompressed copy of itself, and with a cup of coffee.
+
+python examples/verify_faces.py
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import cnnkit
+
+folder = Path(__file__).parent / "images"
+astronaut = Image.open(folder / "astronaut.jpg")
+
+content = BytesIO()
+copy = astronaut.rotate(10, Image.Resampling.BICUBIC).point(lambda value: value * 0.7)
+copy.save(content, "JPEG", quality=40)
+copy = np.asarray(Image.open(content))
+
+verifier = cnnkit.FaceVerifier.load()
+match = verifier.verify(str(folder / "astronaut.jpg"), copy)
+words = "same person" if match.same else "different people"
+print(f"turned, darker, recompressed: {words}, distance {match.distance:.3f}")
+
+try:
+    verifier.verify(str(folder / "astronaut.jpg"), str(folder / "coffee.jpg"))
+except cnnkit.ImageError as error:
+    print(f"a cup of coffee: {error.message.partition(': ')[2]}")

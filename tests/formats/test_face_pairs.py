@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnkit.errors import UsageError
+from cnnkit.formats.face_pairs import FacePair, read_pairs
+
+
+def written(tmp_path: Path, text: str, name: str = "pairs.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_with_and_without_same(tmp_path: Path) -> None:
+    path = written(tmp_path, "b,same,a,note\ntwo.jpg,1,one.jpg,x\nfour.jpg,,three.jpg\n\n")
+    assert read_pairs(path, Path("root")) == [
+        FacePair("root/one.jpg", "root/two.jpg", True),
+        FacePair("root/three.jpg", "root/four.jpg", None),
+    ]
+    beside = str(tmp_path / "one.jpg")
+    assert read_pairs(path)[0].a == beside
+
+
+def test_absolute_and_undecodable_names(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b"a,b,same\n/abs/one.jpg,caf\xe9.jpg,no\n")
+    (pair,) = read_pairs(path, Path("r"))
+    assert pair == FacePair("/abs/one.jpg", "r/caf\udce9.jpg", False)
+
+
+LFW = """2\t1
+Abel_Pacheco\t1\t4
+Akhmed_Zakayev\t1\tBob_Iger\t3
+Ana_Paula\t2\t11
+Bob_Iger\t1\tAna_Paula\t12
+"""
+
+
+@pytest.mark.parametrize("text", [LFW, LFW.replace("\t", " ")])
+def test_lfws_own_list(tmp_path: Path, text: str) -> None:
+    pairs = read_pairs(written(tmp_path, text, "pairs.txt"), Path("lfw"))
+    assert pairs == [
+        FacePair(
+            "lfw/Abel_Pacheco/Abel_Pacheco_0001.jpg",
+            "lfw/Abel_Pacheco/Abel_Pacheco_0004.jpg",
+            True,
+            0,
+        ),
+        FacePair(
+            "lfw/Akhmed_Zakayev/Akhmed_Zakayev_0001.jpg",
+            "lfw/Bob_Iger/Bob_Iger_0003.jpg",
+            False,
+            0,
+        ),
+        FacePair("lfw/Ana_Paula/Ana_Paula_0002.jpg", "lfw/Ana_Paula/Ana_Paula_0011.jpg", True, 1),
+        FacePair("lfw/Bob_Iger/Bob_Iger_0001.jpg", "lfw/Ana_Paula/Ana_Paula_0012.jpg", False, 1),
+    ]
+
+
+def test_a_list_of_one_part(tmp_path: Path) -> None:
+    """LFW's pairsDevTest.txt begins with the number of pairs alone."""
+    pairs = read_pairs(written(tmp_path, "1\nAnn\t1\t2\nAnn\t1\tBob\t1\n", "pairsDevTest.txt"))
+    assert [(pair.same, pair.fold) for pair in pairs] == [(True, 0), (False, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "must have the columns a and b"),
+        ("file,class\nx,y\n", "must have the columns a and b. Received: the columns file, class"),
+        ("a,b\n", "must hold pairs of pictures"),
+        ("a,b\none.jpg,\n", "row 2 must have an a and a b"),
+        ("a,b,same\nx,y,perhaps\n", "row 2 must say same as 0 or 1. Received: 'perhaps'"),
+        ('a,b\n"x,y\n', "must be a CSV"),
+        ("10\t300\nAnn\t1\t2\n", "must hold 6000 pairs. Received: 1"),
+        ("1\t1\nAnn\t1\t2\nAnn\t1\t2\n", "line 3 must hold 1 folds of 1 pairs of one person"),
+        ("1\t1\nAnn\tx\t2\nAnn\t1\tBob\t2\n", "line 2 must name pictures by number"),
+        ("99999\t1\n", "must begin with 1 to 1000 folds"),
+    ],
+)
+def test_what_is_no_list_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_pairs(written(tmp_path, text))
+    assert told in str(refused.value)
+
+
+def test_a_missing_list(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_pairs(tmp_path / "none.csv")
