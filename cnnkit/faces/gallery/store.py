@@ -107,12 +107,19 @@ class Gallery:
         return cls.open(path, passphrase)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], passphrase: Passphrase | None = None) -> Gallery:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        passphrase: Passphrase | None = None,
+        *,
+        optional: bool = False,
+    ) -> Gallery:
         """Open a gallery, whoever made it.
 
         Args:
             path: The file.
-            passphrase: Gives the passphrase, if it has one.
+            passphrase: Gives the passphrase, if it has one; called only then.
+            optional: Whether a gallery without a passphrase is welcome where one is given.
 
         Raises:
             UsageError: There is no such file, or a passphrase is wanted, or one too many given.
@@ -122,7 +129,7 @@ class Gallery:
         connection = open_database(path)
         try:
             with named_errors(path), _named(path):
-                gallery = cls(path, connection, _sealing_of(connection, path, passphrase))
+                gallery = cls(path, connection, _sealing_of(connection, path, passphrase, optional))
             gallery._warn_of_readers()
             return gallery
         except BaseException:
@@ -406,14 +413,14 @@ def content_digest(content: bytes) -> bytes:
 
 
 def _sealing_of(
-    connection: sqlite3.Connection, path: Path, passphrase: Passphrase | None
+    connection: sqlite3.Connection, path: Path, passphrase: Passphrase | None, optional: bool
 ) -> Sealing:
     row = connection.execute("SELECT uuid, derivation FROM gallery WHERE id = 1").fetchone()
     if row is None or len(row[0]) != UUID_BYTES:
         raise GalleryError("its first table is empty or was changed.")
     uuid, derivation = row
     if derivation is None:
-        if passphrase is not None:
+        if passphrase is not None and not optional:
             fix = "Leave the passphrase out, or look where this file comes from."
             raise UsageError(broken_rule(str(path), "be an encrypted gallery", "a plain one", fix))
         return OpenValues()

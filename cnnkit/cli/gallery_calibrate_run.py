@@ -1,0 +1,107 @@
+"""What ``cnnkit gallery calibrate`` does once its options are read: the heavy part."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import numpy as np
+
+from cnnkit.cli.gallery_run import load_embedder, open_gallery
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.faces import FaceEmbedder
+from cnnkit.faces.gallery.calibrating import Calibrated, adopted, calibrate
+from cnnkit.faces.gallery.enrolment import Portrait, people_of
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.images import Found
+from cnnkit.results import Failure
+from cnnkit.writers.terminal import printable
+
+log = logging.getLogger("cnnkit")
+
+
+def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
+    """Calibrate, show, keep, and return whether there were pairs enough."""
+    portraits = readable_portraits(data)
+    with open_gallery(path, chosen["passphrase_file"]) as gallery:
+        embedder = load_embedder(chosen, gallery)
+        vectors, labels = described(embedder, portraits, chosen)
+        found = calibrate(vectors, labels, gallery.settings.embedder.metric, chosen["far"])
+        people = len(gallery.people())
+        kept = found.enough and not chosen["dry_run"]
+        if kept:
+            gallery.save_settings(adopted(gallery.settings, found))
+    if chosen["as_json"]:
+        click.echo(json.dumps(found.to_dict() | {"kept": kept}))
+    else:
+        for line in lines(found, people, printable(path), kept):
+            click.echo(line)
+    return found.enough
+
+
+def readable_portraits(data: str) -> list[Portrait]:
+    """Return the photos of a folder of people, those without a person told and left out."""
+    try:
+        portraits = list(people_of(data))
+    except OSError as error:
+        rule = "be a folder with one folder for each person"
+        raise UsageError(broken_rule("DATA", rule, error.strerror or data)) from error
+    for portrait in portraits:
+        if portrait.failure is not None:
+            log.warning("%s is left out: %s", portrait.path, portrait.failure.message)
+    return [portrait for portrait in portraits if portrait.failure is None]
+
+
+def described(
+    embedder: FaceEmbedder, portraits: list[Portrait], chosen: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors of the photos that have a face, and whose they are."""
+    choice = FaceChoice(chosen["faces"])
+    vectors, people = [], []
+    found = (Found(portrait.path) for portrait in portraits)
+    for portrait, (path, picture) in zip(
+        portraits, embedder.stream(found, chosen["workers"]), strict=True
+    ):
+        try:
+            if isinstance(picture, Failure):
+                raise ImageError(picture.kind, picture.message)
+            [face] = choice.of(picture, chosen["min_face"])
+        except ImageError as error:
+            log.warning("%s is left out: %s", path, error.message)
+            continue
+        vectors.append(picture.embeddings[face])
+        people.append(portrait.person)
+    if not vectors:
+        raise UsageError(broken_rule("DATA", "hold photos with a face", "none"))
+    _, labels = np.unique(people, return_inverse=True)
+    return np.stack(vectors), labels
+
+
+def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:
+    """Yield what was found, for people."""
+    yield (
+        f"{found.photos:,} photos of {found.people:,} people: {found.same_pairs:,} pairs of one "
+        f"person, {found.different_pairs:,} of two"
+    )
+    wrong, right = found.false_accepts, found.true_accepts
+    yield (
+        f"threshold {found.threshold:.4f} for a false-accept rate of {found.far:g} "
+        f"(95 %, over the people: {found.threshold_low:.4f} to {found.threshold_high:.4f})"
+    )
+    yield f"  accepted wrongly {wrong.share:.4%} (95 %: {wrong.low:.4%} to {wrong.high:.4%})"
+    yield f"  accepted rightly {right.share:.2%} (95 %: {right.low:.2%} to {right.high:.2%})"
+    yield "  These intervals take pairs as independent; pairs share people, so they are too narrow."
+    if people > 1:
+        chance = found.stranger_accepted(people)
+        yield f"  A stranger is taken for one of {people:,} enrolled people in about {chance:.2%}."
+    if not found.enough:
+        yield (
+            f"Too few pairs: {found.different_pairs:,} pairs of two people cannot show a rate "
+            f"below {found.lowest_rate:.2g}. Nothing is kept. Take photos of more people, or ask "
+            f"for --far {found.lowest_rate:.2g} or more."
+        )
+    else:
+        yield f"{gallery}: {'the threshold is kept' if kept else 'left as it is (--dry-run)'}"

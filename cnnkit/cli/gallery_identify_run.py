@@ -1,0 +1,90 @@
+"""What ``cnnkit gallery identify`` does once its options are read: the heavy part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnkit.cli.display import Display
+from cnnkit.cli.gallery_run import load_embedder, open_gallery
+from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, Identifier, identify
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.folder_job import Outputs
+from cnnkit.images import Finder
+from cnnkit.results import UNKNOWN
+from cnnkit.writers.terminal import fitted, printable
+
+PATH_WIDTH = 44
+
+
+def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -> int:
+    """Identify, show, and return how many inputs failed."""
+    outputs = Outputs(
+        rows=Path(chosen["output"]) if chosen["output"] else None,
+        resume=chosen["resume"],
+        overwrite=chosen["overwrite"],
+        retry_errors=chosen["retry_errors"],
+    )
+    inputs = list(inputs)
+    finder = Finder(inputs)
+    with open_gallery(path, chosen["passphrase_file"]) as gallery:
+        settings = gallery.settings.deciding(chosen["threshold"], chosen["margin"])
+        index = gallery.index()
+        embedder = load_embedder(chosen, gallery)
+    identifier = Identifier(embedder, index, settings, FaceChoice(chosen["faces"]))
+    same_on_resume = {
+        "threshold": settings.threshold,
+        "margin": settings.margin,
+        **{name: chosen[name] for name in ("faces", "min_face", "min_score", "max_pixels")},
+    }
+
+    def count() -> int:
+        return sum(1 for _ in Finder(inputs))
+
+    display = Display(
+        form, bool(outputs.rows), quiet, IDENTIFY_TABLE, count, "identify", layout=NameLayout()
+    )
+    with display:
+        summary = identify(
+            identifier,
+            finder,
+            outputs,
+            options=same_on_resume,
+            workers=chosen["workers"],
+            emit=display.show,
+        )
+    display.conclude(summary, finder.skipped)
+    return summary.failed
+
+
+class NameLayout:
+    """The columns of the table for people: the picture, and who is on it."""
+
+    def header(self) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        return f"{'PICTURE':<{PATH_WIDTH}}  WHO"
+
+    def line(self, row: dict[str, Any]) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        path = fitted(row["path"], PATH_WIDTH, keep_end=True)
+        if row["status"] == "error":
+            error = row["error"]
+            text = printable(f"{error['kind']}: {error['message']}")
+            return f"{path}  {click.style(text, fg='red')}"
+        if not row["faces"]:
+            return f"{path}  {click.style('no face', dim=True)}"
+        return f"{path}  {', '.join(map(in_words, row['faces']))}"
+
+
+def in_words(face: dict[str, Any]) -> str:
+    """Return a face of a row for people: the name and how far away, or who is nearest and why."""
+    if "distance" not in face:
+        return face["name"]
+    distance = f"{face['distance']:.3f}"
+    if face["name"] != UNKNOWN:
+        return f"{click.style(printable(face['name']), bold=True)} ({distance})"
+    nearest = printable(face["nearest"][0]["name"])
+    return f"{UNKNOWN} ({face['reason']}: {nearest} {distance})"

@@ -1,0 +1,254 @@
+"""Enrolling photos: only what is new is described, and each batch is in the file or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.gallery.records import NewPhoto, person_name
+from cnnkit.faces.gallery.store import Gallery, content_digest
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.images import Finder, Found, read_bytes
+from cnnkit.results import Failure, make_row
+
+# Photos that are enrolled in one step.
+BATCH = 32
+ELSEWHERE = "elsewhere:"
+
+
+class Portrait(NamedTuple):
+    """A photo and whom it shows.
+
+    Attributes:
+        person: The name; empty where `failure` says why there is none.
+        path: As the user would type it.
+        place: Below the folder that was given, with ``/``; kept in the gallery.
+        failure: Why it cannot be enrolled, or None.
+    """
+
+    person: str
+    path: str
+    place: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What became of one photo, as a row.
+
+    Attributes:
+        person: Whose.
+        action: ``added``, ``known`` or ``moved``.
+    """
+
+    person: str
+    action: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the row."""
+        return {"person": self.person, "action": self.action}
+
+
+@dataclass(frozen=True)
+class EnrolmentPolicy:
+    """How photos are enrolled.
+
+    Attributes:
+        choice: Which face of a photo is the person's: one, or the largest.
+        min_face: The smallest face that is looked for, for the message.
+        paths: Whether the gallery keeps where a photo lies below its folder.
+        move: Whether a photo that is enrolled under another name changes to this one.
+    """
+
+    choice: FaceChoice
+    min_face: int
+    paths: bool = True
+    move: bool = False
+
+    def __post_init__(self) -> None:
+        if self.choice.faces == "all":
+            fix = "A photo is enrolled for one person."
+            raise UsageError(broken_rule("--faces", "be one or largest", "all", fix))
+
+
+def people_of(folder: str) -> Iterator[Portrait]:
+    """Give the photos of a folder that has one folder for each person.
+
+    Args:
+        folder: Photos that lie in it directly belong to nobody: they come with a failure.
+    """
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    folders = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    if not folders:
+        fix = "Give a folder with one folder for each person, or --name NAME with photos."
+        raise UsageError(broken_rule("PEOPLE", "hold a folder for each person", folder, fix))
+    for name in folders:
+        yield from _portraits(name, os.path.join(folder, name), folder)
+
+
+def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
+    """Give the photos of one person: files, folders and patterns.
+
+    Raises:
+        UsageError: Nobody can have this name.
+    """
+    name = person_name(name)
+    for found in Finder(list(inputs)):
+        yield Portrait(name, found.path, os.path.basename(found.path), found.failure)
+
+
+def _portraits(name: str, place: str, top: str) -> Iterator[Portrait]:
+    try:
+        person = person_name(name)
+        wrong = None
+    except UsageError as error:
+        person, wrong = "", Failure("failed", str(error))
+    for found in Finder([place]):
+        below = os.path.relpath(found.path, top).replace(os.sep, "/")
+        yield Portrait(person, found.path, below, found.failure or wrong)
+
+
+def enrol(
+    gallery: Gallery,
+    embedder: FaceEmbedder,
+    portraits: Iterable[Portrait],
+    policy: EnrolmentPolicy,
+    *,
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Counter[str]:
+    """Enrol photos; those that are known by their content are not described again.
+
+    A row is given once its photo is in the file. Killed at any moment, the same call goes on
+    where the last whole batch ended.
+
+    Args:
+        gallery: Of this embedder.
+        embedder: Loaded.
+        portraits: The photos.
+        policy: How.
+        workers: Threads that read and describe.
+        emit: Takes each row, in the order of the photos.
+
+    Returns:
+        How many were ``added``, ``known``, ``moved`` and ``failed``.
+
+    Raises:
+        GalleryError: The gallery is another embedder's, or cannot be read.
+        OutputError: It cannot be written; what was told of is in it.
+    """
+    run = _Enrolment(gallery, policy, emit)
+    for _, described in embedder.stream(run.unknown(portraits), workers):
+        run.take(described)
+    run.finish()
+    return run.counts
+
+
+class _Enrolment:
+    """Keeps the photos in order while some are described and others are known already."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        policy: EnrolmentPolicy,
+        emit: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._gallery = gallery
+        self._policy = policy
+        self._emit = emit
+        # Photos without an outcome come before the ones being described, in order.
+        self._waiting: deque[list[Any]] = deque()
+        self._described: deque[list[Any]] = deque()
+        self._settled = 0
+
+    def unknown(self, portraits: Iterable[Portrait]) -> Iterator[Found]:
+        """Give the photos that must be described."""
+        for portrait in portraits:
+            content, outcome = self._seen(portrait)
+            entry = [portrait, content, outcome]
+            self._waiting.append(entry)
+            if outcome is None:
+                self._described.append(entry)
+                yield Found(portrait.path)
+            else:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Count a photo that has its outcome, and write where there are enough of them."""
+        self._settled += 1
+        if self._settled >= BATCH:
+            self._write()
+
+    def _seen(self, portrait: Portrait) -> tuple[bytes, Any]:
+        """Return a photo's hash and, where nothing needs to be described, its outcome."""
+        if portrait.failure is not None:
+            return b"", portrait.failure
+        try:
+            content = content_digest(read_bytes(portrait.path))
+        except ImageError as error:
+            return b"", Failure(error.kind, error.message)
+        holder = self._gallery.person_of(content)
+        if holder == portrait.person:
+            return content, "known"
+        if holder is not None and not self._policy.move:
+            return content, _elsewhere(holder, portrait.person)
+        return content, None
+
+    def take(self, described: PictureFaces | Failure) -> None:
+        """Take in what was found on the next photo that waits for it."""
+        entry = self._described.popleft()
+        portrait, content, _ = entry
+        entry[2] = self._new_photo(portrait, content, described)
+        self._settle()
+
+    def _new_photo(
+        self, portrait: Portrait, content: bytes, described: PictureFaces | Failure
+    ) -> NewPhoto | Failure:
+        if isinstance(described, Failure):
+            return described
+        try:
+            [face] = self._policy.choice.of(described, self._policy.min_face)
+        except ImageError as error:
+            return Failure(error.kind, error.message)
+        place = portrait.place if self._policy.paths else None
+        return NewPhoto(portrait.person, content, described.embeddings[face], place)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self._write()
+
+    def _write(self) -> None:
+        """Enrol everything up to the first photo that is still being described."""
+        self._settled = 0
+        ready = []
+        while self._waiting and self._waiting[0][2] is not None:
+            ready.append(self._waiting.popleft())
+        new = [entry[2] for entry in ready if isinstance(entry[2], NewPhoto)]
+        actions = iter(self._gallery.add(new, move=self._policy.move) if new else [])
+        for portrait, _, outcome in ready:
+            if isinstance(outcome, NewPhoto):
+                outcome = next(actions)
+            self._tell(portrait, outcome)
+
+    def _tell(self, portrait: Portrait, outcome: str | Failure) -> None:
+        if isinstance(outcome, str) and outcome.startswith(ELSEWHERE):
+            outcome = _elsewhere(outcome.removeprefix(ELSEWHERE), portrait.person)
+        if isinstance(outcome, Failure):
+            self.counts["failed"] += 1
+            row = make_row(portrait.path, outcome)
+        else:
+            self.counts[outcome] += 1
+            row = make_row(portrait.path, Enrolled(portrait.person, outcome))
+        if self._emit is not None:
+            self._emit(row)
+
+
+def _elsewhere(holder: str, person: str) -> Failure:
+    message = f"is enrolled as {holder} already; --move makes it a photo of {person}"
+    return Failure("failed", message)

@@ -1,0 +1,188 @@
+"""`cnnkit gallery cluster` as a function: who is on which picture, and where each is to go.
+
+The plan is complete before any picture is touched, and is written first: a run that is killed
+while it moves pictures is finished from its plan, never from what the folder then looks like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.gallery.clustering import cluster
+from cnnkit.images import Found
+from cnnkit.results import Failure, make_row, path_of
+from cnnkit.sorting import HOW, finish
+from cnnkit.writers.row_files import write_rows
+from cnnkit.writers.row_tables import Column, FlatTable
+
+OTHERS, NO_FACE = "_others", "_no-face"
+PLAN_TABLE = FlatTable(
+    [
+        Column("people", "text", lambda row: "; ".join(row["people"]) if "people" in row else None),
+        Column("faces", "integer", lambda row: len(row["faces"]) if "faces" in row else None),
+    ]
+)
+
+
+class Sorted:
+    """Who is on one picture, as a row.
+
+    Attributes:
+        picture: Its faces.
+        people: Of each face, ``person-001`` and so on, or `OTHERS`.
+    """
+
+    def __init__(self, picture: PictureFaces, people: list[str]) -> None:
+        """Take the picture and whom its faces are of."""
+        self.picture = picture
+        self.people = people
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the row; the largest face comes first."""
+        faces = [
+            {
+                "box": [round(v, 2) for v in face.box],
+                "score": round(face.score, 6),
+                "person": person,
+            }
+            for face, person in zip(self.picture.faces, self.people, strict=True)
+        ]
+        return {"people": list(dict.fromkeys(self.people)), "faces": faces}
+
+
+def sorted_rows(
+    embedder: FaceEmbedder,
+    found: Iterable[Found],
+    *,
+    threshold: float,
+    least: int,
+    workers: int | None = None,
+    advance: Callable[[], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Return a row for each input with the people on it.
+
+    Args:
+        embedder: Loaded.
+        found: The inputs.
+        threshold: Faces at most so far apart are neighbours.
+        least: Faces that a person has at least; all others are `OTHERS`.
+        workers: Threads that read and describe.
+        advance: Called after each input.
+    """
+    results: list[tuple[str, PictureFaces | Failure]] = []
+    for item in embedder.stream(found, workers):
+        results.append(item)
+        if advance is not None:
+            advance()
+    vectors = [p.embeddings for _, p in results if isinstance(p, PictureFaces)]
+    everything = np.concatenate([v for v in vectors if len(v)] or [np.zeros((0, 1), np.float32)])
+    numbers = cluster(everything, threshold, embedder.verification.metric)
+    names = iter(_names(numbers, least))
+    return [
+        make_row(path, p if isinstance(p, Failure) else Sorted(p, [next(names) for _ in p.faces]))
+        for path, p in results
+    ]
+
+
+def _names(numbers: np.ndarray, least: int) -> list[str]:
+    """Return the folder's name of each face."""
+    counts = np.bincount(numbers) if len(numbers) else np.zeros(0, int)
+    width = max(3, len(str(len(counts))))
+    return [f"person-{n + 1:0{width}d}" if counts[n] >= least else OTHERS for n in numbers]
+
+
+def with_places(rows: list[dict[str, Any]], folder: Path, how: str) -> list[dict[str, Any]]:
+    """Return the rows with where each picture is to go, under names that nothing has.
+
+    A picture of several people is copied or linked to each of them; moved, it goes to the person
+    of its largest face. One without a face stays where it is.
+
+    Args:
+        rows: Of `sorted_rows`.
+        folder: That gets a folder for each person.
+        how: ``copy``, ``link`` or ``move``.
+
+    Raises:
+        UsageError: There is no such way.
+    """
+    if how not in HOW:
+        raise UsageError(broken_rule("--how", f"be one of {', '.join(HOW)}", how))
+    taken: set[Path] = set()
+    planned = []
+    for row in rows:
+        people = row.get("people", [])
+        wanted = people[:1] if how == "move" else people
+        name = Path(path_of(row)).name
+        places = [_free(folder / person, name, taken) for person in wanted]
+        planned.append(row | {"sorted_to": [str(place) for place in places]} if places else row)
+    return planned
+
+
+def _free(folder: Path, name: str, taken: set[Path]) -> Path:
+    """Return a place that neither a file nor this plan has taken: NAME, or NAME-2 and so on."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    place, number = folder / name, 2
+    while place in taken or place.exists() or place.is_symlink():
+        place, number = folder / f"{stem}-{number}{suffix}", number + 1
+    taken.add(place)
+    return place
+
+
+def write_plan(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows, whole or not at all.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    write_rows(path, rows, PLAN_TABLE)
+
+
+def read_plan(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of an earlier run.
+
+    Raises:
+        UsageError: It is no plan.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            rows = [json.loads(line) for line in file]
+        if not all(isinstance(row, dict) and path_of(row) and "status" in row for row in rows):
+            raise ValueError("other rows")
+        for row in rows:
+            if not all(isinstance(place, str) for place in row.get("sorted_to", [])):
+                raise ValueError("other places")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule = "be the .jsonl of an earlier gallery cluster"
+        raise UsageError(broken_rule(str(path), rule, str(error)[:100])) from error
+    return rows
+
+
+def carry_out(rows: list[dict[str, Any]], folder: Path, how: str) -> int:
+    """Put every picture where its row says; what is there already is left as it is.
+
+    Returns:
+        How many pictures have a place.
+
+    Raises:
+        OutputError: One cannot be put there; the same command with ``--resume`` goes on.
+        UsageError: A row's place lies outside the folder.
+    """
+    count = 0
+    top = folder.resolve()
+    for row in rows:
+        for place in row.get("sorted_to", []):
+            if not (Path(place).parent.parent.resolve() == top and ".." not in Path(place).parts):
+                raise UsageError(broken_rule("sorted_to", f"lie in {folder}", place))
+            try:
+                finish(path_of(row), Path(place), how)
+            except OSError as error:
+                raise OutputError(f"{place} cannot be written: {error.strerror}.") from error
+        count += bool(row.get("sorted_to"))
+    return count

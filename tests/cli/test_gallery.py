@@ -1,0 +1,357 @@
+"""``cnnkit gallery`` as a user meets it: what it prints, its files, its exit status."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cnnkit.cli.gallery import command
+from cnnkit.errors import CnnkitError, GalleryError, OutputError, UsageError
+from cnnkit.faces.gallery import Gallery
+from cnnkit.images import decode, read_bytes
+from tests.faces.gallery.portraits import eileen, eva, write, write_people
+
+
+@pytest.fixture(scope="module")
+def astronaut(examples: Path) -> np.ndarray:
+    return decode(read_bytes(str(examples / "astronaut.jpg")))
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Path:
+    return write_people(tmp_path_factory.mktemp("people"), astronaut)
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
+    path = tmp_path_factory.mktemp("enrolled") / "team.gallery"
+    assert gallery("enroll", path, people).exit_code == 0
+    return path
+
+
+@pytest.fixture
+def team(enrolled: Path, tmp_path: Path) -> Path:
+    """A gallery of the two people for one test."""
+    return Path(shutil.copy2(enrolled, tmp_path / "team.gallery"))
+
+
+def gallery(*arguments: object, stdin: str | None = None) -> Result:
+    """Run a command in this process; an error of ours comes as the exception it is."""
+    result = CliRunner().invoke(command, [str(a) for a in arguments], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def rows_of(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_enrolling_a_folder_then_again_then_more(tmp_path, people, astronaut):
+    team = tmp_path / "team.gallery"
+    first = gallery("enroll", team, people, "--json")
+    assert [(r["person"], r["action"]) for r in rows_of(first.stdout)] == [
+        *[("Eileen", "added")] * 2,
+        *[("Eva", "added")] * 2,
+    ]
+    again = gallery("enroll", team, people)
+    assert again.stdout.splitlines()[0] == "0 added, 4 known already, 0 failed"
+    write(tmp_path / "more" / "Eva" / "9.png", eva(astronaut, 3))
+    more = gallery("enroll", team, tmp_path / "more")
+    assert more.stdout.splitlines() == [
+        "1 added, 0 known already, 0 failed",
+        f"{team}: 2 people, 5 photos",
+    ]
+    assert stat.S_IMODE(team.stat().st_mode) == 0o600
+    with Gallery.open(team) as opened:
+        assert opened.photos()[-1].path == "Eva/9.png"
+
+
+def test_photos_that_cannot_be_enrolled_are_named_and_the_others_are_in(
+    tmp_path, people, astronaut, examples
+):
+    bad = shutil.copytree(people, tmp_path / "people")
+    shutil.copy(examples / "coffee.jpg", bad / "Eva" / "coffee.jpg")
+    (bad / "Eva" / "broken.jpg").write_bytes(b"no picture")
+    write(bad / "Eva" / "two.png", np.concatenate([astronaut, astronaut], axis=1))
+    write(bad / "unknown" / "1.png", eileen(astronaut))
+    done = gallery("enroll", tmp_path / "g", bad)
+    assert done.exit_code == 1
+    assert "4 added, 0 known already, 4 failed" in done.stdout
+    for name, reason in [
+        ("coffee.jpg", "no face"),
+        ("broken.jpg", ""),
+        ("two.png", "2 faces were found"),
+        ("1.png", "not be 'unknown'"),
+    ]:
+        assert any(name in line and reason in line for line in done.stderr.splitlines())
+    done = gallery("enroll", tmp_path / "g", bad, "--faces", "largest")
+    assert "1 added, 4 known already, 3 failed" in done.stdout
+
+
+def test_a_photo_under_another_name_is_refused_until_it_is_to_move(team, people):
+    photo = people / "Eva" / "0.png"
+    refused = gallery("enroll", team, "--name", "Zoë", photo)
+    assert refused.exit_code == 1
+    assert "is enrolled as Eva already" in refused.stderr
+    assert "1 moved" in gallery("enroll", team, "--name", "Zoë", photo, "--move").stdout
+    assert json.loads(gallery("list", team, "--json").stdout)["people"] == {
+        "Eileen": 2,
+        "Eva": 1,
+        "Zoë": 1,
+    }
+
+
+def test_no_paths(tmp_path, people):
+    gallery("enroll", tmp_path / "g", people, "--no-paths")
+    assert b"0.png" not in (tmp_path / "g").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["PHOTO"], "--name"),
+        (["EMPTY"], "a folder for each person"),
+        (["PEOPLE", "--encrypt"], "new gallery"),
+        (["PEOPLE", "--passphrase-file", "PASS"], "encrypted gallery"),
+        (["--name", "a\nb", "PHOTO"], "printable"),
+    ],
+)
+def test_enrolments_that_are_refused(team, people, tmp_path, arguments, reason):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pass").write_text("a passphrase\n")
+    places = {
+        "PHOTO": people / "Eva" / "0.png",
+        "EMPTY": tmp_path / "empty",
+        "PEOPLE": people,
+        "PASS": tmp_path / "pass",
+    }
+    with pytest.raises(CnnkitError, match=reason):
+        gallery("enroll", team, *(places.get(a, a) for a in arguments))
+
+
+def test_identifying(team, tmp_path, astronaut, examples):
+    probes = tmp_path / "probes"
+    write(probes / "a.png", eileen(astronaut, 3))
+    write(probes / "b.png", eva(astronaut, 3))
+    shutil.copy(examples / "coffee.jpg", probes / "c.jpg")
+    (probes / "d.jpg").write_bytes(b"no picture")
+    done = gallery("identify", team, probes)
+    assert done.exit_code == 1
+    rows = rows_of(done.stdout)
+    assert [row.get("names") for row in rows] == [["Eileen"], ["Eva"], [], None]
+    face = rows[0]["faces"][0]
+    assert face["distance"] < 0.6 < face["nearest"][1]["distance"]
+    assert face["probability"] > 0.5
+    assert rows[3]["error"]["kind"] == "not-an-image"
+    strict = gallery("identify", team, probes / "a.png", "--threshold", "0.01")
+    face = rows_of(strict.stdout)[0]["faces"][0]
+    assert (face["name"], face["reason"]) == ("unknown", "too far")
+    narrow = gallery("identify", team, probes / "a.png", "--margin", "1")
+    assert rows_of(narrow.stdout)[0]["faces"][0]["reason"] == "two people too close"
+    table = gallery("identify", team, probes, "--format", "table").stdout.splitlines()
+    assert table[0].split() == ["PICTURE", "WHO"]
+    assert "Eileen (0." in table[1]
+    assert table[3].endswith("no face")
+
+
+def test_identify_keeps_the_protocol_of_folder_jobs(team, tmp_path, people):
+    rows = tmp_path / "rows.csv"
+    done = gallery("identify", team, people, "-o", rows)
+    assert (done.exit_code, done.stdout) == (0, "")
+    lines = rows.read_text().splitlines()
+    assert lines[0] == "path,status,faces,names,name,distance,probability,error_kind,error_message"
+    assert lines[1].split(",")[2:6] == ["1", "Eileen", "Eileen", "0.000000"]
+    with pytest.raises(UsageError, match="exists already"):
+        gallery("identify", team, people, "-o", rows)
+    assert gallery("identify", team, people, "-o", rows, "--resume").exit_code == 0
+    # A killed run: the journal with one row.
+    header = {"cnnkit_journal": 1}
+    part = tmp_path / "other.jsonl.part"
+    part.write_text(json.dumps(header) + "\n")
+    with pytest.raises(UsageError, match="--resume must go on with the same"):
+        gallery("identify", team, people, "-o", tmp_path / "other.jsonl", "--resume")
+
+
+def test_a_killed_identify_goes_on(team, tmp_path, people):
+    rows = tmp_path / "rows.jsonl"
+    gallery("identify", team, people, "-o", rows)
+    whole = rows.read_text()
+    from cnnkit.writers import journal
+
+    written = []
+    with pytest.MonkeyPatch.context() as patch:
+        append = journal.Journal.append
+
+        def dying(self, row):
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            written.append(row)
+            append(self, row)
+
+        patch.setattr(journal.Journal, "append", dying)
+        rows.unlink()
+        with pytest.raises(BaseException):  # noqa: B017 - click turns it into its Abort
+            gallery("identify", team, people, "-o", rows)
+    assert not rows.exists()
+    assert gallery("identify", team, people, "-o", rows, "--resume").exit_code == 0
+    assert rows.read_text() == whole
+
+
+def test_listing(team):
+    done = gallery("list", team)
+    assert [line.split() for line in done.stdout.splitlines()] == [["Eileen", "2"], ["Eva", "2"]]
+    assert "2 people, 4 photos, not encrypted" in done.stderr
+    assert "threshold 0.6, margin 0.04 (the embedder's own threshold)" in done.stderr
+
+
+def test_forgetting(team):
+    assert b"Eva" in team.read_bytes()
+    assert gallery("forget", team, "Eva").stdout == "Eva: forgotten, 2 photos\n"
+    assert b"Eva" not in team.read_bytes()
+    with pytest.raises(UsageError, match="Did you mean 'Eileen'"):
+        gallery("forget", team, "Elieen")
+
+
+def test_an_encrypted_gallery(tmp_path, people, monkeypatch):
+    secret, word = tmp_path / "secret.gallery", tmp_path / "word"
+    word.write_text("correct horse\nsecond line\n")
+    word.chmod(0o600)
+    made = gallery("enroll", secret, people, "--encrypt", "--passphrase-file", word)
+    assert made.exit_code == 0
+    assert b"Eva" not in secret.read_bytes()
+    assert len(gallery("list", secret, "--passphrase-file", word).stdout.splitlines()) == 2
+    found = gallery("identify", secret, people / "Eva", "--passphrase-file", word)
+    assert rows_of(found.stdout)[0]["names"] == ["Eva"]
+    with pytest.raises(UsageError, match="no terminal"):
+        gallery("list", secret)
+    word.write_text("another one\n")
+    with pytest.raises(GalleryError, match="not the one"):
+        gallery("list", secret, "--passphrase-file", word)
+    word.write_text("short\n")
+    with pytest.raises(UsageError, match="at least 8"):
+        gallery("enroll", tmp_path / "new", people, "--encrypt", "--passphrase-file", word)
+
+
+def test_a_gallery_of_another_embedder(team, people):
+    with pytest.raises(GalleryError, match="searched with dlib-face and the identity"):
+        gallery("identify", team, people, "--mirror")
+
+
+def test_calibrating_on_enough_and_on_too_few_pairs(team, tmp_path, astronaut):
+    data = write_people(tmp_path / "data", astronaut, photos=4)
+    few = gallery("calibrate", team, data, "--far", "0.01")
+    assert few.exit_code == 1
+    assert "Too few pairs: 16 pairs of two people cannot show a rate below 0.19" in few.stdout
+    dry = gallery("calibrate", team, data, "--far", "0.25", "--dry-run", "--json")
+    found = json.loads(dry.stdout)
+    assert (dry.exit_code, found["kept"], found["enough"]) == (0, False, True)
+    assert json.loads(gallery("list", team, "--json").stdout)["settings"]["threshold"] == 0.6
+    kept = gallery("calibrate", team, data, "--far", "0.25")
+    assert kept.exit_code == 0
+    settings = json.loads(gallery("list", team, "--json").stdout)["settings"]
+    assert settings["threshold"] == pytest.approx(found["threshold"])
+    assert settings["calibration"]["far"] == 0.25
+    assert "calibrated for a false-accept rate of 0.25" in gallery("list", team).stderr
+
+
+def test_auditing(team, people, tmp_path, astronaut):
+    assert gallery("audit", team).exit_code == 0
+    gallery("enroll", team, "--name", "Eva", write(tmp_path / "x.png", eileen(astronaut, 3)))
+    done = gallery("audit", team)
+    assert done.exit_code == 1
+    assert "mislabelled:" in done.stdout
+    assert "x.png is nearer to Eileen" in done.stdout
+    kinds = {row["kind"] for row in rows_of(gallery("audit", team, "--json").stdout)}
+    assert kinds == {"mislabelled", "too-alike"}
+
+
+@pytest.fixture
+def mixed(tmp_path, astronaut, examples):
+    folder = tmp_path / "mixed"
+    for number in range(3):
+        write(folder / f"a{number}.png", eileen(astronaut, number))
+        write(folder / f"b{number}.png", eva(astronaut, number))
+    shutil.copy(examples / "coffee.jpg", folder)
+    return folder
+
+
+def test_clustering_is_a_dry_run_first(mixed):
+    before = sorted(mixed.iterdir())
+    done = gallery("cluster", mixed)
+    assert done.exit_code == 0
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "person-001",
+        "person-002",
+        "no face",
+    ]
+    assert "Nothing was touched" in done.stderr
+    assert sorted(mixed.iterdir()) == before
+
+
+@pytest.mark.parametrize("how", ["copy", "link", "move"])
+def test_clustering_into_folders(mixed, tmp_path, how):
+    folder = tmp_path / "sorted"
+    done = gallery("cluster", mixed, "--sort-into", folder, "--how", how, "--json")
+    assert done.exit_code == 0
+    found = {p.name: sorted(f.name for f in p.iterdir()) for p in folder.iterdir() if p.is_dir()}
+    assert sorted(found.values()) == [[f"{k}{n}.png" for n in range(3)] for k in "ab"]
+    left = sorted(p.name for p in mixed.iterdir())
+    assert left == ["coffee.jpg"] if how == "move" else len(left) == 7
+    rows = rows_of((folder / "plan.jsonl").read_text())
+    assert rows == rows_of(done.stdout)
+    with pytest.raises(UsageError, match="empty or not there"):
+        gallery("cluster", mixed, "--sort-into", folder)
+
+
+def test_a_killed_move_is_finished_from_its_plan(mixed, tmp_path, monkeypatch):
+    from cnnkit.faces.gallery import sorting_plan
+
+    folder, moved = tmp_path / "sorted", []
+
+    def failing(source, place, how):
+        if len(moved) == 2:
+            raise OSError(28, "No space left on device")
+        moved.append(source)
+        from cnnkit.sorting import finish
+
+        finish(source, place, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sorting_plan, "finish", failing)
+        with pytest.raises(OutputError, match="No space"):
+            gallery("cluster", mixed, "--sort-into", folder, "--how", "move")
+    done = gallery("cluster", mixed, "--sort-into", folder, "--how", "move", "--resume")
+    assert "6 pictures have their place" in done.stderr
+    assert sorted(len(list(p.iterdir())) for p in folder.iterdir() if p.is_dir()) == [3, 3]
+    assert [p.name for p in mixed.iterdir()] == ["coffee.jpg"]
+
+
+def test_a_plan_that_leads_elsewhere_is_refused(mixed, tmp_path):
+    folder = tmp_path / "sorted"
+    folder.mkdir()
+    row = {"path": str(mixed / "a0.png"), "status": "ok", "sorted_to": [str(tmp_path / "x" / "y")]}
+    (folder / "plan.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UsageError, match="sorted_to must lie in"):
+        gallery("cluster", mixed, "--sort-into", folder, "--resume", "--how", "move")
+    (folder / "plan.jsonl").write_text("no json\n")
+    with pytest.raises(UsageError, match="earlier gallery cluster"):
+        gallery("cluster", mixed, "--sort-into", folder, "--resume")
+
+
+def test_the_whole_command_line(run_cnnkit, team, people, tmp_path):
+    done = run_cnnkit("gallery", "identify", team, people / "Eva", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split(",")[3] == "Eva"
+    done = run_cnnkit("gallery", "identfy", team)
+    assert done.returncode == 2
+    assert "Did you mean 'identify'" in done.stderr
+    done = run_cnnkit("gallery", "list", tmp_path / "none")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
