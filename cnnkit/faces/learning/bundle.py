@@ -15,7 +15,6 @@ from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.data import SPLITS
 from cnnkit.data.split_files import write_split_file
 from cnnkit.faces.learning.outcome import Outcome, license_of
-from cnnkit.images import InputSpec
 from cnnkit.writers.row_files import csv_line
 
 HISTORY, SPLIT, REPORT, LICENSE = "history.csv", "split.csv", "report.html", "LICENSE.backbone"
@@ -48,7 +47,6 @@ def write_outcome(outcome: Outcome) -> None:
 def new_bundle(outcome: Outcome) -> NewBundle:
     """Return the network and all that its card says."""
     settings = outcome.settings
-    side = settings.side
     return NewBundle(
         name=settings.output.resolve().name,
         task="embed-face",
@@ -56,7 +54,7 @@ def new_bundle(outcome: Outcome) -> NewBundle:
         f"({settings.network}, {settings.loss}) with cnnkit train-face.",
         model=outcome.model,
         labels=(),
-        input=InputSpec(side, side, "stretch"),
+        input=settings.spec,
         builder=outcome.builder,
         arguments=outcome.arguments if outcome.builder else {},
         outputs={"embedding": {"layer": outcome.model.layers[-1].name}},

@@ -15,7 +15,6 @@ from cnnkit.data.decoded import DecodedPictures
 from cnnkit.data.identities import LEAST_PEOPLE, LEAST_PHOTOS, identity_split
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.learning.settings import Settings
-from cnnkit.images import InputSpec
 from cnnkit.results import Failure
 
 log = logging.getLogger(__name__)
@@ -120,11 +119,10 @@ def _read(
 ) -> tuple[Pictures, tuple[tuple[str, Failure], ...]]:
     paths, labels = [file.path for file in whole.files], whole.labels
     if cut_faces is None:
-        spec = InputSpec(settings.side, settings.side, "stretch")
         with DecodedPictures(
             paths,
             labels,
-            spec,
+            settings.spec,
             max_bad=settings.max_bad,
             max_pixels=settings.max_pixels,
             workers=settings.workers,

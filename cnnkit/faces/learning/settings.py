@@ -9,7 +9,7 @@ from pathlib import Path
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
 from cnnkit.losses.names import MININGS
 
 SCRATCH, EMBEDDED = "embedding-small", "dlib-face"
@@ -105,6 +105,11 @@ class Settings:
     def side(self) -> int:
         """Of the network's square input."""
         return 150 if self.network == EMBEDDED else self.size
+
+    @property
+    def spec(self) -> InputSpec:
+        """How a whole picture becomes the network's input: squeezed, with nothing cut off."""
+        return InputSpec(self.side, self.side, "stretch", 1.0, "bilinear")
 
     @property
     def rate(self) -> float:
