@@ -328,6 +328,11 @@ def make_pair_row(a: str, b: str, outcome: Any) -> dict[str, Any]:
     return _row(path_fields(a, "a") | path_fields(b, "b"), outcome)
 
 
+def make_claim_row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
+    """Return the row of a picture and a claimed name, of which `fields` are the first part."""
+    return _row(fields, outcome)
+
+
 def _row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return fields | {"status": "error", "error": outcome.to_dict()}

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit.images import decode, read_bytes
 from tests.faces.astronauts import write_astronauts
+from tests.faces.gallery.portraits import write_people
+from tests.faces.learning.digits import write_digits
 from tests.formats.drawn_boxes import draw_boxes
 from tests.transfer.drawings import draw
 
@@ -28,6 +31,12 @@ def command_lines(page: str) -> list[str]:
 def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
     if page == "verify-face.md":
         write_astronauts(tmp_path, examples)
+    elif page == "gallery.md":
+        image = decode(read_bytes(str(examples / "astronaut.jpg")))
+        write_people(tmp_path / "people", image, photos=4)
+        write_people(tmp_path / "photos", image, photos=2)
+    elif page == "train-face.md":
+        write_digits(tmp_path / "digits", each=10)
     elif page in ("classify.md", "detect.md"):
         shutil.copytree(examples, tmp_path / "photos")
     elif page in BOX_PAGES:

@@ -73,3 +73,16 @@ def test_verify_faces(clean_environment):
     lines = run_example("verify_faces.py", clean_environment)
     assert lines[0].startswith("turned, darker, recompressed: same person")
     assert lines[1].startswith("a cup of coffee: no face of at least 40 pixels")
+
+
+def test_face_gallery(clean_environment):
+    lines = run_example("face_gallery.py", clean_environment)
+    assert lines[0].startswith("a darker photo: Eileen")
+    assert lines[1].startswith("a mirrored one: Eva")
+    assert lines[2] == "after Eva is forgotten: unknown (too far)"
+
+
+def test_train_face(clean_environment):
+    lines = run_example("train_face.py", clean_environment)
+    assert lines[0] == "learnt from 6 digits"
+    assert lines[1].startswith("2 digits never seen: AUC 0.")

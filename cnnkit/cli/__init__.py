@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "detect": ("cnnkit.cli.detect", "Find the objects in pictures."),
         "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of a picture."),
         "verify-face": ("cnnkit.cli.verify_face", "Say whether two pictures show one person."),
+        "gallery": ("cnnkit.cli.gallery", "Recognise people: enrol, identify, forget."),
     },
     "Train": {
         "transfer-learn": (
@@ -39,6 +40,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cnnkit.cli.train_detector",
             "Make a detector of your own from pictures with boxes.",
         ),
+        "train-face": ("cnnkit.cli.train_face", "Learn which faces are alike."),
         "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
         "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },

@@ -197,8 +197,7 @@ def test_a_killed_identify_goes_on(team, tmp_path, people):
 
         patch.setattr(journal.Journal, "append", dying)
         rows.unlink()
-        with pytest.raises(BaseException):  # noqa: B017 - click turns it into its Abort
-            gallery("identify", team, people, "-o", rows)
+        assert gallery("identify", team, people, "-o", rows).exit_code == 1  # click's Abort
     assert not rows.exists()
     assert gallery("identify", team, people, "-o", rows, "--resume").exit_code == 0
     assert rows.read_text() == whole
@@ -343,6 +342,33 @@ def test_a_plan_that_leads_elsewhere_is_refused(mixed, tmp_path):
     (folder / "plan.jsonl").write_text("no json\n")
     with pytest.raises(UsageError, match="earlier gallery cluster"):
         gallery("cluster", mixed, "--sort-into", folder, "--resume")
+
+
+def verify(*arguments: object) -> Result:
+    from cnnkit.cli.verify_face import command as verify_face
+
+    result = CliRunner().invoke(verify_face, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_picture_and_a_claimed_name(team, people, tmp_path, examples):
+    photo = people / "Eva" / "0.png"
+    same = verify(photo, "--gallery", team, "--as", "Eva", "--json")
+    row = rows_of(same.stdout)[0]
+    assert (same.exit_code, row["same"], row["as"]) == (0, True, "Eva")
+    assert row["distance"] == 0.0
+    drawing = tmp_path / "why.png"
+    different = verify(photo, "--gallery", team, "--as", "Eileen", "--annotate", drawing)
+    assert different.exit_code == 1
+    assert different.stdout.startswith("different people: distance 0.6")
+    assert decode(drawing.read_bytes()).shape[2] == 3
+    nothing = verify(examples / "coffee.jpg", "--gallery", team, "--as", "Eva")
+    assert nothing.exit_code == 2
+    assert "no face" in nothing.stdout
+    with pytest.raises(UsageError, match="Did you mean 'Eva'"):
+        verify(photo, "--gallery", team, "--as", "Evva")
 
 
 def test_the_whole_command_line(run_cnnkit, team, people, tmp_path):

@@ -11,14 +11,14 @@ import numpy as np
 def eileen(image: np.ndarray, number: int = 0) -> np.ndarray:
     """Return a photo of the astronaut, another one for each number from 0 to 3."""
     photo = image if number < 3 else image[:, ::-1]
-    scale = (1.0, 0.9, 0.8, 0.95)[number]
-    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    scale = (1.0, 1.2, 0.8, 0.95)[number]
+    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     return np.clip(photo * (1.0, 0.9, 1.15, 1.05)[number], 0, 255).astype(np.uint8)
 
 
 def eva(image: np.ndarray, number: int = 0) -> np.ndarray:
     """Return a photo of somebody with half the height: 0.65 away from the astronaut."""
-    return cv2.resize(eileen(image, number), None, fx=1.0, fy=0.5, interpolation=cv2.INTER_AREA)
+    return cv2.resize(eileen(image, number), None, fx=1.0, fy=0.5, interpolation=cv2.INTER_LINEAR)
 
 
 def write(path: Path, image: np.ndarray) -> Path:
