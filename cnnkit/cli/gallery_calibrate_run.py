@@ -95,8 +95,11 @@ def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[
     yield f"  accepted rightly {right.share:.2%} (95 %: {right.low:.2%} to {right.high:.2%})"
     yield "  These intervals take pairs as independent; pairs share people, so they are too narrow."
     if people > 1:
-        chance = found.stranger_accepted(people)
-        yield f"  A stranger is taken for one of {people:,} enrolled people in about {chance:.2%}."
+        chance, most = (1 - (1 - rate) ** people for rate in (wrong.share, wrong.high))
+        yield (
+            f"  A stranger is taken for one of {people:,} enrolled people in about {chance:.1%}, "
+            f"or up to {most:.1%}."
+        )
     if not found.enough:
         yield (
             f"Too few pairs: {found.different_pairs:,} pairs of two people cannot show a rate "
