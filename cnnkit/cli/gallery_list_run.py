@@ -36,7 +36,7 @@ def summary_lines(path: str, people: dict[str, int], settings: Settings, sealed:
     calibrated: Any = settings.calibration
     how = "the embedder's own threshold"
     if calibrated:
-        how = f"calibrated for a false-accept rate of {calibrated.get('far', 0):g}"
+        how = f"calibrated for a false-accept rate of {calibrated['far']:g}"
     return [
         f"{printable(path)}: {len(people):,} people, {photos:,} photos, {protected}",
         f"  {printable(settings.embedder.name)}, {printable(settings.embedder.alignment)}; "

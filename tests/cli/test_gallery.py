@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from cnnkit.cli.gallery import command
 from cnnkit.errors import CnnkitError, GalleryError, OutputError, UsageError
+from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import Gallery
 from cnnkit.images import decode, read_bytes
 from tests.faces.gallery.portraits import eileen, eva, write, write_people
@@ -39,6 +40,23 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
 def team(enrolled: Path, tmp_path: Path) -> Path:
     """A gallery of the two people for one test."""
     return Path(shutil.copy2(enrolled, tmp_path / "team.gallery"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_embedder():
+    """Compile the networks once for all commands of this module."""
+    compiled: dict[str, FaceEmbedder] = {}
+    original = FaceEmbedder.load
+
+    def loaded(*arguments, **options):
+        key = repr((arguments, options))
+        if key not in compiled:
+            compiled[key] = original(*arguments, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceEmbedder, "load", loaded)
+        yield
 
 
 def gallery(*arguments: object, stdin: str | None = None) -> Result:

@@ -46,7 +46,10 @@ class EmbedderRecord:
         for what in ("name", "identity", "alignment"):
             value = getattr(self, what)
             if not isinstance(value, str) or not 0 < len(value) <= 500:
-                raise GalleryError(broken_rule(what, "be a text of 1 to 500 characters", value))
+                rule = "be a text of 1 to 500 characters"
+                raise GalleryError(broken_rule(what, rule, repr(value)[:60]))
+            if not is_printable(value):
+                raise GalleryError(broken_rule(what, "be printable text", ascii(value)[:60]))
         if type(self.dimensions) is not int or not 1 <= self.dimensions <= MAX_DIMENSIONS:
             rule = f"be a whole number from 1 to {MAX_DIMENSIONS}"
             raise GalleryError(broken_rule("dimensions", rule, self.dimensions))
@@ -83,7 +86,9 @@ class Settings:
             if getattr(self, what) is not None:
                 _check_number(what, getattr(self, what))
         if not isinstance(self.calibration, Mapping):
-            raise GalleryError(broken_rule("calibration", "be an object", self.calibration))
+            raise GalleryError(broken_rule("calibration", "be an object", "another value"))
+        if self.calibration:
+            _check_number("calibration.far", self.calibration.get("far"))
 
     def probability(self, distance: float) -> float | None:
         """Return the probability that two faces at a distance are of one person, or None."""
@@ -184,10 +189,15 @@ def person_name(text: str) -> str:
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         rule = f"have 1 to {MAX_NAME_LENGTH} characters"
         raise UsageError(broken_rule("a person's name", rule, f"{len(name)} characters"))
-    if any(unicodedata.category(c) in UNPRINTABLE for c in name):
+    if not is_printable(name):
         rule = "be printable text"
         raise UsageError(broken_rule("a person's name", rule, ascii(name), "Use --name."))
     if name.casefold() == UNKNOWN:
         fix = "That word stands for people who are not enrolled."
         raise UsageError(broken_rule("a person's name", f"not be '{UNKNOWN}'", name, fix))
     return name
+
+
+def is_printable(text: str) -> bool:
+    """Return whether a text has no character that controls a terminal or turns its direction."""
+    return not any(unicodedata.category(c) in UNPRINTABLE for c in text)

@@ -168,20 +168,37 @@ def test_vectors_without_numbers(tmp_path):
         look(path)
 
 
+SOUND = (
+    b'{"embedder": {"name": "a", "identity": "b", "alignment": "c", "dimensions": 4}, '
+    b'"threshold": 0.6, "calibration": {"far": 0.1}}'
+)
+
+
+def test_sound_settings_are_read():
+    assert Settings.from_bytes(SOUND).calibration["far"] == 0.1
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        SOUND.replace(b": 4", b": 99999999999"),
+        SOUND.replace(b": 4", b": 4.5"),
+        SOUND.replace(b": 4", b": true"),
+        SOUND.replace(b'"a"', b'"\\u001b[31m"'),
+        SOUND.replace(b'"a"', b"7"),
+        SOUND.replace(b"0.6", b"1e999"),
+        SOUND.replace(b"0.6", b"-1"),
+        SOUND.replace(b"0.6", b'"near"'),
+        SOUND.replace(b"0.1", b'"few"'),
+        SOUND.replace(b'{"far": 0.1}', b"[1]"),
+        SOUND.replace(b'"threshold"', b'"threshhold"'),
         b"[]",
         b"{}",
         b"[" * 60_000,
         b'{"embedder": {}, "threshold": 0.6}',
-        Settings.to_bytes,
     ],
 )
 def test_settings_that_break_their_rules(content):
-    if not isinstance(content, bytes):
-        content = b'{"embedder": {"name": "a", "identity": "b", "alignment": "c", "dimensions": '
-        content += b'99999999999, "metric": "euclidean"}, "threshold": 0.6}'
     with pytest.raises(GalleryError):
         Settings.from_bytes(content)
 

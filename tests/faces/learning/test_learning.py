@@ -113,6 +113,7 @@ def test_a_bundle_that_exists_stays(settings, outcome):
         train_face(settings, no_stage)
 
 
+@pytest.mark.slow
 def test_the_logistic_unit_and_the_network_learn_together(settings, tmp_path):
     chosen = replace(settings, output=tmp_path / "logistic", loss="logistic", epochs=1)
     outcome = train_face(chosen, no_stage)
