@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import numpy as np
 
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
-from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces import FaceEmbedder
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.gallery.calibrating import Calibrated, adopted, calibrate
+from cnnkit.faces.gallery.describing import describe_people
 from cnnkit.faces.gallery.enrolment import Portrait, people_of
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.images import Found
-from cnnkit.results import Failure
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
@@ -28,7 +25,13 @@ def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
     portraits = readable_portraits(data)
     with open_gallery(path, chosen["passphrase_file"]) as gallery:
         embedder = load_embedder(chosen, gallery)
-        vectors, labels = described(embedder, portraits, chosen)
+        vectors, labels = describe_people(
+            embedder,
+            portraits,
+            FaceChoice(chosen["faces"]),
+            chosen["min_face"],
+            workers=chosen["workers"],
+        )
         found = calibrate(vectors, labels, gallery.settings.embedder.metric, chosen["far"])
         people = len(gallery.people())
         kept = found.enough and not chosen["dry_run"]
@@ -53,31 +56,6 @@ def readable_portraits(data: str) -> list[Portrait]:
         if portrait.failure is not None:
             log.warning("%s is left out: %s", portrait.path, portrait.failure.message)
     return [portrait for portrait in portraits if portrait.failure is None]
-
-
-def described(
-    embedder: FaceEmbedder, portraits: list[Portrait], chosen: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors of the photos that have a face, and whose they are."""
-    choice = FaceChoice(chosen["faces"])
-    vectors, people = [], []
-    found = (Found(portrait.path) for portrait in portraits)
-    for portrait, (path, picture) in zip(
-        portraits, embedder.stream(found, chosen["workers"]), strict=True
-    ):
-        try:
-            if isinstance(picture, Failure):
-                raise ImageError(picture.kind, picture.message)
-            [face] = choice.of(picture, chosen["min_face"])
-        except ImageError as error:
-            log.warning("%s is left out: %s", path, error.message)
-            continue
-        vectors.append(picture.embeddings[face])
-        people.append(portrait.person)
-    if not vectors:
-        raise UsageError(broken_rule("DATA", "hold photos with a face", "none"))
-    _, labels = np.unique(people, return_inverse=True)
-    return np.stack(vectors), labels
 
 
 def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import read_pairs
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.results import FaceMatch, Failure, make_pair_row, path_fields
+from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, path_fields
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import fitted, printable
@@ -41,9 +41,7 @@ def run(pictures: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
     if chosen["annotate"]:
         check_drawing(Path(chosen["annotate"]), chosen["overwrite"])
     if chosen["gallery"]:
-        from cnnkit.cli.verify_gallery_run import run_gallery
-
-        return run_gallery(pictures[0], chosen)
+        return run_claim(pictures[0], chosen)
     return run_two(*pictures, chosen)
 
 
@@ -108,6 +106,20 @@ def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
     if chosen["annotate"]:
         images = [verifier.embedder.read(path) for path in (a, b)]
         write_drawing(Path(chosen["annotate"]), images, outcome)
+    return SAME if outcome.same else DIFFERENT
+
+
+def run_claim(photo: str, chosen: dict[str, Any]) -> int:
+    """Compare a picture with a person of a gallery and return the exit status."""
+    from cnnkit.cli.verify_gallery_run import compare_with_gallery
+
+    name, outcome, image = compare_with_gallery(photo, chosen)
+    row = make_claim_row(claim_row(photo, chosen["gallery"], name), outcome)
+    show(row, outcome, chosen["as_json"])
+    if isinstance(outcome, Failure):
+        return CANNOT_TELL
+    if chosen["annotate"]:
+        write_drawing(Path(chosen["annotate"]), [image], outcome)
     return SAME if outcome.same else DIFFERENT
 
 

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
-from cnnkit.cli.verify_face_run import (
-    CANNOT_TELL,
-    DIFFERENT,
-    SAME,
-    claim_row,
-    show,
-    write_drawing,
-)
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import FaceIndex, Gallery, Settings, person_name
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.results import FaceMatch, Failure, make_claim_row
+from cnnkit.results import FaceMatch, Failure
 
 
-def run_gallery(photo: str, chosen: dict[str, Any]) -> int:
-    """Compare a picture with a person of a gallery and return the exit status."""
+def compare_with_gallery(
+    photo: str, chosen: dict[str, Any]
+) -> tuple[str, FaceMatch | Failure, Any]:
+    """Compare a picture with a person of a gallery.
+
+    Returns:
+        The name as the gallery has it, the verdict or why there is none, and the picture's
+        pixels or None.
+    """
     with open_gallery(chosen["gallery"], chosen["passphrase_file"]) as gallery:
         name = enrolled_name(gallery, chosen["claimed"])
         settings = gallery.settings.deciding(chosen["threshold"], None)
         index = gallery.index()
         embedder = load_embedder(chosen, gallery)
-    outcome: FaceMatch | Failure
     try:
         image = embedder.read(photo)
-        outcome = compare(embedder, image, index, name, settings, chosen)
+        return name, compare(embedder, image, index, name, settings, chosen), image
     except ImageError as error:
-        outcome = Failure(error.kind, f"{photo}: {error.message}")
-    fields = claim_row(photo, chosen["gallery"], name)
-    show(make_claim_row(fields, outcome), outcome, chosen["as_json"])
-    if isinstance(outcome, Failure):
-        return CANNOT_TELL
-    if chosen["annotate"]:
-        write_drawing(Path(chosen["annotate"]), [image], outcome)
-    return SAME if outcome.same else DIFFERENT
+        return name, Failure(error.kind, f"{photo}: {error.message}"), None
 
 
 def enrolled_name(gallery: Gallery, claimed: str) -> str:
@@ -62,7 +50,7 @@ def enrolled_name(gallery: Gallery, claimed: str) -> str:
 
 def compare(
     embedder: FaceEmbedder,
-    image: np.ndarray,
+    image: Any,
     index: FaceIndex,
     name: str,
     settings: Settings,
@@ -77,7 +65,7 @@ def compare(
     counted = FaceChoice(chosen["faces"]).of(picture, chosen["min_face"])
     own = index.people.index(name)
     apart = [index.distance_to(own, picture.embeddings[n]) for n in counted]
-    nearest = int(np.argmin(apart))
+    nearest = apart.index(min(apart))
     return FaceMatch(
         apart[nearest],
         settings.threshold,

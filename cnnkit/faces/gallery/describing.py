@@ -1,0 +1,58 @@
+"""Describes the photos of people, for measuring: those without a face are named and left out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.faces.embedding import FaceEmbedder
+from cnnkit.faces.gallery.enrolment import Portrait
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.images import Found
+from cnnkit.results import Failure
+
+log = logging.getLogger(__name__)
+
+
+def describe_people(
+    embedder: FaceEmbedder,
+    portraits: Sequence[Portrait],
+    choice: FaceChoice,
+    min_face: int,
+    *,
+    workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the descriptions of the photos that have a face, and whose they are.
+
+    Args:
+        embedder: Loaded.
+        portraits: Without failures.
+        choice: ``one`` or ``largest``.
+        min_face: The smallest face that is looked for, for the message.
+        workers: Threads that read and describe.
+
+    Returns:
+        float32 (photos, dimensions) and int (photos,).
+
+    Raises:
+        UsageError: No photo has a face.
+    """
+    vectors, people = [], []
+    found = (Found(portrait.path) for portrait in portraits)
+    for portrait, (path, picture) in zip(portraits, embedder.stream(found, workers), strict=True):
+        try:
+            if isinstance(picture, Failure):
+                raise ImageError(picture.kind, picture.message)
+            [face] = choice.of(picture, min_face)
+        except ImageError as error:
+            log.warning("%s is left out: %s", path, error.message)
+            continue
+        vectors.append(picture.embeddings[face])
+        people.append(portrait.person)
+    if not vectors:
+        raise UsageError(broken_rule("DATA", "hold photos with a face", "none"))
+    _, labels = np.unique(people, return_inverse=True)
+    return np.stack(vectors), labels
