@@ -25,7 +25,7 @@ FLOORS = {
     **dict.fromkeys(("errors", "results", "boxes", "metrics", "calibration", "arithmetic"), 0),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
     **dict.fromkeys(("bundles", "pipeline", "folder_job", "losses", "data"), 2),
-    **dict.fromkeys(("reports", "export", "networks"), 2),
+    **dict.fromkeys(("reports", "export", "networks", "convolution"), 2),
     "training": 3,
     **dict.fromkeys(("classify", "transfer", "detect", "faces", "style"), 4),
     **dict.fromkeys(("explain", "experiment", "evaluate"), 4),

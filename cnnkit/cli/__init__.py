@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look inside": {
         "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
         "network": ("cnnkit.cli.network", "Show the layers of a network, and what they cost."),
+        "convolve": ("cnnkit.cli.convolve", "Slide a filter over pictures, or learn one."),
         "shapes": ("cnnkit.cli.shapes", "Compute a chain of layers, formula by formula."),
         "explain": ("cnnkit.cli.explain", "Show what in a picture speaks for its class."),
         "visualize": (

@@ -1,0 +1,246 @@
+"""What ``cnnkit convolve`` does once its options are read: the heavy part, imported late."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+from cnnkit.arithmetic import Convolution, Pooling, Window, formulas
+from cnnkit.arithmetic.parsing import Mistake, parse_layer
+from cnnkit.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, shown, slide
+from cnnkit.convolution.sliding import flipped, transposed
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import Finder, decode, read_bytes
+from cnnkit.results import Failure, make_row
+from cnnkit.sorting import free_place
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_files import json_line
+from cnnkit.writers.terminal import printable
+
+log = logging.getLogger("cnnkit")
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+LARGEST_PADDING = 1000
+# Values are float32, three a pixel, and there are a few copies of them.
+MAX_PIXELS = 50_000_000
+
+Slider = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Convolved:
+    """What one picture gave.
+
+    Attributes:
+        output: Where it lies.
+        size: Height and width of it.
+        low: The least value.
+        high: The greatest.
+    """
+
+    output: str
+    size: tuple[int, int]
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it stands in a row."""
+        numbers = {"min": round(self.low, 6), "max": round(self.high, 6)}
+        return {"output": self.output, "size": list(self.size)} | numbers
+
+
+def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
+    """Convolve or learn, show, and return how many pictures failed."""
+    if chosen["learn_from"]:
+        from cnnkit.cli.convolve_learn_run import learn
+
+        learn(chosen)
+        return 0
+    if chosen["matrix"]:
+        show_matrix(chosen)
+        return 0
+    if not chosen["output"]:
+        rule = "name a picture, a .npy file, or a folder"
+        raise UsageError(broken_rule("-o", rule, "none", "For example -o edges.png."))
+    return convolve_pictures(inputs, chosen, quiet)
+
+
+# --- what slides --------------------------------------------------------------------------
+
+
+def window_of(chosen: dict[str, Any], size: tuple[int, int]) -> Window:
+    """Return the window that the options describe."""
+    stride, dilation = chosen["stride"], chosen["dilation"]
+    padding: Any = chosen["padding"]
+    if padding not in ("valid", "same"):
+        if not padding.isascii() or not padding.isdigit() or int(padding) > LARGEST_PADDING:
+            rule = f"be valid, same, or a number of zeros up to {LARGEST_PADDING}"
+            raise UsageError(broken_rule("--padding", rule, repr(padding)))
+        padding = ((int(padding),) * 2,) * 2
+    return Window(size, (stride, stride), padding, (dilation, dilation))
+
+
+def pooling_of(text: str) -> Pooling:
+    """Return the pooling that ``--pool`` spells."""
+    try:
+        layer = parse_layer(text).layer
+    except Mistake as mistake:
+        raise UsageError(f"--pool: {mistake}") from mistake
+    if not isinstance(layer, Pooling):
+        raise UsageError(broken_rule("--pool", "be max or average", repr(text), 'Write "max 2x2".'))
+    return layer
+
+
+def slider(chosen: dict[str, Any], mode: str) -> tuple[Slider, Window, str]:
+    """Return the function of a picture, its window, and how its values are best shown."""
+    if bool(chosen["kernel"]) == bool(chosen["pool"]):
+        raise UsageError(broken_rule("convolve", "have either --kernel or --pool", "both or none"))
+    if chosen["pool"]:
+        layer = pooling_of(chosen["pool"])
+        return lambda image: pool(image, layer.kind, layer.window), layer.window, "clip"
+    kernel = read_kernel(chosen["kernel"])
+    kernel = flipped(kernel) if chosen["flip"] else kernel
+    window = window_of(chosen, kernel.shape[:2])
+    if not chosen["magnitude"]:
+        averages = abs(kernel.sum() / kernel.shape[2] - 1) < 0.01
+        return (
+            lambda image: slide(image, kernel, window, mode),
+            window,
+            "clip" if averages else "signed",
+        )
+    if kernel.shape[0] != kernel.shape[1]:
+        rule = "be square for --magnitude"
+        raise UsageError(broken_rule("--kernel", rule, f"{kernel.shape[0]}x{kernel.shape[1]}"))
+
+    def both(image: np.ndarray) -> np.ndarray:
+        other = slide(image, transposed(kernel), window, mode)
+        return magnitude(slide(image, kernel, window, mode), other)
+
+    return both, window, "absolute"
+
+
+# --- numbers ------------------------------------------------------------------------------
+
+
+def show_matrix(chosen: dict[str, Any]) -> None:
+    """Show what the filter makes of a matrix of numbers."""
+    for option in ("output", "show"):
+        if chosen[option]:
+            raise UsageError(broken_rule(f"--{option}", "go with pictures", "--matrix"))
+    matrix = read_matrix(chosen["matrix"], "--matrix")
+    volume = matrix if matrix.ndim == 3 else matrix[..., None]
+    function, window, _ = slider(chosen, chosen["channels"] or "volume")
+    found = function(volume)
+    if chosen["as_json"]:
+        squeezed = found[..., 0] if found.shape[2] == 1 else found
+        click.echo(json.dumps({"shape": list(found.shape), "values": squeezed.tolist()}))
+        return
+    for line in matrix_text(volume, found, window):
+        click.echo(line)
+
+
+def matrix_text(volume: np.ndarray, found: np.ndarray, window: Window) -> Iterator[str]:
+    """Yield the size with its formula, then the numbers, channel by channel."""
+    layer = Convolution(1, window)
+    sizes = formulas.size_formulas(layer, volume.shape)
+    shapes = " -> ".join("x".join(map(str, array.shape[:2])) for array in (volume, found))
+    yield click.style(f"{shapes}: {', '.join(f'{text} = {n}' for text, n in sizes)}", dim=True)
+    for channel in range(found.shape[2]):
+        if channel:
+            yield ""
+        yield from matrix_lines(found[..., channel])
+
+
+# --- pictures -----------------------------------------------------------------------------
+
+
+def convolve_pictures(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool) -> int:
+    """Write what the filter makes of each picture, and return how many failed."""
+    function, _, best = slider(chosen, chosen["channels"] or ("each" if chosen["pool"] else "grey"))
+    how = chosen["show"] or best
+    output, many = Path(chosen["output"]), is_folder(chosen["output"])
+    found = list(Finder(inputs, exclude=[chosen["output"]] if many else []))
+    if not many:
+        check_single(output, len(found), chosen["overwrite"])
+    failed = 0
+    for item in found:
+        outcome = None if item.failure is None else item.failure
+        if outcome is None:
+            outcome = one_picture(item.path, function, how, output, many, chosen)
+        failed += isinstance(outcome, Failure)
+        show_row(item.path, outcome, chosen["as_json"], quiet)
+    return failed
+
+
+def is_folder(output: str) -> bool:
+    """Return whether ``-o`` names a folder."""
+    return output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+
+
+def check_single(output: Path, count: int, overwrite: bool) -> None:
+    """Refuse a file that cannot be the output of these inputs."""
+    if output.suffix.lower() not in (*FORMATS, ".npy"):
+        rule = f"end in {', '.join(FORMATS)} or .npy, or be a folder"
+        raise UsageError(broken_rule("-o", rule, output))
+    if count > 1:
+        raise UsageError(broken_rule("-o", "be a folder for several pictures", output))
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already. Use --overwrite to make it anew.")
+
+
+def one_picture(
+    path: str, function: Slider, how: str, output: Path, many: bool, chosen: dict[str, Any]
+) -> Convolved | Failure:
+    """Convolve one picture and write the result."""
+    try:
+        limit = chosen["max_pixels"] or MAX_PIXELS
+        values = function(decode(read_bytes(path), max_pixels=limit).astype(np.float32))
+    except ImageError as error:
+        return Failure(error.kind, error.message)
+    except UsageError as error:  # this picture is smaller than the kernel
+        return Failure("failed", str(error))
+    target = place_in(output, path, chosen["overwrite"]) if many else output
+    write_values(target, values, how)
+    size = values.shape[0], values.shape[1]
+    return Convolved(str(target), size, float(values.min()), float(values.max()))
+
+
+def place_in(folder: Path, path: str, overwrite: bool) -> Path:
+    """Return the picture's place in the output folder, beside whatever is there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{Path(path).stem}.png"
+    return folder / name if overwrite else free_place(folder, name)
+
+
+def write_values(target: Path, values: np.ndarray, how: str) -> None:
+    """Write values as a picture, or as they are, float32 (height, width, channels)."""
+    buffer = io.BytesIO()
+    if target.suffix.lower() == ".npy":
+        np.save(buffer, values.astype(np.float32), allow_pickle=False)
+    else:
+        form = FORMATS[target.suffix.lower()]
+        options = {"quality": 92} if form != "PNG" else {}
+        Image.fromarray(shown(values, how)).save(buffer, form, **options)
+    with replacing(target) as file:
+        file.write(buffer.getvalue())
+
+
+def show_row(path: str, outcome: Convolved | Failure, as_json: bool, quiet: bool) -> None:
+    """Show what became of one picture."""
+    if isinstance(outcome, Failure):
+        log.error("%s: %s: %s", path, outcome.kind, outcome.message)
+    if as_json:
+        click.echo(json_line(make_row(path, outcome)), nl=False)
+    elif isinstance(outcome, Convolved) and not quiet:
+        size = "x".join(map(str, outcome.size))
+        line = f"{path} -> {outcome.output}  {size}, from {outcome.low:.4g} to {outcome.high:.4g}"
+        click.echo(printable(line))

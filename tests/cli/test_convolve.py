@@ -1,0 +1,112 @@
+"""``cnnkit convolve`` as text and pictures: status, output, files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COURSE = "3 0 1 2 7 4; 1 5 8 9 3 1; 2 7 2 5 1 3; 0 1 3 1 7 8; 4 2 1 6 2 8; 2 4 5 2 3 9"
+
+
+@pytest.fixture
+def folder(examples, tmp_path):
+    """A folder with two pictures, a picture that is cut short, and a text."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("cat.jpg", "coffee.jpg"):
+        shutil.copy(examples / name, photos)
+    (photos / "cut.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:5000])
+    (photos / "notes.txt").write_text("no picture")
+    return photos
+
+
+def test_numbers_are_shown_with_the_formula_of_their_size(run_cnnkit):
+    done = run_cnnkit("convolve", "--matrix", COURSE, "--kernel", "vertical")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "6x6 -> 4x4: floor((6 + 2*0 - 3)/1) + 1 = 4\n"
+        " -5  -4   0   8\n-10  -2   2   3\n  0  -2  -4  -7\n -3  -2  -3 -16\n"
+    )
+
+
+def test_one_picture(run_cnnkit, folder, tmp_path):
+    options = ("--kernel", "sobel-x", "--magnitude", "--padding", "same", "-o", "edges.png")
+    done = run_cnnkit("convolve", folder / "cat.jpg", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "-> edges.png  300x451, from 0 to " in done.stdout
+    pixels = np.asarray(Image.open(tmp_path / "edges.png"))
+    assert pixels.shape == (300, 451, 3) and pixels.max() == 255
+    again = run_cnnkit("convolve", folder / "cat.jpg", *options)
+    assert again.returncode == 2 and "edges.png exists already" in again.stderr
+    assert run_cnnkit("convolve", folder / "cat.jpg", *options, "--overwrite").returncode == 0
+
+
+def test_a_folder_and_a_broken_picture(run_cnnkit, folder, tmp_path):
+    done = run_cnnkit("convolve", folder, "--kernel", "blur", "-o", "out/", "--json")
+    assert done.returncode == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["status"] for row in rows] == ["ok", "ok", "error"]
+    assert rows[2]["error"]["kind"] == "truncated"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cat.png", "coffee.png"]
+    assert rows[0]["size"] == [298, 449]
+
+
+def test_values_themselves(run_cnnkit, folder, tmp_path):
+    options = ("--kernel", "laplacian", "--channels", "each", "-o", "values.npy", "-q")
+    done = run_cnnkit("convolve", folder / "cat.jpg", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    values = np.load(tmp_path / "values.npy")
+    assert values.shape == (298, 449, 3) and values.dtype == np.float32 and values.min() < 0
+
+
+def test_a_filter_is_learned_and_shown(run_cnnkit, folder, tmp_path):
+    made = run_cnnkit("convolve", folder / "cat.jpg", "--kernel", "scharr-y", "-o", "b.npy")
+    assert made.returncode == 0, made.stderr
+    options = ("--learn-from", folder / "cat.jpg", "b.npy", "--report", "learned.html")
+    done = run_cnnkit("convolve", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    found = np.array([line.split() for line in lines[-5:-2]], float)
+    np.testing.assert_allclose(found, [[3, 10, 3], [0, 0, 0], [-3, -10, -3]], atol=0.01)
+    assert "valid padding" in lines[-1]
+    page = (tmp_path / "learned.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2 and "Step by step" in page
+
+
+REFUSED = [
+    ((), "Give either PICTUREs, or --matrix, or --learn-from"),
+    (("x.jpg", "--matrix", "1"), "Give either PICTUREs"),
+    (("x.jpg", "--kernel", "vertical"), "-o must name a picture"),
+    (("x.jpg", "--kernel", "vertical", "-o", "x.gif"), "-o must end in .png"),
+    (("x.jpg", "y.jpg", "--kernel", "vertical", "-o", "x.png"), "-o must be a folder for several"),
+    (("x.jpg", "-o", "x.png"), "have either --kernel or --pool"),
+    (("--matrix", "1 2; 3 4", "--kernel", "vertical"), "must fit into its input"),
+    (("--matrix", "1 2; 3", "--kernel", "1"), "rows of one length"),
+    (("--matrix", "1 2", "--pool", "conv 2 1x1"), "--pool must be max or average"),
+    (("--matrix", "1 2", "--pool", "max 2y2"), "--pool: the kernel must be"),
+    (("--matrix", "1 2", "--kernel", "1", "--padding", "some"), "--padding must be valid, same"),
+    (("--matrix", "1 2", "--kernel", "1 2", "--magnitude"), "--kernel must be square"),
+    (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "--output must go with pictures"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), REFUSED)
+def test_what_is_refused(arguments, told, tmp_path, capsys):
+    from cnnkit.cli import _run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["cnnkit", "convolve", *arguments])
+        assert _run() == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and told in shown.err and len(shown.err.splitlines()) == 1
+
+
+def test_learning_from_what_is_no_picture(run_cnnkit, folder):
+    cut = run_cnnkit("convolve", "--learn-from", folder / "cat.jpg", folder / "cut.jpg")
+    assert cut.returncode == 2 and "cut.jpg: " in cut.stderr
+    sizes = run_cnnkit("convolve", "--learn-from", folder / "cat.jpg", folder / "coffee.jpg")
+    assert sizes.returncode == 2 and "B must have the size of A" in sizes.stderr
