@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from cnnkit.arithmetic import parse_shape
 from cnnkit.convolution import Learned, learn_kernel, matrix_lines, read_matrix
 from cnnkit.convolution.learning import Step
 from cnnkit.convolution.matrices import LARGEST_KERNEL
+from cnnkit.convolution.pictures import read_values
 from cnnkit.convolution.sliding import brightness
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.images import decode, read_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NUMBERS = (".npy", ".txt", ".csv")
 LARGEST_SIDE = 100_000
-MAX_PIXELS = 50_000_000
 SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 def learn(chosen: dict[str, Any]) -> None:
     """Learn and show."""
     report = report_path(chosen["report"], chosen["overwrite"])
-    source, target = (read_values(path, chosen) for path in chosen["learn_from"])
+    source, target = (values_of(path, chosen["max_pixels"]) for path in chosen["learn_from"])
     if chosen["channels"] in (None, "grey"):
         source = brightness(source)
     height, width = kernel_size(chosen["kernel_size"])
@@ -71,14 +72,13 @@ def kernel_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def read_values(path: str, chosen: dict[str, Any]) -> np.ndarray:
+def values_of(path: str, max_pixels: int | None) -> np.ndarray:
     """Return a picture, or the numbers of a file, as float (height, width, channels)."""
     if Path(path).suffix.lower() in NUMBERS:
         values = read_matrix(path, "--learn-from", LARGEST_SIDE)
         return values if values.ndim == 3 else values[..., None]
-    limit = chosen["max_pixels"] or MAX_PIXELS
     try:
-        return decode(read_bytes(path), max_pixels=limit).astype(np.float32)
+        return read_values(path, max_pixels)
     except ImageError as error:
         raise UsageError(f"--learn-from: {path}: {error}") from error
 

@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-from PIL import Image
 
 from cnnkit.arithmetic import Convolution, Pooling, Window, formulas
 from cnnkit.arithmetic.parsing import Mistake, parse_layer
-from cnnkit.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, shown, slide
+from cnnkit.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, slide
+from cnnkit.convolution.pictures import FORMATS, Convolved, read_values, write_values
 from cnnkit.convolution.sliding import flipped, transposed
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.images import Finder, decode, read_bytes
+from cnnkit.images import Finder
 from cnnkit.results import Failure, make_row
 from cnnkit.sorting import free_place
-from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import printable
 
+if TYPE_CHECKING:
+    import numpy as np
+
 log = logging.getLogger("cnnkit")
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 LARGEST_PADDING = 1000
-# Values are float32, three a pixel, and there are a few copies of them.
-MAX_PIXELS = 50_000_000
 
-Slider = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Convolved:
-    """What one picture gave.
-
-    Attributes:
-        output: Where it lies.
-        size: Height and width of it.
-        low: The least value.
-        high: The greatest.
-    """
-
-    output: str
-    size: tuple[int, int]
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as it stands in a row."""
-        numbers = {"min": round(self.low, 6), "max": round(self.high, 6)}
-        return {"output": self.output, "size": list(self.size)} | numbers
+Slider = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
@@ -202,16 +176,14 @@ def one_picture(
 ) -> Convolved | Failure:
     """Convolve one picture and write the result."""
     try:
-        limit = chosen["max_pixels"] or MAX_PIXELS
-        values = function(decode(read_bytes(path), max_pixels=limit).astype(np.float32))
+        values = read_values(path, chosen["max_pixels"])
+        values = function(values)
     except ImageError as error:
         return Failure(error.kind, error.message)
     except UsageError as error:  # this picture is smaller than the kernel
         return Failure("failed", str(error))
     target = place_in(output, path, chosen["overwrite"]) if many else output
-    write_values(target, values, how)
-    size = values.shape[0], values.shape[1]
-    return Convolved(str(target), size, float(values.min()), float(values.max()))
+    return write_values(target, values, how)
 
 
 def place_in(folder: Path, path: str, overwrite: bool) -> Path:
@@ -219,19 +191,6 @@ def place_in(folder: Path, path: str, overwrite: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{Path(path).stem}.png"
     return folder / name if overwrite else free_place(folder, name)
-
-
-def write_values(target: Path, values: np.ndarray, how: str) -> None:
-    """Write values as a picture, or as they are, float32 (height, width, channels)."""
-    buffer = io.BytesIO()
-    if target.suffix.lower() == ".npy":
-        np.save(buffer, values.astype(np.float32), allow_pickle=False)
-    else:
-        form = FORMATS[target.suffix.lower()]
-        options = {"quality": 92} if form != "PNG" else {}
-        Image.fromarray(shown(values, how)).save(buffer, form, **options)
-    with replacing(target) as file:
-        file.write(buffer.getvalue())
 
 
 def show_row(path: str, outcome: Convolved | Failure, as_json: bool, quiet: bool) -> None:
