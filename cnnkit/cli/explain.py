@@ -12,6 +12,8 @@ Examples:
   cnnkit explain photos/ -o rows.csv --overlays heat/ --report explained.html
   cnnkit explain cat.jpg --class tabby --method grad-cam++ --overlays heat/
   cnnkit explain street.jpg --method sliding --class minibus --overlays heat/
+  cnnkit explain street.jpg --model yolov3-tiny --class car --overlays heat/
+  cnnkit explain selfie.jpg --model dlib-face --with passport.jpg --overlays heat/
   cnnkit explain photos/ --model my-model/ --maps maps/ -o rows.jsonl --resume
 
 \b
@@ -29,7 +31,7 @@ Methods:
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @shared.model_options("efficientnet-lite0")
 @click.option(
-    "--method", default="grad-cam", show_default=True, metavar="METHOD", help="See below."
+    "--method", metavar="METHOD", help="See below.  [default: grad-cam; of detectors, occlusion]"
 )
 @click.option("--class", "class_name", metavar="NAME", help="Explain it.  [default: the predicted]")
 @click.option(
@@ -46,6 +48,7 @@ Methods:
     metavar="S",
     help="The box encloses this share of the highest heat, and more.",
 )
+@click.option("--with", "reference", metavar="FILE", help="For faces: the picture to compare with.")
 @click.option("--overlays", metavar="DIR", help="The pictures with the heat over them.")
 @click.option("--maps", metavar="DIR", help="The heat maps, .npy.")
 @click.option(

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles import open_model
+from cnnkit.bundles import Bundle, open_model
 from cnnkit.cli.classify_run import expected_pictures
 from cnnkit.cli.display import Display
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explain import Explainer
 from cnnkit.explain.folders import TABLE, Pictures, explain_folders
+from cnnkit.explain.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
 from cnnkit.runtime import RuntimeOptions
@@ -31,22 +33,11 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
     for note in bundle.notes:
         log.info(note)
     max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
-    explainer = Explainer(
-        bundle,
-        chosen["method"],
-        class_name=chosen["class_name"],
-        layer=chosen["layer"],
-        fit=chosen["fit"],
-        scale=chosen["scale"],
-        box_share=chosen["box_share"],
-        options=runtime,
-        batch_size=chosen["batch_size"],
-        expected=expected_pictures(paths),
-        max_pixels=max_pixels,
-    )
+    explainer = explainer_of(bundle, chosen, runtime, max_pixels, expected_pictures(paths))
     same_on_resume = {
         "model": bundle.card.name,
-        "method": chosen["method"],
+        "method": explainer.method,
+        "with": chosen["reference"],
         "class": chosen["class_name"],
         "layer": chosen["layer"],
         "scale": chosen["scale"],
@@ -77,6 +68,56 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
         )
     display.conclude(summary, finder.skipped)
     return summary.failed
+
+
+def explainer_of(
+    bundle: Bundle,
+    chosen: dict[str, Any],
+    runtime: RuntimeOptions,
+    max_pixels: int,
+    expected: int | None,
+) -> Explainer | ScoredExplainer:
+    """Return what explains a model of that task."""
+    task, method = bundle.card.task, chosen["method"]
+    if chosen["reference"] is not None and task != "embed-face":
+        rule = "go with a model for embed-face"
+        raise UsageError(broken_rule("--with", rule, f"one for {task}"))
+    if task in ("detect", "embed-face"):
+        return _scored(bundle, chosen, runtime, max_pixels)
+    return Explainer(
+        bundle,
+        method or "grad-cam",
+        class_name=chosen["class_name"],
+        layer=chosen["layer"],
+        fit=chosen["fit"],
+        scale=chosen["scale"],
+        box_share=chosen["box_share"],
+        options=runtime,
+        batch_size=chosen["batch_size"],
+        expected=expected,
+        max_pixels=max_pixels,
+    )
+
+
+def _scored(
+    bundle: Bundle, chosen: dict[str, Any], runtime: RuntimeOptions, max_pixels: int
+) -> ScoredExplainer:
+    from cnnkit.cli.explain_subjects import explainer_of_detector, explainer_of_faces
+
+    task = bundle.card.task
+    if chosen["method"] not in (None, METHOD):
+        rule = f"be {METHOD} for a model for {task}"
+        raise UsageError(broken_rule("--method", rule, chosen["method"]))
+    refused = ["layer", "scale"] + (["class_name", "fit"] if task == "embed-face" else [])
+    for name in refused:
+        if chosen[name] is not None:
+            option = {"class_name": "--class"}.get(name, f"--{name}")
+            rule = f"not go with a model for {task}"
+            raise UsageError(broken_rule(option, rule, chosen[name]))
+    more = {"box_share": chosen["box_share"], "max_pixels": max_pixels}
+    if task == "detect":
+        return explainer_of_detector(bundle, chosen["class_name"], runtime, chosen["fit"], **more)
+    return explainer_of_faces(bundle, chosen["reference"], runtime, **more)
 
 
 def _outputs_of(chosen: dict[str, Any]) -> tuple[Outputs, Pictures]:

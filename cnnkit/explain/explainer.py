@@ -11,7 +11,16 @@ import numpy as np
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.explain.heat import BOX_SHARE, Region, box_around, clipped, on_picture, overlay
+from cnnkit.explain.heat import (
+    BOX_SHARE,
+    TARGET_COLOUR,
+    Region,
+    box_around,
+    clipped,
+    on_picture,
+    overlay,
+    with_box,
+)
 from cnnkit.explain.methods import check_method, method_predictor
 from cnnkit.explain.sliding import SCALE, SlidingMethod
 from cnnkit.explain.target import Target
@@ -41,6 +50,8 @@ class Explanation:
         height: Of the upright picture.
         width: Of the upright picture.
         seen: The rectangle of the picture that the network saw, in its pixels.
+        target: What the score is about, such as a detected object or a face: left, top, right,
+            bottom in whole pixels. None: the whole picture.
     """
 
     index: int
@@ -53,10 +64,12 @@ class Explanation:
     height: int
     width: int
     seen: Region
+    target: tuple[int, int, int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as it stands in a row, without the heat."""
-        return {
+        about = {} if self.target is None else {"target": list(self.target)}
+        return about | {
             "label": self.label,
             "score": round(min(1.0, max(0.0, self.score)), 6),
             "index": self.index,
@@ -78,7 +91,11 @@ class Explanation:
         if box and self.box is not None:
             drawn = clipped(Region(*self.box).scaled(*scales), height, width)
         region, seen = self.region.scaled(*scales), self.seen.scaled(*scales)
-        return overlay(picture, self.heat, region, drawn, seen)
+        shown = overlay(picture, self.heat, region, drawn, seen)
+        if box and self.target is not None:
+            target = clipped(Region(*self.target).scaled(*scales), height, width)
+            shown = with_box(shown, target, TARGET_COLOUR)
+        return shown
 
 
 class Seen(NamedTuple):

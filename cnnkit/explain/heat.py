@@ -21,7 +21,7 @@ PIXEL_SHOWN_BLUR = 0.008
 PIXEL_SHOWN = (50, 99.5)
 OPACITY = 0.65
 UNSEEN = 0.45
-BOX_COLOUR, BOX_EDGE = (255, 255, 255), (20, 20, 20)
+BOX_COLOUR, BOX_EDGE, TARGET_COLOUR = (255, 255, 255), (20, 20, 20), (0, 194, 255)
 
 
 class Region(NamedTuple):
@@ -195,11 +195,15 @@ def _opacities() -> np.ndarray:
     return (256 * OPACITY * np.minimum(1, np.linspace(0, 1.6, 256))).astype(np.uint16)
 
 
-def with_box(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def with_box(
+    picture: np.ndarray,
+    box: tuple[int, int, int, int],
+    colour: tuple[int, int, int] = BOX_COLOUR,
+) -> np.ndarray:
     """Draw a box into a picture, which is changed, and return it."""
     left, top, right, bottom = box
     thick = max(1, round(max(picture.shape[:2]) / 250))
     corners = (left, top), (max(left, right - 1), max(top, bottom - 1))
     cv2.rectangle(picture, *corners, BOX_EDGE, thick + 2)
-    cv2.rectangle(picture, *corners, BOX_COLOUR, thick)
+    cv2.rectangle(picture, *corners, colour, thick)
     return picture

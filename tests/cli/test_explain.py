@@ -71,3 +71,36 @@ def test_a_named_class_a_killed_run_and_a_wrong_name(run_cnnkit, photos, tmp_pat
 def test_help_names_the_methods(run_cnnkit):
     done = run_cnnkit("explain", "--help")
     assert "grad-cam++" in done.stdout and "cnnkit explain photos/ --overlays heat/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--with", "cat.jpg"], "--with must go with a model for embed-face"),
+        (["--model", "dlib-face"], "--with must name the picture to compare with"),
+        (["--model", "yolov3-tiny", "--method", "grad-cam"], "--method must be occlusion"),
+        (["--model", "yolov3-tiny", "--layer", "a"], "--layer must not go with"),
+        (["--model", "yolov3-tiny", "--class", "dug"], "Did you mean 'dog'"),
+        (["--model", "magenta-style"], "--model must be a classifier"),
+    ],
+)
+def test_what_does_not_go_together_is_one_clear_line(run_cnnkit, examples, arguments, message):
+    done = run_cnnkit("explain", examples / "cat.jpg", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_detector_and_a_pair_of_faces(run_cnnkit, examples, test_data, tmp_path):
+    dog = test_data / "scenes" / "dog.jpg"
+    done = run_cnnkit("explain", dog, "--model", "yolov3-tiny", "--class", "dog")
+    row = json.loads(done.stdout)
+    assert row["label"] == "dog"
+    target, box = row["target"], row["box"]
+    assert box[0] < target[2] and box[2] > target[0] and box[1] < target[3] and box[3] > target[1]
+    face = examples / "astronaut.jpg"
+    done = run_cnnkit("explain", face, "--model", "dlib-face", "--with", face, timeout=300)
+    row = json.loads(done.stdout)
+    assert row["predicted"] == "same person" and row["score"] > 0.99
+    inside = [row["region"][0] - 1, row["region"][1] - 1]
+    assert row["box"][0] >= inside[0] and row["box"][1] >= inside[1]
