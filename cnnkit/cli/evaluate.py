@@ -12,6 +12,7 @@ Examples:
   cnnkit evaluate --model efficientnet-lite0 labels.csv --root images/ --report report.html
   cnnkit evaluate --model flowers test/ --json > figures.json
   cnnkit evaluate --model yolov3-tiny coco:instances.json --pictures val2017/
+  cnnkit evaluate --model dlib-face pairs.txt --root lfw/
 """
 
 
@@ -36,6 +37,8 @@ def command(data: str, quiet: bool, **chosen) -> None:
     For a detector DATA are pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
     files, coco:, voc: or yolo: before it where it is not plain which. The figures are COCO's,
     by pycocotools.
+
+    For an embedder of faces it is a CSV with the columns a, b and same, or LFW's pairs.txt.
 
     The exit status is 1 if some pictures could not be read.
     """

@@ -17,6 +17,7 @@ log = logging.getLogger("cnnkit")
 EVALUATIONS = {
     "classify": "cnnkit.cli.evaluate_classifier",
     "detect": "cnnkit.cli.evaluate_detector",
+    "embed-face": "cnnkit.cli.evaluate_faces",
 }
 # Options that mean something for pictures with boxes only.
 DETECTORS_ALONE = ("pictures", "split")
