@@ -15,11 +15,13 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def test_levels_go_from_the_smallest_face_to_the_whole_picture() -> None:
-    """100 pixels, faces from 40 on: windows of 40, 56.4, 79.6 pixels; the next would not fit."""
-    assert scales(100, 300, 40) == pytest.approx([12 / 40, 12 / 40 * FACTOR, 12 / 40 * FACTOR**2])
-    assert 12 / scales(100, 300, 40)[-1] <= 100 < 12 / scales(100, 300, 40)[-1] / FACTOR
-    assert scales(39, 300, 40) == []
-    assert scales(40, 300, 40) == [12 / 40]
+    """100 pixels, faces from 40 on: windows of 40, 56.4, 79.6 and 112.2 pixels.
+
+    The next one, 158 pixels, would reach beyond the picture by more than a third of itself.
+    """
+    assert scales(100, 300, 40) == pytest.approx([12 / 40 * FACTOR**n for n in range(4)])
+    assert scales(26, 300, 40) == []
+    assert scales(27, 300, 40) == [12 / 40]
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(12, 100))
@@ -66,11 +68,13 @@ def test_pieces_have_every_window_of_their_level_once(height: int, width: int) -
                 for row in range(0, rows - 11, 2)
                 for column in range(0, columns - 11, 2)
             )
+            assert piece.pixels.shape[0] <= 40
             low = sizes.get(piece.level, (0, 0))
             ends = (piece.top + rows, piece.left + columns)
             sizes[piece.level] = (max(low[0], ends[0]), max(low[1], ends[1]))
         for level, (rows, columns) in sizes.items():
-            whole = [(r, c) for r in range(0, rows - 11, 2) for c in range(0, columns - 11, 2)]
+            starts = [range(-4, side - 11, 2) for side in (rows, columns)]
+            whole = [(r, c) for r in starts[0] for c in starts[1]]
             assert sorted(windows[level]) == whole
 
 
