@@ -79,7 +79,12 @@ def _csv_pairs(reader: Iterator[list[str]], path: Path, root: Path) -> Iterator[
         if not (row.get("a") and row.get("b")):
             raise UsageError(broken_rule(where, "have an a and a b", "one of them or none"))
         same = _same(row.get("same", ""), where)
-        yield FacePair(os.path.join(root, row["a"]), os.path.join(root, row["b"]), same)
+        yield FacePair(_under(root, row["a"]), _under(root, row["b"]), same)
+
+
+def _under(root: Path, name: str) -> str:
+    """Return the path of a picture, as short as the user would type it."""
+    return name if root == Path() else os.path.join(root, name)
 
 
 def _same(text: str, where: str) -> bool | None:
@@ -124,5 +129,5 @@ def _lfw_pictures(words: list[str], path: Path, line: int, root: Path) -> tuple[
         rule = "name pictures by number"
         raise UsageError(broken_rule(f"{path}, line {line}", rule, " ".join(words)[:60]))
     pictures = zip(people, numbers, strict=True)
-    first, second = (os.path.join(root, who, f"{who}_{int(n):04d}.jpg") for who, n in pictures)
+    first, second = (_under(root, f"{who}/{who}_{int(n):04d}.jpg") for who, n in pictures)
     return first, second
