@@ -28,12 +28,12 @@ def model_options(default: str) -> Callable[[Command], Command]:
                 default=default,
                 show_default=True,
                 metavar="MODEL",
-                help="An embedded name, a bundle folder, a .keras file, or keras:NAME.",
+                help="An embedded name, a bundle folder, a .keras file, keras:NAME or a FILE.cfg.",
             ),
             click.option(
                 "--weights",
                 metavar="FILE",
-                help="Weights for keras:NAME, instead of Keras's download.",
+                help="Weights for keras:NAME, instead of Keras's download, or of a FILE.cfg.",
             ),
             click.option(
                 "--labels", metavar="FILE", help="One label a line, for a model without labels."
