@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from cnnkit.cli.transfer_learn_run import SPLIT_NAMES, progress
+from cnnkit.cli.reading_progress import reading_progress
+from cnnkit.cli.transfer_learn_run import SPLIT_NAMES
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
@@ -30,7 +31,9 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
         raise UsageError(broken_rule("--assert-auc", "lie between 0 and 1", least))
     started = time.monotonic()
     settings = settings_of(data, chosen)
-    outcome = train_face(settings, lambda *a: progress(*a, quiet=quiet), face_cutter(settings))
+    outcome = train_face(
+        settings, lambda *a: reading_progress(*a, quiet=quiet), face_cutter(settings)
+    )
     for line in summary_lines(outcome, time.monotonic() - started):
         click.echo(line)
     reached = outcome.figures[outcome.judged_on]["auc"]

@@ -60,11 +60,10 @@ class Watch:
             figures["mean_same"] = float(pairs.same.mean())
             figures["mean_different"] = float(pairs.different.mean())
         self.epochs.append({**report.to_dict(), **figures})
+        stage = f"epoch {report.epoch} of {report.epochs}: loss {report.loss:.4f};"
         log.info(
-            "epoch %d of %d: loss %.4f; validation loss %.4f, AUC %.4f, distances %.3f and %.3f%s",
-            report.epoch,
-            report.epochs,
-            report.loss,
+            "%s validation loss %.4f, AUC %.4f, distances %.3f and %.3f%s",
+            stage if report.epoch else "start:",
             report.val_loss,
             figures.get("auc", float("nan")),
             figures.get("mean_same", float("nan")),
