@@ -141,11 +141,11 @@ def pixel_area(paths: list[str], labels: np.ndarray) -> float:
     return area_under_curve(pair_distances(pixels.astype(float), labels))
 
 
-def digits(folder: Path, epochs: int, seeds: int) -> None:
+def digits(folder: Path, losses: list[str], epochs: int, seeds: int) -> None:
     """Learn from digits by every loss, and print the areas under the curve."""
     seen = write_digits(folder / "seen", 0.2)
     unseen = write_digits(folder / "unseen", 0.0)
-    for loss in LOSSES:
+    for loss in losses:
         outcome = train_face(learning_settings(seen, folder, loss, epochs, 0, "pictures"), quiet)
         test = outcome.people.split("test")
         paths = [outcome.people.dataset.files[i].path for i in test.indices]
@@ -218,6 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=["search", "digits"])
     parser.add_argument("--faces", type=Path, help="a folder with gallery/ and probes/")
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args()
@@ -225,7 +226,7 @@ def main() -> None:
         if "search" in chosen.parts:
             search(Path(name))
         if "digits" in chosen.parts:
-            digits(Path(name), chosen.epochs, chosen.seeds)
+            digits(Path(name), chosen.losses, chosen.epochs, chosen.seeds)
         if "commands" in chosen.parts:
             commands(Path(name), chosen.faces)
 

@@ -43,7 +43,7 @@ def identity_split(
     parts = 3 if shares.test else 2
     if len(able) < LEAST_PEOPLE * parts:
         rule = f"hold at least {LEAST_PEOPLE * parts} people with {LEAST_PHOTOS} photos each"
-        fix = "Add people, or use --split pictures, which tells nothing about new people."
+        fix = "Add people, or use --split-by pictures, which tells nothing about new people."
         raise UsageError(broken_rule("DATA", rule, f"{len(able)} of {len(names)}", fix))
     able.sort(key=lambda n: hashlib.sha256(f"{seed}\0{names[n]}".encode()).digest())
     sizes = {

@@ -10,8 +10,6 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from cnnkit.losses.names import MININGS
-
 # Below it a squared distance counts as this and has no gradient: the root's is endless at 0.
 LEAST_SQUARE = 1e-12
 
@@ -132,7 +130,7 @@ def batch_all(
     return ops.sum(losses) / ops.maximum(ops.sum(active), 1.0)
 
 
-FORMULAS = dict(zip(MININGS, (semi_hard, batch_hard, batch_all), strict=True))
+FORMULAS = {"semi-hard": semi_hard, "batch-hard": batch_hard, "batch-all": batch_all}
 
 
 class TripletLoss(keras.losses.Loss):

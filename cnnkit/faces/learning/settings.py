@@ -10,10 +10,11 @@ from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
-from cnnkit.losses.names import MININGS
 
 SCRATCH, EMBEDDED = "embedding-small", "dlib-face"
 NETWORKS = (EMBEDDED, SCRATCH)
+# The keys of `cnnkit.losses.triplets.FORMULAS`, which needs a framework.
+MININGS = ("semi-hard", "batch-hard", "batch-all")
 # head: a logistic unit on frozen embeddings. logistic: the same unit, the network learning too.
 LOSSES = ("head", *MININGS, "logistic")
 SPLITS_BY = ("people", "pictures")

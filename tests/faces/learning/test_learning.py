@@ -136,3 +136,10 @@ def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path,
     with pytest.raises(CnnkitError, match=r"the same description for everybody.*--learning-rate"):
         train_embedder(chosen, model, outcome.people, tmp_path / "state")
     assert "collapse: the descriptions of all people are nearly one" in caplog.text
+
+
+def test_the_names_of_the_triplet_losses_are_their_formulas(outcome):
+    from cnnkit.faces.learning.settings import MININGS
+    from cnnkit.losses.triplets import FORMULAS
+
+    assert tuple(FORMULAS) == MININGS
