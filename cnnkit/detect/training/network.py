@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from cnnkit import architectures
 from cnnkit.architectures.ssd import default_sizes
@@ -159,7 +160,7 @@ def _transfer(
         known, fresh = variables_by_path(source), variables_by_path(model)
         for head in heads:
             names = [f"head{head.stride}/{part}" for part in ("kernel", "bias")]
-            old = [np.array(known[name]) for name in names]
+            old = [ops.convert_to_numpy(known[name]) for name in names]
             values = adapted_head(*old, (old_heads[head.stride], head), (bundle.labels, classes))
             for name, value in zip(names, values, strict=True):
                 fresh[name].assign(value)
