@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -86,3 +88,10 @@ def test_train_face(clean_environment):
     lines = run_example("train_face.py", clean_environment)
     assert lines[0] == "learnt from 6 digits"
     assert lines[1].startswith("2 digits never seen: AUC 0.")
+
+
+@pytest.mark.slow
+def test_train_detector(clean_environment):
+    lines = run_example("train_detector.py", clean_environment)
+    assert lines[0].startswith("AP50 on 4 validation pictures: ")
+    assert lines[1].startswith("new.png shows a disc; surest: ")

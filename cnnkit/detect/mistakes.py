@@ -22,6 +22,8 @@ from cnnkit.results import path_fields
 # From this overlap on a detection and a true box are about the same thing.
 SAME_FROM = 0.5
 WORST = 24
+# A rare class may have its highest F1 at next to nothing; what that lets in hides everything else.
+LEAST_SHOWN = 0.05
 
 
 class Pairing(NamedTuple):
@@ -110,11 +112,11 @@ def evaluation_figures(
     "precision", "recall", "f1"}], "curves": {label: [[recall, precision], ...]}, "confusion":
     {"labels", "matrix"}, "worst": [{"path", "width", "height", "missed", "invented", "confused",
     "true", "found"}]}``. Precision, recall, confusion and the worst pictures are those at each
-    class's best threshold; the boxes of a picture are ``{"label", "box", "score", "fate"}`` with
-    the fate ``hit``, ``missed``, ``invented`` or ``confused``.
+    class's best threshold (the last two at 0.05 at least); the boxes of a picture are
+    ``{"label", "box", "score", "fate"}``: ``hit``, ``missed``, ``invented`` or ``confused``.
     """
     entries = [_class_entry(label, n, figures) for n, label in enumerate(classes)]
-    least = np.array([entry["threshold"] for entry in entries])
+    least = np.array([max(entry["threshold"], LEAST_SHOWN) for entry in entries])
     certain = [above(one, least) for one in found]
     return {
         "metrics": {k: _number(v) for k, v in figures.to_dict().items()},

@@ -20,7 +20,7 @@ from cnnkit.reports.escaping import image_data_url
 from cnnkit.reports.page import definitions, timestamp, write_page
 from cnnkit.results import path_of
 
-CURVES = 8
+CURVES = 5  # as many as a legend has room for
 HEAT_CLASSES = 30
 FIGURES = {
     "AP50": "AP50",
@@ -92,8 +92,7 @@ def _precision_recall(evaluation: Mapping[str, Any], known: Sequence[Mapping[str
     """Return the curves of the classes with the most boxes, None where there is none."""
     most = sorted(known, key=lambda entry: -entry["boxes"])[:CURVES]
     series = {
-        entry["label"]: [tuple(point) for point in evaluation["curves"][entry["label"]]]
-        for entry in most
+        entry["label"]: list(_corners(evaluation["curves"][entry["label"]])) for entry in most
     }
     if not series:
         return None
@@ -104,6 +103,16 @@ def _precision_recall(evaluation: Mapping[str, Any], known: Sequence[Mapping[str
         y_label="precision",
         y_range=(0, 1),
     )
+
+
+def _corners(curve: Sequence[Sequence[float]]) -> Iterator[tuple[float, float]]:
+    """Yield the points where a curve turns, to where it comes to 0: the line is the same."""
+    for number, (recall, precision) in enumerate(curve):
+        near = [one[1] for one in curve[max(0, number - 1) : number + 2]]
+        if number in (0, len(curve) - 1) or near != [precision] * len(near):
+            yield recall, precision
+        if precision == 0:
+            return
 
 
 def _heat(confusion: Mapping[str, Any]) -> Any:
