@@ -54,4 +54,5 @@ with tempfile.TemporaryDirectory() as folder:
     new = draw(images / "new.png", 99)
     detector = Detector.load(f"{folder}/shapes", confidence=0.01)
     [found] = detector.predict(new.path)
-    print(f"new.png shows a {new.boxes[0].label}; found: {len(found)} boxes")
+    best = next(iter(found))
+    print(f"new.png shows a {new.boxes[0].label}; surest: {best.label}, score {best.score:.2f}")
