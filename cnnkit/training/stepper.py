@@ -159,14 +159,14 @@ class Stepper:
 
 @contextlib.contextmanager
 def computing_in(model: Any, precision: str) -> Iterator[None]:
-    """Let a model's layers compute in a precision; variables and the output stay float32.
+    """Let a model's layers compute in a precision; variables and the outputs stay float32.
 
     Args:
         model: A `keras.Model` of float32 layers.
         precision: ``float32`` or ``bfloat16``.
     """
-    last = model.outputs[0]._keras_history.operation
-    layers = [x for x in leaf_layers(model) if x is not last and precision != "float32"]
+    last = {id(output._keras_history.operation) for output in model.outputs}
+    layers = [x for x in leaf_layers(model) if id(x) not in last and precision != "float32"]
     before = [(layer, layer.dtype_policy) for layer in layers]
     try:
         for layer, policy in before:
