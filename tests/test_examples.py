@@ -95,3 +95,10 @@ def test_train_detector(clean_environment):
     lines = run_example("train_detector.py", clean_environment)
     assert lines[0].startswith("AP50 on 4 validation pictures: ")
     assert lines[1].startswith("new.png shows a disc; surest: ")
+
+
+@pytest.mark.slow
+def test_train_style(clean_environment):
+    lines = run_example("train_style.py", clean_environment)
+    assert [line.split(":")[0] for line in lines[:2]] == ["step 1", "step 5"]
+    assert lines[-1] == "painted cat.jpg with painter: 451 x 300"

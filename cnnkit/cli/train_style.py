@@ -12,7 +12,7 @@ Examples:
   cnnkit stylize new/ --fast --model painter -o painted/
   cnnkit train-style photos/ --style painting.jpg -o painter --time-budget 15m
   cnnkit train-style photos/ --style painting.jpg -o painter --resume
-  cnnkit train-style photos/ --style a.jpg --style b.jpg -o painter --strength 0.9
+  cnnkit train-style photos/ --style a.jpg --style b.jpg -o painter --strength 0.95
 """
 
 OPTIONS = [
@@ -27,7 +27,7 @@ OPTIONS = [
     click.option(
         "--strength",
         type=float,
-        default=0.8,
+        default=0.9,
         show_default=True,
         metavar="S",
         help="0 the photo, 1 the style.",
@@ -35,7 +35,7 @@ OPTIONS = [
     click.option(
         "--style-size",
         type=int,
-        default=384,
+        default=512,
         show_default=True,
         metavar="N",
         help="Long side of the style in pixels: larger, and its forms are.",

@@ -122,7 +122,7 @@ class KerasNetwork:
         set_backend_threads(threads)
         model = source.build(self.precision)
         self._names = [tensor.name for tensor in model.inputs]
-        self._call = compiled_call(model, runtime, device)
+        self._call = compiled_call(model, runtime, device, any_size=True)
         self._lock = threading.Lock()
 
     def run(self, image: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:

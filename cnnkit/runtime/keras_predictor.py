@@ -74,10 +74,16 @@ def set_backend_threads(threads: int) -> None:
         log.debug("TensorFlow's threads were fixed before; --threads has no effect on them.")
 
 
-def compiled_call(model: Any, runtime: str, device: str) -> Callable[[Any], dict[str, Any]]:
+def compiled_call(
+    model: Any, runtime: str, device: str, *, any_size: bool = False
+) -> Callable[[Any], dict[str, Any]]:
     """Return a function from uint8 images to the model's dict of outputs.
 
-    A model of several inputs takes a list of arrays.
+    Args:
+        model: A `keras.Model`; one of several inputs takes a list: the images, then float32.
+        runtime: ``xla`` or ``tensorflow``.
+        device: ``cpu`` or ``gpu``.
+        any_size: Whether the sizes change from call to call, so that it is traced once for all.
     """
     if backend_name() == "jax":
         return _jax_call(model, device)
@@ -85,7 +91,9 @@ def compiled_call(model: Any, runtime: str, device: str) -> Callable[[Any], dict
 
     place = "/GPU:0" if device == "gpu" else "/CPU:0"
 
-    @tf.function(jit_compile=runtime == "xla", reduce_retracing=True)
+    @tf.function(
+        jit_compile=runtime == "xla", input_signature=_signature(model) if any_size else None
+    )
     def graph(images):
         images = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), images)
         return model(images, training=False)
@@ -95,6 +103,18 @@ def compiled_call(model: Any, runtime: str, device: str) -> Callable[[Any], dict
             return graph(tf.nest.map_structure(tf.constant, images))
 
     return call
+
+
+def _signature(model: Any) -> list[Any]:
+    """Return the one argument of a model's graph, its sizes as open as the model's."""
+    import tensorflow as tf
+
+    types = [tf.uint8] + [tf.float32] * (len(model.inputs) - 1)
+    specs = [
+        tf.TensorSpec((None, *tensor.shape[1:]), dtype)
+        for tensor, dtype in zip(model.inputs, types, strict=True)
+    ]
+    return [specs if len(specs) > 1 else specs[0]]
 
 
 def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:

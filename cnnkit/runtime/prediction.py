@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 from cnnkit.errors import RuntimeUnavailableError, broken_rule
@@ -75,8 +76,14 @@ def running(
             runtime = "tensorflow" if backend_name() == "tensorflow" else "xla"
             log.warning("openvino: %s Using %s instead.", error, runtime)
     if runtime == "xla" and device == "cpu":
-        log.warning("XLA on a CPU is slow for depthwise convolutions; a GPU is what it is for.")
+        _warn_of_xla_on_a_cpu()
     return keras(runtime, device, threads)
+
+
+@cache
+def _warn_of_xla_on_a_cpu() -> None:
+    """Say it once, however many networks a command compiles."""
+    log.warning("XLA on a CPU is slow for depthwise convolutions; a GPU is what it is for.")
 
 
 def choose(options: RuntimeOptions) -> tuple[str, str]:

@@ -79,8 +79,8 @@ class TrainingSettings:
     time_budget: float | None = None
     size: int = 128
     batch_size: int = 4
-    style_size: int = 384
-    strength: float = 0.8
+    style_size: int = 512
+    strength: float = 0.9
     variation: float = 1.0
     filters: int = 16
     residual_blocks: int = 3

@@ -14,7 +14,7 @@ import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import RuntimeUnavailableError
-from cnnkit.runtime import RuntimeOptions, import_keras, predictor
+from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
 
 # The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
 # precision: a probability moves by a few hundredths at most, where two classes are near.
@@ -84,6 +84,7 @@ def test_any_number_of_pictures_and_threads_gives_the_same(reference):
 def test_xla_on_a_cpu_warns(reference, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
     bundle, _, _ = reference
+    prediction._warn_of_xla_on_a_cpu.cache_clear()  # once a process is enough
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
         predictor(bundle.source(), RuntimeOptions(device="cpu", runtime="xla"), batch_size=1)
     assert "XLA on a CPU is slow" in caplog.text
