@@ -59,6 +59,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cnnkit.cli.visualize",
             "Show what a network looks for: filters, patches, dreams.",
         ),
+        "experiment": (
+            "cnnkit.cli.experiment",
+            "Try what a course says: depth with and without skips.",
+        ),
     },
 }
 
