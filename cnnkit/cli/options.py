@@ -242,6 +242,8 @@ def configure_messages(level: int) -> None:
     logger.propagate = False
     # Pillow tells a log what our rows say of broken files.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    # A picture of another size is compiled for anew: that is meant, and no news to a user.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
         logger.addHandler(MessageHandler())
 

@@ -256,4 +256,11 @@ def draw_sheet(
                 log.error("%s: %s: %s", item.path, error.kind, error.message)
     else:
         raise UsageError("None of the photos could be read.")
-    choices_sheet(network, styles, settings, content, Path(chosen["contact_sheet"]))
+    path = Path(chosen["contact_sheet"])
+    choices_sheet(network, styles, settings, content, path, told_of_sheet)
+
+
+def told_of_sheet(done: int, total: int) -> None:
+    """Say how far the sheet is."""
+    if done % 5 == 0 or done == total:
+        log.info("the sheet: %d of %d", done, total)

@@ -16,10 +16,11 @@ from cnnkit.style.settings import Settings
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import Style, StyleTarget
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.terminal import printable
 
 STRENGTHS = (0.5, 0.7, 0.8, 0.9, 0.97)
 SIDE = 192
-STEPS = 150
+STEPS = 120
 GAP, MARGIN, CAPTION = 12, 24, 24
 PAGE, TEXT, MUTED = "#ffffff", "#1b1f24", "#59636e"
 
@@ -45,7 +46,7 @@ def choices_sheet(
     Raises:
         OutputError: It cannot be written.
     """
-    rows = [(Path(style.name).name, [style]) for style in styles]
+    rows = [(printable(Path(style.name).name), [style]) for style in styles]
     if len(styles) > 1:
         rows.append(("all of them", styles))
     steps = Steps(network)
