@@ -131,15 +131,21 @@ def _spans(side: int, tile: int, halo: int, shift: int) -> Iterator[tuple[slice,
         yield slice(begin, begin + length), slice(first + halo - begin, last + halo - begin)
 
 
-def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return float pixels, moments or masks at another size, (height, width, n), float32.
+def resized(
+    pixels: np.ndarray, height: int, width: int, enlarging: int = cv2.INTER_CUBIC
+) -> np.ndarray:
+    """Return pixels, moments or masks at another size, (height, width, n), float32.
 
-    Averages where it shrinks, bicubic where it enlarges.
+    Args:
+        pixels: (height, width) or (height, width, n); averaged where it shrinks.
+        height: Of the result.
+        width: Of the result.
+        enlarging: OpenCV's interpolation where it grows: bicubic overshoots, linear never does.
     """
     if pixels.shape[:2] == (height, width):
-        return pixels.astype(np.float32)
+        return pixels.reshape(height, width, -1).astype(np.float32)
     shrinks = pixels.shape[0] * pixels.shape[1] > height * width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    method = cv2.INTER_AREA if shrinks else enlarging
     if pixels.dtype != np.uint8:  # a large photo stays in bytes until it is small
         pixels = pixels.astype(np.float32)
     found = cv2.resize(pixels, (width, height), interpolation=method)

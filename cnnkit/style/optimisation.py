@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from cnnkit.style.canvas import resized, smoothed
@@ -148,8 +149,9 @@ class Optimisation:
         # A pixel's gradient is its share of a mean: of more pixels each has less.
         share = np.float32(before / (scale.height * scale.width))
         state.pixels = np.clip(resized(state.picture(), *size), 0, 255)
-        state.first_moment = resized(state.first_moment, *size) * share
-        state.second_moment = np.maximum(resized(state.second_moment, *size), 0) * share**2
+        state.first_moment = resized(state.first_moment, *size, cv2.INTER_LINEAR) * share
+        # A second moment of nought, which an overshoot would give, makes a step without bound.
+        state.second_moment = resized(state.second_moment, *size, cv2.INTER_LINEAR) * share**2
         state.average = np.zeros_like(state.pixels)
         state.average_weight = 0.0
         state.scale, state.step = number, 0

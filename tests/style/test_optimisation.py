@@ -84,3 +84,16 @@ def test_a_time_budget_ends_early_and_still_reaches_the_last_scale(make):
 def test_strength_nought_keeps_the_picture(make):
     result = make(alpha=1.0, beta=0.0, variation=0.0).run()
     assert np.abs(result - make.content).mean() < 6
+
+
+def test_a_new_scale_never_makes_a_step_without_bound(make):
+    jumps, before = [], None
+
+    def watch(progress):
+        nonlocal before
+        if before is not None and before.shape == progress.state.pixels.shape:
+            jumps.append(np.abs(progress.state.pixels - before).max())
+        before = progress.state.pixels.copy()
+
+    make(steps=24).run(watch)
+    assert max(jumps) < 40  # levels; the rate is 5, and Adam's first steps may be some of it
