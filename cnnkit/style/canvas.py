@@ -102,7 +102,12 @@ def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
 
 
 def tile_patches(
-    height: int, width: int, tile: int, halo: int, shift: tuple[int, int]
+    height: int,
+    width: int,
+    tile: int,
+    halo: int,
+    shift: tuple[int, int] = (0, 0),
+    phase: tuple[int, int] = (0, 0),
 ) -> Iterator[Patch]:
     """Yield the tiles of a picture, each with what the network sees around it.
 
@@ -112,23 +117,28 @@ def tile_patches(
         height: Of the picture without borders.
         width: Likewise.
         tile: The side of a core.
-        halo: Pixels around a core, and the mirrored border of the picture.
-        shift: How far the grid of tiles is moved up and left, each 0 to below `tile`.
+        halo: Pixels around a core. The picture is mirrored by that and `SHIFT` more.
+        shift: How far the seams are moved up and left, each 0 to below `tile`.
+        phase: How far the network's grid is moved down and right, each 0 to `SHIFT`.
     """
-    for rows, core_rows in _spans(height, tile, halo, shift[0]):
-        for columns, core_columns in _spans(width, tile, halo, shift[1]):
+    for rows, core_rows in _spans(height, tile, halo, shift[0], phase[0]):
+        for columns, core_columns in _spans(width, tile, halo, shift[1], phase[1]):
             yield Patch(rows, columns, core_rows, core_columns)
 
 
-def _spans(side: int, tile: int, halo: int, shift: int) -> Iterator[tuple[slice, slice]]:
+def _spans(
+    side: int, tile: int, halo: int, shift: int, phase: int
+) -> Iterator[tuple[slice, slice]]:
     """Yield the span of each tile along one axis of the mirrored picture, and its core."""
-    length = min(tile, side) + 2 * halo
+    inner = min(tile, side)
+    length = inner + 2 * halo + SHIFT
     for start in range(-shift, side, tile):
         first, last = max(0, start), min(side, start + tile)
         if last <= first:
             continue
-        begin = min(max(start, 0), side + 2 * halo - length)  # never beyond the mirrored border
-        yield slice(begin, begin + length), slice(first + halo - begin, last + halo - begin)
+        begin = min(max(start, 0), side - inner) + phase
+        before = halo + SHIFT - begin
+        yield slice(begin, begin + length), slice(first + before, last + before)
 
 
 def resized(

@@ -59,7 +59,7 @@ def memory_needed(steps: Steps, size: tuple[int, int], tile: int | None, residen
         kept = len(SHIFTS) * recipe.content_bytes_per_pixel
         network = pixels * (recipe.bytes_per_pixel + kept)
     else:
-        halo = 2 * halo_of(steps, height, width)
+        halo = 2 * halo_of(steps, height, width) + SHIFT
         network = (min(tile, height) + halo) * (min(tile, width) + halo) * recipe.bytes_per_pixel
     return round(resident + COMPILED_BYTES + network + PICTURE_BYTES * height * width)
 
@@ -99,7 +99,8 @@ def estimated_seconds(
     for scale in scales_of(*size, settings.steps, steps.network.recipe.smallest):
         pixels = (scale.height + margin) * (scale.width + margin)
         if settings.tile is not None and settings.tile < scale.long_side:
-            overlap = 1 + 2 * halo_of(steps, scale.height, scale.width) / settings.tile
+            halo = 2 * halo_of(steps, scale.height, scale.width) + SHIFT
+            overlap = 1 + halo / settings.tile
             pixels = scale.height * scale.width * overlap**2 * TILED_FACTOR
         total += scale.steps * pixels * per_pixel * STEP_FACTOR + COMPILE_SECONDS
     if settings.time_budget is not None:

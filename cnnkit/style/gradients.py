@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from cnnkit.style.canvas import (
     BORDER,
+    SHIFT,
     SHIFTS,
     Patch,
     folded,
@@ -83,9 +85,10 @@ class TiledGradient:
         self._steps = steps
         self._tile = int(tile or 0)
         self._halo = halo_of(steps, height, width)
+        self._border = self._halo + SHIFT
         self._content = TiledContentTarget(steps, content, self._tile)
         self._style = style
-        self._mask = None if mask is None else mirrored(mask, self._halo)
+        self._mask = None if mask is None else mirrored(mask, self._border)
         self._total = float(height * width if mask is None else mask.sum())
         self._weights = weights
         self._grams: Arrays | None = None
@@ -94,15 +97,14 @@ class TiledGradient:
         self, pixels: np.ndarray, random: np.random.Generator | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient (height, width, 3) and the three terms."""
-        canvas = mirrored(pixels, self._halo)
-        drawn = (0, 0) if random is None else random.integers(self._tile, size=2)
-        shift = (int(drawn[0]), int(drawn[1]))
+        canvas = mirrored(pixels, self._border)
+        patches = list(self._patches(pixels.shape[:2], random))
         if self._grams is None:
-            self._grams = self._gram_pass(canvas, pixels.shape[:2], shift)
+            self._grams = self._gram_pass(canvas, patches)
         sensitivity = self._sensitivity(self._grams)
         gradient = np.zeros_like(canvas)
         sums, grams = np.zeros(3, np.float32), {}
-        for patch in tile_patches(*pixels.shape[:2], self._tile, self._halo, shift):
+        for patch in patches:
             found, terms, part = self._steps.tile(
                 patch.of(canvas),
                 self._content.at(patch),
@@ -116,15 +118,25 @@ class TiledGradient:
                 grams[name] = grams.get(name, 0) + gram
         self._grams = grams
         sums[1] = self._style_value(grams)
-        return folded(gradient, self._halo), sums
+        return folded(gradient, self._border), sums
 
     def _shares(self, patch: Patch) -> Arrays:
         mask = None if self._mask is None else self._mask[patch.rows, patch.columns]
         return patch_shares(self._steps, patch, mask, self._total)
 
-    def _gram_pass(self, canvas: np.ndarray, size: tuple[int, int], shift: Any) -> Arrays:
+    def _patches(
+        self, size: tuple[int, int], random: np.random.Generator | None
+    ) -> Iterator[Patch]:
+        """Return the tiles, seams and grid where chance puts them."""
+        if random is None:
+            return tile_patches(*size, self._tile, self._halo)
+        phase = SHIFTS[int(random.integers(len(SHIFTS)))]
+        down, right = (int(n) for n in random.integers(self._tile, size=2))
+        return tile_patches(*size, self._tile, self._halo, (down, right), phase)
+
+    def _gram_pass(self, canvas: np.ndarray, patches: list[Patch]) -> Arrays:
         grams: Arrays = {}
-        for patch in tile_patches(*size, self._tile, self._halo, shift):
+        for patch in patches:
             for name, gram in self._steps.grams(patch.of(canvas), self._shares(patch)).items():
                 grams[name] = grams.get(name, 0) + gram
         return grams

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnkit.style.canvas import (
     BORDER,
+    SHIFT,
     SHIFTS,
     Patch,
     mirrored,
@@ -90,9 +91,9 @@ def picture_grams(steps: Steps, pixels: np.ndarray) -> Arrays:
         patch = whole_patch(height, width, SHIFTS[0])
         return steps.grams(patch.of(mirrored(pixels, BORDER)), {})
     halo = halo_of(steps, height, width)
-    canvas = mirrored(pixels, halo)
+    canvas = mirrored(pixels, halo + SHIFT)
     sums: Arrays = {}
-    for patch in tile_patches(height, width, LARGE_TILE, halo, (0, 0)):
+    for patch in tile_patches(height, width, LARGE_TILE, halo):
         shares = patch_shares(steps, patch, None, height * width)
         for name, gram in steps.grams(patch.of(canvas), shares).items():
             sums[name] = sums.get(name, 0) + gram
@@ -102,7 +103,7 @@ def picture_grams(steps: Steps, pixels: np.ndarray) -> Arrays:
 def halo_of(steps: Steps, height: int, width: int) -> int:
     """Return how many pixels around a tile its network sees, as far as the picture has them."""
     stride, reach = steps.network.recipe.stride, steps.network.recipe.reach
-    return min(-(-reach // stride) * stride, min(height, width) - 1)
+    return min(-(-reach // stride) * stride, min(height, width) - 1 - SHIFT)
 
 
 class ContentTarget:
@@ -142,9 +143,9 @@ class TiledContentTarget:
         """
         self._steps = steps
         self._halo = halo_of(steps, *content.shape[:2])
-        self._canvas = mirrored(content, self._halo)
+        self._canvas = mirrored(content, self._halo + SHIFT)
         self._pixels = content.shape[0] * content.shape[1]
-        patches = tile_patches(*content.shape[:2], tile, self._halo, (0, 0))
+        patches = tile_patches(*content.shape[:2], tile, self._halo)
         self._scale = _scales(self._steps.content(p.of(self._canvas)) for p in patches)
 
     def at(self, patch: Patch) -> dict[str, Any]:

@@ -29,13 +29,17 @@ def test_folding_is_the_adjoint_of_mirroring(height, width, border, seed):
 
 @given(st.integers(64, 300), st.integers(64, 300), st.integers(32, 150), st.data())
 def test_tiles_cover_a_picture_once_and_have_one_size(height, width, tile, data):
-    halo = min(48, height - 1, width - 1)
+    halo = min(48, height - 1 - SHIFT, width - 1 - SHIFT)
     shift = data.draw(st.tuples(st.integers(0, tile - 1), st.integers(0, tile - 1)))
-    canvas = mirrored(np.arange(height * width, dtype=np.float64).reshape(height, width, 1), halo)
+    phase = data.draw(st.sampled_from(SHIFTS))
+    numbers = np.arange(height * width, dtype=np.float64).reshape(height, width, 1)
+    canvas = mirrored(numbers, halo + SHIFT)
     seen, sizes = [], set()
-    for patch in tile_patches(height, width, tile, halo, shift):
+    for patch in tile_patches(height, width, tile, halo, shift, phase):
         pixels = patch.of(canvas)
         sizes.add(pixels.shape)
+        assert patch.core_rows.start >= halo <= pixels.shape[1] - patch.core_rows.stop
+        assert patch.core_columns.start >= halo <= pixels.shape[2] - patch.core_columns.stop
         seen.append(pixels[0, patch.core_rows, patch.core_columns].ravel())
     assert len(sizes) == 1
     assert sorted(np.concatenate(seen)) == list(range(height * width))
