@@ -69,7 +69,9 @@ class WholeGradient:
 class TiledGradient:
     """The gradient of a large picture, tile by tile.
 
-    The Gram matrices that a step needs beforehand are those of the step before.
+    The tiles are passed twice: first for the picture's Gram matrices, then for the gradient.
+    Those of the step before would save the first pass, but the seams and the grid lay elsewhere
+    then, and near the end that difference is as large as what is left to do.
     """
 
     def __init__(
@@ -91,7 +93,6 @@ class TiledGradient:
         self._mask = None if mask is None else mirrored(mask, self._border)
         self._total = float(height * width if mask is None else mask.sum())
         self._weights = weights
-        self._grams: Arrays | None = None
 
     def __call__(
         self, pixels: np.ndarray, random: np.random.Generator | None
@@ -99,24 +100,17 @@ class TiledGradient:
         """Return the gradient (height, width, 3) and the three terms."""
         canvas = mirrored(pixels, self._border)
         patches = list(self._patches(pixels.shape[:2], random))
-        if self._grams is None:
-            self._grams = self._gram_pass(canvas, patches)
-        sensitivity = self._sensitivity(self._grams)
+        shares = [self._shares(patch) for patch in patches]
+        grams = self._gram_pass(canvas, patches, shares)
+        sensitivity = self._sensitivity(grams)
         gradient = np.zeros_like(canvas)
-        sums, grams = np.zeros(3, np.float32), {}
-        for patch in patches:
-            found, terms, part = self._steps.tile(
-                patch.of(canvas),
-                self._content.at(patch),
-                self._shares(patch),
-                sensitivity,
-                self._weights,
-            )
+        sums = np.zeros(3, np.float32)
+        for patch, share in zip(patches, shares, strict=True):
+            content = self._content.at(patch)
+            pixels_of = patch.of(canvas)
+            found, terms = self._steps.tile(pixels_of, content, share, sensitivity, self._weights)
             gradient[patch.rows, patch.columns] += found
             sums += terms
-            for name, gram in part.items():
-                grams[name] = grams.get(name, 0) + gram
-        self._grams = grams
         sums[1] = self._style_value(grams)
         return folded(gradient, self._border), sums
 
@@ -134,10 +128,10 @@ class TiledGradient:
         down, right = (int(n) for n in random.integers(self._tile, size=2))
         return tile_patches(*size, self._tile, self._halo, (down, right), phase)
 
-    def _gram_pass(self, canvas: np.ndarray, patches: list[Patch]) -> Arrays:
+    def _gram_pass(self, canvas: np.ndarray, patches: list[Patch], shares: list[Arrays]) -> Arrays:
         grams: Arrays = {}
-        for patch in patches:
-            for name, gram in self._steps.grams(patch.of(canvas), self._shares(patch)).items():
+        for patch, share in zip(patches, shares, strict=True):
+            for name, gram in self._steps.grams(patch.of(canvas), share).items():
                 grams[name] = grams.get(name, 0) + gram
         return grams
 

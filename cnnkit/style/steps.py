@@ -1,14 +1,12 @@
 """The compiled functions of an optimisation: features, and the loss with its gradient.
 
-They are traced once for each size of patch. Three things ride on the gradient:
+They are traced once for each size of patch. The loss is linear in its weights, so its gradient
+with respect to the weights is the terms, for nothing.
 
-- the loss is linear in its weights, so the gradient with respect to the weights is the terms;
-- a tile cannot know the Gram matrices of the whole picture, of which its own are a part. Its
-  style loss is therefore the linear form ``sum(sensitivity * gram)``, whose gradient is that of
-  the whole picture's style loss, if `sensitivity` is the loss's derivative at the whole
-  picture's Gram matrices: no tile has a style of its own, nothing shifts from one to the next;
-- and the gradient of that form with respect to `sensitivity` is the tile's own Gram matrices,
-  whose sum over the tiles is the picture's.
+A tile cannot know the Gram matrices of the whole picture, of which its own are a part. Its style
+loss is therefore the linear form ``sum(sensitivity * gram)``, whose gradient is that of the whole
+picture's style loss, if `sensitivity` is the loss's derivative at the whole picture's Gram
+matrices: no tile has a style of its own, nothing shifts from one to the next.
 """
 
 from __future__ import annotations
@@ -79,8 +77,8 @@ class Steps:
         shares: Arrays,
         sensitivity: Arrays,
         weights: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, Arrays]:
-        """Return a tile's part of the gradient, of the terms, and of the Gram matrices.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a tile's part of the gradient, and of the terms; that of the style is none.
 
         Args:
             patch: Float32 (1, height, width, 3), 0 to 255.
@@ -90,13 +88,9 @@ class Steps:
             sensitivity: The style loss's derivative at the picture's Gram matrices.
             weights: Of content, style and total variation, float32 (3,).
         """
-        first = {"pixels": patch, "weights": weights, "sensitivity": sensitivity}
-        _, gradient = self._tile(first, content, shares)
-        grams = {
-            name: np.asarray(gradient["sensitivity"][name]) / max(float(weights[1]), 1e-12)
-            for name in sensitivity
-        }
-        return np.array(gradient["pixels"])[0], np.asarray(gradient["weights"]), grams
+        first = {"pixels": patch, "weights": weights}
+        _, gradient = self._tile(first, content, shares, sensitivity)
+        return np.array(gradient["pixels"])[0], np.asarray(gradient["weights"])
 
     def _grams_of(self, patch: Any, shares: Any) -> dict[str, Any]:
         from cnnkit.losses.style import gram_matrix
@@ -126,7 +120,7 @@ class Steps:
         rough = total_variation(pixels / 255.0)
         return ops.sum(weights[0] * kept + weights[1] * taken + weights[2] * rough)
 
-    def _tile_loss(self, first: Any, content: Any, shares: Any) -> Any:
+    def _tile_loss(self, first: Any, content: Any, shares: Any, sensitivity: Any) -> Any:
         from keras import ops
 
         from cnnkit.losses.style import gram_matrix
@@ -145,7 +139,7 @@ class Steps:
             for name, weight in recipe.content.items()
         )
         taken = sum(
-            ops.sum(first["sensitivity"][name] * gram_matrix(features[name], shares[name]))
+            ops.sum(sensitivity[name] * gram_matrix(features[name], shares[name]))
             for name in recipe.style
         )
         rough = _shared_variation(pixels / 255.0, shares["pixels"])
