@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -399,3 +400,31 @@ def test_the_whole_command_line(run_cnnkit, team, people, tmp_path):
     done = run_cnnkit("gallery", "list", tmp_path / "none")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_the_passphrase_is_asked_for_in_a_terminal(monkeypatch):
+    from cnnkit.cli import gallery_run
+
+    asked = []
+
+    def prompt(text, **options):
+        asked.append((text, options))
+        return "long enough"
+
+    monkeypatch.setattr(gallery_run.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(gallery_run.click, "prompt", prompt)
+    assert gallery_run.passphrase_source(None, new=True)() == b"long enough"
+    hidden = {"hide_input": True, "confirmation_prompt": True, "err": True}
+    assert asked == [("Passphrase", hidden)]
+
+
+@pytest.mark.parametrize("content", [b"", b"\nsecond", b"\xff\xfe", b"x" * 5000])
+def test_files_that_hold_no_passphrase(tmp_path, content):
+    from cnnkit.cli.gallery_run import passphrase_source
+
+    file = tmp_path / "word"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="--passphrase-file"):
+        passphrase_source(str(file), new=False)()
+    with pytest.raises(UsageError, match="--passphrase-file must be readable"):
+        passphrase_source(str(tmp_path / "none"), new=False)()
