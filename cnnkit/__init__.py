@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explain import Explainer, Explanation
     from cnnkit.faces import FaceEmbedder, FaceVerifier
+    from cnnkit.faces.gallery import Gallery
     from cnnkit.results import (
         Classification,
         Detection,
@@ -41,6 +42,7 @@ __all__ = [
     "FaceMatch",
     "FaceVerifier",
     "Failure",
+    "Gallery",
     "ImageError",
     "Prediction",
     "__version__",
@@ -60,6 +62,7 @@ _HOMES = {
     "FaceMatch": "cnnkit.results",
     "FaceVerifier": "cnnkit.faces",
     "Failure": "cnnkit.results",
+    "Gallery": "cnnkit.faces.gallery",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",
 }

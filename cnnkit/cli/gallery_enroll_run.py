@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from cnnkit.cli.gallery_run import load_embedder, open_gallery, passphrase_source
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import Gallery
 from cnnkit.faces.gallery.embedders import first_settings
 from cnnkit.faces.gallery.enrolment import (
@@ -55,34 +57,27 @@ def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     return counts["failed"]
 
 
-class opened:
-    """Gives the gallery, made if it is not there, and its embedder."""
+@contextlib.contextmanager
+def opened(path: str, chosen: dict[str, Any]) -> Iterator[tuple[Gallery, FaceEmbedder]]:
+    """Give the gallery, made if it is not there, and its embedder."""
+    if os.path.lexists(path):
+        if chosen["encrypt"]:
+            fix = "Enrol into a new file; this one stays as it is."
+            received = f"{path}, which exists"
+            raise UsageError(broken_rule("--encrypt", "make a new gallery", received, fix))
+        with open_gallery(path, chosen["passphrase_file"]) as gallery:
+            yield gallery, load_embedder(chosen, gallery)
+        return
+    passphrase = None
+    if chosen["encrypt"] or chosen["passphrase_file"] is not None:
+        word = passphrase_source(chosen["passphrase_file"], new=True)()  # before the work begins
 
-    def __init__(self, path: str, chosen: dict[str, Any]) -> None:
-        self._path, self._chosen = path, chosen
+        def passphrase() -> bytes:
+            return word
 
-    def __enter__(self) -> tuple[Gallery, Any]:
-        path, chosen = self._path, self._chosen
-        if os.path.lexists(path):
-            if chosen["encrypt"]:
-                fix = "Enrol into a new file; this one stays as it is."
-                rule = "make a new gallery"
-                raise UsageError(broken_rule("--encrypt", rule, f"{path}, which exists", fix))
-            self._gallery = open_gallery(path, chosen["passphrase_file"])
-            embedder = load_embedder(chosen, self._gallery)
-            return self._gallery, embedder
-        sealed = chosen["encrypt"] or chosen["passphrase_file"] is not None
-        source = passphrase_source(chosen["passphrase_file"], new=True) if sealed else None
-        passphrase = None
-        if source is not None:
-            known = source()  # asked for before the work begins
-            passphrase = lambda: known  # noqa: E731
-        embedder = load_embedder(chosen)
-        self._gallery = Gallery.create(Path(path), first_settings(embedder), passphrase)
-        return self._gallery, embedder
-
-    def __exit__(self, *exception: object) -> None:
-        self._gallery.close()
+    embedder = load_embedder(chosen)
+    with Gallery.create(Path(path), first_settings(embedder), passphrase) as gallery:
+        yield gallery, embedder
 
 
 def portraits_to_enrol(inputs: list[str], name: str | None) -> Iterable[Portrait]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.faces.gallery.records import Settings, StoredPhoto
-from cnnkit.faces.gallery.search import BLOCK, distances
+from cnnkit.faces.gallery.search import BLOCK, quick_distances
 
 MISLABELLED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
 # Two photos nearer than this part of the threshold are one picture, saved twice.
@@ -70,7 +70,7 @@ def audit(
     step = max(1, BLOCK // (4 * len(photos)))
     for start in range(0, len(photos), step):
         rows = range(start, min(start + step, len(photos)))
-        block = distances(vectors[start : start + step], vectors, settings.embedder.metric)
+        block = quick_distances(vectors[start : start + step], vectors, settings.embedder.metric)
         for number, apart in zip(rows, block, strict=True):
             apart[number] = np.inf
             findings += _of_photo(photos, people, number, apart, settings)

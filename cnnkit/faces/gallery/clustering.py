@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnnkit.faces.gallery.search import BLOCK, distances
+from cnnkit.faces.gallery.search import BLOCK, quick_distances
 
 # Of each face, so many of its nearest neighbours count: memory stays bounded where one person
 # has thousands of photos.
@@ -61,7 +61,7 @@ def near_neighbours(
     """
     found = []
     for rows in _blocks(vectors):
-        for face, apart in zip(rows, distances(vectors[rows], vectors, metric), strict=True):
+        for face, apart in zip(rows, quick_distances(vectors[rows], vectors, metric), strict=True):
             apart[face] = np.inf
             near = np.flatnonzero(apart <= threshold)
             if len(near) > MOST_NEIGHBOURS:

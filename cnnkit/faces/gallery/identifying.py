@@ -38,11 +38,7 @@ class IdentifiedPicture:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as it stands in a row."""
-        faces = [
-            {"box": [round(v, 2) for v in face.box], "score": round(face.score, 6)}
-            | found.to_dict()
-            for face, found in self.faces
-        ]
+        faces = [face.to_dict() | found.to_dict() for face, found in self.faces]
         return {"names": self.names, "faces": faces}
 
 

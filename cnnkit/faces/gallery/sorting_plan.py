@@ -47,11 +47,7 @@ class Sorted:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the row; the largest face comes first."""
         faces = [
-            {
-                "box": [round(v, 2) for v in face.box],
-                "score": round(face.score, 6),
-                "person": person,
-            }
+            face.to_dict() | {"person": person}
             for face, person in zip(self.picture.faces, self.people, strict=True)
         ]
         return {"people": list(dict.fromkeys(self.people)), "faces": faces}
