@@ -338,3 +338,28 @@ def test_a_picture_that_is_gone_at_the_end_is_told(pictures: Path) -> None:
 
     left_out = write_annotated(Path("drawn"), broken_rows(), lambda row: row["path"], 10**6)
     assert left_out == ["gone.jpg: no such file or folder"]
+
+
+def test_pycocotools_opens_what_is_written(pictures: Path, capsys: pytest.CaptureFixture) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    run(Outputs(), BoxOutputs(boxes=["coco:coco.json"], root="in/"))
+    loaded = coco.COCO("coco.json")
+    assert len(loaded.getImgIds()) == 4
+    results = [
+        {key: one[key] for key in ("image_id", "category_id", "bbox", "score")}
+        for one in loaded.loadAnns(loaded.getAnnIds())
+    ]
+    assert len(loaded.loadRes(results).getAnnIds()) == 8
+
+
+def test_a_name_that_is_no_unicode_goes_everywhere(pictures: Path) -> None:
+    for path in sorted(Path("in").rglob("*.*")):
+        path.unlink()
+    name = os.fsdecode(b"a\xff.png")
+    Image.new("RGB", (80, 60)).save(f"in/{name}")
+    run(Outputs(rows=Path("rows.jsonl")), all_outputs())
+    row = json.loads(Path("rows.jsonl").read_text())
+    assert row["status"] == "ok" and "path_base64" in row
+    assert files_in("drawn") == [name]
+    assert len(files_in("labels")) == 2
+    assert json.loads(Path("coco.json").read_text())["images"][0]["width"] == 80
