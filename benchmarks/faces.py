@@ -1,6 +1,6 @@
 """Measures faces: speed beside the package ``mtcnn`` with dlib, in one run, and the verdicts.
 
-    python benchmarks/faces.py --peers PYTHON --network NETWORK.dat [--data FOLDER] [--rounds 3]
+    python benchmarks/faces.py --peers PYTHON --network NETWORK.dat [--data FOLDER] [--copies 4] [--rounds 3]
 
 FOLDER has gallery/PERSON/, probes/ and groups/. PYTHON is an interpreter that has ``mtcnn`` and
 ``dlib``; NETWORK.dat is dlib_face_recognition_resnet_model_v1.dat, out of the package
@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-COPIES = 4
 # Whom the probes show; the last one is in nobody's folder.
 PROBES = {"obama1": "obama", "alex_lacamoire1": "alex_lacamoire", "johnsnow_test1": "jon"}
 # Faces with both eyes in the picture, counted by eye.
@@ -61,11 +60,11 @@ def last_line(command: list[str]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def gathered(data: Path, folder: Path) -> Path:
-    """Put all photos into one folder, each `COPIES` times."""
+def gathered(data: Path, folder: Path, copies: int) -> Path:
+    """Put all photos into one folder, each several times."""
     folder.mkdir()
     for number, path in enumerate(sorted(data.rglob("*.jpg"))):
-        for copy in range(COPIES):
+        for copy in range(copies):
             shutil.copy(path, folder / f"{number:03d}_{copy}.jpg")
     return folder
 
@@ -86,7 +85,7 @@ def measure_folder(folder: Path, scratch: Path, arguments: argparse.Namespace) -
         for name, command in contestants.items():
             result = last_line(command)
             rates[name].append(result["rows"] / result["seconds"])
-            faces[name] = result["faces"] / COPIES
+            faces[name] = result["faces"] / arguments.copies
     slowest = statistics.median(rates["mtcnn package, dlib"])
     print("| photos to rows of described faces | pictures/s | times the package's | faces found |")
     print("|---|---|---|---|")
@@ -145,11 +144,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default) / "faces")
     parser.add_argument("--peers", help="A Python with mtcnn and dlib.")
     parser.add_argument("--network", help="dlib_face_recognition_resnet_model_v1.dat")
+    parser.add_argument("--copies", type=int, default=4, help="Times that each photo comes.")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.peers and arguments.network:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = gathered(arguments.data, Path(scratch) / "photos")
+            folder = gathered(arguments.data, Path(scratch) / "photos", arguments.copies)
             measure_folder(folder, Path(scratch), arguments)
     measure_start(arguments.data)
     measure_verdicts(arguments.data)
