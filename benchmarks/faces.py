@@ -1,6 +1,7 @@
 """Measures faces: speed beside the package ``mtcnn`` with dlib, in one run, and the verdicts.
 
-    python benchmarks/faces.py --peers PYTHON --network NETWORK.dat [--data FOLDER] [--copies 4] [--rounds 3]
+    python benchmarks/faces.py --peers PYTHON --network NETWORK.dat [--data FOLDER]
+        [--copies 4] [--rounds 3]
 
 FOLDER has gallery/PERSON/, probes/ and groups/. PYTHON is an interpreter that has ``mtcnn`` and
 ``dlib``; NETWORK.dat is dlib_face_recognition_resnet_model_v1.dat, out of the package
