@@ -27,6 +27,8 @@ OVERLAY_QUALITY, THUMBNAIL_QUALITY = 90, 75
 OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE = 320
 STEM_LENGTH = 80
+# The names of `cnnkit.writers.replacing` while it writes.
+UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
 
 TABLE = FlatTable(
     (
@@ -190,6 +192,8 @@ def _make_folder(folder: Path | None, keep: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not keep and any(folder.iterdir()):
             raise UsageError(f"{folder} holds files already. Use --overwrite, or another folder.")
+        for left in folder.glob(UNFINISHED):  # of a run that was killed as it wrote
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
 

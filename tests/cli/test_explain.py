@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -104,3 +107,41 @@ def test_a_detector_and_a_pair_of_faces(run_cnnkit, examples, test_data, tmp_pat
     assert row["predicted"] == "same person" and row["score"] > 0.99
     inside = [row["region"][0] - 1, row["region"][1] - 1]
     assert row["box"][0] >= inside[0] and row["box"][1] >= inside[1]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(run_cnnkit, examples, tmp_path, clean_environment):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        shutil.copy(examples / ("cat.jpg", "coffee.jpg")[number % 2], folder / f"{number:02d}.jpg")
+    command = ["explain", "many", "--overlays", "o", "--maps", "m", "-o", "rows.jsonl"]
+    command += ["--report", "r.html", "-q"]
+    whole = run_cnnkit(*command)
+    assert whole.returncode == 0, whole.stderr
+    expected = (tmp_path / "rows.jsonl").read_text()
+    shutil.rmtree(tmp_path / "o")
+    shutil.rmtree(tmp_path / "m")
+    for name in ("rows.jsonl", "r.html"):
+        (tmp_path / name).unlink()
+    part, kills = tmp_path / "rows.jsonl.part", 0
+    while not (tmp_path / "rows.jsonl").exists():
+        resume = ["--resume"] if part.exists() else []
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cnnkit", *command, *resume],
+            cwd=tmp_path,
+            env=clean_environment,
+        )
+        before = part.stat().st_size if part.exists() else 0
+        while process.poll() is None and kills < 3:
+            if part.exists() and part.stat().st_size > before + 1000:
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.002)
+        process.wait()
+    assert kills >= 2
+    assert (tmp_path / "rows.jsonl").read_text() == expected
+    assert len(list((tmp_path / "o").iterdir())) == len(list((tmp_path / "m").iterdir())) == 60
+    assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 120
+    assert not (tmp_path / "r.html.part").exists()
