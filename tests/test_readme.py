@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit.images import decode, read_bytes
+from tests.faces.astronauts import write_astronauts
+from tests.faces.gallery.portraits import write_people
 from tests.transfer.drawings import draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +35,10 @@ def pictures(tmp_path: Path, examples: Path) -> Path:
     """Lay out the folders that the README speaks of, and return where they are."""
     shutil.copytree(examples, tmp_path / "photos", ignore=shutil.ignore_patterns("*.md"))
     draw(tmp_path / "classes", count=16)
+    write_astronauts(tmp_path, examples)  # passport.jpg and selfie.jpg
+    face = decode(read_bytes(str(examples / "astronaut.jpg")))
+    write_people(tmp_path / "people", face, photos=2)
+    shutil.copy(examples / "coffee.jpg", tmp_path / "painting.jpg")
     return tmp_path
 
 
