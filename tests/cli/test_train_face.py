@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faces.learning.digits import write_digits
 
 
+@pytest.mark.slow  # docs/train-face.md trains in the default tests
 def test_a_run_says_what_it_came_to_and_its_status_tells_of_a_missed_figure(run_cnnkit, tmp_path):
     write_digits(tmp_path / "digits", each=6)
     arguments = ["train-face", "digits", "-o", "ours", "--network", "embedding-small"]

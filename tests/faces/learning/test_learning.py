@@ -73,6 +73,7 @@ def test_the_bundle_says_what_it_is_and_how_well_it_does(settings, outcome):
     assert not learning.state_folder(settings).exists()
 
 
+@pytest.mark.slow
 def test_the_bundle_describes_pictures_as_the_network_did(settings, outcome, digits):
     embedder = FaceEmbedder.load(embedder=str(settings.output))
     assert embedder.size == 16
@@ -84,6 +85,7 @@ def test_the_bundle_describes_pictures_as_the_network_did(settings, outcome, dig
     np.testing.assert_allclose(np.stack(found), training.describe(outcome.model, pixels), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_in_the_same_weights(settings, outcome, tmp_path, monkeypatch):
     again = replace(settings, output=tmp_path / "again")
 
