@@ -65,6 +65,19 @@ def run_example(name, environment):
     return done.stdout.splitlines()
 
 
+def test_custom_network(clean_environment):
+    lines = run_example("custom_network.py", clean_environment)
+    assert "stem_conv: (8, 8, 16), 144 parameters, sees (3, 3)" in lines
+    assert float(lines[-1].partition("%")[0]) > 90
+
+
+def test_learn_a_filter(clean_environment):
+    lines = run_example("learn_a_filter.py", clean_environment)
+    assert lines[0].startswith("step 0: loss ")
+    found = [[float(number) for number in line.split()] for line in lines[-3:]]
+    assert found == [[1, 0, -1], [2, 0, -2], [1, 0, -1]]
+
+
 def test_detect_objects(clean_environment):
     lines = run_example("detect_objects.py", clean_environment)
     assert any(line.startswith("coffee.jpg: cup (") for line in lines)
