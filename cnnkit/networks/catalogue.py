@@ -114,6 +114,14 @@ CATALOGUE: dict[str, Entry] = {
         60_000,
         328_096,
     ),
+    "localizer-lite0": Entry(
+        "One object a picture",
+        "EfficientNet-Lite0 with a box and 10 classes",
+        PHOTO,
+        "a box and scores of 10 classes",
+        4_197_742,
+        366_550_240,
+    ),
     "magenta-style-predict": Entry(
         "Magenta's style reader (2017)",
         "MobileNetV2 as distilled by its authors",
@@ -189,6 +197,14 @@ CATALOGUE: dict[str, Entry] = {
         1000,
         1_235_496,
         352_932_608,
+    ),
+    "ssd-lite0": Entry(
+        "SSD-Lite (2018)",
+        "EfficientNet-Lite0, separable heads, 80 classes",
+        (320, 320, 3),
+        "boxes of 80 classes",
+        3_684_856,
+        818_222_080,
     ),
     "style-transformer": Entry(
         "Style transformer (2016)",
