@@ -118,10 +118,15 @@ class OnePassPainter:
         """Return a compiled network, the painter by default, made at its first use."""
         name = name or ("transform" if self.reads_styles else self._bundle.network_name())
         key = (name, statistics_form)
-        if key not in self._compiled:
-            source = self._bundle.source(network_name=name, statistics_form=statistics_form)
-            self._compiled[key] = any_size_network(source, self._options)
-        return self._compiled[key]
+        if key in self._compiled:
+            return self._compiled[key]
+        source = self._bundle.source(network_name=name, statistics_form=statistics_form)
+        network = any_size_network(source, self._options)
+        # What measures keeps all that it measured: it is made anew for each large picture, in a
+        # fraction of a second, so that its memory is free again for the tiles.
+        if statistics_form != "measured" or network.runtime != "openvino":
+            self._compiled[key] = network
+        return network
 
     def style_of(self, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Read the style of a picture.

@@ -118,6 +118,11 @@ class TrainingSettings:
         output = self.output.absolute()
         return output.with_name(f"{output.name}.part")
 
+    @property
+    def may_replace(self) -> bool:
+        """Whether a bundle of that name may go: a killed run that was to replace one goes on."""
+        return self.overwrite or (self.resume and self.state_folder.exists())
+
     def described(self) -> dict[str, Any]:
         """Return what the network depends on besides the pictures, as JSON can hold it."""
         left_out = ("photos", "styles", "output", "weights", "resume", "overwrite", "max_bad")
@@ -181,7 +186,7 @@ def train_style(
         OutputError: The bundle cannot be written.
         CnnkitError: The loss was no number any more.
     """
-    check_target(settings.output, settings.overwrite or settings.resume)
+    check_target(settings.output, settings.may_replace)
     check_state(settings)
     paths = [found.path for found in find_images(settings.photos)]
     if len(paths) < 2:
@@ -292,7 +297,8 @@ class _Run:
         self._learner = Learner(self._model, network, grams, losses)
         self._state = self._learner.start()
         self._described = {"settings": settings.described(), "identity": identity}
-        self._step, self._seconds, self._ended = 0, 0.0, False
+        self._may_replace = settings.may_replace
+        self._step, self._seconds = 0, 0.0
         self._curve: list[list[float]] = []
         self._checkpoints = Checkpoints(settings.state_folder)
         if settings.resume:
@@ -404,8 +410,7 @@ class _Run:
             outputs={"picture": {"layer": "picture"}},
             training=record,
         )
-        replaces = settings.overwrite or settings.resume
-        with writing_bundle(settings.output, replaces) as folder:
+        with writing_bundle(settings.output, self._may_replace) as folder:
             write_model(folder, bundle)
             write_style_report(
                 folder / REPORT,

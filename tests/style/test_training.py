@@ -99,8 +99,9 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
 
 
 def test_what_exists_is_not_replaced(trained, folder) -> None:
-    with pytest.raises(OutputError, match="undisturbed exists already"):
-        train_style(settings(folder, "undisturbed"))
+    for resume in (False, True):  # finished: there is nothing to go on with
+        with pytest.raises(OutputError, match="undisturbed exists already"):
+            train_style(settings(folder, "undisturbed", resume=resume))
 
 
 @pytest.mark.parametrize(
