@@ -17,6 +17,7 @@ from tests.formats.drawn_boxes import draw_boxes
 from tests.transfer.drawings import draw
 
 BOX_PAGES = ("boxes.md", "train-detector.md")
+SLOW_PAGES = ("experiment.md", "stylize.md", "train-detector.md", "train-style.md", "visualize.md")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -27,7 +28,13 @@ def command_lines(page: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def pages() -> list[object]:
+    """Return the pages; those whose commands train or optimise are slow."""
+    names = sorted(path.name for path in DOCS.glob("*.md"))
+    return [pytest.param(n, marks=pytest.mark.slow if n in SLOW_PAGES else ()) for n in names]
+
+
+@pytest.mark.parametrize("page", pages())
 def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnnkit):
     if page == "verify-face.md":
         write_astronauts(tmp_path, examples)
@@ -62,7 +69,7 @@ def test_pages_about_commands_show_some():
 
 
 def test_every_page_is_named_in_the_readme_or_in_another_page():
-    pages = {path.name for path in DOCS.glob("*.md")}
+    names = {path.name for path in DOCS.glob("*.md")}
     named = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     named += "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
-    assert {page for page in pages if page not in named} == set()
+    assert {name for name in names if name not in named} == set()

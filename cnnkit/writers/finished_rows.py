@@ -62,6 +62,8 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
 def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
+        if "status" not in (reader.fieldnames or ()):
+            raise KeyError("status")  # a file of one line would pass for one without rows
         for row in reader:
             yield _shown_key(row), row["status"]
 

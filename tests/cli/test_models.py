@@ -7,16 +7,17 @@ import shutil
 
 import pytest
 
-from cnnkit.bundles import embedded_folder
+from cnnkit.bundles import embedded_folder, embedded_names
 
 
 def test_list(run_cnnkit):
     done = run_cnnkit("models", "list")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["efficientnet-lite0", "squeezenet-1.1"]
+    assert [line.split()[0] for line in lines] == embedded_names()
     rows = [json.loads(line) for line in run_cnnkit("models", "list", "--json").stdout.splitlines()]
-    assert rows[0] == {
+    assert [row["name"] for row in rows] == embedded_names()
+    assert rows[1] == {
         "name": "efficientnet-lite0",
         "task": "classify",
         "classes": 1000,
@@ -35,7 +36,8 @@ def test_show(run_cnnkit):
 
 def test_verify(run_cnnkit, tmp_path):
     done = run_cnnkit("models", "verify")
-    assert (done.returncode, done.stdout) == (0, "efficientnet-lite0: ok\nsqueezenet-1.1: ok\n")
+    shown = "".join(f"{name}: ok\n" for name in embedded_names())
+    assert (done.returncode, done.stdout) == (0, shown)
     own = shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
     (own / "weights.safetensors").write_bytes(b"changed")
     done = run_cnnkit("models", "verify", "own")

@@ -18,6 +18,7 @@ from tests.transfer.drawings import draw, write_digits
 COMMAND = [sys.executable, "-m", "cnnkit", "transfer-learn"]
 
 
+@pytest.mark.slow
 def test_lenet_5_reads_digits(run_cnnkit, tmp_path):
     write_digits(tmp_path / "digits")
     arguments = "--from-scratch lenet-5 --augment none --epochs 8 --learning-rate 0.002".split()

@@ -211,6 +211,7 @@ def test_another_run_is_refused(tmp_path: Path, options: dict, told: str) -> Non
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system_and_resumed(tmp_path: Path, undisturbed: tuple) -> None:
     """SIGKILL, in a process of its own, some time after the first epoch."""
     process = started(tmp_path / "killed", EPOCHS, pause=0.3)

@@ -60,6 +60,7 @@ def test_a_cpu_trains_without_a_strategy() -> None:
     assert training_strategy(settings, None) is None
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does_and_leave_a_bundle(tmp_path: Path, cache_folder) -> None:
     draw(tmp_path / "photos", count=10)
     done = subprocess.run(
