@@ -98,7 +98,9 @@ class FaceIndex:
         vector = np.asarray(vector, np.float32)
         if self.metric == "manhattan":
             return _manhattan(self.vectors, vector)
-        return self._squares - 2 * (self.vectors @ vector) + vector @ vector
+        # ndarray.dot, not @: for few rows a BLAS kernel may work on the unused ends of its
+        # registers, and @ would warn of the floating-point flags that those numbers raise.
+        return self._squares - 2 * self.vectors.dot(vector) + vector.dot(vector)
 
     def _tolerance(self, vector: np.ndarray) -> float:
         size = float(self._squares.max()) + float(np.dot(vector, vector))

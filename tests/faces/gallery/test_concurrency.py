@@ -82,6 +82,8 @@ def test_a_killed_enrolment_leaves_the_old_or_the_new_state(
         assert people["person-7"] >= BATCH * (batches_before + 1)
         assert gallery.add([photo("person-7", 7, 0)]) == ["known"]
         assert len(gallery.photos()) == sum(people.values())
+        # A journal that had not begun yet changes nothing, and goes with the next change.
+        assert gallery.add([photo("Ann", 9)]) == ["added"]
     assert not [name for name in os.listdir(tmp_path) if name not in ("g", "home")]
 
 
