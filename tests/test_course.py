@@ -54,6 +54,20 @@ def test_half_bright_half_dark_has_an_edge_of_30(said: Said) -> None:
     assert found == [[0, 30, 30, 0]] * 4
 
 
+def test_the_filter_is_not_flipped(said: Said) -> None:
+    """Cross-correlation: light to the left of dark gives +30; the flipped filter gives -30."""
+    image = "; ".join(["10 10 10 0 0 0"] * 3)
+    assert numbers(said("convolve", "--matrix", image, "--kernel", "vertical")) == [[0, 30, 30, 0]]
+    flipped = said("convolve", "--matrix", image, "--kernel", "vertical", "--flip")
+    assert numbers(flipped) == [[0, -30, -30, 0]]
+
+
+def test_the_horizontal_filter_is_light_over_dark(said: Said) -> None:
+    image = "10 10 10; 10 10 10; 10 10 10; 0 0 0; 0 0 0; 0 0 0"
+    found = numbers(said("convolve", "--matrix", image, "--kernel", "horizontal"))
+    assert found == [[0], [30], [30], [0]]
+
+
 @pytest.mark.parametrize(("name", "column"), [("sobel-x", [1, 2, 1]), ("scharr-x", [3, 10, 3])])
 def test_sobel_and_scharr_weigh_the_middle_more(said: Said, name: str, column: list) -> None:
     """The filter's own answer to a single 1 is the filter, turned."""
@@ -93,6 +107,20 @@ def test_same_padding_of_stride_1_is_half_the_filter() -> None:
 
 def test_two_filters_over_a_volume_give_4x4x2(said: Said) -> None:
     assert "1. conv 2 3x3 -> 4x4x2" in said("shapes", "--input", "6x6x3", "conv 2 3x3")
+
+
+def test_a_filter_has_the_channels_of_its_input(said: Said) -> None:
+    """One filter over three channels gives one; a filter of two channels fits no picture of 3."""
+    volume = " | ".join(["10 10 10 0 0 0; " * 6] * 3)
+    found = numbers(said("convolve", "--matrix", volume, "--kernel", "vertical"))
+    assert found == [[0, 90, 90, 0]] * 4  # 30 from each channel
+    assert "(3*3*192 + 1)*1 = 1,729" in said("shapes", "--input", "28x28x192", "conv 1 3x3")
+    from cnnkit.arithmetic import Window
+    from cnnkit.convolution import slide
+    from cnnkit.errors import UsageError
+
+    with pytest.raises(UsageError, match="1 channel or the picture's 3"):
+        slide(np.zeros((6, 6, 3)), np.zeros((3, 3, 2)), Window((3, 3)), "volume")
 
 
 @pytest.mark.parametrize(("size", "count"), [("64x64x3", "12,288"), ("720x720x3", "1,555,200")])
@@ -136,6 +164,13 @@ def test_a_dense_layer_has_14_million_weights_where_a_convolution_has_456(said: 
     assert "(5*5*1 + 1)*6 = 156" in said("shapes", "--input", "32x32x1", "conv 6 5x5")
 
 
+def test_connections_are_sparse(said: Said) -> None:
+    """Each of the 28x28x6 numbers depends on 5x5x3 of the 32x32x3."""
+    text = said("shapes", "--input", "32x32x3", "conv 6 5x5")
+    assert "sees        5x5 of the picture, in steps of 1" in text
+    assert "28*28*6 * 5*5*3 = 352,800" in text
+
+
 # --- 2. classic and deep networks ---------------------------------------------------------
 
 
@@ -165,9 +200,32 @@ def test_vgg_pools_after_each_block(said: Said) -> None:
 
 
 def test_a_residual_block_of_zero_weights_is_the_identity() -> None:
-    from tests.architectures.test_resnet import test_zero_weights_make_a_block_the_identity
+    """a[l+2] = g(z[l+2] + a[l]) is a[l] where the weights are 0: g leaves what g gave."""
+    import keras
 
-    test_zero_weights_make_a_block_the_identity()
+    from cnnkit.architectures import resnet
+
+    image = keras.Input((6, 6, 64))
+    block = resnet.block(image, 64, 1, "block", resnet.VARIANTS["resnet_18"], "3x3")
+    model = keras.Model(image, block)
+    activations = np.random.default_rng(5).uniform(0, 9, (1, 6, 6, 64)).astype(np.float32)
+    assert np.abs(np.asarray(model(activations)) - activations).max() > 0.1  # not of any weights
+    for variable in model.weights:
+        if not variable.path.endswith("moving_variance"):
+            variable.assign(np.zeros(variable.shape))
+    np.testing.assert_array_equal(model(activations), activations)
+
+
+def test_a_residual_network_is_its_plain_twin_with_skips(said: Said) -> None:
+    """Whose training error rises with depth, and whose does not, is shown by a training: see
+    test_plain_gets_worse_with_depth_and_residual_does_not in tests/experiment."""
+    rows = {
+        name: [line.split()[1:2] for line in said("network", name).splitlines()]
+        for name in ("resnet-18", "plain-18")
+    }
+    assert rows["resnet-18"].count(["Add"]) == 8 and rows["plain-18"].count(["Add"]) == 0
+    convolutions = [rows[name].count(["Conv2D"]) for name in ("resnet-18", "plain-18")]
+    assert convolutions == [20, 17]  # three projections where the shape changes
 
 
 def test_a_1x1_convolution_changes_the_channels(said: Said) -> None:
@@ -190,7 +248,57 @@ def test_an_inception_block_joins_its_branches(said: Said) -> None:
     assert "channels    64 + 128 + 32 + 32 = 256" in text and "-> 28x28x256" in text
 
 
+def test_googlenet_is_nine_inception_blocks(said: Said) -> None:
+    kinds = [line.split()[1:2] for line in said("network", "googlenet").splitlines()]
+    assert kinds.count(["Concatenate"]) == 9
+
+
+def test_augmentation_mirrors_crops_rotates_shears_and_shifts_colours() -> None:
+    from cnnkit.data.recipes import read_recipe
+
+    steps = read_recipe("strong").to_dict(64, 64)["transforms"]
+    found = {step["__class_fullname__"].rpartition(".")[2]: step for step in steps}
+    assert {"HorizontalFlip", "RandomResizedCrop", "Affine", "RGBShift"} <= set(found)
+    assert "PCAColorShift" in found  # AlexNet's form
+    assert found["Affine"]["rotate"] == (-20, 20) and found["Affine"]["shear"]["x"] == (-12, 12)
+
+
 # --- 3. detection -------------------------------------------------------------------------
+
+
+def layer_outputs(text: str) -> dict[str, str]:
+    """Return the output sizes of the layers that ``cnnkit network`` shows."""
+    cells = [line.split() for line in text.splitlines()]
+    return {line[0]: line[2] for line in cells if len(line) > 3}
+
+
+def test_classification_with_localization_gives_classes_and_a_box(said: Said) -> None:
+    """Beside the classes come four numbers: b_x, b_y, b_h, b_w."""
+    outputs = layer_outputs(said("network", "localizer-lite0", "--classes", "3"))
+    assert (outputs["head_classes"], outputs["head_box"]) == ("3", "4")
+
+
+def test_landmarks_are_two_numbers_a_point(said: Said) -> None:
+    """MTCNN's five points of a face are l1x, l1y, ..., l5x, l5y: 10 outputs."""
+    from cnnkit.architectures.mtcnn import LANDMARKS
+
+    outputs = layer_outputs(said("network", "mtcnn-output"))
+    assert outputs["landmark_regressor"] == str(2 * LANDMARKS) == "10"
+
+
+@pytest.mark.parametrize(("side", "windows"), [(14, 1), (16, 2), (28, 8)])
+def test_windows_slide_as_a_convolution(said: Said, side: int, windows: int) -> None:
+    """The dense layer of 400 is a 5x5 convolution: 2x2 windows of 14 in 16, 8x8 in 28."""
+    chain = ["conv 16 5x5", "max 2x2", "conv 400 5x5", "conv 400 1x1", "conv 4 1x1"]
+    text = said("shapes", "--input", f"{side}x{side}x3", *chain)
+    assert f"5. conv 4 1x1 -> {windows}x{windows}x4" in text
+    assert "sees        14x14 of the picture, in steps of 2" in text
+
+
+def test_yolo_predicts_anchors_in_a_grid(said: Said) -> None:
+    """Each cell has, for each of 3 anchors, p_c, four numbers of a box, and 80 classes."""
+    outputs = layer_outputs(said("network", "yolov3-tiny"))
+    assert outputs["head32"] == f"13x13x{3 * (1 + 4 + 80)}" == "13x13x255"
 
 
 def test_intersection_over_union() -> None:
@@ -232,6 +340,45 @@ def test_a_face_is_described_by_128_numbers(said: Said) -> None:
     assert any(re.search(r"\bDense\b.* 128 ", line) for line in last)
 
 
+def test_the_distance_of_faces_is_a_squared_length() -> None:
+    """d = |f(x1) - f(x2)|^2 of every two of a batch: 3^2 + 4^2 = 25."""
+    from cnnkit.losses.triplets import squared_distances
+
+    found = np.asarray(squared_distances(np.array([[1, 1], [4, 5], [1, 2]], np.float32)))
+    np.testing.assert_allclose(found, [[0, 25, 1], [25, 0, 18], [1, 18, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize(("distance", "same"), [(0.59, True), (0.61, False)])
+def test_two_faces_are_one_persons_below_the_threshold(distance: float, same: bool) -> None:
+    from cnnkit.results import FaceMatch
+
+    assert FaceMatch(distance, 0.6, 0.5, (), ()).same is same
+
+
+def test_the_logistic_unit_on_absolute_differences() -> None:
+    """y = sigmoid(sum_i w_i |f(a)_i - f(b)_i| + b): one number a part, and no weight over 0."""
+    from cnnkit.faces.learning.head import Differences, head_loss
+
+    one, other = np.array([0.3, 0.9, 0.1]), np.array([0.1, 0.4, 0.1])
+    weights, bias = np.array([2.0, 1.0, 5.0]), 1.0
+    apart = np.abs(one - other)  # 0.2, 0.5, 0
+    probability = 1 / (1 + np.exp(-(bias - weights @ apart)))
+    assert probability == pytest.approx(1 / (1 + np.exp(-0.1)))
+    loss = head_loss(Differences(apart[None], apart[None]), weights, bias)
+    assert loss == pytest.approx(-(np.log(probability) + np.log(1 - probability)) / 2)
+
+
+def test_the_logistic_unit_learns_with_the_network() -> None:
+    """Its weights may be part of f: then the logit is midpoint - sum |f(a) - f(b)|."""
+    from cnnkit.losses.triplets import pair_logistic
+
+    embeddings = np.array([[0, 0], [1, 0.5], [3, 1]], np.float32)
+    chances = [1 / (1 + np.exp(-(2 - apart))) for apart in (1.5, 4, 2.5)]  # one pair of the same
+    others = np.mean([np.log(1 - chances[1]), np.log(1 - chances[2])])
+    found = float(pair_logistic(np.array([0, 0, 1]), embeddings, 2.0))
+    assert found == pytest.approx(-(np.log(chances[0]) + others) / 2, rel=1e-5)
+
+
 # --- 5. style -----------------------------------------------------------------------------
 
 
@@ -257,6 +404,72 @@ def test_the_style_cost_is_the_courses_relative_to_the_style() -> None:
     )
 
 
+GENERATED, TARGET = "1 2; 3 0 | 0 1; 1 1", "1 0; 3 0 | 2 1; 1 1"
+
+
+def test_the_content_cost(said: Said) -> None:
+    """1/2 |a(C) - a(G)|^2: two numbers of eight differ by 2."""
+    text = said("convolve", "--matrix", GENERATED, "--against", TARGET)
+    assert "content cost: 1/2 * 8 = 4\n" in text
+
+
+def test_the_style_matrix(said: Said) -> None:
+    """G_kk' = sum_ij a_ijk a_ijk': 1 + 4 + 9, 0 + 2 + 3 + 0, 0 + 1 + 1 + 1."""
+    text = said("convolve", "--matrix", GENERATED, "--against", TARGET)
+    assert "style matrix of --matrix:\n14  5\n 5  3\n" in text
+    assert "style matrix of --against:\n10  5\n 5  7\n" in text
+
+
+def test_the_style_cost_has_a_square(said: Said) -> None:
+    """1 / (2 n_H n_W n_C)^2 * (4^2 + 0 + 0 + 4^2); one write-up loses the square: 0 here."""
+    text = said("convolve", "--matrix", GENERATED, "--against", TARGET)
+    assert "style cost: 1/(2*2*2*2)^2 * 32 = 0.125\n" in text
+
+
+def test_the_costs_that_paint_are_the_courses_times_a_factor() -> None:
+    from cnnkit.convolution.costs import content_cost, style_cost
+    from cnnkit.losses import style as losses
+
+    random = np.random.default_rng(7)
+    generated, target = random.normal(size=(2, 1, 4, 5, 3)).astype(np.float32)
+    content = losses.content_loss(generated, target) * losses.content_scale(target) * 4 * 5 * 3 / 2
+    assert content_cost(generated[0], target[0]) == pytest.approx(float(content[0]), rel=1e-4)
+    gram = losses.gram_matrix(target)
+    relative = losses.style_loss(losses.gram_matrix(generated), gram) * losses.style_scale(gram)
+    found = style_cost(generated[0], target[0])
+    assert found == pytest.approx(float(relative[0]) / (4 * 3**2), rel=1e-4)
+
+
+def test_the_picture_follows_its_gradient_by_a_rate() -> None:
+    """G = G - rate * dJ/dG; one write-up loses the rate. Adam divides by the gradient's size."""
+    from cnnkit.style.optimisation import adam_step
+    from cnnkit.style.state import State
+
+    state = State.starting_from(np.full((1, 3, 3), 100, np.float32))
+    gradient = np.array([2.0, -0.5, 0.0], np.float32)[None, :, None] * np.ones((1, 3, 3))
+    adam_step(state, gradient.astype(np.float32), rate=5.0)
+    np.testing.assert_allclose(state.pixels[0, :, 0], [95, 105, 100], atol=1e-3)
+
+
+def test_a_unit_has_its_nine_patches(said: Said, tmp_path) -> None:
+    from PIL import Image
+
+    from tests.explain.small import pictures, saved
+
+    (tmp_path / "photos").mkdir()
+    for number, picture in enumerate(pictures(12)):
+        Image.fromarray(picture).save(tmp_path / "photos" / f"{number:02d}.png")
+    model, table = str(saved(tmp_path, "pooled")), tmp_path / "patches.csv"
+    options = ["--layer", "first", "--units", "0", "--runtime", "tensorflow", "-o", str(table)]
+    said("visualize", "patches", str(tmp_path / "photos"), "--model", model, *options)
+    header, *rows = table.read_text().splitlines()
+    assert header.startswith("layer,unit,rank,activation,path")
+    cells = [row.split(",") for row in rows]
+    assert [cell[2] for cell in cells] == list("123456789")
+    strengths = [float(cell[3]) for cell in cells]
+    assert strengths == sorted(strengths, reverse=True)
+
+
 # --- the page -----------------------------------------------------------------------------
 
 
@@ -269,10 +482,13 @@ def shown_outputs() -> list[tuple[list[str], list[str]]]:
 
 def test_the_python_of_the_page_runs(capsys) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    exec(code, {})
+    boxes, faces = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    exec(boxes, {})
     first, second = capsys.readouterr().out.splitlines()
     assert "0.142857" in first and second == "[1 2]"
+    exec(faces, {})
+    distances, triplet, logistic = capsys.readouterr().out.splitlines()
+    assert distances == "1.0 4.0" and triplet == "0.2" and logistic == "0.4059"
 
 
 def test_what_the_page_shows_is_what_the_commands_say(said, examples, tmp_path, monkeypatch):

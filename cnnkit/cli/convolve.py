@@ -13,6 +13,7 @@ Examples:
   cnnkit convolve cat.jpg --kernel "0 1 0; 1 -4 1; 0 1 0" --channels each -o out.png
   cnnkit convolve --matrix "10 10 10 0 0 0; 10 10 10 0 0 0; 10 10 10 0 0 0" --kernel vertical
   cnnkit convolve --matrix "1 3 2 1; 2 9 1 1; 1 3 2 3; 5 6 1 2" --pool "max 2x2"
+  cnnkit convolve --matrix "1 2; 3 0 | 0 1; 1 1" --against "1 0; 3 0 | 2 1; 1 1"
   cnnkit convolve --learn-from cat.jpg edges.png --report learned.html
 \b
 Kernels by name: vertical, horizontal, sobel-x, sobel-y, scharr-x, scharr-y, laplacian, blur,
@@ -25,6 +26,9 @@ sharpen. As in ConvNets they are not flipped.
 @click.option("--matrix", metavar="TEXT|FILE", help="Numbers in the place of a picture.")
 @click.option("--kernel", metavar="NAME|TEXT|FILE", help="The filter; a | divides channels.")
 @click.option("--pool", metavar="LAYER", help='Pool instead: "max 2x2", "average 3x3/2 same".')
+@click.option(
+    "--against", metavar="TEXT|FILE", help="Content and style cost of --matrix against these."
+)
 @click.option("--padding", default="valid", show_default=True, metavar="valid|same|N")
 @click.option("--stride", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--dilation", type=click.IntRange(1, 1000), default=1, show_default=True)

@@ -34,6 +34,13 @@ Slider = Callable[["np.ndarray"], "np.ndarray"]
 
 def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
     """Convolve or learn, show, and return how many pictures failed."""
+    if chosen["against"]:
+        from cnnkit.cli.convolve_costs_run import show_costs
+
+        if not chosen["matrix"]:
+            raise UsageError(broken_rule("--against", "go with --matrix", "none"))
+        show_costs(chosen)
+        return 0
     if chosen["learn_from"]:
         from cnnkit.cli.convolve_learn_run import learn
 

@@ -81,10 +81,17 @@ def read_matrix(text: str, option: str, largest: int = LARGEST_MATRIX, fix: str 
     Raises:
         UsageError: It is no matrix, or a larger one.
     """
-    path = Path(text)
-    if len(text) < 4096 and "\0" not in text and path.is_file():
-        return _from_file(path, option, largest)
+    if _is_file(text):
+        return _from_file(Path(text), option, largest)
     return _from_text(text, option, largest, fix)
+
+
+def _is_file(text: str) -> bool:
+    """Return whether a text names a file: numbers may be too long for any name."""
+    try:
+        return "\0" not in text and Path(text).is_file()
+    except OSError:
+        return False
 
 
 def _from_file(path: Path, option: str, largest: int) -> np.ndarray:

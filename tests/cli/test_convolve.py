@@ -110,3 +110,34 @@ def test_learning_from_what_is_no_picture(run_cnnkit, folder):
     assert cut.returncode == 2 and "cut.jpg: " in cut.stderr
     sizes = run_cnnkit("convolve", "--learn-from", folder / "cat.jpg", folder / "coffee.jpg")
     assert sizes.returncode == 2 and "B must have the size of A" in sizes.stderr
+
+
+def test_costs_against_other_numbers(run_cnnkit):
+    one, other = "1 2; 3 0 | 0 1; 1 1", "1 0; 3 0 | 2 1; 1 1"
+    done = run_cnnkit("convolve", "--matrix", one, "--against", other, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {
+        "shape": [2, 2, 2],
+        "content_cost": 4.0,
+        "style_matrix": [[14.0, 5.0], [5.0, 3.0]],
+        "style_matrix_against": [[10.0, 5.0], [5.0, 7.0]],
+        "style_cost": 0.125,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--against", "1 2", "cat.jpg"), "--against must go with --matrix. Received: none."),
+        (("--matrix", "1 2", "--against", "1; 2"), "Received: 1x2x1 and 2x1x1."),
+        (("--matrix", "1 2", "--against", "x"), "--against must be numbers"),
+        (("--matrix", "1 2", "--against", "1 2", "--pool", "max 1x1"), "--pool must go without"),
+    ],
+)
+def test_costs_that_cannot_be(monkeypatch, capsys, arguments, told):
+    from cnnkit.cli import _run
+
+    monkeypatch.setattr("sys.argv", ["cnnkit", "convolve", *arguments])
+    assert _run() == 2
+    output = capsys.readouterr()
+    assert output.out == "" and told in output.err and output.err.count("\n") == 1

@@ -39,6 +39,10 @@ def test_channels_lie_along_the_last_axis():
     assert volume[0, 1].tolist() == [2, 6, 10]
 
 
+def test_a_text_longer_than_any_file_name_is_read():
+    assert read_matrix("; ".join(["10 10 10 0 0 0"] * 300), "--matrix").shape == (300, 6)
+
+
 def test_files_of_numbers(tmp_path):
     (tmp_path / "kernel.txt").write_text("1 0 -1\n2 0 -2\n1 0 -1\n")
     assert read_kernel(str(tmp_path / "kernel.txt"))[1, :, 0].tolist() == [2, 0, -2]
