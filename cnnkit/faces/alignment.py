@@ -14,7 +14,8 @@ from cnnkit.faces.candidates import inside
 from cnnkit.results import Face
 
 CHIP = 150
-# Names what a chip depends on: embeddings of another alignment cannot be compared.
+# Names what a chip depends on, the search for the face included: embeddings of another alignment
+# cannot be compared. tests/golden/chips.json holds what it stands for.
 ALIGNMENT = "five-points-1"
 
 # Left eye, right eye, nose, left and right corner of the mouth, as one sees them; x, y in pixels.

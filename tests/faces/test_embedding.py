@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnkit.bundles import open_model
-from cnnkit.errors import BundleError, UsageError
-from cnnkit.faces import FaceEmbedder, PictureFaces, Verification, distances
+from cnnkit.errors import BundleError, GalleryError, UsageError
+from cnnkit.faces import FaceEmbedder, PictureFaces, Verification, distances, embedding
+from cnnkit.faces.gallery.embedders import first_settings, record_of
+from cnnkit.faces.gallery.store import Gallery
 from cnnkit.images import Found
 from cnnkit.results import Failure
 
@@ -58,6 +60,20 @@ def test_the_identity_names_weights_and_alignment(embedder: FaceEmbedder) -> Non
     weights = open_model("dlib-face").card.weights["sha256"][:16]
     detector = open_model("mtcnn").card.weights["sha256"][:16]
     assert embedder.identity == f"dlib-face {weights} five-points-1 mtcnn:{detector}"
+
+
+def test_a_gallery_of_another_alignment_or_detector_is_refused(
+    embedder: FaceEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.create(tmp_path / "g", first_settings(embedder)) as gallery:
+        gallery.check_embedder(record_of(embedder))
+        monkeypatch.setitem(embedder.detector.bundle.card.weights, "sha256", "0" * 64)
+        with pytest.raises(GalleryError, match="the identity"):
+            gallery.check_embedder(record_of(embedder))
+        monkeypatch.undo()
+        monkeypatch.setattr(embedding, "ALIGNMENT", "five-points-2")
+        with pytest.raises(GalleryError, match="the identity"):
+            gallery.check_embedder(record_of(embedder))
 
 
 def test_a_turned_relit_recompressed_copy_is_the_same_person(
