@@ -21,8 +21,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from cnnkit.faces import Verification
 
 HERE = Path(__file__).parent
 # Whom the probes show; the last one is in nobody's folder.
@@ -133,9 +137,25 @@ def measure_verdicts(data: Path) -> None:
         f"\n{len(within)} pairs of one person: at most {within.max():.3f} apart; {len(between)} "
         f"of two: at least {between.min():.3f}; threshold {embedder.verification.threshold}"
     )
+    measure_probability(vectors, names, embedder.verification)
     for name, counted in FACES.items():
         found = embedder.find(embedder.read(str(data / "groups" / f"{name}.jpg")))
         print(f"groups/{name}: {len(found)} faces found, {counted} counted by eye")
+
+
+def measure_probability(vectors: np.ndarray, names: np.ndarray, rule: Verification) -> None:
+    """Print the logistic curve that fits these pairs, beside the one of the model's card."""
+    from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss
+
+    pairs = pair_distances(vectors, np.unique(names, return_inverse=True)[1])
+    curves = {"fitted": fit_probability(pairs), "card": (rule.threshold, rule.steepness)}
+    for name, curve in curves.items():
+        loss = pair_log_loss(pairs, *curve)
+        print(
+            f"Probability, {name}: midpoint {curve[0]:.3f}, steepness {curve[1]:.1f}, "
+            f"log loss {loss:.3f} on {len(pairs.same)} pairs of one person, "
+            f"{len(pairs.different)} of two, {pairs.people} people"
+        )
 
 
 def main() -> None:

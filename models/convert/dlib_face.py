@@ -39,6 +39,7 @@ CARD = {
     },
     "outputs": {"embedding": {"layer": "embedding"}},
     "classes": 0,
+    # The threshold is dlib's own; the steepness was chosen: see docs/verify-face.md.
     "verification": {"alignment": "five-points", "threshold": 0.6, "steepness": 20.0},
     "license": "CC0-1.0",
 }
