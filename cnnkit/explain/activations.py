@@ -54,7 +54,7 @@ class Activations:
         """
         self._spec, self._max_pixels = bundle.card.input, max_pixels
         with building_defaults() as keras:
-            graph = trace(keras, bundle.build())
+            graph = trace(keras, bundle.build(), bundle.card.input.size)
             steps = [graph.layer(name) for name in layers] or stages(keras, graph)
             model = keras.Model(graph.image, [step.output for step in steps])
         self.layers = [step.name for step in steps]

@@ -132,7 +132,7 @@ def dream(
 def _aimed_model(bundle: Bundle, aim: Aim) -> Any:
     """Return a model from pictures to (batch, units): a layer's channels averaged, or logits."""
     with building_defaults() as keras:
-        graph = trace(keras, bundle.build())
+        graph = trace(keras, bundle.build(), bundle.card.input.size)
         if aim.layer is None:
             output = find_head(keras, graph).logits
             if output.shape[-1] == 1:  # one number: the second class against the first

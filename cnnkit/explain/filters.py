@@ -44,7 +44,7 @@ def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
         UsageError: There is no such layer, or it is no convolution.
     """
     with building_defaults() as keras:
-        graph = trace(keras, bundle.build())
+        graph = trace(keras, bundle.build(), bundle.card.input.size)
         step = graph.layer(layer) if layer else first_convolution(graph)
         if step.kind not in KINDS:
             rule = f"name a layer of the kind {' or '.join(KINDS)}"

@@ -80,14 +80,21 @@ class Graph:
         raise UsageError(broken_rule("--layer", "name a layer of the model", repr(name), fix))
 
 
-def trace(keras: Any, model: Any, image: Any | None = None, call: Call | None = None) -> Graph:
+def trace(
+    keras: Any,
+    model: Any,
+    size: tuple[int, int] | None = None,
+    image: Any | None = None,
+    call: Call | None = None,
+) -> Graph:
     """Call a network layer by layer on a symbolic picture.
 
     Args:
         keras: The module.
         model: A functional or sequential `keras.Model` with one picture in and one output.
-        image: A symbolic picture of any size that the layers take; by default the model's own
-            size.
+        size: Height and width of the picture where the model leaves them open; None: they stay.
+        image: A symbolic picture of any size that the layers take; by default one of the model's
+            own size.
         call: Calls a step; by default its operation is called as it is.
 
     Returns:
@@ -101,8 +108,10 @@ def trace(keras: Any, model: Any, image: Any | None = None, call: Call | None = 
         raise BundleError("The network must be a functional model with one input and one output.")
     _make_names_unique(functional)
     if image is None:
-        shape, dtype = functional.inputs[0].shape[1:], functional.inputs[0].dtype
-        image = keras.Input(shape, name=f"{OWN}image", dtype=dtype)
+        own = functional.inputs[0].shape[1:]
+        filled = (*(size or own[:2]), *own[2:])
+        shape = [side or given for side, given in zip(own, filled, strict=True)]
+        image = keras.Input(shape, name=f"{OWN}image", dtype=functional.inputs[0].dtype)
     steps: list[Step] = []
     output = _run(keras, functional, image, "", steps, call or called_as_it_is)
     return Graph(image, steps, keras.tree.flatten(output)[0])

@@ -179,7 +179,7 @@ class GradientMethod(_Gradient):
     """
 
     def _prepare(self, keras: Any, model: Any, layer: str | None) -> None:
-        changed, _, _ = networks.perturbed(keras, model, layer)
+        changed, _, _ = networks.perturbed(keras, model, self._bundle.card.input.size, layer)
         shape = (self.batch_size, *changed.inputs[1].shape[1:])
         self._zeros = np.zeros(shape, np.float32)
 
@@ -229,7 +229,7 @@ class PixelMethod(_Gradient):
     """
 
     def _prepare(self, keras: Any, model: Any, layer: str | None) -> None:
-        graph = networks.trace(keras, model)
+        graph = networks.trace(keras, model, self._bundle.card.input.size)
         head = networks.find_head(keras, graph)
         outputs = {
             "scores": graph.output,

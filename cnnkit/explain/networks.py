@@ -44,8 +44,8 @@ def build(bundle: Bundle, plan: Plan, precision: str = "float32") -> Any:
     with building_defaults(precision) as keras:
         model = bundle.build(precision=precision)
         if plan["kind"] == "windows":
-            return windows_model(keras, model, tuple(plan["steps"]))
-        graph = trace(keras, model)
+            return windows_model(keras, model, tuple(plan["steps"]), bundle.card.input.size)
+        graph = trace(keras, model, bundle.card.input.size)
         if plan["kind"] == "class-maps":
             outputs = class_maps(keras, graph)
         else:
@@ -81,7 +81,9 @@ def as_float(keras: Any, tensor: Any, name: str) -> Any:
     return keras.layers.Activation("linear", dtype="float32", name=f"{OWN}{name}")(tensor)
 
 
-def perturbed(keras: Any, model: Any, layer: str | None) -> tuple[Any, Graph, Head]:
+def perturbed(
+    keras: Any, model: Any, size: tuple[int, int], layer: str | None
+) -> tuple[Any, Graph, Head]:
     """Return a network with a second input that is added to one layer's output.
 
     The gradient of a score by that input, at zero, is the gradient by the layer's output,
@@ -90,13 +92,14 @@ def perturbed(keras: Any, model: Any, layer: str | None) -> tuple[Any, Graph, He
     Args:
         keras: The module.
         model: With one picture in and one output.
+        size: Height and width of the picture where the model leaves them open.
         layer: Its name; None: the last one with places before the scores.
 
     Returns:
         A model from [picture, addition] to ``scores``, ``logits`` and ``activation``; the graph
         and the head of the unchanged network.
     """
-    graph = trace(keras, model)
+    graph = trace(keras, model, size)
     head = find_head(keras, graph)
     step = graph.layer(layer) if layer else head.features
     if len(step.output.shape) != 4:
@@ -111,7 +114,7 @@ def perturbed(keras: Any, model: Any, layer: str | None) -> tuple[Any, Graph, He
             sums.append(output)
         return output
 
-    changed = trace(keras, model, call=call)
+    changed = trace(keras, model, size, call=call)
     outputs = {
         "scores": changed.output,
         "logits": find_head(keras, changed).logits,
@@ -154,5 +157,5 @@ def code_hash() -> str:
 def describe(bundle: Bundle) -> tuple[Graph, Head, dict[str, Any]]:
     """Return a bundle's graph, its head and the receptive field of every step, by name."""
     with building_defaults() as keras:
-        graph = trace(keras, bundle.build())
+        graph = trace(keras, bundle.build(), bundle.card.input.size)
         return graph, find_head(keras, graph), fields_of(graph)

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnkit import pipeline
+from cnnkit.arithmetic import Field
 from cnnkit.bundles import Bundle
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explain import networks
 from cnnkit.explain.heat import Region, clipped, on_picture
-from cnnkit.explain.receptive_field import Field
 from cnnkit.explain.sheets import square
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
 from cnnkit.images.decode import open_picture

@@ -40,7 +40,8 @@ class SlidingMethod:
             raise UsageError(broken_rule("--scale", f"lie between 1 and {MAX_SCALE:g}", scale))
         self._bundle, self._target = bundle, target
         with building_defaults() as keras:
-            self.sliding: Sliding = sliding_of(networks.trace(keras, bundle.build()))
+            graph = networks.trace(keras, bundle.build(), bundle.card.input.size)
+            self.sliding: Sliding = sliding_of(graph)
         window, stride = self.sliding.window, self.sliding.stride
         steps = [int((scale - 1) * w // s) for w, s in zip(window, stride, strict=True)]
         self.height, self.width = self.sliding.size(tuple(steps))

@@ -36,17 +36,16 @@ def sliding_of(graph: Graph) -> Sliding:
     """Return how the windows of a classifier slide.
 
     Raises:
-        BundleError: Its stride is not known, or it takes any size already.
+        BundleError: Its stride is not known.
     """
     step = last_map(graph)
     field = fields_of(graph)[step.name]
-    window = side(graph.image)
-    if field is None or None in window:
+    if field is None:
         raise BundleError(
-            "--method sliding must have a network of a fixed input size that sees each place by "
-            f"itself. Received: one whose layer {step.name} sees the whole picture."
+            "--method sliding must have a network that sees each place by itself. "
+            f"Received: one whose layer {step.name} sees the whole picture."
         )
-    return Sliding(window, (round(field.rows.stride), round(field.columns.stride)))
+    return Sliding(side(graph.image), field.jump)
 
 
 def last_map(graph: Graph) -> Step:
@@ -61,13 +60,16 @@ def last_map(graph: Graph) -> Step:
     raise BundleError("The network must have a convolution. Received: none.")
 
 
-def windows_model(keras: Any, model: Any, steps: tuple[int, int]) -> Any:
+def windows_model(
+    keras: Any, model: Any, steps: tuple[int, int], size: tuple[int, int] | None = None
+) -> Any:
     """Return the network that scores every window of a larger picture.
 
     Args:
         keras: The module.
         model: A classifier with one picture in and one output.
         steps: How many strides the picture is larger than a window, down and across.
+        size: Height and width of a window where the model leaves them open.
 
     Returns:
         A model from (batch, height, width, channels) to ``scores`` (batch, steps[0] + 1,
@@ -76,7 +78,7 @@ def windows_model(keras: Any, model: Any, steps: tuple[int, int]) -> Any:
     Raises:
         BundleError: A layer behind the feature map cannot slide.
     """
-    native = trace(keras, model)
+    native = trace(keras, model, size)
     sliding = sliding_of(native)
     shapes = {step.name: step for step in native.steps}
     names = [step.name for step in native.steps]
@@ -89,7 +91,7 @@ def windows_model(keras: Any, model: Any, steps: tuple[int, int]) -> Any:
 
     height, width = sliding.size(steps)
     image = keras.Input((height, width, model.inputs[0].shape[-1]), name=f"{OWN}image")
-    graph = trace(keras, model, image, call)
+    graph = trace(keras, model, size, image, call)
     output = keras.layers.Activation("linear", dtype="float32", name=f"{OWN}scores")(graph.output)
     if side(output) != (steps[0] + 1, steps[1] + 1):
         raise BundleError(

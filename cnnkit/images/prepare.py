@@ -71,6 +71,11 @@ class InputSpec:
         if self.interpolation not in RESAMPLING:
             _refuse("interpolation", f"be one of {', '.join(RESAMPLING)}", self.interpolation)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
     @classmethod
     def from_dict(cls, entry: Any) -> InputSpec:
         """Return the spec that stands in a card.

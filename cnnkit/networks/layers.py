@@ -28,10 +28,11 @@ from cnnkit.arithmetic import (
 ELEMENTWISE = frozenset(
     "Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout2D GaussianNoise "
     "Rescaling Normalization Add Subtract Multiply Average Maximum Minimum Concatenate "
-    "UnitNormalization Identity InputLayer "
+    "UnitNormalization Identity InputLayer ActivityRegularization AlphaDropout GaussianDropout "
     # keras.ops
-    "Divide Relu Relu6 Sigmoid Silu Softplus Tanh Mish LeakyRelu Negative Exp Log Sqrt Square "
-    "Abs Absolute Clip Power TrueDivide Cast Pad GetItem".split()
+    "Divide Relu Relu6 Sigmoid Silu Softplus Tanh Mish LeakyRelu HardSigmoid HardSilu Elu Selu "
+    "Gelu Softsign Negative Exp Log Sqrt Square Abs Absolute "
+    "Clip Power TrueDivide Cast Pad GetItem".split()
 )
 JOINS = frozenset("Add Subtract Multiply Average Maximum Minimum Concatenate".split())
 ACTIVATIONS = frozenset(
@@ -99,7 +100,7 @@ def multiplies_of(layer: Any, shapes: list[tuple[int, ...]], output: tuple[int, 
 def field_behind(
     layer: Any,
     fields: list[Field | None],
-    shape: tuple[int, ...],
+    shapes: list[tuple[int, ...]],
     output: tuple[int, ...],
 ) -> Field | None:
     """Return the receptive field behind a layer; None: a place sees the whole picture.
@@ -107,7 +108,7 @@ def field_behind(
     Args:
         layer: A layer of Keras, or an operation.
         fields: Of its inputs.
-        shape: Of its first input, without the batch.
+        shapes: Of its inputs, without the batch.
         output: Of its output, without the batch.
     """
     if not fields or any(field is None for field in fields):
@@ -115,7 +116,7 @@ def field_behind(
     joined = fields[0]
     for field in fields[1:]:
         joined = joined.joined(field)  # type: ignore[union-attr, arg-type]
-    kind, window = type(layer).__name__, window_of(layer)
+    kind, window, shape = type(layer).__name__, window_of(layer), shapes[0]
     if len(shape) != 3 or joined is None:
         return None
     if kind == "Conv2DTranspose":
@@ -128,8 +129,10 @@ def field_behind(
         (top, _), (left, _) = layer.cropping
         return Field(_shifted(joined.rows, top), _shifted(joined.columns, left))
     arithmetic = arithmetic_of(layer)
-    if arithmetic is None or (isinstance(arithmetic, Elementwise) and shape[:2] != output[:2]):
+    if arithmetic is None:
         return None
+    if isinstance(arithmetic, Elementwise) and any(one[:2] != output[:2] for one in shapes):
+        return None  # one place is spread over all, or the places are others
     return arithmetic.field(joined, shape)
 
 

@@ -161,7 +161,7 @@ class Reader:
         outputs = output_shapes(node, known)
         window = window_of(layer)
         parameters, trained, statistics = counts(layer)
-        field = field_behind(layer, [s.field for s in arrived], shapes[0], outputs[0])
+        field = field_behind(layer, [s.field for s in arrived], shapes, outputs[0])
         row = LayerRow(
             name=f"{prefix}{layer.name}",
             kind=type(layer).__name__,

@@ -62,7 +62,21 @@ def nested(keras: Any, side: int = 16) -> Any:
     return model
 
 
-BUILD = {"pooled": pooled, "pointwise": pointwise, "dense": dense, "nested": nested}
+def open_sided(keras: Any) -> Any:
+    """Takes pictures of any size; a 3x3 of stride 2 is padded differently by odd and even ones."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu", name="strided")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(CLASSES, "softmax")(x))
+
+
+BUILD = {
+    "open": open_sided,
+    "pooled": pooled,
+    "pointwise": pointwise,
+    "dense": dense,
+    "nested": nested,
+}
 
 
 def saved(folder: Path, name: str, seed: int = 1, **arguments: Any) -> Path:

@@ -9,6 +9,7 @@ from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError
 from cnnkit.explain import Explainer
 from cnnkit.explain.methods import (
+    METHODS,
     ClassMapMethod,
     GradientMethod,
     PixelMethod,
@@ -183,3 +184,14 @@ def test_nested_models_may_repeat_names(tmp_path):
     assert sorted(name for name in names if "scores" in name) == ["a/scores", "b/scores_2"] or (
         sorted(name for name in names if "scores" in name) == ["a/scores_2", "b/scores"]
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_network_that_takes_any_size_is_explained_at_the_size_of_its_card(tmp_path, method):
+    bundle = opened(tmp_path, "open")
+    assert bundle.build().inputs[0].shape == (None, None, None, 3)
+    (found,) = explainer(bundle, method).explain(pictures(1, 50, 40))
+    assert np.isfinite(found.heat).all() and (found.height, found.width) == (50, 40)
+    graph, _, fields = describe(bundle)
+    assert graph.image.shape == (None, 224, 224, 3)
+    assert fields["strided"].box(0, 0) == (0, 0, 3, 3)  # of an even size, nothing goes before

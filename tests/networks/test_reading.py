@@ -142,6 +142,15 @@ def test_the_field_is_what_a_place_depends_on(make) -> None:
                 assert found == inside
 
 
+def test_one_place_that_is_spread_over_all_sees_the_whole_picture() -> None:
+    """As squeeze-and-excitation does, whichever factor is named first."""
+    image = keras.Input((6, 6, 2))
+    whole = layers.AveragePooling2D(6, name="pool")(image)
+    for factors in ([whole, image], [image, whole]):
+        rows = read_network(keras.Model(image, layers.Multiply(name="times")(factors)))
+        assert [row.field and row.field.size for row in rows] == [(1, 1), (6, 6), None]
+
+
 def test_whole_pictures_stay_whole() -> None:
     """What a global mean has touched depends on every place."""
     image = keras.Input((6, 6, 2))
