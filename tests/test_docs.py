@@ -56,6 +56,8 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         for folder, first in (("photos", 0), ("new", 100), ("test", 200)):
             draw(tmp_path / folder, count=20, first=first)
         shutil.copy(examples / "cat.jpg", tmp_path)
+    if page == "export.md":
+        shutil.copy(examples / "astronaut.jpg", tmp_path / "photos")
     for line in command_lines(page):
         program, *arguments = shlex.split(line)
         assert program == "cnnkit"

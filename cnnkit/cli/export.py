@@ -11,6 +11,8 @@ Examples:
   cnnkit export efficientnet-lite0 -o lite0.onnx
   cnnkit export flowers --format saved-model -o flowers-served
   cnnkit export flowers -o flowers.tflite --batch 1 --check-on photos/
+  cnnkit export yolov3-tiny -o detector.onnx
+  cnnkit export mtcnn --format onnx -o face-finder
 """
 
 
@@ -27,6 +29,23 @@ class Batch(click.ParamType):
         return int(value)
 
 
+class Size(click.ParamType):
+    """A height and a width in pixels, as ``480x640``, or one number for both."""
+
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        sides = [side for side in value.lower().split("x") if side.isdecimal()]
+        if len(sides) != value.lower().count("x") + 1 or len(sides) > 2:
+            self.fail(f"must be HEIGHTxWIDTH or one number, in pixels. Received: {value}.")
+        height, width = int(sides[0]), int(sides[-1])
+        if not (1 <= height <= 4096 and 1 <= width <= 4096):
+            self.fail(f"must have sides from 1 to 4096 pixels. Received: {value}.")
+        return height, width
+
+
 @click.command("export", epilog=EXAMPLES)
 @click.argument("model", metavar="BUNDLE|NAME")
 @click.option(
@@ -40,7 +59,7 @@ class Batch(click.ParamType):
     "--output",
     required=True,
     metavar="PATH",
-    help="A .keras, .onnx, .xml or .tflite file; a folder for saved-model.",
+    help="A .keras, .onnx, .xml or .tflite file; a folder for saved-model or several networks.",
 )
 @click.option(
     "--batch",
@@ -49,6 +68,12 @@ class Batch(click.ParamType):
     show_default=True,
     metavar="N|dynamic",
     help="Pictures a call.",
+)
+@click.option(
+    "--size",
+    type=Size(),
+    metavar="HEIGHTxWIDTH",
+    help="Of the pictures, for networks that take any.  [default: left open]",
 )
 @click.option(
     "--check-on", metavar="DIR", help="Check on your pictures.  [default: synthetic ones]"
@@ -60,9 +85,11 @@ class Batch(click.ParamType):
 def command(model: str, quiet: bool, **chosen) -> None:
     """Write a model for another engine, and check it by running it there.
 
-    The export takes RGB pixels, uint8 (batch, height, width, 3), as `image`, and gives class
-    probabilities, calibrated, as `probabilities`. PATH.json beside it says how pictures are
-    fitted, and holds the labels.
+    The export takes RGB pixels, uint8 (batch, height, width, 3), as `image`. A classifier gives
+    calibrated `probabilities`, a detector decoded `boxes` and `scores` before suppression, a
+    face embedder the `embedding` of an aligned face, a painter the `picture`. A model of several
+    networks (mtcnn, magenta-style) becomes a folder with a file each. PATH.json beside a file
+    says how pictures are fitted and what comes out, and holds the labels.
 
     Before it gets its name the export is run on pictures beside the model itself. The exit
     status is 1 if they differ, and then nothing is left behind.

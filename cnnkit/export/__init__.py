@@ -1,9 +1,10 @@
 """A model bundle as a file for another engine, checked by running it before it is done.
 
-Every export takes RGB pixels as they are, uint8 (batch, height, width, 3) named ``image``, and
-gives class probabilities, float32 (batch, classes) named ``probabilities``: normalisation,
-softmax and the card's temperature are inside, so that whoever runs the file needs no cnnkit
-to get the figures that cnnkit gives.
+Every export takes RGB pixels as they are, uint8 (batch, height, width, 3) named ``image``: what
+the network does to them first is inside. A classifier gives class probabilities, float32 (batch,
+classes) named ``probabilities``, calibrated; a detector boxes and scores; what the other tasks
+give stands in the description beside the file. So whoever runs the file needs no cnnkit to get
+the figures that cnnkit gives.
 
 A converter can write a file that runs and is wrong without a word (a grouped convolution in
 ONNX, for one). So the file is run on pictures beside the bundle's own TensorFlow output in
@@ -12,15 +13,23 @@ float32, in a folder of its own; only what agrees takes the name that was asked 
 
 from __future__ import annotations
 
-from cnnkit.export.checking import CheckFailedError, read_pictures
+from cnnkit.export.checking import CheckFailedError
+from cnnkit.export.classifier import classifier_networks
 from cnnkit.export.formats import FORMATS, form_of_suffix
+from cnnkit.export.networks import Input, NetworkExport, Output, Request
+from cnnkit.export.pictures import pictures_in
 from cnnkit.export.writing import Exported, export_model
 
 __all__ = [
     "FORMATS",
     "CheckFailedError",
     "Exported",
+    "Input",
+    "NetworkExport",
+    "Output",
+    "Request",
+    "classifier_networks",
     "export_model",
     "form_of_suffix",
-    "read_pictures",
+    "pictures_in",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,8 @@ import numpy as np
 from cnnkit.runtime import building_defaults
 from cnnkit.runtime.process import import_openvino
 
-# What the input and the output of every export are called.
-INPUT, OUTPUT = "image", "probabilities"
-
-Run = Callable[[np.ndarray], np.ndarray]
+# From the inputs by name to the outputs by name.
+Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 class Format(NamedTuple):
@@ -37,28 +35,39 @@ class Format(NamedTuple):
 def _open_keras(path: Path) -> Run:
     with building_defaults() as keras:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda pictures: np.asarray(model(pictures, training=False)[OUTPUT])
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
+        return {name: np.asarray(value) for name, value in model(given, training=False).items()}
+
+    return run
 
 
 def _open_onnx(path: Path) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda pictures: session.run([OUTPUT], {INPUT: pictures})[0]
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def _open_openvino(path: Path) -> Run:
     # Left to itself OpenVINO computes in bfloat16 where the processor can.
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = import_openvino().Core().compile_model(str(path), "CPU", settings)
-    return lambda pictures: compiled({INPUT: pictures})[OUTPUT]
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        results = compiled(dict(inputs))
+        return {name: results[one] for one in compiled.outputs for name in one.get_names()}
+
+    return run
 
 
 def _open_litert(path: Path) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(str(path)).get_signature_runner()
-    return lambda pictures: run(**{INPUT: pictures})[OUTPUT]
+    return lambda inputs: run(**inputs)
 
 
 def _open_saved_model(path: Path) -> Run:
@@ -67,8 +76,9 @@ def _open_saved_model(path: Path) -> Run:
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures["serving_default"]
 
-    def run(pictures: np.ndarray) -> np.ndarray:
-        return signature(**{INPUT: tf.constant(pictures)})[OUTPUT].numpy()
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = {name: tf.constant(values) for name, values in inputs.items()}
+        return {name: value.numpy() for name, value in signature(**given).items()}
 
     run.loaded = loaded  # the signature alone does not keep its variables alive
     return run

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cnnkit import __version__
-from cnnkit.bundles import Bundle, ModelCard
-from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError, broken_rule
-from cnnkit.export.checking import TOLERANCE, compare, reference, synthetic_pictures
+from cnnkit.bundles import Bundle
+from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule
+from cnnkit.export.checking import Truth, compare, reference
 from cnnkit.export.conversion import convert, deployable
-from cnnkit.export.formats import FORMATS, INPUT, OUTPUT, form_of_suffix
+from cnnkit.export.formats import FORMATS
+from cnnkit.export.networks import NetworkExport, Output
+from cnnkit.export.places import (
+    bytes_of,
+    check_target,
+    description_path,
+    parts,
+    put_in_place,
+    scratch_folder,
+)
 from cnnkit.runtime.process import backend_name
 
-DESCRIPTION_VERSION = 1
+# 2: lists of inputs and outputs, for every task.
+DESCRIPTION_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,38 +36,47 @@ class Exported:
     """A finished, checked export.
 
     Attributes:
-        path: The file or folder.
-        description: The JSON file beside it.
-        bytes: What the export takes on disk without its description.
-        pictures: How many pictures it was checked on.
-        difference: The largest difference of a probability as a share of it.
+        path: The file or folder; with several networks the folder of them all.
+        descriptions: The JSON file beside each network's.
+        bytes: What the export takes on disk without its descriptions.
+        pictures: How many pictures it was checked on, the most of a network.
+        differences: Each kind of output with its largest difference as a share.
     """
 
     path: Path
-    description: Path
+    descriptions: tuple[Path, ...]
     bytes: int
     pictures: int
-    difference: float
+    differences: tuple[tuple[Output, float], ...]
+
+    @property
+    def description(self) -> Path:
+        """The first JSON file."""
+        return self.descriptions[0]
+
+    @property
+    def difference(self) -> float:
+        """The largest difference of all as a share of what it is measured by."""
+        return max(difference for _, difference in self.differences)
 
 
 def export_model(
     bundle: Bundle,
+    networks: Sequence[NetworkExport],
     form: str,
     target: str | os.PathLike[str],
     *,
-    batch: int | None = None,
-    pictures: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a classifier in another form, check it by running it, and describe it.
+    """Write the networks of a model in another form, check them by running them, describe them.
 
     Args:
         bundle: The model.
+        networks: Its networks, as `cnnkit.export.classifier`, `cnnkit.detect.exporting`,
+            `cnnkit.faces.exporting` or `cnnkit.style.exporting` describes them.
         form: A key of `FORMATS`.
-        target: The file, with the form's suffix, or the folder to write.
-        batch: Pictures per call, fixed; None: any number.
-        pictures: What to check on, uint8 (n, height, width, 3) of the card's size; by default
-            `synthetic_pictures`.
+        target: The file, with the form's suffix, or the folder to write; with several networks
+            a folder of them, whatever the form.
         overwrite: Whether an earlier export of that name may be replaced.
 
     Raises:
@@ -71,41 +86,82 @@ def export_model(
         CheckFailedError: The export runs differently; nothing was left behind.
     """
     target = Path(target)
-    check_request(bundle.card, form, target, batch, overwrite)
-    network = bundle.build()
-    if pictures is None:
-        pictures = synthetic_pictures(bundle.card.input.height, bundle.card.input.width)
-    expected = reference(bundle, network, pictures)
-    model = deployable(network, bundle.card, batch)
-    with _scratch_folder(target) as scratch:
+    names = [exported.name or "" for exported in networks] if len(networks) > 1 else []
+    check_form(form)
+    check_target(form, target, names, overwrite)
+    check_environment(form)
+    with scratch_folder(target) as scratch:
         fresh = scratch / target.name
-        convert(model, form, fresh, batch)
-        difference = compare(form, fresh, pictures, expected, batch)
-        description = describe(bundle, form, target, batch, len(pictures), difference)
-        beside = _description_path(fresh)
-        beside.write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        size = sum(_file_bytes(path) for path in _parts(fresh))
-        for path in (beside, *reversed(_parts(fresh))):  # what is asked for comes last
-            _put_in_place(path, target.with_name(path.name), scratch)
-    return Exported(target, _description_path(target), size, len(pictures), difference)
+        if names:
+            fresh.mkdir()
+        done: dict[str | None, Truth] = {}
+        found: list[tuple[Output, float]] = []
+        paths = []
+        for exported in networks:
+            path = fresh / f"{exported.name}{FORMATS[form].suffix}" if names else fresh
+            paths.append(path)
+            found += _export_network(bundle, exported, form, path, done)
+        finished = Exported(
+            target,
+            tuple(target.parent / description_path(p).relative_to(scratch) for p in paths),
+            sum(bytes_of(part) for path in paths for part in parts(path)),
+            max(truth.pictures for truth in done.values()),
+            _worst_of_each(found),
+        )
+        whole = [fresh] if names else (description_path(fresh), *reversed(parts(fresh)))
+        for part in whole:  # what is asked for comes last
+            put_in_place(part, target.with_name(part.name), scratch)
+    return finished
 
 
-def check_request(
-    card: ModelCard, form: str, target: Path, batch: int | None, overwrite: bool
-) -> None:
-    """Refuse what cannot work, before the model is built.
+def _export_network(
+    bundle: Bundle,
+    exported: NetworkExport,
+    form: str,
+    path: Path,
+    done: dict[str | None, Truth],
+) -> list[tuple[Output, float]]:
+    """Write, check and describe one network; its truth joins those of the ones before it."""
+    network = bundle.build(network_name=exported.name)
+    earlier = {name: truth.expected for name, truth in done.items()}
+    truth = reference(bundle, exported, network, earlier)
+    model = deployable(network, exported)
+    convert(model, form, path)
+    differences = compare(form, path, exported, truth)
+    shapes = {name: list(tensor.shape) for name, tensor in model.output.items()}
+    content = describe(bundle, exported, form, path, shapes)
+    content |= {"checked": checked(exported, truth, differences), "made_by": MADE_BY}
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    description_path(path).write_text(text, "utf-8")
+    done[exported.name] = truth
+    return [(output, differences[output.name]) for output in exported.outputs]
+
+
+def _worst_of_each(found: Sequence[tuple[Output, float]]) -> tuple[tuple[Output, float], ...]:
+    """Return the largest difference of each kind of output, by what messages call it."""
+    worst: dict[str, tuple[Output, float]] = {}
+    for output, difference in found:
+        if output.noun not in worst or difference > worst[output.noun][1]:
+            worst[output.noun] = output, difference
+    return tuple(worst.values())
+
+
+def check_form(form: str) -> None:
+    """Refuse a form that is none.
 
     Raises:
-        UsageError: The task, the form, the batch or the target breaks a rule.
-        RuntimeUnavailableError: A library is missing.
+        UsageError: It is not one of `FORMATS`.
     """
     if form not in FORMATS:
         raise UsageError(broken_rule("--format", f"be one of {', '.join(FORMATS)}", repr(form)))
-    if card.task != "classify":
-        raise UsageError(broken_rule("the model", "be a classifier", f"one for {card.task}"))
-    if batch is not None and batch < 1:
-        raise UsageError(broken_rule("--batch", "be at least 1 or dynamic", batch))
-    _check_target(form, target, overwrite)
+
+
+def check_environment(form: str) -> None:
+    """Refuse what cannot work here, before the model is built.
+
+    Raises:
+        RuntimeUnavailableError: A library is missing, or Keras has another backend.
+    """
     if missing := [name for name in FORMATS[form].libraries if find_spec(name) is None]:
         fix = "Install it with: pip install 'cnnkit[export]'"
         rule = f"have {' and '.join(missing)} installed"
@@ -120,97 +176,60 @@ def check_request(
         )
 
 
-def _check_target(form: str, target: Path, overwrite: bool) -> None:
-    suffix = FORMATS[form].suffix
-    if suffix and target.suffix != suffix:
-        raise UsageError(broken_rule("-o", f"end in {suffix} for --format {form}", target))
-    if not suffix and (of_file := form_of_suffix(target)):
-        fix = f"For a file use --format {of_file}."
-        raise UsageError(broken_rule("-o", f"name a folder for --format {form}", target, fix))
-    if not target.parent.is_dir():
-        raise UsageError(broken_rule("-o", "lie in a folder that exists", target))
-    # A folder is only ever replaced by its like: --overwrite must not delete a user's files.
-    is_export = not suffix and (target / "saved_model.pb").is_file()
-    for path in (*_parts(target), _description_path(target)):
-        if path.is_dir() and not (is_export and path == target):
-            rule = f"leave the name {path.name} free, or to an earlier export"
-            raise UsageError(broken_rule("-o", rule, f"the folder {path}"))
-        if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
-    if not suffix and target.exists() and not target.is_dir():
-        raise UsageError(broken_rule("-o", "name a folder", f"the file {target}"))
+MADE_BY = f"cnnkit {__version__}"
 
 
 def describe(
-    bundle: Bundle, form: str, target: Path, batch: int | None, pictures: int, difference: float
+    bundle: Bundle,
+    exported: NetworkExport,
+    form: str,
+    path: Path,
+    shapes: Mapping[str, list[int | None]],
 ) -> dict[str, Any]:
     """Return all that one needs to use the export without cnnkit; docs/export.md explains it."""
     card = bundle.card
-    spec = card.input.to_dict()
     return {
         "schema_version": DESCRIPTION_VERSION,
         "format": form,
-        "files": [path.name for path in _parts(target)],
+        "files": [part.name for part in parts(path)],
+        "task": card.task,
         "model": {
             "name": card.name,
+            "network": exported.name,
             "weights_sha256": card.weights.get("sha256"),
             "license": card.content.get("license"),
         },
-        "input": {
-            "name": INPUT,
-            "dtype": "uint8",
-            "shape": [batch, card.input.height, card.input.width, 3],
-            "axes": ["batch", "height", "width", "channel"],
-            "channels": "RGB",
-            "values": "0 to 255, as in the picture: normalisation is inside",
-            **{name: spec[name] for name in ("fit", "crop_fraction", "interpolation")},
-        },
-        "output": {
-            "name": OUTPUT,
-            "dtype": "float32",
-            "shape": [batch, len(bundle.labels)],
-            "meaning": "probability of each label: softmax and temperature are inside",
-        },
-        "calibration": {"temperature": card.temperature, "threshold": card.threshold},
-        "labels": list(bundle.labels),
-        "checked": {
-            "against": "the model itself in TensorFlow, float32",
-            "pictures": pictures,
-            "largest_relative_difference": difference,
-            "tolerance": TOLERANCE,
-        },
-        "made_by": f"cnnkit {__version__}",
+        "inputs": [
+            {"name": one.name, "dtype": one.dtype, "shape": [exported.batch, *one.shape]}
+            | dict(one.contract)
+            for one in exported.inputs
+        ],
+        "outputs": [
+            {
+                "name": one.name,
+                "dtype": "float32",
+                "shape": shapes[one.name],
+                "meaning": one.meaning,
+            }
+            for one in exported.outputs
+        ],
+        **exported.facts,
     }
 
 
-def _description_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
-def _parts(path: Path) -> list[Path]:
-    """Return what an export consists of: OpenVINO keeps the weights in a file of their own."""
-    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-
-
-def _file_bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-@contextmanager
-def _scratch_folder(target: Path) -> Iterator[Path]:
-    """Give a folder beside the target, gone afterwards whatever happens."""
-    try:
-        with tempfile.TemporaryDirectory(
-            prefix=".cnnkit-", suffix=".part", dir=target.parent
-        ) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-
-
-def _put_in_place(fresh: Path, target: Path, scratch: Path) -> None:
-    """Give a finished part its name; a folder of that name moves into the scratch folder."""
-    if target.is_dir() and not target.is_symlink():
-        target.rename(scratch / f"{target.name}.replaced")
-    os.replace(fresh, target)
+def checked(
+    exported: NetworkExport, truth: Truth, differences: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what the check found, for the description."""
+    return {
+        "against": "the model itself in TensorFlow, float32",
+        "pictures": truth.pictures,
+        "outputs": {
+            output.name: {
+                "largest_difference": differences[output.name],
+                "tolerance": output.tolerance,
+                "as_a_share_of": output.share_of,
+            }
+            for output in exported.outputs
+        },
+    }

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from cnnkit.cli import group
-from cnnkit.cli.export_run import form_and_path
-from cnnkit.export import writing
+from cnnkit.cli.export import Size
+from cnnkit.cli.export_run import form_and_path, narrowed
+from cnnkit.export import NetworkExport, writing
+from cnnkit.export.networks import picture_input
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_one_line_and_the_files(run_cnnkit, model, tmp_path, examples):
     assert names == {"tree.xml", "tree.bin", "tree.xml.json"}
     content = json.loads((tmp_path / "tree.xml.json").read_text())
     assert content["labels"] == ["ash", "beech", "cedar", "elm"]
-    assert content["input"]["shape"] == [2, 32, 32, 3]
+    assert content["inputs"][0]["shape"] == [2, 32, 32, 3]
     done = run_cnnkit(*command)
     assert done.returncode == 2 and "tree.xml exists already" in done.stderr
 
@@ -73,6 +75,10 @@ def test_a_difference_is_status_1_and_leaves_nothing(model, tmp_path, monkeypatc
         (["squeezenet-1.1", "-o", "a.onnx", "--format", "litert"], "-o must end in .tflite"),
         (["squeezenet-1.1", "-o", "a.keras", "--batch", "0"], "a whole number from 1 up"),
         (["squeezenet-1.1", "--format", "keras"], "Missing option '-o'"),
+        (["squeezenet-1.1", "-o", "a.keras", "--size", "9x9"], "takes 227x227 only"),
+        (["squeezenet-1.1", "-o", "a.keras", "--size", "9y9"], "HEIGHTxWIDTH or one number"),
+        (["mtcnn", "-o", "faces"], "--format: the model has several networks"),
+        (["mtcnn", "-o", "a.onnx"], "Use -o a --format onnx."),
     ],
 )
 def test_a_wrong_request_is_one_line(run_cnnkit, arguments, message):
@@ -86,6 +92,33 @@ def test_another_backend_is_refused(run_cnnkit):
         "export", "squeezenet-1.1", "-o", "a.keras", environment={"KERAS_BACKEND": "jax"}
     )
     assert done.returncode == 2 and "Unset KERAS_BACKEND" in done.stderr
+
+
+def test_several_networks_become_a_folder(tmp_path, monkeypatch, examples):
+    monkeypatch.chdir(tmp_path)
+    command = ["export", "mtcnn", "--format", "keras", "-o", "finder"]
+    done = CliRunner().invoke(group, [*command, "--check-on", str(examples / "astronaut.jpg")])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("finder: 2.") and "no landmark by more than" in done.stdout
+    assert len(list((tmp_path / "finder").iterdir())) == 6
+    done = CliRunner().invoke(group, command)
+    assert "finder exists already" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("480x640", (480, 640)), ("96", (96, 96)), ("12X34", (12, 34))]
+)
+def test_a_size_is_height_and_width_or_one_number(text, size):
+    assert Size().convert(text, None, None) == size
+
+
+def test_what_a_form_fixes_is_told():
+    shape = {"inputs": (picture_input(48, 64, {}),), "name": "transform"}
+    rest = {"outputs": (), "ending": None, "expected": None, "samples": None}
+    exported = NetworkExport(**shape, **rest, batch=1)
+    (line,) = narrowed((exported,), None, None)
+    assert line.startswith("transform: one picture of 48x64 a call") and "--size" in line
+    assert narrowed((exported,), 1, (48, 64)) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -15,26 +14,29 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit import export
 from cnnkit.bundles import embedded_folder, open_model
 from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError
-from cnnkit.export import FORMATS, CheckFailedError, checking, export_model, writing
+from cnnkit.export import (
+    FORMATS,
+    CheckFailedError,
+    Output,
+    Request,
+    classifier_networks,
+    pictures_in,
+    writing,
+)
+from cnnkit.export import export_model as export_networks
+from cnnkit.export.checking import Truth, differences
+from cnnkit.export.networks import TOLERANCE
+from cnnkit.export.pictures import synthetic_pictures
 from cnnkit.metrics import softmax
+from tests.export.running import EVERY_FORM, left_in, needs_litert, needs_onnx
 
-needs_onnx = pytest.mark.skipif(
-    any(find_spec(name) is None for name in FORMATS["onnx"].libraries),
-    reason="the extra `export` is not installed",
-)
-needs_litert = pytest.mark.skipif(
-    find_spec("ai_edge_litert") is None, reason="the extra `export` is not installed"
-)
-EVERY_FORM = [
-    "keras",
-    pytest.param("onnx", marks=needs_onnx),
-    "openvino",
-    pytest.param("litert", marks=needs_litert),
-    "saved-model",
-]
+
+def export_model(bundle, form, target, *, batch=None, pictures=None, overwrite=False):
+    """Export a classifier, as the command does."""
+    networks = classifier_networks(bundle, Request(form, batch, pictures=pictures))
+    return export_networks(bundle, networks, form, target, overwrite=overwrite)
 
 
 def answers(form: str, path: Path, images: np.ndarray) -> np.ndarray:
@@ -82,10 +84,6 @@ def target_for(form: str, folder: Path) -> Path:
     return folder / f"exported{FORMATS[form].suffix}"
 
 
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 @pytest.fixture(scope="module")
 def squeezenet():
     return open_model("squeezenet-1.1")
@@ -113,8 +111,10 @@ def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp
     content = json.loads(exported.description.read_text("utf-8"))
     assert left_in(tmp_path) == sorted([*content["files"], f"{target.name}.json"])
     assert content["format"] == form and len(content["labels"]) == 1000
-    assert content["input"]["shape"] == [None, 227, 227, 3]
-    assert (content["input"]["fit"], content["input"]["interpolation"]) == ("stretch", "lanczos")
+    assert content["inputs"][0]["shape"] == [None, 227, 227, 3]
+    (given,) = content["inputs"]
+    assert (given["fit"], given["interpolation"]) == ("stretch", "lanczos")
+    assert (content["task"], content["schema_version"]) == ("classify", 2)
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_the_default_classifier_exports_with_a_fixed_batch(tmp_path, examples, f
     exported = export_model(bundle, form, target, batch=3)
     given = answers(form, target, images)
     np.testing.assert_allclose(given, softmax(np.asarray(scores)), rtol=1e-3, atol=1e-6)
-    assert json.loads(exported.description.read_text())["output"]["shape"] == [3, 1000]
+    assert json.loads(exported.description.read_text())["outputs"][0]["shape"] == [3, 1000]
 
 
 def test_the_temperature_is_inside(squeezenet_truth, tmp_path):
@@ -194,10 +194,10 @@ def small(tmp_path):
 def test_a_wrong_export_is_not_kept(small, tmp_path, form, monkeypatch):
     """A converter that moves one weight is found out; what was there before stays."""
 
-    def faulty(model, form, path, batch):
+    def faulty(model, form, path):
         variable = next(v for v in model.weights if v.path.endswith("bias") and v.shape == (5,))
         variable.assign(np.float32([0, 0, 0.01, 0, 0]))
-        convert(model, form, path, batch)
+        convert(model, form, path)
 
     convert = writing.convert
     folder = tmp_path / "exports"
@@ -218,7 +218,7 @@ def test_a_wrong_export_is_not_kept(small, tmp_path, form, monkeypatch):
 
 
 def test_what_cannot_be_run_is_not_kept(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "convert", lambda m, f, path, b: path.write_bytes(b"no model"))
+    monkeypatch.setattr(writing, "convert", lambda m, f, path: path.write_bytes(b"no model"))
     with pytest.raises(CheckFailedError, match="cannot be run"):
         export_model(small, "keras", tmp_path / "out.keras")
     assert left_in(tmp_path) == ["models"]
@@ -252,26 +252,44 @@ def test_onnx_refuses_a_grouped_convolution(tmp_path):
 )
 def test_the_difference_is_a_share_of_the_probability(given, difference):
     expected = np.float32([[0.2, 0.8], [0.5, 0.5]])
-    pictures = np.arange(2, dtype=np.uint8)
-    found = checking._difference(lambda p: given[p], pictures, expected, 1)
-    assert found == pytest.approx(difference, abs=1e-5, nan_ok=True)
+    output = Output("probabilities", "", "probability", "a probability")
+    truth = Truth([{"image": np.arange(2, dtype=np.uint8)}], [{"probabilities": expected}])
+
+    def run(inputs):
+        return {"probabilities": given[inputs["image"]]}
+
     # A batch that the pictures do not fill is filled up from the first on.
-    assert checking._difference(lambda p: given[p], pictures, expected, 3) == pytest.approx(
-        difference, abs=1e-5, nan_ok=True
-    )
+    for batch in (None, 1, 3):
+        (found,) = differences(run, (output,), truth, batch).values()
+        assert found == pytest.approx(difference, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("least", "difference"),
+    [(1e-6, 0.1), (1.5, 0.1 / 1.5), (10.0, 0.01), (None, 0.05)],
+)
+def test_a_difference_is_measured_by_what_the_output_says(least, difference):
+    wanted, given = np.float32([[0.5, -2.0], [1.0, 4.0]]), np.float32([[0.5, -1.9], [1.1, 4.0]])
+    found = Output("numbers", "", "number", "", least).difference(given, wanted)
+    assert found == pytest.approx(difference, rel=1e-5)
+
+
+def test_outputs_of_another_shape_are_no_match():
+    with pytest.raises(ValueError, match="has the shape"):
+        Output("boxes", "", "box", "").difference(np.zeros((2, 3)), np.zeros((2, 4)))
 
 
 def test_synthetic_pictures_are_the_same_every_time_and_tell_networks_apart(squeezenet):
-    pictures = checking.synthetic_pictures(227, 227)
+    pictures = synthetic_pictures(227, 227)
     assert pictures.shape == (8, 227, 227, 3) and pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, checking.synthetic_pictures(227, 227))
+    np.testing.assert_array_equal(pictures, synthetic_pictures(227, 227))
     assert all((p.min(), p.max()) == (0, 255) for p in pictures)
     network = squeezenet.build()
     right, swapped = (
         softmax(np.asarray(network(p.astype(np.float32))["scores"]))
         for p in (pictures, pictures[..., ::-1])
     )
-    assert np.max(np.abs(right - swapped) / right) > 100 * checking.TOLERANCE
+    assert np.max(np.abs(right - swapped) / right) > 100 * TOLERANCE
 
 
 def test_an_earlier_export_is_replaced_only_when_asked(small, tmp_path):
@@ -320,13 +338,13 @@ def test_a_missing_library_is_named_with_its_remedy(small, tmp_path, monkeypatch
 
 
 def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
-    pictures = export.read_pictures(str(examples), small.card.input)
-    assert pictures.shape == (len(list(examples.glob("*.jpg"))), 24, 32, 3)
+    pictures = list(pictures_in(str(examples)))
+    assert len(pictures) == len(list(examples.glob("*.jpg")))
     exported = export_model(small, "keras", tmp_path / "own.keras", pictures=pictures)
     assert exported.pictures == len(pictures)
     (tmp_path / "torn.jpg").write_text("torn")
     with pytest.raises(UsageError, match="--check-on must"):
-        export.read_pictures(str(tmp_path / "torn.jpg"), small.card.input)
+        list(pictures_in(str(tmp_path / "torn.jpg")))
 
 
 @pytest.mark.slow
@@ -334,9 +352,9 @@ def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
 @needs_litert
 def test_the_command_lines_that_need_the_extra_work(run_cnnkit):
     """The page's other ones are run with those of all pages."""
-    text = (Path(__file__).resolve().parents[1] / "docs/export.md").read_text("utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs/export.md").read_text("utf-8")
     lines = re.findall(r"^    cnnkit (.+)$", text, re.MULTILINE)
-    assert len(lines) == 2
+    assert len(lines) == 5
     for line in lines:
         done = run_cnnkit(*shlex.split(line), timeout=400)
         assert done.returncode == 0, f"{line}\n{done.stderr}"

@@ -1,0 +1,211 @@
+"""Face models as they are exported: the embedder, and the three networks that find faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.export import NetworkExport, Output, Request
+from cnnkit.export.networks import Batches, as_they_are, fitted, picture_input
+from cnnkit.export.pictures import synthetic_pictures
+from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
+from cnnkit.faces.candidates import crops, squared
+from cnnkit.faces.detection import (
+    LEVEL_OVERLAP,
+    OUTPUT_SIDE,
+    OVERLAP,
+    PROPOSAL_THRESHOLD,
+    REFINEMENT_SIDE,
+    REFINEMENT_THRESHOLD,
+    FaceDetector,
+    Search,
+)
+from cnnkit.faces.embedding import DEFAULT_DETECTOR
+from cnnkit.faces.pyramid import STRIDE, WINDOW, canvases
+from cnnkit.faces.thresholds import Verification
+from cnnkit.images import InputSpec, prepare
+from cnnkit.results import Face
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.process import silenced_standard_error
+
+EMBEDDING = "embedding"
+IN_PROCESS = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
+# Crops of each picture for the later networks, besides those of its faces.
+CROPS = 12
+
+
+# --- the embedder ------------------------------------------------------------------------
+
+
+def embedder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
+    """Describe the export of a model for ``embed-face``: an aligned face in, its numbers out.
+
+    Raises:
+        UsageError: A size is asked for.
+        BundleError: The card says nothing of how to verify.
+    """
+    card = bundle.card
+    request.refuse_size(card.name, card.input.height, card.input.width)
+    verification = Verification.of_card(card)
+    spec = InputSpec(card.input.height, card.input.width, "stretch", 1.0, "bilinear")
+    meaning = f"of two faces the {verification.metric} distance says how unlike they are"
+    exported = NetworkExport(
+        name=None,
+        inputs=(picture_input(spec.height, spec.width, _face_contract(verification, spec)),),
+        outputs=(Output(EMBEDDING, meaning, "number", "the embedding's largest", least=None),),
+        ending=lambda keras, raw: {EMBEDDING: next(iter(raw.values()))},
+        expected=lambda raw: {EMBEDDING: next(iter(raw.values()))},
+        samples=lambda earlier: [{"image": _faces(request, verification, spec)}],
+        batch=request.batch,
+        facts={
+            "verification": {
+                "metric": verification.metric,
+                "threshold": verification.threshold,
+                "steepness": verification.steepness,
+            }
+        },
+    )
+    return (exported,)
+
+
+def _face_contract(verification: Verification, spec: InputSpec) -> dict[str, Any]:
+    """Return how a picture becomes the embedder's input."""
+    if verification.alignment == "none":
+        return {"alignment": "none: the whole picture", **fitted(spec)}
+    scale = np.array([spec.width, spec.height]) / CHIP
+    return {
+        "alignment": "one face, turned, scaled and moved so that its landmarks lie at these",
+        "landmarks": {
+            "order": "left eye, right eye, nose, left and right corner of the mouth, as one sees",
+            "x_y": np.round(TEMPLATE * scale, 4).tolist(),
+        },
+    }
+
+
+def _faces(request: Request, verification: Verification, spec: InputSpec) -> np.ndarray:
+    """Return the faces to check on, cut out and aligned, uint8 (n, height, width, 3)."""
+    if request.pictures is None or verification.alignment == "none":
+        return request.fitting(spec)
+    detector = FaceDetector(open_model(DEFAULT_DETECTOR), Search(), IN_PROCESS)
+    found = [
+        prepare(chip, spec)
+        for picture in request.pictures
+        for chip in chips(picture, _found(detector, picture))
+    ]
+    if not found:
+        rule = "show a face at least, to check an embedder on"
+        raise UsageError(broken_rule("--check-on", rule, "pictures without"))
+    return np.stack(found)
+
+
+def _found(detector: FaceDetector, picture: np.ndarray) -> list[Face]:
+    """Return a picture's faces; TensorFlow finds fault with a graph for each size of canvas."""
+    with silenced_standard_error():
+        return detector.find(picture)
+
+
+# --- the three networks that find faces ---------------------------------------------------
+
+
+def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
+    """Describe the export of a model for ``find-face``: its three networks, one file each.
+
+    The first takes pictures of any size, or of ``request.size``.
+    """
+    height, width = request.size or (None, None)
+    if request.size is not None and min(request.size) < WINDOW:
+        rule = f"have sides of at least {WINDOW}"
+        raise UsageError(broken_rule("--size", rule, f"{height}x{width}"))
+    pictures = None if request.pictures is None else list(request.pictures)
+    levels = "the picture at many sizes: a face is found where it has about 12 pixels"
+    later = "square parts of the picture, of the boxes that the network before gave"
+    sides = {"refinement": REFINEMENT_SIDE, "output": OUTPUT_SIDE}
+    shapes = {"proposal": (height, width)} | {name: (side, side) for name, side in sides.items()}
+    samples = {"proposal": lambda earlier: _levels(pictures, request.size)} | {
+        name: lambda earlier, side=side: [{"image": _crops(bundle, pictures, side)}]
+        for name, side in sides.items()
+    }
+    return tuple(
+        NetworkExport(
+            name=name,
+            inputs=(picture_input(*shapes[name], {"of": levels if name == "proposal" else later}),),
+            outputs=_finder_outputs(name),
+            ending=as_they_are,
+            expected=lambda raw: raw,
+            samples=samples[name],
+            batch=request.batch,
+            facts={"cascade": CASCADE},
+        )
+        for name in shapes
+    )
+
+
+CASCADE = {
+    "order": ["proposal", "refinement", "output"],
+    "window": WINDOW,
+    "stride": STRIDE,
+    "least_scores": {
+        "proposal": PROPOSAL_THRESHOLD,
+        "refinement": REFINEMENT_THRESHOLD,
+        "output": Search().min_score,
+    },
+    "overlap_within_a_size": LEVEL_OVERLAP,
+    "overlap": OVERLAP,
+}
+
+
+def _finder_outputs(name: str) -> tuple[Output, ...]:
+    place = ", for each window" if name == "proposal" else ""
+    side = "a window's side"
+    scores = f"probabilities of no face and of a face{place}"
+    offsets = f"how far left, top, right, bottom lie from the window's, in its sides{place}"
+    outputs = [
+        Output("scores", scores, "probability", "a probability"),
+        Output("offsets", offsets, "offset", side, least=1.0),
+    ]
+    if name == "output":
+        landmarks = "five x, then five y, from left and top of the window, in its sides"
+        outputs.append(Output("landmarks", landmarks, "landmark", side, least=1.0))
+    return tuple(outputs)
+
+
+def _levels(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> Batches:
+    """Return pictures for the first network: as the cascade lays them out, or of one size."""
+    if size is not None:
+        spec = InputSpec(*size, "stretch", 1.0, "area")
+        return [{"image": Request("keras", pictures=pictures).fitting(spec)}]
+    if pictures is None:
+        shapes = ((96, 128, 2), (61, 75, 1))  # two sizes, so that none is frozen into the file
+        return [{"image": synthetic_pictures(*shape)} for shape in shapes]
+    return [
+        {"image": canvas.paint()[None]}
+        for picture in pictures
+        for canvas in canvases(picture, Search().min_face)
+    ]
+
+
+def _crops(bundle: Bundle, pictures: list[np.ndarray] | None, side: int) -> np.ndarray:
+    """Return crops for a later network, of faces and of places at random."""
+    if pictures is None:
+        return synthetic_pictures(side, side)
+    detector = FaceDetector(bundle, Search(), IN_PROCESS)
+    random = np.random.default_rng(1)
+    found = []
+    for picture in pictures:
+        boxes = [face.box for face in _found(detector, picture)]
+        squares = squared(np.array([*boxes, *_places(picture, random)]))
+        found.append(crops(picture, squares, side))
+    return np.concatenate(found)
+
+
+def _places(picture: np.ndarray, random: np.random.Generator) -> Iterator[tuple[float, ...]]:
+    """Yield squares inside a picture, of sizes from 24 pixels to its short side."""
+    height, width = picture.shape[:2]
+    for _ in range(CROPS):
+        side = np.exp(random.uniform(*np.log(sorted((24, min(height, width))))))
+        left, top = random.uniform(0, 1, 2) * (width - side, height - side)
+        yield left, top, left + side, top + side

@@ -1,0 +1,105 @@
+"""A painter as it is exported: a picture in, the painted picture out, at any size.
+
+A bundle that reads styles has two networks, one file each: ``predict`` reads the style of a
+picture, ``transform`` paints another in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles import Bundle
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.export import Input, NetworkExport, Output, Request
+from cnnkit.export.networks import Batches, as_they_are, picture_input
+from cnnkit.export.pictures import synthetic_pictures
+from cnnkit.images import InputSpec, prepare
+from cnnkit.style.one_pass import MULTIPLE, SMALLEST_SIDE, STYLE_SIDE
+
+# LiteRT mirrors a picture's edge for one size, and one picture a call, only.
+OF_ONE_SIZE = ("litert",)
+# Pictures to check on are made smaller: the network does the same at every size.
+CHECKED_SIDE = 256
+PICTURE = "the painted picture, 0 to 255, not rounded: its sides are those of the input"
+
+
+def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
+    """Describe the export of a model for ``stylize``.
+
+    Raises:
+        UsageError: The size is none that the networks can paint.
+    """
+    size, batch = request.size, request.batch
+    if request.form in OF_ONE_SIZE:
+        size, batch = size or _own_size(bundle), batch or 1
+    if size is not None and any(side % MULTIPLE or side < SMALLEST_SIDE for side in size):
+        rule = f"be multiples of {MULTIPLE} from {SMALLEST_SIDE} up for {bundle.card.name}"
+        raise UsageError(broken_rule("--size", rule, "{}x{}".format(*size)))
+    reads_styles = "predict" in bundle.card.networks
+    pictures = None if request.pictures is None else list(request.pictures)
+    style = Input("style", (STYLE_NUMBERS,), "float32", {"of": "the network predict"})
+
+    def samples(earlier: Mapping[str | None, Batches]) -> Batches:
+        found = _samples(pictures, size)
+        if not reads_styles:
+            return found
+        read = earlier["predict"][0]["style"][:1]  # (1, 100)
+        return [one | {"style": np.repeat(read, len(one["image"]), axis=0)} for one in found]
+
+    painter = NetworkExport(
+        name="transform" if reads_styles else None,
+        inputs=(picture_input(*(size or (None, None)), SIDES), *([style] * reads_styles)),
+        outputs=(Output("picture", PICTURE, "colour", "the range", least=255.0),),
+        ending=as_they_are,
+        expected=lambda raw: raw,
+        samples=samples,
+        batch=batch,
+    )
+    return (_style_reader(request, pictures), painter) if reads_styles else (painter,)
+
+
+STYLE_NUMBERS = 100
+SIDES = {"sides": {"multiple_of": MULTIPLE, "at_least": SMALLEST_SIDE}}
+
+
+def _style_reader(request: Request, pictures: list[np.ndarray] | None) -> NetworkExport:
+    advice = {"best": f"the short side {STYLE_SIDE} pixels; larger for larger strokes"}
+    meaning = "the style in numbers: those of two pictures can be mixed"
+    return NetworkExport(
+        name="predict",
+        inputs=(picture_input(None, None, advice),),
+        outputs=(Output("style", meaning, "number", "the style's largest", least=None),),
+        ending=as_they_are,
+        expected=lambda raw: raw,
+        samples=lambda earlier: _samples(pictures, None),
+        batch=request.batch,
+    )
+
+
+def _own_size(bundle: Bundle) -> tuple[int, int]:
+    """Return the card's size on the networks' grid."""
+    sides = (bundle.card.input.height, bundle.card.input.width)
+    height, width = (max(SMALLEST_SIDE, side // MULTIPLE * MULTIPLE) for side in sides)
+    return height, width
+
+
+def _samples(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> list[Any]:
+    """Return pictures to check on: of that size, or, where any will do, of more than one."""
+    if size is not None:
+        spec = InputSpec(*size, "stretch", 1.0, "area")
+        some = Request("keras", pictures=None if pictures is None else pictures[:4])
+        return [{"image": some.fitting(spec)[:4]}]
+    if pictures is None:
+        return [{"image": synthetic_pictures(*shape)} for shape in ((64, 96, 2), (80, 48, 1))]
+    return [{"image": _smaller(picture)[None]} for picture in pictures]
+
+
+def _smaller(picture: np.ndarray) -> np.ndarray:
+    """Return a picture at most `CHECKED_SIDE` long, its sides on the networks' grid."""
+    factor = min(1.0, CHECKED_SIDE / max(picture.shape[:2]))
+    sides = (round(side * factor / MULTIPLE) * MULTIPLE for side in picture.shape[:2])
+    height, width = (max(SMALLEST_SIDE, side) for side in sides)
+    return prepare(picture, InputSpec(height, width, "stretch", 1.0, "area"))

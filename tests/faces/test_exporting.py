@@ -1,0 +1,142 @@
+"""Face models exported: the embedder, and the three networks of the finder."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cnnkit.architectures import builder
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.card import parse_card
+from cnnkit.errors import UsageError
+from cnnkit.export import FORMATS, Request, export_model
+from cnnkit.faces import FaceDetector, exporting
+from cnnkit.images import decode, read_bytes
+from cnnkit.runtime import RuntimeOptions, building_defaults
+from tests.architectures.builder_checks import spread_weights
+from tests.export.running import EVERY_FORM, left_in, only_fast, outputs
+
+IN_PROCESS = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
+PARTS = ("output", "proposal", "refinement")
+
+
+def small_embedder(alignment: str) -> Bundle:
+    """Return an embedder of random weights, 30 x 30 pixels to 4 numbers."""
+    arguments = {"input_shape": [30, 30, 3], "dimensions": 4}
+    content = {
+        "schema_version": 1,
+        "name": "small",
+        "task": "embed-face",
+        "architecture": {"builder": "embedding-small", "arguments": arguments},
+        "input": {"height": 30, "width": 30, "fit": "stretch", "interpolation": "bilinear"},
+        "outputs": {"embedding": {"layer": "embedding"}},
+        "classes": 0,
+        "verification": {"alignment": alignment, "threshold": 0.7, "steepness": 9.0},
+    }
+    with building_defaults():
+        network = spread_weights(builder("embedding-small")((30, 30, 3), 4))
+    return Bundle(parse_card(content), (), "identity", lambda name: network, {})
+
+
+@pytest.fixture(scope="module")
+def pictures(examples):
+    return [decode(read_bytes(str(examples / "astronaut.jpg")))]
+
+
+@pytest.mark.parametrize("alignment", ["five-points", "none"])
+def test_the_embedder_and_how_a_face_gets_into_it(alignment, tmp_path, pictures):
+    bundle = small_embedder(alignment)
+    networks = exporting.embedder_networks(bundle, Request("keras", pictures=pictures))
+    done = export_model(bundle, networks, "keras", tmp_path / "small.keras")
+    assert done.pictures == 1 and done.difference < 1e-5
+    image = np.random.default_rng(0).integers(0, 256, (2, 30, 30, 3), np.uint8)
+    given = outputs("keras", done.path, image=image)["embedding"]
+    expected = bundle.build()(image.astype(np.float32), training=False)["embedding"]
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+    content = json.loads(done.description.read_text("utf-8"))
+    (entry,) = content["inputs"]
+    assert content["verification"] == {"metric": "euclidean", "threshold": 0.7, "steepness": 9.0}
+    if alignment == "none":
+        assert entry["fit"] == "stretch" and "landmarks" not in entry
+    else:  # a chip of 150 made five times smaller
+        assert entry["landmarks"]["x_y"][0] == pytest.approx((9.5132, 9.3198), abs=1e-3)
+
+
+def test_an_embedder_is_not_checked_on_pictures_without_a_face(tmp_path):
+    bundle, blank = small_embedder("five-points"), np.zeros((80, 80, 3), np.uint8)
+    networks = exporting.embedder_networks(bundle, Request("keras", pictures=[blank]))
+    with pytest.raises(UsageError, match="show a face"):
+        export_model(bundle, networks, "keras", tmp_path / "small.keras")
+    assert left_in(tmp_path) == []
+
+
+def finder(form, folder, **asked):
+    bundle = open_model("mtcnn")
+    networks = exporting.finder_networks(bundle, Request(form, **asked))
+    return export_model(bundle, networks, form, folder / "finder")
+
+
+def swapped(form, folder) -> FaceDetector:
+    """Return the finder with the exported networks in the place of its own."""
+
+    class Exported:
+        def __init__(self, name):
+            self.path = folder / f"{name}{FORMATS[form].suffix}"
+
+        def predict(self, images):
+            return outputs(form, self.path, image=images)
+
+    detector = FaceDetector(open_model("mtcnn"), options=IN_PROCESS)
+    for name in PARTS:
+        setattr(detector, f"_{name}", Exported(name))
+    return detector
+
+
+@pytest.mark.parametrize("form", only_fast("keras"))
+def test_the_three_networks_find_the_astronauts_face(form, tmp_path, pictures):
+    done = finder(form, tmp_path, pictures=pictures)
+    assert left_in(tmp_path) == ["finder"] and len(done.descriptions) == 3
+    (found,) = swapped(form, done.path).find(pictures[0])
+    (own,) = FaceDetector(open_model("mtcnn"), options=IN_PROCESS).find(pictures[0])
+    np.testing.assert_allclose(found.box, own.box, atol=0.01)
+    np.testing.assert_allclose(found.landmarks, own.landmarks, atol=0.01)
+    content = json.loads((done.path / f"proposal{FORMATS[form].suffix}.json").read_text())
+    assert content["inputs"][0]["shape"] == [None, None, None, 3]
+    assert content["model"]["network"] == "proposal"
+    assert content["cascade"]["order"] == ["proposal", "refinement", "output"]
+
+
+def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path):
+    done = finder("keras", tmp_path, size=(60, 80))
+    names = left_in(done.path)
+    assert names == sorted(f"{part}.keras{end}" for part in PARTS for end in ("", ".json"))
+    content = json.loads((done.path / "proposal.keras.json").read_text())
+    assert content["inputs"][0]["shape"] == [None, 60, 80, 3]
+    bundle = open_model("mtcnn")
+    networks = exporting.finder_networks(bundle, Request("openvino"))
+    with pytest.raises(UsageError, match="exists already"):
+        export_model(bundle, networks, "openvino", done.path)
+    (done.path / "holiday.jpg").write_text("dear")
+    with pytest.raises(UsageError, match="free, or to an earlier export"):
+        export_model(bundle, networks, "openvino", done.path, overwrite=True)
+    assert left_in(done.path) == sorted([*names, "holiday.jpg"])
+
+
+def test_a_model_of_several_networks_is_no_file(tmp_path):
+    bundle = open_model("mtcnn")
+    networks = exporting.finder_networks(bundle, Request("onnx"))
+    with pytest.raises(UsageError, match=r"model of 3 networks.*--format onnx"):
+        export_model(bundle, networks, "onnx", tmp_path / "mtcnn.onnx")
+    with pytest.raises(UsageError, match="at least 12"):
+        exporting.finder_networks(bundle, Request("onnx", size=(8, 40)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_the_embedded_embedder_in_every_form(form, tmp_path, pictures):
+    bundle = open_model("dlib-face")
+    networks = exporting.embedder_networks(bundle, Request(form, pictures=pictures))
+    done = export_model(bundle, networks, form, tmp_path / f"face{FORMATS[form].suffix}")
+    assert done.difference < 1e-4
