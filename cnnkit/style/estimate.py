@@ -23,6 +23,8 @@ USABLE = 0.85
 PICTURE_BYTES = 12 * 4 * 3
 # TensorFlow or JAX, the compiled steps and their constants, beyond what is loaded already.
 COMPILED_BYTES = 220 << 20
+# What was taken for the tiles of the scale before, which have another shape, is not given back.
+TILED_MEMORY = 1.6
 PROBE_SIDE = 192
 PROBE_STEPS = 3
 
@@ -60,7 +62,8 @@ def memory_needed(steps: Steps, size: tuple[int, int], tile: int | None, residen
         network = pixels * (recipe.bytes_per_pixel + kept)
     else:
         halo = 2 * halo_of(steps, height, width) + SHIFT
-        network = (min(tile, height) + halo) * (min(tile, width) + halo) * recipe.bytes_per_pixel
+        pixels = (min(tile, height) + halo) * (min(tile, width) + halo)
+        network = TILED_MEMORY * pixels * (recipe.bytes_per_pixel + recipe.content_bytes_per_pixel)
     return round(resident + COMPILED_BYTES + network + PICTURE_BYTES * height * width)
 
 
