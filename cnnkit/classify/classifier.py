@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, prepare
-from cnnkit.images.prepare import FITS
+from cnnkit.pipeline import Picture, several
 from cnnkit.results import UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
 
 DEFAULT_MODEL = "efficientnet-lite0"
-
-Picture = str | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,8 @@ class Classifier:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Classifier:
         """Compile an opened model; see `load`."""
-        if bundle.card.task != "classify":
-            rule = "be a classifier"
-            raise UsageError(broken_rule("--model", rule, f"a model for {bundle.card.task}"))
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
-        if fit is not None and fit not in FITS:
-            raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
-        spec = bundle.card.input if fit is None else replace(bundle.card.input, fit=fit)
+        require_task(bundle, "classify")
+        spec = bundle.card.input.with_fit(fit)
         compiled = predictor(
             bundle.source(features), options, batch_size=batch_size, expected=expected
         )
@@ -154,10 +147,7 @@ class Classifier:
             One result for each picture, in order: a `Classification`, or a `Failure` with its
             reason.
         """
-        single = isinstance(pictures, str) or hasattr(pictures, "__fspath__")
-        if single or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
-            pictures = [pictures]  # type: ignore[list-item]
-        return [self._predict_one(picture) for picture in pictures]
+        return [self._predict_one(picture) for picture in several(pictures)]
 
     def _predict_one(self, picture: Picture) -> Classification | Failure:
         try:

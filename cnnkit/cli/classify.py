@@ -24,23 +24,11 @@ Examples:
 )
 @click.option("--threshold", type=float, metavar="P", help="Below it the label is 'unknown'.")
 @shared.output_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
-    help="Of standard output.  [default: table in a terminal, else jsonl]",
-)
+@shared.format_option()
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails and guesses.")
 @click.option("--embeddings", metavar="FILE", help="Penultimate features, .npy or .parquet.")
-@click.option("--sort-into", metavar="DIR", help="Put pictures into folders by class.")
-@click.option(
-    "--how",
-    type=click.Choice(["copy", "link", "move"]),
-    default="copy",
-    show_default=True,
-    help="How --sort-into puts them there.",
-)
-@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.sorting_options("Put pictures into folders by class.")
+@shared.null_separated_option
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options

@@ -44,25 +44,13 @@ Examples:
 )
 @click.option("--where", metavar="CONDITION", help='Only pictures like "person>=1 and not dog".')
 @shared.box_output_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
-    help="Of standard output.  [default: table in a terminal, else jsonl]",
-)
+@shared.format_option()
 @click.option("--annotate", metavar="DIR", help="The pictures with boxes drawn.")
 @click.option("--crops", metavar="DIR", help="Each object cut out, in a folder by class.")
 @click.option("--counts", metavar="FILE.csv", help="How many of each class, a line a picture.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails and boxes.")
-@click.option("--sort-into", metavar="DIR", help="Put pictures into folders by surest class.")
-@click.option(
-    "--how",
-    type=click.Choice(["copy", "link", "move"]),
-    default="copy",
-    show_default=True,
-    help="How --sort-into puts them there.",
-)
-@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.sorting_options("Put pictures into folders by surest class.")
+@shared.null_separated_option
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options

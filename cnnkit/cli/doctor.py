@@ -17,23 +17,13 @@ Examples:
 
 @click.command("doctor", epilog=EXAMPLES)
 @click.argument("data", metavar="DATA")
-@click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to.")
+@shared.csv_root_option
 @click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails of what was found.")
 @click.option("--overwrite", is_flag=True, help="Make an existing report anew.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Larger pictures count as unreadable.  [default: about 179 million]",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Threads that read.  [default: one a processor]",
-)
+@shared.max_pixels_option("Larger pictures count as unreadable.  [default: about 179 million]")
+@shared.workers_option("Threads that read.  [default: one a processor]")
 @shared.verbosity_options
 def command(data: str, quiet: bool, **chosen) -> None:
     """Say what is wrong with a training set, before training.

@@ -19,7 +19,7 @@ Examples:
 @click.command("evaluate", epilog=EXAMPLES)
 @click.argument("data", metavar="DATA")
 @shared.model_options("efficientnet-lite0")
-@click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to.")
+@shared.csv_root_option
 @click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
 @click.option("--split", metavar="NAME", help="Only train, val or test of DATA with boxes.")
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")

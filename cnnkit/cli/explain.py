@@ -60,14 +60,9 @@ Methods:
     help="Longest side of an overlay.",
 )
 @shared.output_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
-    help="Of standard output.  [default: table in a terminal, else jsonl]",
-)
+@shared.format_option()
 @click.option("--report", metavar="FILE.html", help="A page to browse.")
-@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.null_separated_option
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options

@@ -17,14 +17,7 @@ Examples:
 
 @click.command("cluster", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--sort-into", metavar="DIR", help="Put pictures into a folder for each person.")
-@click.option(
-    "--how",
-    type=click.Choice(["copy", "link", "move"]),
-    default="copy",
-    show_default=True,
-    help="How --sort-into puts them there.",
-)
+@shared.sorting_options("Put pictures into a folder for each person.")
 @click.option("--resume", is_flag=True, help="Finish a killed --sort-into from its plan.")
 @click.option(
     "--threshold",

@@ -29,13 +29,8 @@ Examples:
 )
 @gallery_options.passphrase_options
 @shared.output_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
-    help="Of standard output.  [default: table in a terminal, else jsonl]",
-)
-@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
+@shared.format_option()
+@shared.null_separated_option
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options

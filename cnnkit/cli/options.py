@@ -76,6 +76,53 @@ def runtime_options(function: Command) -> Command:
     )
 
 
+def max_pixels_option(
+    told: str | None = "Refuse larger pictures before decoding.  [default: about 179 million]",
+) -> Command:
+    """``--max-pixels``."""
+    return click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help=told)
+
+
+def workers_option(
+    told: str | None = "Threads that read and predict.  [default: processors and one]",
+) -> Command:
+    """``--workers``."""
+    return click.option("--workers", type=click.IntRange(min=1), metavar="N", help=told)
+
+
+def csv_root_option(function: Command) -> Command:
+    """``--root``, for DATA that may be a CSV."""
+    told = "The folder that a CSV's files are relative to."
+    return click.option("--root", metavar="DIR", help=told)(function)
+
+
+def null_separated_option(function: Command) -> Command:
+    """``-0``; see `input_arguments`."""
+    told = "The list on - is NUL-separated."
+    return click.option("-0", "null_separated", is_flag=True, help=told)(function)
+
+
+def loss_network_options(function: Command) -> Command:
+    """``--network`` and ``--weights`` of what measures a style."""
+    return apply(
+        [
+            click.option(
+                "--network",
+                default="squeezenet-1.1",
+                show_default=True,
+                metavar="NAME",
+                help="The loss network: or keras:vgg16, keras:vgg19.",
+            ),
+            click.option(
+                "--weights",
+                metavar="FILE",
+                help="Weights for keras:NAME, instead of Keras's download.",
+            ),
+        ],
+        function,
+    )
+
+
 def picture_options(function: Command) -> Command:
     """``--fit``, ``--max-pixels``, ``--batch-size``, ``--workers``."""
     return apply(
@@ -85,21 +132,11 @@ def picture_options(function: Command) -> Command:
                 metavar="crop|pad|stretch",
                 help="How a picture becomes the network's square.  [default: the model's own]",
             ),
-            click.option(
-                "--max-pixels",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="Refuse larger pictures before decoding.  [default: about 179 million]",
-            ),
+            max_pixels_option(),
             click.option(
                 "--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a call."
             ),
-            click.option(
-                "--workers",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="Threads that read and predict.  [default: processors and one]",
-            ),
+            workers_option(),
         ],
         function,
     )
@@ -142,18 +179,8 @@ def face_options(function: Command) -> Command:
             click.option(
                 "--mirror", is_flag=True, help="Average with the mirrored face: twice the work."
             ),
-            click.option(
-                "--max-pixels",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="Refuse larger pictures before decoding.  [default: about 179 million]",
-            ),
-            click.option(
-                "--workers",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="Threads that read and predict.  [default: processors and one]",
-            ),
+            max_pixels_option(),
+            workers_option(),
         ],
         function,
     )
@@ -178,6 +205,33 @@ def box_output_options(function: Command) -> Command:
         help="FILE.jsonl, .csv or .parquet; coco:FILE.json, yolo:DIR, voc:DIR. Repeatable.",
     )
     return _resumable(several, function)
+
+
+def format_option(told: str = "Of standard output.") -> Command:
+    """``--format`` of rows."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "jsonl", "csv"]),
+        help=f"{told}  [default: table in a terminal, else jsonl]",
+    )
+
+
+def sorting_options(told: str) -> Callable[[Command], Command]:
+    """``--sort-into`` and ``--how``."""
+    return lambda function: apply(
+        [
+            click.option("--sort-into", metavar="DIR", help=told),
+            click.option(
+                "--how",
+                type=click.Choice(["copy", "link", "move"]),
+                default="copy",
+                show_default=True,
+                help="How --sort-into puts them there.",
+            ),
+        ],
+        function,
+    )
 
 
 def _resumable(output: Command, function: Command) -> Command:

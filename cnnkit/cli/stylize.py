@@ -98,19 +98,6 @@ RUN_OPTIONS = [
     click.option("--seed", type=int, default=0, show_default=True),
 ]
 
-NETWORK_OPTIONS = [
-    click.option(
-        "--network",
-        default="squeezenet-1.1",
-        show_default=True,
-        metavar="NAME",
-        help="The loss network: or keras:vgg16, keras:vgg19.",
-    ),
-    click.option(
-        "--weights", metavar="FILE", help="Weights for keras:NAME, instead of Keras's download."
-    ),
-]
-
 OUTPUT_OPTIONS = [
     click.option("-o", "--output", metavar="OUT", help="A folder, or a picture for one photo."),
     click.option("--resume", is_flag=True, help="Go on with a killed run."),
@@ -124,14 +111,15 @@ OUTPUT_OPTIONS = [
         metavar="FILE",
         help="Styles times strengths, small, to choose from; without -o nothing else.",
     ),
-    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
+    shared.max_pixels_option("Refuse larger."),
 ]
 
 
 @click.command("stylize", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="PHOTO...")
 @lambda function: shared.apply(
-    STYLE_OPTIONS + FAST_OPTIONS + RUN_OPTIONS + NETWORK_OPTIONS + OUTPUT_OPTIONS, function
+    STYLE_OPTIONS + FAST_OPTIONS + RUN_OPTIONS + [shared.loss_network_options] + OUTPUT_OPTIONS,
+    function,
 )
 @shared.runtime_options
 @shared.verbosity_options

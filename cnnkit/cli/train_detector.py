@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli import training_options as training
 
 EXAMPLES = """\b
 Examples:
@@ -16,21 +17,13 @@ Examples:
 """
 
 DATA_OPTIONS = [
-    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
-    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
-    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    training.bundle_options,
+    training.resume_option,
     click.option("--pictures", metavar="DIR", help="The folder of the pictures, if elsewhere."),
     click.option("--validation-data", metavar="DATA", help="Other pictures to validate on."),
-    click.option(
-        "--validation",
-        type=float,
-        default=0.15,
-        show_default=True,
-        metavar="SHARE",
-        help="Of the pictures, where DATA has no split of its own.",
-    ),
-    click.option("--max-bad", default="5%", show_default=True, metavar="N|P%"),
-    click.option("--seed", type=int, default=0, show_default=True),
+    training.validation_option("Of the pictures, where DATA has no split of its own.", 0.15),
+    training.max_bad_option(),
+    training.seed_option(),
 ]
 
 NETWORK_OPTIONS = [
@@ -62,7 +55,7 @@ NETWORK_OPTIONS = [
 TRAINING_OPTIONS = [
     click.option("--frozen-epochs", type=int, metavar="N", help="First, with a frozen backbone."),
     click.option("--epochs", type=int, metavar="N", help="Then, of the whole network, at most."),
-    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    training.learning_rate_option,
     click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True),
     click.option(
         "--augment",
@@ -89,8 +82,8 @@ TRAINING_OPTIONS = [
         metavar="N",
         help="Stop after N epochs without a higher AP50.",
     ),
-    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N"),
-    click.option("--workers", type=click.IntRange(min=1), metavar="N"),
+    shared.max_pixels_option(None),
+    shared.workers_option(None),
     click.option("--assert-ap50", type=float, metavar="P", help="Status 1 if it is lower."),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli import training_options as training
 
 EXAMPLES = """\b
 Examples:
@@ -16,9 +17,8 @@ Examples:
 """
 
 DATA_OPTIONS = [
-    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
-    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
-    click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to."),
+    training.bundle_options,
+    shared.csv_root_option,
     click.option(
         "--crop",
         type=click.Choice(["face", "none"]),
@@ -33,20 +33,9 @@ DATA_OPTIONS = [
         show_default=True,
         help="people: nobody is in two splits.",
     ),
-    click.option(
-        "--validation", type=float, default=0.2, show_default=True, metavar="SHARE", help="Of them."
-    ),
-    click.option(
-        "--test", type=float, default=0.0, show_default=True, metavar="SHARE", help="Likewise."
-    ),
-    click.option(
-        "--max-bad",
-        default="5%",
-        show_default=True,
-        metavar="N|P%",
-        help="Unreadable or faceless photos to leave out before giving up.",
-    ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn."),
+    training.split_options("Of them."),
+    training.max_bad_option("Unreadable or faceless photos to leave out before giving up."),
+    training.seed_option("Of all that is drawn."),
 ]
 
 TRAINING_OPTIONS = [
@@ -76,12 +65,12 @@ TRAINING_OPTIONS = [
     click.option("--size", type=int, default=64, show_default=True, help="Its input's side."),
     click.option("--epochs", type=int, default=30, show_default=True, help="At most."),
     click.option("--patience", type=int, default=8, show_default=True, help="Epochs to wait."),
-    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    training.learning_rate_option,
     click.option("--augment", default="light", show_default=True, metavar="none|light|strong|FILE"),
-    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    training.resume_option,
     click.option("--assert-auc", type=float, metavar="P", help="Status 1 if it is lower."),
-    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
-    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that read."),
+    shared.max_pixels_option("Refuse larger."),
+    shared.workers_option("Threads that read."),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli import training_options as training
 
 EXAMPLES = """\b
 Examples:
@@ -19,9 +20,8 @@ OPTIONS = [
     click.option(
         "--style", "styles", multiple=True, required=True, metavar="FILE", help="One or several."
     ),
-    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
-    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
-    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    training.bundle_options,
+    training.resume_option,
     click.option("--steps", type=int, default=4000, show_default=True, help="In all."),
     click.option("--time-budget", metavar="15m|1h", help="Be done after so long."),
     click.option(
@@ -63,25 +63,10 @@ OPTIONS = [
     click.option(
         "--learning-rate", type=float, default=2e-3, show_default=True, metavar="R", help="Highest."
     ),
-    click.option(
-        "--network",
-        default="squeezenet-1.1",
-        show_default=True,
-        metavar="NAME",
-        help="The loss network: or keras:vgg16, keras:vgg19.",
-    ),
-    click.option(
-        "--weights", metavar="FILE", help="Weights for keras:NAME, instead of Keras's download."
-    ),
-    click.option(
-        "--max-bad",
-        default="5%",
-        show_default=True,
-        metavar="N|P%",
-        help="Unreadable photos to leave out before giving up.",
-    ),
-    click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    shared.loss_network_options,
+    training.max_bad_option("Unreadable photos to leave out before giving up."),
+    shared.max_pixels_option("Refuse larger."),
+    training.seed_option(),
 ]
 
 

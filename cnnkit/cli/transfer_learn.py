@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli import training_options as training
 
 EXAMPLES = """\b
 Examples:
@@ -17,29 +18,12 @@ Examples:
 """
 
 DATA_OPTIONS = [
-    click.option("-o", "--output", required=True, metavar="BUNDLE", help="The model's new folder."),
-    click.option("--overwrite", is_flag=True, help="Replace an existing bundle of that name."),
-    click.option("--root", metavar="DIR", help="The folder that a CSV's files are relative to."),
+    training.bundle_options,
+    shared.csv_root_option,
     click.option("--split-file", metavar="FILE", help="The split.csv of an earlier bundle."),
-    click.option(
-        "--validation",
-        type=float,
-        default=0.2,
-        show_default=True,
-        metavar="SHARE",
-        help="Of each class, where DATA has no split of its own.",
-    ),
-    click.option(
-        "--test", type=float, default=0.0, show_default=True, metavar="SHARE", help="Likewise."
-    ),
-    click.option(
-        "--max-bad",
-        default="5%",
-        show_default=True,
-        metavar="N|P%",
-        help="Unreadable pictures to leave out before giving up.",
-    ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of split and views."),
+    training.split_options("Of each class, where DATA has no split of its own."),
+    training.max_bad_option("Unreadable pictures to leave out before giving up."),
+    training.seed_option("Of split and views."),
 ]
 
 MODEL_OPTIONS = [
@@ -106,10 +90,10 @@ TRAINING_OPTIONS = [
     click.option(
         "--stages", type=int, metavar="N", help="Unfreeze the last N blocks.  [default: all]"
     ),
-    click.option("--learning-rate", type=float, metavar="R", help="The highest one."),
+    training.learning_rate_option,
     click.option("--lr-find", is_flag=True, help="Search for the learning rate first."),
     click.option("--train-bn", is_flag=True, help="Batch normalisations learn in --fine-tune."),
-    click.option("--resume", is_flag=True, help="Go on with a killed run of -o BUNDLE."),
+    training.resume_option,
     click.option("--deterministic", is_flag=True, help="The same result twice on a GPU; no XLA."),
     click.option("--tensorboard", metavar="DIR", help="Write logs for TensorBoard."),
 ]

@@ -36,12 +36,7 @@ There is no check that a face is alive, and error rates differ between groups of
 @click.option("--json", "as_json", is_flag=True, help="The row as JSON.")
 @click.option("--annotate", metavar="FILE", help="Both pictures with faces and verdict.")
 @shared.output_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
-    help="Of --pairs on standard output.  [default: table in a terminal, else jsonl]",
-)
+@shared.format_option("Of --pairs on standard output.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options

@@ -76,9 +76,9 @@ def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
 @click.option("--sheets", metavar="DIR", help="Contact sheets, 64 units each.")
 @_report
 @_overwrite
-@click.option("-0", "null_separated", is_flag=True, help="The list on - is NUL-separated.")
-@click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="As in classify.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="As in classify.")
+@shared.null_separated_option
+@shared.max_pixels_option("As in classify.")
+@shared.workers_option("As in classify.")
 @shared.runtime_options
 @_quiet
 def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:

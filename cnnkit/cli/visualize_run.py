@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.explain.activations import Activations, activation_tiles
 from cnnkit.explain.dream import aims, dream
@@ -127,9 +128,7 @@ def opened(chosen: dict[str, Any]) -> Bundle:
     bundle = open_model(chosen["model"], chosen["weights"], chosen["labels"])
     for note in bundle.notes:
         log.info(note)
-    if bundle.card.task != "classify":
-        rule = "be a classifier"
-        raise UsageError(broken_rule("--model", rule, f"a model for {bundle.card.task}"))
+    require_task(bundle, "classify")
     return bundle
 
 

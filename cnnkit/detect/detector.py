@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from cnnkit import boxes, pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.bundles.tasks import require_task
 from cnnkit.detect.candidates import Candidates
 from cnnkit.detect.decoders import make_decoder
 from cnnkit.detect.selection import Selection
@@ -26,13 +26,12 @@ from cnnkit.images import (
     read_bytes,
 )
 from cnnkit.images.prepare import FITS
+from cnnkit.pipeline import Picture, several
 from cnnkit.results import Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
 
 DEFAULT_MODEL = "yolov3-tiny"
 DETECTING_FITS = tuple(fit for fit in FITS if fit != "crop")
-
-Picture = str | np.ndarray
 
 
 class Detector:
@@ -140,17 +139,10 @@ class Detector:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Detector:
         """Compile an opened model; see `load`."""
-        if bundle.card.task != "detect":
-            rule = "be a detector"
-            raise UsageError(broken_rule("--model", rule, f"a model for {bundle.card.task}"))
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
-        if fit is not None and fit not in DETECTING_FITS:
-            rule = f"be one of {', '.join(DETECTING_FITS)}"
-            raise UsageError(broken_rule("--fit", rule, fit, "A crop would lose objects."))
+        require_task(bundle, "detect")
+        spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
         if tile is not None and tile != 0 and tile < 32:
             raise UsageError(broken_rule("--tile", "be at least 32 pixels", tile))
-        spec = bundle.card.input if fit is None else replace(bundle.card.input, fit=fit)
         # Checked before the model is compiled, which takes seconds.
         checked = cls(bundle, None, spec, selection, tile, max_pixels)  # type: ignore[arg-type]
         expected = None if tile is not None else expected
@@ -169,10 +161,7 @@ class Detector:
             One result for each picture, in order: `Detections`, perhaps empty, or a `Failure`
             with its reason.
         """
-        single = isinstance(pictures, str) or hasattr(pictures, "__fspath__")
-        if single or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
-            pictures = [pictures]  # type: ignore[list-item]
-        return [self._detect([picture])[0] for picture in pictures]
+        return [self._detect([picture])[0] for picture in several(pictures)]
 
     def stream(
         self, found: Iterable[Found], workers: int | None = None

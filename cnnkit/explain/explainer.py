@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explain.heat import (
     BOX_SHARE,
@@ -26,7 +27,7 @@ from cnnkit.explain.sliding import SCALE, SlidingMethod
 from cnnkit.explain.target import Target
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
 from cnnkit.images.decode import Picture, open_picture
-from cnnkit.images.prepare import FITS, decoded_size, fit
+from cnnkit.images.prepare import check_fit, decoded_size, fit
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus
 
@@ -144,7 +145,7 @@ class Explainer:
         check_method(method, layer)
         _check(bundle, method, fit, scale, box_share)
         self.bundle, self.method = bundle, method
-        self.spec = bundle.card.input if fit is None else replace(bundle.card.input, fit=fit)
+        self.spec = bundle.card.input.with_fit(fit)
         self._target = Target.named(bundle, class_name)
         self._box_share, self._max_pixels = box_share, max_pixels
         options = options or RuntimeOptions()
@@ -292,11 +293,8 @@ class Explainer:
 def _check(
     bundle: Bundle, method: str, fit: str | None, scale: float | None, box_share: float
 ) -> None:
-    if bundle.card.task != "classify":
-        rule = "be a classifier"
-        raise UsageError(broken_rule("--model", rule, f"a model for {bundle.card.task}"))
-    if fit is not None and fit not in FITS:
-        raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
+    require_task(bundle, "classify")
+    check_fit(fit)
     if method == "sliding" and fit is not None:
         fix = "It looks at the whole picture."
         raise UsageError(broken_rule("--fit", "not go with --method sliding", fit, fix))

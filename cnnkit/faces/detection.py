@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnkit.bundles import Bundle
+from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.candidates import cell_rectangles, crops, moved, squared, suppressed
 from cnnkit.faces.pyramid import STRIDE, WINDOW, Canvas, canvases
@@ -78,9 +79,7 @@ class FaceDetector:
             UsageError: The bundle is for another task.
             BundleError: The bundle has other networks.
         """
-        if bundle.card.task != "find-face":
-            rule = "be a model for find-face"
-            raise UsageError(broken_rule("--detector", rule, f"one for {bundle.card.task}"))
+        require_task(bundle, "find-face", "--detector")
         self.bundle = bundle
         self.search = search or Search()
         options = options or RuntimeOptions()

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.bundles.tasks import require_task
 from cnnkit.faces.alignment import ALIGNMENT, chips
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.thresholds import Verification
@@ -68,9 +68,7 @@ class FaceEmbedder:
             UsageError: The bundle is for another task.
             BundleError: Its card says nothing of how to verify.
         """
-        if bundle.card.task != "embed-face":
-            rule = "be a model for embed-face"
-            raise UsageError(broken_rule("--embedder", rule, f"one for {bundle.card.task}"))
+        require_task(bundle, "embed-face", "--embedder")
         self.detector = detector
         self.bundle = bundle
         self.verification = Verification.of_card(bundle.card)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from io import BytesIO
 from typing import Any
 
@@ -34,6 +34,21 @@ REDUCED_DECODING_MARGIN = 1.5
 # Without antialiasing every pixel that is passed over counts: at 1.5 a score of YOLOv3-tiny moves
 # by up to 0.05, at 2 by 0.016 (the seven scenes of benchmarks/detect.py against Darknet).
 PLAIN_DECODING_MARGIN = 2.0
+
+
+def check_fit(chosen: str | None, among: Sequence[str] = FITS, fix: str = "") -> None:
+    """Refuse what is no way to fit a picture into a network's square.
+
+    Args:
+        chosen: The user's ``--fit``; None: the network's own.
+        among: The ways that suit the task.
+        fix: What to say besides.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if chosen is not None and chosen not in among:
+        raise UsageError(broken_rule("--fit", f"be one of {', '.join(among)}", chosen, fix))
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,11 @@ class InputSpec:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.height, self.width
+
+    def with_fit(self, chosen: str | None, among: Sequence[str] = FITS, fix: str = "") -> InputSpec:
+        """Return it with a user's ``--fit`` in the place of its own; see `check_fit`."""
+        check_fit(chosen, among, fix)
+        return self if chosen is None else replace(self, fit=chosen)
 
     @classmethod
     def from_dict(cls, entry: Any) -> InputSpec:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
-from cnnkit.errors import RuntimeUnavailableError, broken_rule
+from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule
 from cnnkit.runtime.contract import ModelSource, Predictor
 from cnnkit.runtime.hardware import backend_drives_gpu, gpu_count
 from cnnkit.runtime.options import RuntimeOptions
@@ -35,8 +35,11 @@ def predictor(
         expected: How many pictures will come, if known: a few need no large batch.
 
     Raises:
+        UsageError: The batch size is below 1.
         RuntimeUnavailableError: What was asked for is not to be had here.
     """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
     options = options or RuntimeOptions()
 
     def openvino(threads: int) -> Predictor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cnnkit.bundles.opening import WEIGHTS
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import InputSpec
-from cnnkit.images.prepare import FITS
+from cnnkit.images.prepare import check_fit
 from cnnkit.runtime import building_defaults
 from cnnkit.transfer.head import Head
 
@@ -82,8 +82,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
         UsageError: There is no such model, or it cannot be a backbone.
         BundleError: It is there but cannot, or must not, be opened.
     """
-    if fit is not None and fit not in FITS:
-        raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
+    check_fit(fit)
     bundle = open_model(name, weights)
     card = bundle.card
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):
@@ -91,7 +90,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
         raise UsageError(broken_rule("--backbone", rule, name))
     if not card.builder:
         _check_application(name)
-    spec = card.input if fit is None else replace(card.input, fit=fit)
+    spec = card.input.with_fit(fit)
     return Backbone(name, bundle, spec, weights)
 
 

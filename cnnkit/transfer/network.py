@@ -9,7 +9,7 @@ from typing import Any
 from cnnkit import architectures
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import InputSpec
-from cnnkit.images.prepare import FITS, MAX_SIDE
+from cnnkit.images.prepare import MAX_SIDE, check_fit
 from cnnkit.runtime import building_defaults, import_keras
 from cnnkit.runtime.training_devices import seed_epoch
 from cnnkit.transfer.backbone import Backbone, head_layer
@@ -84,8 +84,7 @@ def fresh_network(
     build = architectures.builder(architecture)
     if side is not None and not LEAST_SIDE <= side <= MAX_SIDE:
         raise UsageError(broken_rule("--size", f"be from {LEAST_SIDE} to {MAX_SIDE}", side))
-    if fit is not None and fit not in FITS:
-        raise UsageError(broken_rule("--fit", f"be one of {', '.join(FITS)}", fit))
+    check_fit(fit)
     arguments: dict[str, Any] = {"classes": classes}
     if side is not None:
         arguments["input_shape"] = (side, side, RGB)

@@ -127,7 +127,7 @@ def test_what_breaks_a_rule_is_refused_before_anything_is_compiled(
     arguments: dict, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "cnnkit.detect.detector.predictor", lambda *_, **__: pytest.fail("compiled")
+        "cnnkit.runtime.prediction.running", lambda *_, **__: pytest.fail("compiled")
     )
     with pytest.raises(UsageError, match=told):
         Detector.load(**arguments)
