@@ -29,6 +29,9 @@ ELEMENTWISE = frozenset(
     "Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout2D GaussianNoise "
     "Rescaling Normalization Add Subtract Multiply Average Maximum Minimum Concatenate "
     "UnitNormalization Identity InputLayer ActivityRegularization AlphaDropout GaussianDropout "
+    # These change pictures in training only.
+    "RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation "
+    "RandomZoom "
     # keras.ops
     "Divide Relu Relu6 Sigmoid Silu Softplus Tanh Mish LeakyRelu HardSigmoid HardSilu Elu Selu "
     "Gelu Softsign Negative Exp Log Sqrt Square Abs Absolute "
