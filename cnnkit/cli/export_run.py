@@ -46,8 +46,8 @@ def run(
         log.info(note)
     pictures = pictures_in(check_on) if check_on else None
     networks = networks_of(bundle, Request(form, batch, size, pictures))
-    for line in narrowed(networks, batch, size):
-        log.warning(line)
+    for note in (note for network in networks for note in network.notes):
+        log.warning(note)
     try:
         exported = export_model(bundle, networks, form, output, overwrite=overwrite)
     except CheckFailedError as error:
@@ -100,21 +100,6 @@ def form_and_path(form: str | None, output: str, several: bool = False) -> tuple
             rule = "go with --format: the model has several networks, a file each in a folder"
         raise UsageError(broken_rule("-o", rule, output))
     return form, output
-
-
-def narrowed(
-    networks: tuple[NetworkExport, ...], batch: int | None, size: tuple[int, int] | None
-) -> list[str]:
-    """Return what is to be said of a form that leaves less open than was asked for."""
-    lines = []
-    for exported in networks:
-        height, width = exported.inputs[0].shape[:2]
-        if exported.batch != batch:
-            name = f"{exported.name}: " if exported.name else ""
-            fix = "" if size else "; --size HEIGHTxWIDTH chooses another"
-            count = "one picture" if exported.batch == 1 else f"{exported.batch} pictures"
-            lines.append(f"{name}{count} of {height}x{width} a call in this form{fix}.")
-    return lines
 
 
 def summary(exported: Exported, own: bool) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.export.pictures import synthetic_pictures
 from cnnkit.images import InputSpec, prepare
+from cnnkit.images.prepare import PAD_VALUE
 
 Arrays = Mapping[str, np.ndarray]
 # The inputs of one call, by name, all with the same number of pictures.
@@ -97,6 +98,7 @@ class NetworkExport:
         samples: What it is checked on, from what the networks before it gave for theirs.
         batch: Pictures a call; None: any number.
         facts: What the description says besides, such as ``labels``.
+        notes: What the user should be told once, such as a size that the form makes fixed.
     """
 
     name: str | None
@@ -107,6 +109,7 @@ class NetworkExport:
     samples: Callable[[Mapping[str | None, Batches]], Batches]
     batch: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,10 @@ def picture_input(
 def fitted(spec: InputSpec) -> dict[str, Any]:
     """Return how a picture becomes an input's size, for its contract."""
     fields = spec.to_dict()
-    return {name: fields[name] for name in ("fit", "crop_fraction", "interpolation")}
+    said = {name: fields[name] for name in ("fit", "crop_fraction", "interpolation")}
+    if spec.fit == "pad":
+        said["bars"] = {"value": PAD_VALUE, "where": "both sides alike, the rest below or right"}
+    return said
 
 
 def as_they_are(keras: Any, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from cnnkit.faces.detection import (
     Search,
 )
 from cnnkit.faces.embedding import DEFAULT_DETECTOR
-from cnnkit.faces.pyramid import STRIDE, WINDOW, canvases
+from cnnkit.faces.pyramid import FACTOR, STRIDE, WINDOW, canvases
 from cnnkit.faces.thresholds import Verification
 from cnnkit.images import InputSpec, prepare
 from cnnkit.results import Face
@@ -33,6 +33,7 @@ from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.process import silenced_standard_error
 
 EMBEDDING = "embedding"
+FIVE = "left eye, right eye, nose, left and right corner of the mouth, as one sees them"
 IN_PROCESS = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
 # Crops of each picture for the later networks, besides those of its faces.
 CROPS = 12
@@ -78,9 +79,10 @@ def _face_contract(verification: Verification, spec: InputSpec) -> dict[str, Any
         return {"alignment": "none: the whole picture", **fitted(spec)}
     scale = np.array([spec.width, spec.height]) / CHIP
     return {
-        "alignment": "one face, turned, scaled and moved so that its landmarks lie at these",
+        "alignment": "one face, turned, scaled and moved: its landmarks lie nearest to these",
+        "beyond_the_picture": 0,
         "landmarks": {
-            "order": "left eye, right eye, nose, left and right corner of the mouth, as one sees",
+            "order": FIVE,
             "x_y": np.round(TEMPLATE * scale, 4).tolist(),
         },
     }
@@ -122,7 +124,7 @@ def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ..
         raise UsageError(broken_rule("--size", rule, f"{height}x{width}"))
     pictures = None if request.pictures is None else list(request.pictures)
     levels = "the picture at many sizes: a face is found where it has about 12 pixels"
-    later = "square parts of the picture, of the boxes that the network before gave"
+    later = "squares around the boxes that the network before gave, resized; 0 beyond the picture"
     sides = {"refinement": REFINEMENT_SIDE, "output": OUTPUT_SIDE}
     shapes = {"proposal": (height, width)} | {name: (side, side) for name, side in sides.items()}
     samples = {"proposal": lambda earlier: _levels(pictures, request.size)} | {
@@ -148,6 +150,7 @@ CASCADE = {
     "order": ["proposal", "refinement", "output"],
     "window": WINDOW,
     "stride": STRIDE,
+    "next_size": FACTOR,
     "least_scores": {
         "proposal": PROPOSAL_THRESHOLD,
         "refinement": REFINEMENT_THRESHOLD,
@@ -168,7 +171,7 @@ def _finder_outputs(name: str) -> tuple[Output, ...]:
         Output("offsets", offsets, "offset", side, least=1.0),
     ]
     if name == "output":
-        landmarks = "five x, then five y, from left and top of the window, in its sides"
+        landmarks = f"x, then y of {FIVE}, from left and top of the window, in its sides"
         outputs.append(Output("landmarks", landmarks, "landmark", side, least=1.0))
     return tuple(outputs)
 

@@ -32,9 +32,10 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
     Raises:
         UsageError: The size is none that the networks can paint.
     """
-    size, batch = request.size, request.batch
+    size, batch, notes = request.size, request.batch, ()
     if request.form in OF_ONE_SIZE:
         size, batch = size or _own_size(bundle), batch or 1
+        notes = _notes(request, size, batch)
     if size is not None and any(side % MULTIPLE or side < SMALLEST_SIDE for side in size):
         rule = f"be multiples of {MULTIPLE} from {SMALLEST_SIDE} up for {bundle.card.name}"
         raise UsageError(broken_rule("--size", rule, "{}x{}".format(*size)))
@@ -57,6 +58,7 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
         expected=lambda raw: raw,
         samples=samples,
         batch=batch,
+        notes=notes,
     )
     return (_style_reader(request, pictures), painter) if reads_styles else (painter,)
 
@@ -77,6 +79,17 @@ def _style_reader(request: Request, pictures: list[np.ndarray] | None) -> Networ
         samples=lambda earlier: _samples(pictures, None),
         batch=request.batch,
     )
+
+
+def _notes(request: Request, size: tuple[int, int], batch: int) -> tuple[str, ...]:
+    """Return what is to be said where the form leaves less open than was asked for."""
+    missing = ["--size HEIGHTxWIDTH"] * (request.size is None)
+    missing += ["--batch N"] * (request.batch is None)
+    if not missing:
+        return ()
+    count = "1 picture" if batch == 1 else f"{batch} pictures"
+    held = "{}: the painter takes {} of {}x{} a call.".format(request.form, count, *size)
+    return (f"{held} For another use {' and '.join(missing)}.",)
 
 
 def _own_size(bundle: Bundle) -> tuple[int, int]:

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 
 from cnnkit.cli import group
 from cnnkit.cli.export import Size
-from cnnkit.cli.export_run import form_and_path, narrowed
-from cnnkit.export import NetworkExport, writing
-from cnnkit.export.networks import picture_input
+from cnnkit.cli.export_run import form_and_path
+from cnnkit.export import writing
 
 
 @pytest.fixture
@@ -110,15 +109,6 @@ def test_several_networks_become_a_folder(tmp_path, monkeypatch, examples):
 )
 def test_a_size_is_height_and_width_or_one_number(text, size):
     assert Size().convert(text, None, None) == size
-
-
-def test_what_a_form_fixes_is_told():
-    shape = {"inputs": (picture_input(48, 64, {}),), "name": "transform"}
-    rest = {"outputs": (), "ending": None, "expected": None, "samples": None}
-    exported = NetworkExport(**shape, **rest, batch=1)
-    (line,) = narrowed((exported,), None, None)
-    assert line.startswith("transform: one picture of 48x64 a call") and "--size" in line
-    assert narrowed((exported,), 1, (48, 64)) == []
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 
 from cnnkit import boxes
+from cnnkit.architectures import builder
+from cnnkit.architectures.ssd import STRIDES, default_sizes
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.card import parse_card
+from cnnkit.bundles.detector_card import HeadSpec
+from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.detect import Detector, exporting
 from cnnkit.errors import UsageError
-from cnnkit.export import FORMATS, CheckFailedError, Request, export_model
-from cnnkit.images import prepare
-from cnnkit.runtime import RuntimeOptions
-from tests.detect.small import LABELS, SIDE, card_content
+from cnnkit.export import FORMATS, CheckFailedError, Request, export_model, pictures_in
+from cnnkit.images import InputSpec, prepare
+from cnnkit.runtime import RuntimeOptions, building_defaults
+from tests.architectures.builder_checks import spread_weights
+from tests.detect.small import ANCHORS, LABELS, SIDE, card_content
 from tests.export.running import EVERY_FORM, left_in, outputs
 
 ROWS = SIDE // 32
@@ -108,7 +113,8 @@ def test_the_description_says_all_that_one_needs(tmp_path):
     content = json.loads(done.description.read_text("utf-8"))
     assert left_in(tmp_path) == ["detector.keras", "detector.keras.json"]
     (image,) = content["inputs"]
-    assert image["shape"] == [2, 64, 96, 3] and image["fit"] == "pad"
+    assert image["shape"] == [2, 64, 96, 3]
+    assert image["fit"] == "pad" and image["bars"]["value"] == 127
     shapes = {one["name"]: one["shape"] for one in content["outputs"]}
     assert shapes == {"boxes": [2, 6, 4], "scores": [2, 6, 3]}
     assert content["labels"] == list(LABELS)
@@ -130,6 +136,52 @@ def test_a_wrong_decoder_in_the_file_is_found_out(tmp_path, monkeypatch):
 def test_another_size_is_refused(tmp_path):
     with pytest.raises(UsageError, match="takes 64x96 only"):
         exported(small_bundle("yolo"), "keras", tmp_path, size=(128, 128))
+
+
+@pytest.fixture(scope="module", params=["yolov3-tiny", "ssd-lite0", "localizer-lite0"])
+def own(request, tmp_path_factory):
+    """Return a bundle as ``train-detector`` leaves it, its weights drawn."""
+    side, name = 96, request.param
+    arguments = {"input_shape": [side, side, 3], "classes": 2}
+    kind = name.partition("-")[0]
+    detector, names = {"kind": "single"}, ["classes", "box"]
+    if kind == "ssd":
+        heads = zip(STRIDES, default_sizes(side), strict=True)
+        detector = {"kind": "ssd", "heads": [head_entry(s, sizes) for s, sizes in heads]}
+    elif kind == "yolov3":
+        detector = {"kind": "yolo", "heads": [head_entry(s, ANCHORS[:3]) for s in (32, 16)]}
+    if "heads" in detector:
+        names = [head["output"] for head in detector["heads"]]
+    with building_defaults():
+        model = spread_weights(builder(name)(**arguments))
+    written = NewBundle(
+        name="own",
+        task="detect",
+        description="A detector for tests.",
+        model=model,
+        labels=("cat", "dog"),
+        input=InputSpec(side, side, "pad", 1.0, "bilinear"),
+        builder=name,
+        arguments=arguments,
+        outputs={one: {"layer": one} for one in names},
+        detector=detector,
+    )
+    folder = tmp_path_factory.mktemp("bundles") / "own"
+    with writing_bundle(folder) as fresh:
+        write_model(fresh, written)
+    return open_model(str(folder))
+
+
+def head_entry(stride: int, sizes) -> dict:
+    return HeadSpec(f"stride{stride}", stride, tuple(sizes)).to_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_every_architecture_that_can_be_trained(own, form, tmp_path, examples):
+    pictures = list(pictures_in(str(examples)))
+    done = exported(own, form, tmp_path, pictures=pictures)
+    assert done.pictures == len(pictures)
 
 
 @pytest.mark.slow

@@ -49,6 +49,23 @@ def test_a_size_is_fixed_on_wish_and_lies_on_the_grid(painter, tmp_path):
             exported(painter, "keras", tmp_path / "other.keras", size=size)
 
 
+@pytest.mark.parametrize(
+    ("asked", "note"),
+    [
+        ({}, "1 picture of 64x64 a call. For another use --size HEIGHTxWIDTH and --batch N."),
+        ({"batch": 2}, "2 pictures of 64x64 a call. For another use --size HEIGHTxWIDTH."),
+        ({"size": (32, 48)}, "1 picture of 32x48 a call. For another use --batch N."),
+        ({"size": (32, 48), "batch": 1}, None),
+    ],
+)
+def test_what_litert_fixes_is_said(painter, asked, note):
+    (network,) = exporting.painter_networks(painter, Request("litert", **asked))
+    assert None not in (network.batch, *network.inputs[0].shape)
+    assert [line.partition("takes ")[2] for line in network.notes] == [note] * bool(note)
+    (network,) = exporting.painter_networks(painter, Request("onnx"))
+    assert network.notes == ()
+
+
 def test_pictures_of_ones_own_are_made_small_and_put_on_the_grid(painter, tmp_path):
     pictures = [drawn(701, 300), drawn(33, 18)]
     done = exported(painter, "keras", tmp_path / "painter.keras", pictures=pictures)
