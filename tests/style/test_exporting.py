@@ -86,7 +86,7 @@ def test_the_embedded_painter_reads_a_style_and_paints_in_it(form, tmp_path):
     style = outputs(form, done.path / f"predict{suffix}", image=look[None])["style"]
     path = done.path / f"transform{suffix}"
     given = outputs(form, path, image=picture[None], style=style)["picture"]
-    read = bundle.build(network_name="predict")(look[None].astype(np.float32))["style"]
+    read = np.asarray(bundle.build(network_name="predict")(look[None].astype(np.float32))["style"])
     itself = bundle.build(network_name="transform")
     expected = itself([picture[None].astype(np.float32), read], training=False)["picture"]
     np.testing.assert_allclose(given, expected, atol=0.25)
