@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -93,4 +94,4 @@ def portraits_to_enrol(inputs: list[str], name: str | None) -> Iterable[Portrait
             fix = "Give --name NAME with photos of one person."
             rule = "be a folder with one folder for each person"
             raise UsageError(broken_rule("PEOPLE", rule, folder, fix))
-    return (portrait for folder in inputs for portrait in people_of(folder))
+    return chain.from_iterable([people_of(folder) for folder in inputs])

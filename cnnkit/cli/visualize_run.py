@@ -23,7 +23,7 @@ from cnnkit.explain.sheets import (
     sheet,
     write_picture,
 )
-from cnnkit.images import Finder
+from cnnkit.images import Finder, has_picture_suffix
 from cnnkit.reports.visualize import Figure, Section, write_sections
 
 log = logging.getLogger("cnnkit")
@@ -167,6 +167,9 @@ class Targets:
         path = path or self.output
         if path is None:
             return None
+        if has_picture_suffix(path.name) and not path.is_dir():
+            fix = f"There are several pictures: give {path.with_suffix('')}/."
+            raise UsageError(broken_rule("-o", "name a folder", path, fix))
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not self._overwrite and any(path.iterdir()):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.architectures.resnet_cifar import cifar_resnet
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.experiment.pictures import Pictures
 from cnnkit.runtime import building_defaults, seed_everything
@@ -155,6 +154,8 @@ def _train(
 ) -> Curve:
     seed_everything(settings.seed)
     with building_defaults() as keras:
+        from cnnkit.architectures.resnet_cifar import cifar_resnet
+
         model = cifar_resnet(
             depth,
             residual=kind == "residual",

@@ -101,7 +101,7 @@ def _settings(source: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:100]
         raise UsageError(broken_rule(str(path), "be YAML", reason)) from error
     if not isinstance(content, dict):
-        raise UsageError(broken_rule(str(path), "have names, train and val", type(content)))
+        raise UsageError(broken_rule(str(path), "have names, train and val", "no such keys"))
     return content
 
 

@@ -12,7 +12,7 @@ from cnnkit.images.prepare import (
     prepare_placed,
     thumbnail,
 )
-from cnnkit.images.sniff import is_image_header
+from cnnkit.images.sniff import has_picture_suffix, is_image_header
 from cnnkit.images.translucency import decode_with_alpha
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "decode",
     "decode_with_alpha",
     "find_images",
+    "has_picture_suffix",
     "is_image_header",
     "place",
     "prepare",

@@ -21,7 +21,7 @@ import numpy as np
 from cnnkit import __version__
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.folder_job import FolderJob, Outputs
-from cnnkit.images import Found
+from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
 from cnnkit.writers.journal import part_path
@@ -146,9 +146,12 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
     """Return where ``-o OUT`` sends the results: a picture's ending makes it one file.
 
     Raises:
-        UsageError: A file is asked for more than one picture.
+        UsageError: A file is asked for more than one picture, or in a form that is not written.
     """
     path = Path(output)
+    if path.suffix.lower() not in FORMATS and has_picture_suffix(output) and not path.is_dir():
+        fix = f"Give {path.with_suffix('.png')}, or a folder."
+        raise UsageError(broken_rule("-o FILE", f"end in one of {', '.join(FORMATS)}", output, fix))
     is_file = path.suffix.lower() in FORMATS and not path.is_dir()
     if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
         fix = f"Give a folder, such as -o {path.with_suffix('').name}."

@@ -188,9 +188,11 @@ def train_style(
     """
     check_target(settings.output, settings.may_replace)
     check_state(settings)
-    paths = [found.path for found in find_images(settings.photos)]
-    if len(paths) < 2:
-        raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", len(paths)))
+    inputs = list(find_images(settings.photos))
+    there = sum(found.failure is None for found in inputs)
+    if there < 2:
+        raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", there or "none"))
+    paths = [found.path for found in inputs]  # what is missing is named with the bad pictures
     network = open_loss_network(settings.network, settings.weights)
     styles = [read_style(path, settings.max_pixels) for path in settings.styles]
     with Photos(

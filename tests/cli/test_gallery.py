@@ -72,6 +72,13 @@ def rows_of(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_nothing_is_made_where_there_is_nobody_to_enrol(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="must hold a folder for each person"):
+        gallery("enroll", tmp_path / "team.gallery", tmp_path / "empty")
+    assert not (tmp_path / "team.gallery").exists()
+
+
 def test_enrolling_a_folder_then_again_then_more(tmp_path, people, astronaut):
     team = tmp_path / "team.gallery"
     first = gallery("enroll", team, people, "--json")

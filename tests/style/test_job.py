@@ -178,6 +178,7 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
     ("output", "inputs", "flags", "message"),
     [
         ("x.png", ["a", "b"], {}, "must go with one picture"),
+        ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
         ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
         ("out", ["a"], {"resume": True, "overwrite": True}, "--resume must not go with"),
         ("out", ["a"], {"retry_errors": True}, "--retry-errors must go with --resume"),

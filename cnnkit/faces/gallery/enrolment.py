@@ -6,6 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
@@ -81,25 +82,30 @@ def people_of(folder: str) -> Iterator[Portrait]:
 
     Args:
         folder: Photos that lie in it directly belong to nobody: they come with a failure.
+
+    Raises:
+        UsageError: There is no folder in it. This is found out at once, not at the first photo.
     """
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     folders = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
     if not folders:
         fix = "Give a folder with one folder for each person, or --name NAME with photos."
         raise UsageError(broken_rule("PEOPLE", "hold a folder for each person", folder, fix))
-    for name in folders:
-        yield from _portraits(name, os.path.join(folder, name), folder)
+    parts = (_portraits(name, os.path.join(folder, name), folder) for name in folders)
+    return chain.from_iterable(parts)
 
 
 def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
     """Give the photos of one person: files, folders and patterns.
 
     Raises:
-        UsageError: Nobody can have this name.
+        UsageError: Nobody can have this name. This is found out at once.
     """
     name = person_name(name)
-    for found in Finder(list(inputs)):
-        yield Portrait(name, found.path, os.path.basename(found.path), found.failure)
+    return (
+        Portrait(name, found.path, os.path.basename(found.path), found.failure)
+        for found in Finder(list(inputs))
+    )
 
 
 def _portraits(name: str, place: str, top: str) -> Iterator[Portrait]:
