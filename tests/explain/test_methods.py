@@ -127,6 +127,25 @@ def test_weights_by_hand():
     assert plus_plus_weights(activation, gradient)[0, 0] == pytest.approx(expected)
 
 
+def test_grad_cam_plus_plus_place_by_place(tmp_path):
+    """Equations 10 and 19 in loops, of a network whose gradient is known: kernel / places."""
+    bundle, image = opened(tmp_path, "pooled"), pictures(1, seed=4)
+    heat = GradientMethod(bundle, Target(2), "grad-cam++", None, 1).predict(image)["heat"][0]
+    graph, head, _ = describe(bundle)
+    model = import_keras().Model(graph.image, head.features.output)
+    activation = np.asarray(model(image.astype(np.float32)), np.float64)[0]  # (8, 8, 6)
+    expected = np.zeros((8, 8))
+    for channel in range(6):
+        gradient = float(head.linear.kernel[channel, 2]) / 64
+        total = sum(activation[i, j, channel] for i in range(8) for j in range(8))
+        share = gradient**2 / (2 * gradient**2 + total * gradient**3)
+        weight = sum(share * max(gradient, 0.0) for _ in range(64))
+        expected += weight * activation[..., channel]
+    expected = np.maximum(expected, 0)
+    assert expected.max() > 0
+    np.testing.assert_allclose(heat, expected, atol=1e-4 * expected.max())
+
+
 def test_one_sigmoid_is_two_classes(tmp_path):
     keras = import_keras()
     image = keras.Input((16, 16, 3))
