@@ -117,6 +117,7 @@ def stream_many(
     """
 
     def task(batch: list[Found]) -> list[tuple[str, Any]]:
+        """Read and process some inputs; those that cannot be read take no part."""
         prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
         images = [one.image for one in prepared if isinstance(one, Prepared)]
         results = iter(_processed(images, process))
@@ -136,7 +137,7 @@ def _processed(
         return []
     try:
         return process(images)
-    except Exception as error:
+    except Exception as error:  # of a worker: one strange picture must never end a long run
         if len(images) > 1:
             return [result for image in images for result in _processed([image], process)]
         log.debug("a fault of cnnkit's", exc_info=True)
@@ -195,7 +196,7 @@ def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
         return Failure(error.kind, error.message)
     except MemoryError:
         return Failure("too-large", "There is not enough memory to decode it.")
-    except Exception as error:  # one strange picture must never end a long run
+    except Exception as error:  # of a worker: one strange picture must never end a long run
         log.debug("%s: a fault of cnnkit's", path, exc_info=True)
         reason = (str(error).splitlines() or [""])[0]
         return Failure("failed", f"{type(error).__name__}: {reason}")

@@ -332,6 +332,7 @@ def _open_darknet(model: str, weights_file: str | None, labels: str | None) -> B
     card = darknet.card_of(network_of, stored.sha256, Path(model).stem)
 
     def load(*_: Any) -> Any:
+        """Build the network and give it the file's weights."""
         built = architectures.builder(network_of.architecture)(**card.arguments)
         for variable in built.weights:
             variable.assign(arrays[variable.path])

@@ -82,6 +82,7 @@ class _Tally:
         self.errors: list[dict[str, str]] = []
 
     def add(self, path: str, truth: int, result: Any) -> None:
+        """Take in the result of one picture."""
         if isinstance(result, Failure):
             self.errors.append({"path": path, **result.to_dict()})
             return
@@ -92,6 +93,7 @@ class _Tally:
         self.in_top.append(any(p.index == truth for p in result.predictions[:TOP_K]))
 
     def figures(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """Return the figures of all pictures so far, ready for JSON; see docs/output.md."""
         truth, guess = np.array(self.truth), np.array(self.guess)
         correct = truth == guess
         # Only the classes that occur: a model of 1,000 measured on ten has a table of ten.
@@ -128,6 +130,7 @@ class _Tally:
         }
 
     def surest_mistakes(self, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Return the wrong guesses, the surest first."""
         wrong = [i for i in range(len(self.truth)) if self.truth[i] != self.guess[i]]
         wrong.sort(key=lambda i: -self.confidence[i])
         return [

@@ -135,7 +135,7 @@ def _run() -> int:
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except Exception as error:  # the last line before the user: never a traceback
         logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         fix = "Please report it with the command and the output of the same command with -v."

@@ -156,6 +156,7 @@ class Problem:
         shape, weights, bias = self._shape, self._weights, self._bias
 
         def loss(values: Any, source: Any, target: Any) -> Any:
+            """Return the mean squared error of a convolution by the unknowns, `values`."""
             kernel = ops.reshape(values[:weights], shape)
             found = ops.conv(source, kernel, 1, padding)
             found = found + values[weights] if bias else found

@@ -118,6 +118,9 @@ class Augmenter:
                     clip=True,
                     filter_invalid_bboxes=True,
                 )
+                if not any("bboxes" in one.available_keys for one in transforms):
+                    # Only pixels change: without one that knows of boxes, Compose would warn.
+                    transforms.append(library.NoOp())
             self._own.compose = library.Compose(transforms, bbox_params=parameters)
             self._own.key = key
         return self._own.compose

@@ -127,7 +127,7 @@ class DecodedPictures:
         try:
             kept = self._fill(room, paths, spec, max_pixels, workers, progress)
             max_bad.check(self.failures, len(paths))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the file with the pixels must go
             self.close()
             raise
         for path, failure in self.failures:
@@ -165,6 +165,7 @@ class DecodedPictures:
         """Decode into the room without gaps; return which pictures are in it."""
 
         def read(path: str) -> np.ndarray | Failure:
+            """Read one picture; what cannot be read is a result too."""
             try:
                 return prepare(path, spec, max_pixels=max_pixels)
             except ImageError as error:

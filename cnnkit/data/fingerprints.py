@@ -141,6 +141,7 @@ def read_fingerprints(
     result = Fingerprints.empty(len(paths))
 
     def read(item: tuple[int, str]) -> tuple[int, Fingerprint | Failure]:
+        """Return a picture's number and its fingerprint, or why there is none."""
         try:
             return item[0], fingerprint(read_bytes(item[1]), max_pixels)
         except ImageError as error:

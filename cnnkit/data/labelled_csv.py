@@ -69,6 +69,7 @@ class _Columns(NamedTuple):
 
     @classmethod
     def of(cls, header: Sequence[str], path: Path) -> _Columns:
+        """Find the columns by their names."""
         names = [name.strip().lower() for name in header]
         file = _find(names, FILE_COLUMNS, path)
         label = _find(names, CLASS_COLUMNS, path)
@@ -76,6 +77,11 @@ class _Columns(NamedTuple):
         return cls(file, label, split, names[label] in INDEX_COLUMNS)
 
     def row(self, cells: list[str], where: str, line: int) -> CsvRow:
+        """Return one line's file, class and split.
+
+        Raises:
+            UsageError: It has no file or no class.
+        """
         if max(self.file, self.label) < len(cells):
             file, label = _plain(cells[self.file]), _plain(cells[self.label]).strip()
             if file and label:

@@ -206,6 +206,7 @@ class Loader:
         )
 
         def make(number: np.ndarray) -> Batch:
+            """Return a batch by its number over all epochs; keep a fault: TensorFlow hides it."""
             try:
                 return self.batch(*divmod(int(number), self.steps))
             except CnnkitError as error:
@@ -213,6 +214,7 @@ class Loader:
                 raise
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            """Wrap `make` for tf.data and tell the shapes, which it cannot know."""
             parts = tf.numpy_function(make, [number], self._types())
             for part, shape in zip(parts, self._shapes(), strict=True):
                 part.set_shape(shape)

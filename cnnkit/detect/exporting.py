@@ -41,6 +41,7 @@ def detector_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
     every = np.zeros(card.classes)
 
     def expected(raw: Arrays) -> Arrays:
+        """Return what the decoder makes of the network's own outputs, in float64."""
         exact = {name: values.astype(np.float64) for name, values in raw.items()}
         found = [
             decoder.decode({name: values[i] for name, values in exact.items()}, every)
@@ -99,6 +100,7 @@ def yolo_ending(
     """
 
     def decode(head: HeadSpec) -> tuple[Any, Any]:
+        """Return the corners and the scores of one head's boxes."""
         cells = _cells(keras, raw[head.output], head, card.classes)
         rows, columns = cells.shape[1:3]
         corner = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
@@ -119,6 +121,7 @@ def ssd_ending(
     size = np.array([card.input.width, card.input.height])
 
     def decode(head: HeadSpec) -> tuple[Any, Any]:
+        """Return the corners and the scores of one head's boxes."""
         cells = _cells(keras, raw[head.output], head, card.classes)
         rows, columns = cells.shape[1:3]
         middles = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5

@@ -107,6 +107,7 @@ class _Blank:
         self._count, self._largest = 0, 0
 
     def note(self, result: Any) -> None:
+        """Take in a result: a large picture in which nothing was found counts."""
         if isinstance(result, Detections) and not len(result):
             side = max(result.width, result.height)
             if self._side and side >= self._side:
@@ -114,6 +115,7 @@ class _Blank:
                 self._largest = max(self._largest, side)
 
     def advise(self) -> None:
+        """Say at the end that tiles might help, if there were such pictures."""
         if self._count:
             log.info(
                 "%d large pictures (up to %d pixels) show nothing: --tile finds small objects.",

@@ -97,6 +97,7 @@ def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str
     """Do some work in threads; return what could not be read."""
 
     def attempt(one: Work) -> str | None:
+        """Make one picture's output; return what failed, and raise what ends the run."""
         failure = pipeline.attempt(one, _raising_output_errors(make))
         if isinstance(failure, OutputError | UsageError):
             raise failure
@@ -113,6 +114,7 @@ def _raising_output_errors(make: Callable[[Work], None]) -> Callable[[Work], Any
     """Return a function that gives an error of the output back, which is no picture's fault."""
 
     def made(one: Work) -> Any:
+        """Return an error that must end the run: `pipeline.attempt` would make it a row's."""
         try:
             return make(one)
         except (OutputError, UsageError) as error:

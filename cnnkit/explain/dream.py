@@ -105,6 +105,7 @@ def dream(
     waves = canvas.start(random)
 
     def objective(waves: Any, move: Any) -> Any:
+        """Return how much a moved picture excites the channel."""
         image = canvas.picture(waves) * 255.0
         moved = keras.ops.image.affine_transform(
             image, move, interpolation="bilinear", fill_mode="reflect"

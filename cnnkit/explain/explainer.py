@@ -229,6 +229,7 @@ class Explainer:
             return Picture(source, source.shape[0], source.shape[1], None)
 
         def needed(height: int, width: int) -> tuple[int, int]:
+            """Return the least sides of the decoded picture that network and drawing need."""
             spec = self._sliding.spec(height, width) if self._sliding else self.spec
             least = decoded_size(spec)(height, width)
             share = 0.0 if long_side is None else min(1.0, long_side / max(height, width))
@@ -276,6 +277,7 @@ class Explainer:
         """
 
         def finished(outcome: pipeline.Outcome) -> Any:
+            """Interpret one picture and let the caller finish it, within the worker."""
             if outcome.failure is not None:
                 return finish(outcome.path, outcome.failure, None)
             result = self.interpret(outcome.outputs or {}, outcome.context)

@@ -142,6 +142,7 @@ def _run(
     keras: Any, functional: Any, inputs: Any, prefix: str, steps: list[Step], call: Call
 ) -> Any:
     def visit(operation: Any, *arguments: Any, **named: Any) -> Any:
+        """Call one operation, or go on inside of a model that is a layer; note the step."""
         name = f"{prefix}{operation.name}"
         inner = as_functional(operation)
         if inner is not None:

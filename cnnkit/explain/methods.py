@@ -7,6 +7,7 @@ and ``heat``, float32 (rows, columns), not scaled.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class OcclusionMethod(_Wrapped):
         return np.array([self._bundle.probabilities(row)[index] for row in scores])
 
 
-class _Gradient:
+class _Gradient(ABC):
     """What the methods share that take a gradient through Keras."""
 
     runtime, precision, concurrency = "keras", "float32", 1
@@ -141,12 +142,13 @@ class _Gradient:
         with building_defaults() as keras:
             self._prepare(keras, bundle.build(), layer)
 
+    @abstractmethod
     def _prepare(self, keras: Any, model: Any, layer: str | None) -> None:
-        raise NotImplementedError
+        """Make what `_heats` needs."""
 
+    @abstractmethod
     def _heats(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (n, ...) and heat (n, rows, columns) of a full batch, float32."""
-        raise NotImplementedError
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.Predictor.predict`; every batch has the same size, padded."""

@@ -108,6 +108,7 @@ def perturbed(
     sums = []
 
     def call(name: str, operation: Any, arguments: tuple, named: dict) -> Any:
+        """Call an operation, and add `addition` to the output of the step that is looked at."""
         output = operation(*arguments, **named)
         if name == step.name:
             output = keras.layers.Add(name=f"{OWN}sum")([output, addition])

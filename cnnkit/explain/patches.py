@@ -178,6 +178,7 @@ class PatchSearch:
         chosen = slice(None) if everything else np.asarray(self.units)
 
         def prepare(path: str) -> np.ndarray:
+            """Read one picture as the network's input, with its own size."""
             picture = open_picture(
                 read_bytes(path), max_pixels=self.max_pixels, at_least=decoded_size(spec)
             )
@@ -185,6 +186,7 @@ class PatchSearch:
             return pipeline.Prepared(fit(picture, spec), size)
 
         def reduce(outcome: pipeline.Outcome) -> Any:
+            """Return each unit's highest value and its row and column: all else is forgotten."""
             if outcome.failure is not None:
                 return outcome.path, outcome.failure, None
             flat = outcome.outputs["0"].reshape(-1, self.shape[2])[:, chosen]
@@ -232,6 +234,7 @@ class PatchSearch:
             entries.setdefault(picture, []).append((unit, rank, value, place))
 
         def task(numbers: list[int]) -> list[Patch]:
+            """Cut the patches of some pictures."""
             return [
                 patch
                 for number in numbers

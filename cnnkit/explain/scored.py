@@ -113,6 +113,7 @@ class ScoredExplainer:
         """Explain any number of pictures in bounded memory; see `Explainer.stream`."""
 
         def task(batch: list[Found]) -> list[Any]:
+            """Explain some pictures one by one."""
             results = []
             for item in batch:
                 made = item.failure or pipeline.attempt(item.path, self._of)

@@ -155,6 +155,7 @@ def fit_probability(pairs: PairDistances) -> tuple[float, float]:
     standard = (distances - centre) / scale
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the weighted cross-entropy and its gradient by log steepness and midpoint."""
         steepness, midpoint = math.exp(parameters[0]), parameters[1]
         logits = -steepness * (standard - midpoint)
         values = np.logaddexp(0.0, logits) - targets * logits

@@ -260,6 +260,7 @@ class _Numbers:
         self._following = 1
 
     def of(self, one: BoxAnnotation) -> int:
+        """Return a box's own number if it is free, else the next free one."""
         own = one.extra.get("id")
         if not isinstance(own, int) or isinstance(own, bool) or own in self._used:
             while self._following in self._used:

@@ -100,6 +100,7 @@ def parse_safely(content: bytes) -> Element:
         raise ParseError("a document type or entity, which annotations do not need")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        """Begin an element, unless it lies too deep."""
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:

@@ -65,6 +65,7 @@ def _tiff_ends_early(data: bytes) -> bool:
         return int.from_bytes(data[position : position + size], order)
 
     def values(entry: int) -> list[int]:
+        """Return the numbers of a directory's entry; beyond the file, one that is too large."""
         size, count = _TIFF_TYPE_BYTES.get(number(entry + 2, 2), 1), number(entry + 4, 4)
         start = entry + 8 if size * count <= 4 else number(entry + 8, 4)
         if start + size * count > len(data):

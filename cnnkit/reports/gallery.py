@@ -25,6 +25,7 @@ class _Counts:
     classes: set[str] = field(default_factory=set)
 
     def add(self, record: Mapping[str, Any]) -> None:
+        """Take in one record of the page."""
         if "error" in record:
             self.failed += 1
             return

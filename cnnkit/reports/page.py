@@ -69,6 +69,7 @@ def content_security_policy(style: str, script: str) -> str:
     """Return a policy under which only this style and script apply, and only data: images show."""
 
     def source(text: str) -> str:
+        """Return a text's hash as a source that the policy allows."""
         if not text:
             return "'none'"
         digest = hashlib.sha256(text.encode("utf-8")).digest()

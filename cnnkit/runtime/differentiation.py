@@ -57,6 +57,7 @@ def value_and_gradient(
     import tensorflow as tf
 
     def with_gradient(first, *others):
+        """Return what the function returns, and the gradient of its value by `first`."""
         first = tf.nest.map_structure(tf.convert_to_tensor, first)
         with tf.GradientTape() as tape:
             tape.watch(first)

@@ -44,6 +44,7 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
     style = Input("style", (STYLE_NUMBERS,), "float32", {"of": "the network predict"})
 
     def samples(earlier: Mapping[str | None, Batches]) -> Batches:
+        """Return the pictures, each with a style that the first network has read."""
         found = _samples(pictures, size)
         if not reads_styles:
             return found

@@ -147,6 +147,7 @@ def with_average_pooling(keras: Any, model: Any) -> Any:
     """
 
     def cloned(layer: Any) -> Any:
+        """Return a copy of a layer, of a maximum pooling an average one."""
         if isinstance(layer, keras.layers.MaxPooling2D):
             names = ("name", "pool_size", "strides", "padding", "data_format")
             config = {name: layer.get_config()[name] for name in names}

@@ -254,6 +254,7 @@ class _ScaleRun:
         waiting: list[np.ndarray] = []
 
         def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            """Return the loss and its gradient by all pixels, as SciPy wants them."""
             nonlocal terms
             gradient, terms = self._gradient(flat.reshape(shape).astype(np.float32), None)
             if self._mask is not None:
@@ -263,6 +264,7 @@ class _ScaleRun:
             return value * flat.size, gradient.ravel().astype(np.float64) * flat.size
 
         def after(flat: np.ndarray) -> None:
+            """Keep the pixels of a finished step; end where time is up."""
             state.pixels = flat.reshape(shape).astype(np.float32)
             state.average, state.average_weight = state.pixels.copy(), 1.0
             state.step += 1

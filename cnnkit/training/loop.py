@@ -193,6 +193,7 @@ class _Run:
         before = self.stepper.snapshot()
 
         def attempt(size: int) -> tuple[Scores, Scores, float]:
+            """Train one epoch in batches of a size and evaluate."""
             with _opened(self.makers[0], size) as batches:
                 total = batches.steps * self.plan.epochs
                 first = number * batches.steps

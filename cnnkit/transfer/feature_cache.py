@@ -80,7 +80,7 @@ class FeatureCache:
             connection.execute(TABLE)
             connection.commit()
             os.utime(self._path)  # the time of the last use decides what is removed first
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else could close it
             connection.close()
             raise
         return connection

@@ -139,6 +139,7 @@ class FeatureExtractor:
         contents = {path: content for content, path in missing.items()}
 
         def read(path: str) -> np.ndarray:
+            """Read one picture, unchanged since it was hashed, perhaps as an augmented view."""
             data = read_bytes(path)
             if hashlib.sha256(data).digest() != contents[path]:
                 raise ImageError("failed", "The file changed while it was in use.")

@@ -142,6 +142,7 @@ def _searched(
     trials: list[Trial] = []
 
     def attempt(regularisation: float, smoothing: float) -> Trial:
+        """Fit one head, and keep it if it is the best so far."""
         nonlocal best
         head, iterations = problem.solve(regularisation, smoothing)
         trial = _judged(head, regularisation, smoothing, iterations, train, validation)

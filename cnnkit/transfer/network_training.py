@@ -169,6 +169,7 @@ def train_network(
         }
 
         def to_train(size: int) -> Loader:
+            """Return a loader of the training pictures for a batch size."""
             return Loader(
                 decoded["train"],
                 shared_evenly(size, len(decoded["train"]), strategy),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +55,20 @@ def test_a_draw_has_the_picture_s_size_and_leaves_the_picture_alone(name, shape)
         assert (drawn.shape, drawn.dtype) == (picture.shape, np.uint8)
         assert not np.may_share_memory(drawn, picture)
     assert (picture == scene(2, *shape)).all()
+
+
+@pytest.mark.parametrize("recipe", ["none", "pixels.json"])
+def test_boxes_stay_without_a_warning_where_nothing_moves(recipe: str, tmp_path: Path) -> None:
+    blur = {"__class_fullname__": "Blur", "p": 1.0}
+    text = json.dumps({"transform": {"__class_fullname__": "Compose", "transforms": [blur]}})
+    (tmp_path / "pixels.json").write_text(text)
+    name = recipe if recipe == "none" else str(tmp_path / recipe)
+    boxes = np.array([[3.0, 4.0, 30.0, 40.0], [0.0, 0.0, 8.0, 8.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = Augmenter(read_recipe(name)).with_boxes(scene(1, 48, 48), boxes, 0, 1)
+    np.testing.assert_array_equal(drawn[1], boxes)
+    assert drawn[2].tolist() == [0, 1]
 
 
 def test_none_does_nothing() -> None:

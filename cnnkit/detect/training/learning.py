@@ -315,6 +315,7 @@ def _train(
         return made[-1]
 
     def to_train(epochs: int, size: int) -> BoxLoader:
+        """Return a loader of the training pictures for so many epochs and a batch size."""
         return BoxLoader(
             training,
             size,

@@ -128,6 +128,7 @@ class _Trainer(keras.Model):
         return [*super().metrics, *self._parts]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the sum of the task's losses, and note each; Keras calls it."""
         parts = self._task.loss(y_pred, Truth(**y), ops.shape(x)[1:3])
         for metric, part in zip(self._parts, parts, strict=True):
             metric.update_state(part)

@@ -100,7 +100,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection = _connected(path)
         try:
             _check_content(connection, path)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else could close it
             connection.close()
             raise
         return connection
@@ -218,7 +218,7 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half a change must never stay
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise

@@ -132,7 +132,7 @@ class Gallery:
                 gallery = cls(path, connection, _sealing_of(connection, path, passphrase, optional))
             gallery._warn_of_readers()
             return gallery
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else could close it
             connection.close()
             raise
 

@@ -104,6 +104,7 @@ def _fitted(pairs: Differences, penalty: float, scale: float, start: np.ndarray)
     shares = np.repeat([0.5 / max(1, n) for n in counts], counts)
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the penalised cross-entropy and its gradient by weights and bias."""
         weights, bias = parameters[:-1], parameters[-1]
         logits = bias - inputs @ weights
         value = shares @ (np.logaddexp(0.0, logits) - targets * logits)

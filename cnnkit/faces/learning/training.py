@@ -189,6 +189,7 @@ def _batches(
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed) if training else None
 
     def make(size: int) -> IdentityLoader:
+        """Return a loader of these pictures for a batch size."""
         return IdentityLoader(
             pictures,
             size,
