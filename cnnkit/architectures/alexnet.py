@@ -101,11 +101,7 @@ def alexnet_of(
     image = blocks.rgb_input(shape)
     x = convolutions(blocks.standardise(image), variant)
     if include_top:
-        x = layers.Flatten(name="flatten")(x)  # (batch, 9216)
-        for number in (1, 2):
-            x = layers.Dropout(0.5, name=f"dropout{number}")(x)
-            x = layers.Dense(HIDDEN, "relu", name=f"hidden{number}")(x)
-        x = blocks.classifier(x, classes)
+        x = blocks.wide_head(x, HIDDEN, classes, dropout_first=True)  # of 9,216 numbers
     else:
         x = layers.GlobalAveragePooling2D(name="features")(x)  # (batch, 256)
     # === Model ===

@@ -166,6 +166,26 @@ def dense_head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.Kera
     return classifier(layers.Dropout(dropout, name="dropout")(x), classes)
 
 
+def wide_head(
+    x: keras.KerasTensor, units: int, classes: int, *, dropout_first: bool
+) -> keras.KerasTensor:
+    """Two dense layers with half of them dropped in training, then `classifier`.
+
+    Args:
+        x: (batch, height, width, channels); every place has weights of its own.
+        units: Of each of the two layers; 4,096 in AlexNet and VGG.
+        classes: Number of classes.
+        dropout_first: Whether the dropout goes before each dense layer, as in AlexNet, or behind
+            it, as in VGG.
+    """
+    x = layers.Flatten(name="flatten")(x)  # (batch, height * width * channels)
+    for number in (1, 2):
+        dropout = layers.Dropout(0.5, name=f"dropout{number}")
+        hidden = layers.Dense(units, "relu", name=f"hidden{number}")
+        x = hidden(dropout(x)) if dropout_first else dropout(hidden(x))
+    return classifier(x, classes)
+
+
 def classifier(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     """A dense layer that gives logits in float32, also under mixed precision."""
     x = layers.Dense(classes, name="classifier")(x)

@@ -51,11 +51,7 @@ def vgg(
             x = blocks.conv_relu(x, filters, 3, layer, initializer="he_normal")
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     if include_top:
-        x = layers.Flatten(name="flatten")(x)  # (batch, 25088) from 224x224
-        for number in (1, 2):
-            x = layers.Dense(HIDDEN, "relu", name=f"hidden{number}")(x)
-            x = layers.Dropout(0.5, name=f"dropout{number}")(x)
-        x = blocks.classifier(x, classes)
+        x = blocks.wide_head(x, HIDDEN, classes, dropout_first=False)  # of 25,088 numbers
     else:
         x = layers.GlobalAveragePooling2D(name="features")(x)  # (batch, 512)
     # === Model ===

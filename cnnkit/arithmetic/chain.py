@@ -30,6 +30,7 @@ class ChainError(ShapeError):
     """
 
     def __init__(self, message: str, position: int, start: int, end: int) -> None:
+        """Keep where in the chain the mistake is."""
         super().__init__(message)
         self.position = position
         self.start = start

@@ -60,6 +60,7 @@ class Mistake(Exception):
     """What is wrong with a part of one layer's text, at characters `start` to `end`."""
 
     def __init__(self, message: str, start: int, end: int) -> None:
+        """Keep where in the text the mistake is."""
         super().__init__(message)
         self.start = start
         self.end = end

@@ -143,6 +143,7 @@ class Problem:
         padding: str,
         bias: bool,
     ) -> None:
+        """Prepare the loss of a filter of that size that is to turn `source` into `target`."""
         self._shape = (*size, source.shape[2], 1)
         self._weights = int(np.prod(self._shape))
         self._bias = bias

@@ -52,6 +52,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse settings that break their rule."""
         step = 2 * len(self.filters)
         known = [depth for depth in range(step + 2, MAX_DEPTH + 1, step)]
         for depth in self.depths:

@@ -153,6 +153,7 @@ class _Canvas:
     """A picture as Fourier waves of three decorrelated colours."""
 
     def __init__(self, height: int, width: int) -> None:
+        """Lay out the waves of a picture of that size."""
         self._size = (height, width)
         down = np.fft.fftfreq(height)[:, None]
         across = np.fft.fftfreq(width)[None, :]

@@ -63,6 +63,7 @@ class Pictures:
     side: int = OVERLAY_SIDE
 
     def __post_init__(self) -> None:
+        """Refuse overlays too small to be seen."""
         if self.side < 16:
             raise UsageError(broken_rule("--size", "be at least 16", self.side))
 
@@ -129,6 +130,7 @@ class _Studio:
     """Draws and writes in the workers, and makes the rows."""
 
     def __init__(self, pictures: Pictures, outputs: Outputs) -> None:
+        """Settle what is drawn, and how large the pictures must be read for it."""
         self._pictures = pictures
         # Small overlays for the report lie beside it until it is written: a killed run that is
         # resumed has them still.

@@ -57,6 +57,7 @@ class Graph:
     """
 
     def __init__(self, image: Any, steps: list[Step], output: Any) -> None:
+        """Keep a traced network; `trace` makes one."""
         self.image = image
         self.steps = steps
         self.output = output

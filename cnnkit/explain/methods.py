@@ -85,6 +85,7 @@ class _Wrapped:
     """What a method takes over from the predictor that it runs."""
 
     def __init__(self, bundle: Bundle, target: Target, compiled: Predictor) -> None:
+        """Explain a class of a model by what a compiled network of it gives."""
         self._bundle, self._target, self._compiled = bundle, target, compiled
         self.runtime, self.precision = compiled.runtime, compiled.precision
         self.device, self.batch_size = compiled.device, compiled.batch_size
@@ -135,6 +136,15 @@ class _Gradient(ABC):
     def __init__(
         self, bundle: Bundle, target: Target, method: str, layer: str | None, batch_size: int
     ) -> None:
+        """Build the network and what takes its gradient.
+
+        Args:
+            bundle: A classifier.
+            target: The class.
+            method: One of `METHODS`.
+            layer: For one of `BY_LAYER`: its name; None: the last one with places.
+            batch_size: Pictures of a call; fewer are padded.
+        """
         self.device, self.batch_size = "cpu", batch_size
         self._bundle, self._target, self._method = bundle, target, method
         self._classes = len(bundle.labels)

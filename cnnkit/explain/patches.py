@@ -66,6 +66,7 @@ class Strongest:
     """
 
     def __init__(self, units: int, count: int = PATCHES) -> None:
+        """Begin without any picture, for so many units and so many places of each."""
         self.values = np.full((units, count), -np.inf, np.float32)
         self.pictures = np.full((units, count), -1, np.int64)
         self.places = np.zeros((units, count, 2), np.int32)

@@ -36,6 +36,20 @@ class SlidingMethod:
         batch_size: int | None = None,
         expected: int | None = None,
     ) -> None:
+        """Compile the network that scores every window at once.
+
+        Args:
+            bundle: A classifier.
+            target: The class; of none, each picture's best.
+            options: Where and how the network runs.
+            scale: The canvas's side in sides of a window.
+            batch_size: Pictures of a call; the runtime's own by default.
+            expected: How many pictures are to come, where it is known.
+
+        Raises:
+            UsageError: The scale is too small or too large.
+            BundleError: The network's windows cannot slide.
+        """
         if not 1 <= scale <= MAX_SCALE:
             raise UsageError(broken_rule("--scale", f"lie between 1 and {MAX_SCALE:g}", scale))
         self._bundle, self._target = bundle, target

@@ -137,6 +137,7 @@ class Reader:
     """Follows signals through the graph of a model and keeps a row for each layer."""
 
     def __init__(self) -> None:
+        """Begin without any row."""
         self.rows: list[LayerRow] = []
 
     def follow(self, model: Any, inputs: list[Signal], prefix: str) -> list[Signal]:
