@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ FIVE = "left eye, right eye, nose, left and right corner of the mouth, as one se
 IN_PROCESS = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
 # Crops of each picture for the later networks, besides those of its faces.
 CROPS = 12
+FINDER_PICTURES = 8
 
 
 # --- the embedder ------------------------------------------------------------------------
@@ -122,7 +124,9 @@ def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ..
     if request.size is not None and min(request.size) < WINDOW:
         rule = f"have sides of at least {WINDOW}"
         raise UsageError(broken_rule("--size", rule, f"{height}x{width}"))
-    pictures = None if request.pictures is None else list(request.pictures)
+    pictures = None
+    if request.pictures is not None:  # they are all in memory, as large as they are
+        pictures = list(islice(request.pictures, FINDER_PICTURES))
     levels = "the picture at many sizes: a face is found where it has about 12 pixels"
     later = "squares around the boxes that the network before gave, resized; 0 beyond the picture"
     sides = {"refinement": REFINEMENT_SIDE, "output": OUTPUT_SIDE}

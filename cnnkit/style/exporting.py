@@ -40,7 +40,7 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
         rule = f"be multiples of {MULTIPLE} from {SMALLEST_SIDE} up for {bundle.card.name}"
         raise UsageError(broken_rule("--size", rule, "{}x{}".format(*size)))
     reads_styles = "predict" in bundle.card.networks
-    pictures = None if request.pictures is None else list(request.pictures)
+    pictures = None if request.pictures is None else [_smaller(one) for one in request.pictures]
     style = Input("style", (STYLE_NUMBERS,), "float32", {"of": "the network predict"})
 
     def samples(earlier: Mapping[str | None, Batches]) -> Batches:
@@ -101,14 +101,14 @@ def _own_size(bundle: Bundle) -> tuple[int, int]:
 
 
 def _samples(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> list[Any]:
-    """Return pictures to check on: of that size, or, where any will do, of more than one."""
+    """Return what to check on: pictures of that size, or, where any will do, of their own."""
     if size is not None:
         spec = InputSpec(*size, "stretch", 1.0, "area")
         some = Request("keras", pictures=None if pictures is None else pictures[:4])
         return [{"image": some.fitting(spec)[:4]}]
     if pictures is None:
         return [{"image": synthetic_pictures(*shape)} for shape in ((64, 96, 2), (80, 48, 1))]
-    return [{"image": _smaller(picture)[None]} for picture in pictures]
+    return [{"image": picture[None]} for picture in pictures]
 
 
 def _smaller(picture: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import keras
@@ -23,7 +25,7 @@ from cnnkit.images import InputSpec, prepare
 from cnnkit.runtime import RuntimeOptions, building_defaults
 from tests.architectures.builder_checks import spread_weights
 from tests.detect.small import ANCHORS, LABELS, SIDE, card_content
-from tests.export.running import EVERY_FORM, left_in, outputs
+from tests.export.running import EVERY_FORM, left_in, needs_onnx, outputs
 
 ROWS = SIDE // 32
 SSD_ANCHORS = [[20.0, 30.0], [40.5, 12.0]]
@@ -192,7 +194,7 @@ def test_the_embedded_detector_finds_the_same_without_cnnkit(form, tmp_path, exa
     done = exported(bundle, form, tmp_path)
     options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
     detector = Detector.from_bundle(bundle, options=options)
-    path = str(examples / "cat.jpg")
+    path = str(examples / "coffee.jpg")
     picture = prepare(path, bundle.card.input)
     given = outputs(form, done.path, image=picture[None])
     which, classes = np.nonzero(given["scores"][0] >= 0.25)
@@ -203,3 +205,22 @@ def test_the_embedded_detector_finds_the_same_without_cnnkit(form, tmp_path, exa
     inside = boxes.clip(found[kept].astype(float), *picture.shape[:2])
     np.testing.assert_allclose(inside, own.boxes, atol=0.05)
     np.testing.assert_allclose(scores[kept], own.scores, atol=1e-4)
+
+
+@pytest.mark.slow
+@needs_onnx
+def test_the_program_of_the_page_finds_the_cup(tmp_path, examples, monkeypatch, capsys):
+    page = Path(__file__).resolve().parents[2] / "docs/export.md"
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.M)
+    exported(open_model("yolov3-tiny"), "onnx", tmp_path)
+    shutil.copytree(examples, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, str(page), "exec"), {})
+    (line,) = capsys.readouterr().out.splitlines()
+    options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
+    (found,) = Detector.load(options=options).predict("photos/coffee.jpg")
+    label, score, *edges = re.findall(r"[\w.-]+", line)
+    assert label == found.labels[0] == "cup"
+    # OpenCV's own way of making a picture smaller is a little another than the card's.
+    assert float(score) == pytest.approx(found.scores[0], abs=0.1)
+    np.testing.assert_allclose([float(edge) for edge in edges], found.boxes[0], atol=12)

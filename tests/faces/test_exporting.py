@@ -11,7 +11,7 @@ from cnnkit.architectures import builder
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.card import parse_card
 from cnnkit.errors import UsageError
-from cnnkit.export import FORMATS, Request, export_model
+from cnnkit.export import FORMATS, CheckFailedError, Request, export_model, writing
 from cnnkit.faces import FaceDetector, exporting
 from cnnkit.images import decode, read_bytes
 from cnnkit.runtime import RuntimeOptions, building_defaults
@@ -72,10 +72,10 @@ def test_an_embedder_is_not_checked_on_pictures_without_a_face(tmp_path):
     assert left_in(tmp_path) == []
 
 
-def finder(form, folder, **asked):
+def finder(form, folder, overwrite=False, **asked):
     bundle = open_model("mtcnn")
     networks = exporting.finder_networks(bundle, Request(form, **asked))
-    return export_model(bundle, networks, form, folder / "finder")
+    return export_model(bundle, networks, form, folder / "finder", overwrite=overwrite)
 
 
 def swapped(form, folder) -> FaceDetector:
@@ -122,6 +122,30 @@ def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path):
     with pytest.raises(UsageError, match="free, or to an earlier export"):
         export_model(bundle, networks, "openvino", done.path, overwrite=True)
     assert left_in(done.path) == sorted([*names, "holiday.jpg"])
+
+
+def test_a_fault_in_the_last_network_leaves_no_file_of_any(tmp_path, monkeypatch):
+    """An earlier export stays as it was."""
+
+    def faulty(model, form, path):
+        if path.stem == "output":
+            last = model.weights[-1]
+            last.assign(last + 0.1 * np.arange(last.shape[0], dtype=np.float32))
+        convert(model, form, path)
+
+    convert = writing.convert
+    monkeypatch.setattr(writing, "convert", faulty)
+    with pytest.raises(CheckFailedError, match=r"output\.keras: \w+ must differ by at most"):
+        finder("keras", tmp_path)
+    assert left_in(tmp_path) == []
+    (tmp_path / "finder").mkdir()
+    (tmp_path / "finder" / "output.onnx").write_text("earlier")
+    with pytest.raises(CheckFailedError):
+        finder("keras", tmp_path, overwrite=True)
+    assert (tmp_path / "finder" / "output.onnx").read_text() == "earlier"
+    monkeypatch.setattr(writing, "convert", convert)
+    finder("keras", tmp_path, overwrite=True)
+    assert left_in(tmp_path / "finder")[0] == "output.keras"
 
 
 def test_a_model_of_several_networks_is_no_file(tmp_path):

@@ -70,8 +70,8 @@ def test_pictures_of_ones_own_are_made_small_and_put_on_the_grid(painter, tmp_pa
     pictures = [drawn(701, 300), drawn(33, 18)]
     done = exported(painter, "keras", tmp_path / "painter.keras", pictures=pictures)
     assert done.pictures == 2
-    shapes = [one["image"].shape for one in exporting._samples(pictures, None)]
-    assert shapes == [(1, 256, 108, 3), (1, 32, 16, 3)]
+    shapes = [exporting._smaller(picture).shape for picture in pictures]
+    assert shapes == [(256, 108, 3), (32, 16, 3)]
 
 
 @pytest.mark.slow
