@@ -5,6 +5,7 @@ Nothing heavy is imported here or by a command's own module; that happens when i
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -136,6 +137,11 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # the last line before the user: never a traceback
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:  # wherever a name is looked up
+            received = f"{str(getattr(error, 'filename', ''))[:60]}..."
+            return _say(
+                f"error: a file's name must be shorter. Received: {received}", COULD_NOT_RUN
+            )
         logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         fix = "Please report it with the command and the output of the same command with -v."

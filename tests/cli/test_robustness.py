@@ -235,3 +235,25 @@ def test_without_tensorflow_on_the_jax_backend(run_cnnkit, examples, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] == "espresso"
     assert "Using xla instead" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("classify", "cat.jpg", "--model", "a" * 300),
+        ("network", "a" * 300),
+        ("doctor", "a" * 300),
+        ("transfer-learn", "a" * 300, "-o", "new"),
+    ],
+)
+def test_a_name_too_long_for_any_file_is_one_clear_line(
+    monkeypatch, capsys, tmp_path, arguments
+) -> None:
+    from cnnkit.cli import _run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["cnnkit", *arguments])
+    assert _run() == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert "error: a file's name must be shorter. Received: " in output.err
