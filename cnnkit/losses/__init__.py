@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from cnnkit.losses.classification import (
+from cnnkit.runtime import import_keras
+
+import_keras()  # quietly: the modules here import it by themselves
+
+from cnnkit.losses.classification import (  # noqa: E402
     SmoothedCrossEntropy,
     class_shares,
     cross_entropy,

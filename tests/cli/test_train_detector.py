@@ -34,6 +34,8 @@ def test_train_evaluate_detect(run_cnnkit, tmp_path: Path) -> None:
     trained = run_cnnkit("train-detector", "shapes", "-o", "model", *quick, "--assert-ap50", 1)
     assert trained.returncode == 1, trained.stderr
     assert "is missed" in trained.stderr
+    # Nothing of TensorFlow's own log, which begins otherwise.
+    assert all(line.startswith("cnnkit: ") for line in trained.stderr.splitlines())
     assert "cnnkit detect --model model PICTURES" in trained.stdout
     measured = run_cnnkit("evaluate", "--model", "model", "shapes", "--json", "--report", "r.html")
     assert measured.returncode == 0, measured.stderr

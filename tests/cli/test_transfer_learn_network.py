@@ -42,6 +42,8 @@ def test_every_option_of_training_does_what_it_says(run_cnnkit, tmp_path):
     done = run_cnnkit("transfer-learn", "photos", "-o", "b", *options)
     assert done.returncode == 0, done.stderr
     said = done.stderr
+    # Nothing of TensorFlow's own log, which begins otherwise.
+    assert all(line.startswith("cnnkit: ") for line in said.splitlines())
     assert "learning rate: " in said and " suggested after " in said
     assert "--deterministic: training runs without XLA." in said
     assert "epoch 1 of 1: loss " in said
