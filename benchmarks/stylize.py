@@ -168,7 +168,7 @@ def measure_resume(content: Path, style: Path, size: int) -> None:
         whole = Path(folder) / "whole.png"
         seconds, _, _ = stylize(*arguments, "-o", whole)
         expected = np.asarray(Image.open(whole), np.int16)
-        for share in (0.2, 0.4, 0.6, 0.8, 0.95):
+        for share in (0.35, 0.5, 0.65, 0.8, 0.95):
             output = Path(folder) / f"{share}.png"
             command = [sys.executable, "-m", "cnnkit", "stylize", *arguments, "-o", output]
             process = subprocess.Popen(
