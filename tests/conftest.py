@@ -72,7 +72,7 @@ def run_cnnkit(
         environment: dict[str, str] | None = None,
         stdin: str = "",
         cwd: Path = tmp_path,
-        timeout: float = 120,
+        timeout: float = 400,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cnnkit", *map(str, arguments)],

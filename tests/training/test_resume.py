@@ -247,7 +247,7 @@ def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
 
 def ended(folder: Path, epochs: int) -> tuple[int, list[dict], list[np.ndarray]]:
     """Let the program come to its end; return best epoch, figures and weights."""
-    assert started(folder, epochs).wait(timeout=120) == 0
+    assert started(folder, epochs).wait(timeout=400) == 0
     numbers = np.load(folder / "weights.npz")
     best_epoch, history = json.loads((folder / "result.json").read_text())
     return best_epoch, history, [numbers[key] for key in numbers.files]

@@ -68,7 +68,7 @@ def test_two_devices_learn_what_one_does_and_leave_a_bundle(tmp_path: Path, cach
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     devices, (one, two), said = json.loads(done.stdout.splitlines()[-1])

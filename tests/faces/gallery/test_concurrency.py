@@ -46,7 +46,7 @@ def test_processes_that_enrol_at_once_lose_nothing(tmp_path, clean_environment):
     path = tmp_path / "g"
     running = [enroller(path, person, 20, clean_environment) for person in range(3)]
     for process in running:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     with Gallery.open(path) as gallery:
         assert gallery.people() == {f"person-{n}": 20 * BATCH for n in range(3)}
