@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -127,12 +128,13 @@ def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ..
     pictures = None
     if request.pictures is not None:  # they are all in memory, as large as they are
         pictures = list(islice(request.pictures, FINDER_PICTURES))
+    squares = cache(lambda: _squares(bundle, pictures or []))
     levels = "the picture at many sizes: a face is found where it has about 12 pixels"
     later = "squares around the boxes that the network before gave, resized; 0 beyond the picture"
     sides = {"refinement": REFINEMENT_SIDE, "output": OUTPUT_SIDE}
     shapes = {"proposal": (height, width)} | {name: (side, side) for name, side in sides.items()}
     samples = {"proposal": lambda earlier: _levels(pictures, request.size)} | {
-        name: lambda earlier, side=side: [{"image": _crops(bundle, pictures, side)}]
+        name: lambda earlier, side=side: [{"image": _crops(pictures, squares, side)}]
         for name, side in sides.items()
     }
     return tuple(
@@ -195,18 +197,25 @@ def _levels(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> 
     ]
 
 
-def _crops(bundle: Bundle, pictures: list[np.ndarray] | None, side: int) -> np.ndarray:
-    """Return crops for a later network, of faces and of places at random."""
+def _crops(
+    pictures: list[np.ndarray] | None, squares: Callable[[], list[np.ndarray]], side: int
+) -> np.ndarray:
+    """Return crops for a later network, uint8 (n, side, side, 3)."""
     if pictures is None:
         return synthetic_pictures(side, side)
+    pairs = zip(pictures, squares(), strict=True)
+    return np.concatenate([crops(picture, own, side) for picture, own in pairs])
+
+
+def _squares(bundle: Bundle, pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Return squares of each picture, of its faces and of places at random, (n, 4)."""
     detector = FaceDetector(bundle, Search(), IN_PROCESS)
     random = np.random.default_rng(1)
     found = []
     for picture in pictures:
         boxes = [face.box for face in _found(detector, picture)]
-        squares = squared(np.array([*boxes, *_places(picture, random)]))
-        found.append(crops(picture, squares, side))
-    return np.concatenate(found)
+        found.append(squared(np.array([*boxes, *_places(picture, random)])))
+    return found
 
 
 def _places(picture: np.ndarray, random: np.random.Generator) -> Iterator[tuple[float, ...]]:

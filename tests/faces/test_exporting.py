@@ -42,7 +42,7 @@ def small_embedder(alignment: str) -> Bundle:
 
 @pytest.fixture(scope="module")
 def pictures(examples):
-    return [decode(read_bytes(str(examples / "astronaut.jpg")))]
+    return [decode(read_bytes(str(examples / "astronaut.jpg")))[:240, 100:340]]
 
 
 @pytest.mark.parametrize("alignment", ["five-points", "none"])
