@@ -17,7 +17,14 @@ from tests.formats.drawn_boxes import draw_boxes
 from tests.transfer.drawings import draw
 
 BOX_PAGES = ("boxes.md", "train-detector.md")
-SLOW_PAGES = ("experiment.md", "stylize.md", "train-detector.md", "train-style.md", "visualize.md")
+SLOW_PAGES = (
+    "experiment.md",
+    "export.md",
+    "stylize.md",
+    "train-detector.md",
+    "train-style.md",
+    "visualize.md",
+)
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -76,7 +76,7 @@ class Size(click.ParamType):
     help="Of the pictures, for networks that take any.  [default: left open]",
 )
 @click.option(
-    "--check-on", metavar="DIR", help="Check on your pictures.  [default: synthetic ones]"
+    "--check-on", metavar="DIR", help="Check on your pictures.  [default: two photos, in parts]"
 )
 @click.option("--overwrite", is_flag=True, help="Make an existing export anew.")
 @click.option("--weights", metavar="FILE", help="Weights for keras:NAME, instead of a download.")

@@ -54,7 +54,7 @@ def run(
         log.error(str(error))
         return True
     if not quiet:
-        click.echo(summary(exported, own=check_on is not None))
+        click.echo(summary(exported))
     return False
 
 
@@ -102,15 +102,14 @@ def form_and_path(form: str | None, output: str, several: bool = False) -> tuple
     return form, output
 
 
-def summary(exported: Exported, own: bool) -> str:
+def summary(exported: Exported) -> str:
     """Return the line that says what was written, and how well it agrees."""
-    kind = "" if own else "synthetic "
     plural = "" if exported.pictures == 1 else "s"
     found = [_agreement(*pair) for pair in exported.differences]
     found[0] = found[0].replace(" by ", " differs from the model's own by ", 1)
     return printable(
-        f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; on {exported.pictures} {kind}picture"
-        f"{plural} {', '.join(found)}"
+        f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; on {exported.pictures} picture{plural} "
+        f"{', '.join(found)}"
     )
 
 

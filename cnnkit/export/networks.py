@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.export.pictures import synthetic_pictures
+from cnnkit.export.pictures import photographs
 from cnnkit.images import InputSpec, prepare
 from cnnkit.images.prepare import PAD_VALUE
 
@@ -120,7 +120,7 @@ class Request:
         form: A key of `cnnkit.export.FORMATS`.
         batch: Pictures a call, fixed; None: any number.
         size: Height and width of the pictures, for networks that take any; None: left open.
-        pictures: What to check on, RGB uint8 (height, width, 3) each; None: synthetic ones.
+        pictures: What to check on, RGB uint8 (height, width, 3) each; None: `photographs`.
 
     Raises:
         UsageError: A number is below 1.
@@ -148,7 +148,7 @@ class Request:
     def fitting(self, spec: InputSpec) -> np.ndarray:
         """Return the pictures to check on as a network takes them, uint8 (n, height, width, 3)."""
         if self.pictures is None:
-            return synthetic_pictures(spec.height, spec.width)
+            return photographs(spec.height, spec.width)
         return np.stack([prepare(picture, spec) for picture in self.pictures])
 
 

@@ -1,41 +1,56 @@
-"""What an export is checked on: pictures of one's own, or synthetic ones."""
+"""What an export is checked on: pictures of one's own, or photos that are always there."""
 
 from __future__ import annotations
 
+import importlib.resources
 import logging
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder, decode, read_bytes
 
-SYNTHETIC_PICTURES = 8
+# Two photos, each whole and in quarters.
+PHOTOGRAPHS = 10
 # Enough to show a fault; all of them are in memory at once.
 MAX_PICTURES = 32
 
 log = logging.getLogger(__name__)
 
 
-def synthetic_pictures(height: int, width: int, count: int = SYNTHETIC_PICTURES) -> np.ndarray:
-    """Return coloured patches of six sizes over soft gradients, the same ones every time.
+def photographs(height: int, width: int, count: int = PHOTOGRAPHS) -> np.ndarray:
+    """Return parts of scikit-learn's two photos, a temple and a flower, the same every time.
 
-    They have coarse and fine structure in every channel, as photos have, so that wrong
-    colours, borders or sizes move the output; any network can be checked on them.
+    They come with a library that cnnkit needs anyway, so that any network can be checked on
+    real pictures anywhere: each photo whole, then its four quarters, stretched to the size.
+
+    Args:
+        height: Of each picture.
+        width: Of each picture.
+        count: How many, at most `PHOTOGRAPHS`.
 
     Returns:
-        uint8 (count, height, width, 3), each using the whole range 0-255.
+        RGB uint8 (count, height, width, 3).
     """
-    random = np.random.default_rng(20150501)
-    patches = np.zeros((count, height, width, 3))
-    for cells in (2, 4, 8, 16, 32, 64):
-        noise = random.normal(size=(count, cells, cells, 3))
-        rows, columns = (np.arange(side) * cells // side for side in (height, width))
-        patches += noise[:, rows][:, :, columns] / np.sqrt(cells)
-    patches += random.normal(size=(count, 1, 1, 3)) * np.linspace(-1, 1, width)[:, None]
-    least = patches.min(axis=(1, 2, 3), keepdims=True)
-    patches = (patches - least) / np.ptp(patches, axis=(1, 2, 3), keepdims=True)
-    return np.round(255 * patches).astype(np.uint8)
+    folder = importlib.resources.files("sklearn.datasets.images")
+    photos = [decode((folder / name).read_bytes()) for name in ("china.jpg", "flower.jpg")]
+    parts = [part for pair in zip(*map(_parts, photos), strict=True) for part in pair]
+    sized = [cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA) for part in parts]
+    return np.stack(sized[:count])
+
+
+def _parts(photo: np.ndarray) -> list[np.ndarray]:
+    """Return a photo and its quarters."""
+    down, right = photo.shape[0] // 2, photo.shape[1] // 2
+    return [
+        photo,
+        photo[:down, :right],
+        photo[:down, right:],
+        photo[down:, :right],
+        photo[down:, right:],
+    ]
 
 
 def pictures_in(folder: str) -> Iterator[np.ndarray]:

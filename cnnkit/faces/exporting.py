@@ -13,7 +13,7 @@ from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.export import NetworkExport, Output, Request
 from cnnkit.export.networks import Batches, as_they_are, fitted, picture_input
-from cnnkit.export.pictures import synthetic_pictures
+from cnnkit.export.pictures import photographs
 from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
 from cnnkit.faces.candidates import crops, squared
 from cnnkit.faces.detection import (
@@ -189,7 +189,7 @@ def _levels(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> 
         return [{"image": Request("keras", pictures=pictures).fitting(spec)}]
     if pictures is None:
         shapes = ((96, 128, 2), (61, 75, 1))  # two sizes, so that none is frozen into the file
-        return [{"image": synthetic_pictures(*shape)} for shape in shapes]
+        return [{"image": photographs(*shape)} for shape in shapes]
     return [
         {"image": canvas.paint()[None]}
         for picture in pictures
@@ -202,7 +202,7 @@ def _crops(
 ) -> np.ndarray:
     """Return crops for a later network, uint8 (n, side, side, 3)."""
     if pictures is None:
-        return synthetic_pictures(side, side)
+        return photographs(side, side)
     pairs = zip(pictures, squares(), strict=True)
     return np.concatenate([crops(picture, own, side) for picture, own in pairs])
 

@@ -78,7 +78,7 @@ def exported(bundle: Bundle, form: str, folder: Path, **asked):
 def test_every_kind_gives_what_its_decoder_gives(kind, form, tmp_path):
     bundle = small_bundle(kind)
     done = exported(bundle, form, tmp_path)
-    assert done.pictures == 8 and done.difference < 1e-5
+    assert done.pictures == 10 and done.difference < 1e-5
     pictures = np.random.default_rng(2).integers(0, 256, (3, 64, 96, 3), np.uint8)
     given = outputs(form, done.path, image=pictures)
     count = {"yolo": 2 * 3, "ssd": 2 * 3 * 2, "single": 1}[kind]

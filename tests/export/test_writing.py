@@ -28,7 +28,7 @@ from cnnkit.export import (
 from cnnkit.export import export_model as export_networks
 from cnnkit.export.checking import Truth, differences
 from cnnkit.export.networks import TOLERANCE
-from cnnkit.export.pictures import synthetic_pictures
+from cnnkit.export.pictures import photographs
 from cnnkit.metrics import softmax
 from tests.export.running import EVERY_FORM, left_in, needs_litert, needs_onnx
 
@@ -105,7 +105,7 @@ def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp
     given = answers(form, target, images)
     assert given.dtype == np.float32 and given.shape == (3, 1000)
     np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-6)
-    assert exported.path == target and exported.pictures == 8
+    assert exported.path == target and exported.pictures == 10
     assert 0 <= exported.difference < 1e-4
     assert exported.bytes > 4 * 1_200_000  # float32 weights
     content = json.loads(exported.description.read_text("utf-8"))
@@ -279,11 +279,11 @@ def test_outputs_of_another_shape_are_no_match():
         Output("boxes", "", "box", "").difference(np.zeros((2, 3)), np.zeros((2, 4)))
 
 
-def test_synthetic_pictures_are_the_same_every_time_and_tell_networks_apart(squeezenet):
-    pictures = synthetic_pictures(227, 227)
-    assert pictures.shape == (8, 227, 227, 3) and pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, synthetic_pictures(227, 227))
-    assert all((p.min(), p.max()) == (0, 255) for p in pictures)
+def test_photos_are_the_same_every_time_and_tell_networks_apart(squeezenet):
+    pictures = photographs(227, 227)
+    assert pictures.shape == (10, 227, 227, 3) and pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures, photographs(227, 227))
+    assert len({p.tobytes() for p in pictures}) == 10
     network = squeezenet.build()
     right, swapped = (
         softmax(np.asarray(network(p.astype(np.float32))["scores"]))
