@@ -8,7 +8,7 @@ BENCH_VENV ?= .venv-bench
 PYTHON ?=
 ARGS ?=
 # Files of tests are shared out among processes; `make test TEST_PROCESSES=` runs them in one.
-TEST_PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile
+TEST_PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SUPPORTED := 3.11 3.12 3.13
 VERSION_OF = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)

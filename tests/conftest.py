@@ -16,9 +16,25 @@ ROOT = Path(__file__).resolve().parents[1]
 # What a program needs to start, without anything that could change what cnnkit does.
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CNNKIT_CACHE")
 
+# The longest files, longest first: handed out last, they would keep one process busy alone.
+LONGEST = (
+    "test_docs.py",
+    "test_transfer_learn.py",
+    "test_robustness.py",
+    "test_readme.py",
+    "test_examples.py",
+    "test_backends.py",
+)
+
 hypothesis.settings.register_profile("cnnkit", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "cnnkit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))  # stable
 
 
 @pytest.fixture(scope="session")
