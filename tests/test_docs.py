@@ -19,6 +19,7 @@ from tests.transfer.drawings import draw
 BOX_PAGES = ("boxes.md", "train-detector.md")
 SLOW_PAGES = (
     "experiment.md",
+    "explain.md",
     "export.md",
     "stylize.md",
     "train-detector.md",

@@ -35,6 +35,7 @@ def test_lenet_5_reads_digits(run_cnnkit, tmp_path):
     assert found == pytest.approx(card["training"]["metrics"]["val"]["top_1"], abs=0.003)
 
 
+@pytest.mark.slow
 def test_every_option_of_training_does_what_it_says(run_cnnkit, tmp_path):
     draw(tmp_path / "photos", count=8)
     options = "--fine-tune 1 --stages 2 --train-bn --lr-find --deterministic --mix cutmix".split()
