@@ -98,12 +98,13 @@ class FaceIndex:
         vector = np.asarray(vector, np.float32)
         if self.metric == "manhattan":
             return _manhattan(self.vectors, vector)
-        # ndarray.dot, not @: for few rows a BLAS kernel may work on the unused ends of its
-        # registers, and @ would warn of the floating-point flags that those numbers raise.
-        return self._squares - 2 * self.vectors.dot(vector) + vector.dot(vector)
+        # Not by BLAS: for few rows its kernels may work on what lies beyond the ends, and NumPy
+        # warns of the floating-point flags that such numbers raise. It waits for memory anyway.
+        products = np.einsum("ij,j->i", self.vectors, vector)  # (photos,)
+        return self._squares - 2 * products + np.einsum("i,i", vector, vector)
 
     def _tolerance(self, vector: np.ndarray) -> float:
-        size = float(self._squares.max()) + float(np.dot(vector, vector))
+        size = float(self._squares.max()) + float(np.einsum("i,i", vector, vector))
         if self.metric == "manhattan":
             size = (size * self.vectors.shape[1]) ** 0.5
         return ROUNDING * size
