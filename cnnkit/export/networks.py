@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.export.pictures import photographs
-from cnnkit.images import InputSpec, prepare
+from cnnkit.export.pictures import fitted_pictures
+from cnnkit.images import InputSpec
 from cnnkit.images.prepare import PAD_VALUE
 
 Arrays = Mapping[str, np.ndarray]
@@ -147,9 +147,7 @@ class Request:
 
     def fitting(self, spec: InputSpec) -> np.ndarray:
         """Return the pictures to check on as a network takes them, uint8 (n, height, width, 3)."""
-        if self.pictures is None:
-            return photographs(spec.height, spec.width)
-        return np.stack([prepare(picture, spec) for picture in self.pictures])
+        return fitted_pictures(self.pictures, spec)
 
 
 def picture_input(

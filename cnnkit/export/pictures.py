@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.resources
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.images import Finder, decode, read_bytes
+from cnnkit.images import Finder, InputSpec, decode, prepare, read_bytes
 
 # Two photos, each whole and in quarters.
 PHOTOGRAPHS = 10
@@ -39,6 +39,18 @@ def photographs(height: int, width: int, count: int = PHOTOGRAPHS) -> np.ndarray
     parts = [part for pair in zip(*map(_parts, photos), strict=True) for part in pair]
     sized = [cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA) for part in parts]
     return np.stack(sized[:count])
+
+
+def fitted_pictures(pictures: Iterable[np.ndarray] | None, spec: InputSpec) -> np.ndarray:
+    """Return pictures as a network takes them, uint8 (n, height, width, 3).
+
+    Args:
+        pictures: RGB uint8 (height, width, 3) each; None: `photographs`.
+        spec: The network's input.
+    """
+    if pictures is None:
+        return photographs(spec.height, spec.width)
+    return np.stack([prepare(picture, spec) for picture in pictures])
 
 
 def _parts(photo: np.ndarray) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.export import NetworkExport, Output, Request
 from cnnkit.export.networks import Batches, as_they_are, fitted, picture_input
-from cnnkit.export.pictures import photographs
+from cnnkit.export.pictures import fitted_pictures, photographs
 from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
 from cnnkit.faces.candidates import crops, squared
 from cnnkit.faces.detection import (
@@ -186,7 +186,7 @@ def _levels(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> 
     """Return pictures for the first network: as the cascade lays them out, or of one size."""
     if size is not None:
         spec = InputSpec(*size, "stretch", 1.0, "area")
-        return [{"image": Request("keras", pictures=pictures).fitting(spec)}]
+        return [{"image": fitted_pictures(pictures, spec)}]
     if pictures is None:
         shapes = ((96, 128, 2), (61, 75, 1))  # two sizes, so that none is frozen into the file
         return [{"image": photographs(*shape)} for shape in shapes]

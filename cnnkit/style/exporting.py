@@ -15,7 +15,7 @@ from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.export import Input, NetworkExport, Output, Request
 from cnnkit.export.networks import Batches, as_they_are, picture_input
-from cnnkit.export.pictures import photographs
+from cnnkit.export.pictures import fitted_pictures, photographs
 from cnnkit.images import InputSpec, prepare
 from cnnkit.style.one_pass import MULTIPLE, SMALLEST_SIDE, STYLE_SIDE
 
@@ -104,8 +104,7 @@ def _samples(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) ->
     """Return what to check on: pictures of that size, or, where any will do, of their own."""
     if size is not None:
         spec = InputSpec(*size, "stretch", 1.0, "area")
-        some = Request("keras", pictures=None if pictures is None else pictures[:4])
-        return [{"image": some.fitting(spec)[:4]}]
+        return [{"image": fitted_pictures(pictures, spec)[:4]}]
     if pictures is None:
         return [{"image": photographs(*shape)} for shape in ((64, 96, 2), (80, 48, 1))]
     return [{"image": picture[None]} for picture in pictures]
