@@ -22,7 +22,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 
 # The floor of every module; a package counts as one. A module imports from lower floors only.
 FLOORS = {
-    **dict.fromkeys(("errors", "results", "boxes", "metrics", "calibration", "arithmetic"), 0),
+    **dict.fromkeys(
+        ("errors", "results", "boxes", "metrics", "calibration", "arithmetic", "names"), 0
+    ),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
     **dict.fromkeys(("bundles", "pipeline", "folder_job", "losses", "data"), 2),
     **dict.fromkeys(("reports", "export", "networks", "convolution"), 2),
@@ -37,6 +39,7 @@ CAPABILITIES = 4
 LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "arithmetic": set(),
+    "names": set(),
     "results": {"numpy"},
     "boxes": {"numpy"},
     "metrics": {"numpy"},

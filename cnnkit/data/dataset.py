@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ import numpy as np
 
 from cnnkit.data.labelled_csv import read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.formats.csv_text import found_under
 from cnnkit.images import Finder
+from cnnkit.names import is_safe, is_visible, normal_name
 from cnnkit.results import Failure
-from cnnkit.writers.terminal import UNSAFE_CATEGORIES, printable
+from cnnkit.writers.terminal import printable
+
+log = logging.getLogger(__name__)
 
 # The names that a split's folder, or a CSV's cell, may have.
 SPLIT_NAMES = {
@@ -23,8 +28,10 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# What archives and network drives leave behind; hidden names are left out anyway.
-NOT_CLASSES = ("__MACOSX", "@eaDir")
+# What archives, network drives and systems leave behind; hidden names are left out anyway.
+NOT_CLASSES = ("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found")
+NOT_CLASSES += ("System Volume Information", "__pycache__", "Thumbs.db", "desktop.ini")
+MAX_LABEL = 255
 
 FORMS = (
     "Give a folder with one folder for each class, a folder with train/ and val/ of such "
@@ -116,25 +123,31 @@ class _Collected:
     strays: list[str] = field(default_factory=list)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
 
     def add_classes(self, folder: str, split: str | None) -> None:
         """Take every folder in `folder` as a class."""
         folders, files = _listed(folder)
         self.strays += [os.path.join(folder, name) for name in files]
+        first: dict[str, str] = {}
         for name in folders:
             place = os.path.join(folder, name)
-            _check_label(name, f"the folder {printable(place)}")
+            label = normal_name(name)
+            check_label(label, f"the folder {printable(place)}")
+            if first.setdefault(label, name) != name:
+                log.info("%s and %r in it are one class.", printable(place), first[label])
             for found in Finder([place]):
                 if found.failure is None:
-                    self.files.append((found.path, name, split))
+                    self.files.append((found.path, label, split))
                 elif found.failure.kind != "no-images":
                     self.failures.append((found.path, found.failure))
+        self.classes.update(first)
         if split is not None:
-            self.split_classes[split] = tuple(folders)
+            self.split_classes[split] = tuple(sorted(first))
 
-    def finished(self, source: str, classes: set[str]) -> Dataset:
+    def finished(self, source: str) -> Dataset:
         """Return the set, its classes numbered in the order of their names."""
-        names = tuple(sorted(classes | {label for _, label, _ in self.files}))
+        names = tuple(sorted(self.classes | {label for _, label, _ in self.files}))
         index = {name: number for number, name in enumerate(names)}
         files = tuple(
             LabelledFile(path, _relative(path, self.root), index[label], split)
@@ -159,13 +172,12 @@ def _read_folder(data: str) -> Dataset:
         collected.strays = [os.path.join(data, name) for name in files]
         for split, name in splits.items():
             collected.add_classes(os.path.join(data, name), split)
-        classes = {name for names in collected.split_classes.values() for name in names}
-        return collected.finished(data, classes)
+        return collected.finished(data)
     if not folders:
         received = f"{len(files)} files and no folder in {data}"
         raise UsageError(broken_rule("DATA", "hold a folder for each class", received, FORMS))
     collected.add_classes(data, None)
-    return collected.finished(data, set(folders))
+    return collected.finished(data)
 
 
 def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
@@ -209,20 +221,20 @@ def _read_csv(data: str, root: str) -> Dataset:
     for split in sorted(splits):
         names = {label for _, label, of in collected.files if of == split}
         collected.split_classes[split] = tuple(sorted(names))
-    return collected.finished(data, set())
+    return collected.finished(data)
 
 
 def _csv_entries(path: Path, root: str) -> Iterator[tuple[str, str, str | None]]:
     for row in read_csv_rows(path):
         where = f"{path}, line {row.line}"
-        _check_label(row.label, where)
+        check_label(row.label, where)
         split = SPLIT_NAMES.get(row.split.lower()) if row.split else None
         if row.split and split is None:
             fix = did_you_mean(row.split, list(SPLIT_NAMES))
             raise UsageError(broken_rule(where, "say train, val or test", repr(row.split), fix))
         if "\0" in row.file:
             raise UsageError(broken_rule(where, "name a file", "a name with a null byte"))
-        yield os.path.join(root, row.file), row.label, split
+        yield found_under(root, row.file), row.label, split
 
 
 def _distinct(
@@ -243,10 +255,16 @@ def _relative(path: str, root: str) -> str:
     return name.replace(os.sep, "/") if os.sep != "/" else posixpath.normpath(name)
 
 
-def _check_label(label: str, where: str) -> None:
-    """Refuse a class name that could not be written, one a line, or shown."""
-    import unicodedata
+def check_label(label: str, where: str) -> None:
+    """Refuse a class name that could not be written, one a line, or shown.
 
-    if any(unicodedata.category(c) in UNSAFE_CATEGORIES for c in label) or len(label) > 255:
-        rule = "name a class in at most 255 printable characters"
-        raise UsageError(broken_rule(where, rule, repr(label[:80]), "Rename it."))
+    Raises:
+        UsageError: It is empty, too long, or holds what has no place in a name.
+    """
+    if is_safe(label) and is_visible(label) and len(label) <= MAX_LABEL:
+        return
+    rule = f"name a class in at most {MAX_LABEL} printable characters"
+    fix = "Rename it."
+    if any("\udc80" <= c <= "\udcff" for c in label):
+        fix = "It is not UTF-8: save the CSV as UTF-8, or rename the folder."
+    raise UsageError(broken_rule(where, rule, repr(label[:80]), fix))

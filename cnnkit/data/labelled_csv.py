@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats.csv_text import CsvTable, read_csv_table
+from cnnkit.names import normal_name
 from cnnkit.writers.row_files import FORMULA_STARTS, harmless_cell
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
@@ -22,7 +23,7 @@ class CsvRow(NamedTuple):
     Attributes:
         line: Its number in the file, from 1.
         file: The picture, as written.
-        label: The class, as written, without spaces around it.
+        label: The class, as `normal_name` gives it.
         by_index: Whether the column says that the class is given by its index.
         split: The split, as written, or "".
     """
@@ -35,28 +36,21 @@ class CsvRow(NamedTuple):
 
 
 def read_csv_rows(path: Path) -> Iterator[CsvRow]:
-    """Yield the rows of a CSV with a header.
+    """Yield the rows of a CSV with a header; rows of empty cells are left out.
 
     Args:
-        path: A UTF-8 CSV (undecodable bytes in names are kept) with a column ``file`` (or path,
+        path: A CSV as `cnnkit.formats.csv_text` reads it, with a column ``file`` (or path,
             image, filename), a column ``class`` (or label, class_index, index) and perhaps a
             column ``split`` (or subset).
 
     Raises:
         UsageError: The file cannot be read, or is not of this form; the message has the line.
     """
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            columns = _Columns.of(header, path)
-            for cells in reader:
-                if cells:
-                    yield columns.row(cells, f"{path}, line {reader.line_num}", reader.line_num)
-    except csv.Error as error:
-        raise UsageError(broken_rule(str(path), "be a CSV", error)) from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    known = (*FILE_COLUMNS, *CLASS_COLUMNS, *SPLIT_COLUMNS)
+    table = read_csv_table(path, known)
+    columns = _Columns.of(table, path)
+    for line, cells in table.records:
+        yield columns.row(cells, f"{path}, line {line}", line)
 
 
 class _Columns(NamedTuple):
@@ -68,11 +62,11 @@ class _Columns(NamedTuple):
     by_index: bool
 
     @classmethod
-    def of(cls, header: Sequence[str], path: Path) -> _Columns:
+    def of(cls, table: CsvTable, path: Path) -> _Columns:
         """Find the columns by their names."""
-        names = [name.strip().lower() for name in header]
-        file = _find(names, FILE_COLUMNS, path)
-        label = _find(names, CLASS_COLUMNS, path)
+        names = table.names
+        file = _find(table, FILE_COLUMNS, path)
+        label = _find(table, CLASS_COLUMNS, path)
         split = next((names.index(name) for name in SPLIT_COLUMNS if name in names), -1)
         return cls(file, label, split, names[label] in INDEX_COLUMNS)
 
@@ -83,19 +77,20 @@ class _Columns(NamedTuple):
             UsageError: It has no file or no class.
         """
         if max(self.file, self.label) < len(cells):
-            file, label = _plain(cells[self.file]), _plain(cells[self.label]).strip()
+            file, label = _plain(cells[self.file]), normal_name(_plain(cells[self.label]))
             if file and label:
                 split = cells[self.split].strip() if 0 <= self.split < len(cells) else ""
                 return CsvRow(line, file, label, self.by_index, split)
         raise UsageError(broken_rule(where, "have a file and a class", "neither or one"))
 
 
-def _find(names: list[str], wanted: tuple[str, ...], path: Path) -> int:
+def _find(table: CsvTable, wanted: tuple[str, ...], path: Path) -> int:
     for name in wanted:
-        if name in names:
-            return names.index(name)
+        if name in table.names:
+            return table.names.index(name)
     rule = f"have a column named one of {', '.join(wanted)}"
-    raise UsageError(broken_rule(str(path), rule, f"the columns {', '.join(names) or 'none'}"))
+    fix = "Separate the columns by commas, semicolons or tabs." if len(table.names) < 2 else ""
+    raise UsageError(broken_rule(str(path), rule, table.columns(), fix))
 
 
 def protected_cell(text: str) -> str:

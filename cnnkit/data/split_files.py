@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from cnnkit.data.dataset import SPLIT_NAMES, Dataset
 from cnnkit.data.labelled_csv import CsvRow, protected_cell, read_csv_rows
 from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.formats.csv_text import readings
+from cnnkit.names import normal_name
 from cnnkit.writers.row_files import replacing
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,10 @@ def write_split_file(
 def _line(cells: list[str]) -> bytes:
     """Return one line of CSV; a name may hold either half of a line's end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)  # which it then quotes in cells
+    # Space before a cell is no part of it unless it is quoted.
+    quoting = csv.QUOTE_ALL if any(cell[:1].isspace() for cell in cells) else csv.QUOTE_MINIMAL
+    # What is in the line terminator is quoted in cells.
+    csv.writer(line, lineterminator="\r\n", quoting=quoting).writerow(cells)
     return (line.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
 
 
@@ -68,21 +74,55 @@ def read_split_file(path: Path, dataset: Dataset) -> np.ndarray:
     Raises:
         UsageError: A picture has no line, or another class than its line says.
     """
-    rows = {(row.file, row.label): _split(row, path) for row in read_csv_rows(path)}
-    by_file = {file: label for file, label in rows}
+    table = _Table(path)
     result = np.zeros(len(dataset.files), np.int8)
     for number, picture in enumerate(dataset.files):
-        label = dataset.classes[picture.label]
-        if (picture.name, label) not in rows:
-            raise UsageError(_missing(path, picture.name, label, by_file))
-        result[number] = rows[picture.name, label]
-    gone = len(rows) - len({(f.name, f.label) for f in dataset.files})
+        result[number] = table.split(picture.name, dataset.classes[picture.label])
+    gone = table.unused()
     if gone:
         log.warning("%s: %d of its pictures are no longer in %s.", path, gone, dataset.source)
     if len(dataset.files) and set(np.unique(result)) < {0, 1}:
         rule = "put pictures into train and into val"
         raise UsageError(broken_rule(str(path), rule, "only one of them"))
     return result
+
+
+class _Table:
+    """The lines of a split file, found by a picture's name as it stands or as it may be meant."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._splits: dict[tuple[str, str], int] = {}
+        self._labels: dict[str, str] = {}
+        self._forms: dict[str, str] = {}
+        self._used: set[tuple[str, str]] = set()
+        for row in read_csv_rows(path):
+            self._splits[row.file, row.label] = _split(row, path)
+            self._labels[row.file] = row.label
+            for form in readings(row.file):
+                self._forms.setdefault(_common(form), row.file)
+
+    def split(self, name: str, label: str) -> int:
+        """Return the split of a picture.
+
+        Raises:
+            UsageError: It has no line, or its line says another class.
+        """
+        file = name if name in self._labels else self._forms.get(_common(name), name)
+        key = (file, normal_name(label))
+        if key not in self._splits:
+            raise UsageError(_missing(self._path, file, label, self._labels))
+        self._used.add(key)
+        return self._splits[key]
+
+    def unused(self) -> int:
+        """Return how many lines no picture has asked for."""
+        return len(self._splits) - len(self._used)
+
+
+def _common(name: str) -> str:
+    """Return what the spellings of one path have in common."""
+    return posixpath.normpath(normal_name(name))
 
 
 def _split(row: CsvRow, path: Path) -> int:

@@ -128,3 +128,54 @@ def test_a_folder_that_cannot_be_written_as_a_label_is_refused(tmp_path: Path) -
     put(tmp_path, "cat\nfish/1.jpg")
     with pytest.raises(UsageError, match=r"printable characters.*'cat\\nfish'"):
         read_dataset(str(tmp_path))
+
+
+def test_names_that_are_the_same_in_unicode_are_one_class(tmp_path: Path) -> None:
+    put(tmp_path, "train/cafe\u0301/1.jpg", "train/caf\u00e9/2.jpg", "train/tea/1.jpg")
+    put(tmp_path, "val/cafe\u0301/3.jpg", "val/tea /4.jpg")
+    dataset = read_dataset(str(tmp_path))
+    assert dataset.classes == ("caf\u00e9", "tea")
+    assert dataset.split_classes == {"train": ("caf\u00e9", "tea"), "val": ("caf\u00e9", "tea")}
+    # Paths stay as they are: no file has another name.
+    assert all(Path(file.path).is_file() for file in dataset.files)
+    assert dataset.counts().tolist() == [3, 2]
+
+
+@pytest.mark.parametrize("label", ["می‌خواهم", "ක්‍රියා", "👩‍🔬", "हिन्‍दी"])
+def test_joiners_are_parts_of_names(tmp_path: Path, label: str) -> None:
+    put(tmp_path, f"{label}/1.jpg", "other/1.jpg")
+    assert label in read_dataset(str(tmp_path)).classes
+
+
+@pytest.mark.parametrize("label", ["gpj\u202eexe", "\u200d", "a\u2066b"])
+def test_direction_controls_and_invisible_names_are_refused(tmp_path: Path, label: str) -> None:
+    put(tmp_path, f"{label}/1.jpg", "other/1.jpg")
+    with pytest.raises(UsageError, match="printable characters"):
+        read_dataset(str(tmp_path))
+
+
+def test_a_csv_of_excel_on_windows(tmp_path: Path) -> None:
+    put(tmp_path, "cats/1.jpg", "dogs/2.jpg")
+    table = tmp_path / "set.csv"
+    text = "file;label\r\ncats\\1.jpg ;cafe\u0301\r\n;\r\n dogs/2.jpg; dog \r\n"
+    table.write_bytes(text.encode("utf-16"))
+    dataset = read_dataset(str(table))
+    assert dataset.classes == ("caf\u00e9", "dog")
+    assert [f.path for f in dataset.files] == [
+        str(tmp_path / "cats/1.jpg"),
+        str(tmp_path / "dogs/2.jpg"),
+    ]
+
+
+def test_a_backslash_or_space_of_a_real_name_stays(tmp_path: Path) -> None:
+    put(tmp_path, "a\\1.jpg", "a/1.jpg", "b.jpg ", "b.jpg")
+    table = tmp_path / "set.csv"
+    table.write_text("file,label\na\\1.jpg,x\nb.jpg ,y\n")
+    assert [f.name for f in read_dataset(str(table)).files] == ["a\\1.jpg", "b.jpg "]
+
+
+def test_a_label_of_another_encoding_is_told_of(tmp_path: Path) -> None:
+    table = tmp_path / "set.csv"
+    table.write_bytes("file,label\na.jpg,Käse\n".encode("cp1252"))
+    with pytest.raises(UsageError, match=r"line 2 must.*save the CSV as UTF-8"):
+        read_dataset(str(table))

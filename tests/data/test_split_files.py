@@ -66,3 +66,23 @@ def test_a_split_file_that_does_not_fit_is_refused(tmp_path, text, message) -> N
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         read_split_file(path, dataset(["a"]))
+
+
+def test_spaces_and_unicode_forms_do_not_break_a_split_file_of_ones_own(tmp_path: Path) -> None:
+    for name in ("cat /1.jpg", "cat / 2.jpg", "cafe\u0301/1.jpg", "cafe\u0301/2 .jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
+    found = read_dataset(str(tmp_path))
+    assert found.classes == ("caf\u00e9", "cat") and len(found.files) == 4
+    path = tmp_path / "split.csv"
+    write_split_file(path, found, np.array([0, 1, 0, 1]))
+    assert read_split_file(path, found).tolist() == [0, 1, 0, 1]
+    assert [f.path for f in read_dataset(str(path)).files] == [f.path for f in found.files]
+
+
+def test_a_split_file_of_another_system_fits(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    text = "file;label;split\r\ncafe\u0301\\1.jpg;=cat ; Train\r\n;;\r\nb.jpg ;dog's;val\r\n"
+    path.write_bytes(text.encode("utf-16"))
+    files = dataset(["caf\u00e9/1.jpg", "b.jpg"])
+    assert read_split_file(path, files).tolist() == [0, 1]
