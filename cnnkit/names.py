@@ -7,7 +7,11 @@ Paths stay as they are, because a file is found under its own bytes only.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
+
+from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
 # Unicode's Bidi_Control: they turn the direction of the text around them, so that a name reads
 # as another one.
@@ -56,3 +60,105 @@ def is_safe(text: str) -> bool:
 def is_visible(text: str) -> bool:
     """Return whether there is anything to see in a text besides space and format characters."""
     return any(unicodedata.category(c) not in ("Cf", "Zs", "Mn") and c != " " for c in text)
+
+
+# A label that reads as a number, so that a number may mean it.
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+# How pandas writes a whole number of a column that has gaps.
+_WHOLE = re.compile(r"(\d{1,9})\.0+", re.ASCII)
+_SHOWN = 5
+
+
+class ClassNames:
+    """Finds which of a model's classes a name means.
+
+    A label as it stands comes first, then another exact form of one, then a match that is
+    alike but for case where it is the only one. A number is an index only for a model none of
+    whose labels reads as a number.
+    """
+
+    def __init__(self, labels: Sequence[str], forms: Sequence[str] | None = None) -> None:
+        """Take the labels.
+
+        Args:
+            labels: The model's, in its order.
+            forms: Another name of each class, such as that of its folder.
+        """
+        self._labels = [normal_name(label) for label in labels]
+        self._exact = _places(self._labels)
+        self._forms = _places([normal_name(form) for form in forms or ()])
+        self._folded: dict[str, list[int]] = {}
+        for names in (self._exact, self._forms):
+            for name, places in names.items():
+                known = self._folded.setdefault(name.casefold(), [])
+                known += [place for place in places if place not in known]
+        self._has_numbers = any(map(_NUMBER.fullmatch, self._labels))
+
+    def matches(self, name: str) -> list[int]:
+        """Return the classes that a name may mean, none, one or several; by name only."""
+        wanted = normal_name(name)
+        for names, text in (
+            (self._exact, wanted),
+            (self._forms, wanted),
+            (self._folded, wanted.casefold()),
+        ):
+            if text in names:
+                return names[text]
+        return []
+
+    def index(self, name: str, where: str, *, by_index: bool = False) -> int:
+        """Return the class index.
+
+        Args:
+            name: A label, or an index.
+            where: Where it stands, for the message.
+            by_index: Whether it is an index whatever the labels are.
+
+        Raises:
+            UsageError: The model has no such class, or several.
+        """
+        found = [] if by_index else self.matches(name)
+        whole = _WHOLE.fullmatch(name.strip())
+        if not found and not by_index and whole and self._has_numbers:
+            found = self.matches(whole[1])
+        if not found and (by_index or not self._has_numbers):
+            found = self._by_number(name if not by_index or not whole else whole[1])
+        if len(found) == 1:
+            return found[0]
+        raise UsageError(self._refusal(name, where, found, by_index))
+
+    def _by_number(self, name: str) -> list[int]:
+        number = name.strip()
+        if not re.fullmatch(r"\d{1,9}", number, re.ASCII) or int(number) >= len(self._labels):
+            return []
+        return [int(number)]
+
+    def _refusal(self, name: str, where: str, found: list[int], by_index: bool) -> str:
+        if found:
+            shown = ", ".join(f"{self._labels[i]!r} (class {i})" for i in found[:_SHOWN])
+            rule = "name one class"
+            return broken_rule(where, rule, f"{name!r}, which may be {shown}", self._way_out(found))
+        if by_index:
+            rule = f"give the index of a class, 0 to {len(self._labels) - 1}"
+            return broken_rule(where, rule, repr(name))
+        known = list(dict.fromkeys(self._labels))
+        first = ", ".join(known[:_SHOWN])
+        fix = did_you_mean(name, known) or f"Among its {len(self._labels):,}: {first}."
+        if self._has_numbers and self._by_number(name):
+            fix = f"Its labels are numbers themselves, such as {first}: write one of them."
+        return broken_rule(where, "name a class of the model", repr(name), fix)
+
+    def _way_out(self, found: list[int]) -> str:
+        same = len({self._labels[i] for i in found}) == 1
+        if not same:
+            return "Write it as the model does, with its capitals."
+        if self._has_numbers:
+            return "These classes have the same name: give the model other labels with --labels."
+        return "These classes have the same name: give the number of the one that is meant."
+
+
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return places

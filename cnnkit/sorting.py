@@ -8,14 +8,17 @@ import os
 import re
 import shutil
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from cnnkit.errors import OutputError
+from cnnkit.names import is_safe, is_unsafe, normal_name
 
 UNKNOWN_FOLDER = "_unknown"
 ERRORS_FOLDER = "_errors"
 HOW = ("copy", "link", "move")
 MAX_NAME_BYTES = 100
+MAX_SUFFIX_BYTES = 16
 # What no common file system takes in a name, or gives a meaning to.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -33,25 +36,86 @@ def folder_name(label: str) -> str:
         of which nothing is left gets a name from its hash.
     """
     name = unicodedata.normalize("NFC", label)
-    name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    name = name if is_safe(name) else "".join(c for c in name if not is_unsafe(c))
     name = FORBIDDEN.sub("-", name).strip(" .").lstrip("_. ")
-    while len(name.encode("utf-8")) > MAX_NAME_BYTES:
-        name = name[:-1]
+    name = cut(name, MAX_NAME_BYTES)
     if RESERVED.match(name):
         name = f"{name}-"
     digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return name.rstrip(" .") or f"label-{digest}"
 
 
+def folder_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return a folder's name for each class of a model, no two the same on any file system.
+
+    A class whose label is a folder's name as it stands keeps it; one whose name would be
+    another's too gets its number behind it.
+
+    Args:
+        labels: The model's, in its order.
+    """
+    names = [folder_name(label) for label in labels]
+    owners: dict[str, int] = {}
+    order = sorted(range(len(labels)), key=lambda i: (names[i] != normal_name(labels[i]), i))
+    for index in order:
+        owners.setdefault(names[index].casefold(), index)
+    taken = set(owners)
+    for index, name in enumerate(names):
+        if owners[name.casefold()] != index:
+            names[index] = _numbered(name, index, taken)
+            taken.add(names[index].casefold())
+    return tuple(names)
+
+
+def _numbered(name: str, index: int, taken: set[str]) -> str:
+    """Return a name with a class's number behind it that is not taken."""
+    mark = f"-{index}"
+    while True:
+        candidate = cut(name, MAX_NAME_BYTES - len(mark)).rstrip(" .") + mark
+        if candidate.casefold() not in taken:
+            return candidate
+        mark = f"-{index}{mark}"
+
+
+def cut(text: str, size: int) -> str:
+    """Return as much of a text as fits into so many bytes of UTF-8, whole characters only.
+
+    Args:
+        text: Undecodable bytes may be surrogate-escaped.
+        size: Bytes.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    if len(data) <= size:
+        return text
+    while size and data[size] & 0xC0 == 0x80:  # in the middle of a character
+        size -= 1
+    return data[:size].decode("utf-8", "surrogateescape")
+
+
 def free_place(folder: Path, name: str) -> Path:
-    """Return a path in `folder` that nothing has: the name, or NAME-2, NAME-3 and so on."""
+    """Return a path in `folder` that nothing has: the name, or NAME-2, NAME-3 and so on.
+
+    A name longer than the file system takes is cut before its ending.
+    """
     stem, suffix = os.path.splitext(name)
-    place = folder / name
-    number = 2
-    while os.path.lexists(place):
-        place = folder / f"{stem}-{number}{suffix}"
+    if len(os.fsencode(suffix)) > MAX_SUFFIX_BYTES:
+        stem, suffix = name, ""
+    longest = _longest_name(folder)
+    number = 1
+    while True:
+        end = suffix if number == 1 else f"-{number}{suffix}"
+        place = folder / (cut(stem, longest - len(os.fsencode(end))) + end)
+        if not os.path.lexists(place):
+            return place
         number += 1
-    return place
+
+
+def _longest_name(folder: Path) -> int:
+    """Return how many bytes a name may have in a folder, or in the nearest one that exists."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return max(os.pathconf(place, "PC_NAME_MAX"), 2 * MAX_SUFFIX_BYTES)
+    return 255
 
 
 def put(source: str, place: Path, how: str) -> None:
@@ -92,7 +156,9 @@ def _renamed(source: str, place: Path) -> bool:
 
 
 def _copy(source: str, place: Path) -> None:
-    unfinished = place.with_name(f".{place.name}{UNFINISHED}")
+    # Short and of ASCII, whatever the picture's own name is.
+    digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
+    unfinished = place.with_name(f"{UNFINISHED}-{digest}")
     try:
         shutil.copy2(source, unfinished)
         os.replace(unfinished, place)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnkit.errors import OutputError
-from cnnkit.sorting import finish, folder_name, free_place, put
+from cnnkit.sorting import finish, folder_name, folder_names, free_place, put
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,38 @@ def test_a_half_done_move_is_finished(tmp_path):
 def test_a_failure_names_the_file_and_the_folder(tmp_path):
     with pytest.raises(OutputError, match=r"missing\.jpg cannot be put into"):
         put(str(tmp_path / "missing.jpg"), tmp_path / "out" / "a.jpg", "copy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("cat", "dog"), ("cat", "dog")),
+        (("a/b", "a:b", "a-b"), ("a-b-0", "a-b-1", "a-b")),
+        (("A", "a"), ("A", "a-1")),
+        (("crane", "dog", "crane"), ("crane", "dog", "crane-2")),
+        (("a", "a", "a-1"), ("a", "a-1-1", "a-1")),
+        (("x" * 120 + "1", "x" * 120 + "2"), ("x" * 100, "x" * 98 + "-1")),
+        (("می‌خواهم", "میخواهم"), ("می‌خواهم", "میخواهم")),
+    ],
+)
+def test_every_class_has_a_folder_of_its_own(labels, names):
+    assert folder_names(labels) == names
+
+
+@given(st.lists(st.text("aA/:-12 \u00e4\U0001f431", max_size=60), max_size=12))
+def test_no_two_classes_share_a_folder(labels):
+    names = folder_names(labels)
+    assert len({name.casefold() for name in names}) == len(labels)
+    assert all(len(name.encode()) <= 100 and os.path.basename(name) == name for name in names)
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "é" * 125 + "a.jpg", "." + "y" * 254])
+def test_a_name_as_long_as_the_file_system_takes_is_sorted(tmp_path, name):
+    source = tmp_path / "in" / name
+    source.parent.mkdir()
+    source.write_bytes(b"picture")
+    for _ in range(2):
+        place = free_place(tmp_path / "out" / "cat", name)
+        put(str(source), place, "copy")
+        assert place.read_bytes() == b"picture" and place.suffix == source.suffix
+    assert len(os.listdir(place.parent)) == 2

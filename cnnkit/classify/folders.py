@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from cnnkit.classify.classifier import Classifier
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found, thumbnail
-from cnnkit.results import UNKNOWN, Failure, make_row, path_of
-from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_name
+from cnnkit.results import Failure, make_row, path_of
+from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_names
 from cnnkit.writers.row_tables import ClassificationTable
 
 
@@ -45,10 +45,11 @@ def classify_folders(
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
     job = FolderJob(outputs, header, width, ClassificationTable(top_k), report)
+    folders = folder_names(bundle.labels)
     try:
         for path, result in classifier.stream(job.pending(found), workers):
             features = None if isinstance(result, Failure) else result.features
-            job.record(make_row(path, result), destination(result), features, emit)
+            job.record(make_row(path, result), destination(result, folders), features, emit)
         summary = Summary(job.ok, job.failed, job.resumed)
         job.finish()
     finally:
@@ -56,11 +57,17 @@ def classify_folders(
     return summary
 
 
-def destination(result: Any) -> str:
-    """Return the name of a result's folder: its label's, ``_unknown`` or ``_errors``."""
+def destination(result: Any, folders: Sequence[str]) -> str:
+    """Return the name of a result's folder: its class's, ``_unknown`` or ``_errors``.
+
+    Args:
+        result: Of one picture.
+        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
+    """
     if isinstance(result, Failure):
         return ERRORS_FOLDER
-    return UNKNOWN_FOLDER if result.label == UNKNOWN else folder_name(result.label)
+    best = result.predictions[0]
+    return folders[best.index] if result.label == best.label else UNKNOWN_FOLDER
 
 
 def feature_width(classifier: Classifier) -> int:

@@ -1,16 +1,19 @@
-"""Labelled pictures for measuring: a folder per class, or a CSV of files and classes."""
+"""Labelled pictures for measuring: a folder per class, split folders of such, or a CSV."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cnnkit.data.labelled_csv import read_csv_rows
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
-from cnnkit.images import Finder
-from cnnkit.sorting import folder_name
+from cnnkit.data import read_dataset
+from cnnkit.data.dataset import Dataset
+from cnnkit.data.splits import measured_splits
+from cnnkit.names import ClassNames
+from cnnkit.sorting import folder_names
+from cnnkit.writers.terminal import printable
+
+log = logging.getLogger(__name__)
 
 
 class LabelledPicture(NamedTuple):
@@ -20,77 +23,44 @@ class LabelledPicture(NamedTuple):
     truth: int
 
 
-def read_labelled(data: str, labels: Sequence[str], root: str | None) -> list[LabelledPicture]:
-    """Read labelled pictures.
+def read_labelled(
+    data: str, labels: Sequence[str], root: str | None, split: str | None = None
+) -> list[LabelledPicture]:
+    """Read labelled pictures, what cannot be read among them.
 
     Args:
-        data: A folder with a folder for each class, or a CSV with a header: a column ``file``
-            (or path, image, filename) and a column ``class`` (or label, class_index, index).
+        data: What `cnnkit.data.read_dataset` takes. Classes go by a label of the model, the
+            name that ``--sort-into`` gives its folder, or its index where no label is a number;
+            a CSV's column ``class_index`` always has indices.
         labels: The model's classes, in its order.
         root: The folder that a CSV's files are relative to; by default the CSV's own.
+        split: Only this one of a set with splits; by default all but what is for training.
 
     Raises:
-        UsageError: The data is not of this form, or names a class that the model has not.
+        UsageError: The data is not of this form, names a class that the model has not, or has
+            nothing in the split.
     """
-    path = Path(data)
-    if path.is_dir():
-        if root is not None:
-            raise UsageError(broken_rule("--root", "go with a CSV", f"the folder {data}"))
-        pictures = list(_from_folders(path, labels))
-    elif path.is_file():
-        pictures = list(_from_csv(path, labels, Path(root) if root else path.parent))
-    else:
-        raise UsageError(broken_rule("DATA", "be a folder or a CSV", data, "It does not exist."))
-    if not pictures:
-        fix = "Give a folder with one folder for each class, or a CSV with file and class."
-        raise UsageError(broken_rule("DATA", "hold labelled pictures", f"none in {data}", fix))
-    return pictures
+    dataset = read_dataset(data, root)
+    wanted = measured_splits([file.split for file in dataset.files], split, data)
+    files = [file for file in dataset.files if file.split in wanted]
+    classes = _truths(dataset, sorted({file.label for file in files}), labels)
+    if dataset.strays:
+        log.info("%d files beside the class folders take no part.", len(dataset.strays))
+    # A folder that cannot be listed is one picture that cannot be read, whatever it shows.
+    lost = [LabelledPicture(path, 0) for path, _ in dataset.failures]
+    return [LabelledPicture(file.path, classes[file.label]) for file in files] + lost
 
 
-def _from_folders(folder: Path, labels: Sequence[str]) -> Iterator[LabelledPicture]:
-    known = ClassNames(labels)
-    with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    for name in names:
-        truth = known.index(name, f"the folder {folder / name}")
-        for found in Finder([str(folder / name)]):
-            yield LabelledPicture(found.path, truth)
+def _truths(dataset: Dataset, used: Sequence[int], labels: Sequence[str]) -> dict[int, int]:
+    """Return the model's class for each of the set's that has pictures.
 
-
-def _from_csv(path: Path, labels: Sequence[str], root: Path) -> Iterator[LabelledPicture]:
-    known = ClassNames(labels)
-    for row in read_csv_rows(path):
-        truth = known.index(row.label, f"{path}, line {row.line}", row.by_index)
-        yield LabelledPicture(os.path.join(root, row.file), truth)
-
-
-class ClassNames:
-    """Finds a class by its label, its folder's name, or its index."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        """Take the model's labels; the first of equal ones wins."""
-        self._labels = labels
-        self._by_name: dict[str, int] = {}
-        for forms in ([*labels], [folder_name(label) for label in labels]):
-            for index, name in enumerate(forms):
-                self._by_name.setdefault(name.casefold(), index)
-
-    def index(self, name: str, where: str, by_index: bool = False) -> int:
-        """Return the class index.
-
-        Args:
-            name: A label, or an index.
-            where: Where it stands, for the message.
-            by_index: Whether it is an index even where a label looks the same.
-
-        Raises:
-            UsageError: The model has no such class.
-        """
-        found = None if by_index else self._by_name.get(name.strip().casefold())
-        if found is None and name.strip().isdecimal() and int(name) < len(self._labels):
-            found = int(name)
-        if found is None:
-            fix = did_you_mean(name, list(dict.fromkeys(self._labels)))
-            rule = "name one of the model's classes"
-            raise UsageError(broken_rule(where, rule, repr(name), fix))
-        return found
+    Raises:
+        UsageError: The model has no such class.
+    """
+    known = ClassNames(labels, folder_names(labels))
+    truths = {}
+    for number in used:
+        name = dataset.classes[number]
+        where = printable(f"the class {name!r} of {dataset.source}")
+        truths[number] = known.index(name, where, by_index=dataset.by_index)
+    return truths

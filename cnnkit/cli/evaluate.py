@@ -21,7 +21,9 @@ Examples:
 @shared.model_options("efficientnet-lite0")
 @shared.csv_root_option
 @click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
-@click.option("--split", metavar="NAME", help="Only train, val or test of DATA with boxes.")
+@click.option(
+    "--split", metavar="NAME", help="Only train, val or test of DATA; by default all but train."
+)
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with tables, curves and mistakes.")
 @click.option("--overwrite", is_flag=True, help="Make an existing report anew.")
@@ -31,8 +33,8 @@ Examples:
 def command(data: str, quiet: bool, **chosen) -> None:
     """Measure a model on labelled pictures.
 
-    For a classifier DATA is a folder with one folder for each class, or a CSV with the
-    columns file and class.
+    For a classifier DATA is a folder with one folder for each class, a folder with train/,
+    val/ or test/ of such folders, or a CSV with the columns file and class, and perhaps split.
 
     For a detector DATA are pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
     files, coco:, voc: or yolo: before it where it is not plain which. The figures are COCO's,

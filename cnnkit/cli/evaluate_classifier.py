@@ -22,7 +22,7 @@ WORST_CLASSES = 10
 
 def run(bundle: Bundle, data: str, *, quiet: bool, as_json: bool, **chosen: Any) -> int:
     """Evaluate, show, and return how many pictures could not be read."""
-    pictures = read_labelled(data, bundle.labels, chosen["root"])
+    pictures = read_labelled(data, bundle.labels, chosen["root"], chosen["split"])
     names = ("device", "runtime", "precision", "threads")
     options = RuntimeOptions(*(chosen[name] for name in names))
     classifier = Classifier.from_bundle(

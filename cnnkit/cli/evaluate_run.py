@@ -19,8 +19,8 @@ EVALUATIONS = {
     "detect": "cnnkit.cli.evaluate_detector",
     "embed-face": "cnnkit.cli.evaluate_faces",
 }
-# Options that mean something for pictures with boxes only.
-DETECTORS_ALONE = ("pictures", "split")
+# Options that mean something for some tasks only.
+TASKS_OF_OPTIONS = {"pictures": ("detect",), "split": ("classify", "detect")}
 
 
 def run(data: str, *, model: str, weights: str | None, labels: str | None, **chosen: Any) -> int:
@@ -30,10 +30,10 @@ def run(data: str, *, model: str, weights: str | None, labels: str | None, **cho
     if bundle.card.task not in EVALUATIONS:
         rule = f"be a model for one of {', '.join(EVALUATIONS)}"
         raise UsageError(broken_rule("--model", rule, f"one for {bundle.card.task}"))
-    for name in DETECTORS_ALONE:
-        value = chosen.pop(name) if bundle.card.task != "detect" else None
+    for name, tasks in TASKS_OF_OPTIONS.items():
+        value = chosen.pop(name) if bundle.card.task not in tasks else None
         if value is not None:
-            rule = "go with a detector and pictures with boxes"
+            rule = f"go with a model for {' or '.join(tasks)}"
             raise UsageError(broken_rule(f"--{name}", rule, f"a model for {bundle.card.task}"))
     for note in bundle.notes:
         log.info(note)

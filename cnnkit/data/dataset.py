@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from cnnkit.data.labelled_csv import read_csv_rows
+from cnnkit.data.labelled_csv import CsvRow, read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import found_under
 from cnnkit.images import Finder
@@ -25,9 +26,11 @@ log = logging.getLogger(__name__)
 # The names that a split's folder, or a CSV's cell, may have.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+# What may stand behind them, as in training_set or test-images.
+_BEHIND_SPLITS = re.compile(r"[\s_-]*(set|data|dataset|images|split)$")
 # What archives, network drives and systems leave behind; hidden names are left out anyway.
 NOT_CLASSES = ("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found")
 NOT_CLASSES += ("System Volume Information", "__pycache__", "Thumbs.db", "desktop.ini")
@@ -37,6 +40,12 @@ FORMS = (
     "Give a folder with one folder for each class, a folder with train/ and val/ of such "
     "folders, or a CSV with the columns file and label."
 )
+
+
+def split_name(text: str) -> str | None:
+    """Return the split that a folder's name or a cell means, one of train, val, test, or None."""
+    word = normal_name(text).lower()
+    return SPLIT_NAMES.get(word) or SPLIT_NAMES.get(_BEHIND_SPLITS.sub("", word))
 
 
 class LabelledFile(NamedTuple):
@@ -67,6 +76,7 @@ class Dataset:
         strays: Files beside the class folders, which take no part.
         failures: Folders that could not be read, and why.
         split_classes: For split folders or a CSV with splits: the classes that each one has.
+        by_index: The classes' names are indices of a model's classes, as a CSV's column says.
     """
 
     source: str
@@ -76,6 +86,7 @@ class Dataset:
     strays: tuple[str, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
     split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    by_index: bool = False
 
     @property
     def labels(self) -> np.ndarray:
@@ -124,6 +135,7 @@ class _Collected:
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     classes: set[str] = field(default_factory=set)
+    by_index: bool = False
 
     def add_classes(self, folder: str, split: str | None) -> None:
         """Take every folder in `folder` as a class."""
@@ -161,6 +173,7 @@ class _Collected:
             tuple(self.strays),
             tuple(self.failures),
             self.split_classes,
+            self.by_index,
         )
 
 
@@ -171,7 +184,7 @@ def _read_folder(data: str) -> Dataset:
     if splits:
         collected.strays = [os.path.join(data, name) for name in files]
         for split, name in splits.items():
-            collected.add_classes(os.path.join(data, name), split)
+            collected.add_classes(_inner(os.path.join(data, name)), split)
         return collected.finished(data)
     if not folders:
         received = f"{len(files)} files and no folder in {data}"
@@ -182,9 +195,10 @@ def _read_folder(data: str) -> Dataset:
 
 def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
     """Return split to folder name, or nothing if the folders are classes."""
-    named = [name for name in folders if name.lower() in SPLIT_NAMES]
-    splits = {SPLIT_NAMES[name.lower()]: name for name in named}
-    if "train" not in splits or (len(splits) < 2 and len(folders) > 1):
+    named = [name for name in folders if split_name(name)]
+    splits = {str(split_name(name)): name for name in named}
+    alone = len(folders) == 1 and _holds_folders_only(os.path.join(data, folders[0]))
+    if not (len(splits) > 1 or (splits and alone)):
         return {}
     if len(splits) < len(named):
         rule = "have one folder for each split"
@@ -196,6 +210,18 @@ def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
         fix = "Move the class folders into train/ and val/."
         raise UsageError(broken_rule(data, rule, received, fix))
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+
+
+def _holds_folders_only(folder: str) -> bool:
+    inner, files = _listed(folder)
+    return bool(inner) and not files
+
+
+def _inner(folder: str) -> str:
+    """Return the folder in a split's folder that has its name again, as some archives have it."""
+    folders, files = _listed(folder)
+    again = [name for name in folders if name == os.path.basename(folder)]
+    return os.path.join(folder, again[0]) if again and len(folders) == 1 and not files else folder
 
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:
@@ -215,7 +241,9 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
 
 def _read_csv(data: str, root: str) -> Dataset:
     collected = _Collected(root)
-    for file, label, split in _distinct(_csv_entries(Path(data), root)):
+    rows = list(read_csv_rows(Path(data)))
+    collected.by_index = any(row.by_index for row in rows)
+    for file, label, split in _distinct(_csv_entries(rows, data, root)):
         collected.files.append((file, label, split))
     splits = {split for _, _, split in collected.files if split}
     for split in sorted(splits):
@@ -224,11 +252,13 @@ def _read_csv(data: str, root: str) -> Dataset:
     return collected.finished(data)
 
 
-def _csv_entries(path: Path, root: str) -> Iterator[tuple[str, str, str | None]]:
-    for row in read_csv_rows(path):
+def _csv_entries(
+    rows: Iterable[CsvRow], path: str, root: str
+) -> Iterator[tuple[str, str, str | None]]:
+    for row in rows:
         where = f"{path}, line {row.line}"
         check_label(row.label, where)
-        split = SPLIT_NAMES.get(row.split.lower()) if row.split else None
+        split = split_name(row.split)
         if row.split and split is None:
             fix = did_you_mean(row.split, list(SPLIT_NAMES))
             raise UsageError(broken_rule(where, "say train, val or test", repr(row.split), fix))

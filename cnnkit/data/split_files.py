@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.data.dataset import SPLIT_NAMES, Dataset
+from cnnkit.data.dataset import SPLIT_NAMES, Dataset, split_name
 from cnnkit.data.labelled_csv import CsvRow, protected_cell, read_csv_rows
 from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
@@ -126,7 +126,7 @@ def _common(name: str) -> str:
 
 
 def _split(row: CsvRow, path: Path) -> int:
-    name = SPLIT_NAMES.get(row.split.lower())
+    name = split_name(row.split)
     if name is None:
         where = f"{path}, line {row.line}"
         fix = did_you_mean(row.split, list(SPLIT_NAMES))

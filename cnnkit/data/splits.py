@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cnnkit.data.dataset import Dataset
+from cnnkit.data.dataset import Dataset, split_name
 from cnnkit.errors import UsageError, broken_rule
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -222,3 +226,42 @@ def _given_splits(dataset: Dataset, given: set[str | None]) -> np.ndarray:
         rule = "have pictures in train"
         raise UsageError(broken_rule(f"the class {name!r}", rule, "none", fix))
     return np.array([SPLITS.index(f.split) for f in dataset.files], np.int8)
+
+
+def measured_splits(
+    splits: Iterable[str | None], asked: str | None, source: str
+) -> frozenset[str | None]:
+    """Return which splits a model is measured on, and say so where some are left out.
+
+    Args:
+        splits: Of each picture, None where it has none.
+        asked: The one that the user wants, or None: all but what is for training.
+        source: The set, for messages.
+
+    Returns:
+        Splits to take, None for what has no split.
+
+    Raises:
+        UsageError: There is nothing to measure on.
+    """
+    counts = Counter(splits)
+    present = ", ".join(name for name in SPLITS if counts[name]) or "none"
+    if asked is not None:
+        split = split_name(asked)
+        if split is None:
+            raise UsageError(broken_rule("--split", f"be one of {', '.join(SPLITS)}", asked))
+        if not counts[split]:
+            raise UsageError(
+                broken_rule("--split", f"name a split of {source}", asked, f"It has {present}.")
+            )
+        return frozenset((split,))
+    held_out = frozenset(counts) - {"train"}
+    if not held_out:
+        rule = "have pictures that are not for training"
+        fix = "Use --split train to measure on what a model may have learned from."
+        raise UsageError(broken_rule(source, rule, "train alone", fix))
+    if counts["train"]:
+        taken = ", ".join(str(name) for name in SPLITS if name in held_out) or "what has no split"
+        left_out = f"{counts['train']:,} image{'' if counts['train'] == 1 else 's'} of train"
+        log.info("measured on %s, without %s (--split train takes them)", taken, left_out)
+    return held_out

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from cnnkit.boxes import xyxy_to_xywh
+from cnnkit.data.dataset import split_name
+from cnnkit.data.splits import measured_splits
 from cnnkit.detect.average_precision import FoundBoxes, TrueBoxes, box_figures
 from cnnkit.detect.detector import Detector
 from cnnkit.detect.measuring import CONFIDENCE, true_boxes
@@ -54,7 +56,7 @@ def evaluate_detector(
     Args:
         detector: Made with `EVALUATED`, so that nearly everything counts.
         boxes: The set.
-        split: Only the pictures of this one.
+        split: Only the pictures of this one; by default of all but train.
         workers: Threads that read and predict.
         progress: Called after each picture.
 
@@ -66,7 +68,11 @@ def evaluate_detector(
     Raises:
         UsageError: There is nothing to measure.
     """
-    pictures = [p for p in boxes.pictures if split is None or p.split == split]
+    if split is None:
+        wanted = measured_splits([p.split for p in boxes.pictures], None, boxes.source)
+    else:
+        wanted = frozenset((split_name(split) or split,))
+    pictures = [p for p in boxes.pictures if p.split in wanted]
     classes = tuple(name for name, count in boxes.counts().items() if count)
     if not pictures or not classes:
         received = f"{len(pictures)} pictures of {len(classes)} classes"

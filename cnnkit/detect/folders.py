@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cnnkit.detect.where import Where
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
 from cnnkit.results import Detections, Failure, make_row
-from cnnkit.sorting import ERRORS_FOLDER, folder_name
+from cnnkit.sorting import ERRORS_FOLDER, folder_names
 from cnnkit.writers.row_tables import DetectionTable
 
 log = logging.getLogger(__name__)
@@ -65,12 +65,13 @@ def detect_folders(
         keeps=keeps,
     )
     blank = _Blank(detector)
+    folders = folder_names(bundle.labels)
     try:
         for path, result in detector.stream(job.pending(found), workers):
             row = make_row(path, result)
             blank.note(result)
             kept = keeps is None or keeps(row)
-            folder = destination(result, where is not None) if kept else None
+            folder = destination(result, folders, where is not None) if kept else None
             job.record(row, folder, emit=emit if kept else None)
         summary = Summary(job.ok, job.failed, job.resumed)
         job.finish()
@@ -85,18 +86,19 @@ def meets(where: Where, row: dict[str, Any]) -> bool:
     return row["status"] != "ok" or where.matches(one["label"] for one in row["detections"])
 
 
-def destination(result: Any, by_condition: bool) -> str | None:
+def destination(result: Any, folders: Sequence[str], by_condition: bool) -> str | None:
     """Return the name of the folder that a picture goes to, "" for the top one, None for none.
 
     Args:
         result: Of the picture.
+        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
         by_condition: Whether a condition has chosen the pictures: then all go to one folder.
     """
     if by_condition:
         return None if isinstance(result, Failure) else ""
     if isinstance(result, Failure):
         return ERRORS_FOLDER
-    return folder_name(result.labels[0]) if len(result) else NOTHING_FOLDER
+    return folders[int(result.classes[0])] if len(result) else NOTHING_FOLDER
 
 
 class _Blank:

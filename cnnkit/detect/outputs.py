@@ -17,6 +17,7 @@ from cnnkit.folder_job import Rows
 from cnnkit.formats import AnnotatedPicture, check_target, picture_of_row, with_form, write_boxes
 from cnnkit.formats.picture_files import inside
 from cnnkit.results import path_of
+from cnnkit.sorting import folder_names
 from cnnkit.writers import write_rows
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
@@ -116,7 +117,8 @@ class BoxOutputs:
             made.append(partial(self._write_boxes, target, labels, category_ids))
         if self.counts is not None:
             made.append(lambda rows: write_counts(self.counts, rows, labels))
-        for folder, write in ((self.annotate, write_annotated), (self.crops, write_crops)):
+        crop = partial(write_crops, folders=folder_names(labels))
+        for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
             if folder is not None:
                 made.append(partial(self._write_pictures, write, folder, max_pixels))
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,6 @@ from cnnkit.images import decode, read_bytes
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
-from cnnkit.sorting import folder_name
 from cnnkit.writers.replacing import replacing
 
 Row = dict[str, Any]
@@ -78,11 +77,17 @@ def write_annotated(
 
 
 def write_crops(
-    folder: Path, rows: Iterable[Row], file_of: Callable[[Row], str], max_pixels: int
+    folder: Path,
+    rows: Iterable[Row],
+    file_of: Callable[[Row], str],
+    max_pixels: int,
+    *,
+    folders: Sequence[str],
 ) -> list[str]:
     """Write every object as a picture of its own: CLASS/PICTURE-NUMBER.jpg.
 
-    The number is the object's place in its row, from 1. See `write_annotated`.
+    The number is the object's place in its row, from 1, CLASS its class's name among
+    `folders`, of `cnnkit.sorting.folder_names`. See `write_annotated`.
     """
     names = AnnotationNames(".jpg")
 
@@ -90,7 +95,7 @@ def write_crops(
         return names.name(file_of(row)).removesuffix(".jpg")
 
     work = (Work(row, stem(row)) for row in rows if row["status"] == "ok" and row["detections"])
-    return _in_parallel(work, partial(_crop, folder=folder, max_pixels=max_pixels))
+    return _in_parallel(work, partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels))
 
 
 def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str]:
@@ -144,11 +149,11 @@ def _annotate(one: Work, *, folder: Path, max_pixels: int) -> None:
     _save(draw_boxes(pixels, drawn_boxes(one.row)), folder / one.name, path_of(one.row))
 
 
-def _crop(one: Work, *, folder: Path, max_pixels: int) -> None:
+def _crop(one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int) -> None:
     pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
     for number, found in enumerate(one.row["detections"], start=1):
         part = cut_out(pixels, found["box"])
-        place = folder / folder_name(found["label"]) / f"{one.name}-{number}.jpg"
+        place = folder / folders[found["class"]] / f"{one.name}-{number}.jpg"
         _save(Image.fromarray(part), place, path_of(one.row))
 
 

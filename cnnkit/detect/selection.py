@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnkit.bundles.detector_card import DetectorSpec
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.names import ClassNames
 
 # COCO's names and Darknet's older ones for the same classes: both are understood.
 SPELLINGS = {
@@ -95,14 +96,12 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
     Raises:
         UsageError: The model has no such class; the message suggests one.
     """
-    by_name = {label.casefold(): index for index, label in reversed(list(enumerate(labels)))}
-    if name in labels:
-        return list(labels).index(name)
-    wanted = " ".join(name.split()).casefold()
-    for spelling in (wanted, _OTHER_SPELLING.get(wanted)):
-        if spelling in by_name:
-            return by_name[spelling]
-    known = [*labels, *(old for new, old in SPELLINGS.items() if new in by_name)]
+    classes = ClassNames(labels)
+    wanted = " ".join(name.split())
+    for spelling in (name, wanted, _OTHER_SPELLING.get(wanted.casefold())):
+        if spelling and classes.matches(spelling):
+            return classes.index(spelling, option)
+    known = [*labels, *(old for new, old in SPELLINGS.items() if classes.matches(new))]
     fix = did_you_mean(name, known) or f"The model knows {_some(labels)}."
     if option == "--agnostic":
         fix += " To leave its groups out, put --agnostic after INPUT."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnkit.bundles import Bundle
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.names import ClassNames
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,11 @@ class Target:
         """Return the target of a class's name, or of its number in the model's order.
 
         Raises:
-            UsageError: The model has no such class.
+            UsageError: The model has no such class, or several of that name.
         """
         if name is None:
             return cls()
-        labels = bundle.labels
-        matching = [i for i, label in enumerate(labels) if label.casefold() == name.casefold()]
-        if matching:
-            return cls(matching[0])
-        if name.isdecimal() and int(name) < len(labels):
-            return cls(int(name))
-        fix = did_you_mean(name, labels) or f"Among its {len(labels)}: {', '.join(labels[:5])}."
-        raise UsageError(broken_rule("--class", "name a class of the model", repr(name), fix))
+        return cls(ClassNames(bundle.labels).index(name, "--class"))
 
     def of(self, probabilities: np.ndarray) -> int:
         """Return the class to explain of a picture with these probabilities."""
