@@ -6,10 +6,10 @@ anything is built or allocated.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from cnnkit.errors import BundleError, CnnkitError
 from cnnkit.images import InputSpec
+from cnnkit.names import is_safe, is_unsafe, is_visible, normal_name
 
 SCHEMA_VERSION = 1
 CARD = "card.json"
@@ -29,6 +30,8 @@ MAX_NETWORKS = 8
 MAX_OUTPUTS = 16
 TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
 SCORE_KINDS = ("logits", "probabilities", "probability")
+# Of a file of labels; what else Unicode calls a line's end may stand in one.
+_LINE_END = re.compile("\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """
     content = read_bounded(path, MAX_LABELS_BYTES)
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = _LINE_END.split(content.decode("utf-16" if is_utf_16 else "utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BundleError(f"{path} must be UTF-8 text. Received: {error.reason}.") from error
     while lines and not lines[-1].strip():
@@ -194,7 +198,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         raise BundleError(
             f"{path} must have one line for each of the {classes} classes. Received: {len(labels)}."
         )
-    if any(not label or len(label) > MAX_LABEL_LENGTH for label in labels):
+    if any(not is_visible(label) or len(label) > MAX_LABEL_LENGTH for label in labels):
         raise BundleError(
             f"{path} must hold labels of 1 to {MAX_LABEL_LENGTH} characters. "
             "Received: an empty or longer line."
@@ -203,9 +207,10 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
 
 
 def clean_label(label: str) -> str:
-    """Return a label without control and direction characters: it is shown in terminals."""
-    kept = (c for c in label if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
-    return "".join(kept).strip()
+    """Return a label in its normal form, without what controls a terminal or turns text."""
+    if not is_safe(label):
+        label = "".join(c for c in label if not is_unsafe(c))
+    return normal_name(label)
 
 
 class Fields:

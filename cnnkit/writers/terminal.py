@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 
-UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+from cnnkit.names import is_unsafe
+
+# Format characters that belong to writing: they shape letters and join emoji, or spell a flag.
+# What else of them is in a text nobody would see, so it is written out.
+WRITING = frozenset("\u200c\u200d") | frozenset(map(chr, range(0xE0020, 0xE0080)))
+
+
+_NO_WIDTH = ("Mn", "Me", "Cf")  # marks on the letter before, and format characters
 
 
 def printable(text: str) -> str:
@@ -12,8 +19,12 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        c if unicodedata.category(c) not in UNSAFE_CATEGORIES else _escape(c) for c in text
+        _escape(c) if is_unsafe(c) or (_is_format(c) and c not in WRITING) else c for c in text
     )
+
+
+def _is_format(character: str) -> bool:
+    return unicodedata.category(character) == "Cf"
 
 
 def _escape(character: str) -> str:
@@ -25,7 +36,7 @@ def display_width(text: str) -> int:
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in _NO_WIDTH for c in text)
 
 
 def fitted(text: str, width: int, keep_end: bool = False) -> str:

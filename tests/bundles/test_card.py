@@ -142,6 +142,20 @@ def test_labels_lose_what_controls_a_terminal(tmp_path):
     assert clean_label("a\x00b") == "ab"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_labels_keep_their_joiners_and_have_one_unicode_form(tmp_path, encoding):
+    path = tmp_path / "labels.txt"
+    path.write_bytes("می‌خواهم\r\ncafe\u0301 \r\n👩‍🔬\r\n".encode(encoding))
+    assert read_labels(path, 3) == ("می‌خواهم", "caf\u00e9", "👩‍🔬")
+
+
+def test_a_label_of_which_nothing_can_be_seen_is_refused(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("a\n\u200d\nb\n")
+    with pytest.raises(BundleError, match="empty"):
+        read_labels(path, 3)
+
+
 @pytest.mark.parametrize("name", embedded_names())
 def test_embedded_cards_are_good(name):
     folder = embedded_folder(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import GalleryError, UsageError, broken_rule
+from cnnkit.names import is_safe, is_visible, normal_name
 from cnnkit.results import UNKNOWN
 
 METRICS = ("euclidean", "manhattan")
@@ -20,8 +20,6 @@ MAX_DIMENSIONS = 4096
 MAX_DISTANCE = 1e6
 MAX_SETTINGS_BYTES = 1 << 16
 DIGEST_BYTES = 32
-# What a name must not hold: it is shown in terminals and compared by eye.
-UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
@@ -185,11 +183,11 @@ def person_name(text: str) -> str:
     Raises:
         UsageError: Empty, too long, not printable, or the word for nobody.
     """
-    name = unicodedata.normalize("NFC", text).strip()
+    name = normal_name(text)
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         rule = f"have 1 to {MAX_NAME_LENGTH} characters"
         raise UsageError(broken_rule("a person's name", rule, f"{len(name)} characters"))
-    if not is_printable(name):
+    if not (is_printable(name) and is_visible(name)):
         rule = "be printable text"
         raise UsageError(broken_rule("a person's name", rule, ascii(name), "Use --name."))
     if name.casefold() == UNKNOWN:
@@ -200,4 +198,4 @@ def person_name(text: str) -> str:
 
 def is_printable(text: str) -> bool:
     """Return whether a text has no character that controls a terminal or turns its direction."""
-    return not any(unicodedata.category(c) in UNPRINTABLE for c in text)
+    return is_safe(text)
