@@ -22,6 +22,12 @@ DATA_OPTIONS = [
     shared.csv_root_option,
     click.option("--split-file", metavar="FILE", help="The split.csv of an earlier bundle."),
     training.split_options("Of each class, where DATA has no split of its own."),
+    click.option(
+        "--copies",
+        type=click.Choice(["together", "apart"]),
+        help="Near copies in one split, or each by itself.  [default: together, but for classes "
+        "that are mostly alike]",
+    ),
     training.max_bad_option("Unreadable pictures to leave out before giving up."),
     training.seed_option("Of split and views."),
 ]

@@ -62,7 +62,7 @@ def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
     plain = {
         name: chosen[name]
         for name in (
-            *("root", "backbone", "weights", "fit", "split_file", "validation", "test"),
+            *("root", "backbone", "weights", "fit", "split_file", "validation", "test", "copies"),
             *("views", "augment", "seed", "overwrite", "batch_size"),
             *("fine_tune", "from_scratch", "epochs", "size", "stages", "learning_rate"),
             *("mix", "lr_find", "train_bn", "resume", "deterministic", "tensorboard"),

@@ -46,7 +46,7 @@ class Examination:
     Attributes:
         dataset: The set.
         fingerprints: Of its pictures; ``failures`` are those that cannot be read.
-        copies: Which are copies of which; ``copies.near`` are the groups for a split.
+        copies: Which are copies of which.
         findings: The worst first.
     """
 
@@ -255,7 +255,7 @@ def members_of(groups: np.ndarray) -> list[np.ndarray]:
 
 def _near_members(copies: Copies) -> list[np.ndarray]:
     """Return the groups of near copies; a group of nothing but equal files is none."""
-    groups = members_of(copies.near)
+    groups = members_of(copies.chained)
     return [members for members in groups if len(set(copies.exact[members])) > 1]
 
 

@@ -166,7 +166,10 @@ def _check_parts(
         if len(have) < parts:
             rule = f"have at least {parts} pictures that are not copies of one another"
             received = f"{len(have)} where copies stay in one split"
-            fix = "Add other pictures, or give the splits yourself: train/ and val/, or a CSV."
+            fix = (
+                "Add other images, use --copies apart where only near copies are in the way, or "
+                "give the splits yourself: train/ and val/, or a CSV."
+            )
             raise UsageError(broken_rule(f"the class {name!r}", rule, received, fix))
 
 

@@ -115,6 +115,7 @@ def arguments(outcome: Outcome) -> dict[str, Any]:
         "validation": settings.validation,
         "test": settings.test,
         "split_file": settings.split_file and Path(settings.split_file).name,
+        "copies": settings.copies,
         "views": settings.views,
         "augment": Path(settings.augment).name if augmented else None,
         "mix": settings.mix if settings.trains_network else None,

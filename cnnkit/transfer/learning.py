@@ -214,6 +214,7 @@ def _read(settings: Settings, stage: Stage) -> TrainingSet:
             split_file=settings.split_file,
             shares=Shares(settings.validation, settings.test),
             seed=settings.seed,
+            copies=settings.copies,
             max_bad=settings.max_bad,
             max_pixels=settings.max_pixels,
             workers=settings.workers,

@@ -14,6 +14,7 @@ from cnnkit.bundles.card import MAX_LABEL_LENGTH, clean_label
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.doctor import Examination, examine
+from cnnkit.data.duplicates import Copies, groups_for_split
 from cnnkit.data.findings import LOG_LEVELS, Finding
 from cnnkit.data.split_files import read_split_file
 from cnnkit.errors import UsageError, broken_rule
@@ -87,6 +88,7 @@ def read_training_set(
     split_file: str | None,
     shares: Shares,
     seed: int,
+    copies: str | None = None,
     max_bad: MaxBad,
     max_pixels: int,
     workers: int | None,
@@ -100,6 +102,7 @@ def read_training_set(
         split_file: A ``split.csv`` of an earlier run, or None.
         shares: The parts for validation and test, where the set does not say.
         seed: Of the division.
+        copies: What becomes of near copies in it: see `cnnkit.data.duplicates.groups_for_split`.
         max_bad: How many may be unreadable.
         max_pixels: A larger picture is unreadable.
         workers: Threads that read.
@@ -122,11 +125,34 @@ def read_training_set(
     if split_file is not None:
         splits = read_split_file(Path(split_file), dataset)
     else:
-        groups = found.copies.near[readable]
+        groups = _groups(dataset, found.copies.among(readable), shares, copies)
         splits = assign_splits(dataset, shares=shares, seed=seed, groups=groups)
     check_splits(dataset, splits)
     contents = found.fingerprints.sha256[readable]
     return TrainingSet(dataset, labels, contents, splits, found.findings, tuple(failures))
+
+
+def _groups(
+    dataset: Dataset, copies: Copies, shares: Shares, rule: str | None
+) -> np.ndarray | None:
+    """Return what a division keeps together, and say where near copies are divided."""
+    given = {file.split for file in dataset.files}
+    if "val" in given:
+        return None  # the user has divided it
+    parts = 3 if shares.test and "test" not in given else 2
+    grouping = groups_for_split(copies, dataset.labels, parts, rule)
+    counts = dataset.counts()
+    for number in grouping.alike[:NAMED]:
+        log.warning(
+            "most of the %s images of the class %r look alike, as a fixed camera makes them: they "
+            "are divided one by one, and figures may be too high. --copies together keeps "
+            "near copies in one split; a test set from another day tells more.",
+            f"{counts[number]:,}",
+            dataset.classes[number],
+        )
+    if len(grouping.alike) > NAMED:
+        log.warning("and so in %d more classes", len(grouping.alike) - NAMED)
+    return grouping.groups
 
 
 def clean_labels(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnkit.data.decoded import MaxBad
+from cnnkit.data.duplicates import COPIES
 from cnnkit.data.mixing import MIXERS
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
@@ -28,6 +29,8 @@ class Settings:
         split_file: A ``split.csv`` of an earlier run.
         validation: The share of each class to validate on, where the data does not say.
         test: The share of each class to test on, where the data does not say.
+        copies: ``together``: near copies stay in one split; ``apart``: only files with the same
+            content do; None: together, but for classes that are mostly alike.
         views: How many augmented views of each training picture to learn from as well.
         augment: The recipe of those views, and of what trains the whole network.
         mix: How the pictures of a batch are mixed: ``none``, ``mixup`` or ``cutmix``.
@@ -63,6 +66,7 @@ class Settings:
     split_file: str | None = None
     validation: float = 0.2
     test: float = 0.0
+    copies: str | None = None
     views: int = 0
     augment: str = "light"
     mix: str = "none"
@@ -90,6 +94,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.views <= MAX_VIEWS:
             raise UsageError(broken_rule("--views", f"be from 0 to {MAX_VIEWS}", self.views))
+        if self.copies not in (None, *COPIES):
+            raise UsageError(broken_rule("--copies", f"be one of {', '.join(COPIES)}", self.copies))
         if self.mix not in ("none", *MIXERS):
             rule = f"be one of none, {', '.join(MIXERS)}"
             raise UsageError(broken_rule("--mix", rule, self.mix))

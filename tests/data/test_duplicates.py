@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.data.duplicates import correlations, find_copies
+from cnnkit.data.duplicates import Copies, correlations, find_copies, groups_for_split
 from cnnkit.data.fingerprints import Fingerprints, read_fingerprints
 from tests.data.pictures import save, scene
 
@@ -124,3 +124,71 @@ def test_an_orientation_tag_makes_the_same_picture(tmp_path: Path) -> None:
     turned = tmp_path / "2.jpg"
     Image.fromarray(np.ascontiguousarray(scene(1)[::-1, ::-1])).save(turned, exif=exif, quality=90)
     assert copies_of([upright, turned]).near.tolist() == [0, 0]
+
+
+def chain(links: int) -> Fingerprints:
+    """Prints of which each differs from the one before in 6 bits, and from the others in more."""
+    prints = random_prints(links, seed=8)
+    prints.thumbnails[:] = prints.thumbnails[0]
+    bits = np.uint64(0)
+    for place in range(links):
+        prints.hashes[place] = bits
+        bits ^= np.uint64(0b111111 << (6 * place))
+    return prints
+
+
+def test_a_chain_is_no_group_for_a_split() -> None:
+    found = find_copies(chain(9))
+    assert set(found.chained) == {0}
+    for number in np.unique(found.near):
+        members = np.flatnonzero(found.near == number)
+        # All look like one of them: in a chain that is three at most, side by side.
+        assert len(members) <= 3 and np.ptp(members) == len(members) - 1
+
+
+def test_groups_do_not_depend_on_the_order() -> None:
+    prints = chain(9)
+    prints.mirrored_hashes[:] = prints.mirrored_hashes[0]
+    order = np.random.default_rng(1).permutation(9)
+    turned = random_prints(9, seed=8)
+    for name in ("sha256", "hashes", "mirrored_hashes", "thumbnails"):
+        getattr(turned, name)[:] = getattr(prints, name)[order]
+    near, again = find_copies(prints).near, find_copies(turned).near
+    as_sets = {frozenset(np.flatnonzero(near == n).tolist()) for n in near}
+    assert as_sets == {frozenset(order[again == n].tolist()) for n in again}
+
+
+def alike(near: list[int], labels: list[int], parts: int = 2, rule: str | None = None):
+    numbers = np.array(near)
+    copies = Copies(np.arange(len(near)), numbers, numbers)
+    return groups_for_split(copies, np.array(labels), parts, rule)
+
+
+def test_grouping_steps_back_where_most_of_a_class_is_alike() -> None:
+    near = [*[0] * 8, *range(8, 12), *[12] * 4, *range(16, 24)]
+    labels = [0] * 12 + [1] * 12
+    found = alike(near, labels)
+    assert found.alike == (0,)
+    assert len(set(found.groups[:12])) == 12 and found.groups[12:].tolist().count(12) == 4
+    assert not set(found.groups[:12]) & set(found.groups[12:])
+
+
+def test_a_small_class_steps_back_only_where_it_cannot_be_divided_else() -> None:
+    assert alike([0, 0, 0, 3], [0] * 4).alike == ()
+    assert alike([0, 0, 0, 3], [0] * 4, parts=3).alike == (0,)
+    assert alike([0, 0], [0] * 2).alike == (0,)
+    assert alike([0, 0], [0] * 2, parts=3).alike == ()
+
+
+def test_the_user_has_the_last_word_on_near_copies() -> None:
+    near = [0] * 12
+    assert set(alike(near, [0] * 12, rule="together").groups) == {0}
+    assert len(set(alike([0, 0, 2], [0] * 3, rule="apart").groups)) == 3
+
+
+def test_the_same_file_twice_stays_together_whatever_the_rule() -> None:
+    exact = np.array([0, 0, 2, 2, 4])
+    copies = Copies(exact, np.zeros(5, int), np.zeros(5, int))
+    for rule in ("apart", None):
+        groups = groups_for_split(copies, np.zeros(5, int), 2, rule).groups
+        assert groups[0] == groups[1] and groups[2] == groups[3] and len(set(groups)) == 3
