@@ -96,17 +96,24 @@ class Row:
         }
 
 
-def follow(chain: Sequence[NamedLayer], shape: Shape, field: Field | None = PICTURE) -> list[Row]:
+def follow(
+    chain: Sequence[NamedLayer],
+    shape: Shape,
+    field: Field | None = PICTURE,
+    picture: Shape | None = None,
+) -> list[Row]:
     """Return a row for each layer of a chain.
 
     Args:
         chain: The layers.
         shape: Of the input.
         field: The receptive field of a place of the input; None: the whole picture.
+        picture: The shape of the picture that the fields are counted in, where it is not the input.
 
     Raises:
         ChainError: A layer cannot take what the one before it gives.
     """
+    picture = picture or shape
     rows = []
     for position, named in enumerate(chain):
         try:
@@ -114,16 +121,21 @@ def follow(chain: Sequence[NamedLayer], shape: Shape, field: Field | None = PICT
         except ShapeError as error:
             message = f'layer {position + 1} ("{named.text}"): {error}'
             raise ChainError(message, position, 0, len(named.text)) from error
-        rows.append(_row(named, shape, output, field))
+        rows.append(_row(named, shape, output, field, picture))
         shape, field = output, rows[-1].field
     return rows
 
 
-def _row(named: NamedLayer, shape: Shape, output: Shape, field: Field | None) -> Row:
+def _row(
+    named: NamedLayer, shape: Shape, output: Shape, field: Field | None, picture: Shape
+) -> Row:
     layer = named.layer
+    behind = layer.field(field, shape)
+    if behind is not None and len(picture) == 3 and behind.covers(*picture[:2]):
+        behind = None
     branches = ()
     if isinstance(layer, Branches):
-        branches = tuple(tuple(follow(branch, shape, field)) for branch in named.branches)
+        branches = tuple(tuple(follow(branch, shape, field, picture)) for branch in named.branches)
     return Row(
         text=named.text,
         layer=layer,
@@ -131,7 +143,7 @@ def _row(named: NamedLayer, shape: Shape, output: Shape, field: Field | None) ->
         output=output,
         parameters=layer.parameters(shape),
         multiplies=layer.multiplies(shape),
-        field=layer.field(field, shape),
+        field=behind,
         branches=branches,
     )
 

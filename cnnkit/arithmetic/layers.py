@@ -67,6 +67,11 @@ def check_fits(window: Window, shape: Shape, name: str) -> None:
         )
 
 
+def _over(field: Field, shape: Shape) -> Field:
+    """Return what a whole map sees; the places of a vector see the same already."""
+    return field.over(shape[0], shape[1]) if len(shape) == 3 else field
+
+
 @dataclass(frozen=True)
 class Convolution(Layer):
     """Filters over all channels, or over a group of them.
@@ -202,7 +207,7 @@ class GlobalPooling(Layer):
 
     def field(self, field: Field | None, shape: Shape) -> Field | None:
         """See `Layer.field`."""
-        return None
+        return field and _over(field, shape)
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,7 @@ class Flatten(Layer):
 
     def field(self, field: Field | None, shape: Shape) -> Field | None:
         """See `Layer.field`."""
-        return None
+        return field and _over(field, shape)
 
 
 @dataclass(frozen=True)
@@ -364,5 +369,5 @@ class Branches(Layer):
                 seen, inside = layer.field(seen, inside), layer.output(inside)
             if seen is None:
                 return None
-            joined = joined.joined(seen) if joined else seen
+            joined = joined.joined(seen, *inside[:2]) if joined else seen
         return joined

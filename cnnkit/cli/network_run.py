@@ -144,23 +144,31 @@ def table(network: Described, everything: bool) -> Iterator[str]:
 def is_main(row: LayerRow) -> bool:
     """Return whether a layer has weights, changes a shape, or joins several inputs."""
     works = row.kernel or row.input != row.output or len(row.inputs) != 1
-    return bool(row.parameters or (row.is_layer and works))
+    weighty = row.parameters or row.shares or row.multiplies != 0
+    return bool(weighty or (row.is_layer and works))
 
 
 def cells_of(row: LayerRow) -> list[str]:
     """Return the cells of a layer."""
     return [
         printable(row.name),
-        row.kind,
+        f"{row.kind} (shared)" if row.shares else row.kind,
         "x".join(map(str, row.output)),
         pair_text(row.kernel) if row.kernel else "",
         pair_text(row.strides, short=True) if row.strides else "",
         row.padding,
         f"{row.parameters:,}" if row.parameters else "",
-        f"{row.multiplies:,}" if row.multiplies else "",
-        pair_text(row.field.size) if row.field else "all",
+        multiplies_text(row.multiplies),
+        pair_text(row.field.size) if row.field else row.sees,
         size_text(row.memory),
     ]
+
+
+def multiplies_text(count: int | None) -> str:
+    """Return a count of multiplies, empty for none, and said where it is not known."""
+    if count is None:
+        return "not counted"
+    return f"{count:,}" if count else ""
 
 
 def conclusion(network: Described) -> Iterator[str]:
@@ -168,12 +176,16 @@ def conclusion(network: Described) -> Iterator[str]:
     from cnnkit.networks.reading import totals
 
     sums = totals(network.rows)
+    uncounted = sums["not_counted"]
     fixed = sums["parameters"] - sums["trained"]
     parts = [f"{sums['parameters']:,} parameters" + (f" ({fixed:,} frozen)" if fixed else "")]
     if sums["statistics"]:
         parts.append(f"{sums['statistics']:,} moving averages")
     parts.append(f"{sums['multiplies']:,} multiplies")
     yield f"total: {', '.join(parts)}"
+    if uncounted:
+        names = ", ".join(map(printable, uncounted[:3])) + (", ..." if len(uncounted) > 3 else "")
+        yield f"without the multiplies of {len(uncounted)} rows, which are not counted: {names}"
     weights, outputs = size_text(sums["weight_bytes"]), size_text(sums["activation_bytes"])
     yield f"in float32: {weights} of weights, {outputs} of outputs for one picture"
     yield click.style(f"{CONVENTION} {PARAMETERS}", dim=True)

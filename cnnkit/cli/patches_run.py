@@ -45,6 +45,11 @@ def show_patches(
     bundle = opened(chosen)
     search = PatchSearch.of(bundle, layer, units, chosen["max_pixels"] or DEFAULT_MAX_PIXELS)
     _say_units(search, units)
+    if not search.known and patch_size is None:
+        log.warning(
+            "What a unit of %s sees is not known: whole pictures are cut. Use --patch-size to cut "
+            "around its place.", search.layer,
+        )  # fmt: skip
     finder = Finder(list(paths), exclude=[str(folder)] if folder else [])
     names = ("device", "runtime", "precision", "threads")
     asked = RuntimeOptions(*(chosen[name] for name in names))
@@ -101,7 +106,7 @@ def _progress(quiet: bool) -> Callable[[], None] | None:
 
 def _sections(search: PatchSearch, patches: list[Patch]) -> list[Section]:
     field = search.field
-    sees = "the whole picture"
+    sees = "the whole picture" if search.known else "a part of the picture that is not known"
     if field is not None:
         sees = f"{field.columns.size:.0f} x {field.rows.size:.0f} pixels of the network's input"
     text = f"A unit sees {sees}. The strongest place first; its activation below."

@@ -92,7 +92,8 @@ def facts(row: Row) -> Iterator[tuple[str, str]]:
         yield "multiplies", f"{formulas.multiply_formula(layer, shape)} = {row.multiplies:,}"
     if row.field is not None and row.field.size != (1, 1):
         jump = pair_text(row.field.jump, short=True)
-        yield "sees", f"{field_text(row.field)} of the picture, in steps of {jump}"
+        steps = f", in steps of {jump}" if any(row.field.jump) else ""
+        yield "sees", f"{field_text(row.field)} of the picture{steps}"
     weights = formulas.dense_weights(layer, shape)
     if weights is not None:
         yield "dense", f"{formulas.dense_formula(layer, shape)} = {weights:,} weights instead"

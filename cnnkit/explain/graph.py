@@ -30,12 +30,18 @@ class Step(NamedTuple):
         operation: The Keras layer or operation.
         inputs: The symbolic tensors that it takes.
         output: The symbolic tensor that it gives; its first, where it gives several.
+        outputs: All that it gives.
+        arguments: What it is called with.
+        named: Likewise, by name.
     """
 
     name: str
     operation: Any
     inputs: tuple[Any, ...]
     output: Any
+    outputs: tuple[Any, ...]
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
 
     @property
     def kind(self) -> str:
@@ -151,7 +157,8 @@ def _run(
         output = call(name, operation, arguments, named)
         taken = keras.tree.flatten((arguments, named))
         symbolic = tuple(value for value in taken if isinstance(value, keras.KerasTensor))
-        steps.append(Step(name, operation, symbolic, keras.tree.flatten(output)[0]))
+        outputs = tuple(keras.tree.flatten(output))
+        steps.append(Step(name, operation, symbolic, outputs[0], outputs, arguments, named))
         return output
 
     # Keras's own way through a graph, the one that `keras.models.clone_model` takes.

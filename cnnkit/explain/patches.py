@@ -24,6 +24,7 @@ from cnnkit.explain.sheets import square
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
 from cnnkit.images.decode import open_picture
 from cnnkit.images.prepare import decoded_size, fit
+from cnnkit.networks.sights import Other
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
 
@@ -114,7 +115,8 @@ class PatchSearch:
         bundle: A classifier.
         layer: The full name of the layer.
         units: The channels to look at.
-        field: The receptive field of the layer, None where it is the whole picture.
+        field: The receptive field of the layer; None: the whole picture, or not known.
+        known: Whether it is known what a unit sees; else whole pictures are cut.
         shape: Rows, columns and channels of the layer.
         failures: The pictures that could not be read, each with its reason.
         seen: How many pictures were looked at.
@@ -127,6 +129,7 @@ class PatchSearch:
     shape: tuple[int, int, int]
     max_pixels: int
     failures: list[tuple[str, Failure]]
+    known: bool = True
     seen: int = 0
 
     @classmethod
@@ -154,7 +157,11 @@ class PatchSearch:
         if len(shape) != 3:
             raise UsageError(broken_rule("--layer", "have places", f"{step.name} {shape}"))
         chosen = parse_units(units, shape[2])
-        return cls(bundle, step.name, chosen, fields[step.name], shape, max_pixels, [])
+        field = fields[step.name]
+        known = not isinstance(field, Other)
+        return cls(
+            bundle, step.name, chosen, field if known else None, shape, max_pixels, [], known
+        )
 
     def run(
         self,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from cnnkit.errors import BundleError
 from cnnkit.explain.graph import INERT, OWN, Graph, Step, is_map, side, trace
 from cnnkit.explain.receptive_field import fields_of
+from cnnkit.networks.sights import Other
 
 
 class Sliding(NamedTuple):
@@ -40,12 +41,14 @@ def sliding_of(graph: Graph) -> Sliding:
     """
     step = last_map(graph)
     field = fields_of(graph)[step.name]
-    if field is None:
-        raise BundleError(
-            "--method sliding must have a network that sees each place by itself. "
-            f"Received: one whose layer {step.name} sees the whole picture."
-        )
-    return Sliding(side(graph.image), field.jump)
+    rule = "--method sliding must have a network that sees each place by itself."
+    if isinstance(field, Other):
+        reason = f"one of which it is not known what a place of its layer {step.name} sees"
+        raise BundleError(f"{rule} Received: {reason}.")
+    if field is None or not all(isinstance(jump, int) and jump for jump in field.jump):
+        reason = f"one whose layer {step.name} sees the whole picture"
+        raise BundleError(f"{rule} Received: {reason}.")
+    return Sliding(side(graph.image), field.jump)  # type: ignore[arg-type]
 
 
 def last_map(graph: Graph) -> Step:

@@ -10,7 +10,10 @@ from typing import Any
 from cnnkit.arithmetic import Field
 from cnnkit.arithmetic.windows import padding_text, pair_text
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.networks.layers import ACTIVATIONS, field_behind, multiplies_of, window_of
+from cnnkit.networks.layers import ACTIVATIONS, window_of
+from cnnkit.networks.multiplies import multiplies_of
+from cnnkit.networks.seeing import Call, channels_first, sights_behind
+from cnnkit.networks.sights import NO_SIGHT, AnySight, described, of_picture
 
 BYTES = 4  # of a float32
 # Variables that follow the data, and that no gradient moves: published counts leave them out.
@@ -22,7 +25,8 @@ class LayerRow:
     """What one layer is and does, for one picture.
 
     Attributes:
-        name: Of the layer, inside a nested model after its name and a /.
+        name: Of the layer, inside a nested model after its name and a /. Of a layer that is called
+            several times, the later calls have ``:2``, ``:3``, ... behind it.
         kind: Its class.
         is_layer: Whether it is a layer of Keras, not a mere operation between layers.
         inputs: Names of the rows that it sees.
@@ -32,11 +36,14 @@ class LayerRow:
         strides: Likewise.
         padding: ``same``, ``valid``, or zeros, where it has some.
         activation: Of its output, "" where there is none.
-        parameters: Its weights and biases: no moving averages.
+        parameters: Its weights and biases: no moving averages. Those that an earlier row has
+            counted already are left out.
         trained: Those of them that are not frozen.
         statistics: Moving averages of batch normalisation and their like.
-        multiplies: Of its weights.
-        field: The receptive field of a place of the output; None: the whole picture.
+        multiplies: Of its weights; None: not counted.
+        field: The receptive field of a place of the output, where that is a part of the picture.
+        sees: ``part``, else ``all``, ``nothing`` (of the first input) or ``unknown``.
+        shares: The row whose weights it uses, "" where they are its own.
     """
 
     name: str
@@ -52,8 +59,10 @@ class LayerRow:
     parameters: int
     trained: int
     statistics: int
-    multiplies: int
+    multiplies: int | None
     field: Field | None
+    sees: str = "part"
+    shares: str = ""
 
     @property
     def activations(self) -> int:
@@ -83,62 +92,94 @@ class LayerRow:
             "multiplies": self.multiplies,
             "receptive_field": list(field.size) if field else None,
             "jump": list(field.jump) if field else None,
+            "sees": self.sees,
+            "shares": self.shares or None,
             "memory_bytes": self.memory,
         }
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What flows along an edge: the row that gave it, its shape, and what a place of it sees."""
+    """What flows along an edge: the row that gave it, its shape, and what its places see."""
 
     source: str
     shape: tuple[int, ...]
-    field: Field | None
+    sight: AnySight
 
 
 def read_network(model: Any, size: tuple[int, int] | None = None) -> list[LayerRow]:
     """Return the layers of a functional or sequential model, nested ones opened.
 
     Args:
-        model: A built `keras.Model`. Its first input is the picture; from any other, every place
-            of what it flows into counts as seeing the whole picture.
+        model: A built `keras.Model`. Its first input is the picture; others of the same shape
+            count as such pictures too, any other does not see it.
         size: Height and width, where the model leaves them open.
 
     Raises:
         UsageError: The size is missing, or another than the model's own.
     """
     reader = Reader()
-    signals = []
+    signals: list[Signal] = []
+    first = takes_channels_first(model)
     for position, tensor in enumerate(model.inputs):
         shape = tuple(tensor.shape[1:])
-        shape = shape if None not in shape and position else concrete_shape(shape, size)
+        shape = shape if None not in shape and position else concrete_shape(shape, size, first)
         name = tensor._keras_history.operation.name
-        field = None if position else Field()
-        row = LayerRow(name, "Input", True, (), shape, shape, None, None, "", "", 0, 0, 0, 0, field)
+        sight: AnySight = NO_SIGHT
+        if not position or shape == signals[0].shape:
+            sight = sight_of_picture(shape, first)
+        field, sees = described(sight, shape)
+        row = LayerRow(
+            name, "Input", True, (), shape, shape, None, None, "", "", 0, 0, 0, 0, field, sees
+        )
         reader.rows.append(row)
-        signals.append(Signal(name, shape, field))
+        reader.names.add(name)
+        signals.append(Signal(name, shape, sight))
     reader.follow(model, signals, "")
     return reader.rows
 
 
-def concrete_shape(shape: tuple[int | None, ...], size: tuple[int, int] | None) -> tuple[int, ...]:
+def takes_channels_first(model: Any) -> bool:
+    """Return whether the layers of a model take channels before places."""
+    graph = getattr(model, "_functional", None) or model
+    for operation in graph.operations:
+        inner = hasattr(operation, "_nodes_by_depth") or hasattr(operation, "_functional")
+        if takes_channels_first(operation) if inner else channels_first(operation):
+            return True
+    return False
+
+
+def sight_of_picture(shape: tuple[int, ...], first: bool) -> AnySight:
+    """Return what the places of a network's input see: themselves."""
+    if len(shape) == 1:
+        return of_picture(shape, None)
+    return of_picture(shape, 0 if first else len(shape) - 1)
+
+
+def concrete_shape(
+    shape: tuple[int | None, ...], size: tuple[int, int] | None, channels_first: bool = False
+) -> tuple[int, ...]:
     """Return a model's input shape with its open sides filled in."""
-    sides = tuple(size or shape[:2])
+    before = shape[:1] if channels_first and len(shape) > 2 else ()
+    own = shape[len(before) : len(before) + 2]
+    sides = tuple(size or own)
     if None in sides:
         fix = "Its sides are open: say which size to count for."
         raise UsageError(broken_rule("--input", "be given for this model", "none", fix))
-    if any(own not in (None, side) for own, side in zip(shape, sides, strict=False)):
-        rule = f"be {pair_text(shape[:2])} for this model"  # type: ignore[arg-type]
+    if any(side not in (None, given) for side, given in zip(own, sides, strict=False)):
+        rule = f"be {pair_text(own)} for this model"  # type: ignore[arg-type]
         raise UsageError(broken_rule("--input", rule, pair_text(sides)))  # type: ignore[arg-type]
-    return *sides, *shape[2:]  # type: ignore[return-value]
+    return *before, *sides, *shape[len(before) + 2 :]  # type: ignore[return-value]
 
 
 class Reader:
-    """Follows signals through the graph of a model and keeps a row for each layer."""
+    """Follows signals through the graph of a model and keeps a row for each call of a layer."""
 
     def __init__(self) -> None:
         """Begin without any row."""
         self.rows: list[LayerRow] = []
+        self.names: set[str] = set()
+        self._owners: dict[int, str] = {}  # of each variable that was counted
 
     def follow(self, model: Any, inputs: list[Signal], prefix: str) -> list[Signal]:
         """Follow the inputs through a model, and return its outputs."""
@@ -148,11 +189,22 @@ class Reader:
             arrived = [known[id(tensor)] for tensor in node.input_tensors]
             layer = node.operation
             if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
-                outputs = self.follow(layer, arrived, f"{prefix}{layer.name}/")
+                name = self._own_name(f"{prefix}{layer.name}/")
+                outputs = self.follow(layer, arrived, name)
             else:
                 outputs = self._layer(node, arrived, known, prefix)
             known |= {id(t): s for t, s in zip(node.outputs, outputs, strict=True)}
         return [known[id(tensor)] for tensor in graph.outputs]
+
+    def _own_name(self, name: str) -> str:
+        """Return the name of a call that no call before it has."""
+        plain, end = (name[:-1], "/") if name.endswith("/") else (name, "")
+        number = 1
+        while name in self.names:
+            number += 1
+            name = f"{plain}:{number}{end}"
+        self.names.add(name)
+        return name
 
     def _layer(
         self, node: Any, arrived: list[Signal], known: Mapping[int, Signal], prefix: str
@@ -161,10 +213,16 @@ class Reader:
         shapes = [signal.shape for signal in arrived]
         outputs = output_shapes(node, known)
         window = window_of(layer)
-        parameters, trained, statistics = counts(layer)
-        field = field_behind(layer, [s.field for s in arrived], shapes, outputs[0])
+        name = self._own_name(f"{prefix}{layer.name}")
+        parameters, trained, statistics, shares = self._counts(layer, name)
+        arguments = node.arguments
+        call = Call(
+            layer, [s.sight for s in arrived], shapes, outputs, arguments.args, arguments.kwargs
+        )
+        sights = sights_behind(call)
+        field, sees = described(sights[0], outputs[0])
         row = LayerRow(
-            name=f"{prefix}{layer.name}",
+            name=name,
             kind=type(layer).__name__,
             is_layer=hasattr(layer, "weights"),
             inputs=tuple(signal.source for signal in arrived),
@@ -179,9 +237,31 @@ class Reader:
             statistics=statistics,
             multiplies=multiplies_of(layer, shapes, outputs[0]),
             field=field,
+            sees=sees,
+            shares=shares,
         )
         self.rows.append(row)
-        return [Signal(row.name, shape, field) for shape in outputs]
+        return [
+            Signal(row.name, shape, sight) for shape, sight in zip(outputs, sights, strict=True)
+        ]
+
+    def _counts(self, layer: Any, name: str) -> tuple[int, int, int, str]:
+        """Return parameters, trained ones, statistics, each new; and which row has the others."""
+        parameters = trained = statistics = 0
+        shares = ""
+        trainable = {id(variable) for variable in getattr(layer, "trainable_weights", ())}
+        for variable in getattr(layer, "weights", ()):
+            owner = self._owners.setdefault(id(variable), name)
+            if owner != name:
+                shares = owner
+                continue
+            size = math.prod(variable.shape)
+            if variable.name in STATISTICS:
+                statistics += size
+            else:
+                parameters += size
+            trained += size if id(variable) in trainable else 0
+        return parameters, trained, statistics, shares
 
 
 def nodes_in_order(graph: Any) -> Iterator[Any]:
@@ -210,19 +290,6 @@ def output_shapes(node: Any, known: Mapping[int, Signal]) -> list[tuple[int, ...
     return [tuple(tensor.shape[1:]) for tensor in tree.flatten(given)]
 
 
-def counts(layer: Any) -> tuple[int, int, int]:
-    """Return how many parameters a layer has, how many are trained, and how many statistics."""
-    parameters = statistics = 0
-    for variable in getattr(layer, "weights", ()):
-        size = math.prod(variable.shape)
-        if variable.name in STATISTICS:
-            statistics += size
-        else:
-            parameters += size
-    trained = sum(math.prod(v.shape) for v in getattr(layer, "trainable_weights", ()))
-    return parameters, trained, statistics
-
-
 def padding_of(layer: Any) -> str:
     """Return a layer's padding as text, "" where it has none."""
     padding = getattr(layer, "padding", None)
@@ -243,13 +310,18 @@ def activation_of(layer: Any) -> str:
     return "" if name == "linear" else name
 
 
-def totals(rows: list[LayerRow]) -> dict[str, int]:
-    """Return the sums over a network: parameters, multiplies, and bytes in float32."""
+def totals(rows: list[LayerRow]) -> dict[str, Any]:
+    """Return the sums over a network: parameters, multiplies, and bytes in float32.
+
+    Every weight counts once, however often its layer is called, every call with its multiplies.
+    ``not_counted`` names the rows whose multiplies are not known.
+    """
     return {
         "parameters": sum(row.parameters for row in rows),
         "trained": sum(row.trained for row in rows),
         "statistics": sum(row.statistics for row in rows),
-        "multiplies": sum(row.multiplies for row in rows),
+        "multiplies": sum(row.multiplies or 0 for row in rows),
+        "not_counted": [row.name for row in rows if row.multiplies is None],
         "activation_bytes": sum(row.memory for row in rows),
         "weight_bytes": BYTES * sum(row.parameters + row.statistics for row in rows),
     }

@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from cnnkit.architectures.squeezenet import squeezenet_1_1
 from cnnkit.errors import UsageError
+from cnnkit.networks.grouping import gather
 from cnnkit.networks.reading import read_network, totals
 from cnnkit.runtime import variables_without_memory
 
@@ -157,3 +158,99 @@ def test_whole_pictures_stay_whole() -> None:
     shifted = ops.subtract(image, ops.mean(image, axis=(1, 2), keepdims=True))
     rows = read_network(keras.Model(image, layers.Conv2D(1, 3, name="conv")(shifted)))
     assert rows[-1].field is None
+
+
+def siamese() -> keras.Model:
+    twin = keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Conv2D(4, 3, name="conv"), layers.Flatten(name="flat")],
+        name="twin",
+    )
+    pair = [keras.Input((8, 8, 1), name="one"), keras.Input((8, 8, 1), name="two")]
+    joined = layers.Concatenate(name="joined")([twin(pair[0]), twin(pair[1])])
+    return keras.Model(pair, layers.Dense(1, name="same")(joined))
+
+
+def test_weights_count_once_and_multiplies_at_each_call() -> None:
+    """A layer that is called three times: 84 = 9 * 3 * 3 + 3."""
+    image = keras.Input((6, 6, 3))
+    layer = layers.Conv2D(3, 3, padding="same", name="conv")
+    model = keras.Model(image, layer(layer(layer(image))))
+    rows = read_network(model)
+    sums = totals(rows)
+    assert sums["parameters"] == sums["trained"] == model.count_params() == 84
+    assert sums["weight_bytes"] == 4 * 84
+    assert sums["multiplies"] == 3 * 36 * 3 * 27
+    assert [row.name for row in rows[1:]] == ["conv", "conv:2", "conv:3"]
+    assert [row.parameters for row in rows[1:]] == [84, 0, 0]
+    assert [row.shares for row in rows[1:]] == ["", "conv", "conv"]
+    assert [row.inputs for row in rows[2:]] == [("conv",), ("conv:2",)]
+
+
+def test_twins_are_two_rows_each_and_no_box_is_left_without_an_edge() -> None:
+    model = siamese()
+    rows = read_network(model)
+    assert totals(rows)["parameters"] == model.count_params() == 40 + 2 * 144 + 1
+    assert len({row.name for row in rows}) == len(rows) == 8
+    joined = next(row for row in rows if row.name == "joined")
+    assert joined.inputs == ("twin/flat", "twin:2/flat")
+    boxes = gather(rows)
+    assert all(box.inputs for box in boxes if box.main.kind != "Input")
+    seen = {source for box in boxes for source in box.inputs}
+    assert seen == set(range(len(boxes) - 1))
+
+
+def of(shape: tuple[int, ...], *chain) -> keras.Model:
+    image = x = keras.Input(shape)
+    for layer in chain:
+        x = layer(x)
+    return keras.Model(image, x)
+
+
+first = {"data_format": "channels_first"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "multiplies"),
+    [
+        ((20, 3), layers.Conv1D(5, 4), 17 * 5 * 4 * 3),
+        ((20, 4), layers.Conv1D(6, 3, 2, groups=2), 9 * 6 * 3 * 2),
+        ((5, 6, 7, 2), layers.Conv3D(4, (1, 2, 3)), 5 * 5 * 5 * 4 * 6 * 2),
+        ((3, 8, 8), layers.Conv2D(4, 3, **first), 36 * 4 * 27),
+        ((3, 8, 8), layers.DepthwiseConv2D(3, depth_multiplier=2, **first), 36 * 6 * 9),
+        ((3, 8, 8), layers.SeparableConv2D(5, 3, **first), 36 * 3 * 9 + 36 * 3 * 5),
+        ((3, 4, 4), layers.Conv2DTranspose(5, 3, 2, **first), 16 * 3 * 9 * 5),
+        ((8, 8, 3), layers.Conv2DTranspose(5, 3, 2), 64 * 3 * 9 * 5),
+        ((9, 3), layers.DepthwiseConv1D(3), 7 * 3 * 3),
+        ((9, 3), layers.SeparableConv1D(4, 3), 7 * 3 * 3 + 7 * 3 * 4),
+        ((9, 3), layers.Conv1DTranspose(4, 3, 2), 9 * 3 * 3 * 4),
+        ((8, 8, 3), layers.SpectralNormalization(layers.Conv2D(4, 3)), 36 * 4 * 27),
+        ((8, 8, 3), layers.Dense(5), 64 * 15),
+        ((8, 6), layers.EinsumDense("abc,cd->abd", (8, 5)), 8 * 6 * 5),
+        ((8, 6), layers.EinsumDense("abc,cde->abde", (8, 2, 5)), 8 * 6 * 10),
+        ((8, 6), layers.EinsumDense("...c,cd->...d", 5), 8 * 6 * 5),
+        ((7, 3), layers.SimpleRNN(4), 7 * 4 * (3 + 4)),
+        ((7, 3), layers.LSTM(4), 7 * 16 * (3 + 4)),
+        ((7, 3), layers.GRU(4, return_sequences=True), 7 * 12 * (3 + 4)),
+        ((7, 3), layers.Bidirectional(layers.LSTM(4)), 2 * 7 * 16 * (3 + 4)),
+        ((5, 8, 8, 3), layers.TimeDistributed(layers.Conv2D(4, 3)), 5 * 36 * 4 * 27),
+        ((8, 8, 3), layers.LayerNormalization(), 0),
+        ((8, 8, 3), layers.ConvLSTM1D(2, 3), None),
+    ],
+)
+def test_multiplies_by_hand(shape, layer, multiplies) -> None:
+    model = of(shape, layer)
+    rows = read_network(model)
+    sums = totals(rows)
+    assert rows[-1].multiplies == multiplies
+    assert sums["multiplies"] == (multiplies or 0)
+    assert sums["not_counted"] == ([rows[-1].name] if multiplies is None else [])
+    assert sums["parameters"] + sums["statistics"] == model.count_params()
+
+
+def test_multiplies_of_attention() -> None:
+    """Queries 5x6, keys and values 7x4: three projections to 2 heads of 3, one back to 6."""
+    query, value = keras.Input((5, 6)), keras.Input((7, 4))
+    model = keras.Model([query, value], layers.MultiHeadAttention(2, 3)(query, value))
+    rows = read_network(model)
+    assert rows[-1].multiplies == 5 * 6 * 6 + 2 * 7 * 4 * 6 + 5 * 6 * 6
+    assert totals(rows)["parameters"] == model.count_params()
