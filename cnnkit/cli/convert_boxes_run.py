@@ -43,26 +43,33 @@ def run(
     converted, problems = _converted(found, classes, mends)
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))
     kept_ids = [ids[name] for name in classes] if ids.keys() >= set(classes) else None
+    placed = [one for one in converted if not one.refused]
     write_boxes(
         target,
-        converted,
+        placed,
         classes,
         category_ids=kept_ids,
         extra=found.extra if found.form == "coco" else None,
         overwrite=overwrite,
     )
     _tell(problems)
-    lost = _lost(converted, set(classes), form)
+    lost = _lost(placed, set(classes), form)
+    if len(placed) < len(converted):
+        lost.append(
+            f"{len(converted) - len(placed):,} images are left out: their boxes were made for "
+            "other proportions."
+        )
     for sentence in lost:
         log.warning(sentence)
     if not quiet:
-        boxes = sum(len(one.boxes) for one in converted)
+        boxes = sum(len(one.boxes) for one in placed)
         click.echo(
-            f"{found.form} to {form}: {len(converted):,} pictures, {boxes:,} boxes, classes: "
+            f"{found.form} to {form}: {len(placed):,} pictures, {boxes:,} boxes, classes: "
             f"{len(classes):,}",
             err=True,
         )
-    return not problems and not any("left out" in sentence for sentence in lost)
+    harmful = [one for one in problems if one.code != "size-differs"]
+    return not harmful and not any("left out" in sentence for sentence in lost)
 
 
 def _converted(

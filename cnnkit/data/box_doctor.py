@@ -37,7 +37,8 @@ _ADVICE = {
     "duplicate": ("warning", "Remove all but one; only one counts."),
     "size-differs": (
         "warning",
-        "Annotate the picture as a viewer shows it: its EXIF data may turn it.",
+        "Annotate the image as a viewer shows it: its EXIF data may turn it. cnnkit scales boxes "
+        "made for another size, turns those of stored images along, and leaves out the rest.",
     ),
 }
 
@@ -147,6 +148,8 @@ def _detail(problem: BoxProblem) -> str:
 def _sizes(there: list[AnnotatedPicture], prints: Fingerprints) -> Iterator[BoxProblem]:
     """Yield the pictures whose annotation was made for another size."""
     for number, picture in enumerate(there):
+        if picture.refused:
+            continue  # said when it was read
         height, width = map(int, prints.sizes[number])
         if prints.readable[number] and (width, height) != (picture.width, picture.height):
             detail = f"{picture.width} x {picture.height} noted, {width} x {height} shown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats import corners_of, mend, read_boxes, with_form
+from cnnkit.formats.turning import one_as_shown
 
 MAX_BYTES = 512 * 1024**2
 CSV_COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
@@ -52,9 +54,14 @@ def read_picture_boxes(source: str, pictures: Sequence[str]) -> dict[str, Boxes]
 def _of_set(source: str, wanted: set[str], pictures: Sequence[str]) -> Iterator[tuple[str, Boxes]]:
     folder = os.path.dirname(pictures[0]) or "." if pictures else None
     is_yolo = with_form(source)[0] == "yolo"  # whose labels say nothing without the pictures
+    paths = {os.path.basename(path): path for path in pictures}
     for picture in read_boxes(source, folder if is_yolo else None).pictures:
         name = os.path.basename(picture.file)
         if name in wanted:
+            picture = one_as_shown(dataclasses.replace(picture, path=paths[name]))
+            if picture.refused:
+                rule = "be annotated in the proportions of the image"
+                raise UsageError(broken_rule(name, rule, picture.refused))
             boxes = mend(picture)[0].boxes
             yield name, Boxes(corners_of(boxes).astype(np.float32), tuple(b.label for b in boxes))
 

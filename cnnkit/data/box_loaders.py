@@ -15,6 +15,7 @@ from cnnkit.data.decoded import DEFAULT_MAX_BAD, DecodedPictures, MaxBad
 from cnnkit.data.loaders import Loader
 from cnnkit.data.mosaic import BoxedPicture, mosaic
 from cnnkit.formats import AnnotatedPicture, corners_of, mend
+from cnnkit.formats.turning import SAME_PROPORTIONS, as_shown
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, upright_size
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TILES = 4
-# Annotated and true proportions that differ by less are the same picture at another size.
-SAME_PROPORTIONS = 0.02
 
 
 class BoxBatch(NamedTuple):
@@ -70,7 +69,7 @@ class BoxPictures:
         workers: int | None = None,
         progress: Callable[[], None] | None = None,
     ) -> None:
-        """Decode the pictures that are there.
+        """Decode the pictures that are there, but for those whose boxes nobody can place.
 
         Args:
             pictures: As they were read.
@@ -84,7 +83,8 @@ class BoxPictures:
         Raises:
             UsageError: Too many cannot be read.
         """
-        there = [picture for picture in pictures if picture.path is not None]
+        placed, _ = as_shown(picture for picture in pictures if picture.path is not None)
+        there = [picture for picture in placed if not picture.refused]
         paths = [str(picture.path) for picture in there]
         self.decoded = DecodedPictures(
             paths,

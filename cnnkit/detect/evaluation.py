@@ -18,6 +18,7 @@ from cnnkit.detect.mistakes import evaluation_figures
 from cnnkit.detect.selection import Selection, class_index
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats.turning import as_shown
 from cnnkit.images import Found
 from cnnkit.results import Failure, path_fields
 
@@ -72,21 +73,21 @@ def evaluate_detector(
         wanted = measured_splits([p.split for p in boxes.pictures], None, boxes.source)
     else:
         wanted = frozenset((split_name(split) or split,))
-    pictures = [p for p in boxes.pictures if p.split in wanted]
+    pictures, misplaced = as_shown(p for p in boxes.pictures if p.split in wanted)
     classes = tuple(name for name, count in boxes.counts().items() if count)
     if not pictures or not classes:
         received = f"{len(pictures)} pictures of {len(classes)} classes"
         raise UsageError(broken_rule("DATA", "have pictures with boxes to measure", received))
     places, unknown = _places(classes, detector.bundle.labels)
-    problems = list(boxes.problems)
+    problems = [*boxes.problems, *misplaced]
     sound, truths, found, errors = [], [], [], []
-    there = [p for p in pictures if p.path is not None]
+    there = [p for p in pictures if p.path is not None and not p.refused]
     results = iter(detector.stream([Found(str(p.path)) for p in there], workers))
     for picture in pictures:
         mended, wrong = mend(picture, boxes.classes, clip=False)
         problems += wrong
-        outcome = Failure("missing", "no such file")
-        if picture.path is not None:
+        outcome = _unmeasured(picture)
+        if outcome is None:
             _, outcome = next(results)
         if progress is not None:
             progress()
@@ -102,6 +103,13 @@ def evaluate_detector(
     figures = _figures(detector, boxes, (split, classes), (sound, truths, found))
     figures["data"] |= {"errors": len(errors), "problems": len(problems)}
     return Evaluated(figures | {"errors": errors}, tuple(problems), unknown)
+
+
+def _unmeasured(picture: AnnotatedPicture) -> Failure | None:
+    """Return why an image cannot be measured, None if it can."""
+    if picture.path is None:
+        return Failure("missing", "no such file")
+    return Failure("size-differs", picture.refused) if picture.refused else None
 
 
 def _places(classes: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

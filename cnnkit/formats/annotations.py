@@ -57,13 +57,15 @@ class AnnotatedPicture:
 
     Attributes:
         file: Its name relative to the folder of the pictures, with ``/`` between folders.
-        width: In pixels, as the annotation says or else its header; 0 where nothing does.
+        width: In pixels, as the annotation says or else its header, as a viewer shows it; 0
+            where nothing does.
         height: In pixels, likewise.
         boxes: Its boxes, in the order of the file.
         path: Where it is, or None where it was not found.
         id: COCO's ``id``, a whole number or text; None in the other formats.
         split: ``train``, ``val`` or ``test`` where the set says so.
         extra: What else its file says of it.
+        refused: Why nobody can tell where its boxes lie; None where they can be used.
     """
 
     file: str
@@ -74,6 +76,7 @@ class AnnotatedPicture:
     id: int | str | None = None
     split: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    refused: str | None = None
 
 
 @dataclass(frozen=True)

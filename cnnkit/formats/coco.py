@@ -21,7 +21,6 @@ from cnnkit.formats.picture_files import (
     PictureFinder,
     inside,
     read_bounded,
-    size_of,
 )
 from cnnkit.writers.replacing import replacing
 
@@ -163,8 +162,6 @@ def _picture(
         return None
     path = finder.find(entry["file_name"])
     width, height = (_side(entry.get(name)) for name in ("width", "height"))
-    if not (width and height):
-        width, height = size_of(path)
     extra = {key: value for key, value in entry.items() if key not in _PICTURE_KEYS}
     own = tuple(boxes.get(identity, ()))
     file = inside(entry["file_name"])

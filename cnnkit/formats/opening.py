@@ -10,6 +10,7 @@ from typing import Any
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.annotations import AnnotatedPicture, BoxSet
 from cnnkit.formats.coco import read_coco, write_coco
+from cnnkit.formats.turning import as_shown
 from cnnkit.formats.voc import read_voc, write_voc
 from cnnkit.formats.yolo import DATA_FILES, read_yolo, write_yolo
 
@@ -36,7 +37,10 @@ def with_form(text: str) -> tuple[str | None, str]:
 
 
 def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
-    """Read pictures with boxes in any of the three formats.
+    """Read pictures with boxes in any of the three formats, in pixels as a viewer shows them.
+
+    Notes about images as they are stored are turned along with their EXIF orientation, see
+    `cnnkit.formats.turning.as_shown`.
 
     Args:
         source: A path, perhaps after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
@@ -57,11 +61,14 @@ def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
         fix = "Write coco:, voc: or yolo: before it to say which it is."
         rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
         raise UsageError(broken_rule("DATA", rule, name, fix))
+    if form == "yolo":  # shares of the image as shown: it has no size that could differ
+        return read_yolo(path, pictures)
     if form == "coco":
-        return _read_coco(path, pictures)
-    if form == "voc":
-        return read_voc(_folder(path, form), pictures)
-    return read_yolo(path, pictures)
+        found = _read_coco(path, pictures)
+    else:
+        found = read_voc(_folder(path, form), pictures)
+    placed, problems = as_shown(found.pictures)
+    return dataclasses.replace(found, pictures=tuple(placed), problems=(*found.problems, *problems))
 
 
 def _folder(path: Path, form: str) -> Path:

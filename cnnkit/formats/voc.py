@@ -22,7 +22,6 @@ from cnnkit.formats.picture_files import (
     inside,
     make_folder,
     read_bounded,
-    size_of,
 )
 from cnnkit.writers.replacing import replacing
 
@@ -144,8 +143,6 @@ def _picture(
         except ValueError as error:
             problems.append(BoxProblem("malformed", str(path), f"object {number + 1}: {error}"))
     width, height = _side(root, "size/width"), _side(root, "size/height")
-    if not (width and height):
-        width, height = size_of(place)
     split = splits.get(relative.stem)
     return AnnotatedPicture(file, width, height, tuple(boxes), place, split=split)
 

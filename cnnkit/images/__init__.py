@@ -1,6 +1,6 @@
 """Finds, reads, decodes and prepares pictures."""
 
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, upright_size
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, size_and_orientation, upright_size
 from cnnkit.images.files import read_bytes
 from cnnkit.images.find import Finder, Found, find_images, read_list
 from cnnkit.images.prepare import (
@@ -32,6 +32,7 @@ __all__ = [
     "prepare_placed",
     "read_bytes",
     "read_list",
+    "size_and_orientation",
     "thumbnail",
     "upright_size",
 ]

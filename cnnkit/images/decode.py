@@ -140,6 +140,18 @@ def upright_size(path: str) -> tuple[int, int]:
     Raises:
         ImageError: There is no such file, or no known header in it.
     """
+    return size_and_orientation(path)[0]
+
+
+def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
+    """Return an image's (height, width) as a viewer shows it, and how it is stored.
+
+    Only the header is read. The second number is that of EXIF's ``Orientation``, 1 to 8: from
+    5 on the stored image has its sides swapped.
+
+    Raises:
+        ImageError: There is no such file, or no known header in it.
+    """
     try:
         check_regular(os.stat(path).st_mode)
         with open(path, "rb") as file:
@@ -148,7 +160,9 @@ def upright_size(path: str) -> tuple[int, int]:
             file.seek(0)
             image = _decoder(name)(file)
             width, height = image.size
-            return (width, height) if _swaps_sides(_turn(image, name)) else (height, width)
+            swapped = _swaps_sides(_turn(image, name))
+            shown = (width, height) if swapped else (height, width)
+            return shown, _orientation(image)
     except Image.DecompressionBombError as error:
         raise ImageError("too-large", "the picture is larger than its decoder allows") from error
     except OSError as error:
@@ -288,10 +302,16 @@ def _turn(image: Image.Image, name: str) -> Image.Transpose | None:
     """Return what brings a picture upright; None if it is, or if its EXIF is broken."""
     if name == "TIFF":  # Pillow turns it itself as it loads, and gives the upright size
         return None
+    return _UPRIGHT.get(_orientation(image))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's number of how an image is stored: 1 is upright, or nothing that is known."""
     try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        number = image.getexif().get(_ORIENTATION_TAG, 1)
+        return int(number) if number in _UPRIGHT else 1
     except _BROKEN:
-        return None
+        return 1
 
 
 def _swaps_sides(turn: Image.Transpose | None) -> bool:

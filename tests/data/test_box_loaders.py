@@ -107,3 +107,17 @@ def test_boxes_of_another_size_are_scaled(caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
     in_square(corners, dataclasses.replace(picture, width=200, height=400), (20, 40), SPEC)
     assert "its boxes were made for 200 x 400" in caplog.text
+
+
+def test_boxes_are_turned_with_their_image_and_other_proportions_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer turns it clockwise
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 32)).save(tmp_path / name, exif=exif)
+    box = (BoxAnnotation("disc", (0.0, 0.0, 16.0, 8.0)),)
+    stored = AnnotatedPicture("a.png", 64, 32, box, str(tmp_path / "a.png"))
+    other = AnnotatedPicture("b.png", 64, 64, box, str(tmp_path / "b.png"))
+    with BoxPictures([stored, other], CLASSES, SPEC) as boxed:
+        assert len(boxed) == 1
+        # 32 x 64 shown: the box's top left corner is now at the top right; 16 pixels of border.
+        assert boxed.boxes[0].tolist() == [[40, 0, 48, 16]]

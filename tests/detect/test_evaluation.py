@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnnkit.bundles import open_model
 from cnnkit.detect import Detector
@@ -107,3 +108,23 @@ def test_yolov3_tiny_reaches_its_figures_on_coco(test_data: Path) -> None:
     metrics = evaluate_detector(found, read_boxes(str(test_data / "coco64"))).figures["metrics"]
     assert metrics["AP50"] >= 0.477
     assert metrics["AP"] >= 0.218
+
+
+def test_boxes_of_stored_images_are_turned_along_and_other_proportions_are_errors(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 80 x 100 stored, 100 x 80 shown
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (80, 100)).save(tmp_path / name, exif=exif)
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    # Ten from the left of the stored image are ten from the top of the shown one.
+    stored = BoxAnnotation("dog", (10.0, 20.0, 30.0, 40.0))
+    pictures = (
+        AnnotatedPicture("a.png", 80, 100, (stored,), paths[0]),
+        AnnotatedPicture("b.png", 90, 90, (DOG,), paths[1]),
+    )
+    results = {paths[0]: seen((1, 0.9, [40, 10, 80, 40]))}
+    done = evaluate_detector(detector(results), boxes_of(*pictures))
+    assert done.figures["metrics"]["AP"] == pytest.approx(1)
+    [error] = done.figures["errors"]
+    assert (error["path"], error["kind"]) == (paths[1], "size-differs")
+    assert [Path(problem.path).name for problem in done.problems] == ["a.png", "b.png"]

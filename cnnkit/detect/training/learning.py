@@ -108,9 +108,13 @@ def train_detector(settings: Settings, progress: Progress) -> Learnt:
     check_target(settings.output, settings.overwrite)
     check_state(settings)
     boxes = read_boxes(settings.data, settings.pictures)
-    training, validation = _split(boxes, settings)
+    held = None
+    if settings.validation_data is not None:
+        held = read_boxes(settings.validation_data, settings.pictures)
+    training, validation = _split(boxes, held, settings)
     classes = trained_classes(boxes)
     problems = _problems(boxes, (*training, *validation), classes)
+    problems += [] if held is None else held.problems
     for problem in problems[:5]:
         log.warning("%s: %s (%s)", problem.path, problem.code, problem.detail)
     if len(problems) > 5:
@@ -166,14 +170,13 @@ def _problems(
 
 
 def _split(
-    boxes: BoxSet, settings: Settings
+    boxes: BoxSet, held: BoxSet | None, settings: Settings
 ) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
     """Return the pictures to train and to validate on."""
-    there = [picture for picture in boxes.pictures if picture.path is not None]
-    if settings.validation_data is not None:
-        held = read_boxes(settings.validation_data, settings.pictures)
+    there = _usable(boxes)
+    if held is not None:
         training = [p for p in there if p.split in (None, "train")]
-        validation = [p for p in held.pictures if p.path is not None]
+        validation = _usable(held)
     elif {"train", "val"} <= set(boxes.splits):
         training = [p for p in there if p.split == "train"]
         validation = [p for p in there if p.split == "val"]
@@ -185,6 +188,11 @@ def _split(
             rule = f"have at least {LEAST_TO_VALIDATE} pictures to {name} on"
             raise UsageError(broken_rule("DATA", rule, len(part)))
     return training, validation
+
+
+def _usable(boxes: BoxSet) -> list[AnnotatedPicture]:
+    """Return the images that are there and whose boxes can be placed."""
+    return [p for p in boxes.pictures if p.path is not None and not p.refused]
 
 
 def _drawn_split(

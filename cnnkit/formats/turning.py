@@ -1,0 +1,200 @@
+"""Brings boxes to the image as a viewer shows it, where EXIF turns what is stored.
+
+Some tools annotate the stored pixels and pass EXIF's ``Orientation`` over. Their notes give the
+stored size, by which they are recognized: where the sides are swapped, the boxes are turned
+along. Where neither the shown nor the stored image has the noted proportions, nobody can tell
+where the boxes lie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from cnnkit.errors import ImageError
+from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem
+from cnnkit.images import size_and_orientation
+
+# Proportions that differ by less are those of one image at another size.
+SAME_PROPORTIONS = 0.02
+# From this EXIF number on the stored image has its sides swapped.
+SIDEWAYS = 5
+
+Sides = tuple[float, float, float, float]
+
+
+class _Seen(NamedTuple):
+    """What an image's header says about a note.
+
+    Attributes:
+        picture: The note.
+        orientation: EXIF's number, 1 where there is no image.
+        shown: (width, height) of the image as a viewer shows it, None where it is not known.
+        basis: What the note is about: ``shown``, ``stored``, ``either`` or ``neither``.
+    """
+
+    picture: AnnotatedPicture
+    orientation: int
+    shown: tuple[int, int] | None
+    basis: str
+
+
+def as_shown(
+    pictures: Iterable[AnnotatedPicture],
+) -> tuple[list[AnnotatedPicture], list[BoxProblem]]:
+    """Return notes about images as viewers show them, and what was done about each other one.
+
+    A note without a size gets that of its image. Where EXIF swaps the sides of an image and the
+    note has the stored size, its boxes are turned along. The size cannot tell for an image that
+    is mirrored or turned by 180 degrees: then the set's sideways images decide, if all of them
+    were annotated as stored. A note of other proportions than its image's is marked as
+    `refused`.
+
+    Args:
+        pictures: Of one set; those without an image stay as they are.
+    """
+    seen = [_seen(picture) for picture in pictures]
+    sideways = {one.basis for one in seen if one.orientation >= SIDEWAYS}
+    as_stored = "stored" in sideways and "shown" not in sideways
+    found, problems = [], []
+    for one in seen:
+        basis = one.basis
+        if basis == "either":
+            basis = "stored" if as_stored else "shown"
+        placed, detail = _placed(one, basis)
+        found.append(placed)
+        if detail:
+            problems.append(BoxProblem("size-differs", str(placed.path), detail))
+    return found, problems
+
+
+def one_as_shown(picture: AnnotatedPicture) -> AnnotatedPicture:
+    """Return one note about its image as a viewer shows it; see `as_shown`."""
+    return as_shown([picture])[0][0]
+
+
+def _seen(picture: AnnotatedPicture) -> _Seen:
+    if picture.path is None or picture.refused:
+        return _Seen(picture, 1, None, "shown")
+    try:
+        (height, width), orientation = size_and_orientation(picture.path)
+    except ImageError:
+        return _Seen(picture, 1, None, "shown")
+    shown = (width, height)
+    noted = (picture.width, picture.height) if picture.width and picture.height else None
+    return _Seen(picture, orientation, shown, _basis(noted, shown, orientation))
+
+
+def _basis(noted: tuple[int, int] | None, shown: tuple[int, int], orientation: int) -> str:
+    """Return which image a noted (width, height) is about."""
+    stored = shown[::-1] if orientation >= SIDEWAYS else shown
+    if noted is None:
+        return "either"
+    exact = [noted == shown, noted == stored]
+    fits = exact if any(exact) else [_alike(noted, shown), _alike(noted, stored)]
+    if all(fits):
+        # An upright image is stored as it is shown.
+        return "shown" if orientation == 1 else "either"
+    return "shown" if fits[0] else "stored" if fits[1] else "neither"
+
+
+def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether two sizes have the same proportions."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= SAME_PROPORTIONS
+
+
+def _placed(one: _Seen, basis: str) -> tuple[AnnotatedPicture, str]:
+    """Return a note about the shown image, and for people what was done, if anything."""
+    picture, shown = one.picture, one.shown
+    if shown is None:
+        return picture, ""
+    said = f"{picture.width} x {picture.height} noted, {shown[0]} x {shown[1]} shown"
+    if basis == "neither":
+        reason = f"{said}: nobody can tell where its boxes lie, it is left out"
+        return dataclasses.replace(picture, refused=reason), reason
+    if not (picture.width and picture.height):
+        swapped = basis == "stored" and one.orientation >= SIDEWAYS
+        width, height = shown[::-1] if swapped else shown
+        picture = dataclasses.replace(picture, width=width, height=height)
+    if basis != "stored" or one.orientation == 1:
+        return picture, ""
+    lost = any(_is_mask(box.extra.get("segmentation")) for box in picture.boxes)
+    masks = "; masks of run lengths are left out" if lost else ""
+    turned = "its boxes were turned along with EXIF's orientation"
+    return turn(picture, one.orientation), f"{said}: {turned}{masks}"
+
+
+def turn(picture: AnnotatedPicture, orientation: int) -> AnnotatedPicture:
+    """Return a note about a stored image as one about the image that a viewer shows.
+
+    Args:
+        picture: In pixels of the stored image.
+        orientation: EXIF's number, 1 to 8.
+    """
+    stored = (picture.width, picture.height)
+    boxes = tuple(_turned_box(one, orientation, stored) for one in picture.boxes)
+    width, height = stored[::-1] if orientation >= SIDEWAYS else stored
+    return dataclasses.replace(picture, width=width, height=height, boxes=boxes)
+
+
+def _turned_box(one: BoxAnnotation, orientation: int, stored: tuple[int, int]) -> BoxAnnotation:
+    extra = dict(one.extra)
+    outlines, points = extra.get("segmentation"), extra.get("keypoints")
+    if _is_mask(outlines):
+        del extra["segmentation"]
+    elif isinstance(outlines, list):
+        extra["segmentation"] = [_outline(o, orientation, stored) for o in outlines]
+    if isinstance(points, list):
+        extra["keypoints"] = _keypoints(points, orientation, stored)
+    return dataclasses.replace(one, box=turned(one.box, orientation, stored), extra=extra)
+
+
+def _is_mask(segmentation: Any) -> bool:
+    return isinstance(segmentation, dict)
+
+
+def turned(box: Sides, orientation: int, stored: tuple[int, int]) -> Sides:
+    """Return a box of a stored image in the image as a viewer shows it.
+
+    Args:
+        box: Left, top, width, height; a negative side stays negative.
+        orientation: EXIF's number, 1 to 8.
+        stored: (width, height) of the stored image.
+    """
+    left, top, width, height = box
+    right, bottom = stored[0] - left - width, stored[1] - top - height  # from the far edges
+    return {
+        2: (right, top, width, height),
+        3: (right, bottom, width, height),
+        4: (left, bottom, width, height),
+        5: (top, left, height, width),
+        6: (bottom, left, height, width),
+        7: (bottom, right, height, width),
+        8: (top, right, height, width),
+    }.get(orientation, box)
+
+
+def _outline(outline: Any, orientation: int, stored: tuple[int, int]) -> Any:
+    """Return the points of a polygon turned along; anything else stays as it is."""
+    if not _are_numbers(outline) or len(outline) % 2:
+        return outline
+    pairs = zip(outline[::2], outline[1::2], strict=True)
+    return [side for x, y in pairs for side in turned((x, y, 0, 0), orientation, stored)[:2]]
+
+
+def _keypoints(points: Any, orientation: int, stored: tuple[int, int]) -> Any:
+    """Return COCO's keypoints (x, y, visibility) turned along: they count whole pixels from 0."""
+    if not _are_numbers(points) or len(points) % 3:
+        return points
+    found: list[float] = []
+    for x, y, seen in zip(points[::3], points[1::3], points[2::3], strict=True):
+        place = turned((x, y, 1, 1), orientation, stored)[:2] if seen else (x, y)
+        found += [*place, seen]
+    return found
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, Sequence) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
