@@ -19,11 +19,12 @@ from cnnkit.formats import (
     read_boxes,
     write_boxes,
 )
-from cnnkit.formats.yolo import read_class_names
+from cnnkit.formats.yolo_data import read_class_names
 
 log = logging.getLogger("cnnkit")
 
 SHOWN = 5
+FORM_NAMES = {"voc": "Pascal VOC", "yolo": "YOLO"}
 
 
 def run(
@@ -44,7 +45,7 @@ def run(
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))
     kept_ids = [ids[name] for name in classes] if ids.keys() >= set(classes) else None
     placed = [one for one in converted if not one.refused]
-    write_boxes(
+    written = write_boxes(
         target,
         placed,
         classes,
@@ -53,14 +54,14 @@ def run(
         overwrite=overwrite,
     )
     _tell(problems)
-    lost = _lost(placed, set(classes), form)
+    lost = _lost(placed, set(classes), form) + list(written.lost)
     if len(placed) < len(converted):
         lost.append(
             f"{len(converted) - len(placed):,} images are left out: their boxes were made for "
             "other proportions."
         )
-    for sentence in lost:
-        log.warning(sentence)
+    for sentence in (*lost, *_dropped(found, form), *written.notes):
+        log.warning("%s", sentence)
     if not quiet:
         boxes = sum(len(one.boxes) for one in placed)
         click.echo(
@@ -109,7 +110,8 @@ def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) ->
             counts["unsized"] += form == "yolo" and not sized
             counts["crowd"] += one.crowd
             counts["difficult"] += one.difficult
-            counts["outlines"] += "segmentation" in one.extra
+            counts["outlines"] += bool(one.extra.get("segmentation"))
+            counts["keypoints"] += bool(one.extra.get("keypoints"))
     sentences = []
     if counts["unknown"]:
         sentences.append(f"{counts['unknown']:,} boxes of other classes are left out.")
@@ -121,9 +123,23 @@ def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) ->
     return sentences
 
 
+def _dropped(found: BoxSet, form: str) -> list[str]:
+    """Return sentences about what is said of the whole set, where only COCO has a place for it."""
+    if form == "coco":
+        marked = found.splits
+        fix = "COCO has no place for them: cnnkit reads them again from `split` of each image."
+        return [f"The splits {', '.join(marked)} are kept in one file. {fix}"] if marked else []
+    said = [key for key, value in found.extra.items() if value and key != "categories"]
+    more = found.extra.get("categories", {})
+    said += ["more of the categories"] if any(more.values()) else []
+    name = FORM_NAMES[form]
+    return [f"{', '.join(said)} stay behind: {name} has no place for them."] if said else []
+
+
 def _no_place(form: str, counts: Counter[str]) -> list[str]:
-    name = {"voc": "Pascal VOC", "yolo": "YOLO"}[form]
+    name = FORM_NAMES[form]
     kinds = [("crowd", "marks of crowds"), ("outlines", "outlines")]
+    kinds += [("keypoints", "sets of keypoints")]
     kinds += [("difficult", "marks of difficult boxes")] if form == "yolo" else []
     return [
         f"{counts[key]:,} {what} stay behind: {name} has no place for them."

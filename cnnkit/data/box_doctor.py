@@ -35,6 +35,7 @@ _ADVICE = {
     "outside": ("warning", "cnnkit cuts the box at the edge; other programs may not."),
     "empty": ("warning", "Mend or remove the box; it is left out."),
     "duplicate": ("warning", "Remove all but one; only one counts."),
+    "missing-split": ("warning", "Mend or remove its line; the other splits are read."),
     "size-differs": (
         "warning",
         "Annotate the image as a viewer shows it: its EXIF data may turn it. cnnkit scales boxes "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections import Counter
@@ -130,13 +131,15 @@ class BoxOutputs:
         category_ids: Sequence[int] | None,
         rows: Callable[[], Rows],
     ) -> None:
-        write_boxes(
+        written = write_boxes(
             target,
             self._pictures(target, rows()),
             labels,
             category_ids=category_ids,
             overwrite=True,
         )
+        for sentence in (*written.lost, *written.notes):
+            log.warning("%s", sentence)
 
     def _pictures(self, target: str, rows: Iterable[Row]) -> Iterator[AnnotatedPicture]:
         form, folder = with_form(target)
@@ -144,6 +147,7 @@ class BoxOutputs:
             if row["status"] != "ok":
                 continue
             picture = picture_of_row(row | {"path": self.file_of(row)})
+            picture = dataclasses.replace(picture, path=path_of(row))
             if form != "coco":
                 check_not_beside(Path(folder) / picture.file, path_of(row))
             yield picture

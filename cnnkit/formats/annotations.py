@@ -117,6 +117,19 @@ class BoxSet:
         return counts
 
 
+@dataclass(frozen=True)
+class Written:
+    """What came of writing a set, in sentences for people.
+
+    Attributes:
+        lost: What other programs of the format will not find again.
+        notes: What else one needs to know.
+    """
+
+    lost: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def corners_of(boxes: tuple[BoxAnnotation, ...]) -> np.ndarray:
     """Return boxes as left, top, right, bottom: float64 (boxes, 4), pixels."""
     array = np.array([one.box for one in boxes], np.float64).reshape(-1, 4)

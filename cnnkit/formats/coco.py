@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,6 @@ from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProbl
 from cnnkit.formats.picture_files import (
     PICTURE_FOLDERS,
     PictureFinder,
-    inside,
     read_bounded,
 )
 from cnnkit.writers.replacing import replacing
@@ -53,12 +52,14 @@ def read_coco(path: Path, pictures: str | None = None, split: str | None = None)
     content = _content(path)
     names, more = {}, {}
     for category in content.get("categories", []):
-        if isinstance(category, dict) and _is_id(category.get("id")):
-            name = str(category.get("name", category["id"]))
-            names[category["id"]] = name
+        identity = _identity(category.get("id")) if isinstance(category, dict) else None
+        if identity is not None:
+            name = str(category.get("name", identity))
+            names[identity] = name
             more[name] = {k: v for k, v in category.items() if k not in ("id", "name")}
     problems: list[BoxProblem] = []
-    boxes = _boxes(content["annotations"], names, str(path), problems)
+    identities = {_identity(one.get("id")) for one in content["images"] if isinstance(one, dict)}
+    boxes = _boxes(content["annotations"], names, identities, str(path), problems)
     finder = PictureFinder([pictures] if pictures else picture_folders(path))
     known: dict[int | str, AnnotatedPicture] = {}
     for number, entry in enumerate(content["images"]):
@@ -112,21 +113,40 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+def _identity(value: Any) -> int | str | None:
+    """Return an id, a whole number or a text; pandas writes 1.0 for 1. None for all else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _meant(identity: int | str, known: Collection[int | str | None]) -> int | str:
+    """Return the known id that an entry means: ``"1"`` means 1 where there is no ``"1"``."""
+    if identity in known:
+        return identity
+    if isinstance(identity, int):
+        other: int | str = str(identity)
+    else:
+        other = int(identity) if identity.isascii() and identity.isdigit() else identity
+    return other if other in known else identity
 
 
 def _boxes(
-    entries: list[Any], names: dict[Any, str], path: str, problems: list[BoxProblem]
+    entries: list[Any],
+    names: dict[Any, str],
+    identities: Collection[int | str | None],
+    path: str,
+    problems: list[BoxProblem],
 ) -> dict[int | str, list[BoxAnnotation]]:
     """Return the boxes by their picture's id."""
     boxes: dict[int | str, list[BoxAnnotation]] = {}
     for number, entry in enumerate(entries):
         try:
             left, top, width, height = map(float, entry["bbox"])
-            picture, category = entry["image_id"], entry["category_id"]
-            if not _is_id(picture) or not _is_id(category):
+            picture, category = map(_identity, (entry["image_id"], entry["category_id"]))
+            if picture is None or category is None:
                 raise TypeError("an id that is no number or text")
+            category = _meant(category, names)
             one = BoxAnnotation(
                 names.get(category, str(category)),
                 (left, top, width, height),
@@ -141,7 +161,7 @@ def _boxes(
             detail = f"annotations[{number}]: {type(error).__name__} {error}"[:160]
             problems.append(BoxProblem("malformed", path, detail))
             continue
-        boxes.setdefault(picture, []).append(one)
+        boxes.setdefault(_meant(picture, identities), []).append(one)
     return boxes
 
 
@@ -157,15 +177,23 @@ def _picture(
 ) -> AnnotatedPicture | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
         return None
-    identity = entry.get("id")
-    if not _is_id(identity):
+    identity = _identity(entry.get("id"))
+    if identity is None:
         return None
-    path = finder.find(entry["file_name"])
+    path, file = finder.locate(entry["file_name"])
     width, height = (_side(entry.get(name)) for name in ("width", "height"))
     extra = {key: value for key, value in entry.items() if key not in _PICTURE_KEYS}
     own = tuple(boxes.get(identity, ()))
-    file = inside(entry["file_name"])
-    return AnnotatedPicture(file, width, height, own, path, identity, split, extra)
+    noted = _split(entry)
+    if noted is not None:
+        del extra["split"]
+    return AnnotatedPicture(file, width, height, own, path, identity, split or noted, extra)
+
+
+def _split(entry: dict[str, Any]) -> str | None:
+    """Return the split that `write_coco` has noted, which COCO itself has no place for."""
+    split = entry.get("split")
+    return split if split in ("train", "val", "test") else None
 
 
 def _side(value: Any) -> int:
@@ -240,6 +268,8 @@ def _write_entries(
             "height": picture.height,
             **picture.extra,
         }
+        if picture.split is not None:  # COCO has no place for it, cnnkit reads it again
+            entry["split"] = picture.split
         file.write(f"{',' if number else ''}\n{json.dumps(entry)}".encode())
         for one in picture.boxes:
             if one.label in ids:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedPicture, BoxSet
+from cnnkit.formats.annotations import AnnotatedPicture, BoxSet, Written
 from cnnkit.formats.coco import read_coco, write_coco
+from cnnkit.formats.naming import from_one_folder
 from cnnkit.formats.turning import as_shown
 from cnnkit.formats.voc import read_voc, write_voc
-from cnnkit.formats.yolo import DATA_FILES, read_yolo, write_yolo
+from cnnkit.formats.yolo import read_yolo
+from cnnkit.formats.yolo_data import DATA_FILES
+from cnnkit.formats.yolo_writing import write_yolo
 
 FORMS = ("coco", "voc", "yolo")
 _SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "test"))
@@ -149,7 +152,21 @@ def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
         merged.append(dataclasses.replace(picture, id=None) if again else picture)
     problems = tuple(problem for one in sets for problem in one.problems)
     ids = tuple(numbers.values())
-    return BoxSet(source, "coco", tuple(numbers), tuple(merged), ids, problems)
+    named = from_one_folder(merged)
+    extra = _merged_extra([one.extra for one in sets])
+    return BoxSet(source, "coco", tuple(numbers), named, ids, problems, extra)
+
+
+def _merged_extra(extras: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what several files say of the whole set: the first word; all licenses, all names."""
+    merged: dict[str, Any] = {}
+    for key, value in (item for extra in extras for item in extra.items()):
+        known = merged.setdefault(key, value)
+        if key == "licenses" and isinstance(known, list) and isinstance(value, list):
+            merged[key] = known + [one for one in value if one not in known]
+        elif key == "categories":
+            merged[key] = {**value, **known}
+    return merged
 
 
 def write_boxes(
@@ -160,7 +177,7 @@ def write_boxes(
     category_ids: Sequence[int] | None = None,
     extra: Mapping[str, Any] | None = None,
     overwrite: bool = False,
-) -> None:
+) -> Written:
     """Write pictures with boxes in one of the three formats, holding one picture at a time.
 
     Args:
@@ -171,6 +188,9 @@ def write_boxes(
         extra: For COCO, further keys of the file.
         overwrite: Whether to replace a file, or write among the files of a folder.
 
+    Returns:
+        What other programs will not find again, and what they need to know.
+
     Raises:
         UsageError: The target breaks a rule or is in the way.
         OutputError: It cannot be written.
@@ -178,10 +198,11 @@ def write_boxes(
     form, path = check_target(target, overwrite=overwrite)
     if form == "coco":
         write_coco(path, pictures, classes, category_ids, extra)
-    elif form == "voc":
+        return Written()
+    if form == "voc":
         write_voc(path, pictures, classes, overwrite=overwrite)
-    else:
-        write_yolo(path, pictures, classes, overwrite=overwrite)
+        return Written()
+    return write_yolo(path, pictures, classes, overwrite=overwrite)
 
 
 def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:

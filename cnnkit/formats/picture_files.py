@@ -13,6 +13,9 @@ from cnnkit.images.sniff import has_picture_suffix
 # Folders beside the annotations in which pictures usually are.
 PICTURE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
 
+# So many of the folders of a name are tried at most.
+MOST_FOLDERS = 12
+
 
 def inside(name: str) -> str:
     """Return a name out of a file as a relative path that never leaves its folder.
@@ -39,20 +42,31 @@ class PictureFinder:
             name: Relative to one of the folders; its ending may be wrong, or its folders.
             other_stem: A second name without ending to look for, such as the annotation's own.
         """
+        return self.locate(name, other_stem)[0]
+
+    def locate(self, name: str, other_stem: str = "") -> tuple[str | None, str]:
+        """Return the path of an image, or None, and its name from the folder it was found in.
+
+        The folders that a name begins with are given up one by one: they may be those of
+        another machine.
+
+        Args:
+            name: As for `find`.
+            other_stem: As for `find`.
+        """
         name = inside(name)
-        for folder in self._folders:
-            path = os.path.join(folder, name)
-            if os.path.isfile(path):
-                return path
-        for folder in self._folders:
-            path = os.path.join(folder, os.path.basename(name))
-            if os.path.isfile(path):
-                return path
-        for stem in (os.path.splitext(name)[0], other_stem):
+        parts = name.split("/")
+        for start in (0, *range(max(1, len(parts) - MOST_FOLDERS), len(parts))):
+            shortened = "/".join(parts[start:])
+            for folder in self._folders:
+                path = os.path.join(folder, shortened)
+                if os.path.isfile(path):
+                    return path, shortened
+        for stem in (os.path.splitext(name)[0], os.path.splitext(parts[-1])[0], other_stem):
             for folder in self._folders:
                 if stem and (path := self._by_stem(folder, stem)):
-                    return path
-        return None
+                    return path, os.path.relpath(path, folder).replace(os.sep, "/")
+        return None, name
 
     def _by_stem(self, folder: str, stem: str) -> str | None:
         """Return the picture whose name is so up to its ending."""

@@ -18,6 +18,7 @@ PROBLEMS = {
     "outside": "beyond the edge of the picture",
     "empty": "no area",
     "duplicate": "the same box of the same class again",
+    "missing-split": "a split that data.yaml names and that is not there",
     "size-differs": "the annotation has another size than the picture",
 }
 # Beyond the edge by less is rounding.

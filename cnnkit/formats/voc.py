@@ -7,6 +7,7 @@ The files are read without entities, document types or unbounded nesting.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ from cnnkit.writers.replacing import replacing
 
 MAX_BYTES = 32 * 1024**2
 MAX_DEPTH = 32
+_YES = ("1", "1.0", "true", "yes")
 _EXTRA_TAGS = ("pose", "occluded")
+# What follows a name in the lists of a class: whether an image shows it.
+_SCORED = re.compile(r"\s+(-1|0|1)$")
+SPLIT_FOLDER = os.path.join("ImageSets", "Main")
 _SPLITS = {"train": "train", "val": "val", "test": "test"}
 # Control characters that XML 1.0 cannot hold, and halves of surrogate pairs.
 _UNWRITABLE = {c: "�" for c in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)}
@@ -49,7 +54,7 @@ def read_voc(folder: Path, pictures: str | None = None) -> BoxSet:
     near = [top, *(top.parent / name for name in PICTURE_FOLDERS), folder]
     near += [folder / name for name in PICTURE_FOLDERS]
     finder = PictureFinder([pictures] if pictures else near)
-    splits = _splits(top.parent) or _splits(folder)
+    splits = _splits(folder) or _splits(top) or _splits(top.parent)
     found, problems = [], []
     for path in files:
         try:
@@ -79,10 +84,10 @@ def _splits(folder: Path) -> dict[str, str]:
     """Return stem to split from ImageSets/Main, where it is."""
     found: dict[str, str] = {}
     for name, split in _SPLITS.items():
-        path = folder / "ImageSets" / "Main" / f"{name}.txt"
+        path = folder / SPLIT_FOLDER / f"{name}.txt"
         if path.is_file():
             lines = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape").split("\n")
-            found |= {line.split()[0]: split for line in lines if line.strip()}
+            found |= {_SCORED.sub("", line.strip()): split for line in lines if line.strip()}
     return found
 
 
@@ -133,9 +138,7 @@ def _picture(
     relative = path.relative_to(top)
     named = os.path.basename(inside(_text(root, "filename") or relative.stem))
     file = inside((relative.parent / named).as_posix())
-    place = finder.find(file, inside(relative.with_suffix("").as_posix()))
-    if place is not None and os.path.splitext(named)[1].lower() != os.path.splitext(place)[1]:
-        file = inside((relative.parent / os.path.basename(place)).as_posix())
+    place, file = finder.locate(file, inside(relative.with_suffix("").as_posix()))
     boxes = []
     for number, element in enumerate(root.iter("object")):
         try:
@@ -143,7 +146,7 @@ def _picture(
         except ValueError as error:
             problems.append(BoxProblem("malformed", str(path), f"object {number + 1}: {error}"))
     width, height = _side(root, "size/width"), _side(root, "size/height")
-    split = splits.get(relative.stem)
+    split = splits.get(relative.with_suffix("").as_posix()) or splits.get(relative.stem)
     return AnnotatedPicture(file, width, height, tuple(boxes), place, split=split)
 
 
@@ -179,8 +182,8 @@ def _box(element: Element) -> BoxAnnotation:
         label,
         (left - 1, top - 1, right - left + 1, bottom - top + 1),
         float(score) if score else None,
-        difficult=_text(element, "difficult") == "1",
-        truncated=_text(element, "truncated") == "1",
+        difficult=_text(element, "difficult").lower() in _YES,
+        truncated=_text(element, "truncated").lower() in _YES,
         extra={tag: text for tag in _EXTRA_TAGS if (text := _text(element, tag))},
     )
 
@@ -194,7 +197,8 @@ def write_voc(
 ) -> None:
     """Write one XML file a picture, in folders like the pictures' own.
 
-    Whole pixels stay whole numbers; fractions are written as such.
+    Splits become ImageSets/Main/train.txt and so on in the folder. Whole pixels stay
+    whole numbers; fractions are written as such.
 
     Args:
         folder: Where to; made if needed.
@@ -209,11 +213,22 @@ def write_voc(
     make_folder(folder, overwrite)
     names = AnnotationNames(".xml")
     kept = None if classes is None else set(classes)
+    splits: dict[str, list[str]] = {}
     for picture in pictures:
-        path = folder / names.name(picture.file)
-        make_folder(path.parent, overwrite=True)
-        with replacing(path) as file:
+        name = names.name(picture.file)
+        make_folder((folder / name).parent, overwrite=True)
+        with replacing(folder / name) as file:
             file.write(_document(picture, kept))
+        if picture.split is not None:
+            splits.setdefault(picture.split, []).append(name.removesuffix(".xml"))
+    _write_splits(folder / SPLIT_FOLDER, splits)
+
+
+def _write_splits(folder: Path, splits: dict[str, list[str]]) -> None:
+    for split, stems in splits.items():
+        make_folder(folder, overwrite=True)
+        with replacing(folder / f"{split}.txt") as file:
+            file.write("".join(f"{stem}\n" for stem in stems).encode("utf-8", "surrogateescape"))
 
 
 def _document(picture: AnnotatedPicture, kept: set[str] | None) -> bytes:

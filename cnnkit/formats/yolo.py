@@ -1,36 +1,36 @@
-"""YOLO's text files: one a picture, a line a box: class, centre, width and height, relative.
+"""Reads YOLO's text files: one an image, a line a box: class, center, width, height, relative.
 
 The label file of ``.../images/a/b.jpg`` is ``.../labels/a/b.txt``, else ``b.txt`` beside it. A
-missing or empty one means a background. A line of more than six numbers is a polygon, whose box
-is taken; a sixth number is a prediction's score. The names of the classes are in ``data.yaml``,
-``classes.txt`` or a ``.names`` file.
+missing or empty one means a background. A line of more than six numbers is a polygon, or the
+corners of a turned box, whose upright box is taken; a sixth number is a prediction's score.
+Where data.yaml has ``kpt_shape``, keypoints follow each box. The names of the classes are in
+``data.yaml``, ``classes.txt`` or a ``.names`` file.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
-from cnnkit.formats.picture_files import (
-    PICTURE_FOLDERS,
-    AnnotationNames,
-    make_folder,
-    read_bounded,
-    size_of,
+from cnnkit.formats.naming import from_one_folder
+from cnnkit.formats.picture_files import PICTURE_FOLDERS, inside, read_bounded, size_of
+from cnnkit.formats.yolo_data import (
+    DATA_FILES,
+    SPLIT_KEYS,
+    class_names,
+    keypoint_shape,
+    listed_splits,
+    read_settings,
 )
 from cnnkit.images import Finder
-from cnnkit.writers.replacing import replacing
 
 MAX_BYTES = 32 * 1024**2
-CLASS_FILES = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
-DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
-SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 class _Place(NamedTuple):
@@ -54,21 +54,25 @@ def read_yolo(source: Path, pictures: str | None = None) -> BoxSet:
         UsageError: There is no picture, or the names of the classes are broken. A wrong line
             only is a problem.
     """
-    settings = _settings(source)
-    folder = source if source.is_dir() else source.parent
-    names = _names(settings, folder)
-    places = list(_places(settings, folder, pictures))
+    settings = read_settings(source)
+    folder = _own_folder(source)
+    names, pose = class_names(settings, folder), keypoint_shape(settings)
+    problems: list[BoxProblem] = []
+    places = _places(settings, folder, pictures, problems)
     if not places:
+        if problems:
+            rule = "name existing pictures"
+            raise UsageError(broken_rule("data.yaml", rule, problems[0].detail))
         fix = "Labels need their pictures: name their folder with --pictures DIR."
         raise UsageError(broken_rule(str(source), "lead to pictures", "none", fix))
-    found, problems = [], []
+    found = []
     highest = -1
     for place in places:
         width, height = size_of(place.picture)
         boxes = []
         for line in _lines(place.labels, problems):
             try:
-                boxes.append(_box(line.text, width, height, names))
+                boxes.append(_box(line.text, (width, height), names, pose))
             except ValueError as error:
                 where = f"line {line.number}: {error}"
                 problems.append(BoxProblem("malformed", str(place.labels), where))
@@ -82,103 +86,112 @@ def read_yolo(source: Path, pictures: str | None = None) -> BoxSet:
         )
     if not names:
         names = tuple(str(number) for number in range(min(highest, 9999) + 1))
+    if any(place.split for place in places):
+        found = from_one_folder(found)
     return BoxSet(str(source), "yolo", names, tuple(found), None, tuple(problems))
 
 
-def _settings(source: Path) -> dict[str, Any]:
-    """Return the content of data.yaml, {} where there is none."""
-    candidates = [source / name for name in DATA_FILES]
-    if source.is_dir() and source.name == "labels":
-        candidates += [source.parent / name for name in DATA_FILES]
-    path = next((p for p in candidates if p.is_file()), None) if source.is_dir() else source
-    if path is None:
-        return {}
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_bounded(path, 1024**2))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise UsageError(broken_rule(str(path), "be YAML", reason)) from error
-    if not isinstance(content, dict):
-        raise UsageError(broken_rule(str(path), "have names, train and val", "no such keys"))
-    return content
+def _own_folder(source: Path) -> Path:
+    """Return the folder of data.yaml, or else the one that was named."""
+    if not source.is_dir():
+        return source.parent
+    inner = any((source / name).is_file() for name in DATA_FILES)
+    above = any((source.parent / name).is_file() for name in DATA_FILES)
+    return source.parent if source.name == "labels" and above and not inner else source
 
 
-def _names(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    names = settings.get("names")
-    if isinstance(names, dict):
-        try:
-            highest = max(map(int, names), default=-1)
-            if not -1 <= highest <= 9999 or min(map(int, names), default=0) < 0:
-                raise ValueError
-            names = [names.get(n, names.get(str(n), str(n))) for n in range(highest + 1)]
-        except (ValueError, TypeError):
-            rule = "number its classes from 0 to at most 9999"
-            raise UsageError(broken_rule("names", rule, str(names)[:80])) from None
-    if names is None:
-        places = itertools.product((folder, folder.parent, folder / "labels"), CLASS_FILES)
-        path = next((f / name for f, name in places if (f / name).is_file()), None)
-        if path is None:
-            return ()
-        return read_class_names(path)
-    if not isinstance(names, list) or not all(isinstance(n, str | int) for n in names):
-        raise UsageError(broken_rule("names", "be a list of names", str(names)[:80]))
-    return _distinct([str(name).strip() for name in names])
+@dataclass(frozen=True)
+class _Folders:
+    """Where a set says that its parts lie.
 
-
-def read_class_names(path: Path) -> tuple[str, ...]:
-    """Return the names in a file, one a line.
-
-    Raises:
-        UsageError: It cannot be read, or a name is there twice.
+    Attributes:
+        own: The folder of data.yaml, or the one that was named.
+        base: What the paths of data.yaml are relative to.
+        labels: Where its labels are, if it is not where YOLO's rule says.
     """
-    text = read_bounded(path, 1024**2).decode("utf-8-sig", "replace")
-    return _distinct([line.strip() for line in text.rstrip("\r\n").split("\n")])
+
+    own: Path
+    base: Path
+    labels: Path | None
 
 
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(broken_rule("names", "differ from each other", f"{twice!r} twice"))
-    return tuple(names)
+def _folders(settings: dict[str, Any], own: Path) -> _Folders:
+    """Return the folders of a set; what is not there, since the set was moved, is passed over."""
+    named, labels = settings.get("path"), settings.get("labels")
+    base = own / named if isinstance(named, str) else own
+    elsewhere = own / labels if isinstance(labels, str) and labels else None
+    if elsewhere is not None and not elsewhere.is_dir():
+        elsewhere = None
+    return _Folders(own, base, elsewhere)
 
 
-def _places(settings: dict[str, Any], folder: Path, pictures: str | None) -> Iterator[_Place]:
+def _places(
+    settings: dict[str, Any],
+    folder: Path,
+    pictures: str | None,
+    problems: list[BoxProblem],
+) -> list[_Place]:
+    """Return the images of a set; a split that is not there is a problem."""
     if pictures is not None:
         labels = folder / "labels" if (folder / "labels").is_dir() else folder
-        yield from _scanned(Path(pictures), labels, None)
-        return
-    listed = {key: settings[key] for key in SPLIT_KEYS if settings.get(key)}
-    if listed:
-        base = folder / str(settings.get("path") or "")
-        for key, entries in listed.items():
-            for entry in entries if isinstance(entries, list) else [entries]:
-                yield from _of_entry(str(entry), base, folder, SPLIT_KEYS[key])
-        return
+        return list(_scanned(Path(pictures), labels, None))
+    found: list[_Place] = []
+    folders = _folders(settings, folder)
+    for key, entries in listed_splits(settings).items():
+        for entry in entries:
+            path = _of_entry(entry, folders)
+            if path is None:
+                detail = f"{key}: {entry}: no such folder or file"
+                problems.append(BoxProblem("missing-split", str(folder), detail))
+            else:
+                found += _of_split(path, folders, SPLIT_KEYS[key])
+    return found or list(_usual_places(folder))
+
+
+def _usual_places(folder: Path) -> Iterator[_Place]:
     above = folder.parent if folder.name == "labels" else folder
     images = next((above / name for name in PICTURE_FOLDERS if (above / name).is_dir()), folder)
     labels = above / "labels" if (above / "labels").is_dir() else None
-    yield from _scanned(images, labels, None)
+    return _scanned(images, labels, None)
 
 
-def _of_entry(entry: str, base: Path, folder: Path, split: str) -> Iterator[_Place]:
-    """Yield the pictures of one entry of data.yaml: a folder, or a list of files."""
-    shortened = entry.removeprefix("../").removeprefix("./")
-    tried = (base / entry, folder / entry, folder / shortened)
-    path = next((place for place in tried if place.exists()), None)
-    if path is None:
-        rule = f"name existing pictures under {split}"
-        raise UsageError(broken_rule("data.yaml", rule, entry))
+def _of_entry(entry: str, folders: _Folders) -> Path | None:
+    """Return the folder or list of images that an entry of data.yaml names, None if none."""
+    for name in (entry, entry.replace("\\", "/")):
+        shortened = name.removeprefix("../").removeprefix("./")
+        tried = [folders.base / name, folders.own / name, folders.own / shortened]
+        tried += [folders.own.parent / shortened] if folders.own.name == "labels" else []
+        for place in tried:
+            if place.exists():
+                return place
+    return None
+
+
+def _of_split(path: Path, folders: _Folders, split: str) -> Iterator[_Place]:
+    """Yield the images of a folder, or of a list of files."""
     if path.is_dir():
-        yield from _scanned(path, None, split)
+        for place in _scanned(path, None, split):
+            yield place._replace(labels=_labels_of(place.picture, folders))
         return
     text = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape")
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if name := line.strip():
-            picture = next((p for p in (base / name, path.parent / name) if p.is_file()), None)
-            place = str(picture or base / name)
-            yield _Place(place, os.path.basename(name), label_file(place), split)
+            tried = [
+                top / spelt
+                for spelt in (name, name.replace("\\", "/"))
+                for top in (folders.base, path.parent)
+            ]
+            place = str(next((p for p in tried if p.is_file()), tried[0]))
+            yield _Place(place, inside(name), _labels_of(place, folders), split)
+
+
+def _labels_of(picture: str, folders: _Folders) -> Path | None:
+    """Return an image's label file: where the set says, else by YOLO's rule."""
+    if folders.labels is not None:
+        name = os.path.relpath(os.path.abspath(picture), os.path.abspath(folders.base))
+        if not name.startswith(os.pardir):
+            return _existing(str(folders.labels / name))
+    return label_file(picture)
 
 
 def _scanned(images: Path, labels: Path | None, split: str | None) -> Iterator[_Place]:
@@ -201,14 +214,18 @@ def _split_of(file: str) -> str | None:
 
 def label_file(picture: str) -> Path | None:
     """Return the label file of a picture: the last images/ of its path becomes labels/."""
+    return _existing(labels_stem(picture)) or _existing(picture)
+
+
+def labels_stem(picture: str) -> str:
+    """Return an image's absolute path with its last ``images/`` made ``labels/``, if it has one.
+
+    With ``.txt`` for its ending that is where YOLO's tools look for the labels, and only there.
+    """
     mark = f"{os.sep}images{os.sep}"
     whole = os.path.abspath(picture)
-    if mark in whole:
-        before, _, after = whole.rpartition(mark)
-        found = _existing(f"{before}{os.sep}labels{os.sep}{after}")
-        if found is not None:
-            return found
-    return _existing(picture)
+    before, found, after = whole.rpartition(mark)
+    return f"{before}{os.sep}labels{os.sep}{after}" if found else whole
 
 
 def _existing(picture: str) -> Path | None:
@@ -238,88 +255,81 @@ def _lines(path: Path | None, problems: list[BoxProblem]) -> Iterator[_Line]:
             yield _Line(number, line)
 
 
-def _box(line: str, width: int, height: int, names: Sequence[str]) -> BoxAnnotation:
+def _box(
+    line: str, size: tuple[int, int], names: Sequence[str], pose: tuple[int, int] | None
+) -> BoxAnnotation:
     """Return the box of one line.
+
+    Args:
+        line: Its text.
+        size: (width, height) of the image.
+        names: Of the classes.
+        pose: Of a pose set, how many keypoints follow the box and the numbers of each.
 
     Raises:
         ValueError: It is no line of YOLO.
     """
     words = line.split()
     try:
-        number = int(words[0])
+        number = _whole(words[0])
         values = [float(word) for word in words[1:]]
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         raise ValueError(f"no numbers: {line.strip()[:60]!r}") from None
     label = names[number] if 0 <= number < len(names) else str(number)
-    if len(values) in (4, 5):
-        x, y, w, h = values[:4]
-        score = values[4] if len(values) == 5 else None
-        box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
-        return BoxAnnotation(label, tuple(map(_settled, box)), score)
+    points = pose[0] * pose[1] if pose else 0
+    if len(values) in (4 + points, 5 + points):
+        box = _sides(values[:4], *size)
+        score = values[-1] if len(values) == 5 + points else None
+        extra = _keypoints(values[4 : 4 + points], pose[1], size) if pose else {}
+        return BoxAnnotation(label, box, score, extra=extra)
+    if pose:
+        raise ValueError(f"{len(words)} numbers, where kpt_shape makes it {5 + points}")
+    # The corners of a turned box with a prediction's score; no pose has so many numbers.
+    score = values.pop() if len(values) == 9 else None
     if len(values) >= 6 and len(values) % 2 == 0:
-        across, down = values[::2], values[1::2]
-        left, top = min(across) * width, min(down) * height
-        box = (left, top, max(across) * width - left, max(down) * height - top)
-        return BoxAnnotation(label, box, extra={"polygon": values})
-    raise ValueError(f"{len(words)} numbers, where 5 or 6 make a box")
+        return BoxAnnotation(label, _around(values, *size), score, extra={"polygon": values})
+    fix = "; keypoints need kpt_shape in data.yaml" if len(values) > 6 else ""
+    raise ValueError(f"{len(words)} numbers, where 5 or 6 make a box{fix}")
+
+
+def _whole(word: str) -> int:
+    """Return a class's number, which some tools write as 1.0.
+
+    Raises:
+        ValueError: It is no whole number.
+    """
+    try:
+        return int(word)
+    except ValueError:
+        value = float(word)
+        if not value.is_integer():
+            raise
+        return int(value)
+
+
+def _sides(values: Sequence[float], width: int, height: int) -> tuple[float, ...]:
+    x, y, w, h = values
+    box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+    return tuple(map(_settled, box))
+
+
+def _around(values: Sequence[float], width: int, height: int) -> tuple[float, ...]:
+    """Return the upright box around the corners of a polygon."""
+    across, down = values[::2], values[1::2]
+    left, top = min(across) * width, min(down) * height
+    return left, top, max(across) * width - left, max(down) * height - top
+
+
+def _keypoints(values: Sequence[float], numbers: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Return YOLO's keypoints as COCO has them: x, y in pixels and 0, 1 or 2 for each."""
+    points: list[float] = []
+    for start in range(0, len(values), numbers):
+        x, y, *rest = values[start : start + numbers]
+        seen = rest[0] if rest else 2.0 * bool(x or y)
+        points += [_settled(x * size[0]), _settled(y * size[1]), seen]
+    return {"keypoints": points, "num_keypoints": sum(seen > 0 for seen in points[2::3])}
 
 
 def _settled(value: float) -> float:
     """Return a number of pixels without the noise of having been relative."""
     return round(value, 6) if math.isfinite(value) else value
-
-
-def write_yolo(
-    folder: Path,
-    pictures: Iterable[AnnotatedPicture],
-    classes: Sequence[str],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write one text file a picture, in folders like the pictures' own, and classes.txt.
-
-    A picture without boxes gets an empty file; one without a size gets none of its boxes.
-
-    Args:
-        folder: Where to, usually labels/ beside images/; made if needed.
-        pictures: What to write.
-        classes: The names behind the numbers. A box with another label is left out.
-        overwrite: Whether the folder may hold files already.
-
-    Raises:
-        UsageError: The folder has files.
-        OutputError: A file cannot be written.
-    """
-    make_folder(folder, overwrite)
-    numbers = {name: number for number, name in enumerate(classes)}
-    names = AnnotationNames(".txt", taken=CLASS_FILES)
-    for picture in pictures:
-        path = folder / names.name(picture.file)
-        make_folder(path.parent, overwrite=True)
-        with replacing(path) as file:
-            for one in picture.boxes:
-                if one.label in numbers and picture.width and picture.height:
-                    file.write(_line(one, picture, numbers[one.label]).encode())
-    with replacing(folder / "classes.txt") as file:
-        text = "".join(" ".join(name.split()) + "\n" for name in classes)
-        file.write(text.encode("utf-8", "replace"))
-
-
-def _line(one: BoxAnnotation, picture: AnnotatedPicture, number: int) -> str:
-    polygon = one.extra.get("polygon")
-    if polygon and one.score is None:
-        return f"{number} {' '.join(map(_digits, polygon))}\n"
-    left, top, width, height = one.box
-    values = [
-        (left + width / 2) / picture.width,
-        (top + height / 2) / picture.height,
-        width / picture.width,
-        height / picture.height,
-    ]
-    values += [one.score] if one.score is not None else []
-    return f"{number} {' '.join(map(_digits, values))}\n"
-
-
-def _digits(value: float) -> str:
-    """Return ten decimals at most: a millionth of a pixel in a picture of 10,000."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") or "0"

@@ -84,7 +84,9 @@ def test_everything_in_one_pass(pictures: Path) -> None:
     lines = list(csv.DictReader(Path("rows.csv").open()))
     assert [line["path"] for line in lines].count("in/a.jpg") == 2
     assert [line["error_kind"] for line in lines if line["status"] == "error"] == ["not-an-image"]
-    assert files_in("labels") == ["a.png.txt", "a.txt", "classes.txt", "sub/a.txt", "z.txt"]
+    labels = ["a.png.txt", "a.txt", "classes.txt", "sub/a.txt", "z.txt"]
+    # Not every image of the folder has labels: those that have are listed.
+    assert files_in("labels") == sorted([*labels, "data.train.txt", "data.yaml"])
     assert files_in("xml") == ["a.png.xml", "a.xml", "sub/a.xml", "z.xml"]
     assert files_in("drawn") == ["a.jpg", "a.png", "sub/a.png", "z.gif.png"]
     assert files_in("crops") == sorted(
@@ -361,5 +363,5 @@ def test_a_name_that_is_no_unicode_goes_everywhere(pictures: Path) -> None:
     row = json.loads(Path("rows.jsonl").read_text())
     assert row["status"] == "ok" and "path_base64" in row
     assert files_in("drawn") == [name]
-    assert len(files_in("labels")) == 2
+    assert len(files_in("labels")) == 3
     assert json.loads(Path("coco.json").read_text())["images"][0]["width"] == 80

@@ -264,6 +264,30 @@ def test_coco_takes_wrong_entries_as_problems(tmp_path: Path) -> None:
     assert sorted(codes) == ["malformed"] * 5 + ["missing-picture"]
 
 
+def test_ids_of_pandas_and_of_texts_find_each_other(tmp_path: Path) -> None:
+    content = {
+        "images": [
+            {"id": 1.0, "file_name": "x.jpg", "width": 9, "height": 9},
+            {"id": "7", "file_name": "y.jpg", "width": 9, "height": 9},
+        ],
+        "categories": [{"id": 3.0, "name": "dog"}],
+        "annotations": [
+            {"image_id": 1.0, "category_id": 3.0, "bbox": [1, 1, 2, 2]},
+            {"image_id": "1", "category_id": "3", "bbox": [2, 2, 2, 2]},
+            {"image_id": 7, "category_id": 3, "bbox": [3, 3, 2, 2]},
+        ],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    found = read_boxes(str(path))
+    assert not found.problems
+    assert found.category_ids == (3,)
+    assert [[(b.label, b.box[0]) for b in one.boxes] for one in found.pictures] == [
+        [("dog", 1), ("dog", 2)],
+        [("dog", 3)],
+    ]
+
+
 @pytest.mark.parametrize(
     ("box", "codes", "mended"),
     [

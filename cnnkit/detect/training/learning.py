@@ -174,6 +174,7 @@ def _split(
 ) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
     """Return the pictures to train and to validate on."""
     there = _usable(boxes)
+    _check_splits(boxes, validates_elsewhere=held is not None)
     if held is not None:
         training = [p for p in there if p.split in (None, "train")]
         validation = _usable(held)
@@ -188,6 +189,17 @@ def _split(
             rule = f"have at least {LEAST_TO_VALIDATE} pictures to {name} on"
             raise UsageError(broken_rule("DATA", rule, len(part)))
     return training, validation
+
+
+def _check_splits(boxes: BoxSet, *, validates_elsewhere: bool) -> None:
+    """Refuse a set that names images to train or validate on which are not there.
+
+    A drawn validation would take their place unnoticed. A missing ``test`` is not used.
+    """
+    unused = ("test", *(("val", "valid") if validates_elsewhere else ()))
+    for problem in boxes.problems:
+        if problem.code == "missing-split" and not problem.detail.startswith(unused):
+            raise UsageError(broken_rule(problem.path, "lead to its images", problem.detail))
 
 
 def _usable(boxes: BoxSet) -> list[AnnotatedPicture]:
