@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import os
@@ -14,7 +13,9 @@ import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats import corners_of, mend, read_boxes, with_form
+from cnnkit.formats.csv_text import read_csv_table, readings
 from cnnkit.formats.turning import one_as_shown
+from cnnkit.names import normal_name
 
 MAX_BYTES = 512 * 1024**2
 CSV_COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
@@ -76,7 +77,7 @@ def _of_csv(path: Path, wanted: set[str]) -> Iterator[tuple[str, Boxes]]:
                 found.setdefault(name, []).append((label, _checked(corners, path)))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except (ValueError, KeyError, IndexError) as error:
         form = f"a CSV with the columns {', '.join(CSV_COLUMNS)}"
         reason = f"{type(error).__name__} {' '.join(str(error).split())[:100]}"
         raise UsageError(broken_rule(str(path), f"be {form}", reason)) from error
@@ -90,10 +91,12 @@ def _boxes(entries: Iterable[tuple[str, list[float]]]) -> Boxes:
 
 
 def _csv_entries(path: Path) -> Iterator[tuple[str, str, list[float]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file, strict=True):
-            corners = [float(row[name]) for name in CSV_COLUMNS[2:]]
-            yield os.path.basename(row["file"]), row["label"], corners
+    table = read_csv_table(path, CSV_COLUMNS)
+    for _, cells in table.records:
+        row = dict(zip(table.names, cells, strict=False))
+        corners = [float(row[name]) for name in CSV_COLUMNS[2:]]
+        file = readings(row["file"])[-1]  # folders of Windows do not matter here
+        yield os.path.basename(file), normal_name(row["label"]), corners
 
 
 def _checked(corners: list[float], path: Path) -> list[float]:

@@ -11,6 +11,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.annotations import AnnotatedPicture, BoxSet, Written
 from cnnkit.formats.coco import read_coco, write_coco
 from cnnkit.formats.naming import from_one_folder
+from cnnkit.formats.normal_names import gives_normal_names
 from cnnkit.formats.turning import as_shown
 from cnnkit.formats.voc import read_voc, write_voc
 from cnnkit.formats.yolo import read_yolo
@@ -39,6 +40,7 @@ def with_form(text: str) -> tuple[str | None, str]:
     return None, text
 
 
+@gives_normal_names
 def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
     """Read pictures with boxes in any of the three formats, in pixels as a viewer shows them.
 

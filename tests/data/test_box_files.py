@@ -56,3 +56,11 @@ def test_another_form_is_refused_in_one_line(tmp_path, name, text, message) -> N
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read_picture_boxes(str(tmp_path / "none.json"), ["a.jpg"])
+
+
+def test_a_csv_of_a_spreadsheet_on_windows(tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    text = "file;label;x1;y1;x2;y2\r\nphotos\\a.jpg;cafe\u0301;1;2;3;4\r\n;;;;;\r\n"
+    table.write_bytes(text.encode("utf-16"))
+    boxes = read_picture_boxes(str(table), ["a.jpg"])["a.jpg"]
+    assert boxes.corners.tolist() == [[1, 2, 3, 4]] and boxes.labels == ("caf\u00e9",)

@@ -79,3 +79,11 @@ def test_a_score_beyond_0_to_1_is_refused(arguments: tuple) -> None:
         Selection(*arguments)
     with pytest.raises(UsageError, match="--iou must lie between"):
         Selection(iou=2)
+
+
+def test_exact_names_come_first_and_unicode_forms_are_one() -> None:
+    labels = ("A", "a", "caf\u00e9")
+    assert [class_index(name, labels, "--classes") for name in ("a", "A")] == [1, 0]
+    assert class_index("CAFE\u0301", labels, "--where") == 2
+    with pytest.raises(UsageError, match=r"--classes must name one class.*capitals"):
+        class_index("aB", ("AB", "ab"), "--classes")

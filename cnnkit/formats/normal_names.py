@@ -1,0 +1,47 @@
+"""The class names of pictures with boxes in the one form that all names have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import wraps
+
+from cnnkit.formats.annotations import AnnotatedPicture, BoxSet
+from cnnkit.names import normal_name
+
+Reader = Callable[..., BoxSet]
+
+
+def gives_normal_names(read: Reader) -> Reader:
+    """Return a reader whose sets have their class names in the form of `normal_name`."""
+
+    @wraps(read)
+    def reading(*arguments: object, **named: object) -> BoxSet:
+        return with_normal_names(read(*arguments, **named))
+
+    return reading
+
+
+def with_normal_names(found: BoxSet) -> BoxSet:
+    """Return a set in which classes of the same name are one, the first one's number kept."""
+    names = [normal_name(name) for name in found.classes]
+    pictures = tuple(map(_picture, found.pictures))
+    if names == list(found.classes):
+        return dataclasses.replace(found, pictures=pictures)
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, place)
+    ids = found.category_ids
+    return dataclasses.replace(
+        found,
+        classes=tuple(places),
+        category_ids=None if ids is None else tuple(ids[place] for place in places.values()),
+        pictures=pictures,
+    )
+
+
+def _picture(picture: AnnotatedPicture) -> AnnotatedPicture:
+    if all(one.label.isascii() and one.label == one.label.strip() for one in picture.boxes):
+        return picture
+    boxes = (dataclasses.replace(one, label=normal_name(one.label)) for one in picture.boxes)
+    return dataclasses.replace(picture, boxes=tuple(boxes))
