@@ -26,6 +26,7 @@ from typing import Any
 
 from cnnkit.bundles.card import Fields, ModelCard
 from cnnkit.errors import BundleError
+from cnnkit.names import normal_name
 
 KINDS = ("yolo", "ssd", "single")
 DEFAULT_CONFIDENCE = 0.25
@@ -90,7 +91,7 @@ def detector_spec(card: ModelCard) -> DetectorSpec:
         confidence=section.number("confidence", 0.0, 1.0, default=DEFAULT_CONFIDENCE),
         iou=section.number("iou", 0.0, 1.0, default=DEFAULT_IOU),
         thresholds={
-            label: thresholds.number(label, 0.0, 1.0, default=None)
+            normal_name(label): thresholds.number(label, 0.0, 1.0, default=None)
             for label in thresholds.content()
         },
         category_ids=_category_ids(section, card.classes),

@@ -17,6 +17,7 @@ from cnnkit.data.labelled_csv import CsvRow, read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import found_under
 from cnnkit.images import Finder
+from cnnkit.images.folders import is_left_behind
 from cnnkit.names import is_safe, is_visible, normal_name
 from cnnkit.results import Failure
 from cnnkit.writers.terminal import printable
@@ -31,9 +32,6 @@ SPLIT_NAMES = {
 }
 # What may stand behind them, as in training_set or test-images.
 _BEHIND_SPLITS = re.compile(r"[\s_-]*(set|data|dataset|images|split)$")
-# What archives, network drives and systems leave behind; hidden names are left out anyway.
-NOT_CLASSES = ("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found")
-NOT_CLASSES += ("System Volume Information", "__pycache__", "Thumbs.db", "desktop.ini")
 MAX_LABEL = 255
 
 FORMS = (
@@ -229,9 +227,7 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             visible = [
-                (entry.name, entry.is_dir())
-                for entry in entries
-                if not entry.name.startswith(".") and entry.name not in NOT_CLASSES
+                (entry.name, entry.is_dir()) for entry in entries if not is_left_behind(entry.name)
             ]
     except OSError as error:
         raise UsageError(f"{folder} cannot be listed: {error.strerror or error}.") from error

@@ -7,6 +7,18 @@ import glob
 import os
 from collections.abc import Callable, Iterator
 
+# What archives, network drives and systems leave in folders of images; all else of theirs is
+# hidden. Some hold small copies of the images.
+LEFT_BEHIND = {
+    *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found", "__pycache__"),
+    *("System Volume Information", "Thumbs.db", "desktop.ini"),
+}
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether a file or folder of this name is hidden, or no user's own."""
+    return name.startswith(".") or name in LEFT_BEHIND
+
 
 def enter(folder: str, entered: set[tuple[int, int]]) -> bool:
     """Return whether a folder is new, by device and inode, and remember it."""
@@ -32,7 +44,7 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
         OSError: The folder cannot be listed.
     """
     with os.scandir(folder or ".") as entries:
-        names = sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
+        names = sorted((e.name, _is_folder(e)) for e in entries if not is_left_behind(e.name))
     return ((os.path.join(folder, name), is_folder) for name, is_folder in names)
 
 

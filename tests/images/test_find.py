@@ -251,3 +251,10 @@ def test_bad_files_have_their_kinds_in_the_table() -> None:
         "too-large",
         "corrupt",
     }
+
+
+def test_what_archives_and_drives_leave_behind_is_passed_over(here: Path) -> None:
+    make(here, "d/a.png", "d/@eaDir/a.png/SYNOPHOTO_THUMB_M.png", "d/__MACOSX/a.png")
+    make(here, "d/$RECYCLE.BIN/b.png")
+    assert paths("d") == ["d/a.png"]
+    assert paths("d/__MACOSX") == ["d/__MACOSX/a.png"]  # what was named is taken
