@@ -31,12 +31,15 @@ def with_normal_names(found: BoxSet) -> BoxSet:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         places.setdefault(name, place)
-    ids = found.category_ids
+    ids, extra = found.category_ids, dict(found.extra)
+    if isinstance(said := extra.get("categories"), dict):  # what COCO says of each, by its name
+        extra["categories"] = {normal_name(name): more for name, more in said.items()}
     return dataclasses.replace(
         found,
         classes=tuple(places),
         category_ids=None if ids is None else tuple(ids[place] for place in places.values()),
         pictures=pictures,
+        extra=extra,
     )
 
 

@@ -17,7 +17,9 @@ def coco(folder: Path) -> str:
     names = (DECOMPOSED, COMPOSED, "tea ")
     content = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}],
-        "categories": [{"id": 7 + n, "name": name} for n, name in enumerate(names)],
+        "categories": [
+            {"id": 7 + n, "name": name, "supercategory": "x"} for n, name in enumerate(names)
+        ],
         "annotations": [
             {"id": n, "image_id": 1, "category_id": 7 + n, "bbox": [n, 1, 5, 5]} for n in range(3)
         ],
@@ -57,4 +59,5 @@ def test_names_come_in_one_form(tmp_path: Path, write) -> None:
     assert DECOMPOSED not in (*labels, *found.classes) and set(labels) <= set(found.classes)
     assert len(set(found.classes)) == len(found.classes)
     if found.category_ids is not None:
+        assert set(found.extra["categories"]) == {COMPOSED, "tea"}
         assert dict(zip(found.classes, found.category_ids, strict=True)) == {COMPOSED: 7, "tea": 9}
