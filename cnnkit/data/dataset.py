@@ -17,7 +17,7 @@ from cnnkit.data.labelled_csv import CsvRow, read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import found_under
 from cnnkit.images import Finder
-from cnnkit.images.folders import is_left_behind
+from cnnkit.images.folders import LEFT_BEHIND, is_left_behind
 from cnnkit.names import is_safe, is_visible, normal_name
 from cnnkit.results import Failure
 from cnnkit.writers.terminal import printable
@@ -33,6 +33,8 @@ SPLIT_NAMES = {
 # What may stand behind them, as in training_set or test-images.
 _BEHIND_SPLITS = re.compile(r"[\s_-]*(set|data|dataset|images|split)$")
 MAX_LABEL = 255
+
+NOT_CLASSES = LEFT_BEHIND
 
 FORMS = (
     "Give a folder with one folder for each class, a folder with train/ and val/ of such "

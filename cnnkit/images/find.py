@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
+import itertools
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -156,11 +159,18 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
     """Yield the paths of a list as they arrive.
 
     Args:
-        stream: Bytes with one path a line (either kind of line end), or null-separated.
+        stream: Bytes with one path a line (either kind of line end), or null-separated. Lines
+            may be UTF-16 with its mark.
         null_separated: Whether null bytes separate the paths; then a name may hold a newline.
     """
     if not null_separated:
-        for line in stream:
+        first = stream.readline()
+        marked = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if marked and b"\0" in first:  # as PowerShell writes it
+            text = (first + stream.read()).decode("utf-16", "replace")
+            yield from filter(None, re.split("[\r\n]+", text))
+            return
+        for line in itertools.chain((first.removeprefix(codecs.BOM_UTF8),), stream):
             if name := line.rstrip(b"\r\n"):
                 yield os.fsdecode(name)
         return

@@ -258,3 +258,10 @@ def test_what_archives_and_drives_leave_behind_is_passed_over(here: Path) -> Non
     make(here, "d/$RECYCLE.BIN/b.png")
     assert paths("d") == ["d/a.png"]
     assert paths("d/__MACOSX") == ["d/__MACOSX/a.png"]  # what was named is taken
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_that_a_windows_program_wrote(encoding: str, end: str) -> None:
+    content = end.join(["caf\u00e9.png", "", "b.png", ""]).encode(encoding)
+    assert list(read_list(io.BytesIO(content), null_separated=False)) == ["caf\u00e9.png", "b.png"]
