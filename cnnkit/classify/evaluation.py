@@ -11,7 +11,7 @@ import numpy as np
 from cnnkit import metrics
 from cnnkit.classify.classifier import Classifier
 from cnnkit.classify.labelled import LabelledPicture
-from cnnkit.errors import UsageError
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import Found
 from cnnkit.results import Failure
 
@@ -52,7 +52,9 @@ def evaluate(
         if progress is not None:
             progress()
     if not tally.truth:
-        raise UsageError(f"DATA must hold readable pictures. Received: none in {data}.")
+        missing = any(error["kind"] == "missing" for error in tally.errors)
+        fix = "Name the folder that its files are relative to with --root." if missing else ""
+        raise UsageError(broken_rule("DATA", "hold readable pictures", f"none in {data}", fix))
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "classify",
