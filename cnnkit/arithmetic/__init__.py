@@ -23,7 +23,7 @@ from cnnkit.arithmetic.layers import (
     Shape,
     ShapeError,
 )
-from cnnkit.arithmetic.parsing import parse_chain, parse_layer, parse_shape
+from cnnkit.arithmetic.parsing import parse_chain, parse_layer, parse_shape, parse_size
 from cnnkit.arithmetic.windows import Window, dilated, output_size, same_padding
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "parse_chain",
     "parse_layer",
     "parse_shape",
+    "parse_size",
     "same_padding",
     "totals",
 ]

@@ -25,19 +25,20 @@ from cnnkit.arithmetic.layers import (
     Pooling,
     Shape,
 )
-from cnnkit.arithmetic.windows import Pair, Sides, Window
+from cnnkit.arithmetic.windows import Pair, Sides, Window, pair_text
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
 LARGEST = 1_000_000  # of any number in a chain
 LAYERS = 2_000  # of a chain
+PADDINGS = ("same", "valid", "pad")
 ELEMENTWISE = ("relu", "relu6", "sigmoid", "tanh", "softmax", "dropout", "swish")
 
 # Each layer's form, for help and for messages.
 FORMS = {
-    "conv": "conv FILTERS HxW[/STRIDE] [same|pad P] [dilation D] [groups G] [no-bias]",
-    "depthwise": "depthwise HxW[/STRIDE] [same|pad P] [dilation D] [no-bias]",
-    "max": "max HxW[/STRIDE] [same|pad P]",
-    "average": "average HxW[/STRIDE] [same|pad P]",
+    "conv": "conv FILTERS HxW[/STRIDE] [same|valid|pad P] [dilation D] [groups G] [no-bias]",
+    "depthwise": "depthwise HxW[/STRIDE] [same|valid|pad P] [dilation D] [no-bias]",
+    "max": "max HxW[/STRIDE] [same|valid|pad P]",
+    "average": "average HxW[/STRIDE] [same|valid|pad P]",
     "global-average": "global-average",
     "global-max": "global-max",
     "pad": "pad P, or pad TOP,BOTTOM,LEFT,RIGHT",
@@ -143,18 +144,41 @@ def parse_layer(text: str, offset: int = 0) -> NamedLayer:
 
 
 def parse_shape(text: str, option: str = "--input") -> Shape:
-    """Return a shape written as ``39x39x3``, or ``39x39`` for one channel.
+    """Return a shape written as ``39x39x3``.
+
+    Raises:
+        UsageError: It is none; two numbers are none either, as they do not say the channels.
+    """
+    shape = _sizes(text, 3)
+    if not shape:
+        rule = f"be HEIGHTxWIDTHxCHANNELS, each from 1 to {LARGEST:,}"
+        plain = _sizes(text, 2)
+        sides = pair_text(plain) if plain else "224x224"  # type: ignore[arg-type]
+        fix = f"For example {sides}x3 for color, {sides}x1 for grayscale."
+        raise UsageError(broken_rule(option, rule, repr(text), fix))
+    return shape
+
+
+def parse_size(text: str, option: str) -> Pair:
+    """Return a height and width written as ``5x5``.
 
     Raises:
         UsageError: It is none.
     """
+    sides = _sizes(text, 2)
+    if not sides:
+        rule = f"be HEIGHTxWIDTH, each from 1 to {LARGEST:,}"
+        raise UsageError(broken_rule(option, rule, repr(text), "For example 5x5."))
+    return sides[0], sides[1]
+
+
+def _sizes(text: str, count: int) -> tuple[int, ...]:
+    """Return so many numbers with x between them; none where it is not that."""
     numbers = text.lower().split("x")
-    good = 2 <= len(numbers) <= 3 and all(re.fullmatch(r"[0-9]{1,7}", n) for n in numbers)
-    shape = tuple(int(number) for number in numbers) if good else ()
-    if not shape or min(shape) < 1 or max(shape) > LARGEST:
-        rule = f"be HEIGHTxWIDTHxCHANNELS, each from 1 to {LARGEST:,}"
-        raise UsageError(broken_rule(option, rule, repr(text), "For example 224x224x3."))
-    return shape if len(shape) == 3 else (*shape, 1)
+    if len(numbers) != count or not all(re.fullmatch(r"[0-9]{1,7}", n) for n in numbers):
+        return ()
+    sizes = tuple(int(number) for number in numbers)
+    return sizes if 1 <= min(sizes) and max(sizes) <= LARGEST else ()
 
 
 # --- the layers ---------------------------------------------------------------------------
@@ -258,7 +282,16 @@ def _options(
 ) -> tuple[str | tuple[Sides, Sides], dict[str, int]]:
     padding: str | tuple[Sides, Sides] = "valid"
     options: dict[str, int] = {}
+    given: dict[str, str] = {}  # the word that settled the padding, and each option
     while words.left:
+        word, start = words.left[0]
+        kind = "padding" if word in PADDINGS else word
+        if kind in given and (kind == "padding" or word in allowed):
+            rule = f"{kind} must be given once" if kind == word else "the padding must be one"
+            received = f"{given[kind]!r}, then {word!r}"
+            message = f"{rule}. Received: {received}. Write it as: {form}"
+            raise Mistake(message, start, start + len(word))
+        given[kind] = word
         if words.take("same"):
             padding = "same"
         elif words.take("valid"):

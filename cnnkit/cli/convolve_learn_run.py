@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.arithmetic import parse_shape
+from cnnkit.arithmetic import parse_size
 from cnnkit.convolution import Learned, learn_kernel, matrix_lines, read_matrix
 from cnnkit.convolution.learning import Step
 from cnnkit.convolution.matrices import LARGEST_KERNEL
@@ -65,7 +65,7 @@ def report_path(report: str | None, overwrite: bool) -> Path | None:
 
 def kernel_size(text: str) -> tuple[int, int]:
     """Return the height and width that ``--kernel-size`` gives."""
-    height, width, _ = parse_shape(text, "--kernel-size")
+    height, width = parse_size(text, "--kernel-size")
     if max(height, width) > LARGEST_KERNEL:
         rule = f"be at most {LARGEST_KERNEL}x{LARGEST_KERNEL}"
         raise UsageError(broken_rule("--kernel-size", rule, text))

@@ -51,7 +51,7 @@ Examples:
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails and boxes.")
 @shared.sorting_options("Put pictures into folders by surest class.")
 @shared.null_separated_option
-@shared.picture_options
+@lambda function: shared.picture_options(function, fits="pad|stretch")
 @shared.runtime_options
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:

@@ -82,6 +82,9 @@ def explainer_of(
     if chosen["reference"] is not None and task != "embed-face":
         rule = "go with a model for embed-face"
         raise UsageError(broken_rule("--with", rule, f"one for {task}"))
+    if task not in ("classify", "detect", "embed-face"):
+        rule = "be a classifier, a detector, or a model for embed-face (with --with FILE)"
+        raise UsageError(broken_rule("--model", rule, f"a model for {task}"))
     if task in ("detect", "embed-face"):
         return _scored(bundle, chosen, runtime, max_pixels)
     return Explainer(

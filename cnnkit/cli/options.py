@@ -123,13 +123,13 @@ def loss_network_options(function: Command) -> Command:
     )
 
 
-def picture_options(function: Command) -> Command:
+def picture_options(function: Command, fits: str = "crop|pad|stretch") -> Command:
     """``--fit``, ``--max-pixels``, ``--batch-size``, ``--workers``."""
     return apply(
         [
             click.option(
                 "--fit",
-                metavar="crop|pad|stretch",
+                metavar=fits,
                 help="How a picture becomes the network's square.  [default: the model's own]",
             ),
             max_pixels_option(),

@@ -60,7 +60,7 @@ FAST_OPTIONS = [
 # What only one of the two ways to stylise knows.
 SLOW_ONLY = ("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed")
 SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
-FAST_ONLY = ("model", "device", "runtime", "precision", "threads")
+FAST_ONLY = ("model", "device", "runtime", "precision")
 
 RUN_OPTIONS = [
     click.option(

@@ -14,6 +14,7 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
 from cnnkit.images.decode import open_picture
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.keras_predictor import set_backend_threads
 from cnnkit.style.features import open_loss_network
 from cnnkit.style.job import Target, stylize_folder, target_of
 from cnnkit.style.method import ByOptimisation, Choices
@@ -68,6 +69,8 @@ def slow_method(
     if not styles:
         fix = "Give a picture to learn from."
         raise UsageError(broken_rule("--style", "be given", "none", fix))
+    if chosen["threads"]:
+        set_backend_threads(chosen["threads"])
     network = open_loss_network(chosen["network"], chosen["weights"])
     choices = Choices(
         size=chosen["size"],

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnkit.arithmetic import ChainError, follow, formulas, parse_chain, parse_shape, totals
+from cnnkit.arithmetic import (
+    ChainError,
+    follow,
+    formulas,
+    parse_chain,
+    parse_shape,
+    parse_size,
+    totals,
+)
 from cnnkit.errors import UsageError
 
 # Layer, input, output, parameters, multiplies: each computed by hand.
@@ -100,6 +108,12 @@ MISTAKES = [
     ("conv 20 5x5 sane", "sane", "'sane' is no option of conv"),
     ("max 2x2 groups 2", "groups", "'groups' is no option of max"),
     ("conv 20 5x5 pad 1,2", "1,2", "one number, or four"),
+    ("conv 10 3x3 valid same", "same", "the padding must be one. Received: 'valid', then 'same'"),
+    ("conv 10 3x3 same pad 2", "pad", "the padding must be one. Received: 'same', then 'pad'"),
+    ("max 3x3 same same", "same", "the padding must be one. Received: 'same', then 'same'"),
+    ("conv 4 3x3 dilation 2 dilation 3", "dilation", "dilation must be given once"),
+    ("conv 4 3x3 groups 3 same groups 1", "groups", "groups must be given once"),
+    ("conv 4 3x3 no-bias no-bias", "no-bias", "no-bias must be given once"),
     ("dense 3 4", "4", "'4' is no option of dense"),
     ("inception conv 2 1x1 | conv 2 3z3", "3z3", "the kernel must be"),
     ("inception conv 2 1x1 || conv 2 3x3", "|", "a branch must hold layers"),
@@ -130,15 +144,29 @@ def test_any_words_give_a_chain_or_a_mistake(words):
         assert 0 <= error.start <= error.end <= len(text)
 
 
-@pytest.mark.parametrize(("text", "shape"), [("39x39x3", (39, 39, 3)), ("28X20", (28, 20, 1))])
+@pytest.mark.parametrize(("text", "shape"), [("39x39x3", (39, 39, 3)), ("28X20x1", (28, 20, 1))])
 def test_shapes_are_read(text, shape):
     assert parse_shape(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "3", "3x3x3x3", "0x3x3", "-1x3", "3x", "1e3x3", "9999999x3"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "32x32", "3x3x3x3", "0x3x3", "-1x3", "3x", "1e3x3", "9999999x3"]
+)
 def test_other_shapes_are_refused(text):
     with pytest.raises(UsageError, match="--input must be HEIGHTxWIDTHxCHANNELS"):
         parse_shape(text)
+
+
+def test_two_numbers_do_not_say_the_channels():
+    with pytest.raises(UsageError, match="32x32x3 for color, 32x32x1 for grayscale"):
+        parse_shape("32x32")
+
+
+@pytest.mark.parametrize("text", ["3", "3x3x7", "3x0", "axb"])
+def test_sizes_are_two_numbers(text):
+    assert parse_size("3x5", "--kernel-size") == (3, 5)
+    with pytest.raises(UsageError, match="--kernel-size must be HEIGHTxWIDTH"):
+        parse_size(text, "--kernel-size")
 
 
 def test_an_endless_chain_is_refused():

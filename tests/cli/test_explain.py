@@ -85,6 +85,7 @@ def test_help_names_the_methods(run_cnnkit):
         (["--model", "yolov3-tiny", "--layer", "a"], "--layer must not go with"),
         (["--model", "yolov3-tiny", "--class", "dug"], "Did you mean 'dog'"),
         (["--model", "magenta-style"], "--model must be a classifier"),
+        (["--model", "mtcnn"], "a classifier, a detector, or a model for embed-face"),
     ],
 )
 def test_what_does_not_go_together_is_one_clear_line(run_cnnkit, examples, arguments, message):

@@ -39,7 +39,7 @@ def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
     translucent.putalpha(Image.linear_gradient("L").resize((100, 80)))
     translucent.save(photos / "clear.png")
     arguments = ["stylize", photos, "--style", examples / "coffee.jpg", "-o", "out"]
-    arguments += ["--size", 96, "--steps", 3]
+    arguments += ["--size", 96, "--steps", 3, "--threads", 1]
     done = run_cnnkit(*arguments)
     assert done.returncode == 1, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
