@@ -10,12 +10,12 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnkit.errors import BundleError, CnnkitError
+from cnnkit.errors import BundleError, CnnkitError, UsageError, broken_rule
 from cnnkit.images import InputSpec
 from cnnkit.names import is_safe, is_unsafe, is_visible, normal_name
 
@@ -204,6 +204,22 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             "Received: an empty or longer line."
         )
     return labels
+
+
+def check_labels(labels: Sequence[str], where: str) -> None:
+    """Refuse labels that could not be written, one a line, and read again as they are.
+
+    Args:
+        labels: The names of the classes.
+        where: What they are of, for the message.
+
+    Raises:
+        UsageError: One is empty, too long, or holds a line's end or a control character.
+    """
+    for label in labels:
+        if label != clean_label(label) or not 0 < len(label) <= MAX_LABEL_LENGTH:
+            rule = f"have classes with names of 1 to {MAX_LABEL_LENGTH} printable characters"
+            raise UsageError(broken_rule(where, rule, repr(label[:80]), "Rename it in the data."))
 
 
 def clean_label(label: str) -> str:

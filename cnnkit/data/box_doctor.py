@@ -17,6 +17,7 @@ from cnnkit.data.duplicates import find_copies
 from cnnkit.data.findings import SEVERITIES, Finding, Place
 from cnnkit.data.fingerprints import Fingerprints, read_fingerprints
 from cnnkit.formats import PROBLEMS, AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats.annotations import is_counted
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.results import path_fields
 
@@ -118,6 +119,7 @@ def examine_boxes(
         *about_files(case),
         *_about_copies(case),
         *_about_classes(boxes),
+        *_about_splits(boxes),
         *_about_pictures(boxes),
     ]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -204,6 +206,20 @@ def _about_classes(boxes: BoxSet) -> Iterator[Finding]:
     if not any(counts.values()):
         fix = "Give annotations of the pictures' boxes."
         yield Finding("no-boxes", "error", "there is not one box", fix)
+
+
+def _about_splits(boxes: BoxSet) -> Iterator[Finding]:
+    """Splits without a box: nothing can be learned from them, or measured on them."""
+    for split in boxes.splits:
+        members = [picture for picture in boxes.pictures if picture.split == split]
+        sound = (mend(picture, boxes.classes)[0] for picture in members)
+        if not any(is_counted(one) for picture in sound for one in picture.boxes):
+            yield Finding(
+                "split-without-boxes",
+                "error",
+                f"{split} has {counted(len(members), 'image')} and no box that counts",
+                "Annotate some of its images: crowds and difficult boxes do not count.",
+            )
 
 
 def _about_pictures(boxes: BoxSet) -> Iterator[Finding]:

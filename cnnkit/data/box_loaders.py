@@ -15,6 +15,7 @@ from cnnkit.data.decoded import DEFAULT_MAX_BAD, DecodedPictures, MaxBad
 from cnnkit.data.loaders import Loader
 from cnnkit.data.mosaic import BoxedPicture, mosaic
 from cnnkit.formats import AnnotatedPicture, corners_of, mend
+from cnnkit.formats.annotations import is_counted
 from cnnkit.formats.turning import SAME_PROPORTIONS, as_shown
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, upright_size
 
@@ -101,7 +102,7 @@ class BoxPictures:
         for index in self.decoded.indices:
             picture = mend(there[index], numbers)[0]
             height, width = upright_size(str(picture.path))
-            usable = [b for b in picture.boxes if not (b.crowd or b.difficult)]
+            usable = [b for b in picture.boxes if is_counted(b)]
             corners = in_square(corners_of(tuple(usable)), picture, (height, width), spec)
             self.pictures.append(picture)
             sizes.append((height, width))

@@ -130,6 +130,11 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
+def is_counted(one: BoxAnnotation) -> bool:
+    """Return whether a box is learned from and measured: it is no crowd and not difficult."""
+    return not (one.crowd or one.difficult)
+
+
 def corners_of(boxes: tuple[BoxAnnotation, ...]) -> np.ndarray:
     """Return boxes as left, top, right, bottom: float64 (boxes, 4), pixels."""
     array = np.array([one.box for one in boxes], np.float64).reshape(-1, 4)

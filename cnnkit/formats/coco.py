@@ -21,6 +21,7 @@ from cnnkit.formats.picture_files import (
     PictureFinder,
     read_bounded,
 )
+from cnnkit.names import normal_name
 from cnnkit.writers.replacing import replacing
 
 MAX_BYTES = 1024**3
@@ -54,7 +55,7 @@ def read_coco(path: Path, pictures: str | None = None, split: str | None = None)
     for category in content.get("categories", []):
         identity = _identity(category.get("id")) if isinstance(category, dict) else None
         if identity is not None:
-            name = str(category.get("name", identity))
+            name = normal_name(str(category.get("name", identity)))
             names[identity] = name
             more[name] = {k: v for k, v in category.items() if k not in ("id", "name")}
     problems: list[BoxProblem] = []

@@ -24,6 +24,7 @@ from cnnkit.formats.picture_files import (
     make_folder,
     read_bounded,
 )
+from cnnkit.names import normal_name
 from cnnkit.writers.replacing import replacing
 
 MAX_BYTES = 32 * 1024**2
@@ -167,7 +168,7 @@ def _box(element: Element) -> BoxAnnotation:
     Raises:
         ValueError: It has no name, or no four numbers.
     """
-    label = _text(element, "name")
+    label = normal_name(_text(element, "name"))
     if not label:
         raise ValueError("it has no name")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.picture_files import read_bounded
+from cnnkit.names import normal_name
 
 CLASS_FILES = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -105,7 +106,7 @@ def class_names(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
         names = _numbered(names)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UsageError(broken_rule("names", "be a list of names", _shown(names)))
-    return _distinct([name.strip() for name in names])
+    return _distinct([normal_name(name) for name in names])
 
 
 def _numbered(names: dict[str, Any]) -> list[Any]:
@@ -127,7 +128,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         UsageError: It cannot be read, or a name is there twice.
     """
     text = read_bounded(path, 1024**2).decode("utf-8-sig", "replace")
-    return _distinct([line.strip() for line in text.rstrip("\r\n").split("\n")])
+    return _distinct([normal_name(line) for line in text.rstrip("\r\n").split("\n")])
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:

@@ -70,3 +70,16 @@ def test_a_picture_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     ]
     found = BoxSet("both", "voc", ("disc", "square"), tuple(pictures))
     assert codes(found)["leak"] == "error"
+
+
+def test_a_split_without_a_box_that_counts_is_an_error(tmp_path: Path) -> None:
+    found = read_boxes(str(draw_boxes(tmp_path, count=24)))
+    crowds = (BoxAnnotation("disc", (1.0, 1.0, 9.0, 9.0), crowd=True),)
+    pictures = [
+        dataclasses.replace(p, split="val", boxes=crowds)
+        if n < 2
+        else dataclasses.replace(p, split="train")
+        for n, p in enumerate(found.pictures)
+    ]
+    changed = dataclasses.replace(found, pictures=tuple(pictures))
+    assert codes(changed)["split-without-boxes"] == "error"

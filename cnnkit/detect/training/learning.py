@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import math
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.bundles.card import check_labels
 from cnnkit.bundles.writing import check_target
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_loaders import BoxLoader, BoxPictures
@@ -27,6 +29,7 @@ from cnnkit.detect.training.network import DetectorNetwork, input_spec, make_net
 from cnnkit.detect.training.settings import Settings
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxes
+from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
 
@@ -114,6 +117,8 @@ def train_detector(settings: Settings, progress: Progress) -> Learnt:
     training, validation = _split(boxes, held, settings)
     classes = trained_classes(boxes)
     problems = _problems(boxes, (*training, *validation), classes)
+    check_labels(classes, "DATA")
+    _check_boxes(training, validation, classes)
     problems += [] if held is None else held.problems
     for problem in problems[:5]:
         log.warning("%s: %s (%s)", problem.path, problem.code, problem.detail)
@@ -132,7 +137,7 @@ def train_detector(settings: Settings, progress: Progress) -> Learnt:
                 one = BoxPictures(pictures, classes, spec, progress=advance, **options)
             read.append(stack.enter_context(one))
         sizes = np.concatenate([b[:, 2:] - b[:, :2] for b in read[0].boxes])
-        if not len(sizes):
+        if not len(sizes):  # the images that have them cannot be read
             raise UsageError(broken_rule("DATA", "have boxes to learn from", "none in training"))
         network = make_network(settings, classes, sizes)
         _say_anchors(network)
@@ -167,6 +172,30 @@ def _problems(
     if not classes:
         raise UsageError(broken_rule("DATA", "have boxes of known classes", "none"))
     return problems
+
+
+def _check_boxes(
+    training: Sequence[AnnotatedPicture],
+    validation: Sequence[AnnotatedPicture],
+    classes: Sequence[str],
+) -> None:
+    """Refuse images without one box to learn from or to measure by, before any work.
+
+    Raises:
+        UsageError: Training or validation has no box of the classes that counts.
+    """
+    known = set(classes)
+    for name, part in (("train", training), ("validate", validation)):
+        if not any(_has_boxes(picture, known) for picture in part):
+            rule = f"have a box to {name} by that is neither a crowd nor difficult"
+            fix = "Annotate these images, or give others with --validation-data."
+            received = f"none in {len(part)} images"
+            raise UsageError(broken_rule("DATA", rule, received, fix if name != "train" else ""))
+
+
+def _has_boxes(picture: AnnotatedPicture, classes: Collection[str] | None = None) -> bool:
+    """Return whether an image has a sound box that counts."""
+    return any(map(is_counted, mend(picture, classes)[0].boxes))
 
 
 def _split(
@@ -210,7 +239,7 @@ def _usable(boxes: BoxSet) -> list[AnnotatedPicture]:
 def _drawn_split(
     pictures: Sequence[AnnotatedPicture], share: float, seed: int
 ) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
-    """Draw what to validate on; files of one content stay on one side."""
+    """Draw what to validate on; files of one content stay on one side, boxes come to both."""
     groups: dict[str, list[AnnotatedPicture]] = {}
     for picture in pictures:
         try:
@@ -221,10 +250,14 @@ def _drawn_split(
     members = list(groups.values())
     random.Random(seed).shuffle(members)
     wanted = max(1, round(share * len(pictures)))
-    validation: list[AnnotatedPicture] = []
-    while members and len(validation) < wanted:
-        validation += members.pop()
-    return [p for group in members for p in group], validation
+    drawn: list[list[AnnotatedPicture]] = []
+    while members and sum(map(len, drawn)) < wanted:
+        drawn.append(members.pop())
+    for giver, taker in ((members, drawn), (drawn, members)):
+        boxed = [n for n, group in enumerate(giver) if any(map(_has_boxes, group))]
+        if len(boxed) > 1 and not any(map(_has_boxes, itertools.chain(*taker))):
+            taker.append(giver.pop(boxed[-1]))
+    return [p for group in members for p in group], [p for group in drawn for p in group]
 
 
 def _say_anchors(network: DetectorNetwork) -> None:
