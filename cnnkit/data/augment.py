@@ -90,6 +90,9 @@ class Augmenter:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(self._broken("fit every picture", reason)) from error
         image = drawn["image"]
+        if image.size == picture.size and 1 in picture.shape[:2]:
+            # Grey made color again lies on its side where one side is a single pixel.
+            image = drawn["image"] = image.reshape(picture.shape)
         if image.dtype != np.uint8 or image.shape != picture.shape:
             received = f"{image.dtype} {image.shape}"
             raise UsageError(self._broken(f"give uint8 {picture.shape}", received))

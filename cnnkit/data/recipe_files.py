@@ -33,6 +33,28 @@ BOUNDS = {
     **dict.fromkeys(("iterations", "max_iter", "n_segments", "num_control_points"), 256),
     **dict.fromkeys(("pad", "padding", "px"), 1024),
     "fit_output": 0,
+    "temperature_limit": 100_000,
+}
+# What earlier releases called an argument: taken for the new one where the class has that.
+RENAMED = {
+    **dict.fromkeys(("value", "cval", "pad_cval", "pad_val", "fill_value"), "fill"),
+    **dict.fromkeys(
+        ("mask_value", "cval_mask", "pad_cval_mask", "mask_pad_val", "mask_fill_value"), "fill_mask"
+    ),
+    **dict.fromkeys(("mode", "pad_mode"), "border_mode"),
+}
+# Two arguments of earlier releases that are one today.
+PAIRS = {
+    ("height", "width"): "size",
+    ("quality_lower", "quality_upper"): "quality_range",
+    ("scale_min", "scale_max"): "scale_range",
+    ("min_holes", "max_holes"): "num_holes_range",
+    ("min_height", "max_height"): "hole_height_range",
+    ("min_width", "max_width"): "hole_width_range",
+    ("fog_coef_lower", "fog_coef_upper"): "fog_coef_range",
+    ("snow_point_lower", "snow_point_upper"): "snow_point_range",
+    ("slant_lower", "slant_upper"): "slant_range",
+    ("num_shadows_lower", "num_shadows_upper"): "num_shadows_limit",
 }
 
 COMPOSITIONS = frozenset("Compose OneOf OneOrOther RandomOrder Sequential SomeOf".split())
@@ -74,6 +96,8 @@ def read_recipe_file(path: Path) -> Callable[[int, int, bool], Sequence[Any]]:
         UsageError: It cannot be read, or holds what may not be used; one line says what.
     """
     content = _parse(path)
+    _Bounds(path, numbers=False).check(content, "", 0)
+    content = _in_todays_form(content)
     _Bounds(path).check(content, "", 0)
     specs = _outer_transforms(content, path)
     count = sum(_check_transform(spec, path, 0) for spec in specs)
@@ -116,8 +140,10 @@ def _too_deep(path: Path) -> str:
 class _Bounds:
     """Walks over all values of a file; shared YAML nodes count each time they are met."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, numbers: bool = True) -> None:
+        """Begin; `numbers` says whether these are bounded, too, or only the walk itself."""
         self._path = path
+        self._numbers = numbers
         self._values = 0
 
     def check(self, value: Any, name: str, depth: int) -> None:
@@ -141,13 +167,56 @@ class _Bounds:
                 self._refuse(f"have texts of at most {MAX_TEXT} characters", f"{value[:20]!r}...")
         elif isinstance(value, int | float):
             bound = BOUNDS.get(name, MAX_NUMBER)
-            if name != "seed" and not (math.isfinite(value) and abs(value) <= bound):
+            if (
+                self._numbers
+                and name != "seed"
+                and not (math.isfinite(value) and abs(value) <= bound)
+            ):
                 self._refuse(f"have {name or 'numbers'} within {bound} of zero", repr(value)[:30])
         elif value is not None:
             self._refuse("hold numbers, texts, lists and names", type(value).__name__)
 
     def _refuse(self, rule: str, received: str) -> None:
         raise UsageError(broken_rule(str(self._path), rule, received))
+
+
+def _in_todays_form(value: Any) -> Any:
+    """Return bounded content with each transform's arguments as the installed release has them.
+
+    albumentations writes down what a transform has of the class that it is derived from, and
+    passes it over when it reads; so does this. ``always_apply`` of 1.x is ``p``; arguments with
+    a new name get it.
+    """
+    if isinstance(value, list):
+        return [_in_todays_form(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _in_todays_form(item) for key, item in value.items()}
+    name = str(made.get(CLASS_KEY, "")).removeprefix("albumentations.").rpartition(".")[2]
+    if name not in TRANSFORMS and name not in COMPOSITIONS:
+        return made
+    if made.pop("always_apply", False) is True:
+        made["p"] = 1.0
+    return made if name in COMPOSITIONS else _renamed(made, _find_class(name))
+
+
+def _renamed(spec: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """Return a transform's arguments under today's names, without what it only inherits."""
+    own = set(inspect.signature(kind.__init__).parameters)
+    for old, new in PAIRS.items():
+        if new in own and new not in spec and not own & set(old) and set(old) <= set(spec):
+            spec[new] = [spec.pop(name) for name in old]
+    for old, new in RENAMED.items():
+        if old in spec and old not in own and new in own:
+            value = spec.pop(old)
+            if value is not None:
+                spec.setdefault(new, value)
+    inherited = {
+        name
+        for parent in kind.__mro__[1:-1]
+        for name in inspect.signature(parent.__init__).parameters
+    }
+    return {key: item for key, item in spec.items() if key in own or key not in inherited}
 
 
 def _outer_transforms(content: Any, path: Path) -> list[dict[str, Any]]:
@@ -203,6 +272,10 @@ def _find_class(name: str) -> Any:
         from cnnkit.data.pca_transform import PCAColorShift
 
         return PCAColorShift
+    if name == "Erasing":
+        from cnnkit.data.erasing import Erasing
+
+        return Erasing
     return getattr(import_albumentations(), name)
 
 

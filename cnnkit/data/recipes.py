@@ -72,6 +72,7 @@ def _light(height: int, width: int, boxes: bool) -> list[Any]:
 
 def _strong(height: int, width: int, boxes: bool) -> list[Any]:
     """Of everything more: shear, colours, AlexNet's colour shift, grey, erasing."""
+    from cnnkit.data.erasing import Erasing
     from cnnkit.data.pca_transform import PCAColorShift
 
     library = import_albumentations()
@@ -91,7 +92,7 @@ def _strong(height: int, width: int, boxes: bool) -> list[Any]:
         PCAColorShift(p=0.5),
         library.RGBShift(20, 20, 20, p=0.25),
         library.ToGray(p=0.05),
-        library.Erasing(scale=(0.02, 0.2), ratio=(0.3, 3.3), fill="random", p=0.25),
+        Erasing(scale=(0.02, 0.2), ratio=(0.3, 3.3), fill="random", p=0.25),
     ]
 
 

@@ -180,3 +180,14 @@ def test_the_colour_shift_is_one_colour_for_the_whole_picture() -> None:
     # 0.1 * 0.2175 * 255 levels times the component's green part, the rest being small.
     assert np.std(shifts, 0)[1] == pytest.approx(0.1 * 0.2175 * 255 * 0.5808, rel=0.15)
     assert abs(np.mean(shifts, 0)).max() < 0.8
+
+
+@pytest.mark.parametrize("name", ["light", "strong", "boxes"])
+@pytest.mark.parametrize("shape", [(6, 200, 3), (200, 6, 3), (1, 300, 3), (1, 1, 3)])
+def test_thin_images_take_every_recipe(name: str, shape: tuple[int, int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    augmenter = Augmenter(read_recipe(name), 1)
+    whole = np.array([[0.0, 0.0, shape[1], shape[0]]])
+    for number in range(40):
+        assert augmenter(picture, 0, number).shape == shape
+        assert augmenter.with_boxes(picture, whole, 0, number)[0].shape == shape

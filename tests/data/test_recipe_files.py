@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,48 @@ def test_every_transform_of_the_list_works_by_its_defaults(tmp_path: Path, name:
     recipe = read_recipe(str(written(tmp_path, spec(one(name, **arguments)))))
     drawn = Augmenter(recipe)(scene(1, 48, 48), 0, 0)
     assert (drawn.shape, drawn.dtype) == ((48, 48, 3), np.uint8)
+
+
+NEEDED = {
+    "RandomResizedCrop": {"size": [20, 20]},
+    "RandomSizedCrop": {"min_max_height": [10, 30], "size": [20, 20]},
+    "Resize": {"height": 20, "width": 20},
+    "SmallestMaxSize": {"max_size": 20},
+    "LongestMaxSize": {"max_size": 20},
+    "CropAndPad": {"px": 3},
+    "GridElasticDeform": {"num_grid_xy": [3, 3], "magnitude": 4},
+    "RandomCrop": {"height": 10, "width": 10},
+    "CenterCrop": {"height": 10, "width": 10},
+    "Crop": {"x_max": 10, "y_max": 10},
+}
+
+
+@pytest.mark.parametrize("name", sorted(TRANSFORMS))
+def test_what_the_installed_release_writes_of_each_transform_is_read(tmp_path, name) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # advice to use another transform
+        compose = library.Compose([getattr(library, name)(p=1, **NEEDED.get(name, {}))])
+    path = tmp_path / "mine.json"
+    library.save(compose, path)
+    [made] = read_recipe_file(path)(20, 20, False)[:-1]
+    assert made.to_dict()["transform"] == compose.to_dict()["transform"]["transforms"][0]
+
+
+def first(tmp_path: Path, transform: dict) -> dict:
+    """How a file's one transform stands in the form of the installed release."""
+    [made] = read_recipe_file(written(tmp_path, spec(transform)))(20, 20, False)[:-1]
+    return made.to_dict()["transform"]
+
+
+def test_files_of_1_x_are_read(tmp_path: Path) -> None:
+    assert first(tmp_path, one("HorizontalFlip", always_apply=False, p=0.25))["p"] == 0.25
+    assert first(tmp_path, one("HorizontalFlip", always_apply=True, p=0.25))["p"] == 1
+    rotate = one("Rotate", always_apply=False, limit=[-9, 9], border_mode=0, value=7)
+    assert first(tmp_path, rotate)["fill"] == 7
+    assert first(tmp_path, one("Rotate", value=None, mask_value=None))["fill"] == 0
+    crop = one("RandomResizedCrop", always_apply=False, height=30, width=40)
+    assert first(tmp_path, crop)["size"] == (30, 40)
+    jpeg = one("ImageCompression", always_apply=False, quality_lower=50, quality_upper=70)
+    assert first(tmp_path, jpeg)["quality_range"] == (50, 70)
+    group = one("OneOf", transforms=[one("Blur", always_apply=False)])
+    assert first(tmp_path, group)["transforms"][0]["__class_fullname__"] == "Blur"
