@@ -19,6 +19,13 @@ Examples:
 @click.argument("data", metavar="DATA")
 @shared.csv_root_option
 @click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classify", "detect"]),
+    default="auto",
+    show_default=True,
+    help="What DATA is for: folders or a CSV of classes, or images with boxes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails of what was found.")
 @click.option("--overwrite", is_flag=True, help="Make an existing report anew.")

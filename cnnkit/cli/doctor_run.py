@@ -32,6 +32,7 @@ def run(
     *,
     root: str | None,
     pictures: str | None,
+    task: str,
     as_json: bool,
     report: str | None,
     overwrite: bool,
@@ -41,7 +42,8 @@ def run(
 ) -> bool:
     """Examine, show, and return whether something would hurt training."""
     page = _report_path(report, overwrite)
-    boxes = read_boxes(data, pictures) if is_box_set(data) else None
+    has_boxes = is_box_set(data) if task == "auto" else task == "detect"
+    boxes = read_boxes(data, pictures) if has_boxes else None
     if boxes is None and pictures is not None:
         raise UsageError(broken_rule("--pictures", "go with annotations of boxes", data))
     if boxes is not None and root is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from cnnkit.data.labelled_csv import CsvRow, read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import found_under
+from cnnkit.formats.guessing import BOX_FOLDERS, guessed_form
 from cnnkit.images import Finder
 from cnnkit.images.folders import LEFT_BEHIND, is_left_behind
 from cnnkit.names import is_safe, is_visible, normal_name
@@ -116,6 +117,7 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
         if root is not None:
             raise UsageError(broken_rule("--root", "go with a CSV", f"the folder {data}"))
         dataset = _read_folder(data)
+        _refuse_boxes(data, dataset)
     elif path.is_file():
         dataset = _read_csv(data, root if root is not None else str(path.parent))
     else:
@@ -123,6 +125,15 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
     if not dataset.files:
         raise UsageError(broken_rule("DATA", "hold labelled pictures", f"none in {data}", FORMS))
     return dataset
+
+
+def _refuse_boxes(data: str, dataset: Dataset) -> None:
+    """Refuse images with boxes whose folders would be taken for classes."""
+    names = {name.lower() for name in dataset.classes}
+    if names <= BOX_FOLDERS and guessed_form(Path(data)) is not None:
+        fix = "cnnkit train-detector and cnnkit doctor take them."
+        received = "images with boxes"
+        raise UsageError(broken_rule("DATA", "hold a folder for each class", received, fix))
 
 
 @dataclass

@@ -10,21 +10,16 @@ from typing import Any
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.annotations import AnnotatedPicture, BoxSet, Written
 from cnnkit.formats.coco import read_coco, write_coco
+from cnnkit.formats.guessing import guessed_form
 from cnnkit.formats.naming import from_one_folder
 from cnnkit.formats.normal_names import gives_normal_names
 from cnnkit.formats.turning import as_shown
 from cnnkit.formats.voc import read_voc, write_voc
 from cnnkit.formats.yolo import read_yolo
-from cnnkit.formats.yolo_data import DATA_FILES
 from cnnkit.formats.yolo_writing import write_yolo
 
 FORMS = ("coco", "voc", "yolo")
 _SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "test"))
-
-
-# Names that a COCO file has in a folder; any other JSON there may be anything.
-_COCO_PATTERNS = ("instances*.json", "_annotations.coco.json", "*/_annotations.coco.json")
-_COCO_PATTERNS += ("annotations/instances*.json",)
 
 
 def with_form(text: str) -> tuple[str | None, str]:
@@ -86,23 +81,6 @@ def is_box_set(source: str) -> bool:
     """Return whether what a user typed are pictures with boxes, by its prefix or its content."""
     form, name = with_form(source)
     return form is not None or guessed_form(Path(name)) is not None
-
-
-def guessed_form(path: Path) -> str | None:
-    """Return the form that a path's content shows, or None."""
-    if path.is_file():
-        form = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower())
-        return form
-    if any((path / name).is_file() for name in DATA_FILES) or (path / "labels").is_dir():
-        return "yolo"
-    for folder in (path, path / "Annotations", path / "annotations"):
-        if folder.is_dir() and any(folder.glob("*.xml")):
-            return "voc"
-    if any(any(path.glob(pattern)) for pattern in _COCO_PATTERNS):
-        return "coco"
-    if path.name == "labels" or (path / "classes.txt").is_file():
-        return "yolo"
-    return None
 
 
 def _coco_files(folder: Path) -> list[tuple[Path, str | None]]:
