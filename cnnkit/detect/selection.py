@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
     Raises:
         UsageError: The model has no such class; the message suggests one.
     """
-    classes = ClassNames(labels)
+    classes = _known(tuple(labels))
     wanted = " ".join(name.split())
     for spelling in (name, wanted, _OTHER_SPELLING.get(wanted.casefold())):
         if spelling and classes.matches(spelling):
@@ -106,6 +107,11 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
     if option == "--agnostic":
         fix += " To leave its groups out, put --agnostic after INPUT."
     raise UsageError(broken_rule(option, "name classes of the model", repr(name), fix))
+
+
+@lru_cache(maxsize=2)  # asked for each class of a set in turn
+def _known(labels: tuple[str, ...]) -> ClassNames:
+    return ClassNames(labels)
 
 
 def _some(labels: Sequence[str]) -> str:
