@@ -152,9 +152,7 @@ def _boxes(
                 names.get(category, str(category)),
                 (left, top, width, height),
                 _number(entry.get("score")),
-                bool(entry.get("iscrowd", 0)),
-                bool(entry.get("difficult", 0)),
-                bool(entry.get("truncated", 0)),
+                *(_is_set(entry.get(name)) for name in ("iscrowd", "difficult", "truncated")),
                 _number(entry.get("area")),
                 {key: value for key, value in entry.items() if key not in _BOX_KEYS},
             )
@@ -164,6 +162,13 @@ def _boxes(
             continue
         boxes.setdefault(_meant(picture, identities), []).append(one)
     return boxes
+
+
+def _is_set(flag: Any) -> bool:
+    """Return whether a flag is set; some tools write it as text, where "0" is not."""
+    if isinstance(flag, str):
+        return flag.strip().lower() not in ("", "0", "0.0", "false", "no")
+    return bool(flag)
 
 
 def _number(value: Any) -> float | None:

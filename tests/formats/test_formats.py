@@ -272,8 +272,8 @@ def test_ids_of_pandas_and_of_texts_find_each_other(tmp_path: Path) -> None:
         ],
         "categories": [{"id": 3.0, "name": "dog"}],
         "annotations": [
-            {"image_id": 1.0, "category_id": 3.0, "bbox": [1, 1, 2, 2]},
-            {"image_id": "1", "category_id": "3", "bbox": [2, 2, 2, 2]},
+            {"image_id": 1.0, "category_id": 3.0, "bbox": [1, 1, 2, 2], "iscrowd": "0"},
+            {"image_id": "1", "category_id": "3", "bbox": [2, 2, 2, 2], "iscrowd": 1.0},
             {"image_id": 7, "category_id": 3, "bbox": [3, 3, 2, 2]},
         ],
     }
@@ -282,6 +282,7 @@ def test_ids_of_pandas_and_of_texts_find_each_other(tmp_path: Path) -> None:
     found = read_boxes(str(path))
     assert not found.problems
     assert found.category_ids == (3,)
+    assert [one.crowd for one in found.pictures[0].boxes] == [False, True]
     assert [[(b.label, b.box[0]) for b in one.boxes] for one in found.pictures] == [
         [("dog", 1), ("dog", 2)],
         [("dog", 3)],
