@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -56,16 +56,7 @@ class Outcome(NamedTuple):
     context: Any = None
 
 
-Picture = str | np.ndarray  # a path, or RGB uint8 (height, width, 3)
 Prepare = Callable[[str], "np.ndarray | Prepared"]
-
-
-def several(pictures: Picture | Sequence[Picture]) -> Sequence[Picture]:
-    """Return pictures as a sequence, also where one is given by itself."""
-    single = isinstance(pictures, str) or hasattr(pictures, "__fspath__")
-    if single or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
-        return [pictures]  # type: ignore[list-item]
-    return pictures  # type: ignore[return-value]
 
 
 def stream(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,14 @@ from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, prepare
-from cnnkit.pipeline import Picture, several
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    Found,
+    ImageArgument,
+    InputSpec,
+    image_list,
+    prepare,
+)
 from cnnkit.results import UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
 
@@ -137,19 +143,21 @@ class Classifier:
         )
         return cls(bundle, compiled, spec, decision, max_pixels)
 
-    def predict(self, pictures: Picture | Sequence[Picture]) -> list[Classification | Failure]:
+    def predict(
+        self, pictures: ImageArgument | Iterable[ImageArgument]
+    ) -> list[Classification | Failure]:
         """Name pictures.
 
         Args:
-            pictures: One or more paths, or RGB uint8 arrays (height, width, 3).
+            pictures: One or more, see `cnnkit.images.ImageArgument`.
 
         Returns:
             One result for each picture, in order: a `Classification`, or a `Failure` with its
             reason.
         """
-        return [self._predict_one(picture) for picture in several(pictures)]
+        return [self._predict_one(picture) for picture in image_list(pictures)]
 
-    def _predict_one(self, picture: Picture) -> Classification | Failure:
+    def _predict_one(self, picture: ImageArgument) -> Classification | Failure:
         try:
             image = self.prepare(picture)
         except ImageError as error:
@@ -157,11 +165,11 @@ class Classifier:
         outputs = self.predictor.predict(image[None])
         return self.interpret({name: values[0] for name, values in outputs.items()})
 
-    def prepare(self, picture: Picture) -> np.ndarray:
+    def prepare(self, picture: ImageArgument) -> np.ndarray:
         """Read one picture as the network's input, uint8 (height, width, 3).
 
         Raises:
-            ImageError: It cannot be read.
+            ImageError: It is no image, or cannot be read.
         """
         return prepare(picture, self.spec, max_pixels=self._max_pixels)
 

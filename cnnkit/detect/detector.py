@@ -18,15 +18,15 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
     Found,
+    ImageArgument,
     InputSpec,
     Placement,
     Prepared,
-    decode,
+    image_list,
+    image_pixels,
     prepare_placed,
-    read_bytes,
 )
 from cnnkit.images.prepare import FITS
-from cnnkit.pipeline import Picture, several
 from cnnkit.results import Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
 
@@ -151,17 +151,19 @@ class Detector:
         )
         return checked
 
-    def predict(self, pictures: Picture | Sequence[Picture]) -> list[Detections | Failure]:
+    def predict(
+        self, pictures: ImageArgument | Iterable[ImageArgument]
+    ) -> list[Detections | Failure]:
         """Find objects.
 
         Args:
-            pictures: One or more paths, or RGB uint8 arrays (height, width, 3).
+            pictures: One or more, see `cnnkit.images.ImageArgument`.
 
         Returns:
             One result for each picture, in order: `Detections`, perhaps empty, or a `Failure`
             with its reason.
         """
-        return [self._detect([picture])[0] for picture in several(pictures)]
+        return [self._detect([picture])[0] for picture in image_list(pictures)]
 
     def stream(
         self, found: Iterable[Found], workers: int | None = None
@@ -191,7 +193,7 @@ class Detector:
 
     # --- one batch -----------------------------------------------------------------------
 
-    def _detect(self, pictures: Sequence[Picture]) -> list[Detections | Failure]:
+    def _detect(self, pictures: Sequence[ImageArgument]) -> list[Detections | Failure]:
         if self._tile is not None:
             return [pipeline.attempt(picture, self._detect_tiled) for picture in pictures]
         prepared = [pipeline.attempt(picture, self._prepare) for picture in pictures]
@@ -202,7 +204,7 @@ class Detector:
             for one in prepared
         ]
 
-    def _prepare(self, picture: Picture) -> Prepared:
+    def _prepare(self, picture: ImageArgument) -> Prepared:
         return prepare_placed(picture, self.spec, max_pixels=self.max_pixels)
 
     def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates]:
@@ -234,12 +236,9 @@ class Detector:
         labels = tuple(self.bundle.labels[index] for index in classes.tolist())
         return Detections(width, height, inside[some], found.scores[some], classes, labels)
 
-    def _detect_tiled(self, picture: Picture) -> Detections:
+    def _detect_tiled(self, picture: ImageArgument) -> Detections:
         """Look at the whole picture and at overlapping tiles of it."""
-        if isinstance(picture, np.ndarray):
-            pixels = picture
-        else:
-            pixels = decode(read_bytes(picture), max_pixels=self.max_pixels)
+        pixels = image_pixels(picture, max_pixels=self.max_pixels)
         whole = self._prepare(pixels)
         height, width = whole.height, whole.width
         side = self._tile or max(self.spec.height, self.spec.width)

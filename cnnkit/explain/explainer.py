@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,8 +25,9 @@ from cnnkit.explain.heat import (
 from cnnkit.explain.methods import check_method, method_predictor
 from cnnkit.explain.sliding import SCALE, SlidingMethod
 from cnnkit.explain.target import Target
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
-from cnnkit.images.decode import Picture, open_picture
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, image_list, image_pixels
+from cnnkit.images.arguments import opened_image
+from cnnkit.images.decode import Picture
 from cnnkit.images.prepare import check_fit, decoded_size, fit
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus
@@ -79,13 +80,17 @@ class Explanation:
             "region": [round(float(edge), 2) for edge in self.region],
         }
 
-    def over(self, picture: np.ndarray, box: bool = True) -> np.ndarray:
+    def over(self, picture: ImageArgument, box: bool = True) -> np.ndarray:
         """Return a picture with the heat, and the box, over it.
 
         Args:
-            picture: The picture at any scale, uint8 RGB (height, width, 3).
+            picture: The picture at any scale, see `ImageArgument`.
             box: Whether to draw the box.
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
         """
+        picture = image_pixels(picture)
         height, width = picture.shape[:2]
         scales = (width / self.width, height / self.height)
         drawn = None
@@ -189,18 +194,20 @@ class Explainer:
         """
         return cls(open_model(model, weights, labels), method, **chosen)
 
-    def explain(self, pictures: Sequence[str | np.ndarray]) -> list[Explanation | Failure]:
+    def explain(
+        self, pictures: ImageArgument | Iterable[ImageArgument]
+    ) -> list[Explanation | Failure]:
         """Explain pictures.
 
         Args:
-            pictures: Paths, or RGB uint8 arrays (height, width, 3).
+            pictures: One or more, see `ImageArgument`.
 
         Returns:
             One result for each picture, in order.
         """
-        return [self._explain_one(picture) for picture in pictures]
+        return [self._explain_one(picture) for picture in image_list(pictures)]
 
-    def _explain_one(self, picture: str | np.ndarray) -> Explanation | Failure:
+    def _explain_one(self, picture: ImageArgument) -> Explanation | Failure:
         try:
             prepared = self.prepare(picture)
         except ImageError as error:
@@ -209,11 +216,11 @@ class Explainer:
         one = {name: values[0] for name, values in outputs.items()}
         return self.interpret(one, prepared.context)
 
-    def prepare(self, source: str | np.ndarray, long_side: int | None = None) -> pipeline.Prepared:
+    def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.Prepared:
         """Read a picture for the method.
 
         Args:
-            source: A path, or RGB uint8 (height, width, 3).
+            source: See `ImageArgument`.
             long_side: Where the picture itself is wanted too: the longer side that will do.
 
         Raises:
@@ -224,10 +231,7 @@ class Explainer:
         kept = picture if long_side is not None else None
         return pipeline.Prepared(image, Seen(picture.height, picture.width, kept))
 
-    def _opened(self, source: str | np.ndarray, long_side: int | None) -> Picture:
-        if isinstance(source, np.ndarray):
-            return Picture(source, source.shape[0], source.shape[1], None)
-
+    def _opened(self, source: ImageArgument, long_side: int | None) -> Picture:
         def needed(height: int, width: int) -> tuple[int, int]:
             """Return the least sides of the decoded picture that network and drawing need."""
             spec = self._sliding.spec(height, width) if self._sliding else self.spec
@@ -235,7 +239,7 @@ class Explainer:
             share = 0.0 if long_side is None else min(1.0, long_side / max(height, width))
             return max(least[0], round(share * height)), max(least[1], round(share * width))
 
-        return open_picture(read_bytes(source), max_pixels=self._max_pixels, at_least=needed)
+        return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
 
     def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation:
         """Make an explanation of a method's outputs for one picture."""

@@ -16,6 +16,7 @@ from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.candidates import cell_rectangles, crops, moved, squared, suppressed
 from cnnkit.faces.pyramid import STRIDE, WINDOW, Canvas, canvases
+from cnnkit.images import ImageArgument, image_pixels
 from cnnkit.results import Face
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
@@ -95,19 +96,23 @@ class FaceDetector:
         source = self.bundle.source(network_name=name, input_shape=(side, side, 3))
         return predictor(source, options, batch_size=BATCH[name])
 
-    def find(self, image: np.ndarray) -> list[Face]:
+    def find(self, image: ImageArgument) -> list[Face]:
         """Return the faces of one picture; see `find_all`."""
         return self.find_all([image])[0]
 
-    def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+    def find_all(self, images: Sequence[ImageArgument]) -> list[list[Face]]:
         """Find the faces of some pictures.
 
         Args:
-            images: RGB uint8 (height, width, 3) each, of any size.
+            images: Of any size, see `cnnkit.images.ImageArgument`.
 
         Returns:
             For each picture its faces, the largest first.
+
+        Raises:
+            ImageError: One is no image, or cannot be read.
         """
+        images = [image_pixels(image) for image in images]
         proposed = [self._propose(image) for image in images]
         refined = self._refine(images, proposed)
         return self._conclude(images, refined)

@@ -14,7 +14,15 @@ from cnnkit.faces.alignment import ALIGNMENT, chips
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.thresholds import Verification
 from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, decode, prepare, read_bytes
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    Found,
+    ImageArgument,
+    InputSpec,
+    image_list,
+    image_pixels,
+    prepare,
+)
 from cnnkit.results import Face, Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
 
@@ -147,21 +155,31 @@ class FaceEmbedder:
         blank = np.zeros((1, self._spec.height, self._spec.width, 3), np.uint8)
         return self._predict(blank).shape[1]
 
-    def find(self, image: np.ndarray) -> list[Face]:
-        """Return the faces of a picture, RGB uint8 (height, width, 3), the largest first."""
-        return self.detector.find(image)
+    def find(self, image: ImageArgument) -> list[Face]:
+        """Return the faces of a picture, the largest first.
 
-    def embed(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        Args:
+            image: See `cnnkit.images.ImageArgument`.
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
+        """
+        return self.detector.find(self.read(image))
+
+    def embed(self, image: ImageArgument, faces: Sequence[Face]) -> np.ndarray:
         """Describe faces of a picture.
 
         Args:
-            image: RGB uint8 (height, width, 3), in which the faces were found.
+            image: In which the faces were found; see `cnnkit.images.ImageArgument`.
             faces: Of `find`.
 
         Returns:
             float32 (faces, n); the Euclidean distance of two says how unlike they are.
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
         """
-        return self.embed_chips(self.cut(image, faces))
+        return self.embed_chips(self.cut(self.read(image), faces))
 
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         """Return faces of a picture as the embedder takes them, uint8 (faces, height, width, 3)."""
@@ -188,16 +206,31 @@ class FaceEmbedder:
         outputs = self._predictor.predict(aligned)
         return next(iter(outputs.values()))
 
-    def read(self, path: str) -> np.ndarray:
+    def read(self, image: ImageArgument) -> np.ndarray:
         """Read a picture, upright RGB uint8 (height, width, 3).
 
         Raises:
-            ImageError: It cannot be read.
+            ImageError: It is no image, or cannot be read.
         """
-        return decode(read_bytes(path), max_pixels=self._max_pixels)
+        return image_pixels(image, max_pixels=self._max_pixels)
 
-    def describe(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
-        """Find and describe the faces of some pictures, the networks over all faces at once."""
+    def describe(
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> list[PictureFaces | Failure]:
+        """Find and describe the faces of some pictures, the networks over all faces at once.
+
+        Args:
+            images: One or more, see `cnnkit.images.ImageArgument`.
+
+        Returns:
+            For each picture its faces, or why it could not be read.
+        """
+        read = [pipeline.attempt(image, self.read) for image in image_list(images)]
+        described = iter(self._described([one for one in read if not isinstance(one, Failure)]))
+        return [one if isinstance(one, Failure) else next(described) for one in read]
+
+    def _described(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
+        """Find and describe the faces of pictures, uint8 (height, width, 3) each."""
         found = self.detector.find_all(images)
         cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
@@ -222,7 +255,7 @@ class FaceEmbedder:
             face is no failure.
         """
         workers = workers or available_cpus() + 1
-        yield from pipeline.stream_many(found, self.read, self.describe, BATCH, workers)
+        yield from pipeline.stream_many(found, self.read, self._described, BATCH, workers)
 
 
 def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:

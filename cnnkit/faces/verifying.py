@@ -12,7 +12,7 @@ from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
 from cnnkit.faces.thresholds import Verification
 from cnnkit.formats.face_pairs import FacePair
-from cnnkit.images import Found
+from cnnkit.images import Found, ImageArgument, shown_name
 from cnnkit.results import FaceMatch, Failure
 
 CHOICES = ("one", "largest", "all")
@@ -91,31 +91,22 @@ class FaceVerifier:
         detector = self.embedder.detector
         return detector.search.min_face if isinstance(detector, FaceDetector) else 1
 
-    def verify(self, a: str | np.ndarray, b: str | np.ndarray) -> FaceMatch:
+    def verify(self, a: ImageArgument, b: ImageArgument) -> FaceMatch:
         """Compare the faces of two pictures.
 
         Args:
-            a: A path, or RGB uint8 (height, width, 3).
+            a: See `cnnkit.images.ImageArgument`.
             b: The same.
 
         Raises:
-            ImageError: A picture cannot be read, has no face, or more than one where one is
-                asked for. The message begins with ``a`` or ``b``, or the path.
+            ImageError: A picture is none, cannot be read, has no face, or more than one where one
+                is asked for. The message begins with ``a`` or ``b``, or the path.
         """
-        described = self.embedder.describe([self._read(a, "a"), self._read(b, "b")])
-        names = [name if isinstance(name, str) else place for name, place in ((a, "a"), (b, "b"))]
-        outcome = self.compare(*described, *names)
+        described = self.embedder.describe([a, b])
+        outcome = self.compare(*described, shown_name(a, "a"), shown_name(b, "b"))
         if isinstance(outcome, Failure):
             raise ImageError(outcome.kind, outcome.message)
         return outcome
-
-    def _read(self, picture: str | np.ndarray, place: str) -> np.ndarray:
-        if isinstance(picture, np.ndarray):
-            return picture
-        try:
-            return self.embedder.read(picture)
-        except ImageError as error:
-            raise ImageError(error.kind, f"{picture}: {error.message}") from error
 
     def compare(
         self, a: PictureFaces | Failure, b: PictureFaces | Failure, name_a: str, name_b: str

@@ -1,5 +1,6 @@
 """Finds, reads, decodes and prepares pictures."""
 
+from cnnkit.images.arguments import ImageArgument, image_list, image_pixels, shown_name
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, size_and_orientation, upright_size
 from cnnkit.images.files import read_bytes
 from cnnkit.images.find import Finder, Found, find_images, read_list
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "Finder",
     "Found",
+    "ImageArgument",
     "InputSpec",
     "Placement",
     "Prepared",
@@ -26,12 +28,15 @@ __all__ = [
     "decode_with_alpha",
     "find_images",
     "has_picture_suffix",
+    "image_list",
+    "image_pixels",
     "is_image_header",
     "place",
     "prepare",
     "prepare_placed",
     "read_bytes",
     "read_list",
+    "shown_name",
     "size_and_orientation",
     "thumbnail",
     "upright_size",

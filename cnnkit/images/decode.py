@@ -217,6 +217,33 @@ def open_picture(
         raise _as_image_error(error, source, name) from error
 
 
+def upright_pillow_image(image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Return an image that Pillow has opened as `open_picture` returns the content of a file.
+
+    Args:
+        image: Of any mode; it stays as it is, but for being loaded.
+        max_pixels: A larger image is refused before it is loaded.
+
+    Raises:
+        ImageError: It cannot be decoded, is too large, or has no pixels.
+    """
+    if 0 in image.size:
+        raise ImageError("empty", "the image has no pixels")
+    _check_size(image.size, max_pixels)
+    name = image.format or "Pillow"
+    try:
+        image.load()
+        turn = _turn(image, name)
+        flat, transform = flatten(image)
+        upright = flat if turn is None else flat.transpose(turn)
+        return Picture(upright, upright.height, upright.width, transform)
+    except MemoryError as error:
+        raise ImageError("too-large", "not enough memory to decode the picture") from error
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ImageError("corrupt", f"Pillow cannot load the image: {reason}") from error
+
+
 def upright_image(source: bytes) -> Image.Image:
     """Return a picture in its own mode, upright, its transparency and profile kept.
 

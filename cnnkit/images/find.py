@@ -34,11 +34,13 @@ class Found:
     failure: Failure | None = None
 
 
-def find_images(inputs: Iterable[str], *, exclude: Sequence[str] = ()) -> Iterator[Found]:
+def find_images(
+    inputs: str | os.PathLike | Iterable[str | os.PathLike], *, exclude: Sequence[str] = ()
+) -> Iterator[Found]:
     """Yield the pictures behind the inputs, lazily and in a stable order.
 
     Args:
-        inputs: Files, folders and patterns, see `Finder`.
+        inputs: One or more files, folders and patterns, see `Finder`.
         exclude: Output folders that the scan of a folder leaves out.
     """
     return iter(Finder(inputs, exclude=exclude))
@@ -63,15 +65,22 @@ class Finder:
         skipped: How many files so far were passed over because they are no pictures.
     """
 
-    def __init__(self, inputs: Iterable[str], *, exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        inputs: str | os.PathLike | Iterable[str | os.PathLike],
+        *,
+        exclude: Sequence[str] = (),
+    ) -> None:
         self.skipped = 0
+        if isinstance(inputs, str | os.PathLike):
+            inputs = [inputs]
         self._inputs = inputs
         self._excluded = frozenset(os.path.realpath(folder) for folder in exclude)
         self._met: set[bytes] | None = None if _cannot_overlap(inputs) else set()
 
     def __iter__(self) -> Iterator[Found]:
         for given in self._inputs:
-            for found in self._expand(given):
+            for found in self._expand(os.fspath(given)):
                 if self._is_new(found.path):
                     yield found
 
@@ -182,9 +191,10 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
         yield os.fsdecode(rest)
 
 
-def _cannot_overlap(inputs: Iterable[str]) -> bool:
+def _cannot_overlap(inputs: Iterable[str | os.PathLike]) -> bool:
     """Return whether no path can come twice: one input, which is no pattern."""
-    return isinstance(inputs, list | tuple) and len(inputs) == 1 and not glob.has_magic(inputs[0])
+    single = isinstance(inputs, list | tuple) and len(inputs) == 1
+    return single and not glob.has_magic(os.fspath(inputs[0]))
 
 
 def _failed(path: str, error: ImageError) -> Found:

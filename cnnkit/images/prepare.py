@@ -13,8 +13,8 @@ from PIL import Image
 
 from cnnkit.boxes import letterbox_size
 from cnnkit.errors import BundleError, UsageError, broken_rule
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture
-from cnnkit.images.files import read_bytes
+from cnnkit.images.arguments import ImageArgument, opened_image
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture
 from cnnkit.images.resample import RESAMPLING, Window, resize
 
 FITS = ("crop", "pad", "stretch")
@@ -185,7 +185,7 @@ class Prepared:
 
 
 def prepare(
-    source: str | bytes | np.ndarray, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageArgument, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> np.ndarray:
     """Return the pixels of one picture as the network takes them; see `prepare_placed`.
 
@@ -196,25 +196,19 @@ def prepare(
 
 
 def prepare_placed(
-    source: str | bytes | np.ndarray, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageArgument, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Prepared:
     """Return one picture as the network takes it, and where it lies there.
 
     Args:
-        source: A path, the content of a file, or pixels: uint8 RGB (height, width, 3) or
-            grey (height, width).
+        source: See `ImageArgument`.
         spec: What the network takes.
         max_pixels: A larger picture is refused by its header, before it is decoded.
 
     Raises:
-        ImageError: The picture cannot be read or decoded.
-        UsageError: The array is not of a form that is taken.
+        ImageError: It is no image, or cannot be read or decoded.
     """
-    if isinstance(source, np.ndarray):
-        picture = _picture_of(source)
-    else:
-        data = read_bytes(source) if isinstance(source, str) else source
-        picture = open_picture(data, max_pixels=max_pixels, at_least=decoded_size(spec))
+    picture = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
     placement = place(picture.height, picture.width, spec)
     return Prepared(fit(picture, spec), picture.height, picture.width, placement)
 
@@ -240,12 +234,12 @@ def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
 
 
 def thumbnail(
-    source: str | bytes, *, long_side: int = 160, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageArgument, *, long_side: int = 160, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> bytes:
     """Return a small JPEG of a picture, about 5 kB, never larger than the picture itself.
 
     Args:
-        source: A path or the content of a file.
+        source: See `ImageArgument`.
         long_side: The longer side of the thumbnail in pixels.
         max_pixels: A larger picture is refused by its header, before it is decoded.
 
@@ -253,8 +247,7 @@ def thumbnail(
         ImageError: The picture cannot be read or decoded.
     """
     spec = InputSpec(long_side, long_side, "pad")
-    data = read_bytes(source) if isinstance(source, str) else source
-    picture = open_picture(data, max_pixels=max_pixels, at_least=decoded_size(spec))
+    picture = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
     if max(picture.height, picture.width) > long_side:
         window = place(picture.height, picture.width, spec).window
         pixels = resize(picture.content, window, spec.interpolation)
@@ -276,18 +269,6 @@ def decoded_size(spec: InputSpec) -> Callable[[int, int], tuple[int, int]]:
         return rows, columns
 
     return needed
-
-
-def _picture_of(pixels: np.ndarray) -> Picture:
-    """Return an array as a picture, after a check of its form."""
-    is_grey, is_color = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] == 3
-    if pixels.dtype != np.uint8 or not (is_grey or is_color) or pixels.size == 0:
-        received = f"{pixels.dtype} {pixels.shape}"
-        fix = "Values from 0 to 255 in the order red, green, blue are taken."
-        rule = "be uint8 (height, width, 3) or (height, width), not empty"
-        raise UsageError(broken_rule("an array", rule, received, fix))
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return Picture(image.convert("RGB"), pixels.shape[0], pixels.shape[1], None)
 
 
 def _refuse(name: str, rule: str, received: object) -> None:

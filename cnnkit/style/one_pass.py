@@ -16,6 +16,7 @@ import numpy as np
 
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import ImageArgument, image_pixels
 from cnnkit.images.resample import Window, resize
 from cnnkit.runtime import RuntimeOptions, any_size_network
 
@@ -128,16 +129,20 @@ class OnePassPainter:
             self._compiled[key] = network
         return network
 
-    def style_of(self, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    def style_of(self, pixels: ImageArgument, scale: float = 1.0) -> np.ndarray:
         """Read the style of a picture.
 
         Args:
-            pixels: RGB uint8 (height, width, 3).
+            pixels: The picture, see `cnnkit.images.ImageArgument`.
             scale: Of the strokes: the picture is looked at so much larger.
 
         Returns:
             Float32 (100,).
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
         """
+        pixels = image_pixels(pixels)
         height, width = pixels.shape[:2]
         factor = STYLE_SIDE * scale / min(height, width)
         # Long sides are bounded: a style's numbers are a mean over the picture.
@@ -147,18 +152,22 @@ class OnePassPainter:
         return self._network(None, "predict").run(small[None])["style"][0]
 
     def paint(
-        self, pixels: np.ndarray, style: np.ndarray | None = None, tile: int | None = None
+        self, pixels: ImageArgument, style: np.ndarray | None = None, tile: int | None = None
     ) -> Iterator[tuple[Tile, np.ndarray]]:
         """Paint a picture, a tile at a time; one that is small enough is a single tile.
 
         Args:
-            pixels: RGB uint8 (height, width, 3).
+            pixels: The picture, see `cnnkit.images.ImageArgument`.
             style: Of `style_of`, where the bundle reads styles.
             tile: Side of the tiles; None: `TILE`, above `WHOLE_PIXELS`; 0: never tiles.
 
         Yields:
             Each tile and its kept part, float32 (height, width, 3), 0 to 255.
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
         """
+        pixels = image_pixels(pixels)
         height, width = pixels.shape[:2]
         others = {} if style is None else {"style": style[None]}
         padded = mirrored_to_grid(pixels)
@@ -182,9 +191,10 @@ class OnePassPainter:
             yield one, one.kept(painted)
 
     def painted(
-        self, pixels: np.ndarray, style: np.ndarray | None = None, tile: int | None = None
+        self, pixels: ImageArgument, style: np.ndarray | None = None, tile: int | None = None
     ) -> np.ndarray:
         """Return a whole painted picture, uint8 (height, width, 3); see `paint`."""
+        pixels = image_pixels(pixels)
         result = np.empty_like(pixels)
         for one, part in self.paint(pixels, style, tile):
             result[one.kept_rows, one.kept_columns] = np.clip(np.rint(part), 0, 255)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cnnkit.images import ImageArgument, image_pixels
 from cnnkit.style.canvas import resized, smoothed
 from cnnkit.style.gradients import TiledGradient, WholeGradient
 from cnnkit.style.settings import Scale, Settings, scales_of
@@ -75,32 +76,35 @@ class Optimisation:
     def __init__(
         self,
         steps: Steps,
-        content: np.ndarray,
+        content: ImageArgument,
         size: tuple[int, int],
         style: StyleTarget,
         settings: Settings,
         *,
-        start: np.ndarray | None = None,
+        start: ImageArgument | None = None,
         mask: np.ndarray | None = None,
     ) -> None:
         """Lay out the scales.
 
         Args:
             steps: The compiled functions of the loss network.
-            content: uint8 RGB (height, width, 3), at any size.
+            content: At any size, see `cnnkit.images.ImageArgument`.
             size: (height, width) of the result.
             style: The styles.
             settings: What is asked for.
-            start: The picture to start from where `settings.start` names a file, uint8.
+            start: The picture to start from where `settings.start` names a file.
             mask: How much of the style each place gets, float32 (height, width, 1), 0 to 1.
+
+        Raises:
+            ImageError: A picture is no image, or cannot be read.
         """
         self.scales = scales_of(*size, settings.steps, steps.network.recipe.smallest)
         self.state: State | None = None
         self._steps = steps
-        self._content = content
+        self._content = image_pixels(content)
         self._style = style
         self._settings = settings
-        self._start = start
+        self._start = None if start is None else image_pixels(start)
         self._mask = mask
         total = settings.alpha + settings.beta
         self._weights = np.array(

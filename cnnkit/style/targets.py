@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.images import image_pixels
 from cnnkit.style.canvas import (
     BORDER,
     SHIFT,
@@ -32,13 +33,19 @@ class Style:
 
     Attributes:
         name: Its path, as the user gave it.
-        pixels: uint8 RGB (height, width, 3).
+        pixels: uint8 RGB (height, width, 3); any `cnnkit.images.ImageArgument` becomes that.
         weight: Its share in the blend, over 0.
+
+    Raises:
+        ImageError: The picture is no image, or cannot be read.
     """
 
     name: str
     pixels: np.ndarray
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", image_pixels(self.pixels))
 
 
 class StyleTarget:

@@ -267,14 +267,14 @@ def test_large_jpeg_at_reduced_scale_shows_the_same() -> None:
     "array",
     [
         np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros(4, np.uint8),
     ],
 )
 def test_other_arrays_are_refused(array: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"an array must be uint8 \(height, width, 3\)"):
+    with pytest.raises(ImageError, match=r"an image array must be uint8 \(height, width, 3\)"):
         prepare(array, SQUARE)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+
+from cnnkit.errors import UsageError, broken_rule
 
 # What the fast squared distances may be wrong by, relative to the vectors' squared lengths:
 # everything so near to the best is measured again in float64.
@@ -64,9 +67,13 @@ class FaceIndex:
         Args:
             vector: float (dimensions,).
             count: How many at most, at least 1.
+
+        Raises:
+            UsageError: The vector has other numbers than the gallery's.
         """
         if not self.people:
             return []
+        vector = checked_vector(vector, self.vectors.shape[1])
         rough = np.minimum.reduceat(self._rough(vector), self.starts[:-1])  # (people,)
         count = min(count, len(self.people))
         last = np.partition(rough, count - 1)[count - 1]
@@ -79,6 +86,7 @@ class FaceIndex:
         """Return how far a vector is from a person's nearest photo; None: nobody of that name."""
         if person not in self.people:
             return None
+        vector = checked_vector(vector, self.vectors.shape[1])
         return self.distance_to(self.people.index(person), vector)
 
     def distance_to(self, number: int, vector: np.ndarray) -> float:
@@ -108,6 +116,24 @@ class FaceIndex:
         if self.metric == "manhattan":
             size = (size * self.vectors.shape[1]) ** 0.5
         return ROUNDING * size
+
+
+def checked_vector(vector: Any, dimensions: int) -> np.ndarray:
+    """Return a face's vector as float32 (dimensions,), in memory of its own or the caller's.
+
+    Raises:
+        UsageError: It is not so many finite numbers.
+    """
+    try:
+        numbers = np.ascontiguousarray(vector, dtype="<f4")
+    except (TypeError, ValueError):
+        numbers = np.zeros(0, "<f4")
+    if numbers.shape != (dimensions,) or not np.isfinite(numbers).all():
+        received = f"{type(vector).__name__} of the shape {np.shape(vector)}"
+        fix = "An embedding of the gallery's own embedder has them."
+        rule = f"be {dimensions} finite numbers"
+        raise UsageError(broken_rule("a face's vector", rule, received, fix))
+    return numbers
 
 
 def _manhattan(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:

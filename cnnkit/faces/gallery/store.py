@@ -38,7 +38,7 @@ from cnnkit.faces.gallery.sealing import (
     known_sealing,
     new_sealing,
 )
-from cnnkit.faces.gallery.search import FaceIndex
+from cnnkit.faces.gallery.search import FaceIndex, checked_vector
 
 log = logging.getLogger(__name__)
 
@@ -185,10 +185,7 @@ class Gallery:
 
     def _checked(self, photo: NewPhoto) -> tuple[NewPhoto, bytes]:
         dimensions = self.settings.embedder.dimensions
-        vector = np.ascontiguousarray(photo.vector, dtype="<f4")
-        if vector.shape != (dimensions,) or not np.isfinite(vector).all():
-            rule = f"be {dimensions} finite numbers"
-            raise UsageError(broken_rule("a face's vector", rule, f"shape {vector.shape}"))
+        vector = checked_vector(photo.vector, dimensions)
         if len(photo.content) != DIGEST_BYTES:
             rule = f"be a SHA-256 of {DIGEST_BYTES} bytes"
             raise UsageError(broken_rule("a photo's content", rule, len(photo.content)))

@@ -1,0 +1,174 @@
+"""What counts as an image in Python: one check for all that take images.
+
+A path, the content of a file, a Pillow image, or an array. Whatever else is given is an
+`ImageError` that says what was received and what to do, never a fault of a library further down,
+and never a result about pixels that were not meant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import ImageError
+from cnnkit.images.color import flatten
+from cnnkit.images.decode import (
+    DEFAULT_MAX_PIXELS,
+    Picture,
+    open_picture,
+    upright_pillow_image,
+)
+from cnnkit.images.files import read_bytes
+
+# A path, the content of a file, a Pillow image, or an array: uint8 RGB (height, width, 3), RGBA
+# (height, width, 4) over white, or gray (height, width).
+ImageArgument = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray
+
+ACCEPTED = (
+    "Give a path, the bytes of a file, a Pillow image, or an array: uint8 (height, width, 3), RGB."
+)
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def image_list(images: Any) -> Iterable[Any]:
+    """Return images one by one, also where a single one is given, or a batch as one array.
+
+    What is no image at all comes back as a single one, so that it becomes one failure.
+
+    Args:
+        images: One `ImageArgument`; several; an array (images, height, width, channels); or an
+            array or column of paths.
+    """
+    if isinstance(images, (str, os.PathLike, Image.Image, Mapping, *_BYTES)):
+        return [images]
+    if hasattr(images, "__array__"):
+        array = _as_array(images)
+        if array is None:
+            return [images]
+        if array.ndim == 4 or (array.ndim == 1 and array.dtype.kind in "OUS"):
+            return list(array)
+        return [array]
+    return images if isinstance(images, Iterable) else [images]
+
+
+def shown_name(image: Any, otherwise: str) -> str:
+    """Return the path of an image as the user gave it, or another name where it has none."""
+    return os.fsdecode(image) if isinstance(image, str | os.PathLike) else otherwise
+
+
+def opened_image(
+    image: ImageArgument,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    at_least: Callable[[int, int], tuple[int, int]] | None = None,
+) -> Picture:
+    """Return any image as a decoded picture.
+
+    Args:
+        image: See `ImageArgument`.
+        max_pixels: As for `open_picture`.
+        at_least: As for `open_picture`.
+
+    Raises:
+        ImageError: It is no image, or cannot be read or decoded.
+    """
+    if isinstance(image, str | os.PathLike):
+        content: bytes | None = read_bytes(os.fsdecode(image))
+    else:
+        content = bytes(image) if isinstance(image, _BYTES) else None
+    if content is not None:
+        return open_picture(content, max_pixels=max_pixels, at_least=at_least)
+    if isinstance(image, Image.Image):
+        return upright_pillow_image(image, max_pixels=max_pixels)
+    array = _as_array(image)
+    if array is None:
+        raise ImageError("not-an-image", f"an image cannot be {_kind(image)}. {ACCEPTED}")
+    return _picture_of(array)
+
+
+def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+    """Return any image as pixels; an array of the right form is not copied.
+
+    Args:
+        image: See `ImageArgument`.
+        max_pixels: As for `open_picture`.
+
+    Returns:
+        uint8 (height, width, 3), RGB 0-255, upright, sRGB, in C order.
+
+    Raises:
+        ImageError: As for `opened_image`.
+    """
+    picture = opened_image(image, max_pixels=max_pixels)
+    return picture.to_srgb(np.ascontiguousarray(picture.content))
+
+
+def _as_array(value: Any) -> np.ndarray | None:
+    """Return an array, or what another library calls a tensor, as an array; None: it is none."""
+    if not hasattr(value, "__array__"):
+        return None
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, AttributeError):  # values that are not here
+        return None
+
+
+def _picture_of(pixels: np.ndarray) -> Picture:
+    """Return an array as a picture, after a check of its form.
+
+    Raises:
+        ImageError: Its form is none of those of `ImageArgument`.
+    """
+    if problem := _problem(pixels):
+        form = f"{pixels.dtype} ({', '.join(map(str, pixels.shape))})"
+        rule = "an image array must be uint8 (height, width, 3), RGB, not empty"
+        kind = "empty" if pixels.size == 0 else "unsupported"
+        raise ImageError(kind, f"{rule}. Received: {form}. {problem}")
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        gray = pixels.reshape(height, width, 1)
+        return Picture(np.repeat(gray, 3, axis=2), height, width, None)
+    if pixels.shape[2] == 4:
+        flat, _ = flatten(Image.fromarray(pixels))
+        return Picture(np.asarray(flat), height, width, None)
+    return Picture(pixels, height, width, None)
+
+
+def _problem(pixels: np.ndarray) -> str:
+    """Return how to mend an array whose form is not taken, "" where there is nothing to mend."""
+    if pixels.size == 0:
+        return "It has no pixels."
+    if pixels.ndim == 4:
+        return "It is a batch: give its images one by one."
+    if pixels.ndim not in (2, 3):
+        return f"It has {pixels.ndim} axes."
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
+        if pixels.shape[0] in (1, 3, 4):
+            return "Its channels come first: give array.transpose(1, 2, 0)."
+        return f"Its last axis has {pixels.shape[2]} entries, not the 3 of red, green, and blue."
+    if pixels.dtype == np.uint8:
+        return ""
+    if pixels.dtype == bool:
+        return "Give array.astype('uint8') * 255 for black and white."
+    if pixels.dtype.kind == "f":
+        return "Scale its values to 0-255, then give array.round().astype('uint8')."
+    if pixels.dtype == np.uint16:
+        return "For 16-bit values give (array >> 8).astype('uint8')."
+    if pixels.dtype.kind in "iu":
+        return "Where its values lie within 0-255, give array.astype('uint8')."
+    return "Its values are no brightness."
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, for a message."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    if hasattr(value, "read"):
+        return f"an open file ({name}); give its content, file.read()"
+    return f"a value of the type {name}"
