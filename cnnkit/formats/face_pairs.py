@@ -1,4 +1,4 @@
-"""Lists of pairs of pictures: a CSV with the columns a, b and perhaps same, or LFW's pairs.txt.
+"""Lists of pairs of images: a CSV with the columns a, b and perhaps same, or LFW's pairs.txt.
 
 LFW (Labeled Faces in the Wild) counts folds and pairs in the first line; each fold then has its
 pairs of one person (``name i j``) and its pairs of two (``name i name j``); the picture is
@@ -7,16 +7,18 @@ pairs of one person (``name i j``) and its pairs of two (``name i name j``); the
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats.csv_text import CsvTable, found_under, open_text, read_csv_table, text_lines
 
-SAME = {"1": True, "true": True, "yes": True, "same": True}
-DIFFERENT = {"0": False, "false": False, "no": False, "different": False}
+COLUMNS = ("a", "b", "same")
+SAME = dict.fromkeys(("1", "true", "yes", "same"), True)
+DIFFERENT = dict.fromkeys(("0", "false", "no", "different"), False)
+# What spreadsheets and data frames write where there is no value.
+MISSING = ("", "nan", "na", "n/a", "<na>", "none", "null")
 MAX_FOLDS = 1000
 
 
@@ -47,52 +49,60 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
         UsageError: The file cannot be read or is of neither form; the message has the line.
     """
     root = root or path.parent
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            first = file.readline()
-            if _is_lfw(first):
-                pairs = list(_lfw_pairs(first, file, path, root))
-            else:
-                file.seek(0)
-                pairs = list(_csv_pairs(csv.reader(file, strict=True), path, root))
-    except csv.Error as error:
-        raise UsageError(broken_rule(str(path), "be a CSV", error)) from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    pairs = _read_lfw(path, root)
+    if pairs is None:
+        pairs = list(_csv_pairs(read_csv_table(path, COLUMNS), path, root))
     if not pairs:
         raise UsageError(broken_rule(str(path), "hold pairs of pictures", "none"))
     return pairs
 
 
-def _csv_pairs(reader: Iterator[list[str]], path: Path, root: Path) -> Iterator[FacePair]:
-    names = [name.strip().lower() for name in next(reader, [])]
-    missing = [name for name in ("a", "b") if name not in names]
-    if missing:
-        fix = "LFW's own pairs.txt is taken as well."
-        received = f"the columns {', '.join(names) or 'none'}"
-        raise UsageError(broken_rule(str(path), "have the columns a and b", received, fix))
-    for number, cells in enumerate(reader, start=2):
-        if not cells:
-            continue
-        where = f"{path}, row {number}"
-        row = dict(zip(names, cells, strict=False))
-        if not (row.get("a") and row.get("b")):
+def _read_lfw(path: Path, root: Path) -> list[FacePair] | None:
+    """Return the pairs of LFW's own list, or None: the file is another."""
+    try:
+        with open_text(path) as file:
+            lines = text_lines(file, path)
+            first = next(lines, "").lstrip("\ufeff")
+            return list(_lfw_pairs(first, lines, path, root)) if _is_lfw(first) else None
+    except UnicodeError as error:
+        rule = "be UTF-8 or UTF-16 text"
+        received = getattr(error, "reason", error)
+        raise UsageError(broken_rule(str(path), rule, received)) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _csv_pairs(table: CsvTable, path: Path, root: Path) -> Iterator[FacePair]:
+    if not {"a", "b"} <= set(table.names):
+        fix = "Separate them by commas, semicolons or tabs. LFW's own pairs.txt is taken as well."
+        raise UsageError(broken_rule(str(path), "have the columns a and b", table.columns(), fix))
+    for line, cells in table.records:
+        where = f"{path}, row {line}"
+        row = dict(zip(table.names, cells, strict=False))
+        if not (row.get("a", "").strip() and row.get("b", "").strip()):
             raise UsageError(broken_rule(where, "have an a and a b", "one of them or none"))
-        same = _same(row.get("same", ""), where)
-        yield FacePair(_under(root, row["a"]), _under(root, row["b"]), same)
+        a, b = (_under(root, row[name], where) for name in ("a", "b"))
+        yield FacePair(a, b, _same(row.get("same", ""), where))
 
 
-def _under(root: Path, name: str) -> str:
-    """Return the path of a picture, as short as the user would type it."""
-    return name if root == Path() else os.path.join(root, name)
+def _under(root: Path, name: str, where: str) -> str:
+    """Return the path of an image, as short as the user would type it."""
+    if "\0" in name:
+        raise UsageError(broken_rule(where, "name a file", "a name with a null byte"))
+    return found_under("" if root == Path() else root, name)
 
 
 def _same(text: str, where: str) -> bool | None:
-    known = SAME | DIFFERENT
     word = text.strip().lower()
-    if word and word not in known:
+    if word in MISSING:
+        return None
+    known = SAME | DIFFERENT
+    # A data frame with gaps holds its whole numbers as 1.0, and some countries write 1,0.
+    whole, _, rest = word.replace(",", ".").partition(".")
+    found = known.get(word, known.get(whole) if rest.strip("0") == "" and whole in "01" else None)
+    if found is None:
         raise UsageError(broken_rule(where, "say same as 0 or 1", repr(text[:40])))
-    return known.get(word)
+    return found
 
 
 def _is_lfw(line: str) -> bool:
@@ -102,6 +112,7 @@ def _is_lfw(line: str) -> bool:
 
 
 def _lfw_pairs(first: str, lines: Iterator[str], path: Path, root: Path) -> Iterator[FacePair]:
+    number = -1
     numbers = [int(word) for word in first.split()]
     folds, count = numbers if len(numbers) == 2 else (1, numbers[0])
     if not 1 <= folds <= MAX_FOLDS or count < 1:
@@ -129,5 +140,6 @@ def _lfw_pictures(words: list[str], path: Path, line: int, root: Path) -> tuple[
         rule = "name pictures by number"
         raise UsageError(broken_rule(f"{path}, line {line}", rule, " ".join(words)[:60]))
     pictures = zip(people, numbers, strict=True)
-    first, second = (_under(root, f"{who}/{who}_{int(n):04d}.jpg") for who, n in pictures)
+    where = f"{path}, line {line}"
+    first, second = (_under(root, f"{who}/{who}_{int(n):04d}.jpg", where) for who, n in pictures)
     return first, second

@@ -90,3 +90,59 @@ def test_what_is_no_list_is_refused_with_its_line(tmp_path: Path, text: str, tol
 def test_a_missing_list(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_pairs(tmp_path / "none.csv")
+
+
+SEPARATED = [
+    ("a;b;same\none.jpg;two.jpg;1\n", "utf-8"),
+    ("a\tb\tsame\none.jpg\ttwo.jpg\tTRUE\n", "utf-8"),
+    ("sep=;\r\na;b;same\r\none.jpg;two.jpg;1,0\r\n;;\r\n", "utf-8-sig"),
+    ("a\tb\tsame\r\none.jpg\ttwo.jpg\t1\r\n", "utf-16"),
+    ('"a", "b", "same"\n"one.jpg", "two.jpg", 1.0\n', "utf-8"),
+]
+
+
+@pytest.mark.parametrize(("text", "encoding"), SEPARATED)
+def test_what_spreadsheets_write(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(text.encode(encoding))
+    assert read_pairs(path, Path()) == [FacePair("one.jpg", "two.jpg", True)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "same"),
+    [
+        *((cell, True) for cell in ("1", "1.0", "1.00", "1.", "True", " yes ", "1,0")),
+        *((cell, False) for cell in ("0", "0.0", "FALSE", "different")),
+        *((cell, None) for cell in ("", " ", "nan", "NaN", "<NA>", "None")),
+    ],
+)
+def test_same_as_a_data_frame_with_gaps_writes_it(
+    tmp_path: Path, cell: str, same: bool | None
+) -> None:
+    path = written(tmp_path, f'a,b,same\nx.jpg,y.jpg,"{cell}"\n')
+    assert read_pairs(path, Path()) == [FacePair("x.jpg", "y.jpg", same)]
+
+
+@pytest.mark.parametrize("cell", ["0.5", "1.01", "2.0", "-1", "10", "01", "1.0.0", ".", "inf"])
+def test_another_number_is_no_same(tmp_path: Path, cell: str) -> None:
+    path = written(tmp_path, f'a,b,same\nx.jpg,y.jpg,"{cell}"\n')
+    with pytest.raises(UsageError, match=r"row 2 must say same as 0 or 1\. Received: "):
+        read_pairs(path)
+
+
+def test_windows_paths_and_spaces_around_names(tmp_path: Path) -> None:
+    (tmp_path / "people" / "ann").mkdir(parents=True)
+    (tmp_path / "people" / "ann" / "1.jpg").touch()
+    path = written(tmp_path, "a , b\npeople\\ann\\1.jpg , people/ann/1.jpg\n")
+    (pair,) = read_pairs(path)
+    assert pair.a == pair.b == str(tmp_path / "people" / "ann" / "1.jpg")
+
+
+def test_lfw_in_other_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_bytes(LFW.replace("\n", "\r\n").encode("utf-8-sig"))
+    plain = written(tmp_path, LFW, "plain.txt")
+    assert read_pairs(path, Path()) == read_pairs(plain, Path())
+    empty = written(tmp_path, "2\t1\n", "none.txt")
+    with pytest.raises(UsageError, match=r"must hold 4 pairs\. Received: 0"):
+        read_pairs(empty)
