@@ -87,11 +87,14 @@ class Face:
         score: How sure the detector is, 0 to 1.
         landmarks: x and y in pixels of the five `LANDMARKS`: left and right as one looks at the
             picture, so that the left eye is the person's right one.
+        turned: By how many degrees clockwise the picture must be turned for the face to stand
+            upright: 0, or 90, 180 or 270 where it was found only so.
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: tuple[tuple[float, float], ...]
+    turned: int = 0
 
     def __post_init__(self) -> None:
         numbers = [*self.box, *(number for point in self.landmarks for number in point)]
@@ -102,6 +105,9 @@ class Face:
             )
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"a face must have finite places. Received: {numbers}.")
+        if self.turned not in (0, 90, 180, 270):
+            rule = "`turned` must be 0, 90, 180 or 270"
+            raise ValueError(f"{rule}. Received: turned={self.turned}.")
         if not 0 <= self.score <= 1:
             raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
 
@@ -128,6 +134,7 @@ class Face:
             "box": [round(edge, 1) for edge in box],
             "score": round(self.score, 6),
             "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points},
+            **({"turned": self.turned} if self.turned else {}),
         }
 
 

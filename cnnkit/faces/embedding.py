@@ -13,6 +13,7 @@ from cnnkit.bundles.tasks import require_task
 from cnnkit.faces.alignment import ALIGNMENT, chips
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.thresholds import Verification
+from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
@@ -158,13 +159,16 @@ class FaceEmbedder:
     def find(self, image: ImageArgument) -> list[Face]:
         """Return the faces of a picture, the largest first.
 
+        A picture without an upright face is looked at on its sides and upside down too; see
+        `Face.turned`.
+
         Args:
             image: See `cnnkit.images.ImageArgument`.
 
         Raises:
             ImageError: It is no image, or cannot be read.
         """
-        return self.detector.find(self.read(image))
+        return find_in_any_orientation(self.detector, [self.read(image)])[0]
 
     def embed(self, image: ImageArgument, faces: Sequence[Face]) -> np.ndarray:
         """Describe faces of a picture.
@@ -231,7 +235,7 @@ class FaceEmbedder:
 
     def _described(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
         """Find and describe the faces of pictures, uint8 (height, width, 3) each."""
-        found = self.detector.find_all(images)
+        found = find_in_any_orientation(self.detector, images)
         cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
         borders = np.cumsum([len(own) for own in cut])[:-1]

@@ -44,7 +44,10 @@ class FaceChoice:
         """
         found = len(picture.faces)
         if found == 0:
-            message = f"no face of at least {min_face} pixels was found; --min-face lowers that"
+            message = (
+                f"no face of at least {min_face} pixels was found, however the picture is turned; "
+                "--min-face lowers that"
+            )
             raise ImageError("no-face", message)
         if self.faces == "one" and found > 1:
             message = f"{found} faces were found: which one is meant? --faces largest or all"

@@ -15,6 +15,7 @@ from cnnkit.faces.alignment import CHIP, chip
 from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
 from cnnkit.faces.learning.settings import Settings
+from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.images import decode, read_bytes
 from cnnkit.results import Failure
 from cnnkit.runtime import available_cpus
@@ -41,9 +42,9 @@ def cut_largest_faces(
             image = decode(read_bytes(path), max_pixels=settings.max_pixels)
         except ImageError as error:
             return Failure(error.kind, error.message)
-        faces = detector.find(image)
+        [faces] = find_in_any_orientation(detector, [image])
         if not faces:
-            return Failure("failed", "no face was found")
+            return Failure("no-face", "no face was found, however the photo is turned")
         aligned = chip(image, faces[0])
         if settings.side != CHIP:
             size = (settings.side, settings.side)

@@ -1,0 +1,99 @@
+"""Faces in photos that lie on their side: where no sure one is found, the photo is turned.
+
+Scanned prints and photos without their EXIF orientation lie so. A detector that was trained on
+upright faces finds none in them, or something that is none. Only such photos are looked at again,
+so that all others cost what they cost before, and their faces are those that they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from cnnkit.results import Face
+
+# How many quarters counterclockwise `numpy.rot90` turns by, and the same in degrees clockwise.
+QUARTERS = {3: 90, 1: 270, 2: 180}
+# The score of a face that lets a photo stand as it does, and that turns one. Measured on mtcnn: 13
+# photos of people have their right faces at 0.994 and more. Laid on their sides and on their heads
+# 10 of the 39 have a wrong face at up to 0.981, and so have 3 of 103 photos without anybody when
+# they are turned.
+SURE = 0.99
+
+
+class Finder(Protocol):
+    """What finds faces, such as a `FaceDetector`."""
+
+    def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Return the faces of each picture, the largest first."""
+
+
+def find_in_any_orientation(detector: Finder, images: Sequence[np.ndarray]) -> list[list[Face]]:
+    """Find the faces of some pictures, those without a sure upright one turned by quarters.
+
+    Args:
+        detector: Finds upright faces.
+        images: RGB uint8 (height, width, 3) each, of any size.
+
+    Returns:
+        For each picture its faces, the largest first, with their places in the picture as it is.
+        Of the three turned pictures the one counts that has the surest face, if it is `SURE`.
+    """
+    found = detector.find_all(images)
+    for number, faces in enumerate(found):
+        if _surest(faces) < SURE:
+            found[number] = _find_turned(detector, images[number]) or faces
+    return found
+
+
+def _find_turned(detector: Finder, image: np.ndarray) -> list[Face]:
+    """Return the faces of a picture that lies on its side, none if no turn shows a sure one."""
+    turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in QUARTERS]
+    found = dict(zip(QUARTERS, detector.find_all(turned), strict=True))
+    best = max(found, key=lambda quarters: _surest(found[quarters]))
+    if _surest(found[best]) < SURE:
+        return []
+    return [turned_back(face, *image.shape[:2], best) for face in found[best]]
+
+
+def _surest(faces: Sequence[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
+
+
+def turned_back(face: Face, height: int, width: int, quarters: int) -> Face:
+    """Return a face of a turned picture with its places in the picture itself.
+
+    Args:
+        face: In the picture that ``numpy.rot90(image, quarters)`` gave.
+        height: Of the picture itself.
+        width: Likewise.
+        quarters: 1 to 3.
+    """
+    left, top, right, bottom = face.box
+    # The box's edges are lines between pixels, the landmarks centers of pixels.
+    corners = [_back(x, y, height, width, quarters) for x, y in ((left, top), (right, bottom))]
+    xs, ys = (sorted(values) for values in zip(*corners, strict=True))
+    marks = [_back(x, y, height - 1, width - 1, quarters) for x, y in face.landmarks]
+    box = (xs[0], ys[0], xs[1], ys[1])
+    return replace(face, box=box, landmarks=tuple(marks), turned=QUARTERS[quarters])
+
+
+def _back(x: float, y: float, height: float, width: float, quarters: int) -> tuple[float, float]:
+    """Return where a place of the turned picture lies in the picture itself."""
+    if quarters == 1:
+        return width - y, x
+    if quarters == 2:
+        return width - x, height - y
+    return y, height - x
+
+
+def turned_words(faces: Sequence[Face]) -> str:
+    """Return that a picture had to be turned, in words, or "" where its faces stand upright."""
+    turned = next((face.turned for face in faces if face.turned), 0)
+    if not turned:
+        return ""
+    way = "upside down" if turned == 180 else "on its side"
+    return f"lies {way}: its face was found after turning it by {turned} degrees clockwise"
