@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cnnkit.cli.display import Display
-from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces import FaceEmbedder, FaceVerifier, Search
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Search
 from cnnkit.faces.pair_files import PAIR_TABLE, verify_pairs
+from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import read_pairs
@@ -19,6 +22,8 @@ from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, pa
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import fitted, printable
+
+log = logging.getLogger("cnnkit")
 
 SAME, DIFFERENT, CANNOT_TELL = 0, 1, 2
 # What only --pairs has, by its parameter.
@@ -95,46 +100,58 @@ def load_verifier(chosen: dict[str, Any], expected: int | None) -> FaceVerifier:
 def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
     """Compare two pictures and return the exit status."""
     verifier = load_verifier(chosen, expected=2 if chosen["faces"] != "all" else None)
-    outcome: FaceMatch | Failure
-    try:
-        outcome = verifier.verify(a, b)
-    except ImageError as error:
-        outcome = Failure(error.kind, error.message)
+    described = verifier.embedder.describe([a, b])
+    outcome = verifier.compare(*described, a, b)
     show(make_pair_row(a, b, outcome), outcome, chosen["as_json"])
-    if isinstance(outcome, Failure):
-        return CANNOT_TELL
+    tell_of_turned((a, b), described)
     if chosen["annotate"]:
-        images = [verifier.embedder.read(path) for path in (a, b)]
-        write_drawing(Path(chosen["annotate"]), images, outcome)
-    return SAME if outcome.same else DIFFERENT
+        images = [
+            None if isinstance(one, Failure) else verifier.embedder.read(path)
+            for path, one in zip((a, b), described, strict=True)
+        ]
+        write_drawing(Path(chosen["annotate"]), images, described, outcome)
+    return status_of(outcome)
 
 
 def run_claim(photo: str, chosen: dict[str, Any]) -> int:
     """Compare a picture with a person of a gallery and return the exit status."""
     from cnnkit.cli.verify_gallery_run import compare_with_gallery
 
-    name, outcome, image = compare_with_gallery(photo, chosen)
+    name, outcome, image, described = compare_with_gallery(photo, chosen)
     row = make_claim_row(claim_row(photo, chosen["gallery"], name), outcome)
     show(row, outcome, chosen["as_json"])
+    tell_of_turned([photo], [described])
+    if chosen["annotate"]:
+        write_drawing(Path(chosen["annotate"]), [image], [described], outcome, name)
+    return status_of(outcome)
+
+
+def status_of(outcome: FaceMatch | Failure) -> int:
+    """Return the exit status of a verdict."""
     if isinstance(outcome, Failure):
         return CANNOT_TELL
-    if chosen["annotate"]:
-        write_drawing(Path(chosen["annotate"]), [image], outcome)
     return SAME if outcome.same else DIFFERENT
+
+
+def tell_of_turned(names: Sequence[str], described: Sequence[PictureFaces | Failure]) -> None:
+    """Say which pictures do not stand upright."""
+    for name, picture in zip(names, described, strict=True):
+        if isinstance(picture, PictureFaces) and (words := turned_words(picture.faces)):
+            log.info("%s %s.", name, words)
 
 
 def show(row: dict[str, Any], outcome: FaceMatch | Failure, as_json: bool) -> None:
     """Show the row as JSON, or the verdict in words."""
     if as_json:
         click.echo(json_line(row), nl=False)
-    elif isinstance(outcome, Failure):
-        click.echo(f"cannot tell: {printable(outcome.message)}")
     else:
         click.echo(verdict(outcome))
 
 
-def verdict(match: FaceMatch) -> str:
-    """Return a match in words."""
+def verdict(match: FaceMatch | Failure) -> str:
+    """Return a verdict in words."""
+    if isinstance(match, Failure):
+        return f"cannot tell: {printable(match.message)}"
     words = "same person" if match.same else "different people"
     parts = [f"distance {match.distance:.3f}", f"threshold {match.threshold:.3f}"]
     if match.probability is not None:
@@ -167,11 +184,36 @@ def check_drawing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
 
 
-def write_drawing(path: Path, images: list, match: FaceMatch) -> None:
-    """Draw the pictures side by side with their faces and the verdict."""
-    from cnnkit.reports.face_match import write_face_match
+def write_drawing(
+    path: Path,
+    images: Sequence[Any],
+    described: Sequence[PictureFaces | Failure],
+    outcome: FaceMatch | Failure,
+    name: str | None = None,
+) -> None:
+    """Draw the pictures side by side with the verdict.
 
-    write_face_match(path, images, match, verdict(match))
+    Where there is one, its faces are marked; where it cannot be told, all that were found are.
+
+    Args:
+        path: Of the drawing.
+        images: The pictures, or None where one could not be read.
+        described: What was found in each.
+        outcome: The verdict, or why there is none.
+        name: The person of a gallery whom the picture was compared with.
+    """
+    from cnnkit.reports.face_match import Marked, write_faces
+
+    marked = []
+    for number, (image, picture) in enumerate(zip(images, described, strict=True)):
+        if image is None or isinstance(picture, Failure):
+            continue
+        told = isinstance(outcome, FaceMatch)
+        marked.append(Marked(image, [outcome.faces[number]] if told else picture.faces))
+    if not marked:
+        return
+    said = verdict(outcome) if name is None else f"{printable(name)}: {verdict(outcome)}"
+    write_faces(path, marked, None if isinstance(outcome, Failure) else outcome.same, said)
 
 
 class PairLayout:

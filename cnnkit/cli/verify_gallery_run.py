@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
-from cnnkit.faces import FaceEmbedder
+from cnnkit.faces import PictureFaces
 from cnnkit.faces.gallery import FaceIndex, Gallery, Settings, person_name
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.results import FaceMatch, Failure
@@ -14,12 +14,12 @@ from cnnkit.results import FaceMatch, Failure
 
 def compare_with_gallery(
     photo: str, chosen: dict[str, Any]
-) -> tuple[str, FaceMatch | Failure, Any]:
+) -> tuple[str, FaceMatch | Failure, Any, PictureFaces | Failure]:
     """Compare a picture with a person of a gallery.
 
     Returns:
-        The name as the gallery has it, the verdict or why there is none, and the picture's
-        pixels or None.
+        The name as the gallery has it, the verdict or why there is none, the picture's pixels or
+        None, and what was found in it.
     """
     with open_gallery(chosen["gallery"], chosen["passphrase_file"]) as gallery:
         name = enrolled_name(gallery, chosen["claimed"])
@@ -28,9 +28,14 @@ def compare_with_gallery(
         embedder = load_embedder(chosen, gallery)
     try:
         image = embedder.read(photo)
-        return name, compare(embedder, image, index, name, settings, chosen), image
     except ImageError as error:
-        return name, Failure(error.kind, f"{photo}: {error.message}"), None
+        failure = Failure(error.kind, f"{photo}: {error.message}")
+        return name, failure, None, failure
+    [picture] = embedder.describe([image])
+    try:
+        return name, compare(picture, index, name, settings, chosen), image, picture
+    except ImageError as error:
+        return name, Failure(error.kind, f"{photo}: {error.message}"), image, picture
 
 
 def enrolled_name(gallery: Gallery, claimed: str) -> str:
@@ -49,8 +54,7 @@ def enrolled_name(gallery: Gallery, claimed: str) -> str:
 
 
 def compare(
-    embedder: FaceEmbedder,
-    image: Any,
+    picture: PictureFaces,
     index: FaceIndex,
     name: str,
     settings: Settings,
@@ -61,7 +65,6 @@ def compare(
     Raises:
         ImageError: The picture has no face, or several where one is asked for.
     """
-    [picture] = embedder.describe([image])
     counted = FaceChoice(chosen["faces"]).of(picture, chosen["min_face"])
     own = index.people.index(name)
     apart = [index.distance_to(own, picture.embeddings[n]) for n in counted]

@@ -3,78 +3,121 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cnnkit.results import Face, FaceMatch
+from cnnkit.results import Face
 from cnnkit.writers.replacing import replacing
 
 HEIGHT = 480  # of each picture in the drawing, pixels
 WIDEST = 960
-BAR = 44
+BAR, LINE = 44, 26  # the bar with the verdict in one line, and each line more
 GAP = 8
 PAPER, INK = (255, 255, 255), (30, 30, 30)
-SAME, DIFFERENT = (0, 114, 90), (176, 58, 20)  # told apart by colour-blind eyes as well
+# Told apart by colour-blind eyes as well.
+SAME, DIFFERENT, UNTOLD = (0, 114, 90), (176, 58, 20), (84, 84, 92)
 QUALITY = 90
 
 
-def draw_face_match(images: Sequence[np.ndarray], match: FaceMatch, verdict: str) -> np.ndarray:
-    """Return the drawing.
+@dataclass(frozen=True)
+class Marked:
+    """A picture of the drawing.
+
+    Attributes:
+        image: RGB uint8 (height, width, 3).
+        faces: Those that are marked, numbered where there are several.
+    """
+
+    image: np.ndarray
+    faces: Sequence[Face]
+
+
+def draw_faces(pictures: Sequence[Marked], same: bool | None, verdict: str) -> np.ndarray:
+    """Return pictures side by side with faces and a verdict.
 
     Args:
-        images: RGB uint8 (height, width, 3), one for each of the match's faces.
-        match: The verdict and the faces.
+        pictures: One or more.
+        same: Whether they show one person; None: it cannot be told.
         verdict: In words.
 
     Returns:
         RGB uint8 (height, width, 3).
     """
-    colour = SAME if match.same else DIFFERENT
-    drawn = [
-        _with_face(image, face, colour) for image, face in zip(images, match.faces, strict=True)
-    ]
+    colour = UNTOLD if same is None else SAME if same else DIFFERENT
+    drawn = [_with_faces(picture, colour) for picture in pictures]
     font = ImageFont.load_default(20)
-    words = int(font.getlength(verdict)) + 2 * GAP
+    room = max(sum(one.width for one in drawn) + GAP * (len(drawn) - 1), WIDEST - 2 * GAP)
+    lines = _lines(verdict, font, room)
+    words = max(int(font.getlength(line)) for line in lines) + 2 * GAP
     width = max(words, sum(one.width for one in drawn) + GAP * (len(drawn) - 1))
-    canvas = Image.new("RGB", (width, max(one.height for one in drawn) + BAR), PAPER)
+    bar = BAR + LINE * (len(lines) - 1)
+    canvas = Image.new("RGB", (width, max(one.height for one in drawn) + bar), PAPER)
     left = 0
     for one in drawn:
         canvas.paste(one, (left, 0))
         left += one.width + GAP
     pen = ImageDraw.Draw(canvas)
-    pen.rectangle((0, canvas.height - BAR, width, canvas.height), fill=colour)
-    pen.text((GAP, canvas.height - BAR / 2), verdict, fill=PAPER, font=font, anchor="lm")
+    top = canvas.height - bar
+    pen.rectangle((0, top, width, canvas.height), fill=colour)
+    for number, line in enumerate(lines):
+        middle = top + BAR / 2 + LINE * number
+        pen.text((GAP, middle), line, fill=PAPER, font=font, anchor="lm")
     return np.asarray(canvas)
 
 
-def _with_face(image: np.ndarray, face: Face, colour: tuple[int, int, int]) -> Image.Image:
-    """Return a picture at the drawing's size with a face marked."""
-    height, width = image.shape[:2]
+def _lines(text: str, font: ImageFont.FreeTypeFont, room: int) -> list[str]:
+    """Return a text in lines that fit, a word longer than a line cut into pieces."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= room:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for character in word:
+            if font.getlength(lines[-1] + character) > room:
+                lines.append("")
+            lines[-1] += character
+    return [line for line in lines if line] or [""]
+
+
+def _with_faces(picture: Marked, colour: tuple[int, int, int]) -> Image.Image:
+    """Return a picture at the drawing's size with its faces marked."""
+    height, width = picture.image.shape[:2]
     scale = min(HEIGHT / height, WIDEST / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
+    small = Image.fromarray(picture.image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
     pen = ImageDraw.Draw(small)
+    for number, face in enumerate(picture.faces, start=1):
+        _mark(pen, face, scale, colour)
+        if len(picture.faces) > 1:
+            place = (face.box[0] * scale + 6, face.box[1] * scale + 4)
+            font = ImageFont.load_default(18)
+            outline = {"stroke_width": 2, "stroke_fill": colour}
+            pen.text(place, str(number), fill=PAPER, font=font, **outline)
+    return small
+
+
+def _mark(pen: ImageDraw.ImageDraw, face: Face, scale: float, colour: tuple[int, int, int]) -> None:
     pen.rectangle([edge * scale for edge in face.box], outline=PAPER, width=5)
     pen.rectangle([edge * scale for edge in face.box], outline=colour, width=3)
     for x, y in face.landmarks:
         place = [x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3]
         pen.ellipse(place, fill=PAPER, outline=INK)
-    return small
 
 
-def write_face_match(
-    path: Path, images: Sequence[np.ndarray], match: FaceMatch, verdict: str
-) -> None:
-    """Write the drawing, PNG or JPEG by its suffix, whole or not at all.
+def write_faces(path: Path, pictures: Sequence[Marked], same: bool | None, verdict: str) -> None:
+    """Write the drawing of `draw_faces`, PNG or JPEG by its suffix, whole or not at all.
 
     Raises:
         OutputError: It cannot be written.
     """
     content = BytesIO()
     form = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    Image.fromarray(draw_face_match(images, match, verdict)).save(content, form, quality=QUALITY)
+    Image.fromarray(draw_faces(pictures, same, verdict)).save(content, form, quality=QUALITY)
     with replacing(path) as file:
         file.write(content.getvalue())

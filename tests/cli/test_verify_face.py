@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -40,6 +41,25 @@ def test_a_strict_threshold_says_no(run_cnnkit: Callable, pictures: Path) -> Non
     assert set(row["faces"][0]["landmarks"]) == {
         *("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
     }
+
+
+def test_several_faces_are_drawn_where_it_cannot_be_told(
+    run_cnnkit: Callable, pictures: Path, tmp_path: Path
+) -> None:
+    names = (pictures / "passport.jpg", pictures / "two.jpg")
+    done = run_cnnkit("verify-face", *names, "--annotate", "why.png")
+    assert done.returncode == 2 and done.stdout.startswith("cannot tell: ")
+    with Image.open(tmp_path / "why.png") as drawn:
+        # 480 x 480 and 960 x 480, beside each other.
+        assert drawn.width == 480 + 8 + 960 and drawn.height >= 480 + 44
+        assert drawn.getpixel((drawn.width - 4, drawn.height - 4)) == (84, 84, 92)
+        marked = np.asarray(drawn.convert("RGB"))[:480, 488:]
+    with Image.open(pictures / "two.jpg") as plain:
+        before = np.asarray(plain.convert("RGB").resize((960, 480), Image.Resampling.BILINEAR))
+    changed = np.abs(marked.astype(int) - before).max(axis=2) > 60
+    assert changed[:, :480].sum() > 500 and changed[:, 480:].sum() > 500  # a face in each half
+    gone = run_cnnkit("verify-face", pictures / "torn.jpg", "none.jpg", "--annotate", "none.png")
+    assert gone.returncode == 2 and not (tmp_path / "none.png").exists()
 
 
 @pytest.mark.parametrize(
