@@ -15,9 +15,14 @@ from cnnkit.data.decoded import DecodedPictures
 from cnnkit.data.identities import LEAST_PEOPLE, LEAST_PHOTOS, identity_split
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.learning.settings import Settings
+from cnnkit.images import has_picture_suffix
 from cnnkit.results import Failure
+from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
+
+# Names that a message shows.
+SHOWN = 5
 
 # Shows a stage: takes its name and how many steps it has, gives what is called after each.
 Stage = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -94,7 +99,8 @@ def read_people(settings: Settings, stage: Stage, cut_faces: CutFaces | None) ->
     Raises:
         UsageError: The set cannot be learnt from; the message has the fix.
     """
-    whole = read_dataset(settings.data, settings.root)
+    whole = _with_photos(read_dataset(settings.data, settings.root))
+    _tell_of_strays(whole)
     log.info(
         "%s: %s photos of %s people",
         whole.source,
@@ -105,10 +111,58 @@ def read_people(settings: Settings, stage: Stage, cut_faces: CutFaces | None) ->
         pictures, failures = _read(settings, whole, advance, cut_faces)
     dataset = replace(whole, files=tuple(whole.files[i] for i in pictures.indices))
     pictures = replace(pictures, indices=np.arange(len(pictures)))
+    _tell_of_shared_photos(dataset, pictures)
     splits = _splits(settings, dataset)
     for name in ("train", "val"):
         _check_split(pictures.labels[splits == SPLITS.index(name)], name)
     return TrainingPeople(dataset, pictures, splits, tuple(whole.failures) + failures)
+
+
+def _with_photos(dataset: Dataset) -> Dataset:
+    """Return a data set without the people who have no photo; they are told of."""
+    counts = dataset.counts()
+    if counts.all():
+        return dataset
+    empty = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
+    log.warning(
+        "%s without a photo, left out: %s", _counted(empty, "person", "people"), _few(empty)
+    )
+    number = np.cumsum(counts > 0) - 1
+    classes = tuple(n for n, count in zip(dataset.classes, counts, strict=True) if count)
+    files = tuple(file._replace(label=int(number[file.label])) for file in dataset.files)
+    return replace(dataset, classes=classes, files=files)
+
+
+def _tell_of_strays(dataset: Dataset) -> None:
+    """Say which photos lie beside the folders of people, where they belong to nobody."""
+    if strays := [path for path in dataset.strays if has_picture_suffix(path)]:
+        told = _counted(strays, "photo lies", "photos lie")
+        fix = "put each into a folder with its person's name"
+        log.warning("%s beside the folders, left out: %s; %s", told, _few(strays), fix)
+
+
+def _tell_of_shared_photos(dataset: Dataset, pictures: Pictures) -> None:
+    """Say which photos are there under two people: whatever is learnt from them is wrong once."""
+    first: dict[bytes, int] = {}
+    shared = []
+    for place, label in enumerate(pictures.labels):
+        content = hashlib.sha256(np.ascontiguousarray(pictures.pixels[place])).digest()
+        before = first.setdefault(content, place)
+        if pictures.labels[before] != label:
+            shared.append(f"{dataset.files[before].name} and {dataset.files[place].name}")
+    if shared:
+        told = _counted(shared, "photo is", "photos are")
+        log.warning("%s there under two people: %s", told, _few(shared))
+
+
+def _counted(some: Sequence[str], one: str, more: str) -> str:
+    return f"{len(some):,} {one if len(some) == 1 else more}"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return the first of some names for a message."""
+    more = len(names) - SHOWN
+    return ", ".join(map(printable, names[:SHOWN])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _read(
