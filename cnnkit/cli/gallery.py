@@ -14,6 +14,7 @@ Examples:
   cnnkit gallery identify team.gallery photos/ -o rows.jsonl
   cnnkit gallery list team.gallery
   cnnkit gallery forget team.gallery ann
+  cnnkit gallery rename team.gallery ann anna
   cnnkit gallery calibrate team.gallery people/ --far 0.001
   cnnkit gallery audit team.gallery
   cnnkit gallery cluster photos/
@@ -27,7 +28,8 @@ COMMANDS = {
     "enroll": ("cnnkit.cli.gallery_enroll", "Take people's photos in."),
     "identify": ("cnnkit.cli.gallery_identify", "Name the faces of pictures."),
     "list": ("cnnkit.cli.gallery_list", "Show who is enrolled."),
-    "forget": ("cnnkit.cli.gallery_forget", "Remove people, and every byte of them."),
+    "forget": ("cnnkit.cli.gallery_forget", "Remove people or photos, every byte of them."),
+    "rename": ("cnnkit.cli.gallery_rename", "Give a person another name."),
     "calibrate": ("cnnkit.cli.gallery_calibrate", "Find the threshold on photos of your own."),
     "audit": ("cnnkit.cli.gallery_audit", "Look for mislabelled photos and people too alike."),
     "cluster": ("cnnkit.cli.gallery_cluster", "Sort a folder by person, without any names."),

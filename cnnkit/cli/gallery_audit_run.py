@@ -4,12 +4,55 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
 from cnnkit.cli.gallery_run import open_gallery
 from cnnkit.faces.gallery.audit import audit
 from cnnkit.writers.terminal import printable
+
+# Seconds between two lines of progress where there is no terminal.
+PAUSE = 20.0
+
+
+@contextmanager
+def progress(name: str, count: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far a stage is: a bar in a terminal, elsewhere a line now and then.
+
+    Args:
+        name: Of the stage.
+        count: Photos in all.
+        quiet: Nothing is shown.
+
+    Yields:
+        What takes how many photos more are done.
+    """
+    watched = sys.stderr.isatty()
+    started = told = time.monotonic()
+    done = 0
+    with click.progressbar(
+        length=count,
+        label=f"{name:<10}",
+        file=sys.stderr,
+        hidden=not watched or quiet,
+        show_pos=True,
+    ) as bar:
+
+        def advance(more: int) -> None:
+            nonlocal done, told
+            done += more
+            bar.update(more)
+            now = time.monotonic()
+            if not watched and not quiet and now - told >= PAUSE:
+                told = now
+                left = (now - started) / max(1, done) * (count - done)
+                line = f"{name}: {done:,} of {count:,} photos, about {left:,.0f} s left"
+                click.echo(line, err=True)
+
+        yield advance
 
 
 def run(
@@ -22,12 +65,11 @@ def run(
 ) -> int:
     """Compare all photos, show the findings, and return how many there are."""
     with open_gallery(path, passphrase_file) as gallery:
-        settings, photos = gallery.settings.deciding(threshold, None), gallery.photos()
-    watched = sys.stderr.isatty() and not quiet
-    with click.progressbar(
-        length=len(photos), label="audit", file=sys.stderr, hidden=not watched
-    ) as bar:
-        findings = audit(photos, settings, bar.update)
+        settings = gallery.settings.deciding(threshold, None)
+        with progress("reading", sum(gallery.people().values()), quiet) as advance:
+            photos = gallery.photos(advance)
+    with progress("comparing", len(photos), quiet) as advance:
+        findings = audit(photos, settings, advance)
     for finding in findings:
         if as_json:
             click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))

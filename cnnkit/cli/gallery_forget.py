@@ -11,23 +11,35 @@ EXAMPLES = """\b
 Examples:
   cnnkit gallery forget team.gallery Ann
   cnnkit gallery forget team.gallery Ann Bob
+  cnnkit gallery forget team.gallery --photo Ann/blurred.jpg
 """
 
 
 @click.command("forget", epilog=EXAMPLES)
 @click.argument("gallery", metavar="GALLERY")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option(
+    "--photo",
+    "photos",
+    multiple=True,
+    metavar="PHOTO",
+    help="This photo only: its place or number in the gallery, or the file. Repeatable.",
+)
 @gallery_options.passphrase_options
 @shared.verbosity_options
-def command(gallery: str, names: tuple[str, ...], quiet: bool, passphrase_file: str | None) -> None:
-    """Remove people from a gallery: no byte of them is left in the file.
+def command(
+    gallery: str,
+    names: tuple[str, ...],
+    photos: tuple[str, ...],
+    quiet: bool,
+    passphrase_file: str | None,
+) -> None:
+    """Remove people, or single photos, from a gallery: no byte of them is left in the file.
 
-    What backups, snapshots and the disk itself keep is out of reach. A name that is not there
-    removes nobody.
+    What backups, snapshots and the disk itself keep is out of reach. A name or photo that is not
+    there removes nothing. With --photo, NAME says whose photo is meant; whose last one is removed
+    is forgotten.
     """
-    from cnnkit.cli.gallery_run import open_gallery
-    from cnnkit.writers.terminal import printable
+    from cnnkit.cli.gallery_forget_run import run
 
-    with open_gallery(gallery, passphrase_file) as opened:
-        for name, photos in opened.forget(names).items():
-            click.echo(f"{printable(name)}: forgotten, {photos:,} photos")
+    run(gallery, names, photos, passphrase_file=passphrase_file)

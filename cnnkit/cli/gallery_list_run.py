@@ -15,16 +15,25 @@ from cnnkit.writers.terminal import fitted, printable
 NAME_WIDTH = 40
 
 
-def run(path: str, *, as_json: bool, passphrase_file: str | None) -> None:
-    """Show the people and the settings."""
+def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) -> None:
+    """Show the people, or their photos, and the settings."""
     with open_gallery(path, passphrase_file) as gallery:
         people, settings, sealed = gallery.people(), gallery.settings, gallery.sealed
+        every = gallery.photos() if photos else []
     if as_json:
         content = {"people": people, "encrypted": sealed, "settings": asdict(settings)}
+        if photos:
+            names = ("number", "person", "path")
+            content["photos"] = [{name: getattr(one, name) for name in names} for one in every]
         click.echo(json.dumps(content, ensure_ascii=False))
         return
-    for name, photos in people.items():
-        click.echo(f"{fitted(name, NAME_WIDTH)}  {photos:>6,}")
+    if photos:
+        for one in sorted(every, key=lambda photo: (photo.person, photo.number)):
+            place = printable(one.path) if one.path is not None else ""
+            click.echo(f"{one.number:>6}  {fitted(one.person, NAME_WIDTH)}  {place}".rstrip())
+    else:
+        for name, count in people.items():
+            click.echo(f"{fitted(name, NAME_WIDTH)}  {count:>6,}")
     for line in summary_lines(path, people, settings, sealed):
         click.echo(line, err=True)
 

@@ -244,6 +244,81 @@ def test_forgetting(team):
         gallery("forget", team, "Elieen")
 
 
+def test_forgetting_one_photo(team, people, tmp_path):
+    done = gallery("forget", team, "--photo", "Eva/1.png")
+    assert done.stdout == "Eva/1.png: forgotten, a photo of Eva\n"
+    assert [line.split() for line in gallery("list", team).stdout.splitlines()] == [
+        ["Eileen", "2"],
+        ["Eva", "1"],
+    ]
+    with pytest.raises(UsageError, match=r"--photo must name a photo in .*list --photos"):
+        gallery("forget", team, "--photo", "Eva/1.png")
+    with pytest.raises(UsageError, match="must name a photo"):  # not hers
+        gallery("forget", team, "Eva", "--photo", "Eileen/0.png")
+    listed = gallery("list", team, "--photos").stdout.splitlines()
+    assert [line.split() for line in listed] == [
+        ["1", "Eileen", "Eileen/0.png"],
+        ["2", "Eileen", "Eileen/1.png"],
+        ["3", "Eva", "Eva/0.png"],
+    ]
+    moved = shutil.copy(people / "Eva" / "0.png", tmp_path / "elsewhere.png")
+    assert gallery("forget", team, "--photo", moved).stdout.splitlines() == [
+        "Eva/0.png: forgotten, a photo of Eva",
+        "Eva: forgotten, no photo is left",
+    ]
+    assert gallery("forget", team, "--photo", "photo 2", "--photo", "2").exit_code == 0
+    assert list(json.loads(gallery("list", team, "--json").stdout)["people"].items()) == [
+        ("Eileen", 1)
+    ]
+    with pytest.raises(UsageError, match="Give NAME, or --photo PHOTO"):
+        gallery("forget", team)
+
+
+def test_a_place_that_two_photos_have(tmp_path, people):
+    team = tmp_path / "team.gallery"
+    for name in ("Eileen", "Eva"):
+        gallery("enroll", team, "--name", name, people / name / "0.png")
+    with pytest.raises(UsageError, match=r"photos 1 \(Eileen\), 2 \(Eva\)\. Give its number"):
+        gallery("forget", team, "--photo", "0.png")
+    assert "a photo of Eva" in gallery("forget", team, "Eva", "--photo", "0.png").stdout
+
+
+def test_renaming(team, people):
+    assert gallery("rename", team, "Eva", "Eve").stdout == "Eva is Eve now, 2 photos\n"
+    assert b"Eva" not in team.read_bytes()
+    found = rows_of(gallery("identify", team, people / "Eva").stdout)
+    assert [row["names"] for row in found] == [["Eve"]] * 2
+    with pytest.raises(UsageError, match="--merge"):
+        gallery("rename", team, "Eve", "Eileen")
+    assert gallery("rename", team, "Eve", "Eileen", "--merge").stdout.endswith("4 photos\n")
+
+
+def test_photos_that_lie_beside_the_folders_are_named_by_their_files(tmp_path, people, astronaut):
+    """As face_recognition taught it: people/ann.jpg."""
+    loose = tmp_path / "loose"
+    write(loose / "Zoe\u0308.png", eva(astronaut))  # as macOS writes it
+    write(loose / "Eileen.png", eileen(astronaut, 3))
+    shutil.copytree(people / "Eileen", loose / "Eileen")
+    (loose / "notes.txt").write_text("no photo")
+    (loose / ".hidden.jpg").write_text("no photo")
+    (loose / "__MACOSX").mkdir()
+    write(loose / "unknown.png", eva(astronaut, 1))
+    done = gallery("enroll", tmp_path / "g", loose, "--json")
+    assert [(Path(r["path"]).name, r.get("person")) for r in rows_of(done.stdout)] == [
+        ("0.png", "Eileen"),
+        ("1.png", "Eileen"),
+        ("Eileen.png", "Eileen"),
+        ("Zoe\u0308.png", "Zo\xeb"),
+        ("unknown.png", None),
+    ]
+    assert done.exit_code == 1
+    with Gallery.open(tmp_path / "g") as opened:
+        assert opened.people() == {"Eileen": 3, "Zo\xeb": 1}
+    calibrated = gallery("calibrate", tmp_path / "g", loose, "--far", "0.5", "--json", "--dry-run")
+    found = json.loads(calibrated.stdout)
+    assert (found["people"], found["photos"]) == (2, 4)
+
+
 def test_an_encrypted_gallery(tmp_path, people, monkeypatch):
     secret, word = tmp_path / "secret.gallery", tmp_path / "word"
     word.write_text("correct horse\nsecond line\n")
@@ -265,8 +340,12 @@ def test_an_encrypted_gallery(tmp_path, people, monkeypatch):
 
 
 def test_a_gallery_of_another_embedder(team, people):
-    with pytest.raises(GalleryError, match="searched with dlib-face and the identity"):
+    with pytest.raises(GalleryError, match="searched with dlib-face and the identity") as caught:
         gallery("identify", team, people, "--mirror")
+    assert str(caught.value).endswith(
+        "without mirrored faces. Received: dlib-face, with mirrored faces. "
+        "Leave --mirror out, or enroll the photos anew."
+    )
 
 
 def test_calibrating_on_enough_and_on_too_few_pairs(team, tmp_path, astronaut):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.faces.gallery.records import Settings, StoredPhoto
-from cnnkit.faces.gallery.search import BLOCK, quick_distances
+from cnnkit.faces.gallery.search import BLOCK, quick_distances, squared_lengths
 
 MISLABELLED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
 # Two photos nearer than this part of the threshold are one picture, saved twice.
@@ -61,20 +61,25 @@ def audit(
     """
     if not photos:
         return []
-    vectors = np.stack([photo.vector for photo in photos])
+    photos = sorted(photos, key=lambda photo: photo.person)  # stable: a person's stay in order
+    vectors = np.stack([photo.vector for photo in photos]).astype(np.float64)
+    squares = squared_lengths(vectors)
     names = sorted({photo.person for photo in photos})
     place = {name: number for number, name in enumerate(names)}
     people = np.array([place[photo.person] for photo in photos])
+    starts = np.searchsorted(people, np.arange(len(names) + 1))
     findings: list[AuditFinding] = []
     alike: dict[tuple[int, int], float] = {}
     step = max(1, BLOCK // (4 * len(photos)))
     for start in range(0, len(photos), step):
         rows = range(start, min(start + step, len(photos)))
-        block = quick_distances(vectors[start : start + step], vectors, settings.embedder.metric)
+        block = quick_distances(
+            vectors[start : start + step], vectors, settings.embedder.metric, squares
+        )
         for number, apart in zip(rows, block, strict=True):
-            apart[number] = np.inf
-            findings += _of_photo(photos, people, number, apart, settings)
-            _note_alike(alike, people, number, apart, settings.threshold)
+            own = slice(*starts[people[number] : people[number] + 2])
+            findings += _of_photo(photos, number, own, apart, settings)
+            _note_alike(alike, people, own, apart, settings.threshold)
         if progress is not None:
             progress(len(rows))
     findings += [_alike(names[a], names[b], d) for (a, b), d in sorted(alike.items())]
@@ -84,17 +89,28 @@ def audit(
 
 def _of_photo(
     photos: Sequence[StoredPhoto],
-    people: np.ndarray,
     number: int,
+    own: slice,
     apart: np.ndarray,
     settings: Settings,
 ) -> list[AuditFinding]:
-    """Return what is wrong with one photo; `apart` has infinity at its own place."""
+    """Return what is wrong with one photo.
+
+    Args:
+        photos: Those of one person together.
+        number: The photo's place among them.
+        own: Where the photos of its person are.
+        apart: How far it is from each, float64 (photos,); the places of `own` are infinite
+            afterwards.
+        settings: Of the gallery.
+    """
     photo = photos[number]
-    own = np.where(people == people[number], apart, np.inf)
-    others = np.where(people == people[number], np.inf, apart)
-    nearest_own, nearest_other = int(np.argmin(own)), int(np.argmin(others))
-    to_own, to_other = float(own[nearest_own]), float(others[nearest_other])
+    apart[number] = np.inf
+    nearest_own = own.start + int(np.argmin(apart[own]))
+    to_own = float(apart[nearest_own])
+    apart[own] = np.inf
+    nearest_other = int(np.argmin(apart))
+    to_other = float(apart[nearest_other])
     path = _shown(photo)
     if to_other <= settings.threshold and to_other < to_own:
         other = photos[nearest_other]
@@ -115,14 +131,14 @@ def _of_photo(
 def _note_alike(
     alike: dict[tuple[int, int], float],
     people: np.ndarray,
-    number: int,
+    own: slice,
     apart: np.ndarray,
     threshold: float,
 ) -> None:
-    """Remember the least distance of each two people who are near one another."""
-    own = people[number]
-    for other in np.flatnonzero((apart <= threshold) & (people > own)):
-        pair = (int(own), int(people[other]))
+    """Remember the least distance of a person to each other, later one who is near."""
+    later = apart[own.stop :]
+    for other in own.stop + np.flatnonzero(later <= threshold):
+        pair = (int(people[own.start]), int(people[other]))
         alike[pair] = min(float(apart[other]), alike.get(pair, np.inf))
 
 

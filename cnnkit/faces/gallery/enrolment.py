@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnnkit.data.dataset import NOT_CLASSES
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
 from cnnkit.faces.gallery.records import NewPhoto, person_name
 from cnnkit.faces.gallery.store import Gallery, content_digest
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.images import Finder, Found, read_bytes
+from cnnkit.images import Finder, Found, has_picture_suffix, is_image_header, read_bytes
+from cnnkit.images.files import read_header
+from cnnkit.images.sniff import HEADER_BYTES
 from cnnkit.results import Failure, make_row
+
+log = logging.getLogger(__name__)
 
 # Photos that are enrolled in one step.
 BATCH = 32
@@ -45,14 +52,17 @@ class Enrolled:
     Attributes:
         person: Whose.
         action: ``added``, ``known`` or ``moved``.
+        turned: Of its face, see `Face`.
     """
 
     person: str
     action: str
+    turned: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the row."""
-        return {"person": self.person, "action": self.action}
+        row: dict[str, Any] = {"person": self.person, "action": self.action}
+        return row | ({"turned": self.turned} if self.turned else {})
 
 
 @dataclass(frozen=True)
@@ -78,21 +88,37 @@ class EnrolmentPolicy:
 
 
 def people_of(folder: str) -> Iterator[Portrait]:
-    """Give the photos of a folder that has one folder for each person.
+    """Give the photos of a folder that has one folder for each person, or photos named by person.
 
     Args:
-        folder: Photos that lie in it directly belong to nobody: they come with a failure.
+        folder: Photos that lie in it directly are of the person whom the file's name says,
+            without its suffix. Other files in it are passed over.
 
     Raises:
-        UsageError: There is no folder in it. This is found out at once, not at the first photo.
+        UsageError: There is neither a folder nor a photo in it. This is found out at once, not at
+            the first photo.
     """
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    folders = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    if not folders:
+    seen = [e for e in entries if not e.name.startswith(".") and e.name not in NOT_CLASSES]
+    people = [(e.name, e.name) for e in seen if e.is_dir()]
+    loose = [(Path(e.name).stem, e.name) for e in seen if not e.is_dir() and _is_photo(e.path)]
+    if not people and not loose:
         fix = "Give a folder with one folder for each person, or --name NAME with photos."
         raise UsageError(broken_rule("PEOPLE", "hold a folder for each person", folder, fix))
-    parts = (_portraits(name, os.path.join(folder, name), folder) for name in folders)
+    if loose:
+        log.info(
+            "%s: %s photos lie in it directly; each is taken for the person of its file's name.",
+            folder,
+            f"{len(loose):,}",
+        )
+    named = sorted(people + loose, key=lambda one: one[1])
+    parts = (_portraits(name, os.path.join(folder, entry), folder) for name, entry in named)
     return chain.from_iterable(parts)
+
+
+def _is_photo(path: str) -> bool:
+    """Return whether a file is, or is called, an image."""
+    return has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
 
 
 def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
@@ -177,7 +203,7 @@ class _Enrolment:
         """Give the photos that must be described."""
         for portrait in portraits:
             content, outcome = self._seen(portrait)
-            entry = [portrait, content, outcome]
+            entry = [portrait, content, outcome, 0]
             self._waiting.append(entry)
             if outcome is None:
                 self._described.append(entry)
@@ -209,8 +235,10 @@ class _Enrolment:
     def take(self, described: PictureFaces | Failure) -> None:
         """Take in what was found on the next photo that waits for it."""
         entry = self._described.popleft()
-        portrait, content, _ = entry
+        portrait, content = entry[:2]
         entry[2] = self._new_photo(portrait, content, described)
+        if isinstance(described, PictureFaces) and described.faces:
+            entry[3] = described.faces[0].turned
         self._settle()
 
     def _new_photo(
@@ -237,12 +265,12 @@ class _Enrolment:
             ready.append(self._waiting.popleft())
         new = [entry[2] for entry in ready if isinstance(entry[2], NewPhoto)]
         actions = iter(self._gallery.add(new, move=self._policy.move) if new else [])
-        for portrait, _, outcome in ready:
+        for portrait, _, outcome, turned in ready:
             if isinstance(outcome, NewPhoto):
                 outcome = next(actions)
-            self._tell(portrait, outcome)
+            self._tell(portrait, outcome, turned)
 
-    def _tell(self, portrait: Portrait, outcome: str | Failure) -> None:
+    def _tell(self, portrait: Portrait, outcome: str | Failure, turned: int) -> None:
         if isinstance(outcome, str) and outcome.startswith(ELSEWHERE):
             outcome = _elsewhere(outcome.removeprefix(ELSEWHERE), portrait.person)
         if isinstance(outcome, Failure):
@@ -250,7 +278,7 @@ class _Enrolment:
             row = make_row(portrait.path, outcome)
         else:
             self.counts[outcome] += 1
-            row = make_row(portrait.path, Enrolled(portrait.person, outcome))
+            row = make_row(portrait.path, Enrolled(portrait.person, outcome, turned))
         if self._emit is not None:
             self._emit(row)
 

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,8 @@ MAX_DIMENSIONS = 4096
 MAX_DISTANCE = 1e6
 MAX_SETTINGS_BYTES = 1 << 16
 DIGEST_BYTES = 32
+# Characters of an identity that a message shows.
+SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class EmbedderRecord:
             if not isinstance(value, str) or not 0 < len(value) <= 500:
                 rule = "be a text of 1 to 500 characters"
                 raise GalleryError(broken_rule(what, rule, repr(value)[:60]))
-            if not is_printable(value):
+            if not is_safe(value):
                 raise GalleryError(broken_rule(what, "be printable text", ascii(value)[:60]))
         if type(self.dimensions) is not int or not 1 <= self.dimensions <= MAX_DIMENSIONS:
             rule = f"be a whole number from 1 to {MAX_DIMENSIONS}"
@@ -54,6 +57,86 @@ class EmbedderRecord:
         if self.metric not in METRICS:
             rule = f"be one of {', '.join(METRICS)}"
             raise GalleryError(broken_rule("metric", rule, repr(self.metric)))
+
+
+class Difference(NamedTuple):
+    """What tells two embedders apart, in words for a message.
+
+    Attributes:
+        held: What the gallery has.
+        given: What there is instead.
+        fix: What to do.
+    """
+
+    held: str
+    given: str
+    fix: str
+
+
+def embedder_difference(held: EmbedderRecord, given: EmbedderRecord) -> Difference | None:
+    """Return what keeps the vectors of two embedders from being compared; None: nothing.
+
+    Args:
+        held: Of the gallery.
+        given: Of the embedder at hand.
+    """
+    if held.identity != given.identity:
+        return _identity_difference(held.identity, given.identity)
+    for what in ("alignment", "dimensions", "metric"):
+        ours, theirs = getattr(held, what), getattr(given, what)
+        if ours != theirs:
+            words = [f"the {what} {_excerpt(str(value))}" for value in (ours, theirs)]
+            return Difference(*words, _fix({"model"}, ""))
+    return None
+
+
+def _identity_difference(held: str, given: str) -> Difference:
+    """Name the parts of two identities that differ, see `FaceEmbedder.identity`."""
+    ours, theirs = _identity_parts(held), _identity_parts(given)
+    if ours is None or theirs is None:
+        same = next(n for n, pair in enumerate(zip_longest(held, given)) if pair[0] != pair[1])
+        start = max(0, same - SHOWN // 2)
+        return Difference(_excerpt(held, start), _excerpt(given, start), _fix({"model"}, ""))
+    differing = [part for part in ours if ours[part] != theirs[part]]
+    words = [", ".join(_in_words(p, parts[p]) for p in differing) for parts in (ours, theirs)]
+    return Difference(*words, _fix(set(differing), ours["mirror"]))
+
+
+def _identity_parts(identity: str) -> dict[str, str] | None:
+    """Return an identity by its parts, or None: it has another form."""
+    words = identity.split(" ")
+    mirror = words.pop() if words[-1] == "mirror" else ""
+    if len(words) not in (3, 4):
+        return None
+    names = ("model", "weights", "alignment", "detector", "mirror")
+    return dict(zip(names, [*words, *[""] * (4 - len(words)), mirror], strict=True))
+
+
+def _in_words(part: str, value: str) -> str:
+    if part == "mirror":
+        return "with mirrored faces" if value else "without mirrored faces"
+    if not value:
+        return f"no {part}"
+    return f"the {part} {_excerpt(value)}"
+
+
+def _fix(differing: set[str], held_mirror: str) -> str:
+    """Return what to do where these parts of two identities differ."""
+    fixes = []
+    if "mirror" in differing:
+        fixes.append("give --mirror" if held_mirror else "leave --mirror out")
+    options = ["--embedder"] * bool({"model", "weights", "alignment"} & differing)
+    options += ["--detector"] * ("detector" in differing)
+    if options:
+        fixes.append(f"give {' and '.join(options)} as when the photos were enrolled")
+    words = f"{' and '.join(fixes)}, or enroll the photos anew."
+    return words[0].upper() + words[1:]
+
+
+def _excerpt(text: str, start: int = 0) -> str:
+    """Return a short part of a text that a file holds."""
+    end = start + SHOWN
+    return f"{'…' * (start > 0)}{text[start:end]}{'…' * (end < len(text))}"
 
 
 @dataclass(frozen=True)
@@ -187,15 +270,10 @@ def person_name(text: str) -> str:
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         rule = f"have 1 to {MAX_NAME_LENGTH} characters"
         raise UsageError(broken_rule("a person's name", rule, f"{len(name)} characters"))
-    if not (is_printable(name) and is_visible(name)):
-        rule = "be printable text"
+    if not (is_safe(name) and is_visible(name)):
+        rule = "be printable text, without what turns the direction of text"
         raise UsageError(broken_rule("a person's name", rule, ascii(name), "Use --name."))
     if name.casefold() == UNKNOWN:
         fix = "That word stands for people who are not enrolled."
         raise UsageError(broken_rule("a person's name", f"not be '{UNKNOWN}'", name, fix))
     return name
-
-
-def is_printable(text: str) -> bool:
-    """Return whether a text has no character that controls a terminal or turns its direction."""
-    return is_safe(text)

@@ -166,7 +166,9 @@ def distances(first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
     return result
 
 
-def quick_distances(first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
+def quick_distances(
+    first: np.ndarray, second: np.ndarray, metric: str, squares: np.ndarray | None = None
+) -> np.ndarray:
     """Return the distance between every two vectors, by scalar products where that is possible.
 
     In float64 the products' rounding moves a distance by less than 1e-6 of the vectors' length;
@@ -176,6 +178,7 @@ def quick_distances(first: np.ndarray, second: np.ndarray, metric: str) -> np.nd
         first: float (n, dimensions).
         second: float (m, dimensions).
         metric: ``euclidean`` or ``manhattan``.
+        squares: Of `second`, see `squared_lengths`, where it is compared with many.
 
     Returns:
         float64 (n, m).
@@ -183,5 +186,16 @@ def quick_distances(first: np.ndarray, second: np.ndarray, metric: str) -> np.nd
     if metric != "euclidean":
         return distances(first, second, metric)
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None]
-    return np.sqrt(np.maximum(squares - 2 * (first @ second.T), 0.0))
+    if squares is None:
+        squares = squared_lengths(second)
+    apart = first @ second.T  # (n, m), and worked on in its place: it may be large
+    apart *= -2
+    apart += squared_lengths(first)[:, None]
+    apart += squares
+    return np.sqrt(np.maximum(apart, 0.0, out=apart), out=apart)
+
+
+def squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the squared length of each vector, float64 (n,)."""
+    vectors = np.asarray(vectors, np.float64)
+    return np.einsum("ij,ij->i", vectors, vectors)

@@ -27,6 +27,7 @@ from cnnkit.faces.gallery.records import (
     NewPhoto,
     Settings,
     StoredPhoto,
+    embedder_difference,
     person_name,
 )
 from cnnkit.faces.gallery.sealing import (
@@ -39,6 +40,7 @@ from cnnkit.faces.gallery.sealing import (
     new_sealing,
 )
 from cnnkit.faces.gallery.search import FaceIndex, checked_vector
+from cnnkit.names import normal_name
 
 log = logging.getLogger(__name__)
 
@@ -153,13 +155,11 @@ class Gallery:
             GalleryError: The model, the alignment or the kind of vector differs.
         """
         ours = self.settings.embedder
-        for what in ("identity", "alignment", "dimensions", "metric"):
-            held, given = getattr(ours, what), getattr(embedder, what)
-            if held != given:
-                received = f"{embedder.name} with the {what} {str(given)[:40]}"
-                rule = f"be searched with {ours.name} and the {what} {str(held)[:40]}"
-                fix = "Give --model the one that it was enrolled with, or enrol the photos anew."
-                raise GalleryError(broken_rule(str(self.path), rule, received, fix))
+        if difference := embedder_difference(ours, embedder):
+            rule = f"be searched with {ours.name} and the identity that it was enrolled with: "
+            received = f"{embedder.name}, {difference.given}"
+            rule += difference.held
+            raise GalleryError(broken_rule(str(self.path), rule, received, difference.fix))
 
     # --- changes ---------------------------------------------------------------------------
 
@@ -268,6 +268,84 @@ class Gallery:
             self._connection.execute("VACUUM")
         return removed
 
+    def forget_photos(self, numbers: Sequence[int]) -> None:
+        """Remove photos, and every byte of them from the file; see `forget`.
+
+        A person whose last photo goes is forgotten too.
+
+        Args:
+            numbers: Of `StoredPhoto`; the same number twice counts once.
+
+        Raises:
+            UsageError: A number is not in the gallery; then nothing is removed.
+        """
+        with self._guarded():
+            with writing(self._connection):
+                for number in dict.fromkeys(numbers):
+                    owner = self._execute("SELECT person FROM photo WHERE id = ?", number)
+                    if (row := owner.fetchone()) is None:
+                        rule = f"be one of a photo in {self.path}"
+                        raise UsageError(broken_rule("a photo's number", rule, number))
+                    self._execute("DELETE FROM photo WHERE id = ?", number)
+                    self._remove_if_empty(row[0])
+            self._connection.execute("VACUUM")
+
+    def rename(self, name: str, new: str, *, merge: bool = False) -> int:
+        """Give a person another name, and remove every byte of the old one; see `forget`.
+
+        Where a photo lay in a folder of the old name, its place has the new name too.
+
+        Args:
+            name: Who.
+            new: The name from now on.
+            merge: Whether the person may become one with somebody who has the name already.
+
+        Returns:
+            How many photos the person of the new name has.
+
+        Raises:
+            UsageError: Nobody has the name, somebody has the new one, or nobody can have it.
+        """
+        name, new = person_name(name), person_name(new)
+        token = self._sealing.token("name", new.encode())
+        with self._guarded():
+            with writing(self._connection):
+                person = self._numbers([name])[name]
+                target = self._numbers([new])[new] if self._is_known(new) else person
+                if target != person and not merge:
+                    fix = "--merge makes both one person."
+                    rule = f"be a name that nobody has in {self.path}"
+                    raise UsageError(broken_rule("the new name", rule, repr(new), fix))
+                if target == person:
+                    sealed = self._sealing.seal(new.encode(), _name_context(person, token))
+                    values = (token, sealed, person)
+                    self._execute("UPDATE person SET token = ?, name = ? WHERE id = ?", *values)
+                self._hand_over(person, target, name, new)
+                self._remove_if_empty(person)
+            self._connection.execute("VACUUM")
+            counting = "SELECT count(*) FROM photo WHERE person = ?"
+            return self._execute(counting, target).fetchone()[0]
+
+    def _is_known(self, name: str) -> bool:
+        token = self._sealing.token("name", name.encode())
+        found = self._execute("SELECT 1 FROM person WHERE token = ?", token)
+        return found.fetchone() is not None
+
+    def _hand_over(self, person: int, target: int, name: str, new: str) -> None:
+        """Make the photos of one person another's, sealed anew; a folder's name changes too."""
+        looking = "SELECT id, vector, path FROM photo WHERE person = ?"
+        for number, vector, path in self._execute(looking, person).fetchall():
+            before, after = _photo_context(number, person), _photo_context(number, target)
+            opened = self._opened_path(path, before)
+            place = None if opened is None else os.fsencode(_renamed_place(opened, name, new))
+            self._execute(
+                "UPDATE photo SET person = ?, vector = ?, path = ? WHERE id = ?",
+                target,
+                self._sealing.seal(self._opened_vector(vector, before), [b"vector", *after]),
+                None if place is None else self._sealing.seal(place, [b"path", *after]),
+                number,
+            )
+
     def _numbers(self, wanted: Sequence[str]) -> dict[str, int]:
         """Return the numbers of people by name.
 
@@ -302,6 +380,11 @@ class Gallery:
             holder, owner = self._holder(self._sealing.token("content", content))
             return None if holder is None else self._name(owner)
 
+    def number_of(self, content: bytes) -> int | None:
+        """Return the number of the photo with this SHA-256, or None."""
+        with self._guarded():
+            return self._holder(self._sealing.token("content", content))[0]
+
     def people(self) -> dict[str, int]:
         """Return how many photos each person has, in the order of the names."""
         counting = "SELECT person, count(*) FROM photo GROUP BY person"
@@ -310,8 +393,12 @@ class Gallery:
             counts = {names[n]: count for n, count in self._execute(counting) if n in names}
         return dict(sorted(counts.items()))
 
-    def photos(self) -> list[StoredPhoto]:
-        """Return every photo, in the order of enrolment, out of one look at the file."""
+    def photos(self, progress: Callable[[int], None] | None = None) -> list[StoredPhoto]:
+        """Return every photo, in the order of enrolment, out of one look at the file.
+
+        Args:
+            progress: Called with how many photos were read.
+        """
         photos = []
         with self._guarded(), reading(self._connection):
             names = self._people_by_number()
@@ -321,6 +408,8 @@ class Gallery:
                 opened = self._opened_path(path, place)
                 values = np.frombuffer(self._opened_vector(vector, place), "<f4")
                 photos.append(StoredPhoto(number, name, _finite(values), opened))
+                if progress is not None:
+                    progress(1)
         return photos
 
     def index(self) -> FaceIndex:
@@ -436,6 +525,12 @@ def _named(path: Path) -> Iterator[None]:
         if str(error).startswith(str(path)):
             raise
         raise GalleryError(f"{path}: {error}") from error
+
+
+def _renamed_place(place: str, name: str, new: str) -> str:
+    """Return a photo's place with a person's new name where its folder had the old one."""
+    folder, slash, rest = place.partition("/")
+    return f"{new}/{rest}" if slash and normal_name(folder) == name else place
 
 
 def _photo_context(number: int, person: int) -> list[bytes]:

@@ -117,3 +117,82 @@ def _forget_and_die(path, last):
     gallery._connection.set_trace_callback(trace)
     gallery.forget(["person-1"])
     os._exit(0)
+
+
+# === One photo ===
+
+
+def test_one_photo_goes_and_the_others_stay(tmp_path):
+    path = make(tmp_path / "g", 3, 3)
+    gone, kept = vector(1, 2).tobytes(), vector(1, 1).tobytes()
+    assert gone in everything(tmp_path)
+    with Gallery.open(path) as gallery:
+        [number] = [one.number for one in gallery.photos() if one.path == "person-1/2.jpg"]
+        gallery.forget_photos([number, number])
+        left = everything(tmp_path)
+        assert gallery.people() == {"person-0": 3, "person-1": 2, "person-2": 3}
+        with pytest.raises(UsageError, match="a photo's number must be one of a photo in"):
+            gallery.forget_photos([1, 999])
+        assert len(gallery.photos()) == 8  # all or nothing
+    assert gone[:16] not in left and kept in left
+    assert b"person-1/2.jpg" not in left and b"person-1/1.jpg" in left
+    assert os.listdir(tmp_path) == ["g"]
+
+
+def test_who_has_no_photo_left_is_forgotten(tmp_path):
+    with Gallery.open(make(tmp_path / "g", 2, 1)) as gallery:
+        gallery.forget_photos([2])
+        assert gallery.people() == {"person-0": 1}
+    assert b"person-1" not in everything(tmp_path)
+
+
+# === Another name ===
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_renaming(tmp_path, sealed):
+    word = secret() if sealed else None
+    path = make(tmp_path / "g", 3, 2, word)
+    with Gallery.open(path, word) as gallery:
+        before = gallery.index().vectors
+        assert gallery.rename(" person-1 ", "Zoe\u0308 \u0645\u06cc\u200c\u062e") == 2
+        assert os.listdir(tmp_path) == ["g"]
+    assert b"person-1" not in everything(tmp_path)
+    with Gallery.open(path, word) as gallery:
+        assert gallery.people() == {
+            "Zo\xeb \u0645\u06cc\u200c\u062e": 2,
+            "person-0": 2,
+            "person-2": 2,
+        }
+        index = gallery.index()
+        assert index.nearest(vector(1, 0), 1)[0].person.startswith("Zo\xeb")
+        assert sorted(map(bytes, index.vectors)) == sorted(map(bytes, before))
+        places = [one.path for one in gallery.photos() if one.person.startswith("Zo\xeb")]
+        assert places == [f"Zo\xeb \u0645\u06cc\u200c\u062e/{n}.jpg" for n in range(2)]
+        assert gallery.add([photo("person-1", 1, 0)]) == [f"elsewhere:{index.people[0]}"]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_renaming_to_somebody_who_is_there(tmp_path, sealed):
+    word = secret() if sealed else None
+    path = make(tmp_path / "g", 3, 2, word)
+    with Gallery.open(path, word) as gallery:
+        with pytest.raises(UsageError, match="--merge makes both one person"):
+            gallery.rename("person-1", "person-0")
+        assert len(gallery.people()) == 3
+        assert gallery.rename("person-1", "person-0", merge=True) == 4
+        assert gallery.people() == {"person-0": 4, "person-2": 2}
+        assert gallery.index().nearest(vector(1, 1), 1)[0].person == "person-0"
+    assert b"person-1" not in everything(tmp_path)
+
+
+def test_renaming_needs_names(tmp_path):
+    with Gallery.open(make(tmp_path / "g")) as gallery:
+        with pytest.raises(UsageError, match="Did you mean 'person-1'"):
+            gallery.rename("persn-1", "Ann")
+        with pytest.raises(UsageError, match="not be 'unknown'"):
+            gallery.rename("person-1", "Unknown")
+        with pytest.raises(UsageError, match="turns the direction"):
+            gallery.rename("person-1", "nnA\u202e")
+        assert gallery.rename("person-1", "person-1") == 2
+        assert len(gallery.people()) == 3
