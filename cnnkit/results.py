@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 UNKNOWN = "unknown"
+NOT_FINITE = "the model's numbers for this image are not finite"
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """keras.applications by name: each family's input size and preprocessing, as a table.
 
-The names can be listed without importing Keras; a test holds the table to Keras's own.
+The names can be listed without importing Keras; a test holds the table to Keras's own. A name that
+is not in it is looked for in the installed Keras, which may be newer.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import inspect
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.images import InputSpec
+from cnnkit.runtime import import_keras, variables_without_memory
 
 PREFIX = "keras:"
 
@@ -65,6 +68,38 @@ APPLICATIONS: dict[str, Application] = {
 }
 
 
+def application(name: str) -> Application:
+    """Return where a network is, of a name that `application_name` gives."""
+    return APPLICATIONS.get(name) or installed()[name]
+
+
+@cache
+def installed() -> dict[str, Application]:
+    """Return the classifiers that the installed Keras has and the table has not."""
+    public = import_keras().applications
+    families = {
+        name: family
+        for name, family in vars(public).items()
+        if inspect.ismodule(family) and hasattr(family, "preprocess_input")
+    }
+    found = {}
+    for name, build in vars(public).items():
+        if name in APPLICATIONS or not (inspect.isfunction(build) and name[0].isupper()):
+            continue
+        # The families by name, so that of two with one builder it is always the same.
+        for module in sorted(families):
+            if getattr(families[module], name, None) is build:
+                found[name] = Application(module, _own_side(build))
+                break
+    return found
+
+
+def _own_side(build: Any) -> int:
+    """Return the side of a network's own square input, 224 where it takes any."""
+    with variables_without_memory():
+        return build(weights=None).inputs[0].shape[1] or Application("").size
+
+
 def application_name(model: str) -> str:
     """Return the exact name of ``keras:NAME``, whatever its case.
 
@@ -72,10 +107,13 @@ def application_name(model: str) -> str:
         UsageError: Keras has no such classifier.
     """
     wanted = model.removeprefix(PREFIX)
-    for name in APPLICATIONS:
+    names = list(APPLICATIONS)
+    if wanted.lower() not in {name.lower() for name in names}:
+        names += installed()
+    for name in names:
         if name.lower() == wanted.lower():
             return name
-    fix = did_you_mean(f"{PREFIX}{wanted}", [f"{PREFIX}{name}" for name in APPLICATIONS])
+    fix = did_you_mean(f"{PREFIX}{wanted}", [f"{PREFIX}{name}" for name in names])
     raise UsageError(
         broken_rule("--model keras:NAME", "name a keras.applications classifier", model, fix)
     )
@@ -83,7 +121,7 @@ def application_name(model: str) -> str:
 
 def input_spec(name: str) -> InputSpec:
     """Return how a picture becomes the network's input: its own size, the usual centre crop."""
-    size = APPLICATIONS[name].size
+    size = application(name).size
     return InputSpec(size, size, fit="crop", crop_fraction=0.875, interpolation="bicubic")
 
 
@@ -92,7 +130,7 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
 
     Args:
         keras: The module.
-        name: A key of `APPLICATIONS`.
+        name: Of `application_name`.
         weights: A weights file, or None for Keras's own download.
 
     Returns:
@@ -101,11 +139,11 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
     Raises:
         BundleError: The download failed, or the file does not fit.
     """
-    application = APPLICATIONS[name]
-    module = getattr(keras.applications, application.module)
+    found = application(name)
+    module = getattr(keras.applications, found.module)
     build = getattr(keras.applications, name)
     pretrained = _with_weights(keras, name, build, weights)
-    image = keras.Input((application.size, application.size, 3), name="image")
+    image = keras.Input((found.size, found.size, 3), name="image")
     # One flat graph: features inside a nested network could not be reached from outside.
     flat = build(
         weights=None, input_tensor=module.preprocess_input(image), classifier_activation=None
@@ -119,7 +157,7 @@ def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
 
     Args:
         keras: The module.
-        name: A key of `APPLICATIONS`.
+        name: Of `application_name`.
         weights: A weights file, with or without the dense layers, or None for Keras's own
             download.
 
@@ -130,7 +168,7 @@ def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
     Raises:
         BundleError: The download failed, or the file does not fit.
     """
-    module = getattr(keras.applications, APPLICATIONS[name].module)
+    module = getattr(keras.applications, application(name).module)
     build = getattr(keras.applications, name)
     try:
         pretrained = _with_weights(keras, name, partial(build, include_top=False), weights)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS
 from cnnkit.errors import BundleError, CnnkitError, UsageError, broken_rule
 from cnnkit.images import InputSpec
 from cnnkit.names import is_safe, is_unsafe, is_visible, normal_name
@@ -29,7 +30,6 @@ MAX_INPUT_SIDE = 4096
 MAX_NETWORKS = 8
 MAX_OUTPUTS = 16
 TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
-SCORE_KINDS = ("logits", "probabilities", "probability")
 # Of a file of labels; what else Unicode calls a line's end may stand in one.
 _LINE_END = re.compile("\r\n|\n|\r")
 
@@ -62,7 +62,8 @@ class ModelCard:
         arguments: Of the builder.
         input: How a picture becomes the network's input.
         scores_layer: The layer whose output gives the scores; None: the model's output.
-        scores_kind: ``logits``, ``probabilities``, or ``probability`` (one sigmoid, two classes).
+        scores_kind: ``logits`` or ``probabilities`` of the classes, ``independent-logits`` (a
+            sigmoid each), ``logit`` or ``probability`` (one number: the second of two classes).
         features_layer: The layer whose output gives the features; None: found by itself.
         classes: How many.
         weights: ``file``, ``sha256``, ``bytes``, ``parameters``, ``dtype``.
@@ -70,7 +71,8 @@ class ModelCard:
         networks: The networks of a task other than ``classify``, by name; a card with one
             network calls it ``network``. Where there are several, the weights' names begin with
             the network's: ``NAME/LAYER/kernel``.
-        temperature: Divides the logits before the softmax.
+        temperature: Divides the logits before the softmax or sigmoid; probabilities are taken
+            back to logits for it.
         threshold: Below it the decision is ``unknown``; None: never.
         content: The whole card as it was read.
     """
@@ -159,6 +161,11 @@ def parse_card(card: Any) -> ModelCard:
     classifies = task == "classify"
     outputs = fields.section("outputs") if classifies else Fields({}, "outputs")
     scores = outputs.section("scores", optional=True)
+    scores_kind = scores.choice("kind", SCORE_KINDS, default="logits")
+    if classifies and scores_kind in ONE_NUMBER and classes != 2:
+        raise BundleError(
+            f"classes must be 2 for scores of kind {scores_kind}. Received: {classes}."
+        )
     return ModelCard(
         name=fields.text("name"),
         task=task,
@@ -167,7 +174,7 @@ def parse_card(card: Any) -> ModelCard:
         arguments=_arguments(architecture),
         input=_input_spec(fields.section("input")),
         scores_layer=scores.text("layer", optional=True),
-        scores_kind=scores.choice("kind", SCORE_KINDS, default="logits"),
+        scores_kind=scores_kind,
         features_layer=outputs.section("features", optional=True).text("layer", optional=True),
         classes=classes,
         weights=_file_entry(fields.section("weights", optional=True)),

@@ -8,6 +8,7 @@ more parameters than the file really holds weights for.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import zipfile
@@ -15,8 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnkit.errors import BundleError
-from cnnkit.runtime import import_keras, variables_without_memory
+import numpy as np
+
+from cnnkit.bundles import keras_objects
+from cnnkit.bundles.score_kinds import ONE_NUMBER
+from cnnkit.bundles.score_reading import Loss, as_functional, kind_of_scores, read_loss
+from cnnkit.errors import BundleError, CnnkitError
+from cnnkit.runtime import building_defaults, variables_without_memory
 
 MAX_MEMBERS = 64
 MAX_CONFIG_BYTES = 32 << 20
@@ -25,36 +31,32 @@ MAX_LAYERS = 5_000
 MAX_DEPTH = 200
 # One picture's output of one layer: 2^28 numbers are a gibibyte in float32.
 MAX_OUTPUT_ELEMENTS = 1 << 28
-LAYERS = frozenset(
+# The side of the images that a network of any size is tried on.
+SAMPLE_SIDE = 224
+IN_TRAINING = (
+    "calls layers in training mode even to predict: they are used as they predict, so that an "
+    "answer depends on the image alone."
+)
+
+
+class Description(NamedTuple):
+    """What a ``.keras`` file says of its network, checked.
+
+    Attributes:
+        config: Keras's description of the network as it predicts, in float32.
+        weight_bytes: Of its weights.
+        loss: What it was trained with.
+        in_training: Some layer was called in training mode for good; here it is not.
     """
-    Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
-    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization CenterCrop Concatenate
-    Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D
-    Cropping3D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten
-    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
-    GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
-    GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU
-    Maximum MaxPooling1D MaxPooling2D MaxPooling3D Minimum MultiHeadAttention Multiply
-    Normalization PReLU Permute RMSNormalization RandomBrightness RandomContrast RandomCrop
-    RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape
-    Resizing SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D
-    SpatialDropout3D SpectralNormalization Subtract UnitNormalization UpSampling1D UpSampling2D
-    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-    """.split()
-)
-MODELS = frozenset({"Functional", "Sequential", "Model"})
-MODEL_MODULES = ("keras", "keras.models", "keras.src.models.functional", "keras.src.models.model")
-PLAIN_MODULES = ("keras.initializers", "keras.regularizers", "keras.constraints")
-VALUE_CLASSES = frozenset(
-    {"__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__ellipsis__"}
-)
+
+    config: dict[str, Any]
+    weight_bytes: int
+    loss: Loss
+    in_training: bool
 
 
-def read_description(path: Path) -> tuple[dict[str, Any], int]:
+def read_description(path: Path) -> Description:
     """Read and check a ``.keras`` file's description without building anything.
-
-    Returns:
-        The model's configuration without its training part, and the bytes of its weights.
 
     Raises:
         BundleError: The file is no ``.keras`` file, or describes what must not be opened.
@@ -77,9 +79,10 @@ def read_description(path: Path) -> tuple[dict[str, Any], int]:
         raise BundleError(f"{path}: config.json must be JSON. Received: {error}.") from error
     if not isinstance(config, dict):
         raise BundleError(f"{path}: config.json must be an object. Received: {type(config)}.")
-    config.pop("compile_config", None)
+    loss = read_loss(config.get("compile_config"))
     _check_objects(path, config)
-    return config, members["model.weights.h5"].file_size
+    in_training = keras_objects.for_prediction(config)
+    return Description(config, members["model.weights.h5"].file_size, loss, in_training)
 
 
 def _check_members(path: Path, members: dict[str, zipfile.ZipInfo]) -> None:
@@ -109,36 +112,15 @@ def _check_objects(path: Path, config: Any) -> None:
         if depth > MAX_DEPTH:
             raise BundleError(f"{path}: config.json must nest at most {MAX_DEPTH} deep.")
         if isinstance(value, dict):
+            value.pop("compile_config", None)  # optimizers and losses are never built
             if "class_name" in value:
-                _check_class(path, value)
-                layers += value.get("module") == "keras.layers"
+                keras_objects.check_object(path, value)
+                layers += str(value.get("module")).startswith(("keras.layers", "keras.src."))
             pending += [(child, depth + 1) for child in value.values()]
         elif isinstance(value, list):
             pending += [(child, depth + 1) for child in value]
     if layers > MAX_LAYERS:
         raise BundleError(f"{path} must have at most {MAX_LAYERS} layers. Received: {layers}.")
-
-
-def _check_class(path: Path, value: dict[str, Any]) -> None:
-    name, module = value["class_name"], value.get("module")
-    registered = value.get("registered_name")
-    known = False
-    if isinstance(name, str) and isinstance(module, str | None):
-        known = (
-            (module == "keras.layers" and name in LAYERS)
-            or (module in MODEL_MODULES and name in MODELS)
-            or (module == "keras" and name == "DTypePolicy")
-            or module in PLAIN_MODULES
-            or (module is None and name in VALUE_CLASSES)
-            or (str(module).startswith("keras.src.ops.") and name.isidentifier())
-        )
-    if not known:
-        raise BundleError(
-            f"{path} must hold only Keras's own layers, without code. "
-            f"Received: class {str(name)[:60]!r} of module {str(module)[:60]!r}."
-        )
-    if registered not in (None, "", name):
-        raise BundleError(f"{path} must hold no custom object. Received: {str(registered)[:60]!r}.")
 
 
 class Plan(NamedTuple):
@@ -147,12 +129,14 @@ class Plan(NamedTuple):
     Attributes:
         input_shape: Height, width (None: any), channels.
         classes: How many.
-        scores_kind: ``logits``, ``probabilities``, or ``probability`` of the second of two.
+        scores_kind: One of `cnnkit.bundles.score_kinds.SCORE_KINDS`.
+        notes: What the user should be told once.
     """
 
     input_shape: tuple[int | None, int | None, int]
     classes: int
     scores_kind: str
+    notes: tuple[str, ...] = ()
 
 
 def plan_keras_file(path: Path) -> Plan:
@@ -161,7 +145,8 @@ def plan_keras_file(path: Path) -> Plan:
     Raises:
         BundleError: The file must not be opened, or holds no classifier of pictures.
     """
-    model = planned_keras_file(path)
+    description = read_description(path)
+    model = _planned(path, description)
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
         raise BundleError(
@@ -169,49 +154,85 @@ def plan_keras_file(path: Path) -> Plan:
             f"Received: a network with the inputs {shapes}."
         )
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
-    if len(outputs) != 1 or len(outputs[0]) != 2 or not outputs[0][1]:
+    numbers = numbers_of_a_row(outputs[0]) if len(outputs) == 1 else None
+    if not numbers:
         raise BundleError(
             f"{path} must give one row of class scores. "
             f"Received: a network with the outputs {outputs}."
         )
-    classes, activation = outputs[0][1], final_activation(model)
-    if classes == 1:
-        return Plan(shapes[0][1:], 2, "probability")
-    kind = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
-    return Plan(shapes[0][1:], classes, kind)
+    kind = kind_of_scores(
+        model, numbers, description.loss, lambda: _sample_scores(path, description), str(path)
+    )
+    notes = (f"{path.name} {IN_TRAINING}",) if description.in_training else ()
+    return Plan(shapes[0][1:], 2 if kind in ONE_NUMBER else numbers, kind, notes)
 
 
-def final_activation(model: Any) -> str:
-    """Return the name of the activation that a network ends in, ``linear`` if none."""
-    last = model.layers[-1]
-    if hasattr(last, "layers"):
-        return final_activation(last)
-    if type(last).__name__ == "Softmax":
-        return "softmax"
-    return getattr(getattr(last, "activation", None), "__name__", "linear")
+def numbers_of_a_row(shape: tuple[int | None, ...]) -> int | None:
+    """Return how many numbers an output has for an image, or None where it is no row of them.
+
+    Args:
+        shape: With the batch: (batch, n), (batch, 1, 1, n), or (batch,) for one number.
+    """
+    sides = shape[1:]
+    if not shape or None in sides or sum(side != 1 for side in sides) > 1:
+        return None
+    return math.prod(sides)
+
+
+def _sample_scores(path: Path, description: Description) -> np.ndarray:
+    """Return what the network gives for some images: grey, noise, white and black."""
+    with building_defaults() as keras:
+        model = _loaded(path, description)
+        sides = [side or SAMPLE_SIDE for side in model.inputs[0].shape[1:3]]
+        shape = (*sides, model.inputs[0].shape[3])
+        noise = np.random.default_rng(0).integers(0, 256, shape)
+        images = np.stack([np.full(shape, 128), noise, np.full(shape, 255), np.zeros(shape)])
+        with _named_failures(path):
+            batch = keras.ops.convert_to_tensor(images.astype(np.float32))
+            found = keras.tree.flatten(model(batch, training=False))[0]
+            return keras.ops.convert_to_numpy(found).reshape(len(images), -1)
 
 
 def load_keras_file(path: Path) -> Any:
-    """Open a ``.keras`` file as a `keras.Model` on Keras's backend, weights in place.
+    """Open a ``.keras`` file as a `keras.Model` on Keras's backend, weights in place, float32.
 
     Raises:
         BundleError: The file is foreign, broken, hostile, or of another Keras.
     """
-    planned_keras_file(path)
-    keras = import_keras()
-    with _named_failures(path):
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    description = read_description(path)
+    _planned(path, description)
+    return _loaded(path, description)
+
+
+def _loaded(path: Path, description: Description) -> Any:
+    """Build what was checked, and nothing that the file may say by now, with its weights."""
+    with building_defaults() as keras, _named_failures(path):
+        model = _built(keras, description)
+        model.load_weights(path)
+        return model
+
+
+def _built(keras: Any, description: Description) -> Any:
+    from keras.src.saving.serialization_lib import ObjectSharingScope
+
+    # Building takes descriptions apart: a copy, so that it can be built again.
+    with ObjectSharingScope():
+        config = copy.deepcopy(description.config)
+        return keras.saving.deserialize_keras_object(config, safe_mode=True)
 
 
 def planned_keras_file(path: Path) -> Any:
     """Return the network with shapes but without memory, after every check."""
-    config, weight_bytes = read_description(path)
+    return _planned(path, read_description(path))
+
+
+def _planned(path: Path, description: Description) -> Any:
     # The size is known before it is taken.
-    with _named_failures(path), variables_without_memory() as keras:
-        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    with _named_failures(path), building_defaults(), variables_without_memory() as keras:
+        model = _built(keras, description)
         if not getattr(model, "inputs", None):
             raise BundleError(f"{path} must be a built functional or sequential model.")
-        _check_size(path, model, weight_bytes)
+        _check_size(path, model, description.weight_bytes)
     return model
 
 
@@ -220,8 +241,11 @@ def _named_failures(path: Path) -> Iterator[None]:
     """Turn whatever Keras raises over a file into one line that names the file."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    except CnnkitError:
+        raise
+    except Exception as error:  # whatever Keras and its backend raise over a strange file
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = (lines or [type(error).__name__])[0][:200]
         raise BundleError(f"{path} cannot be opened as a Keras model: {reason}") from error
 
 
@@ -234,11 +258,25 @@ def _check_size(path: Path, model: Any, weight_bytes: int) -> None:
             f"{path} must hold the weights that it describes. Received: {parameters:,} "
             f"parameters and {weight_bytes:,} bytes."
         )
-    for layer in model.layers:
-        shape = getattr(getattr(layer, "output", None), "shape", None) or ()
+    for name, shape in _output_shapes(model):
         elements = math.prod(side or 1 for side in shape)
         if elements > MAX_OUTPUT_ELEMENTS:
             raise BundleError(
-                f"{path}: layer {layer.name!r} must give at most {MAX_OUTPUT_ELEMENTS:,} numbers "
+                f"{path}: layer {name!r} must give at most {MAX_OUTPUT_ELEMENTS:,} numbers "
                 f"a picture. Received: {elements:,}."
             )
+
+
+def _output_shapes(model: Any) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Yield the name and shape of what every layer and operation gives, nested models opened."""
+    pending, seen = [model], set()
+    while pending:
+        functional = as_functional(pending.pop())
+        for operation in getattr(functional, "operations", ()):
+            if id(operation) in seen:
+                continue
+            seen.add(id(operation))
+            pending.append(operation)
+            for node in operation._inbound_nodes:
+                for tensor in node.outputs:
+                    yield operation.name, tuple(tensor.shape)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from cnnkit.errors import BundleError
+from cnnkit.bundles.score_reading import as_functional, contradiction
+from cnnkit.errors import BundleError, broken_rule
 
 # Layers that stand between the features and the scores without being either.
-PASS_THROUGH = ("Activation", "Softmax", "Dropout", "Flatten", "Reshape", "Identity")
+PASS_THROUGH = frozenset(
+    "Activation Softmax Dropout Flatten Reshape Identity Rescaling GlobalAveragePooling2D "
+    "ActivityRegularization InputLayer".split()
+)
+IN_A_ROW = "cnnkit_scores_in_a_row"
 
 
 def with_named_outputs(
-    keras: Any, model: Any, scores_layer: str | None, features_layer: str | None, features: bool
+    keras: Any,
+    model: Any,
+    scores_layer: str | None,
+    features_layer: str | None,
+    features: bool,
+    numbers: int,
+    kind: str,
 ) -> Any:
     """Return a model whose outputs are ``scores`` and, if asked, ``features``.
 
@@ -22,24 +34,38 @@ def with_named_outputs(
         scores_layer: The layer of the scores; None: the model's own output.
         features_layer: The layer of the features; None: what the last dense layer sees.
         features: Whether the features are wanted.
+        numbers: How many scores there are for an image.
+        kind: What they are, one of `cnnkit.bundles.score_kinds.SCORE_KINDS`.
 
     Returns:
-        A functional model with the outputs ``scores`` (batch, classes) and ``features``
+        A functional model with the outputs ``scores`` (batch, numbers) and ``features``
         (batch, n); a feature map is averaged over its height and width.
 
     Raises:
-        BundleError: The network has no such layer, or more than one output.
+        BundleError: The network has no such layer, more than one output, or other scores.
     """
     if len(model.outputs) != 1:
         raise BundleError(f"{model.name} must have one output. Received: {len(model.outputs)}.")
     scores = _layer_output(model, scores_layer) if scores_layer else model.outputs[0]
-    outputs = {"scores": scores}
+    if received := contradiction(scores, kind):
+        rule = f"give {kind}, as its card says under outputs.scores.kind"
+        raise BundleError(broken_rule(model.name, rule, received, "Correct the card."))
+    outputs = {"scores": _in_a_row(keras, scores, numbers, model.name)}
     if features:
         found = _layer_output(model, features_layer) if features_layer else penultimate(model)
         if len(found.shape) == 4:  # (batch, height, width, channels)
             found = keras.ops.mean(found, axis=(1, 2))
         outputs["features"] = found
     return keras.Model(model.inputs[0], outputs, name=model.name)
+
+
+def _in_a_row(keras: Any, scores: Any, numbers: int, name: str) -> Any:
+    """Return scores as (batch, numbers), also where they come as (batch, 1, 1, numbers)."""
+    sides = tuple(scores.shape)[1:]
+    if sum(side != 1 for side in sides) > 1 or math.prod(side or 0 for side in sides) != numbers:
+        rule = f"give {numbers} scores for each image"
+        raise BundleError(broken_rule(name, rule, f"the shape {tuple(scores.shape)}"))
+    return scores if len(sides) == 1 else keras.layers.Reshape((numbers,), name=IN_A_ROW)(scores)
 
 
 def with_card_outputs(keras: Any, model: Any, outputs: Mapping[str, str]) -> Any:
@@ -83,10 +109,9 @@ def penultimate(model: Any) -> Any:
         kind = type(layer).__name__
         if kind in ("Dense", "Conv2D"):
             return layer.input
-        if kind in ("Functional", "Sequential"):
+        if (inner := as_functional(layer)) is not None:
             # The outer graph does not reach inside: rebuild it as one graph to this point.
-            inner = type(layer)(layer.inputs, penultimate(layer)) if kind == "Functional" else None
-            return inner(layer.input) if inner is not None else layer.input
+            return type(inner)(inner.inputs, penultimate(inner))(layer.input)
         if kind not in PASS_THROUGH:
             break
     raise BundleError(f"{model.name} has no dense layer at its end, so no features to give.")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnkit import __version__, architectures, metrics
-from cnnkit.bundles import applications, darknet, keras_files, network, statistics, weights
+from cnnkit import __version__, architectures
+from cnnkit.bundles import (
+    applications,
+    darknet,
+    keras_files,
+    network,
+    score_kinds,
+    statistics,
+    weights,
+)
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
@@ -56,8 +64,8 @@ class Bundle:
         Args:
             features: Whether the features are given beside the scores.
             network_name: One of ``card.networks``; None: the only one.
-            precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; a ``.keras`` file
-                keeps the precision that it was saved with.
+            precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; the layers of a
+                ``.keras`` file compute in float32, whatever they were trained in.
             statistics_form: ``measured`` or ``given``: the network gives or takes what its
                 instance normalisations measure, see `cnnkit.bundles.statistics`.
 
@@ -79,8 +87,15 @@ class Bundle:
                     return model
                 return statistics.with_statistics(keras, model, statistics_form)
             model = network.colour_input(keras, self.load())
+            numbers = score_kinds.columns(card.scores_kind, card.classes)
             return network.with_named_outputs(
-                keras, model, card.scores_layer, card.features_layer, features
+                keras,
+                model,
+                card.scores_layer,
+                card.features_layer,
+                features,
+                numbers,
+                card.scores_kind,
             )
 
     def network_name(self, name: str | None = None) -> str:
@@ -134,18 +149,16 @@ class Bundle:
         """Return a classifier's probabilities of the classes, calibrated.
 
         Args:
-            scores: One row of its scores, float (classes,), or (1,) where one sigmoid tells two
+            scores: One row of its scores, float (classes,), or (1,) where one number tells two
                 classes apart.
 
         Returns:
             Float (classes,), 0 to 1.
+
+        Raises:
+            BundleError: The scores are not what the card says.
         """
-        kind = self.card.scores_kind
-        if kind == "logits":
-            return metrics.softmax(scores, self.card.temperature)
-        if kind == "probability":  # one sigmoid: the second of two classes
-            return np.array([1.0 - scores[0], scores[0]])
-        return np.clip(scores, 0.0, 1.0)
+        return score_kinds.probabilities(scores, self.card.scores_kind, self.card.temperature)
 
 
 def open_model(model: str, weights: str | None = None, labels: str | None = None) -> Bundle:
@@ -218,11 +231,20 @@ def _open_folder(folder: Path, labels: str | None) -> Bundle:
     else:
         path = folder / card.weights.get("file", KERAS_FILE)
         load = _keras_loader(path)
+        card = _with_scores_kind(card, path)
     sha256 = checked_sha256(path, card.weights.get("sha256"))
     networks = {name: vars(spec) for name, spec in card.networks.items()}
     what = (card.builder, card.arguments, card.scores_layer, card.features_layer, networks)
     request = {"model": str(folder.resolve())}
     return Bundle(card, names, _identity(sha256, *what), load, request)
+
+
+def _with_scores_kind(card: ModelCard, path: Path) -> ModelCard:
+    """Return a classifier's card with its ``.keras`` file's kind of scores, if it says none."""
+    given = card.content.get("outputs", {}).get("scores") or {}
+    if card.task != "classify" or given.get("kind") or card.scores_layer:
+        return card
+    return replace(card, scores_kind=keras_files.plan_keras_file(path).scores_kind)
 
 
 def checked_sha256(path: Path, expected: str | None) -> str:
@@ -288,7 +310,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
             "Save it again with model.save('NAME.keras') where you trust it."
         )
     plan = keras_files.plan_keras_file(path)
-    notes = []
+    notes = list(plan.notes)
     if None in plan.input_shape[:2]:
         notes.append(f"{path.name} takes any size: using {DEFAULT_SIDE}x{DEFAULT_SIDE}.")
     height, width = (side or DEFAULT_SIDE for side in plan.input_shape[:2])

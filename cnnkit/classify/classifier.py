@@ -19,7 +19,7 @@ from cnnkit.images import (
     image_list,
     prepare,
 )
-from cnnkit.results import UNKNOWN, Classification, Failure, Prediction
+from cnnkit.results import NOT_FINITE, UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -197,13 +197,21 @@ class Classifier:
         """Return the class probabilities, float (classes,), of one row of the model's scores."""
         return self.bundle.probabilities(scores)
 
-    def interpret(self, outputs: dict[str, np.ndarray]) -> Classification:
+    def interpret(self, outputs: dict[str, np.ndarray]) -> Classification | Failure:
         """Make a result of the model's outputs for one picture.
 
         Args:
             outputs: ``scores`` (classes,) and perhaps ``features`` (n,), float32.
+
+        Returns:
+            A `Failure` where the model's numbers are not finite.
+
+        Raises:
+            BundleError: The scores are not what the model's card says.
         """
         probabilities = self.probabilities(outputs["scores"])
+        if not np.all(np.isfinite(probabilities)):
+            return Failure("failed", NOT_FINITE)
         best = top_indices(probabilities, self._decision.top_k)
         labels = self.bundle.labels
         guesses = tuple(Prediction(int(i), labels[i], float(probabilities[i])) for i in best)

@@ -29,7 +29,7 @@ from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, image_list, 
 from cnnkit.images.arguments import opened_image
 from cnnkit.images.decode import Picture
 from cnnkit.images.prepare import check_fit, decoded_size, fit
-from cnnkit.results import Failure
+from cnnkit.results import NOT_FINITE, Failure
 from cnnkit.runtime import RuntimeOptions, available_cpus
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -241,8 +241,14 @@ class Explainer:
 
         return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
 
-    def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation:
-        """Make an explanation of a method's outputs for one picture."""
+    def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation | Failure:
+        """Make an explanation of a method's outputs for one picture.
+
+        Returns:
+            A `Failure` where the model's numbers are not finite.
+        """
+        if not all(np.all(np.isfinite(values)) for values in outputs.values()):
+            return Failure("failed", NOT_FINITE)
         labels, height, width = self.bundle.labels, seen.height, seen.width
         whole = Region(0, 0, width, height)
         if self._sliding is not None:

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.bundles.score_reading import activation_name
 from cnnkit.errors import BundleError
 from cnnkit.explain.graph import INERT, OWN, Graph, Step, is_map
 
 SQUASHING = ("softmax", "sigmoid")
+# Layers that have their activation last, so that they can be had without it.
+WITH_ACTIVATION = ("Dense", "Conv2D", "SeparableConv2D", "EinsumDense")
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,18 @@ def find_head(keras: Any, graph: Graph) -> Head:
     Raises:
         BundleError: The network has no feature map before its scores.
     """
-    step = _before_squashing(graph, graph.maker(graph.output))
+    step = graph.maker(graph.output)
+    if step is None:
+        raise BundleError("The network must have layers before its scores. Received: none.")
     logits = step.output
     dense = _skipping(graph, step, flat=True)
-    if activation_of(dense) in SQUASHING:
-        logits = _without_activation(keras, dense)
+    if _only_squashes(dense):
+        logits = dense.inputs[0]
+        dense = _skipping(graph, graph.maker(logits) or dense, flat=True)
+    elif dense.kind in WITH_ACTIVATION and activation_of(dense) in SQUASHING:
+        logits = _without_activation(dense)
+    if len(logits.shape) > 2:
+        logits = keras.layers.Flatten(name=f"{OWN}logits_in_a_row")(logits)
     linear = _linear_head(graph, dense)
     features = linear.features if linear else _last_map(graph)
     return Head(logits, features, linear)
@@ -72,28 +82,19 @@ def find_head(keras: Any, graph: Graph) -> Head:
 
 def activation_of(step: Step) -> str:
     """Return the name of a step's activation, ``linear`` where it has none."""
-    if step.kind == "Softmax":
-        return "softmax"
-    activation = getattr(step.operation, "activation", None)
-    return getattr(activation, "__name__", "linear")
+    return activation_name(step.operation)
 
 
-def _before_squashing(graph: Graph, step: Step | None) -> Step:
-    """Return the step whose output the final softmax or sigmoid layer takes, if there is one."""
-    while step is not None:
-        squashes = step.kind == "Softmax" or (
-            step.kind == "Activation" and activation_of(step) in SQUASHING
-        )
-        if not squashes:
-            return step
-        step = graph.maker(step.inputs[0])
-    raise BundleError("The network must have layers before its scores. Received: none.")
+def _only_squashes(step: Step) -> bool:
+    """Return whether a step is a softmax or sigmoid by itself: a layer or an operation."""
+    return step.kind in ("Softmax", "Sigmoid", "Activation") and activation_of(step) in SQUASHING
 
 
 def _skipping(graph: Graph, step: Step, flat: bool) -> Step:
     """Return the nearest step back that does something; `flat`: reshaping one pixel is nothing."""
     while True:
         idle = step.kind in INERT or (step.kind == "Activation" and activation_of(step) == "linear")
+        idle = idle or (step.kind == "Rescaling" and _changes_nothing(step.operation))
         reshapes = step.kind in ("Flatten", "Reshape") and not is_map(step.inputs[0])
         before = graph.maker(step.inputs[0]) if step.inputs else None
         if before is None or not (idle or (flat and reshapes)):
@@ -101,18 +102,18 @@ def _skipping(graph: Graph, step: Step, flat: bool) -> Step:
         step = before
 
 
-def _without_activation(keras: Any, step: Step) -> Any:
+def _changes_nothing(rescaling: Any) -> bool:
+    return bool(np.all(np.equal(rescaling.scale, 1)) and np.all(np.equal(rescaling.offset, 0)))
+
+
+def _without_activation(step: Step) -> Any:
     """Return what a layer gives before its own activation, from a twin with its weights."""
     config = step.operation.get_config() | {"activation": "linear"}
     config["name"] = f"{OWN}of_{step.operation.name}"
     twin = type(step.operation).from_config(config)
     output = twin(step.inputs[0])
     twin.set_weights(step.operation.get_weights())
-    return (
-        keras.layers.Flatten(name=f"{OWN}logits_in_a_row")(output)
-        if len(output.shape) > 2
-        else output
-    )
+    return output
 
 
 def _linear_head(graph: Graph, step: Step) -> LinearHead | None:

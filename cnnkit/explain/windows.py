@@ -16,6 +16,9 @@ from cnnkit.explain.graph import INERT, OWN, Graph, Step, is_map, side, trace
 from cnnkit.explain.receptive_field import fields_of
 from cnnkit.networks.sights import Other
 
+# Layers and operations on each number by itself; an activation's softmax is over the last axis.
+ELEMENTWISE = frozenset("Activation ReLU LeakyReLU Rescaling Sigmoid Relu Cast".split())
+
 
 class Sliding(NamedTuple):
     """How windows slide over a larger picture.
@@ -114,7 +117,10 @@ def _slid(keras: Any, step: Step, tensor: Any) -> Any:
         return pool(side(before), strides=1, name=f"{OWN}of_{step.operation.name}")(tensor)
     if step.kind in ("Flatten", "Reshape"):
         return _unfolded(keras, before, tensor, step.operation.name)
-    if step.kind in INERT or step.kind in ("Activation", "Softmax", "ReLU", "LeakyReLU", "Dense"):
+    if step.kind in ("Softmax", "LogSoftmax"):  # over the classes, which are the last axis here
+        softmax = keras.ops.softmax if step.kind == "Softmax" else keras.ops.log_softmax
+        return softmax(tensor, axis=-1)
+    if step.kind in INERT or step.kind in ELEMENTWISE or step.kind == "Dense":
         return step.operation(tensor)
     if step.kind in ("Conv2D", "BatchNormalization") and len(before.shape) == 4:
         return step.operation(tensor)

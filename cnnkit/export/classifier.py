@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from cnnkit import metrics
-from cnnkit.bundles import Bundle, ModelCard
+from cnnkit.bundles import Bundle
+from cnnkit.bundles.score_kinds import probabilities, symbolic_probabilities
 from cnnkit.export.networks import NetworkExport, Output, Request, fitted, picture_input
 
 OUTPUT = "probabilities"
-# The logarithm of nothing is that of the least float32 that is not subnormal.
-LEAST = 1.2e-38
+SOFTMAX = "probability of each label: softmax and temperature are inside"
+MEANINGS = {
+    "independent-logits": "probability of each label by itself: sigmoid and temperature are inside",
+    "logit": "probability of each of two labels: sigmoid and temperature are inside",
+    "probability": "probability of each of two labels: sigmoid and temperature are inside",
+    "probabilities": "probability of each label: the network's own, the temperature is inside",
+}
 
 
 def classifier_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
@@ -23,13 +24,21 @@ def classifier_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport
     """
     card = bundle.card
     request.refuse_size(card.name, card.input.height, card.input.width)
-    meaning = "probability of each label: softmax and temperature are inside"
+    meaning = MEANINGS.get(card.scores_kind, SOFTMAX)
     exported = NetworkExport(
         name=None,
         inputs=(picture_input(card.input.height, card.input.width, fitted(card.input)),),
         outputs=(Output(OUTPUT, meaning, "probability", "a probability"),),
-        ending=lambda keras, raw: {OUTPUT: calibrated(keras, raw["scores"], card)},
-        expected=lambda raw: {OUTPUT: probabilities(raw["scores"], card)},
+        ending=lambda keras, raw: {
+            # A softmax or sigmoid at the end: a bare .keras file is read by it.
+            OUTPUT: symbolic_probabilities(
+                keras, raw["scores"], card.scores_kind, card.temperature, OUTPUT
+            )
+        },
+        # By NumPy, so that what stands behind the network in the export is checked as well.
+        expected=lambda raw: {
+            OUTPUT: probabilities(raw["scores"], card.scores_kind, card.temperature)
+        },
         samples=lambda earlier: [{"image": request.fitting(card.input)}],
         batch=request.batch,
         facts={
@@ -38,35 +47,3 @@ def classifier_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport
         },
     )
     return (exported,)
-
-
-def calibrated(keras: Any, scores: Any, card: ModelCard) -> Any:
-    """Return the probabilities of the model's scores; the network ends in a Softmax layer.
-
-    `cnnkit.bundles` reads off that layer what a bare ``.keras`` file gives.
-    """
-    if card.scores_kind == "probabilities":
-        return scores
-    if card.scores_kind == "probability":  # one sigmoid: the second of two classes
-        both = keras.ops.concatenate([1.0 - scores, scores], axis=-1)
-        scores = keras.ops.log(keras.ops.maximum(both, LEAST))
-    elif card.temperature != 1.0:
-        scores = keras.layers.Rescaling(1.0 / card.temperature, name="temperature")(scores)
-    return keras.layers.Softmax(name=OUTPUT, dtype="float32")(scores)
-
-
-def probabilities(scores: np.ndarray, card: ModelCard) -> np.ndarray:
-    """Return the same by NumPy, so that the softmax in the export is checked as well.
-
-    Args:
-        scores: Float (n, classes), or (n, 1) where one sigmoid tells two classes apart.
-        card: The model's.
-
-    Returns:
-        Float (n, classes).
-    """
-    if card.scores_kind == "probability":
-        return np.concatenate([1.0 - scores, scores], axis=1)
-    if card.scores_kind == "probabilities":
-        return scores
-    return metrics.softmax(scores, card.temperature)

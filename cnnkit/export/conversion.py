@@ -36,7 +36,8 @@ def deployable(network: Any, exported: NetworkExport) -> Any:
             (given,), (inputs,) = numbers.values(), ends.values()
         else:
             given, inputs = [numbers[tensor.name] for tensor in network.inputs], ends
-        outputs = exported.ending(keras, network(given))
+        # Without it a layer of random changes would stay one in the file.
+        outputs = exported.ending(keras, network(given, training=False))
         return keras.Model(inputs, outputs, name=network.name)
 
 

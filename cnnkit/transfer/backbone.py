@@ -27,7 +27,6 @@ from cnnkit.runtime import building_defaults
 from cnnkit.transfer.head import Head
 
 DROPOUT = 0.2
-WITH_LAYERS_OF_THEIR_OWN = ("convnext",)
 
 
 @dataclass(frozen=True)
@@ -88,23 +87,8 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):
         rule = "be an embedded classifier, keras:NAME, or a bundle of a known architecture"
         raise UsageError(broken_rule("--backbone", rule, name))
-    if not card.builder:
-        _check_application(name)
     spec = card.input.with_fit(fit)
     return Backbone(name, bundle, spec, weights)
-
-
-def _check_application(name: str) -> None:
-    """Refuse a network with layers of its own, which no `.keras` file may hold.
-
-    Raises:
-        UsageError: It has such layers.
-    """
-    application = applications.APPLICATIONS[applications.application_name(name)]
-    if application.module in WITH_LAYERS_OF_THEIR_OWN:
-        fix = "Take for example keras:EfficientNetV2B0."
-        rule = "be a network of Keras's common layers, so that plain Keras opens the result"
-        raise UsageError(broken_rule("--backbone", rule, name, fix))
 
 
 def head_layer(model: Any) -> Any:

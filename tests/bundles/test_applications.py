@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
-from cnnkit.bundles.applications import APPLICATIONS, application_name, build_application
+from cnnkit.bundles.applications import (
+    APPLICATIONS,
+    application_name,
+    build_application,
+    input_spec,
+    installed,
+)
 from cnnkit.errors import BundleError, UsageError
 
 
@@ -50,6 +56,18 @@ def test_names_in_any_case(model, name):
 def test_an_unknown_name_is_helped():
     with pytest.raises(UsageError, match="Did you mean 'keras:ResNet50V2'"):
         application_name("keras:resnet50v")
+
+
+def test_a_network_of_a_newer_keras_is_found_in_it(keras, monkeypatch):
+    was = APPLICATIONS["MobileNetV2"]
+    monkeypatch.delitem(APPLICATIONS, "MobileNetV2")  # as if the table were older
+    installed.cache_clear()
+    try:
+        assert application_name("keras:mobilenetv2") == "MobileNetV2"
+        assert installed() == {"MobileNetV2": was}
+        assert input_spec("MobileNetV2").size == (224, 224)
+    finally:
+        installed.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])

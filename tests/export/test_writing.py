@@ -30,7 +30,7 @@ from cnnkit.export.checking import Truth, differences
 from cnnkit.export.networks import TOLERANCE
 from cnnkit.export.pictures import photographs
 from cnnkit.metrics import softmax
-from tests.export.running import EVERY_FORM, left_in, needs_litert, needs_onnx
+from tests.export.running import EVERY_FORM, left_in, needs_litert, needs_onnx, only_fast
 
 
 def export_model(bundle, form, target, *, batch=None, pictures=None, overwrite=False):
@@ -161,7 +161,14 @@ def small_classifier(path: Path, channels: int, units: int, activation: str) -> 
 
 @pytest.mark.parametrize(
     ("channels", "units", "activation"),
-    [(3, 5, "softmax"), (3, 5, "linear"), (3, 1, "sigmoid"), (1, 3, "softmax")],
+    [
+        (3, 5, "softmax"),
+        (3, 5, "linear"),
+        (3, 5, "sigmoid"),
+        (3, 1, "sigmoid"),
+        (3, 1, "linear"),
+        (1, 3, "softmax"),
+    ],
 )
 def test_every_kind_of_scores_comes_out_as_probabilities(tmp_path, channels, units, activation):
     small_classifier(tmp_path / "small.keras", channels, units, activation)
@@ -173,7 +180,7 @@ def test_every_kind_of_scores_comes_out_as_probabilities(tmp_path, channels, uni
         pixels = pixels @ np.float32([[0.2989], [0.5870], [0.1140]])
     expected = np.asarray(original(pixels))
     if activation == "linear":
-        expected = softmax(expected)
+        expected = softmax(expected) if units > 1 else 1 / (1 + np.exp(-expected))
     if units == 1:
         expected = np.concatenate([1 - expected, expected], axis=1)
     given = answers("keras", tmp_path / "out.keras", images)
@@ -181,6 +188,64 @@ def test_every_kind_of_scores_comes_out_as_probabilities(tmp_path, channels, uni
     # cnnkit itself opens it again, and takes the probabilities for what they are.
     again = open_model(str(tmp_path / "out.keras"))
     assert (again.card.scores_kind, again.card.classes) == ("probabilities", expected.shape[1])
+
+
+@pytest.mark.parametrize("form", only_fast("onnx"))
+def test_random_layers_and_half_precision_come_out_plain(tmp_path, form):
+    """Augmentation inside, trained in mixed float16, one logit behind an operation."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    image = keras.Input((24, 32, 3))
+    x = layers.RandomFlip()(layers.RandomContrast(0.9)(layers.RandomRotation(0.5)(image)))
+    x = keras.Sequential([layers.RandomErasing(1.0), layers.Rescaling(1 / 255)])(x)
+    x = layers.Conv2D(4, 3, dtype="mixed_float16")(x[:, 2:-2])
+    x = layers.Dense(1, dtype="mixed_float16")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, layers.Identity(dtype="float32")(x))
+    model.save(tmp_path / "plain.keras")
+    images = np.random.default_rng(1).integers(0, 256, (4, 24, 32, 3), np.uint8)
+    second = 1 / (1 + np.exp(-np.asarray(model(images.astype(np.float32), training=False))))
+    target = target_for(form, tmp_path)
+    export_model(open_model(str(tmp_path / "plain.keras")), form, target)
+    given = answers(form, target, images)
+    assert given.dtype == np.float32
+    np.testing.assert_allclose(given, np.concatenate([1 - second, second], axis=1), atol=3e-3)
+    np.testing.assert_array_equal(given, answers(form, target, images))
+
+
+@pytest.mark.parametrize(("kind", "units"), [("probability", 1), ("probabilities", 3)])
+def test_a_temperature_reaches_scores_that_are_probabilities(tmp_path, kind, units):
+    activation = "sigmoid" if units == 1 else "softmax"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    small_classifier(folder / "model.keras", 3, units, activation)
+    original = keras.models.load_model(folder / "model.keras")
+    write_card(folder, max(units, 2), {"scores": {"kind": kind}}, {"temperature": 2.0})
+    bundle = open_model(str(folder))
+    target = target_for("keras", tmp_path)
+    export_model(bundle, "keras", target)
+    images = np.random.default_rng(1).integers(0, 256, (4, 24, 32, 3), np.uint8)
+    scores = np.asarray(original(images.astype(np.float32)), np.float64)
+    both = np.concatenate([1 - scores, scores], axis=1) if units == 1 else scores
+    expected = np.sqrt(both) / np.sqrt(both).sum(axis=1, keepdims=True)  # logits halved
+    np.testing.assert_allclose(answers("keras", target, images), expected, rtol=1e-3)
+    own = np.stack([bundle.probabilities(row) for row in scores])
+    np.testing.assert_allclose(own, expected, rtol=1e-5)
+
+
+def write_card(folder, classes, outputs, calibration):
+    """Write the card and the labels of a bundle that holds a ``model.keras``."""
+    (folder / "labels.txt").write_text("".join(f"label {i}\n" for i in range(classes)))
+    card = {
+        "schema_version": 1,
+        "name": "own",
+        "task": "classify",
+        "architecture": {"builder": None},
+        "input": {"height": 24, "width": 32},
+        "classes": classes,
+        "outputs": outputs,
+        "calibration": calibration,
+    }
+    (folder / "card.json").write_text(json.dumps(card))
 
 
 @pytest.fixture
