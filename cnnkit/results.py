@@ -90,12 +90,15 @@ class Face:
             picture, so that the left eye is the person's right one.
         turned: By how many degrees clockwise the picture must be turned for the face to stand
             upright: 0, or 90, 180 or 270 where it was found only so.
+        looked_for: Whether they were found; else the image was taken whole, and they lie where
+            those of a mean face do.
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: tuple[tuple[float, float], ...]
     turned: int = 0
+    looked_for: bool = True
 
     def __post_init__(self) -> None:
         numbers = [*self.box, *(number for point in self.landmarks for number in point)]
@@ -134,7 +137,9 @@ class Face:
         return {
             "box": [round(edge, 1) for edge in box],
             "score": round(self.score, 6),
-            "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points},
+            "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points}
+            if self.looked_for
+            else None,
             **({"turned": self.turned} if self.turned else {}),
         }
 

@@ -124,7 +124,7 @@ def write_report(path: Path, name: str, networks: Sequence[Described]) -> None:
     shown = []
     for network in networks:
         drawing = draw_network(printable(network.name), network.rows)
-        shown.append(content(network) | {"drawing": to_svg(drawing)})
+        shown.append(content(network) | {"drawing": to_svg(drawing), "width": drawing.width})
     convention = f"{CONVENTION} {PARAMETERS}"
     write_network(path, shown, title=f"Network: {Path(name).name or name}", convention=convention)
 

@@ -112,7 +112,7 @@ def show_dreams(
         picture, values = dream(bundle, aim, steps, seed)
         log.info("%s: from %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
         tiles.append(Tile(picture, aim.name))
-        detail = f"from {values[0]:.2f} to {values[-1]:.2f}"
+        detail = f"from {values[0]:z.2f} to {values[-1]:z.2f}"
         figures.append(Figure(encoded(picture, "PNG"), aim.name, detail))
     if targets.output is not None and len(tiles) == 1:
         targets.write(tiles[0].pixels)

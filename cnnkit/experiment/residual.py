@@ -94,6 +94,11 @@ class Curve:
     losses: tuple[float, ...]
 
     @property
+    def averaged(self) -> int:
+        """How many epochs at the end `last_error` is the mean of."""
+        return min(LAST_EPOCHS, len(self.errors))
+
+    @property
     def last_error(self) -> float:
         """The mean error of the last epochs."""
         return float(np.mean(self.errors[-LAST_EPOCHS:]))
@@ -104,7 +109,8 @@ class Curve:
             name: [round(value, 6) if math.isfinite(value) else None for value in values]
             for name, values in (("errors", self.errors), ("losses", self.losses))
         }
-        return asdict(self) | rounded | {"last_error": round(self.last_error, 6)}
+        ends = {"last_error": round(self.last_error, 6), "averaged": self.averaged}
+        return asdict(self) | rounded | ends
 
 
 @dataclass(frozen=True)

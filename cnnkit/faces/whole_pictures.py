@@ -21,7 +21,7 @@ class WholePictures:
         height, width = image.shape[:2]
         places = TEMPLATE * (width / CHIP, height / CHIP)
         landmarks = tuple((float(x), float(y)) for x, y in places)
-        return [Face((0.0, 0.0, float(width), float(height)), 1.0, landmarks)]
+        return [Face((0.0, 0.0, float(width), float(height)), 1.0, landmarks, looked_for=False)]
 
     def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Return the only face of each picture."""

@@ -16,7 +16,8 @@ from cnnkit.networks.reading import LayerRow, totals
 
 MARGIN = 24
 HEAD = 64  # title and totals
-LEGEND = 34
+LEGEND, LEGEND_LINE = 34, 20
+LETTER = 0.55  # mean width of a letter, in font sizes
 LARGEST_PNG = 40_000_000  # pixels
 
 COLOURS = {
@@ -77,11 +78,14 @@ def draw_network(title: str, rows: Sequence[LayerRow]) -> Drawing:
     """
     boxes = gather(rows)
     spots = place(boxes)
-    width = max(max(s.x + s.width / 2 for s in spots), 2 * BOX_WIDTH) + 2 * MARGIN
-    left = MARGIN + max(0.0, (width - 2 * MARGIN - max(s.x + s.width / 2 for s in spots)) / 2)
-    top = MARGIN + HEAD + LEGEND
+    heading = _head(title, list(rows))
+    widest = max(s.x + s.width / 2 for s in spots)
+    room = max(widest, *(LETTER * len(shape.text) * shape.size for shape in heading))
+    width = min(room, max(widest, 2 * BOX_WIDTH)) + 2 * MARGIN
+    left = MARGIN + (width - 2 * MARGIN - widest) / 2
+    legend, top = _legend({box.family for box in boxes}, width - MARGIN)
     height = top + max(s.top for s in spots) + BOX_HEIGHT + MARGIN
-    shapes = [*_head(title, list(rows)), *_legend({box.family for box in boxes})]
+    shapes = [*heading, *legend]
     for spot in spots:
         shapes += [_edge(parent, spot, left, top) for parent in spot.parents]
     for spot in spots:
@@ -101,14 +105,18 @@ def _head(title: str, rows: list[LayerRow]) -> list[Shape]:
     ]
 
 
-def _legend(families: set[str]) -> list[Shape]:
-    shapes, x, y = [], float(MARGIN), MARGIN + HEAD
+def _legend(families: set[str], right: float) -> tuple[list[Shape], int]:
+    """Return the legend, on as many lines as it needs, and where the boxes begin below it."""
+    shapes: list[Shape] = []
+    x, y = float(MARGIN), MARGIN + HEAD
     for family in FAMILIES:
         if family in families:
+            if x > MARGIN and x + 18 + 8 * len(family) > right:
+                x, y = float(MARGIN), y + LEGEND_LINE
             shapes.append(Shape("box", ((x, y), (x + 12, y + 12)), COLOURS[family]))
             shapes.append(Shape("text", ((x + 18, y + 11),), MUTED, family, 13))
             x += 34 + 8 * len(family)
-    return shapes
+    return shapes, y + LEGEND
 
 
 def _edge(parent: Spot, spot: Spot, left: float, top: float) -> Shape:

@@ -19,6 +19,8 @@ from cnnkit.reports.escaping import visible
 WIDTH, HEIGHT = 460, 300  # user units, about pixels on a desktop
 SERIES_COLOURS = 6  # base.css has so many .series-N
 CHARACTER_WIDTH = 6.6  # of the charts' 12 px text, on average
+LARGEST_CHARACTER = 7.8  # of their 14 px text on a narrow screen
+TITLE_WIDTH = 24  # of the turned name of the y axis
 
 
 class Frame(NamedTuple):
@@ -69,8 +71,13 @@ def line_chart(
     x_values, y_values = zip(*finite, strict=True)
     x_range = _widened(min(x_values), max(x_values))
     y_ticks = round_ticks(*(y_range or (min(y_values), max(y_values))))
-    frame = Frame(x_range, y_range or (y_ticks[0], y_ticks[-1]), top=40)
+    if y_range is not None:
+        y_ticks = [t for t in y_ticks if y_range[0] <= t <= y_range[1]]
+    left = max(64.0, TITLE_WIDTH + 8 + LARGEST_CHARACTER * max(map(len, map(_tick, y_ticks))))
+    frame = Frame(x_range, y_range or (y_ticks[0], y_ticks[-1]), left=left, top=40)
     x_ticks = [t for t in round_ticks(*x_range) if x_range[0] <= t <= x_range[1]]
+    if all(x == int(x) for x in x_values):  # of epochs or layers there is no half
+        x_ticks = [t for t in x_ticks if t == int(t)]
     body = [_axes(frame, x_ticks, y_ticks, x_label, y_label), _legend(list(series))]
     for number, (name, points) in enumerate(series.items()):
         body.append(_line(frame, name, points, f"series-{number % SERIES_COLOURS + 1}"))
@@ -281,7 +288,7 @@ def _axes(
     """Draw grid lines, tick texts, the base line and the names of both axes."""
 
     def shown(value: float) -> str:
-        return f"{100 * value:.0f}%" if as_percent else f"{value:g}"
+        return f"{100 * value:.0f}%" if as_percent else _tick(value)
 
     body = []
     for tick in y_ticks:
@@ -296,6 +303,11 @@ def _axes(
     body.append(_text(middle, y + 38, x_label, text_anchor="middle", class_="chart-label"))
     body.append(_turned(14, (frame.top + y) / 2, y_label, -90, "middle", "chart-label"))
     return Markup("").join(body)
+
+
+def _tick(value: float) -> str:
+    """Return the text of a tick; there is no negative zero."""
+    return f"{value + 0.0:g}"
 
 
 def _legend(names: Sequence[str]) -> Markup:

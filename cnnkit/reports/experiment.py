@@ -42,9 +42,17 @@ def write_residual_report(
         "charts": charts,
         "by_depth": _against_depth(curves),
         "curves": curves,
+        "ended": _ended(curves[0].get("averaged", len(curves[0]["errors"]))),
     }
     styles = ["training.css", "experiment.css"]
     write_page(path, "experiment.html.jinja", context, styles=styles)
+
+
+def _ended(averaged: int) -> str:
+    """Return what the error at the end is, in words."""
+    if averaged == 1:
+        return "That of the only epoch."
+    return f"The mean of the last {'two' if averaged == 2 else 'three'} epochs."
 
 
 def _against_epochs(kind: str, curves: Sequence[Mapping[str, Any]], top: float) -> Any:

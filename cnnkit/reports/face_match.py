@@ -105,7 +105,7 @@ def _with_faces(picture: Marked, colour: tuple[int, int, int]) -> Image.Image:
 def _mark(pen: ImageDraw.ImageDraw, face: Face, scale: float, colour: tuple[int, int, int]) -> None:
     pen.rectangle([edge * scale for edge in face.box], outline=PAPER, width=5)
     pen.rectangle([edge * scale for edge in face.box], outline=colour, width=3)
-    for x, y in face.landmarks:
+    for x, y in face.landmarks if face.looked_for else ():
         place = [x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3]
         pen.ellipse(place, fill=PAPER, outline=INK)
 

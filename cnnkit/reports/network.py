@@ -11,6 +11,11 @@ from markupsafe import Markup
 
 from cnnkit.reports.page import timestamp, write_page
 
+# A wider drawing is scrolled on a phone instead of shrunk, and shown from its middle, where a
+# network begins.
+WIDE = 640
+SCRIPTS = ["tables.js", "drawings.js"]
+
 
 def write_network(
     path: str | os.PathLike[str],
@@ -25,7 +30,8 @@ def write_network(
     Args:
         path: The file to write; one that exists is replaced once the new one is complete.
         networks: Of each network ``name``, ``variant``, ``layers`` and ``totals`` as
-            ``cnnkit network --json`` gives them, and ``drawing``, an SVG element of our own making.
+            ``cnnkit network --json`` gives them, ``drawing``, an SVG element of our own making, and
+            ``width``, that of the drawing in pixels.
         title: The heading.
         convention: What is counted, in a sentence.
         made: The moment to write into the page, by default now.
@@ -33,7 +39,11 @@ def write_network(
     Raises:
         OutputError: When the file cannot be written; nothing is left behind then.
     """
-    shown = [dict(network) | {"drawing": Markup(network["drawing"])} for network in networks]
+    shown = [
+        dict(network)
+        | {"drawing": Markup(network["drawing"]), "wide": network.get("width", WIDE) >= WIDE}
+        for network in networks
+    ]
     context = {
         "title": title,
         "made": timestamp(made),
@@ -43,4 +53,4 @@ def write_network(
         "multiplies": sum(network["totals"]["multiplies"] for network in networks),
         "layers": sum(len(network["layers"]) for network in networks),
     }
-    write_page(path, "network.html.jinja", context, styles=["network.css"], scripts=["tables.js"])
+    write_page(path, "network.html.jinja", context, styles=["network.css"], scripts=SCRIPTS)

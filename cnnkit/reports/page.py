@@ -117,7 +117,12 @@ def thumbnail_url(thumbnail: Callable[[str], bytes | None] | None, path: str) ->
 
 def percent(share: float | None) -> str:
     """Return 0.4018 as ``40.2%``, and None as a dash."""
-    return "–" if share is None else f"{100 * share:.1f}%"
+    return "–" if share is None else f"{100 * share:z.1f}%"
+
+
+def decimals(number: float, count: int = 3) -> str:
+    """Return 0.12345 as ``0.123``; what rounds to zero has no sign."""
+    return f"{number:z.{count}f}"
 
 
 def grouped(number: int) -> str:
@@ -135,7 +140,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "grouped": grouped}
+    environment.filters |= {"percent": percent, "grouped": grouped, "decimals": decimals}
     return environment
 
 

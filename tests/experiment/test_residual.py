@@ -106,3 +106,21 @@ def test_the_report_shows_the_numbers(tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "So &amp; so." in page and "&lt;digits&gt;" in page
     assert page.count("<svg") == 3 and "as-expected" in page
+    assert "The mean of the last three epochs." in page
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [((0.5,), "That of the only epoch."), ((0.5, 0.3), "The mean of the last two epochs.")],
+)
+def test_the_error_at_the_end_says_of_how_many_epochs_it_is(errors, said, tmp_path):
+    own = [curve(kind, 10, *errors).to_dict() for kind in ("plain", "residual")]
+    assert own[0]["averaged"] == len(errors)
+    result = {
+        "data": {"name": "d", "pictures": 1, "classes": 2, "side": 8},
+        "settings": {},
+        "curves": own,
+        "verdict": {"sentence": "", "plain_worsens": True, "residual_holds": True},
+    }
+    write_residual_report(tmp_path / "r.html", result)
+    assert said in (tmp_path / "r.html").read_text()

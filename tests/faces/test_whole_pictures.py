@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
 from cnnkit.faces import Verification, distances
 from cnnkit.faces.whole_pictures import WholePictures
+from cnnkit.reports.face_match import draw_face_match
+from cnnkit.results import FaceMatch
 
 
 def test_the_whole_picture_is_the_only_face():
@@ -25,3 +29,15 @@ def test_manhattan_distances_by_hand():
 def test_what_no_embedder_has(changes):
     with pytest.raises(UsageError, match="must be one of"):
         Verification(0.6, 20.0, **changes)
+
+
+def test_no_eyes_are_said_or_drawn_where_none_were_looked_for():
+    image = np.full((48, 48, 3), 90, np.uint8)
+    [face] = WholePictures().find(image)
+    assert not face.looked_for and face.to_dict()["landmarks"] is None
+    found = replace(face, looked_for=True)
+    drawings = [
+        draw_face_match([image], FaceMatch(0.1, 0.6, 0.9, (one,)), "same") for one in (face, found)
+    ]
+    inner = [drawing[20:460, 20:460] for drawing in drawings]
+    assert (inner[0] == 90).all() and not (inner[1] == 90).all()

@@ -74,3 +74,14 @@ def test_too_large_a_png_is_refused() -> None:
 )
 def test_long_names_keep_their_end(text: str, letters: float, shown: str) -> None:
     assert shortened(text, letters) == shown
+
+
+def test_a_plain_chain_is_as_narrow_as_a_phone() -> None:
+    """One box and its margins; the legend takes a second line instead of more width."""
+    drawing = draw_network("LeNet-5", rows_of("lenet-5"))
+    assert drawing.width == 348
+    right = max(x for shape in drawing.shapes for x, _ in shape.points)
+    assert right <= drawing.width
+    places = {shape.text: shape.points[0] for shape in drawing.shapes if shape.kind == "text"}
+    assert places["other"][1] > places["input"][1] < places["image"][1]
+    assert draw_network("GoogLeNet", rows_of("googlenet")).width > 640

@@ -207,3 +207,30 @@ def test_every_control_has_a_name(chromium, report):
     write_evaluation(report, random_evaluation(5), title="t", thumbnail=lambda path: webp())
     chromium.open(report)
     assert chromium.run(unnamed) == []
+
+
+def test_a_network_fits_a_phone(chromium, tmp_path):
+    """Nothing is wider than the screen, no number than its card; the drawing shows its start."""
+    from cnnkit.cli.network_run import content
+    from cnnkit.networks.drawing import draw_network, to_svg
+    from cnnkit.networks.opening import Wish, describe
+    from cnnkit.reports.network import write_network
+
+    for name in ("lenet-5", "googlenet"):
+        [network] = describe(name, Wish())
+        drawing = draw_network(name, network.rows)
+        shown = content(network) | {"drawing": to_svg(drawing), "width": drawing.width}
+        write_network(tmp_path / "n.html", [shown], title=name, convention="")
+        chromium.open(tmp_path / "n.html", width=390, height=844)
+        assert chromium.run("document.documentElement.scrollWidth") <= 390
+        assert chromium.run(
+            "[...document.querySelectorAll('.figure-value')].every((value) => "
+            "value.scrollWidth <= value.parentElement.clientWidth)"
+        )
+        # The box of the picture that goes in: the first text that names a shape of it.
+        place = chromium.run(
+            "(() => { const box = [...document.querySelectorAll('.drawing text')]"
+            ".find((text) => text.textContent === 'image').getBoundingClientRect();"
+            "return [box.left, box.right]; })()"
+        )
+        assert 0 <= place[0] < place[1] <= 390

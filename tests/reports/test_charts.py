@@ -169,3 +169,30 @@ def test_shortened():
     assert charts.shortened("short") == "short"
     assert charts.shortened("a very long label indeed") == "a very long label i…"
     assert charts.shortened("a\nb") == r"a\nb"
+
+
+def test_epochs_have_no_halves_and_zero_no_sign():
+    points = [(1, -0.0004), (2, 0.0004)]
+    svg = charts.line_chart({"a": points}, title="t", x_label="epoch", y_label="loss")
+    shown = texts(svg)
+    assert {"1", "2", "0"} <= set(shown) and not {"1.2", "1.5", "-0"} & set(shown)
+    halves = charts.line_chart({"a": [(0.5, 1), (1.5, 2)]}, title="t", x_label="x", y_label="y")
+    assert "0.6" in texts(halves)
+
+
+def test_the_name_of_an_axis_lies_beside_its_ticks():
+    svg = charts.line_chart(
+        {"a": [(0, 0.00012), (1, 0.00034)]}, title="t", x_label="x", y_label="loss"
+    )
+    ticks = [t for t in parse(svg).iter("text") if t.attrib.get("text-anchor") == "end"]
+    assert max(len(tick.text) for tick in ticks) >= 6
+    # At the 14 px of a narrow screen; the turned name reaches to 14 + 7.
+    assert min(float(t.attrib["x"]) - 7.8 * len(t.text) for t in ticks) > 21
+
+
+def test_no_tick_lies_outside_its_chart():
+    svg = charts.line_chart(
+        {"a": [(1, 0.1), (2, 0.5)]}, title="t", x_label="x", y_label="y", y_range=(0, 0.5)
+    )
+    assert "0.4" in texts(svg) and "0.6" not in texts(svg)
+    assert all(float(t.attrib["y"]) > 10 for t in parse(svg).iter("text"))

@@ -11,7 +11,7 @@ from cnnkit.errors import ImageError
 from cnnkit.reports import page
 from tests.reports.conftest import HOSTILE, webp
 
-SCRIPTS = ("gallery.js", "tables.js")
+SCRIPTS = ("gallery.js", "tables.js", "drawings.js")
 STYLES = ("base.css", "gallery.css", "evaluation.css")
 
 
@@ -76,3 +76,8 @@ def test_definitions():
         ("inputs", "a, b"),
         ("resume", "yes"),
     ]
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert [page.decimals(v) for v in (-0.0004, 0.0, -1.2345)] == ["0.000", "0.000", "-1.234"]
+    assert page.percent(-0.0001) == "0.0%"

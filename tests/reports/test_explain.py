@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from cnnkit.reports.explain import write_explanations
+from tests.reports.conftest import webp
+
+
+def test_a_picture_without_heat_says_so(tmp_path):
+    """Else two equal pictures stand side by side without a word."""
+    rows = [
+        {"path": f"{box}.jpg", "status": "ok", "label": "<cat>", "score": 0.4} | {"box": box}
+        for box in (None, [1, 2, 3, 4])
+    ]
+    write_explanations(
+        tmp_path / "e.html",
+        [row | {"predicted": "<cat>"} for row in rows],
+        title="t",
+        model_name="m",
+        thumbnails=lambda path: (webp(), webp()),
+    )
+    page = (tmp_path / "e.html").read_text()
+    assert page.count("No heat: no place of the image speaks for") == 1
+    assert "&lt;cat&gt;</span> by this method" in page
