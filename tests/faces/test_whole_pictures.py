@@ -10,8 +10,7 @@ import pytest
 from cnnkit.errors import UsageError
 from cnnkit.faces import Verification, distances
 from cnnkit.faces.whole_pictures import WholePictures
-from cnnkit.reports.face_match import draw_face_match
-from cnnkit.results import FaceMatch
+from cnnkit.reports.face_match import Marked, draw_faces
 
 
 def test_the_whole_picture_is_the_only_face():
@@ -36,8 +35,6 @@ def test_no_eyes_are_said_or_drawn_where_none_were_looked_for():
     [face] = WholePictures().find(image)
     assert not face.looked_for and face.to_dict()["landmarks"] is None
     found = replace(face, looked_for=True)
-    drawings = [
-        draw_face_match([image], FaceMatch(0.1, 0.6, 0.9, (one,)), "same") for one in (face, found)
-    ]
+    drawings = [draw_faces([Marked(image, (one,))], True, "same") for one in (face, found)]
     inner = [drawing[20:460, 20:460] for drawing in drawings]
     assert (inner[0] == 90).all() and not (inner[1] == 90).all()
