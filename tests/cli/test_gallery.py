@@ -319,6 +319,30 @@ def test_photos_that_lie_beside_the_folders_are_named_by_their_files(tmp_path, p
     assert (found["people"], found["photos"]) == (2, 4)
 
 
+def test_the_drawing_of_a_claim_names_the_person(team, people, tmp_path, monkeypatch):
+    from cnnkit.cli.verify_face import command as verify_face
+    from cnnkit.reports import face_match
+
+    said = []
+    original = face_match.draw_faces
+
+    def noted(pictures, same, verdict):
+        said.append((len(pictures[0].faces), same, verdict.split(":")[0]))
+        return original(pictures, same, verdict)
+
+    monkeypatch.setattr(face_match, "draw_faces", noted)
+    photo = people / "Eva" / "0.png"
+    both = np.concatenate([decode(read_bytes(str(photo)))] * 2, axis=1)
+    two = write(tmp_path / "two.png", both)
+    for number, image in enumerate((photo, two)):
+        drawing = tmp_path / f"{number}.png"
+        claim = [image, "--gallery", team, "--as", "Eva", "--annotate", drawing]
+        done = CliRunner().invoke(verify_face, [str(one) for one in claim])
+        assert done.exit_code == (0, 2)[number], done.output
+        assert drawing.exists()
+    assert said == [(1, True, "Eva"), (2, None, "Eva")]
+
+
 def test_an_encrypted_gallery(tmp_path, people, monkeypatch):
     secret, word = tmp_path / "secret.gallery", tmp_path / "word"
     word.write_text("correct horse\nsecond line\n")
