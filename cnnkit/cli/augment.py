@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -42,6 +43,7 @@ Examples:
 )
 @click.option("--overwrite", is_flag=True, help="Make an existing sheet anew.")
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Show what a recipe of augmentation does to pictures.
 

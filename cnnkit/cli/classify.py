@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -32,6 +33,7 @@ Examples:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
     """Name what is in pictures: files, folders, patterns, or - for a list.
 

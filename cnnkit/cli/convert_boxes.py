@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -28,6 +29,7 @@ Examples:
 )
 @click.option("--overwrite", is_flag=True, help="Replace TO, or write among its files.")
 @shared.verbosity_options
+@keeps_inputs
 def command(source: str, target: str, quiet: bool, **chosen) -> None:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -17,9 +18,12 @@ from cnnkit.formats import (
     check_target,
     mend,
     read_boxes,
+    with_form,
     write_boxes,
 )
+from cnnkit.formats.opening import guessed_form
 from cnnkit.formats.yolo_data import read_class_names
+from cnnkit.writers.apart import check_apart
 
 log = logging.getLogger("cnnkit")
 
@@ -38,7 +42,8 @@ def run(
     quiet: bool,
 ) -> bool:
     """Convert, and return whether everything could be taken along."""
-    form, _ = check_target(target, overwrite=overwrite)
+    form, path = check_target(target, overwrite=overwrite)
+    check_annotations_apart(source, form, path)
     found = read_boxes(source, pictures)
     classes = read_class_names(Path(labels)) if labels else found.classes
     converted, problems = _converted(found, classes, mends)
@@ -71,6 +76,34 @@ def run(
         )
     harmful = [one for one in problems if one.code != "size-differs"]
     return not harmful and not any("left out" in sentence for sentence in lost)
+
+
+def check_annotations_apart(source: str, form: str, target: Path) -> None:
+    """Refuse to write annotations over those that are read, or among them.
+
+    Only those of one form have the same endings: any other folder may well be shared.
+
+    Raises:
+        UsageError: Names a file of both.
+    """
+    given_form, name = with_form(source)
+    if (given_form or guessed_form(Path(name))) != form:
+        return
+    suffix = {"coco": ".json", "voc": ".xml", "yolo": ".txt"}[form]
+    is_list = name.lower().endswith((".yaml", ".yml", ".txt"))
+    read = os.path.dirname(name) or "." if is_list else name
+    check_apart(
+        (("TO", path) for path in _annotations(target, suffix)),
+        (("the annotation", path) for path in _annotations(read, suffix)),
+    )
+
+
+def _annotations(path: str | os.PathLike[str], suffix: str) -> Iterator[str]:
+    """Yield a file, or the files with an ending in a folder and all below it."""
+    if os.path.isfile(path):
+        yield os.fspath(path)
+    for above, _, names in os.walk(path):
+        yield from (os.path.join(above, n) for n in names if n.lower().endswith(suffix))
 
 
 def _converted(

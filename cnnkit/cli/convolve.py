@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -58,6 +59,7 @@ sharpen. As in ConvNets they are not flipped.
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--report", metavar="FILE.html", help="A page that shows how learning went.")
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Slide a filter over pictures, or over a matrix of numbers.
 

@@ -19,6 +19,7 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder
 from cnnkit.results import Failure, make_row
 from cnnkit.sorting import free_place
+from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import printable
 
@@ -152,11 +153,13 @@ def convolve_pictures(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool
     found = list(Finder(inputs, exclude=[chosen["output"]] if many else []))
     if not many:
         check_single(output, len(found), chosen["overwrite"])
+    paths = [item.path for item in found]
+    places = PlacesIn(output, paths, chosen["overwrite"]) if many else None
     failed = 0
     for item in found:
         outcome = None if item.failure is None else item.failure
         if outcome is None:
-            outcome = one_picture(item.path, function, how, output, many, chosen)
+            outcome = one_picture(item.path, function, how, places or output, chosen)
         failed += isinstance(outcome, Failure)
         show_row(item.path, outcome, chosen["as_json"], quiet)
     return failed
@@ -179,7 +182,7 @@ def check_single(output: Path, count: int, overwrite: bool) -> None:
 
 
 def one_picture(
-    path: str, function: Slider, how: str, output: Path, many: bool, chosen: dict[str, Any]
+    path: str, function: Slider, how: str, output: PlacesIn | Path, chosen: dict[str, Any]
 ) -> Convolved | Failure:
     """Convolve one picture and write the result."""
     try:
@@ -189,15 +192,44 @@ def one_picture(
         return Failure(error.kind, error.message)
     except UsageError as error:  # this picture is smaller than the kernel
         return Failure("failed", str(error))
-    target = place_in(output, path, chosen["overwrite"]) if many else output
+    target = output.of(path) if isinstance(output, PlacesIn) else output
     return write_values(target, values, how)
 
 
-def place_in(folder: Path, path: str, overwrite: bool) -> Path:
-    """Return the picture's place in the output folder, beside whatever is there already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{Path(path).stem}.png"
-    return folder / name if overwrite else free_place(folder, name)
+class PlacesIn:
+    """Which file of the output folder each picture gets, no two the same."""
+
+    def __init__(self, folder: Path, inputs: Sequence[str], overwrite: bool) -> None:
+        """Choose the names.
+
+        Raises:
+            UsageError: One of them is an input, and files that are there may be made anew.
+        """
+        self._folder = folder
+        self._overwrite = overwrite
+        self._planned = planned_places(folder, inputs)
+        if overwrite:
+            planned = (("-o", place) for place in self._planned.values())
+            check_apart(planned, (("the input", path) for path in inputs))
+
+    def of(self, path: str) -> Path:
+        """Return the picture's place, beside whatever must stay; the folder is made."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        place = self._planned[path]
+        return place if self._overwrite else free_place(self._folder, place.name)
+
+
+def planned_places(folder: Path, inputs: Sequence[str]) -> dict[str, Path]:
+    """Return a place for each picture: its name, or NAME-2 and so on where another has it."""
+    taken: set[str] = set()
+    places = {}
+    for path in inputs:
+        stem, number = Path(path).stem, 1
+        while name_key(name := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(name_key(name))
+        places[path] = folder / f"{name}.png"
+    return places
 
 
 def show_row(path: str, outcome: Convolved | Failure, as_json: bool, quiet: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -54,6 +55,7 @@ Examples:
 @lambda function: shared.picture_options(function, fits="pad|stretch")
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
     """Find the objects in pictures: files, folders, patterns, or - for a list.
 

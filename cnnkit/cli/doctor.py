@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -32,6 +33,7 @@ Examples:
 @shared.max_pixels_option("Larger pictures count as unreadable.  [default: about 179 million]")
 @shared.workers_option("Threads that read.  [default: one a processor]")
 @shared.verbosity_options
+@keeps_inputs
 def command(data: str, quiet: bool, **chosen) -> None:
     """Say what is wrong with a training set, before training.
 

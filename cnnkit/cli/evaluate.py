@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -30,6 +31,7 @@ Examples:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(data: str, quiet: bool, **chosen) -> None:
     """Measure a model on labelled pictures.
 

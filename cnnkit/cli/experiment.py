@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -39,6 +40,7 @@ def command() -> None:
 @click.option("--report", metavar="FILE.html", help="The curves.")
 @click.option("--overwrite", is_flag=True, help="Make existing files anew.")
 @shared.verbosity_options
+@keeps_inputs
 def residual(data: str | None, quiet: bool, **chosen) -> None:
     """Train plain and residual networks of several depths and compare their training errors.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -66,6 +67,7 @@ Methods:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
     """Show what in a picture speaks for its class: files, folders, patterns, or - for a list.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -82,6 +83,7 @@ class Size(click.ParamType):
 @click.option("--weights", metavar="FILE", help="Weights for keras:NAME, instead of a download.")
 @click.option("--labels", metavar="FILE", help="One label a line, for a model without labels.")
 @shared.verbosity_options
+@keeps_inputs
 def command(model: str, quiet: bool, **chosen) -> None:
     """Write a model for another engine, and check it by running it there.
 

@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -39,6 +40,7 @@ Examples:
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(gallery: str, data: str, quiet: bool, **chosen) -> None:
     """Find the threshold for a false-accept rate on photos of your own, and keep it.
 

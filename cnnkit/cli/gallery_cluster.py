@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -36,6 +37,7 @@ Examples:
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Sort pictures by the people on them, without any names.
 

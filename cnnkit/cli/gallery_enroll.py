@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -35,6 +36,7 @@ Examples:
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(gallery: str, inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Take people's photos into a gallery, which is made if it is not there.
 

@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -27,6 +28,7 @@ Examples:
 )
 @gallery_options.passphrase_options
 @shared.verbosity_options
+@keeps_inputs
 def command(
     gallery: str,
     names: tuple[str, ...],

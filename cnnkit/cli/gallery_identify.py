@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -34,6 +35,7 @@ Examples:
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen):
     """Name the faces of pictures: a person of the gallery, or 'unknown'.
 

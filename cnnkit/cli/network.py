@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -29,6 +30,7 @@ Examples:
 @click.option("--report", metavar="FILE.html", help="A page with the drawing and the table.")
 @click.option("--overwrite", is_flag=True, help="Make existing files anew.")
 @shared.verbosity_options
+@keeps_inputs
 def command(name: str | None, listed: bool, quiet: bool, **chosen) -> None:
     """Show the layers of a network, with what each costs and sees.
 

@@ -307,12 +307,19 @@ def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
 
     Raises:
         click.UsageError: There are none, or ``-0`` goes without ``-``.
+        UsageError: An output is among those listed.
     """
     if not inputs:
         raise click.UsageError("Give at least one INPUT: a picture, a folder, a pattern, or -.")
     if null_separated and "-" not in inputs:
         raise click.UsageError("-0 goes with - (a list on standard input).")
-    return _expanded(inputs, null_separated)
+    if "-" not in inputs:
+        return inputs
+    from cnnkit.cli.apart import check
+
+    paths = list(_expanded(inputs, null_separated))
+    check(click.get_current_context(), paths)
+    return paths
 
 
 def _expanded(inputs: tuple[str, ...], null_separated: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -123,6 +124,7 @@ OUTPUT_OPTIONS = [
 )
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Paint photos in the style of a picture: one photo, or folders of them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cnnkit.images.decode import open_picture
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.keras_predictor import set_backend_threads
 from cnnkit.style.features import open_loss_network
-from cnnkit.style.job import Target, stylize_folder, target_of
+from cnnkit.style.job import Target, check_results_apart, stylize_folder, target_of
 from cnnkit.style.method import ByOptimisation, Choices
 from cnnkit.style.one_pass import OnePassPainter
 from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
@@ -33,12 +34,14 @@ def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
     target = checked_target(inputs, chosen)
     weights = numbers(chosen["style_weights"], "--style-weights")
-    styles = read_styles(list(chosen["styles"]), weights, max_pixels)
     exclude = [str(target.path)] if target and not target.is_file else []
 
     def finder() -> Finder:
         return Finder(inputs, exclude=exclude)
 
+    if target is not None:
+        check_results_apart(target, inputs, finder, masks_and_styles(chosen))
+    styles = read_styles(list(chosen["styles"]), weights, max_pixels)
     if chosen["fast"]:
         method_of = fast_method(styles, max_pixels, chosen)
     else:
@@ -55,6 +58,15 @@ def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
         )
     display.conclude(summary)
     return summary.failed
+
+
+def masks_and_styles(chosen: dict[str, Any]) -> list[str]:
+    """Return the files that are read besides the photos."""
+    named = [*chosen["styles"], chosen["mask"], chosen["start"]]
+    files = [path for path in named if path and os.path.isfile(path)]
+    if chosen["mask"] and os.path.isdir(chosen["mask"]):
+        files += [entry.path for entry in os.scandir(chosen["mask"])]
+    return files
 
 
 def slow_method(

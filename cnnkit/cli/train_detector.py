@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -92,6 +93,7 @@ TRAINING_OPTIONS = [
 @click.argument("data", metavar="DATA")
 @lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
+@keeps_inputs
 def command(data: str, quiet: bool, **chosen) -> None:
     """Train a detector on pictures with boxes and leave a model of your own.
 

@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -74,6 +75,7 @@ OPTIONS = [
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
 @lambda function: shared.apply(OPTIONS, function)
 @shared.verbosity_options
+@keeps_inputs
 def command(photos: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Learn one style, and leave a model that paints any photo in it in one pass.
 

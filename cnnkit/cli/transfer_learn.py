@@ -6,6 +6,7 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -111,6 +112,7 @@ TRAINING_OPTIONS = [
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(data: str, quiet: bool, **chosen) -> None:
     """Learn classes from labelled pictures and leave a model of your own.
 

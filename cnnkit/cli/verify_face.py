@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +41,7 @@ There is no check that a face is alive, and error rates differ between groups of
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
+@keeps_inputs
 def command(pictures: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Say whether two pictures show one person.
 

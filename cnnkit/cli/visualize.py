@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -33,6 +34,7 @@ def command() -> None:
 @_report
 @_overwrite
 @_quiet
+@keeps_inputs
 def filters(quiet: bool, **chosen) -> None:
     """Show the filters of the first convolution, or of --layer, as pictures."""
     from cnnkit.cli.visualize_run import show_filters
@@ -56,6 +58,7 @@ def filters(quiet: bool, **chosen) -> None:
 @_report
 @_overwrite
 @_quiet
+@keeps_inputs
 def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Show what the channels of each stage, or of --layer, answer to pictures."""
     from cnnkit.cli.visualize_run import show_activations
@@ -81,6 +84,7 @@ def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
 @shared.workers_option("As in classify.")
 @shared.runtime_options
 @_quiet
+@keeps_inputs
 def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
     """Find, for each unit of a layer, the nine places of your pictures that excite it most.
 
@@ -104,6 +108,7 @@ def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
 @_report
 @_overwrite
 @_quiet
+@keeps_inputs
 def dream(quiet: bool, **chosen) -> None:
     """Make the picture that excites a class or a channel most, by gradient ascent."""
     from cnnkit.cli.visualize_run import show_dreams

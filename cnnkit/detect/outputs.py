@@ -19,7 +19,7 @@ from cnnkit.formats import AnnotatedPicture, check_target, picture_of_row, with_
 from cnnkit.formats.picture_files import inside
 from cnnkit.results import path_of
 from cnnkit.sorting import folder_names
-from cnnkit.writers import write_rows
+from cnnkit.writers import apart, write_rows
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
 from cnnkit.writers.row_tables import DetectionTable
@@ -174,18 +174,8 @@ def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence
     Raises:
         UsageError: Two outputs have one place, or a folder is that of an input.
     """
-    places = [os.path.realpath(path) for path in (*paths, *folders)]
-    for place in places:
-        if places.count(place) > 1:
-            raise UsageError(broken_rule("outputs", "have places of their own", place))
-    of_folders = {os.path.realpath(folder): folder for folder in folders}
-    for given in inputs:
-        home = given if os.path.isdir(given) else os.path.dirname(given) or "."
-        if os.path.realpath(home) in of_folders:
-            fix = "Nothing is written beside the pictures: choose another folder."
-            rule = "be another folder than those of the inputs"
-            received = of_folders[os.path.realpath(home)]
-            raise UsageError(broken_rule("an output folder", rule, received, fix))
+    apart.check_places_differ(("-o", path) for path in (*paths, *folders))
+    apart.check_not_beside((("-o", folder) for folder in folders), inputs)
 
 
 def write_counts(path: Path | None, rows: Callable[[], Rows], labels: Sequence[str]) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image
 
 from cnnkit import pipeline
-from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.errors import OutputError, UsageError
 from cnnkit.formats.picture_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
+from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
 
 Row = dict[str, Any]
@@ -41,9 +42,9 @@ class PictureNames:
             safe = f"{safe}.png"
         stem, suffix = os.path.splitext(safe)
         candidate, number = safe, 2
-        while candidate.lower() in self._taken:
+        while apart.name_key(candidate) in self._taken:
             candidate, number = f"{stem}-{number}{suffix}", number + 1
-        self._taken.add(candidate.lower())
+        self._taken.add(apart.name_key(candidate))
         return candidate
 
 
@@ -189,7 +190,4 @@ def check_not_beside(path: Path, source: str) -> None:
     Raises:
         UsageError: It would land there.
     """
-    if os.path.realpath(path.parent) == os.path.realpath(os.path.dirname(source) or "."):
-        fix = "Choose another folder."
-        rule = "be another folder than those of the inputs"
-        raise UsageError(broken_rule("an output folder", rule, path.parent, fix))
+    apart.check_not_beside([("an output folder", path.parent)], [source])

@@ -9,6 +9,7 @@ from pathlib import Path
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.images import upright_size
 from cnnkit.images.sniff import has_picture_suffix
+from cnnkit.writers.apart import name_key
 
 # Folders beside the annotations in which pictures usually are.
 PICTURE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
@@ -103,7 +104,7 @@ class AnnotationNames:
             taken: Names that no picture gets.
         """
         self._suffix = suffix
-        self._taken = {name.lower() for name in taken}
+        self._taken = {name_key(name) for name in taken}
 
     def name(self, file: str) -> str:
         """Return the relative name of the annotation of a picture, a new one each time."""
@@ -111,11 +112,11 @@ class AnnotationNames:
         stem = os.path.splitext(safe)[0]
         candidates = [f"{stem}{self._suffix}", f"{safe}{self._suffix}"]
         number = 2
-        while (candidate := candidates.pop(0)).lower() in self._taken:
+        while name_key(candidate := candidates.pop(0)) in self._taken:
             if not candidates:
                 candidates.append(f"{safe}-{number}{self._suffix}")
                 number += 1
-        self._taken.add(candidate.lower())
+        self._taken.add(name_key(candidate))
         return candidate
 
 

@@ -8,6 +8,7 @@ keeps its name; the picture; the row; and only then the state goes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -24,6 +25,7 @@ from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
+from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import replacing
 
@@ -206,6 +208,30 @@ def stylize_folder(
     return Summary(job.ok, job.failed, job.resumed)
 
 
+def check_results_apart(
+    target: Target, inputs: list[str], found: Callable[[], Iterable[Found]], named: Iterable[str]
+) -> None:
+    """Refuse a result that would be written over anything that is read, before any is.
+
+    Args:
+        target: Where the results go.
+        inputs: What the user typed for the contents.
+        found: Gives the contents, each time anew.
+        named: What else is read: styles, masks, where the optimisation starts.
+
+    Raises:
+        UsageError: Names both.
+    """
+    if target.is_file or not target.folder.is_dir():  # a file is checked as the others are
+        return
+    places = Places(target, inputs)
+    planned = [places.of(item.path) for item in found() if item.failure is None]
+    written = (path for place in planned for path in (place, sidecar_path(place)))
+    read = [("", path) for path in named]
+    contents = (("the input", item.path) for item in found())
+    check_apart((("-o", path) for path in written), itertools.chain(read, contents))
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +246,7 @@ class Places:
         """Keep where results go and which folders their contents came from."""
         self._target = target
         self._roots = sorted((p for p in inputs if os.path.isdir(p)), key=len, reverse=True)
-        self._taken: set[Path] = set()
+        self._taken: set[str] = set()
 
     def of(self, path: str) -> Path:
         """Return the path of a content's result.
@@ -234,8 +260,9 @@ class Places:
         while True:
             name = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
             place = self._target.path / name.with_name(f"{name.name}.png")
-            if place not in self._taken and self._is_free(place, path):
-                self._taken.add(place)
+            key = name_key(str(place))
+            if key not in self._taken and self._is_free(place, path):
+                self._taken.add(key)
                 return place
             number += 1
 

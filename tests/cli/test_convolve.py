@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,24 @@ def test_a_filter_is_learned_and_shown(run_cnnkit, folder, tmp_path):
     assert "valid padding" in lines[-1]
     page = (tmp_path / "learned.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2 and "Step by step" in page
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_two_pictures_of_one_name_get_a_file_each(options, tmp_path, monkeypatch):
+    from cnnkit.cli import _run
+
+    monkeypatch.chdir(tmp_path)
+    levels = {"a.bmp": 10, "a.png": 90, "A.ppm": 200}
+    for name, level in levels.items():
+        (tmp_path / "p").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / "p" / name)
+    for _ in range(2 if options else 1):  # made anew, each keeps its name
+        monkeypatch.setattr(
+            "sys.argv", ["cnnkit", "convolve", "p", "--kernel", "blur", "-o", "e", *options]
+        )
+        assert _run() == 0
+        found = {path.name: np.asarray(Image.open(path)).max() for path in Path("e").iterdir()}
+        assert found == {"A.png": 200, "a-2.png": 10, "a-3.png": 90}
 
 
 REFUSED = [
