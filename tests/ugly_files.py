@@ -100,6 +100,86 @@ def png_of_16_bits(channels: int) -> bytes:
     return png(image.shape[1], image.shape[0], 16, color, pixels.astype(">u2").tobytes())
 
 
+def grey_profile(gamma: float) -> bytes:
+    """Return a color profile of grey: light is a value to the power of `gamma`."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3I", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    text = b"text\0\0\0\0grey\0\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"grey\0" + bytes(78 + 5)
+    parts = [(b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", name)]
+    table, content, start = struct.pack(">I", len(parts)), b"", 128 + 4 + 12 * len(parts)
+    for tag, part in parts:
+        table += tag + struct.pack(">II", start + len(content), len(part))
+        content += part
+    head = struct.pack(
+        ">I4sI4s4s4s", start + len(content), b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ "
+    )
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3I", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + content
+
+
+def tiff(
+    pixels: np.ndarray,
+    *,
+    big: bool = False,
+    order: str = "<",
+    photometric: int | None = None,
+    planes: bool = False,
+    compression: int = 1,
+    bits: int | None = None,
+    data: bytes | None = None,
+) -> bytes:
+    """Return a TIFF written by hand, for the kinds that Pillow does not write.
+
+    Args:
+        pixels: (height, width) or (height, width, channels), of any type of number.
+        big: Whether as BigTIFF.
+        order: ``<`` or ``>``: of the bytes.
+        photometric: 0 for white as zero; by default 1, or 2 for three channels.
+        planes: Whether one channel follows the other, instead of one pixel the other.
+        compression: 1 for none, 8 for deflate; another number is only written down.
+        bits: Of a value, where they are not those of the array.
+        data: The content of the one strip (of one plane), instead of the pixels.
+    """
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    parts = np.moveaxis(pixels.reshape(*pixels.shape[:2], channels), 2, 0) if planes else [pixels]
+    strips = [part.astype(pixels.dtype.newbyteorder(order)).tobytes() for part in parts]
+    strips = [zlib.compress(strip) if compression == 8 else strip for strip in strips]
+    strips = strips if data is None else [data]
+    offset = "Q" if big else "I"
+    start = 16 if big else 8
+    starts = [start + sum(map(len, strips[:number])) for number in range(len(strips))]
+    end = start + sum(map(len, strips))
+    entries: dict[int, tuple[str, list[int]]] = {
+        256: ("H", [pixels.shape[1]]),
+        257: ("H", [pixels.shape[0]]),
+        258: ("H", [bits or 8 * pixels.dtype.itemsize] * channels),
+        259: ("H", [compression]),
+        262: ("H", [photometric if photometric is not None else 1 + (channels > 2)]),
+        273: (offset, starts),
+        277: ("H", [channels]),
+        278: ("H", [pixels.shape[0]]),
+        279: (offset, [len(strip) for strip in strips]),
+        284: ("H", [1 + planes]),
+        339: ("H", [{"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]] * channels),
+    }
+    size, width = (20, 8) if big else (12, 4)
+    directory, beyond = b"", b""
+    after = end + (8 if big else 2) + size * len(entries) + width
+    for tag, (kind, values) in entries.items():
+        content = struct.pack(f"{order}{len(values)}{kind}", *values)
+        if len(content) > width:
+            beyond += content
+            content = struct.pack(f"{order}{offset}", after + len(beyond) - len(content))
+        number = {"H": 3, "I": 4, "Q": 16}[kind]
+        directory += struct.pack(f"{order}HH{offset}", tag, number, len(values))
+        directory += content.ljust(width, b"\0")
+    mark = b"II" if order == "<" else b"MM"
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, end) if big else struct.pack(f"{order}HI", 42, end)
+    count = struct.pack(f"{order}{'Q' if big else 'H'}", len(entries))
+    return mark + head + b"".join(strips) + count + directory + bytes(width) + beyond
+
+
 def bomb() -> bytes:
     """Return a PNG of a few bytes that claims 60000 x 60000 pixels."""
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)

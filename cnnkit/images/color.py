@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cnnkit.errors import ImageError
+from cnnkit.images.tiff import BITS, UNSIGNED, WHITE_IS_ZERO
 
 # The largest profiles in use (printing presses) have about 3 MB.
 MAX_PROFILE_BYTES = 4 * 1024**2
@@ -28,15 +29,88 @@ def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform
         ImageError: The mode has no known way to RGB.
     """
     profile = image.info.get("icc_profile")
-    if image.mode in ("CMYK", "LAB", "L") and not image.has_transparency_data:
+    if is_grey(image):
+        return _over_white(*grey_apart(image)), None
+    if image.mode in ("CMYK", "LAB"):
         image = _to_srgb_at_once(image, profile)
         profile = None
     image = _to_rgb(image)
     return image, srgb_transform(profile, "RGB") if profile else None
 
 
+def is_grey(image: Image.Image) -> bool:
+    """Return whether a picture has one channel besides its transparency."""
+    return image.mode in ("L", "LA", "La", "I", "F", *_DEEP_GREY)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Return whether a grey picture has more than 8 bits."""
+    return image.mode in ("I", "F", *_DEEP_GREY)
+
+
+def grey_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return a grey picture's colours and its transparency apart.
+
+    A profile of grey says how dark each value is: it is followed before there are three of it.
+
+    Returns:
+        Mode RGB in sRGB, and mode L or None.
+    """
+    profile = image.info.get("icc_profile")
+    curve = grey_curve(profile) if profile else None
+    if is_deep(image):
+        alpha = clear_places(image)
+        if curve is not None:
+            return Image.fromarray(
+                np.rint(through(curve, grey_levels(image))).astype(np.uint8)
+            ), alpha
+        return _in_8_bits(image).convert("RGB"), alpha
+    alpha = None
+    if image.has_transparency_data:
+        image, alpha = image.convert("LA").split()
+    if curve is None:
+        return image.convert("RGB"), alpha
+    return Image.fromarray(np.rint(curve).astype(np.uint8)[np.asarray(image)]), alpha
+
+
+def clear_places(image: Image.Image) -> Image.Image | None:
+    """Return the transparency of grey of 16 bits, one value of which is clear; or None."""
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return None
+    return Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+
+
+@lru_cache(maxsize=16)
+def grey_curve(profile: bytes) -> np.ndarray | None:
+    """Return what each level of grey looks like by a profile, float64 (256, 3), 0 to 255.
+
+    None where `srgb_transform` has none. A whole picture would go through the profile
+    roughly: what is quick there is up to ten levels off in the dark.
+    """
+    if srgb_transform(profile, "L") is None:
+        return None
+    opened, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+    exact = ImageCms.buildTransform(opened, srgb, "L", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    return np.asarray(ImageCms.applyTransform(ramp, exact), np.float64)[0]
+
+
+def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return fine levels of grey as a profile shows them.
+
+    Args:
+        curve: Of `grey_curve`.
+        levels: float (height, width), 0 to 255, with their fractions.
+
+    Returns:
+        float64 (height, width, 3), 0 to 255.
+    """
+    return np.stack([np.interp(levels, np.arange(256), curve[:, c]) for c in range(3)], axis=-1)
+
+
 def _to_srgb_at_once(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return CMYK, Lab or grey as RGB: the profile describes those channels, not RGB's."""
+    """Return CMYK or Lab as RGB: the profile describes those channels, not RGB's."""
     if image.mode == "LAB":
         transform = _lab_transform()
     else:
@@ -47,10 +121,9 @@ def _to_srgb_at_once(image: Image.Image, profile: bytes | None) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode in _DEEP_GREY or image.mode in ("I", "F"):
-        return _deep_grey_to_rgb(image)
     if image.has_transparency_data:
-        return _over_white(image)
+        translucent = image.convert("RGBA")
+        return _over_white(translucent, translucent.getchannel("A"))
     try:
         return image.convert("RGB")
     except ValueError as error:
@@ -58,34 +131,58 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError("unsupported", message) from error
 
 
-def _over_white(image: Image.Image) -> Image.Image:
+def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     """Return a picture with transparency as it looks on a white page."""
+    if alpha is None:
+        return image
     translucent = image.convert("RGBA")
+    translucent.putalpha(alpha)
     page = Image.new("RGBA", translucent.size, "white")
     return Image.alpha_composite(page, translucent).convert("RGB")
 
 
-def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """Return grey of more than 8 bits as RGB.
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Return grey of more than 8 bits in mode L.
 
-    16-bit grey keeps its high byte, as viewers and the 16-bit colour formats do. Wider
-    integers and floats have no fixed white: it is the first of 1, 255 and 65535 (and then
-    the maximum) that no pixel exceeds.
+    16-bit grey keeps its high byte, as viewers and the 16-bit colour formats do.
+    """
+    if not _is_of_16_bits(image):
+        return Image.fromarray((grey_levels(image) + 0.5).astype(np.uint8))
+    values = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+    levels = values >> (min(image.info.get(BITS, 16), 16) - 8)  # some have 12 bits only
+    levels = 255 - levels if image.info.get(WHITE_IS_ZERO) else levels
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+def grey_levels(image: Image.Image) -> np.ndarray:
+    """Return grey of more than 8 bits as it is, float64 (height, width), black 0, white 255.
+
+    White is the greatest number of 16 bits. Wider and signed integers and floats have no fixed
+    white: it is the first of 1, 255, 32767 (for 16 signed bits) and 65535 (and then the
+    maximum) that no pixel exceeds.
     """
     values = np.asarray(image)
-    if image.mode in _DEEP_GREY or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        levels = np.clip(values, 0, 65535).astype(np.uint16) >> 8
+    if _is_of_16_bits(image):
+        white: float = (1 << min(image.info.get(BITS, 16), 16)) - 1
     else:
-        finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-        top = max(float(finite.max()), 0.0)
-        white = next((level for level in _whites(image.mode) if top <= level), top)
-        levels = np.clip(finite / white, 0.0, 1.0) * 255.0 + 0.5
-    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+        if image.info.get(UNSIGNED) and image.mode == "I":
+            values = values.view(np.uint32)
+        values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+        top = max(float(values.max()), 0.0)
+        white = next((level for level in _whites(image) if top <= level), top)
+    share = np.clip(values / white, 0.0, 1.0)
+    return (1.0 - share if image.info.get(WHITE_IS_ZERO) else share) * 255.0
 
 
-def _whites(mode: str) -> tuple[float, ...]:
+def _is_of_16_bits(image: Image.Image) -> bool:
+    return image.mode in _DEEP_GREY or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _whites(image: Image.Image) -> tuple[float, ...]:
     """Return the usual values of white; an integer picture of zeros and ones is no white."""
-    return (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    if image.mode == "F":
+        return (1.0, 255.0, 65535.0)
+    return (255.0, 32767.0) if image.info.get(BITS) == 16 else (255.0, 65535.0)
 
 
 @lru_cache(maxsize=16)

@@ -25,7 +25,9 @@ from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten, srgb_transform
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.integrity import check_png, ends_early
+from cnnkit.images.png import may_be_turned, open_png
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
+from cnnkit.images.tiff import open_tiff
 
 # Twice Pillow's own threshold of warning: 512 MiB as RGB.
 DEFAULT_MAX_PIXELS = 178_956_970
@@ -34,14 +36,15 @@ DEFAULT_MAX_PIXELS = 178_956_970
 # called directly: `Image.open` would import all, and warn on standard error of large ones.
 _DECODERS = {
     "JPEG": "JpegImagePlugin:JpegImageFile",
-    "PNG": "PngImagePlugin:PngImageFile",
     "WebP": "WebPImagePlugin:WebPImageFile",
     "BMP": "BmpImagePlugin:BmpImageFile",
-    "TIFF": "TiffImagePlugin:TiffImageFile",
     "GIF": "GifImagePlugin:GifImageFile",
     "AVIF": "AvifImagePlugin:AvifImageFile",
     "PPM": "PpmImagePlugin:PpmImageFile",
 }
+
+# Formats whose header may stand anywhere.
+_READ_WHOLE = ("TIFF", "PNG")
 
 # What the decoders raise for broken content. `Warning`: where the caller made them errors.
 _BROKEN = (
@@ -72,6 +75,10 @@ _UPRIGHT = {
 }
 _SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
+_UNKNOWN_WORDS = (
+    *("unknown pixel mode", "unknown data organization", "unsupported", "not supported"),
+    *("cannot handle", "not available", "unknown raw mode", "unrecognized"),
+)
 _CUT_WORDS = ("truncated", "end of file", "unexpected end", "not enough image data")
 
 
@@ -158,7 +165,7 @@ def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
             header = file.read(HEADER_BYTES)
             name = _known_format(header)
             file.seek(0)
-            image = _decoder(name)(file)
+            image = _opened(file.read(), name) if name in _READ_WHOLE else _decoder(name)(file)
             width, height = image.size
             swapped = _swaps_sides(_turn(image, name))
             shown = (width, height) if swapped else (height, width)
@@ -191,7 +198,7 @@ def open_picture(
     """
     name = _known_format(source)
     try:
-        image = _decoder(name)(BytesIO(source))
+        image = _opened(source, name)
         _check_size(image.size, max_pixels)
         _check_content(source, name, image)
         turn = _turn(image, name)
@@ -251,7 +258,7 @@ def upright_image(source: bytes) -> Image.Image:
         source: A file that `open_picture` takes: only that checks it.
     """
     name = _known_format(source)
-    image = _decoder(name)(BytesIO(source))
+    image = _opened(source, name)
     turn = _turn(image, name)
     if name == "JPEG":  # no transparency, no need to decode it
         return image
@@ -299,6 +306,12 @@ def _known_format(source: bytes) -> str:
     raise ImageError("not-an-image", message)
 
 
+def _opened(source: bytes, name: str) -> ImageFile.ImageFile:
+    """Return Pillow's image of a file, its header read and nothing else."""
+    opener = {"TIFF": open_tiff, "PNG": open_png}.get(name)
+    return opener(source) if opener else _decoder(name)(BytesIO(source))
+
+
 def _decoder(name: str) -> type[ImageFile.ImageFile]:
     module, _, decoder = _DECODERS[name].partition(":")
     return getattr(import_module(f"PIL.{module}"), decoder)
@@ -315,10 +328,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_content(source: bytes, name: str, image: Image.Image) -> None:
-    """Raise for broken content that the decoder itself would pass over, or tell the terminal.
-
-    The library behind compressed TIFF writes to standard error what it misses.
-    """
+    """Raise for broken content that the decoder itself would pass over."""
     if name == "PNG":
         check_png(source)
     if name == "TIFF" and image.info.get("compression") != "raw" and ends_early(source, name):
@@ -334,6 +344,8 @@ def _turn(image: Image.Image, name: str) -> Image.Transpose | None:
 
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's number of how an image is stored: 1 is upright, or nothing that is known."""
+    if image.format == "PNG" and not may_be_turned(image):  # Pillow would load it to look on
+        return 1
     try:
         number = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(number) if number in _UPRIGHT else 1
@@ -350,4 +362,8 @@ def _as_image_error(error: BaseException, source: bytes, name: str) -> ImageErro
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if ends_early(source, name) or any(word in reason.lower() for word in _CUT_WORDS):
         return ImageError("truncated", f"the {name} file ends early")
+    if any(word in reason.lower() for word in _UNKNOWN_WORDS):
+        fix = "convert it to an ordinary JPEG or PNG"
+        message = f"{name} files of this kind cannot be decoded ({reason}): {fix}"
+        return ImageError("unsupported", message)
     return ImageError("corrupt", f"the {name} data is broken: {reason}")

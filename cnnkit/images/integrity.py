@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+from cnnkit.images.tiff import Directory
+
 # Some writers add a few bytes after a picture's end: the mark is looked for in this tail.
 _TAIL_BYTES = 4096
-
-# TIFF: the bytes of a value by its type, and the tags of where strips or tiles begin and
-# how many bytes each has.
-_TIFF_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_TIFF_BLOCKS = ((273, 279), (324, 325))
 
 
 def ends_early(data: bytes, picture_format: str) -> bool:
@@ -31,7 +28,7 @@ def ends_early(data: bytes, picture_format: str) -> bool:
     if picture_format == "BMP":
         return int.from_bytes(data[2:6], "little") > len(data)
     if picture_format == "TIFF":
-        return _tiff_ends_early(data)
+        return Directory(data).ends_early()
     if picture_format == "AVIF":
         return _boxes_end_early(data)
     return False
@@ -55,33 +52,6 @@ def check_png(data: bytes) -> None:
             if zlib.crc32(view[position + 4 : end]) != int.from_bytes(checksum, "big"):
                 raise ValueError("the checksum of the pixels does not hold")
         position = end + 4
-
-
-def _tiff_ends_early(data: bytes) -> bool:
-    """Return whether the first directory, or a strip or tile that it names, is cut off."""
-    order = "little" if data[:2] == b"II" else "big"
-
-    def number(position: int, size: int) -> int:
-        return int.from_bytes(data[position : position + size], order)
-
-    def values(entry: int) -> list[int]:
-        """Return the numbers of a directory's entry; beyond the file, one that is too large."""
-        size, count = _TIFF_TYPE_BYTES.get(number(entry + 2, 2), 1), number(entry + 4, 4)
-        start = entry + 8 if size * count <= 4 else number(entry + 8, 4)
-        if start + size * count > len(data):
-            return [len(data) + 1]
-        return [number(start + i * size, size) for i in range(count)]
-
-    directory = number(4, 4)
-    entries = range(directory + 2, directory + 2 + 12 * number(directory, 2), 12)
-    if entries.stop > len(data):
-        return True
-    tags = {number(entry, 2): values(entry) for entry in entries}
-    ends = [0]
-    for offsets, counts in _TIFF_BLOCKS:
-        ends += map(sum, zip(tags.get(offsets, []), tags.get(counts, []), strict=False))
-    cut_off_values = any(found == [len(data) + 1] for found in tags.values())
-    return cut_off_values or max(ends) > len(data)
 
 
 def _boxes_end_early(data: bytes) -> bool:

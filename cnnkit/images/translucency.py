@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from cnnkit.images.color import srgb_transform
+from cnnkit.images.color import grey_apart, is_grey, srgb_transform
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture, upright_image
 
 
@@ -31,12 +31,22 @@ def decode_with_alpha(
     picture = open_picture(source, max_pixels=max_pixels)  # it refuses all that is broken
     image = upright_image(source)
     if image.has_transparency_data:
-        translucent = np.asarray(image.convert("RGBA"))
-        alpha = np.ascontiguousarray(translucent[..., 3:])
+        solid, transparency = apart(image)
+        alpha = np.array(transparency)[..., None]
         if alpha.min() < 255:
-            colors = np.where(alpha > 0, translucent[..., :3], np.uint8(255))
-            profile = image.info.get("icc_profile")
-            transform = srgb_transform(profile, "RGB") if profile else None
-            solid = Picture(Image.fromarray(colors), *colors.shape[:2], transform)
-            return solid.to_srgb(np.ascontiguousarray(colors)), alpha
+            colors = np.where(alpha > 0, np.asarray(solid.content), np.uint8(255))
+            return solid.to_srgb(colors), alpha
     return picture.to_srgb(np.array(picture.content)), None
+
+
+def apart(image: Image.Image) -> tuple[Picture, Image.Image]:
+    """Return a picture that has transparency without it, perhaps not yet in sRGB, and that."""
+    if is_grey(image):
+        colors, alpha = grey_apart(image)
+        if alpha is not None:
+            return Picture(colors, colors.height, colors.width, None), alpha
+    translucent = image.convert("RGBA")
+    profile = image.info.get("icc_profile")
+    transform = srgb_transform(profile, "RGB") if profile else None
+    colors = translucent.convert("RGB")
+    return Picture(colors, colors.height, colors.width, transform), translucent.getchannel("A")

@@ -7,7 +7,8 @@ from PIL import Image, ImageCms
 from cnnkit.errors import ImageError
 from cnnkit.images.color import MAX_PROFILE_BYTES, flatten, srgb_transform
 from cnnkit.images.decode import decode
-from tests.ugly_files import encode, picture, plain
+from cnnkit.images.translucency import decode_with_alpha
+from tests.ugly_files import encode, grey_profile, picture, plain
 
 
 def srgb_profile() -> bytes:
@@ -110,3 +111,57 @@ def test_deep_grey(mode: str, values: list, expected: list[int]) -> None:
     image, transform = flatten(Image.fromarray(np.array(values, dtype)))
     assert transform is None
     assert np.asarray(image)[0, :, 0].tolist() == expected
+
+
+GREYS = (0, 1, 20, 128, 200, 255)
+
+
+def as_srgb(light: float) -> float:
+    """Return the sRGB level of some light, both from 0 to 1 (IEC 61966-2-1)."""
+    return 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+
+
+def test_the_profile_of_grey_is_followed_whatever_lies_beside_it() -> None:
+    """Values that are light itself: 128 of 255 looks like 188 in sRGB."""
+    profile = grey_profile(1.0)
+    expected = np.array([round(255 * as_srgb(level / 255)) for level in GREYS])
+    assert expected[3] == 188
+    row = np.array([GREYS], np.uint8)
+    solid = Image.fromarray(np.full_like(row, 255))
+    with_alpha = Image.merge("LA", (Image.fromarray(row), solid))
+    deep = Image.fromarray(row.astype(np.uint16) * 257)
+    clear = Image.fromarray(row)
+    clear.info["transparency"] = 77
+    for image in (Image.fromarray(row), with_alpha, deep, clear):
+        for form in ("PNG", "TIFF") if image is not clear else ("PNG",):
+            pixels = decode(encode(image, form, icc_profile=profile))
+            assert np.abs(pixels[0] - expected[:, None]).max() <= 1, (image.mode, form)
+
+
+def test_a_profile_of_grey_keeps_the_fractions_of_16_bits() -> None:
+    """In the dark 256 levels of light are far apart in sRGB."""
+    between = np.array([[3.5, 4.0, 4.5]]) * 257
+    deep = Image.fromarray(between.round().astype(np.uint16))
+    found = decode(encode(deep, "PNG", icc_profile=grey_profile(1.0)))[0, :, 0]
+    expected = [255 * as_srgb(value / 65535) for value in between[0]]
+    assert expected[1] - expected[0] > 2 and expected[2] - expected[1] > 2
+    assert np.abs(found - np.array(expected)).max() <= 1
+
+
+def test_grey_with_transparency_keeps_its_profile_apart() -> None:
+    alpha = np.array([[0, 100, 255]], np.uint8)
+    grey = np.array([[50, 128, 128]], np.uint8)
+    image = Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))
+    colors, found = decode_with_alpha(encode(image, "PNG", icc_profile=grey_profile(1.0)))
+    assert found[..., 0].tolist() == alpha.tolist()
+    assert np.abs(colors[0, :, 0].astype(int) - [255, 188, 188]).max() <= 1
+    mixed = decode(encode(image, "PNG", icc_profile=grey_profile(1.0)))[0, :, 0]
+    assert np.abs(mixed.astype(int) - [255, 255 - (255 - 188) * 100 / 255, 188]).max() <= 1
+
+
+def test_a_clear_value_of_16_bits() -> None:
+    deep = Image.fromarray(np.array([[1000, 40_000]], np.uint16))
+    data = encode(deep, "PNG", transparency=1000)
+    assert decode(data)[0, :, 0].tolist() == [255, 40_000 >> 8]
+    colors, alpha = decode_with_alpha(data)
+    assert alpha[0, :, 0].tolist() == [0, 255] and colors[0, :, 0].tolist() == [255, 156]

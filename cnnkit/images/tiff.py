@@ -1,0 +1,240 @@
+"""Opens TIFF files with Pillow, and mends what its reader gets wrong or lets through.
+
+- Grey of 16 bits with white as zero comes out as its negative.
+- Color of 16 bits that lies in planes, and floats of the other byte order, are read at wrong
+  places.
+- Numbers above the half of 32 bits turn negative, and 12 bits look like 16.
+- BigTIFF is known in one order of bytes only.
+- libtiff, underneath, writes what it misses straight to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import PIL
+from PIL import ImageFile
+
+from cnnkit.errors import ImageError
+
+# What `Image.info` says of the values of grey images; `cnnkit.images.color` goes by it.
+WHITE_IS_ZERO = "cnnkit white is zero"
+UNSIGNED = "cnnkit unsigned"
+BITS = "cnnkit bits"
+
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_WIDTHS |= {13: 4, 16: 8, 17: 8, 18: 8}  # directories, and the long numbers of BigTIFF
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _SAMPLE_FORMAT = 258, 259, 262, 277, 284, 339
+# Where strips or tiles begin, and how many bytes each has.
+_BLOCKS = ((273, 279), (324, 325))
+_UNCOMPRESSED = 1
+_NAMES = {34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
+_NAMES |= {50002: "JPEG XL", 52546: "JPEG XL"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a directory.
+
+    Attributes:
+        tag: What it is about.
+        kind: The number of its values' type.
+        width: Bytes of one of its values.
+        count: How many it has.
+        start: Where the first one stands in the file.
+    """
+
+    tag: int
+    kind: int
+    width: int
+    count: int
+    start: int
+
+
+class Directory:
+    """The first directory of a TIFF or BigTIFF file, read without trusting it.
+
+    Attributes:
+        order: ``little`` or ``big``: of the bytes of a number.
+        entries: By their tags.
+        is_big: Whether it is BigTIFF, with numbers of 64 bits.
+        complete: Whether the file holds all of them.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Read the entries."""
+        self.complete = False
+        self._data = data
+        self.order: Any = "little" if data[:2] == b"II" else "big"
+        self.is_big = self._number(2, 2) == 43
+        self.entries = {entry.tag: entry for entry in self._read()}
+
+    def _number(self, position: int, width: int) -> int:
+        return int.from_bytes(self._data[position : position + width], self.order)
+
+    def _read(self) -> Iterator[Entry]:
+        pointer, size = (8, 20) if self.is_big else (4, 12)
+        first = self._number(8 if self.is_big else 4, pointer)
+        counted = 8 if self.is_big else 2
+        number = self._number(first, counted)
+        self.complete = first + counted + number * size <= len(self._data)
+        end = min(first + counted + number * size, len(self._data))
+        for at in range(first + counted, end, size):
+            kind = self._number(at + 2, 2)
+            width = _WIDTHS.get(kind, 1)
+            count = self._number(at + 4, pointer)
+            inline = at + 4 + pointer
+            start = inline if width * count <= pointer else self._number(inline, pointer)
+            yield Entry(self._number(at, 2), kind, width, count, start)
+
+    def ends_early(self) -> bool:
+        """Return whether the directory, or a strip or tile that it names, is cut off."""
+        if not self.complete:
+            return True
+        ends = [entry.start + entry.width * entry.count for entry in self.entries.values()]
+        if max(ends, default=0) > len(self._data):
+            return True
+        for offsets, counts in _BLOCKS:
+            pairs = zip(self.values(offsets), self.values(counts), strict=False)
+            if any(sum(pair) > len(self._data) for pair in pairs):
+                return True
+        return False
+
+    def values(self, tag: int) -> list[int]:
+        """Return the whole numbers of an entry, [] where there is none or it is cut off."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.start + entry.width * entry.count > len(self._data):
+            return []
+        starts = range(entry.start, entry.start + entry.width * entry.count, entry.width)
+        return [self._number(start, entry.width) for start in starts]
+
+    def value(self, tag: int, default: int) -> int:
+        """Return the first number of an entry."""
+        return next(iter(self.values(tag)), default)
+
+    def with_value(self, tag: int, value: int) -> bytes:
+        """Return the file with another number in an entry that has one."""
+        entry = self.entries[tag]
+        number = value.to_bytes(entry.width, self.order)
+        return self._data[: entry.start] + number + self._data[entry.start + entry.width :]
+
+    def as_classic(self) -> bytes:
+        """Return a BigTIFF file with a directory as of TIFF behind it, and that one named."""
+        table, beyond = b"", b""
+        behind = len(self._data) + 2 + 12 * len(self.entries) + 4
+        for entry in self.entries.values():
+            content = self._data[entry.start : entry.start + entry.width * entry.count]
+            kind = entry.kind
+            if kind in (16, 17, 18):
+                kind = {16: 4, 17: 9, 18: 13}[kind]
+                longs = [content[at : at + 8] for at in range(0, len(content), 8)]
+                content = b"".join(
+                    long[:4] if self.order == "little" else long[4:] for long in longs
+                )
+            if len(content) > 4:
+                beyond += content
+                content = self._bytes(behind + len(beyond) - len(content), 4)
+            table += self._bytes(entry.tag, 2) + self._bytes(kind, 2)
+            table += self._bytes(entry.count, 4) + content.ljust(4, b"\0")
+        head = self._data[:2] + self._bytes(42, 2) + self._bytes(len(self._data), 4)
+        count = self._bytes(len(self.entries), 2)
+        return b"".join([head, self._data[8:], count, table, bytes(4), beyond])
+
+    def _bytes(self, number: int, width: int) -> bytes:
+        return (number & ((1 << 8 * width) - 1)).to_bytes(width, self.order)
+
+
+def open_tiff(source: bytes) -> ImageFile.ImageFile:
+    """Return Pillow's image of a TIFF file, not loaded yet.
+
+    Its `info` has `WHITE_IS_ZERO`, `UNSIGNED` and `BITS` where its values mean so.
+
+    Raises:
+        ImageError: Its compression is not to be had here.
+        Exception: Whatever Pillow raises for broken content.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    directory = Directory(source)
+    if not directory.complete:
+        raise OSError("truncated")
+    if directory.is_big and directory.order == "big" and not directory.ends_early():
+        return open_tiff(directory.as_classic())
+    silence_libtiff()
+    _check_compression(directory.value(_COMPRESSION, _UNCOMPRESSED))
+    bits, white_is_zero = directory.value(_BITS, 1), directory.value(_PHOTOMETRIC, 1) == 0
+    single = directory.value(_SAMPLES, 1) == 1
+    if single and directory.value(_PLANES, 1) == 2:  # one plane or one value a pixel: the same
+        return open_tiff(directory.with_value(_PLANES, 1))
+    unsigned = directory.value(_SAMPLE_FORMAT, 1) != 2  # what white is in signed ones, who knows
+    inverted = single and white_is_zero and bits > 8 and unsigned
+    if inverted:  # Pillow knows more kinds with black as zero
+        source = directory.with_value(_PHOTOMETRIC, 1)
+    image = TiffImageFile(BytesIO(source))
+    image.info[WHITE_IS_ZERO] = inverted
+    image.info[UNSIGNED] = bits == 32 and directory.value(_SAMPLE_FORMAT, 1) == 1
+    image.info[BITS] = bits
+    image.tile = [_mended(tile, image, directory) for tile in image.tile]
+    return image
+
+
+def _mended(tile: Any, image: ImageFile.ImageFile, directory: Directory) -> Any:
+    """Return a tile whose values are read as they lie in the file."""
+    mode, compressed = tile.args[0], directory.value(_COMPRESSION, 1) != _UNCOMPRESSED
+    if compressed and mode in ("F;32BF", "I;32BS", "I;16BS") and sys.byteorder == "little":
+        # libtiff gives them in this machine's order
+        mode = f"{mode[:-2]}N{mode[-1]}"
+    in_planes = directory.value(_PLANES, 1) == 2 and not compressed
+    if in_planes and directory.value(_BITS, 8) == 16:
+        mode = f"{mode[0]};16{'L' if directory.order == 'little' else 'B'}"
+    return tile._replace(args=(mode, *tile.args[1:]))
+
+
+def _check_compression(number: int) -> None:
+    from PIL.TiffImagePlugin import COMPRESSION_INFO
+
+    library = _libtiff()
+    known = number in COMPRESSION_INFO
+    if known and number != _UNCOMPRESSED and library is not None:
+        known = bool(library.TIFFIsCODECConfigured(ctypes.c_uint16(number)))
+    if not known:
+        named = f"{_NAMES[number]} compression" if number in _NAMES else f"compression {number}"
+        fix = "convert it to JPEG or PNG"
+        raise ImageError("unsupported", f"TIFF files with {named} cannot be decoded: {fix}")
+
+
+@cache
+def silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error: what it misses, the exception says."""
+    library = _libtiff()
+    if library is not None:
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            function = getattr(library, name)
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+            function(None)
+
+
+@lru_cache(maxsize=1)
+def _libtiff() -> ctypes.CDLL | None:
+    """Return the libtiff that Pillow has loaded, None where it cannot be told."""
+    from PIL import Image
+
+    Image.core  # noqa: B018 -- loads it
+    folder = Path(PIL.__file__).parent
+    found = [*folder.parent.glob("pillow.libs/libtiff*"), *folder.glob(".dylibs/libtiff*")]
+    only_if_loaded = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_LAZY", 0)
+    for name in (*map(str, found), "libtiff.so.6", "libtiff.so.5", "libtiff.6.dylib"):
+        with contextlib.suppress(OSError, AttributeError):
+            library = ctypes.CDLL(name, mode=only_if_loaded)
+            library.TIFFIsCODECConfigured.argtypes = [ctypes.c_uint16]
+            return library
+    return None
