@@ -25,6 +25,7 @@ from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten, srgb_transform
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.integrity import check_png, ends_early
+from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
 from cnnkit.images.tiff import open_tiff
@@ -201,6 +202,9 @@ def open_picture(
         image = _opened(source, name)
         _check_size(image.size, max_pixels)
         _check_content(source, name, image)
+        if name == "JPEG" and lacks_end(source):
+            source = completed(source)
+            image = _opened(source, name)
         turn = _turn(image, name)
         width, height = image.size[::-1] if _swaps_sides(turn) else image.size
         needed = at_least(height, width) if at_least is not None else None

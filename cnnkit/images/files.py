@@ -7,6 +7,7 @@ import os
 import stat
 
 from cnnkit.errors import ImageError
+from cnnkit.images.jpeg_end import named
 
 # No picture within the default pixel limit is larger than this in any common format.
 DEFAULT_MAX_BYTES = 2 * 1024**3
@@ -72,7 +73,7 @@ def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
         raise as_image_error(error) from error
     if not data:
         raise ImageError("empty", "the file has no content (0 bytes)")
-    return data
+    return named(data, path)
 
 
 def read_header(path: str, length: int) -> bytes:

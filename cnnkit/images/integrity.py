@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from cnnkit.images.jpeg_end import lacks_end
 from cnnkit.images.tiff import Directory
 
 # Some writers add a few bytes after a picture's end: the mark is looked for in this tail.
@@ -18,7 +19,7 @@ def ends_early(data: bytes, picture_format: str) -> bool:
         picture_format: One of `cnnkit.images.sniff.DECODED`.
     """
     if picture_format == "JPEG":
-        return b"\xff\xd9" not in data[-_TAIL_BYTES:]
+        return lacks_end(data)
     if picture_format == "PNG":
         return b"IEND" not in data[-_TAIL_BYTES:]
     if picture_format == "GIF":

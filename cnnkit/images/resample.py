@@ -11,6 +11,7 @@ which is less than noise of one grey level does (0.14), against 0.11 for OpenCV'
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,6 +38,8 @@ _OPENCV_CUBIC = -0.75  # the kernel parameters of OpenCV's and Pillow's bicubic
 _PILLOW_CUBIC = -0.5
 # Pillow averages whole blocks first where more than this many pixels become one.
 _REDUCING_GAP = 3.0
+# OpenCV's warps count pixels in 16 bits.
+_LARGEST_SIDE = 32_767 - 1
 # How far left or above a cut may begin to find whole pixels on both grids.
 _ALIGNMENT_SEARCH = 24
 
@@ -107,14 +110,55 @@ def _resize_plain(image: Image.Image | np.ndarray, window: Window) -> np.ndarray
     height, width = _sides(image)
     rows, columns = window.full
     across, down = (width - 1) / max(1, columns - 1), (height - 1) / max(1, rows - 1)
-    grid = np.array([[across, 0, window.left * across], [0, down, window.top * down]])
-    return cv2.warpAffine(
-        np.asarray(image),
-        grid,
-        (window.width, window.height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    found = np.empty((window.height, window.width, 3), np.uint8)
+    for top, bottom in _bands(window.height, down):
+        for left, right in _bands(window.width, across):
+            start = ((window.left + left) * across, (window.top + top) * down)
+            size = (right - left, bottom - top)
+            found[top:bottom, left:right] = _interpolated(image, start, (across, down), size)
+    return found
+
+
+def _bands(count: int, factor: float) -> Iterator[tuple[int, int]]:
+    """Yield ranges of resized pixels that reach over no more of the picture than OpenCV takes."""
+    step = max(1, math.floor((_LARGEST_SIDE - 4) / max(factor, 1)))
+    for first in range(0, count, step):
+        yield first, min(count, first + step)
+
+
+def _interpolated(
+    image: Image.Image | np.ndarray,
+    start: tuple[float, float],
+    factors: tuple[float, float],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Return a rectangle of places of a picture, each between its four nearest pixels.
+
+    Args:
+        image: As for `resize`.
+        start: The first place, (column, row), in pixels of the picture.
+        factors: From each place to the next one.
+        size: (width, height): the number of places.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    height, width = _sides(image)
+    # Whole pixels are cut off, so that the places keep their fractions.
+    left, top = (
+        min(int(first), side - 1) for first, side in zip(start, (width, height), strict=True)
     )
+    right = min(width, int(start[0] + factors[0] * (size[0] - 1)) + 2)
+    bottom = min(height, int(start[1] + factors[1] * (size[1] - 1)) + 2)
+    if max(height, width) <= _LARGEST_SIDE:
+        left, top, right, bottom = 0, 0, width, height
+    if isinstance(image, np.ndarray):
+        pixels = image[top:bottom, left:right]
+    else:
+        pixels = np.asarray(image.crop((left, top, right, bottom)))
+    grid = np.array([[factors[0], 0, start[0] - left], [0, factors[1], start[1] - top]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(pixels, grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _sides(image: Image.Image | np.ndarray) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,3 +113,38 @@ def test_plain_bilinear_is_darknets(size: tuple[int, int], full: tuple[int, int]
     assert np.abs(result - expected).mean() < 0.6
     part = resize(image, Window(full, 5, 7, 20, 30), "plain-bilinear")
     assert np.abs(part.astype(int) - result[5:25, 7:37]).max() <= 8
+
+
+@pytest.mark.parametrize("interpolation", sorted(RESAMPLING))
+@pytest.mark.parametrize(("height", "width"), [(3, 70_000), (70_000, 3), (40_000, 33)])
+def test_sides_of_more_pixels_than_16_bits_count(
+    height: int, width: int, interpolation: str
+) -> None:
+    """A smooth picture, shrunk and cut out, is still what it was at each place."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    red, green = 250 * (rows + 0.5) / height, 250 * (columns + 0.5) / width
+    image = np.stack([red, green, 0 * red], axis=-1).round().astype(np.uint8)
+    for full in ((min(height, 416), min(width, 416)), (height, width)):
+        window = Window(full, full[0] // 3, full[1] // 4, min(full[0] // 2, 500) or 1, 1)
+        window = replace(window, width=min(full[1] // 2, 500) or 1)
+        for source in (image, Image.fromarray(image)):
+            found = resize(source, window, interpolation)
+            assert found.shape == (window.height, window.width, 3)
+            down = (window.top + np.arange(window.height) + 0.5) / full[0]
+            across = (window.left + np.arange(window.width) + 0.5) / full[1]
+            if full[0] > 3:
+                assert np.abs(found[..., 0] - 250 * down[:, None]).max() <= 3
+            if full[1] > 3:
+                assert np.abs(found[..., 1] - 250 * across[None]).max() <= 3
+
+
+def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(5).integers(0, 256, (90, 130, 3), np.uint8)
+    window = Window((70, 61), 3, 2, 60, 55)
+    whole = resize(image, window, "plain-bilinear")
+    monkeypatch.setattr("cnnkit.images.resample._LARGEST_SIDE", 24)
+    for source in (image, Image.fromarray(image)):
+        banded = resize(source, window, "plain-bilinear")
+        # OpenCV counts fractions in 32nds: another start may round to the next one
+        assert np.abs(banded.astype(int) - whole).max() <= 255 / 32 + 1
+        assert (banded == whole).mean() > 0.9
