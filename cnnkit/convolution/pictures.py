@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.convolution.sliding import shown
-from cnnkit.images import decode, read_bytes
+from cnnkit.images import decode_fine, read_bytes
 from cnnkit.writers.replacing import replacing
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -42,12 +42,12 @@ class Convolved:
 
 
 def read_values(path: str, max_pixels: int | None = None) -> np.ndarray:
-    """Return a picture's values, 0 to 255, float32 (height, width, 3).
+    """Return a picture's values, 0 to 255, of 16 bits the fractions too, float32 (h, w, 3).
 
     Raises:
         ImageError: It cannot be read, or has more pixels than `max_pixels`.
     """
-    return decode(read_bytes(path), max_pixels=max_pixels or MAX_PIXELS).astype(np.float32)
+    return decode_fine(read_bytes(path), max_pixels=max_pixels or MAX_PIXELS)
 
 
 def write_values(target: Path, values: np.ndarray, how: str) -> Convolved:

@@ -4,6 +4,7 @@ from cnnkit.images.arguments import ImageArgument, image_list, image_pixels, sho
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, size_and_orientation, upright_size
 from cnnkit.images.files import read_bytes
 from cnnkit.images.find import Finder, Found, find_images, read_list
+from cnnkit.images.fine import decode_fine
 from cnnkit.images.prepare import (
     InputSpec,
     Placement,
@@ -25,6 +26,7 @@ __all__ = [
     "Placement",
     "Prepared",
     "decode",
+    "decode_fine",
     "decode_with_alpha",
     "find_images",
     "has_picture_suffix",

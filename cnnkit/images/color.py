@@ -121,6 +121,9 @@ def _to_srgb_at_once(image: Image.Image, profile: bytes | None) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and max(clear) > 255:  # of 16 bits, of which the pixels have 8
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
     if image.has_transparency_data:
         translucent = image.convert("RGBA")
         return _over_white(translucent, translucent.getchannel("A"))

@@ -166,9 +166,9 @@ def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
             header = file.read(HEADER_BYTES)
             name = _known_format(header)
             file.seek(0)
-            image = _opened(file.read(), name) if name in _READ_WHOLE else _decoder(name)(file)
+            image = opened(file.read(), name) if name in _READ_WHOLE else _decoder(name)(file)
             width, height = image.size
-            swapped = _swaps_sides(_turn(image, name))
+            swapped = _swaps_sides(turn_of(image, name))
             shown = (width, height) if swapped else (height, width)
             return shown, _orientation(image)
     except Image.DecompressionBombError as error:
@@ -199,13 +199,13 @@ def open_picture(
     """
     name = _known_format(source)
     try:
-        image = _opened(source, name)
+        image = opened(source, name)
         _check_size(image.size, max_pixels)
         _check_content(source, name, image)
         if name == "JPEG" and lacks_end(source):
             source = completed(source)
-            image = _opened(source, name)
-        turn = _turn(image, name)
+            image = opened(source, name)
+        turn = turn_of(image, name)
         width, height = image.size[::-1] if _swaps_sides(turn) else image.size
         needed = at_least(height, width) if at_least is not None else None
         if name == "JPEG" and image.mode == "RGB" and turn is None:
@@ -262,8 +262,8 @@ def upright_image(source: bytes) -> Image.Image:
         source: A file that `open_picture` takes: only that checks it.
     """
     name = _known_format(source)
-    image = _opened(source, name)
-    turn = _turn(image, name)
+    image = opened(source, name)
+    turn = turn_of(image, name)
     if name == "JPEG":  # no transparency, no need to decode it
         return image
     image.load()
@@ -310,7 +310,7 @@ def _known_format(source: bytes) -> str:
     raise ImageError("not-an-image", message)
 
 
-def _opened(source: bytes, name: str) -> ImageFile.ImageFile:
+def opened(source: bytes, name: str) -> ImageFile.ImageFile:
     """Return Pillow's image of a file, its header read and nothing else."""
     opener = {"TIFF": open_tiff, "PNG": open_png}.get(name)
     return opener(source) if opener else _decoder(name)(BytesIO(source))
@@ -339,7 +339,7 @@ def _check_content(source: bytes, name: str, image: Image.Image) -> None:
         raise OSError("truncated")
 
 
-def _turn(image: Image.Image, name: str) -> Image.Transpose | None:
+def turn_of(image: Image.Image, name: str) -> Image.Transpose | None:
     """Return what brings a picture upright; None if it is, or if its EXIF is broken."""
     if name == "TIFF":  # Pillow turns it itself as it loads, and gives the upright size
         return None

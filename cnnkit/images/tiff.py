@@ -14,8 +14,8 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +34,7 @@ BITS = "cnnkit bits"
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _WIDTHS |= {13: 4, 16: 8, 17: 8, 18: 8}  # directories, and the long numbers of BigTIFF
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _SAMPLE_FORMAT = 258, 259, 262, 277, 284, 339
+_EXTRA_SAMPLES = 338
 # Where strips or tiles begin, and how many bytes each has.
 _BLOCKS = ((273, 279), (324, 325))
 _UNCOMPRESSED = 1
@@ -127,27 +128,33 @@ class Directory:
         number = value.to_bytes(entry.width, self.order)
         return self._data[: entry.start] + number + self._data[entry.start + entry.width :]
 
-    def as_classic(self) -> bytes:
-        """Return a BigTIFF file with a directory as of TIFF behind it, and that one named."""
+    def as_classic(self, entries: Iterable[Entry] | None = None) -> bytes:
+        """Return the file as TIFF of 32 bits, with another directory behind it.
+
+        Args:
+            entries: The directory, its values anywhere in the file; by default its own.
+        """
+        entries = list(self.entries.values()) if entries is None else list(entries)
         table, beyond = b"", b""
-        behind = len(self._data) + 2 + 12 * len(self.entries) + 4
-        for entry in self.entries.values():
-            content = self._data[entry.start : entry.start + entry.width * entry.count]
-            kind = entry.kind
-            if kind in (16, 17, 18):
-                kind = {16: 4, 17: 9, 18: 13}[kind]
-                longs = [content[at : at + 8] for at in range(0, len(content), 8)]
-                content = b"".join(
-                    long[:4] if self.order == "little" else long[4:] for long in longs
-                )
+        behind = len(self._data) + 2 + 12 * len(entries) + 4
+        for entry in entries:
+            content, kind = self._short(entry), {16: 4, 17: 9, 18: 13}.get(entry.kind, entry.kind)
             if len(content) > 4:
                 beyond += content
                 content = self._bytes(behind + len(beyond) - len(content), 4)
             table += self._bytes(entry.tag, 2) + self._bytes(kind, 2)
             table += self._bytes(entry.count, 4) + content.ljust(4, b"\0")
         head = self._data[:2] + self._bytes(42, 2) + self._bytes(len(self._data), 4)
-        count = self._bytes(len(self.entries), 2)
+        count = self._bytes(len(entries), 2)
         return b"".join([head, self._data[8:], count, table, bytes(4), beyond])
+
+    def _short(self, entry: Entry) -> bytes:
+        """Return the values of an entry, numbers of 64 bits as those of 32."""
+        content = self._data[entry.start : entry.start + entry.width * entry.count]
+        if entry.kind not in (16, 17, 18):
+            return content
+        low = slice(0, 4) if self.order == "little" else slice(4, 8)
+        return b"".join(content[at : at + 8][low] for at in range(0, len(content), 8))
 
     def _bytes(self, number: int, width: int) -> bytes:
         return (number & ((1 << 8 * width) - 1)).to_bytes(width, self.order)
@@ -185,6 +192,30 @@ def open_tiff(source: bytes) -> ImageFile.ImageFile:
     image.info[BITS] = bits
     image.tile = [_mended(tile, image, directory) for tile in image.tile]
     return image
+
+
+def planes_of(source: bytes) -> list[bytes] | None:
+    """Return each plane of a sound file in planes as a file of grey; None for any other file."""
+    directory = Directory(source)
+    samples = directory.value(_SAMPLES, 1)
+    if directory.value(_PLANES, 1) != 2 or samples < 2:
+        return None
+    for tag in (_PLANES, _SAMPLES, _PHOTOMETRIC):
+        source = Directory(source).with_value(tag, 1)
+    directory, blocks = Directory(source), [tag for pair in _BLOCKS for tag in pair]
+    planes = []
+    for plane in range(samples):
+        entries = []
+        for tag, entry in directory.entries.items():
+            if tag in blocks:
+                count = entry.count // samples
+                start = entry.start + plane * count * entry.width
+                entries.append(replace(entry, start=start, count=count))
+            elif tag != _EXTRA_SAMPLES:
+                one = tag in (_BITS, _SAMPLE_FORMAT)
+                entries.append(replace(entry, count=1) if one else entry)
+        planes.append(directory.as_classic(entries))
+    return planes
 
 
 def _mended(tile: Any, image: ImageFile.ImageFile, directory: Directory) -> Any:

@@ -160,3 +160,26 @@ def test_costs_that_cannot_be(monkeypatch, capsys, arguments, told):
     assert _run() == 2
     output = capsys.readouterr()
     assert output.out == "" and told in output.err and output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_keep_their_fractions(suffix, tmp_path, monkeypatch):
+    """A smooth ramp: scipy's sobel gives -0.623 at every place, as 8 * 20 / 257 is."""
+    from scipy.ndimage import correlate
+
+    from cnnkit.cli import _run
+    from tests.ugly_files import tiff
+
+    monkeypatch.chdir(tmp_path)
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint16) * 20 + 3000, (12, 200))
+    if suffix == "png":
+        Image.fromarray(ramp.copy()).save("ramp.png")
+    else:
+        Path("ramp.tif").write_bytes(tiff(np.repeat(ramp[..., None], 3, axis=2)))
+    arguments = ["convolve", f"ramp.{suffix}", "--kernel", "sobel-x", "-o", "values.npy"]
+    monkeypatch.setattr("sys.argv", ["cnnkit", *arguments])
+    assert _run() == 0
+    kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], float)
+    expected = correlate(ramp / 257, kernel)[1:-1, 1:-1]
+    np.testing.assert_allclose(np.load("values.npy")[..., 0], expected, atol=0.001)
+    np.testing.assert_allclose(expected, -0.623, atol=0.001)
