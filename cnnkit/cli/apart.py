@@ -103,7 +103,10 @@ def inputs_of(context: click.Context) -> Iterator[Named]:
         if name not in (*INPUTS, *MODELS):
             continue
         for value in _values(context, parameter):
-            yield _spelled(parameter), _FORM.sub("", value, count=1)
+            path = _FORM.sub("", value, count=1)
+            if name == "source" and os.path.isdir(path):
+                continue  # annotations of another form may well lie beside: the command looks
+            yield _spelled(parameter), path
             if name in MODELS and os.path.isdir(value):
                 for file in MODEL_FILES:
                     yield _spelled(parameter), os.path.join(value, file)

@@ -52,7 +52,7 @@ def lacks_end(data: bytes) -> bool:
 
 
 def completed(source: bytes) -> bytes:
-    """Return a JPEG with its end mark, and say so, if every pixel is there without it.
+    """Return a JPEG with its end mark, if every pixel is there without it; say so of a file.
 
     Raises:
         OSError: Pixels are missing as well.
@@ -60,8 +60,8 @@ def completed(source: bytes) -> bytes:
     whole = source.rstrip(b"\0") + END
     if not (_has_all_scans(whole) and _decodes(whole)):
         raise OSError("truncated")
-    path = getattr(source, "path", "a JPEG file")
-    if path not in _told and len(_told) < _MOST_TOLD:  # once, not in every epoch
+    path = getattr(source, "path", None)
+    if path is not None and path not in _told and len(_told) < _MOST_TOLD:  # once, not each epoch
         _told.add(path)
         log.warning("%s: the end mark is missing; all pixels are there", path)
     return whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +74,7 @@ def test_the_end_of_a_thumbnail_is_not_the_end() -> None:
         decode(data[:-200])
 
 
-def test_it_is_said_once_of_each_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
+def test_it_is_said_once_of_each_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(WHOLE["noise"][:-2])
     for _ in range(2):
