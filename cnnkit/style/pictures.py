@@ -14,6 +14,7 @@ from PIL import Image
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, decode, decode_with_alpha, read_bytes
 from cnnkit.style.canvas import resized
+from cnnkit.style.clear_places import without_clear
 from cnnkit.style.settings import fitted_size
 from cnnkit.style.targets import Style
 
@@ -63,9 +64,21 @@ def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) 
     if not all(0 < weight < 1e9 for weight in weights):
         raise UsageError(broken_rule("--style-weights", "be over 0", weights))
     return [
-        Style(path, read_named(path, max_pixels), weight)
+        Style(path, read_style(path, max_pixels), weight)
         for path, weight in zip(paths, weights, strict=True)
     ]
+
+
+def read_style(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+    """Read a style picture without what is transparent in it, uint8 RGB (height, width, 3).
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return without_clear(*decode_with_alpha(read_bytes(path), max_pixels=max_pixels))
+    except ImageError as error:
+        raise UsageError(f"--style {path} cannot be read: {error.message}.") from error
 
 
 def read_named(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:

@@ -19,14 +19,15 @@ from cnnkit import __version__
 from cnnkit.architectures import builder
 from cnnkit.bundles.writing import NewBundle, check_target, write_model, writing_bundle
 from cnnkit.data.decoded import DEFAULT_MAX_BAD, MaxBad
-from cnnkit.errors import CnnkitError, ImageError, UsageError, broken_rule
-from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, decode, find_images, read_bytes
+from cnnkit.errors import CnnkitError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
 from cnnkit.images.resample import Window, resize
 from cnnkit.reports.style import write_style_report
 from cnnkit.runtime import building_defaults, seed_everything
 from cnnkit.style.features import DEFAULT, LossNetwork, open_loss_network
 from cnnkit.style.learner import BORDER, Learner, LossWeights, State
 from cnnkit.style.photos import Photos
+from cnnkit.style.pictures import read_style
 from cnnkit.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -225,18 +226,6 @@ def check_state(settings: TrainingSettings) -> None:
         fix = "Use --resume to go on with it, or --overwrite to start anew."
         raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
     Checkpoints(folder).clear()
-
-
-def read_style(path: str, max_pixels: int) -> np.ndarray:
-    """Return a style's picture, uint8 RGB (height, width, 3).
-
-    Raises:
-        UsageError: It cannot be read.
-    """
-    try:
-        return decode(read_bytes(path), max_pixels=max_pixels)
-    except ImageError as error:
-        raise UsageError(f"--style {path} cannot be read: {error.message}.") from error
 
 
 def _identity(network: LossNetwork, styles: list[np.ndarray], paths: list[str]) -> str:
