@@ -244,7 +244,7 @@ def upright_pillow_image(image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PI
     name = image.format or "Pillow"
     try:
         image.load()
-        turn = _turn(image, name)
+        turn = turn_of(image, name)
         flat, transform = flatten(image)
         upright = flat if turn is None else flat.transpose(turn)
         return Picture(upright, upright.height, upright.width, transform)
