@@ -4,10 +4,37 @@ The public names are imported when they are first used, so that ``import cnnkit`
 library and changes nothing in the process.
 """
 
-from __future__ import annotations
+import os
+import sys
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+def _is_our_command_line() -> bool:
+    """Return whether this process is ``cnnkit`` or ``python -m cnnkit``."""
+    if sys.argv[:1] == ["-m"]:  # so it is called while the package of `-m` is being imported
+        return sys.orig_argv[-len(sys.argv)] in ("cnnkit", "-mcnnkit")
+    return bool(sys.argv) and os.path.basename(sys.argv[0]) in ("cnnkit", "cnnkit.exe")
+
+
+def _leave_out_the_current_folder() -> None:
+    """Take the current folder off the path of imports, unless cnnkit itself lies there.
+
+    ``python -m`` and an empty entry in ``PYTHONPATH`` put it there, and in a folder of photos a
+    stranger's ``json.py`` would run. Nothing but `os` and `sys`, which Python itself has loaded,
+    may be imported before this.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        here = {"", ".", os.getcwd()} - {own}
+    except OSError:  # the folder is gone
+        return
+    sys.path[:] = [folder for folder in sys.path if folder not in here]
+
+
+if _is_our_command_line():  # a program that imports cnnkit keeps its path
+    _leave_out_the_current_folder()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnkit.classify import Classifier

@@ -58,6 +58,12 @@ NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split(
 
 BACKEND_NAMES = {"GradientTape", "value_and_grad", "jax.grad", "jax.jit", "tensorflow.function"}
 PRINTING_NAMES = {"print", "sys.stdout", "sys.__stdout__", "sys.stderr.write", "rich.print"}
+# What starts a process; multiprocessing and its like are none of ours at all.
+STARTING_NAMES = {
+    *"subprocess multiprocessing ProcessPoolExecutor pty os.system os.popen os.fork".split(),
+    *"os.forkpty os.posix_spawn os.posix_spawnp os.startfile".split(),
+    *(f"os.{how}{form}" for how in ("exec", "spawn") for form in "l le lp lpe v ve vp vpe".split()),
+}
 ENVIRONMENT_NAMES = {"os.environ", "os.environb", "os.getenv", "os.putenv", "os.unsetenv"}
 
 
@@ -136,8 +142,13 @@ def imports(source: Source) -> Iterator[Import]:
 
 
 def programs_started(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield the names after ``"-m"`` in lists: modules that run in a process of their own."""
+    """Yield the names of modules that run in a process of their own.
+
+    They stand after ``"-m"`` in a list, or first in a list that is passed as ``conversion``.
+    """
     for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "conversion":
+            yield from node.value.elts[:1] if isinstance(node.value, ast.List) else ()
         if isinstance(node, ast.List | ast.Tuple):
             for option, name in itertools.pairwise(node.elts):
                 if isinstance(option, ast.Constant) and option.value == "-m":
@@ -322,6 +333,12 @@ def environment_outside_runtime(sources: list[Source]) -> list[str]:
     return used_names(sources, ENVIRONMENT_NAMES, {"runtime"})
 
 
+def processes_outside_children(sources: list[Source]) -> list[str]:
+    """Law 3: one module starts processes, all of them isolated."""
+    others = [source for source in sources if source.name != "cnnkit.runtime.children"]
+    return used_names(others, STARTING_NAMES, set())
+
+
 Checker = Callable[[list[Source]], list[str]]
 CHECKERS: list[Checker] = [
     without_a_floor,
@@ -334,6 +351,7 @@ CHECKERS: list[Checker] = [
     heavy_at_start,
     printing,
     environment_outside_runtime,
+    processes_outside_children,
 ]
 
 
@@ -406,6 +424,12 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
     (printing, {"cnnkit.writers": "from rich import print"}),
     (environment_outside_runtime, {"cnnkit.cli.classify": "import os\nos.environ['A'] = 'b'"}),
     (environment_outside_runtime, {"cnnkit.images": "from os import getenv"}),
+    (processes_outside_children, {"cnnkit.runtime.compile": "import subprocess as s\ns.run([])"}),
+    (
+        processes_outside_children,
+        {"cnnkit.data": "from multiprocessing import Pool"},
+    ),
+    (processes_outside_children, {"cnnkit.data": "import os\nos.execv('a', [])"}),
 ]
 
 KEPT = {
@@ -416,7 +440,8 @@ KEPT = {
     "cnnkit.architectures.vgg": "import keras\nfrom keras import layers, ops\nkeras.Input(1)",
     "cnnkit.runtime.process": "import os\nos.environ['A'] = 'b'",
     "cnnkit.runtime.compile": "import tensorflow as tf\nf = tf.function(g)",
-    "cnnkit.bundles.open": "run([executable, '-m', 'cnnkit.bundles.convert'])",
+    "cnnkit.runtime.children": "import subprocess\nsubprocess.run(['-I'])",
+    "cnnkit.bundles.open": "source(conversion=['cnnkit.bundles.convert', 'a'])",
     "cnnkit.bundles.convert": "from cnnkit.bundles.open import a",
     "cnnkit.writers": "'''See cnnkit.cli.'''\nfrom cnnkit.results import a\nfile.write('a')",
     "cnnkit.classify": "from cnnkit import images, pipeline\nimport numpy\nblueprint(1)",

@@ -138,11 +138,7 @@ class Bundle:
             identity=f"{self.identity} {json.dumps(wanted, sort_keys=True)}",
             input_shape=input_shape or (self.card.input.height, self.card.input.width, 3),
             build=lambda precision: self.build(features, precision, network_name, statistics_form),
-            conversion_command=[
-                "-m",
-                "cnnkit.bundles.to_openvino",
-                json.dumps(self.request | wanted),
-            ],
+            conversion=["cnnkit.bundles.to_openvino", json.dumps(self.request | wanted)],
         )
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Converts one model in a process of its own: ``python -m cnnkit.bundles.to_openvino``.
+"""Converts one model in a process of its own, as `cnnkit.runtime.children` starts it.
 
 The runtime starts it, so that TensorFlow is loaded, and forgotten, outside the process
 that streams pictures.

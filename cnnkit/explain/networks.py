@@ -142,7 +142,7 @@ def source(
         identity=json.dumps([bundle.identity, plan, code_hash()], sort_keys=True),
         input_shape=input_shape or (spec.height, spec.width, 3),
         build=lambda precision: build(bundle, plan, precision),
-        conversion_command=["-m", "cnnkit.explain.to_openvino", json.dumps(request)],
+        conversion=["cnnkit.explain.to_openvino", json.dumps(request)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Converts one network in a process of its own: ``python -m cnnkit.explain.to_openvino``."""
+"""Converts one network in a process of its own, as `cnnkit.runtime.children` starts it."""
 
 from __future__ import annotations
 

@@ -20,15 +20,16 @@ class ModelSource:
             alike within a call.
         build: Takes the precision and builds the `keras.Model` with its weights; its outputs
             are a dict of names.
-        conversion_command: A command that writes the model as ``model.xml`` into the folder
-            given as its last argument, in a process of its own; None where only `build` can.
+        conversion: A module of ours and its arguments: run in a process of its own, it writes
+            the model as ``model.xml`` into the folder given as its last argument; None where
+            only `build` can.
     """
 
     name: str
     identity: str
     input_shape: tuple[int | None, int | None, int]
     build: Callable[[str], Any]
-    conversion_command: Sequence[str] | None = None
+    conversion: Sequence[str] | None = None
 
 
 class Predictor(Protocol):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import queue
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
+from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
 from cnnkit.runtime.contract import ModelSource
-from cnnkit.runtime.process import child_environment, import_openvino
+from cnnkit.runtime.process import import_openvino
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -170,18 +169,13 @@ def convert(source: ModelSource, folder: Path) -> None:
         BundleError: The model must not, or cannot, be opened.
         RuntimeUnavailableError: The conversion failed; the last line says why.
     """
-    if source.conversion_command is None:
+    if source.conversion is None:
         save_keras_model(source.build("float32"), folder)
         return
     log.info("Compiling %s for this machine, once: some seconds.", source.name)
-    finished = subprocess.run(
-        [sys.executable, *source.conversion_command, str(folder)],
-        env=child_environment(KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
+    module, *arguments = source.conversion
+    finished = run_module(
+        module, [*arguments, str(folder)], KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"
     )
     if finished.returncode or not (folder / MODEL).exists():
         if (folder / REFUSAL).exists():

@@ -1,0 +1,74 @@
+"""Processes that cnnkit starts: isolated, so that no file lying about is taken for a module.
+
+``python -m`` puts the current folder, which may be full of a stranger's files, before Python's
+own library, and ``PYTHONPATH`` puts other folders there. A child of ours looks in neither: it runs
+with ``-I``. Only what that Python would not find, and this process has already loaded, is found
+where this process found it: that folder is added, behind all others.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnkit.errors import RuntimeUnavailableError, broken_rule
+from cnnkit.runtime.process import child_environment
+
+# Run in the child before anything else; `-I` has left only Python's own folders to import from.
+START = """
+import sys
+import importlib.util
+import json
+import runpy
+for name, folder in json.loads(sys.argv[1]).items():
+    if importlib.util.find_spec(name) is None:
+        sys.path.append(folder)
+sys.argv[:] = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+# What a child needs that may be installed in folders of their own.
+NEEDED = ("cnnkit", "numpy", "openvino")
+
+
+def run_module(
+    module: str, arguments: Sequence[str], **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of ours in a process of its own and wait for its end.
+
+    Args:
+        module: Its dotted name.
+        arguments: What it is given.
+        variables: Environment variables that differ from this process's.
+
+    Returns:
+        The finished process, with what it wrote.
+
+    Raises:
+        RuntimeUnavailableError: No process can be started.
+    """
+    if not sys.executable:
+        rule = "be known, to start a process"
+        raise RuntimeUnavailableError(broken_rule("Python's own place", rule, "none"))
+    try:
+        return subprocess.run(
+            [sys.executable, "-I", "-c", START, json.dumps(loaded_from()), module, *arguments],
+            env=child_environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise RuntimeUnavailableError(
+            f"{sys.executable} cannot be started: {error.strerror or error}."
+        ) from error
+
+
+def loaded_from() -> dict[str, str]:
+    """Return the folders from which this process loaded what a child needs, by name."""
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in NEEDED}
+    return {name: str(Path(file).resolve().parents[1]) for name, file in files.items() if file}
