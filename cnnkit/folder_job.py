@@ -6,6 +6,7 @@ new place. A run killed between any two of them can be resumed.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import Found
-from cnnkit.results import path_of
-from cnnkit.sorting import HOW, finish, free_place, put
+from cnnkit.results import key_of, path_of
+from cnnkit.sorting import HOW, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
+from cnnkit.writers.finished_rows import MALFORMED
 from cnnkit.writers.journal import part_path
-from cnnkit.writers.row_files import check_row_suffix
+from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
 
 Rows = Iterable[dict[str, Any]]
@@ -111,6 +113,7 @@ class FolderJob:
         write_report: Callable[[Path, Rows], None] | None = None,
         makers: Sequence[Callable[[Callable[[], Rows]], None]] = (),
         keeps: Callable[[dict[str, Any]], bool] | None = None,
+        destination: Callable[[dict[str, Any]], str | None] | None = None,
     ) -> None:
         """Open the journals.
 
@@ -122,27 +125,35 @@ class FolderJob:
             write_report: Writes the report's file from the final rows.
             makers: What else is made of them: each is given a function that gives the rows.
             keeps: Whether a row belongs to the final ones; None: all do.
+            destination: Gives the name of the folder that a row's picture goes to: "" for the
+                top one, None for none.
 
         Raises:
             UsageError: A file is in the way, or the run to resume was another.
             OutputError: A file cannot be written.
         """
         self.resumed = 0
+        self._found: Iterable[Found] = ()
         self.statuses = {"ok": 0, "error": 0}
         self._outputs = outputs
         self._table = table or ClassificationTable()
         self._write_report = write_report
         self._makers = makers
         self._keeps = keeps
+        self._destination = destination or (lambda row: None)
+        # Places that rows of a killed run have chosen, and nothing has taken yet.
+        self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._finished = _finished_before(outputs)
         self._journal = None if self._finished else self._open_journal(header)
         self._spool = None
-        if outputs.embeddings and not self._finished:
-            kept = self._journal.count if self._journal and outputs.resume else 0
-            self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
-        if outputs.resume and outputs.sort_into and self._journal:
-            self._finish_sorting()
+        try:
+            if outputs.embeddings and not self._finished:
+                kept = self._journal.count if self._journal and outputs.resume else 0
+                self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
+        except BaseException:
+            self.close()
+            raise
 
     def _open_journal(self, header: dict[str, Any]) -> Journal | None:
         outputs = self._outputs
@@ -153,28 +164,80 @@ class FolderJob:
                 resume=outputs.resume,
                 overwrite=outputs.overwrite,
                 retry_errors=outputs.retry_errors,
+                check=self._check_row,
             )
         if outputs.report or outputs.embeddings or self._makers:
             self._scratch = tempfile.TemporaryDirectory(prefix="cnnkit-")
             return Journal.open(Path(self._scratch.name) / "rows.jsonl", header)
         return None
 
-    def _finish_sorting(self) -> None:
-        """Put the pictures of the killed run's rows where their rows say."""
-        for _, row in self._journal.rows() if self._journal else ():
-            if "sorted_to" in row:
-                finish(path_of(row), Path(row["sorted_to"]), self._outputs.how)
+    def _check_row(self, row: dict[str, Any]) -> None:
+        """Refuse a killed run's row that this run would not have written.
+
+        Raises:
+            UsageError: Its picture was to go where this run would not put it.
+            Exception: It lacks what its table shows, or holds something else there.
+        """
+        csv_lines(row, self._table)
+        if "sorted_to" not in row:
+            return
+        place, top, folder = Path(row["sorted_to"]), self._outputs.sort_into, self._destination(row)
+        name = os.path.basename(path_of(row))
+        fits = (
+            top is not None
+            and folder is not None
+            and not (folder and (top / folder).is_symlink())
+            and is_place_for(place, top / folder, name)
+        )
+        if not fits:
+            rule = "put a picture where this run would put it"
+            fix = "Give the same command again, or use --overwrite to start anew."
+            received = f"{row['path']} in {place}"
+            raise UsageError(broken_rule(f"{part_path(self._outputs.rows)}", rule, received, fix))
+        if not os.path.lexists(place):
+            self._claimed.add(place)
+
+    def _finish_sorting(self, path: str, row: dict[str, Any]) -> None:
+        """Put a picture where the killed run's row says, if that was not done."""
+        if "sorted_to" in row and path_of(row) == path:
+            place = Path(row["sorted_to"])
+            finish(path, place, self._outputs.how)
+            self._claimed.discard(place)
 
     def pending(self, found: Iterable[Found]) -> Iterator[Found]:
-        """Give the inputs that have no row yet, counting the others."""
+        """Give the inputs that have no row yet, counting the others.
+
+        Nothing that a killed run's row asks for is done before its input is met here.
+        """
+        self._found = found
         for item in found:
+            earlier = self._journal.meet(item.path) if self._journal is not None else None
             if self._finished is not None:
                 self._check_finished(item.path)
                 self.resumed += 1
             elif self._journal is not None and self._journal.is_done(item.path):
                 self.resumed += 1
+                if earlier is not None and self._outputs.sort_into is not None:
+                    self._finish_sorting(item.path, self._journal.row_at(earlier))
             else:
                 yield item
+
+    def _check_met(self) -> None:
+        """Refuse a killed run's rows of what is no input of this one.
+
+        A picture that the killed run moved, or that is gone, is an input no more: its name must
+        still be one that these inputs could have given.
+        """
+        could_have_found = getattr(self._found, "could_have_found", lambda path: False)
+        for row in self._journal.unmet() if self._journal is not None else ():
+            path = key_of(row)
+            if "path" in row and not os.path.lexists(path) and could_have_found(path):
+                continue
+            shown = " and ".join(row[name] for name in ("path", "a", "b") if name in row)
+            raise UsageError(
+                f"{part_path(self._outputs.rows)} must hold rows of this run's inputs. Received: "
+                f"a row of {shown}. Give the same inputs again, or use --overwrite to start anew."
+            )
 
     def _check_finished(self, path: str) -> None:
         """Refuse to add to a finished file: nothing in it says which model made its rows."""
@@ -189,7 +252,6 @@ class FolderJob:
     def record(
         self,
         row: dict[str, Any],
-        folder: str | None = None,
         features: np.ndarray | None = None,
         emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
@@ -197,14 +259,13 @@ class FolderJob:
 
         Args:
             row: Of `cnnkit.results.make_row`.
-            folder: The name of the folder that the picture goes to.
             features: Its features, float32 (n,); None for a failure.
             emit: Shows the row to the user.
 
         Raises:
             OutputError: Something cannot be written; what was written before is safe.
         """
-        place = self._place(row, folder)
+        place = self._place(row)
         if place is not None:
             row["sorted_to"] = str(place)
         if self._spool is not None:
@@ -217,23 +278,44 @@ class FolderJob:
         if place is not None:
             put(path_of(row), place, self._outputs.how)
 
-    def _place(self, row: dict[str, Any], folder: str | None) -> Path | None:
-        if self._outputs.sort_into is None or folder is None:
+    def _place(self, row: dict[str, Any]) -> Path | None:
+        if self._outputs.sort_into is None:
+            return None
+        folder = self._destination(row)
+        if folder is None:
             return None
         source = Path(path_of(row))
         if not source.is_file():
             return None
-        return free_place(self._outputs.sort_into / folder, source.name)
+        return free_place(self._outputs.sort_into / folder, source.name, self._claimed)
 
     def finish(self) -> None:
         """Make the finished files from the journal, then remove it.
 
         Raises:
-            OutputError: A file cannot be written; the journal stays.
+            OutputError: A file cannot be written, or the journal was changed; it stays.
+            UsageError: A resumed journal holds rows of what is no input of this run.
         """
-        journal, outputs = self._journal, self._outputs
+        journal = self._journal
         if journal is None:
             return
+        self._check_met()
+        try:
+            self._make_files(journal)
+        except MALFORMED as error:
+            if not self._outputs.resume:
+                raise
+            raise UsageError(
+                f"{journal.part} must hold rows of cnnkit. Received: others. "
+                "Use --overwrite to start anew."
+            ) from error
+        journal.remove()
+        if self._spool is not None:
+            self._spool.remove()
+        self.close()
+
+    def _make_files(self, journal: Journal) -> None:
+        outputs = self._outputs
         if outputs.rows:
             write_rows(outputs.rows, self._final_rows(), self._table)
         for make in self._makers:
@@ -243,10 +325,6 @@ class FolderJob:
             self._spool.finish(rows, sum(journal.statuses.values()))
         if outputs.report and self._write_report:
             self._write_report(outputs.report, self._final_rows())
-        journal.remove()
-        if self._spool is not None:
-            self._spool.remove()
-        self.close()
 
     def _final_rows(self) -> Iterator[dict[str, Any]]:
         """Give the rows that belong to the finished files, in input order."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import filecmp
 import hashlib
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cnnkit.errors import OutputError
@@ -92,22 +94,45 @@ def cut(text: str, size: int) -> str:
     return data[:size].decode("utf-8", "surrogateescape")
 
 
-def free_place(folder: Path, name: str) -> Path:
+def free_place(folder: Path, name: str, claimed: Collection[Path] = ()) -> Path:
     """Return a path in `folder` that nothing has: the name, or NAME-2, NAME-3 and so on.
 
     A name longer than the file system takes is cut before its ending.
+
+    Args:
+        folder: Which need not exist.
+        name: Of the picture.
+        claimed: Paths that something is going to have.
     """
+    longest, number = _longest_name(folder), 1
+    while True:
+        place = _numbered_place(folder, name, number, longest)
+        if place not in claimed and not os.path.lexists(place):
+            return place
+        number += 1
+
+
+def is_place_for(place: Path, folder: Path, name: str) -> bool:
+    """Return whether `free_place` may have given this path.
+
+    Args:
+        place: Of an earlier run.
+        folder: Of the picture's class, below the folder that was asked for.
+        name: Of the picture.
+    """
+    longest = _longest_name(folder)
+    numbered = re.search(r"-([1-9]\d{0,8})(\.[^.]*)?$", place.name)
+    numbers = {1, int(numbered.group(1)) if numbered else 1}
+    return place in {_numbered_place(folder, name, number, longest) for number in numbers}
+
+
+def _numbered_place(folder: Path, name: str, number: int, longest: int) -> Path:
+    """Return a picture's place with a number behind its name, 1 being the name as it is."""
     stem, suffix = os.path.splitext(name)
     if len(os.fsencode(suffix)) > MAX_SUFFIX_BYTES:
         stem, suffix = name, ""
-    longest = _longest_name(folder)
-    number = 1
-    while True:
-        end = suffix if number == 1 else f"-{number}{suffix}"
-        place = folder / (cut(stem, longest - len(os.fsencode(end))) + end)
-        if not os.path.lexists(place):
-            return place
-        number += 1
+    end = suffix if number == 1 else f"-{number}{suffix}"
+    return folder / (cut(stem, longest - len(os.fsencode(end))) + end)
 
 
 def _longest_name(folder: Path) -> int:
@@ -156,12 +181,20 @@ def _renamed(source: str, place: Path) -> bool:
 
 
 def _copy(source: str, place: Path) -> None:
+    """Copy a file to a free place, which is never replaced by it."""
     # Short and of ASCII, whatever the picture's own name is.
     digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
     unfinished = place.with_name(f"{UNFINISHED}-{digest}")
     try:
         shutil.copy2(source, unfinished)
-        os.replace(unfinished, place)
+        try:
+            os.link(unfinished, place)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(place):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from None
+            os.replace(unfinished, place)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -181,7 +214,12 @@ def finish(source: str, place: Path, how: str) -> None:
 
 
 def _remove_moved(source: str, place: Path) -> None:
-    """Remove a source whose copy is complete: the run stopped just before that."""
-    if os.path.samefile(source, place) or Path(source).read_bytes() == place.read_bytes():
+    """Remove a source whose copy is complete: the run stopped just before that.
+
+    A link is no copy: it would lead nowhere.
+    """
+    if place.is_symlink() or not place.is_file():
+        return
+    if os.path.samefile(source, place) or filecmp.cmp(source, place, shallow=False):
         with contextlib.suppress(OSError):
             os.unlink(source)

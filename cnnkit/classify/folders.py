@@ -44,12 +44,13 @@ def classify_folders(
     header = {"command": "classify", "model": bundle.identity, "options": options}
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
-    job = FolderJob(outputs, header, width, ClassificationTable(top_k), report)
-    folders = folder_names(bundle.labels)
+    table = ClassificationTable(top_k)
+    folders = partial(destination, folders=folder_names(bundle.labels))
+    job = FolderJob(outputs, header, width, table, report, destination=folders)
     try:
         for path, result in classifier.stream(job.pending(found), workers):
             features = None if isinstance(result, Failure) else result.features
-            job.record(make_row(path, result), destination(result, folders), features, emit)
+            job.record(make_row(path, result), features, emit)
         summary = Summary(job.ok, job.failed, job.resumed)
         job.finish()
     finally:
@@ -57,17 +58,17 @@ def classify_folders(
     return summary
 
 
-def destination(result: Any, folders: Sequence[str]) -> str:
-    """Return the name of a result's folder: its class's, ``_unknown`` or ``_errors``.
+def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
+    """Return the name of a row's folder: its class's, ``_unknown`` or ``_errors``.
 
     Args:
-        result: Of one picture.
+        row: Of one picture.
         folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
     """
-    if isinstance(result, Failure):
+    if row["status"] != "ok":
         return ERRORS_FOLDER
-    best = result.predictions[0]
-    return folders[best.index] if result.label == best.label else UNKNOWN_FOLDER
+    best = row["predictions"][0]
+    return folders[best["index"]] if row["label"] == best["label"] else UNKNOWN_FOLDER
 
 
 def feature_width(classifier: Classifier) -> int:

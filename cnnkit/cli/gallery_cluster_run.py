@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -16,12 +17,14 @@ from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.faces.gallery.sorting_plan import (
     OTHERS,
     carry_out,
+    check_plan,
     read_plan,
     sorted_rows,
     with_places,
     write_plan,
 )
 from cnnkit.images import Finder
+from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import printable
 
@@ -32,12 +35,27 @@ SHOWN = 5
 def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     """Sort, show, and return how many inputs failed."""
     folder = Path(chosen["sort_into"]) if chosen["sort_into"] else None
-    if chosen["resume"]:
-        return _resumed(folder, chosen["how"], quiet)
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        fix = "Take another name, or finish a killed run with --resume."
-        rule = "name a folder that is empty or not there"
-        raise UsageError(broken_rule("--sort-into", rule, str(folder), fix))
+    if folder is None:
+        if chosen["resume"]:
+            raise _nothing_to_resume(folder)
+        return _sorted(inputs, None, quiet, chosen)
+    if not chosen["resume"]:
+        _refuse_files(folder)
+        _make_folder(folder)
+    elif not os.path.isfile(folder / PLAN):
+        raise _nothing_to_resume(folder)
+    try:
+        with locked_folder(folder):
+            if chosen["resume"]:
+                return _resumed(inputs, folder, chosen["how"], quiet)
+            _refuse_files(folder)  # another run may have filled it since
+            return _sorted(inputs, folder, quiet, chosen)
+    finally:
+        with contextlib.suppress(OSError):  # nothing came into it
+            folder.rmdir()
+
+
+def _sorted(inputs: list[str], folder: Path | None, quiet: bool, chosen: dict[str, Any]) -> int:
     threshold = chosen["threshold"]
     if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(broken_rule("--threshold", "be a distance over 0", threshold))
@@ -50,6 +68,25 @@ def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     elif not quiet:
         click.echo("Nothing was touched. --sort-into DIR puts them there.", err=True)
     return sum(row["status"] == "error" for row in rows)
+
+
+def _refuse_files(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        fix = "Take another name, or finish a killed run with --resume."
+        rule = "name a folder that is empty or not there"
+        raise UsageError(broken_rule("--sort-into", rule, str(folder), fix))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _nothing_to_resume(folder: Path | None) -> UsageError:
+    rule = f"go with a --sort-into whose {PLAN} is there"
+    return UsageError(broken_rule("--resume", rule, str(folder)))
 
 
 def _rows(
@@ -77,10 +114,6 @@ def _rows(
 
 
 def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
     write_plan(folder / PLAN, rows)
     count = carry_out(rows, folder, how)
     if not quiet:
@@ -88,12 +121,10 @@ def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> No
         click.echo(f"{count:,} pictures {done} into {printable(str(folder))}", err=True)
 
 
-def _resumed(folder: Path | None, how: str, quiet: bool) -> int:
+def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
     """Finish what a killed run has planned."""
-    if folder is None or not os.path.isfile(folder / PLAN):
-        rule = f"go with a --sort-into whose {PLAN} is there"
-        raise UsageError(broken_rule("--resume", rule, str(folder)))
     rows = read_plan(folder / PLAN)
+    check_plan(rows, folder, how, Finder(inputs, exclude=[str(folder)]))
     count = carry_out(rows, folder, how)
     if not quiet:
         click.echo(f"{count:,} pictures have their place in {printable(str(folder))}", err=True)

@@ -14,7 +14,7 @@ from cnnkit.detect.outputs import BoxOutputs
 from cnnkit.detect.where import Where
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
-from cnnkit.results import Detections, Failure, make_row
+from cnnkit.results import Detections, make_row
 from cnnkit.sorting import ERRORS_FOLDER, folder_names
 from cnnkit.writers.row_tables import DetectionTable
 
@@ -63,16 +63,14 @@ def detect_folders(
             bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels
         ),
         keeps=keeps,
+        destination=partial(destination, folders=folder_names(bundle.labels), where=where),
     )
     blank = _Blank(detector)
-    folders = folder_names(bundle.labels)
     try:
         for path, result in detector.stream(job.pending(found), workers):
             row = make_row(path, result)
             blank.note(result)
-            kept = keeps is None or keeps(row)
-            folder = destination(result, folders, where is not None) if kept else None
-            job.record(row, folder, emit=emit if kept else None)
+            job.record(row, emit=emit if keeps is None or keeps(row) else None)
         summary = Summary(job.ok, job.failed, job.resumed)
         job.finish()
     finally:
@@ -86,19 +84,26 @@ def meets(where: Where, row: dict[str, Any]) -> bool:
     return row["status"] != "ok" or where.matches(one["label"] for one in row["detections"])
 
 
-def destination(result: Any, folders: Sequence[str], by_condition: bool) -> str | None:
-    """Return the name of the folder that a picture goes to, "" for the top one, None for none.
+def destination(
+    row: dict[str, Any], folders: Sequence[str], where: Where | None = None
+) -> str | None:
+    """Return the name of the folder that a row's picture goes to, "" for the top one.
 
     Args:
-        result: Of the picture.
+        row: Of the picture.
         folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
-        by_condition: Whether a condition has chosen the pictures: then all go to one folder.
+        where: Which pictures are sorted, all of them into the top folder; None: all are, by class.
+
+    Returns:
+        None, where it goes nowhere.
     """
-    if by_condition:
-        return None if isinstance(result, Failure) else ""
-    if isinstance(result, Failure):
+    failed = row["status"] != "ok"
+    if where is not None:
+        return None if failed or not meets(where, row) else ""
+    if failed:
         return ERRORS_FOLDER
-    return folders[int(result.classes[0])] if len(result) else NOTHING_FOLDER
+    classes = [one["class"] for one in row["detections"]]
+    return folders[classes[0]] if classes else NOTHING_FOLDER
 
 
 class _Blank:

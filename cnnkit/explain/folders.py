@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE = 320
 STEM_LENGTH = 80
 # The names of `cnnkit.writers.replacing` while it writes.
+# As `picture_name` gives them.
+THUMBNAIL = re.compile(r".+-[0-9a-f]{10}\.jpg", re.DOTALL)
 UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
 
 TABLE = FlatTable(
@@ -104,6 +107,7 @@ def explain_folders(
         write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
     )
     try:
+        studio.make_folders()
         stream = explainer.stream(job.pending(found), studio.finish, workers, studio.long_side)
         for row in stream:
             job.record(row, emit=emit)
@@ -140,9 +144,22 @@ class _Studio:
         sides = [pictures.side] if pictures.overlays else []
         sides += [THUMBNAIL_SIDE] if outputs.report else []
         self.long_side = max(sides) if sides else None
-        keep = outputs.resume or outputs.overwrite
-        for folder in (pictures.overlays, pictures.heats, self._thumbnails):
-            _make_folder(folder, keep or folder is self._thumbnails)
+        if not (outputs.resume or outputs.overwrite):
+            for folder in (pictures.overlays, pictures.heats):
+                _refuse_files(folder)
+
+    def _folders(self) -> list[Path]:
+        folders = (self._pictures.overlays, self._pictures.heats, self._thumbnails)
+        return [folder for folder in folders if folder is not None]
+
+    def make_folders(self) -> None:
+        """Make the folders, once no other run writes into them.
+
+        Raises:
+            OutputError: One cannot be made.
+        """
+        for folder in self._folders():
+            _make_folder(folder)
 
     def finish(self, path: str, result: Explanation | Failure, seen: Seen | None) -> dict[str, Any]:
         """Write what belongs to one picture, and return its row."""
@@ -181,19 +198,28 @@ class _Studio:
         return jpeg(pixels[:half], THUMBNAIL_QUALITY), jpeg(pixels[half:], THUMBNAIL_QUALITY)
 
     def clear(self) -> None:
-        """Remove what only the report needed."""
-        if self._thumbnails is not None:
-            shutil.rmtree(self._thumbnails, ignore_errors=True)
+        """Remove what only the report needed, and nothing that lay beside it."""
+        if self._thumbnails is None:
+            return
+        with contextlib.suppress(OSError):
+            for path in self._thumbnails.iterdir():
+                if THUMBNAIL.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self._thumbnails.rmdir()
 
 
-def _make_folder(folder: Path | None, keep: bool) -> None:
-    """Make a folder for pictures; one that holds files is refused unless they may be replaced."""
-    if folder is None:
-        return
+def _refuse_files(folder: Path | None) -> None:
+    """Refuse a folder for pictures that holds files, which are not to be replaced."""
+    try:
+        if folder is not None and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds files already. Use --overwrite, or another folder.")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not keep and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds files already. Use --overwrite, or another folder.")
         for left in folder.glob(UNFINISHED):  # of a run that was killed as it wrote
             left.unlink(missing_ok=True)
     except OSError as error:

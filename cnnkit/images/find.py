@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import fnmatch
 import glob
 import hashlib
 import itertools
@@ -75,6 +76,8 @@ class Finder:
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
         self._inputs = inputs
+        # Folders and patterns that were looked through.
+        self._searched: list[str] = []
         self._excluded = frozenset(os.path.realpath(folder) for folder in exclude)
         self._met: set[bytes] | None = None if _cannot_overlap(inputs) else set()
 
@@ -83,6 +86,16 @@ class Finder:
             for found in self._expand(os.fspath(given)):
                 if self._is_new(found.path):
                     yield found
+
+    def could_have_found(self, path: str) -> bool:
+        """Return whether a file that is gone now may have been found when it was there.
+
+        It is a question of names: the folder or the pattern under which it lay was looked
+        through, in this run too.
+        """
+        if {os.pardir, os.curdir} & set(path.split(os.sep)[1:]):
+            return False
+        return any(_lies_in(path, searched) for searched in self._searched)
 
     def _is_new(self, path: str) -> bool:
         """Return whether the path comes for the first time, and remember it."""
@@ -99,11 +112,13 @@ class Finder:
         try:
             mode = os.stat(given).st_mode
             if stat.S_ISDIR(mode):
+                self._searched.append(given)
                 yield from self._or_none(self._walk(given), given, "no picture in this folder")
                 return
             check_regular(mode)
         except (OSError, ValueError) as error:
             if glob.has_magic(given) and not os.path.lexists(given):
+                self._searched.append(given)
                 yield from self._or_none(self._pattern(given), given, "matches no picture")
             else:
                 yield _failed(given, as_image_error(error))
@@ -189,6 +204,17 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
         yield from (os.fsdecode(name) for name in names if name)
     if rest:
         yield os.fsdecode(rest)
+
+
+def _lies_in(path: str, searched: str) -> bool:
+    """Return whether a path begins as all paths do that a folder or a pattern gives."""
+    if os.path.isdir(searched):
+        return path.startswith(os.path.join(searched, ""))
+    names = path.split(os.sep)
+    parts = searched.rstrip(os.sep).split(os.sep)
+    if "**" in parts:
+        parts = parts[: parts.index("**")]
+    return len(names) >= len(parts) and all(map(fnmatch.fnmatchcase, names, parts))
 
 
 def _cannot_overlap(inputs: Iterable[str | os.PathLike]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.writers.journal import part_path
+from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import batched, encodable, import_pyarrow
 
@@ -28,13 +31,14 @@ class FeatureSpool:
             rows: Lines of an earlier run to keep; what follows them is cut off.
 
         Raises:
+            UsageError: Another run writes it.
             OutputError: It cannot be written, or the earlier run left fewer lines.
         """
         self.target = target
         self.part = part_path(target)
         self._width = width
         try:
-            self._file = self.part.open("r+b" if rows else "wb")
+            self._file = open_locked(self.part)
             self._file.seek(0, 2)
             if self._file.tell() < rows * width * 4:
                 raise OutputError(
@@ -43,6 +47,7 @@ class FeatureSpool:
                 )
             self._file.truncate(rows * width * 4)
             self._file.seek(rows * width * 4)
+            self._size = rows * width * 4
         except OSError as error:
             raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
 
@@ -52,12 +57,22 @@ class FeatureSpool:
         Raises:
             OutputError: It cannot be written.
         """
+        self._check_unchanged()
         line = np.full(self._width, np.nan, np.float32) if features is None else features
         try:
             self._file.write(np.ascontiguousarray(line, np.float32).tobytes())
             self._file.flush()
         except OSError as error:
             raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
+        self._size += self._width * 4
+
+    def _check_unchanged(self) -> None:
+        descriptor = self._file.fileno()
+        if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
+            raise OutputError(
+                f"{self.part} was changed by another program while it was written: features are "
+                "lost. Give the same command with --overwrite."
+            )
 
     def finish(self, rows: Iterable[tuple[int, str]], count: int) -> None:
         """Write the finished file.
@@ -69,7 +84,7 @@ class FeatureSpool:
         Raises:
             OutputError: It cannot be written.
         """
-        self._file.flush()
+        self._check_unchanged()
         if not count:
             spool = np.empty((0, self._width), np.float32)
         else:
@@ -102,6 +117,8 @@ class FeatureSpool:
 
     def remove(self) -> None:
         """Remove the spool."""
+        with contextlib.suppress(PermissionError):  # Windows keeps what is open
+            self.part.unlink(missing_ok=True)
         self._file.close()
         self.part.unlink(missing_ok=True)
 

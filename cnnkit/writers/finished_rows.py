@@ -9,8 +9,11 @@ from pathlib import Path
 
 from cnnkit.errors import UsageError
 from cnnkit.results import key_of, pair_key
-from cnnkit.writers.journal import path_key
+from cnnkit.writers.journal import bounded_lines, path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
+
+# What reading a row may raise where the file is a stranger's.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)
 
 
 class FinishedRows:
@@ -41,7 +44,15 @@ class FinishedRows:
                 if key not in self._keys:  # a CSV has a line for each box of a picture
                     self._keys.add(key)
                     self.statuses[status] += 1
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            csv.Error,
+        ) as error:
             raise UsageError(
                 f"{path} must hold rows of cnnkit. Received: another file. Use --overwrite to "
                 "make it anew, or another name."
@@ -53,8 +64,8 @@ class FinishedRows:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
+    with path.open("rb") as file:
+        for line in bounded_lines(file, path):
             row = json.loads(line)
             yield key_of(row), row["status"]
 

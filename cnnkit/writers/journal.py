@@ -3,6 +3,9 @@
 Rows grow in ``FILE.part`` as JSON Lines behind one header line; the finished FILE is made
 from it, in whatever form its suffix asks for. A killed run leaves whole rows and at most
 one torn line, which `Journal.open` cuts off.
+
+The lock comes first: nothing is cut, emptied or written before it is held. What is in the file is
+then checked as a stranger's is: its rows must be rows, of this run's inputs.
 """
 
 from __future__ import annotations
@@ -11,15 +14,19 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnnkit.errors import OutputError, UsageError
+from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.results import key_of
+from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.row_files import json_line
 
 SCHEMA_VERSION = 1
+# No row of ours comes near it; a longer line is refused before it is read.
+MAX_LINE_BYTES = 1 << 26
 
 
 def path_key(path: str) -> int:
@@ -49,6 +56,10 @@ class Journal:
         self._replaced: dict[int, int] = {}
         # Journal index of the row of each input that failed and may be tried again.
         self._failed: dict[int, int] = {}
+        # Where the row of each input of an earlier run begins, until that input is met again.
+        self._unmet: dict[int, int] = {}
+        self._size = 0
+        self._checksum = 0
 
     @classmethod
     def open(
@@ -59,6 +70,7 @@ class Journal:
         resume: bool = False,
         overwrite: bool = False,
         retry_errors: bool = False,
+        check: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Journal:
         """Start a journal, or go on with one.
 
@@ -68,48 +80,73 @@ class Journal:
             resume: Go on where a killed run stopped.
             overwrite: Start anew, whatever is there.
             retry_errors: When resuming, take inputs that failed once more.
+            check: Called with each row of an earlier run; whatever it raises, the row is none.
 
         Raises:
-            UsageError: A file is in the way, or the run to resume was another.
+            UsageError: A file is in the way, another run writes it, or the run to resume was
+                another.
             OutputError: The file cannot be written.
         """
         part = part_path(target)
         _refuse_what_is_in_the_way(target, part, resume, overwrite)
         header = {"cnnkit_journal": SCHEMA_VERSION, **header}
-        resuming = resume and part.exists() and part.stat().st_size > 0
         with _named_failure(part):
-            file = part.open("r+b" if resuming else "wb")
-        _lock(file, part)
+            try:
+                file = open_locked(part, anew=not (resume or overwrite))
+            except FileExistsError:  # since it was looked for
+                raise _unfinished(part) from None
         journal = cls(target, file)
-        if resuming:
-            journal._read(header, retry_errors)
-        if not resuming or journal._is_blank():
-            journal._write(json_line(header))
+        try:
+            if not overwrite and target.exists():  # another run has just finished it
+                if not os.path.getsize(part):
+                    part.unlink()
+                _refuse_what_is_in_the_way(target, part, resume, overwrite)
+            if resume:
+                journal._read(header, retry_errors, check)
+            else:
+                file.truncate(0)
+            if journal._size == 0:
+                journal._write(json_line(header))
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
-    def _is_blank(self) -> bool:
-        return self._file.tell() == 0
-
-    def _read(self, header: dict[str, Any], retry_errors: bool) -> None:
+    def _read(
+        self,
+        header: dict[str, Any],
+        retry_errors: bool,
+        check: Callable[[dict[str, Any]], Any] | None,
+    ) -> None:
         """Take in the rows of a killed run and cut off a torn last line."""
-        end = 0
-        for number, line in enumerate(self._file):
+        for number, line in enumerate(bounded_lines(self._file, self.part)):
             if not line.endswith(b"\n"):
                 break
             if number == 0:
                 self._check_header(line, header)
             else:
-                self._take_in(line, retry_errors)
-            end += len(line)
+                self._take_in(line, retry_errors, check)
+            self._note(line)
         with _named_failure(self.part):
-            self._file.truncate(end)
-            self._file.seek(end)
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
 
-    def _take_in(self, line: bytes, retry_errors: bool) -> None:
-        row = self._parse(line)
+    def _note(self, line: bytes) -> None:
+        """Remember how long the file is by now, and what is in it."""
+        self._size += len(line)
+        self._checksum = zlib.crc32(line, self._checksum)
+
+    def _take_in(
+        self, line: bytes, retry_errors: bool, check: Callable[[dict[str, Any]], Any] | None
+    ) -> None:
+        row = self._parse(line, check)
+        key = path_key(key_of(row))
+        if key in self._unmet and key not in self._failed:
+            raise self._no_row(line, "two rows for one input")
         self._enter(row)
+        self._unmet[key] = self._size
         if row["status"] == "ok" or not retry_errors:
-            self._done.add(path_key(key_of(row)))
+            self._done.add(key)
 
     def _enter(self, row: dict[str, Any]) -> None:
         """Count a row, and note which earlier failure it replaces."""
@@ -123,22 +160,30 @@ class Journal:
         self.statuses[row["status"]] += 1
         self.count += 1
 
-    def _parse(self, line: bytes) -> dict[str, Any]:
+    def _parse(
+        self, line: bytes, check: Callable[[dict[str, Any]], Any] | None = None
+    ) -> dict[str, Any]:
         try:
             row = json.loads(line)
-            if isinstance(row, dict) and row.get("status") in ("ok", "error") and key_of(row):
-                return row
-        except (ValueError, KeyError):
-            pass
-        raise UsageError(
-            f"{self.part} must hold rows of cnnkit. Received: {line[:60]!r}. "
+            check_row(row)
+            if check is not None:
+                check(row)
+            return row
+        except UsageError:
+            raise
+        except Exception as error:  # a stranger's row may break any code on it
+            raise self._no_row(line, f"{line[:60]!r}") from error
+
+    def _no_row(self, line: bytes, received: str) -> UsageError:
+        return UsageError(
+            f"{self.part} must hold rows of cnnkit. Received: {received}. "
             "Use --overwrite to start anew."
         )
 
     def _check_header(self, line: bytes, header: dict[str, Any]) -> None:
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or "cnnkit_journal" not in found:
             raise UsageError(
@@ -158,6 +203,24 @@ class Journal:
         """Return whether a row of an earlier run already stands for this input."""
         return bool(self._done) and path_key(path) in self._done
 
+    def meet(self, path: str) -> int | None:
+        """Return where the row of an input stands that an earlier run had, once; else None."""
+        return self._unmet.pop(path_key(path), None) if self._unmet else None
+
+    def unmet(self) -> Iterator[dict[str, Any]]:
+        """Give an earlier run's rows of inputs that this run has not met."""
+        return map(self.row_at, list(self._unmet.values()))
+
+    def row_at(self, start: int) -> dict[str, Any]:
+        """Return the row that `meet` found.
+
+        Raises:
+            UsageError: It is none any more.
+        """
+        with self.part.open("rb") as file:
+            file.seek(start)
+            return self._parse(file.readline(MAX_LINE_BYTES))
+
     def append(self, row: dict[str, Any]) -> None:
         """Write one row and hand it to the operating system: a kill cannot take it back.
 
@@ -168,14 +231,29 @@ class Journal:
         self._enter(row)
 
     def _write(self, line: str) -> None:
+        content = line.encode("utf-8")
+        self._check_unchanged()
         try:
-            self._file.write(line.encode("utf-8"))
+            self._file.write(content)
             self._file.flush()
         except OSError as error:
             raise OutputError(
                 f"{self.part} cannot be written: {error.strerror or error}. {self.count} rows are "
                 "safe in it: mend the cause and give the same command with --resume."
             ) from error
+        self._note(content)
+
+    def _check_unchanged(self) -> None:
+        """Refuse to go on with a file that somebody else has cut, replaced or removed."""
+        descriptor = self._file.fileno()
+        if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
+            raise self._changed()
+
+    def _changed(self) -> OutputError:
+        return OutputError(
+            f"{self.part} was changed by another program while it was written: rows are lost. "
+            "Give the same command with --overwrite."
+        )
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Give the final rows, in input order, each with its index in the journal.
@@ -198,12 +276,23 @@ class Journal:
         return {index: row for index, row in self._raw_rows() if index in wanted}
 
     def _raw_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Give every row; the file must still be what this run has read and written.
+
+        Raises:
+            OutputError: It is not.
+        """
+        self._check_unchanged()
+        checksum = 0
         with self.part.open("rb") as file:
-            file.readline()
-            for index, line in enumerate(file):
-                if not line.endswith(b"\n"):
-                    return
-                yield index, json.loads(line)
+            for index, line in enumerate(bounded_lines(file, self.part), start=-1):
+                checksum = zlib.crc32(line, checksum)
+                if index >= 0:
+                    try:
+                        yield index, json.loads(line)
+                    except ValueError as error:
+                        raise self._changed() from error
+        if checksum != self._checksum:
+            raise self._changed()
 
     def close(self) -> None:
         """Let go of the file; the journal stays for a later ``--resume``."""
@@ -212,8 +301,43 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the journal, once everything that is made from it is finished."""
+        with contextlib.suppress(PermissionError):  # Windows keeps what is open
+            self.part.unlink(missing_ok=True)  # before the lock goes: nobody finds it half removed
         self.close()
         self.part.unlink(missing_ok=True)
+
+
+def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Give the lines of a file; none is read that is longer than any of ours.
+
+    Raises:
+        UsageError: There is a longer one.
+    """
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise UsageError(f"{path} must hold rows of cnnkit. Received: an endless line.")
+        yield line
+
+
+def check_row(row: Any) -> None:
+    """Refuse what is no row, by the fields that every row has.
+
+    Raises:
+        ValueError: So it is; or another error, where a field is of another kind.
+    """
+    names = ("path",) if "path" in row else ("a", "b")
+    if not all(isinstance(row[name], str) and row[name] for name in names):
+        raise ValueError("paths are texts")
+    if "path" in row and "\0" in key_of(row):
+        raise ValueError("no path has a NUL")
+    path_key(key_of(row))
+    if row["status"] == "error":
+        if row["error"]["kind"] not in ImageError.KINDS or not isinstance(
+            row["error"]["message"], str
+        ):
+            raise ValueError("no error of ours")
+    elif row["status"] != "ok":
+        raise ValueError("no status of ours")
 
 
 def part_path(target: Path) -> Path:
@@ -232,10 +356,7 @@ def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite
         return
     if part.exists():
         if not resume:
-            raise UsageError(
-                f"{part} is an unfinished run. Use --resume to go on with it, "
-                "or --overwrite to start anew."
-            )
+            raise _unfinished(part)
     elif target.exists():
         what = "is finished, there is nothing to resume" if resume else "exists already"
         raise UsageError(f"{target} {what}. Use --overwrite to make it anew, or another name.")
@@ -251,18 +372,10 @@ def _named_failure(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _lock(file: BinaryIO, part: Path) -> None:
-    """Refuse a second run on the same journal while the first one lives."""
-    try:
-        import fcntl
-    except ImportError:  # no advisory locks on this system
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(f"{part} is being written by another run. Wait for it to end.") from error
-    except OSError:  # a file system without locks
-        return
+def _unfinished(part: Path) -> UsageError:
+    return UsageError(
+        f"{part} is an unfinished run. Use --resume to go on with it, or --overwrite to start anew."
+    )
 
 
 def _difference(found: Any, expected: Any) -> str:

@@ -468,6 +468,14 @@ def test_a_plan_that_leads_elsewhere_is_refused(mixed, tmp_path):
     (folder / "plan.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(UsageError, match="sorted_to must lie in"):
         gallery("cluster", mixed, "--sort-into", folder, "--resume", "--how", "move")
+    other = tmp_path / "keys.png"
+    other.write_text("nobody's to move")
+    place = str(folder / "person-001" / "keys.png")
+    row = {"path": str(other), "status": "ok", "people": ["person-001"], "sorted_to": [place]}
+    (folder / "plan.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UsageError, match="the plan must hold this run's inputs"):
+        gallery("cluster", mixed, "--sort-into", folder, "--resume", "--how", "move")
+    assert other.exists() and len(list(mixed.iterdir())) == 7
     (folder / "plan.jsonl").write_text("no json\n")
     with pytest.raises(UsageError, match="earlier gallery cluster"):
         gallery("cluster", mixed, "--sort-into", folder, "--resume")

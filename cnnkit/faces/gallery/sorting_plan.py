@@ -7,6 +7,8 @@ while it moves pictures is finished from its plan, never from what the folder th
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,16 @@ import numpy as np
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
 from cnnkit.faces.gallery.clustering import cluster
-from cnnkit.images import Found
+from cnnkit.images import Finder, Found
 from cnnkit.results import Failure, make_row, path_of
-from cnnkit.sorting import HOW, finish
+from cnnkit.sorting import HOW, finish, is_place_for
+from cnnkit.writers.journal import bounded_lines, check_row
 from cnnkit.writers.row_files import write_rows
 from cnnkit.writers.row_tables import Column, FlatTable
 
 OTHERS, NO_FACE = "_others", "_no-face"
+# The folders of people, as `_names` gives them.
+PERSON = re.compile(rf"person-\d{{3,}}|{OTHERS}")
 PLAN_TABLE = FlatTable(
     [
         Column("people", "text", lambda row: "; ".join(row["people"]) if "people" in row else None),
@@ -146,18 +151,73 @@ def read_plan(path: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: It is no plan.
     """
+    rows: list[dict[str, Any]] = []
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
-            rows = [json.loads(line) for line in file]
-        if not all(isinstance(row, dict) and path_of(row) and "status" in row for row in rows):
-            raise ValueError("other rows")
-        for row in rows:
-            if not all(isinstance(place, str) for place in row.get("sorted_to", [])):
-                raise ValueError("other places")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with path.open("rb") as file:
+            for line in bounded_lines(file, path):
+                rows.append(json.loads(line))
+                check_row(rows[-1])
+                if not _are_texts(rows[-1].get("sorted_to", [])):
+                    raise ValueError("other places")
+                if not _are_texts(rows[-1].get("people", [])):
+                    raise ValueError("other people")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         rule = "be the .jsonl of an earlier gallery cluster"
         raise UsageError(broken_rule(str(path), rule, str(error)[:100])) from error
     return rows
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def check_plan(
+    rows: list[dict[str, Any]], folder: Path, how: str, finder: Finder | None = None
+) -> None:
+    """Refuse a plan that this command would not have written: it may be a stranger's.
+
+    Args:
+        rows: Of `read_plan`.
+        folder: That gets a folder for each person.
+        how: ``copy``, ``link`` or ``move``.
+        finder: Of this run's inputs, not yet asked; None: the rows are this run's own.
+
+    Raises:
+        UsageError: A picture is none of the inputs, or its place is not one of its people's.
+    """
+    top = folder.resolve()
+    seen: set[str] = set()
+    for row in rows:
+        places = row.get("sorted_to", [])
+        if path_of(row) in seen or (how == "move" and len(places) > 1):
+            raise UsageError(broken_rule("a plan", "move a picture once", row["path"]))
+        seen.add(path_of(row))
+        for place in map(Path, places):
+            if not _is_own_place(place, top, row):
+                raise UsageError(broken_rule("sorted_to", f"lie in {folder}", place))
+    if finder is None:
+        return
+    seen -= {found.path for found in finder}
+    for row in rows:
+        path = path_of(row)
+        gone = not os.path.lexists(path) and finder.could_have_found(path)
+        if path in seen and row.get("sorted_to") and not gone:
+            rule = "hold this run's inputs"
+            fix = "Give the same inputs again."
+            raise UsageError(broken_rule("the plan", rule, row["path"], fix))
+
+
+def _is_own_place(place: Path, top: Path, row: dict[str, Any]) -> bool:
+    """Return whether `with_places` may have given a picture this place."""
+    person = place.parent.name
+    return (
+        ".." not in place.parts
+        and PERSON.fullmatch(person) is not None
+        and person in row.get("people", [])
+        and not place.parent.is_symlink()
+        and place.parent.parent.resolve() == top
+        and is_place_for(place, place.parent, os.path.basename(path_of(row)))
+    )
 
 
 def carry_out(rows: list[dict[str, Any]], folder: Path, how: str) -> int:
@@ -168,14 +228,12 @@ def carry_out(rows: list[dict[str, Any]], folder: Path, how: str) -> int:
 
     Raises:
         OutputError: One cannot be put there; the same command with ``--resume`` goes on.
-        UsageError: A row's place lies outside the folder.
+        UsageError: A row's place is not one of its people's, below the folder.
     """
+    check_plan(rows, folder, how)
     count = 0
-    top = folder.resolve()
     for row in rows:
         for place in row.get("sorted_to", []):
-            if not (Path(place).parent.parent.resolve() == top and ".." not in Path(place).parts):
-                raise UsageError(broken_rule("sorted_to", f"lie in {folder}", place))
             try:
                 finish(path_of(row), Path(place), how)
             except OSError as error:

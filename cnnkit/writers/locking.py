@@ -1,0 +1,103 @@
+"""One run at a time: a growing file, or a folder of state, is locked before it is touched.
+
+The lock is the system's own and ends with the process, however it ends. Where there are no such
+locks (Windows, some network file systems) a run still notices that its file was changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cnnkit.errors import OutputError, UsageError, broken_rule
+
+TRIES = 20
+
+
+def open_locked(path: Path, *, anew: bool = False) -> BinaryIO:
+    """Open a file of ours for reading and writing, its content untouched, and hold its lock.
+
+    Args:
+        path: Made, empty, where there is none.
+        anew: Refuse one that exists.
+
+    Raises:
+        UsageError: Another run holds it, or it is none of ours to write: a link or a device.
+        FileExistsError: There is one, and `anew`.
+        OSError: It cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if anew else 0)
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    if path.is_symlink():
+        fix = "Move it away, or choose another name."
+        raise UsageError(broken_rule(str(path), "be a file of its own", "a link", fix))
+    for _ in range(TRIES):
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(broken_rule(str(path), "be a file", "a device"))
+            if not lock(descriptor):
+                raise in_use(path)
+            if is_at(descriptor, path):
+                return os.fdopen(descriptor, "r+b")
+            os.close(descriptor)  # the run that held it has finished with it just now
+        except BaseException:
+            os.close(descriptor)
+            raise
+    raise in_use(path)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that exists.
+
+    Raises:
+        UsageError: Another run holds it.
+        OutputError: It cannot be opened.
+    """
+    if os.name == "nt":  # a folder cannot be opened there
+        yield
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be opened: {error.strerror or error}.") from error
+    try:
+        if not lock(descriptor) or not is_at(descriptor, folder):
+            raise in_use(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock(descriptor: int) -> bool:
+    """Take the lock of an open file or folder; whether no other process holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Return whether a path still leads to what is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
+def in_use(path: Path) -> UsageError:
+    """Return what is said where another run holds a file or folder."""
+    return UsageError(f"{path} is being written by another run. Wait for it to end.")
