@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -284,3 +285,9 @@ def test_a_link_in_the_journals_place_is_not_followed():
         started()
     assert tree()[-1] == "private/keys.jpg"
     assert Path("private/keys.jpg").read_text() == "private/keys.jpg"
+
+
+def test_a_pipe_in_the_journals_place_is_refused_at_once():
+    os.mkfifo("rows.jsonl.part")
+    with pytest.raises(UsageError, match="be a file"):
+        started(overwrite=True)

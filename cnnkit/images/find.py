@@ -93,8 +93,6 @@ class Finder:
         It is a question of names: the folder or the pattern under which it lay was looked
         through, in this run too.
         """
-        if {os.pardir, os.curdir} & set(path.split(os.sep)[1:]):
-            return False
         return any(_lies_in(path, searched) for searched in self._searched)
 
     def _is_new(self, path: str) -> bool:
@@ -208,13 +206,18 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
 
 def _lies_in(path: str, searched: str) -> bool:
     """Return whether a path begins as all paths do that a folder or a pattern gives."""
+    dots = {os.curdir, os.pardir}
     if os.path.isdir(searched):
-        return path.startswith(os.path.join(searched, ""))
+        top = os.path.join(searched, "")
+        return path.startswith(top) and dots.isdisjoint(path[len(top) :].split(os.sep))
     names = path.split(os.sep)
     parts = searched.rstrip(os.sep).split(os.sep)
     if "**" in parts:
         parts = parts[: parts.index("**")]
-    return len(names) >= len(parts) and all(map(fnmatch.fnmatchcase, names, parts))
+    if len(names) < len(parts) or not dots.isdisjoint(names[len(parts) :]):
+        return False
+    pairs = zip(names, parts, strict=False)
+    return all(n == p or (n not in dots and fnmatch.fnmatchcase(n, p)) for n, p in pairs)
 
 
 def _cannot_overlap(inputs: Iterable[str | os.PathLike]) -> bool:

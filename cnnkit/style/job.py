@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterable
@@ -334,7 +335,7 @@ class _Picture:
         state = self._target.folder / STATES / f"{key}.safetensors"
         preview = place.with_name(f"{place.name}.preview{place.suffix}")
         self._leftovers = [state, preview]
-        before = self._finished_before(place, run)
+        before = self._finished_before(content.path, place, run)
         if before is not None:
             return before
         _make_folder(place.parent)
@@ -346,7 +347,9 @@ class _Picture:
         painted = self._method.paint(content, Workspace(state, run, show, self._position))
         return self._written(content, place, run, painted)
 
-    def _finished_before(self, place: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    def _finished_before(
+        self, path: str, place: Path, run: dict[str, Any]
+    ) -> dict[str, Any] | None:
         """Return the row of a result that a killed run had finished but for its row."""
         if not self._target.resume or not place.is_file():
             return None
@@ -360,7 +363,7 @@ class _Picture:
         if record.get("output_sha256") != hashlib.sha256(place.read_bytes()).hexdigest():
             return None
         row = record.get("row")
-        return row if isinstance(row, dict) and "status" in row else None
+        return row if _is_row_of(row, path, place) else None
 
     def _written(
         self, content: Content, place: Path, run: dict[str, Any], painted: Painted
@@ -394,6 +397,31 @@ class _Picture:
         """Remove what only an unfinished picture needs; its row is written."""
         for path in self._leftovers:
             path.unlink(missing_ok=True)
+
+
+def _is_row_of(row: Any, path: str, place: Path) -> bool:
+    """Return whether a sidecar's row, which may be anybody's, is one of this picture."""
+    if not isinstance(row, dict):
+        return False
+    fixed = {**path_fields(path), "status": "ok", "output": str(place)}
+    sides = (row.get("width"), row.get("height"))
+    return (
+        all(row.get(name) == value for name, value in fixed.items())
+        and row.keys().isdisjoint({"error", "path_base64", "sorted_to"} - fixed.keys())
+        and all(type(side) is int and side > 0 for side in sides)
+        and all(_is_plain(value) for value in row.values())
+    )
+
+
+def _is_plain(value: Any, depth: int = 3) -> bool:
+    """Return whether a value is a number, a short text, or a few of them."""
+    if isinstance(value, dict) and depth:
+        return len(value) <= 100 and all(_is_plain(one, depth - 1) for one in value.values())
+    if isinstance(value, list) and depth:
+        return len(value) <= 1000 and all(_is_plain(one, depth - 1) for one in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -7,6 +7,7 @@ against the picture's before anything is read.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def load_state(path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]) ->
     try:
         shapes = tensor_shapes(path)
         return _read(path, run, sizes, shapes)
-    except (BundleError, OSError, ValueError, LookupError, TypeError):
+    except (BundleError, OSError, ValueError, LookupError, TypeError, RecursionError):
         return None  # torn or foreign: the picture is made from its beginning
 
 
@@ -113,10 +114,27 @@ def _read(
         facts = found["facts"]
         if found["run"] != json.loads(json.dumps(run)):
             return None
-        expected = (*sizes[int(facts["scale"])], 3)
+        if not _are_sound(facts, len(sizes)):
+            return None
+        expected = (*sizes[facts["scale"]], 3)
         if set(shapes) != set(ARRAYS) or any(shape != expected for shape in shapes.values()):
             return None
         arrays = [file.get_tensor(name).astype(np.float32) for name in ARRAYS]
     if not all(np.isfinite(array).all() for array in arrays):
         return None
     return State(*arrays, **facts)
+
+
+def _are_sound(facts: dict[str, Any], scales: int) -> bool:
+    """Return whether the facts of a state, which may be anybody's, are of their kinds."""
+    counts = [facts[name] for name in ("scale", "step", "count")]
+    numbers = [facts["average_weight"], facts["seconds"]]
+    for row in facts["curve"]:
+        if len(row) != 4:
+            return False
+        numbers += row
+    return (
+        all(type(count) is int and count >= 0 for count in counts)
+        and facts["scale"] < scales
+        and all(type(x) in (int, float) and math.isfinite(x) for x in numbers)
+    )

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from cnnkit.style.learner import BORDER, Learner, LossWeights, State
 from cnnkit.style.photos import Photos
 from cnnkit.style.pictures import read_style
 from cnnkit.training.checkpoints import Checkpoints
+from cnnkit.training.state_folder import claimed, empty
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +187,18 @@ def train_style(
         OutputError: The bundle cannot be written.
         CnnkitError: The loss was no number any more.
     """
-    check_target(settings.output, settings.may_replace)
-    check_state(settings)
+    may_replace = settings.may_replace  # asked before the state folder is there
+    check_target(settings.output, may_replace)
+    folder = settings.state_folder
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite):
+        trained = _trained(settings, watch, may_replace)
+        empty(folder)
+    return trained
+
+
+def _trained(
+    settings: TrainingSettings, watch: Callable[[Progress], None] | None, may_replace: bool
+) -> Trained:
     inputs = list(find_images(settings.photos))
     there = sum(found.failure is None for found in inputs)
     if there < 2:
@@ -208,24 +218,7 @@ def train_style(
             raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", "fewer readable"))
         run = _Run(settings, network, styles, photos, _identity(network, styles, paths))
         run.train(watch)
-        trained = run.write()
-    shutil.rmtree(settings.state_folder, ignore_errors=True)
-    return trained
-
-
-def check_state(settings: TrainingSettings) -> None:
-    """Refuse to start over an unfinished run, unless it is to be resumed or thrown away.
-
-    Raises:
-        UsageError: There is one.
-    """
-    folder = settings.state_folder
-    if not folder.exists() or settings.resume:
-        return
-    if not settings.overwrite:
-        fix = "Use --resume to go on with it, or --overwrite to start anew."
-        raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
-    Checkpoints(folder).clear()
+        return run.write(may_replace)
 
 
 def _identity(network: LossNetwork, styles: list[np.ndarray], paths: list[str]) -> str:
@@ -288,7 +281,6 @@ class _Run:
         self._learner = Learner(self._model, network, grams, losses)
         self._state = self._learner.start()
         self._described = {"settings": settings.described(), "identity": identity}
-        self._may_replace = settings.may_replace
         self._step, self._seconds = 0, 0.0
         self._curve: list[list[float]] = []
         self._checkpoints = Checkpoints(settings.state_folder)
@@ -304,20 +296,45 @@ class _Run:
     # === State ===
 
     def _load(self) -> None:
-        found = self._checkpoints.load()
+        from cnnkit.training.stepper import Snapshot
+
+        def check(state: dict[str, Any]) -> None:
+            for name, value in json.loads(json.dumps(self._described)).items():
+                if state.get(name) != value:
+                    fix = "Give the same command again, or use --overwrite to start anew."
+                    rule = f"go on with the same {name} as in {self._settings.state_folder.name}"
+                    raise UsageError(broken_rule("--resume", rule, "others", fix))
+            self._check_facts(state)
+
+        weights, mean, square = (np.asarray(part) for part in self._state)
+        found = self._checkpoints.load(Snapshot([weights], [mean, square]), check)
         if found is None:
             log.info("There is nothing to resume: starting anew.")
             return
         state, snapshot, _ = found
-        for name, value in json.loads(json.dumps(self._described)).items():
-            if state.get(name) != value:
-                fix = "Give the same command again, or use --overwrite to start anew."
-                rule = f"go on with the same {name} as in {self._settings.state_folder.name}"
-                raise UsageError(broken_rule("--resume", rule, "others", fix))
         self._step, self._seconds = state["step"], state["seconds"]
         self._curve, self._before = state["curve"], tuple(state["before"])
         self._state = State(*snapshot.model, *snapshot.optimizer)
         log.info("Going on after step %d.", self._step)
+
+    def _check_facts(self, state: dict[str, Any]) -> None:
+        """Refuse what no run of these settings would have written.
+
+        Raises:
+            ValueError: So it is; or another error, where something is of another kind.
+        """
+        curve = state["curve"]
+        rows = [[state["seconds"]], state["before"], *curve]
+        fits = (
+            type(state["step"]) is int
+            and 0 <= state["step"] <= self._settings.steps
+            and len(state["before"]) == 2
+            and len(curve) <= 2 * CURVE_POINTS + 1
+            and all(len(row) == 4 for row in curve)
+            and all(type(x) in (int, float) and math.isfinite(x) for row in rows for x in row)
+        )
+        if not fits:
+            raise ValueError("no state of such a training.")
 
     def _save(self) -> None:
         from cnnkit.training.stepper import Snapshot
@@ -383,8 +400,12 @@ class _Run:
 
     # === The bundle ===
 
-    def write(self) -> Trained:
-        """Write the bundle with its report."""
+    def write(self, may_replace: bool) -> Trained:
+        """Write the bundle with its report.
+
+        Args:
+            may_replace: Whether a bundle of that name may go.
+        """
         self._learner.put_into_model(self._state)
         settings, after = self._settings, self._judged()
         record = self._record(after)
@@ -401,7 +422,7 @@ class _Run:
             outputs={"picture": {"layer": "picture"}},
             training=record,
         )
-        with writing_bundle(settings.output, self._may_replace) as folder:
+        with writing_bundle(settings.output, may_replace) as folder:
             write_model(folder, bundle)
             write_style_report(
                 folder / REPORT,

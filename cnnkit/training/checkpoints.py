@@ -14,6 +14,9 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,7 @@ SCHEMA_VERSION = 1
 KEPT = 2
 EPOCH_FOLDER = re.compile(r"epoch-(\d{5,})")
 PART = ".part-"
+MAX_STATE_BYTES = 1 << 26
 
 
 class Checkpoints:
@@ -88,8 +92,17 @@ class Checkpoints:
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
-    def load(self) -> tuple[dict[str, Any], Snapshot, list[np.ndarray] | None] | None:
+    def load(
+        self,
+        like: Snapshot | None = None,
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> tuple[dict[str, Any], Snapshot, list[np.ndarray] | None] | None:
         """Return the newest checkpoint that is whole, or None if there is none at all.
+
+        Args:
+            like: Numbers of the kind that must be found: as many, of these shapes and types. No
+                file is read that is larger than they need.
+            check: Called with a state before its numbers are read; refuses another run's.
 
         Returns:
             Its state, its numbers, and the numbers of the model in the best epoch or None.
@@ -100,13 +113,11 @@ class Checkpoints:
         epochs = self.epochs()
         for epoch in epochs:
             try:
-                return self._read(epoch)
-            except (OSError, ValueError, KeyError, TypeError):
+                return self._read(epoch, like, check)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # the one before it
         if epochs:
-            rule = "hold a whole checkpoint to resume from"
-            fix = "Start again without --resume."
-            raise UsageError(broken_rule(str(self.folder), rule, "only damaged ones", fix))
+            raise damaged(self.folder)
         return None
 
     def clear(self) -> None:
@@ -116,21 +127,35 @@ class Checkpoints:
         for best in self.folder.glob("best-*.safetensors"):
             best.unlink()
 
-    def _read(self, epoch: int) -> tuple[dict[str, Any], Snapshot, list[np.ndarray] | None]:
+    def _read(
+        self,
+        epoch: int,
+        like: Snapshot | None,
+        check: Callable[[dict[str, Any]], None] | None,
+    ) -> tuple[dict[str, Any], Snapshot, list[np.ndarray] | None]:
         from cnnkit.training.stepper import Snapshot
 
         place = self._place(epoch)
-        state = json.loads((place / "state.json").read_bytes())
+        if place.is_symlink():
+            raise ValueError("a checkpoint is a folder.")
+        state = json.loads(_content(place / "state.json", MAX_STATE_BYTES))
         if state["schema_version"] != SCHEMA_VERSION:
             raise ValueError("`schema_version` is another one.")
+        if check is not None:
+            check(state)
         parts = {}
-        for name, digest in state["files"].items():
-            content = (place / name).read_bytes()
-            if hashlib.sha256(content).hexdigest() != digest:
+        for name in Snapshot._fields:
+            wanted = getattr(like, name) if like is not None else None
+            content = _content(place / f"{name}.safetensors", _most(wanted))
+            if hashlib.sha256(content).hexdigest() != state["files"][f"{name}.safetensors"]:
                 raise ValueError(f"{name} was changed.")
-            parts[name.removesuffix(".safetensors")] = _unpacked(content)
-        best_epoch = state["best_epoch"]
-        best = None if best_epoch is None else _unpacked(self._best(best_epoch).read_bytes())
+            parts[name] = _unpacked(content, wanted)
+        best, best_epoch = None, state["best_epoch"]
+        if best_epoch is not None:
+            if type(best_epoch) is not int or not 0 <= best_epoch <= epoch:
+                raise ValueError("`best_epoch` is none of the run's.")
+            wanted = like.model if like is not None else None
+            best = _unpacked(_content(self._best(best_epoch), _most(wanted)), wanted)
         return state, Snapshot(**parts), best
 
     def _prune(self, state: dict[str, Any]) -> None:
@@ -162,7 +187,16 @@ def _packed(values: list[np.ndarray]) -> bytes:
     return save({f"{n:05d}": np.array(v, order="C") for n, v in enumerate(values)})
 
 
-def _unpacked(content: bytes) -> list[np.ndarray]:
+def _unpacked(content: bytes, like: list[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Return the arrays of `_packed`.
+
+    Args:
+        content: Of a file.
+        like: Arrays of the shapes and types that they must have; None: any.
+
+    Raises:
+        ValueError: They are others.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -170,7 +204,41 @@ def _unpacked(content: bytes) -> list[np.ndarray]:
         arrays = load(content)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    return [arrays[name] for name in sorted(arrays)]
+    found = [arrays[name] for name in sorted(arrays)]
+    if like is not None and [_kind(a) for a in found] != [_kind(a) for a in like]:
+        raise ValueError("The numbers are another network's.")
+    return found
+
+
+def _kind(array: np.ndarray) -> tuple[Any, ...]:
+    return np.shape(array), np.asarray(array).dtype
+
+
+def _most(like: list[np.ndarray] | None) -> int:
+    """Return how many bytes a file of such arrays has at most, its header included."""
+    if like is None:
+        return sys.maxsize
+    return sum(np.asarray(array).nbytes for array in like) + (1 << 16) + 1024 * len(like)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Read a regular file of at most so many bytes; a link is none.
+
+    Raises:
+        ValueError: It is larger, or none.
+        OSError: It cannot be read.
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+        raise ValueError(f"{path.name} is no file of its size.")
+    return path.read_bytes()
+
+
+def damaged(folder: Path) -> UsageError:
+    """Return what is said where no checkpoint of a state folder is one that can be gone on with."""
+    rule = "hold a whole checkpoint to resume from"
+    fix = "Start again without --resume."
+    return UsageError(broken_rule(str(folder), rule, "only damaged ones", fix))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -167,13 +167,18 @@ class _Run:
         self._save()
 
     def _go_on(self, checkpoints: Checkpoints) -> None:
-        loaded = checkpoints.load()
+        folder = checkpoints.folder
+
+        def check(state: dict[str, Any]) -> None:
+            refuse_another_run(self.identity, state, folder)
+            self.progress.gone_on(state["progress"], self.plan)
+
+        loaded = checkpoints.load(self.stepper.snapshot(), check)
         if loaded is None:
             return
         state, snapshot, self.best = loaded
-        refuse_another_run(self.identity, state, checkpoints.folder)
         self.stepper.restore(snapshot)
-        self.progress = Progress.from_dict(state["progress"], self.progress.notes)
+        self.progress = self.progress.gone_on(state["progress"], self.plan)
         self.say(f"Resumed after epoch {self.progress.epoch} of {self.plan.epochs}.")
 
     def _measure_the_start(self) -> None:

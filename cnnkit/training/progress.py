@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import EpochReport
+
+# More are never said in one run.
+MAX_NOTES = 1000
 
 
 @dataclass
@@ -65,19 +68,48 @@ class Progress:
             "notes": self.notes,
         }
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], notes: Sequence[str] = ()) -> Progress:
-        """Return the state that `to_dict` wrote, with what was said since."""
+    def gone_on(self, values: dict[str, Any], plan: TrainingPlan) -> Progress:
+        """Return the state that `to_dict` wrote, with what was said since.
+
+        Args:
+            values: Of a checkpoint, which may be anybody's.
+            plan: That they must fit.
+
+        Raises:
+            ValueError: They are no state of such a run.
+            KeyError: They lack something; or another error, where it is of another kind.
+        """
         history = [EpochReport.from_dict(report) for report in values["history"]]
         best = next((r for r in history if r.epoch == values["best_epoch"]), None)
-        return cls(
-            **{
-                **values,
-                "history": history,
-                "best_loss": best.val_loss if best else math.inf,
-                "notes": list(dict.fromkeys([*values["notes"], *notes])),
-            }
+        first = history[0].epoch if history else 0
+        fits = (
+            _is_count(values["batch_size"], 1, plan.batch_size)
+            and first in (0, 1)
+            and [r.epoch for r in history] == list(range(first, first + len(history)))
+            and (not history or history[-1].epoch <= plan.epochs)
+            and all(report.is_sound(plan.epochs) for report in history)
+            and (best is not None or values["best_epoch"] is None)
+            and _is_count(values["waited"], 0, len(history))
+            and isinstance(values["stopped_early"], bool)
+            and isinstance(values["notes"], list)
+            and len(values["notes"]) <= MAX_NOTES
+            and all(isinstance(note, str) for note in values["notes"])
         )
+        if not fits:
+            raise ValueError("no state of such a run.")
+        return Progress(
+            batch_size=values["batch_size"],
+            history=history,
+            best_epoch=values["best_epoch"],
+            best_loss=best.val_loss if best else math.inf,
+            waited=values["waited"],
+            stopped_early=values["stopped_early"],
+            notes=list(dict.fromkeys([*values["notes"], *self.notes])),
+        )
+
+
+def _is_count(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
 
 
 def refuse_another_run(ours: dict[str, Any], theirs: dict[str, Any], folder: Path) -> None:

@@ -57,6 +57,18 @@ class EpochReport:
         """Return the report that `to_dict` wrote."""
         return cls(**{k: math.nan if v is None else v for k, v in values.items()})
 
+    def is_sound(self, epochs: int) -> bool:
+        """Return whether every field is of its kind, in a run of so many epochs."""
+        counts, numbers = (self.epoch, self.epochs), asdict(self)
+        for name in ("epoch", "epochs", "best"):
+            numbers.pop(name)
+        return (
+            all(type(count) is int for count in counts)
+            and self.epochs == epochs
+            and isinstance(self.best, bool)
+            and all(type(value) in (int, float) for value in numbers.values())
+        )
+
 
 def _is_no_number(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)

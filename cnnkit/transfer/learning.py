@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from cnnkit.bundles.writing import check_target
 from cnnkit.calibration import fit_temperature, log_loss
 from cnnkit.data import SPLITS, Shares
 from cnnkit.errors import OutputError, broken_rule
+from cnnkit.training.state_folder import claimed, empty
 from cnnkit.transfer.backbone import Backbone, open_backbone
 from cnnkit.transfer.bundle import write_outcome
 from cnnkit.transfer.extraction import Extracted, Stage, extract_all
@@ -23,7 +23,6 @@ from cnnkit.transfer.head import Head, HeadSearch, class_weights, search_head
 from cnnkit.transfer.network import Network, backbone_network, fresh_network
 from cnnkit.transfer.network_training import (
     Learnt,
-    check_state,
     scope_of,
     state_folder,
     train_network,
@@ -49,7 +48,16 @@ def transfer_learn(settings: Settings, stage: Stage) -> Outcome:
         OutputError: The bundle cannot be put where it was asked for.
     """
     check_places(settings)
-    check_state(settings)
+    folder = state_folder(settings)
+    used = settings.trains_network
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
+        outcome = _transferred(settings, stage)
+        if used:
+            empty(folder)
+    return outcome
+
+
+def _transferred(settings: Settings, stage: Stage) -> Outcome:
     clock = _Clock()
     backbone = None
     if not settings.from_scratch:
@@ -62,8 +70,6 @@ def transfer_learn(settings: Settings, stage: Stage) -> Outcome:
         outcome = _on_backbone(settings, backbone, training_set, stage, clock)
     with clock("bundle"):
         write_outcome(outcome)
-    if settings.trains_network:
-        shutil.rmtree(state_folder(settings), ignore_errors=True)
     return outcome
 
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from cnnkit.data.decoded import DecodedPictures, MaxBad
 from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
-from cnnkit.errors import UsageError, broken_rule
 from cnnkit.runtime.training_devices import strategy as all_gpus
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
 from cnnkit.training.rate_search import STOP_FACTOR
@@ -34,7 +32,6 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 32
 PREDICTED_AT_ONCE = 64
 # How the names begin of what `cnnkit.training` keeps in its state folder.
-CHECKPOINTS = ("epoch-", "best-", ".part-", ".cnnkit-")
 
 
 @dataclass(frozen=True)
@@ -60,25 +57,6 @@ def state_folder(settings: Settings) -> Path:
     """Return where an unfinished run keeps its checkpoints: beside the bundle."""
     output = settings.output.absolute()
     return output.with_name(f"{output.name}.part")
-
-
-def check_state(settings: Settings) -> None:
-    """Refuse to start over an unfinished run, unless it is to be resumed or thrown away.
-
-    Raises:
-        UsageError: There is one.
-    """
-    folder = state_folder(settings)
-    if not folder.exists() or settings.resume or not settings.trains_network:
-        return
-    ours = folder.is_dir() and all(path.name.startswith(CHECKPOINTS) for path in folder.iterdir())
-    if not ours:
-        received = "something else under that name"
-        raise UsageError(broken_rule(str(folder), "be free for checkpoints", received))
-    if not settings.overwrite:
-        fix = "Use --resume to go on with it, or --overwrite to start anew."
-        raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
-    shutil.rmtree(folder)
 
 
 def training_strategy(settings: Settings, training_set: TrainingSet) -> Any | None:

@@ -103,7 +103,7 @@ class Journal:
                 _refuse_what_is_in_the_way(target, part, resume, overwrite)
             if resume:
                 journal._read(header, retry_errors, check)
-            else:
+            elif os.path.getsize(part):
                 file.truncate(0)
             if journal._size == 0:
                 journal._write(json_line(header))

@@ -26,21 +26,23 @@ def open_locked(path: Path, *, anew: bool = False) -> BinaryIO:
         anew: Refuse one that exists.
 
     Raises:
-        UsageError: Another run holds it, or it is none of ours to write: a link or a device.
+        UsageError: Another run holds it, or it is none of ours to write: a link, or a
+            pipe.
         FileExistsError: There is one, and `anew`.
         OSError: It cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if anew else 0)
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
-    if path.is_symlink():
+    if path.is_symlink() and (path.is_file() or not path.exists()):
         fix = "Move it away, or choose another name."
         raise UsageError(broken_rule(str(path), "be a file of its own", "a link", fix))
     for _ in range(TRIES):
         descriptor = os.open(path, flags, 0o666)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UsageError(broken_rule(str(path), "be a file", "a device"))
+            mode = os.fstat(descriptor).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+                raise UsageError(broken_rule(str(path), "be a file", "a pipe or a device"))
             if not lock(descriptor):
                 raise in_use(path)
             if is_at(descriptor, path):
@@ -93,7 +95,7 @@ def lock(descriptor: int) -> bool:
 def is_at(descriptor: int, path: Path) -> bool:
     """Return whether a path still leads to what is open."""
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return False
 

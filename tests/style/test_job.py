@@ -196,3 +196,31 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
         Target(tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be made"):
         stylize(photos, tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "/etc/passwd"},
+        {"output": "/elsewhere/a.png"},
+        {"status": "error"},
+        {"width": "wide"},
+        {"seconds": float("nan")},
+        {"seconds": {"a": {"b": {"c": {"d": {}}}}}},
+        {"sorted_to": "/elsewhere"},
+    ],
+)
+def test_a_sidecars_row_is_not_believed_of_anything_else(photos, tmp_path, change, monkeypatch):
+    """A crafted sidecar beside a result that is there: the picture is painted again."""
+    import cnnkit.style.job as job
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(job.FolderJob, "record", lambda *a, **k: 1 / 0)
+        stylize(photos, out)
+    record = json.loads((out / "a.png.json").read_text())
+    (out / "a.png.json").write_text(json.dumps(record | {"row": record["row"] | change}))
+    method = Negative()
+    _, rows = stylize(photos, out, method, resume=True)
+    assert "a.jpg" in method.painted
+    assert rows[0] == record["row"]

@@ -50,3 +50,29 @@ def test_no_file_and_numbers_without_a_value_are_no_state(saved, tmp_path):
     state.pixels[0, 0, 0] = np.nan
     save_state(file, state, RUN)
     assert load_state(file, RUN, [(2, 3), (4, 6)]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", -1),
+        ("scale", 2),
+        ("scale", 1.0),
+        ("scale", True),
+        ("step", "2"),
+        ("step", -5),
+        ("count", None),
+        ("average_weight", float("inf")),
+        ("average_weight", "much"),
+        ("seconds", float("nan")),
+        ("curve", 5),
+        ("curve", [[1, 2]]),
+        ("curve", [[1, 2, 3, "x"]]),
+    ],
+)
+def test_facts_that_no_run_wrote_are_no_state(saved, name, value):
+    """Anybody can send a state: what it says besides its numbers is checked as they are."""
+    file, state = saved
+    setattr(state, name, value)
+    save_state(file, state, RUN)
+    assert load_state(file, RUN, [(2, 3), (4, 6)]) is None

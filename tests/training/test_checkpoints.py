@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,81 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         Checkpoints(tmp_path / "file")
+
+
+def rewritten(folder: Path, **changes: object) -> None:
+    """Change what a checkpoint's state says, as anybody can who sends one."""
+    path = folder / "epoch-00001" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": {"../../secret": "0"}},
+        {"files": 5},
+        {"best_epoch": "../../secret"},
+        {"best_epoch": 9},
+        {"best_epoch": True},
+        {"schema_version": 99},
+    ],
+)
+def test_a_crafted_state_is_no_checkpoint(tmp_path: Path, changes: dict) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    rewritten(tmp_path, **changes)
+    with pytest.raises(UsageError, match="must hold a whole checkpoint to resume from"):
+        Checkpoints(tmp_path).load(snapshot(0))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "null", "[]", '{"schema_version": []}'])
+def test_a_state_that_is_none_is_no_checkpoint(tmp_path: Path, text: str) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    (tmp_path / "epoch-00001" / "state.json").write_text(text)
+    with pytest.raises(UsageError, match="must hold a whole checkpoint to resume from"):
+        Checkpoints(tmp_path).load()
+
+
+def test_numbers_of_another_shape_or_type_are_no_checkpoint(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best(1, [np.zeros(3, np.float32)])
+    checkpoints.save(1, {"best_epoch": 1}, snapshot(1))
+    with pytest.raises(UsageError, match="whole checkpoint"):
+        checkpoints.load(snapshot(0))  # the best file's
+    rewritten(tmp_path, best_epoch=None)
+    assert checkpoints.load(snapshot(0)) is not None
+    others = (
+        Snapshot(snapshot(0).model[:1], snapshot(0).optimizer),
+        Snapshot([np.zeros((3, 2), np.float32), snapshot(0).model[1]], snapshot(0).optimizer),
+        Snapshot(snapshot(0).model, [np.array(3, np.int64), snapshot(0).optimizer[1]]),
+    )
+    for like in others:
+        with pytest.raises(UsageError, match="whole checkpoint"):
+            checkpoints.load(like)
+
+
+def test_a_file_larger_than_its_numbers_is_not_read(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    with (tmp_path / "epoch-00001" / "model.safetensors").open("r+b") as file:
+        file.truncate(1 << 40)  # without a block on the disk
+    with pytest.raises(UsageError, match="whole checkpoint"):
+        Checkpoints(tmp_path).load(snapshot(0))
+
+
+@pytest.mark.parametrize("name", ["epoch-00001", "epoch-00001/model.safetensors"])
+def test_a_link_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="whole checkpoint"):
+        Checkpoints(tmp_path).load(snapshot(0))
+
+
+def test_another_runs_state_is_refused_before_its_numbers_are_read(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
+    (tmp_path / "epoch-00001" / "model.safetensors").unlink()
+
+    def check(state: dict) -> None:
+        raise UsageError("another run")
+
+    with pytest.raises(UsageError, match="another run"):
+        Checkpoints(tmp_path).load(snapshot(0), check)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from cnnkit.bundles import embedded_folder, embedded_names
 from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.data.labelled_csv import protected_cell
 from cnnkit.detect.average_precision import best_threshold
-from cnnkit.detect.training.learning import Learnt, state_folder
+from cnnkit.detect.training.learning import STAGES, Learnt, state_folder
+from cnnkit.errors import OutputError, UsageError
 from cnnkit.runtime.versions import versions
+from cnnkit.training.state_folder import empty
+from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.row_files import csv_line
 
 HISTORY, SPLIT, REPORT = "history.csv", "split.csv", "report.html"
@@ -49,7 +53,11 @@ def write_learnt(learnt: Learnt) -> None:
             license_file = embedded_folder(learnt.network.origin) / "LICENSE"
             if license_file.is_file():
                 shutil.copyfile(license_file, folder / BACKBONE_LICENSE)
-    shutil.rmtree(state_folder(settings), ignore_errors=True)
+    folder = state_folder(settings)
+    with contextlib.suppress(UsageError, OutputError), locked_folder(folder):  # unless another runs
+        empty(folder, STAGES)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def new_bundle(learnt: Learnt) -> NewBundle:

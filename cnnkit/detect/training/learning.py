@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import random
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxe
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
+from cnnkit.training.state_folder import claimed
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ MOSAICS_UNTIL = 2 / 3
 # How many steps a moving average looks back over, at most, as a share of all steps.
 AVERAGE_OVER = 0.05
 LEAST_TO_VALIDATE = 2
-CHECKPOINTS = ("frozen", "whole")
+STAGES = ("frozen", "whole")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,13 @@ def train_detector(settings: Settings, progress: Progress) -> Learnt:
         CnnkitError: Training came to nothing.
     """
     check_target(settings.output, settings.overwrite)
-    check_state(settings)
+    folder = state_folder(settings)
+    flags = {"resume": settings.resume, "overwrite": settings.overwrite}
+    with claimed(folder, stages=STAGES, **flags):
+        return _learnt(settings, progress)
+
+
+def _learnt(settings: Settings, progress: Progress) -> Learnt:
     boxes = read_boxes(settings.data, settings.pictures)
     held = None
     if settings.validation_data is not None:
@@ -280,24 +286,6 @@ def state_folder(settings: Settings) -> Path:
     """Return where an unfinished run keeps its checkpoints: beside the bundle."""
     output = settings.output.absolute()
     return output.with_name(f"{output.name}.part")
-
-
-def check_state(settings: Settings) -> None:
-    """Refuse to start over an unfinished run, unless it is to be resumed or thrown away.
-
-    Raises:
-        UsageError: There is one.
-    """
-    folder = state_folder(settings)
-    if not folder.exists() or settings.resume:
-        return
-    if not folder.is_dir() or not all(p.name in CHECKPOINTS for p in folder.iterdir()):
-        received = "something else under that name"
-        raise UsageError(broken_rule(str(folder), "be free for checkpoints", received))
-    if not settings.overwrite:
-        fix = "Use --resume to go on with it, or --overwrite to start anew."
-        raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
-    shutil.rmtree(folder)
 
 
 def plans_of(settings: Settings, network: DetectorNetwork, steps: int) -> list[tuple[str, Any]]:

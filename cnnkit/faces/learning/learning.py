@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 from cnnkit import architectures
 from cnnkit.bundles import open_model
 from cnnkit.bundles.writing import check_target
-from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.faces.learning.bundle import write_outcome
 from cnnkit.faces.learning.head import differences, find_head
 from cnnkit.faces.learning.outcome import Outcome
@@ -23,10 +21,10 @@ from cnnkit.faces.learning.training import Learnt, describe, train_embedder
 from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
 from cnnkit.runtime import building_defaults, import_keras
 from cnnkit.runtime.training_devices import seed_epoch
+from cnnkit.training.state_folder import claimed, empty
 
 log = logging.getLogger(__name__)
 
-CHECKPOINTS = ("epoch-", "best-", ".part-", ".cnnkit-")
 BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
 
 
@@ -45,7 +43,17 @@ def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = No
     """
     started = time.monotonic()
     check_target(settings.output, settings.overwrite)
-    _check_state(settings)
+    folder, used = state_folder(settings), settings.trains
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
+        outcome = _learnt(settings, stage, cut_faces, started)
+        if used:
+            empty(folder)
+    return outcome
+
+
+def _learnt(
+    settings: Settings, stage: Stage, cut_faces: CutFaces | None, started: float
+) -> Outcome:
     people = read_people(settings, stage, cut_faces)
     model, arguments = start_network(settings)
     learnt = None
@@ -53,8 +61,6 @@ def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = No
         learnt = train_embedder(settings, model, people, state_folder(settings))
     outcome = _judged(settings, people, model, arguments, learnt, started)
     write_outcome(outcome)
-    if settings.trains:
-        shutil.rmtree(state_folder(settings), ignore_errors=True)
     return outcome
 
 
@@ -62,20 +68,6 @@ def state_folder(settings: Settings) -> Path:
     """Return where an unfinished run keeps its checkpoints: beside the bundle."""
     output = settings.output.absolute()
     return output.with_name(f"{output.name}.part")
-
-
-def _check_state(settings: Settings) -> None:
-    folder = state_folder(settings)
-    if not folder.exists() or settings.resume or not settings.trains:
-        return
-    ours = folder.is_dir() and all(path.name.startswith(CHECKPOINTS) for path in folder.iterdir())
-    if not ours:
-        received = "something else under that name"
-        raise OutputError(broken_rule(str(folder), "be free for checkpoints", received))
-    if not settings.overwrite:
-        fix = "Use --resume to go on with it, or --overwrite to start anew."
-        raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
-    shutil.rmtree(folder)
 
 
 def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
