@@ -4,6 +4,10 @@ Before any row is read, the file must be a regular one of a bounded size, with a
 application id and version, in rollback-journal form, pass SQLite's own check, and hold exactly
 the tables below: no view, trigger, index or column more. A rollback journal, unlike a write-ahead
 log, leaves one file, and nothing beside it.
+
+What does lie beside it is looked at as well before SQLite is: SQLite would believe a write-ahead
+log there, and would delete the file that the end of a rollback journal calls its super-journal. A
+killed process of ours leaves a journal without one, which is rolled back.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ MAX_ROW_BYTES = 1 << 17
 # How long to wait for other processes that read or write.
 WAIT_SECONDS = 60.0
 HEADER_BYTES = 100
+# With these a rollback journal begins, and ends where it names a super-journal.
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+JOURNAL_HEADER_BYTES = 28
 
 SCHEMA = """
 CREATE TABLE gallery (
@@ -68,6 +75,9 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> b
     """
     if not path.parent.is_dir():
         raise OutputError(broken_rule(str(path), "lie in a folder that exists", path.parent))
+    left = [beside for beside in _beside(path) if os.path.lexists(beside)]
+    if left and not os.path.lexists(path):
+        raise GalleryError(_foreign(left[0], "a file that belongs to no gallery"))
     part = path.with_name(f".cnnkit-{secrets.token_hex(8)}.part")
     try:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, MODE))
@@ -95,11 +105,13 @@ def open_database(path: Path) -> sqlite3.Connection:
         UsageError: There is none.
         GalleryError: It is no gallery, or one that must not be opened.
     """
-    _check_file(path)
+    page_bytes = _check_file(path)
+    _check_beside(path, page_bytes)
     with named_errors(path):
         connection = _connected(path)
         try:
             _check_content(connection, path)
+            _check_file(path)  # a journal may have brought another beginning back
         except BaseException:  # whatever it is, nobody else could close it
             connection.close()
             raise
@@ -107,7 +119,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    quoted = urllib.parse.quote(os.fsencode(path.absolute()))
+    # As SQLite itself follows links, so that what lies beside the file is what was looked at.
+    quoted = urllib.parse.quote(os.fsencode(os.path.realpath(path)))
     connection = sqlite3.connect(
         f"file:{quoted}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True
     )
@@ -127,8 +140,59 @@ def _connected(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no gallery by its first bytes, which never change in one."""
+def _beside(path: Path) -> tuple[Path, Path, Path]:
+    """Return where SQLite looks for a journal, a write-ahead log and its index."""
+    real = os.path.realpath(path)
+    return Path(f"{real}-journal"), Path(f"{real}-wal"), Path(f"{real}-shm")
+
+
+def _foreign(path: Path, received: str) -> str:
+    fix = f"Remove or rename {path} if you do not know where it comes from."
+    return broken_rule(str(path), "be a rollback journal of cnnkit's, or not there", received, fix)
+
+
+def _check_beside(path: Path, page_bytes: int) -> None:
+    """Refuse a gallery with files beside it that SQLite must not be shown.
+
+    Args:
+        path: The gallery.
+        page_bytes: Of a page of it.
+    """
+    journal, *logs = _beside(path)
+    for log in logs:
+        if os.path.lexists(log):
+            raise GalleryError(_foreign(log, "a write-ahead log, which no gallery has"))
+    try:
+        if not stat.S_ISREG(os.lstat(journal).st_mode):
+            raise GalleryError(_foreign(journal, "a link, a folder or a device"))
+        with journal.open("rb") as file:
+            header = file.read(JOURNAL_HEADER_BYTES)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(JOURNAL_MAGIC)))
+            end = file.read(len(JOURNAL_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise GalleryError(f"{journal} cannot be read: {error.strerror or error}.") from error
+    if size > MAX_FILE_BYTES:
+        raise GalleryError(_foreign(journal, f"{size:,} bytes"))
+    if size > len(JOURNAL_MAGIC) and end == JOURNAL_MAGIC:
+        raise GalleryError(_foreign(journal, "a journal that names another file"))
+    if not header.startswith(JOURNAL_MAGIC) or len(header) < JOURNAL_HEADER_BYTES:
+        return  # SQLite rolls nothing back from it
+    pages, page = int.from_bytes(header[16:20], "big"), int.from_bytes(header[24:28], "big")
+    if page != page_bytes:
+        raise GalleryError(_foreign(journal, "another file's journal"))
+    if pages * page > MAX_FILE_BYTES:
+        raise GalleryError(_foreign(journal, f"a journal of {pages * page:,} bytes"))
+
+
+def _check_file(path: Path) -> int:
+    """Refuse what is no gallery by its first bytes, which never change in one.
+
+    Returns:
+        How many bytes a page has.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -151,6 +215,8 @@ def _check_file(path: Path) -> None:
         fix = "Install a newer cnnkit." if version > SCHEMA_VERSION else ""
         rule = f"be a gallery of version {SCHEMA_VERSION}"
         raise GalleryError(broken_rule(str(path), rule, version, fix))
+    page_bytes = int.from_bytes(header[16:18], "big")
+    return 65_536 if page_bytes == 1 else page_bytes
 
 
 def _not_a_gallery(header: bytes) -> str:

@@ -266,3 +266,108 @@ def test_a_journal_left_by_a_stranger_does_no_harm(tmp_path):
     people, photos, _ = look(path)
     assert len(people) == 3
     np.testing.assert_array_equal(photos[0].vector, vector(0, 0))
+
+
+# --- files beside it -----------------------------------------------------------------------
+
+MAGIC = bytes.fromhex("d9d505f920a163d7")
+
+
+def hot_journal(path, other: str = "", page: int = 4096) -> bytes:
+    """Return a journal that SQLite rolls back: the first page as it is, and a super-journal.
+
+    The format is in https://www.sqlite.org/fileformat.html, section 3; the super-journal's
+    record is that of `writeSuperJournal` in SQLite's pager.c.
+    """
+    content = path.read_bytes()
+    numbers = (1, 7, len(content) // page, 512, page)
+    header = MAGIC + b"".join(number.to_bytes(4, "big") for number in numbers)
+    first = content[:page]
+    check = (7 + sum(first[place] for place in range(page - 200, 0, -200))) & 0xFFFFFFFF
+    record = (1).to_bytes(4, "big") + first + check.to_bytes(4, "big")
+    if not other:
+        return header.ljust(512, b"\0") + record
+    name = other.encode()
+    end = (1 << 30).to_bytes(4, "big") + name
+    end += len(name).to_bytes(4, "big") + sum(name).to_bytes(4, "big") + MAGIC
+    return header.ljust(512, b"\0") + record + end
+
+
+def test_sqlite_does_delete_what_a_hot_journal_names(tmp_path):
+    """So the next test is about a real danger: plain SQLite loses the file."""
+    path = make(tmp_path / "g")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "g-journal").write_bytes(hot_journal(path, str(tmp_path / "thesis.txt")))
+    connection = sqlite3.connect(path)
+    connection.execute("SELECT count(*) FROM person").fetchone()
+    connection.close()
+    assert not (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("through", ["file", "link"])
+def test_a_journal_that_names_another_file_is_not_rolled_back(tmp_path, through):
+    path = make(tmp_path / "g")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "g-journal").write_bytes(hot_journal(path, str(tmp_path / "thesis.txt")))
+    if through == "link":
+        (tmp_path / "linked").mkdir()
+        (tmp_path / "linked" / "other").symlink_to(path)
+        path = tmp_path / "linked" / "other"
+    before = (tmp_path / "g").read_bytes()
+    with pytest.raises(GalleryError, match=r"names another file\. Remove or rename .*g-journal"):
+        look(path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "g").read_bytes() == before and (tmp_path / "g-journal").exists()
+
+
+def test_a_journal_of_our_own_kind_is_rolled_back(tmp_path):
+    path = make(tmp_path / "g")
+    (tmp_path / "g-journal").write_bytes(hot_journal(path))
+    expected = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(200)
+        file.write(b"half a change")
+    look(path)
+    assert path.read_bytes() == expected and not (tmp_path / "g-journal").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x" * 600 + MAGIC,
+        MAGIC + bytes(4) + bytes(4) + b"\xff\xff\xff\xff" + (512).to_bytes(4) + (4096).to_bytes(4),
+        MAGIC + bytes(12) + (512).to_bytes(4) + (65_536).to_bytes(4),
+    ],
+)
+def test_what_is_no_journal_of_this_gallery_is_refused(tmp_path, content):
+    path = make(tmp_path / "g")
+    (tmp_path / "g-journal").write_bytes(content)
+    with pytest.raises(GalleryError, match=r"g-journal must be a rollback journal"):
+        look(path)
+    assert (tmp_path / "g-journal").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["g-wal", "g-shm"])
+def test_a_log_beside_a_gallery_is_not_believed(tmp_path, name):
+    path = make(tmp_path / "g")
+    (tmp_path / name).write_bytes(b"x" * 100)
+    with pytest.raises(GalleryError, match="a write-ahead log, which no gallery has"):
+        look(path)
+    assert (tmp_path / name).exists()
+
+
+def test_a_link_in_the_journals_place_is_refused(tmp_path):
+    path = make(tmp_path / "g")
+    (tmp_path / "mine").write_bytes(hot_journal(path))
+    (tmp_path / "g-journal").symlink_to(tmp_path / "mine")
+    with pytest.raises(GalleryError, match="a link, a folder or a device"):
+        look(path)
+    assert (tmp_path / "mine").exists()
+
+
+def test_a_new_gallery_does_not_inherit_a_journal(tmp_path):
+    old = make(tmp_path / "old")
+    (tmp_path / "g-journal").write_bytes(hot_journal(old))
+    with pytest.raises(GalleryError, match="a file that belongs to no gallery"):
+        make(tmp_path / "g")
+    assert not (tmp_path / "g").exists()
