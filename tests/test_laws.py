@@ -58,6 +58,8 @@ NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split(
 
 BACKEND_NAMES = {"GradientTape", "value_and_grad", "jax.grad", "jax.jit", "tensorflow.function"}
 PRINTING_NAMES = {"print", "sys.stdout", "sys.__stdout__", "sys.stderr.write", "rich.print"}
+# Libraries that would write into the home folder, or send, if nobody kept them from it.
+TALKATIVE = {"onnxruntime", "openvino", "openvino_telemetry"}
 # What starts a process; multiprocessing and its like are none of ours at all.
 STARTING_NAMES = {
     *"subprocess multiprocessing ProcessPoolExecutor pty os.system os.popen os.fork".split(),
@@ -333,6 +335,16 @@ def environment_outside_runtime(sources: list[Source]) -> list[str]:
     return used_names(sources, ENVIRONMENT_NAMES, {"runtime"})
 
 
+def talkative_outside_runtime(sources: list[Source]) -> list[str]:
+    """Law 6: what must be silenced before its import is imported in runtime only."""
+    return [
+        f"{place(source, found.line)} imports {found.target}"
+        for source in sources
+        for found in imports(source)
+        if source.module != "runtime" and found.target.split(".")[0] in TALKATIVE
+    ]
+
+
 def processes_outside_children(sources: list[Source]) -> list[str]:
     """Law 3: one module starts processes, all of them isolated."""
     others = [source for source in sources if source.name != "cnnkit.runtime.children"]
@@ -352,6 +364,7 @@ CHECKERS: list[Checker] = [
     printing,
     environment_outside_runtime,
     processes_outside_children,
+    talkative_outside_runtime,
 ]
 
 
@@ -429,6 +442,8 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
         processes_outside_children,
         {"cnnkit.data": "from multiprocessing import Pool"},
     ),
+    (talkative_outside_runtime, {"cnnkit.export": "def f():\n    import onnxruntime as ort"}),
+    (talkative_outside_runtime, {"cnnkit.classify": "from openvino import Core"}),
     (processes_outside_children, {"cnnkit.data": "import os\nos.execv('a', [])"}),
 ]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnkit.runtime import building_defaults
-from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.process import import_onnxruntime, import_openvino
 
 # From the inputs by name to the outputs by name.
 Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -44,9 +44,7 @@ def _open_keras(path: Path) -> Run:
 
 
 def _open_onnx(path: Path) -> Run:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

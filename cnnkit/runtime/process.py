@@ -60,10 +60,13 @@ def silenced_standard_error() -> Iterator[None]:
 
 
 def keep_home_clean() -> None:
-    """Point libraries that write settings into the home folder at our cache instead.
+    """Point libraries that write settings into the home folder at our cache, and keep them silent.
 
-    A Keras folder that the user already has is left in use: nothing new is written there.
+    A Keras folder that the user already has is left in use: nothing new is written there. ONNX
+    Runtime would leave a device's id and a database of usage events in the home folder when it is
+    imported, whoever imports it, and send them.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     own_keras = Path.home() / ".keras" / "keras.json"
     if not own_keras.exists():
         os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
@@ -136,6 +139,14 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry switched off."""
+    keep_home_clean()
+    import onnxruntime
+
+    return onnxruntime
 
 
 @contextlib.contextmanager

@@ -1,0 +1,50 @@
+"""Libraries are imported without a word to anybody, and without a file in the home folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+# Tells of every socket, and of every process that is started.
+WATCHED = """
+import sys
+TOLD = "socket.connect socket.sendto socket.bind subprocess.Popen os.exec os.system".split()
+sys.addaudithook(lambda event, _: event in TOLD and sys.stderr.write(f"DID {event}\\n"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "code"),
+    [
+        ("onnxruntime", "from cnnkit.runtime.process import import_onnxruntime as f; f()"),
+        ("openvino", "from cnnkit.runtime.process import import_openvino as f; f().Core()"),
+        ("tf2onnx", "from cnnkit.runtime import import_keras as f; f(); import tf2onnx"),
+        ("ai_edge_litert", "from cnnkit.export.formats import _open_litert as f; f('x.tflite')"),
+        ("pycocotools", "from pycocotools.cocoeval import COCOeval"),
+        ("albumentations", "from cnnkit.data.albumentations_library import *; "
+                           "import_albumentations()"),
+    ],
+)  # fmt: skip
+def test_a_library_leaves_nothing_and_sends_nothing(
+    tmp_path: Path, clean_environment: dict[str, str], library: str, code: str
+) -> None:
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed.")
+    (tmp_path / "temporary").mkdir()
+    places = {"TMPDIR": str(tmp_path / "temporary"), "CNNKIT_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED + code],
+        env=clean_environment | places,
+        cwd=tmp_path / "temporary",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "DID" not in done.stderr
+    assert f"No module named '{library}'" not in done.stderr
+    left = [path.name for name in ("home", "temporary") for path in (tmp_path / name).iterdir()]
+    assert left == []
