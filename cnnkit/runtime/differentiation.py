@@ -31,7 +31,8 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=backend_drives_gpu())
+    # Autograph leaves compiled files in the temporary folder, and what JAX takes needs none.
+    return tf.function(function, jit_compile=backend_drives_gpu(), autograph=False)
 
 
 def value_and_gradient(

@@ -92,7 +92,9 @@ def compiled_call(
     place = "/GPU:0" if device == "gpu" else "/CPU:0"
 
     @tf.function(
-        jit_compile=runtime == "xla", input_signature=_signature(model) if any_size else None
+        jit_compile=runtime == "xla",
+        input_signature=_signature(model) if any_size else None,
+        autograph=False,  # which leaves compiled files in the temporary folder
     )
     def graph(images):
         images = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), images)

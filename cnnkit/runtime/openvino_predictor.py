@@ -200,7 +200,8 @@ def save_keras_model(model: Any, folder: Path) -> None:
         for name, tensor in zip(names, model.inputs, strict=True)
     ]
     function = tf.function(
-        lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+        lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0], training=False),
+        autograph=False,  # which leaves compiled files in the temporary folder
     )
     converted = ov.convert_model(function.get_concrete_function(*specs))
     for tensor, name in zip(converted.inputs, names, strict=True):
