@@ -73,6 +73,20 @@ def keep_home_clean() -> None:
     os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "matplotlib" not in sys.modules and os.path.lexists("matplotlibrc"):
+        _import_matplotlib_elsewhere()
+
+
+def _import_matplotlib_elsewhere() -> None:
+    """Import matplotlib, as Keras will, elsewhere: it prefers settings of the current folder."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(os.path.dirname(__file__))
+        with contextlib.suppress(ImportError):
+            import matplotlib  # noqa: F401
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 @cache
@@ -163,8 +177,14 @@ def one_opencv_thread() -> Iterator[None]:
 
 
 def child_environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment with some variables changed."""
-    return os.environ | changes
+    """Return this process's environment with some variables changed.
+
+    Programs are looked for in absolute folders only: an empty entry of ``PATH`` is the current
+    folder, where libraries that ask ``uname`` or ``fc-list`` would run a stranger's.
+    """
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
+    return os.environ | {"PATH": path} | changes
 
 
 def seed_everything(seed: int) -> None:

@@ -40,8 +40,9 @@ def claimed(
         used: Whether the run keeps any state; else the folder is only held against other runs.
 
     Raises:
-        UsageError: Another run holds it, or an unfinished one is in the way.
-        OutputError: Something that is no training's state lies there, or it cannot be made.
+        UsageError: Another run holds it, an unfinished one is in the way, or something that is no
+            training's state lies there.
+        OutputError: It cannot be made.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise _foreign(folder)
@@ -100,6 +101,6 @@ def empty(folder: Path, stages: Sequence[str] = ()) -> None:
             path.unlink(missing_ok=True)
 
 
-def _foreign(folder: Path) -> OutputError:
+def _foreign(folder: Path) -> UsageError:
     received = "something else under that name"
-    return OutputError(broken_rule(str(folder), "be free for checkpoints", received))
+    return UsageError(broken_rule(str(folder), "be free for checkpoints", received))

@@ -97,3 +97,17 @@ def test_a_program_that_imports_cnnkit_keeps_its_path(tmp_path, clean_environmen
             [sys.executable, *arguments], env=clean_environment, cwd=tmp_path, **TEXT
         )
         assert (done.stdout, done.stderr) == (f"{tmp_path}\n", "")
+
+
+def test_a_child_runs_no_program_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "uname").write_text("#!/bin/sh\ntouch ran\n")
+    (tmp_path / "uname").chmod(0o755)
+    (tmp_path / "own.py").write_text("import subprocess; subprocess.run(['uname'])")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f":{os.environ['PATH']}")
+    subprocess.run([sys.executable, "own.py"], check=False, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "ran").exists()  # where nobody keeps it from it
+    (tmp_path / "ran").unlink()
+    monkeypatch.setattr("cnnkit.runtime.children.loaded_from", lambda: {"own": str(tmp_path)})
+    assert run_module("own", []).stdout.strip() == os.uname().sysname
+    assert not (tmp_path / "ran").exists()

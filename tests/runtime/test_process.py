@@ -48,3 +48,21 @@ def test_a_library_leaves_nothing_and_sends_nothing(
     assert f"No module named '{library}'" not in done.stderr
     left = [path.name for name in ("home", "temporary") for path in (tmp_path / name).iterdir()]
     assert left == []
+
+
+def test_settings_in_the_current_folder_are_not_taken(
+    tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 77")
+    plain = "import matplotlib; print(matplotlib.rcParams['lines.linewidth'])"
+    ours = "from cnnkit.runtime.process import keep_home_clean as f; f(); "
+    for code, width in ((plain, "77.0"), (ours + plain, "1.5")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=clean_environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout.strip(), done.stderr) == (width, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.errors import OutputError, UsageError
+from cnnkit.errors import UsageError
 from cnnkit.training.state_folder import claimed, empty
 
 STAGES = ("frozen", "whole")
@@ -68,7 +68,7 @@ def test_an_unfinished_run_is_gone_on_with_or_thrown_away_on_demand(state: Path)
 def test_what_no_training_wrote_is_left_alone(state: Path, flags: dict, name: str) -> None:
     (state / name).parent.mkdir(exist_ok=True)
     (state / name).write_text("mine")
-    with pytest.raises(OutputError, match="be free for checkpoints"):
+    with pytest.raises(UsageError, match="be free for checkpoints"):
         claimed(state, **flags).__enter__()
     assert (state / name).read_text() == "mine"
     empty(state)
@@ -83,7 +83,7 @@ def test_a_link_is_not_followed(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "other.part").mkdir()
     (tmp_path / "other.part" / "epoch-00001").symlink_to(tmp_path / "mine" / "epoch-00001")
     for name in ("out.part", "other.part"):
-        with pytest.raises(OutputError, match="be free for checkpoints"):
+        with pytest.raises(UsageError, match="be free for checkpoints"):
             claimed(tmp_path / name, **flags).__enter__()
     empty(tmp_path / "other.part")
     assert (tmp_path / "mine" / "epoch-00001" / "state.json").read_text() == "mine"
@@ -91,7 +91,7 @@ def test_a_link_is_not_followed(tmp_path: Path, flags: dict) -> None:
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.part").write_text("mine")
-    with pytest.raises(OutputError, match="be free for checkpoints"):
+    with pytest.raises(UsageError, match="be free for checkpoints"):
         claimed(tmp_path / "out.part", overwrite=True).__enter__()
 
 
@@ -104,5 +104,5 @@ def test_stages_have_folders_of_their_own(state: Path, tmp_path: Path) -> None:
     with claimed(whole, overwrite=True, stages=STAGES):
         assert not list(whole.iterdir())
     (whole.parent / "staged.part" / "notes").mkdir(parents=True)
-    with pytest.raises(OutputError, match="be free for checkpoints"):
+    with pytest.raises(UsageError, match="be free for checkpoints"):
         claimed(whole, overwrite=True, stages=STAGES).__enter__()
