@@ -265,3 +265,31 @@ def test_what_archives_and_drives_leave_behind_is_passed_over(here: Path) -> Non
 def test_a_list_that_a_windows_program_wrote(encoding: str, end: str) -> None:
     content = end.join(["caf\u00e9.png", "", "b.png", ""]).encode(encoding)
     assert list(read_list(io.BytesIO(content), null_separated=False)) == ["caf\u00e9.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "found"),
+    [
+        ("in", "in/gone.jpg", True),
+        ("in/", "in/deep/gone.jpg", True),
+        ("../work/in", "../work/in/gone.jpg", True),
+        ("in", "in/../gone.jpg", False),
+        ("in", "inside/gone.jpg", False),
+        ("in", "./in/gone.jpg", False),
+        (".", "./gone.jpg", True),
+        ("in/*.jpg", "in/gone.jpg", True),
+        ("in/*.jpg", "in/gone.txt", False),
+        ("*/a.jpg", "../a.jpg", False),
+        ("in/**/*.jpg", "in/deep/gone.jpg", True),
+        ("in/**/*.jpg", "in/../gone.jpg", False),
+    ],
+)
+def test_what_is_gone_may_have_been_found_where_it_was_looked_for(
+    tmp_path, monkeypatch, given, path, found
+):
+    (tmp_path / "work" / "in").mkdir(parents=True)
+    (tmp_path / "work" / "in" / "a.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "work")
+    finder = Finder([given])
+    list(finder)
+    assert finder.could_have_found(path) == found
