@@ -69,19 +69,28 @@ def check(context: click.Context, listed: Iterable[str] = ()) -> None:
     outputs = list(outputs_of(context))
     folders = [one for one in outputs if _is_picture_folder(context, *one)]
     outputs = [one for one in outputs if one not in folders]
+    apart.check_places_differ(one for one in (*outputs, *folders) if one[0] not in SHARING)
     pictures = [path for name, path in inputs_of(context) if name == "the input"]
     pictures = [path for path in pictures if path != "-"] + list(listed)
-    if context.params.get("overwrite") or context.params.get("resume"):
-        _check_folders(folders, pictures)  # without, one that holds anything is refused anyway
+    if _may_replace(context):
+        _check_folders(folders, pictures)
+    else:  # a file that exists, and a folder that holds any, are refused by the command itself
+        outputs = [one for one in outputs if not os.path.isfile(one[1])]
+    if context.command.name in TRAININGS:
+        _check_outside(context, outputs)
     inputs = [*inputs_of(context), *(("the input", path) for path in listed)]
     apart.check_apart([*outputs, *_derived(outputs, folders)], inputs)
-    apart.check_places_differ(one for one in (*outputs, *folders) if one[0] not in SHARING)
     if context.command.name in (*TRAININGS, "export"):
         for option, path in outputs:
             apart.check_replaced_folder(option, path, inputs)
-    if context.command.name in TRAININGS:
-        _check_outside(context, outputs)
     _check_files(outputs, pictures)
+
+
+def _may_replace(context: click.Context) -> bool:
+    """Return whether the command may write over what exists."""
+    flags = ("overwrite", "resume")
+    known = any(parameter.name in flags for parameter in context.command.params)
+    return not known or any(context.params.get(flag) for flag in flags)
 
 
 def outputs_of(context: click.Context) -> Iterator[Named]:
@@ -153,7 +162,7 @@ def _check_outside(context: click.Context, outputs: Iterable[Named]) -> None:
         for one in apart.above(path):
             if one in folders:
                 fix = "Choose a folder beside it."
-                rule = "lie outside of the data that is learned from"
+                rule = "lie outside DATA"
                 received = f"{path}, in {folders[one]}"
                 raise UsageError(broken_rule(option, rule, received, fix))
 
