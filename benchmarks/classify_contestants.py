@@ -22,7 +22,7 @@ BATCH = 16
 
 def cnnkit_run(precision: str) -> Callable[[str, str], None]:
     """cnnkit itself, through the function behind the command."""
-    from cnnkit.classify import Classifier, classify_folders
+    from cnnkit.classification import Classifier, classify_folders
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
     from cnnkit.runtime import RuntimeOptions
@@ -148,7 +148,7 @@ def parts_alone(folder: str) -> dict[str, float]:
     """Measure decoding alone and predicting alone, each on all processors, in pictures/s."""
     import numpy as np
 
-    from cnnkit.classify import Classifier
+    from cnnkit.classification import Classifier
     from cnnkit.runtime import RuntimeOptions
     from cnnkit.runtime.process import one_opencv_thread
 

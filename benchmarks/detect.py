@@ -31,7 +31,7 @@ from benchmarks import darknet_reference as darknet  # noqa: E402 - the project 
 from cnnkit import boxes  # noqa: E402
 from cnnkit.bundles import open_model  # noqa: E402
 from cnnkit.bundles.detector_card import detector_spec  # noqa: E402
-from cnnkit.detect.decoders import make_decoder  # noqa: E402
+from cnnkit.detection.decoders import make_decoder  # noqa: E402
 from models.convert import yolov3_tiny  # noqa: E402
 from models.convert.artefacts import fetch, read_member  # noqa: E402
 

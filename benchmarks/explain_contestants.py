@@ -27,8 +27,8 @@ Run = Callable[[list[str], Path], int]
 
 def cnnkit_run(precision: str) -> Run:
     """cnnkit itself, through the function behind the command."""
-    from cnnkit.explain import Explainer
-    from cnnkit.explain.folders import Pictures, explain_folders
+    from cnnkit.explanation import Explainer
+    from cnnkit.explanation.folders import Pictures, explain_folders
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
     from cnnkit.runtime import RuntimeOptions

@@ -36,9 +36,9 @@ from cnnkit.faces.gallery import (
     content_digest,
     decide,
 )
-from cnnkit.faces.learning import Settings as LearningSettings
-from cnnkit.faces.learning import train_face
 from cnnkit.faces.pairs import area_under_curve, pair_distances
+from cnnkit.faces.training import Settings as LearningSettings
+from cnnkit.faces.training import train_face
 
 PEOPLE = 100_000
 DIMENSIONS = 128

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit import Classifier
-from cnnkit.classify.labelled import read_labelled
+from cnnkit.classification.labelled import read_labelled
 from cnnkit.images import InputSpec, decode, place, prepare
 from cnnkit.images.decode import open_picture
 from cnnkit.images.resample import RESAMPLING, resize

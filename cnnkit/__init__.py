@@ -36,11 +36,13 @@ if _is_our_command_line():  # a program that imports cnnkit keeps its path
 from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
+from cnnkit.version import __version__  # noqa: E402
+
 if TYPE_CHECKING:
-    from cnnkit.classify import Classifier
-    from cnnkit.detect import Detector
+    from cnnkit.classification import Classifier
+    from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
-    from cnnkit.explain import Explainer, Explanation
+    from cnnkit.explanation import Explainer, Explanation
     from cnnkit.faces import FaceEmbedder, FaceVerifier
     from cnnkit.faces.gallery import Gallery
     from cnnkit.results import (
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
         Failure,
         Prediction,
     )
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "Classification",
@@ -77,13 +77,13 @@ __all__ = [
 
 _HOMES = {
     "Classification": "cnnkit.results",
-    "Classifier": "cnnkit.classify",
+    "Classifier": "cnnkit.classification",
     "CnnkitError": "cnnkit.errors",
-    "Explainer": "cnnkit.explain",
-    "Explanation": "cnnkit.explain",
+    "Explainer": "cnnkit.explanation",
+    "Explanation": "cnnkit.explanation",
     "Detection": "cnnkit.results",
     "Detections": "cnnkit.results",
-    "Detector": "cnnkit.detect",
+    "Detector": "cnnkit.detection",
     "Face": "cnnkit.results",
     "FaceEmbedder": "cnnkit.faces",
     "FaceMatch": "cnnkit.results",

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from cnnkit.architectures import blocks
-from cnnkit.networks import read_network, totals
+from cnnkit.lab.networks import read_network, totals
 from cnnkit.runtime import seed_everything
 
 

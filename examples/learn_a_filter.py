@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.arithmetic import Window
-from cnnkit.convolution import learn_kernel, matrix_lines, read_kernel, slide
-from cnnkit.convolution.sliding import brightness
 from cnnkit.images import decode, read_bytes
+from cnnkit.lab.arithmetic import Window
+from cnnkit.lab.convolution import learn_kernel, matrix_lines, read_kernel, slide
+from cnnkit.lab.convolution.sliding import brightness
 
 path = sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parent / "images" / "cat.jpg")
 photo = brightness(decode(read_bytes(path)).astype(np.float64))  # (height, width, 1)

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cnnkit import Detector
-from cnnkit.detect.training.bundle import write_learnt
-from cnnkit.detect.training.learning import no_progress, train_detector
-from cnnkit.detect.training.settings import Settings
+from cnnkit.detection.training.bundle import write_learnt
+from cnnkit.detection.training.learning import no_progress, train_detector
+from cnnkit.detection.training.settings import Settings
 from cnnkit.formats import AnnotatedPicture, BoxAnnotation, write_boxes
 
 SIDE, FROZEN_EPOCHS, EPOCHS = 96, 2, 1

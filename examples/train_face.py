@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from cnnkit.data import Shares
-from cnnkit.faces.learning import Settings, train_face
+from cnnkit.faces.training import Settings, train_face
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from cnnkit.bundles import open_model
 from cnnkit.images import decode
 from cnnkit.style.one_pass import OnePassPainter
-from cnnkit.style.training import TrainingSettings, train_style
+from cnnkit.style.training.learning import TrainingSettings, train_style
 
 images = Path(__file__).parent / "images"
 if len(sys.argv) > 1:

@@ -99,7 +99,7 @@ def test_the_output_size(said: Said, size: str, layer: str, output: str, formula
 
 
 def test_same_padding_of_stride_1_is_half_the_filter() -> None:
-    from cnnkit.arithmetic import same_padding
+    from cnnkit.lab.arithmetic import same_padding
 
     for size in (1, 3, 5, 7, 11):
         assert same_padding(100, size) == ((size - 1) // 2, (size - 1) // 2)
@@ -115,9 +115,9 @@ def test_a_filter_has_the_channels_of_its_input(said: Said) -> None:
     found = numbers(said("convolve", "--matrix", volume, "--kernel", "vertical"))
     assert found == [[0, 90, 90, 0]] * 4  # 30 from each channel
     assert "(3*3*192 + 1)*1 = 1,729" in said("shapes", "--input", "28x28x192", "conv 1 3x3")
-    from cnnkit.arithmetic import Window
-    from cnnkit.convolution import slide
     from cnnkit.errors import UsageError
+    from cnnkit.lab.arithmetic import Window
+    from cnnkit.lab.convolution import slide
 
     with pytest.raises(UsageError, match="1 channel or the picture's 3"):
         slide(np.zeros((6, 6, 3)), np.zeros((3, 3, 2)), Window((3, 3)), "volume")
@@ -186,7 +186,7 @@ def test_connections_are_sparse(said: Said) -> None:
     ],
 )
 def test_parameters_of_the_classic_networks(said: Said, name: str, parameters: str) -> None:
-    """About 60 thousand, 60 million, 138 million; tests/networks holds the list to the builders."""
+    """About 60 thousand, 60 million, 138 million; tests/lab/networks holds it to the builders."""
     line = next(line for line in said("network", "--list").splitlines() if line.split()[0] == name)
     assert line.split()[2] == parameters
 
@@ -218,7 +218,7 @@ def test_a_residual_block_of_zero_weights_is_the_identity() -> None:
 
 def test_a_residual_network_is_its_plain_twin_with_skips(said: Said) -> None:
     """Whose training error rises with depth, and whose does not, is shown by a training: see
-    test_plain_gets_worse_with_depth_and_residual_does_not in tests/experiment."""
+    test_plain_gets_worse_with_depth_and_residual_does_not in tests/lab/experiment."""
     rows = {
         name: [line.split()[1:2] for line in said("network", name).splitlines()]
         for name in ("resnet-18", "plain-18")
@@ -333,7 +333,7 @@ def test_the_triplet_loss(negative: float, margin: float) -> None:
 
 
 def test_a_face_is_described_by_128_numbers(said: Said) -> None:
-    from cnnkit.networks.catalogue import CATALOGUE
+    from cnnkit.lab.networks.catalogue import CATALOGUE
 
     assert CATALOGUE["face-resnet-v1"].output == "128 numbers of a face"
     last = said("network", "dlib-face").splitlines()
@@ -357,7 +357,7 @@ def test_two_faces_are_one_persons_below_the_threshold(distance: float, same: bo
 
 def test_the_logistic_unit_on_absolute_differences() -> None:
     """y = sigmoid(sum_i w_i |f(a)_i - f(b)_i| + b): one number a part, and no weight over 0."""
-    from cnnkit.faces.learning.head import Differences, head_loss
+    from cnnkit.faces.training.head import Differences, head_loss
 
     one, other = np.array([0.3, 0.9, 0.1]), np.array([0.1, 0.4, 0.1])
     weights, bias = np.array([2.0, 1.0, 5.0]), 1.0
@@ -427,7 +427,7 @@ def test_the_style_cost_has_a_square(said: Said) -> None:
 
 
 def test_the_costs_that_paint_are_the_courses_times_a_factor() -> None:
-    from cnnkit.convolution.costs import content_cost, style_cost
+    from cnnkit.lab.convolution.costs import content_cost, style_cost
     from cnnkit.losses import style as losses
 
     random = np.random.default_rng(7)
@@ -454,7 +454,7 @@ def test_the_picture_follows_its_gradient_by_a_rate() -> None:
 def test_a_unit_has_its_nine_patches(said: Said, tmp_path) -> None:
     from PIL import Image
 
-    from tests.explain.small import pictures, saved
+    from tests.explanation.small import pictures, saved
 
     (tmp_path / "photos").mkdir()
     for number, picture in enumerate(pictures(12)):

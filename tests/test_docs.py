@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from cnnkit.images import decode, read_bytes
+from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
-from tests.faces.learning.digits import write_digits
+from tests.faces.training.digits import write_digits
 from tests.formats.drawn_boxes import draw_boxes
-from tests.transfer.drawings import draw
 
 BOX_PAGES = ("boxes.md", "train-detector.md")
 SLOW_PAGES = (

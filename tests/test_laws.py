@@ -23,14 +23,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 # The floor of every module; a package counts as one. A module imports from lower floors only.
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "results", "boxes", "metrics", "calibration", "arithmetic", "names"), 0
+        ("errors", "results", "boxes", "metrics", "calibration", "version", "names"), 0
     ),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
     **dict.fromkeys(("bundles", "pipeline", "folder_job", "losses", "data"), 2),
-    **dict.fromkeys(("reports", "export", "networks", "convolution"), 2),
-    "training": 3,
-    **dict.fromkeys(("classify", "transfer", "detect", "faces", "style"), 4),
-    **dict.fromkeys(("explain", "experiment", "evaluate"), 4),
+    **dict.fromkeys(("reports", "exporting"), 2),
+    **dict.fromkeys(("training", "diagnosis", "lab"), 3),
+    **dict.fromkeys(("classification", "detection", "faces", "style"), 4),
+    "explanation": 4,
     **dict.fromkeys(("cli", "__init__", "__main__"), 5),
 }
 CAPABILITIES = 4
@@ -38,7 +38,7 @@ CAPABILITIES = 4
 # The libraries of the modules that promise to need little; no entry: no promise.
 LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
-    "arithmetic": set(),
+    "version": set(),
     "names": set(),
     "results": {"numpy"},
     "boxes": {"numpy"},
@@ -382,17 +382,17 @@ def test_the_sources_are_all_read() -> None:
 # Files of a small package, as NAME: SOURCE, and the law that they break.
 BROKEN: list[tuple[Checker, dict[str, str]]] = [
     (without_a_floor, {"cnnkit.helpers": ""}),
-    (upward_imports, {"cnnkit.images.decode": "from cnnkit.classify import Classifier"}),
-    (upward_imports, {"cnnkit.images.decode": "from cnnkit import classify"}),
+    (upward_imports, {"cnnkit.images.decode": "from cnnkit.classification import Classifier"}),
+    (upward_imports, {"cnnkit.images.decode": "from cnnkit import classification"}),
     (upward_imports, {"cnnkit.images.decode": "from cnnkit import Classifier"}),
     (upward_imports, {"cnnkit.images.decode": "def f():\n    import cnnkit.pipeline"}),
     (upward_imports, {"cnnkit.images.decode": "from .. import pipeline"}),
     (upward_imports, {"cnnkit.results": "from ..cnnkit.writers import a\nfrom .writers import b"}),
     (upward_imports, {"cnnkit.architectures": "TABLE = {'a': 'cnnkit.training:fit'}"}),
     (upward_imports, {"cnnkit.runtime": "run(['python', '-m', 'cnnkit.bundles.convert'])"}),
-    (upward_imports, {"cnnkit.classify": "from cnnkit import transfer"}),
-    (upward_imports, {"cnnkit.faces.embed": "from cnnkit.detect import boxes"}),
-    (upward_imports, {"cnnkit.classify": "import cnnkit.cli"}),
+    (upward_imports, {"cnnkit.classification": "from cnnkit import style"}),
+    (upward_imports, {"cnnkit.faces.embed": "from cnnkit.detection import boxes"}),
+    (upward_imports, {"cnnkit.classification": "import cnnkit.cli"}),
     (circles, {"cnnkit.images": "import cnnkit.writers", "cnnkit.writers": "import cnnkit.images"}),
     (circles, {"cnnkit.data.a": "from .b import x", "cnnkit.data.b": "from cnnkit.data import a"}),
     (
@@ -430,8 +430,8 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
             "cnnkit.style": "import keras",
         },
     ),
-    (printing, {"cnnkit.classify": "def f():\n    print('a')"}),
-    (printing, {"cnnkit.classify": "import click\nclick.echo('a')"}),
+    (printing, {"cnnkit.classification": "def f():\n    print('a')"}),
+    (printing, {"cnnkit.classification": "import click\nclick.echo('a')"}),
     (printing, {"cnnkit.writers": "import sys\nsys.stdout.write('a')"}),
     (printing, {"cnnkit.writers": "from sys import stdout as out"}),
     (printing, {"cnnkit.writers": "from rich import print"}),
@@ -442,13 +442,13 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
         processes_outside_children,
         {"cnnkit.data": "from multiprocessing import Pool"},
     ),
-    (talkative_outside_runtime, {"cnnkit.export": "def f():\n    import onnxruntime as ort"}),
-    (talkative_outside_runtime, {"cnnkit.classify": "from openvino import Core"}),
+    (talkative_outside_runtime, {"cnnkit.exporting": "def f():\n    import onnxruntime as ort"}),
+    (talkative_outside_runtime, {"cnnkit.classification": "from openvino import Core"}),
     (processes_outside_children, {"cnnkit.data": "import os\nos.execv('a', [])"}),
 ]
 
 KEPT = {
-    "cnnkit": "from cnnkit.errors import E\nHOMES = {'a': 'cnnkit.classify'}",
+    "cnnkit": "from cnnkit.errors import E\nHOMES = {'a': 'cnnkit.classification'}",
     "cnnkit.errors": "import re",
     "cnnkit.results": "import numpy as np\nfrom cnnkit import __version__",
     "cnnkit.architectures": "TABLE = {'a': 'cnnkit.architectures.vgg:vgg16'}",
@@ -459,10 +459,10 @@ KEPT = {
     "cnnkit.bundles.open": "source(conversion=['cnnkit.bundles.convert', 'a'])",
     "cnnkit.bundles.convert": "from cnnkit.bundles.open import a",
     "cnnkit.writers": "'''See cnnkit.cli.'''\nfrom cnnkit.results import a\nfile.write('a')",
-    "cnnkit.classify": "from cnnkit import images, pipeline\nimport numpy\nblueprint(1)",
+    "cnnkit.classification": "from cnnkit import images, pipeline\nimport numpy\nblueprint(1)",
     "cnnkit.cli.classify_run": "import cnnkit.results",
     "cnnkit.cli": "import click\nTABLE = {'classify': 'cnnkit.cli.classify'}",
-    "cnnkit.cli.classify": "def f():\n    from cnnkit.classify import C\n    print(1)",
+    "cnnkit.cli.classify": "def f():\n    from cnnkit.classification import C\n    print(1)",
 }
 
 

@@ -91,7 +91,7 @@ def test_every_data_file_of_the_package_is_package_data() -> None:
 
 
 def test_the_version_can_be_read_without_an_import() -> None:
-    tree = ast.parse((ROOT / "cnnkit" / "__init__.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "cnnkit" / "version.py").read_text(encoding="utf-8"))
     values = [
         node.value
         for node in tree.body
@@ -99,7 +99,7 @@ def test_the_version_can_be_read_without_an_import() -> None:
     ]
     assert len(values) == 1
     assert isinstance(ast.literal_eval(values[0]), str)
-    assert configuration()["metadata"]["version"] == "attr: cnnkit.__version__"
+    assert configuration()["metadata"]["version"] == "attr: cnnkit.version.__version__"
 
 
 def test_every_library_that_is_imported_is_required() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from cnnkit.images import decode, read_bytes
+from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
-from tests.transfer.drawings import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

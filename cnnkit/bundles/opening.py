@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit import __version__, architectures
+from cnnkit import architectures
 from cnnkit.bundles import (
     applications,
     darknet,
@@ -27,6 +27,7 @@ from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, building_defaults, import_keras
+from cnnkit.version import __version__
 
 WEIGHTS = "weights.safetensors"
 KERAS_FILE = "model.keras"

@@ -15,8 +15,8 @@ from typing import NoReturn
 
 import click
 
-from cnnkit import __version__
 from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.version import __version__
 
 COULD_NOT_RUN = 2
 OUR_FAULT = 70

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import open_model
-from cnnkit.classify import Classifier, classify_folders
-from cnnkit.classify.classifier import Decision
+from cnnkit.classification import Classifier, classify_folders
+from cnnkit.classification.classifier import Decision
 from cnnkit.cli.display import Display
 from cnnkit.errors import UsageError
 from cnnkit.folder_job import Outputs

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.convolution import matrix_lines, read_matrix
-from cnnkit.convolution.costs import content_cost, style_cost, style_matrix
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.lab.convolution import matrix_lines, read_matrix
+from cnnkit.lab.convolution.costs import content_cost, style_cost, style_matrix
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.arithmetic import parse_size
-from cnnkit.convolution import Learned, learn_kernel, matrix_lines, read_matrix
-from cnnkit.convolution.learning import Step
-from cnnkit.convolution.matrices import LARGEST_KERNEL
-from cnnkit.convolution.pictures import read_values
-from cnnkit.convolution.sliding import brightness
 from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.lab.arithmetic import parse_size
+from cnnkit.lab.convolution import Learned, learn_kernel, matrix_lines, read_matrix
+from cnnkit.lab.convolution.learning import Step
+from cnnkit.lab.convolution.matrices import LARGEST_KERNEL
+from cnnkit.lab.convolution.pictures import read_values
+from cnnkit.lab.convolution.sliding import brightness
 
 if TYPE_CHECKING:
     import numpy as np

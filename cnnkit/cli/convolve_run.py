@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.arithmetic import Convolution, Pooling, Window, formulas
-from cnnkit.arithmetic.parsing import Mistake, parse_layer
-from cnnkit.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, slide
-from cnnkit.convolution.pictures import FORMATS, Convolved, read_values, write_values
-from cnnkit.convolution.sliding import flipped, transposed
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder
+from cnnkit.lab.arithmetic import Convolution, Pooling, Window, formulas
+from cnnkit.lab.arithmetic.parsing import Mistake, parse_layer
+from cnnkit.lab.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, slide
+from cnnkit.lab.convolution.pictures import FORMATS, Convolved, read_values, write_values
+from cnnkit.lab.convolution.sliding import flipped, transposed
 from cnnkit.results import Failure, make_row
 from cnnkit.sorting import free_place
 from cnnkit.writers.apart import check_apart, name_key

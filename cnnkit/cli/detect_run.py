@@ -14,11 +14,11 @@ import click
 from cnnkit.bundles import open_model
 from cnnkit.cli.classify_run import expected_pictures
 from cnnkit.cli.display import SCORE_WIDTH, Display, failed_line
-from cnnkit.detect.detector import Detector
-from cnnkit.detect.folders import detect_folders
-from cnnkit.detect.outputs import BoxOutputs, check_apart
-from cnnkit.detect.selection import Selection
-from cnnkit.detect.where import Where
+from cnnkit.detection.detector import Detector
+from cnnkit.detection.folders import detect_folders
+from cnnkit.detection.outputs import BoxOutputs, check_apart
+from cnnkit.detection.selection import Selection
+from cnnkit.detection.where import Where
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.folder_job import Outputs
 from cnnkit.formats import with_form

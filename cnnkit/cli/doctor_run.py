@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from cnnkit.data import read_dataset
-from cnnkit.data.box_doctor import BoxExamination, examine_boxes
-from cnnkit.data.doctor import Examination, examine
-from cnnkit.data.findings import Finding, Place
+from cnnkit.diagnosis.boxes import BoxExamination, examine_boxes
+from cnnkit.diagnosis.classes import Examination, examine
+from cnnkit.diagnosis.findings import Finding, Place
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import read_boxes
 from cnnkit.formats.opening import is_box_set

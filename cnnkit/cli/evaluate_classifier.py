@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from cnnkit.bundles import Bundle
-from cnnkit.classify import Classifier, evaluate
-from cnnkit.classify.classifier import Decision
-from cnnkit.classify.evaluation import TOP_K
-from cnnkit.classify.labelled import read_labelled
+from cnnkit.classification import Classifier, evaluate
+from cnnkit.classification.classifier import Decision
+from cnnkit.classification.evaluation import TOP_K
+from cnnkit.classification.labelled import read_labelled
 from cnnkit.images import DEFAULT_MAX_PIXELS, thumbnail
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.writers.terminal import fitted

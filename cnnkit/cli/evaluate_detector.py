@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from cnnkit.bundles import Bundle
-from cnnkit.detect import Detector
-from cnnkit.detect.evaluation import EVALUATED, Evaluated, evaluate_detector
+from cnnkit.detection import Detector
+from cnnkit.detection.evaluation import EVALUATED, Evaluated, evaluate_detector
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats import read_boxes
 from cnnkit.images import DEFAULT_MAX_PIXELS

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.experiment import Pictures, Settings, run, verdict
-from cnnkit.experiment.pictures import digits, folder
+from cnnkit.lab.experiment import Pictures, Settings, run, verdict
+from cnnkit.lab.experiment.pictures import digits, folder
 from cnnkit.reports.experiment import write_residual_report
 from cnnkit.writers.replacing import replacing
 

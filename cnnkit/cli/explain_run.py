@@ -11,9 +11,9 @@ from cnnkit.bundles import Bundle, open_model
 from cnnkit.cli.classify_run import expected_pictures
 from cnnkit.cli.display import Display
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.explain import Explainer
-from cnnkit.explain.folders import TABLE, Pictures, explain_folders
-from cnnkit.explain.scored import METHOD, ScoredExplainer
+from cnnkit.explanation import Explainer
+from cnnkit.explanation.folders import TABLE, Pictures, explain_folders
+from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
 from cnnkit.runtime import RuntimeOptions

@@ -6,11 +6,11 @@ from typing import Any
 
 from cnnkit import boxes
 from cnnkit.bundles import Bundle
-from cnnkit.detect import Detector
-from cnnkit.detect.selection import Selection, class_index
+from cnnkit.detection import Detector
+from cnnkit.detection.selection import Selection, class_index
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.explain.heat import Region, clipped
-from cnnkit.explain.scored import Engine, Question, ScoredExplainer, nothing_to_ask
+from cnnkit.explanation.heat import Region, clipped
+from cnnkit.explanation.scored import Engine, Question, ScoredExplainer, nothing_to_ask
 from cnnkit.faces import FaceEmbedder, distances
 from cnnkit.runtime import RuntimeOptions
 

@@ -9,7 +9,7 @@ import click
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.export import (
+from cnnkit.exporting import (
     FORMATS,
     CheckFailedError,
     Exported,
@@ -67,7 +67,7 @@ def networks_of(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
     """
     task = bundle.card.task
     if task == "detect":
-        from cnnkit.detect.exporting import detector_networks as describe
+        from cnnkit.detection.exporting import detector_networks as describe
     elif task == "embed-face":
         from cnnkit.faces.exporting import embedder_networks as describe
     elif task == "find-face":
@@ -75,7 +75,7 @@ def networks_of(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
     elif task == "stylize":
         from cnnkit.style.exporting import painter_networks as describe
     else:
-        from cnnkit.export import classifier_networks as describe
+        from cnnkit.exporting import classifier_networks as describe
     return describe(bundle, request)
 
 

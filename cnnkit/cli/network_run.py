@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.arithmetic import CONVENTION, parse_shape
-from cnnkit.arithmetic.windows import pair_text
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.lab.arithmetic import CONVENTION, parse_shape
+from cnnkit.lab.arithmetic.windows import pair_text
 from cnnkit.writers.terminal import printable
 
 if TYPE_CHECKING:
-    from cnnkit.networks.opening import Described
-    from cnnkit.networks.reading import LayerRow
+    from cnnkit.lab.networks.opening import Described
+    from cnnkit.lab.networks.reading import LayerRow
 
 COLUMNS = "LAYER KIND OUTPUT KERNEL STRIDE PADDING PARAMETERS MULTIPLIES SEES MEMORY".split()
 LEFT = 2  # columns of text; the others are numbers
@@ -26,7 +26,7 @@ PARAMETERS = "Parameters are weights and biases, scales and shifts; moving avera
 def show_list(as_json: bool) -> None:
     """Show the networks that have a name, without building any."""
     from cnnkit.architectures import BUILDERS
-    from cnnkit.networks.catalogue import CATALOGUE
+    from cnnkit.lab.networks.catalogue import CATALOGUE
 
     entries = [(name, CATALOGUE.get(name)) for name in BUILDERS]
     if as_json:
@@ -58,7 +58,7 @@ def run(
     overwrite: bool,
 ) -> None:
     """Read the network and show it."""
-    from cnnkit.networks.opening import Wish, describe
+    from cnnkit.lab.networks.opening import Wish, describe
 
     for option, path, suffixes in (
         ("--diagram", diagram, (".svg", ".png")),
@@ -91,7 +91,7 @@ def check_place(option: str, path: str | None, suffixes: Sequence[str], overwrit
 
 def content(network: Described) -> dict[str, Any]:
     """Return a network for JSON."""
-    from cnnkit.networks.reading import totals
+    from cnnkit.lab.networks.reading import totals
 
     return {
         "name": network.name,
@@ -104,7 +104,7 @@ def content(network: Described) -> dict[str, Any]:
 
 def write_diagram(path: Path, networks: Sequence[Described]) -> None:
     """Write the drawing of a network; of several, each to a file with its own name in it."""
-    from cnnkit.networks.drawing import draw_network, to_png, to_svg
+    from cnnkit.lab.networks.drawing import draw_network, to_png, to_svg
     from cnnkit.writers.replacing import replacing
 
     for number, network in enumerate(networks, start=1):
@@ -118,7 +118,7 @@ def write_diagram(path: Path, networks: Sequence[Described]) -> None:
 
 def write_report(path: Path, name: str, networks: Sequence[Described]) -> None:
     """Write the page."""
-    from cnnkit.networks.drawing import draw_network, to_svg
+    from cnnkit.lab.networks.drawing import draw_network, to_svg
     from cnnkit.reports.network import write_network
 
     shown = []
@@ -173,7 +173,7 @@ def multiplies_text(count: int | None) -> str:
 
 def conclusion(network: Described) -> Iterator[str]:
     """Yield the totals and what they count."""
-    from cnnkit.networks.reading import totals
+    from cnnkit.lab.networks.reading import totals
 
     sums = totals(network.rows)
     uncounted = sums["not_counted"]

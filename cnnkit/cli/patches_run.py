@@ -11,9 +11,9 @@ from typing import Any
 
 from cnnkit.cli.visualize_run import Targets, opened
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.explain.patch_sheets import blocks, patch_sheets, write_patches
-from cnnkit.explain.patches import Patch, PatchSearch
-from cnnkit.explain.sheets import encoded, write_picture
+from cnnkit.explanation.patch_sheets import blocks, patch_sheets, write_patches
+from cnnkit.explanation.patches import Patch, PatchSearch
+from cnnkit.explanation.sheets import encoded, write_picture
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
 from cnnkit.reports.visualize import Figure, Section
 from cnnkit.runtime import RuntimeOptions

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from cnnkit.arithmetic import (
+from cnnkit.lab.arithmetic import (
     CONVENTION,
     ChainError,
     Field,
@@ -20,7 +20,7 @@ from cnnkit.arithmetic import (
     parse_shape,
     totals,
 )
-from cnnkit.arithmetic.windows import pair_text
+from cnnkit.lab.arithmetic.windows import pair_text
 from cnnkit.writers.terminal import printable
 
 LABEL = 12

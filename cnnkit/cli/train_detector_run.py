@@ -14,9 +14,9 @@ import click
 
 from cnnkit.cli.reading_progress import reading_progress
 from cnnkit.data.decoded import MaxBad
-from cnnkit.detect.training.bundle import write_learnt
-from cnnkit.detect.training.learning import Learnt, train_detector
-from cnnkit.detect.training.settings import Settings
+from cnnkit.detection.training.bundle import write_learnt
+from cnnkit.detection.training.learning import Learnt, train_detector
+from cnnkit.detection.training.settings import Settings
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.writers.terminal import fitted, printable

@@ -16,8 +16,8 @@ from cnnkit.cli.transfer_learn_run import SPLIT_NAMES
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces.learning import Outcome, Settings, train_face
-from cnnkit.faces.learning.people import CutFaces
+from cnnkit.faces.training import Outcome, Settings, train_face
+from cnnkit.faces.training.people import CutFaces
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.writers.terminal import printable
 
@@ -67,7 +67,7 @@ def face_cutter(settings: Settings) -> CutFaces | None:
     """Return what finds and aligns faces, or None where whole pictures are taken."""
     if settings.crop == "none":
         return None
-    from cnnkit.faces.learning.cutting import cut_largest_faces
+    from cnnkit.faces.training.cutting import cut_largest_faces
 
     return lambda paths, advance: cut_largest_faces(paths, settings, advance)
 

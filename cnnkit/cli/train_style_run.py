@@ -13,7 +13,7 @@ import click
 from cnnkit.cli.durations import duration, seconds_of
 from cnnkit.data.decoded import MaxBad
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.style.training import Progress, Trained, TrainingSettings, train_style
+from cnnkit.style.training.learning import Progress, Trained, TrainingSettings, train_style
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")

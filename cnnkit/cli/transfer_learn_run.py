@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
+from cnnkit.classification.training import Outcome, Settings, transfer_learn
 from cnnkit.cli.reading_progress import reading_progress
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime import RuntimeOptions
-from cnnkit.transfer import Outcome, Settings, transfer_learn
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")

@@ -11,12 +11,12 @@ from typing import Any
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
-from cnnkit.explain.activations import Activations, activation_tiles
-from cnnkit.explain.dream import aims, dream
-from cnnkit.explain.filters import filter_tiles, filters_of
-from cnnkit.explain.folders import picture_name
-from cnnkit.explain.patches import parse_units
-from cnnkit.explain.sheets import (
+from cnnkit.explanation.activations import Activations, activation_tiles
+from cnnkit.explanation.dream import aims, dream
+from cnnkit.explanation.filters import filter_tiles, filters_of
+from cnnkit.explanation.folders import picture_name
+from cnnkit.explanation.patches import parse_units
+from cnnkit.explanation.sheets import (
     Tile,
     check_picture_target,
     encoded,

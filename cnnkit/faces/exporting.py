@@ -11,9 +11,9 @@ import numpy as np
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.export import NetworkExport, Output, Request
-from cnnkit.export.networks import Batches, as_they_are, fitted, picture_input
-from cnnkit.export.pictures import fitted_pictures, photographs
+from cnnkit.exporting import NetworkExport, Output, Request
+from cnnkit.exporting.networks import Batches, as_they_are, fitted, picture_input
+from cnnkit.exporting.pictures import fitted_pictures, photographs
 from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
 from cnnkit.faces.candidates import crops, squared
 from cnnkit.faces.detection import (

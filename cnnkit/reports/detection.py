@@ -1,6 +1,6 @@
 """The report of a detector: its figures, curves, confusion and worst pictures; how it learnt.
 
-`write_detection_report` takes what `cnnkit.detect.mistakes.evaluation_figures` gives, and for a
+`write_detection_report` takes what `cnnkit.detection.mistakes.evaluation_figures` gives, and for a
 training the epochs and the record of its card.
 """
 

@@ -1,7 +1,7 @@
 """The report of ``cnnkit doctor``: what was found in a training set, with thumbnails.
 
 `write_examination` takes the very dict that ``cnnkit doctor --json`` writes; its form is in
-`cnnkit.data.findings.report`.
+`cnnkit.diagnosis.findings.report`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from cnnkit import __version__
+from cnnkit.version import __version__
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.export import Input, NetworkExport, Output, Request
-from cnnkit.export.networks import Batches, as_they_are, picture_input
-from cnnkit.export.pictures import fitted_pictures, photographs
+from cnnkit.exporting import Input, NetworkExport, Output, Request
+from cnnkit.exporting.networks import Batches, as_they_are, picture_input
+from cnnkit.exporting.pictures import fitted_pictures, photographs
 from cnnkit.images import InputSpec, prepare
 from cnnkit.style.one_pass import MULTIPLE, SMALLEST_SIDE, STYLE_SIDE
 

@@ -20,12 +20,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnnkit import __version__
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
+from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import replacing

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.networks.reading import read_network, totals
+from cnnkit.lab.networks.reading import read_network, totals
 from cnnkit.runtime import variables_without_memory
 
 SMALL = (64, 64, 3)

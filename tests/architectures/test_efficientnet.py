@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.architectures import builder, efficientnet
-from cnnkit.networks.reading import read_network
+from cnnkit.lab.networks.reading import read_network
 from cnnkit.runtime import variables_without_memory
 from tests.architectures import builder_checks as checks
 

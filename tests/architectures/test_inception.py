@@ -7,7 +7,7 @@ import pytest
 
 from cnnkit.architectures import inception
 from cnnkit.architectures.inception import googlenet
-from cnnkit.networks.reading import read_network
+from cnnkit.lab.networks.reading import read_network
 from cnnkit.runtime import variables_without_memory
 from tests.architectures import builder_checks as checks
 

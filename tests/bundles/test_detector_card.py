@@ -7,7 +7,7 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.bundles.detector_card import HeadSpec, detector_spec, yolo_heads
 from cnnkit.errors import BundleError
-from tests.detect.small import small_card
+from tests.detection.small import small_card
 
 
 def test_what_is_left_out_is_usual() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cnnkit.cli import group
 from cnnkit.cli.export import Size
 from cnnkit.cli.export_run import form_and_path
-from cnnkit.export import writing
+from cnnkit.exporting import writing
 
 
 @pytest.fixture

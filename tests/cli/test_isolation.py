@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from cnnkit.images import decode, read_bytes
+from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
-from tests.faces.learning.digits import write_digits
+from tests.faces.training.digits import write_digits
 from tests.formats.drawn_boxes import draw_boxes
 from tests.runtime.planted import plant_modules
-from tests.transfer.drawings import draw
 
 # One group is run in its order, with a cold cache of its own.
 GROUPS = {

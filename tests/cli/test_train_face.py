@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faces.learning.digits import write_digits
+from tests.faces.training.digits import write_digits
 
 
 @pytest.mark.slow  # docs/train-face.md trains in the default tests

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
-from tests.transfer.drawings import CLASSES, draw
+from tests.classification.training.drawings import CLASSES, draw
 
 COMMAND = [sys.executable, "-m", "cnnkit", "transfer-learn"]
 

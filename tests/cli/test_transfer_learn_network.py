@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.transfer.drawings import draw, write_digits
+from tests.classification.training.drawings import draw, write_digits
 
 COMMAND = [sys.executable, "-m", "cnnkit", "transfer-learn"]
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from cnnkit.images import decode
-from tests.explain.small import saved
+from tests.explanation.small import saved
 
 
 def test_patches_of_a_folder(run_cnnkit, examples, tmp_path):

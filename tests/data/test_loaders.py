@@ -189,7 +189,7 @@ def test_a_batch_size_under_one_and_an_empty_set_are_refused(decoded, tmp_path: 
 def test_the_plain_form_needs_no_tensorflow() -> None:
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
-        "import cnnkit.data.loaders, cnnkit.data.decoded, cnnkit.data.doctor\n"
+        "import cnnkit.data.loaders, cnnkit.data.decoded, cnnkit.diagnosis.classes\n"
         "import cnnkit.data.augment, cnnkit.data.recipes\n"
         "assert 'albumentations' not in sys.modules and 'keras' not in sys.modules\n"
     )

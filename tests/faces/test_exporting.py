@@ -11,12 +11,12 @@ from cnnkit.architectures import builder
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.card import parse_card
 from cnnkit.errors import UsageError
-from cnnkit.export import FORMATS, CheckFailedError, Request, export_model, writing
+from cnnkit.exporting import FORMATS, CheckFailedError, Request, export_model, writing
 from cnnkit.faces import FaceDetector, exporting
 from cnnkit.images import decode, read_bytes
 from cnnkit.runtime import RuntimeOptions, building_defaults
 from tests.architectures.builder_checks import spread_weights
-from tests.export.running import EVERY_FORM, left_in, only_fast, outputs
+from tests.exporting.running import EVERY_FORM, left_in, only_fast, outputs
 
 IN_PROCESS = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
 PARTS = ("output", "proposal", "refinement")

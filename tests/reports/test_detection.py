@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cnnkit.detect.average_precision import box_figures
-from cnnkit.detect.mistakes import evaluation_figures
+from cnnkit.detection.average_precision import box_figures
+from cnnkit.detection.mistakes import evaluation_figures
 from cnnkit.formats import AnnotatedPicture
 from cnnkit.reports.box_pictures import COLORS, drawn_boxes
 from cnnkit.reports.detection import write_detection_report
-from tests.detect.test_average_precision import found, truth
+from tests.detection.test_average_precision import found, truth
 
 EVIL = "<script>alert(1)</script>\x1b"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cnnkit.data.findings import Finding, Place
+from cnnkit.diagnosis.findings import Finding, Place
 from cnnkit.errors import ImageError
 from cnnkit.reports.doctor import GROUPS_WITH_PICTURES, write_examination
 from tests.reports.conftest import HOSTILE, MADE, webp

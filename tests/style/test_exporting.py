@@ -9,9 +9,9 @@ import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError
-from cnnkit.export import FORMATS, Request, export_model
+from cnnkit.exporting import FORMATS, Request, export_model
 from cnnkit.style import exporting
-from tests.export.running import EVERY_FORM, left_in, only_fast, outputs
+from tests.exporting.running import EVERY_FORM, left_in, only_fast, outputs
 from tests.style.painters import drawn, write_painter
 
 

@@ -1,0 +1,102 @@
+"""`cnnkit classify` as a function: inputs in, rows and files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnkit.classification.classifier import Classifier
+from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.images import Found, thumbnail
+from cnnkit.results import Failure, make_row, path_of
+from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_names
+from cnnkit.writers.row_tables import ClassificationTable
+
+
+def classify_folders(
+    classifier: Classifier,
+    found: Iterable[Found],
+    outputs: Outputs,
+    *,
+    options: dict[str, Any],
+    top_k: int = 5,
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Classify every input and leave what was asked for.
+
+    Args:
+        classifier: With features, where ``outputs.embeddings`` asks for them.
+        found: The inputs.
+        outputs: What to leave behind.
+        options: What must be the same in a resumed run.
+        top_k: How many guesses a CSV row has.
+        workers: Threads that read and predict.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    bundle = classifier.bundle
+    header = {"command": "classify", "model": bundle.identity, "options": options}
+    report = partial(_write_report, model_name=bundle.card.name, options=options)
+    width = feature_width(classifier) if outputs.embeddings else 0
+    table = ClassificationTable(top_k)
+    folders = partial(destination, folders=folder_names(bundle.labels))
+    job = FolderJob(outputs, header, width, table, report, destination=folders)
+    try:
+        for path, result in classifier.stream(job.pending(found), workers):
+            features = None if isinstance(result, Failure) else result.features
+            job.record(make_row(path, result), features, emit)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+    finally:
+        job.close()
+    return summary
+
+
+def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
+    """Return the name of a row's folder: its class's, ``_unknown`` or ``_errors``.
+
+    Args:
+        row: Of one picture.
+        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
+    """
+    if row["status"] != "ok":
+        return ERRORS_FOLDER
+    best = row["predictions"][0]
+    return folders[best["index"]] if row["label"] == best["label"] else UNKNOWN_FOLDER
+
+
+def feature_width(classifier: Classifier) -> int:
+    """Return how many features a picture has, found by running the model on a blank one."""
+    import numpy as np
+
+    blank = np.zeros((1, classifier.spec.height, classifier.spec.width, 3), np.uint8)
+    return classifier.predictor.predict(blank)["features"].shape[1]
+
+
+def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
+    from cnnkit.reports.gallery import write_gallery
+
+    moved: dict[str, str] = {}
+
+    def noting_places() -> Rows:
+        """Remember where the one row at hand was put: its picture may have been moved."""
+        for row in rows:
+            moved.clear()
+            if "sorted_to" in row:
+                moved[path_of(row)] = row["sorted_to"]
+            yield row
+
+    write_gallery(
+        path,
+        noting_places(),
+        title="Pictures by class",
+        model_name=model_name,
+        thumbnail=lambda name: thumbnail(moved.get(name, name)),
+        options=options,
+    )

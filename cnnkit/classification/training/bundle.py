@@ -1,0 +1,266 @@
+"""Writes what a run came to: the bundle with its model, card, history, split and report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles import embedded_folder, embedded_names
+from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
+from cnnkit.classification.training.outcome import Outcome
+from cnnkit.data import SPLITS
+from cnnkit.data.split_files import write_split_file
+from cnnkit.errors import ImageError
+from cnnkit.images import thumbnail
+from cnnkit.results import path_fields
+from cnnkit.runtime.versions import versions
+from cnnkit.writers.row_files import csv_line
+
+HISTORY, SPLIT, REPORT = "history.csv", "split.csv", "report.html"
+BACKBONE_LICENSE = "LICENSE.backbone"
+LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "scipy", "Pillow")
+
+
+def write_outcome(outcome: Outcome) -> None:
+    """Write the bundle where the settings say, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    settings, training_set = outcome.settings, outcome.training_set
+    with writing_bundle(settings.output, settings.overwrite) as folder:
+        write_model(folder, new_bundle(outcome))
+        hashes = [content.tobytes().hex() for content in training_set.contents]
+        write_split_file(folder / SPLIT, training_set.dataset, training_set.splits, hashes)
+        (folder / HISTORY).write_text(history(outcome), "utf-8")
+        _write_report(folder / REPORT, outcome)
+        _copy_license(folder, outcome)
+
+
+def new_bundle(outcome: Outcome) -> NewBundle:
+    """Return the model, built, and all that its card says."""
+    network, labels = outcome.network, outcome.training_set.labels
+    how = "trained from scratch" if outcome.search is None else "learnt on"
+    return NewBundle(
+        name=outcome.settings.output.resolve().name,
+        task="classify",
+        description=f"{len(labels)} classes, {how} {network.origin} with cnnkit transfer-learn.",
+        model=network.build(),
+        labels=labels,
+        input=network.spec,
+        builder=network.builder,
+        arguments=network.arguments,
+        outputs={"scores": {"layer": "logits", "kind": "logits"}, "features": network.features},
+        calibration=_calibration(outcome),
+        license=network.license,
+        training=training_record(outcome),
+    )
+
+
+def _calibration(outcome: Outcome) -> dict[str, Any]:
+    threshold = outcome.calibration.threshold
+    return {
+        "temperature": outcome.calibration.temperature,
+        "threshold": None if threshold is None else threshold.value,
+    }
+
+
+def training_record(outcome: Outcome) -> dict[str, Any]:
+    """Return how the model was made, for its card: the same for the same data and seed."""
+    training_set, calibration = outcome.training_set, outcome.calibration
+    threshold = calibration.threshold
+    counts = {
+        split: len(training_set.members(split))
+        for split in SPLITS
+        if len(training_set.members(split))
+    }
+    weights = outcome.weights
+    return {
+        "command": "transfer-learn",
+        "arguments": arguments(outcome),
+        "seed": outcome.settings.seed,
+        "versions": versions(LIBRARIES),
+        "backbone": {"name": outcome.network.origin, "sha256": outcome.network.sha256},
+        "runtime": dict(zip(("runtime", "precision"), outcome.runtime, strict=True)),
+        "data": {
+            "sha256": training_set.sha256(),
+            "pictures": counts,
+            "left_out": len(training_set.failures),
+        },
+        "head": None if outcome.search is None else outcome.search.chosen.to_dict(),
+        "network": _network_record(outcome),
+        "class_weights": None if weights is None else np.round(weights, 6).tolist(),
+        "metrics": {split: found["metrics"] for split, found in outcome.evaluations.items()},
+        "calibration": {
+            "error_before": calibration.error_before,
+            "error_after": calibration.error_after,
+            "unknown_precision": calibration.asked_precision,
+            "threshold": None if threshold is None else threshold.to_dict(),
+        },
+    }
+
+
+def arguments(outcome: Outcome) -> dict[str, Any]:
+    """Return the settings that shape the model; of paths only the last part."""
+    settings = outcome.settings
+    augmented = settings.views or settings.trains_network
+    return {
+        "data": Path(settings.data).resolve().name,
+        "backbone": None if settings.from_scratch else outcome.network.origin,
+        "fit": outcome.network.spec.fit,
+        "validation": settings.validation,
+        "test": settings.test,
+        "split_file": settings.split_file and Path(settings.split_file).name,
+        "copies": settings.copies,
+        "views": settings.views,
+        "augment": Path(settings.augment).name if augmented else None,
+        "mix": settings.mix if settings.trains_network else None,
+        "fine_tune": settings.fine_tune or None,
+        "from_scratch": settings.from_scratch,
+        "size": settings.size,
+        "class_weights": settings.class_weights,
+        "unknown_precision": settings.unknown_precision,
+        "max_pixels": settings.max_pixels,
+    }
+
+
+def _network_record(outcome: Outcome) -> dict[str, Any] | None:
+    """Return how the whole network was trained, or None where only a head was."""
+    if outcome.learnt is None:
+        return None
+    result = outcome.learnt.result
+    return {
+        "plan": outcome.learnt.plan.to_dict(),
+        "best_epoch": result.best_epoch,
+        "stopped_early": result.stopped_early,
+        "batch_size": result.batch_size,
+        "notes": list(result.notes),
+        "kept": outcome.kept,
+    }
+
+
+HEAD_COLUMNS = ("regularisation", "label_smoothing", "iterations")
+
+
+def history(outcome: Outcome) -> str:
+    """Return the trials of the head search and the epochs of the training as CSV."""
+    columns = ("stage", "epoch", *HEAD_COLUMNS, "learning_rate", "train_loss", "train_accuracy")
+    columns += ("validation_loss", "validation_accuracy", "best")
+    lines = [csv_line(list(columns))]
+    for row in [*_head_rows(outcome), *_epoch_rows(outcome)]:
+        lines.append(csv_line([_cell(row.get(name)) for name in columns]))
+    return "".join(lines)
+
+
+def _head_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    if outcome.search is not None:
+        for trial in outcome.search.trials:
+            best = "yes" if trial is outcome.search.chosen else "no"
+            yield {"stage": "head", **trial.to_dict(), "best": best}
+
+
+def _epoch_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    if outcome.learnt is not None:
+        for report in outcome.learnt.result.history:
+            yield {
+                "stage": "network",
+                "epoch": report.epoch,
+                "learning_rate": report.learning_rate,
+                "train_loss": report.loss,
+                "train_accuracy": report.accuracy,
+                "validation_loss": report.val_loss,
+                "validation_accuracy": report.val_accuracy,
+                "best": "yes" if report.epoch == outcome.learnt.result.best_epoch else "no",
+            }
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # unknown, or not a number
+        return ""
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def _write_report(path: Path, outcome: Outcome) -> None:
+    from cnnkit.reports.training import write_training_report
+
+    title = f"{outcome.settings.output.resolve().name}: what was learnt"
+    write_training_report(path, report_content(outcome), title=title, thumbnail=_thumbnail)
+
+
+def _thumbnail(path: str) -> bytes | None:
+    try:
+        return thumbnail(path)
+    except ImageError:
+        return None
+
+
+def report_content(outcome: Outcome) -> dict[str, Any]:
+    """Return what `cnnkit.reports.training` shows, JSON values."""
+    training_set = outcome.training_set
+    split = outcome.judged_on
+    members = training_set.members(split)
+    failures = [
+        {**path_fields(path), **failure.to_dict()} for path, failure in training_set.failures
+    ]
+    return {
+        "evaluation": {
+            "schema_version": 1,
+            "task": "classify",
+            "model": {"name": outcome.settings.output.resolve().name, "sha256": None},
+            "data": {
+                "path": training_set.dataset.source,
+                "pictures": len(members),
+                "errors": len(failures),
+            },
+            **outcome.evaluations[split],
+            "errors": failures,
+        },
+        "split": split,
+        "classes": _class_counts(outcome),
+        "findings": [
+            {"severity": f.severity, "message": f.message, "fix": f.fix, "code": f.code}
+            for f in training_set.findings
+        ],
+        **_curves(outcome),
+        "kept": outcome.kept,
+        "reliability_before": outcome.calibration.reliability_before,
+        "reliability_after": outcome.evaluations["val"]["reliability"],
+        "record": training_record(outcome),
+        "calibration": _calibration(outcome),
+    }
+
+
+def _curves(outcome: Outcome) -> dict[str, Any]:
+    search, learnt = outcome.search, outcome.learnt
+    return {
+        "trials": [] if search is None else [trial.to_dict() for trial in search.trials],
+        "chosen": None if search is None else search.chosen.to_dict(),
+        "epochs": [] if learnt is None else [r.to_dict() for r in learnt.result.history],
+        "rates": [] if learnt is None else [list(pair) for pair in learnt.rates],
+    }
+
+
+def _class_counts(outcome: Outcome) -> list[dict[str, Any]]:
+    training_set = outcome.training_set
+    labels = training_set.dataset.labels
+    table = {
+        split: np.bincount(labels[training_set.members(split)], minlength=len(training_set.labels))
+        for split in SPLITS
+    }
+    return [
+        {"label": label, **{split: int(counts[i]) for split, counts in table.items()}}
+        for i, label in enumerate(training_set.labels)
+    ]
+
+
+def _copy_license(folder: Path, outcome: Outcome) -> None:
+    """Put the licence of an embedded backbone's weights beside the weights made of them."""
+    name = outcome.network.origin
+    if name in embedded_names():
+        license_file = embedded_folder(name) / "LICENSE"
+        if license_file.is_file():
+            shutil.copyfile(license_file, folder / BACKBONE_LICENSE)

@@ -1,0 +1,89 @@
+"""The features of a whole training set, and of augmented views of its training split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnkit.classification.training.backbone import Backbone
+from cnnkit.classification.training.features import FeatureExtractor
+from cnnkit.classification.training.preparation import TrainingSet, check_splits
+from cnnkit.classification.training.settings import Settings
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.recipes import read_recipe
+from cnnkit.errors import OutputError, broken_rule
+
+log = logging.getLogger(__name__)
+
+# Gives, for a stage's name and its number of steps, what is called after each step.
+Stage = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of the whole set, and of the augmented views of its training split.
+
+    Attributes:
+        values: float32 (pictures, features).
+        views: float32 (views, training pictures, features), perhaps without a view.
+        runtime: The runtime and the precision that gave them.
+        cached: How many came from the disk.
+    """
+
+    values: np.ndarray
+    views: list[np.ndarray]
+    runtime: tuple[str, str]
+    cached: int
+
+
+def extract_all(
+    settings: Settings, backbone: Backbone, training_set: TrainingSet, stage: Stage
+) -> tuple[TrainingSet, Extracted]:
+    """Return the set without what turned out unreadable, and the features of the rest."""
+    extractor = FeatureExtractor(
+        backbone,
+        settings.runtime,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        max_pixels=settings.max_pixels,
+    )
+    extractor.predictor  # noqa: B018 - compiled first, so that the pictures' rate is theirs alone
+    pictures = training_set.pictures
+    with stage("features", len(pictures)) as advance:
+        found = extractor.extract(pictures, progress=advance)
+    for number, failure in sorted(found.failures.items()):
+        log.warning("left out: %s (%s)", pictures[number].path, failure.message)
+    if found.cached:
+        log.info("features: %s of them known from an earlier run", f"{found.cached:,}")
+    kept = training_set.without(found.failures)
+    settings.max_bad.check(kept.failures, len(kept.dataset.files) + len(kept.failures))
+    check_splits(kept.dataset, kept.splits)
+    values = np.delete(found.values, list(found.failures), axis=0)
+    views, cached = _extract_views(settings, extractor, kept, stage)
+    runtime = (extractor.predictor.runtime, extractor.predictor.precision)
+    return kept, Extracted(values, views, runtime, found.cached + cached)
+
+
+def _extract_views(
+    settings: Settings, extractor: FeatureExtractor, training_set: TrainingSet, stage: Stage
+) -> tuple[list[np.ndarray], int]:
+    """Return the features of augmented views of the training split, and how many were known."""
+    if not settings.views:
+        return [], 0
+    augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
+    pictures = training_set.pictures
+    train = [pictures[i] for i in training_set.members("train")]
+    views, cached = [], 0
+    with stage("views", settings.views * len(train)) as advance:
+        for view in range(settings.views):
+            found = extractor.extract(train, augmenter=augmenter, view=view, progress=advance)
+            for number, failure in found.failures.items():
+                rule = "stay readable during the run"
+                raise OutputError(broken_rule(train[number].path, rule, failure.message))
+            views.append(found.values)
+            cached += found.cached
+    return views, cached

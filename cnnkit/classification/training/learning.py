@@ -1,0 +1,303 @@
+"""`cnnkit transfer-learn` as a function: labelled pictures in, a model bundle out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles.writing import check_target
+from cnnkit.calibration import fit_temperature, log_loss
+from cnnkit.classification.training.backbone import Backbone, open_backbone
+from cnnkit.classification.training.bundle import write_outcome
+from cnnkit.classification.training.extraction import Extracted, Stage, extract_all
+from cnnkit.classification.training.figures import evaluation
+from cnnkit.classification.training.head import Head, HeadSearch, class_weights, search_head
+from cnnkit.classification.training.network import Network, backbone_network, fresh_network
+from cnnkit.classification.training.network_training import (
+    Learnt,
+    scope_of,
+    state_folder,
+    train_network,
+    training_strategy,
+)
+from cnnkit.classification.training.outcome import Calibration, Outcome, calibrate
+from cnnkit.classification.training.preparation import TrainingSet, read_training_set
+from cnnkit.classification.training.settings import Settings
+from cnnkit.data import SPLITS, Shares
+from cnnkit.errors import OutputError, broken_rule
+from cnnkit.training.state_folder import claimed, empty
+
+log = logging.getLogger(__name__)
+
+
+def transfer_learn(settings: Settings, stage: Stage) -> Outcome:
+    """Train, and write the bundle; what is missing of it afterwards is nothing.
+
+    Args:
+        settings: What is asked for.
+        stage: Shows progress.
+
+    Raises:
+        UsageError: The data or an option cannot be worked with.
+        BundleError: The backbone cannot, or must not, be opened.
+        OutputError: The bundle cannot be put where it was asked for.
+    """
+    check_places(settings)
+    folder = state_folder(settings)
+    used = settings.trains_network
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
+        outcome = _transferred(settings, stage)
+        if used:
+            empty(folder)
+    return outcome
+
+
+def _transferred(settings: Settings, stage: Stage) -> Outcome:
+    clock = _Clock()
+    backbone = None
+    if not settings.from_scratch:
+        backbone = open_backbone(settings.backbone, settings.weights, settings.fit)
+    with clock("reading"):
+        training_set = _read(settings, stage)
+    if backbone is None:
+        outcome = _from_scratch(settings, training_set, clock)
+    else:
+        outcome = _on_backbone(settings, backbone, training_set, stage, clock)
+    with clock("bundle"):
+        write_outcome(outcome)
+    return outcome
+
+
+def _on_backbone(
+    settings: Settings,
+    backbone: Backbone,
+    training_set: TrainingSet,
+    stage: Stage,
+    clock: _Clock,
+) -> Outcome:
+    """Search a head over frozen features; then perhaps train the whole network."""
+    with clock("features"):
+        training_set, extracted = extract_all(settings, backbone, training_set, stage)
+    with clock("head"):
+        weights = weights_of(settings, training_set)
+        search = _search(training_set, extracted, weights)
+    logits = search.head.logits(extracted.values)
+    network, learnt, kept = backbone_network(backbone, search.head), None, ""
+    if settings.fine_tune:
+        with clock("network"):
+            network, learnt, logits, kept = _fine_tuned(
+                settings, backbone, training_set, search, logits, weights
+            )
+    calibration, evaluations = judge(settings, training_set, logits)
+    return Outcome(
+        settings,
+        training_set,
+        network,
+        search,
+        learnt,
+        kept,
+        weights,
+        calibration,
+        evaluations,
+        extracted.runtime,
+        extracted.cached,
+        clock.seconds,
+    )
+
+
+def _fine_tuned(
+    settings: Settings,
+    backbone: Backbone,
+    training_set: TrainingSet,
+    search: HeadSearch,
+    logits: np.ndarray,
+    weights: np.ndarray | None,
+) -> tuple[Network, Learnt, np.ndarray, str]:
+    """Train the whole network from the head's solution; keep whichever is better."""
+    validation = training_set.members("val")
+    truth = training_set.dataset.labels[validation]
+    temperature = fit_temperature(logits[validation], truth)
+    # The temperature goes into the head, so that training starts from calibrated scores.
+    head = Head(search.head.kernel / temperature, search.head.bias / temperature)
+    start = backbone_network(backbone, head)
+    strategy = training_strategy(settings, training_set)
+    learnt = train_network(settings, start, training_set, weights, strategy)
+    before, after = (
+        log_loss(x[validation], truth, fit_temperature(x[validation], truth))
+        for x in (logits, learnt.logits)
+    )
+    if after < before and learnt.result.best_epoch > 0:
+        kept = (
+            f"Fine-tuning lowered the calibrated validation loss from {before:.4f} to {after:.4f}: "
+            f"the weights of epoch {learnt.result.best_epoch} are kept."
+        )
+        network, logits = learnt.network, learnt.logits
+    else:
+        figures = f" ({before:.4f} before, {after:.4f} after)" if learnt.result.best_epoch else ""
+        kept = (
+            f"No epoch of fine-tuning lowered the calibrated validation loss{figures}: "
+            "the frozen backbone with its head is kept."
+        )
+        network = backbone_network(backbone, search.head)
+    log.info(kept)
+    return network, learnt, logits, kept
+
+
+def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) -> Outcome:
+    strategy = training_strategy(settings, training_set)
+    with scope_of(strategy):
+        network = fresh_network(
+            settings.from_scratch or "",
+            len(training_set.labels),
+            side=settings.size,
+            fit=settings.fit,
+            seed=settings.seed,
+        )
+    weights = weights_of(settings, training_set)
+    with clock("network"):
+        learnt = train_network(settings, network, training_set, weights, strategy)
+    calibration, evaluations = judge(settings, training_set, learnt.logits)
+    return Outcome(
+        settings,
+        training_set,
+        learnt.network,
+        None,
+        learnt,
+        "",
+        weights,
+        calibration,
+        evaluations,
+        ("tensorflow", "float32"),
+        0,
+        clock.seconds,
+    )
+
+
+def check_places(settings: Settings) -> None:
+    """Refuse an output that lies in the data, or holds it, or is in the way.
+
+    Raises:
+        OutputError: Which of them.
+    """
+    check_target(settings.output, settings.overwrite)
+    data, output = Path(settings.data).resolve(), settings.output.resolve()
+    if data.is_dir() and output.is_relative_to(data):
+        fix = "There the next run would take it for a class."
+        raise OutputError(broken_rule("-o", "lie outside DATA", f"{settings.output}", fix))
+    if data.is_relative_to(output):
+        raise OutputError(broken_rule("-o", "not be a folder that holds DATA", settings.output))
+
+
+class _Clock:
+    """Measures stages: a context manager for each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name = ""
+        self._started = 0.0
+
+    def __call__(self, name: str) -> _Clock:
+        self._name = name
+        return self
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds[self._name] = time.monotonic() - self._started
+
+
+def _read(settings: Settings, stage: Stage) -> TrainingSet:
+    with contextlib.ExitStack() as stack:
+        return read_training_set(
+            settings.data,
+            root=settings.root,
+            split_file=settings.split_file,
+            shares=Shares(settings.validation, settings.test),
+            seed=settings.seed,
+            copies=settings.copies,
+            max_bad=settings.max_bad,
+            max_pixels=settings.max_pixels,
+            workers=settings.workers,
+            progress=lambda count: stack.enter_context(stage("examine", count)),
+        )
+
+
+def weights_of(settings: Settings, training_set: TrainingSet) -> np.ndarray | None:
+    """Return the weights of the classes, and say so where there are any."""
+    labels = training_set.dataset.labels[training_set.members("train")]
+    weights = class_weights(labels, len(training_set.labels))
+    if weights is None:
+        return None
+    counts = np.bincount(labels, minlength=len(training_set.labels))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    said = f"{counts[most] / counts[least]:.1f} to 1"
+    if not settings.class_weights:
+        log.warning("The classes are unequal, %s, and --class-weights none was given.", said)
+        return None
+    log.info(
+        "The classes are unequal, %s: mistakes in %s count %.1f times those in %s.",
+        said,
+        training_set.labels[least],
+        weights[least] / weights[most],
+        training_set.labels[most],
+    )
+    return weights
+
+
+def _search(
+    training_set: TrainingSet, extracted: Extracted, weights: np.ndarray | None
+) -> HeadSearch:
+    train, validation = training_set.members("train"), training_set.members("val")
+    labels = training_set.dataset.labels
+    features = np.concatenate([extracted.values[train], *extracted.views])
+    truth = np.tile(labels[train], 1 + len(extracted.views))
+    search = search_head(
+        (features, truth),
+        (extracted.values[validation], labels[validation]),
+        len(training_set.labels),
+        weights=weights,
+    )
+    log.info(
+        "head: %d tried, best L2 %g with label smoothing %g: validation accuracy %.4f",
+        len(search.trials),
+        search.chosen.regularisation,
+        search.chosen.label_smoothing,
+        search.chosen.validation_accuracy,
+    )
+    return search
+
+
+def judge(
+    settings: Settings, training_set: TrainingSet, logits: np.ndarray
+) -> tuple[Calibration, dict[str, dict[str, Any]]]:
+    """Calibrate on validation and measure every split.
+
+    Args:
+        settings: What is asked for.
+        training_set: Whose pictures.
+        logits: float (pictures, classes) of the whole set.
+
+    Returns:
+        The calibration, and split to `cnnkit.classification.training.figures.evaluation`.
+    """
+    truth = training_set.dataset.labels
+    validation = training_set.members("val")
+    calibration = calibrate(logits[validation], truth[validation], settings.unknown_precision)
+    evaluations = {}
+    for split in SPLITS:
+        members = training_set.members(split)
+        if len(members):
+            evaluations[split] = evaluation(
+                logits[members],
+                truth[members],
+                temperature=calibration.temperature,
+                labels=training_set.labels,
+                paths=[training_set.dataset.files[i].path for i in members],
+            )
+    return calibration, evaluations

@@ -1,0 +1,102 @@
+"""What a run of transfer learning came to, and how its scores are calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnkit import metrics
+from cnnkit.calibration import Threshold, fit_temperature, threshold_for_precision
+from cnnkit.classification.training.head import HeadSearch
+from cnnkit.classification.training.network import Network
+from cnnkit.classification.training.network_training import Learnt
+from cnnkit.classification.training.preparation import TrainingSet
+from cnnkit.classification.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How scores become probabilities and decisions.
+
+    Attributes:
+        temperature: Of the softmax.
+        error_before: The expected calibration error on validation at temperature 1.
+        error_after: The same at the fitted temperature.
+        reliability_before: The bins of `error_before`, JSON values.
+        threshold: Where `unknown` begins, or None.
+        asked_precision: What the threshold was to reach, or None.
+    """
+
+    temperature: float
+    error_before: float
+    error_after: float
+    reliability_before: list[dict[str, Any]]
+    threshold: Threshold | None
+    asked_precision: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        settings: What was asked for.
+        training_set: What was learnt from.
+        network: What is left, and where it comes from.
+        search: The head and how it was found; None from scratch.
+        learnt: The training of the whole network, or None.
+        kept: A sentence that says which stage's weights the network has, or "".
+        weights: Of the classes, float (classes,), or None for equal ones.
+        calibration: Fitted on validation.
+        evaluations: Split to its figures, `cnnkit.classification.training.figures.evaluation`.
+        runtime: The runtime and the precision that gave the features.
+        cached: How many features came from the disk.
+        seconds: Of each stage, by its name.
+    """
+
+    settings: Settings
+    training_set: TrainingSet
+    network: Network
+    search: HeadSearch | None
+    learnt: Learnt | None
+    kept: str
+    weights: np.ndarray | None
+    calibration: Calibration
+    evaluations: dict[str, dict[str, Any]]
+    runtime: tuple[str, str]
+    cached: int
+    seconds: dict[str, float]
+
+    @property
+    def judged_on(self) -> str:
+        """The split that counts: test, where there is one, which nothing was chosen by."""
+        return "test" if "test" in self.evaluations else "val"
+
+
+def calibrate(logits: np.ndarray, truth: np.ndarray, precision: float | None) -> Calibration:
+    """Fit the temperature and the threshold on validation.
+
+    Args:
+        logits: float (pictures, classes).
+        truth: Integer class indices (pictures,).
+        precision: What the threshold is to reach, or None for no threshold.
+    """
+    temperature = fit_temperature(logits, truth)
+    correct = logits.argmax(axis=1) == truth
+    before, after = (
+        metrics.softmax(np.asarray(logits, np.float64), t).max(axis=1) for t in (1.0, temperature)
+    )
+    uncalibrated = metrics.expected_calibration_error(before, correct)
+    threshold = None
+    if precision is not None:
+        threshold = threshold_for_precision(after, correct, precision)
+    return Calibration(
+        temperature,
+        uncalibrated.error,
+        metrics.expected_calibration_error(after, correct).error,
+        [part.to_dict() for part in uncalibrated.bins],
+        threshold,
+        precision,
+    )

@@ -1,0 +1,147 @@
+"""What the user asks of ``cnnkit transfer-learn``, checked at birth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnkit.data.decoded import MaxBad
+from cnnkit.data.mixing import MIXERS
+from cnnkit.diagnosis.duplicates import COPIES
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.runtime import RuntimeOptions
+
+MAX_VIEWS = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks for; the names are those of the command's options.
+
+    Attributes:
+        data: A folder of class folders, split folders of such, or a CSV.
+        output: The bundle's folder, which must not exist unless `overwrite`.
+        root: The folder that a CSV's files are relative to.
+        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
+        weights: A weights file for ``keras:NAME``.
+        fit: ``crop``, ``pad`` or ``stretch``; None: the backbone's own.
+        split_file: A ``split.csv`` of an earlier run.
+        validation: The share of each class to validate on, where the data does not say.
+        test: The share of each class to test on, where the data does not say.
+        copies: ``together``: near copies stay in one split; ``apart``: only files with the same
+            content do; None: together, but for classes that are mostly alike.
+        views: How many augmented views of each training picture to learn from as well.
+        augment: The recipe of those views, and of what trains the whole network.
+        mix: How the pictures of a batch are mixed: ``none``, ``mixup`` or ``cutmix``.
+        class_weights: Whether rare classes may get a higher weight.
+        unknown_precision: The share of right answers above the threshold for ``unknown``;
+            None: no threshold.
+        max_bad: How many pictures may be unreadable.
+        fine_tune: At most so many epochs of the whole network after the head; 0: none.
+        from_scratch: An architecture to train without pretrained weights, or None.
+        epochs: Of `from_scratch`.
+        size: The side of the square input of `from_scratch`; None: the architecture's own.
+        stages: How many stages are unfrozen, counted from the output; None: all.
+        learning_rate: The highest; None: the plan's own.
+        lr_find: Search for the learning rate first.
+        train_bn: Whether batch normalisations learn.
+        resume: Go on with an unfinished run.
+        deterministic: Only operations that give the same result every time on a GPU.
+        tensorboard: A folder for logs, or None.
+        seed: Of the split, the views and the training.
+        overwrite: Whether an existing bundle is replaced.
+        max_pixels: A larger picture counts as unreadable.
+        batch_size: Pictures a call of the network.
+        workers: Threads that read and predict.
+        runtime: Where and how the network runs.
+    """
+
+    data: str
+    output: Path
+    root: str | None = None
+    backbone: str = "efficientnet-lite0"
+    weights: str | None = None
+    fit: str | None = None
+    split_file: str | None = None
+    validation: float = 0.2
+    test: float = 0.0
+    copies: str | None = None
+    views: int = 0
+    augment: str = "light"
+    mix: str = "none"
+    fine_tune: int = 0
+    from_scratch: str | None = None
+    epochs: int = 30
+    size: int | None = None
+    stages: int | None = None
+    learning_rate: float | None = None
+    lr_find: bool = False
+    train_bn: bool = False
+    resume: bool = False
+    deterministic: bool = False
+    tensorboard: str | None = None
+    class_weights: bool = True
+    unknown_precision: float | None = 0.95
+    max_bad: MaxBad = field(default_factory=MaxBad)
+    seed: int = 0
+    overwrite: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    batch_size: int | None = None
+    workers: int | None = None
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.views <= MAX_VIEWS:
+            raise UsageError(broken_rule("--views", f"be from 0 to {MAX_VIEWS}", self.views))
+        if self.copies not in (None, *COPIES):
+            raise UsageError(broken_rule("--copies", f"be one of {', '.join(COPIES)}", self.copies))
+        if self.mix not in ("none", *MIXERS):
+            rule = f"be one of none, {', '.join(MIXERS)}"
+            raise UsageError(broken_rule("--mix", rule, self.mix))
+        self._check_training()
+        if self.seed < 0:
+            raise UsageError(broken_rule("--seed", "be 0 or more", self.seed))
+        if self.unknown_precision is not None and not 0 < self.unknown_precision < 1:
+            rule = "be over 0 and under 1, or none"
+            raise UsageError(broken_rule("--unknown-precision", rule, self.unknown_precision))
+        if self.split_file is not None and not Path(self.split_file).is_file():
+            raise UsageError(broken_rule("--split-file", "name a file", repr(self.split_file)))
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether the whole network is trained, not a head alone."""
+        return bool(self.fine_tune or self.from_scratch)
+
+    def _check_training(self) -> None:
+        if self.fine_tune < 0:
+            raise UsageError(broken_rule("--fine-tune", "be at least 1", self.fine_tune))
+        if self.from_scratch and (self.fine_tune or self.views or self.weights):
+            rule = "go without --fine-tune, --views and --weights"
+            raise UsageError(broken_rule("--from-scratch", rule, "one of them"))
+        if self.lr_find and self.resume:
+            fix = "Give --learning-rate with the rate that the search suggested."
+            raise UsageError(broken_rule("--lr-find", "go without --resume", "both", fix))
+        for option, given in {"--stages": self.stages, "--train-bn": self.train_bn}.items():
+            if given and self.from_scratch:
+                fix = "Without a backbone all of it learns."
+                raise UsageError(broken_rule(option, "go with --fine-tune", "none", fix))
+        if self.size is not None and not self.from_scratch:
+            raise UsageError(broken_rule("--size", "go with --from-scratch", self.size))
+        if self.trains_network:
+            return
+        alone = {
+            "--resume": self.resume,
+            "--lr-find": self.lr_find,
+            "--learning-rate": self.learning_rate is not None,
+            "--mix": self.mix != "none",
+            "--stages": self.stages is not None,
+            "--train-bn": self.train_bn,
+            "--deterministic": self.deterministic,
+            "--tensorboard": self.tensorboard is not None,
+        }
+        for option, given in alone.items():
+            if given:
+                fix = "The head alone trains in seconds and needs none of it."
+                rule = "go with --fine-tune EPOCHS or --from-scratch ARCHITECTURE"
+                raise UsageError(broken_rule(option, rule, "neither of them", fix))

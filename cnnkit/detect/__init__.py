@@ -1,8 +1,0 @@
-"""Detection: find the objects in the pictures of a folder."""
-
-from __future__ import annotations
-
-from cnnkit.detect.detector import DEFAULT_MODEL, Detector
-from cnnkit.detect.selection import Selection
-
-__all__ = ["DEFAULT_MODEL", "Detector", "Selection"]

@@ -1,0 +1,271 @@
+"""A detector: a model bundle, compiled, that finds the objects in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from cnnkit import boxes, pipeline
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.bundles.tasks import require_task
+from cnnkit.detection.candidates import Candidates
+from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.selection import Selection
+from cnnkit.detection.tiling import MERGE_OVERLAP, Tiles, merged, tile_windows
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    Found,
+    ImageArgument,
+    InputSpec,
+    Placement,
+    Prepared,
+    image_list,
+    image_pixels,
+    prepare_placed,
+)
+from cnnkit.images.prepare import FITS
+from cnnkit.results import Detections, Failure
+from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
+
+DEFAULT_MODEL = "yolov3-tiny"
+DETECTING_FITS = tuple(fit for fit in FITS if fit != "crop")
+
+
+class Detector:
+    """Finds objects in pictures. `Detector.load` makes one.
+
+    Attributes:
+        bundle: The model.
+        spec: How a picture becomes the network's input.
+        predictor: The compiled model.
+        least: The lowest wanted score of each class, float64 (classes,).
+        iou: Non-max suppression removes above it.
+        max_pixels: The largest picture that is decoded.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        compiled: Predictor,
+        spec: InputSpec,
+        selection: Selection | None = None,
+        tile: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        selection = selection or Selection()
+        section = detector_spec(bundle.card)
+        self.bundle = bundle
+        self.predictor = compiled
+        self.spec = spec
+        self.least = selection.least_scores(bundle.labels, section)
+        self.iou = section.iou if selection.iou is None else selection.iou
+        self._groups = selection.groups(bundle.labels)
+        self._decoder = make_decoder(section, bundle.card)
+        self._tile = tile
+        self.max_pixels = max_pixels
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: str | None = None,
+        labels: str | None = None,
+        confidence: float | Mapping[str, float] | None = None,
+        iou: float | None = None,
+        classes: Sequence[str] = (),
+        agnostic: bool | Sequence[Sequence[str]] = False,
+        tile: int | None = None,
+        fit: str | None = None,
+        options: RuntimeOptions | None = None,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Detector:
+        """Open and compile a model.
+
+        Args:
+            model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
+            weights: Of a ``.cfg`` file: its ``.weights``.
+            labels: A file with one label a line, for a model without labels.
+            confidence: The lowest score, for all classes or by the class's name.
+            iou: Non-max suppression removes above it.
+            classes: Only these, by name.
+            agnostic: True: boxes suppress each other whatever their class; or groups of names
+                within which they do.
+            tile: The side of overlapping tiles, in pixels of the picture, that are looked at
+                besides the whole; 0 for the network's own side; None for the whole only.
+            fit: ``pad`` or ``stretch``; the model's own by default.
+            options: Device, runtime, precision, threads.
+            batch_size: Pictures a call; by default what suits the runtime.
+            expected: How many pictures will come, if known.
+            max_pixels: The largest picture that is decoded.
+
+        Raises:
+            UsageError: A value breaks its rule.
+            BundleError: The model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not to be had here.
+        """
+        by_class = dict(confidence) if isinstance(confidence, Mapping) else {}
+        groups = () if agnostic is True else agnostic or None
+        selection = Selection(
+            None if isinstance(confidence, Mapping) else confidence, by_class, iou, classes, groups
+        )
+        return cls.from_bundle(
+            open_model(model, weights, labels),
+            selection,
+            tile=tile,
+            fit=fit,
+            options=options,
+            batch_size=batch_size,
+            expected=expected,
+            max_pixels=max_pixels,
+        )
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        selection: Selection | None = None,
+        *,
+        tile: int | None = None,
+        fit: str | None = None,
+        options: RuntimeOptions | None = None,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Detector:
+        """Compile an opened model; see `load`."""
+        require_task(bundle, "detect")
+        spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
+        if tile is not None and tile != 0 and tile < 32:
+            raise UsageError(broken_rule("--tile", "be at least 32 pixels", tile))
+        # Checked before the model is compiled, which takes seconds.
+        checked = cls(bundle, None, spec, selection, tile, max_pixels)  # type: ignore[arg-type]
+        expected = None if tile is not None else expected
+        checked.predictor = predictor(
+            bundle.source(), options, batch_size=batch_size, expected=expected
+        )
+        return checked
+
+    def predict(
+        self, pictures: ImageArgument | Iterable[ImageArgument]
+    ) -> list[Detections | Failure]:
+        """Find objects.
+
+        Args:
+            pictures: One or more, see `cnnkit.images.ImageArgument`.
+
+        Returns:
+            One result for each picture, in order: `Detections`, perhaps empty, or a `Failure`
+            with its reason.
+        """
+        return [self._detect([picture])[0] for picture in image_list(pictures)]
+
+    def stream(
+        self, found: Iterable[Found], workers: int | None = None
+    ) -> Iterator[tuple[str, Detections | Failure]]:
+        """Find the objects of any number of pictures in bounded memory, in order.
+
+        Args:
+            found: The inputs, of `cnnkit.images.find_images`.
+            workers: Threads that read and predict; by default one more than processors.
+
+        Yields:
+            Each input's path and its result.
+        """
+
+        def task(batch: list[Found]) -> list[tuple[str, Detections | Failure]]:
+            results = iter(self._detect([item.path for item in batch if not item.failure]))
+            return [(item.path, item.failure or next(results)) for item in batch]
+
+        # Tiles of one picture fill the batches by themselves.
+        batch_size = 1 if self._tile is not None else self.predictor.batch_size
+        yield from pipeline.in_order(found, task, batch_size, workers or available_cpus() + 1)
+
+    @property
+    def tiles(self) -> bool:
+        """Whether tiles of a picture are looked at besides the whole."""
+        return self._tile is not None
+
+    # --- one batch -----------------------------------------------------------------------
+
+    def _detect(self, pictures: Sequence[ImageArgument]) -> list[Detections | Failure]:
+        if self._tile is not None:
+            return [pipeline.attempt(picture, self._detect_tiled) for picture in pictures]
+        prepared = [pipeline.attempt(picture, self._prepare) for picture in pictures]
+        sound = [one for one in prepared if not isinstance(one, Failure)]
+        candidates = iter(self._candidates(sound))
+        return [
+            one if isinstance(one, Failure) else self._result(next(candidates), one)
+            for one in prepared
+        ]
+
+    def _prepare(self, picture: ImageArgument) -> Prepared:
+        return prepare_placed(picture, self.spec, max_pixels=self.max_pixels)
+
+    def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates]:
+        """Run the network; give the candidates of each picture in the picture's own pixels."""
+        if not prepared:
+            return []
+        outputs = self.predictor.predict(np.stack([one.pixels for one in prepared]))
+        found = []
+        for position, one in enumerate(prepared):
+            own = {name: values[position] for name, values in outputs.items()}
+            raw = self._decoder.decode(own, self.least)
+            found.append(raw._replace(boxes=mapping_of(one).to_picture(raw.boxes)))
+        return found
+
+    def _result(self, candidates: Candidates, picture: Prepared) -> Detections:
+        kept = self._suppressed(candidates)
+        return self._detections(kept, picture.height, picture.width)
+
+    def _suppressed(self, candidates: Candidates) -> Candidates:
+        groups = self._groups[candidates.classes]
+        kept = boxes.nms(candidates.boxes, candidates.scores, self.iou, groups)
+        return Candidates(*(values[kept] for values in candidates))
+
+    def _detections(self, found: Candidates, height: int, width: int) -> Detections:
+        """Cut at the picture's borders; what lies outside is left out."""
+        inside = boxes.clip(found.boxes, height, width)
+        some = boxes.area(inside) > 0
+        classes = found.classes[some]
+        labels = tuple(self.bundle.labels[index] for index in classes.tolist())
+        return Detections(width, height, inside[some], found.scores[some], classes, labels)
+
+    def _detect_tiled(self, picture: ImageArgument) -> Detections:
+        """Look at the whole picture and at overlapping tiles of it."""
+        pixels = image_pixels(picture, max_pixels=self.max_pixels)
+        whole = self._prepare(pixels)
+        height, width = whole.height, whole.width
+        side = self._tile or max(self.spec.height, self.spec.width)
+        windows = tile_windows(height, width, side)
+        parts = [self._suppressed(self._candidates([whole])[0])]
+        cut = [np.zeros(len(parts[0].scores), bool)]
+        step = self.predictor.batch_size
+        for start in range(0, len(windows), step):
+            some = windows[start : start + step]
+            views = [self._prepare(pixels[w.top : w.bottom, w.left : w.right]) for w in some]
+            for window, raw in zip(some, self._candidates(views), strict=True):
+                found = self._suppressed(raw)
+                cut.append(window.cuts(found.boxes, height, width))
+                moved = found.boxes + np.array([window.left, window.top] * 2)
+                parts.append(found._replace(boxes=moved))
+        joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        tiles = Tiles(joined, np.concatenate(cut), self._groups[joined.classes])
+        return self._detections(merged(tiles, self.iou, MERGE_OVERLAP), height, width)
+
+
+def mapping_of(prepared: Prepared) -> boxes.Letterbox:
+    """Return how a prepared picture's own pixels map to the network's input."""
+    placement: Placement = prepared.placement
+    window = placement.window
+    return boxes.Letterbox(
+        scale_x=window.full[1] / prepared.width,
+        scale_y=window.full[0] / prepared.height,
+        left=placement.left - window.left,
+        top=placement.top - window.top,
+    )

@@ -1,0 +1,158 @@
+"""Measures a detector on pictures with boxes, exactly as it runs in ``cnnkit detect``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnkit.boxes import xyxy_to_xywh
+from cnnkit.data.dataset import split_name
+from cnnkit.data.splits import measured_splits
+from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes, box_figures
+from cnnkit.detection.detector import Detector
+from cnnkit.detection.measuring import CONFIDENCE, true_boxes
+from cnnkit.detection.mistakes import evaluation_figures
+from cnnkit.detection.selection import Selection, class_index
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats.turning import as_shown
+from cnnkit.images import Found
+from cnnkit.results import Failure, path_fields
+
+EVALUATED = Selection(confidence=CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation gives beside its figures.
+
+    Attributes:
+        figures: Everything, JSON values.
+        problems: Boxes that were mended or left out.
+        unknown: Classes of the data that the model does not know.
+    """
+
+    figures: dict[str, Any]
+    problems: tuple[BoxProblem, ...]
+    unknown: tuple[str, ...]
+
+
+def evaluate_detector(
+    detector: Detector,
+    boxes: BoxSet,
+    *,
+    split: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[], None] | None = None,
+) -> Evaluated:
+    """Measure a detector.
+
+    The classes are those of the data that have a box; what the detector finds of any other class
+    is left out, and a class that it does not know counts with an AP of 0. Boxes are not cut at
+    the edge; those that are none (empty, not finite) are left out and named.
+
+    Args:
+        detector: Made with `EVALUATED`, so that nearly everything counts.
+        boxes: The set.
+        split: Only the pictures of this one; by default of all but train.
+        workers: Threads that read and predict.
+        progress: Called after each picture.
+
+    Returns:
+        ``figures``: ``{"schema_version": 1, "task": "detect", "model": {"name", "sha256"},
+        "data": {"path", "form", "split", "pictures", "boxes", "errors", "problems"}, "runtime",
+        ...what `cnnkit.detection.mistakes.evaluation_figures` gives, "errors": [...]}``.
+
+    Raises:
+        UsageError: There is nothing to measure.
+    """
+    if split is None:
+        wanted = measured_splits([p.split for p in boxes.pictures], None, boxes.source)
+    else:
+        wanted = frozenset((split_name(split) or split,))
+    pictures, misplaced = as_shown(p for p in boxes.pictures if p.split in wanted)
+    classes = tuple(name for name, count in boxes.counts().items() if count)
+    if not pictures or not classes:
+        received = f"{len(pictures)} pictures of {len(classes)} classes"
+        raise UsageError(broken_rule("DATA", "have pictures with boxes to measure", received))
+    places, unknown = _places(classes, detector.bundle.labels)
+    problems = [*boxes.problems, *misplaced]
+    sound, truths, found, errors = [], [], [], []
+    there = [p for p in pictures if p.path is not None and not p.refused]
+    results = iter(detector.stream([Found(str(p.path)) for p in there], workers))
+    for picture in pictures:
+        mended, wrong = mend(picture, boxes.classes, clip=False)
+        problems += wrong
+        outcome = _unmeasured(picture)
+        if outcome is None:
+            _, outcome = next(results)
+        if progress is not None:
+            progress()
+        if isinstance(outcome, Failure):
+            errors.append({**path_fields(picture.path or picture.file), **outcome.to_dict()})
+            continue
+        sound.append(mended)
+        truths.append(true_boxes(mended, classes, (outcome.height, outcome.width)))
+        labels = places[outcome.classes]
+        kept = labels >= 0
+        sides = xyxy_to_xywh(outcome.boxes)[kept]
+        found.append(FoundBoxes(sides, labels[kept], outcome.scores[kept].astype(np.float64)))
+    figures = _figures(detector, boxes, (split, classes), (sound, truths, found))
+    figures["data"] |= {"errors": len(errors), "problems": len(problems)}
+    return Evaluated(figures | {"errors": errors}, tuple(problems), unknown)
+
+
+def _unmeasured(picture: AnnotatedPicture) -> Failure | None:
+    """Return why an image cannot be measured, None if it can."""
+    if picture.path is None:
+        return Failure("missing", "no such file")
+    return Failure("size-differs", picture.refused) if picture.refused else None
+
+
+def _places(classes: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the data's class of each of the model's, -1 for none, and those it lacks."""
+    places, unknown = np.full(len(labels), -1), []
+    for number, name in enumerate(classes):
+        try:
+            places[class_index(name, labels, "DATA")] = number
+        except UsageError:
+            unknown.append(name)
+    if len(unknown) == len(classes):
+        rule = "have classes that the model knows"
+        received = ", ".join(unknown[:5])
+        fix = f"The model knows {', '.join(labels[:8])}."
+        raise UsageError(broken_rule("DATA", rule, received, fix))
+    return places, tuple(unknown)
+
+
+def _figures(
+    detector: Detector,
+    boxes: BoxSet,
+    about: tuple[str | None, Sequence[str]],
+    measured: tuple[list[AnnotatedPicture], list[TrueBoxes], list[FoundBoxes]],
+) -> dict[str, Any]:
+    split, classes = about
+    pictures, truths, found = measured
+    card = detector.bundle.card
+    return {
+        "schema_version": 1,
+        "task": "detect",
+        "model": {"name": card.name, "sha256": card.weights.get("sha256")},
+        "data": {
+            **path_fields(boxes.source),
+            "form": boxes.form,
+            "split": split,
+            "pictures": len(pictures),
+            "boxes": sum(len(truth.boxes) for truth in truths),
+        },
+        "runtime": {
+            "runtime": detector.predictor.runtime,
+            "precision": detector.predictor.precision,
+        },
+        **evaluation_figures(
+            pictures, truths, found, box_figures(truths, found, len(classes)), classes
+        ),
+    }

@@ -1,0 +1,137 @@
+"""`cnnkit detect` as a function: inputs in, rows and files out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.detection.detector import Detector
+from cnnkit.detection.outputs import BoxOutputs
+from cnnkit.detection.where import Where
+from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.images import Found
+from cnnkit.results import Detections, make_row
+from cnnkit.sorting import ERRORS_FOLDER, folder_names
+from cnnkit.writers.row_tables import DetectionTable
+
+log = logging.getLogger(__name__)
+
+NOTHING_FOLDER = "_nothing"
+# A picture is called large where its input is shrunk by this factor.
+LARGE = 3
+
+
+def detect_folders(
+    detector: Detector,
+    found: Iterable[Found],
+    outputs: Outputs,
+    further: BoxOutputs | None = None,
+    *,
+    where: Where | None = None,
+    options: dict[str, Any],
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Find the objects in every input and leave what was asked for.
+
+    Args:
+        detector: What finds them.
+        found: The inputs.
+        outputs: What to leave behind.
+        further: What else, all of it made from the rows at the end.
+        where: Only pictures that meet it are shown, written and sorted; failures always are.
+        options: What must be the same in a resumed run.
+        workers: Threads that read and predict.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    bundle, further = detector.bundle, further or BoxOutputs()
+    keeps = partial(meets, where) if where is not None else None
+    job = FolderJob(
+        outputs,
+        {"command": "detect", "model": bundle.identity, "options": options},
+        table=DetectionTable(),
+        write_report=partial(_write_report, model_name=bundle.card.name, options=options),
+        makers=further.makers(
+            bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels
+        ),
+        keeps=keeps,
+        destination=partial(destination, folders=folder_names(bundle.labels), where=where),
+    )
+    blank = _Blank(detector)
+    try:
+        for path, result in detector.stream(job.pending(found), workers):
+            row = make_row(path, result)
+            blank.note(result)
+            job.record(row, emit=emit if keeps is None or keeps(row) else None)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+    finally:
+        job.close()
+    blank.advise()
+    return summary
+
+
+def meets(where: Where, row: dict[str, Any]) -> bool:
+    """Return whether a row is kept: a failure, or a picture that meets the condition."""
+    return row["status"] != "ok" or where.matches(one["label"] for one in row["detections"])
+
+
+def destination(
+    row: dict[str, Any], folders: Sequence[str], where: Where | None = None
+) -> str | None:
+    """Return the name of the folder that a row's picture goes to, "" for the top one.
+
+    Args:
+        row: Of the picture.
+        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
+        where: Which pictures are sorted, all of them into the top folder; None: all are, by class.
+
+    Returns:
+        None, where it goes nowhere.
+    """
+    failed = row["status"] != "ok"
+    if where is not None:
+        return None if failed or not meets(where, row) else ""
+    if failed:
+        return ERRORS_FOLDER
+    classes = [one["class"] for one in row["detections"]]
+    return folders[classes[0]] if classes else NOTHING_FOLDER
+
+
+class _Blank:
+    """Notices large pictures without any object: tiles may help there."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._side = 0 if detector.tiles else LARGE * max(detector.spec.height, detector.spec.width)
+        self._count, self._largest = 0, 0
+
+    def note(self, result: Any) -> None:
+        """Take in a result: a large picture in which nothing was found counts."""
+        if isinstance(result, Detections) and not len(result):
+            side = max(result.width, result.height)
+            if self._side and side >= self._side:
+                self._count += 1
+                self._largest = max(self._largest, side)
+
+    def advise(self) -> None:
+        """Say at the end that tiles might help, if there were such pictures."""
+        if self._count:
+            log.info(
+                "%d large pictures (up to %d pixels) show nothing: --tile finds small objects.",
+                self._count,
+                self._largest,
+            )
+
+
+def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
+    from cnnkit.detection.report import write_report
+
+    write_report(path, rows, model_name=model_name, options=options)

@@ -1,0 +1,199 @@
+"""What ``cnnkit detect`` can leave behind besides its rows, all made from the final rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnnkit.detection.picture_outputs import check_not_beside, write_annotated, write_crops
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.folder_job import Rows
+from cnnkit.formats import AnnotatedPicture, check_target, picture_of_row, with_form, write_boxes
+from cnnkit.formats.picture_files import inside
+from cnnkit.results import path_of
+from cnnkit.sorting import folder_names
+from cnnkit.writers import apart, write_rows
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
+from cnnkit.writers.row_tables import DetectionTable
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BoxOutputs:
+    """The further outputs of a run.
+
+    Attributes:
+        rows: Files of rows besides the first one: .jsonl, .csv or .parquet.
+        boxes: ``coco:FILE.json``, ``yolo:FOLDER`` or ``voc:FOLDER``.
+        annotate: The folder of the pictures with boxes drawn.
+        crops: The folder of the objects cut out.
+        counts: A CSV of how many objects of each class each picture has.
+        root: What the names of pictures in outputs are relative to; None: as they were typed.
+        replace: Whether files may be there already.
+
+    Raises:
+        UsageError: An output breaks a rule, is in the way or collides with another one.
+    """
+
+    rows: Sequence[Path] = ()
+    boxes: Sequence[str] = ()
+    annotate: Path | None = None
+    crops: Path | None = None
+    counts: Path | None = None
+    root: str | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        for path in self.rows:
+            check_row_suffix(path)
+            self._check_file("-o", path)
+        for target in self.boxes:
+            check_target(target, overwrite=self.replace)
+        if self.counts is not None:
+            if self.counts.suffix.lower() != ".csv":
+                raise UsageError(broken_rule("--counts", "end in .csv", self.counts))
+            self._check_file("--counts", self.counts)
+        for option, folder in (("--annotate", self.annotate), ("--crops", self.crops)):
+            if folder is not None:
+                self._check_folder(option, folder)
+
+    def _check_folder(self, option: str, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(broken_rule(option, "name a folder", f"the file {folder}"))
+        if folder.is_dir() and not self.replace and os.listdir(folder):
+            raise UsageError(
+                f"{folder} has files already. Use --overwrite to write among them, or name a "
+                "new folder."
+            )
+
+    def _check_file(self, option: str, path: Path) -> None:
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
+        if path.exists() and not self.replace:
+            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that get files: no input is looked for in them."""
+        of_boxes = [with_form(target) for target in self.boxes]
+        found = [Path(path) for form, path in of_boxes if form != "coco"]
+        return found + [folder for folder in (self.annotate, self.crops) if folder is not None]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are written."""
+        of_boxes = [with_form(target) for target in self.boxes]
+        found = [Path(path) for form, path in of_boxes if form == "coco"]
+        return [*self.rows, *found] + ([self.counts] if self.counts is not None else [])
+
+    def file_of(self, row: Row) -> str:
+        """Return the name of a row's picture for the outputs, relative, with / between folders."""
+        path = row["path"]
+        if self.root is not None and path_of(row).startswith(self.root):
+            path = path[len(self.root) :]
+        return inside(path)
+
+    def makers(
+        self,
+        labels: Sequence[str],
+        category_ids: Sequence[int] | None,
+        max_pixels: int,
+    ) -> list[Callable[[Callable[[], Rows]], None]]:
+        """Return what makes each output from a function that gives the final rows."""
+        made: list[Callable[[Callable[[], Rows]], None]] = []
+        for path in self.rows:
+            made.append(lambda rows, path=path: write_rows(path, rows(), DetectionTable()))
+        for target in self.boxes:
+            made.append(partial(self._write_boxes, target, labels, category_ids))
+        if self.counts is not None:
+            made.append(lambda rows: write_counts(self.counts, rows, labels))
+        crop = partial(write_crops, folders=folder_names(labels))
+        for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
+            if folder is not None:
+                made.append(partial(self._write_pictures, write, folder, max_pixels))
+        return made
+
+    def _write_boxes(
+        self,
+        target: str,
+        labels: Sequence[str],
+        category_ids: Sequence[int] | None,
+        rows: Callable[[], Rows],
+    ) -> None:
+        written = write_boxes(
+            target,
+            self._pictures(target, rows()),
+            labels,
+            category_ids=category_ids,
+            overwrite=True,
+        )
+        for sentence in (*written.lost, *written.notes):
+            log.warning("%s", sentence)
+
+    def _pictures(self, target: str, rows: Iterable[Row]) -> Iterator[AnnotatedPicture]:
+        form, folder = with_form(target)
+        for row in rows:
+            if row["status"] != "ok":
+                continue
+            picture = picture_of_row(row | {"path": self.file_of(row)})
+            picture = dataclasses.replace(picture, path=path_of(row))
+            if form != "coco":
+                check_not_beside(Path(folder) / picture.file, path_of(row))
+            yield picture
+
+    def _write_pictures(
+        self,
+        write: Callable[..., list[str]],
+        folder: Path,
+        max_pixels: int,
+        rows: Callable[[], Rows],
+    ) -> None:
+        for line in write(folder, rows(), self.file_of, max_pixels):
+            log.warning("not in %s: %s", folder, line)
+
+
+def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence[str]) -> None:
+    """Refuse outputs that would write over each other, or beside the inputs.
+
+    Args:
+        paths: Files that are written.
+        folders: Folders that get files.
+        inputs: As the user typed them.
+
+    Raises:
+        UsageError: Two outputs have one place, or a folder is that of an input.
+    """
+    apart.check_places_differ(("-o", path) for path in (*paths, *folders))
+    apart.check_not_beside((("-o", folder) for folder in folders), inputs)
+
+
+def write_counts(path: Path | None, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
+    """Write a CSV with a line for each picture and a column for each class that occurs.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    occurring = {one["label"] for row in rows() for one in row.get("detections", ())}
+    columns = [label for label in labels if label in occurring]
+    with replacing(path) as file:
+        header = ["path", "status", "objects", *columns]
+        file.write(csv_line([harmless_cell(cell) for cell in header]).encode())
+        for row in rows():
+            cells = [row["path"], row["status"]]
+            if row["status"] == "ok":
+                counts = Counter(one["label"] for one in row["detections"])
+                cells += [str(counts.total()), *(str(counts[label]) for label in columns)]
+            else:
+                cells += [""] * (1 + len(columns))
+            file.write(csv_line([harmless_cell(cell) for cell in cells]).encode())

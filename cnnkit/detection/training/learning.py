@@ -1,0 +1,440 @@
+"""Trains a detector: the pictures, the network, its two stages, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import logging
+import math
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles.card import check_labels
+from cnnkit.bundles.writing import check_target
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.box_loaders import BoxLoader, BoxPictures
+from cnnkit.data.recipes import read_recipe
+from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
+from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
+from cnnkit.detection.training.settings import Settings
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxes
+from cnnkit.formats.annotations import is_counted
+from cnnkit.images import read_bytes
+from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
+from cnnkit.training.state_folder import claimed
+
+log = logging.getLogger(__name__)
+
+# Shows a stage that reads so many pictures; gives what to call after each.
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+# The share of the epochs after which no mosaics are made any more, so that training ends on
+# pictures like those to come.
+MOSAICS_UNTIL = 2 / 3
+# How many steps a moving average looks back over, at most, as a share of all steps.
+AVERAGE_OVER = 0.05
+LEAST_TO_VALIDATE = 2
+STAGES = ("frozen", "whole")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        name: ``frozen`` or ``whole``.
+        plan: What was done.
+        result: Its epochs.
+    """
+
+    name: str
+    plan: TrainingPlan
+    result: TrainingResult
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a training came to.
+
+    Attributes:
+        settings: What was asked for.
+        boxes: The set.
+        network: With the weights of the best epoch.
+        training: The pictures that it learnt from.
+        validation: Those that it was judged by.
+        stages: What was trained, in order.
+        figures: On validation.
+        truths: Of the validation pictures.
+        found: The detections in them, nearly all that have a score.
+        problems: Boxes that were mended or left out.
+    """
+
+    settings: Settings
+    boxes: BoxSet
+    network: DetectorNetwork
+    training: tuple[AnnotatedPicture, ...]
+    validation: tuple[AnnotatedPicture, ...]
+    stages: tuple[Stage, ...]
+    figures: BoxFigures
+    truths: tuple[TrueBoxes, ...]
+    found: tuple[FoundBoxes, ...]
+    problems: tuple[BoxProblem, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the network's order."""
+        return trained_classes(self.boxes)
+
+
+def train_detector(settings: Settings, progress: Progress) -> Learnt:
+    """Train a detector on a user's own boxes.
+
+    Args:
+        settings: What is asked for.
+        progress: Shows the stages that read pictures.
+
+    Raises:
+        UsageError: The data or an option breaks a rule.
+        OutputError: The bundle cannot be written where it is to be.
+        CnnkitError: Training came to nothing.
+    """
+    check_target(settings.output, settings.overwrite)
+    folder = state_folder(settings)
+    flags = {"resume": settings.resume, "overwrite": settings.overwrite}
+    with claimed(folder, stages=STAGES, **flags):
+        return _learnt(settings, progress)
+
+
+def _learnt(settings: Settings, progress: Progress) -> Learnt:
+    boxes = read_boxes(settings.data, settings.pictures)
+    held = None
+    if settings.validation_data is not None:
+        held = read_boxes(settings.validation_data, settings.pictures)
+    training, validation = _split(boxes, held, settings)
+    classes = trained_classes(boxes)
+    problems = _problems(boxes, (*training, *validation), classes)
+    check_labels(classes, "DATA")
+    _check_boxes(training, validation, classes)
+    problems += [] if held is None else held.problems
+    for problem in problems[:5]:
+        log.warning("%s: %s (%s)", problem.path, problem.code, problem.detail)
+    if len(problems) > 5:
+        log.warning("and %d more wrong boxes: cnnkit doctor names them", len(problems) - 5)
+    spec = input_spec(settings)
+    options = {
+        "max_bad": settings.max_bad,
+        "max_pixels": settings.max_pixels,
+        "workers": settings.workers,
+    }
+    with contextlib.ExitStack() as stack:
+        read = []
+        for name, pictures in (("training", training), ("validation", validation)):
+            with progress(name, len(pictures)) as advance:
+                one = BoxPictures(pictures, classes, spec, progress=advance, **options)
+            read.append(stack.enter_context(one))
+        sizes = np.concatenate([b[:, 2:] - b[:, :2] for b in read[0].boxes])
+        if not len(sizes):  # the images that have them cannot be read
+            raise UsageError(broken_rule("DATA", "have boxes to learn from", "none in training"))
+        network = make_network(settings, classes, sizes)
+        _say_anchors(network)
+        stages, stepper = _train(settings, network, read[0], read[1], _identity(settings, boxes))
+        return Learnt(
+            settings,
+            boxes,
+            network,
+            tuple(read[0].pictures),
+            tuple(read[1].pictures),
+            tuple(stages),
+            stepper.figures,
+            tuple(stepper.truths),
+            tuple(stepper.found),
+            tuple(problems),
+        )
+
+
+def trained_classes(boxes: BoxSet) -> tuple[str, ...]:
+    """Return the classes of a set that have a box."""
+    return tuple(name for name, count in boxes.counts().items() if count)
+
+
+def _problems(
+    boxes: BoxSet, pictures: Sequence[AnnotatedPicture], classes: Sequence[str]
+) -> list[BoxProblem]:
+    problems = list(boxes.problems)
+    for picture in pictures:
+        if picture.path is None:
+            problems.append(BoxProblem("missing-picture", picture.file, "no such file"))
+        problems += mend(picture, set(boxes.classes))[1]
+    if not classes:
+        raise UsageError(broken_rule("DATA", "have boxes of known classes", "none"))
+    return problems
+
+
+def _check_boxes(
+    training: Sequence[AnnotatedPicture],
+    validation: Sequence[AnnotatedPicture],
+    classes: Sequence[str],
+) -> None:
+    """Refuse images without one box to learn from or to measure by, before any work.
+
+    Raises:
+        UsageError: Training or validation has no box of the classes that counts.
+    """
+    known = set(classes)
+    for name, part in (("train", training), ("validate", validation)):
+        if not any(_has_boxes(picture, known) for picture in part):
+            rule = f"have a box to {name} by that is neither a crowd nor difficult"
+            fix = "Annotate these images, or give others with --validation-data."
+            received = f"none in {len(part)} images"
+            raise UsageError(broken_rule("DATA", rule, received, fix if name != "train" else ""))
+
+
+def _has_boxes(picture: AnnotatedPicture, classes: Collection[str] | None = None) -> bool:
+    """Return whether an image has a sound box that counts."""
+    return any(map(is_counted, mend(picture, classes)[0].boxes))
+
+
+def _split(
+    boxes: BoxSet, held: BoxSet | None, settings: Settings
+) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
+    """Return the pictures to train and to validate on."""
+    there = _usable(boxes)
+    _check_splits(boxes, validates_elsewhere=held is not None)
+    if held is not None:
+        training = [p for p in there if p.split in (None, "train")]
+        validation = _usable(held)
+    elif {"train", "val"} <= set(boxes.splits):
+        training = [p for p in there if p.split == "train"]
+        validation = [p for p in there if p.split == "val"]
+    else:
+        usable = [p for p in there if p.split in (None, "train")]
+        training, validation = _drawn_split(usable, settings.validation, settings.seed)
+    for name, part in (("train", training), ("validate", validation)):
+        if len(part) < LEAST_TO_VALIDATE:
+            rule = f"have at least {LEAST_TO_VALIDATE} pictures to {name} on"
+            raise UsageError(broken_rule("DATA", rule, len(part)))
+    return training, validation
+
+
+def _check_splits(boxes: BoxSet, *, validates_elsewhere: bool) -> None:
+    """Refuse a set that names images to train or validate on which are not there.
+
+    A drawn validation would take their place unnoticed. A missing ``test`` is not used.
+    """
+    unused = ("test", *(("val", "valid") if validates_elsewhere else ()))
+    for problem in boxes.problems:
+        if problem.code == "missing-split" and not problem.detail.startswith(unused):
+            raise UsageError(broken_rule(problem.path, "lead to its images", problem.detail))
+
+
+def _usable(boxes: BoxSet) -> list[AnnotatedPicture]:
+    """Return the images that are there and whose boxes can be placed."""
+    return [p for p in boxes.pictures if p.path is not None and not p.refused]
+
+
+def _drawn_split(
+    pictures: Sequence[AnnotatedPicture], share: float, seed: int
+) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
+    """Draw what to validate on; files of one content stay on one side, boxes come to both."""
+    groups: dict[str, list[AnnotatedPicture]] = {}
+    for picture in pictures:
+        try:
+            content = hashlib.sha256(read_bytes(str(picture.path))).hexdigest()
+        except ImageError:
+            content = str(picture.path)
+        groups.setdefault(content, []).append(picture)
+    members = list(groups.values())
+    random.Random(seed).shuffle(members)
+    wanted = max(1, round(share * len(pictures)))
+    drawn: list[list[AnnotatedPicture]] = []
+    while members and sum(map(len, drawn)) < wanted:
+        drawn.append(members.pop())
+    for giver, taker in ((members, drawn), (drawn, members)):
+        boxed = [n for n, group in enumerate(giver) if any(map(_has_boxes, group))]
+        if len(boxed) > 1 and not any(map(_has_boxes, itertools.chain(*taker))):
+            taker.append(giver.pop(boxed[-1]))
+    return [p for group in members for p in group], [p for group in drawn for p in group]
+
+
+def _say_anchors(network: DetectorNetwork) -> None:
+    advice = network.advice
+    if advice is None:
+        return
+    kmeans = "too few boxes" if advice.kmeans_fit is None else f"{advice.kmeans_fit:.3f}"
+    log.info(
+        "anchors: mean IoU %.3f with the default ones, %s with k-means; %s taken",
+        advice.default_fit,
+        kmeans,
+        "those of k-means" if advice.chosen == "kmeans" else "the default ones",
+    )
+
+
+# --- the stages --------------------------------------------------------------------------
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
+    output = settings.output.absolute()
+    return output.with_name(f"{output.name}.part")
+
+
+def plans_of(settings: Settings, network: DetectorNetwork, steps: int) -> list[tuple[str, Any]]:
+    """Return the stages to come, each with its plan.
+
+    Args:
+        settings: What is asked for.
+        network: Whose head always learns.
+        steps: Of an epoch.
+    """
+    common: dict[str, Any] = {
+        "batch_size": settings.batch_size,
+        "label_smoothing": 0.0,
+        "weight_decay": 5e-4,
+        "seed": settings.seed,
+        "patience": settings.patience,
+        "head_layers": network.new_layers,
+        "start_counts": True,
+    }
+    kind, stages = settings.kind, []
+    if settings.frozen and network.new_layers:
+        rate = settings.learning_rate or kind.frozen_rate
+        plan = TrainingPlan(
+            settings.frozen,
+            learning_rate=rate,
+            stages=0,
+            average=_average(settings, settings.frozen * steps),
+            **common,
+        )
+        stages.append(("frozen", plan))
+    if settings.whole:
+        fresh = network.origin is None
+        plan = TrainingPlan(
+            settings.whole,
+            learning_rate=settings.learning_rate or kind.rate,
+            backbone_rate=1.0 if fresh else kind.backbone_rate,
+            train_bn=fresh,
+            average=_average(settings, settings.whole * steps),
+            **common,
+        )
+        stages.append(("whole", plan))
+    return stages
+
+
+def _average(settings: Settings, steps: int) -> float:
+    """Return how much a moving average keeps at each step: the longer the run, the more."""
+    if not settings.average:
+        return 0.0
+    return min(0.9998, max(0.5, 1 - 1 / max(1.0, AVERAGE_OVER * steps)))
+
+
+def _train(
+    settings: Settings,
+    network: DetectorNetwork,
+    training: BoxPictures,
+    validation: BoxPictures,
+    identity: str,
+) -> tuple[list[Stage], Any]:
+    """Train the stages one after the other; give them and the last stepper."""
+    from cnnkit.detection.training.stepper import DetectorStepper
+
+    augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
+    made: list[DetectorStepper] = []
+
+    def make(*arguments: Any, **named: Any) -> DetectorStepper:
+        classes = len(training.labels)
+        made.append(DetectorStepper(*arguments, task=network.task, classes=classes, **named))
+        return made[-1]
+
+    def to_train(epochs: int, size: int) -> BoxLoader:
+        """Return a loader of the training pictures for so many epochs and a batch size."""
+        return BoxLoader(
+            training,
+            size,
+            training=True,
+            augmenter=augmenter,
+            mosaic_until=math.ceil(epochs * MOSAICS_UNTIL),
+            mosaic_share=settings.mosaic,
+            sizes=settings.sizes,
+            seed=settings.seed,
+            workers=settings.workers,
+        )
+
+    def to_validate(size: int) -> BoxLoader:
+        return BoxLoader(validation, size, training=False, workers=settings.workers)
+
+    steps = max(1, len(training) // settings.batch_size)
+    stages = []
+    folder = state_folder(settings)
+    for name, plan in plans_of(settings, network, steps):
+        if name == "whole" and stages:
+            plan = replace(plan, head_layers=network.new_layers)
+        log.info("%s", STAGE_NAMES[name])
+        result = train(
+            network.model,
+            partial(to_train, plan.epochs),
+            to_validate,
+            plan,
+            state_folder=folder / name,
+            resume=settings.resume,
+            identity=identity,
+            on_epoch=say_epoch,
+            on_message=None,
+            make_stepper=make,
+        )
+        stages.append(Stage(name, plan, result))
+    last = made[-1]
+    with contextlib.closing(to_validate(settings.batch_size)) as batches:
+        last.measure(batches, averaged=False)
+    return stages, last
+
+
+STAGE_NAMES = {"frozen": "training the new layers", "whole": "training the whole network"}
+
+
+def say_epoch(report: EpochReport) -> None:
+    """Say one line about an epoch."""
+    held_out = f"AP50 {1 - report.val_loss:.4f}, AP {report.val_accuracy:.4f}"
+    best = ", the best so far" if report.best else ""
+    if report.epoch == 0:
+        log.info("start: %s", held_out)
+        return
+    minutes, seconds = divmod(round(report.seconds_left), 60)
+    log.info(
+        "epoch %d of %d: loss %.3f; %s%s; %.1f s, at most %d:%02d left",
+        report.epoch,
+        report.epochs,
+        report.loss,
+        held_out,
+        best,
+        report.seconds,
+        minutes,
+        seconds,
+    )
+
+
+def _identity(settings: Settings, boxes: BoxSet) -> str:
+    """Return a hash of all that shapes the run beside its plans."""
+    pictures = [
+        [p.file, p.width, p.height, p.split, [[b.label, *b.box, b.crowd] for b in p.boxes]]
+        for p in boxes.pictures
+    ]
+    names = ("architecture", "from_scratch", "side", "anchors", "box_loss", "validation")
+    names += ("augment", "mosaic", "sizes", "validation_data")
+    everything = [pictures, {name: getattr(settings, name) for name in names}]
+    return hashlib.sha256(json.dumps(everything).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+@contextlib.contextmanager
+def no_progress(name: str, count: int) -> Iterator[Callable[[], None]]:
+    """Show nothing: the `Progress` of a program."""
+    yield lambda: None

@@ -1,0 +1,212 @@
+"""The network that is trained: built for the user's classes, begun with embedded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from cnnkit import architectures
+from cnnkit.architectures.ssd import default_sizes
+from cnnkit.architectures.yolo import strides_of
+from cnnkit.bundles import open_model
+from cnnkit.bundles.detector_card import HeadSpec, detector_spec, yolo_heads
+from cnnkit.bundles.weights import variables_by_path
+from cnnkit.detection.training.anchors import AnchorAdvice, advise, by_head
+from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.tasks import DetectorTask, SingleTask, SsdTask, YoloTask
+from cnnkit.images import InputSpec
+from cnnkit.runtime import building_defaults
+from cnnkit.runtime.training_devices import seed_epoch
+
+ANCHORS_OF_A_HEAD = 3
+KINDS = {
+    "yolov3-tiny": "yolo",
+    "yolov3": "yolo",
+    "ssd-lite0": "ssd",
+    "localizer-lite0": "single",
+}
+
+
+@dataclass(frozen=True)
+class DetectorNetwork:
+    """A network in training and what its card says.
+
+    Attributes:
+        model: The network.
+        task: Its loss and its boxes.
+        arguments: Of the builder, for the card.
+        outputs: The card's ``outputs``.
+        detector: The card's ``detector``, without thresholds.
+        new_layers: The names of the layers that no embedded weights were for.
+        spec: How a picture becomes its input.
+        origin: The embedded model that it begins with, or None.
+        license: Of those weights.
+        advice: About its anchors, where it has any.
+    """
+
+    model: Any
+    task: DetectorTask
+    arguments: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    detector: Mapping[str, Any]
+    new_layers: tuple[str, ...]
+    spec: InputSpec
+    origin: str | None
+    license: str | None
+    advice: AnchorAdvice | None
+
+    def fixed(self, builder: str) -> Any:
+        """Return the same network for the one size that its card names."""
+        with building_defaults():
+            fixed = architectures.builder(builder)(**self.arguments)
+        copy_weights(self.model, fixed)
+        return fixed
+
+
+def input_spec(settings: Settings) -> InputSpec:
+    """Return how a picture becomes the input: whole, with grey bars."""
+    plain = KINDS[settings.architecture] == "yolo"  # as the embedded weights are used to
+    interpolation = "plain-bilinear" if plain else "bilinear"
+    return InputSpec(settings.side, settings.side, "pad", 1.0, interpolation)
+
+
+def make_network(settings: Settings, classes: Sequence[str], sizes: np.ndarray) -> DetectorNetwork:
+    """Build the network and put the embedded weights into it.
+
+    Args:
+        settings: What is asked for.
+        classes: The labels.
+        sizes: Width and height of the training boxes in pixels of the input (n, 2).
+    """
+    kind, side = KINDS[settings.architecture], settings.side
+    heads, advice = _heads(settings, sizes)
+    arguments: dict[str, Any] = {"input_shape": (side, side, 3), "classes": len(classes)}
+    if heads:
+        arguments["anchors"] = len(heads[0].anchors)
+    shape = (None, None, 3) if settings.kind.flexible else arguments["input_shape"]
+    seed_epoch(settings.seed, 0)
+    with building_defaults():
+        model = architectures.builder(settings.architecture)(**arguments | {"input_shape": shape})
+    copied, origin, license_ = set(), None, None
+    if settings.kind.pretrained and not settings.from_scratch:
+        bundle = open_model(settings.kind.pretrained)
+        origin, license_ = settings.kind.pretrained, bundle.card.content.get("license")
+        copied = _transfer(bundle, model, heads, classes)
+    task = {
+        "yolo": lambda: YoloTask(heads, settings.box_loss),
+        "ssd": lambda: SsdTask(heads),
+        "single": SingleTask,
+    }[kind]()
+    names = [head.output for head in heads] or ["classes", "box"]
+    detector: dict[str, Any] = {"kind": kind}
+    if heads:
+        detector["heads"] = [head.to_dict() for head in heads]
+    return DetectorNetwork(
+        model=model,
+        task=task,
+        arguments=arguments,
+        outputs={name: {"layer": name} for name in names},
+        detector=detector,
+        new_layers=_new_layers(model, copied),
+        spec=input_spec(settings),
+        origin=origin,
+        license=license_,
+        advice=advice,
+    )
+
+
+def _heads(
+    settings: Settings, sizes: np.ndarray
+) -> tuple[tuple[HeadSpec, ...], AnchorAdvice | None]:
+    kind = KINDS[settings.architecture]
+    if kind == "single":
+        return (), None
+    if kind == "ssd":
+        from cnnkit.architectures.ssd import STRIDES
+
+        boxes = default_sizes(settings.side)
+        pairs = zip(STRIDES, boxes, strict=True)
+        return tuple(HeadSpec(f"stride{s}", s, tuple(b)) for s, b in pairs), None
+    strides = strides_of(settings.architecture.replace("-", "_"))
+    count = ANCHORS_OF_A_HEAD * len(strides)
+    advice = advise(sizes, count, settings.side, settings.anchors, settings.seed)
+    anchors = by_head(advice.anchors, strides)
+    return tuple(HeadSpec(f"stride{s}", s, anchors[s]) for s in strides), advice
+
+
+def copy_weights(source: Any, target: Any) -> set[str]:
+    """Copy every variable that both networks have in one shape; return their paths."""
+    known = variables_by_path(source)
+    copied = set()
+    for path, variable in variables_by_path(target).items():
+        if path in known and known[path].shape == variable.shape:
+            variable.assign(known[path])
+            copied.add(path)
+    return copied
+
+
+def _transfer(
+    bundle: Any, model: Any, heads: Sequence[HeadSpec], classes: Sequence[str]
+) -> set[str]:
+    """Put a bundle's weights into a network; return the paths of those that came as they are."""
+    source = bundle.build()
+    copied = copy_weights(source, model)
+    if bundle.card.task == "detect":
+        old_heads = {h.stride: h for h in yolo_heads(detector_spec(bundle.card).settings)}
+        known, fresh = variables_by_path(source), variables_by_path(model)
+        for head in heads:
+            names = [f"head{head.stride}/{part}" for part in ("kernel", "bias")]
+            old = [ops.convert_to_numpy(known[name]) for name in names]
+            values = adapted_head(*old, (old_heads[head.stride], head), (bundle.labels, classes))
+            for name, value in zip(names, values, strict=True):
+                fresh[name].assign(value)
+                copied.discard(name)
+    return copied
+
+
+def adapted_head(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    heads: tuple[HeadSpec, HeadSpec],
+    labels: tuple[Sequence[str], Sequence[str]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a head of YOLO for other classes and anchors that finds the same boxes.
+
+    What tells boxes and objects stays, with the sides' biases moved by the log of the anchors'
+    ratio. A class that the old network knows by name keeps its weights; a new one begins at 0:
+    every object is half likely.
+
+    Args:
+        kernel: (1, 1, channels, anchors * (5 + old classes)).
+        bias: (anchors * (5 + old classes),).
+        heads: The old and the new one, equally many anchors each.
+        labels: The old and the new classes.
+    """
+    old, new = heads
+    count = len(new.anchors)
+    everything = np.concatenate([kernel[0, 0], bias[None]]).reshape(-1, count, 5 + len(labels[0]))
+    result = np.zeros((len(everything), count, 5 + len(labels[1])), np.float32)
+    order = [sorted(range(count), key=lambda n: np.prod(h.anchors[n])) for h in heads]
+    places = {name: 5 + n for n, name in enumerate(labels[0])}
+    for theirs, ours in zip(*order, strict=True):
+        result[:, ours, :5] = everything[:, theirs, :5]
+        ratio = np.divide(old.anchors[theirs], new.anchors[ours])
+        result[-1, ours, 2:4] += np.log(ratio)
+        for n, name in enumerate(labels[1]):
+            if name in places:
+                result[:, ours, 5 + n] = everything[:, theirs, places[name]]
+    flat = result.reshape(len(everything), -1)
+    return flat[None, None, :-1], flat[-1]
+
+
+def _new_layers(model: Any, copied: set[str]) -> tuple[str, ...]:
+    """Return the names of the layers of which no variable was copied."""
+    return tuple(
+        layer.name
+        for layer in model.layers
+        if layer.weights and not any(v.path in copied for v in layer.weights)
+    )

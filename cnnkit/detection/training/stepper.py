@@ -1,0 +1,135 @@
+"""Trains a detector an epoch at a time and measures it by average precision."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from cnnkit.data.box_loaders import BoxLoader
+from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes, box_figures
+from cnnkit.detection.measuring import found_boxes, true_boxes
+from cnnkit.detection.training.tasks import DetectorTask
+from cnnkit.losses.yolo import Truth
+from cnnkit.runtime import compile
+from cnnkit.runtime.training_devices import memory_errors
+from cnnkit.training.plan import TrainingPlan
+from cnnkit.training.reports import Scores
+from cnnkit.training.stepper import Stepper
+
+
+class DetectorStepper(Stepper):
+    """A stepper whose scores are figures of detection.
+
+    `evaluate` gives 1 - AP50 as the loss, so that the best epoch is the one with the highest
+    AP50, and AP as the accuracy; `fit` gives the loss and no accuracy.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: TrainingPlan,
+        *,
+        task: DetectorTask,
+        classes: int,
+        xla: bool,
+        strategy: Any | None = None,
+    ) -> None:
+        """Compile.
+
+        Args:
+            model: A detector's network, flags of its layers set.
+            plan: The plan; with its `average` the average is what is measured and kept.
+            task: The kind of detector.
+            classes: How many there are.
+            xla: Whether XLA compiles the step.
+            strategy: The one in whose scope the model was built, or None.
+        """
+        self._task, self._classes = task, classes
+        super().__init__(model, plan, xla=xla, strategy=strategy)
+        self._boxes = compile(lambda pictures: task.boxes(model(pictures), pictures.shape[1:3]))
+        self.figures: BoxFigures | None = None
+        self.truths: list[TrueBoxes] = []
+        self.found: list[FoundBoxes] = []
+
+    def _made_trainer(self, model: Any) -> Any:
+        return _Trainer(model.inputs, model.output, name="trainer", task=self._task)
+
+    def _compile(self, plan: TrainingPlan, xla: bool) -> None:
+        self._trainer.compile(self._optimizer, jit_compile=xla)
+
+    def _scores(self, logs: dict[str, float]) -> Scores:
+        return Scores(logs["loss"], math.nan)
+
+    def evaluate(self, batches: BoxLoader) -> Scores:
+        """Measure the average of the weights, or the weights where there is none."""
+        return self.measure(batches, averaged=True)
+
+    def measure(self, batches: BoxLoader, averaged: bool) -> Scores:
+        """Measure, and keep what was found in `figures`, `truths` and `found`.
+
+        Args:
+            batches: Of validation.
+            averaged: Whether to measure the average of the weights, where there is one.
+        """
+        found, boxed = [], batches.boxed
+        with memory_errors(), self._averaged() if averaged else contextlib.nullcontext():
+            for batch in batches.batches():
+                pixels = batch.pictures.astype(np.float32)
+                boxes, scores = map(ops.convert_to_numpy, self._boxes(pixels))
+                for row in range(len(batch.pictures)):
+                    size = tuple(map(int, boxed.sizes[len(found)]))
+                    found.append(found_boxes(boxes[row], scores[row], size, boxed.spec))
+        self.found = found
+        self.truths = [
+            true_boxes(picture, boxed.labels, tuple(map(int, size)))
+            for picture, size in zip(boxed.pictures, boxed.sizes, strict=True)
+        ]
+        self.figures = box_figures(self.truths, found, self._classes)
+        half, whole = self.figures.average_precision(0.5), self.figures.average_precision()
+        return Scores(1 - half, whole)
+
+    def judged(self) -> list[np.ndarray]:
+        """Return the numbers of the model with the average in the place of the weights."""
+        with self._averaged():
+            return super().judged()
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the average in the place of the weights for a while."""
+        averages = self._optimizer.averages
+        started = bool(averages) and int(self._optimizer.iterations) > 0
+        variables = self._trainer.trainable_variables if started else []
+        before = [ops.convert_to_numpy(variable) for variable in variables]
+        try:
+            for variable, average in zip(variables, averages if started else [], strict=True):
+                variable.assign(average)
+            yield
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+
+
+class _Trainer(keras.Model):
+    """A network that knows the loss of its kind."""
+
+    def __init__(self, *arguments: Any, task: DetectorTask, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._task = task
+        self._parts = [keras.metrics.Mean(name=n) for n in ("box", "object", "classes")]
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [*super().metrics, *self._parts]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the sum of the task's losses, and note each; Keras calls it."""
+        parts = self._task.loss(y_pred, Truth(**y), ops.shape(x)[1:3])
+        for metric, part in zip(self._parts, parts, strict=True):
+            metric.update_state(part)
+        return ops.mean(sum(parts))

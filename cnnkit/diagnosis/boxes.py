@@ -1,0 +1,251 @@
+"""Examines pictures with boxes: what would hurt the training of a detector, and where it is.
+
+No file is changed, and no picture is ever dropped for a wrong box: training leaves out or mends
+the box alone, in the way that `cnnkit.formats.problems.mend` says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cnnkit.data.dataset import Dataset, LabelledFile
+from cnnkit.diagnosis.classes import Case, about_files, counted, members_of
+from cnnkit.diagnosis.duplicates import find_copies
+from cnnkit.diagnosis.findings import SEVERITIES, Finding, Place
+from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
+from cnnkit.formats import PROBLEMS, AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats.annotations import is_counted
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.results import path_fields
+
+FEW, ADVISED = 10, 50
+# The size that small objects are judged at: the network's usual input.
+INPUT_SIDE = 416
+SMALL_SIDE = 8
+
+# Each problem's severity and what to do.
+_ADVICE = {
+    "malformed": ("error", "Mend the entry; it is left out."),
+    "missing-picture": ("error", "Name the pictures' folder with --pictures, or mend the name."),
+    "unknown-class": ("error", "Add the class to the set's names, or mend the number."),
+    "not-finite": ("error", "Mend or remove the box; it is left out."),
+    "swapped-corners": ("warning", "cnnkit puts them right; other programs may not."),
+    "outside": ("warning", "cnnkit cuts the box at the edge; other programs may not."),
+    "empty": ("warning", "Mend or remove the box; it is left out."),
+    "duplicate": ("warning", "Remove all but one; only one counts."),
+    "missing-split": ("warning", "Mend or remove its line; the other splits are read."),
+    "size-differs": (
+        "warning",
+        "Annotate the image as a viewer shows it: its EXIF data may turn it. cnnkit scales boxes "
+        "made for another size, turns those of stored images along, and leaves out the rest.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class BoxExamination:
+    """What the doctor knows of a set of boxes.
+
+    Attributes:
+        boxes: The set.
+        fingerprints: Of the pictures that are there.
+        findings: The worst first.
+    """
+
+    boxes: BoxSet
+    fingerprints: Fingerprints
+    findings: tuple[Finding, ...]
+
+    @property
+    def hurts(self) -> bool:
+        """Whether something would hurt training."""
+        return any(finding.hurts for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything for JSON and the report.
+
+        As `cnnkit.diagnosis.findings.report`, with ``"task": "doctor"``, the number of ``boxes``
+        under ``data`` and in each class, and ``pictures`` of a class being those that show it.
+        """
+        boxes, pictures = self.boxes.counts(), Counter[str]()
+        for picture in self.boxes.pictures:
+            pictures.update({one.label for one in picture.boxes})
+        unreadable = sum(f.files for f in self.findings if f.code == "unreadable")
+        return {
+            "schema_version": 1,
+            "task": "doctor",
+            "data": path_fields(self.boxes.source)
+            | {
+                "form": self.boxes.form,
+                "pictures": len(self.boxes.pictures),
+                "boxes": sum(len(p.boxes) for p in self.boxes.pictures),
+                "unreadable": unreadable,
+            },
+            "classes": [
+                {"label": name, "pictures": pictures[name], "boxes": boxes[name]}
+                for name in self.boxes.classes
+            ],
+            "summary": {s: sum(f.severity == s for f in self.findings) for s in SEVERITIES},
+            "hurts": self.hurts,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def examine_boxes(
+    boxes: BoxSet,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    workers: int | None = None,
+    progress: Callable[[], None] | None = None,
+) -> BoxExamination:
+    """Read every picture of a set once and say what is wrong with its boxes.
+
+    Args:
+        boxes: The set, as `cnnkit.formats.read_boxes` gives it.
+        max_pixels: A larger picture counts as unreadable.
+        workers: Threads that read, by default one a processor.
+        progress: Called after each picture.
+    """
+    there = [picture for picture in boxes.pictures if picture.path is not None]
+    paths = [str(picture.path) for picture in there]
+    prints = read_fingerprints(paths, max_pixels=max_pixels, workers=workers, progress=progress)
+    files = tuple(LabelledFile(str(p.path), p.file, 0, p.split) for p in there)
+    case = Case(Dataset(boxes.source, "", ("",), files), prints, find_copies(prints))
+    findings = [
+        *_about_boxes(boxes, there, prints),
+        *about_files(case),
+        *_about_copies(case),
+        *_about_classes(boxes),
+        *_about_splits(boxes),
+        *_about_pictures(boxes),
+    ]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return BoxExamination(boxes, prints, tuple(findings))
+
+
+def _about_boxes(
+    boxes: BoxSet, there: list[AnnotatedPicture], prints: Fingerprints
+) -> Iterator[Finding]:
+    """Everything that `PROBLEMS` names, a finding for each kind."""
+    problems = [*boxes.problems, *_sizes(there, prints)]
+    for picture in boxes.pictures:
+        if picture.path is None:
+            problems.append(BoxProblem("missing-picture", picture.file, "no such file"))
+        problems += mend(picture, boxes.classes)[1]
+    for code, meaning in PROBLEMS.items():
+        found = [problem for problem in problems if problem.code == code]
+        if found:
+            severity, fix = _ADVICE[code]
+            groups = tuple((Place(problem.path, detail=_detail(problem)),) for problem in found)
+            times = counted(len(found), "time")
+            yield Finding(code, severity, f"{times}: {meaning}", fix, groups)
+
+
+def _detail(problem: BoxProblem) -> str:
+    return problem.detail if problem.index is None else f"box {problem.index}: {problem.detail}"
+
+
+def _sizes(there: list[AnnotatedPicture], prints: Fingerprints) -> Iterator[BoxProblem]:
+    """Yield the pictures whose annotation was made for another size."""
+    for number, picture in enumerate(there):
+        if picture.refused:
+            continue  # said when it was read
+        height, width = map(int, prints.sizes[number])
+        if prints.readable[number] and (width, height) != (picture.width, picture.height):
+            detail = f"{picture.width} x {picture.height} noted, {width} x {height} shown"
+            yield BoxProblem("size-differs", str(picture.path), detail)
+
+
+def _about_copies(case: Case) -> Iterator[Finding]:
+    """The same picture in two splits, or twice."""
+    groups = members_of(case.copies.exact)
+    files = case.dataset.files
+    leaks = [g for g in groups if len({files[i].split for i in g}) > 1]
+    inside = [g for g in groups if len({files[i].split for i in g}) == 1]
+    if leaks:
+        yield Finding(
+            "leak",
+            "error",
+            f"{counted(len(leaks), 'picture')} in two splits: measured figures would be too high",
+            "Remove it from one of the splits.",
+            case.groups(leaks),
+        )
+    if inside:
+        yield Finding(
+            "exact-duplicates",
+            "warning",
+            f"{counted(len(inside), 'picture')} more than once",
+            "Keep one of each.",
+            case.groups(inside),
+        )
+
+
+def _about_classes(boxes: BoxSet) -> Iterator[Finding]:
+    """Classes with too few boxes to learn from."""
+    counts = boxes.counts()
+    for low, high, severity in ((1, FEW, "warning"), (FEW, ADVISED, "note")):
+        few = [f"{name} {n}" for name, n in counts.items() if low <= n < high]
+        if few:
+            more = f" and {len(few) - 10} more" if len(few) > 10 else ""
+            yield Finding(
+                "few-boxes",
+                severity,
+                f"fewer than {high} boxes: {', '.join(few[:10])}{more}",
+                f"Annotate more: {ADVISED} and more a class are advised.",
+            )
+    if unused := [name for name, count in counts.items() if not count]:
+        yield Finding(
+            "unused-class",
+            "note",
+            f"classes without a box, {len(unused)}: {', '.join(unused[:10])}",
+            "Training leaves them out.",
+        )
+    if not any(counts.values()):
+        fix = "Give annotations of the pictures' boxes."
+        yield Finding("no-boxes", "error", "there is not one box", fix)
+
+
+def _about_splits(boxes: BoxSet) -> Iterator[Finding]:
+    """Splits without a box: nothing can be learned from them, or measured on them."""
+    for split in boxes.splits:
+        members = [picture for picture in boxes.pictures if picture.split == split]
+        sound = (mend(picture, boxes.classes)[0] for picture in members)
+        if not any(is_counted(one) for picture in sound for one in picture.boxes):
+            yield Finding(
+                "split-without-boxes",
+                "error",
+                f"{split} has {counted(len(members), 'image')} and no box that counts",
+                "Annotate some of its images: crowds and difficult boxes do not count.",
+            )
+
+
+def _about_pictures(boxes: BoxSet) -> Iterator[Finding]:
+    """Backgrounds, and objects that are tiny for the network."""
+    empty = [picture for picture in boxes.pictures if not picture.boxes]
+    if empty:
+        yield Finding(
+            "background",
+            "note",
+            f"{counted(len(empty), 'picture')} without a box: backgrounds",
+            "They teach what nothing looks like. Annotate them if they show an object.",
+            tuple((Place(picture.path or picture.file),) for picture in empty),
+        )
+    small = []
+    for picture in boxes.pictures:
+        longest = max(picture.width, picture.height)
+        sides = [min(one.box[2:]) * INPUT_SIDE / longest for one in picture.boxes if longest]
+        if tiny := sum(0 < side < SMALL_SIDE for side in sides):
+            small.append((Place(picture.path or picture.file, detail=f"{tiny} boxes"),))
+    if small:
+        yield Finding(
+            "small-boxes",
+            "note",
+            f"{counted(len(small), 'picture')} with objects under {SMALL_SIDE} pixels at "
+            f"an input of {INPUT_SIDE}",
+            "A network at that size hardly sees them: train with a larger --size, or detect "
+            "with --tile.",
+            tuple(small),
+        )

@@ -1,8 +1,0 @@
-"""Experiments that show what a course says, small enough for two processors in some minutes."""
-
-from __future__ import annotations
-
-from cnnkit.experiment.pictures import Pictures
-from cnnkit.experiment.residual import Curve, Settings, Verdict, run, verdict
-
-__all__ = ["Curve", "Pictures", "Settings", "Verdict", "run", "verdict"]

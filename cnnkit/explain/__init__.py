@@ -1,7 +1,0 @@
-"""Looking inside: what a network sees in a picture, and what its units look for."""
-
-from __future__ import annotations
-
-from cnnkit.explain.explainer import DEFAULT_MODEL, Explainer, Explanation
-
-__all__ = ["DEFAULT_MODEL", "Explainer", "Explanation"]

@@ -1,0 +1,7 @@
+"""Looking inside: what a network sees in a picture, and what its units look for."""
+
+from __future__ import annotations
+
+from cnnkit.explanation.explainer import DEFAULT_MODEL, Explainer, Explanation
+
+__all__ = ["DEFAULT_MODEL", "Explainer", "Explanation"]

@@ -1,0 +1,316 @@
+"""An explainer: a classifier, a method, and what both say of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnkit import pipeline
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.tasks import require_task
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.explanation.heat import (
+    BOX_SHARE,
+    TARGET_COLOUR,
+    Region,
+    box_around,
+    clipped,
+    on_picture,
+    overlay,
+    with_box,
+)
+from cnnkit.explanation.methods import check_method, method_predictor
+from cnnkit.explanation.sliding import SCALE, SlidingMethod
+from cnnkit.explanation.target import Target
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, image_list, image_pixels
+from cnnkit.images.arguments import opened_image
+from cnnkit.images.decode import Picture
+from cnnkit.images.prepare import check_fit, decoded_size, fit
+from cnnkit.results import NOT_FINITE, Failure
+from cnnkit.runtime import RuntimeOptions, available_cpus
+
+DEFAULT_MODEL = "efficientnet-lite0"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a model gives a picture a class.
+
+    Attributes:
+        index: The class that is explained, from 0 in the model's order.
+        label: Its name.
+        score: Its probability, 0 to 1; for ``sliding`` that of the best window.
+        predicted: The name of the class that the model predicts.
+        heat: Float32 (rows, columns), not scaled: the share of every place in the score.
+        region: The rectangle of the picture that the cells of `heat` tile evenly: left, top,
+            right, bottom in pixels of the upright picture; it may reach beyond it.
+        box: Around the heat, in whole pixels: left, top, right, bottom, the last two not in it;
+            for ``sliding`` the best window. None where there is no heat.
+        height: Of the upright picture.
+        width: Of the upright picture.
+        seen: The rectangle of the picture that the network saw, in its pixels.
+        target: What the score is about, such as a detected object or a face: left, top, right,
+            bottom in whole pixels. None: the whole picture.
+    """
+
+    index: int
+    label: str
+    score: float
+    predicted: str
+    heat: np.ndarray = field(repr=False)
+    region: Region
+    box: tuple[int, int, int, int] | None
+    height: int
+    width: int
+    seen: Region
+    target: tuple[int, int, int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as it stands in a row, without the heat."""
+        about = {} if self.target is None else {"target": list(self.target)}
+        return about | {
+            "label": self.label,
+            "score": round(min(1.0, max(0.0, self.score)), 6),
+            "index": self.index,
+            "predicted": self.predicted,
+            "box": None if self.box is None else list(self.box),
+            "region": [round(float(edge), 2) for edge in self.region],
+        }
+
+    def over(self, picture: ImageArgument, box: bool = True) -> np.ndarray:
+        """Return a picture with the heat, and the box, over it.
+
+        Args:
+            picture: The picture at any scale, see `ImageArgument`.
+            box: Whether to draw the box.
+
+        Raises:
+            ImageError: It is no image, or cannot be read.
+        """
+        picture = image_pixels(picture)
+        height, width = picture.shape[:2]
+        scales = (width / self.width, height / self.height)
+        drawn = None
+        if box and self.box is not None:
+            drawn = clipped(Region(*self.box).scaled(*scales), height, width)
+        region, seen = self.region.scaled(*scales), self.seen.scaled(*scales)
+        shown = overlay(picture, self.heat, region, drawn, seen)
+        if box and self.target is not None:
+            target = clipped(Region(*self.target).scaled(*scales), height, width)
+            shown = with_box(shown, target, TARGET_COLOUR)
+        return shown
+
+
+class Seen(NamedTuple):
+    """What is kept of a picture while it is explained.
+
+    Attributes:
+        height: Of the upright picture.
+        width: Of the upright picture.
+        picture: The picture itself, where an overlay will be drawn.
+    """
+
+    height: int
+    width: int
+    picture: Picture | None
+
+
+Finish = Callable[[str, "Explanation | Failure", "Seen | None"], Any]
+
+
+class Explainer:
+    """Explains what a classifier says. `Explainer.load` makes one.
+
+    Attributes:
+        bundle: The model.
+        method: One of `cnnkit.explanation.methods.METHODS`.
+        spec: How a picture becomes the network's input.
+        predictor: Runs the method.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        method: str = "grad-cam",
+        *,
+        class_name: str | None = None,
+        layer: str | None = None,
+        fit: str | None = None,
+        scale: float | None = None,
+        box_share: float = BOX_SHARE,
+        options: RuntimeOptions | None = None,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        """Prepare a method for an opened model; see `load`."""
+        check_method(method, layer)
+        _check(bundle, method, fit, scale, box_share)
+        self.bundle, self.method = bundle, method
+        self.spec = bundle.card.input.with_fit(fit)
+        self._target = Target.named(bundle, class_name)
+        self._box_share, self._max_pixels = box_share, max_pixels
+        options = options or RuntimeOptions()
+        self._sliding: SlidingMethod | None = None
+        if method == "sliding":
+            self._sliding = SlidingMethod(
+                bundle, self._target, options, scale or SCALE, batch_size, expected
+            )
+            self.predictor: Any = self._sliding
+        else:
+            self.predictor = method_predictor(
+                bundle, method, self._target, layer, options, batch_size, expected
+            )
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEFAULT_MODEL,
+        method: str = "grad-cam",
+        *,
+        weights: str | None = None,
+        labels: str | None = None,
+        **chosen: Any,
+    ) -> Explainer:
+        """Open a model and prepare a method.
+
+        Args:
+            model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
+            method: One of `cnnkit.explanation.methods.METHODS`.
+            weights: A weights file for ``keras:NAME``.
+            labels: A file with one label a line, for a model without labels.
+            **chosen: ``class_name`` (by default the predicted class), ``layer`` (for Grad-CAM;
+                by default the last one with places), ``fit``, ``scale`` (for ``sliding``: the
+                picture's size in windows), ``box_share`` (of the highest heat, over 0 up to 1),
+                ``options``, ``batch_size``, ``expected``, ``max_pixels``.
+
+        Raises:
+            UsageError: A value breaks its rule.
+            BundleError: The model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not to be had here.
+        """
+        return cls(open_model(model, weights, labels), method, **chosen)
+
+    def explain(
+        self, pictures: ImageArgument | Iterable[ImageArgument]
+    ) -> list[Explanation | Failure]:
+        """Explain pictures.
+
+        Args:
+            pictures: One or more, see `ImageArgument`.
+
+        Returns:
+            One result for each picture, in order.
+        """
+        return [self._explain_one(picture) for picture in image_list(pictures)]
+
+    def _explain_one(self, picture: ImageArgument) -> Explanation | Failure:
+        try:
+            prepared = self.prepare(picture)
+        except ImageError as error:
+            return Failure(error.kind, error.message)
+        outputs = self.predictor.predict(prepared.image[None])
+        one = {name: values[0] for name, values in outputs.items()}
+        return self.interpret(one, prepared.context)
+
+    def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.Prepared:
+        """Read a picture for the method.
+
+        Args:
+            source: See `ImageArgument`.
+            long_side: Where the picture itself is wanted too: the longer side that will do.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        picture = self._opened(source, long_side)
+        image = self._sliding.prepare(picture) if self._sliding else fit(picture, self.spec)
+        kept = picture if long_side is not None else None
+        return pipeline.Prepared(image, Seen(picture.height, picture.width, kept))
+
+    def _opened(self, source: ImageArgument, long_side: int | None) -> Picture:
+        def needed(height: int, width: int) -> tuple[int, int]:
+            """Return the least sides of the decoded picture that network and drawing need."""
+            spec = self._sliding.spec(height, width) if self._sliding else self.spec
+            least = decoded_size(spec)(height, width)
+            share = 0.0 if long_side is None else min(1.0, long_side / max(height, width))
+            return max(least[0], round(share * height)), max(least[1], round(share * width))
+
+        return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
+
+    def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation | Failure:
+        """Make an explanation of a method's outputs for one picture.
+
+        Returns:
+            A `Failure` where the model's numbers are not finite.
+        """
+        if not all(np.all(np.isfinite(values)) for values in outputs.values()):
+            return Failure("failed", NOT_FINITE)
+        labels, height, width = self.bundle.labels, seen.height, seen.width
+        whole = Region(0, 0, width, height)
+        if self._sliding is not None:
+            index, heat, region, best = self._sliding.read(outputs["scores"], height, width)
+            found = clipped(best, height, width)
+            score, predicted = float(heat.max()), labels[index]
+            return Explanation(
+                index, labels[index], score, predicted, heat, region, found, height, width, whole
+            )
+        probabilities = self.bundle.probabilities(outputs["scores"])
+        index, heat = self._target.of(probabilities), outputs["heat"]
+        region = on_picture(
+            Region(0, 0, self.spec.width, self.spec.height), height, width, self.spec
+        )
+        box = box_around(heat, region, height, width, self._box_share)
+        predicted = labels[int(np.argmax(probabilities))]
+        score = float(probabilities[index])
+        return Explanation(
+            index, labels[index], score, predicted, heat, region, box, height, width, region
+        )
+
+    def stream(
+        self,
+        found: Iterable[Found],
+        finish: Finish,
+        workers: int | None = None,
+        long_side: int | None = None,
+    ) -> Iterator[Any]:
+        """Explain any number of pictures in bounded memory, in order.
+
+        Args:
+            found: The inputs, of `cnnkit.images.find_images`.
+            finish: What the workers make of each path, result and picture; it is given.
+            workers: Threads that read and explain.
+            long_side: Where `finish` draws: the longer side of the pictures that it is given.
+        """
+
+        def finished(outcome: pipeline.Outcome) -> Any:
+            """Interpret one picture and let the caller finish it, within the worker."""
+            if outcome.failure is not None:
+                return finish(outcome.path, outcome.failure, None)
+            result = self.interpret(outcome.outputs or {}, outcome.context)
+            return finish(outcome.path, result, outcome.context)
+
+        return pipeline.stream(
+            found,
+            lambda path: self.prepare(path, long_side),
+            self.predictor,
+            workers or available_cpus() + 1,
+            finished,
+        )
+
+
+def _check(
+    bundle: Bundle, method: str, fit: str | None, scale: float | None, box_share: float
+) -> None:
+    require_task(bundle, "classify")
+    check_fit(fit)
+    if method == "sliding" and fit is not None:
+        fix = "It looks at the whole picture."
+        raise UsageError(broken_rule("--fit", "not go with --method sliding", fit, fix))
+    if scale is not None and method != "sliding":
+        raise UsageError(broken_rule("--scale", "go with --method sliding", f"--method {method}"))
+    if not 0 < box_share <= 1:
+        raise UsageError(broken_rule("--box-share", "be over 0 and up to 1", box_share))

@@ -1,0 +1,260 @@
+"""`cnnkit explain` as a function: inputs in; rows, overlays, heat maps and a report out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.explanation.explainer import Explainer, Explanation, Seen
+from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.images import Found
+from cnnkit.results import Failure, make_row
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_tables import Column, FlatTable
+
+OVERLAY_QUALITY, THUMBNAIL_QUALITY = 90, 75
+OVERLAY_SIDE = 1024
+THUMBNAIL_SIDE = 320
+STEM_LENGTH = 80
+# The names of `cnnkit.writers.replacing` while it writes.
+# As `picture_name` gives them.
+THUMBNAIL = re.compile(r".+-[0-9a-f]{10}\.jpg", re.DOTALL)
+UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
+
+TABLE = FlatTable(
+    (
+        Column("label", "text", lambda row: row.get("label")),
+        Column("score", "number", lambda row: row.get("score")),
+        Column("predicted", "text", lambda row: row.get("predicted")),
+        *(
+            Column(name, "integer", lambda row, n=number: (row.get("box") or [None] * 4)[n])
+            for number, name in enumerate(("left", "top", "right", "bottom"))
+        ),
+        Column("overlay", "text", lambda row: row.get("overlay")),
+        Column("heat", "text", lambda row: row.get("heat")),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that a run leaves, beside its rows.
+
+    Attributes:
+        overlays: The folder of the pictures with the heat over them, or None.
+        heats: The folder of the heat maps, or None.
+        side: The longer side of an overlay in pixels, at most.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+
+    overlays: Path | None = None
+    heats: Path | None = None
+    side: int = OVERLAY_SIDE
+
+    def __post_init__(self) -> None:
+        """Refuse overlays too small to be seen."""
+        if self.side < 16:
+            raise UsageError(broken_rule("--size", "be at least 16", self.side))
+
+
+def explain_folders(
+    explainer: Explainer,
+    found: Iterable[Found],
+    outputs: Outputs,
+    pictures: Pictures | None = None,
+    *,
+    options: dict[str, Any],
+    workers: int | None = None,
+    emit: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Explain every input and leave what was asked for.
+
+    Args:
+        explainer: The model and the method.
+        found: The inputs.
+        outputs: The rows and the report.
+        pictures: The overlays and the heat maps.
+        options: What must be the same in a resumed run.
+        workers: Threads that read and explain.
+        emit: Shows each row as it is made.
+
+    Raises:
+        UsageError: A file is in the way, or the run to resume was another.
+        OutputError: Something cannot be written; the rows made so far are safe.
+    """
+    pictures = pictures or Pictures()
+    bundle = explainer.bundle
+    studio = _Studio(pictures, outputs)
+    header = {"command": "explain", "model": bundle.identity, "options": options}
+    job = FolderJob(
+        outputs,
+        header,
+        table=TABLE,
+        write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
+    )
+    try:
+        studio.make_folders()
+        stream = explainer.stream(job.pending(found), studio.finish, workers, studio.long_side)
+        for row in stream:
+            job.record(row, emit=emit)
+        summary = Summary(job.ok, job.failed, job.resumed)
+        job.finish()
+        studio.clear()
+    finally:
+        job.close()
+    return summary
+
+
+def picture_name(path: str) -> str:
+    """Return a name for what belongs to a picture: its own, and a hash of its whole path.
+
+    Two pictures of one name never meet, and a run that is resumed finds the same name.
+    """
+    stem = os.path.splitext(os.path.basename(path))[0]
+    kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem)[:STEM_LENGTH]
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:10]
+    return f"{kept.strip(' .') or 'picture'}-{digest}"
+
+
+class _Studio:
+    """Draws and writes in the workers, and makes the rows."""
+
+    def __init__(self, pictures: Pictures, outputs: Outputs) -> None:
+        """Settle what is drawn, and how large the pictures must be read for it."""
+        self._pictures = pictures
+        # Small overlays for the report lie beside it until it is written: a killed run that is
+        # resumed has them still.
+        self._thumbnails: Path | None = None
+        if outputs.report is not None:
+            self._thumbnails = outputs.report.with_name(f"{outputs.report.name}.part")
+        sides = [pictures.side] if pictures.overlays else []
+        sides += [THUMBNAIL_SIDE] if outputs.report else []
+        self.long_side = max(sides) if sides else None
+        if not (outputs.resume or outputs.overwrite):
+            for folder in (pictures.overlays, pictures.heats):
+                _refuse_files(folder)
+
+    def _folders(self) -> list[Path]:
+        folders = (self._pictures.overlays, self._pictures.heats, self._thumbnails)
+        return [folder for folder in folders if folder is not None]
+
+    def make_folders(self) -> None:
+        """Make the folders, once no other run writes into them.
+
+        Raises:
+            OutputError: One cannot be made.
+        """
+        for folder in self._folders():
+            _make_folder(folder)
+
+    def finish(self, path: str, result: Explanation | Failure, seen: Seen | None) -> dict[str, Any]:
+        """Write what belongs to one picture, and return its row."""
+        row = make_row(path, result)
+        if isinstance(result, Failure):
+            return row
+        name = picture_name(path)
+        if self._pictures.heats is not None:
+            row["heat"] = str(self._pictures.heats / f"{name}.npy")
+            buffer = io.BytesIO()
+            np.save(buffer, result.heat)
+            _write(Path(row["heat"]), buffer.getvalue())
+        if seen is None or seen.picture is None:
+            return row
+        pixels = seen.picture.to_srgb(np.array(seen.picture.content))
+        if self._pictures.overlays is not None:
+            row["overlay"] = str(self._pictures.overlays / f"{name}.jpg")
+            over = result.over(shrunk(pixels, self._pictures.side))
+            _write(Path(row["overlay"]), jpeg(over, OVERLAY_QUALITY))
+        if self._thumbnails is not None:
+            small = shrunk(pixels, THUMBNAIL_SIDE)
+            both = np.concatenate([small, result.over(small)])
+            _write(self._thumbnails / f"{name}.jpg", jpeg(both, THUMBNAIL_QUALITY))
+        return row
+
+    def thumbnails(self, path: str) -> tuple[bytes, bytes] | None:
+        """Return a picture as it is and with the heat, small JPEGs; None where there are none."""
+        if self._thumbnails is None:
+            return None
+        try:
+            both = (self._thumbnails / f"{picture_name(path)}.jpg").read_bytes()
+        except OSError:
+            return None
+        pixels = simplejpeg.decode_jpeg(both, "RGB")
+        half = len(pixels) // 2
+        return jpeg(pixels[:half], THUMBNAIL_QUALITY), jpeg(pixels[half:], THUMBNAIL_QUALITY)
+
+    def clear(self) -> None:
+        """Remove what only the report needed, and nothing that lay beside it."""
+        if self._thumbnails is None:
+            return
+        with contextlib.suppress(OSError):
+            for path in self._thumbnails.iterdir():
+                if THUMBNAIL.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self._thumbnails.rmdir()
+
+
+def _refuse_files(folder: Path | None) -> None:
+    """Refuse a folder for pictures that holds files, which are not to be replaced."""
+    try:
+        if folder is not None and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds files already. Use --overwrite, or another folder.")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(UNFINISHED):  # of a run that was killed as it wrote
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)
+
+
+def shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:
+    """Return a picture with at most that longer side, uint8 RGB (height, width, 3)."""
+    scale = long_side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    """Return a picture as a JPEG file's content."""
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420")
+
+
+def _write_report(
+    path: Path, rows: Rows, studio: _Studio, explainer: Explainer, options: dict[str, Any]
+) -> None:
+    from cnnkit.reports.explain import write_explanations
+
+    write_explanations(
+        path,
+        rows,
+        title="What the model looked at",
+        model_name=explainer.bundle.card.name,
+        thumbnails=studio.thumbnails,
+        options=options,
+    )

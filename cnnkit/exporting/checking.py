@@ -1,0 +1,125 @@
+"""Runs an export beside the bundle itself: the two must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles import Bundle
+from cnnkit.errors import CnnkitError, broken_rule
+from cnnkit.exporting.conversion import first_line
+from cnnkit.exporting.formats import FORMATS, Run
+from cnnkit.exporting.networks import Arrays, Batches, NetworkExport, Output
+from cnnkit.runtime import RuntimeOptions, any_size_network
+from cnnkit.runtime.process import silenced_standard_error
+
+
+class CheckFailedError(CnnkitError):
+    """The export does not give what the bundle gives; it was not kept.
+
+    Attributes:
+        difference: The largest difference, as a share; NaN or infinity where the outputs cannot
+            be compared.
+    """
+
+    def __init__(self, message: str, difference: float) -> None:
+        super().__init__(message)
+        self.difference = difference
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a network is run on, and what the bundle itself says of it.
+
+    Attributes:
+        samples: The inputs of some calls, by name.
+        expected: The outputs of the export for each, float (n, ...).
+    """
+
+    samples: Batches
+    expected: Batches
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are in all."""
+        return sum(len(_first(batch)) for batch in self.samples)
+
+
+def reference(
+    bundle: Bundle, exported: NetworkExport, network: Any, earlier: Mapping[str | None, Batches]
+) -> Truth:
+    """Return what the bundle itself says: TensorFlow on the processor in float32.
+
+    What stands behind the network is NumPy's, so that its form in the export is checked as well.
+
+    Args:
+        bundle: The model.
+        exported: One of its networks.
+        network: That network, built.
+        earlier: What the networks before it gave for their samples.
+    """
+    named = None if exported.name is None else bundle.network_name(exported.name)
+    source = replace(bundle.source(network_name=named), build=lambda precision: network)
+    options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
+    itself = any_size_network(source, options)
+    samples = list(exported.samples(earlier))
+    image, *others = (one.name for one in exported.inputs)
+    with silenced_standard_error():  # TensorFlow finds fault with a graph for each network
+        raw = [itself.run(one[image], **{name: one[name] for name in others}) for one in samples]
+    expected = [exported.expected(outputs) for outputs in raw]
+    return Truth(samples, expected)
+
+
+def compare(form: str, path: Path, exported: NetworkExport, truth: Truth) -> dict[str, float]:
+    """Run an export and return the largest difference of each output, see `Output.difference`.
+
+    A dynamic batch is tried with all pictures of a call at once and one by one.
+
+    Raises:
+        CheckFailedError: It cannot be run, or differs by more than an output's tolerance.
+    """
+    try:
+        with silenced_standard_error():
+            run = FORMATS[form].opener(path)
+            worst = differences(run, exported.outputs, truth, exported.batch)
+    except Exception as error:  # engines raise whatever their own libraries do
+        reason = f"the {form} export cannot be run: {first_line(error)}"
+        raise CheckFailedError(f"{reason} It was deleted.", float("nan")) from error
+    for output in exported.outputs:
+        if not worst[output.name] <= output.tolerance:  # NaN fails too
+            rule = f"differ by at most {output.tolerance:g} of {output.share_of} from the model"
+            received = f"{worst[output.name]:.3g} on {truth.pictures} pictures"
+            subject = f"{path.name}: {output.name}"
+            message = broken_rule(subject, f"{rule} itself", received, "It was deleted.")
+            raise CheckFailedError(message, worst[output.name])
+    return worst
+
+
+def differences(
+    run: Run, outputs: tuple[Output, ...], truth: Truth, batch: int | None
+) -> dict[str, float]:
+    """Return the largest difference of each output over all samples."""
+    found: dict[str, list[float]] = {output.name: [] for output in outputs}
+    for sample, expected in zip(truth.samples, truth.expected, strict=True):
+        count = len(_first(sample))
+        for size in (batch,) if batch else sorted({count, 1}, reverse=True):
+            for chosen in _chosen(count, size):
+                given = run({name: values[chosen] for name, values in sample.items()})
+                for output in outputs:
+                    wanted = expected[output.name][chosen]
+                    found[output.name].append(output.difference(given[output.name], wanted))
+    return {name: float(np.max(values)) for name, values in found.items()}
+
+
+def _chosen(count: int, size: int) -> Iterator[np.ndarray]:
+    """Yield the pictures of each call; a last batch is filled up from the first on."""
+    for start in range(0, count, size):
+        yield np.arange(start, start + size) % count
+
+
+def _first(batch: Arrays) -> np.ndarray:
+    return next(iter(batch.values()))

@@ -1,0 +1,176 @@
+"""What an export is made of: the networks of a bundle, each with its two ends.
+
+The mechanism knows no task. Whoever knows one (`cnnkit.exporting.classifier` and, on a higher
+floor, `cnnkit.detection.exporting`, `cnnkit.faces.exporting` and `cnnkit.style.exporting`)
+describes its networks here: what goes in, what is computed behind the network inside the file,
+what the same is in NumPy, and what it is checked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.exporting.pictures import fitted_pictures
+from cnnkit.images import InputSpec
+from cnnkit.images.prepare import PAD_VALUE
+
+Arrays = Mapping[str, np.ndarray]
+# The inputs of one call, by name, all with the same number of pictures.
+Batches = Sequence[Arrays]
+
+# The largest difference of a number, as a share of it. Measured: at most 2e-5 for the embedded
+# classifiers in every format. A converter's fault moves a number by more than itself.
+TOLERANCE = 1e-3
+# A probability's share is taken of this at least: what is next to nothing may differ by a share.
+NEGLIGIBLE = 1e-6
+VALUES = "0 to 255, as in the picture: normalisation is inside"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input.
+
+    Attributes:
+        name: Of the input.
+        shape: Without the batch; None: any length.
+        dtype: ``uint8`` or ``float32``.
+        contract: What the description says of it besides.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    contract: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output.
+
+    Attributes:
+        name: Of the output.
+        meaning: For the description.
+        noun: What one number, or group of numbers, is called in messages.
+        share_of: What a difference is measured by, such as ``a probability``.
+        least: A difference is divided by the number that should have come, or by this where that
+            is smaller; None: by the largest number of the picture.
+        tolerance: The largest share that may differ.
+    """
+
+    name: str
+    meaning: str
+    noun: str
+    share_of: str
+    least: float | None = NEGLIGIBLE
+    tolerance: float = TOLERANCE
+
+    def difference(self, given: np.ndarray, wanted: np.ndarray) -> float:
+        """Return the largest difference as a share; NaN where a number is.
+
+        Raises:
+            ValueError: The shapes differ.
+        """
+        if given.shape != wanted.shape:
+            raise ValueError(f"{self.name} has the shape {given.shape}, not {wanted.shape}.")
+        size = np.abs(wanted)
+        if self.least is None:
+            size = np.max(size, axis=tuple(range(1, size.ndim)), keepdims=True)
+        size = np.maximum(size, self.least or np.finfo(np.float32).tiny)
+        return float(np.max(np.abs(given - wanted) / size))
+
+
+@dataclass(frozen=True)
+class NetworkExport:
+    """One network of a bundle as it is exported.
+
+    Attributes:
+        name: In the bundle; None: the only one.
+        inputs: What it takes; the names are the network's own, one alone may have another.
+        outputs: What it gives.
+        ending: Takes Keras and the network's outputs by name, gives those of the export: what is
+            computed behind the network, inside the file.
+        expected: The same in NumPy: from the network's outputs, float32 (n, ...), to the export's.
+        samples: What it is checked on, from what the networks before it gave for theirs.
+        batch: Pictures a call; None: any number.
+        facts: What the description says besides, such as ``labels``.
+        notes: What the user should be told once, such as a size that the form makes fixed.
+    """
+
+    name: str | None
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    ending: Callable[[Any, Mapping[str, Any]], dict[str, Any]]
+    expected: Callable[[Arrays], Arrays]
+    samples: Callable[[Mapping[str | None, Batches]], Batches]
+    batch: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an export, apart from where it goes.
+
+    Attributes:
+        form: A key of `cnnkit.exporting.FORMATS`.
+        batch: Pictures a call, fixed; None: any number.
+        size: Height and width of the pictures, for networks that take any; None: left open.
+        pictures: What to check on, RGB uint8 (height, width, 3) each; None: `photographs`.
+
+    Raises:
+        UsageError: A number is below 1.
+    """
+
+    form: str
+    batch: int | None = None
+    size: tuple[int, int] | None = None
+    pictures: Iterable[np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(broken_rule("--batch", "be at least 1 or dynamic", self.batch))
+
+    def refuse_size(self, name: str, height: int, width: int) -> None:
+        """Refuse a size, for a network that takes one only.
+
+        Raises:
+            UsageError: One is asked for.
+        """
+        if self.size is not None:
+            rule = f"be left out for {name}, which takes {height}x{width} only"
+            raise UsageError(broken_rule("--size", rule, "{}x{}".format(*self.size)))
+
+    def fitting(self, spec: InputSpec) -> np.ndarray:
+        """Return the pictures to check on as a network takes them, uint8 (n, height, width, 3)."""
+        return fitted_pictures(self.pictures, spec)
+
+
+def picture_input(
+    height: int | None, width: int | None, contract: Mapping[str, Any], name: str = "image"
+) -> Input:
+    """Return an input of RGB pixels; None: any height or width."""
+    pixels = {
+        "axes": ["batch", "height", "width", "channel"],
+        "channels": "RGB",
+        "values": VALUES,
+    }
+    return Input(name, (height, width, 3), "uint8", pixels | dict(contract))
+
+
+def fitted(spec: InputSpec) -> dict[str, Any]:
+    """Return how a picture becomes an input's size, for its contract."""
+    fields = spec.to_dict()
+    said = {name: fields[name] for name in ("fit", "crop_fraction", "interpolation")}
+    if spec.fit == "pad":
+        said["bars"] = {"value": PAD_VALUE, "where": "both sides alike, the rest below or right"}
+    return said
+
+
+def as_they_are(keras: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a network's outputs unchanged: an `ending`."""
+    return dict(raw)

@@ -1,9 +1,0 @@
-"""Learning a similarity of faces: triplets, or a logistic unit on |f(a) - f(b)|."""
-
-from __future__ import annotations
-
-from cnnkit.faces.learning.learning import train_face
-from cnnkit.faces.learning.outcome import Outcome
-from cnnkit.faces.learning.settings import Settings
-
-__all__ = ["Outcome", "Settings", "train_face"]

@@ -1,0 +1,183 @@
+"""Writes what a run of train-face came to: bundle, card, history, split and report."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
+from cnnkit.data import SPLITS
+from cnnkit.data.split_files import write_split_file
+from cnnkit.faces.training.outcome import Outcome, license_of
+from cnnkit.version import __version__
+from cnnkit.writers.row_files import csv_line
+
+HISTORY, SPLIT, REPORT, LICENSE = "history.csv", "split.csv", "report.html", "LICENSE.backbone"
+LIBRARIES = ("keras", "tensorflow", "numpy", "scipy", "Pillow")
+HISTORY_COLUMNS = (
+    *("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"),
+    *("auc", "mean_same", "mean_different", "spread", "best"),
+)
+
+
+def write_outcome(outcome: Outcome) -> None:
+    """Write the bundle where the settings say, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    settings = outcome.settings
+    with writing_bundle(settings.output, settings.overwrite) as folder:
+        write_model(folder, new_bundle(outcome))
+        write_split_file(folder / SPLIT, outcome.people.dataset, outcome.people.splits)
+        (folder / HISTORY).write_text(history(outcome), "utf-8")
+        from cnnkit.reports.face_training import write_face_training
+
+        title = f"{settings.output.resolve().name}: what was learnt"
+        write_face_training(folder / REPORT, report_content(outcome), title=title)
+        if (notice := license_of(settings)) is not None:
+            shutil.copyfile(notice, folder / LICENSE)
+
+
+def new_bundle(outcome: Outcome) -> NewBundle:
+    """Return the network and all that its card says."""
+    settings = outcome.settings
+    return NewBundle(
+        name=settings.output.resolve().name,
+        task="embed-face",
+        description=f"A similarity learnt from {outcome.people.people('train')} people "
+        f"({settings.network}, {settings.loss}) with cnnkit train-face.",
+        model=outcome.model,
+        labels=(),
+        input=settings.spec,
+        builder=outcome.builder,
+        arguments=outcome.arguments if outcome.builder else {},
+        outputs={"embedding": {"layer": outcome.model.layers[-1].name}},
+        verification={
+            "alignment": "five-points" if settings.crop == "face" else "none",
+            "metric": outcome.metric,
+            "threshold": outcome.threshold,
+            "steepness": outcome.steepness,
+        },
+        license="CC0-1.0" if license_of(settings) else None,
+        training=training_record(outcome),
+    )
+
+
+def training_record(outcome: Outcome) -> dict[str, Any]:
+    """Return how the model was made, for its card: the same for the same data and seed."""
+    settings, people = outcome.settings, outcome.people
+    return {
+        "command": "train-face",
+        "arguments": arguments(outcome),
+        "seed": settings.seed,
+        "versions": versions(),
+        "data": {
+            "sha256": people.sha256(),
+            "pictures": {name: len(people.split(name)) for name in SPLITS},
+            "people": {name: people.people(name) for name in SPLITS},
+            "left_out": len(people.failures),
+        },
+        "head": None
+        if outcome.head is None
+        else {
+            "penalty": outcome.head.penalty,
+            "numbers_in_use": int((outcome.head.weights > 0).sum()),
+            "validation_loss": outcome.head.loss,
+        },
+        "plain_distance_loss": outcome.baseline,
+        "network": None
+        if outcome.learnt is None
+        else {
+            "plan": outcome.learnt.plan.to_dict(),
+            "best_epoch": outcome.learnt.result.best_epoch,
+            "stopped_early": outcome.learnt.result.stopped_early,
+            "batch_size": outcome.learnt.result.batch_size,
+            "notes": list(outcome.learnt.result.notes),
+        },
+        "kept": outcome.kept,
+        "metrics": outcome.figures,
+    }
+
+
+def arguments(outcome: Outcome) -> dict[str, Any]:
+    """Return the settings that shape the model; of paths only the last part."""
+    settings = outcome.settings
+    plain = ("network", "loss", "crop", "split_by", "max_pixels")
+    shown = {name: getattr(settings, name) for name in plain}
+    shown |= {"data": Path(settings.data).resolve().name, **vars(settings.shares)}
+    if settings.trains:
+        names = ("margin", "people", "photos", "epochs", "patience", "dimensions", "size")
+        shown |= {name: getattr(settings, name) for name in names}
+        shown |= {"learning_rate": settings.rate, "augment": Path(settings.augment).name}
+    return shown
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what took part."""
+    found = {"cnnkit": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def history(outcome: Outcome) -> str:
+    """Return the epochs as CSV."""
+    lines = [csv_line(list(HISTORY_COLUMNS))]
+    best = outcome.learnt.result.best_epoch if outcome.learnt else None
+    for epoch in outcome.learnt.epochs if outcome.learnt else []:
+        values = epoch | {"best": "yes" if epoch["epoch"] == best else "no"}
+        lines.append(csv_line([_cell(values.get(name)) for name in HISTORY_COLUMNS]))
+    return "".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def report_content(outcome: Outcome) -> dict[str, Any]:
+    """Return what `cnnkit.reports.face_training` shows, JSON values."""
+    from cnnkit.faces.pairs import pair_distances
+    from cnnkit.faces.training.training import describe
+
+    pictures = outcome.people.split(outcome.judged_on)
+    vectors = describe(outcome.model, pictures.pixels)
+    pairs = pair_distances(vectors, pictures.labels, outcome.metric)
+    return {
+        "split": outcome.judged_on,
+        "split_by": outcome.settings.split_by,
+        "data": outcome.people.dataset.source,
+        "figures": outcome.figures,
+        "threshold": outcome.threshold,
+        "metric": outcome.metric,
+        "epochs": outcome.learnt.epochs if outcome.learnt else [],
+        "kept": outcome.kept,
+        "distances": _histograms(pairs.same, pairs.different),
+        "record": training_record(outcome),
+        "left_out": [
+            {"path": path, "reason": failure.message} for path, failure in outcome.people.failures
+        ],
+    }
+
+
+def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list[list[float]]]:
+    """Return the share of the pairs by distance, 40 bins from 0."""
+    edges = np.linspace(0, max(float(same.max()), float(different.max()), 1e-9), 41)
+    centres = (edges[1:] + edges[:-1]) / 2
+    found = {}
+    for name, values in (("same person", same), ("different people", different)):
+        counts, _ = np.histogram(values, edges)
+        found[name] = [
+            [float(x), float(y)] for x, y in zip(centres, counts / len(values), strict=True)
+        ]
+    return found

@@ -1,0 +1,152 @@
+"""`cnnkit train-face` as a function: people's photos in, an embedder's bundle out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit import architectures
+from cnnkit.bundles import open_model
+from cnnkit.bundles.writing import check_target
+from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
+from cnnkit.faces.training.bundle import write_outcome
+from cnnkit.faces.training.head import differences, find_head
+from cnnkit.faces.training.outcome import Outcome
+from cnnkit.faces.training.people import CutFaces, Stage, TrainingPeople, read_people
+from cnnkit.faces.training.settings import EMBEDDED, SCRATCH, Settings
+from cnnkit.faces.training.training import Learnt, describe, train_embedder
+from cnnkit.runtime import building_defaults, import_keras
+from cnnkit.runtime.training_devices import seed_epoch
+from cnnkit.training.state_folder import claimed, empty
+
+log = logging.getLogger(__name__)
+
+BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
+
+
+def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = None) -> Outcome:
+    """Learn a similarity of faces, and write the bundle.
+
+    Args:
+        settings: What is asked for.
+        stage: Shows progress.
+        cut_faces: Gives aligned faces; needed where ``settings.crop`` is ``face``.
+
+    Raises:
+        UsageError: The data or an option cannot be worked with.
+        OutputError: The bundle cannot be put where it was asked for.
+        CnnkitError: Training collapsed, or its loss was never finite.
+    """
+    started = time.monotonic()
+    check_target(settings.output, settings.overwrite)
+    folder, used = state_folder(settings), settings.trains
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
+        outcome = _learnt(settings, stage, cut_faces, started)
+        if used:
+            empty(folder)
+    return outcome
+
+
+def _learnt(
+    settings: Settings, stage: Stage, cut_faces: CutFaces | None, started: float
+) -> Outcome:
+    people = read_people(settings, stage, cut_faces)
+    model, arguments = start_network(settings)
+    learnt = None
+    if settings.trains:
+        learnt = train_embedder(settings, model, people, state_folder(settings))
+    outcome = _judged(settings, people, model, arguments, learnt, started)
+    write_outcome(outcome)
+    return outcome
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
+    output = settings.output.absolute()
+    return output.with_name(f"{output.name}.part")
+
+
+def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
+    """Return the network where learning begins, and the arguments of its builder."""
+    if settings.network == EMBEDDED:
+        with building_defaults():
+            return open_model(EMBEDDED).load("network"), {}
+    import_keras()
+    arguments: dict[str, Any] = {
+        "input_shape": (settings.side, settings.side, 3),
+        "dimensions": settings.dimensions,
+        "normalised": settings.loss != "logistic",
+    }
+    seed_epoch(settings.seed, 0)
+    with building_defaults():
+        return architectures.builder(BUILDERS[SCRATCH])(**arguments), arguments
+
+
+def _judged(
+    settings: Settings,
+    people: TrainingPeople,
+    model: Any,
+    arguments: dict[str, Any],
+    learnt: Learnt | None,
+    started: float,
+) -> Outcome:
+    """Find the head and the threshold on validation, and measure every split."""
+    vectors = describe(model, people.pictures.pixels)
+    members = {
+        name: np.flatnonzero(people.splits == number)
+        for number, name in enumerate(("train", "val", "test"))
+    }
+    labels = people.pictures.labels
+    held_out = pair_distances(vectors[members["val"]], labels[members["val"]])
+    midpoint, steepness = fit_probability(held_out)
+    baseline = pair_log_loss(held_out, midpoint, steepness)
+    head, kept, metric = None, "", "euclidean"
+    builder: str | None = BUILDERS[settings.network]
+    if settings.loss in ("head", "logistic"):
+        parts = [
+            differences(vectors[m], labels[m], settings.seed)
+            for m in (members["train"], members["val"])
+        ]
+        head = find_head(*parts)
+        if settings.loss == "head" and head.loss >= baseline:
+            kept = (
+                f"The plain distance is kept: its validation loss of {baseline:.4f} is not beaten "
+                f"by the head's {head.loss:.4f}. More people would help."
+            )
+            head = None
+    if head is not None:
+        model, metric, builder = _scaled(model, head.weights), "manhattan", None
+        vectors = vectors * head.weights.astype(np.float32)
+        midpoint, steepness = head.bias, 1.0
+    figures = {}
+    for name in ("val", "test"):
+        pairs = pair_distances(vectors[members[name]], labels[members[name]], metric)
+        if len(pairs.same) and len(pairs.different):
+            figures[name] = summary(pairs, midpoint)
+    return Outcome(
+        settings,
+        people,
+        model,
+        builder,
+        arguments,
+        metric,
+        midpoint,
+        steepness,
+        head,
+        baseline,
+        kept,
+        learnt,
+        figures,
+        time.monotonic() - started,
+    )
+
+
+def _scaled(model: Any, weights: np.ndarray) -> Any:
+    """Return a network whose descriptions are multiplied by the head's weights."""
+    with building_defaults() as keras:
+        scale = keras.layers.Rescaling([float(w) for w in weights], dtype="float32", name="scaled")
+        return keras.Model(model.inputs, scale(model.outputs[0]), name=f"{model.name}_scaled")

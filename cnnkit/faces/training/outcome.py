@@ -1,0 +1,62 @@
+"""What a run of train-face came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles import embedded_folder
+from cnnkit.faces.training.head import PairHead
+from cnnkit.faces.training.people import TrainingPeople
+from cnnkit.faces.training.settings import EMBEDDED, Settings
+from cnnkit.faces.training.training import Learnt
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        settings: What was asked for.
+        people: What was learnt from.
+        model: The network, with the head's scale behind it where there is a head.
+        builder: Its name in the table of architectures, or None.
+        arguments: Of the builder.
+        metric: ``euclidean``, or ``manhattan`` with a head.
+        threshold: Photos at most so far apart are of one person: where the probability is 0.5.
+        steepness: Of the probability there.
+        head: The logistic unit, or None.
+        baseline: The validation loss of the plain distance's probability, in nats.
+        kept: A sentence about what was kept, or "".
+        learnt: The training, or None where only a head was found.
+        figures: Split to `cnnkit.faces.pairs.summary`.
+        seconds: Of the whole run.
+    """
+
+    settings: Settings
+    people: TrainingPeople
+    model: Any
+    builder: str | None
+    arguments: dict[str, Any]
+    metric: str
+    threshold: float
+    steepness: float
+    head: PairHead | None
+    baseline: float
+    kept: str
+    learnt: Learnt | None
+    figures: dict[str, dict[str, Any]]
+    seconds: float
+
+    @property
+    def judged_on(self) -> str:
+        """The split that counts: test, where there is one, which nothing was chosen by."""
+        return "test" if "test" in self.figures else "val"
+
+
+def license_of(settings: Settings) -> Path | None:
+    """Return the licence of the weights where learning began, or None from scratch."""
+    if settings.network != EMBEDDED:
+        return None
+    return embedded_folder(EMBEDDED) / "LICENSE"

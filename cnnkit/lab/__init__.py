@@ -1,0 +1,1 @@
+"""What describes and teaches: arithmetic of layers, networks' layers, convolution, experiments."""

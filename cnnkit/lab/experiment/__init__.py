@@ -1,0 +1,8 @@
+"""Experiments that show what a course says, small enough for two processors in some minutes."""
+
+from __future__ import annotations
+
+from cnnkit.lab.experiment.pictures import Pictures
+from cnnkit.lab.experiment.residual import Curve, Settings, Verdict, run, verdict
+
+__all__ = ["Curve", "Pictures", "Settings", "Verdict", "run", "verdict"]

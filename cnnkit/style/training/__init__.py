@@ -1,0 +1,1 @@
+"""Training a network that paints in one style."""

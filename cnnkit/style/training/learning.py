@@ -1,0 +1,456 @@
+"""``cnnkit train-style``: a network of one's own for one style, learnt on one's own photos."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnnkit.architectures import builder
+from cnnkit.bundles.writing import NewBundle, check_target, write_model, writing_bundle
+from cnnkit.data.decoded import DEFAULT_MAX_BAD, MaxBad
+from cnnkit.errors import CnnkitError, UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
+from cnnkit.images.resample import Window, resize
+from cnnkit.reports.style import write_style_report
+from cnnkit.runtime import building_defaults, seed_everything
+from cnnkit.style.features import DEFAULT, LossNetwork, open_loss_network
+from cnnkit.style.pictures import read_style
+from cnnkit.style.training.learner import BORDER, Learner, LossWeights, State
+from cnnkit.style.training.photos import Photos
+from cnnkit.training.checkpoints import Checkpoints
+from cnnkit.training.state_folder import claimed, empty
+from cnnkit.version import __version__
+
+log = logging.getLogger(__name__)
+
+BUILDER = "style-transformer"
+REPORT = "report.html"
+HELD_OUT = 8
+SAMPLES = 4
+# A kill loses at most so many seconds of work.
+SAVE_EVERY = 30.0
+# Points of the curve, at most.
+CURVE_POINTS = 200
+SMALLEST_SIZE, LARGEST_SIZE = 64, 512
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a training of one style is asked for.
+
+    Attributes:
+        photos: Pictures and folders to learn on.
+        styles: Paths of the style's pictures; the losses see all of them.
+        output: The bundle's folder.
+        steps: In all.
+        time_budget: Seconds after which the training ends even so; None: no limit.
+        size: Side of the cuts of the photos in pixels.
+        batch_size: Cuts of a step.
+        style_size: Long side of the style's pictures in pixels: larger forms where it is larger.
+        strength: 0 to 1: how much the style counts against the content.
+        variation: Weight of smoothness against content and style as one.
+        filters: Of the network, see its builder.
+        residual_blocks: Likewise.
+        learning_rate: The highest; it falls to 0 along a cosine.
+        network: The loss network.
+        weights: A weights file for it.
+        seed: Of everything drawn.
+        resume: Go on with a killed run.
+        overwrite: Replace a bundle of that name.
+        max_bad: Unreadable photos to leave out before giving up.
+        max_pixels: Refuse larger photos.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+
+    photos: Sequence[str]
+    styles: Sequence[str]
+    output: Path
+    steps: int = 4000
+    time_budget: float | None = None
+    size: int = 128
+    batch_size: int = 4
+    style_size: int = 512
+    strength: float = 0.9
+    variation: float = 1.0
+    filters: int = 16
+    residual_blocks: int = 3
+    learning_rate: float = 2e-3
+    network: str = DEFAULT
+    weights: str | None = None
+    seed: int = 0
+    resume: bool = False
+    overwrite: bool = False
+    max_bad: MaxBad = DEFAULT_MAX_BAD
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if not self.styles:
+            raise UsageError(broken_rule("--style", "name a picture", "none"))
+        _check("--steps", self.steps, 1, 1_000_000)
+        _check("--size", self.size, SMALLEST_SIZE, LARGEST_SIZE)
+        if self.size % 4:
+            raise UsageError(broken_rule("--size", "be a multiple of 4", self.size))
+        _check("--batch-size", self.batch_size, 1, 256)
+        _check("--style-size", self.style_size, 64, 2048)
+        _check("--strength", self.strength, 0, 1)
+        _check("--variation", self.variation, 0, 1e6)
+        _check("--learning-rate", self.learning_rate, 1e-6, 1)
+        _check("--seed", self.seed, 0, 2**32 - 1)
+        if self.time_budget is not None:
+            _check("--time-budget", self.time_budget, 1, 1e7)
+        if self.resume and self.overwrite:
+            fix = "Give one of the two."
+            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+
+    @property
+    def state_folder(self) -> Path:
+        """Where an unfinished run keeps its state: beside the bundle."""
+        output = self.output.absolute()
+        return output.with_name(f"{output.name}.part")
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether a bundle of that name may go: a killed run that was to replace one goes on."""
+        return self.overwrite or (self.resume and self.state_folder.exists())
+
+    def described(self) -> dict[str, Any]:
+        """Return what the network depends on besides the pictures, as JSON can hold it."""
+        left_out = ("photos", "styles", "output", "weights", "resume", "overwrite", "max_bad")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def _check(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also for NaN
+        rule = f"lie between {low:g} and {high:g}"
+        raise UsageError(broken_rule(option, rule, f"{value:g}"))
+
+
+class Progress(NamedTuple):
+    """One finished step.
+
+    Attributes:
+        step: From 1.
+        steps: In all.
+        terms: Content, style and variation on the step's photos, before it.
+        seconds: Of training so far, those before a resume included.
+        seconds_left: At the pace so far.
+    """
+
+    step: int
+    steps: int
+    terms: np.ndarray
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        bundle: Its folder.
+        steps: That were made.
+        seconds: Of training.
+        before: Content and style loss on held-out photos before training.
+        after: After it.
+    """
+
+    bundle: Path
+    steps: int
+    seconds: float
+    before: tuple[float, float]
+    after: tuple[float, float]
+
+
+def train_style(
+    settings: TrainingSettings, watch: Callable[[Progress], None] | None = None
+) -> Trained:
+    """Train a network for one style and leave a bundle for ``cnnkit stylize --fast --model``.
+
+    Args:
+        settings: What is asked for.
+        watch: Told each step.
+
+    Raises:
+        UsageError: A value or a picture breaks its rule, or an unfinished run is in the way.
+        OutputError: The bundle cannot be written.
+        CnnkitError: The loss was no number any more.
+    """
+    may_replace = settings.may_replace  # asked before the state folder is there
+    check_target(settings.output, may_replace)
+    folder = settings.state_folder
+    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite):
+        trained = _trained(settings, watch, may_replace)
+        empty(folder)
+    return trained
+
+
+def _trained(
+    settings: TrainingSettings, watch: Callable[[Progress], None] | None, may_replace: bool
+) -> Trained:
+    inputs = list(find_images(settings.photos))
+    there = sum(found.failure is None for found in inputs)
+    if there < 2:
+        raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", there or "none"))
+    paths = [found.path for found in inputs]  # what is missing is named with the bad pictures
+    network = open_loss_network(settings.network, settings.weights)
+    styles = [read_style(path, settings.max_pixels) for path in settings.styles]
+    with Photos(
+        paths,
+        settings.size,
+        held_out=HELD_OUT,
+        seed=settings.seed,
+        max_bad=settings.max_bad,
+        max_pixels=settings.max_pixels,
+    ) as photos:
+        if not len(photos):
+            raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", "fewer readable"))
+        run = _Run(settings, network, styles, photos, _identity(network, styles, paths))
+        run.train(watch)
+        return run.write(may_replace)
+
+
+def _identity(network: LossNetwork, styles: list[np.ndarray], paths: list[str]) -> str:
+    """Return a hash of what a resumed run must find again."""
+    digest = hashlib.sha256(
+        json.dumps([network.identity, sorted(paths)]).encode("utf-8", "replace")
+    )
+    for pixels in styles:
+        digest.update(repr(pixels.shape).encode() + pixels.tobytes())
+    return digest.hexdigest()
+
+
+def style_grams(
+    network: LossNetwork, styles: Sequence[np.ndarray], long_side: int
+) -> dict[str, np.ndarray]:
+    """Return the mean of the styles' Gram matrices, each (1, channels, channels).
+
+    Args:
+        network: The loss network.
+        styles: uint8 (height, width, 3) each.
+        long_side: To which they are resized.
+    """
+    from cnnkit.losses.style import gram_matrix
+
+    found: dict[str, list[np.ndarray]] = {name: [] for name in network.recipe.style}
+    for pixels in styles:
+        factor = long_side / max(pixels.shape[:2])
+        height, width = (max(2 * BORDER, round(side * factor)) for side in pixels.shape[:2])
+        small = resize(pixels, Window((height, width), 0, 0, height, width), "bicubic")
+        around = ((BORDER, BORDER), (BORDER, BORDER), (0, 0))
+        padded = np.pad(small.astype(np.float32), around, mode="reflect")
+        features = network.model(padded[None])
+        for name, grams in found.items():
+            grams.append(np.asarray(gram_matrix(features[name])))
+    return {name: np.mean(grams, axis=0) for name, grams in found.items()}
+
+
+class _Run:
+    """One training, from its start or its state to the bundle."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        network: LossNetwork,
+        styles: list[np.ndarray],
+        photos: Photos,
+        identity: str,
+    ) -> None:
+        self._settings, self._photos, self._styles = settings, photos, styles
+        self._network_name = network.name
+        seed_everything(settings.seed)
+        self._arguments = {
+            "filters": settings.filters,
+            "residual_blocks": settings.residual_blocks,
+        }
+        with building_defaults():
+            self._model = builder(BUILDER)(**self._arguments)
+        losses = LossWeights(1 - settings.strength, settings.strength, settings.variation / 50)
+        grams = style_grams(network, styles, settings.style_size)
+        self._learner = Learner(self._model, network, grams, losses)
+        self._state = self._learner.start()
+        self._described = {"settings": settings.described(), "identity": identity}
+        self._step, self._seconds = 0, 0.0
+        self._curve: list[list[float]] = []
+        self._checkpoints = Checkpoints(settings.state_folder)
+        if settings.resume:
+            self._load()
+        if not self._step:
+            self._before = self._judged()
+
+    def _judged(self) -> tuple[float, float]:
+        content, style, _ = self._learner.terms(self._state, self._photos.held_out)
+        return float(content), float(style)
+
+    # === State ===
+
+    def _load(self) -> None:
+        from cnnkit.training.stepper import Snapshot
+
+        def check(state: dict[str, Any]) -> None:
+            for name, value in json.loads(json.dumps(self._described)).items():
+                if state.get(name) != value:
+                    fix = "Give the same command again, or use --overwrite to start anew."
+                    rule = f"go on with the same {name} as in {self._settings.state_folder.name}"
+                    raise UsageError(broken_rule("--resume", rule, "others", fix))
+            self._check_facts(state)
+
+        weights, mean, square = (np.asarray(part) for part in self._state)
+        found = self._checkpoints.load(Snapshot([weights], [mean, square]), check)
+        if found is None:
+            log.info("There is nothing to resume: starting anew.")
+            return
+        state, snapshot, _ = found
+        self._step, self._seconds = state["step"], state["seconds"]
+        self._curve, self._before = state["curve"], tuple(state["before"])
+        self._state = State(*snapshot.model, *snapshot.optimizer)
+        log.info("Going on after step %d.", self._step)
+
+    def _check_facts(self, state: dict[str, Any]) -> None:
+        """Refuse what no run of these settings would have written.
+
+        Raises:
+            ValueError: So it is; or another error, where something is of another kind.
+        """
+        curve = state["curve"]
+        rows = [[state["seconds"]], state["before"], *curve]
+        fits = (
+            type(state["step"]) is int
+            and 0 <= state["step"] <= self._settings.steps
+            and len(state["before"]) == 2
+            and len(curve) <= 2 * CURVE_POINTS + 1
+            and all(len(row) == 4 for row in curve)
+            and all(type(x) in (int, float) and math.isfinite(x) for row in rows for x in row)
+        )
+        if not fits:
+            raise ValueError("no state of such a training.")
+
+    def _save(self) -> None:
+        from cnnkit.training.stepper import Snapshot
+
+        state = {
+            "step": self._step,
+            "seconds": self._seconds,
+            "curve": self._curve,
+            "before": list(self._before),
+            "best_epoch": None,
+            **self._described,
+        }
+        weights, mean, square = (np.asarray(part) for part in self._state)
+        self._checkpoints.save(self._step, state, Snapshot([weights], [mean, square]))
+
+    # === Training ===
+
+    def train(self, watch: Callable[[Progress], None] | None) -> None:
+        """Make all steps; an interrupt leaves the state on disk."""
+        started, before = time.monotonic(), self._seconds
+        saved = started
+        try:
+            while self._step < self._settings.steps and self._share_done() < 1:
+                terms = self._one_step()
+                now = time.monotonic()
+                self._seconds = before + now - started
+                if watch is not None:
+                    watch(self._progress(terms))
+                if now - saved >= SAVE_EVERY:
+                    self._save()
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            self._save()
+            log.info("Stopped after step %d: go on with --resume.", self._step)
+            raise
+
+    def _share_done(self) -> float:
+        """Return how much of the run lies behind, 0 to 1, by steps or by time."""
+        share = self._step / self._settings.steps
+        if self._settings.time_budget is not None:
+            share = max(share, self._seconds / self._settings.time_budget)
+        return min(1.0, share)
+
+    def _one_step(self) -> np.ndarray:
+        rise = min(1.0, (self._step + 1) / 50)
+        fall = 0.5 * (1 + math.cos(math.pi * self._share_done()))
+        photos = self._photos.batch(self._step, self._settings.batch_size)
+        rate = self._settings.learning_rate * rise * fall
+        self._state, terms = self._learner.step(self._state, photos, rate, self._step + 1)
+        self._step += 1
+        if not np.isfinite(terms).all():
+            fix = "Give a lower --learning-rate."
+            raise CnnkitError(broken_rule("the loss", "be finite", f"NaN, step {self._step}", fix))
+        every = max(1, self._settings.steps // CURVE_POINTS)
+        if self._step % every == 0 or self._step == 1:
+            self._curve.append([self._step, *(float(f"{x:.5g}") for x in terms)])
+        return terms
+
+    def _progress(self, terms: np.ndarray) -> Progress:
+        share = self._share_done()
+        left = self._seconds * (1 - share) / share if share else math.inf
+        return Progress(self._step, self._settings.steps, terms, self._seconds, left)
+
+    # === The bundle ===
+
+    def write(self, may_replace: bool) -> Trained:
+        """Write the bundle with its report.
+
+        Args:
+            may_replace: Whether a bundle of that name may go.
+        """
+        self._learner.put_into_model(self._state)
+        settings, after = self._settings, self._judged()
+        record = self._record(after)
+        side = settings.size
+        bundle = NewBundle(
+            name=settings.output.absolute().name,
+            task="stylize",
+            description="Photos in one style, in one pass.",
+            model=self._model,
+            labels=(),
+            input=InputSpec(side, side, fit="crop", crop_fraction=1.0, interpolation="bicubic"),
+            builder=BUILDER,
+            arguments=self._arguments,
+            outputs={"picture": {"layer": "picture"}},
+            training=record,
+        )
+        with writing_bundle(settings.output, may_replace) as folder:
+            write_model(folder, bundle)
+            write_style_report(
+                folder / REPORT,
+                record,
+                title=bundle.name,
+                styles=self._styles,
+                samples=self._samples(),
+            )
+        return Trained(settings.output, self._step, self._seconds, self._before, after)
+
+    def _record(self, after: tuple[float, float]) -> dict[str, Any]:
+        held_out = [
+            {"when": when, "content": round(content, 5), "style": round(style, 5)}
+            for when, (content, style) in (("before", self._before), ("after", after))
+        ]
+        return {
+            "cnnkit": __version__,
+            "settings": self._settings.described() | {"network": self._network_name},
+            "styles": list(self._settings.styles),
+            "photos": len(self._photos),
+            "steps": self._step,
+            "seconds": round(self._seconds, 1),
+            "held_out": held_out,
+            "curve": {"columns": ["step", "content", "style", "variation"], "rows": self._curve},
+        }
+
+    def _samples(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return held-out photos and what the network makes of them, uint8."""
+        photos = self._photos.held_out[:SAMPLES]
+        painted = np.asarray(self._model(photos.astype(np.float32), training=False))
+        return list(zip(photos, np.clip(np.rint(painted), 0, 255).astype(np.uint8), strict=True))

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnkit.bundles import open_model
+from cnnkit.detection import Detector
+from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
+from cnnkit.errors import UsageError
+from cnnkit.formats import AnnotatedPicture, BoxAnnotation, BoxSet, read_boxes
+from cnnkit.results import Detections, Failure
+from cnnkit.runtime import RuntimeOptions
+
+
+def detector(results: dict[str, Detections | Failure], labels=("aeroplane", "dog", "cat")):
+    """What `evaluate_detector` uses of a detector, with fixed results."""
+    card = SimpleNamespace(name="fixed", weights={"sha256": "0"})
+    return SimpleNamespace(
+        bundle=SimpleNamespace(labels=labels, card=card),
+        predictor=SimpleNamespace(runtime="none", precision="float32"),
+        stream=lambda found, workers: ((one.path, results[one.path]) for one in found),
+    )
+
+
+def seen(*rows) -> Detections:
+    """Rows of class, score and corners in a picture of 100 x 80."""
+    names = ("aeroplane", "dog", "cat")
+    classes = np.array([row[0] for row in rows], int)
+    boxes = np.array([row[2] for row in rows], float).reshape(-1, 4)
+    scores = np.array([row[1] for row in rows], float)
+    return Detections(100, 80, boxes, scores, classes, tuple(names[c] for c in classes))
+
+
+def boxes_of(*pictures: AnnotatedPicture, classes=("airplane", "dog")) -> BoxSet:
+    return BoxSet("set", "coco", classes, pictures)
+
+
+PLANE = BoxAnnotation("airplane", (10.0, 10.0, 20.0, 20.0))
+DOG = BoxAnnotation("dog", (50.0, 40.0, 20.0, 20.0))
+
+
+def picture(name: str, *boxes: BoxAnnotation, width: int = 100) -> AnnotatedPicture:
+    return AnnotatedPicture(name, width, width * 80 // 100, boxes, name)
+
+
+def test_names_in_either_spelling_and_sizes_of_the_annotation_are_understood() -> None:
+    half = BoxAnnotation("dog", (25.0, 20.0, 10.0, 10.0))
+    results = {
+        "a.jpg": seen((0, 0.9, [10, 10, 30, 30]), (2, 0.8, [0, 0, 9, 9])),
+        "b.jpg": seen((1, 0.7, [50, 40, 70, 60])),
+    }
+    data = boxes_of(picture("a.jpg", PLANE), picture("b.jpg", half, width=50))
+    done = evaluate_detector(detector(results), data)
+    assert done.figures["metrics"]["AP"] == pytest.approx(1)
+    assert [one["label"] for one in done.figures["classes"]] == ["airplane", "dog"]
+    assert done.unknown == ()
+    assert done.figures["data"] == {
+        "path": "set",
+        "form": "coco",
+        "split": None,
+        "pictures": 2,
+        "boxes": 2,
+        "errors": 0,
+        "problems": 0,
+    }
+
+
+def test_unknown_classes_count_as_0_and_failures_are_named() -> None:
+    results = {
+        "a.jpg": seen((0, 0.9, [10, 10, 30, 30])),
+        "b.jpg": Failure("truncated", "the JPEG file ends early"),
+    }
+    fox = BoxAnnotation("fox", (1.0, 1.0, 9.0, 9.0))
+    data = boxes_of(picture("a.jpg", PLANE, fox), picture("b.jpg"), classes=("airplane", "fox"))
+    done = evaluate_detector(detector(results), data)
+    assert done.unknown == ("fox",)
+    assert done.figures["metrics"]["AP50"] == pytest.approx(0.5)
+    assert [(e["path"], e["kind"]) for e in done.figures["errors"]] == [("b.jpg", "truncated")]
+
+
+def test_wrong_boxes_are_named_and_their_pictures_stay() -> None:
+    empty = BoxAnnotation("dog", (5.0, 5.0, 0.0, 9.0))
+    gone = AnnotatedPicture("c.jpg", 100, 80, (DOG,), None)
+    results = {"a.jpg": seen((1, 0.9, [50, 40, 70, 60]))}
+    done = evaluate_detector(detector(results), boxes_of(picture("a.jpg", DOG, empty), gone))
+    assert [problem.code for problem in done.problems] == ["empty"]
+    assert done.figures["metrics"]["AP50"] == pytest.approx(1)
+    assert done.figures["errors"][0]["kind"] == "missing"
+
+
+def test_a_split_or_data_without_known_classes() -> None:
+    with pytest.raises(UsageError, match="have pictures with boxes to measure"):
+        evaluate_detector(detector({}), boxes_of(picture("a.jpg", DOG)), split="test")
+    fox = BoxAnnotation("fox", (1.0, 1.0, 9.0, 9.0))
+    with pytest.raises(UsageError, match=r"classes that the model knows.*aeroplane"):
+        evaluate_detector(detector({}), boxes_of(picture("a.jpg", fox), classes=("fox",)))
+
+
+@pytest.mark.slow
+def test_yolov3_tiny_reaches_its_figures_on_coco(test_data: Path) -> None:
+    """OpenCV 4's importer with the right masks: AP50 0.482 and AP 0.223 by pycocotools."""
+    options = RuntimeOptions(precision="float32")
+    found = Detector.from_bundle(open_model("yolov3-tiny"), EVALUATED, options=options)
+    metrics = evaluate_detector(found, read_boxes(str(test_data / "coco64"))).figures["metrics"]
+    assert metrics["AP50"] >= 0.477
+    assert metrics["AP"] >= 0.218
+
+
+def test_boxes_of_stored_images_are_turned_along_and_other_proportions_are_errors(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 80 x 100 stored, 100 x 80 shown
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (80, 100)).save(tmp_path / name, exif=exif)
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    # Ten from the left of the stored image are ten from the top of the shown one.
+    stored = BoxAnnotation("dog", (10.0, 20.0, 30.0, 40.0))
+    pictures = (
+        AnnotatedPicture("a.png", 80, 100, (stored,), paths[0]),
+        AnnotatedPicture("b.png", 90, 90, (DOG,), paths[1]),
+    )
+    results = {paths[0]: seen((1, 0.9, [40, 10, 80, 40]))}
+    done = evaluate_detector(detector(results), boxes_of(*pictures))
+    assert done.figures["metrics"]["AP"] == pytest.approx(1)
+    [error] = done.figures["errors"]
+    assert (error["path"], error["kind"]) == (paths[1], "size-differs")
+    assert [Path(problem.path).name for problem in done.problems] == ["a.png", "b.png"]

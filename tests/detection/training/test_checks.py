@@ -1,0 +1,96 @@
+"""What is refused before any epoch: class names that no bundle can keep, nothing to measure by."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnkit.bundles.card import check_labels
+from cnnkit.detection.training import learning
+from cnnkit.detection.training.learning import no_progress, train_detector
+from cnnkit.detection.training.settings import Settings
+from cnnkit.errors import UsageError
+from cnnkit.formats import read_boxes
+from tests.formats.drawn_boxes import draw_boxes
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No check comes after the network is made."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was made")
+
+    monkeypatch.setattr(learning, "make_network", refuse)
+
+
+def renamed(folder: Path, name: str) -> str:
+    """A COCO set whose first class has another name."""
+    path = draw_boxes(folder, count=14, form="coco")
+    content = json.loads(path.read_text())
+    content["categories"][0]["name"] = name
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "a\u2028b", "\u202egod", "x" * 501])
+def test_a_class_name_that_no_bundle_can_keep_is_refused_first(tmp_path: Path, name: str) -> None:
+    data = renamed(tmp_path, name)
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="DATA must have classes with names of 1 to 500"):
+            train_detector(Settings(data, tmp_path / "model", resume=resume), no_progress)
+
+
+def test_names_with_joiners_are_kept_and_names_of_one_look_are_one(tmp_path: Path) -> None:
+    joined = "می\u200cخواهم"
+    boxes = read_boxes(renamed(tmp_path, joined))
+    assert boxes.classes[0] == joined
+    check_labels(boxes.classes, "DATA")
+    assert read_boxes(renamed(tmp_path / "b", "cafe\u0301")).classes[0] == "caf\u00e9"
+
+
+@pytest.mark.parametrize(("split", "what"), [("val", "validate"), ("train", "train")])
+def test_a_split_without_a_box_that_counts_is_refused_first(
+    tmp_path: Path, split: str, what: str
+) -> None:
+    path = draw_boxes(tmp_path, count=6, form="coco")
+    content = json.loads(path.read_text())
+    for number, image in enumerate(content["images"]):
+        image["split"] = "val" if number < 3 else "train"
+    without = {image["id"] for image in content["images"] if image["split"] == split}
+    for one in content["annotations"]:
+        one["iscrowd"] = int(one["image_id"] in without)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=f"have a box to {what} by.*none in 3 images"):
+        train_detector(Settings(str(path), tmp_path / "model"), no_progress)
+
+
+def test_other_images_to_validate_on_must_have_boxes_of_the_classes(tmp_path: Path) -> None:
+    path = draw_boxes(tmp_path, count=4)
+    other = draw_boxes(tmp_path / "other", count=4, form="coco")
+    content = json.loads(other.read_text())
+    for category in content["categories"]:
+        category["name"] += "s"
+    other.write_text(json.dumps(content))
+    settings = Settings(str(path), tmp_path / "model", validation_data=str(other))
+    with pytest.raises(UsageError, match="have a box to validate by"):
+        train_detector(settings, no_progress)
+
+
+def test_a_missing_validation_is_not_replaced_by_a_drawn_one(tmp_path: Path) -> None:
+    draw_boxes(tmp_path, count=4, form="yolo")
+    text = "names: [disc, square]\ntrain: images\nval: gone\ntest: gone too\n"
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"lead to its images\. Received: val: gone"):
+        train_detector(Settings(str(tmp_path), tmp_path / "model"), no_progress)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_drawn_validation_has_boxes_where_two_images_have_any(tmp_path: Path, seed: int) -> None:
+    pictures = read_boxes(str(draw_boxes(tmp_path, count=10))).pictures
+    few = [dataclasses.replace(p, boxes=()) if n > 1 else p for n, p in enumerate(pictures)]
+    for part in learning._drawn_split(few, 0.2, seed):
+        assert any(one.boxes for one in part)

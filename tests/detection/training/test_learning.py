@@ -1,0 +1,175 @@
+"""Whole trainings on tiny drawn pictures: the bundle, the split, resume, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnkit.boxes import xyxy_to_xywh
+from cnnkit.bundles import open_model
+from cnnkit.detection import Detector
+from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
+from cnnkit.detection.training import learning
+from cnnkit.detection.training.bundle import write_learnt
+from cnnkit.detection.training.learning import Learnt, no_progress, train_detector
+from cnnkit.detection.training.settings import Settings
+from cnnkit.errors import UsageError
+from cnnkit.formats import BoxSet, read_boxes
+from cnnkit.runtime import RuntimeOptions
+from tests.formats.drawn_boxes import CLASSES, draw_boxes
+
+QUICK = {"size": 96, "frozen_epochs": 1, "epochs": 1, "batch_size": 4, "multi_scale": False}
+PLAIN = RuntimeOptions(precision="float32")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_boxes(folder, count=12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learnt(shapes: Path) -> Learnt:
+    """YOLOv3-tiny, two epochs, its bundle in ``shapes/model``."""
+    done = train_detector(Settings(str(shapes), shapes / "model", **QUICK), no_progress)
+    write_learnt(done)
+    return done
+
+
+def test_the_bundle_detects_what_training_measured(learnt: Learnt) -> None:
+    detector = Detector.from_bundle(
+        open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
+    )
+    assert detector.bundle.labels == CLASSES
+    for picture, expected in zip(learnt.validation, learnt.found, strict=True):
+        [found] = detector.predict(str(picture.path))
+        ours = np.column_stack([found.classes, 100 * found.scores, xyxy_to_xywh(found.boxes)])
+        theirs = np.column_stack([expected.classes, 100 * expected.scores, expected.boxes])
+        for row in theirs[:10]:  # equal scores may change places
+            assert np.abs(ours - row).max(1).min() < 1.5
+
+
+def test_evaluate_gives_the_figures_of_the_validation(learnt: Learnt) -> None:
+    detector = Detector.from_bundle(
+        open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
+    )
+    held = BoxSet("held out", "voc", CLASSES, learnt.validation)
+    figures = evaluate_detector(detector, held).figures
+    assert figures["metrics"]["AP50"] == pytest.approx(
+        learnt.figures.average_precision(0.5), abs=0.05
+    )
+    assert figures["data"]["pictures"] == len(learnt.validation)
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_everything_of_the_bundle_is_there(learnt: Learnt) -> None:
+    folder = learnt.settings.output
+    card = json.loads((folder / "card.json").read_text())
+    assert card["task"] == "detect"
+    assert card["architecture"]["builder"] == "yolov3-tiny"
+    assert [head["stride"] for head in card["detector"]["heads"]] == [32, 16]
+    assert card["training"]["data"]["pictures"] == {"train": 10, "val": 2}
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [(row["stage"], row["epoch"]) for row in rows] == [
+        ("frozen", "0"),
+        ("frozen", "1"),
+        ("whole", "0"),
+        ("whole", "1"),
+    ]
+    splits = list(csv.DictReader((folder / "split.csv").open()))
+    assert sorted(row["file"] for row in splits) == sorted(
+        p.name for p in folder.parent.glob("images/*")
+    )
+    report = (folder / "report.html").read_text()
+    assert "Precision by recall" in report
+    assert report.count("data:image/jpeg") == 2
+    assert not learning.state_folder(learnt.settings).exists()
+
+
+@pytest.mark.slow
+def test_training_learns(shapes: Path, tmp_path: Path) -> None:
+    """The loss of a batch that is seen again and again falls."""
+    settings = Settings(
+        str(shapes),
+        tmp_path / "model",
+        **QUICK | {"frozen_epochs": 0, "epochs": 4, "mosaic": 0.0, "augment": "none"},
+    )
+    done = train_detector(settings, no_progress)
+    losses = [report.loss for report in done.stages[0].result.history[1:]]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_an_existing_bundle_and_an_unfinished_run_are_not_overwritten(
+    learnt: Learnt, shapes: Path, tmp_path: Path
+) -> None:
+    from cnnkit.errors import OutputError
+
+    with pytest.raises(OutputError, match="exists already"):
+        train_detector(learnt.settings, no_progress)
+    (tmp_path / "x.part" / "frozen").mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds an unfinished run"):
+        train_detector(Settings(str(shapes), tmp_path / "x", **QUICK), no_progress)
+    (tmp_path / "x.part" / "mine.txt").write_text("")
+    with pytest.raises(UsageError, match="be free for checkpoints"):
+        train_detector(Settings(str(shapes), tmp_path / "x", overwrite=True, **QUICK), no_progress)
+
+
+def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) -> None:
+    draw_boxes(tmp_path, count=10)
+    for number in range(5):  # five pairs of equal files
+        source = tmp_path / "images" / f"{number:03}.png"
+        (tmp_path / "images" / f"{number + 5:03}.png").write_bytes(source.read_bytes())
+    pictures = read_boxes(str(tmp_path)).pictures
+    training, validation = learning._drawn_split(pictures, 0.4, 1)
+    content = [{Path(p.path).read_bytes() for p in part} for part in (training, validation)]
+    assert not content[0] & content[1]
+    assert len(validation) == 4
+    assert learning._drawn_split(pictures, 0.4, 1) == (training, validation)
+    assert learning._drawn_split(pictures, 0.4, 2) != (training, validation)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 100}, "--size must be a multiple of 32"),
+        ({"architecture": "yolo"}, "Did you mean 'yolov3"),
+        ({"anchors": "k"}, "--anchors must be one of"),
+        ({"box_loss": "iou"}, "Did you mean 'ciou'"),
+        ({"validation": 1.5}, "--validation must be a share"),
+        ({"resume": True, "overwrite": True}, "--resume must not go with --overwrite"),
+        ({"epochs": 0, "from_scratch": True}, "--epochs must be at least 1"),
+    ],
+)
+def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Settings("data", Path("out"), **changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["ssd-lite0", "localizer-lite0", "yolov3-tiny"])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    architecture: str, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = QUICK | {"architecture": architecture, "frozen_epochs": 2}
+    quick["epochs"] = 0 if architecture == "localizer-lite0" else 1
+    whole = train_detector(Settings(str(shapes), tmp_path / "whole", **quick), no_progress)
+
+    def killed(report):
+        if report.epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(learning, "say_epoch", killed)
+        train_detector(Settings(str(shapes), tmp_path / "again", **quick), no_progress)
+    resumed = Settings(str(shapes), tmp_path / "again", resume=True, **quick)
+    again = train_detector(resumed, no_progress)
+    for ours, theirs in zip(again.network.model.weights, whole.network.model.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=1e-6)
+    write_learnt(again)
+    detector = Detector.from_bundle(open_model(str(tmp_path / "again")), options=PLAIN)
+    assert detector.predict(str(shapes / "images" / "000.png"))

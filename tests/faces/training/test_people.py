@@ -1,0 +1,69 @@
+"""What a folder of people holds besides people is told of, and nobody is made of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from cnnkit.data import Shares
+from cnnkit.faces.training import Settings
+from cnnkit.faces.training.people import read_people
+from tests.faces.training.digits import write_digits
+
+
+@contextmanager
+def no_stage(name, count):
+    yield lambda: None
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        str(write_digits(tmp_path / "digits", each=3)),
+        tmp_path / "bundle",
+        crop="none",
+        size=16,
+        augment="none",
+        shares=Shares(0.2, 0.2),
+        workers=1,
+    )
+
+
+def test_an_empty_folder_is_no_person(settings, tmp_path, caplog):
+    whole = read_people(settings, no_stage, None)
+    first = whole.dataset.classes[0]
+    (tmp_path / "digits" / f"{first}a empty").mkdir()  # in the middle of the order
+    (tmp_path / "digits" / "zz" / "empty below").mkdir(parents=True)
+    with caplog.at_level(logging.WARNING, "cnnkit"):
+        again = read_people(settings, no_stage, None)
+    assert again.dataset.classes == whole.dataset.classes
+    assert np.array_equal(again.pictures.labels, whole.pictures.labels)
+    assert again.sha256() == whole.sha256()
+    [line] = caplog.messages
+    assert line == f"2 people without a photo, left out: {first}a empty, zz"
+
+
+def test_photos_beside_the_folders_are_told_of(settings, tmp_path, caplog):
+    photo = next((tmp_path / "digits").glob("*/*"))
+    shutil.copy(photo, tmp_path / "digits" / f"ann{photo.suffix}")
+    (tmp_path / "digits" / "notes.txt").write_text("no photo")
+    with caplog.at_level(logging.WARNING, "cnnkit"):
+        read_people(settings, no_stage, None)
+    [line] = caplog.messages
+    assert "1 photo lies beside the folders, left out: " in line and f"ann{photo.suffix}" in line
+
+
+def test_one_photo_under_two_people_is_told_of(settings, tmp_path, caplog):
+    folders = sorted(path for path in (tmp_path / "digits").iterdir() if path.is_dir())
+    photo = sorted(folders[0].iterdir())[0]
+    shutil.copy(photo, folders[1] / f"copy{photo.suffix}")
+    shutil.copy(photo, folders[0] / f"copy{photo.suffix}")  # of the same person: no word
+    with caplog.at_level(logging.WARNING, "cnnkit"):
+        read_people(settings, no_stage, None)
+    [line] = caplog.messages
+    assert line.startswith("1 photo is there under two people: ")
+    assert f"{folders[0].name}/" in line and f"{folders[1].name}/copy" in line

@@ -1,0 +1,47 @@
+"""What a run of train-face may be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnkit.errors import UsageError
+from cnnkit.faces.training import Settings
+
+
+def test_the_rates_and_sides_of_the_two_networks():
+    assert Settings("d", Path("b")).rate == 1e-3
+    assert Settings("d", Path("b"), network="dlib-face").rate == 1e-5
+    assert Settings("d", Path("b"), network="dlib-face", size=64).side == 150
+    assert Settings("d", Path("b"), size=64).side == 64
+    assert not Settings("d", Path("b"), network="dlib-face", loss="head").trains
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"network": "lenet-5"}, "--network"),
+        ({"loss": "contrastive"}, "--loss"),
+        ({"loss": "head"}, "--loss head"),
+        ({"network": "dlib-face", "crop": "none"}, "--crop"),
+        ({"margin": 0.0}, "--margin"),
+        ({"margin": float("nan")}, "--margin"),
+        ({"learning_rate": 0.0}, "--learning-rate"),
+        ({"people": 1}, "--people"),
+        ({"photos": 1}, "--photos"),
+        ({"dimensions": 5000}, "--dimensions"),
+        ({"size": 4}, "--size"),
+        ({"epochs": 0}, "--epochs"),
+        ({"seed": -1}, "--seed"),
+        ({"split_by": "chance"}, "--split-by"),
+        ({"network": "dlib-face", "loss": "head", "resume": True}, "--resume"),
+    ],
+)
+def test_what_is_refused(changes, option):
+    with pytest.raises(UsageError, match=f"^{option} must"):
+        Settings("d", Path("b"), **changes)
+
+
+def test_the_soft_margin_belongs_to_batch_hard():
+    assert Settings("d", Path("b"), loss="batch-hard", margin=0.0).margin == 0
