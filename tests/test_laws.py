@@ -31,7 +31,8 @@ FLOORS = {
     **dict.fromkeys(("training", "diagnosis", "lab"), 3),
     **dict.fromkeys(("classification", "detection", "faces", "style"), 4),
     "explanation": 4,
-    **dict.fromkeys(("cli", "__init__", "__main__"), 5),
+    "commands": 5,
+    **dict.fromkeys(("cli", "__init__", "__main__"), 6),
 }
 CAPABILITIES = 4
 
