@@ -301,10 +301,12 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the journal, once everything that is made from it is finished."""
-        with contextlib.suppress(PermissionError):  # Windows keeps what is open
+        try:
             self.part.unlink(missing_ok=True)  # before the lock goes: nobody finds it half removed
-        self.close()
-        self.part.unlink(missing_ok=True)
+            self.close()
+        except PermissionError:  # Windows keeps what is open
+            self.close()
+            self.part.unlink(missing_ok=True)
 
 
 def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
