@@ -40,6 +40,7 @@ from cnnkit.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnkit.classification import Classifier
+    from cnnkit.commands.evaluate import evaluate
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
@@ -73,6 +74,7 @@ __all__ = [
     "ImageError",
     "Prediction",
     "__version__",
+    "evaluate",
 ]
 
 _HOMES = {
@@ -92,6 +94,7 @@ _HOMES = {
     "Gallery": "cnnkit.faces.gallery",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",
+    "evaluate": "cnnkit.commands.evaluate",
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import click
@@ -183,3 +183,26 @@ class TableLayout:
         rest = fitted(self._text(row), self._rest).rstrip() if self._rest > 8 else ""
         line = f"{path}  {click.style(label, bold=True)}  {row['score']:>{SCORE_WIDTH}.1%}"
         return f"{line}  {rest}".rstrip()
+
+
+@contextmanager
+def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar in a terminal; yield what takes how many inputs are done, and how many there are.
+
+    Args:
+        task: What is done, beside the bar.
+        quiet: Nothing is shown.
+    """
+    with ExitStack() as stack:
+        bar: Any = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:
+                hidden = quiet or not sys.stderr.isatty()
+                bar = stack.enter_context(
+                    click.progressbar(length=total, label=task, file=sys.stderr, hidden=hidden)
+                )
+            bar.update(done - bar.pos)
+
+        yield show

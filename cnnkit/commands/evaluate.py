@@ -1,0 +1,299 @@
+"""`evaluate`: measures a model on labeled data, whatever its task."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.reports.target import report_target
+from cnnkit.runtime import RuntimeOptions
+
+log = logging.getLogger("cnnkit")
+
+# Parameters that mean something for some tasks only.
+TASKS_OF_PARAMETERS = {
+    "--pictures": ("detect",),
+    "--split": ("classify", "detect"),
+}
+
+CountProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a model.
+
+    Attributes:
+        figures: Everything, as JSON values; docs/output.md has the schema of each task.
+        problems: Boxes of the data that are wrong and were mended or left out, a line each.
+        unknown_classes: Classes of the data that a detector does not know: they count as 0.
+    """
+
+    figures: dict[str, Any]
+    problems: tuple[str, ...] = ()
+    unknown_classes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """The task of the model: ``classify``, ``detect`` or ``embed-face``."""
+        return self.figures["task"]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The main figures, such as ``top_1``, ``AP50`` or ``auc``."""
+        return self.figures["metrics"]
+
+    @property
+    def failed(self) -> int:
+        """How many images, or pairs of images, could not be measured."""
+        return self.figures["data"]["errors"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as JSON values."""
+        return self.figures
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the evaluation of a task is given beside the model."""
+
+    data: str
+    root: str | None
+    pictures: str | None
+    split: str | None
+    fit: str | None
+    batch_size: int | None
+    max_pixels: int
+    workers: int | None
+    options: RuntimeOptions
+    progress: CountProgress | None
+
+    def counter(self, total: int) -> Callable[[], None] | None:
+        """Return what is called after each input, or None if nobody watches."""
+        if self.progress is None:
+            return None
+        watch, done = self.progress, 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            watch(done, total)
+
+        watch(0, total)
+        return advance
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    pictures: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    report: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    progress: CountProgress | None = None,
+) -> Evaluation:
+    """Measure a classifier, a detector or a face embedder on labeled data.
+
+    Args:
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
+        data: For a classifier a folder of class folders, a folder with ``train/``, ``val/`` or
+            ``test/`` of such folders, or a CSV with the columns file and class. For a detector
+            images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files. For a face
+            embedder a CSV with the columns a, b and same, or the ``pairs.txt`` of LFW.
+        weights: Weights for ``keras:NAME`` or a ``.cfg``.
+        labels: A file with one label a line, for a model without labels.
+        root: The folder that the files of a CSV are relative to.
+        pictures: The folder of the images that have boxes.
+        split: Only ``train``, ``val`` or ``test`` of the data; by default all but train.
+        report: An HTML page to write, with tables, curves and mistakes.
+        overwrite: Whether an existing report may be overwritten.
+        fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
+        max_pixels: The largest image that is decoded; by default about 179 million pixels.
+        batch_size: Images per batch; by default what suits the runtime.
+        workers: Threads that read and predict; by default one more than processors.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 means all.
+        progress: Called with how many inputs are done and how many there are.
+
+    Raises:
+        UsageError: A value breaks its rule, or there is nothing to measure.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: The device, runtime or precision is not available.
+    """
+    page = report_target(report, overwrite)
+    bundle = open_model(os.fspath(model), _text(weights), _text(labels))
+    _check_task(bundle, {"--pictures": pictures, "--split": split})
+    options = RuntimeOptions(device, runtime, precision, threads)
+    request = _Request(
+        os.fspath(data),
+        _text(root),
+        _text(pictures),
+        split,
+        fit,
+        batch_size,
+        max_pixels or DEFAULT_MAX_PIXELS,
+        workers or (threads + 1 if threads else None),
+        options,
+        progress,
+    )
+    for note in bundle.notes:
+        log.info(note)
+    evaluation = EVALUATIONS[bundle.card.task](bundle, request)
+    if page is not None:
+        _write_report(page, bundle, evaluation.figures)
+    return evaluation
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _check_task(bundle: Bundle, given: dict[str, object]) -> None:
+    """Refuse a model of another task, and what its task has no use for."""
+    task = bundle.card.task
+    if task not in EVALUATIONS:
+        rule = f"be a model for one of {', '.join(EVALUATIONS)}"
+        raise UsageError(broken_rule("--model", rule, f"one for {task}"))
+    for name, tasks in TASKS_OF_PARAMETERS.items():
+        if given[name] is not None and task not in tasks:
+            rule = f"go with a model for {' or '.join(tasks)}"
+            raise UsageError(broken_rule(name, rule, f"a model for {task}"))
+
+
+def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
+    from cnnkit.classification import Classifier, evaluate
+    from cnnkit.classification.classifier import Decision
+    from cnnkit.classification.evaluation import TOP_K
+    from cnnkit.classification.labelled import read_labelled
+
+    images = read_labelled(request.data, bundle.labels, request.root, request.split)
+    classifier = Classifier.from_bundle(
+        bundle,
+        Decision(top_k=TOP_K),
+        fit=request.fit,
+        options=request.options,
+        batch_size=request.batch_size,
+        max_pixels=request.max_pixels,
+    )
+    figures = evaluate(
+        classifier,
+        images,
+        data=request.data,
+        workers=request.workers,
+        progress=request.counter(len(images)),
+    )
+    return Evaluation(figures)
+
+
+def _detector(bundle: Bundle, request: _Request) -> Evaluation:
+    from cnnkit.detection import Detector
+    from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
+    from cnnkit.formats import read_boxes
+
+    if request.root is not None:
+        fix = "Give the folder of the pictures with --pictures."
+        raise UsageError(broken_rule("--root", "go with a CSV", request.data, fix))
+    boxes = read_boxes(request.data, request.pictures)
+    detector = Detector.from_bundle(
+        bundle,
+        EVALUATED,
+        fit=request.fit,
+        options=request.options,
+        batch_size=request.batch_size,
+        max_pixels=request.max_pixels,
+    )
+    done = evaluate_detector(
+        detector,
+        boxes,
+        split=request.split,
+        workers=request.workers,
+        progress=request.counter(len(boxes.pictures)),
+    )
+    problems = tuple(f"{one.path}: {one.code} ({one.detail})" for one in done.problems)
+    return Evaluation(done.figures, problems, done.unknown)
+
+
+def _face_embedder(bundle: Bundle, request: _Request) -> Evaluation:
+    from cnnkit.faces import FaceVerifier
+    from cnnkit.faces.evaluation import evaluate_pairs
+    from cnnkit.formats.face_pairs import read_pairs
+
+    for name, value in {"--fit": request.fit, "--batch-size": request.batch_size}.items():
+        if value:
+            raise UsageError(broken_rule(name, "go with a classifier", bundle.card.name))
+    pairs = read_pairs(Path(request.data), Path(request.root) if request.root else None)
+    # A photo of LFW has the person in the middle and others behind: the largest face is meant.
+    verifier = FaceVerifier(_opened_embedder(bundle, request), "largest")
+    figures = evaluate_pairs(
+        verifier,
+        pairs,
+        data=request.data,
+        workers=request.workers,
+        progress=request.counter(len(pairs)),
+    )
+    return Evaluation(figures)
+
+
+def _opened_embedder(bundle: Bundle, request: _Request) -> Any:
+    """Compile an opened embedder, with the detector if it takes aligned faces."""
+    from cnnkit.faces import FaceEmbedder
+    from cnnkit.faces.detection import FaceDetector
+    from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
+    from cnnkit.faces.thresholds import Verification
+    from cnnkit.faces.whole_pictures import WholePictures
+
+    detector: FaceDetector | WholePictures = WholePictures()
+    if Verification.of_card(bundle.card).alignment != "none":
+        detector = FaceDetector(open_model(DEFAULT_DETECTOR), options=in_float32(request.options))
+    return FaceEmbedder(detector, bundle, options=request.options, max_pixels=request.max_pixels)
+
+
+EVALUATIONS: dict[str, Callable[[Bundle, _Request], Evaluation]] = {
+    "classify": _classifier,
+    "detect": _detector,
+    "embed-face": _face_embedder,
+}
+
+
+def _write_report(page: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
+    title = f"Evaluation of {bundle.card.name}"
+    if bundle.card.task == "classify":
+        from cnnkit.images import thumbnail
+        from cnnkit.reports.evaluation import write_evaluation
+
+        write_evaluation(page, figures, title=title, thumbnail=thumbnail)
+    elif bundle.card.task == "detect":
+        from cnnkit.reports.detection import write_detection_report
+
+        write_detection_report(
+            page,
+            title=title,
+            subtitle=f"{bundle.card.name} on {figures['data']['path']}",
+            evaluation=figures,
+            errors=figures["errors"],
+        )
+    else:
+        from cnnkit.reports.face_evaluation import write_face_evaluation
+
+        write_face_evaluation(page, figures, title=title)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnkit import evaluate
+from cnnkit.errors import UsageError
+
+
+@pytest.fixture
+def labels(tmp_path: Path, examples: Path) -> Path:
+    """Three images, one of them with a wrong class, and one that is missing."""
+    rows = {"coffee.jpg": "espresso", "coffee-rotated.jpg": "espresso", "cat.jpg": "espresso"}
+    lines = [f"{examples / name},{label}" for name, label in rows.items()]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(["file,class", *lines, "gone.jpg,espresso"]) + "\n")
+    return path
+
+
+def test_a_classifier_is_measured(labels: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    page = tmp_path / "report.html"
+    done = evaluate(
+        "efficientnet-lite0", labels, report=page, progress=lambda *count: seen.append(count)
+    )
+    assert done.task == "classify"
+    assert done.metrics["top_1"] == pytest.approx(2 / 3)
+    assert done.failed == 1
+    assert [error["path"] for error in done.figures["errors"]] == [str(tmp_path / "gone.jpg")]
+    assert seen == [(number, 4) for number in range(5)]
+    assert json.loads(json.dumps(done.to_dict())) == done.figures
+    assert "cat.jpg" in page.read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="exists already"):
+        evaluate("efficientnet-lite0", labels, report=page)
+
+
+def test_what_a_task_has_no_use_for_is_refused(labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="go with a model for detect"):
+        evaluate("efficientnet-lite0", labels, pictures=tmp_path)
+    with pytest.raises(UsageError, match="go with a model for classify or detect"):
+        evaluate("dlib-face", labels, split="test")
+    with pytest.raises(UsageError, match="go with a classifier"):
+        evaluate("dlib-face", labels, fit="crop")
+    with pytest.raises(UsageError, match="be a model for one of classify, detect, embed-face"):
+        evaluate("magenta-style", labels)
