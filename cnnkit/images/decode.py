@@ -27,6 +27,7 @@ from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
+from cnnkit.images.scans import check_scans
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
 from cnnkit.images.tiff import open_tiff
 
@@ -332,7 +333,9 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_content(source: bytes, name: str, image: Image.Image) -> None:
-    """Raise for broken content that the decoder itself would pass over."""
+    """Raise for content that the decoder itself would pass over, or labor at without end."""
+    if name == "JPEG":
+        check_scans(source, image.size)
     if name == "PNG":
         check_png(source)
     if name == "TIFF" and image.info.get("compression") != "raw" and ends_early(source, name):
