@@ -9,7 +9,11 @@ from cnnkit.errors import OutputError
 from cnnkit.exporting.formats import FORMATS
 from cnnkit.exporting.networks import NetworkExport
 from cnnkit.runtime import building_defaults
-from cnnkit.runtime.process import import_openvino, silenced_standard_error
+from cnnkit.runtime.process import (
+    import_openvino,
+    silenced_standard_error,
+    without_compiled_files,
+)
 
 # What the open axes of an ONNX file are called.
 AXES = ("batch", "height", "width")
@@ -47,7 +51,7 @@ def convert(model: Any, form: str, path: Path) -> None:
     Raises:
         OutputError: The converter cannot.
     """
-    with building_defaults() as keras, silenced_standard_error():
+    with building_defaults() as keras, silenced_standard_error(), without_compiled_files():
         try:
             if form == "keras":
                 model.save(path)

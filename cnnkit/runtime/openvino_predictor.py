@@ -13,7 +13,7 @@ from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
 from cnnkit.runtime.contract import ModelSource
-from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -149,10 +149,8 @@ def choose_precision(core: Any, precision: str) -> str:
 
 def with_fixed_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
     """Give a model a fixed input shape (batch, height, width, 3) of uint8 pixels; None: any."""
-    from openvino.preprocess import PrePostProcessor
-
     model.reshape([-1 if side is None else side for side in shape])
-    steps = PrePostProcessor(model)
+    steps = import_openvino_preprocessing().PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8)
     for index in range(len(model.outputs)):
         steps.output(index).tensor().set_element_type(ov.Type.f32)

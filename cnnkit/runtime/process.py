@@ -155,12 +155,31 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+def import_openvino_preprocessing() -> ModuleType:
+    """Import OpenVINO's ``preprocess``, as silent as `import_openvino`."""
+    import_openvino()
+    from openvino import preprocess
+
+    return preprocess
+
+
 def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry switched off."""
     keep_home_clean()
     import onnxruntime
 
     return onnxruntime
+
+
+@contextlib.contextmanager
+def without_compiled_files() -> Iterator[None]:
+    """Keep TensorFlow's autograph from leaving compiled files in the temporary folder."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 @contextlib.contextmanager

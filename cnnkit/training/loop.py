@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
+from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.training_devices import (
     OutOfMemoryError,
     prepare_training,
@@ -93,6 +94,7 @@ def train(
     with (
         unfrozen(model, plan),
         computing_in(model, training_precision(plan.precision)),
+        without_compiled_files(),
         contextlib.ExitStack() as open_things,
     ):
         run = _Run(

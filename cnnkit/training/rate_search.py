@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
+from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.training_devices import (
     prepare_training,
     require_tensorflow,
@@ -86,7 +87,11 @@ def find_learning_rate(
         raise UsageError(broken_rule("The learning rate of a search", rule, received))
     rates = np.geomspace(lowest, highest, steps)
     xla, _ = prepare_training(deterministic=plan.deterministic, distributed=strategy is not None)
-    with unfrozen(model, plan), computing_in(model, training_precision(plan.precision)):
+    with (
+        unfrozen(model, plan),
+        computing_in(model, training_precision(plan.precision)),
+        without_compiled_files(),
+    ):
         stepper = Stepper(model, plan, xla=xla, strategy=strategy)
         before = stepper.snapshot()
         stepper.seed_dropout(plan.seed)  # the same search every time
