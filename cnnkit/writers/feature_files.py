@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -117,10 +116,12 @@ class FeatureSpool:
 
     def remove(self) -> None:
         """Remove the spool."""
-        with contextlib.suppress(PermissionError):  # Windows keeps what is open
+        try:
+            self.part.unlink(missing_ok=True)  # once only: then it may be another run's
+            self._file.close()
+        except PermissionError:  # Windows keeps what is open
+            self._file.close()
             self.part.unlink(missing_ok=True)
-        self._file.close()
-        self.part.unlink(missing_ok=True)
 
 
 def _index_batches(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
