@@ -23,6 +23,7 @@ from cnnkit.writers import apart, write_rows
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
 from cnnkit.writers.row_tables import DetectionTable
+from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class BoxOutputs:
             overwrite=True,
         )
         for sentence in (*written.lost, *written.notes):
-            log.warning("%s", sentence)
+            log.warning("%s", printable(sentence))
 
     def _pictures(self, target: str, rows: Iterable[Row]) -> Iterator[AnnotatedPicture]:
         form, folder = with_form(target)
