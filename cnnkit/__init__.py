@@ -40,12 +40,14 @@ from cnnkit.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnkit.classification import Classifier
+    from cnnkit.commands.classify import classify
     from cnnkit.commands.evaluate import evaluate
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
     from cnnkit.faces import FaceEmbedder, FaceVerifier
     from cnnkit.faces.gallery import Gallery
+    from cnnkit.folder_job import Summary
     from cnnkit.results import (
         Classification,
         Detection,
@@ -73,7 +75,9 @@ __all__ = [
     "Gallery",
     "ImageError",
     "Prediction",
+    "Summary",
     "__version__",
+    "classify",
     "evaluate",
 ]
 
@@ -95,6 +99,8 @@ _HOMES = {
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",
     "evaluate": "cnnkit.commands.evaluate",
+    "Summary": "cnnkit.folder_job",
+    "classify": "cnnkit.commands.classify",
 }
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,9 @@ class Outputs:
             check_row_suffix(self.rows)
         if self.embeddings:
             check_feature_suffix(self.embeddings)
+        if self.sort_into and self.sort_into.exists() and not self.sort_into.is_dir():
+            received = f"the file {self.sort_into}"
+            raise UsageError(broken_rule("--sort-into", "name a folder", received))
         if self.report and self.report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(broken_rule("--report", "end in .html", self.report))
         for option, path in (("--embeddings", self.embeddings), ("--report", self.report)):
@@ -88,17 +92,21 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Summary of a run.
 
     Attributes:
         ok: Inputs with a result.
         failed: Inputs with an error.
-        resumed: Inputs among them whose row an earlier run had made.
+        resumed: Inputs among them whose row an earlier run had written.
+        skipped: Files in the input folders that are not images.
+        seconds: How long the run took, without loading the model.
     """
 
     ok: int
     failed: int
     resumed: int
+    skipped: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
 
 class FolderJob:
@@ -133,6 +141,7 @@ class FolderJob:
             OutputError: A file cannot be written.
         """
         self.resumed = 0
+        self._began = time.monotonic()
         self._found: Iterable[Found] = ()
         self.statuses = {"ok": 0, "error": 0}
         self._outputs = outputs
@@ -289,16 +298,22 @@ class FolderJob:
             return None
         return free_place(self._outputs.sort_into / folder, source.name, self._claimed)
 
-    def finish(self) -> None:
+    def finish(self) -> Summary:
         """Make the finished files from the journal, then remove it.
+
+        Returns:
+            What the run came to, the rows of the resumed run counted.
 
         Raises:
             OutputError: A file cannot be written, or the journal was changed; it stays.
             UsageError: A resumed journal holds rows of what is no input of this run.
         """
-        journal = self._journal
-        if journal is None:
-            return
+        summary = Summary(self.ok, self.failed, self.resumed, getattr(self._found, "skipped", 0))
+        if self._journal is not None:
+            self._finish(self._journal)
+        return replace(summary, seconds=time.monotonic() - self._began)
+
+    def _finish(self, journal: Journal) -> None:
         self._check_met()
         try:
             self._make_files(journal)

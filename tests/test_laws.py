@@ -461,7 +461,7 @@ KEPT = {
     "cnnkit.bundles.convert": "from cnnkit.bundles.open import a",
     "cnnkit.writers": "'''See cnnkit.cli.'''\nfrom cnnkit.results import a\nfile.write('a')",
     "cnnkit.classification": "from cnnkit import images, pipeline\nimport numpy\nblueprint(1)",
-    "cnnkit.cli.classify_run": "import cnnkit.results",
+    "cnnkit.commands.classify": "import cnnkit.results",
     "cnnkit.cli": "import click\nTABLE = {'classify': 'cnnkit.cli.classify'}",
     "cnnkit.cli.classify": "def f():\n    from cnnkit.classification import C\n    print(1)",
 }

@@ -51,8 +51,7 @@ def classify_folders(
         for path, result in classifier.stream(job.pending(found), workers):
             features = None if isinstance(result, Failure) else result.features
             job.record(make_row(path, result), features, emit)
-        summary = Summary(job.ok, job.failed, job.resumed)
-        job.finish()
+        summary = job.finish()
     finally:
         job.close()
     return summary

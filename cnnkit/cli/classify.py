@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -33,15 +32,21 @@ Examples:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
-def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
+def command(
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+) -> None:
     """Name what is in pictures: files, folders, patterns, or - for a list.
 
     Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
     The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
     """
     paths = shared.input_arguments(inputs, null_separated)
-    from cnnkit.cli.classify_run import run
+    from cnnkit.cli.display import Display
+    from cnnkit.commands.classify import classify
+    from cnnkit.writers.row_tables import ClassificationTable
 
-    failed = run(paths, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    table = ClassificationTable(chosen["top_k"])
+    with Display(form, bool(chosen["output"]), quiet, table) as display:
+        summary = classify(paths, emit=display.show, progress=display.progress, **chosen)
+    display.conclude(summary)
+    click.get_current_context().exit(1 if summary.failed else 0)

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from cnnkit.bundles import open_model
-from cnnkit.cli.classify_run import expected_pictures
 from cnnkit.cli.display import SCORE_WIDTH, Display, failed_line
+from cnnkit.commands.inputs import counting, expected_images
 from cnnkit.detection.detector import Detector
 from cnnkit.detection.folders import detect_folders
 from cnnkit.detection.outputs import BoxOutputs, check_apart
@@ -38,9 +38,6 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
     exclude += [chosen["sort_into"]] if chosen["sort_into"] else []
     finder = Finder(paths, exclude=exclude)
 
-    def count() -> int:
-        return sum(1 for _ in Finder(paths, exclude=exclude))
-
     selection = selection_of(chosen)
     tile = tile_of(chosen["tile"])
     runtime = RuntimeOptions(
@@ -57,13 +54,11 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
         fit=chosen["fit"],
         options=runtime,
         batch_size=chosen["batch_size"],
-        expected=expected_pictures(paths),
+        expected=expected_images(paths),
         max_pixels=chosen["max_pixels"] or DEFAULT_MAX_PIXELS,
     )
     table, to_file = DetectionTable(), bool(chosen["outputs"])
-    with Display(
-        form, to_file, quiet, table, count, task="detect", layout=DetectionLayout
-    ) as display:
+    with Display(form, to_file, quiet, table, task="detect", layout=DetectionLayout) as display:
         summary = detect_folders(
             detector,
             finder,
@@ -72,9 +67,9 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
             where=where,
             options=same_on_resume(detector, selection, outputs, chosen, tile),
             workers=chosen["workers"] or (runtime.threads + 1 if runtime.threads else None),
-            emit=display.show,
+            emit=counting(display.show, display.progress, lambda: Finder(paths, exclude=exclude)),
         )
-    display.conclude(summary, finder.skipped)
+    display.conclude(summary)
     return summary.failed
 
 
@@ -144,8 +139,6 @@ def outputs_of(chosen: dict[str, Any], paths: Sequence[str]) -> tuple[Outputs, B
     report, sort_into, annotate, crops, counts = (
         Path(chosen[name]) if chosen[name] else None for name in names
     )
-    if sort_into is not None and sort_into.exists() and not sort_into.is_dir():
-        raise UsageError(f"--sort-into must name a folder. Received: the file {sort_into}.")
     targets = [value for value in chosen["outputs"] if with_form(value)[0] is not None]
     rows = [Path(value) for value in chosen["outputs"] if with_form(value)[0] is None]
     outputs = Outputs(

@@ -29,7 +29,6 @@ class Display:
         to_file: bool,
         quiet: bool,
         table: RowTable,
-        count: Callable[[], int],
         task: str = "classify",
         then: tuple[str, Callable[[dict[str, Any]], str]] | None = None,
         layout: Callable[[int], Layout] | None = None,
@@ -41,7 +40,6 @@ class Display:
             to_file: Whether the rows go to a file: then standard output stays empty.
             quiet: No progress, no totals.
             table: The columns of CSV.
-            count: Counts the inputs beforehand for the progress bar.
             task: What is done, beside the progress bar.
             then: Heading and text of the last column for people; by default further guesses.
             layout: Makes other columns for people, for the terminal's width.
@@ -54,27 +52,29 @@ class Display:
         self._task = task
         heading, text = then or ("THEN", further_guesses)
         self._layout_for = layout or (lambda width: TableLayout(width, heading, text))
-        self._count = count
-        self._started = time.monotonic()
+        self._has_header = False
         rows_are_progress = terminal and not self._silent
         self._bar = sys.stderr.isatty() and not quiet and not rows_are_progress
         self._stack = ExitStack()
-        self._advance: Callable[[], None] = lambda: None
+        self._advance: Callable[[int, int], None] | None = None
 
     def __enter__(self) -> Display:
-        if not self._silent and self._form == "csv":
-            click.echo(csv_line(self._columns.header()), nl=False)
-        if not self._silent and self._form == "table":
-            self._layout = self._layout_for(shutil.get_terminal_size((100, 24)).columns)
-            click.echo(click.style(self._layout.header(), bold=True))
-        if self._bar:
-            self._start_bar()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def _start_bar(self) -> None:
+    @property
+    def progress(self) -> Callable[[int, int], None] | None:
+        """What moves the progress bar: given how many are done and of how many; None: no bar."""
+        return self._move_bar if self._bar else None
+
+    def _move_bar(self, done: int, total: int) -> None:
+        if self._advance is None:
+            self._advance = self._started_bar(done)
+        self._advance(done, total)
+
+    def _started_bar(self, before: int) -> Callable[[int, int], None]:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -93,23 +93,32 @@ class Display:
             console=Console(stderr=True),
             transient=True,
         )
-        task = progress.add_task(self._task, total=self._count(), rate="")
-        done = 0
+        task = progress.add_task(self._task, total=None, rate="")
+        started = time.monotonic()
 
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            rate = done / max(1e-6, time.monotonic() - self._started)
-            progress.update(task, advance=1, rate=f"{rate:.0f}/s")
+        def advance(done: int, total: int) -> None:
+            rate = (done - before) / max(1e-6, time.monotonic() - started)
+            progress.update(task, completed=done, total=total, rate=f"{rate:.0f}/s")
 
         self._stack.enter_context(progress)
-        self._advance = advance
+        return advance
+
+    def _show_header(self) -> None:
+        """Show the columns' names, once the first row is there: the command could run."""
+        if self._has_header or self._silent:
+            return
+        self._has_header = True
+        if self._form == "csv":
+            click.echo(csv_line(self._columns.header()), nl=False)
+        if self._form == "table":
+            self._layout = self._layout_for(shutil.get_terminal_size((100, 24)).columns)
+            click.echo(click.style(self._layout.header(), bold=True))
 
     def show(self, row: dict[str, Any]) -> None:
         """Show one row."""
-        self._advance()
         if self._silent:
             return
+        self._show_header()
         if self._form == "jsonl":
             line = json_line(row)
         elif self._form == "csv":
@@ -118,11 +127,12 @@ class Display:
             line = self._layout.line(row) + "\n"
         click.echo(line, nl=False)
 
-    def conclude(self, summary: Summary, skipped: int) -> None:
-        """Say what the run came to."""
+    def conclude(self, summary: Summary) -> None:
+        """Show the totals, and the header where there was no row."""
+        self._show_header()
         if self._quiet:
             return
-        seconds = time.monotonic() - self._started
+        seconds, skipped = summary.seconds, summary.skipped
         new = summary.ok + summary.failed - summary.resumed
         parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed", f"{skipped:,} skipped"]
         if summary.resumed:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
-from cnnkit.cli.classify_run import expected_pictures
 from cnnkit.cli.display import Display
+from cnnkit.commands.inputs import counting, expected_images
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation import Explainer
 from cnnkit.explanation.folders import TABLE, Pictures, explain_folders
@@ -33,7 +33,7 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
     for note in bundle.notes:
         log.info(note)
     max_pixels = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
-    explainer = explainer_of(bundle, chosen, runtime, max_pixels, expected_pictures(paths))
+    explainer = explainer_of(bundle, chosen, runtime, max_pixels, expected_images(paths))
     same_on_resume = {
         "model": bundle.card.name,
         "method": explainer.method,
@@ -51,12 +51,7 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
         "size": chosen["size"],
     }
 
-    def count() -> int:
-        return sum(1 for _ in Finder(paths, exclude=exclude))
-
-    with Display(
-        form, bool(outputs.rows), quiet, TABLE, count, "explain", ("BOX", _box)
-    ) as display:
+    with Display(form, bool(outputs.rows), quiet, TABLE, "explain", ("BOX", _box)) as display:
         summary = explain_folders(
             explainer,
             finder,
@@ -64,9 +59,9 @@ def run(paths: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -
             pictures,
             options=same_on_resume,
             workers=chosen["workers"] or (runtime.threads + 1 if runtime.threads else None),
-            emit=display.show,
+            emit=counting(display.show, display.progress, lambda: Finder(paths, exclude=exclude)),
         )
-    display.conclude(summary, finder.skipped)
+    display.conclude(summary)
     return summary.failed
 
 

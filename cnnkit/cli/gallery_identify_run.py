@@ -10,6 +10,7 @@ import click
 
 from cnnkit.cli.display import Display
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
+from cnnkit.commands.inputs import counting
 from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, Identifier, identify
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs
@@ -41,11 +42,8 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
         **{name: chosen[name] for name in ("faces", "min_face", "min_score", "max_pixels")},
     }
 
-    def count() -> int:
-        return sum(1 for _ in Finder(inputs))
-
     display = Display(
-        form, bool(outputs.rows), quiet, IDENTIFY_TABLE, count, "identify", layout=NameLayout
+        form, bool(outputs.rows), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout
     )
     with display:
         summary = identify(
@@ -54,9 +52,9 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
             outputs,
             options=same_on_resume,
             workers=chosen["workers"],
-            emit=display.show,
+            emit=counting(display.show, display.progress, lambda: Finder(inputs)),
         )
-    display.conclude(summary, finder.skipped)
+    display.conclude(summary)
     return summary.failed
 
 

@@ -315,10 +315,12 @@ def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
         raise click.UsageError("-0 goes with - (a list on standard input).")
     if "-" not in inputs:
         return inputs
-    from cnnkit.cli.apart import check
-
     paths = list(_expanded(inputs, null_separated))
-    check(click.get_current_context(), paths)
+    context = click.get_current_context()
+    if getattr(context.command.callback, "keeps_inputs", False):
+        from cnnkit.cli.apart import check
+
+        check(context, paths)
     return paths
 
 

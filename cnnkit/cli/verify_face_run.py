@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cnnkit.cli.display import Display
+from cnnkit.commands.inputs import counting
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Search
 from cnnkit.faces.pair_files import PAIR_TABLE, verify_pairs
@@ -264,13 +265,17 @@ def run_pairs(quiet: bool, chosen: dict[str, Any]) -> int:
         bool(outputs.rows),
         quiet,
         PAIR_TABLE,
-        lambda: len(pairs),
         "verify-face",
         layout=PairLayout,
     )
     with display:
         summary = verify_pairs(
-            verifier, pairs, outputs, options=options, workers=chosen["workers"], emit=display.show
+            verifier,
+            pairs,
+            outputs,
+            options=options,
+            workers=chosen["workers"],
+            emit=counting(display.show, display.progress, lambda: pairs),
         )
-    display.conclude(summary, 0)
+    display.conclude(summary)
     return 1 if summary.failed else 0

@@ -71,8 +71,7 @@ def detect_folders(
             row = make_row(path, result)
             blank.note(result)
             job.record(row, emit=emit if keeps is None or keeps(row) else None)
-        summary = Summary(job.ok, job.failed, job.resumed)
-        job.finish()
+        summary = job.finish()
     finally:
         job.close()
     blank.advise()

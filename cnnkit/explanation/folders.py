@@ -111,8 +111,7 @@ def explain_folders(
         stream = explainer.stream(job.pending(found), studio.finish, workers, studio.long_side)
         for row in stream:
             job.record(row, emit=emit)
-        summary = Summary(job.ok, job.failed, job.resumed)
-        job.finish()
+        summary = job.finish()
         studio.clear()
     finally:
         job.close()

@@ -63,8 +63,7 @@ def verify_pairs(
         waiting = [keyed[found.path] for found in job.pending(Found(key) for key in keyed)]
         for pair, outcome in verifier.stream(waiting, workers):
             job.record(with_expected(make_pair_row(pair.a, pair.b, outcome), pair), emit=emit)
-        summary = Summary(job.ok, job.failed, job.resumed)
-        job.finish()
+        summary = job.finish()
     finally:
         job.close()
     return summary

@@ -132,8 +132,7 @@ def identify(
         for path, picture in identifier.embedder.stream(job.pending(found), workers):
             result = picture if isinstance(picture, Failure) else identifier.name(picture)
             job.record(make_row(path, result), emit=emit)
-        summary = Summary(job.ok, job.failed, job.resumed)
-        job.finish()
+        summary = job.finish()
     finally:
         job.close()
     return summary

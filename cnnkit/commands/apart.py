@@ -1,0 +1,246 @@
+"""The check that every command makes first: none of its outputs is one of its inputs.
+
+It knows the parameters of all commands by their names, which are the same everywhere; a test
+goes through all commands and finds the ones that it does not know.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.writers import apart
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Parameters that name files or folders to write, each a file unless it is among the next ones.
+OUTPUTS = (
+    *("output", "outputs", "target", "report", "embeddings", "counts", "diagram", "json_file"),
+    *("contact_sheet", "annotate", "crops", "overlays", "maps", "sheets", "sort_into"),
+    "tensorboard",
+)
+# Folders that get a file for each image: never the images' own.
+IMAGE_FOLDERS = ("crops", "overlays", "maps", "sheets")
+# These two may share a folder: their files end differently.
+SHARING = ("overlays", "maps")
+# Parameters that name what is read.
+INPUTS = (
+    *("inputs", "pictures", "photos", "data", "source", "validation_data", "styles", "mask"),
+    *("start", "labels", "matrix", "kernel", "against", "learn_from", "pairs", "gallery"),
+    *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
+)
+MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")
+# Folders that names are relative to: results may well be written into them.
+ROOTS = ("root", "pictures")
+TRAININGS = ("transfer-learn", "train-detector", "train-face", "train-style")
+CHANGES_GALLERY = ("enroll", "calibrate", "forget")
+MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
+INPUT = "the input"
+_FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
+
+
+class Given(NamedTuple):
+    """One parameter of a command and what it was given.
+
+    Attributes:
+        name: The parameter's name.
+        value: A path, several in a list or tuple, or anything else, which names no file.
+        said: What a message calls it.
+        is_argument: It is given by its position, not by its name.
+    """
+
+    name: str
+    value: Any
+    said: str
+    is_argument: bool = False
+
+    def paths(self) -> list[str]:
+        """Return the paths that the value names."""
+        values = self.value if isinstance(self.value, tuple | list) else [self.value]
+        return [os.fspath(one) for one in values if isinstance(one, str | os.PathLike) and one]
+
+
+class Place(NamedTuple):
+    """A file or folder that a command writes or reads, and the parameter that names it."""
+
+    name: str
+    said: str
+    path: str
+
+    def named(self) -> apart.Named:
+        """Return the place as the checks of `cnnkit.writers.apart` take it."""
+        return self.said, self.path
+
+
+def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a command's function refuse outputs that are among its inputs, before it does anything.
+
+    Its first parameter may be any iterable of paths; the function gets it as a list.
+    """
+    signature = inspect.signature(function)
+    command = function.__name__.replace("_", "-")
+
+    @functools.wraps(function)
+    def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+        bound = signature.bind(*arguments, **keywords)
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            if name in (*OUTPUTS, *INPUTS):
+                bound.arguments[name] = _held(value)
+        check(command, [_given(signature.parameters[n], v) for n, v in bound.arguments.items()])
+        return function(*bound.args, **bound.kwargs)
+
+    checked.keeps_inputs = True  # type: ignore[attr-defined]
+    return checked
+
+
+def _held(value: Any) -> Any:
+    """Return several paths as a list, so that they can be read twice; anything else as it is."""
+    is_one = isinstance(value, str | bytes | os.PathLike | Mapping | list | tuple)
+    several = isinstance(value, Iterable) and not is_one and not hasattr(value, "shape")
+    return list(value) if several else value
+
+
+def _given(parameter: inspect.Parameter, value: Any) -> Given:
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        return Given(parameter.name, value, f"`{parameter.name}`")
+    said = f"`{parameter.name}`" if parameter.name in OUTPUTS else INPUT
+    return Given(parameter.name, value, said, is_argument=True)
+
+
+def check(command: str, given: Sequence[Given]) -> None:
+    """Refuse outputs that are inputs, each other, or in the way of inputs.
+
+    Args:
+        command: The command's name.
+        given: Its parameters.
+
+    Raises:
+        UsageError: Names both.
+    """
+    outputs = list(outputs_of(command, given))
+    folders = [one for one in outputs if _is_image_folder(command, one)]
+    outputs = [one for one in outputs if one not in folders]
+    apart.check_places_differ(
+        one.named() for one in (*outputs, *folders) if one.name not in SHARING
+    )
+    inputs = list(inputs_of(command, given))
+    images = [one.path for one in inputs if one.said == INPUT and one.path != "-"]
+    if _may_replace(given):
+        _check_folders(folders, images)
+    else:  # a file that exists, and a folder that holds any, are refused by the command itself
+        outputs = [one for one in outputs if not os.path.isfile(one.path)]
+    if command in TRAININGS:
+        _check_outside(inputs, outputs)
+    read = [one.named() for one in inputs]
+    apart.check_apart([one.named() for one in (*outputs, *_derived(outputs, folders))], read)
+    if command in (*TRAININGS, "export"):
+        for one in outputs:
+            apart.check_replaced_folder(*one.named(), read)
+    _check_files(outputs, images)
+
+
+def _may_replace(given: Sequence[Given]) -> bool:
+    """Return whether the command may write over what exists."""
+    flags = [one.value for one in given if one.name in ("overwrite", "resume")]
+    return not flags or any(flags)
+
+
+def outputs_of(command: str, given: Iterable[Given]) -> Iterator[Place]:
+    """Yield what the parameters name to be written."""
+    changed = ("gallery",) if command in CHANGES_GALLERY else ()
+    for one in given:
+        if one.name in (*OUTPUTS, *changed):
+            for path in one.paths():
+                yield Place(one.name, one.said, _FORM.sub("", path, count=1))
+
+
+def inputs_of(command: str, given: Iterable[Given]) -> Iterator[Place]:
+    """Yield the files and folders that the command reads."""
+    changed = ("gallery",) if command in CHANGES_GALLERY else ()
+    for one in given:
+        if one.name in changed or (one.name in ROOTS and not one.is_argument):
+            continue
+        if one.name not in (*INPUTS, *MODELS):
+            continue
+        for value in one.paths():
+            path = _FORM.sub("", value, count=1)
+            if one.name == "source" and os.path.isdir(path):
+                continue  # annotations of another form may well lie beside: the command looks
+            yield Place(one.name, one.said, path)
+            if one.name in MODELS and os.path.isdir(value):
+                for file in MODEL_FILES:
+                    yield Place(one.name, one.said, os.path.join(value, file))
+
+
+def _derived(outputs: Iterable[Place], folders: Iterable[Place]) -> Iterator[Place]:
+    """Yield what is written beside an output: journals, sidecars, class lists, weights."""
+    for one in (*outputs, *folders):
+        if os.path.isdir(one.path):
+            names = ("rows.jsonl", "rows.jsonl.part", "plan.jsonl", "classes.txt", "data.yaml")
+            yield from (one._replace(path=os.path.join(one.path, name)) for name in names)
+            continue
+        yield from (one._replace(path=f"{one.path}{suffix}") for suffix in (".part", ".json"))
+        stem, suffix = os.path.splitext(one.path)
+        if suffix.lower() == ".xml":
+            yield one._replace(path=f"{stem}.bin")
+
+
+def _check_outside(inputs: Iterable[Place], outputs: Iterable[Place]) -> None:
+    """Refuse a model that would lie among the training data: it would be a class next time."""
+    folders = {
+        apart.identity(one.path): one.path
+        for one in inputs
+        if (one.said == INPUT or one.name == "validation_data") and os.path.isdir(one.path)
+    }
+    for output in outputs:
+        for one in apart.above(output.path):
+            if one in folders:
+                fix = "Choose a folder beside it."
+                rule = "lie outside DATA"
+                received = f"{output.path}, in {folders[one]}"
+                raise UsageError(broken_rule(output.said, rule, received, fix))
+
+
+def _check_files(outputs: Iterable[Place], images: list[str]) -> None:
+    """Look through folders and patterns, if an output exists that could be found in them."""
+    from cnnkit.images import Finder
+
+    files = [one.named() for one in outputs if _is_image(one.path)]
+    if files and images:
+        apart.check_apart(files, ((INPUT, one.path) for one in Finder(images)))
+
+
+def _check_folders(folders: Sequence[Place], images: list[str]) -> None:
+    """Refuse folders of results that are those of inputs, wherever a pattern finds these."""
+    from cnnkit.images import Finder
+
+    named = [one.named() for one in folders]
+    apart.check_not_beside(named, images)
+    exclude = [one.path for one in folders]
+    if folders and images:
+        found = (one.path for one in Finder(images, exclude=exclude) if one.failure is None)
+        apart.check_not_beside(named, found)
+
+
+def _is_image(path: str) -> bool:
+    """Return whether there is a file that a scan of its folder would take for an image."""
+    from cnnkit.images import has_picture_suffix, is_image_header
+    from cnnkit.images.files import read_header
+    from cnnkit.images.sniff import HEADER_BYTES
+
+    if not os.path.isfile(path):
+        return False
+    return has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
+
+
+def _is_image_folder(command: str, place: Place) -> bool:
+    """Return whether there is a folder that gets files named by the command, not by the user."""
+    named = place.name in IMAGE_FOLDERS or command in ("detect", "activations")
+    return named and os.path.isdir(place.path)

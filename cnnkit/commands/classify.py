@@ -1,0 +1,151 @@
+"""``cnnkit classify`` as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from cnnkit.bundles import open_model
+from cnnkit.classification.classifier import DEFAULT_MODEL, Classifier, Decision
+from cnnkit.classification.folders import classify_folders
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Inputs,
+    Progress,
+    check_positive,
+    counting,
+    expected_images,
+    input_list,
+    path_of,
+    pixel_limit,
+    text_of,
+    worker_count,
+)
+from cnnkit.folder_job import Outputs, Summary
+from cnnkit.images import Finder
+from cnnkit.runtime import RuntimeOptions
+
+log = logging.getLogger("cnnkit")
+
+
+@keeps_inputs
+def classify(
+    inputs: Inputs,
+    *,
+    model: AnyPath = DEFAULT_MODEL,
+    weights: AnyPath | None = None,
+    labels: AnyPath | None = None,
+    top_k: int = 5,
+    threshold: float | None = None,
+    output: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    report: AnyPath | None = None,
+    embeddings: AnyPath | None = None,
+    sort_into: AnyPath | None = None,
+    how: str = "copy",
+    fit: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Classify images, one row each, in order: a result, or the reason why there is none.
+
+    Args:
+        inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, or a Darknet
+            ``.cfg`` file.
+        weights: Weights for ``keras:NAME``, instead of Keras's download, or for a ``.cfg`` file.
+        labels: A file with one label per line, for a model without labels.
+        top_k: Predictions per image, at least 1.
+        threshold: Below this score, from 0 to 1, the label is ``unknown``.
+        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        resume: Resume an interrupted run of `output`.
+        overwrite: Overwrite existing files.
+        retry_errors: With `resume`: try failed inputs again.
+        report: An HTML page with thumbnails and predictions.
+        embeddings: A file of the penultimate features: ``.npy`` or ``.parquet``.
+        sort_into: A folder that gets the images, in one folder per class.
+        how: How `sort_into` puts them there: ``copy``, ``link`` or ``move``.
+        fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
+            model's own by default.
+        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        batch_size: Images per batch; by default what suits the runtime.
+        workers: Threads that read and predict; by default one more than processors.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 for all.
+        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        progress: Gets the number of new rows so far and the number of inputs.
+
+    Returns:
+        How many inputs have a result, failed, were resumed and were skipped.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: What was asked for is not available on this machine.
+        OutputError: A result cannot be written; the rows written so far are safe.
+    """
+    paths = input_list(inputs)
+    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
+    outputs = Outputs(
+        rows=path_of(output),
+        embeddings=path_of(embeddings),
+        report=path_of(report),
+        sort_into=path_of(sort_into),
+        how=how,
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+    )
+    decision = Decision(top_k, threshold)
+    options = RuntimeOptions(device, runtime, precision, threads)
+    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
+    for note in bundle.notes:
+        log.info(note)
+    classifier = Classifier.from_bundle(
+        bundle,
+        decision,
+        fit=fit,
+        features=embeddings is not None,
+        options=options,
+        batch_size=batch_size,
+        expected=expected_images(paths),
+        max_pixels=pixel_limit(max_pixels),
+    )
+    same_on_resume = {
+        "model": bundle.card.name,
+        "top_k": top_k,
+        "threshold": threshold,
+        "fit": classifier.spec.fit,
+        "max_pixels": pixel_limit(max_pixels),
+        "runtime": classifier.predictor.runtime,
+        "precision": classifier.predictor.precision,
+        "sort_into": text_of(sort_into),
+        "how": how,
+        "embeddings": text_of(embeddings),
+    }
+
+    def finder() -> Finder:
+        return Finder(paths, exclude=[] if not sort_into else [text_of(sort_into) or ""])
+
+    return classify_folders(
+        classifier,
+        finder(),
+        outputs,
+        options=same_on_resume,
+        top_k=top_k,
+        workers=worker_count(workers, threads),
+        emit=counting(emit, progress, finder),
+    )

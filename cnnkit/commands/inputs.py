@@ -1,0 +1,104 @@
+"""What the functions of the folder jobs share: their inputs, their numbers, their progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS
+
+AnyPath = str | os.PathLike[str]
+Inputs = AnyPath | Iterable[AnyPath]
+Emit = Callable[[dict[str, Any]], None]
+Progress = Callable[[int, int], None]
+
+# Few enough inputs to look at before the model is compiled for them.
+FEW = 64
+
+
+def path_list(inputs: Inputs | None) -> list[str]:
+    """Return one path or several as a list of strings."""
+    if inputs is None:
+        return []
+    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    return [os.fspath(path) for path in several]
+
+
+def input_list(inputs: Inputs) -> list[str]:
+    """Return the inputs as a list of strings.
+
+    Raises:
+        UsageError: There are none.
+    """
+    paths = path_list(inputs)
+    if not paths:
+        fix = "Give an image, a folder, a pattern, or several of them."
+        raise UsageError(broken_rule("`inputs`", "name at least one", "none", fix))
+    return paths
+
+
+def text_of(path: AnyPath | None) -> str | None:
+    """Return a path as it was given, None for none or an empty one."""
+    return os.fspath(path) if path else None
+
+
+def path_of(path: AnyPath | None) -> Path | None:
+    """Return a path, None for none or an empty one."""
+    return Path(path) if path else None
+
+
+def expected_images(paths: Sequence[str]) -> int | None:
+    """Return how many images will come, if the inputs are a few plain files."""
+    few = len(paths) <= FEW and all(os.path.isfile(path) for path in paths)
+    return len(paths) if few else None
+
+
+def check_positive(**numbers: int | None) -> None:
+    """Refuse numbers below 1.
+
+    Args:
+        **numbers: By the name of their parameter; None is anything.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise UsageError(broken_rule(f"`{name}`", "be at least 1", value))
+
+
+def pixel_limit(max_pixels: int | None) -> int:
+    """Return the largest image that is decoded, in pixels."""
+    return DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
+
+
+def worker_count(workers: int | None, threads: int) -> int | None:
+    """Return how many threads read and predict, None for what suits the machine."""
+    return workers or (threads + 1 if threads else None)
+
+
+def counting(
+    emit: Emit | None, progress: Progress | None, found: Callable[[], Iterable[object]]
+) -> Emit | None:
+    """Return what takes each new row: gives it to `emit`, and tells `progress` how far the run is.
+
+    Args:
+        emit: Takes the row.
+        progress: Is told how many are done and of how many; None: nothing is counted beforehand.
+        found: Gives the inputs, each time anew.
+    """
+    if progress is None:
+        return emit
+    total, done = sum(1 for _ in found()), 0
+
+    def take(row: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+        if emit is not None:
+            emit(row)
+
+    return take
