@@ -178,7 +178,8 @@ class _Gradient(ABC):
         if logits.shape[-1] == 1:  # one number: the second class against the first
             logits = ops.concatenate([-logits, logits], axis=-1)
         index = self._target.index
-        chosen = ops.argmax(logits, axis=-1) if index is None else ops.full((len(logits),), index)
+        # A class by its number is one for the whole batch.
+        chosen = ops.argmax(logits, axis=-1) if index is None else index
         return ops.sum(logits * ops.one_hot(chosen, logits.shape[-1], dtype=logits.dtype))
 
 
