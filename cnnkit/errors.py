@@ -1,14 +1,53 @@
 """The errors that cnnkit raises, and the one template of their messages.
 
-Every error says the rule first, what was received last, and then the fix, so that
-the command line can print ``str(error)`` as one clear line.
+Every error says the rule first, then what was received, then the fix, in one line. Parameters
+are named as in Python and stand in backticks, with a value where that matters: `top_k`,
+`overwrite=True`. The command line writes them as its own options.
 """
 
 from __future__ import annotations
 
+import re
+
+_PARAMETER = re.compile(r"`(\w+)(?:=[^`]*)?`")
+
+
+class BrokenRule(str):
+    """A message made by `broken_rule`, with its parts.
+
+    Attributes:
+        parameter: The name of the parameter that the rule is about; None where it is about
+            something else, such as a file.
+        rule: What must hold, to be read after ``NAME must``.
+        received: The value that was received.
+    """
+
+    parameter: str | None = None
+    rule: str | None = None
+    received: object = None
+
 
 class CnnkitError(Exception):
     """Base of every error that cnnkit raises on purpose: the command could not run."""
+
+    @property
+    def parameter(self) -> str | None:
+        """The name of the parameter whose rule is broken; None where there is none."""
+        return getattr(self._message, "parameter", None)
+
+    @property
+    def rule(self) -> str | None:
+        """What must hold, to be read after ``NAME must``; None where unknown."""
+        return getattr(self._message, "rule", None)
+
+    @property
+    def received(self) -> object:
+        """The value that was received; None where unknown."""
+        return getattr(self._message, "received", None)
+
+    @property
+    def _message(self) -> object:
+        return self.args[0] if self.args else None
 
 
 class UsageError(CnnkitError):
@@ -47,7 +86,7 @@ class ImageError(CnnkitError):
         "unsupported",  # a picture format or mode that cannot be decoded here
         "truncated",  # the file ends early
         "corrupt",  # the content breaks its own format
-        "too-large",  # more pixels than `--max-pixels`
+        "too-large",  # more pixels than `max_pixels`
         "no-images",  # a folder or pattern without any picture
         "no-face",  # no face was found in it
         "several-faces",  # more than one face was found and one is asked for
@@ -62,19 +101,23 @@ class ImageError(CnnkitError):
         self.message = message
 
 
-def broken_rule(name: str, rule: str, received: object, fix: str = "") -> str:
+def broken_rule(name: str, rule: str, received: object, fix: str = "") -> BrokenRule:
     """Return one line: the rule, what was received, and how to mend it.
 
     Args:
-        name: The option, argument or file that the rule is about, as the user typed it.
+        name: The parameter that the rule is about, in backticks, or a file or another thing.
         rule: What must hold, to be read after ``NAME must``, such as ``be at least 1``.
         received: The value that was received.
         fix: A sentence with the remedy, or "".
 
     Returns:
-        For example ``--top-k must be at least 1. Received: 0. Use a whole number from 1 up.``
+        For example "`top_k` must be at least 1. Received: 0. Use a whole number from 1 up."
     """
-    return f"{name} must {rule}. Received: {received}.{' ' + fix if fix else ''}"
+    message = BrokenRule(f"{name} must {rule}. Received: {received}.{' ' + fix if fix else ''}")
+    found = _PARAMETER.fullmatch(name)
+    message.parameter = found[1] if found else None
+    message.rule, message.received = rule, received
+    return message
 
 
 def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:

@@ -59,15 +59,15 @@ class Outputs:
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
-            raise UsageError(broken_rule("--how", f"be one of {', '.join(HOW)}", self.how))
+            raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
         if self.resume and self.overwrite:
             fix = "Give one of the two."
-            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
         if self.resume and not self.rows:
             fix = "Only a file of rows can be gone on with."
-            raise UsageError(broken_rule("--resume", "go with -o FILE", "no -o", fix))
+            raise UsageError(broken_rule("`resume`", "go with `output`", "no `output`", fix))
         if self.retry_errors and not self.resume:
-            raise UsageError(broken_rule("--retry-errors", "go with --resume", "no --resume"))
+            raise UsageError(broken_rule("`retry_errors`", "go with `resume`", "no `resume`"))
         if self.rows:
             check_row_suffix(self.rows)
         if self.embeddings:
@@ -76,8 +76,8 @@ class Outputs:
             received = f"the file {self.sort_into}"
             raise UsageError(broken_rule("--sort-into", "name a folder", received))
         if self.report and self.report.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(broken_rule("--report", "end in .html", self.report))
-        for option, path in (("--embeddings", self.embeddings), ("--report", self.report)):
+            raise UsageError(broken_rule("`report`", "end in .html", self.report))
+        for option, path in (("`embeddings`", self.embeddings), ("`report`", self.report)):
             self._check_place(option, path)
 
     def _check_place(self, option: str, path: Path | None) -> None:
@@ -87,7 +87,7 @@ class Outputs:
             rule = "name a file in a folder that exists"
             raise UsageError(broken_rule(option, rule, path))
         if path.exists() and not (self.resume or self.overwrite):
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class FolderJob:
         )
         if not fits:
             rule = "put a picture where this run would put it"
-            fix = "Give the same command again, or use --overwrite to start anew."
+            fix = "Give the same command again, or use `overwrite=True` to start anew."
             received = f"{row['path']} in {place}"
             raise UsageError(broken_rule(f"{part_path(self._outputs.rows)}", rule, received, fix))
         if not os.path.lexists(place):
@@ -245,7 +245,8 @@ class FolderJob:
             shown = " and ".join(row[name] for name in ("path", "a", "b") if name in row)
             raise UsageError(
                 f"{part_path(self._outputs.rows)} must hold rows of this run's inputs. Received: "
-                f"a row of {shown}. Give the same inputs again, or use --overwrite to start anew."
+                f"a row of {shown}. Give the same inputs again, or use `overwrite=True` to start "
+                "anew."
             )
 
     def _check_finished(self, path: str) -> None:
@@ -255,7 +256,7 @@ class FolderJob:
         if self._finished is not None and not self._finished.holds(path):
             raise UsageError(
                 f"{self._finished.path} is finished and has no row for {path}. Give the new "
-                "inputs another -o FILE, or use --overwrite to make all rows anew."
+                "inputs another `output`, or use `overwrite=True` to make all rows anew."
             )
 
     def record(
@@ -322,7 +323,7 @@ class FolderJob:
                 raise
             raise UsageError(
                 f"{journal.part} must hold rows of cnnkit. Received: others. "
-                "Use --overwrite to start anew."
+                "Use `overwrite=True` to start anew."
             ) from error
         journal.remove()
         if self._spool is not None:
@@ -362,7 +363,7 @@ class FolderJob:
         return counted.statuses if counted is not None else self.statuses
 
     def close(self) -> None:
-        """Let go of the files; an unfinished journal stays for ``--resume``."""
+        """Let go of the files; an unfinished journal stays for ``resume``."""
         if self._journal is not None:
             self._journal.close()
         if self._scratch is not None:

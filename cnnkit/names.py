@@ -153,7 +153,7 @@ class ClassNames:
         if not same:
             return "Write it as the model does, with its capitals."
         if self._has_numbers:
-            return "These classes have the same name: give the model other labels with --labels."
+            return "These classes have the same name: give the model other labels with `labels`."
         return "These classes have the same name: give the number of the one that is meant."
 
 

@@ -167,7 +167,7 @@ def put(source: str, place: Path, how: str) -> None:
     except OSError as error:
         raise OutputError(
             f"{source} cannot be put into {place.parent}: {error.strerror or error}. "
-            "Mend the cause and give the same command with --resume."
+            "Mend the cause and give the same command with `resume=True`."
         ) from error
 
 

@@ -352,6 +352,28 @@ def processes_outside_children(sources: list[Source]) -> list[str]:
     return used_names(others, STARTING_NAMES, set())
 
 
+def flags_outside_cli(sources: list[Source]) -> list[str]:
+    """Law 5: messages name parameters; only the command line writes them as its flags."""
+    flag = re.compile(r"(?<![\w-])--[a-z]|(?<![\w-])-o(?![\w-])")
+    broken = []
+    for source in sources:
+        documented = {id(text) for text in docstrings(source.tree)}
+        for node, _ in nodes(source.tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if source.module == "cli" or id(node) in documented or not isinstance(text, str):
+                continue
+            if flag.search(text):
+                broken.append(f"{place(source, node.lineno)} says {text!r}")
+    return broken
+
+
+def docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield the texts that stand by themselves, such as docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            yield node.value
+
+
 Checker = Callable[[list[Source]], list[str]]
 CHECKERS: list[Checker] = [
     without_a_floor,
@@ -366,6 +388,7 @@ CHECKERS: list[Checker] = [
     environment_outside_runtime,
     processes_outside_children,
     talkative_by_another_door,
+    flags_outside_cli,
 ]
 
 
@@ -446,6 +469,8 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
     (talkative_by_another_door, {"cnnkit.exporting": "def f():\n    import onnxruntime as ort"}),
     (talkative_by_another_door, {"cnnkit.runtime.compile": "from openvino import preprocess"}),
     (processes_outside_children, {"cnnkit.data": "import os\nos.execv('a', [])"}),
+    (flags_outside_cli, {"cnnkit.data": "raise UsageError('--top-k must be at least 1')"}),
+    (flags_outside_cli, {"cnnkit.commands.detect": "def f(a):\n    return f'Choose {a} with -o.'"}),
 ]
 
 KEPT = {
@@ -459,11 +484,11 @@ KEPT = {
     "cnnkit.runtime.children": "import subprocess\nsubprocess.run(['-I'])",
     "cnnkit.bundles.open": "source(conversion=['cnnkit.bundles.convert', 'a'])",
     "cnnkit.bundles.convert": "from cnnkit.bundles.open import a",
-    "cnnkit.writers": "'''See cnnkit.cli.'''\nfrom cnnkit.results import a\nfile.write('a')",
+    "cnnkit.writers": "'''See cnnkit.cli, --a.'''\nfrom cnnkit.results import a\nfile.write('a')",
     "cnnkit.classification": "from cnnkit import images, pipeline\nimport numpy\nblueprint(1)",
     "cnnkit.commands.classify": "import cnnkit.results",
     "cnnkit.cli": "import click\nTABLE = {'classify': 'cnnkit.cli.classify'}",
-    "cnnkit.cli.classify": "def f():\n    from cnnkit.classification import C\n    print(1)",
+    "cnnkit.cli.classify": "def f():\n    from cnnkit.classification import C\n    print('--a')",
 }
 
 

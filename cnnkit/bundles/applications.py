@@ -115,7 +115,7 @@ def application_name(model: str) -> str:
             return name
     fix = did_you_mean(f"{PREFIX}{wanted}", [f"{PREFIX}{name}" for name in names])
     raise UsageError(
-        broken_rule("--model keras:NAME", "name a keras.applications classifier", model, fix)
+        broken_rule("`model='keras:NAME'`", "name a keras.applications classifier", model, fix)
     )
 
 
@@ -192,7 +192,7 @@ def _with_weights(keras: Any, name: str, build: Any, weights: str | None) -> Any
             reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
             raise BundleError(
                 f"keras:{name} needs its ImageNet weights, and Keras's own download failed: "
-                f"{reason.rstrip('.')}. Give the file with --weights FILE."
+                f"{reason.rstrip('.')}. Give the file with `weights`."
             ) from error
     network = build(weights=None, classifier_activation=None)
     try:

@@ -1,4 +1,4 @@
-"""Opening what ``--model`` may name: embedded, a folder, a ``.keras`` file, ``keras:NAME``."""
+"""Opening what ``model`` may name: embedded, a folder, a ``.keras`` file, ``keras:NAME``."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Bundle:
 
 
 def open_model(model: str, weights: str | None = None, labels: str | None = None) -> Bundle:
-    """Open a model by what the user typed after ``--model``.
+    """Open a model by what the user named it.
 
     Args:
         model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, or Darknet's
@@ -174,8 +174,8 @@ def open_model(model: str, weights: str | None = None, labels: str | None = None
     is_darknet = model.lower().endswith(".cfg")
     if weights and not (is_darknet or model.startswith(applications.PREFIX)):
         fix = "A bundle and a .keras file hold their own weights."
-        rule = "go with --model keras:NAME or FILE.cfg"
-        raise UsageError(broken_rule("--weights", rule, model, fix))
+        rule = "go with `model='keras:NAME'` or FILE.cfg"
+        raise UsageError(broken_rule("`weights`", rule, model, fix))
     if model.startswith(applications.PREFIX):
         return _open_application(model, weights, labels)
     if is_darknet:
@@ -190,7 +190,7 @@ def open_model(model: str, weights: str | None = None, labels: str | None = None
     fix = did_you_mean(model, embedded_names())
     fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
     rule = "name an embedded model, a bundle folder, a .keras file or keras:NAME"
-    raise UsageError(broken_rule("--model", rule, repr(model), fix))
+    raise UsageError(broken_rule("`model`", rule, repr(model), fix))
 
 
 def _identity(*parts: Any) -> str:
@@ -315,9 +315,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     if names is None:
         last = plan.classes - 1
         names = tuple(f"class_{index}" for index in range(plan.classes))
-        notes.append(
-            f"{path.name} has no labels: using class_0 to class_{last}. Give --labels FILE."
-        )
+        notes.append(f"{path.name} has no labels: using class_0 to class_{last}. Give `labels`.")
     card = ModelCard(
         name=path.stem,
         task="classify",
@@ -342,8 +340,8 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
 
 def _open_darknet(model: str, weights_file: str | None, labels: str | None) -> Bundle:
     if weights_file is None:
-        fix = "Give the .weights file with --weights."
-        raise UsageError(broken_rule("--model FILE.cfg", "go with --weights", "none", fix))
+        fix = "Give the .weights file with `weights`."
+        raise UsageError(broken_rule("`model`", "go with `weights`", "none", fix))
     network_of, path = darknet.read_cfg(Path(model)), Path(weights_file)
     stored = darknet.read_weights(path, network_of.architecture, len(network_of.masks[0]))
     arrays = darknet.fitting_arrays(stored, network_of.classes, str(path))
@@ -372,9 +370,9 @@ def _darknet_labels(labels: str | None, classes: int) -> tuple[tuple[str, ...], 
     if names is not None:
         return names, ()
     if classes == 80:
-        note = "80 classes without --labels: using COCO's names."
+        note = "80 classes without `labels`: using COCO's names."
         return read_labels(embedded_folder("yolov3-tiny") / LABELS, classes), (note,)
-    note = f"No labels: using class_0 to class_{classes - 1}. Give --labels FILE."
+    note = f"No labels: using class_0 to class_{classes - 1}. Give `labels`."
     return tuple(f"class_{index}" for index in range(classes)), (note,)
 
 
@@ -384,7 +382,7 @@ def _darknet_labels(labels: str | None, classes: int) -> tuple[tuple[str, ...], 
 def _open_application(model: str, weights: str | None, labels: str | None) -> Bundle:
     name = applications.application_name(model)
     if weights and not Path(weights).is_file():
-        raise UsageError(broken_rule("--weights", "name a file", repr(weights)))
+        raise UsageError(broken_rule("`weights`", "name a file", repr(weights)))
     embedded = embedded_folder("efficientnet-lite0") / LABELS  # ImageNet's classes, in order
     names = read_labels(Path(labels) if labels else embedded, 1000)
     card = ModelCard(

@@ -9,7 +9,7 @@ from cnnkit.errors import UsageError, broken_rule
 NAMES = {"classify": "a classifier", "detect": "a detector"}
 
 
-def require_task(bundle: Bundle, task: str, option: str = "--model") -> None:
+def require_task(bundle: Bundle, task: str, option: str = "`model`") -> None:
     """Refuse a model that is for something else.
 
     Args:

@@ -74,7 +74,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
     """
     if os.path.lexists(folder):
         if not overwrite:
-            raise OutputError(f"{folder} exists already. Use --overwrite to make it anew.")
+            raise OutputError(f"{folder} exists already. Use `overwrite=True` to make it anew.")
         if folder.is_symlink() or not (folder / CARD).is_file():
             fix = "Only a bundle is ever replaced: choose another name, or remove it yourself."
             received = "something else under that name"

@@ -42,9 +42,9 @@ class Decision:
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
-            raise UsageError(broken_rule("--top-k", "be at least 1", self.top_k))
+            raise UsageError(broken_rule("`top_k`", "be at least 1", self.top_k))
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(broken_rule("--threshold", "lie between 0 and 1", self.threshold))
+            raise UsageError(broken_rule("`threshold`", "lie between 0 and 1", self.threshold))
 
 
 class Classifier:

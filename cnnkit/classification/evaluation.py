@@ -53,8 +53,8 @@ def evaluate(
             progress()
     if not tally.truth:
         missing = any(error["kind"] == "missing" for error in tally.errors)
-        fix = "Name the folder that its files are relative to with --root." if missing else ""
-        raise UsageError(broken_rule("DATA", "hold readable pictures", f"none in {data}", fix))
+        fix = "Name the folder that its files are relative to with `root`." if missing else ""
+        raise UsageError(broken_rule("`data`", "hold readable pictures", f"none in {data}", fix))
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "classify",

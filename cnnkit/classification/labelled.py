@@ -30,8 +30,8 @@ def read_labelled(
 
     Args:
         data: What `cnnkit.data.read_dataset` takes. Classes go by a label of the model, the
-            name that ``--sort-into`` gives its folder, or its index where no label is a number;
-            a CSV's column ``class_index`` always has indices.
+            name that sorting into folders gives its folder, or its index where no label is a
+            number; a CSV's column ``class_index`` always has indices.
         labels: The model's classes, in its order.
         root: The folder that a CSV's files are relative to; by default the CSV's own.
         split: Only this one of a set with splits; by default all but what is for training.

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from cnnkit.cli.flags import with_flags
 from cnnkit.errors import CnnkitError, did_you_mean
 from cnnkit.version import __version__
 
@@ -131,7 +132,7 @@ def _run() -> int:
     except click.ClickException as error:
         return _say(f"error: {_one_line(error)}", COULD_NOT_RUN)
     except CnnkitError as error:
-        return _say(f"error: {error}", COULD_NOT_RUN)
+        return _say(f"error: {with_flags(str(error))}", COULD_NOT_RUN)
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -150,8 +151,9 @@ def _run() -> int:
 
 def _one_line(error: click.ClickException) -> str:
     """Return click's message with the command whose help says more."""
-    message = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
+    command = context.command if context else None
+    message = with_flags(" ".join(error.format_message().split()), command)
     more = f" See {context.command_path} --help." if context and "--help" not in message else ""
     return f"{message}{more}"
 

@@ -44,7 +44,7 @@ def run(
     """Convert, and return whether everything could be taken along."""
     form, path = check_target(target, overwrite=overwrite)
     check_annotations_apart(source, form, path)
-    found = read_boxes(source, pictures)
+    found = read_boxes(source, pictures, "`source`")
     classes = read_class_names(Path(labels)) if labels else found.classes
     converted, problems = _converted(found, classes, mends)
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnkit.cli.flags import with_flags
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder
 from cnnkit.lab.arithmetic import Convolution, Pooling, Window, formulas
@@ -191,7 +192,7 @@ def one_picture(
     except ImageError as error:
         return Failure(error.kind, error.message)
     except UsageError as error:  # this picture is smaller than the kernel
-        return Failure("failed", str(error))
+        return Failure("failed", with_flags(str(error)))
     target = output.of(path) if isinstance(output, PlacesIn) else output
     return write_values(target, values, how)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cnnkit.cli.flags import with_flags
 from cnnkit.cli.options import verbosity_options
 
 EXAMPLES = """\b
@@ -78,7 +79,7 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
             open_model(name)
         except CnnkitError as error:
             failed += 1
-            click.echo(f"{name}: {error}")
+            click.echo(f"{name}: {with_flags(str(error))}")
         else:
             click.echo(f"{name}: ok")
     click.get_current_context().exit(1 if failed else 0)

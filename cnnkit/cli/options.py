@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from cnnkit.cli.flags import runs, with_flags
+
 Command = Callable[..., Any]
 
 
@@ -249,9 +251,10 @@ def _resumable(output: Command, function: Command) -> Command:
 
 
 def verbosity_options(function: Command) -> Command:
-    """``-q`` and ``-v``, which set up the messages on standard error."""
+    """``-q`` and ``-v``, which set up the messages on standard error. Every command has them."""
 
     def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+        runs(ctx.command)
         configure_messages(logging.ERROR if value else logging.INFO)
         return value
 
@@ -284,7 +287,7 @@ class MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from cnnkit.writers.terminal import printable
 
-        lines = self.format(record).splitlines()
+        lines = with_flags(self.format(record)).splitlines()
         for line in lines:
             click.echo(f"cnnkit: {printable(line)}", err=True)
 

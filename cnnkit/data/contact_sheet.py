@@ -66,7 +66,7 @@ def contact_sheet(
     total = len(pictures) * (count + 1)
     if total > MAX_CELLS:
         rule = f"give at most {MAX_CELLS} cells"
-        fix = "Give fewer pictures or a smaller --count."
+        fix = "Give fewer pictures or a smaller `count`."
         raise UsageError(broken_rule("the sheet", rule, f"{total:,}", fix))
     rows = _rows(pictures, augmenter, count)
     columns = max(len(row) for row in rows)

@@ -115,15 +115,15 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
     path = Path(data)
     if path.is_dir():
         if root is not None:
-            raise UsageError(broken_rule("--root", "go with a CSV", f"the folder {data}"))
+            raise UsageError(broken_rule("`root`", "go with a CSV", f"the folder {data}"))
         dataset = _read_folder(data)
         _refuse_boxes(data, dataset)
     elif path.is_file():
         dataset = _read_csv(data, root if root is not None else str(path.parent))
     else:
-        raise UsageError(broken_rule("DATA", "be a folder or a CSV", data, "It does not exist."))
+        raise UsageError(broken_rule("`data`", "be a folder or a CSV", data, "It does not exist."))
     if not dataset.files:
-        raise UsageError(broken_rule("DATA", "hold labelled pictures", f"none in {data}", FORMS))
+        raise UsageError(broken_rule("`data`", "hold labelled pictures", f"none in {data}", FORMS))
     return dataset
 
 
@@ -133,7 +133,7 @@ def _refuse_boxes(data: str, dataset: Dataset) -> None:
     if names <= BOX_FOLDERS and guessed_form(Path(data)) is not None:
         fix = "cnnkit train-detector and cnnkit doctor take them."
         received = "images with boxes"
-        raise UsageError(broken_rule("DATA", "hold a folder for each class", received, fix))
+        raise UsageError(broken_rule("`data`", "hold a folder for each class", received, fix))
 
 
 @dataclass
@@ -199,7 +199,7 @@ def _read_folder(data: str) -> Dataset:
         return collected.finished(data)
     if not folders:
         received = f"{len(files)} files and no folder in {data}"
-        raise UsageError(broken_rule("DATA", "hold a folder for each class", received, FORMS))
+        raise UsageError(broken_rule("`data`", "hold a folder for each class", received, FORMS))
     collected.add_classes(data, None)
     return collected.finished(data)
 

@@ -30,7 +30,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class MaxBad:
-    """How many pictures may be unreadable before a run is given up: ``--max-bad``.
+    """How many pictures may be unreadable before a run is given up.
 
     Attributes:
         share: Of all pictures, 0 to 1; or None.
@@ -54,7 +54,7 @@ class MaxBad:
             value = -1
         if not 0 <= value <= (100 if text.strip().endswith("%") else 10**12):
             rule = "be a number of pictures or a share such as 5%"
-            raise UsageError(broken_rule("--max-bad", rule, repr(text)))
+            raise UsageError(broken_rule("`max_bad`", rule, repr(text)))
         if text.strip().endswith("%"):
             return cls(share=value / 100)
         return cls(share=None, count=int(value))
@@ -70,9 +70,9 @@ class MaxBad:
             return
         path, failure = failures[0]
         shown = f"{self.count}" if self.count is not None else f"{self.share:.0%}"
-        rule = f"be at most --max-bad {shown}"
+        rule = f"be at most `max_bad={shown!r}`"
         received = f"{len(failures)} of {total}, the first {path} ({failure.message})"
-        fix = "Run cnnkit doctor, mend or remove them, or raise --max-bad."
+        fix = "Run cnnkit doctor, mend or remove them, or raise `max_bad`."
         raise UsageError(broken_rule("unreadable pictures", rule, received, fix))
 
 

@@ -43,8 +43,8 @@ def identity_split(
     parts = 3 if shares.test else 2
     if len(able) < LEAST_PEOPLE * parts:
         rule = f"hold at least {LEAST_PEOPLE * parts} people with {LEAST_PHOTOS} photos each"
-        fix = "Add people, or use --split-by pictures, which tells nothing about new people."
-        raise UsageError(broken_rule("DATA", rule, f"{len(able)} of {len(names)}", fix))
+        fix = "Add people, or use `split_by='pictures'`, which tells nothing about new people."
+        raise UsageError(broken_rule("`data`", rule, f"{len(able)} of {len(names)}", fix))
     able.sort(key=lambda n: hashlib.sha256(f"{seed}\0{names[n]}".encode()).digest())
     sizes = {
         split: share for split, share in ((TEST, shares.test), (VALIDATION, shares.validation))
@@ -95,7 +95,7 @@ class IdentityLoader(Loader):
             UsageError: There are fewer than two people with two photos.
         """
         if photos_each < LEAST_PHOTOS:
-            raise UsageError(broken_rule("--photos", f"be at least {LEAST_PHOTOS}", photos_each))
+            raise UsageError(broken_rule("`photos`", f"be at least {LEAST_PHOTOS}", photos_each))
         super().__init__(pictures, batch_size, training=training, seed=seed, **others)
         photos = [np.flatnonzero(pictures.labels == p) for p in np.unique(pictures.labels)]
         self._photos = [own for own in photos if len(own) >= LEAST_PHOTOS]

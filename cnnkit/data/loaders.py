@@ -102,7 +102,7 @@ class Loader:
             UsageError: There are no pictures, or the batch size is not at least 1.
         """
         if batch_size < 1:
-            raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
+            raise UsageError(broken_rule("`batch_size`", "be at least 1", batch_size))
         if not len(pictures):
             raise UsageError("There must be a picture to load. Received: none.")
         self.batch_size = min(batch_size, len(pictures))

@@ -138,5 +138,5 @@ def _missing(path: Path, name: str, label: str, by_file: dict[str, str]) -> str:
     if name in by_file:
         received = f"class {by_file[name]!r} for {name}, which is {label!r} in the data"
         return broken_rule(str(path), "give every picture its class", received)
-    fix = "Leave out --split-file to divide the pictures anew."
+    fix = "Leave out `split_file` to divide the pictures anew."
     return broken_rule(str(path), "have a line for every picture", f"none for {name}", fix)

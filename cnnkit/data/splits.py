@@ -148,7 +148,7 @@ def _fill(sizes: np.ndarray, wanted: int, needs_one: bool) -> list[int]:
 def _check_counts(counts: np.ndarray, classes: Sequence[str], parts: int) -> None:
     if len(classes) < 2:
         received = f"only {classes[0]!r}" if classes else "none"
-        raise UsageError(broken_rule("DATA", "have at least 2 classes", received))
+        raise UsageError(broken_rule("`data`", "have at least 2 classes", received))
     few = np.flatnonzero(counts < parts)
     if len(few):
         name, count = classes[few[0]], counts[few[0]]
@@ -167,7 +167,7 @@ def _check_parts(
             rule = f"have at least {parts} pictures that are not copies of one another"
             received = f"{len(have)} where copies stay in one split"
             fix = (
-                "Add other images, use --copies apart where only near copies are in the way, or "
+                "Add other images, use `copies='apart'` where only near copies are in the way, or "
                 "give the splits yourself: train/ and val/, or a CSV."
             )
             raise UsageError(broken_rule(f"the class {name!r}", rule, received, fix))
@@ -221,7 +221,7 @@ def _given_splits(dataset: Dataset, given: set[str | None]) -> np.ndarray:
         rule = "have a split for every picture where some are val"
         raise UsageError(broken_rule(dataset.source, rule, f"none for {without.name}"))
     if len(dataset.classes) < 2:
-        raise UsageError(broken_rule("DATA", "have at least 2 classes", len(dataset.classes)))
+        raise UsageError(broken_rule("`data`", "have at least 2 classes", len(dataset.classes)))
     counts = dataset.counts("train")
     if not counts.all():
         name = dataset.classes[int(np.argmin(counts))]
@@ -252,19 +252,19 @@ def measured_splits(
     if asked is not None:
         split = split_name(asked)
         if split is None:
-            raise UsageError(broken_rule("--split", f"be one of {', '.join(SPLITS)}", asked))
+            raise UsageError(broken_rule("`split`", f"be one of {', '.join(SPLITS)}", asked))
         if not counts[split]:
             raise UsageError(
-                broken_rule("--split", f"name a split of {source}", asked, f"It has {present}.")
+                broken_rule("`split`", f"name a split of {source}", asked, f"It has {present}.")
             )
         return frozenset((split,))
     held_out = frozenset(counts) - {"train"}
     if not held_out:
         rule = "have pictures that are not for training"
-        fix = "Use --split train to measure on what a model may have learned from."
+        fix = "Use `split='train'` to measure on what a model may have learned from."
         raise UsageError(broken_rule(source, rule, "train alone", fix))
     if counts["train"]:
         taken = ", ".join(str(name) for name in SPLITS if name in held_out) or "what has no split"
         left_out = f"{counts['train']:,} image{'' if counts['train'] == 1 else 's'} of train"
-        log.info("measured on %s, without %s (--split train takes them)", taken, left_out)
+        log.info("measured on %s, without %s (`split='train'` takes them)", taken, left_out)
     return held_out

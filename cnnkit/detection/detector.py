@@ -142,7 +142,7 @@ class Detector:
         require_task(bundle, "detect")
         spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
         if tile is not None and tile != 0 and tile < 32:
-            raise UsageError(broken_rule("--tile", "be at least 32 pixels", tile))
+            raise UsageError(broken_rule("`tile`", "be at least 32 pixels", tile))
         # Checked before the model is compiled, which takes seconds.
         checked = cls(bundle, None, spec, selection, tile, max_pixels)  # type: ignore[arg-type]
         expected = None if tile is not None else expected

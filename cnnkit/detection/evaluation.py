@@ -77,7 +77,7 @@ def evaluate_detector(
     classes = tuple(name for name, count in boxes.counts().items() if count)
     if not pictures or not classes:
         received = f"{len(pictures)} pictures of {len(classes)} classes"
-        raise UsageError(broken_rule("DATA", "have pictures with boxes to measure", received))
+        raise UsageError(broken_rule("`data`", "have pictures with boxes to measure", received))
     places, unknown = _places(classes, detector.bundle.labels)
     problems = [*boxes.problems, *misplaced]
     sound, truths, found, errors = [], [], [], []
@@ -117,14 +117,14 @@ def _places(classes: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray, 
     places, unknown = np.full(len(labels), -1), []
     for number, name in enumerate(classes):
         try:
-            places[class_index(name, labels, "DATA")] = number
+            places[class_index(name, labels, "`data`")] = number
         except UsageError:
             unknown.append(name)
     if len(unknown) == len(classes):
         rule = "have classes that the model knows"
         received = ", ".join(unknown[:5])
         fix = f"The model knows {', '.join(labels[:8])}."
-        raise UsageError(broken_rule("DATA", rule, received, fix))
+        raise UsageError(broken_rule("`data`", rule, received, fix))
     return places, tuple(unknown)
 
 

@@ -124,7 +124,7 @@ class _Blank:
         """Say at the end that tiles might help, if there were such pictures."""
         if self._count:
             log.info(
-                "%d large pictures (up to %d pixels) show nothing: --tile finds small objects.",
+                "%d large pictures (up to %d pixels) show nothing: `tile` finds small objects.",
                 self._count,
                 self._largest,
             )

@@ -58,14 +58,14 @@ class BoxOutputs:
     def __post_init__(self) -> None:
         for path in self.rows:
             check_row_suffix(path)
-            self._check_file("-o", path)
+            self._check_file("`output`", path)
         for target in self.boxes:
             check_target(target, overwrite=self.replace)
         if self.counts is not None:
             if self.counts.suffix.lower() != ".csv":
-                raise UsageError(broken_rule("--counts", "end in .csv", self.counts))
-            self._check_file("--counts", self.counts)
-        for option, folder in (("--annotate", self.annotate), ("--crops", self.crops)):
+                raise UsageError(broken_rule("`counts`", "end in .csv", self.counts))
+            self._check_file("`counts`", self.counts)
+        for option, folder in (("`annotate`", self.annotate), ("`crops`", self.crops)):
             if folder is not None:
                 self._check_folder(option, folder)
 
@@ -74,7 +74,7 @@ class BoxOutputs:
             raise UsageError(broken_rule(option, "name a folder", f"the file {folder}"))
         if folder.is_dir() and not self.replace and os.listdir(folder):
             raise UsageError(
-                f"{folder} has files already. Use --overwrite to write among them, or name a "
+                f"{folder} has files already. Use `overwrite=True` to write among them, or name a "
                 "new folder."
             )
 
@@ -82,7 +82,7 @@ class BoxOutputs:
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
         if path.exists() and not self.replace:
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
 
     @property
     def folders(self) -> list[Path]:
@@ -175,8 +175,8 @@ def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence
     Raises:
         UsageError: Two outputs have one place, or a folder is that of an input.
     """
-    apart.check_places_differ(("-o", path) for path in (*paths, *folders))
-    apart.check_not_beside((("-o", folder) for folder in folders), inputs)
+    apart.check_places_differ(("`output`", path) for path in (*paths, *folders))
+    apart.check_not_beside((("`output`", folder) for folder in folders), inputs)
 
 
 def write_counts(path: Path | None, rows: Callable[[], Rows], labels: Sequence[str]) -> None:

@@ -49,9 +49,9 @@ class Selection:
     def __post_init__(self) -> None:
         for value in (self.confidence, *self.confidences.values()):
             if value is not None and not 0 <= value <= 1:
-                raise UsageError(broken_rule("--confidence", "lie between 0 and 1", value))
+                raise UsageError(broken_rule("`confidence`", "lie between 0 and 1", value))
         if self.iou is not None and not 0 <= self.iou <= 1:
-            raise UsageError(broken_rule("--iou", "lie between 0 and 1", self.iou))
+            raise UsageError(broken_rule("`iou`", "lie between 0 and 1", self.iou))
 
     def least_scores(self, labels: Sequence[str], spec: DetectorSpec) -> np.ndarray:
         """Return the lowest wanted score of each class, float64 (classes,), infinite for none."""
@@ -62,9 +62,9 @@ class Selection:
                 if label in labels:
                     least[labels.index(label)] = value
         for name, value in self.confidences.items():
-            least[class_index(name, labels, "--confidence")] = value
+            least[class_index(name, labels, "`confidence`")] = value
         if self.classes:
-            wanted = [class_index(name, labels, "--classes") for name in self.classes]
+            wanted = [class_index(name, labels, "`classes`") for name in self.classes]
             least[np.setdiff1d(np.arange(len(labels)), wanted)] = np.inf
         return least
 
@@ -77,10 +77,10 @@ class Selection:
             return np.zeros_like(groups)
         taken: set[int] = set()
         for names in self.agnostic:
-            members = {class_index(name, labels, "--agnostic") for name in names}
+            members = {class_index(name, labels, "`agnostic`") for name in names}
             if members & taken:
                 rule = "have each class in one group"
-                raise UsageError(broken_rule("--agnostic", rule, ", ".join(names)))
+                raise UsageError(broken_rule("`agnostic`", rule, ", ".join(names)))
             taken |= members
             groups[sorted(members)] = min(members)
         return groups
@@ -104,8 +104,8 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
             return classes.index(spelling, option)
     known = [*labels, *(old for new, old in SPELLINGS.items() if classes.matches(new))]
     fix = did_you_mean(name, known) or f"The model knows {_some(labels)}."
-    if option == "--agnostic":
-        fix += " To leave its groups out, put --agnostic after INPUT."
+    if option == "`agnostic`":
+        fix += " To leave its groups out, put `agnostic` after INPUT."
     raise UsageError(broken_rule(option, "name classes of the model", repr(name), fix))
 
 

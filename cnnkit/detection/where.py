@@ -63,7 +63,7 @@ class _Reader:
     def __init__(self, text: str, labels: Sequence[str]) -> None:
         if len(text) > MAX_LENGTH:
             raise UsageError(
-                broken_rule("--where", f"have at most {MAX_LENGTH} characters", len(text))
+                broken_rule("`where`", f"have at most {MAX_LENGTH} characters", len(text))
             )
         self._text = text
         self._labels = labels
@@ -83,7 +83,7 @@ class _Reader:
 
     def _wrong(self, what: str) -> UsageError:
         fix = "Write for example: person>=1 and not dog."
-        return UsageError(broken_rule("--where", f"say {what}", repr(self._text), fix))
+        return UsageError(broken_rule("`where`", f"say {what}", repr(self._text), fix))
 
     def condition(self) -> Condition:
         """Return the whole condition."""
@@ -155,5 +155,5 @@ class _Reader:
             name = " ".join(words)
         if not name.strip():
             raise self._wrong("which class it is about")
-        label = self._labels[class_index(name, self._labels, "--where")]
+        label = self._labels[class_index(name, self._labels, "`where`")]
         return lambda counts: counts[label]

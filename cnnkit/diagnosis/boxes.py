@@ -29,7 +29,7 @@ SMALL_SIDE = 8
 # Each problem's severity and what to do.
 _ADVICE = {
     "malformed": ("error", "Mend the entry; it is left out."),
-    "missing-picture": ("error", "Name the pictures' folder with --pictures, or mend the name."),
+    "missing-picture": ("error", "Say which folder holds the pictures, or mend the name."),
     "unknown-class": ("error", "Add the class to the set's names, or mend the number."),
     "not-finite": ("error", "Mend or remove the box; it is left out."),
     "swapped-corners": ("warning", "cnnkit puts them right; other programs may not."),
@@ -245,7 +245,6 @@ def _about_pictures(boxes: BoxSet) -> Iterator[Finding]:
             "note",
             f"{counted(len(small), 'picture')} with objects under {SMALL_SIDE} pixels at "
             f"an input of {INPUT_SIDE}",
-            "A network at that size hardly sees them: train with a larger --size, or detect "
-            "with --tile.",
+            "A network at that size hardly sees them: train at a larger size, or detect in tiles.",
             tuple(small),
         )

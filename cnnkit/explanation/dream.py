@@ -62,13 +62,13 @@ def aims(
     """
     found = []
     for name in classes:
-        index = Target.named(bundle, name).index
+        index = Target.named(bundle, name, "`classes`").index
         found.append(Aim(bundle.labels[index], None, index))
     found += [Aim(f"{layer} {unit}", layer, unit) for unit in units]
     if not found:
-        fix = "Such as --class tabby, or --layer fire9_join --units 0-3."
+        fix = "Such as `classes='tabby'`, or `layer='fire9_join'` with `units='0-3'`."
         raise UsageError(
-            broken_rule("dream", "have a --class, or --units of a --layer", "none", fix)
+            broken_rule("dream", "have `classes`, or `units` of a `layer`", "none", fix)
         )
     return found
 
@@ -96,7 +96,7 @@ def dream(
         UsageError: The layer has no such channel.
     """
     if not 1 <= steps <= MAX_STEPS:
-        raise UsageError(broken_rule("--steps", f"lie between 1 and {MAX_STEPS:,}", steps))
+        raise UsageError(broken_rule("`steps`", f"lie between 1 and {MAX_STEPS:,}", steps))
     keras = import_keras()
     model = _aimed_model(bundle, aim)
     height, width = bundle.card.input.height, bundle.card.input.width
@@ -145,7 +145,7 @@ def _aimed_model(bundle: Bundle, aim: Aim) -> Any:
                 output = keras.ops.mean(output, axis=(1, 2))
         if not 0 <= aim.unit < output.shape[-1]:
             rule = f"be from 0 to {output.shape[-1] - 1} for {aim.layer}"
-            raise UsageError(broken_rule("--units", rule, aim.unit))
+            raise UsageError(broken_rule("`units`", rule, aim.unit))
         return keras.Model(graph.image, output)
 
 

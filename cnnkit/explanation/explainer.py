@@ -309,8 +309,9 @@ def _check(
     check_fit(fit)
     if method == "sliding" and fit is not None:
         fix = "It looks at the whole picture."
-        raise UsageError(broken_rule("--fit", "not go with --method sliding", fit, fix))
+        raise UsageError(broken_rule("`fit`", "not go with `method='sliding'`", fit, fix))
     if scale is not None and method != "sliding":
-        raise UsageError(broken_rule("--scale", "go with --method sliding", f"--method {method}"))
+        rule = "go with `method='sliding'`"
+        raise UsageError(broken_rule("`scale`", rule, f"`method={method!r}`"))
     if not 0 < box_share <= 1:
-        raise UsageError(broken_rule("--box-share", "be over 0 and up to 1", box_share))
+        raise UsageError(broken_rule("`box_share`", "be over 0 and up to 1", box_share))

@@ -68,7 +68,7 @@ class Pictures:
     def __post_init__(self) -> None:
         """Refuse overlays too small to be seen."""
         if self.side < 16:
-            raise UsageError(broken_rule("--size", "be at least 16", self.side))
+            raise UsageError(broken_rule("`size`", "be at least 16", self.side))
 
 
 def explain_folders(
@@ -211,7 +211,8 @@ def _refuse_files(folder: Path | None) -> None:
     """Refuse a folder for pictures that holds files, which are not to be replaced."""
     try:
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds files already. Use --overwrite, or another folder.")
+            fix = "Use `overwrite=True`, or another folder."
+            raise UsageError(f"{folder} holds files already. {fix}")
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
 

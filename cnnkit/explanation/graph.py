@@ -84,7 +84,7 @@ class Graph:
                 return step
         known = [step.name for step in self.steps]
         fix = did_you_mean(name, known) or f"Among them: {', '.join(known[-5:])}."
-        raise UsageError(broken_rule("--layer", "name a layer of the model", repr(name), fix))
+        raise UsageError(broken_rule("`layer`", "name a layer of the model", repr(name), fix))
 
 
 def trace(

@@ -43,10 +43,10 @@ def check_method(method: str, layer: str | None) -> None:
     """
     if method not in METHODS:
         fix = did_you_mean(method, METHODS)
-        raise UsageError(broken_rule("--method", f"be one of {', '.join(METHODS)}", method, fix))
+        raise UsageError(broken_rule("`method`", f"be one of {', '.join(METHODS)}", method, fix))
     if layer is not None and method not in BY_LAYER:
-        rule = f"go with --method {' or '.join(BY_LAYER)}"
-        raise UsageError(broken_rule("--layer", rule, f"--method {method}"))
+        rule = f"go with `method` {' or '.join(BY_LAYER)}"
+        raise UsageError(broken_rule("`layer`", rule, f"`method={method!r}`"))
 
 
 def method_predictor(

@@ -155,7 +155,7 @@ class PatchSearch:
         step = graph.layer(layer) if layer else head.features
         shape = tuple(step.output.shape[1:])
         if len(shape) != 3:
-            raise UsageError(broken_rule("--layer", "have places", f"{step.name} {shape}"))
+            raise UsageError(broken_rule("`layer`", "have places", f"{step.name} {shape}"))
         chosen = parse_units(units, shape[2])
         field = fields[step.name]
         known = not isinstance(field, Other)
@@ -306,8 +306,8 @@ def parse_units(text: str | None, channels: int) -> list[int]:
         known = first.isdecimal() and (last or first).isdecimal()
         if not known or not int(first) <= int(last or first) < channels:
             rule = f"be numbers and ranges from 0 to {channels - 1}, such as 0-31,100"
-            raise UsageError(broken_rule("--units", rule, repr(text)))
+            raise UsageError(broken_rule("`units`", rule, repr(text)))
         units |= dict.fromkeys(range(int(first), int(last or first) + 1))
     if len(units) > MAX_UNITS:
-        raise UsageError(broken_rule("--units", f"be at most {MAX_UNITS}", len(units)))
+        raise UsageError(broken_rule("`units`", f"be at most {MAX_UNITS}", len(units)))
     return list(units)

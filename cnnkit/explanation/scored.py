@@ -95,7 +95,7 @@ class ScoredExplainer:
             max_pixels: The largest picture that is decoded.
         """
         if not 0 < box_share <= 1:
-            raise UsageError(broken_rule("--box-share", "be over 0 and up to 1", box_share))
+            raise UsageError(broken_rule("`box_share`", "be over 0 and up to 1", box_share))
         self.bundle, self.method, self.spec, self.predictor = bundle, METHOD, spec, engine
         self._ask, self._box_share, self._max_pixels = ask, box_share, max_pixels
 

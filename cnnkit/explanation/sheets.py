@@ -99,7 +99,7 @@ def check_picture_target(option: str, path: Path, overwrite: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
 
 
 def encoded(pixels: np.ndarray, form: str, quality: int = QUALITY) -> bytes:

@@ -1,4 +1,4 @@
-"""``--method sliding``: every window of the whole picture scored in one pass."""
+"""The method ``sliding``: every window of the whole picture scored in one pass."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SlidingMethod:
             BundleError: The network's windows cannot slide.
         """
         if not 1 <= scale <= MAX_SCALE:
-            raise UsageError(broken_rule("--scale", f"lie between 1 and {MAX_SCALE:g}", scale))
+            raise UsageError(broken_rule("`scale`", f"lie between 1 and {MAX_SCALE:g}", scale))
         self._bundle, self._target = bundle, target
         with building_defaults() as keras:
             graph = networks.trace(keras, bundle.build(), bundle.card.input.size)

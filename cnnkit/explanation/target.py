@@ -21,7 +21,7 @@ class Target:
     index: int | None = None
 
     @classmethod
-    def named(cls, bundle: Bundle, name: str | None) -> Target:
+    def named(cls, bundle: Bundle, name: str | None, option: str = "`class_name`") -> Target:
         """Return the target of a class's name, or of its number in the model's order.
 
         Raises:
@@ -29,7 +29,7 @@ class Target:
         """
         if name is None:
             return cls()
-        return cls(ClassNames(bundle.labels).index(name, "--class"))
+        return cls(ClassNames(bundle.labels).index(name, option))
 
     def of(self, probabilities: np.ndarray) -> int:
         """Return the class to explain of a picture with these probabilities."""

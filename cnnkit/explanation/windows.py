@@ -44,7 +44,7 @@ def sliding_of(graph: Graph) -> Sliding:
     """
     step = last_map(graph)
     field = fields_of(graph)[step.name]
-    rule = "--method sliding must have a network that sees each place by itself."
+    rule = "`method='sliding'` must have a network that sees each place by itself."
     if isinstance(field, Other):
         reason = f"one of which it is not known what a place of its layer {step.name} sees"
         raise BundleError(f"{rule} Received: {reason}.")
@@ -101,7 +101,7 @@ def windows_model(
     output = keras.layers.Activation("linear", dtype="float32", name=f"{OWN}scores")(graph.output)
     if side(output) != (steps[0] + 1, steps[1] + 1):
         raise BundleError(
-            f"--method sliding must give {steps[0] + 1} x {steps[1] + 1} windows. "
+            f"`method='sliding'` must give {steps[0] + 1} x {steps[1] + 1} windows. "
             f"Received: {side(output)[0]} x {side(output)[1]} from the network."
         )
     return keras.Model(image, {"scores": output}, name=model.name)
@@ -132,7 +132,7 @@ def _slid(keras: Any, step: Step, tensor: Any) -> Any:
         twin.set_weights(step.operation.get_weights())
         return output
     raise BundleError(
-        "--method sliding must have poolings, dense layers and activations behind the last "
+        "`method='sliding'` must have poolings, dense layers and activations behind the last "
         f"feature map. Received: {step.kind} ({step.name})."
     )
 

@@ -133,7 +133,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
-            raise UsageError(broken_rule("--batch", "be at least 1 or dynamic", self.batch))
+            raise UsageError(broken_rule("`batch`", "be at least 1 or dynamic", self.batch))
 
     def refuse_size(self, name: str, height: int, width: int) -> None:
         """Refuse a size, for a network that takes one only.
@@ -143,7 +143,7 @@ class Request:
         """
         if self.size is not None:
             rule = f"be left out for {name}, which takes {height}x{width} only"
-            raise UsageError(broken_rule("--size", rule, "{}x{}".format(*self.size)))
+            raise UsageError(broken_rule("`size`", rule, "{}x{}".format(*self.size)))
 
     def fitting(self, spec: InputSpec) -> np.ndarray:
         """Return the pictures to check on as a network takes them, uint8 (n, height, width, 3)."""

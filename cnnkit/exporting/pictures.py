@@ -89,4 +89,4 @@ def pictures_in(folder: str) -> Iterator[np.ndarray]:
         yield picture
     if not count:
         rule = "name pictures of which one at least can be read"
-        raise UsageError(broken_rule("--check-on", rule, folder))
+        raise UsageError(broken_rule("`check_on`", rule, folder))

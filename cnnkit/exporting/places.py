@@ -44,29 +44,30 @@ def check_target(form: str, target: Path, names: Sequence[str], overwrite: bool)
     of_file = form_of_suffix(target)
     if names and of_file:
         rule = f"name a folder for a model of {len(names)} networks"
-        fix = f"Use -o {target.with_suffix('')} --format {form}."
-        raise UsageError(broken_rule("-o", rule, target, fix))
+        fix = f"Use `output` {target.with_suffix('')} and `format={form!r}`."
+        raise UsageError(broken_rule("`output`", rule, target, fix))
     if not names and suffix and target.suffix != suffix:
-        raise UsageError(broken_rule("-o", f"end in {suffix} for --format {form}", target))
+        raise UsageError(broken_rule("`output`", f"end in {suffix} for `format={form!r}`", target))
     if not names and not suffix and of_file:
-        fix = f"For a file use --format {of_file}."
-        raise UsageError(broken_rule("-o", f"name a folder for --format {form}", target, fix))
+        fix = f"For a file use `format={of_file!r}`."
+        rule = f"name a folder for `format={form!r}`"
+        raise UsageError(broken_rule("`output`", rule, target, fix))
     if not target.parent.is_dir():
-        raise UsageError(broken_rule("-o", "lie in a folder that exists", target))
+        raise UsageError(broken_rule("`output`", "lie in a folder that exists", target))
     _check_free(target, names, is_folder=bool(names) or not suffix, overwrite=overwrite)
 
 
 def _check_free(target: Path, names: Sequence[str], is_folder: bool, overwrite: bool) -> None:
-    """A folder is only ever replaced by its like: --overwrite must not delete a user's files."""
+    """A folder is only ever replaced by its like: overwriting must not delete a user's files."""
     own = _holds_only(target, names) if names else is_folder and _is_saved_model(target)
     for path in [target] if names else (*parts(target), description_path(target)):
         if path.is_dir() and not (own and path == target):
             rule = f"leave the name {path.name} free, or to an earlier export"
-            raise UsageError(broken_rule("-o", rule, f"the folder {path}"))
+            raise UsageError(broken_rule("`output`", rule, f"the folder {path}"))
         if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
     if is_folder and target.exists() and not target.is_dir():
-        raise UsageError(broken_rule("-o", "name a folder", f"the file {target}"))
+        raise UsageError(broken_rule("`output`", "name a folder", f"the file {target}"))
 
 
 def _holds_only(folder: Path, names: Sequence[str]) -> bool:

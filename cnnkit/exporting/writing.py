@@ -153,7 +153,7 @@ def check_form(form: str) -> None:
         UsageError: It is not one of `FORMATS`.
     """
     if form not in FORMATS:
-        raise UsageError(broken_rule("--format", f"be one of {', '.join(FORMATS)}", repr(form)))
+        raise UsageError(broken_rule("`format`", f"be one of {', '.join(FORMATS)}", repr(form)))
 
 
 def check_environment(form: str) -> None:
@@ -166,7 +166,7 @@ def check_environment(form: str) -> None:
         fix = "Install it with: pip install 'cnnkit[export]'"
         rule = f"have {' and '.join(missing)} installed"
         raise RuntimeUnavailableError(
-            broken_rule(f"--format {form}", rule, "an environment without", fix)
+            broken_rule(f"`format={form!r}`", rule, "an environment without", fix)
         )
     if backend_name() != "tensorflow":
         rule = "run on Keras's TensorFlow backend"

@@ -46,10 +46,10 @@ class Search:
     def __post_init__(self) -> None:
         if self.min_face < SMALLEST_FACE:
             rule = f"be at least {SMALLEST_FACE} pixels"
-            raise UsageError(broken_rule("--min-face", rule, self.min_face))
+            raise UsageError(broken_rule("`min_face`", rule, self.min_face))
         if not 0 <= self.min_score < 1:
             rule = "be at least 0 and below 1"
-            raise UsageError(broken_rule("--min-score", rule, self.min_score))
+            raise UsageError(broken_rule("`min_score`", rule, self.min_score))
 
 
 @dataclass
@@ -80,7 +80,7 @@ class FaceDetector:
             UsageError: The bundle is for another task.
             BundleError: The bundle has other networks.
         """
-        require_task(bundle, "find-face", "--detector")
+        require_task(bundle, "find-face", "`detector`")
         self.bundle = bundle
         self.search = search or Search()
         options = options or RuntimeOptions()

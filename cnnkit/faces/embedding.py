@@ -77,7 +77,7 @@ class FaceEmbedder:
             UsageError: The bundle is for another task.
             BundleError: Its card says nothing of how to verify.
         """
-        require_task(bundle, "embed-face", "--embedder")
+        require_task(bundle, "embed-face", "`embedder`")
         self.detector = detector
         self.bundle = bundle
         self.verification = Verification.of_card(bundle.card)

@@ -45,7 +45,7 @@ def evaluate_pairs(
     """
     if any(pair.same is None for pair in pairs):
         fix = "Give a CSV with the columns a, b and same, or LFW's pairs.txt."
-        raise UsageError(broken_rule("DATA", "say of every pair whether it is same", data, fix))
+        raise UsageError(broken_rule("`data`", "say of every pair whether it is same", data, fix))
     compared: list[tuple[FacePair, float]] = []
     errors: list[dict[str, str]] = []
     for pair, outcome in verifier.stream(pairs, workers):
@@ -75,7 +75,7 @@ def figures_of(
     apart = np.array([distance for _, distance in compared], np.float64)
     if not (same.any() and (~same).any()):
         rule = "hold readable pairs of one person and of two"
-        raise UsageError(broken_rule("DATA", rule, f"{same.sum()} and {(~same).sum()} in {data}"))
+        raise UsageError(broken_rule("`data`", rule, f"{same.sum()} and {(~same).sum()} in {data}"))
     found = PairDistances(apart[same], apart[~same], people=0)
     metrics = {k: v for k, v in summary(found, threshold).items() if k != "people"}
     metrics["balanced_accuracy"] = metrics.pop("accuracy")

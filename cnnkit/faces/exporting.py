@@ -103,7 +103,7 @@ def _faces(request: Request, verification: Verification, spec: InputSpec) -> np.
     ]
     if not found:
         rule = "show a face at least, to check an embedder on"
-        raise UsageError(broken_rule("--check-on", rule, "pictures without"))
+        raise UsageError(broken_rule("`check_on`", rule, "pictures without"))
     return np.stack(found)
 
 
@@ -124,7 +124,7 @@ def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ..
     height, width = request.size or (None, None)
     if request.size is not None and min(request.size) < WINDOW:
         rule = f"have sides of at least {WINDOW}"
-        raise UsageError(broken_rule("--size", rule, f"{height}x{width}"))
+        raise UsageError(broken_rule("`size`", rule, f"{height}x{width}"))
     pictures = None
     if request.pictures is not None:  # they are all in memory, as large as they are
         pictures = list(islice(request.pictures, FINDER_PICTURES))

@@ -1,4 +1,4 @@
-"""`cnnkit verify-face --pairs` as a function: pairs in, rows and files out."""
+"""Files of pairs, verified: pairs in, rows and files out."""
 
 from __future__ import annotations
 

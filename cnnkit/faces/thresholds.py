@@ -40,7 +40,7 @@ class Verification:
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 < value <= LARGEST_THRESHOLD):
                 rule = f"lie above 0 and be at most {LARGEST_THRESHOLD:g}"
-                raise UsageError(broken_rule(f"--{name}", rule, value))
+                raise UsageError(broken_rule(f"`{name}`", rule, value))
         for name, known in (("metric", METRICS), ("alignment", ALIGNMENTS)):
             if getattr(self, name) not in known:
                 rule = f"be one of {', '.join(known)}"

@@ -34,7 +34,7 @@ class FaceChoice:
 
     def __post_init__(self) -> None:
         if self.faces not in CHOICES:
-            raise UsageError(broken_rule("--faces", f"be one of {', '.join(CHOICES)}", self.faces))
+            raise UsageError(broken_rule("`faces`", f"be one of {', '.join(CHOICES)}", self.faces))
 
     def of(self, picture: PictureFaces, min_face: int) -> list[int]:
         """Return the indices of the faces that count.
@@ -46,11 +46,11 @@ class FaceChoice:
         if found == 0:
             message = (
                 f"no face of at least {min_face} pixels was found, however the picture is turned; "
-                "--min-face lowers that"
+                "a smaller minimum face size may find it"
             )
             raise ImageError("no-face", message)
         if self.faces == "one" and found > 1:
-            message = f"{found} faces were found: which one is meant? --faces largest or all"
+            message = f"{found} faces were found: which one is meant? choose largest or all"
             raise ImageError("several-faces", message)
         return list(range(found)) if self.faces == "all" else [0]
 

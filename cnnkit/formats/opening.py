@@ -36,7 +36,7 @@ def with_form(text: str) -> tuple[str | None, str]:
 
 
 @gives_normal_names
-def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
+def read_boxes(source: str, pictures: str | None = None, option: str = "`data`") -> BoxSet:
     """Read pictures with boxes in any of the three formats, in pixels as a viewer shows them.
 
     Notes about images as they are stored are turned along with their EXIF orientation, see
@@ -46,6 +46,7 @@ def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
         source: A path, perhaps after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
             have one JSON a split, in it, in annotations/ or in a folder for each split.
         pictures: The folder of the pictures, where they are not near the annotations.
+        option: The parameter that named the source, for the message.
 
     Raises:
         UsageError: It is none of the formats; the message says what was looked for.
@@ -53,14 +54,14 @@ def read_boxes(source: str, pictures: str | None = None) -> BoxSet:
     form, name = with_form(source)
     path = Path(name)
     if not path.exists():
-        raise UsageError(broken_rule("DATA", "be a file or a folder", name, "It does not exist."))
+        raise UsageError(broken_rule(option, "be a file or a folder", name, "It does not exist."))
     if pictures is not None and not Path(pictures).is_dir():
-        raise UsageError(broken_rule("--pictures", "be a folder", pictures))
+        raise UsageError(broken_rule("`pictures`", "be a folder", pictures))
     form = form or guessed_form(path)
     if form is None:
         fix = "Write coco:, voc: or yolo: before it to say which it is."
         rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
-        raise UsageError(broken_rule("DATA", rule, name, fix))
+        raise UsageError(broken_rule(option, rule, name, fix))
     if form == "yolo":  # shares of the image as shown: it has no size that could differ
         return read_yolo(path, pictures)
     if form == "coco":
@@ -202,11 +203,12 @@ def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError(broken_rule("coco:", "name a file in a folder that exists", name))
         if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
     elif path.exists() and not path.is_dir():
         raise UsageError(broken_rule(f"{form}:", "name a folder", f"the file {name}"))
     elif path.is_dir() and any(path.iterdir()) and not overwrite:
         raise UsageError(
-            f"{path} has files already. Use --overwrite to write among them, or name a new folder."
+            f"{path} has files already. Use `overwrite=True` to write among them, or name a "
+            "new folder."
         )
     return form, path

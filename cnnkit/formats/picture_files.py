@@ -132,7 +132,7 @@ def make_folder(folder: Path, overwrite: bool) -> None:
     try:
         if folder.is_dir() and not overwrite and any(os.scandir(folder)):
             raise UsageError(
-                f"{folder} has files already. Use --overwrite to write among them, or name "
+                f"{folder} has files already. Use `overwrite=True` to write among them, or name "
                 "a new folder."
             )
         folder.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def read_yolo(source: Path, pictures: str | None = None) -> BoxSet:
         if problems:
             rule = "name existing pictures"
             raise UsageError(broken_rule("data.yaml", rule, problems[0].detail))
-        fix = "Labels need their pictures: name their folder with --pictures DIR."
+        fix = "Labels need their pictures: name their folder with `pictures`."
         raise UsageError(broken_rule(str(source), "lead to pictures", "none", fix))
     found = []
     highest = -1

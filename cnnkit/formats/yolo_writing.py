@@ -214,7 +214,7 @@ class _Listing:
         if self._not_found:
             notes.append(
                 f"{self._not_found:,} images were not found: their labels have the names in the "
-                "annotations. Give --pictures DIR."
+                "annotations. Give `pictures`."
             )
         unlisted = self._splits.get(None)
         if unlisted is not None and len(self._splits) > 1:

@@ -327,7 +327,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         message = (
             f"{width} x {height} pixels are more than the limit of {max_pixels:,}; "
-            "--max-pixels raises it"
+            "a higher limit lets it through"
         )
         raise ImageError("too-large", message)
 

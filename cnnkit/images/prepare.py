@@ -40,7 +40,7 @@ def check_fit(chosen: str | None, among: Sequence[str] = FITS, fix: str = "") ->
     """Refuse what is no way to fit a picture into a network's square.
 
     Args:
-        chosen: The user's ``--fit``; None: the network's own.
+        chosen: The user's choice; None: the network's own.
         among: The ways that suit the task.
         fix: What to say besides.
 
@@ -48,7 +48,7 @@ def check_fit(chosen: str | None, among: Sequence[str] = FITS, fix: str = "") ->
         UsageError: It is none of them.
     """
     if chosen is not None and chosen not in among:
-        raise UsageError(broken_rule("--fit", f"be one of {', '.join(among)}", chosen, fix))
+        raise UsageError(broken_rule("`fit`", f"be one of {', '.join(among)}", chosen, fix))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class InputSpec:
         return self.height, self.width
 
     def with_fit(self, chosen: str | None, among: Sequence[str] = FITS, fix: str = "") -> InputSpec:
-        """Return it with a user's ``--fit`` in the place of its own; see `check_fit`."""
+        """Return it with a user's choice in the place of its own; see `check_fit`."""
         check_fit(chosen, among, fix)
         return self if chosen is None else replace(self, fit=chosen)
 

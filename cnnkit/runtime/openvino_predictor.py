@@ -142,8 +142,8 @@ def choose_precision(core: Any, precision: str) -> str:
     if precision == "bfloat16" and not has_bfloat16:
         rule = "go with a processor that computes in bfloat16"
         received = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
-        fix = "Use --precision float32 or auto."
-        raise RuntimeUnavailableError(broken_rule("--precision bfloat16", rule, received, fix))
+        fix = "Use `precision='float32'` or auto."
+        raise RuntimeUnavailableError(broken_rule("`precision='bfloat16'`", rule, received, fix))
     return precision
 
 

@@ -35,11 +35,11 @@ class RuntimeOptions:
             value = getattr(self, name)
             if value not in known:
                 rule = f"be one of {', '.join(known)}"
-                raise UsageError(broken_rule(f"--{name}", rule, value, did_you_mean(value, known)))
+                raise UsageError(broken_rule(f"`{name}`", rule, value, did_you_mean(value, known)))
         if self.threads < 0:
-            raise UsageError(broken_rule("--threads", "not be negative", self.threads))
+            raise UsageError(broken_rule("`threads`", "not be negative", self.threads))
         if self.runtime == "openvino" and self.device == "gpu":
-            fix = "Use --runtime xla for a GPU, or --device cpu."
+            fix = "Use `runtime='xla'` for a GPU, or `device='cpu'`."
             raise UsageError(
-                broken_rule("--runtime openvino", "go with a CPU", "--device gpu", fix)
+                broken_rule("`runtime='openvino'`", "go with a CPU", "`device='gpu'`", fix)
             )

@@ -39,7 +39,7 @@ def predictor(
         RuntimeUnavailableError: What was asked for is not to be had here.
     """
     if batch_size is not None and batch_size < 1:
-        raise UsageError(broken_rule("--batch-size", "be at least 1", batch_size))
+        raise UsageError(broken_rule("`batch_size`", "be at least 1", batch_size))
     options = options or RuntimeOptions()
 
     def openvino(threads: int) -> Predictor:
@@ -103,20 +103,21 @@ def choose(options: RuntimeOptions) -> tuple[str, str]:
     if options.runtime == "auto":
         return ("xla", "gpu") if has_gpu else ("openvino", "cpu")
     if options.runtime == "tensorflow" and backend_name() != "tensorflow":
-        fix = "Unset KERAS_BACKEND, or use --runtime xla."
+        fix = "Unset KERAS_BACKEND, or use `runtime='xla'`."
         rule = "go with Keras's TensorFlow backend"
         received = f"KERAS_BACKEND={backend_name()}"
-        raise RuntimeUnavailableError(broken_rule("--runtime tensorflow", rule, received, fix))
+        raise RuntimeUnavailableError(broken_rule("`runtime='tensorflow'`", rule, received, fix))
     return options.runtime, "gpu" if has_gpu else "cpu"
 
 
 def _no_gpu() -> str:
     if gpu_count():
         received = f"a GPU that Keras's {backend_name()} backend cannot drive"
-        fix = "Install the backend's GPU build, or use --device cpu."
+        fix = "Install the backend's GPU build, or use `device='cpu'`."
     else:
-        received, fix = "a machine whose driver reports no NVIDIA GPU", "Use --device cpu or auto."
-    return broken_rule("--device gpu", "find a usable GPU", received, fix)
+        received = "a machine whose driver reports no NVIDIA GPU"
+        fix = "Use `device='cpu'` or auto."
+    return broken_rule("`device='gpu'`", "find a usable GPU", received, fix)
 
 
 def _openvino(

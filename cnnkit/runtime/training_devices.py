@@ -65,7 +65,7 @@ def prepare_training(*, deterministic: bool, distributed: bool) -> tuple[bool, l
     has_gpu = backend_drives_gpu()
     notes = []
     if deterministic:
-        notes.append("--deterministic: training runs without XLA.")
+        notes.append("`deterministic=True`: training runs without XLA.")
     if distributed:
         notes.append("Several devices train together: Keras compiles without XLA there.")
     return has_gpu and not deterministic and not distributed, notes

@@ -140,7 +140,7 @@ def chosen_tile(steps: Steps, size: tuple[int, int], asked: str) -> int | None:
     if asked == "auto" and memory_needed(steps, size, TILE, resident) <= room:
         return TILE
     needed = memory_needed(steps, size, tile or TILE, resident)
-    fix = "Give a smaller --size" + (", or --tile auto." if asked == "none" else ".")
+    fix = "Give a smaller `size`" + (", or `tile='auto'`." if asked == "none" else ".")
     rule = f"fit into {room / 1e9:.1f} GB of memory"
     received = f"{size[1]}x{size[0]} pixels, about {needed / 1e9:.1f} GB"
     raise UsageError(broken_rule("the result", rule, received, fix))

@@ -38,7 +38,7 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
         notes = _notes(request, size, batch)
     if size is not None and any(side % MULTIPLE or side < SMALLEST_SIDE for side in size):
         rule = f"be multiples of {MULTIPLE} from {SMALLEST_SIDE} up for {bundle.card.name}"
-        raise UsageError(broken_rule("--size", rule, "{}x{}".format(*size)))
+        raise UsageError(broken_rule("`size`", rule, "{}x{}".format(*size)))
     reads_styles = "predict" in bundle.card.networks
     pictures = None if request.pictures is None else [_smaller(one) for one in request.pictures]
     style = Input("style", (STYLE_NUMBERS,), "float32", {"of": "the network predict"})
@@ -84,8 +84,8 @@ def _style_reader(request: Request, pictures: list[np.ndarray] | None) -> Networ
 
 def _notes(request: Request, size: tuple[int, int], batch: int) -> tuple[str, ...]:
     """Return what is to be said where the form leaves less open than was asked for."""
-    missing = ["--size HEIGHTxWIDTH"] * (request.size is None)
-    missing += ["--batch N"] * (request.batch is None)
+    missing = ["`size`"] * (request.size is None)
+    missing += ["`batch`"] * (request.batch is None)
     if not missing:
         return ()
     count = "1 picture" if batch == 1 else f"{batch} pictures"

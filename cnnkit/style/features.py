@@ -104,7 +104,7 @@ def network_name(name: str) -> str:
         if known.lower() == name.lower():
             return known
     fix = did_you_mean(name, tuple(RECIPES)) or "The embedded one needs no download."
-    raise UsageError(broken_rule("--network", f"be one of {', '.join(RECIPES)}", name, fix))
+    raise UsageError(broken_rule("`network`", f"be one of {', '.join(RECIPES)}", name, fix))
 
 
 def open_loss_network(name: str = DEFAULT, weights: str | None = None) -> LossNetwork:

@@ -109,23 +109,24 @@ class Target:
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
             fix = "Give one of the two."
-            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
         if self.retry_errors and not self.resume:
-            raise UsageError(broken_rule("--retry-errors", "go with --resume", "no --resume"))
+            raise UsageError(broken_rule("`retry_errors`", "go with `resume`", "no `resume`"))
         if not self.is_file and self.path.exists() and not self.path.is_dir():
-            raise UsageError(broken_rule("-o", "name a folder", f"the file {self.path}"))
+            raise UsageError(broken_rule("`output`", "name a folder", f"the file {self.path}"))
         if self.is_file and not self.path.parent.is_dir():
             rule = "lie in a folder that exists"
-            raise UsageError(broken_rule("-o", rule, self.path, f"Make {self.path.parent} first."))
+            fix = f"Make {self.path.parent} first."
+            raise UsageError(broken_rule("`output`", rule, self.path, fix))
         result = self.path if self.is_file else self.path / ROWS
         if self.resume or self.overwrite:
             return
         if result.exists():
-            raise UsageError(f"{result} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{result} exists already. Use `overwrite=True` to make it anew.")
         if not self.is_file and part_path(result).exists():
             raise UsageError(
-                f"{self.path} is an unfinished run. Use --resume to go on with it, or --overwrite "
-                "to start anew."
+                f"{self.path} is an unfinished run. Use `resume=True` to go on with it, or "
+                "`overwrite=True` to start anew."
             )
 
     @property
@@ -146,7 +147,7 @@ class Target:
 
 
 def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
-    """Return where ``-o OUT`` sends the results: a picture's ending makes it one file.
+    """Return where ``output`` sends the results: a picture's ending makes it one file.
 
     Raises:
         UsageError: A file is asked for more than one picture, or in a form that is not written.
@@ -154,11 +155,12 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
     path = Path(output)
     if path.suffix.lower() not in FORMATS and has_picture_suffix(output) and not path.is_dir():
         fix = f"Give {path.with_suffix('.png')}, or a folder."
-        raise UsageError(broken_rule("-o FILE", f"end in one of {', '.join(FORMATS)}", output, fix))
+        rule = f"end in one of {', '.join(FORMATS)}"
+        raise UsageError(broken_rule("`output`", rule, output, fix))
     is_file = path.suffix.lower() in FORMATS and not path.is_dir()
     if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
-        fix = f"Give a folder, such as -o {path.with_suffix('').name}."
-        raise UsageError(broken_rule("-o FILE", "go with one picture", "several", fix))
+        fix = f"Give a folder, such as `output` {path.with_suffix('').name}."
+        raise UsageError(broken_rule("`output`", "go with one picture", "several", fix))
     return Target(path, is_file, **flags)
 
 
@@ -230,7 +232,7 @@ def check_results_apart(
     written = (path for place in planned for path in (place, sidecar_path(place)))
     read = [("", path) for path in named]
     contents = (("the input", item.path) for item in found())
-    check_apart((("-o", path) for path in written), itertools.chain(read, contents))
+    check_apart((("`output`", path) for path in written), itertools.chain(read, contents))
 
 
 def _make_folder(folder: Path) -> None:
@@ -356,9 +358,9 @@ class _Picture:
         record = read_sidecar(sidecar_path(place))
         if any(record.get(name) != value for name, value in json.loads(json.dumps(run)).items()):
             if self._target.is_file:
-                fix = "Give the same command again, or use --overwrite to make it anew."
+                fix = "Give the same command again, or use `overwrite=True` to make it anew."
                 rule = "go on with the same picture, settings and version"
-                raise UsageError(broken_rule("--resume", rule, f"another {place}", fix))
+                raise UsageError(broken_rule("`resume`", rule, f"another {place}", fix))
             return None
         if record.get("output_sha256") != hashlib.sha256(place.read_bytes()).hexdigest():
             return None

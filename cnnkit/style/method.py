@@ -143,7 +143,8 @@ class ByOptimisation:
         try:
             tile = estimate.chosen_tile(self.steps, size, self._choices.tile)
         except UsageError as error:  # the others may fit
-            raise ImageError("too-large", str(error)) from error
+            message = f"the result must {error.rule}. Received: {error.received}."
+            raise ImageError("too-large", message) from error
         settings = replace(self._settings, size=max(size), tile=tile)
         optimisation = Optimisation(
             self.steps, content.pixels, size, self._target, settings, start=self._start, mask=mask

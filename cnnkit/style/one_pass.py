@@ -106,9 +106,9 @@ class OnePassPainter:
             UsageError: The bundle is for another task.
         """
         if bundle.card.task != "stylize":
-            fix = "Make one with cnnkit train-style, or leave --model out."
+            fix = "Make one with cnnkit train-style, or leave `model` out."
             rule = "be a model for the task stylize"
-            raise UsageError(broken_rule("--model", rule, bundle.card.task, fix))
+            raise UsageError(broken_rule("`model`", rule, bundle.card.task, fix))
         self._bundle, self._options = bundle, options
         self.reads_styles = "predict" in bundle.card.networks
         self._compiled: dict[tuple[str, str | None], Any] = {}

@@ -58,9 +58,9 @@ class OnePassChoices:
 
     def __post_init__(self) -> None:
         for option, value, low, high in (
-            ("--strength", self.strength, 0, 1),
-            ("--style-scale", self.style_scale, 0.1, 10),
-            ("--size", self.size or 16, 16, MAX_SIZE),
+            ("`strength`", self.strength, 0, 1),
+            ("`style_scale`", self.style_scale, 0.1, 10),
+            ("`size`", self.size or 16, 16, MAX_SIZE),
         ):
             if not low <= value <= high:
                 rule = f"lie between {low:g} and {high:g}"
@@ -102,11 +102,11 @@ class InOnePass:
         """
         if painter.reads_styles and not styles:
             fix = "Give a picture to paint like."
-            raise UsageError(broken_rule("--style", "be given", "none", fix))
+            raise UsageError(broken_rule("`styles`", "be given", "none", fix))
         if styles and not painter.reads_styles:
             fix = "Leave it out: the model was trained for one style."
             rule = "go with a model that reads styles"
-            raise UsageError(broken_rule("--style", rule, styles[0].name, fix))
+            raise UsageError(broken_rule("`styles`", rule, styles[0].name, fix))
         self._painter, self._choices = painter, choices
         self._weights = [style.weight for style in styles]
         self._vectors = [painter.style_of(style.pixels, choices.style_scale) for style in styles]

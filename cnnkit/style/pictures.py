@@ -60,9 +60,9 @@ def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) 
     weights = weights or [1.0] * len(paths)
     if len(weights) != len(paths):
         rule = f"give one weight for each of the {len(paths)} styles"
-        raise UsageError(broken_rule("--style-weights", rule, len(weights)))
+        raise UsageError(broken_rule("`style_weights`", rule, len(weights)))
     if not all(0 < weight < 1e9 for weight in weights):
-        raise UsageError(broken_rule("--style-weights", "be over 0", weights))
+        raise UsageError(broken_rule("`style_weights`", "be over 0", weights))
     return [
         Style(path, read_style(path, max_pixels), weight)
         for path, weight in zip(paths, weights, strict=True)
@@ -78,7 +78,7 @@ def read_style(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
     try:
         return without_clear(*decode_with_alpha(read_bytes(path), max_pixels=max_pixels))
     except ImageError as error:
-        raise UsageError(f"--style {path} cannot be read: {error.message}.") from error
+        raise UsageError(f"`styles` {path} cannot be read: {error.message}.") from error
 
 
 def read_named(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
@@ -114,7 +114,7 @@ def check_side(size: tuple[int, int], smallest: int) -> None:
     if min(size) < smallest:
         message = (
             f"its short side would have {min(size)} pixels, and at least {smallest} are needed; "
-            "give a larger --size"
+            "a larger result is needed"
         )
         raise ImageError("unsupported", message)
 

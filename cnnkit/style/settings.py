@@ -57,25 +57,26 @@ class Settings:
     time_budget: float | None = None
 
     def __post_init__(self) -> None:
-        _check("--size", self.size, MIN_SIZE, MAX_SIZE)
-        _check("--steps", self.steps, 1, MAX_STEPS)
-        _check("--alpha", self.alpha, 0, 1e9)
-        _check("--beta", self.beta, 0, 1e9)
-        _check("--variation", self.variation, 0, 1e6)
-        _check("--style-scale", self.style_scale, 0.1, 10)
-        _check("--seed", self.seed, 0, 2**32 - 1)
+        _check("`size`", self.size, MIN_SIZE, MAX_SIZE)
+        _check("`steps`", self.steps, 1, MAX_STEPS)
+        _check("`alpha`", self.alpha, 0, 1e9)
+        _check("`beta`", self.beta, 0, 1e9)
+        _check("`variation`", self.variation, 0, 1e6)
+        _check("`style_scale`", self.style_scale, 0.1, 10)
+        _check("`seed`", self.seed, 0, 2**32 - 1)
         if self.alpha + self.beta <= 0:
-            raise UsageError(broken_rule("--alpha and --beta", "not both be 0", "0 and 0"))
+            raise UsageError(broken_rule("`alpha` and `beta`", "not both be 0", "0 and 0"))
         if self.optimizer not in OPTIMIZERS:
             rule = f"be one of {', '.join(OPTIMIZERS)}"
-            raise UsageError(broken_rule("--optimizer", rule, self.optimizer))
+            raise UsageError(broken_rule("`optimizer`", rule, self.optimizer))
         if self.tile is not None:
-            _check("--tile", self.tile, MIN_TILE, MAX_SIZE)
+            _check("`tile`", self.tile, MIN_TILE, MAX_SIZE)
         if self.time_budget is not None:
-            _check("--time-budget", self.time_budget, 1, 1e7)
+            _check("`time_budget`", self.time_budget, 1, 1e7)
         if self.optimizer == "l-bfgs" and self.tile is not None:
             fix = "L-BFGS needs the gradient of the whole picture."
-            raise UsageError(broken_rule("--optimizer l-bfgs", "go without --tile", self.tile, fix))
+            rule = "go without `tile`"
+            raise UsageError(broken_rule("`optimizer='l-bfgs'`", rule, self.tile, fix))
 
     @property
     def strength(self) -> float:

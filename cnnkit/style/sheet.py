@@ -100,7 +100,7 @@ def _drawn(rows: list[tuple[str, list[np.ndarray]]], size: tuple[int, int]) -> I
     font = ImageFont.load_default(14)
     for column, strength in enumerate(STRENGTHS):
         left = MARGIN + column * (width + GAP)
-        draw.text((left, MARGIN), f"--strength {strength:g}", fill=MUTED, font=font)
+        draw.text((left, MARGIN), f"strength {strength:g}", fill=MUTED, font=font)
     for number, (name, pictures) in enumerate(rows):
         top = MARGIN + CAPTION + number * (height + CAPTION + GAP)
         draw.text((MARGIN, top), name[-60:], fill=TEXT, font=font)

@@ -96,7 +96,7 @@ def _first_unfrozen(model: Any, layers: list[Any], plan: TrainingPlan) -> int:
     if plan.stages > len(names):
         rule = f"be at most the {len(names)} stages of {model.name}"
         fix = "Leave it out to unfreeze the whole network."
-        raise UsageError(broken_rule("--stages", rule, plan.stages, fix))
+        raise UsageError(broken_rule("`stages`", rule, plan.stages, fix))
     first = names[-plan.stages]
     return next(
         n for n, layer in enumerate(layers) if layer.weights and _stage(layer.name) == first

@@ -157,7 +157,7 @@ class _Run:
         self.progress.batch_size = self.plan.batch_size
         if self.checkpoints and self.checkpoints.epochs():
             if not resume:
-                rule = "be empty unless --resume is given"
+                rule = "be empty unless `resume=True` is given"
                 raise UsageError(
                     broken_rule(str(self.checkpoints.folder), rule, "another run's checkpoints")
                 )
@@ -275,7 +275,7 @@ class _Run:
         if self.best is None:
             rule = "stay finite in at least one epoch"
             raise CnnkitError(
-                broken_rule("The validation loss", rule, "none", "Lower --learning-rate.")
+                broken_rule("The validation loss", rule, "none", "Lower `learning_rate`.")
             )
         self.stepper.restore_model(self.best)
         return TrainingResult(

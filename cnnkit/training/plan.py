@@ -68,7 +68,7 @@ class TrainingPlan:
             if value not in known:
                 fix = did_you_mean(str(value), known)
                 raise UsageError(
-                    broken_rule(f"--{option}", f"be one of {', '.join(known)}", value, fix)
+                    broken_rule(f"`{option}`", f"be one of {', '.join(known)}", value, fix)
                 )
 
     @classmethod
@@ -96,7 +96,7 @@ class TrainingPlan:
                 rule = f"be a whole number of at least {minimum}"
                 raise UsageError(broken_rule(_option(name), rule, value))
         if self.seed >= 2**32:
-            raise UsageError(broken_rule("--seed", "be below 2**32", self.seed))
+            raise UsageError(broken_rule("`seed`", "be below 2**32", self.seed))
 
     def _check_ranges(self) -> None:
         rules = (
@@ -113,7 +113,7 @@ class TrainingPlan:
                 raise UsageError(broken_rule(_option(name), rule, value))
         for weight in self.class_weights or ():
             if not (math.isfinite(weight) and weight > 0):
-                raise UsageError(broken_rule("--class-weights", "all be over 0", weight))
+                raise UsageError(broken_rule("`class_weights`", "all be over 0", weight))
 
 
 def learning_rate_at(plan: TrainingPlan, step: int, steps: int) -> float:
@@ -136,4 +136,4 @@ def learning_rate_at(plan: TrainingPlan, step: int, steps: int) -> float:
 
 
 def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return f"`{name}`"

@@ -123,12 +123,12 @@ def refuse_another_run(ours: dict[str, Any], theirs: dict[str, Any], folder: Pat
     Raises:
         UsageError: Names the first difference.
     """
-    fix = "Give the same options, or start again without --resume."
+    fix = "Give the same options, or start again without `resume=True`."
     for name, value in ours["plan"].items():
         if theirs["plan"].get(name) != value:
             rule = f"go on with {name} = {theirs['plan'].get(name)}, as in {folder}"
-            raise UsageError(broken_rule("--resume", rule, value, fix))
+            raise UsageError(broken_rule("`resume`", rule, value, fix))
     for name, what in (("identity", "data"), ("shapes", "network")):
         if theirs[name] != ours[name]:
             rule = f"go on with the same {what} as in {folder}"
-            raise UsageError(broken_rule("--resume", rule, f"another {what}", fix))
+            raise UsageError(broken_rule("`resume`", rule, f"another {what}", fix))

@@ -66,7 +66,7 @@ def _make_room(folder: Path, resume: bool, overwrite: bool, stages: Sequence[str
     if resume or not any(folder.iterdir()):
         return
     if not overwrite:
-        fix = "Use --resume to go on with it, or --overwrite to start anew."
+        fix = "Use `resume=True` to go on with it, or `overwrite=True` to start anew."
         raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
     empty(folder, stages)
 

@@ -1,4 +1,4 @@
-"""What a finished file of rows holds: whether ``--resume`` has anything left to do."""
+"""What a finished file of rows holds: whether ``resume`` has anything left to do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FinishedRows:
             csv.Error,
         ) as error:
             raise UsageError(
-                f"{path} must hold rows of cnnkit. Received: another file. Use --overwrite to "
+                f"{path} must hold rows of cnnkit. Received: another file. Use `overwrite=True` to "
                 "make it anew, or another name."
             ) from error
 

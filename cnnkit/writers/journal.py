@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnnkit.errors import ImageError, OutputError, UsageError
+from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.results import key_of
 from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.row_files import json_line
@@ -177,7 +177,7 @@ class Journal:
     def _no_row(self, line: bytes, received: str) -> UsageError:
         return UsageError(
             f"{self.part} must hold rows of cnnkit. Received: {received}. "
-            "Use --overwrite to start anew."
+            "Use `overwrite=True` to start anew."
         )
 
     def _check_header(self, line: bytes, header: dict[str, Any]) -> None:
@@ -188,15 +188,15 @@ class Journal:
         if not isinstance(found, dict) or "cnnkit_journal" not in found:
             raise UsageError(
                 f"{self.part} must be the journal of an unfinished run. "
-                "Received: another file. Move it away, or use --overwrite."
+                "Received: another file. Move it away, or use `overwrite=True`."
             )
         expected = json.loads(json_line(header))
         for key in {**expected, **found}:
             if found.get(key) != expected.get(key):
                 raise UsageError(
-                    f"--resume must go on with the same {key}. Received: "
+                    f"`resume` must go on with the same {key}. Received: "
                     f"{_difference(found.get(key), expected.get(key))}. "
-                    "Give the same command again, or use --overwrite to start anew."
+                    "Give the same command again, or use `overwrite=True` to start anew."
                 )
 
     def is_done(self, path: str) -> bool:
@@ -239,7 +239,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"{self.part} cannot be written: {error.strerror or error}. {self.count} rows are "
-                "safe in it: mend the cause and give the same command with --resume."
+                "safe in it: mend the cause and give the same command with `resume=True`."
             ) from error
         self._note(content)
 
@@ -252,7 +252,7 @@ class Journal:
     def _changed(self) -> OutputError:
         return OutputError(
             f"{self.part} was changed by another program while it was written: rows are lost. "
-            "Give the same command with --overwrite."
+            "Give the same command with `overwrite=True`."
         )
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -295,7 +295,7 @@ class Journal:
             raise self._changed()
 
     def close(self) -> None:
-        """Let go of the file; the journal stays for a later ``--resume``."""
+        """Let go of the file; the journal stays for a later ``resume``."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -349,10 +349,12 @@ def part_path(target: Path) -> Path:
 
 def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite: bool) -> None:
     if target.is_dir():
-        raise UsageError(f"-o must name a file. Received: the folder {target}.")
+        raise UsageError(broken_rule("`output`", "name a file", f"the folder {target}"))
     if not target.parent.is_dir():
         raise UsageError(
-            f"-o must lie in a folder that exists. Received: {target}. Make {target.parent} first."
+            broken_rule(
+                "`output`", "lie in a folder that exists", target, f"Make {target.parent} first."
+            )
         )
     if overwrite:
         return
@@ -361,7 +363,7 @@ def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite
             raise _unfinished(part)
     elif target.exists():
         what = "is finished, there is nothing to resume" if resume else "exists already"
-        raise UsageError(f"{target} {what}. Use --overwrite to make it anew, or another name.")
+        raise UsageError(f"{target} {what}. Use `overwrite=True` to make it anew, or another name.")
 
 
 @contextlib.contextmanager
@@ -370,13 +372,15 @@ def _named_failure(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. Choose another place with -o."
+            f"{path} cannot be written: {error.strerror or error}. "
+            "Choose another place with `output`."
         ) from error
 
 
 def _unfinished(part: Path) -> UsageError:
     return UsageError(
-        f"{part} is an unfinished run. Use --resume to go on with it, or --overwrite to start anew."
+        f"{part} is an unfinished run. "
+        "Use `resume=True` to go on with it, or `overwrite=True` to start anew."
     )
 
 

@@ -84,7 +84,7 @@ def check_row_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in ROW_SUFFIXES:
-        raise UsageError(broken_rule("-o", f"end in one of {', '.join(ROW_SUFFIXES)}", path))
+        raise UsageError(broken_rule("`output`", f"end in one of {', '.join(ROW_SUFFIXES)}", path))
     if suffix == ".parquet":
         import_pyarrow()
     return suffix

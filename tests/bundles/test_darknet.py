@@ -188,14 +188,14 @@ def test_a_pair_opens_as_a_detector(tmp_path: Path) -> None:
     weights.write_bytes(weights_bytes(TINY_FLOATS - 770 * 3 * 78))
     bundle = open_model(str(cfg), str(weights))
     assert bundle.labels == ("class_0", "class_1")
-    assert "Give --labels" in bundle.notes[0]
+    assert "Give `labels`" in bundle.notes[0]
     assert bundle.card.task == "detect"
     outputs = bundle.build().output
     assert {name: t.shape for name, t in outputs.items()} == {
         "stride32": (None, 13, 13, 21),
         "stride16": (None, 26, 26, 21),
     }
-    with pytest.raises(UsageError, match="go with --weights"):
+    with pytest.raises(UsageError, match="go with `weights`"):
         open_model(str(cfg))
-    with pytest.raises(UsageError, match=r"go with --model keras:NAME or FILE.cfg"):
+    with pytest.raises(UsageError, match=r"go with `model='keras:NAME'` or FILE.cfg"):
         open_model("yolov3-tiny", str(weights))

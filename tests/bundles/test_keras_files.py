@@ -67,7 +67,7 @@ def test_a_bare_file_says_what_it_takes_and_gives(saved):
 def test_a_bare_file_opens_with_made_up_labels_said_once(saved):
     bundle = open_model(str(saved))
     assert bundle.labels == tuple(f"class_{i}" for i in range(5))
-    assert len(bundle.notes) == 1 and "--labels FILE" in bundle.notes[0]
+    assert len(bundle.notes) == 1 and "`labels`" in bundle.notes[0]
     outputs = bundle.build(features=True)(np.full((2, 16, 12, 3), 128, np.float32))
     assert outputs["scores"].shape == (2, 5)
     assert outputs["features"].shape == (2, 4)

@@ -10,12 +10,12 @@ from cnnkit.errors import UsageError
 @pytest.mark.parametrize(
     ("model", "task", "option", "told"),
     [
-        ("mtcnn", "classify", "--model", "must be a classifier. Received: a model for find-face."),
-        ("mtcnn", "detect", "--model", "must be a detector. Received: a model for find-face."),
+        ("mtcnn", "classify", "`model`", "must be a classifier. Received: a model for find-face."),
+        ("mtcnn", "detect", "`model`", "must be a detector. Received: a model for find-face."),
         (
             "mtcnn",
             "embed-face",
-            "--embedder",
+            "`embedder`",
             "must be a model for embed-face. Received: one for find-face.",
         ),
     ],

@@ -47,7 +47,7 @@ def test_an_error_leaves_the_old_bundle(tmp_path):
 
 def test_a_bundle_is_replaced_only_if_asked(tmp_path):
     written(tmp_path / "b", "old")
-    with pytest.raises(OutputError, match=r"exists already\. Use --overwrite"):
+    with pytest.raises(OutputError, match=r"exists already\. Use `overwrite=True`"):
         written(tmp_path / "b")
     written(tmp_path / "b", overwrite=True)
     assert (tmp_path / "b" / "card.json").read_text() == "new"

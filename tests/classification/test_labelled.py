@@ -116,11 +116,11 @@ def test_a_split_column_is_heeded(tmp_path):
     table.write_text("file,label,split\na.png,cat,train\nb.png,cat,val\nc.png,cat,\n")
     found = read_labelled(str(table), ("cat",), None)
     assert [Path(one.path).name for one in found] == ["b.png", "c.png"]
-    with pytest.raises(UsageError, match=r"--split must name a split of .*It has train, val\."):
+    with pytest.raises(UsageError, match=r"`split` must name a split of .*It has train, val\."):
         read_labelled(str(table), ("cat",), None, "test")
-    with pytest.raises(UsageError, match="--split must be one of train, val, test"):
+    with pytest.raises(UsageError, match="`split` must be one of train, val, test"):
         read_labelled(str(table), ("cat",), None, "trian")
     table.write_text("file,label,split\na.png,cat,train\n")
-    with pytest.raises(UsageError, match=r"not for training.*--split train"):
+    with pytest.raises(UsageError, match=r"not for training.*`split='train'`"):
         read_labelled(str(table), ("cat",), None)
     assert len(read_labelled(str(table), ("cat",), None, "train")) == 1

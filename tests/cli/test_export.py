@@ -77,7 +77,7 @@ def test_a_difference_is_status_1_and_leaves_nothing(model, tmp_path, monkeypatc
         (["squeezenet-1.1", "-o", "a.keras", "--size", "9x9"], "takes 227x227 only"),
         (["squeezenet-1.1", "-o", "a.keras", "--size", "9y9"], "HEIGHTxWIDTH or one number"),
         (["mtcnn", "-o", "faces"], "--format: the model has several networks"),
-        (["mtcnn", "-o", "a.onnx"], "Use -o a --format onnx."),
+        (["mtcnn", "-o", "a.onnx"], "Use -o a and --format onnx."),
     ],
 )
 def test_a_wrong_request_is_one_line(run_cnnkit, arguments, message):

@@ -201,7 +201,7 @@ def test_identify_keeps_the_protocol_of_folder_jobs(team, tmp_path, people):
     header = {"cnnkit_journal": 1}
     part = tmp_path / "other.jsonl.part"
     part.write_text(json.dumps(header) + "\n")
-    with pytest.raises(UsageError, match="--resume must go on with the same"):
+    with pytest.raises(UsageError, match="`resume` must go on with the same"):
         gallery("identify", team, people, "-o", tmp_path / "other.jsonl", "--resume")
 
 
@@ -251,7 +251,7 @@ def test_forgetting_one_photo(team, people, tmp_path):
         ["Eileen", "2"],
         ["Eva", "1"],
     ]
-    with pytest.raises(UsageError, match=r"--photo must name a photo in .*list --photos"):
+    with pytest.raises(UsageError, match=r"`photos` must name a photo in .*lists its photos"):
         gallery("forget", team, "--photo", "Eva/1.png")
     with pytest.raises(UsageError, match="must name a photo"):  # not hers
         gallery("forget", team, "Eva", "--photo", "Eileen/0.png")
@@ -288,7 +288,7 @@ def test_renaming(team, people):
     assert b"Eva" not in team.read_bytes()
     found = rows_of(gallery("identify", team, people / "Eva").stdout)
     assert [row["names"] for row in found] == [["Eve"]] * 2
-    with pytest.raises(UsageError, match="--merge"):
+    with pytest.raises(UsageError, match="`merge=True` makes"):
         gallery("rename", team, "Eve", "Eileen")
     assert gallery("rename", team, "Eve", "Eileen", "--merge").stdout.endswith("4 photos\n")
 

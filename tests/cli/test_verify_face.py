@@ -66,7 +66,10 @@ def test_several_faces_are_drawn_where_it_cannot_be_told(
     ("other", "told"),
     [
         ("coffee.jpg", "coffee.jpg: no face of at least 40 pixels was found"),
-        ("two.jpg", "two.jpg: 2 faces were found: which one is meant? --faces largest or all"),
+        (
+            "two.jpg",
+            "two.jpg: 2 faces were found: which one is meant? choose largest or all",
+        ),
         ("torn.jpg", "torn.jpg: the JPEG file ends early"),
     ],
 )

@@ -63,7 +63,7 @@ def test_bad_pictures_are_left_out_by_name(paths: list[str], tmp_path: Path, cap
 def test_too_many_bad_pictures_stop_the_run_and_leave_no_file(paths, tmp_path) -> None:
     folder = tmp_path / "cache"
     (tmp_path / "03.png").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"at most --max-bad 5%. Received: 1 of 9, .*03.png"):
+    with pytest.raises(UsageError, match=r"at most `max_bad='5%'`. Received: 1 of 9, .*03.png"):
         DecodedPictures(paths, range(9), SPEC, memory_bytes=0, folder=folder)
     assert list(folder.iterdir()) == []
 
@@ -90,7 +90,7 @@ def test_a_limit_is_a_count_or_a_share(text: str, expected: MaxBad) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "101%", "5.5", "nan%", "all", "%"])
 def test_other_limits_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--max-bad must be a number of pictures or a share"):
+    with pytest.raises(UsageError, match="`max_bad` must be a number of pictures or a share"):
         MaxBad.parse(text)
 
 

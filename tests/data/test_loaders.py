@@ -180,7 +180,7 @@ def test_what_stopped_a_dataset_is_kept(decoded) -> None:
 
 
 def test_a_batch_size_under_one_and_an_empty_set_are_refused(decoded, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--batch-size must be at least 1"):
+    with pytest.raises(UsageError, match="`batch_size` must be at least 1"):
         Loader(decoded, 0, training=True)
     with DecodedPictures([], [], SPEC) as none, pytest.raises(UsageError, match="none"):
         Loader(none, 4, training=True)

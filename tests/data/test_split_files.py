@@ -48,7 +48,7 @@ def test_pictures_that_are_gone_are_said_and_new_ones_refused(tmp_path: Path, ca
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
         assert read_split_file(path, dataset(["a", "b", "c"])).tolist() == [0, 1, 0]
     assert "1 of its pictures are no longer" in caplog.text
-    with pytest.raises(UsageError, match=r"none for e\. Leave out --split-file"):
+    with pytest.raises(UsageError, match=r"none for e\. Leave out `split_file`"):
         read_split_file(path, dataset(["a", "b", "e"]))
 
 

@@ -114,10 +114,10 @@ def test_tiles_of_a_broken_picture_are_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"fit": "crop"}, "--fit must be one of pad, stretch"),
-        ({"tile": 5}, "--tile must be at least 32 pixels"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
-        ({"model": "efficientnet-lite0"}, "--model must be a detector. Received: a model for cla"),
+        ({"fit": "crop"}, "`fit` must be one of pad, stretch"),
+        ({"tile": 5}, "`tile` must be at least 32 pixels"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"model": "efficientnet-lite0"}, "`model` must be a detector. Received: a model for cla"),
         ({"classes": ["dgo"]}, "Did you mean 'dog'"),
         ({"confidence": {"dgo": 0.5}}, "Did you mean 'dog'"),
         ({"agnostic": [["dgo"]]}, "Did you mean 'dog'"),

@@ -251,21 +251,21 @@ def test_another_option_is_not_resumed(pictures: Path) -> None:
             options={"iou": 0.45},
             emit=lambda _: 1 / 0,
         )
-    with pytest.raises(UsageError, match="--resume must go on with the same options"):
+    with pytest.raises(UsageError, match="`resume` must go on with the same options"):
         run(Outputs(rows=Path("rows.jsonl"), resume=True), iou=0.5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"counts": Path("a.txt")}, "--counts must end in .csv"),
-        ({"counts": Path("nowhere/a.csv")}, "--counts must name a file in a folder that exists"),
+        ({"counts": Path("a.txt")}, "`counts` must end in .csv"),
+        ({"counts": Path("nowhere/a.csv")}, "`counts` must name a file in a folder that exists"),
         ({"annotate": Path("in")}, "in has files already"),
-        ({"crops": Path("in/a.jpg")}, "--crops must name a folder. Received: the file in/a.jpg"),
+        ({"crops": Path("in/a.jpg")}, "`crops` must name a folder. Received: the file in/a.jpg"),
         ({"boxes": ["coco:a.txt"]}, "coco: must name a .json file"),
         ({"boxes": ["yolo:in"]}, "in has files already"),
-        ({"rows": [Path("a.txt")]}, "-o must end in one of"),
-        ({"rows": [Path("in/a.jpg")]}, "-o must end in one of"),
+        ({"rows": [Path("a.txt")]}, "`output` must end in one of"),
+        ({"rows": [Path("in/a.jpg")]}, "`output` must end in one of"),
     ],
 )
 def test_outputs_in_the_way_are_refused(pictures: Path, arguments: dict, told: str) -> None:
@@ -325,10 +325,10 @@ def test_a_large_picture_with_nothing_is_told_of_tiles(
     caplog.set_level("INFO", logger="cnnkit")
     Image.new("RGB", (200, 50)).save("in/wide.png")  # the network's side is 64
     run(Outputs(), raw=raw_head())
-    assert "1 large pictures (up to 200 pixels) show nothing: --tile finds" in caplog.text
+    assert "1 large pictures (up to 200 pixels) show nothing: `tile` finds" in caplog.text
     caplog.clear()
     run(Outputs())
-    assert "--tile" not in caplog.text
+    assert "`tile`" not in caplog.text
 
 
 def broken_rows() -> Iterator[dict]:

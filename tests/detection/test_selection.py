@@ -41,14 +41,14 @@ def test_the_groups(agnostic, groups: list[int]) -> None:
 
 
 def test_a_class_in_two_groups_is_refused() -> None:
-    with pytest.raises(UsageError, match="--agnostic must have each class in one group"):
+    with pytest.raises(UsageError, match="`agnostic` must have each class in one group"):
         Selection(agnostic=(("dog", "tv"), ("tv", "person"))).groups(LABELS)
 
 
 @pytest.mark.parametrize("name", ["tv", "TV", " tv ", "tvmonitor", "TVmonitor"])
 def test_both_spellings_are_known(name: str) -> None:
-    assert class_index(name, LABELS, "--classes") == 2
-    assert class_index(name, ("a", "tvmonitor"), "--classes") == 1
+    assert class_index(name, LABELS, "`classes`") == 2
+    assert class_index(name, ("a", "tvmonitor"), "`classes`") == 1
 
 
 def test_every_old_spelling_is_of_a_class_of_the_embedded_model() -> None:
@@ -56,7 +56,7 @@ def test_every_old_spelling_is_of_a_class_of_the_embedded_model() -> None:
 
     labels = open_model("yolov3-tiny").labels
     assert set(SPELLINGS) <= set(labels)
-    assert len({class_index(old, labels, "--classes") for old in SPELLINGS.values()}) == 6
+    assert len({class_index(old, labels, "`classes`") for old in SPELLINGS.values()}) == 6
 
 
 @pytest.mark.parametrize(
@@ -68,22 +68,22 @@ def test_every_old_spelling_is_of_a_class_of_the_embedded_model() -> None:
     ],
 )
 def test_another_name_is_refused_with_advice(name: str, told: str) -> None:
-    with pytest.raises(UsageError, match="--classes must name classes of the model") as refused:
-        class_index(name, LABELS, "--classes")
+    with pytest.raises(UsageError, match="`classes` must name classes of the model") as refused:
+        class_index(name, LABELS, "`classes`")
     assert told in str(refused.value)
 
 
 @pytest.mark.parametrize("arguments", [(1.5,), (None, {"dog": -0.1})])
 def test_a_score_beyond_0_to_1_is_refused(arguments: tuple) -> None:
-    with pytest.raises(UsageError, match="--confidence must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="`confidence` must lie between 0 and 1"):
         Selection(*arguments)
-    with pytest.raises(UsageError, match="--iou must lie between"):
+    with pytest.raises(UsageError, match="`iou` must lie between"):
         Selection(iou=2)
 
 
 def test_exact_names_come_first_and_unicode_forms_are_one() -> None:
     labels = ("A", "a", "caf\u00e9")
-    assert [class_index(name, labels, "--classes") for name in ("a", "A")] == [1, 0]
-    assert class_index("CAFE\u0301", labels, "--where") == 2
-    with pytest.raises(UsageError, match=r"--classes must name one class.*capitals"):
-        class_index("aB", ("AB", "ab"), "--classes")
+    assert [class_index(name, labels, "`classes`") for name in ("a", "A")] == [1, 0]
+    assert class_index("CAFE\u0301", labels, "`where`") == 2
+    with pytest.raises(UsageError, match=r"`classes` must name one class.*capitals"):
+        class_index("aB", ("AB", "ab"), "`classes`")

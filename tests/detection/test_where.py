@@ -63,7 +63,7 @@ def test_conditions(text: str, found: list[str], expected: bool) -> None:
     ],
 )
 def test_what_is_no_condition_is_refused_in_one_line(text: str, told: str) -> None:
-    with pytest.raises(UsageError, match="--where must") as refused:
+    with pytest.raises(UsageError, match="`where` must") as refused:
         Where(text, LABELS)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -164,7 +164,7 @@ def test_one_sigmoid_is_two_classes(tmp_path):
 def test_the_class_is_found_by_name_or_number(tmp_path):
     bundle = open_model("efficientnet-lite0")
     assert Target.named(bundle, "Tabby").index == Target.named(bundle, "281").index == 281
-    with pytest.raises(UsageError, match=r"--class must name a class of the model.*'tabby'"):
+    with pytest.raises(UsageError, match=r"`class_name` must name a class of the model.*'tabby'"):
         Target.named(bundle, "tabbby")
 
 
@@ -172,11 +172,11 @@ def test_the_class_is_found_by_name_or_number(tmp_path):
     ("chosen", "message"),
     [
         ({"method": "gradcam"}, "Did you mean 'grad-cam'"),
-        ({"method": "occlusion", "layer": "first"}, "--layer must go with --method grad-cam"),
-        ({"scale": 2.0}, "--scale must go with --method sliding"),
-        ({"method": "sliding", "fit": "pad"}, "--fit must not go with --method sliding"),
-        ({"box_share": 0.0}, "--box-share must be over 0"),
-        ({"fit": "squash"}, "--fit must be one of"),
+        ({"method": "occlusion", "layer": "first"}, "`layer` must go with `method` grad-cam"),
+        ({"scale": 2.0}, "`scale` must go with `method='sliding'`"),
+        ({"method": "sliding", "fit": "pad"}, "`fit` must not go with `method='sliding'`"),
+        ({"box_share": 0.0}, "`box_share` must be over 0"),
+        ({"fit": "squash"}, "`fit` must be one of"),
     ],
 )
 def test_what_breaks_a_rule_is_one_clear_line(chosen, message):

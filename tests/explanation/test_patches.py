@@ -101,7 +101,7 @@ def test_units():
     assert parse_units(None, 3) == [0, 1, 2]
     assert len(parse_units(None, 5000)) == 1024
     for wrong in ("6", "a", "3-1", "", "1-9", "-1"):
-        with pytest.raises(UsageError, match="--units must be numbers and ranges from 0 to 5"):
+        with pytest.raises(UsageError, match="`units` must be numbers and ranges from 0 to 5"):
             parse_units(wrong, 6)
     with pytest.raises(UsageError, match="be at most 1024"):
         parse_units("0-1024", 5000)

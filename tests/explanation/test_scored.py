@@ -72,7 +72,7 @@ def test_a_stream_gives_what_finish_makes(explainer, examples):
 
 
 def test_a_share_of_nothing_is_refused(explainer):
-    with pytest.raises(UsageError, match="--box-share must be over 0"):
+    with pytest.raises(UsageError, match="`box_share` must be over 0"):
         ScoredExplainer(
             explainer.bundle, ask, explainer.spec, Engine("none", "float32"), box_share=0.0
         )

@@ -37,8 +37,8 @@ def test_a_name_means_one_class(labels, name, expected):
         (("01", "02"), "1", r"Its labels are numbers themselves, such as 01, 02"),
         (("Aa", "aA"), "aa", r"name one class.*Write it as the model does"),
         (("crane", "crane"), "crane", r"give the number"),
-        (("cat", "dog"), "2", r"--class must name a class of the model"),
-        (("cat", "dog"), "tac", r"--class must name a class of the model.*Received: 'tac'"),
+        (("cat", "dog"), "2", r"`class_name` must name a class of the model"),
+        (("cat", "dog"), "tac", r"`class_name` must name a class of the model.*Received: 'tac'"),
     ],
 )
 def test_a_name_of_none_or_several_is_refused(labels, name, message):

@@ -68,13 +68,13 @@ def test_a_dream_excites_and_is_the_same_for_the_same_seed(bundle):
 
 
 def test_a_dream_of_nothing_and_of_what_is_not_there(bundle):
-    with pytest.raises(UsageError, match="have a --class, or --units"):
+    with pytest.raises(UsageError, match="have `classes`, or `units`"):
         aims(bundle, (), None, [])
     (aim,) = aims(bundle, (), "second_activation", [6])
-    with pytest.raises(UsageError, match="--units must be from 0 to 5"):
+    with pytest.raises(UsageError, match="`units` must be from 0 to 5"):
         dream(bundle, aim, steps=1)
     (aim,) = aims(bundle, (), "second_activation", [0])
-    with pytest.raises(UsageError, match="--steps must lie between"):
+    with pytest.raises(UsageError, match="`steps` must lie between"):
         dream(bundle, aim, steps=0)
 
 

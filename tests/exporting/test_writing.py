@@ -382,10 +382,10 @@ def test_overwrite_never_takes_a_folder_that_is_no_export(small, tmp_path):
 @pytest.mark.parametrize(
     ("form", "name", "options", "message"),
     [
-        ("coreml", "a.mlmodel", {}, "--format must be one of keras, onnx"),
-        ("keras", "a.h5", {}, "-o must end in .keras"),
-        ("saved-model", "a.onnx", {}, "use --format onnx"),
-        ("keras", "a.keras", {"batch": 0}, "--batch must be at least 1"),
+        ("coreml", "a.mlmodel", {}, "`format` must be one of keras, onnx"),
+        ("keras", "a.h5", {}, "`output` must end in .keras"),
+        ("saved-model", "a.onnx", {}, "use `format='onnx'`"),
+        ("keras", "a.keras", {"batch": 0}, "`batch` must be at least 1"),
         ("keras", "no/such/a.keras", {}, "a folder that exists"),
     ],
 )
@@ -408,7 +408,7 @@ def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
     exported = export_model(small, "keras", tmp_path / "own.keras", pictures=pictures)
     assert exported.pictures == len(pictures)
     (tmp_path / "torn.jpg").write_text("torn")
-    with pytest.raises(UsageError, match="--check-on must"):
+    with pytest.raises(UsageError, match="`check_on` must"):
         list(pictures_in(str(tmp_path / "torn.jpg")))
 
 

@@ -118,8 +118,8 @@ def test_a_canvas_gives_what_each_level_gives_alone(astronaut: np.ndarray) -> No
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"min_face": 11}, "--min-face must be at least 12 pixels"),
-        ({"min_score": 1.0}, "--min-score must be at least 0 and below 1"),
+        ({"min_face": 11}, "`min_face` must be at least 12 pixels"),
+        ({"min_score": 1.0}, "`min_score` must be at least 0 and below 1"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(wrong: dict, told: str) -> None:

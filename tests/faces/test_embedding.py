@@ -38,7 +38,7 @@ def test_a_larger_distance_is_never_surer(one: float, other: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 1e9])
 def test_a_threshold_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(UsageError, match="--threshold must lie above 0"):
+    with pytest.raises(UsageError, match="`threshold` must lie above 0"):
         Verification(value, 20.0)
 
 

@@ -151,7 +151,7 @@ def test_a_fault_in_the_last_network_leaves_no_file_of_any(tmp_path, monkeypatch
 def test_a_model_of_several_networks_is_no_file(tmp_path):
     bundle = open_model("mtcnn")
     networks = exporting.finder_networks(bundle, Request("onnx"))
-    with pytest.raises(UsageError, match=r"model of 3 networks.*--format onnx"):
+    with pytest.raises(UsageError, match=r"model of 3 networks.*`format='onnx'`"):
         export_model(bundle, networks, "onnx", tmp_path / "mtcnn.onnx")
     with pytest.raises(UsageError, match="at least 12"):
         exporting.finder_networks(bundle, Request("onnx", size=(8, 40)))

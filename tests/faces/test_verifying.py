@@ -70,7 +70,8 @@ def test_another_threshold_changes_the_verdict_and_not_the_probability() -> None
 def test_one_refuses_to_guess() -> None:
     outcome = verifier().compare(picture(1.0), picture(1.2, 5.0), "a.jpg", "b.jpg")
     assert outcome == Failure(
-        "several-faces", "b.jpg: 2 faces were found: which one is meant? --faces largest or all"
+        "several-faces",
+        "b.jpg: 2 faces were found: which one is meant? choose largest or all",
     )
 
 
@@ -100,9 +101,9 @@ def test_no_face_and_an_unreadable_picture_name_their_file() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"faces": "two"}, "--faces must be one of one, largest, all"),
-        ({"threshold": 0.0}, "--threshold must lie above 0"),
-        ({"threshold": float("nan")}, "--threshold must lie above 0"),
+        ({"faces": "two"}, "`faces` must be one of one, largest, all"),
+        ({"threshold": 0.0}, "`threshold` must lie above 0"),
+        ({"threshold": float("nan")}, "`threshold` must lie above 0"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused(wrong: dict, told: str) -> None:

@@ -13,11 +13,11 @@ from cnnkit.runtime.prediction import choose
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "tpu"}, "--device must be one of auto, cpu, gpu"),
+        ({"device": "tpu"}, "`device` must be one of auto, cpu, gpu"),
         ({"runtime": "openvno"}, "Did you mean 'openvino'"),
-        ({"precision": "int8"}, "--precision must be one of"),
-        ({"threads": -1}, "--threads must not be negative"),
-        ({"runtime": "openvino", "device": "gpu"}, "Use --runtime xla"),
+        ({"precision": "int8"}, "`precision` must be one of"),
+        ({"threads": -1}, "`threads` must not be negative"),
+        ({"runtime": "openvino", "device": "gpu"}, "Use `runtime='xla'`"),
     ],
 )
 def test_a_wrong_option_is_refused_with_the_fix(options, message):
@@ -29,5 +29,5 @@ def test_a_wrong_option_is_refused_with_the_fix(options, message):
 def test_without_a_gpu():
     assert choose(RuntimeOptions()) == ("openvino", "cpu")
     assert choose(RuntimeOptions(runtime="xla")) == ("xla", "cpu")
-    with pytest.raises(RuntimeUnavailableError, match=r"no NVIDIA GPU.*--device cpu"):
+    with pytest.raises(RuntimeUnavailableError, match=r"no NVIDIA GPU.*`device='cpu'`"):
         choose(RuntimeOptions(device="gpu"))

@@ -48,7 +48,7 @@ def test_determinism_turns_xla_off_and_says_so() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines() == [
-        "(False, ['--deterministic: training runs without XLA.'])",
+        "(False, ['`deterministic=True`: training runs without XLA.'])",
         "True",
     ]
 

@@ -27,7 +27,7 @@ def test_what_does_not_fit_is_tiled_or_refused_with_advice(steps, monkeypatch):
     assert estimate.chosen_tile(steps, (2048, 2048), "256") == 256
     with_memory(int(room * 1.05))
     assert estimate.chosen_tile(steps, (2048, 2048), "auto") == estimate.TILE
-    with pytest.raises(UsageError, match="a smaller --size, or --tile auto"):
+    with pytest.raises(UsageError, match="a smaller `size`, or `tile='auto'`"):
         estimate.chosen_tile(steps, (2048, 2048), "none")
     with_memory(int(room * 0.2))
     with pytest.raises(UsageError, match="the result must fit into"):

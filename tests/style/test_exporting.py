@@ -52,9 +52,9 @@ def test_a_size_is_fixed_on_wish_and_lies_on_the_grid(painter, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "note"),
     [
-        ({}, "1 picture of 64x64 a call. For another use --size HEIGHTxWIDTH and --batch N."),
-        ({"batch": 2}, "2 pictures of 64x64 a call. For another use --size HEIGHTxWIDTH."),
-        ({"size": (32, 48)}, "1 picture of 32x48 a call. For another use --batch N."),
+        ({}, "1 picture of 64x64 a call. For another use `size` and `batch`."),
+        ({"batch": 2}, "2 pictures of 64x64 a call. For another use `size`."),
+        ({"size": (32, 48)}, "1 picture of 32x48 a call. For another use `batch`."),
         ({"size": (32, 48), "batch": 1}, None),
     ],
 )

@@ -58,7 +58,7 @@ def test_names_are_taken_in_any_case(name):
 
 
 def test_an_unknown_network_is_refused():
-    with pytest.raises(UsageError, match="--network must be one of"):
+    with pytest.raises(UsageError, match="`network` must be one of"):
         open_loss_network("keras:ResNet50")
 
 

@@ -80,7 +80,7 @@ def test_one_row_and_one_result_each_and_no_two_of_a_name(photos, tmp_path):
 def test_existing_results_are_refused_or_kept_or_made_anew(photos, tmp_path):
     out = tmp_path / "out"
     stylize(photos, out)
-    with pytest.raises(UsageError, match="Use --overwrite"):
+    with pytest.raises(UsageError, match="Use `overwrite=True`"):
         stylize(photos, out)
     method = Negative()
     summary, _ = stylize(photos, out, method, resume=True)
@@ -180,8 +180,8 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
         ("x.png", ["a", "b"], {}, "must go with one picture"),
         ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
         ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
-        ("out", ["a"], {"resume": True, "overwrite": True}, "--resume must not go with"),
-        ("out", ["a"], {"retry_errors": True}, "--retry-errors must go with --resume"),
+        ("out", ["a"], {"resume": True, "overwrite": True}, "`resume` must not go with"),
+        ("out", ["a"], {"retry_errors": True}, "`retry_errors` must go with `resume`"),
     ],
 )
 def test_what_breaks_a_rule_is_refused(output, inputs, flags, message, tmp_path, monkeypatch):

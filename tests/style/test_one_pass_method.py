@@ -105,18 +105,18 @@ def test_strength_moves_from_the_photos_own_style(any_style) -> None:
 
 
 def test_styles_go_with_a_model_that_reads_them(painter, any_style) -> None:
-    with pytest.raises(UsageError, match="--style must be given"):
+    with pytest.raises(UsageError, match="`styles` must be given"):
         InOnePass(any_style, [], OnePassChoices())
-    with pytest.raises(UsageError, match="--style must go with a model that reads styles"):
+    with pytest.raises(UsageError, match="`styles` must go with a model that reads styles"):
         InOnePass(painter, [Style("s.png", drawn(20, 20))], OnePassChoices())
 
 
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
-        ({"strength": 1.5}, "--strength must lie between 0 and 1"),
-        ({"style_scale": 50}, "--style-scale must lie between 0.1 and 10"),
-        ({"size": 5}, "--size must lie between 16 and"),
+        ({"strength": 1.5}, "`strength` must lie between 0 and 1"),
+        ({"style_scale": 50}, "`style_scale` must lie between 0.1 and 10"),
+        ({"size": 5}, "`size` must lie between 16 and"),
     ],
 )
 def test_values_have_rules(chosen, told) -> None:

@@ -12,17 +12,17 @@ from cnnkit.style.settings import Settings, fitted_size, scales_of
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"size": 63}, "--size must lie between 64 and 16384"),
-        ({"steps": 0}, "--steps must lie between 1"),
-        ({"alpha": -1.0}, "--alpha must"),
-        ({"beta": float("nan")}, "--beta must lie between"),
-        ({"alpha": 0.0, "beta": 0.0}, "--alpha and --beta must not both be 0"),
-        ({"style_scale": 0.0}, "--style-scale must"),
-        ({"seed": -1}, "--seed must"),
-        ({"optimizer": "sgd"}, "--optimizer must be one of adam, l-bfgs"),
-        ({"tile": 64}, "--tile must"),
-        ({"time_budget": 0.5}, "--time-budget must"),
-        ({"optimizer": "l-bfgs", "tile": 256}, "must go without --tile"),
+        ({"size": 63}, "`size` must lie between 64 and 16384"),
+        ({"steps": 0}, "`steps` must lie between 1"),
+        ({"alpha": -1.0}, "`alpha` must"),
+        ({"beta": float("nan")}, "`beta` must lie between"),
+        ({"alpha": 0.0, "beta": 0.0}, "`alpha` and `beta` must not both be 0"),
+        ({"style_scale": 0.0}, "`style_scale` must"),
+        ({"seed": -1}, "`seed` must"),
+        ({"optimizer": "sgd"}, "`optimizer` must be one of adam, l-bfgs"),
+        ({"tile": 64}, "`tile` must"),
+        ({"time_budget": 0.5}, "`time_budget` must"),
+        ({"optimizer": "l-bfgs", "tile": 256}, "must go without `tile`"),
     ],
 )
 def test_what_breaks_a_rule_is_refused(values, message):

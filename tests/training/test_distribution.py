@@ -65,4 +65,4 @@ def test_it_is_said_that_xla_is_off(results: list) -> None:
 
 
 def test_a_deterministic_run_says_so_and_gives_the_same_twice(results: list) -> None:
-    assert results[2] == [True, ["--deterministic: training runs without XLA."]]
+    assert results[2] == [True, ["`deterministic=True`: training runs without XLA."]]

@@ -99,7 +99,7 @@ def test_inner_models_are_looked_into() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"stages": 3}, "--stages must be at most the 2 stages of small. Received: 3."),
+        ({"stages": 3}, "`stages` must be at most the 2 stages of small. Received: 3."),
         ({"head_layers": ("clasifier",)}, "Did you mean 'classifier'?"),
     ],
 )

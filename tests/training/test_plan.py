@@ -9,21 +9,21 @@ from cnnkit.errors import UsageError
 from cnnkit.training import TrainingPlan, learning_rate_at
 
 BROKEN = [
-    ({"epochs": 0}, "--epochs must be a whole number of at least 1. Received: 0."),
-    ({"epochs": True}, "--epochs must be a whole number"),
-    ({"batch_size": 0}, "--batch-size must be a whole number of at least 1. Received: 0."),
-    ({"learning_rate": 0.0}, "--learning-rate must be over 0. Received: 0.0."),
-    ({"learning_rate": math.nan}, "--learning-rate must be over 0. Received: nan."),
-    ({"backbone_rate": 1.5}, "--backbone-rate must be over 0 and at most 1. Received: 1.5."),
-    ({"warm_up": -0.1}, "--warm-up must be from 0 to 1."),
-    ({"label_smoothing": 1.0}, "--label-smoothing must be from 0 to below 1. Received: 1.0."),
-    ({"weight_decay": math.inf}, "--weight-decay must not be negative. Received: inf."),
-    ({"patience": 0}, "--patience must be a whole number of at least 1."),
-    ({"stages": -1}, "--stages must be a whole number of at least 0."),
-    ({"seed": 2**32}, "--seed must be below 2"),
-    ({"class_weights": (1.0, 0.0)}, "--class-weights must all be over 0. Received: 0.0."),
+    ({"epochs": 0}, "`epochs` must be a whole number of at least 1. Received: 0."),
+    ({"epochs": True}, "`epochs` must be a whole number"),
+    ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1. Received: 0."),
+    ({"learning_rate": 0.0}, "`learning_rate` must be over 0. Received: 0.0."),
+    ({"learning_rate": math.nan}, "`learning_rate` must be over 0. Received: nan."),
+    ({"backbone_rate": 1.5}, "`backbone_rate` must be over 0 and at most 1. Received: 1.5."),
+    ({"warm_up": -0.1}, "`warm_up` must be from 0 to 1."),
+    ({"label_smoothing": 1.0}, "`label_smoothing` must be from 0 to below 1. Received: 1.0."),
+    ({"weight_decay": math.inf}, "`weight_decay` must not be negative. Received: inf."),
+    ({"patience": 0}, "`patience` must be a whole number of at least 1."),
+    ({"stages": -1}, "`stages` must be a whole number of at least 0."),
+    ({"seed": 2**32}, "`seed` must be below 2"),
+    ({"class_weights": (1.0, 0.0)}, "`class_weights` must all be over 0. Received: 0.0."),
     ({"schedule": "cosin"}, "Did you mean 'cosine'?"),
-    ({"precision": "float16"}, "--precision must be one of auto, float32, bfloat16."),
+    ({"precision": "float16"}, "`precision` must be one of auto, float32, bfloat16."),
 ]
 
 

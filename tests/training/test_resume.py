@@ -207,7 +207,7 @@ def test_another_run_is_refused(tmp_path: Path, options: dict, told: str) -> Non
     run(tmp_path)
     with pytest.raises(UsageError, match=told):
         run(tmp_path, resume=True, **options)
-    with pytest.raises(UsageError, match="must be empty unless --resume is given"):
+    with pytest.raises(UsageError, match="must be empty unless `resume=True` is given"):
         run(tmp_path)
 
 

@@ -55,7 +55,7 @@ def test_the_claim_ends_with_the_process(state: Path) -> None:
 
 
 def test_an_unfinished_run_is_gone_on_with_or_thrown_away_on_demand(state: Path) -> None:
-    with pytest.raises(UsageError, match=r"out\.part holds an unfinished run\. Use --resume"):
+    with pytest.raises(UsageError, match=r"out\.part holds an unfinished run\. Use `resume=True"):
         claimed(state).__enter__()
     with claimed(state, resume=True):
         assert len(list(state.iterdir())) == 4

@@ -48,33 +48,45 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_is_the_same_under_every_name(name):
-    with pytest.raises(UsageError, match=r"-o must name nothing that the command reads.*a\.png"):
-        check_apart([("-o", name("in/a.png"))], [("--style", "b.png"), ("--mask", "in/a.png")])
+    with pytest.raises(
+        UsageError, match=r"`output` must name nothing that the command reads.*a\.png"
+    ):
+        check_apart(
+            [("`output`", name("in/a.png"))], [("`styles`", "b.png"), ("`mask`", "in/a.png")]
+        )
 
 
 def test_what_differs_or_does_not_exist_is_allowed():
     inputs = [("the input", path) for path in ("in", "in/a.png", "gone", "b\0ad")]
-    check_apart([("-o", "b.png"), ("-o", "new.png"), ("-o", "gone"), ("-o", "b\0ad")], inputs)
+    check_apart(
+        [
+            ("`output`", "b.png"),
+            ("`output`", "new.png"),
+            ("`output`", "gone"),
+            ("`output`", "b\0ad"),
+        ],
+        inputs,
+    )
 
 
 def test_inputs_are_not_gone_through_where_no_output_exists():
-    check_apart([("-o", "new.png")], (1 / 0 for _ in "x"))
-    check_not_beside([("-o", "new")], (1 / 0 for _ in "x"))
+    check_apart([("`output`", "new.png")], (1 / 0 for _ in "x"))
+    check_not_beside([("`output`", "new")], (1 / 0 for _ in "x"))
 
 
 def test_a_folder_of_results_is_no_folder_of_inputs(here):
     os.symlink("in", "also")
     for folder, given in (("in", "in"), ("also", "in/a.png"), ("in", "also"), (".", "b.png")):
         with pytest.raises(UsageError, match="must be another folder than those of the inputs"):
-            check_not_beside([("--crops", folder)], [given])
-    check_not_beside([("--crops", "in")], ["b.png"])
+            check_not_beside([("`crops`", folder)], [given])
+    check_not_beside([("`crops`", "in")], ["b.png"])
 
 
 def test_a_replaced_folder_holds_no_input():
-    with pytest.raises(UsageError, match=r"the folder of --split-file in/a\.png"):
-        check_replaced_folder("-o", "in", [("--split-file", "in/a.png")])
-    check_replaced_folder("-o", "in", [("--split-file", "b.png")])
-    check_replaced_folder("-o", "new", [("--split-file", "in/a.png")])
+    with pytest.raises(UsageError, match=r"the folder of `split_file` in/a\.png"):
+        check_replaced_folder("`output`", "in", [("`split_file`", "in/a.png")])
+    check_replaced_folder("`output`", "in", [("`split_file`", "b.png")])
+    check_replaced_folder("`output`", "new", [("`split_file`", "in/a.png")])
 
 
 @pytest.mark.parametrize(
@@ -88,11 +100,11 @@ def test_a_replaced_folder_holds_no_input():
 )
 def test_two_outputs_of_one_place_are_refused(names):
     with pytest.raises(UsageError, match="outputs must have places of their own"):
-        check_places_differ([("-o", name) for name in names])
+        check_places_differ([("`output`", name) for name in names])
 
 
 def test_two_outputs_of_two_places():
-    check_places_differ([("-o", "x.csv"), ("-o", "in/x.csv"), ("-o", "y.csv")])
+    check_places_differ([("`output`", "x.csv"), ("`output`", "in/x.csv"), ("`output`", "y.csv")])
 
 
 def test_identity_and_names():

@@ -100,7 +100,7 @@ def test_another_run_is_not_gone_on_with(tmp_path, change, named):
 
 def test_what_is_in_the_way_is_refused(tmp_path):
     target = written(tmp_path, [ok("a")])
-    with pytest.raises(UsageError, match=r"unfinished run.*--resume"):
+    with pytest.raises(UsageError, match=r"unfinished run.*`resume=True`"):
         Journal.open(target, HEADER)
     (tmp_path / "rows.jsonl.part").unlink()
     target.write_text("mine")

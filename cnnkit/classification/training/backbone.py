@@ -86,7 +86,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
     card = bundle.card
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):
         rule = "be an embedded classifier, keras:NAME, or a bundle of a known architecture"
-        raise UsageError(broken_rule("--backbone", rule, name))
+        raise UsageError(broken_rule("`backbone`", rule, name))
     spec = card.input.with_fit(fit)
     return Backbone(name, bundle, spec, weights)
 

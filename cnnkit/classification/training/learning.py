@@ -188,9 +188,10 @@ def check_places(settings: Settings) -> None:
     data, output = Path(settings.data).resolve(), settings.output.resolve()
     if data.is_dir() and output.is_relative_to(data):
         fix = "There the next run would take it for a class."
-        raise OutputError(broken_rule("-o", "lie outside DATA", f"{settings.output}", fix))
+        raise OutputError(broken_rule("`output`", "lie outside `data`", f"{settings.output}", fix))
     if data.is_relative_to(output):
-        raise OutputError(broken_rule("-o", "not be a folder that holds DATA", settings.output))
+        rule = "not be a folder that holds `data`"
+        raise OutputError(broken_rule("`output`", rule, settings.output))
 
 
 class _Clock:
@@ -238,7 +239,7 @@ def weights_of(settings: Settings, training_set: TrainingSet) -> np.ndarray | No
     most, least = int(counts.argmax()), int(counts.argmin())
     said = f"{counts[most] / counts[least]:.1f} to 1"
     if not settings.class_weights:
-        log.warning("The classes are unequal, %s, and --class-weights none was given.", said)
+        log.warning("The classes are unequal, %s, and `class_weights='none'` was given.", said)
         return None
     log.info(
         "The classes are unequal, %s: mistakes in %s count %.1f times those in %s.",

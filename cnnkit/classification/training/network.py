@@ -83,7 +83,7 @@ def fresh_network(
         import_keras()  # quietly, before the builder's own file imports it
     build = architectures.builder(architecture)
     if side is not None and not LEAST_SIDE <= side <= MAX_SIDE:
-        raise UsageError(broken_rule("--size", f"be from {LEAST_SIDE} to {MAX_SIDE}", side))
+        raise UsageError(broken_rule("`size`", f"be from {LEAST_SIDE} to {MAX_SIDE}", side))
     check_fit(fit)
     arguments: dict[str, Any] = {"classes": classes}
     if side is not None:
@@ -123,5 +123,5 @@ def _built(
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             received = f"{architecture}: {reason}"
-            rule = "name an architecture for classes and this --size"
-            raise UsageError(broken_rule("--from-scratch", rule, received)) from error
+            rule = "name an architecture for classes and this `size`"
+            raise UsageError(broken_rule("`from_scratch`", rule, received)) from error

@@ -146,7 +146,7 @@ def _groups(
     for number in grouping.alike[:NAMED]:
         log.warning(
             "most of the %s images of the class %r look alike, as a fixed camera makes them: they "
-            "are divided one by one, and figures may be too high. --copies together keeps "
+            "are divided one by one, and figures may be too high. `copies='together'` keeps "
             "near copies in one split; a test set from another day tells more.",
             f"{counts[number]:,}",
             dataset.classes[number],
@@ -203,7 +203,7 @@ def check_splits(dataset: Dataset, splits: np.ndarray) -> None:
     """
     train = np.bincount(dataset.labels[splits == 0], minlength=len(dataset.classes))
     if len(dataset.classes) < 2:
-        raise UsageError(broken_rule("DATA", "have at least 2 classes", len(dataset.classes)))
+        raise UsageError(broken_rule("`data`", "have at least 2 classes", len(dataset.classes)))
     if not train.all():
         name = dataset.classes[int(np.argmin(train))]
         fix = "Add pictures or remove the class."
@@ -211,4 +211,4 @@ def check_splits(dataset: Dataset, splits: np.ndarray) -> None:
         raise UsageError(broken_rule(f"the class {name!r}", rule, "none", fix))
     if not (splits == 1).any():
         fix = "Put some pictures of each class into val."
-        raise UsageError(broken_rule("DATA", "have a readable picture in val", "none", fix))
+        raise UsageError(broken_rule("`data`", "have a readable picture in val", "none", fix))

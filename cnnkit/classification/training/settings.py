@@ -93,20 +93,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.views <= MAX_VIEWS:
-            raise UsageError(broken_rule("--views", f"be from 0 to {MAX_VIEWS}", self.views))
+            raise UsageError(broken_rule("`views`", f"be from 0 to {MAX_VIEWS}", self.views))
         if self.copies not in (None, *COPIES):
-            raise UsageError(broken_rule("--copies", f"be one of {', '.join(COPIES)}", self.copies))
+            raise UsageError(broken_rule("`copies`", f"be one of {', '.join(COPIES)}", self.copies))
         if self.mix not in ("none", *MIXERS):
             rule = f"be one of none, {', '.join(MIXERS)}"
-            raise UsageError(broken_rule("--mix", rule, self.mix))
+            raise UsageError(broken_rule("`mix`", rule, self.mix))
         self._check_training()
         if self.seed < 0:
-            raise UsageError(broken_rule("--seed", "be 0 or more", self.seed))
+            raise UsageError(broken_rule("`seed`", "be 0 or more", self.seed))
         if self.unknown_precision is not None and not 0 < self.unknown_precision < 1:
             rule = "be over 0 and under 1, or none"
-            raise UsageError(broken_rule("--unknown-precision", rule, self.unknown_precision))
+            raise UsageError(broken_rule("`unknown_precision`", rule, self.unknown_precision))
         if self.split_file is not None and not Path(self.split_file).is_file():
-            raise UsageError(broken_rule("--split-file", "name a file", repr(self.split_file)))
+            raise UsageError(broken_rule("`split_file`", "name a file", repr(self.split_file)))
 
     @property
     def trains_network(self) -> bool:
@@ -115,33 +115,33 @@ class Settings:
 
     def _check_training(self) -> None:
         if self.fine_tune < 0:
-            raise UsageError(broken_rule("--fine-tune", "be at least 1", self.fine_tune))
+            raise UsageError(broken_rule("`fine_tune`", "be at least 1", self.fine_tune))
         if self.from_scratch and (self.fine_tune or self.views or self.weights):
-            rule = "go without --fine-tune, --views and --weights"
-            raise UsageError(broken_rule("--from-scratch", rule, "one of them"))
+            rule = "go without `fine_tune`, `views` and `weights`"
+            raise UsageError(broken_rule("`from_scratch`", rule, "one of them"))
         if self.lr_find and self.resume:
-            fix = "Give --learning-rate with the rate that the search suggested."
-            raise UsageError(broken_rule("--lr-find", "go without --resume", "both", fix))
-        for option, given in {"--stages": self.stages, "--train-bn": self.train_bn}.items():
+            fix = "Give `learning_rate` with the rate that the search suggested."
+            raise UsageError(broken_rule("`lr_find`", "go without `resume`", "both", fix))
+        for option, given in {"`stages`": self.stages, "`train_bn`": self.train_bn}.items():
             if given and self.from_scratch:
                 fix = "Without a backbone all of it learns."
-                raise UsageError(broken_rule(option, "go with --fine-tune", "none", fix))
+                raise UsageError(broken_rule(option, "go with `fine_tune`", "none", fix))
         if self.size is not None and not self.from_scratch:
-            raise UsageError(broken_rule("--size", "go with --from-scratch", self.size))
+            raise UsageError(broken_rule("`size`", "go with `from_scratch`", self.size))
         if self.trains_network:
             return
         alone = {
-            "--resume": self.resume,
-            "--lr-find": self.lr_find,
-            "--learning-rate": self.learning_rate is not None,
-            "--mix": self.mix != "none",
-            "--stages": self.stages is not None,
-            "--train-bn": self.train_bn,
-            "--deterministic": self.deterministic,
-            "--tensorboard": self.tensorboard is not None,
+            "`resume`": self.resume,
+            "`lr_find`": self.lr_find,
+            "`learning_rate`": self.learning_rate is not None,
+            "`mix`": self.mix != "none",
+            "`stages`": self.stages is not None,
+            "`train_bn`": self.train_bn,
+            "`deterministic`": self.deterministic,
+            "`tensorboard`": self.tensorboard is not None,
         }
         for option, given in alone.items():
             if given:
                 fix = "The head alone trains in seconds and needs none of it."
-                rule = "go with --fine-tune EPOCHS or --from-scratch ARCHITECTURE"
+                rule = "go with `fine_tune` or `from_scratch`"
                 raise UsageError(broken_rule(option, rule, "neither of them", fix))

@@ -123,7 +123,7 @@ def _learnt(settings: Settings, progress: Progress) -> Learnt:
     training, validation = _split(boxes, held, settings)
     classes = trained_classes(boxes)
     problems = _problems(boxes, (*training, *validation), classes)
-    check_labels(classes, "DATA")
+    check_labels(classes, "`data`")
     _check_boxes(training, validation, classes)
     problems += [] if held is None else held.problems
     for problem in problems[:5]:
@@ -144,7 +144,7 @@ def _learnt(settings: Settings, progress: Progress) -> Learnt:
             read.append(stack.enter_context(one))
         sizes = np.concatenate([b[:, 2:] - b[:, :2] for b in read[0].boxes])
         if not len(sizes):  # the images that have them cannot be read
-            raise UsageError(broken_rule("DATA", "have boxes to learn from", "none in training"))
+            raise UsageError(broken_rule("`data`", "have boxes to learn from", "none in training"))
         network = make_network(settings, classes, sizes)
         _say_anchors(network)
         stages, stepper = _train(settings, network, read[0], read[1], _identity(settings, boxes))
@@ -176,7 +176,7 @@ def _problems(
             problems.append(BoxProblem("missing-picture", picture.file, "no such file"))
         problems += mend(picture, set(boxes.classes))[1]
     if not classes:
-        raise UsageError(broken_rule("DATA", "have boxes of known classes", "none"))
+        raise UsageError(broken_rule("`data`", "have boxes of known classes", "none"))
     return problems
 
 
@@ -194,9 +194,9 @@ def _check_boxes(
     for name, part in (("train", training), ("validate", validation)):
         if not any(_has_boxes(picture, known) for picture in part):
             rule = f"have a box to {name} by that is neither a crowd nor difficult"
-            fix = "Annotate these images, or give others with --validation-data."
+            fix = "Annotate these images, or give others with `validation_data`."
             received = f"none in {len(part)} images"
-            raise UsageError(broken_rule("DATA", rule, received, fix if name != "train" else ""))
+            raise UsageError(broken_rule("`data`", rule, received, fix if name != "train" else ""))
 
 
 def _has_boxes(picture: AnnotatedPicture, classes: Collection[str] | None = None) -> bool:
@@ -222,7 +222,7 @@ def _split(
     for name, part in (("train", training), ("validate", validation)):
         if len(part) < LEAST_TO_VALIDATE:
             rule = f"have at least {LEAST_TO_VALIDATE} pictures to {name} on"
-            raise UsageError(broken_rule("DATA", rule, len(part)))
+            raise UsageError(broken_rule("`data`", rule, len(part)))
     return training, validation
 
 

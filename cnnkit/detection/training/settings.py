@@ -108,9 +108,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for option, value, known in (
-            ("--architecture", self.architecture, tuple(ARCHITECTURES)),
-            ("--anchors", self.anchors, ANCHOR_CHOICES),
-            ("--box-loss", self.box_loss, BOX_LOSSES),
+            ("`architecture`", self.architecture, tuple(ARCHITECTURES)),
+            ("`anchors`", self.anchors, ANCHOR_CHOICES),
+            ("`box_loss`", self.box_loss, BOX_LOSSES),
         ):
             if value not in known:
                 fix = did_you_mean(value, known)
@@ -118,15 +118,15 @@ class Settings:
         side = self.side
         if not LEAST_SIZE <= side <= MOST_SIZE or side % STEP:
             rule = f"be a multiple of {STEP} from {LEAST_SIZE} to {MOST_SIZE}"
-            raise UsageError(broken_rule("--size", rule, side))
-        for option, share in (("--validation", self.validation), ("--mosaic", self.mosaic)):
-            if not 0 <= share <= 1 or (option == "--validation" and not 0 < share < 1):
+            raise UsageError(broken_rule("`size`", rule, side))
+        for option, share in (("`validation`", self.validation), ("`mosaic`", self.mosaic)):
+            if not 0 <= share <= 1 or (option == "`validation`" and not 0 < share < 1):
                 raise UsageError(broken_rule(option, "be a share from 0 to 1", share))
         if self.resume and self.overwrite:
             fix = "Give one of the two."
-            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
         if not self.frozen + self.whole:
-            raise UsageError(broken_rule("--epochs", "be at least 1", 0))
+            raise UsageError(broken_rule("`epochs`", "be at least 1", 0))
 
     @property
     def kind(self) -> Architecture:

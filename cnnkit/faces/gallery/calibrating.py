@@ -94,12 +94,12 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
         UsageError: The rate breaks its rule, or there are no pairs of both kinds.
     """
     if not (math.isfinite(far) and 0 < far < 1):
-        raise UsageError(broken_rule("--far", "be over 0 and under 1", far))
+        raise UsageError(broken_rule("`far`", "be over 0 and under 1", far))
     pairs = pair_distances(vectors, labels, metric)
     if not len(pairs.same) or not len(pairs.different):
         rule = "hold two people, one of them with two photos"
         received = f"{pairs.people} people and {len(vectors)} photos"
-        raise UsageError(broken_rule("DATA", rule, received))
+        raise UsageError(broken_rule("`data`", rule, received))
     threshold = threshold_at(pairs, far)
     low, high = _threshold_interval(vectors, labels, metric, far)
     midpoint, steepness = fit_probability(pairs)

@@ -45,11 +45,11 @@ def _chosen(gallery: Gallery, photos: Sequence[StoredPhoto], wanted: str) -> Sto
         return found[0]
     if found:
         several = ", ".join(f"{photo.number} ({photo.person})" for photo in found[:5])
-        fix = "Give its number, or NAME besides."
+        fix = "Give its number, or the person's name besides."
         rule = "name one photo"
-        raise UsageError(broken_rule("--photo", rule, f"{wanted!r}: photos {several}", fix))
-    fix = "See: cnnkit gallery list --photos."
-    raise UsageError(broken_rule("--photo", f"name a photo in {gallery.path}", repr(wanted), fix))
+        raise UsageError(broken_rule("`photos`", rule, f"{wanted!r}: photos {several}", fix))
+    fix = "The gallery lists its photos with their numbers."
+    raise UsageError(broken_rule("`photos`", f"name a photo in {gallery.path}", repr(wanted), fix))
 
 
 def _digest(path: str) -> bytes:

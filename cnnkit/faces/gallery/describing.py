@@ -53,6 +53,6 @@ def describe_people(
         vectors.append(picture.embeddings[face])
         people.append(portrait.person)
     if not vectors:
-        raise UsageError(broken_rule("DATA", "hold photos with a face", "none"))
+        raise UsageError(broken_rule("`data`", "hold photos with a face", "none"))
     _, labels = np.unique(people, return_inverse=True)
     return np.stack(vectors), labels

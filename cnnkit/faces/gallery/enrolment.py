@@ -84,7 +84,7 @@ class EnrolmentPolicy:
     def __post_init__(self) -> None:
         if self.choice.faces == "all":
             fix = "A photo is enrolled for one person."
-            raise UsageError(broken_rule("--faces", "be one or largest", "all", fix))
+            raise UsageError(broken_rule("`faces`", "be one or largest", "all", fix))
 
 
 def people_of(folder: str) -> Iterator[Portrait]:
@@ -103,8 +103,8 @@ def people_of(folder: str) -> Iterator[Portrait]:
     people = [(e.name, e.name) for e in seen if e.is_dir()]
     loose = [(Path(e.name).stem, e.name) for e in seen if not e.is_dir() and _is_photo(e.path)]
     if not people and not loose:
-        fix = "Give a folder with one folder for each person, or --name NAME with photos."
-        raise UsageError(broken_rule("PEOPLE", "hold a folder for each person", folder, fix))
+        fix = "Give a folder with one folder for each person, or `name` with photos."
+        raise UsageError(broken_rule("`inputs`", "hold a folder for each person", folder, fix))
     if loose:
         log.info(
             "%s: %s photos lie in it directly; each is taken for the person of its file's name.",
@@ -284,5 +284,5 @@ class _Enrolment:
 
 
 def _elsewhere(holder: str, person: str) -> Failure:
-    message = f"is enrolled as {holder} already; --move makes it a photo of {person}"
+    message = f"is enrolled as {holder} already; moving it makes it a photo of {person}"
     return Failure("failed", message)

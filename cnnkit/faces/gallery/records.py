@@ -124,9 +124,9 @@ def _fix(differing: set[str], held_mirror: str) -> str:
     """Return what to do where these parts of two identities differ."""
     fixes = []
     if "mirror" in differing:
-        fixes.append("give --mirror" if held_mirror else "leave --mirror out")
-    options = ["--embedder"] * bool({"model", "weights", "alignment"} & differing)
-    options += ["--detector"] * ("detector" in differing)
+        fixes.append("give `mirror=True`" if held_mirror else "leave `mirror` out")
+    options = ["`embedder`"] * bool({"model", "weights", "alignment"} & differing)
+    options += ["`detector`"] * ("detector" in differing)
     if options:
         fixes.append(f"give {' and '.join(options)} as when the photos were enrolled")
     words = f"{' and '.join(fixes)}, or enroll the photos anew."
@@ -187,7 +187,7 @@ class Settings:
         changes = {"threshold": threshold, "margin": margin}
         for name, value in changes.items():
             if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_DISTANCE):
-                raise UsageError(broken_rule(f"--{name}", "be a distance, 0 or more", value))
+                raise UsageError(broken_rule(f"`{name}`", "be a distance, 0 or more", value))
         return replace(self, **{k: v for k, v in changes.items() if v is not None})
 
     def to_bytes(self) -> bytes:
@@ -272,7 +272,8 @@ def person_name(text: str) -> str:
         raise UsageError(broken_rule("a person's name", rule, f"{len(name)} characters"))
     if not (is_safe(name) and is_visible(name)):
         rule = "be printable text, without what turns the direction of text"
-        raise UsageError(broken_rule("a person's name", rule, ascii(name), "Use --name."))
+        fix = "Give another name."
+        raise UsageError(broken_rule("a person's name", rule, ascii(name), fix))
     if name.casefold() == UNKNOWN:
         fix = "That word stands for people who are not enrolled."
         raise UsageError(broken_rule("a person's name", f"not be '{UNKNOWN}'", name, fix))

@@ -114,7 +114,7 @@ def with_places(rows: list[dict[str, Any]], folder: Path, how: str) -> list[dict
         UsageError: There is no such way.
     """
     if how not in HOW:
-        raise UsageError(broken_rule("--how", f"be one of {', '.join(HOW)}", how))
+        raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", how))
     taken: set[Path] = set()
     planned = []
     for row in rows:
@@ -227,7 +227,7 @@ def carry_out(rows: list[dict[str, Any]], folder: Path, how: str) -> int:
         How many pictures have a place.
 
     Raises:
-        OutputError: One cannot be put there; the same command with ``--resume`` goes on.
+        OutputError: One cannot be put there; the same call with ``resume`` goes on.
         UsageError: A row's place is not one of its people's, below the folder.
     """
     check_plan(rows, folder, how)

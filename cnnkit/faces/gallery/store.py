@@ -313,7 +313,7 @@ class Gallery:
                 person = self._numbers([name])[name]
                 target = self._numbers([new])[new] if self._is_known(new) else person
                 if target != person and not merge:
-                    fix = "--merge makes both one person."
+                    fix = "`merge=True` makes both one person."
                     rule = f"be a name that nobody has in {self.path}"
                     raise UsageError(broken_rule("the new name", rule, repr(new), fix))
                 if target == person:
@@ -357,7 +357,7 @@ class Gallery:
             if name not in known:
                 fix = did_you_mean(name, list(known)) or "See: cnnkit gallery list."
                 rule = f"name a person in {self.path}"
-                raise UsageError(broken_rule("NAME", rule, repr(name), fix))
+                raise UsageError(broken_rule("`name`", rule, repr(name), fix))
         return {name: known[name] for name in wanted}
 
     def save_settings(self, settings: Settings) -> None:
@@ -511,7 +511,7 @@ def _sealing_of(
             raise UsageError(broken_rule(str(path), "be an encrypted gallery", "a plain one", fix))
         return OpenValues()
     if passphrase is None:
-        fix = "Give --passphrase-file FILE, or run the command in a terminal."
+        fix = "Give `passphrase_file`, or run the command in a terminal."
         raise UsageError(f"{path} is encrypted and wants its passphrase. {fix}")
     return known_sealing(passphrase(), uuid, KeyDerivation.from_text(derivation))
 

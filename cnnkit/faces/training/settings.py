@@ -84,18 +84,18 @@ class Settings:
         self._check_choices()
         self._check_numbers()
         if self.loss == "head" and self.network == SCRATCH:
-            fix = "Choose another --loss, or --network dlib-face."
+            fix = "Choose another `loss`, or `network='dlib-face'`."
             rule = "go with a network that knows faces"
-            raise UsageError(broken_rule("--loss head", rule, self.network, fix))
+            raise UsageError(broken_rule("`loss='head'`", rule, self.network, fix))
         if self.network == EMBEDDED and self.crop != "face":
-            rule = "be face with --network dlib-face, which sees aligned faces only"
-            raise UsageError(broken_rule("--crop", rule, self.crop))
+            rule = "be face with `network='dlib-face'`, which sees aligned faces only"
+            raise UsageError(broken_rule("`crop`", rule, self.crop))
         if self.margin == 0 and self.loss in MININGS and self.loss != "batch-hard":
-            fix = "0 is the soft margin of --loss batch-hard."
-            raise UsageError(broken_rule("--margin", "be over 0", 0, fix))
+            fix = "0 is the soft margin of `loss='batch-hard'`."
+            raise UsageError(broken_rule("`margin`", "be over 0", 0, fix))
         if self.resume and self.loss == "head":
             fix = "The head alone is found in seconds."
-            raise UsageError(broken_rule("--resume", "go with a loss that trains", "head", fix))
+            raise UsageError(broken_rule("`resume`", "go with a loss that trains", "head", fix))
 
     @property
     def trains(self) -> bool:
@@ -121,28 +121,28 @@ class Settings:
 
     def _check_choices(self) -> None:
         for option, value, known in (
-            ("--network", self.network, NETWORKS),
-            ("--loss", self.loss, LOSSES),
-            ("--split-by", self.split_by, SPLITS_BY),
-            ("--crop", self.crop, CROPS),
+            ("`network`", self.network, NETWORKS),
+            ("`loss`", self.loss, LOSSES),
+            ("`split_by`", self.split_by, SPLITS_BY),
+            ("`crop`", self.crop, CROPS),
         ):
             if value not in known:
                 raise UsageError(broken_rule(option, f"be one of {', '.join(known)}", value))
 
     def _check_numbers(self) -> None:
         for option, value, low, high in (
-            ("--people", self.people, 2, 1000),
-            ("--photos", self.photos, 2, 1000),
-            ("--dimensions", self.dimensions, 2, 4096),
-            ("--size", self.size, LEAST_SIDE, MOST_SIDE),
-            ("--epochs", self.epochs, 1, 1_000_000),
-            ("--patience", self.patience, 1, 1_000_000),
-            ("--seed", self.seed, 0, 2**32 - 1),
+            ("`people`", self.people, 2, 1000),
+            ("`photos`", self.photos, 2, 1000),
+            ("`dimensions`", self.dimensions, 2, 4096),
+            ("`size`", self.size, LEAST_SIDE, MOST_SIDE),
+            ("`epochs`", self.epochs, 1, 1_000_000),
+            ("`patience`", self.patience, 1, 1_000_000),
+            ("`seed`", self.seed, 0, 2**32 - 1),
         ):
             if not low <= value <= high:
                 raise UsageError(broken_rule(option, f"be from {low} to {high}", value))
-        for option, number in (("--margin", self.margin), ("--learning-rate", self.rate)):
+        for option, number in (("`margin`", self.margin), ("`learning_rate`", self.rate)):
             if not (math.isfinite(number) and 0 <= number <= 100):
                 raise UsageError(broken_rule(option, "be a number from 0 to 100", number))
         if self.rate == 0:
-            raise UsageError(broken_rule("--learning-rate", "be over 0", 0))
+            raise UsageError(broken_rule("`learning_rate`", "be over 0", 0))

@@ -29,7 +29,7 @@ COLLAPSED = 0.02
 # The distance at which the logistic loss says one half.
 MIDPOINT = 4.0
 COLLAPSE_FIX = (
-    "Lower --learning-rate, take --loss semi-hard or batch-all, or more --people a batch."
+    "Lower `learning_rate`, take `loss='semi-hard'` or batch-all, or more `people` a batch."
 )
 
 

@@ -143,7 +143,7 @@ def parse_layer(text: str, offset: int = 0) -> NamedLayer:
     return NamedLayer(" ".join(text.split()), layer)
 
 
-def parse_shape(text: str, option: str = "--input") -> Shape:
+def parse_shape(text: str, option: str = "`size`") -> Shape:
     """Return a shape written as ``39x39x3``.
 
     Raises:

@@ -114,7 +114,7 @@ def padding_between(source: tuple[int, ...], target: tuple[int, ...], size: tupl
     if valid == tuple(target[:2]):
         return "valid"
     rule = f"have the size of A, {source[0]}x{source[1]}, or {valid[0]}x{valid[1]} without padding"
-    fix = "Convolve without a stride, and give --kernel-size if it is not 3x3."
+    fix = "Convolve without a stride, and give `kernel_size` if it is not 3x3."
     raise UsageError(broken_rule("B", rule, f"{target[0]}x{target[1]}", fix))
 
 

@@ -38,7 +38,7 @@ KERNELS: dict[str, tuple[tuple[float, ...], ...]] = {
 }
 
 
-def read_kernel(text: str, option: str = "--kernel") -> np.ndarray:
+def read_kernel(text: str, option: str = "`kernel`") -> np.ndarray:
     """Return a filter by its name, from a file, or as it is written out.
 
     Args:

@@ -59,16 +59,16 @@ class Settings:
             if depth not in known:
                 fix = f"Such as {', '.join(map(str, known[:6]))}."
                 rule = f"be {step}n + 2, at most {MAX_DEPTH}"
-                raise UsageError(broken_rule("--depths", rule, depth, fix))
+                raise UsageError(broken_rule("`depths`", rule, depth, fix))
         if len(set(self.depths)) < 2:
-            raise UsageError(broken_rule("--depths", "be at least two", len(set(self.depths))))
+            raise UsageError(broken_rule("`depths`", "be at least two", len(set(self.depths))))
         if not 1 <= self.epochs <= MAX_EPOCHS:
             rule = f"lie between 1 and {MAX_EPOCHS:,}"
-            raise UsageError(broken_rule("--epochs", rule, self.epochs))
+            raise UsageError(broken_rule("`epochs`", rule, self.epochs))
         if self.batch_size < 1:
-            raise UsageError(broken_rule("--batch-size", "be at least 1", self.batch_size))
+            raise UsageError(broken_rule("`batch_size`", "be at least 1", self.batch_size))
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UsageError(broken_rule("--learning-rate", "be over 0", self.learning_rate))
+            raise UsageError(broken_rule("`learning_rate`", "be over 0", self.learning_rate))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""

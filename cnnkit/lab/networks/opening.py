@@ -61,10 +61,10 @@ class Wish:
         shape = self.shape
         if shape and (max(shape[:2]) > LARGEST_SIDE or shape[2] > LARGEST_CHANNELS):
             rule = f"be at most {LARGEST_SIDE}x{LARGEST_SIDE}x{LARGEST_CHANNELS}"
-            raise UsageError(broken_rule("--input", rule, "x".join(map(str, shape))))
+            raise UsageError(broken_rule("`size`", rule, "x".join(map(str, shape))))
         if self.classes is not None and not 1 <= self.classes <= MOST_CLASSES:
             rule = f"be between 1 and {MOST_CLASSES:,}"
-            raise UsageError(broken_rule("--classes", rule, self.classes))
+            raise UsageError(broken_rule("`classes`", rule, self.classes))
 
     def arguments(self) -> dict[str, Any]:
         """Return the wish as arguments of a builder."""
@@ -97,9 +97,9 @@ def describe(name: str, wish: Wish) -> Iterator[Described]:
         yield from rows_of_bundle(name, wish)
     else:
         known = [*architectures.BUILDERS, *embedded_names()]
-        fix = did_you_mean(name, known) or "See cnnkit network --list."
+        fix = did_you_mean(name, known) or f"Builders: {', '.join(architectures.BUILDERS)}."
         rule = "name a network, a bundle folder, a .keras file or keras:NAME"
-        raise UsageError(broken_rule("NAME", rule, repr(name), fix))
+        raise UsageError(broken_rule("`name`", rule, repr(name), fix))
 
 
 def rows_of_builder(name: str, arguments: dict[str, Any], wish: Wish) -> list[LayerRow]:
@@ -109,7 +109,7 @@ def rows_of_builder(name: str, arguments: dict[str, Any], wish: Wish) -> list[La
     takes = inspect.signature(build).parameters
     wished = {n: v for n, v in wish.arguments().items() if n in takes or "arguments" in takes}
     if wish.classes is not None and "classes" not in wished:
-        raise UsageError(broken_rule("--classes", "go with a classifier or a detector", name))
+        raise UsageError(broken_rule("`classes`", "go with a classifier or a detector", name))
     with variables_without_memory():
         try:
             model = build(**(arguments | wished))
@@ -162,8 +162,8 @@ def rows_of_bundle(name: str, wish: Wish) -> Iterator[Described]:
 
 def fixed_classes(name: str) -> UsageError:
     """Return the error for another class count than a finished network's."""
-    fix = "Only a builder makes another top: see cnnkit network --list."
-    return UsageError(broken_rule("--classes", "go with a builder's name", name, fix))
+    fix = f"Only a builder makes another top: {', '.join(architectures.BUILDERS)}."
+    return UsageError(broken_rule("`classes`", "go with a builder's name", name, fix))
 
 
 def _size(wish: Wish, model: Any) -> tuple[int, int] | None:
@@ -173,5 +173,5 @@ def _size(wish: Wish, model: Any) -> tuple[int, int] | None:
     channels = model.inputs[0].shape[-1]
     if channels is not None and channels != wish.shape[2]:
         rule = f"have {channels} channels for this model"
-        raise UsageError(broken_rule("--input", rule, wish.shape[2]))
+        raise UsageError(broken_rule("`size`", rule, wish.shape[2]))
     return wish.shape[0], wish.shape[1]

@@ -165,10 +165,10 @@ def concrete_shape(
     sides = tuple(size or own)
     if None in sides:
         fix = "Its sides are open: say which size to count for."
-        raise UsageError(broken_rule("--input", "be given for this model", "none", fix))
+        raise UsageError(broken_rule("`size`", "be given for this model", "none", fix))
     if any(side not in (None, given) for side, given in zip(own, sides, strict=False)):
         rule = f"be {pair_text(own)} for this model"  # type: ignore[arg-type]
-        raise UsageError(broken_rule("--input", rule, pair_text(sides)))  # type: ignore[arg-type]
+        raise UsageError(broken_rule("`size`", rule, pair_text(sides)))  # type: ignore[arg-type]
     return *before, *sides, *shape[len(before) + 2 :]  # type: ignore[return-value]
 
 

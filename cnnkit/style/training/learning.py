@@ -96,22 +96,22 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if not self.styles:
-            raise UsageError(broken_rule("--style", "name a picture", "none"))
-        _check("--steps", self.steps, 1, 1_000_000)
-        _check("--size", self.size, SMALLEST_SIZE, LARGEST_SIZE)
+            raise UsageError(broken_rule("`styles`", "name a picture", "none"))
+        _check("`steps`", self.steps, 1, 1_000_000)
+        _check("`size`", self.size, SMALLEST_SIZE, LARGEST_SIZE)
         if self.size % 4:
-            raise UsageError(broken_rule("--size", "be a multiple of 4", self.size))
-        _check("--batch-size", self.batch_size, 1, 256)
-        _check("--style-size", self.style_size, 64, 2048)
-        _check("--strength", self.strength, 0, 1)
-        _check("--variation", self.variation, 0, 1e6)
-        _check("--learning-rate", self.learning_rate, 1e-6, 1)
-        _check("--seed", self.seed, 0, 2**32 - 1)
+            raise UsageError(broken_rule("`size`", "be a multiple of 4", self.size))
+        _check("`batch_size`", self.batch_size, 1, 256)
+        _check("`style_size`", self.style_size, 64, 2048)
+        _check("`strength`", self.strength, 0, 1)
+        _check("`variation`", self.variation, 0, 1e6)
+        _check("`learning_rate`", self.learning_rate, 1e-6, 1)
+        _check("`seed`", self.seed, 0, 2**32 - 1)
         if self.time_budget is not None:
-            _check("--time-budget", self.time_budget, 1, 1e7)
+            _check("`time_budget`", self.time_budget, 1, 1e7)
         if self.resume and self.overwrite:
             fix = "Give one of the two."
-            raise UsageError(broken_rule("--resume", "not go with --overwrite", "both", fix))
+            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
 
     @property
     def state_folder(self) -> Path:
@@ -202,7 +202,7 @@ def _trained(
     inputs = list(find_images(settings.photos))
     there = sum(found.failure is None for found in inputs)
     if there < 2:
-        raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", there or "none"))
+        raise UsageError(broken_rule("`photos`", "hold at least 2 pictures", there or "none"))
     paths = [found.path for found in inputs]  # what is missing is named with the bad pictures
     network = open_loss_network(settings.network, settings.weights)
     styles = [read_style(path, settings.max_pixels) for path in settings.styles]
@@ -215,7 +215,7 @@ def _trained(
         max_pixels=settings.max_pixels,
     ) as photos:
         if not len(photos):
-            raise UsageError(broken_rule("PHOTOS", "hold at least 2 pictures", "fewer readable"))
+            raise UsageError(broken_rule("`photos`", "hold at least 2 pictures", "fewer readable"))
         run = _Run(settings, network, styles, photos, _identity(network, styles, paths))
         run.train(watch)
         return run.write(may_replace)
@@ -301,9 +301,9 @@ class _Run:
         def check(state: dict[str, Any]) -> None:
             for name, value in json.loads(json.dumps(self._described)).items():
                 if state.get(name) != value:
-                    fix = "Give the same command again, or use --overwrite to start anew."
+                    fix = "Give the same command again, or use `overwrite=True` to start anew."
                     rule = f"go on with the same {name} as in {self._settings.state_folder.name}"
-                    raise UsageError(broken_rule("--resume", rule, "others", fix))
+                    raise UsageError(broken_rule("`resume`", rule, "others", fix))
             self._check_facts(state)
 
         weights, mean, square = (np.asarray(part) for part in self._state)
@@ -368,7 +368,7 @@ class _Run:
                     saved = time.monotonic()
         except KeyboardInterrupt:
             self._save()
-            log.info("Stopped after step %d: go on with --resume.", self._step)
+            log.info("Stopped after step %d: go on with `resume=True`.", self._step)
             raise
 
     def _share_done(self) -> float:
@@ -386,7 +386,7 @@ class _Run:
         self._state, terms = self._learner.step(self._state, photos, rate, self._step + 1)
         self._step += 1
         if not np.isfinite(terms).all():
-            fix = "Give a lower --learning-rate."
+            fix = "Give a lower `learning_rate`."
             raise CnnkitError(broken_rule("the loss", "be finite", f"NaN, step {self._step}", fix))
         every = max(1, self._settings.steps // CURVE_POINTS)
         if self._step % every == 0 or self._step == 1:

@@ -60,7 +60,7 @@ def test_a_head_that_is_put_in_can_be_taken_out():
 
 
 def test_what_can_be_no_backbone_is_refused():
-    with pytest.raises(UsageError, match="--fit must be one of crop, pad, stretch"):
+    with pytest.raises(UsageError, match="`fit` must be one of crop, pad, stretch"):
         open_backbone("squeezenet-1.1", fit="squash")
     with pytest.raises(UsageError, match="Did you mean 'keras:ConvNeXtTiny'"):
         open_backbone("keras:ConvNextTyny")

@@ -66,7 +66,7 @@ def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     assert weighted.weights[1] > 3 * weighted.weights[0]
     unweighted = Settings(str(unequal), tmp_path / "plain", class_weights=False)
     assert weights_of(unweighted, weighted.training_set) is None
-    assert "--class-weights none was given" in caplog.text
+    assert "`class_weights='none'` was given" in caplog.text
 
 
 def test_fine_tuning_keeps_the_better(photos, tmp_path, caplog):
@@ -102,7 +102,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_model(photos, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             tuned("stopped")
     assert not (tmp_path / "stopped").exists()
-    with pytest.raises(UsageError, match=r"stopped\.part holds an unfinished run\. Use --resume"):
+    with pytest.raises(
+        UsageError, match=r"stopped\.part holds an unfinished run\. Use `resume=True"
+    ):
         tuned("stopped")
     resumed = tuned("stopped", resume=True)
     assert [r.val_loss for r in resumed.learnt.result.history] == [
@@ -135,13 +137,13 @@ def test_an_architecture_is_trained_from_scratch(photos, tmp_path):
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"views": 65}, "--views must be from 0 to 64"),
-        ({"seed": -1}, "--seed must be 0 or more"),
-        ({"resume": True}, "--resume must go with --fine-tune"),
-        ({"size": 32}, "--size must go with --from-scratch"),
-        ({"fine_tune": 1, "from_scratch": BACKBONE}, "--from-scratch must go without"),
-        ({"fine_tune": 1, "lr_find": True, "resume": True}, "--lr-find must go without --resume"),
-        ({"split_file": "none.csv"}, "--split-file must name a file"),
+        ({"views": 65}, "`views` must be from 0 to 64"),
+        ({"seed": -1}, "`seed` must be 0 or more"),
+        ({"resume": True}, "`resume` must go with `fine_tune`"),
+        ({"size": 32}, "`size` must go with `from_scratch`"),
+        ({"fine_tune": 1, "from_scratch": BACKBONE}, "`from_scratch` must go without"),
+        ({"fine_tune": 1, "lr_find": True, "resume": True}, "`lr_find` must go without `resume`"),
+        ({"split_file": "none.csv"}, "`split_file` must name a file"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(photos, tmp_path, named, message):

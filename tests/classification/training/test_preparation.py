@@ -54,7 +54,7 @@ def test_a_fixed_camera_can_be_learned_from_and_it_is_said(line: str, caplog) ->
 
 
 def test_the_user_may_insist_or_waive(line: str, caplog) -> None:
-    with pytest.raises(UsageError, match=r"not copies of one another.*--copies apart"):
+    with pytest.raises(UsageError, match=r"not copies of one another.*`copies='apart'`"):
         read(line, "together")
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="cnnkit"):

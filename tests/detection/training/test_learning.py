@@ -136,13 +136,13 @@ def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 100}, "--size must be a multiple of 32"),
+        ({"size": 100}, "`size` must be a multiple of 32"),
         ({"architecture": "yolo"}, "Did you mean 'yolov3"),
-        ({"anchors": "k"}, "--anchors must be one of"),
+        ({"anchors": "k"}, "`anchors` must be one of"),
         ({"box_loss": "iou"}, "Did you mean 'ciou'"),
-        ({"validation": 1.5}, "--validation must be a share"),
-        ({"resume": True, "overwrite": True}, "--resume must not go with --overwrite"),
-        ({"epochs": 0, "from_scratch": True}, "--epochs must be at least 1"),
+        ({"validation": 1.5}, "`validation` must be a share"),
+        ({"resume": True, "overwrite": True}, "`resume` must not go with `overwrite`"),
+        ({"epochs": 0, "from_scratch": True}, "`epochs` must be at least 1"),
     ],
 )
 def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> None:

@@ -98,7 +98,7 @@ def test_too_few_pairs_are_said_to_be():
 
 @pytest.mark.parametrize("far", [0.0, 1.0, -1.0, float("nan")])
 def test_rates_that_nobody_can_ask_for(far):
-    with pytest.raises(UsageError, match="--far"):
+    with pytest.raises(UsageError, match="`far`"):
         calibrate(*people(4, 2), "euclidean", far)
 
 

@@ -177,7 +177,7 @@ def test_renaming_to_somebody_who_is_there(tmp_path, sealed):
     word = secret() if sealed else None
     path = make(tmp_path / "g", 3, 2, word)
     with Gallery.open(path, word) as gallery:
-        with pytest.raises(UsageError, match="--merge makes both one person"):
+        with pytest.raises(UsageError, match="`merge=True` makes both one person"):
             gallery.rename("person-1", "person-0")
         assert len(gallery.people()) == 3
         assert gallery.rename("person-1", "person-0", merge=True) == 4

@@ -111,7 +111,7 @@ def test_settings_are_kept(tmp_path, passphrase):
 
 def test_a_passphrase_is_wanted_known_and_not_given_needlessly(tmp_path):
     sealed, plain = make(tmp_path / "s", passphrase=secret()), make(tmp_path / "p")
-    with pytest.raises(UsageError, match="--passphrase-file"):
+    with pytest.raises(UsageError, match="`passphrase_file`"):
         Gallery.open(sealed)
     with pytest.raises(GalleryError, match="passphrase is not the one"):
         Gallery.open(sealed, secret("wrong"))
@@ -181,5 +181,5 @@ def test_a_users_threshold_is_checked():
     assert SETTINGS.deciding(0.5, None).threshold == 0.5
     assert SETTINGS.deciding(None, 0.0).margin == 0.0
     for bad in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="--threshold"):
+        with pytest.raises(UsageError, match="`threshold`"):
             SETTINGS.deciding(bad, None)

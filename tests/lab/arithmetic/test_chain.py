@@ -153,7 +153,7 @@ def test_shapes_are_read(text, shape):
     "text", ["", "3", "32x32", "3x3x3x3", "0x3x3", "-1x3", "3x", "1e3x3", "9999999x3"]
 )
 def test_other_shapes_are_refused(text):
-    with pytest.raises(UsageError, match="--input must be HEIGHTxWIDTHxCHANNELS"):
+    with pytest.raises(UsageError, match="`size` must be HEIGHTxWIDTHxCHANNELS"):
         parse_shape(text)
 
 
@@ -164,9 +164,9 @@ def test_two_numbers_do_not_say_the_channels():
 
 @pytest.mark.parametrize("text", ["3", "3x3x7", "3x0", "axb"])
 def test_sizes_are_two_numbers(text):
-    assert parse_size("3x5", "--kernel-size") == (3, 5)
-    with pytest.raises(UsageError, match="--kernel-size must be HEIGHTxWIDTH"):
-        parse_size(text, "--kernel-size")
+    assert parse_size("3x5", "`kernel_size`") == (3, 5)
+    with pytest.raises(UsageError, match="`kernel_size` must be HEIGHTxWIDTH"):
+        parse_size(text, "`kernel_size`")
 
 
 def test_an_endless_chain_is_refused():

@@ -28,19 +28,19 @@ def test_named_kernels_are_the_courses():
 def test_matrices_are_read(text, expected):
     if expected is None:
         with pytest.raises(UsageError):
-            read_matrix(text, "--matrix")
+            read_matrix(text, "`matrix`")
     else:
-        assert read_matrix(text, "--matrix").tolist() == expected
+        assert read_matrix(text, "`matrix`").tolist() == expected
 
 
 def test_channels_lie_along_the_last_axis():
-    volume = read_matrix("1 2; 3 4 | 5 6; 7 8 | 9 10; 11 12", "--matrix")
+    volume = read_matrix("1 2; 3 4 | 5 6; 7 8 | 9 10; 11 12", "`matrix`")
     assert volume.shape == (2, 2, 3)
     assert volume[0, 1].tolist() == [2, 6, 10]
 
 
 def test_a_text_longer_than_any_file_name_is_read():
-    assert read_matrix("; ".join(["10 10 10 0 0 0"] * 300), "--matrix").shape == (300, 6)
+    assert read_matrix("; ".join(["10 10 10 0 0 0"] * 300), "`matrix`").shape == (300, 6)
 
 
 def test_files_of_numbers(tmp_path):
@@ -52,7 +52,7 @@ def test_files_of_numbers(tmp_path):
 
 def test_a_pickle_is_never_opened(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"--kernel must be a \.npy file of numbers"):
+    with pytest.raises(UsageError, match=r"`kernel` must be a \.npy file of numbers"):
         read_kernel(str(tmp_path / "evil.npy"))
 
 
@@ -63,7 +63,7 @@ def test_broken_files(tmp_path):
         ("binary.txt", b"\xff\xfe"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match="--kernel must"):
+        with pytest.raises(UsageError, match="`kernel` must"):
             read_kernel(str(tmp_path / name))
 
 

@@ -76,11 +76,11 @@ def test_a_folder_for_each_class(tmp_path):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"depths": (10, 12)}, r"--depths must be 4n \+ 2, at most 202. Received: 12"),
-        ({"depths": (10, 10)}, "--depths must be at least two"),
-        ({"epochs": 0}, "--epochs must lie between 1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
-        ({"learning_rate": 0.0}, "--learning-rate must be over 0"),
+        ({"depths": (10, 12)}, r"`depths` must be 4n \+ 2, at most 202. Received: 12"),
+        ({"depths": (10, 10)}, "`depths` must be at least two"),
+        ({"epochs": 0}, "`epochs` must lie between 1"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be over 0"),
     ],
 )
 def test_what_breaks_a_rule_is_one_clear_line(chosen, message):

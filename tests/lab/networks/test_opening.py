@@ -47,10 +47,10 @@ def test_an_application_is_counted_as_keras_has_it() -> None:
 
 REFUSED = [
     ("vgg-61", Wish(), "Did you mean 'vgg-19'"),
-    ("no-such-thing", Wish(), "See cnnkit network --list"),
+    ("no-such-thing", Wish(), "Builders: alexnet, "),
     ("vgg-16", Wish((20, 20, 3)), "vgg-16 cannot be built so: Computed output size would be"),
     ("alexnet", Wish((66, 66, 3)), "must be at least 67x67 for alexnet"),
-    ("mtcnn-output", Wish(classes=3), "--classes must go with a classifier or a detector"),
+    ("mtcnn-output", Wish(classes=3), "`classes` must go with a classifier or a detector"),
     ("keras:ResNet51", Wish(), "Did you mean 'keras:ResNet"),
 ]
 
@@ -63,9 +63,9 @@ def test_what_cannot_be_is_refused(name, wish, told) -> None:
 
 
 def test_classes_of_a_finished_network_are_refused(keras_file) -> None:
-    with pytest.raises(UsageError, match="--classes must go with a builder's name"):
+    with pytest.raises(UsageError, match="`classes` must go with a builder's name"):
         list(describe(str(keras_file), Wish(classes=3)))
-    with pytest.raises(UsageError, match="--input must be 8x8 for this model"):
+    with pytest.raises(UsageError, match="`size` must be 8x8 for this model"):
         list(describe(str(keras_file), Wish((9, 9, 3))))
 
 

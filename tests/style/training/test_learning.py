@@ -87,7 +87,9 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
     with pytest.raises(KeyboardInterrupt):
         train_style(settings(folder, "killed"), interrupt)
     assert not (folder / "killed").exists()
-    with pytest.raises(UsageError, match=r"killed\.part holds an unfinished run\. Use --resume"):
+    with pytest.raises(
+        UsageError, match=r"killed\.part holds an unfinished run\. Use `resume=True"
+    ):
         train_style(settings(folder, "killed"))
     with pytest.raises(UsageError, match="must go on with the same settings"):
         train_style(settings(folder, "killed", resume=True, strength=0.5))
@@ -107,12 +109,12 @@ def test_what_exists_is_not_replaced(trained, folder) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"steps": 0}, "--steps must lie between 1 and"),
-        ({"size": 66}, "--size must be a multiple of 4"),
-        ({"size": 1024}, "--size must lie between 64 and 512"),
-        ({"strength": 1.5}, "--strength must lie between 0 and 1"),
-        ({"learning_rate": float("nan")}, "--learning-rate must lie between"),
-        ({"resume": True, "overwrite": True}, "--resume must not go with --overwrite"),
+        ({"steps": 0}, "`steps` must lie between 1 and"),
+        ({"size": 66}, "`size` must be a multiple of 4"),
+        ({"size": 1024}, "`size` must lie between 64 and 512"),
+        ({"strength": 1.5}, "`strength` must lie between 0 and 1"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must lie between"),
+        ({"resume": True, "overwrite": True}, "`resume` must not go with `overwrite`"),
     ],
 )
 def test_values_have_rules(tmp_path, change, told) -> None:
@@ -124,7 +126,7 @@ def test_a_style_that_is_no_picture_is_named(folder, tmp_path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff no picture")
     wrong = TrainingSettings([str(folder / "photos")], [str(bad)], tmp_path / "x", **SMALL)
-    with pytest.raises(UsageError, match=r"--style .*bad\.jpg cannot be read"):
+    with pytest.raises(UsageError, match=r"`styles` .*bad\.jpg cannot be read"):
         train_style(wrong)
 
 

@@ -1,0 +1,34 @@
+"""The parts of errors: the parameter's name, the rule and what was received."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from cnnkit.errors import ImageError, UsageError, broken_rule
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        ("`top_k`", "top_k"),
+        ("`method='sliding'`", "method"),
+        ("a.csv", None),
+        ("`a` and `b`", None),
+    ],
+)
+def test_an_error_carries_its_parts(name: str, parameter: str | None) -> None:
+    error = UsageError(broken_rule(name, "be at least 1", 0, "Use 1."))
+    assert str(error) == f"{name} must be at least 1. Received: 0. Use 1."
+    assert (error.parameter, error.rule, error.received) == (parameter, "be at least 1", 0)
+
+
+def test_the_parts_outlive_a_change_of_process() -> None:
+    error = pickle.loads(pickle.dumps(UsageError(broken_rule("`top_k`", "be at least 1", 0))))
+    assert (error.parameter, error.rule, error.received) == ("top_k", "be at least 1", 0)
+
+
+@pytest.mark.parametrize("error", [UsageError(), UsageError("Nothing."), ImageError("empty", "0")])
+def test_other_errors_have_no_parts(error: UsageError) -> None:
+    assert (error.parameter, error.rule, error.received) == (None, None, None)
