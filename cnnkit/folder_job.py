@@ -74,7 +74,7 @@ class Outputs:
             check_feature_suffix(self.embeddings)
         if self.sort_into and self.sort_into.exists() and not self.sort_into.is_dir():
             received = f"the file {self.sort_into}"
-            raise UsageError(broken_rule("--sort-into", "name a folder", received))
+            raise UsageError(broken_rule("`sort_into`", "name a folder", received))
         if self.report and self.report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(broken_rule("`report`", "end in .html", self.report))
         for option, path in (("`embeddings`", self.embeddings), ("`report`", self.report)):

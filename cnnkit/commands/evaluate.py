@@ -19,8 +19,8 @@ log = logging.getLogger("cnnkit")
 
 # Parameters that mean something for some tasks only.
 TASKS_OF_PARAMETERS = {
-    "--pictures": ("detect",),
-    "--split": ("classify", "detect"),
+    "`pictures`": ("detect",),
+    "`split`": ("classify", "detect"),
 }
 
 CountProgress = Callable[[int, int], None]
@@ -143,7 +143,7 @@ def evaluate(
     """
     page = report_target(report, overwrite)
     bundle = open_model(os.fspath(model), _text(weights), _text(labels))
-    _check_task(bundle, {"--pictures": pictures, "--split": split})
+    _check_task(bundle, {"`pictures`": pictures, "`split`": split})
     options = RuntimeOptions(device, runtime, precision, threads)
     request = _Request(
         os.fspath(data),
@@ -174,7 +174,7 @@ def _check_task(bundle: Bundle, given: dict[str, object]) -> None:
     task = bundle.card.task
     if task not in EVALUATIONS:
         rule = f"be a model for one of {', '.join(EVALUATIONS)}"
-        raise UsageError(broken_rule("--model", rule, f"one for {task}"))
+        raise UsageError(broken_rule("`model`", rule, f"one for {task}"))
     for name, tasks in TASKS_OF_PARAMETERS.items():
         if given[name] is not None and task not in tasks:
             rule = f"go with a model for {' or '.join(tasks)}"
@@ -212,8 +212,8 @@ def _detector(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.formats import read_boxes
 
     if request.root is not None:
-        fix = "Give the folder of the pictures with --pictures."
-        raise UsageError(broken_rule("--root", "go with a CSV", request.data, fix))
+        fix = "Give the folder of the pictures with `pictures`."
+        raise UsageError(broken_rule("`root`", "go with a CSV", request.data, fix))
     boxes = read_boxes(request.data, request.pictures)
     detector = Detector.from_bundle(
         bundle,
@@ -239,7 +239,7 @@ def _face_embedder(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.faces.evaluation import evaluate_pairs
     from cnnkit.formats.face_pairs import read_pairs
 
-    for name, value in {"--fit": request.fit, "--batch-size": request.batch_size}.items():
+    for name, value in {"`fit`": request.fit, "`batch_size`": request.batch_size}.items():
         if value:
             raise UsageError(broken_rule(name, "go with a classifier", bundle.card.name))
     pairs = read_pairs(Path(request.data), Path(request.root) if request.root else None)

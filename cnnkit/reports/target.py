@@ -18,7 +18,7 @@ def report_target(report: str | os.PathLike[str] | None, overwrite: bool) -> Pat
         return None
     path = Path(report)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(broken_rule("--report", "end in .html", path))
+        raise UsageError(broken_rule("`report`", "end in .html", path))
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
     return path
