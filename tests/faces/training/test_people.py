@@ -38,6 +38,7 @@ def test_an_empty_folder_is_no_person(settings, tmp_path, caplog):
     first = whole.dataset.classes[0]
     (tmp_path / "digits" / f"{first}a empty").mkdir()  # in the middle of the order
     (tmp_path / "digits" / "zz" / "empty below").mkdir(parents=True)
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "cnnkit"):
         again = read_people(settings, no_stage, None)
     assert again.dataset.classes == whole.dataset.classes
