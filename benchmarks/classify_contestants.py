@@ -25,9 +25,8 @@ def cnnkit_run(precision: str) -> Callable[[str, str], None]:
     from cnnkit.classification import Classifier, classify_folders
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
-    from cnnkit.runtime import RuntimeOptions
 
-    classifier = Classifier.load(options=RuntimeOptions(device="cpu", precision=precision))
+    classifier = Classifier.load(device="cpu", precision=precision)
 
     def run(folder: str, out: str) -> None:
         outputs = Outputs(rows=Path(out), overwrite=True)
@@ -149,10 +148,9 @@ def parts_alone(folder: str) -> dict[str, float]:
     import numpy as np
 
     from cnnkit.classification import Classifier
-    from cnnkit.runtime import RuntimeOptions
     from cnnkit.runtime.process import one_opencv_thread
 
-    classifier = Classifier.load(options=RuntimeOptions(device="cpu"))
+    classifier = Classifier.load(device="cpu")
     files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
     images = np.stack([classifier.prepare(file) for file in files[:64]])
     batch = classifier.predictor.batch_size

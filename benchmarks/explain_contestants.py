@@ -31,10 +31,8 @@ def cnnkit_run(precision: str) -> Run:
     from cnnkit.explanation.folders import Pictures, explain_folders
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
-    from cnnkit.runtime import RuntimeOptions
 
-    options = RuntimeOptions(device="cpu", precision=precision)
-    explainer = Explainer.load("efficientnet-lite0", "grad-cam", options=options)
+    explainer = Explainer.load("efficientnet-lite0", "grad-cam", device="cpu", precision=precision)
 
     def run(files: list[str], out: Path) -> int:
         outputs = Outputs(rows=out / "rows.jsonl", overwrite=True)

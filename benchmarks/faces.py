@@ -37,15 +37,14 @@ FACES = {"couple": 2, "obama_and_biden": 3, "selfie-many-people": 5}
 OURS = """
 import json, sys, time
 from pathlib import Path
-from cnnkit.faces import FaceEmbedder, Search
-from cnnkit.images import Found
+from cnnkit.faces import FaceEmbedder
 folder, out, smallest, score = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-embedder = FaceEmbedder.load(search=Search(smallest, score))
+embedder = FaceEmbedder.load(min_face=smallest, min_score=score)
 paths = sorted(str(path) for path in Path(folder).iterdir())
 started = time.perf_counter()
 faces = 0
 with open(out, "w", encoding="utf-8") as file:
-    for path, picture in embedder.stream(Found(path) for path in paths):
+    for path, picture in embedder.stream(paths):
         rows = [
             face.to_dict() | {"embedding": vector.tolist()}
             for face, vector in zip(picture.faces, picture.embeddings)

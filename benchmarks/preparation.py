@@ -30,7 +30,6 @@ from cnnkit.classification.labelled import read_labelled
 from cnnkit.images import InputSpec, decode, place, prepare
 from cnnkit.images.decode import open_picture
 from cnnkit.images.resample import RESAMPLING, resize
-from cnnkit.runtime import RuntimeOptions
 
 Way = Callable[[bytes], np.ndarray]
 
@@ -146,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
-    classifier = Classifier.load(chosen.model, options=RuntimeOptions(precision="float32"))
+    classifier = Classifier.load(chosen.model, precision="float32")
     labelled = read_labelled(chosen.data, classifier.bundle.labels, chosen.root)
     truth = np.array([picture.truth for picture in labelled])[:, None]
     photos = [Path(picture.path).read_bytes() for picture in labelled]

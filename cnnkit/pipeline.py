@@ -11,18 +11,20 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from cnnkit.errors import ImageError
-from cnnkit.images import Found
+from cnnkit.images import Found, Given, one_or_several
 from cnnkit.results import Failure
 from cnnkit.runtime import Predictor
 from cnnkit.runtime.process import one_opencv_thread
 from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Work waiting behind the workers, in tasks a worker: enough to never run dry.
 TASKS_AHEAD = 2
@@ -56,7 +58,22 @@ class Outcome(NamedTuple):
     context: Any = None
 
 
-Prepare = Callable[[str], "np.ndarray | Prepared"]
+Prepare = Callable[[Any], "np.ndarray | Prepared"]
+
+
+def predictions(images: Any, stream: Callable[[Iterable[Found]], Iterator[tuple[Any, T]]]) -> Any:
+    """Return what a stream gives for images: what every ``predict`` does.
+
+    Args:
+        images: One image or several, see `cnnkit.images.one_or_several`.
+        stream: Gives each input's path and its result, in order.
+
+    Returns:
+        One result where one image was given, else a list of them.
+    """
+    several, single = one_or_several(images)
+    results = [result for _, result in stream(Given(image) for image in several)]
+    return results[0] if single else results
 
 
 def stream(
@@ -89,7 +106,7 @@ def stream(
 
 def stream_many(
     found: Iterable[Found],
-    prepare: Callable[[str], np.ndarray],
+    prepare: Callable[[Any], np.ndarray],
     process: Callable[[list[np.ndarray]], list[Any]],
     batch_size: int,
     workers: int,
@@ -174,7 +191,7 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
     return outcomes
 
 
-def _prepared(path: str, prepare: Prepare) -> Prepared | Failure:
+def _prepared(path: Any, prepare: Prepare) -> Prepared | Failure:
     one = attempt(path, prepare)
     return one if isinstance(one, Prepared | Failure) else Prepared(one, None)
 

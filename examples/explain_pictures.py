@@ -17,7 +17,7 @@ output.mkdir(exist_ok=True)
 files = sorted(folder.glob("*.jpg"))
 
 explainer = cnnkit.Explainer.load("efficientnet-lite0", "grad-cam")
-for file, result in zip(files, explainer.explain([str(file) for file in files]), strict=True):
+for file, result in zip(files, explainer.predict([str(file) for file in files]), strict=True):
     if isinstance(result, cnnkit.Failure):
         print(f"{file.name}: {result.message}")
         continue

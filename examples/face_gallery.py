@@ -25,7 +25,7 @@ embedder = FaceEmbedder.load()
 
 def described(photo: np.ndarray) -> np.ndarray:
     """Return the embedding of the largest face of a photo."""
-    return embedder.describe([photo])[0].embeddings[0]
+    return embedder.predict(photo).embeddings[0]
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -53,6 +53,6 @@ with tempfile.TemporaryDirectory() as folder:
 
     new = draw(images / "new.png", 99)
     detector = Detector.load(f"{folder}/shapes", confidence=0.01)
-    [found] = detector.predict(new.path)
+    found = detector.predict(new.path)
     best = next(iter(found))
     print(f"new.png shows a {new.boxes[0].label}; surest: {best.label}, score {best.score:.2f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -158,7 +159,12 @@ class Bundle:
         return score_kinds.probabilities(scores, self.card.scores_kind, self.card.temperature)
 
 
-def open_model(model: str, weights: str | None = None, labels: str | None = None) -> Bundle:
+PathOrName = str | os.PathLike[str]
+
+
+def open_model(
+    model: PathOrName, weights: PathOrName | None = None, labels: PathOrName | None = None
+) -> Bundle:
     """Open a model by what the user named it.
 
     Args:
@@ -171,6 +177,9 @@ def open_model(model: str, weights: str | None = None, labels: str | None = None
         UsageError: There is no such model.
         BundleError: It is there but cannot, or must not, be opened.
     """
+    if not isinstance(model, str) and os.path.isdir(model):  # a path is never an embedded name
+        return _open_folder(Path(model), _text(labels))
+    model, weights, labels = os.fspath(model), _text(weights), _text(labels)
     is_darknet = model.lower().endswith(".cfg")
     if weights and not (is_darknet or model.startswith(applications.PREFIX)):
         fix = "A bundle and a .keras file hold their own weights."
@@ -191,6 +200,10 @@ def open_model(model: str, weights: str | None = None, labels: str | None = None
     fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
     rule = "name an embedded model, a bundle folder, a .keras file or keras:NAME"
     raise UsageError(broken_rule("`model`", rule, repr(model), fix))
+
+
+def _text(path: PathOrName | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def _identity(*parts: Any) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
-    Found,
     ImageArgument,
+    Inputs,
     InputSpec,
-    image_list,
+    find_images,
     prepare,
 )
 from cnnkit.results import NOT_FINITE, UNKNOWN, Classification, Failure, Prediction
-from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
+from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -30,7 +32,7 @@ class Decision:
     """How scores become a decision.
 
     Attributes:
-        top_k: How many guesses to give.
+        top_k: How many predictions to give.
         threshold: Below it the label is ``unknown``; None: the model's own, if it has one.
 
     Raises:
@@ -48,11 +50,11 @@ class Decision:
 
 
 class Classifier:
-    """Names pictures. `Classifier.load` makes one.
+    """Classifies images. `Classifier.load` makes one.
 
     Attributes:
         bundle: The model.
-        spec: How a picture becomes the network's input.
+        spec: How an image becomes the network's input.
         predictor: The compiled model.
     """
 
@@ -63,12 +65,14 @@ class Classifier:
         spec: InputSpec,
         decision: Decision | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        workers: int | None = None,
     ) -> None:
         self.bundle = bundle
         self.predictor = compiled
         self.spec = spec
         self._decision = decision or Decision()
         self._max_pixels = max_pixels
+        self._workers = workers or RuntimeOptions().workers
         own = bundle.card.threshold
         chosen = self._decision.threshold
         self._threshold = chosen if chosen is not None else own
@@ -76,15 +80,18 @@ class Classifier:
     @classmethod
     def load(
         cls,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
-        weights: str | None = None,
-        labels: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | None = None,
         fit: str | None = None,
         top_k: int = 5,
         threshold: float | None = None,
         features: bool = False,
-        options: RuntimeOptions | None = None,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
         batch_size: int | None = None,
         expected: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -96,13 +103,16 @@ class Classifier:
             weights: A weights file for ``keras:NAME``.
             labels: A file with one label a line, for a model without labels.
             fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
-            top_k: How many guesses to give.
+            top_k: How many predictions to give per image.
             threshold: Below it the label is ``unknown``.
             features: Whether results carry the penultimate features.
-            options: Device, runtime, precision, threads.
-            batch_size: Pictures a call; by default what suits the runtime.
-            expected: How many pictures will come, if known.
-            max_pixels: The largest picture that is decoded.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``.
+            threads: Processor threads to use; 0: all that the process may use.
+            batch_size: Images per batch; by default what suits the runtime.
+            expected: How many images will come, if known.
+            max_pixels: The largest image that is decoded.
 
         Raises:
             UsageError: A value breaks its rule.
@@ -116,7 +126,7 @@ class Classifier:
             decision,
             fit=fit,
             features=features,
-            options=options,
+            options=RuntimeOptions(device, runtime, precision, threads),
             batch_size=batch_size,
             expected=expected,
             max_pixels=max_pixels,
@@ -136,37 +146,36 @@ class Classifier:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Classifier:
         """Compile an opened model; see `load`."""
+        options = options or RuntimeOptions()
         require_task(bundle, "classify")
         spec = bundle.card.input.with_fit(fit)
         compiled = predictor(
             bundle.source(features), options, batch_size=batch_size, expected=expected
         )
-        return cls(bundle, compiled, spec, decision, max_pixels)
+        return cls(bundle, compiled, spec, decision, max_pixels, options.workers)
+
+    @overload
+    def predict(self, images: ImageArgument) -> Classification | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[Classification | Failure]: ...
 
     def predict(
-        self, pictures: ImageArgument | Iterable[ImageArgument]
-    ) -> list[Classification | Failure]:
-        """Name pictures.
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> Classification | Failure | list[Classification | Failure]:
+        """Classify an image, or several in batches.
 
         Args:
-            pictures: One or more, see `cnnkit.images.ImageArgument`.
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
 
         Returns:
-            One result for each picture, in order: a `Classification`, or a `Failure` with its
-            reason.
+            The result of one image, a list of results in order for several. A result is a
+            `Classification`, or a `Failure` that says why there is none.
         """
-        return [self._predict_one(picture) for picture in image_list(pictures)]
-
-    def _predict_one(self, picture: ImageArgument) -> Classification | Failure:
-        try:
-            image = self.prepare(picture)
-        except ImageError as error:
-            return Failure(error.kind, error.message)
-        outputs = self.predictor.predict(image[None])
-        return self.interpret({name: values[0] for name, values in outputs.items()})
+        return pipeline.predictions(images, self.stream)
 
     def prepare(self, picture: ImageArgument) -> np.ndarray:
-        """Read one picture as the network's input, uint8 (height, width, 3).
+        """Read one image as the network's input, uint8 (height, width, 3).
 
         Raises:
             ImageError: It is no image, or cannot be read.
@@ -174,19 +183,18 @@ class Classifier:
         return prepare(picture, self.spec, max_pixels=self._max_pixels)
 
     def stream(
-        self, found: Iterable[Found], workers: int | None = None
+        self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Classification | Failure]]:
-        """Name any number of pictures in bounded memory, in order.
+        """Classify any number of images in bounded memory, in order.
 
         Args:
-            found: The inputs, of `cnnkit.images.find_images`.
-            workers: Threads that read and predict; by default one more than processors.
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read and predict; by default one more than compute.
 
         Yields:
-            Each input's path and its result.
+            Each image's path and its result.
         """
-        # The one more reads on while the others wait for the network: measured 5 % faster.
-        workers = workers or available_cpus() + 1
+        found, workers = find_images(inputs), workers or self._workers
         for outcome in pipeline.stream(found, self.prepare, self.predictor, workers):
             if outcome.failure is not None:
                 yield outcome.path, outcome.failure

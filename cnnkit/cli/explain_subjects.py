@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from cnnkit import boxes
-from cnnkit.bundles import Bundle
+from cnnkit.bundles import Bundle, open_model
 from cnnkit.detection import Detector
 from cnnkit.detection.selection import Selection, class_index
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation.heat import Region, clipped
 from cnnkit.explanation.scored import Engine, Question, ScoredExplainer, nothing_to_ask
-from cnnkit.faces import FaceEmbedder, distances
+from cnnkit.faces import FaceDetector, FaceEmbedder, distances
+from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
 from cnnkit.runtime import RuntimeOptions
 
 # Boxes of hidden pictures count however unsure they are.
@@ -40,7 +41,7 @@ def explainer_of_detector(
     unsure = Detector.from_bundle(bundle, every, batch_size=1, **shared)
 
     def ask(pixels: Any) -> Question:
-        (found,) = surest.predict(pixels)
+        found = surest.predict(pixels)
         if not hasattr(found, "boxes"):
             raise nothing_to_ask(found.message)
         if not len(found):
@@ -75,7 +76,7 @@ def explainer_of_faces(
     if reference is None:
         fix = "Heat is where hiding a face makes it less like the one of FILE."
         raise UsageError(broken_rule("--with", "name the picture to compare with", "none", fix))
-    detector = FaceEmbedder.load(options=runtime, max_pixels=more["max_pixels"]).detector
+    detector = FaceDetector(open_model(DEFAULT_DETECTOR), None, in_float32(runtime))
     embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])
     verification = embedder.verification
     try:

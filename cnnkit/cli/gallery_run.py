@@ -12,14 +12,14 @@ import click
 
 from cnnkit.bundles import embedded_names
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces import FaceEmbedder, Search
+from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import Gallery
 from cnnkit.faces.gallery.embedders import record_of
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.runtime import RuntimeOptions
 
 log = logging.getLogger("cnnkit")
 
+EMBEDDER_OPTIONS = ("min_face", "min_score", "mirror", "device", "runtime", "precision", "threads")
 MAX_PASSPHRASE_BYTES = 4096
 LEAST_PASSPHRASE = 8
 
@@ -89,7 +89,6 @@ def load_embedder(chosen: dict[str, Any], gallery: Gallery | None = None) -> Fac
     Raises:
         GalleryError: The gallery's vectors are of another embedder.
     """
-    runtime = RuntimeOptions(*(chosen[n] for n in ("device", "runtime", "precision", "threads")))
     name = chosen["embedder"]
     if gallery is not None and name == "dlib-face":
         ours = gallery.settings.embedder.name
@@ -100,9 +99,7 @@ def load_embedder(chosen: dict[str, Any], gallery: Gallery | None = None) -> Fac
     embedder = FaceEmbedder.load(
         chosen["detector"],
         name,
-        search=Search(chosen["min_face"], chosen["min_score"]),
-        mirror=chosen["mirror"],
-        options=runtime,
+        **{name: chosen[name] for name in EMBEDDER_OPTIONS},
         max_pixels=chosen["max_pixels"] or DEFAULT_MAX_PIXELS,
     )
     if gallery is not None:

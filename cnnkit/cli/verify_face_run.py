@@ -12,7 +12,7 @@ import click
 from cnnkit.cli.display import Display
 from cnnkit.commands.inputs import counting
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Search
+from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces
 from cnnkit.faces.pair_files import PAIR_TABLE, verify_pairs
 from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
@@ -20,7 +20,6 @@ from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import read_pairs
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, path_fields
-from cnnkit.runtime import RuntimeOptions
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import fitted, printable
 
@@ -78,13 +77,11 @@ def check_form(pictures: tuple[str, ...], chosen: dict[str, Any]) -> None:
 
 def load_embedder(chosen: dict[str, Any], expected: int | None) -> FaceEmbedder:
     """Open and compile what the options name."""
-    names = ("device", "runtime", "precision", "threads")
+    names = ("min_face", "min_score", "mirror", "device", "runtime", "precision", "threads")
     return FaceEmbedder.load(
         chosen["detector"],
         chosen["embedder"],
-        search=Search(chosen["min_face"], chosen["min_score"]),
-        mirror=chosen["mirror"],
-        options=RuntimeOptions(*(chosen[name] for name in names)),
+        **{name: chosen[name] for name in names},
         max_pixels=chosen["max_pixels"] or DEFAULT_MAX_PIXELS,
         expected=expected,
     )
@@ -101,7 +98,7 @@ def load_verifier(chosen: dict[str, Any], expected: int | None) -> FaceVerifier:
 def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
     """Compare two pictures and return the exit status."""
     verifier = load_verifier(chosen, expected=2 if chosen["faces"] != "all" else None)
-    described = verifier.embedder.describe([a, b])
+    described = verifier.embedder.predict([a, b])
     outcome = verifier.compare(*described, a, b)
     show(make_pair_row(a, b, outcome), outcome, chosen["as_json"])
     tell_of_turned((a, b), described)

@@ -31,7 +31,7 @@ def compare_with_gallery(
     except ImageError as error:
         failure = Failure(error.kind, f"{photo}: {error.message}")
         return name, failure, None, failure
-    [picture] = embedder.describe([image])
+    picture = embedder.predict(image)
     try:
         return name, compare(picture, index, name, settings, chosen), image, picture
     except ImageError as error:

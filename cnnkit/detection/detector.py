@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 import numpy as np
 
@@ -19,23 +21,24 @@ from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
     Found,
     ImageArgument,
+    Inputs,
     InputSpec,
     Placement,
     Prepared,
-    image_list,
+    find_images,
     image_pixels,
     prepare_placed,
 )
 from cnnkit.images.prepare import FITS
 from cnnkit.results import Detections, Failure
-from cnnkit.runtime import Predictor, RuntimeOptions, available_cpus, predictor
+from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
 DEFAULT_MODEL = "yolov3-tiny"
 DETECTING_FITS = tuple(fit for fit in FITS if fit != "crop")
 
 
 class Detector:
-    """Finds objects in pictures. `Detector.load` makes one.
+    """Finds objects in images. `Detector.load` makes one.
 
     Attributes:
         bundle: The model.
@@ -54,6 +57,7 @@ class Detector:
         selection: Selection | None = None,
         tile: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        workers: int | None = None,
     ) -> None:
         selection = selection or Selection()
         section = detector_spec(bundle.card)
@@ -66,21 +70,25 @@ class Detector:
         self._decoder = make_decoder(section, bundle.card)
         self._tile = tile
         self.max_pixels = max_pixels
+        self._workers = workers or RuntimeOptions().workers
 
     @classmethod
     def load(
         cls,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
-        weights: str | None = None,
-        labels: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | None = None,
         confidence: float | Mapping[str, float] | None = None,
         iou: float | None = None,
         classes: Sequence[str] = (),
         agnostic: bool | Sequence[Sequence[str]] = False,
         tile: int | None = None,
         fit: str | None = None,
-        options: RuntimeOptions | None = None,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
         batch_size: int | None = None,
         expected: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -99,10 +107,13 @@ class Detector:
             tile: The side of overlapping tiles, in pixels of the picture, that are looked at
                 besides the whole; 0 for the network's own side; None for the whole only.
             fit: ``pad`` or ``stretch``; the model's own by default.
-            options: Device, runtime, precision, threads.
-            batch_size: Pictures a call; by default what suits the runtime.
-            expected: How many pictures will come, if known.
-            max_pixels: The largest picture that is decoded.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``.
+            threads: Processor threads to use; 0: all that the process may use.
+            batch_size: Images per batch; by default what suits the runtime.
+            expected: How many images will come, if known.
+            max_pixels: The largest image that is decoded.
 
         Raises:
             UsageError: A value breaks its rule.
@@ -119,7 +130,7 @@ class Detector:
             selection,
             tile=tile,
             fit=fit,
-            options=options,
+            options=RuntimeOptions(device, runtime, precision, threads),
             batch_size=batch_size,
             expected=expected,
             max_pixels=max_pixels,
@@ -139,52 +150,69 @@ class Detector:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Detector:
         """Compile an opened model; see `load`."""
+        options = options or RuntimeOptions()
         require_task(bundle, "detect")
         spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
         if tile is not None and tile != 0 and tile < 32:
             raise UsageError(broken_rule("`tile`", "be at least 32 pixels", tile))
         # Checked before the model is compiled, which takes seconds.
-        checked = cls(bundle, None, spec, selection, tile, max_pixels)  # type: ignore[arg-type]
+        checked = cls(
+            bundle,
+            None,  # type: ignore[arg-type]
+            spec,
+            selection,
+            tile,
+            max_pixels,
+            options.workers,
+        )
         expected = None if tile is not None else expected
         checked.predictor = predictor(
             bundle.source(), options, batch_size=batch_size, expected=expected
         )
         return checked
 
+    @overload
+    def predict(self, images: ImageArgument) -> Detections | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[Detections | Failure]: ...
+
     def predict(
-        self, pictures: ImageArgument | Iterable[ImageArgument]
-    ) -> list[Detections | Failure]:
-        """Find objects.
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> Detections | Failure | list[Detections | Failure]:
+        """Find the objects in an image, or in several in batches.
 
         Args:
-            pictures: One or more, see `cnnkit.images.ImageArgument`.
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
 
         Returns:
-            One result for each picture, in order: `Detections`, perhaps empty, or a `Failure`
-            with its reason.
+            The result of one image, a list of results in order for several. A result is
+            `Detections`, perhaps empty, or a `Failure` that says why there are none.
         """
-        return [self._detect([picture])[0] for picture in image_list(pictures)]
+        return pipeline.predictions(images, self.stream)
 
     def stream(
-        self, found: Iterable[Found], workers: int | None = None
+        self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Detections | Failure]]:
-        """Find the objects of any number of pictures in bounded memory, in order.
+        """Find the objects in any number of images in bounded memory, in order.
 
         Args:
-            found: The inputs, of `cnnkit.images.find_images`.
-            workers: Threads that read and predict; by default one more than processors.
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read and predict; by default one more than compute.
 
         Yields:
-            Each input's path and its result.
+            Each image's path and its result.
         """
 
         def task(batch: list[Found]) -> list[tuple[str, Detections | Failure]]:
+            """Find the objects in some images; those that cannot be read take no part."""
             results = iter(self._detect([item.path for item in batch if not item.failure]))
             return [(item.path, item.failure or next(results)) for item in batch]
 
         # Tiles of one picture fill the batches by themselves.
         batch_size = 1 if self._tile is not None else self.predictor.batch_size
-        yield from pipeline.in_order(found, task, batch_size, workers or available_cpus() + 1)
+        found, workers = find_images(inputs), workers or self._workers
+        yield from pipeline.in_order(found, task, batch_size, workers)
 
     @property
     def tiles(self) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation.heat import (
     BOX_SHARE,
     TARGET_COLOUR,
@@ -25,12 +26,19 @@ from cnnkit.explanation.heat import (
 from cnnkit.explanation.methods import check_method, method_predictor
 from cnnkit.explanation.sliding import SCALE, SlidingMethod
 from cnnkit.explanation.target import Target
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, image_list, image_pixels
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    Found,
+    ImageArgument,
+    Inputs,
+    find_images,
+    image_pixels,
+)
 from cnnkit.images.arguments import opened_image
 from cnnkit.images.decode import Picture
 from cnnkit.images.prepare import check_fit, decoded_size, fit
 from cnnkit.results import NOT_FINITE, Failure
-from cnnkit.runtime import RuntimeOptions, available_cpus
+from cnnkit.runtime import RuntimeOptions
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -154,6 +162,7 @@ class Explainer:
         self._target = Target.named(bundle, class_name)
         self._box_share, self._max_pixels = box_share, max_pixels
         options = options or RuntimeOptions()
+        self._workers = options.workers
         self._sliding: SlidingMethod | None = None
         if method == "sliding":
             self._sliding = SlidingMethod(
@@ -168,12 +177,23 @@ class Explainer:
     @classmethod
     def load(
         cls,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         method: str = "grad-cam",
         *,
-        weights: str | None = None,
-        labels: str | None = None,
-        **chosen: Any,
+        weights: str | os.PathLike[str] | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        class_name: str | None = None,
+        layer: str | None = None,
+        fit: str | None = None,
+        scale: float | None = None,
+        box_share: float = BOX_SHARE,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Explainer:
         """Open a model and prepare a method.
 
@@ -182,39 +202,57 @@ class Explainer:
             method: One of `cnnkit.explanation.methods.METHODS`.
             weights: A weights file for ``keras:NAME``.
             labels: A file with one label a line, for a model without labels.
-            **chosen: ``class_name`` (by default the predicted class), ``layer`` (for Grad-CAM;
-                by default the last one with places), ``fit``, ``scale`` (for ``sliding``: the
-                picture's size in windows), ``box_share`` (of the highest heat, over 0 up to 1),
-                ``options``, ``batch_size``, ``expected``, ``max_pixels``.
+            class_name: The class to explain; by default the predicted one.
+            layer: For Grad-CAM; by default the last one that keeps places apart.
+            fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
+            scale: For ``sliding``: the image's size in windows.
+            box_share: The box encloses heat above this share of the highest, over 0 up to 1.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``.
+            threads: Processor threads to use; 0: all that the process may use.
+            batch_size: Images per batch; by default what suits the runtime.
+            expected: How many images will come, if known.
+            max_pixels: The largest image that is decoded.
 
         Raises:
             UsageError: A value breaks its rule.
             BundleError: The model cannot, or must not, be opened.
             RuntimeUnavailableError: What was asked for is not to be had here.
         """
-        return cls(open_model(model, weights, labels), method, **chosen)
+        return cls(
+            open_model(model, weights, labels),
+            method,
+            class_name=class_name,
+            layer=layer,
+            fit=fit,
+            scale=scale,
+            box_share=box_share,
+            options=RuntimeOptions(device, runtime, precision, threads),
+            batch_size=batch_size,
+            expected=expected,
+            max_pixels=max_pixels,
+        )
 
-    def explain(
-        self, pictures: ImageArgument | Iterable[ImageArgument]
-    ) -> list[Explanation | Failure]:
-        """Explain pictures.
+    @overload
+    def predict(self, images: ImageArgument) -> Explanation | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[Explanation | Failure]: ...
+
+    def predict(
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> Explanation | Failure | list[Explanation | Failure]:
+        """Explain what the model says of an image, or of several in batches.
 
         Args:
-            pictures: One or more, see `ImageArgument`.
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
 
         Returns:
-            One result for each picture, in order.
+            The result of one image, a list of results in order for several. A result is an
+            `Explanation`, or a `Failure` that says why there is none.
         """
-        return [self._explain_one(picture) for picture in image_list(pictures)]
-
-    def _explain_one(self, picture: ImageArgument) -> Explanation | Failure:
-        try:
-            prepared = self.prepare(picture)
-        except ImageError as error:
-            return Failure(error.kind, error.message)
-        outputs = self.predictor.predict(prepared.image[None])
-        one = {name: values[0] for name, values in outputs.items()}
-        return self.interpret(one, prepared.context)
+        return pipeline.predictions(images, self.stream)
 
     def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.Prepared:
         """Read a picture for the method.
@@ -271,13 +309,27 @@ class Explainer:
         )
 
     def stream(
+        self, inputs: Inputs, workers: int | None = None
+    ) -> Iterator[tuple[str, Explanation | Failure]]:
+        """Explain any number of images in bounded memory, in order.
+
+        Args:
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read and explain; by default one more than compute.
+
+        Yields:
+            Each image's path and its result.
+        """
+        return self.stream_finished(find_images(inputs), _without_image, workers)
+
+    def stream_finished(
         self,
         found: Iterable[Found],
         finish: Finish,
         workers: int | None = None,
         long_side: int | None = None,
     ) -> Iterator[Any]:
-        """Explain any number of pictures in bounded memory, in order.
+        """Explain any number of images, in order, and finish each within its worker.
 
         Args:
             found: The inputs, of `cnnkit.images.find_images`.
@@ -297,9 +349,15 @@ class Explainer:
             found,
             lambda path: self.prepare(path, long_side),
             self.predictor,
-            workers or available_cpus() + 1,
+            workers or self._workers,
             finished,
         )
+
+
+def _without_image(
+    path: Any, result: Explanation | Failure, seen: Seen | None
+) -> tuple[Any, Explanation | Failure]:
+    return path, result
 
 
 def _check(

@@ -108,8 +108,8 @@ def explain_folders(
     )
     try:
         studio.make_folders()
-        stream = explainer.stream(job.pending(found), studio.finish, workers, studio.long_side)
-        for row in stream:
+        pending, side = job.pending(found), studio.long_side
+        for row in explainer.stream_finished(pending, studio.finish, workers, side):
             job.record(row, emit=emit)
         summary = job.finish()
         studio.clear()

@@ -6,7 +6,7 @@ detectors and faces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -18,8 +18,8 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation.explainer import Explanation, Finish, Seen
 from cnnkit.explanation.heat import BOX_SHARE, Region, box_around
 from cnnkit.explanation.occlusion import Score, occluded_heat
-from cnnkit.images import DEFAULT_MAX_PIXELS, Found, InputSpec, read_bytes
-from cnnkit.images.decode import Picture, open_picture
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, InputSpec
+from cnnkit.images.arguments import opened_image
 from cnnkit.results import Failure
 from cnnkit.runtime import available_cpus
 
@@ -99,18 +99,21 @@ class ScoredExplainer:
         self.bundle, self.method, self.spec, self.predictor = bundle, METHOD, spec, engine
         self._ask, self._box_share, self._max_pixels = ask, box_share, max_pixels
 
-    def explain(self, pictures: Sequence[str | np.ndarray]) -> list[Explanation | Failure]:
-        """Explain pictures: paths, or RGB uint8 arrays; one result for each, in order."""
-        return [pipeline.attempt(picture, lambda one: self._of(one)[0]) for picture in pictures]
+    def predict(self, images: Any) -> Any:
+        """Explain one image, or several; see `Explainer.predict`."""
+        return pipeline.predictions(images, self._stream)
 
-    def stream(
+    def _stream(self, found: Iterable[Found]) -> Iterator[Any]:
+        return self.stream_finished(found, lambda path, result, seen: (path, result))
+
+    def stream_finished(
         self,
         found: Iterable[Found],
         finish: Finish,
         workers: int | None = None,
         long_side: int | None = None,
     ) -> Iterator[Any]:
-        """Explain any number of pictures in bounded memory; see `Explainer.stream`."""
+        """Explain any number of pictures in bounded memory; see `Explainer.stream_finished`."""
 
         def task(batch: list[Found]) -> list[Any]:
             """Explain some pictures one by one."""
@@ -123,8 +126,8 @@ class ScoredExplainer:
 
         return pipeline.in_order(found, task, 1, workers or available_cpus() + 1)
 
-    def _of(self, source: str | np.ndarray) -> tuple[Explanation, Seen]:
-        picture = self._opened(source)
+    def _of(self, source: ImageArgument) -> tuple[Explanation, Seen]:
+        picture = opened_image(source, max_pixels=self._max_pixels)
         height, width = picture.height, picture.width
         pixels = picture.to_srgb(np.array(picture.content))
         scale = min(1.0, LONG_SIDE / max(pixels.shape[:2]))
@@ -151,11 +154,6 @@ class ScoredExplainer:
             target,
         )
         return explanation, Seen(height, width, picture)
-
-    def _opened(self, source: str | np.ndarray) -> Picture:
-        if isinstance(source, np.ndarray):
-            return Picture(source, source.shape[0], source.shape[1], None)
-        return open_picture(read_bytes(source), max_pixels=self._max_pixels)
 
 
 def nothing_to_ask(message: str) -> ImageError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 
@@ -17,15 +19,15 @@ from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
-    Found,
     ImageArgument,
+    Inputs,
     InputSpec,
-    image_list,
+    find_images,
     image_pixels,
     prepare,
 )
 from cnnkit.results import Face, Failure
-from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
+from cnnkit.runtime import RuntimeOptions, predictor
 
 DEFAULT_DETECTOR = "mtcnn"
 DEFAULT_EMBEDDER = "dlib-face"
@@ -34,11 +36,11 @@ BATCH = 4
 
 @dataclass(frozen=True, eq=False)
 class PictureFaces:
-    """The faces of one picture with their embeddings.
+    """The faces of one image with their embeddings.
 
     Attributes:
-        height: Of the upright picture, pixels.
-        width: Of the upright picture, pixels.
+        height: Of the upright image, pixels.
+        width: Of the upright image, pixels.
         faces: The largest first.
         embeddings: float32 (faces, n).
     """
@@ -48,9 +50,14 @@ class PictureFaces:
     faces: tuple[Face, ...]
     embeddings: np.ndarray
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the faces ready for JSON, without the embeddings."""
+        faces = [face.to_dict() for face in self.faces]
+        return {"width": self.width, "height": self.height, "faces": faces}
+
 
 class FaceEmbedder:
-    """Finds the faces of pictures and describes each by numbers. `FaceEmbedder.load` makes one.
+    """Finds the faces of images and describes each by numbers. `FaceEmbedder.load` makes one.
 
     Attributes:
         detector: Finds faces.
@@ -83,6 +90,7 @@ class FaceEmbedder:
         self.verification = Verification.of_card(bundle.card)
         self.mirror = mirror
         self._max_pixels = max_pixels
+        self._workers = (options or RuntimeOptions()).workers
         spec = bundle.card.input
         self._spec = InputSpec(spec.height, spec.width, "stretch", 1.0, "bilinear")
         source = bundle.source(input_shape=(spec.height, spec.width, 3))
@@ -93,12 +101,16 @@ class FaceEmbedder:
     @classmethod
     def load(
         cls,
-        detector: str = DEFAULT_DETECTOR,
-        embedder: str = DEFAULT_EMBEDDER,
+        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
         *,
-        search: Search | None = None,
+        min_face: int = 40,
+        min_score: float = 0.9,
         mirror: bool = False,
-        options: RuntimeOptions | None = None,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         expected: int | None = None,
     ) -> FaceEmbedder:
@@ -107,12 +119,16 @@ class FaceEmbedder:
         Args:
             detector: A model for ``find-face``: an embedded name or a bundle folder.
             embedder: A model for ``embed-face``.
-            search: Which faces are looked for.
+            min_face: The smallest side of a face, pixels; half of it takes four times as long.
+            min_score: The lowest score of a face, 0 to 1.
             mirror: Average each embedding with that of the mirrored face: a little steadier, at
                 twice the work.
-            options: Device, runtime, precision, threads. Precision ``auto`` is float32 here:
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``. ``auto`` is float32 here:
                 embeddings are kept and compared across machines.
-            max_pixels: The largest picture that is decoded.
+            threads: Processor threads to use; 0: all that the process may use.
+            max_pixels: The largest image that is decoded.
             expected: How many faces will come, if known.
 
         Raises:
@@ -120,6 +136,8 @@ class FaceEmbedder:
             BundleError: A model cannot, or must not, be opened.
             RuntimeUnavailableError: What was asked for is not to be had here.
         """
+        search = Search(min_face, min_score)
+        options = RuntimeOptions(device, runtime, precision, threads)
         bundle = open_model(embedder)
         found: FaceDetector | WholePictures = WholePictures()
         if not _takes_whole_pictures(bundle):
@@ -218,20 +236,25 @@ class FaceEmbedder:
         """
         return image_pixels(image, max_pixels=self._max_pixels)
 
-    def describe(
+    @overload
+    def predict(self, images: ImageArgument) -> PictureFaces | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[PictureFaces | Failure]: ...
+
+    def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
-    ) -> list[PictureFaces | Failure]:
-        """Find and describe the faces of some pictures, the networks over all faces at once.
+    ) -> PictureFaces | Failure | list[PictureFaces | Failure]:
+        """Find and describe the faces of an image, or of several in batches.
 
         Args:
-            images: One or more, see `cnnkit.images.ImageArgument`.
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
 
         Returns:
-            For each picture its faces, or why it could not be read.
+            The result of one image, a list of results in order for several. A result is
+            `PictureFaces`, perhaps without any, or a `Failure` that says why there are none.
         """
-        read = [pipeline.attempt(image, self.read) for image in image_list(images)]
-        described = iter(self._described([one for one in read if not isinstance(one, Failure)]))
-        return [one if isinstance(one, Failure) else next(described) for one in read]
+        return pipeline.predictions(images, self.stream)
 
     def _described(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
         """Find and describe the faces of pictures, uint8 (height, width, 3) each."""
@@ -246,19 +269,19 @@ class FaceEmbedder:
         ]
 
     def stream(
-        self, found: Iterable[Found], workers: int | None = None
+        self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, PictureFaces | Failure]]:
-        """Find and describe the faces of any number of pictures in bounded memory, in order.
+        """Find and describe the faces of any number of images in bounded memory, in order.
 
         Args:
-            found: The inputs, of `cnnkit.images.find_images`.
-            workers: Threads that read, find and describe; by default one more than processors.
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read, find and describe; by default one more than compute.
 
         Yields:
-            Each input's path, and its faces or why it could not be read. A picture without a
+            Each image's path, and its faces or why it could not be read. An image without a
             face is no failure.
         """
-        workers = workers or available_cpus() + 1
+        found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.stream_many(found, self.read, self._described, BATCH, workers)
 
 

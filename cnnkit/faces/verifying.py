@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.detection import FaceDetector
-from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.embedding import (
+    DEFAULT_DETECTOR,
+    DEFAULT_EMBEDDER,
+    FaceEmbedder,
+    PictureFaces,
+)
 from cnnkit.faces.thresholds import Verification
-from cnnkit.formats.face_pairs import FacePair
-from cnnkit.images import Found, ImageArgument, shown_name
+from cnnkit.formats.face_pairs import FacePair, read_pairs
+from cnnkit.images import DEFAULT_MAX_PIXELS, Given, ImageArgument, one_or_several, shown_name
 from cnnkit.results import FaceMatch, Failure
 
 CHOICES = ("one", "largest", "all")
+
+# Two images of which it is asked whether they show one person.
+Pair = tuple[ImageArgument, ImageArgument]
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class FaceChoice:
 
 
 class FaceVerifier:
-    """Says whether two pictures show one person. `FaceVerifier.load` makes one.
+    """Says whether two images show one person. `FaceVerifier.load` makes one.
 
     There is no check that a face is alive: a photo of a photo passes.
 
@@ -84,9 +95,60 @@ class FaceVerifier:
         self.verification = embedder.verification.deciding(threshold)
 
     @classmethod
-    def load(cls, *, faces: str = "one", threshold: float | None = None, **options) -> FaceVerifier:
-        """Open and compile the models; further arguments as for `FaceEmbedder.load`."""
-        return cls(FaceEmbedder.load(**options), faces, threshold)
+    def load(
+        cls,
+        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
+        *,
+        faces: str = "one",
+        threshold: float | None = None,
+        min_face: int = 40,
+        min_score: float = 0.9,
+        mirror: bool = False,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        expected: int | None = None,
+    ) -> FaceVerifier:
+        """Open and compile a detector and an embedder.
+
+        Args:
+            detector: As for `FaceEmbedder.load`, as are those that are not named here.
+            embedder: Likewise.
+            faces: ``one``: an image with several faces is refused; ``largest``: the largest one
+                counts; ``all``: each one, and the nearest two decide.
+            threshold: The largest distance of one person; by default the embedder's own.
+            min_face: See there.
+            min_score: See there.
+            mirror: See there.
+            device: See there.
+            runtime: See there.
+            precision: See there.
+            threads: See there.
+            max_pixels: See there.
+            expected: See there.
+
+        Raises:
+            UsageError: A value breaks its rule.
+            BundleError: A model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not to be had here.
+        """
+        loaded = FaceEmbedder.load(
+            detector,
+            embedder,
+            min_face=min_face,
+            min_score=min_score,
+            mirror=mirror,
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            threads=threads,
+            max_pixels=max_pixels,
+            expected=expected,
+        )
+        return cls(loaded, faces, threshold)
 
     @property
     def min_face(self) -> int:
@@ -94,22 +156,27 @@ class FaceVerifier:
         detector = self.embedder.detector
         return detector.search.min_face if isinstance(detector, FaceDetector) else 1
 
-    def verify(self, a: ImageArgument, b: ImageArgument) -> FaceMatch:
-        """Compare the faces of two pictures.
+    @overload
+    def predict(self, pairs: Pair) -> FaceMatch | Failure: ...
+
+    @overload
+    def predict(self, pairs: Iterable[Pair]) -> list[FaceMatch | Failure]: ...
+
+    def predict(self, pairs: Pair | Iterable[Pair]) -> FaceMatch | Failure | list:
+        """Compare the faces of two images, or of several pairs of images.
 
         Args:
-            a: See `cnnkit.images.ImageArgument`.
-            b: The same.
+            pairs: Two images, or several pairs of them. An image is a path, an array (uint8
+                RGB), a PIL image, or a file's content.
 
-        Raises:
-            ImageError: A picture is none, cannot be read, has no face, or more than one where one
-                is asked for. The message begins with ``a`` or ``b``, or the path.
+        Returns:
+            The result of one pair, a list of results in order for several. A result is a
+            `FaceMatch`, or a `Failure` where an image cannot be read, has no face, or more than
+            one where one is asked for; its message begins with ``a`` or ``b``, or the path.
         """
-        described = self.embedder.describe([a, b])
-        outcome = self.compare(*described, shown_name(a, "a"), shown_name(b, "b"))
-        if isinstance(outcome, Failure):
-            raise ImageError(outcome.kind, outcome.message)
-        return outcome
+        several, single = ([pairs], True) if _is_pair(pairs) else one_or_several(pairs)
+        results = [result for _, result in self.stream(list(several))]
+        return results[0] if single else results
 
     def compare(
         self, a: PictureFaces | Failure, b: PictureFaces | Failure, name_a: str, name_b: str
@@ -132,38 +199,74 @@ class FaceVerifier:
         return match(self.verification, float(apart[first, second]), faces, table)
 
     def stream(
-        self, pairs: Sequence[FacePair], workers: int | None = None
-    ) -> Iterator[tuple[FacePair, FaceMatch | Failure]]:
-        """Compare many pairs, in order; each picture is read and described once.
+        self,
+        pairs: str | os.PathLike[str] | Iterable[FacePair | Pair],
+        workers: int | None = None,
+    ) -> Iterator[tuple[Any, FaceMatch | Failure]]:
+        """Compare many pairs, in order; each image is read and described once.
 
-        A picture's embeddings are kept until its last pair.
+        An image's embeddings are kept until its last pair.
 
         Args:
-            pairs: The pictures.
+            pairs: Pairs of images, or a file that lists them, see `cnnkit.formats.face_pairs`.
             workers: Threads that read and describe.
+
+        Yields:
+            Each pair and its result.
+
+        Raises:
+            UsageError: The file cannot be read.
         """
-        last_use = {name: n for n, pair in enumerate(pairs) for name in (pair.a, pair.b)}
-        names = dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b))
-        described = self.embedder.stream((Found(name) for name in names), workers)
-        known: dict[str, PictureFaces | Failure] = {}
-        for number, pair in enumerate(pairs):
-            take_until(known, described, (pair.a, pair.b))
-            yield pair, self.compare(known[pair.a], known[pair.b], pair.a, pair.b)
-            for name in {pair.a, pair.b}:
-                if last_use[name] == number:
-                    del known[name]
+        if isinstance(pairs, str | os.PathLike):
+            pairs = read_pairs(Path(pairs))
+        several = list(pairs)
+        sound = [pair for pair in several if _is_pair(pair)]
+        keys = [(_key(pair[0]), _key(pair[1])) for pair in sound]
+        images = {_key(image): image for pair in sound for image in pair[:2]}
+        last_use = {key: number for number, both in enumerate(keys) for key in both}
+        described = self.embedder.stream((Given(image) for image in images.values()), workers)
+        arriving = zip(images, (faces for _, faces in described), strict=False)
+        known: dict[Any, PictureFaces | Failure] = {}
+        numbered = enumerate(keys)
+        for pair in several:
+            if not _is_pair(pair):
+                yield pair, NO_PAIR
+                continue
+            number, both = next(numbered)
+            take_until(known, arriving, both)
+            names = (shown_name(pair[0], "a"), shown_name(pair[1], "b"))
+            yield pair, self.compare(known[both[0]], known[both[1]], *names)
+            for key in set(both):
+                if last_use[key] == number:
+                    del known[key]
+
+
+NO_PAIR = Failure("not-an-image", "a pair must be two images")
+
+
+def _is_pair(value: Any) -> bool:
+    """Return whether a value is one pair of images, rather than several pairs or none at all."""
+    if isinstance(value, FacePair):
+        return True
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return not any(isinstance(image, tuple | list) for image in value)
+
+
+def _key(image: Any) -> Any:
+    """Return what tells an image apart: its path, or the object itself."""
+    return os.fsdecode(image) if isinstance(image, str | os.PathLike) else id(image)
 
 
 def take_until(
-    known: dict[str, PictureFaces | Failure],
-    described: Iterable[tuple[str, PictureFaces | Failure]],
-    wanted: tuple[str, ...],
+    known: dict[Any, PictureFaces | Failure],
+    described: Iterator[tuple[Any, PictureFaces | Failure]],
+    wanted: tuple[Any, ...],
 ) -> None:
-    """Take described pictures in until all that are wanted are known."""
-    described = iter(described)
-    while not all(name in known for name in wanted):
-        name, picture = next(described)
-        known[name] = picture
+    """Take described images in until all that are wanted are known."""
+    while not all(key in known for key in wanted):
+        key, faces = next(described)
+        known[key] = faces
 
 
 def match(

@@ -1,9 +1,9 @@
 """Finds, reads, decodes and prepares pictures."""
 
-from cnnkit.images.arguments import ImageArgument, image_list, image_pixels, shown_name
+from cnnkit.images.arguments import ImageArgument, image_pixels, one_or_several, shown_name
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, size_and_orientation, upright_size
 from cnnkit.images.files import read_bytes
-from cnnkit.images.find import Finder, Found, find_images, read_list
+from cnnkit.images.find import Finder, Found, Given, Inputs, find_images, read_list
 from cnnkit.images.fine import decode_fine
 from cnnkit.images.prepare import (
     InputSpec,
@@ -21,8 +21,10 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "Finder",
     "Found",
+    "Given",
     "ImageArgument",
     "InputSpec",
+    "Inputs",
     "Placement",
     "Prepared",
     "decode",
@@ -30,9 +32,9 @@ __all__ = [
     "decode_with_alpha",
     "find_images",
     "has_picture_suffix",
-    "image_list",
     "image_pixels",
     "is_image_header",
+    "one_or_several",
     "place",
     "prepare",
     "prepare_placed",

@@ -34,8 +34,8 @@ ACCEPTED = (
 _BYTES = (bytes, bytearray, memoryview)
 
 
-def image_list(images: Any) -> Iterable[Any]:
-    """Return images one by one, also where a single one is given, or a batch as one array.
+def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
+    """Return images one by one, and whether a single one was given.
 
     What is no image at all comes back as a single one, so that it becomes one failure.
 
@@ -44,15 +44,15 @@ def image_list(images: Any) -> Iterable[Any]:
             array or column of paths.
     """
     if isinstance(images, (str, os.PathLike, Image.Image, Mapping, *_BYTES)):
-        return [images]
+        return [images], True
     if hasattr(images, "__array__"):
         array = _as_array(images)
         if array is None:
-            return [images]
+            return [images], True
         if array.ndim == 4 or (array.ndim == 1 and array.dtype.kind in "OUS"):
-            return list(array)
-        return [array]
-    return images if isinstance(images, Iterable) else [images]
+            return list(array), False
+        return [array], True
+    return (images, False) if isinstance(images, Iterable) else ([images], True)
 
 
 def shown_name(image: Any, otherwise: str) -> str:

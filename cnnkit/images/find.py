@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cnnkit.errors import ImageError
 from cnnkit.images.files import as_image_error, check_regular, read_header
@@ -35,9 +35,25 @@ class Found:
     failure: Failure | None = None
 
 
-def find_images(
-    inputs: str | os.PathLike | Iterable[str | os.PathLike], *, exclude: Sequence[str] = ()
-) -> Iterator[Found]:
+@dataclass(frozen=True)
+class Given(Found):
+    """An image that was given in Python, in the place of a path.
+
+    Attributes:
+        path: The image, see `cnnkit.images.ImageArgument`.
+        failure: None: whether it can be read is not known yet.
+    """
+
+    path: Any
+
+
+NOT_A_PATH = Failure("not-an-image", "this is no path; `predict` takes images of any kind")
+
+# One or more files, folders and patterns; what was found before may be among them.
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str] | Found]
+
+
+def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Found]:
     """Yield the pictures behind the inputs, lazily and in a stable order.
 
     Args:
@@ -59,6 +75,7 @@ class Finder:
       the same order; the files that they match are taken like those of a folder.
     - A folder or pattern without any picture gives one failure.
     - What was met before under the same absolute path does not come again.
+    - What is no path at all gives one failure, and a `Found` comes as it is.
 
     One folder's names are held at a time, and eight bytes per path where inputs can overlap.
 
@@ -66,12 +83,7 @@ class Finder:
         skipped: How many files so far were passed over because they are no pictures.
     """
 
-    def __init__(
-        self,
-        inputs: str | os.PathLike | Iterable[str | os.PathLike],
-        *,
-        exclude: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, inputs: Inputs, *, exclude: Sequence[str] = ()) -> None:
         self.skipped = 0
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
@@ -83,9 +95,14 @@ class Finder:
 
     def __iter__(self) -> Iterator[Found]:
         for given in self._inputs:
-            for found in self._expand(os.fspath(given)):
-                if self._is_new(found.path):
-                    yield found
+            if isinstance(given, Found):
+                yield given
+            elif not isinstance(given, str | os.PathLike):
+                yield Found(f"<{type(given).__name__}>", NOT_A_PATH)
+            else:
+                for found in self._expand(os.fsdecode(given)):
+                    if self._is_new(found.path):
+                        yield found
 
     def could_have_found(self, path: str) -> bool:
         """Return whether a file that is gone now may have been found when it was there.
@@ -220,10 +237,11 @@ def _lies_in(path: str, searched: str) -> bool:
     return all(n == p or (n not in dots and fnmatch.fnmatchcase(n, p)) for n, p in pairs)
 
 
-def _cannot_overlap(inputs: Iterable[str | os.PathLike]) -> bool:
+def _cannot_overlap(inputs: Iterable[str | os.PathLike[str] | Found]) -> bool:
     """Return whether no path can come twice: one input, which is no pattern."""
-    single = isinstance(inputs, list | tuple) and len(inputs) == 1
-    return single and not glob.has_magic(os.fspath(inputs[0]))
+    if not isinstance(inputs, list | tuple) or len(inputs) != 1:
+        return False
+    return isinstance(inputs[0], str | os.PathLike) and not glob.has_magic(os.fsdecode(inputs[0]))
 
 
 def _failed(path: str, error: ImageError) -> Found:

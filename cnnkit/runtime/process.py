@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -182,17 +183,37 @@ def without_compiled_files() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-@contextlib.contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """Let OpenCV use one thread a call: where several workers call it, more only queue up."""
-    import cv2
+class _OneOpencvThread:
+    """Counts who wants OpenCV to use one thread; the last one to leave gives the others back."""
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count, self._before = 0, 0
+
+    def __enter__(self) -> None:
+        import cv2
+
+        with self._lock:
+            if self._count == 0:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._count += 1
+
+    def __exit__(self, *exception: object) -> None:
+        import cv2
+
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                cv2.setNumThreads(self._before)
+
+
+_ONE_OPENCV_THREAD = _OneOpencvThread()
+
+
+def one_opencv_thread() -> contextlib.AbstractContextManager[None]:
+    """Let OpenCV use one thread a call: where several workers call it, more only queue up."""
+    return _ONE_OPENCV_THREAD
 
 
 def child_environment(**changes: str) -> dict[str, str]:

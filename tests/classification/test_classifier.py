@@ -12,9 +12,7 @@ from keras import layers
 from cnnkit.classification import Classifier
 from cnnkit.errors import BundleError
 from cnnkit.results import Classification, Failure
-from cnnkit.runtime import RuntimeOptions
 
-REFERENCE = RuntimeOptions(runtime="tensorflow")
 WHITE = np.full((4, 4, 3), 255, np.uint8)
 
 
@@ -30,7 +28,7 @@ def network(units, activation=None, bias=0.0):
 
 def load(tmp_path, model):
     model.save(tmp_path / "it.keras")
-    return Classifier.load(str(tmp_path / "it.keras"), options=REFERENCE)
+    return Classifier.load(str(tmp_path / "it.keras"), runtime="tensorflow")
 
 
 def bundle(tmp_path, model, kind, classes):
@@ -46,24 +44,24 @@ def bundle(tmp_path, model, kind, classes):
         "outputs": {"scores": {"kind": kind} if kind else {}},
     }
     (tmp_path / "card.json").write_text(json.dumps(card))
-    return Classifier.load(str(tmp_path), options=REFERENCE)
+    return Classifier.load(str(tmp_path), runtime="tensorflow")
 
 
 @pytest.mark.parametrize(
     ("logit", "label", "score"), [(0.3, "class_1", 0.574443), (-3.0, "class_0", 0.952574)]
 )
 def test_a_unit_without_sigmoid_is_a_logit(tmp_path, logit, label, score):
-    (found,) = load(tmp_path, network(1, bias=logit)).predict(WHITE)
+    found = load(tmp_path, network(1, bias=logit)).predict(WHITE)
     assert (found.label, found.score) == (label, pytest.approx(score, abs=1e-5))
 
 
 def test_numbers_that_are_not_finite_fail_for_their_image(tmp_path):
-    (found,) = load(tmp_path, network(3, bias=np.nan)).predict(WHITE)
+    found = load(tmp_path, network(3, bias=np.nan)).predict(WHITE)
     assert isinstance(found, Failure) and "not finite" in found.message
 
 
 def test_a_card_without_a_kind_takes_it_from_the_file(tmp_path):
-    (found,) = bundle(tmp_path, network(2, "softmax", [2.0, 0.0]), None, 2).predict(WHITE)
+    found = bundle(tmp_path, network(2, "softmax", [2.0, 0.0]), None, 2).predict(WHITE)
     assert isinstance(found, Classification)
     assert found.score == pytest.approx(0.880797, abs=1e-5)
 

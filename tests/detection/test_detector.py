@@ -23,7 +23,7 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_boxes_come_back_to_the_pictures_own_pixels() -> None:
     """Of 128 x 64 pixels half remains, with 16 rows of bars: y = (y - 16) * 2."""
     detector = told_detector(raw_head((1, 0, {1: 0.75})))
-    (found,) = detector.predict(picture(64, 128))
+    found = detector.predict(picture(64, 128))
     assert (found.width, found.height, found.labels) == (128, 64, ("dog",))
     np.testing.assert_allclose(found.boxes, [[16, 32, 48, 64]], atol=1e-3)  # cut at the border
     assert found.to_dict() == {
@@ -39,7 +39,7 @@ def test_what_lies_in_the_bars_is_left_out() -> None:
     raw = raw_head((0, 0, {0: 0.9}))
     raw[0, 0, 1] = -30  # the centre at the upper edge of the input
     raw[0, 0, 3] = np.log(0.5)  # 16 pixels high: all of it in the bars
-    assert len(told_detector(raw).predict(picture(64, 128))[0]) == 0
+    assert len(told_detector(raw).predict(picture(64, 128))) == 0
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 301), (64, 64), (7, 500), (1, 1)])
@@ -57,25 +57,25 @@ def test_a_sideways_photo_has_the_boxes_of_the_upright_one(tmp_path: Path) -> No
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "a.jpg", exif=exif)
-    (found,) = told_detector(raw_head((1, 1, {0: 0.9}))).predict(str(tmp_path / "a.jpg"))
+    found = told_detector(raw_head((1, 1, {0: 0.9}))).predict(str(tmp_path / "a.jpg"))
     assert (found.width, found.height) == (40, 80)
 
 
 def test_suppression_is_by_class_unless_told_otherwise() -> None:
     raw = raw_head((0, 0, {0: 0.9, 1: 0.8}))
-    assert told_detector(raw).predict(picture(64, 64))[0].labels == ("person", "dog")
+    assert told_detector(raw).predict(picture(64, 64)).labels == ("person", "dog")
     for groups in ((), (("person", "dog"),)):
         selection = Selection(agnostic=groups)
-        (found,) = told_detector(raw, selection).predict(picture(64, 64))
+        found = told_detector(raw, selection).predict(picture(64, 64))
         assert found.labels == ("person",)
 
 
 def test_the_card_gives_what_the_user_does_not(tmp_path: Path) -> None:
     raw = raw_head((0, 0, {0: 0.5, 1: 0.5}))
     detector = told_detector(raw, thresholds={"dog": 0.6})
-    assert detector.predict(picture(64, 64))[0].labels == ("person",)
+    assert detector.predict(picture(64, 64)).labels == ("person",)
     detector = told_detector(raw, Selection(confidence=0.4), thresholds={"dog": 0.6})
-    assert len(detector.predict(picture(64, 64))[0]) == 2
+    assert len(detector.predict(picture(64, 64))) == 2
 
 
 def test_a_broken_picture_is_a_failure_among_the_others(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_broken_picture_is_a_failure_among_the_others(tmp_path: Path) -> None:
 def test_tiles_see_what_is_small() -> None:
     """The same box in each of four tiles and in the whole picture, at other places and sizes."""
     detector = told_detector(raw_head((0, 0, {0: 0.9})), tile=64)
-    (found,) = detector.predict(picture(100, 100))
+    found = detector.predict(picture(100, 100))
     seen = np.concatenate(detector.predictor.seen)
     assert len(seen) == 5
     sizes = sorted((found.boxes[:, 2] - found.boxes[:, 0]).round().tolist())
     assert sizes == [16, 16, 16, 16, 25]
     assert {tuple(b) for b in found.boxes[:, :2].round().tolist()} >= {(8, 0), (44, 0), (8, 36)}
-    (small,) = detector.predict(picture(60, 60))
+    small = detector.predict(picture(60, 60))
     assert len(small) == 1
 
 

@@ -217,8 +217,8 @@ def test_the_program_of_the_page_finds_the_cup(tmp_path, examples, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     exec(compile(program, str(page), "exec"), {})
     (line,) = capsys.readouterr().out.splitlines()
-    options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
-    (found,) = Detector.load(options=options).predict("photos/coffee.jpg")
+    chosen = {"runtime": "tensorflow", "device": "cpu", "precision": "float32"}
+    found = Detector.load(**chosen).predict("photos/coffee.jpg")
     label, score, *edges = re.findall(r"[\w.-]+", line)
     assert label == found.labels[0] == "cup"
     # OpenCV's own way of making a picture smaller is a little another than the card's.

@@ -54,7 +54,7 @@ def test_every_method_explains_a_bundle_of_transfer_learn(tuned, drawings):
         chosen = {"class_name": "grids", "options": REFERENCE, "batch_size": 1}
         if method == "sliding":
             chosen["scale"] = 1.2
-        (found,) = Explainer(tuned, method, **chosen).explain([file])
+        (found,) = Explainer(tuned, method, **chosen).predict([file])
         assert found.label == "grids" and np.isfinite(found.heat).all() and found.heat.max() >= 0
         assert found.box is not None or method == "occlusion"
     images = prepare(file, tuned.card.input)[None]
@@ -116,7 +116,7 @@ def test_a_fine_tuned_model_inside_a_model(tmp_path):
     images = pictures(2, 64, 64, seed=9)
     for method in METHODS:
         options = {} if method == "sliding" else {"class_name": "1"}
-        for found in Explainer(bundle, method, options=REFERENCE, **options).explain(list(images)):
+        for found in Explainer(bundle, method, options=REFERENCE, **options).predict(list(images)):
             assert np.isfinite(found.heat).all()
     graph, head, fields = describe(bundle)
     assert head.features.name == "mobilenetv2_1.00_64/out_relu"
@@ -147,7 +147,7 @@ def test_a_network_of_keras_applications(tmp_path, examples):
     bundle = open_model("keras:MobileNetV2", weights=str(tmp_path / "a.weights.h5"))
     for method in METHODS:
         explainer = Explainer(bundle, method, options=REFERENCE, class_name="tabby")
-        (found,) = explainer.explain([str(examples / "cat.jpg")])
+        (found,) = explainer.predict([str(examples / "cat.jpg")])
         assert np.isfinite(found.heat).all() and found.label == "tabby"
     assert filters_of(bundle).kernel.shape[2] == 3
     search = PatchSearch.of(bundle, None, "0-3")

@@ -52,7 +52,7 @@ def test_one_logit_is_explained_with_its_probability(tmp_path):
     explainer = Explainer(
         open_model(str(tmp_path / "one.keras")), options=RuntimeOptions(runtime="tensorflow")
     )
-    (found,) = explainer.explain([pixels])
+    (found,) = explainer.predict([pixels])
     logit = float(np.asarray(model(pixels[None].astype(np.float32)))[0, 0])
     second = 1 / (1 + np.exp(-logit))
     assert found.label == ("class_1" if logit > 0 else "class_0")

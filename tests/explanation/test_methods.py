@@ -181,7 +181,7 @@ def test_the_class_is_found_by_name_or_number(tmp_path):
 )
 def test_what_breaks_a_rule_is_one_clear_line(chosen, message):
     with pytest.raises(UsageError, match=message):
-        Explainer.load("squeezenet-1.1", options=REFERENCE, **chosen)
+        Explainer.load("squeezenet-1.1", runtime="tensorflow", **chosen)
 
 
 def test_nested_models_may_repeat_names(tmp_path):
@@ -209,7 +209,7 @@ def test_nested_models_may_repeat_names(tmp_path):
 def test_a_network_that_takes_any_size_is_explained_at_the_size_of_its_card(tmp_path, method):
     bundle = opened(tmp_path, "open")
     assert bundle.build().inputs[0].shape == (None, None, None, 3)
-    (found,) = explainer(bundle, method).explain(pictures(1, 50, 40))
+    (found,) = explainer(bundle, method).predict(pictures(1, 50, 40))
     assert np.isfinite(found.heat).all() and (found.height, found.width) == (50, 40)
     graph, _, fields = describe(bundle)
     assert graph.image.shape == (None, 224, 224, 3)

@@ -37,7 +37,7 @@ def explainer():
 def test_the_heat_lies_where_the_score_comes_from(explainer):
     picture = np.zeros((120, 160, 3), np.uint8)
     picture[BRIGHT] = 255
-    found, dark = explainer.explain([picture, np.zeros_like(picture)])
+    found, dark = explainer.predict([picture, np.zeros_like(picture)])
     assert (found.label, found.predicted, found.score) == ("bright", "dark", 0.5)
     assert found.region == (80, 0, 160, 120) == found.seen
     left, top, right, bottom = found.box
@@ -56,14 +56,14 @@ def test_places_are_those_of_the_full_picture(explainer):
         explainer.spec,
         Engine("none", "float32"),
     )
-    (found,) = explainer.explain([np.full((640, 1280, 3), 200, np.uint8)])
+    (found,) = explainer.predict([np.full((640, 1280, 3), 200, np.uint8)])
     assert found.region == (0, 0, 1280, 640) and found.target == (128, 64, 256, 128)
 
 
 def test_a_stream_gives_what_finish_makes(explainer, examples):
     paths = [str(examples / "cat.jpg"), "missing.jpg"]
     kept = list(
-        explainer.stream(
+        explainer.stream_finished(
             [Found(path) for path in paths], lambda path, result, seen: (path, result, seen), 1
         )
     )

@@ -59,7 +59,7 @@ def test_the_best_window_is_found_in_the_pictures_own_pixels(tmp_path):
     assert (method.height, method.width) == (36, 36)
     # As large as the canvas takes: no resizing, so that windows are whole pixels.
     picture = pictures(1, 36, 30)[0]
-    (found,) = explainer.explain([picture])
+    (found,) = explainer.predict([picture])
     assert found.heat.shape == (10, 7)
     left, top, right, bottom = found.box
     assert (right - left, bottom - top) == (18, 18)
@@ -73,7 +73,7 @@ def test_the_best_window_is_found_in_the_pictures_own_pixels(tmp_path):
 def test_a_picture_that_is_smaller_than_a_window_has_one(tmp_path):
     bundle = opened(tmp_path, "pooled", side=18, padding="valid")
     explainer = Explainer(bundle, "sliding", options=REFERENCE)
-    (found,) = explainer.explain([pictures(1, 100, 20)[0]])
+    (found,) = explainer.predict([pictures(1, 100, 20)[0]])
     assert found.heat.shape == (10, 1)
     assert found.box[0] == 0 and found.box[2] == 20
 

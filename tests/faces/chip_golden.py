@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cnnkit.faces import FaceEmbedder, Search
+from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.alignment import ALIGNMENT
 from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
 from cnnkit.images import decode, read_bytes
@@ -70,7 +70,7 @@ def written(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the golden anew."""
-    embedder = FaceEmbedder.load(search=Search(min_face=40))
+    embedder = FaceEmbedder.load(min_face=40)
     image = decode(read_bytes(str(ROOT / "examples" / "images" / "astronaut.jpg")))
     GOLDEN.write_text(written(current(embedder, image)))
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.faces import FaceEmbedder, PictureFaces, Search
+from cnnkit.faces import FaceEmbedder, PictureFaces
 from cnnkit.images import decode, read_bytes
 
 
 @pytest.fixture(scope="session")
 def embedder() -> FaceEmbedder:
-    return FaceEmbedder.load(search=Search(min_face=40))
+    return FaceEmbedder.load(min_face=40)
 
 
 @pytest.fixture(scope="session")
@@ -23,4 +23,4 @@ def astronaut(examples: Path) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def astronaut_faces(embedder: FaceEmbedder, astronaut: np.ndarray) -> PictureFaces:
-    return embedder.describe([astronaut])[0]
+    return embedder.predict(astronaut)

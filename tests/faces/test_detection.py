@@ -75,7 +75,7 @@ def test_pictures_together_are_as_each_alone(
 ) -> None:
     """A picture without a face before another one moves no box."""
     plain = np.full((200, 300, 3), 90, np.uint8)
-    first, second, third = embedder.describe([plain, astronaut, plain])
+    first, second, third = embedder.predict([plain, astronaut, plain])
     assert first.faces == third.faces == ()
     assert np.allclose(second.faces[0].box, astronaut_faces.faces[0].box, atol=0.01)
     np.testing.assert_allclose(second.embeddings, astronaut_faces.embeddings, atol=1e-4)

@@ -83,7 +83,7 @@ def test_a_turned_relit_recompressed_copy_is_the_same_person(
     copy = cv2.warpAffine(astronaut, turn, (512, 512))
     copy = np.clip(copy * 0.7 + 15, 0, 255).astype(np.uint8)
     copy = cv2.imdecode(cv2.imencode(".jpg", copy, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1)
-    (other,) = embedder.describe([copy])
+    (other,) = embedder.predict([copy])
     assert astronaut_faces.embeddings.shape == other.embeddings.shape == (1, 128)
     assert astronaut_faces.embeddings.dtype == np.float32
     assert distances(astronaut_faces.embeddings, other.embeddings)[0, 0] < 0.35

@@ -66,7 +66,7 @@ def test_only_pictures_without_an_upright_face_are_turned_and_only_by_a_sure_one
 def test_a_lying_photo_is_described_like_the_upright_one(
     embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: PictureFaces, quarters: int
 ) -> None:
-    [lying] = embedder.describe([np.rot90(astronaut, quarters)])
+    [lying] = embedder.predict([np.rot90(astronaut, quarters)])
     assert isinstance(lying, PictureFaces)
     assert [face.turned for face in lying.faces] == [(0, 90, 180, 270)[quarters]]
     assert (lying.height, lying.width) == np.rot90(astronaut, quarters).shape[:2]
@@ -80,7 +80,7 @@ def test_a_lying_photo_is_described_like_the_upright_one(
 
 def test_what_has_no_face_has_none_however_it_is_turned(embedder: FaceEmbedder, examples) -> None:
     outcome = FaceVerifier(embedder).compare(
-        *embedder.describe([examples / "coffee.jpg"] * 2), "a", "b"
+        *embedder.predict([examples / "coffee.jpg"] * 2), "a", "b"
     )
     assert isinstance(outcome, Failure) and outcome.kind == "no-face"
     assert "however the picture is turned" in outcome.message

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.errors import ImageError, UsageError
+from cnnkit.errors import UsageError
 from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Verification, verify_pairs
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import FacePair
@@ -118,15 +118,25 @@ def test_the_astronaut_and_her_mirror_image(
     embedder: FaceEmbedder, astronaut: np.ndarray, examples: Path
 ) -> None:
     real = FaceVerifier(embedder)
-    match = real.verify(str(examples / "astronaut.jpg"), np.ascontiguousarray(astronaut[:, ::-1]))
-    assert match.same and 0 < match.distance < 0.4
-    with pytest.raises(ImageError, match="b: no face of at least 40 pixels"):
-        real.verify(astronaut, np.zeros((100, 100, 3), np.uint8))
-    with pytest.raises(ImageError, match=r"missing\.jpg: no such file"):
-        real.verify("missing.jpg", astronaut)
+    mirrored = np.ascontiguousarray(astronaut[:, ::-1])
+    match = real.predict((examples / "astronaut.jpg", mirrored))
+    assert isinstance(match, FaceMatch) and match.same and 0 < match.distance < 0.4
     two = np.concatenate([astronaut, astronaut], axis=1)
-    with pytest.raises(ImageError, match="2 faces were found"):
-        real.verify(astronaut, two)
+    pairs = [
+        (astronaut, np.zeros((100, 100, 3), np.uint8)),
+        ("missing.jpg", astronaut),
+        (astronaut, two),
+        (astronaut, mirrored),
+        "no pair",
+    ]
+    results = real.predict(pairs)
+    told = [one.message for one in results if isinstance(one, Failure)]
+    assert told[0].startswith("b: no face of at least 40 pixels")
+    assert told[1].startswith("missing.jpg: no such file")
+    assert "2 faces were found" in told[2]
+    assert told[3] == "a pair must be two images" and len(told) == 4
+    assert results[3].to_dict() == match.to_dict()
+    assert real.predict(pairs[1]) == results[1] and real.predict("no pair") == results[4]
 
 
 # === Many pairs ===

@@ -13,7 +13,7 @@ from PIL import Image
 
 import cnnkit
 from cnnkit.errors import ImageError, UsageError
-from cnnkit.images import decode, find_images, image_list, image_pixels, thumbnail
+from cnnkit.images import decode, find_images, image_pixels, one_or_several, thumbnail
 from cnnkit.results import Failure
 
 ROWS = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
@@ -168,12 +168,18 @@ def test_one_image_or_several(tmp_path: Path) -> None:
         {"a": 1},
     )
     for image in single:
-        assert len(list(image_list(image))) == 1
+        several, is_single = one_or_several(image)
+        assert len(list(several)) == 1 and is_single
     batch = np.stack([ROWS, ROWS[::-1]])
-    assert [one.shape for one in image_list(batch)] == [(6, 8, 3)] * 2
-    assert list(image_list(np.array(["a.png", "b.png"]))) == ["a.png", "b.png"]
-    assert list(image_list(path for path in ("a", "b"))) == ["a", "b"]
-    assert list(image_list([])) == []
+    assert [one.shape for one in one_or_several(batch)[0]] == [(6, 8, 3)] * 2
+    for several, expected in (
+        (np.array(["a.png", "b.png"]), ["a.png", "b.png"]),
+        ((path for path in ("a", "b")), ["a", "b"]),
+        (["a"], ["a"]),
+        ([], []),
+    ):
+        found, is_single = one_or_several(several)
+        assert list(found) == expected and not is_single
 
 
 # === Every door says the same ===
@@ -216,7 +222,7 @@ def explain_door(face: np.ndarray) -> Door:
     explainer = cnnkit.Explainer.load("squeezenet-1.1", "sliding")
 
     def door(image: Any) -> Any:
-        [result] = explainer.explain([image])
+        [result] = explainer.predict([image])
         return result if isinstance(result, Failure) else (result.label, result.score)
 
     return door
@@ -226,13 +232,14 @@ def faces_door(face: np.ndarray) -> Door:
     verifier = cnnkit.FaceVerifier.load()
 
     def door(image: Any) -> Any:
-        [described] = verifier.embedder.describe([image])
-        try:
-            found: Any = verifier.verify(face, image).distance
-        except ImageError as error:
-            assert error.message.startswith("b: ")
-            found = Failure(error.kind, error.message.removeprefix("b: "))
+        [described] = verifier.embedder.predict([image])
+        found: Any = verifier.predict((face, image))
+        if isinstance(found, Failure):
+            assert found.message.startswith("b: ")
+            found = Failure(found.kind, found.message.removeprefix("b: "))
             assert described == found
+        else:
+            found = found.distance
         return found if isinstance(described, Failure) else (described.embeddings.tolist(), found)
 
     return door

@@ -47,7 +47,7 @@ def test_the_bundle_detects_what_training_measured(learnt: Learnt) -> None:
     )
     assert detector.bundle.labels == CLASSES
     for picture, expected in zip(learnt.validation, learnt.found, strict=True):
-        [found] = detector.predict(str(picture.path))
+        found = detector.predict(str(picture.path))
         ours = np.column_stack([found.classes, 100 * found.scores, xyxy_to_xywh(found.boxes)])
         theirs = np.column_stack([expected.classes, 100 * expected.scores, expected.boxes])
         for row in theirs[:10]:  # equal scores may change places
