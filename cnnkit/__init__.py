@@ -40,8 +40,14 @@ from cnnkit.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnkit.classification import Classifier
+    from cnnkit.commands.augment import augment
     from cnnkit.commands.classify import classify
+    from cnnkit.commands.convert_boxes import convert_boxes
+    from cnnkit.commands.doctor import doctor
     from cnnkit.commands.evaluate import evaluate
+    from cnnkit.commands.export import export
+    from cnnkit.commands.image_dataset import image_dataset
+    from cnnkit.commands.networks import build, load_keras
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
@@ -77,8 +83,15 @@ __all__ = [
     "Prediction",
     "Summary",
     "__version__",
+    "augment",
+    "build",
     "classify",
+    "convert_boxes",
+    "doctor",
     "evaluate",
+    "export",
+    "image_dataset",
+    "load_keras",
 ]
 
 _HOMES = {
@@ -98,9 +111,16 @@ _HOMES = {
     "Gallery": "cnnkit.faces.gallery",
     "ImageError": "cnnkit.errors",
     "Prediction": "cnnkit.results",
+    "augment": "cnnkit.commands.augment",
+    "build": "cnnkit.commands.networks",
+    "convert_boxes": "cnnkit.commands.convert_boxes",
+    "doctor": "cnnkit.commands.doctor",
     "evaluate": "cnnkit.commands.evaluate",
     "Summary": "cnnkit.folder_job",
     "classify": "cnnkit.commands.classify",
+    "export": "cnnkit.commands.export",
+    "image_dataset": "cnnkit.commands.image_dataset",
+    "load_keras": "cnnkit.commands.networks",
 }
 
 

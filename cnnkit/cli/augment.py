@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
@@ -33,7 +35,7 @@ Examples:
     type=click.IntRange(1, 64),
     default=7,
     show_default=True,
-    help="Draws of each picture.",
+    help="Draws of each image.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
@@ -41,18 +43,17 @@ Examples:
     metavar="FILE",
     help="Boxes to take along: COCO .json, or .csv with file,label,x1,y1,x2,y2.",
 )
-@click.option("--overwrite", is_flag=True, help="Make an existing sheet anew.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing sheet.")
 @shared.verbosity_options
 @keeps_inputs
-def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(inputs: tuple[str, ...], quiet: bool, **options: Any) -> None:
     """Show what a recipe of augmentation does to pictures.
 
     Each picture comes first as it is, then COUNT draws of the recipe, as training would see
     them: the same seed gives the same draws.
     """
-    import sys
-
     paths = shared.input_arguments(inputs, null_separated=False)
-    from cnnkit.cli.augment_run import run
+    from cnnkit.commands.augment import augment
 
-    sys.exit(1 if run(paths, **chosen) else 0)
+    sheet = augment(paths, **options)
+    click.get_current_context().exit(1 if sheet.failures else 0)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
+
+if TYPE_CHECKING:
+    from cnnkit.formats import BoxProblem
+
+log = logging.getLogger("cnnkit")
+
+SHOWN = 5
 
 EXAMPLES = """\b
 Examples:
@@ -18,19 +29,15 @@ Examples:
 @click.command("convert-boxes", epilog=EXAMPLES)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option(
-    "--pictures", metavar="DIR", help="The folder of the pictures, if they are elsewhere."
-)
+@click.option("--pictures", metavar="DIR", help="The folder of the images, if they are elsewhere.")
 @click.option(
     "--labels", metavar="FILE", help="One label a line: the classes to keep, in their order."
 )
-@click.option(
-    "--mend", "mends", is_flag=True, help="Put wrong boxes right, or leave them out, by name."
-)
+@click.option("--mend", is_flag=True, help="Put wrong boxes right, or leave them out, by name.")
 @click.option("--overwrite", is_flag=True, help="Replace TO, or write among its files.")
 @shared.verbosity_options
 @keeps_inputs
-def command(source: str, target: str, quiet: bool, **chosen) -> None:
+def command(quiet: bool, **options: Any) -> None:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 
     FROM and TO are coco:FILE.json, voc:FOLDER or yolo:FOLDER; FROM may go without the prefix.
@@ -40,7 +47,31 @@ def command(source: str, target: str, quiet: bool, **chosen) -> None:
     left out. Boxes go as they are, also wrong ones, unless --mend is given. The exit status is
     1 if something of FROM could not be taken along.
     """
-    from cnnkit.cli.convert_boxes_run import run
+    from cnnkit.commands.convert_boxes import convert_boxes
 
-    complete = run(source, target, quiet=quiet, **chosen)
-    click.get_current_context().exit(0 if complete else 1)
+    done = convert_boxes(**options)
+    _tell(done.problems)
+    for sentence in (*done.lost, *done.notes):
+        log.warning("%s", sentence)
+    if not quiet:
+        click.echo(
+            f"{done.source_form} to {done.target_form}: {done.images:,} pictures, "
+            f"{done.boxes:,} boxes, classes: {len(done.classes):,}",
+            err=True,
+        )
+    click.get_current_context().exit(0 if done.complete else 1)
+
+
+def _tell(problems: Iterable[BoxProblem]) -> None:
+    """Name what was wrong, a few of each kind."""
+    from cnnkit.formats import PROBLEMS
+
+    by_code: dict[str, list[BoxProblem]] = {}
+    for problem in problems:
+        by_code.setdefault(problem.code, []).append(problem)
+    for code, found in by_code.items():
+        log.warning("%s, %d: %s", code, len(found), PROBLEMS[code])
+        for problem in found[:SHOWN]:
+            log.warning("  %s: %s", problem.path, problem.detail)
+        if len(found) > SHOWN:
+            log.warning("  and %d more", len(found) - SHOWN)

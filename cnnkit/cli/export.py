@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
+
+if TYPE_CHECKING:
+    from cnnkit.exporting import Exported, Output
+
+log = logging.getLogger("cnnkit")
 
 EXAMPLES = """\b
 Examples:
@@ -51,9 +59,8 @@ class Size(click.ParamType):
 @click.argument("model", metavar="BUNDLE|NAME")
 @click.option(
     "--format",
-    "form",
     type=click.Choice(["keras", "onnx", "openvino", "litert", "saved-model"]),
-    help="Of the export.  [default: by the suffix of -o]",
+    help="Format of the export.  [default: by the suffix of -o]",
 )
 @click.option(
     "-o",
@@ -68,23 +75,23 @@ class Size(click.ParamType):
     default="dynamic",
     show_default=True,
     metavar="N|dynamic",
-    help="Pictures a call.",
+    help="Images per batch.",
 )
 @click.option(
     "--size",
     type=Size(),
     metavar="HEIGHTxWIDTH",
-    help="Of the pictures, for networks that take any.  [default: left open]",
+    help="Image size, for networks that take any.  [default: left open]",
 )
 @click.option(
-    "--check-on", metavar="DIR", help="Check on your pictures.  [default: two photos, in parts]"
+    "--check-on", metavar="DIR", help="Images to check on.  [default: two photos, in parts]"
 )
-@click.option("--overwrite", is_flag=True, help="Make an existing export anew.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing export.")
 @click.option("--weights", metavar="FILE", help="Weights for keras:NAME, instead of a download.")
 @click.option("--labels", metavar="FILE", help="One label a line, for a model without labels.")
 @shared.verbosity_options
 @keeps_inputs
-def command(model: str, quiet: bool, **chosen) -> None:
+def command(quiet: bool, **options: Any) -> None:
     """Write a model for another engine, and check it by running it there.
 
     The export takes RGB pixels, uint8 (batch, height, width, 3), as `image`. A classifier gives
@@ -96,7 +103,31 @@ def command(model: str, quiet: bool, **chosen) -> None:
     Before it gets its name the export is run on pictures beside the model itself. The exit
     status is 1 if they differ, and then nothing is left behind.
     """
-    from cnnkit.cli.export_run import run
+    from cnnkit.commands.export import export
+    from cnnkit.exporting import CheckFailedError
 
-    failed = run(model, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    try:
+        exported = export(**options)
+    except CheckFailedError as error:
+        log.error(str(error))
+        click.get_current_context().exit(1)
+    if not quiet:
+        click.echo(summary(exported))
+
+
+def summary(exported: Exported) -> str:
+    """Return the line that says what was written, and how well it agrees."""
+    from cnnkit.writers import printable
+
+    plural = "" if exported.pictures == 1 else "s"
+    found = [_agreement(*pair) for pair in exported.differences]
+    found[0] = found[0].replace(" by ", " differs from the model's own by ", 1)
+    return printable(
+        f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; on {exported.pictures} picture{plural} "
+        f"{', '.join(found)}"
+    )
+
+
+def _agreement(output: Output, difference: float) -> str:
+    share_of = "it" if output.share_of.split()[-1] == output.noun else output.share_of
+    return f"no {output.noun} by more than {difference:.0e} of {share_of}"

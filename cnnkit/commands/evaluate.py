@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.commands.counting import CountProgress, counter
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.reports.target import report_target
@@ -22,8 +23,6 @@ TASKS_OF_PARAMETERS = {
     "`pictures`": ("detect",),
     "`split`": ("classify", "detect"),
 }
-
-CountProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -74,20 +73,6 @@ class _Request:
     workers: int | None
     options: RuntimeOptions
     progress: CountProgress | None
-
-    def counter(self, total: int) -> Callable[[], None] | None:
-        """Return what is called after each input, or None if nobody watches."""
-        if self.progress is None:
-            return None
-        watch, done = self.progress, 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            watch(done, total)
-
-        watch(0, total)
-        return advance
 
 
 def evaluate(
@@ -201,7 +186,7 @@ def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
         images,
         data=request.data,
         workers=request.workers,
-        progress=request.counter(len(images)),
+        progress=counter(request.progress, len(images)),
     )
     return Evaluation(figures)
 
@@ -228,7 +213,7 @@ def _detector(bundle: Bundle, request: _Request) -> Evaluation:
         boxes,
         split=request.split,
         workers=request.workers,
-        progress=request.counter(len(boxes.pictures)),
+        progress=counter(request.progress, len(boxes.pictures)),
     )
     problems = tuple(f"{one.path}: {one.code} ({one.detail})" for one in done.problems)
     return Evaluation(done.figures, problems, done.unknown)
@@ -250,7 +235,7 @@ def _face_embedder(bundle: Bundle, request: _Request) -> Evaluation:
         pairs,
         data=request.data,
         workers=request.workers,
-        progress=request.counter(len(pairs)),
+        progress=counter(request.progress, len(pairs)),
     )
     return Evaluation(figures)
 

@@ -9,7 +9,7 @@ plain form give the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -206,17 +206,55 @@ class Loader:
         )
 
         def make(number: np.ndarray) -> Batch:
-            """Return a batch by its number over all epochs; keep a fault: TensorFlow hides it."""
+            """Return a batch by its number over all epochs."""
+            return self.batch(*divmod(int(number), self.steps))
+
+        return self._mapped(numbers, make, self._types(), self._shapes())
+
+    def passes(self) -> tf.data.Dataset:
+        """Return (pictures, labels) as a tf.data.Dataset, each pass over which is one epoch more.
+
+        Nothing fills up the last batch, so Keras's plain ``metrics`` count right. Passes at the
+        same time share the count of epochs.
+        """
+        import_keras()
+        import tensorflow as tf
+
+        epoch = -1
+
+        def make(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Return a batch of the epoch that its first batch has begun."""
+            nonlocal epoch
+            epoch += int(number) == 0
+            batch = self.batch(max(epoch, 0), int(number))
+            kept = int(np.count_nonzero(batch.weights))
+            return batch.pictures[:kept], batch.labels[:kept]
+
+        shapes = [(None, *shape[1:]) for shape in self._shapes()[:2]]
+        return self._mapped(tf.data.Dataset.range(self.steps), make, self._types()[:2], shapes)
+
+    def _mapped(
+        self,
+        numbers: tf.data.Dataset,
+        make: Callable[[np.ndarray], tuple[Any, ...]],
+        types: Sequence[str],
+        shapes: Sequence[tuple[int | None, ...]],
+    ) -> tf.data.Dataset:
+        """Return what `make` gives for each number, made ahead."""
+        import tensorflow as tf
+
+        def kept(number: np.ndarray) -> tuple[Any, ...]:
+            """Keep a fault: TensorFlow hides it."""
             try:
-                return self.batch(*divmod(int(number), self.steps))
+                return make(number)
             except CnnkitError as error:
                 self.error = error
                 raise
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             """Wrap `make` for tf.data and tell the shapes, which it cannot know."""
-            parts = tf.numpy_function(make, [number], self._types())
-            for part, shape in zip(parts, self._shapes(), strict=True):
+            parts = tf.numpy_function(kept, [number], types)
+            for part, shape in zip(parts, shapes, strict=True):
                 part.set_shape(shape)
             return self._structured(parts)
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cnnkit.cli import group
 from cnnkit.cli.export import Size
-from cnnkit.cli.export_run import form_and_path
+from cnnkit.commands.export import form_and_path
 from cnnkit.exporting import writing
 
 

@@ -1,52 +1,93 @@
-"""What ``cnnkit convert-boxes`` does once its options are read."""
+"""`convert_boxes`: turns boxes of COCO, Pascal VOC and YOLO into one another."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from cnnkit.formats import (
-    PROBLEMS,
     AnnotatedPicture,
     BoxProblem,
     BoxSet,
     check_target,
-    mend,
     read_boxes,
     with_form,
     write_boxes,
 )
+from cnnkit.formats import mend as mended_boxes
 from cnnkit.formats.opening import guessed_form
 from cnnkit.formats.yolo_data import read_class_names
 from cnnkit.writers.apart import check_apart
 
-log = logging.getLogger("cnnkit")
-
-SHOWN = 5
 FORM_NAMES = {"voc": "Pascal VOC", "yolo": "YOLO"}
 
 
-def run(
-    source: str,
-    target: str,
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion wrote, and what it could not take along.
+
+    Attributes:
+        source_form: ``coco``, ``voc`` or ``yolo``.
+        target_form: One of the same.
+        images: How many were written.
+        boxes: How many were written.
+        classes: Their names, in their order.
+        problems: Boxes that were wrong.
+        lost: Sentences about what of the boxes was left out or has no place in the target.
+        notes: Sentences about the set as a whole.
+    """
+
+    source_form: str
+    target_form: str
+    images: int
+    boxes: int
+    classes: tuple[str, ...]
+    problems: tuple[BoxProblem, ...]
+    lost: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image and every box was taken along as it was."""
+        harmful = [one for one in self.problems if one.code != "size-differs"]
+        return not harmful and not any("left out" in sentence for sentence in self.lost)
+
+
+def convert_boxes(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
     *,
-    pictures: str | None,
-    labels: str | None,
-    mends: bool,
-    overwrite: bool,
-    quiet: bool,
-) -> bool:
-    """Convert, and return whether everything could be taken along."""
+    pictures: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    mend: bool = False,
+    overwrite: bool = False,
+) -> Conversion:
+    """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
+
+    No image is ever left out, and boxes go as they are, wrong ones too, unless they are to be
+    mended.
+
+    Args:
+        source: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``, or a path without a prefix.
+        target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
+        pictures: The folder of the images, if they are elsewhere. YOLO counts in shares of the
+            image, so its images must be there.
+        labels: A file with one label a line: the classes to keep, in their order.
+        mend: Whether wrong boxes are mended or left out.
+        overwrite: Whether the target may be overwritten, or written among its files.
+
+    Raises:
+        UsageError: A value breaks its rule, or an annotation would be read and written.
+    """
+    source, target = os.fspath(source), os.fspath(target)
     form, path = check_target(target, overwrite=overwrite)
     check_annotations_apart(source, form, path)
-    found = read_boxes(source, pictures, "`source`")
+    found = read_boxes(source, None if pictures is None else os.fspath(pictures), "`source`")
     classes = read_class_names(Path(labels)) if labels else found.classes
-    converted, problems = _converted(found, classes, mends)
+    converted, problems = _converted(found, classes, mend)
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))
     kept_ids = [ids[name] for name in classes] if ids.keys() >= set(classes) else None
     placed = [one for one in converted if not one.refused]
@@ -58,24 +99,22 @@ def run(
         extra=found.extra if found.form == "coco" else None,
         overwrite=overwrite,
     )
-    _tell(problems)
     lost = _lost(placed, set(classes), form) + list(written.lost)
     if len(placed) < len(converted):
         lost.append(
             f"{len(converted) - len(placed):,} images are left out: their boxes were made for "
             "other proportions."
         )
-    for sentence in (*lost, *_dropped(found, form), *written.notes):
-        log.warning("%s", sentence)
-    if not quiet:
-        boxes = sum(len(one.boxes) for one in placed)
-        click.echo(
-            f"{found.form} to {form}: {len(placed):,} pictures, {boxes:,} boxes, classes: "
-            f"{len(classes):,}",
-            err=True,
-        )
-    harmful = [one for one in problems if one.code != "size-differs"]
-    return not harmful and not any("left out" in sentence for sentence in lost)
+    return Conversion(
+        found.form,
+        form,
+        len(placed),
+        sum(len(one.boxes) for one in placed),
+        tuple(classes),
+        tuple(problems),
+        tuple(lost),
+        (*_dropped(found, form), *written.notes),
+    )
 
 
 def check_annotations_apart(source: str, form: str, target: Path) -> None:
@@ -114,23 +153,10 @@ def _converted(
         return list(found.pictures), problems
     converted = []
     for picture in found.pictures:
-        sound, wrong = mend(picture, classes)
+        sound, wrong = mended_boxes(picture, classes)
         converted.append(sound)
         problems += wrong
     return converted, problems
-
-
-def _tell(problems: Iterable[BoxProblem]) -> None:
-    """Name what was wrong, a few of each kind."""
-    by_code: dict[str, list[BoxProblem]] = {}
-    for problem in problems:
-        by_code.setdefault(problem.code, []).append(problem)
-    for code, found in by_code.items():
-        log.warning("%s, %d: %s", code, len(found), PROBLEMS[code])
-        for problem in found[:SHOWN]:
-            log.warning("  %s: %s", problem.path, problem.detail)
-        if len(found) > SHOWN:
-            log.warning("  and %d more", len(found) - SHOWN)
 
 
 def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) -> list[str]:
@@ -149,7 +175,7 @@ def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) ->
     if counts["unknown"]:
         sentences.append(f"{counts['unknown']:,} boxes of other classes are left out.")
     if counts["unsized"]:
-        fix = "their pictures' sizes are not known: give --pictures DIR."
+        fix = "their pictures' sizes are not known: give `pictures`."
         sentences.append(f"{counts['unsized']:,} boxes are left out: {fix}")
     if form != "coco":
         sentences += _no_place(form, counts)

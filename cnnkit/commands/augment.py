@@ -1,0 +1,115 @@
+"""`augment`: shows what a recipe of augmentation does to images."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.box_files import read_picture_boxes
+from cnnkit.data.contact_sheet import SheetPicture, contact_sheet
+from cnnkit.data.recipes import read_recipe
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.images import Finder, decode, read_bytes
+from cnnkit.results import Failure
+from cnnkit.writers.row_files import replacing
+from cnnkit.writers.terminal import printable
+
+log = logging.getLogger("cnnkit")
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+MAX_PICTURES = 64
+MAX_DRAWS = 64
+
+
+@dataclass(frozen=True)
+class AugmentedSheet:
+    """A sheet of augmented images.
+
+    Attributes:
+        path: The file.
+        images: How many images it shows.
+        failures: The inputs that could not be read, each with the reason.
+    """
+
+    path: Path
+    images: int
+    failures: tuple[tuple[str, Failure], ...]
+
+
+def augment(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    recipe: str | os.PathLike[str] = "light",
+    count: int = 7,
+    seed: int = 0,
+    boxes: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> AugmentedSheet:
+    """Show what a recipe of augmentation does to images, on one sheet.
+
+    Each image comes first as it is, then `count` draws of the recipe as training would see them:
+    the same seed gives the same draws.
+
+    Args:
+        inputs: One or more images, folders or patterns; at most 64 images.
+        output: The sheet: a .png, .jpg or .webp file.
+        recipe: ``none``, ``light``, ``strong``, ``boxes``, or a .json or .yaml file in
+            albumentations' own form.
+        count: Draws of each image, 1 to 64.
+        seed: Of the draws, 0 or more.
+        boxes: A file with boxes that go along: COCO's .json, or a .csv with
+            file,label,x1,y1,x2,y2.
+        overwrite: Whether an existing sheet may be overwritten.
+
+    Raises:
+        UsageError: A value breaks its rule, or no image could be read.
+    """
+    target = Path(output)
+    form = FORMATS.get(target.suffix.lower())
+    if form is None:
+        raise UsageError(broken_rule("`output`", f"end in one of {', '.join(FORMATS)}", target))
+    if not 1 <= count <= MAX_DRAWS:
+        raise UsageError(broken_rule("`count`", f"lie between 1 and {MAX_DRAWS}", count))
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists already. Use `overwrite=True` to make it anew.")
+    augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
+    paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    pictures, failures = _read(map(os.fspath, paths), None if boxes is None else os.fspath(boxes))
+    if not pictures:
+        raise UsageError("None of the pictures could be read.")
+    sheet = contact_sheet(pictures, augmenter, count)
+    buffer = io.BytesIO()
+    sheet.save(buffer, form, **({"quality": 90} if form != "PNG" else {}))
+    with replacing(target) as file:
+        file.write(buffer.getvalue())
+    return AugmentedSheet(target, len(pictures), tuple(failures))
+
+
+def _read(
+    paths: Iterable[str], boxes: str | None
+) -> tuple[list[SheetPicture], list[tuple[str, Failure]]]:
+    """Return the images, with their boxes if a file has them, and what could not be read."""
+    found = list(Finder(paths))
+    if len(found) > MAX_PICTURES:
+        rule = f"show at most {MAX_PICTURES} pictures"
+        raise UsageError(broken_rule("a sheet", rule, f"{len(found):,}", "Name fewer."))
+    by_path = read_picture_boxes(boxes, [item.path for item in found]) if boxes else {}
+    pictures, failures = [], []
+    for item in found:
+        try:
+            if item.failure is not None:
+                raise ImageError(item.failure.kind, item.failure.message)
+            pixels = decode(read_bytes(item.path))
+        except ImageError as error:
+            log.error("%s: %s: %s", item.path, error.kind, error.message)
+            failures.append((item.path, Failure(error.kind, error.message)))
+            continue
+        name = printable(os.path.basename(item.path))
+        pictures.append(SheetPicture(name, pixels, by_path.get(item.path)))
+    return pictures, failures

@@ -1,0 +1,106 @@
+"""`doctor`: finds what is wrong with a training set, before training."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cnnkit.commands.counting import CountProgress, counter
+from cnnkit.data import read_dataset
+from cnnkit.data.dataset import Dataset
+from cnnkit.diagnosis.boxes import BoxExamination, examine_boxes
+from cnnkit.diagnosis.classes import Examination, examine
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.formats import BoxSet, read_boxes
+from cnnkit.formats.opening import is_box_set
+from cnnkit.images import DEFAULT_MAX_PIXELS, thumbnail
+from cnnkit.reports.target import report_target
+
+TASKS = ("auto", "classify", "detect")
+
+
+def doctor(
+    data: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    pictures: str | os.PathLike[str] | None = None,
+    task: str = "auto",
+    report: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    progress: CountProgress | None = None,
+) -> Examination | BoxExamination:
+    """Find what is wrong with a training set; no file is changed.
+
+    Args:
+        data: A folder with one folder for each class, a folder with ``train/`` and ``val/`` of
+            such folders, a CSV with the columns file and label, or images with boxes: COCO's
+            JSON, Pascal VOC's XML or YOLO's text files.
+        root: The folder that the files of a CSV are relative to.
+        pictures: The folder of the images that have boxes.
+        task: ``classify`` or ``detect``: what the data is for; ``auto``: as it looks.
+        report: An HTML page to write, with thumbnails of what was found.
+        overwrite: Whether an existing report may be overwritten.
+        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        workers: Threads that read; by default one per processor.
+        progress: Called with how many images are done and how many there are.
+
+    Returns:
+        ``.findings``, the worst first, ``.hurts``: whether one would hurt training, and
+        ``.to_dict()``.
+
+    Raises:
+        UsageError: A value breaks its rule, or the data has none of these forms.
+    """
+    page = report_target(report, overwrite)
+    if task not in TASKS:
+        raise UsageError(broken_rule("`task`", f"be one of {', '.join(TASKS)}", repr(task)))
+    found = _examined(
+        _opened(os.fspath(data), _text(root), _text(pictures), task),
+        max_pixels or DEFAULT_MAX_PIXELS,
+        workers,
+        progress,
+    )
+    if page is not None:
+        from cnnkit.reports.doctor import write_examination
+
+        title = f"Doctor: {Path(data).name or data}"
+        write_examination(page, found.to_dict(), title=title, thumbnail=_thumbnail_or_none)
+    return found
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _opened(data: str, root: str | None, pictures: str | None, task: str) -> BoxSet | Dataset:
+    has_boxes = is_box_set(data) if task == "auto" else task == "detect"
+    if not has_boxes:
+        if pictures is not None:
+            raise UsageError(broken_rule("`pictures`", "go with annotations of boxes", data))
+        return read_dataset(data, root)
+    boxes = read_boxes(data, pictures)
+    if root is not None:
+        raise UsageError(broken_rule("`root`", "go with a CSV", data, "Use `pictures`."))
+    return boxes
+
+
+def _examined(
+    data: BoxSet | Dataset,
+    max_pixels: int,
+    workers: int | None,
+    progress: CountProgress | None,
+) -> Examination | BoxExamination:
+    count = len(data.pictures if isinstance(data, BoxSet) else data.files)
+    advance = counter(progress, count)
+    if isinstance(data, BoxSet):
+        return examine_boxes(data, max_pixels=max_pixels, workers=workers, progress=advance)
+    return examine(data, max_pixels=max_pixels, workers=workers, progress=advance)
+
+
+def _thumbnail_or_none(path: str) -> bytes | None:
+    try:
+        return thumbnail(path)
+    except ImageError:
+        return None

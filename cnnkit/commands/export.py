@@ -1,0 +1,126 @@
+"""`export`: writes a model as a file for another engine, and checks it by running it there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.exporting import (
+    FORMATS,
+    Exported,
+    NetworkExport,
+    Request,
+    export_model,
+    form_of_suffix,
+    pictures_in,
+)
+
+log = logging.getLogger("cnnkit")
+
+# The function of each task that describes a bundle's networks for an export.
+DESCRIPTIONS = {
+    "classify": "cnnkit.exporting:classifier_networks",
+    "detect": "cnnkit.detection.exporting:detector_networks",
+    "embed-face": "cnnkit.faces.exporting:embedder_networks",
+    "find-face": "cnnkit.faces.exporting:finder_networks",
+    "stylize": "cnnkit.style.exporting:painter_networks",
+}
+
+
+def export(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    batch: int | None = None,
+    size: tuple[int, int] | None = None,
+    check_on: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    weights: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> Exported:
+    """Write a model for another engine, and check it by running it there.
+
+    The export takes RGB pixels, uint8 (batch, height, width, 3), as ``image``. A classifier gives
+    calibrated ``probabilities``, a detector decoded ``boxes`` and ``scores`` before suppression,
+    a face embedder the ``embedding`` of an aligned face, a style model the ``picture``. A JSON
+    file beside it says how images are fitted and what comes out, and holds the labels.
+
+    Args:
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
+        output: The file to write, or the folder for ``saved-model`` and models of several
+            networks (``mtcnn``, ``magenta-style``). The form's suffix is added if it has none.
+        format: ``keras``, ``onnx``, ``openvino``, ``litert`` or ``saved-model``; by default by
+            the suffix of the output.
+        batch: Images per batch, fixed; None: any number.
+        size: Height and width of the images in pixels, for networks that take any; None: left
+            open.
+        check_on: A folder of images to check on; by default two photos, in parts.
+        overwrite: Whether an existing export may be overwritten.
+        weights: Weights for ``keras:NAME`` or a ``.cfg``.
+        labels: A file with one label a line, for a model without labels.
+
+    Returns:
+        Where the export is, its size, and how well it agrees with the model.
+
+    Raises:
+        UsageError: An argument breaks its rule, or the output exists.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: A library that the format needs is not installed.
+        OutputError: The model cannot be converted, or the file not written.
+        CheckFailedError: The export computes something else; nothing is left behind.
+    """
+    bundle = open_model(os.fspath(model), _text(weights), _text(labels))
+    form, target = form_and_path(format, os.fspath(output), len(bundle.card.networks) > 1)
+    for note in bundle.notes:
+        log.info(note)
+    images = pictures_in(os.fspath(check_on)) if check_on else None
+    networks = networks_of(bundle, Request(form, batch, size, images))
+    for note in (note for network in networks for note in network.notes):
+        log.warning(note)
+    return export_model(bundle, networks, form, target, overwrite=overwrite)
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def networks_of(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
+    """Return the networks of a bundle as its task describes them.
+
+    Raises:
+        UsageError: They cannot be exported as asked for.
+        BundleError: The card breaks a rule of its task.
+    """
+    module, _, name = DESCRIPTIONS.get(bundle.card.task, DESCRIPTIONS["classify"]).partition(":")
+    describe: Callable[[Bundle, Request], tuple[NetworkExport, ...]]
+    describe = getattr(import_module(module), name)
+    return describe(bundle, request)
+
+
+def form_and_path(form: str | None, output: str, several: bool = False) -> tuple[str, str]:
+    """Return the form, by the suffix if none is named, and the path, with a suffix if it has none.
+
+    Args:
+        form: As asked for.
+        output: The path as asked for.
+        several: Whether the path is that of a folder of several networks.
+
+    Raises:
+        UsageError: Neither says what to write.
+    """
+    if form is None:
+        form = form_of_suffix(output)
+    elif form in FORMATS and not Path(output).suffix and not several:
+        output += FORMATS[form].suffix
+    if form is None:
+        rule = "end in .keras, .onnx, .xml or .tflite, or go with `format`"
+        if several:
+            rule = "go with `format`: the model has several networks, a file each in a folder"
+        raise UsageError(broken_rule("`output`", rule, output))
+    return form, output

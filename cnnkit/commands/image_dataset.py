@@ -1,0 +1,117 @@
+"""`image_dataset`: labeled images as a ``tf.data.Dataset``, by the loader of the trainings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnkit.commands.counting import CountProgress, counter
+from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.dataset import split_name
+from cnnkit.data.decoded import DecodedPictures
+from cnnkit.data.loaders import Loader, Mixing
+from cnnkit.data.mixing import MIXERS
+from cnnkit.data.recipes import read_recipe
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def image_dataset(
+    data: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+    size: int | tuple[int, int] = 224,
+    fit: str = "crop",
+    batch_size: int = 32,
+    shuffle: bool | None = None,
+    augment: str | os.PathLike[str] = "none",
+    mix: str = "none",
+    validation: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    progress: CountProgress | None = None,
+) -> tf.data.Dataset:
+    """Load labeled images for ``fit``: decoded once, shuffled and augmented anew in each epoch.
+
+    Each pass over the dataset is the next epoch, with an order and draws of its own; the same
+    seed gives the same ones. Images that cannot be read are left out, with a warning; more than
+    5 % of them are an error.
+
+    Args:
+        data: A folder of class folders, a folder with ``train/`` and ``val/`` of such folders, or
+            a CSV with the columns file and label, and perhaps split.
+        split: ``train``, ``val`` or ``test``; data without splits is divided by `validation`,
+            `test` and `seed`, alike in every call. By default all images.
+        root: The folder that the files of a CSV are relative to.
+        size: Height and width of the images in pixels, or one number for both.
+        fit: ``crop``, ``pad`` or ``stretch``: how an image becomes that size.
+        batch_size: Images per batch.
+        shuffle: Whether each epoch has an order of its own; what does not fill its last batch
+            is then left out. By default unless the split is ``val`` or ``test``.
+        augment: ``none``, ``light``, ``strong``, or a .json or .yaml file in albumentations' own
+            form: what is done to each image of a shuffled epoch.
+        mix: ``none``, ``mixup`` or ``cutmix``: how the images of a shuffled batch are mixed.
+        validation: The share of each class to validate on, where the data does not say.
+        test: The share of each class to test on, where the data does not say.
+        seed: Of the division, the order and the draws, 0 or more.
+        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        workers: Threads that decode and augment; by default one per processor.
+        progress: Called with how many images are decoded and how many there are.
+
+    Returns:
+        Batches of images, uint8 (batch, height, width, 3), RGB, and labels, int32 (batch,); with
+        `mix` float32 (batch, classes). Its ``class_names`` are the names in order, and
+        ``cardinality()`` is the number of batches of an epoch.
+
+    Raises:
+        UsageError: A value breaks its rule, or the data has none of these forms.
+    """
+    if mix not in ("none", *MIXERS):
+        raise UsageError(broken_rule("`mix`", f"be one of none, {', '.join(MIXERS)}", repr(mix)))
+    split = split and (split_name(split) or split)
+    whole = read_dataset(os.fspath(data), None if root is None else os.fspath(root))
+    chosen = _members(whole, split, Shares(validation, test), seed)
+    height, width = (size, size) if isinstance(size, int) else size
+    augmenter = Augmenter(read_recipe(os.fspath(augment)), seed)
+    pictures = DecodedPictures(
+        [whole.files[place].path for place in chosen],
+        whole.labels[chosen],
+        InputSpec(height, width).with_fit(fit),
+        max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
+        workers=workers,
+        progress=counter(progress, len(chosen)),
+    )
+    loader = Loader(
+        pictures,
+        batch_size,
+        training=split in (None, "train") if shuffle is None else shuffle,
+        augmenter=None if augment == "none" else augmenter,
+        mixing=None if mix == "none" else Mixing(MIXERS[mix], len(whole.classes)),
+        seed=seed,
+        workers=workers,
+    )
+    dataset = loader.passes()
+    dataset.class_names = list(whole.classes)
+    return dataset
+
+
+def _members(whole: Dataset, split: str | None, shares: Shares, seed: int) -> np.ndarray:
+    """Return the places of a split's images, int64."""
+    if split is None:
+        return np.arange(len(whole.files))
+    if split not in SPLITS:
+        raise UsageError(broken_rule("`split`", f"be one of {', '.join(SPLITS)}", repr(split)))
+    splits = assign_splits(whole, shares=shares, seed=seed)
+    chosen = np.flatnonzero(splits == SPLITS.index(split))
+    if not len(chosen):
+        raise UsageError(broken_rule("`split`", f"name a split of {whole.source}", repr(split)))
+    return chosen

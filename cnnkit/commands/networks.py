@@ -1,0 +1,102 @@
+"""`build` and `load_keras`: plain Keras models, ready for ``fit``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cnnkit import architectures
+from cnnkit.bundles import open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.runtime import building_defaults, import_keras
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build(
+    architecture: str,
+    *,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    classes: int | None = None,
+    include_top: bool = True,
+    arguments: Mapping[str, object] | None = None,
+) -> keras.Model:
+    """Build a network with random weights.
+
+    Args:
+        architecture: One of `cnnkit.architectures.BUILDERS`, such as ``resnet-50``; ``cnnkit
+            network --list`` shows them all.
+        input_shape: Height, width and channels; by default the architecture's own.
+        classes: Of the top; by default the architecture's own.
+        include_top: Whether a classifier has its head, or ends with its last feature map.
+        arguments: Further arguments of the builder, such as ``{"dimensions": 64}``.
+
+    Returns:
+        A functional model from RGB pixels, 0 to 255, (batch, height, width, channels), which it
+        normalizes itself. A classifier gives logits (batch, classes).
+
+    Raises:
+        UsageError: There is no such architecture, or it takes no such argument.
+    """
+    if architecture in architectures.BUILDERS:
+        import_keras()  # quietly, before the builder's own file imports it
+    builder = architectures.builder(architecture)
+    wished: dict[str, Any] = dict(arguments or {})
+    if input_shape is not None:
+        wished["input_shape"] = tuple(input_shape)
+    if classes is not None:
+        wished["classes"] = classes
+    if not include_top:
+        wished["include_top"] = False
+    takes = inspect.signature(builder).parameters
+    unknown = [name for name in wished if name not in takes and "arguments" not in takes]
+    if unknown:
+        known = ", ".join(takes) or "no arguments"
+        raise UsageError(broken_rule(architecture, f"be given {known}", ", ".join(unknown)))
+    with building_defaults():
+        try:
+            return builder(**wished)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(f"{architecture} cannot be built so: {reason}") from error
+
+
+def load_keras(
+    model: str | os.PathLike[str],
+    *,
+    network: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> keras.Model:
+    """Return a model as a `keras.Model` with its weights, ready for ``fit``.
+
+    Args:
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
+        network: Which of its networks, for a model of several such as ``mtcnn``.
+        weights: Weights for ``keras:NAME`` or a ``.cfg``.
+        labels: A file with one label a line, for a model without labels.
+
+    Returns:
+        The network as its builder, or its file, made it: the embedded classifiers give logits
+        (batch, classes) for RGB pixels, 0 to 255. Weights are float32.
+
+    Raises:
+        UsageError: There is no such model, or no such network in it.
+        BundleError: It is there but cannot, or must not, be opened.
+    """
+    bundle = open_model(
+        os.fspath(model),
+        None if weights is None else os.fspath(weights),
+        None if labels is None else os.fspath(labels),
+    )
+    known = list(bundle.card.networks)
+    if network is None and len(known) == 1:
+        network = known[0]
+    if (network is None and known) or (network is not None and network not in known):
+        rule = f"be one of {', '.join(known)}" if known else "be left out for this model"
+        raise UsageError(broken_rule("`network`", rule, repr(network)))
+    with building_defaults():
+        return bundle.load() if network is None else bundle.load(network)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnkit import build, load_keras
+from cnnkit.bundles import embedded_names, open_model
+from cnnkit.errors import UsageError
+from cnnkit.images import prepare
+
+
+def fitted(model, images: np.ndarray, labels: np.ndarray, steps: int) -> list[float]:
+    """Return the losses of a few steps of ``fit`` on one batch."""
+    import keras
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss)
+    data = {"x": images, "y": labels, "batch_size": len(labels), "verbose": 0}
+    return model.fit(**data, epochs=steps).history["loss"]
+
+
+def test_a_built_network_learns() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.array([0, 1] * 4)
+    images = generator.integers(0, 100, (8, 32, 32, 3)) + 150 * labels[:, None, None, None]
+    model = build("lenet-5", input_shape=(32, 32, 3), classes=2)
+    assert model.output_shape == (None, 2)
+    losses = fitted(model, images.astype(np.uint8), labels, 8)
+    assert losses[-1] < losses[0]
+
+
+def test_a_loaded_classifier_answers_and_learns(examples: Path) -> None:
+    model = load_keras("squeezenet-1.1")
+    bundle = open_model("squeezenet-1.1")
+    image = prepare(str(examples / "coffee.jpg"), bundle.card.input)[None]
+    logits = np.asarray(model(image))
+    assert bundle.labels[int(logits.argmax())] == "espresso"
+    before = np.asarray(model.weights[0]).copy()
+    losses = fitted(model, image, np.array([7]), 2)
+    assert np.isfinite(losses).all()
+    assert (np.asarray(model.weights[0]) != before).any()
+
+
+@pytest.mark.parametrize("name", sorted(set(embedded_names()) - {"squeezenet-1.1"}))
+def test_every_embedded_model_loads_with_all_its_weights(name: str) -> None:
+    card = open_model(name).card
+    networks = list(card.networks)
+    models = [load_keras(name, network=n) for n in networks] or [load_keras(name)]
+    learned = [weight for model in models for weight in model.trainable_weights]
+    assert sum(int(np.prod(weight.shape)) for weight in learned) == card.weights["parameters"]
+    if len(networks) > 1:
+        with pytest.raises(UsageError, match=f"be one of {', '.join(networks)}"):
+            load_keras(name)
+
+
+def test_what_no_builder_takes_is_refused() -> None:
+    with pytest.raises(UsageError, match="be a known name"):
+        build("lenet-55")
+    with pytest.raises(UsageError, match="be given input_shape, dimensions, normalised"):
+        build("embedding-small", classes=3)
+    with pytest.raises(UsageError, match="cannot be built so"):
+        build("vgg-11", input_shape=(1, 1, 3))
+    assert build("embedding-small", arguments={"dimensions": 16}).output_shape == (None, 16)

@@ -1,0 +1,114 @@
+"""Every command is the projection of a public function: the same parameters, the same defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import pytest
+
+import cnnkit
+from cnnkit.cli import group
+
+# Each command and its function in `cnnkit`.
+FUNCTIONS = {
+    "classify": "classify",
+    "detect": "detect",
+    "stylize": "stylize",
+    "explain": "explain",
+    "verify-face": "verify_pairs",
+    "transfer-learn": "transfer_learn",
+    "train-style": "train_style",
+    "train-detector": "train_detector",
+    "train-face": "train_face",
+    "evaluate": "evaluate",
+    "export": "export",
+    "doctor": "doctor",
+    "augment": "augment",
+    "convert-boxes": "convert_boxes",
+}
+# Functions that are not there yet; the list is exact.
+MISSING = {
+    *("detect", "stylize", "explain", "verify_pairs"),
+    *("transfer_learn", "train_style", "train_detector", "train_face"),
+}
+# Commands that show something: `cnnkit.Gallery` is the Python side of the first ones.
+WITHOUT_FUNCTION = {
+    *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
+    *("gallery calibrate", "gallery audit", "gallery cluster"),
+    *("models", "network", "convolve", "shapes", "visualize", "experiment"),
+}
+# What concerns standard input, standard output and messages only.
+OF_THE_TERMINAL = {"quiet", "as_json", "form", "null_separated"}
+# What a program gives in the place of a terminal.
+OF_A_PROGRAM = {"emit", "progress"}
+# A function has no default before a parameter that is required; its command may have one.
+REQUIRED_IN_PYTHON = {("evaluate", "model")}
+
+
+def commands(of: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield the full name of every command that is no group."""
+    for name in of.list_commands(click.Context(of)):
+        command = of.get_command(click.Context(of), name)
+        assert command is not None
+        if isinstance(command, click.Group) and f"{above}{name}" not in WITHOUT_FUNCTION:
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+COMMANDS = dict(commands(group))
+PRESENT = sorted(name for name, function in FUNCTIONS.items() if function in cnnkit.__all__)
+PUBLIC = [name for name in cnnkit.__all__ if inspect.isfunction(getattr(cnnkit, name))]
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
+
+
+def default_of(command: click.Command, parameter: click.Parameter) -> object:
+    """Return what a command's function is given where the user says nothing."""
+    context = click.Context(command)
+    value = parameter.get_default(context)
+    if value is None or type(value).__name__ == "Sentinel":  # how click 8.3 says that it has none
+        return None
+    return parameter.type_cast_value(context, value)
+
+
+def test_every_command_is_accounted_for() -> None:
+    assert set(COMMANDS) == set(FUNCTIONS) | WITHOUT_FUNCTION
+    assert {name for name in FUNCTIONS.values() if name not in cnnkit.__all__} == MISSING
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_a_command_has_the_parameters_of_its_function(name: str) -> None:
+    known = {str(p.name): p for p in COMMANDS[name].params}
+    known.pop("verbose", None)
+    of_function = parameters(getattr(cnnkit, FUNCTIONS[name]))
+    assert set(known) - OF_THE_TERMINAL == set(of_function) - OF_A_PROGRAM
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_a_command_has_the_defaults_of_its_function(name: str) -> None:
+    command = COMMANDS[name]
+    of_function = parameters(getattr(cnnkit, FUNCTIONS[name]))
+    for parameter in command.params:
+        if (own := of_function.get(str(parameter.name))) is None:
+            continue
+        if own.default is not inspect.Parameter.empty:
+            assert (own.name, default_of(command, parameter)) == (own.name, own.default)
+        elif (name, own.name) not in REQUIRED_IN_PYTHON:
+            assert parameter.required or parameter.nargs == -1, own.name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_function_is_typed_and_takes_no_nameless_arguments(name: str) -> None:
+    function = getattr(cnnkit, name)
+    assert inspect.signature(function).return_annotation is not inspect.Signature.empty
+    for parameter in parameters(function).values():
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        assert parameter.annotation not in (inspect.Parameter.empty, "Any"), parameter.name
+        if parameter.name in OF_A_PROGRAM:
+            assert parameter.default is None
