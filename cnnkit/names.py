@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
@@ -23,6 +23,25 @@ UNSAFE_CATEGORIES = frozenset(("Cc", "Cs", "Co", "Zl", "Zp"))
 # What some programs leave around a name and nobody sees; not the joiners, which belong to the
 # spelling of Persian, Hindi and other languages and hold emoji together.
 _AROUND = "\ufeff\u200b\u2060"
+
+
+_SEPARATORS = re.compile(r"[-_. ]")
+
+
+def network_key(name: str) -> str:
+    """Return what the spellings of a network's name share: ``VGG-16`` and ``vgg16`` are one."""
+    return _SEPARATORS.sub("", name).casefold()
+
+
+def known_network(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of the known names of networks that is meant, None where none is.
+
+    Args:
+        name: As it was typed: case and the separators ``-``, ``_``, ``.`` and space do not count.
+        known: The canonical names; no two of them have the same `network_key`.
+    """
+    by_key = {network_key(one): one for one in known}
+    return by_key.get(network_key(name))
 
 
 def normal_name(text: str) -> str:

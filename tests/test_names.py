@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnkit.names import is_safe, is_visible, normal_name
+from cnnkit.architectures import BUILDERS
+from cnnkit.bundles import embedded_names
+from cnnkit.bundles.applications import APPLICATIONS
+from cnnkit.names import is_safe, is_visible, known_network, network_key, normal_name
 
 
 @pytest.mark.parametrize(
@@ -60,3 +63,29 @@ def test_what_turns_or_breaks_text_is_unsafe(text):
 @pytest.mark.parametrize("text", ["", " ", "\u200d\u200c", "\u00a0\u200b"])
 def test_nothing_to_see(text):
     assert not is_visible(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("vgg-16", "vgg-16"),
+        ("vgg16", "vgg-16"),
+        ("VGG_16", "vgg-16"),
+        ("ResNet50", "resnet-50"),
+        ("lenet5", "lenet-5"),
+        ("LeNet 5", "lenet-5"),
+        ("SqueezeNet1_1", "squeezenet-1.1"),
+        ("vgg-1", None),
+        ("./vgg16", None),
+        ("..", None),
+        ("", None),
+    ],
+)
+def test_networks_are_found_as_people_type_them(typed: str, meant: str | None) -> None:
+    known = ("vgg-16", "resnet-50", "lenet-5", "lenet-5-1998", "squeezenet-1.1")
+    assert known_network(typed, known) == meant
+
+
+def test_no_two_networks_share_a_spelling() -> None:
+    for names in ({*BUILDERS, *embedded_names()}, set(APPLICATIONS)):
+        assert len({network_key(name) for name in names}) == len(names)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.names import known_network
 
 BUILDERS: dict[str, str] = {
     "alexnet": "cnnkit.architectures.alexnet:alexnet",
@@ -58,17 +59,23 @@ BUILDERS: dict[str, str] = {
 }
 
 
+def builder_name(name: str) -> str | None:
+    """Return the key of `BUILDERS` that a name in any spelling means, None where none is meant."""
+    return known_network(name, BUILDERS)
+
+
 def builder(name: str) -> Callable[..., Any]:
     """Return the builder of that name.
 
     Args:
-        name: A key of `BUILDERS`.
+        name: A key of `BUILDERS`, in any spelling: ``vgg16`` and ``VGG-16`` are ``vgg-16``.
 
     Raises:
         UsageError: There is no such architecture.
     """
-    if name not in BUILDERS:
+    known = builder_name(name)
+    if known is None:
         fix = did_you_mean(name, list(BUILDERS)) or f"Known: {', '.join(BUILDERS)}."
         raise UsageError(broken_rule("architecture", "be a known name", repr(name), fix))
-    module, _, function = BUILDERS[name].partition(":")
+    module, _, function = BUILDERS[known].partition(":")
     return getattr(import_module(module), function)

@@ -8,7 +8,7 @@ A bundle is a folder with ``card.json``, ``labels.txt`` and ``weights.safetensor
 from __future__ import annotations
 
 from cnnkit.bundles.card import ModelCard, NetworkSpec, file_sha256, read_card, read_labels
-from cnnkit.bundles.embedded import embedded_folder, embedded_names
+from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
 from cnnkit.bundles.opening import Bundle, open_model
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ModelCard",
     "NetworkSpec",
     "embedded_folder",
+    "embedded_name",
     "embedded_names",
     "file_sha256",
     "open_model",

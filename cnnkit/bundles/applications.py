@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.images import InputSpec
+from cnnkit.names import known_network
 from cnnkit.runtime import import_keras, variables_without_memory
 
 PREFIX = "keras:"
@@ -101,18 +102,18 @@ def _own_side(build: Any) -> int:
 
 
 def application_name(model: str) -> str:
-    """Return the exact name of ``keras:NAME``, whatever its case.
+    """Return the exact name of ``keras:NAME``, however it is spelled.
 
     Raises:
         UsageError: Keras has no such classifier.
     """
     wanted = model.removeprefix(PREFIX)
     names = list(APPLICATIONS)
-    if wanted.lower() not in {name.lower() for name in names}:
+    if known_network(wanted, names) is None:
         names += installed()
-    for name in names:
-        if name.lower() == wanted.lower():
-            return name
+    known = known_network(wanted, names)
+    if known is not None:
+        return known
     fix = did_you_mean(f"{PREFIX}{wanted}", [f"{PREFIX}{name}" for name in names])
     raise UsageError(
         broken_rule("`model='keras:NAME'`", "name a keras.applications classifier", model, fix)

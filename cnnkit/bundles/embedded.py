@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
 from cnnkit.bundles.card import CARD
 from cnnkit.errors import BundleError
+from cnnkit.names import known_network
 
 
 @cache
@@ -35,6 +37,17 @@ def store() -> Path:
 def embedded_names() -> list[str]:
     """Return the names of the embedded models, sorted."""
     return sorted(card.parent.name for card in store().glob(f"*/{CARD}"))
+
+
+def embedded_name(name: str) -> str | None:
+    """Return the embedded model that a name in any spelling means, None where none is meant.
+
+    An embedded name wins over a folder of that name; in another spelling the folder wins.
+    """
+    known = embedded_names()
+    if name in known:
+        return name
+    return None if os.path.exists(name) else known_network(name, known)
 
 
 def embedded_folder(name: str) -> Path:

@@ -24,7 +24,7 @@ from cnnkit.bundles import (
     weights,
 )
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
-from cnnkit.bundles.embedded import embedded_folder, embedded_names
+from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, building_defaults, import_keras
@@ -189,8 +189,9 @@ def open_model(
         return _open_application(model, weights, labels)
     if is_darknet:
         return _open_darknet(model, weights, labels)
-    if model in embedded_names():  # an embedded name wins over a folder of that name
-        return _open_folder(embedded_folder(model), labels)
+    embedded = embedded_name(model)
+    if embedded is not None:
+        return _open_folder(embedded_folder(embedded), labels)
     path = Path(model)
     if path.is_dir():
         return _open_folder(path, labels)

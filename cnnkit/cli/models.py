@@ -86,11 +86,12 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
 
 
 def _folder(name: str) -> Path:
-    from cnnkit.bundles import embedded_folder, embedded_names
+    from cnnkit.bundles import embedded_folder, embedded_name, embedded_names
     from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
-    if name in embedded_names():
-        return embedded_folder(name)
+    embedded = embedded_name(name)
+    if embedded is not None:
+        return embedded_folder(embedded)
     if Path(name).is_dir():
         return Path(name)
     fix = did_you_mean(name, embedded_names()) or f"Embedded: {', '.join(embedded_names())}."

@@ -73,3 +73,9 @@ def test_the_table_imports_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("typed", ["vgg16", "VGG-16", "Vgg_16"])
+def test_a_builder_is_found_in_any_spelling(typed: str) -> None:
+    assert architectures.builder_name(typed) == "vgg-16"
+    assert architectures.builder(typed) is architectures.builder("vgg-16")

@@ -47,9 +47,9 @@ def test_the_input_size_is_keras_own(keras, name):
 
 
 @pytest.mark.parametrize(
-    ("model", "name"), [("keras:mobilenetv2", "MobileNetV2"), ("keras:VGG16", "VGG16")]
+    ("model", "name"), [("keras:mobilenetv2", "MobileNetV2"), ("keras:vgg-16", "VGG16")]
 )
-def test_names_in_any_case(model, name):
+def test_names_in_any_spelling(model, name):
     assert application_name(model) == name
 
 

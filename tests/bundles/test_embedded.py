@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cnnkit.bundles import embedded_folder, embedded_names
+import pytest
+
+from cnnkit.bundles import embedded_folder, embedded_name, embedded_names
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["efficientnet-lite0", "squeezenet-1.1"]
@@ -50,3 +52,15 @@ def test_a_package_without_models_says_so(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode != 0
     assert "cnnkit must have its embedded models beside it." in done.stderr.splitlines()[-1]
+
+
+def test_an_embedded_name_may_be_spelled_otherwise_where_no_path_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert embedded_name("SqueezeNet1_1") == "squeezenet-1.1"
+    assert embedded_name("squeezenet") is None
+    (tmp_path / "SqueezeNet1_1").mkdir()
+    (tmp_path / "squeezenet-1.1").mkdir()
+    assert embedded_name("SqueezeNet1_1") is None
+    assert embedded_name("squeezenet-1.1") == "squeezenet-1.1"

@@ -168,3 +168,7 @@ def test_a_zip_that_is_no_model_is_refused(tmp_path):
         archive.writestr("hello.txt", "hello")
     with pytest.raises(BundleError, match=r"without config\.json"):
         open_model(str(path))
+
+
+def test_an_embedded_name_is_found_in_another_spelling() -> None:
+    assert open_model("SqueezeNet1_1").card.name == "squeezenet-1.1"

@@ -14,6 +14,7 @@ from cnnkit.bundles import (
     Bundle,
     applications,
     embedded_folder,
+    embedded_name,
     embedded_names,
     network,
     open_model,
@@ -82,6 +83,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
         BundleError: It is there but cannot, or must not, be opened.
     """
     check_fit(fit)
+    name = embedded_name(name) or name
     bundle = open_model(name, weights)
     card = bundle.card
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cnnkit import architectures
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.mixing import MIXERS
 from cnnkit.diagnosis.duplicates import COPIES
@@ -92,6 +93,9 @@ class Settings:
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
     def __post_init__(self) -> None:
+        if self.from_scratch:
+            known = architectures.builder_name(self.from_scratch)
+            object.__setattr__(self, "from_scratch", known or self.from_scratch)
         if not 0 <= self.views <= MAX_VIEWS:
             raise UsageError(broken_rule("`views`", f"be from 0 to {MAX_VIEWS}", self.views))
         if self.copies not in (None, *COPIES):

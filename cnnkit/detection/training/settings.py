@@ -9,6 +9,7 @@ from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.losses.yolo import BOX_LOSSES
+from cnnkit.names import known_network
 
 ANCHOR_CHOICES = ("auto", "default", "kmeans")
 LEAST_SIZE, MOST_SIZE, STEP = 96, 1280, 32
@@ -107,6 +108,8 @@ class Settings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        architecture = known_network(self.architecture, ARCHITECTURES) or self.architecture
+        object.__setattr__(self, "architecture", architecture)
         for option, value, known in (
             ("`architecture`", self.architecture, tuple(ARCHITECTURES)),
             ("`anchors`", self.anchors, ANCHOR_CHOICES),

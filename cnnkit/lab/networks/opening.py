@@ -7,6 +7,7 @@ counting LeNet.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit import architectures
-from cnnkit.bundles import embedded_names, keras_files, open_model
+from cnnkit.bundles import embedded_name, embedded_names, keras_files, open_model
 from cnnkit.bundles.applications import PREFIX, application_name
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.lab.networks.catalogue import CATALOGUE
@@ -76,13 +77,16 @@ def describe(name: str, wish: Wish) -> Iterator[Described]:
     """Yield the network, or the networks, of a name.
 
     Args:
-        name: A builder, an embedded model, a bundle folder, a ``.keras`` file or keras:NAME.
+        name: A builder or an embedded model, in any spelling; a bundle folder, a ``.keras`` file
+            or keras:NAME.
         wish: Another input or class count than its own.
 
     Raises:
         UsageError: There is no such network, or it cannot be had in that form.
         BundleError: It is there but cannot, or must not, be opened.
     """
+    if not os.path.exists(name):  # a path wins over all but an exact name
+        name = architectures.builder_name(name) or embedded_name(name) or name
     if name in architectures.BUILDERS:
         entry = CATALOGUE.get(name)
         yield Described(name, entry.variant if entry else "", rows_of_builder(name, {}, wish))

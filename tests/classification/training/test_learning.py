@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,11 @@ def test_an_architecture_is_trained_from_scratch(photos, tmp_path):
 def test_settings_that_do_not_go_together_are_refused(photos, tmp_path, named, message):
     with pytest.raises(UsageError, match=message):
         learn(photos, tmp_path / "b", **named)
+
+
+def test_an_architecture_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    settings = Settings("data", tmp_path / "b", from_scratch="LeNet5")
+    assert settings.from_scratch == "lenet-5"
 
 
 def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_path):

@@ -150,6 +150,10 @@ def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> 
         Settings("data", Path("out"), **changes)
 
 
+def test_an_architecture_may_be_spelled_otherwise() -> None:
+    assert Settings("data", Path("out"), architecture="YOLOv3_Tiny").architecture == "yolov3-tiny"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["ssd-lite0", "localizer-lite0", "yolov3-tiny"])
 def test_a_killed_run_goes_on_and_ends_the_same(

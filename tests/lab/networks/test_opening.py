@@ -22,9 +22,9 @@ def keras_file(tmp_path_factory):
 
 
 def test_a_builder_with_another_input_and_classes() -> None:
-    (network,) = describe("vgg-11", Wish((64, 96, 3), 7))
+    (network,) = describe("VGG11", Wish((64, 96, 3), 7))
     assert network.rows[0].output == (64, 96, 3) and network.rows[-1].output == (7,)
-    assert network.variant == "column A"
+    assert (network.name, network.variant) == ("vgg-11", "column A")
 
 
 def test_a_keras_file(keras_file) -> None:
