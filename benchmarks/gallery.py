@@ -37,8 +37,7 @@ from cnnkit.faces.gallery import (
     decide,
 )
 from cnnkit.faces.pairs import area_under_curve, pair_distances
-from cnnkit.faces.training import Settings as LearningSettings
-from cnnkit.faces.training import train_face
+from cnnkit.faces.training import EmbedderSettings, learn_faces
 
 PEOPLE = 100_000
 DIMENSIONS = 128
@@ -146,14 +145,14 @@ def digits(folder: Path, losses: list[str], epochs: int, seeds: int) -> None:
     seen = write_digits(folder / "seen", 0.2)
     unseen = write_digits(folder / "unseen", 0.0)
     for loss in losses:
-        outcome = train_face(learning_settings(seen, folder, loss, epochs, 0, "pictures"), quiet)
+        outcome = learn_faces(learning_settings(seen, folder, loss, epochs, 0, "pictures"), quiet)
         test = outcome.people.split("test")
         paths = [outcome.people.dataset.files[i].path for i in test.indices]
         raw = pixel_area(paths, test.labels)
         areas, raws = [], []
         for seed in range(seeds):
             chosen = learning_settings(unseen, folder, loss, epochs, seed, "people")
-            new = train_face(chosen, quiet)
+            new = learn_faces(chosen, quiet)
             part = new.people.split("test")
             areas.append(new.figures["test"]["auc"])
             files = [new.people.dataset.files[i].path for i in part.indices]
@@ -169,9 +168,9 @@ def digits(folder: Path, losses: list[str], epochs: int, seeds: int) -> None:
 
 def learning_settings(
     data: Path, folder: Path, loss: str, epochs: int, seed: int, split_by: str
-) -> LearningSettings:
+) -> EmbedderSettings:
     """Return the choices of one run."""
-    return LearningSettings(
+    return EmbedderSettings(
         str(data),
         folder / f"{loss}-{split_by}-{seed}",
         loss=loss,

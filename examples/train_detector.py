@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from cnnkit import Detector
 from cnnkit.detection.training.bundle import write_learnt
-from cnnkit.detection.training.learning import no_progress, train_detector
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.learning import learn_boxes
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.formats import AnnotatedPicture, BoxAnnotation, write_boxes
 
 SIDE, FROZEN_EPOCHS, EPOCHS = 96, 2, 1
@@ -38,7 +38,7 @@ with tempfile.TemporaryDirectory() as folder:
     pictures = [draw(images / f"{seed:02}.png", seed) for seed in range(24)]
     write_boxes(f"coco:{folder}/shapes.json", pictures, ["disc", "square"])
 
-    settings = Settings(
+    settings = DetectorSettings(
         data=f"coco:{folder}/shapes.json",
         output=Path(folder, "shapes"),
         architecture="ssd-lite0",
@@ -46,7 +46,7 @@ with tempfile.TemporaryDirectory() as folder:
         frozen_epochs=FROZEN_EPOCHS,
         epochs=EPOCHS,
     )
-    learnt = train_detector(settings, no_progress)
+    learnt = learn_boxes(settings)
     write_learnt(learnt)
     print(f"AP50 on {len(learnt.validation)} validation pictures: ", end="")
     print(f"{learnt.figures.average_precision(0.5):.3f}")

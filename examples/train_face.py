@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,14 +10,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from cnnkit.data import Shares
-from cnnkit.faces.training import Settings, train_face
-
-
-@contextmanager
-def quiet(stage, count):
-    """Show nothing."""
-    yield lambda: None
-
+from cnnkit.faces.training import EmbedderSettings, learn_faces
 
 with tempfile.TemporaryDirectory() as folder:
     digits = load_digits()
@@ -27,7 +19,7 @@ with tempfile.TemporaryDirectory() as folder:
         place.mkdir(parents=True, exist_ok=True)
         pixels = (digits.images[number] * 255 / 16).astype(np.uint8)
         cv2.imwrite(str(place / f"{number}.png"), pixels)
-    settings = Settings(
+    settings = EmbedderSettings(
         str(Path(folder) / "digits"),
         Path(folder) / "alike",
         crop="none",
@@ -38,7 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
         augment="none",
         shares=Shares(validation=0.2, test=0.2),
     )
-    outcome = train_face(settings, quiet)
+    outcome = learn_faces(settings)
     found = outcome.figures["test"]
     print(f"learnt from {outcome.people.people('train')} digits")
     print(f"{found['people']} digits never seen: AUC {found['auc']:.2f}")

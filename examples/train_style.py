@@ -13,17 +13,17 @@ from pathlib import Path
 from cnnkit.bundles import open_model
 from cnnkit.images import decode
 from cnnkit.style.one_pass import OnePassPainter
-from cnnkit.style.training.learning import TrainingSettings, train_style
+from cnnkit.style.training.learning import PainterSettings, learn_style
 
 images = Path(__file__).parent / "images"
 if len(sys.argv) > 1:
     photos, style, bundle = sys.argv[1:]
-    settings = TrainingSettings([photos], [style], Path(bundle))
+    settings = PainterSettings([photos], [style], Path(bundle))
 else:
     folder = tempfile.TemporaryDirectory(prefix="cnnkit-")  # gone at the end
     bundle = Path(folder.name, "painter")
     few = {"steps": 5, "size": 64, "filters": 4}
-    settings = TrainingSettings([str(images)], [str(images / "coffee.jpg")], bundle, **few)
+    settings = PainterSettings([str(images)], [str(images / "coffee.jpg")], bundle, **few)
 
 
 def watch(progress):
@@ -33,7 +33,7 @@ def watch(progress):
         print(f"step {progress.step}: content {content:.3f}, style {style:.3f}")
 
 
-trained = train_style(settings, watch)
+trained = learn_style(settings, watch)
 painter = OnePassPainter(open_model(str(trained.bundle)))
 painted = painter.painted(decode((images / "cat.jpg").read_bytes()))
 print(f"painted cat.jpg with {trained.bundle.name}: {painted.shape[1]} x {painted.shape[0]}")

@@ -14,9 +14,8 @@ import click
 
 from cnnkit.cli.reading_progress import reading_progress
 from cnnkit.data.decoded import MaxBad
-from cnnkit.detection.training.bundle import write_learnt
-from cnnkit.detection.training.learning import Learnt, train_detector
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.learning import TrainedDetector, learn_boxes
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.writers.terminal import fitted, printable
@@ -33,8 +32,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
     chosen["max_bad"] = MaxBad.parse(chosen["max_bad"])
     chosen["max_pixels"] = chosen["max_pixels"] or DEFAULT_MAX_PIXELS
     started = time.monotonic()
-    learnt = train_detector(Settings(data, **chosen), partial(reading_progress, quiet=quiet))
-    write_learnt(learnt)
+    learnt = learn_boxes(DetectorSettings(data, **chosen), partial(reading_progress, quiet=quiet))
     for line in summary_lines(learnt, time.monotonic() - started):
         click.echo(line)
     reached = learnt.figures.average_precision(0.5)
@@ -44,7 +42,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
     return False
 
 
-def summary_lines(learnt: Learnt, seconds: float) -> Iterator[str]:
+def summary_lines(learnt: TrainedDetector, seconds: float) -> Iterator[str]:
     """Yield what the run came to, for people."""
     figures = learnt.figures
     yield (

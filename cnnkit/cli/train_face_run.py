@@ -16,8 +16,7 @@ from cnnkit.cli.transfer_learn_run import SPLIT_NAMES
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces.training import Outcome, Settings, train_face
-from cnnkit.faces.training.people import CutFaces
+from cnnkit.faces.training import EmbedderSettings, TrainedEmbedder, learn_faces
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.writers.terminal import printable
 
@@ -31,9 +30,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
         raise UsageError(broken_rule("--assert-auc", "lie between 0 and 1", least))
     started = time.monotonic()
     settings = settings_of(data, chosen)
-    outcome = train_face(
-        settings, lambda *a: reading_progress(*a, quiet=quiet), face_cutter(settings)
-    )
+    outcome = learn_faces(settings, lambda *a: reading_progress(*a, quiet=quiet))
     for line in summary_lines(outcome, time.monotonic() - started):
         click.echo(line)
     reached = outcome.figures[outcome.judged_on]["auc"]
@@ -44,7 +41,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
     return True
 
 
-def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
+def settings_of(data: str, chosen: dict[str, Any]) -> EmbedderSettings:
     """Return the options as the settings of a run.
 
     Raises:
@@ -52,7 +49,7 @@ def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
     """
     names = ("root", "crop", "split_by", "seed", "overwrite", "resume", "network", "margin")
     names += ("people", "photos", "dimensions", "size", "epochs", "patience", "learning_rate")
-    return Settings(
+    return EmbedderSettings(
         data,
         Path(chosen["output"]),
         **{name: chosen[name] for name in (*names, "augment", "workers")},
@@ -63,16 +60,7 @@ def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
     )
 
 
-def face_cutter(settings: Settings) -> CutFaces | None:
-    """Return what finds and aligns faces, or None where whole pictures are taken."""
-    if settings.crop == "none":
-        return None
-    from cnnkit.faces.training.cutting import cut_largest_faces
-
-    return lambda paths, advance: cut_largest_faces(paths, settings, advance)
-
-
-def summary_lines(outcome: Outcome, seconds: float) -> Iterator[str]:
+def summary_lines(outcome: TrainedEmbedder, seconds: float) -> Iterator[str]:
     """Yield what the run came to, for people."""
     found = outcome.figures[outcome.judged_on]
     whose = "new people" if outcome.settings.split_by == "people" else "people it has seen"

@@ -13,7 +13,7 @@ import click
 from cnnkit.cli.durations import duration, seconds_of
 from cnnkit.data.decoded import MaxBad
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.style.training.learning import Progress, Trained, TrainingSettings, train_style
+from cnnkit.style.training.learning import PainterSettings, PainterStep, TrainedPainter, learn_style
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
@@ -25,7 +25,7 @@ SECONDS_A_REDRAW = 0.2
 
 def run(photos: list[str], *, quiet: bool, **chosen: Any) -> None:
     """Train, and say what it came to."""
-    settings = TrainingSettings(
+    settings = PainterSettings(
         photos,
         chosen.pop("styles"),
         Path(chosen.pop("output")),
@@ -36,7 +36,7 @@ def run(photos: list[str], *, quiet: bool, **chosen: Any) -> None:
     )
     display = Display(quiet)
     try:
-        trained = train_style(settings, display.show)
+        trained = learn_style(settings, display.show)
     finally:
         display.close_line()
     for line in summary_lines(trained):
@@ -52,7 +52,7 @@ class Display:
         self._shown = 0.0
         self._line_is_open = False
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: PainterStep) -> None:
         """Show a step, if it is time to."""
         now = time.monotonic()
         if self._quiet or now - self._shown < (SECONDS_A_REDRAW if self._live else SECONDS_A_LINE):
@@ -76,7 +76,7 @@ class Display:
             self._line_is_open = False
 
 
-def summary_lines(trained: Trained) -> list[str]:
+def summary_lines(trained: TrainedPainter) -> list[str]:
     """Return what the run came to, for people."""
     content, style = (
         f"{name} loss {before:.3f} -> {after:.3f}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cnnkit.classification.training import Outcome, Settings, transfer_learn
+from cnnkit.classification.training import ClassifierSettings, TrainedClassifier, train_classifier
 from cnnkit.cli.reading_progress import reading_progress
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
@@ -34,7 +34,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
         if least is not None and not 0 <= least <= 1:
             raise UsageError(broken_rule(option, "lie between 0 and 1", least))
     started = time.monotonic()
-    outcome = transfer_learn(
+    outcome = train_classifier(
         settings_of(data, chosen), lambda *a: reading_progress(*a, quiet=quiet)
     )
     for line in summary_lines(outcome, time.monotonic() - started):
@@ -51,7 +51,7 @@ def run(data: str, *, quiet: bool, **chosen: Any) -> bool:
     return bool(missed)
 
 
-def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
+def settings_of(data: str, chosen: dict[str, Any]) -> ClassifierSettings:
     """Return the options as the settings of a run.
 
     Raises:
@@ -68,7 +68,7 @@ def settings_of(data: str, chosen: dict[str, Any]) -> Settings:
             *("mix", "lr_find", "train_bn", "resume", "deterministic", "tensorboard"),
         )
     }
-    return Settings(
+    return ClassifierSettings(
         data,
         Path(chosen["output"]),
         **plain,
@@ -96,7 +96,7 @@ def precision_of(text: str) -> float | None:
         raise UsageError(broken_rule("--unknown-precision", rule, repr(text))) from error
 
 
-def summary_lines(outcome: Outcome, seconds: float) -> Iterator[str]:
+def summary_lines(outcome: TrainedClassifier, seconds: float) -> Iterator[str]:
     """Yield what the run came to, for people."""
     found = outcome.evaluations[outcome.judged_on]["metrics"]
     calibration = outcome.calibration
@@ -125,7 +125,7 @@ def model_argument(folder: Path) -> str:
     return f"./{folder}" if str(folder) in embedded_names() else str(folder)
 
 
-def threshold_line(outcome: Outcome) -> str:
+def threshold_line(outcome: TrainedClassifier) -> str:
     """Return one line about the threshold for `unknown`."""
     asked, threshold = outcome.calibration.asked_precision, outcome.calibration.threshold
     if asked is None:

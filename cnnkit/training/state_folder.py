@@ -21,6 +21,12 @@ OURS = re.compile(
 )
 
 
+def state_folder_of(output: Path) -> Path:
+    """Return where an unfinished run for a bundle keeps its state: beside the bundle."""
+    output = output.absolute()
+    return output.with_name(f"{output.name}.part")
+
+
 @contextlib.contextmanager
 def claimed(
     folder: Path,

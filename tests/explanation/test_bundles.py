@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnnkit.bundles import Bundle, open_model
-from cnnkit.classification.training import Settings, transfer_learn
+from cnnkit.classification.training import ClassifierSettings, train_classifier
 from cnnkit.explanation import Explainer
 from cnnkit.explanation.activations import Activations
 from cnnkit.explanation.dream import aims, dream
@@ -27,11 +26,6 @@ from tests.explanation.small import CLASSES, pictures
 REFERENCE = RuntimeOptions(runtime="tensorflow")
 
 
-@contextlib.contextmanager
-def silent(name, count):
-    yield lambda: None
-
-
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory) -> Path:
     return draw(tmp_path_factory.mktemp("drawings"), count=4)
@@ -42,8 +36,8 @@ def tuned(drawings, tmp_path_factory) -> Bundle:
     """A bundle of transfer-learn, its last block trained for an epoch."""
     folder = tmp_path_factory.mktemp("bundles") / "tuned"
     chosen = {"backbone": "squeezenet-1.1", "fine_tune": 1, "stages": 1, "augment": "none"}
-    settings = Settings(str(drawings), folder, batch_size=4, runtime=REFERENCE, **chosen)
-    transfer_learn(settings, silent)
+    settings = ClassifierSettings(str(drawings), folder, batch_size=4, runtime=REFERENCE, **chosen)
+    train_classifier(settings)
     return open_model(str(folder))
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from cnnkit.classification.training.backbone import Backbone, open_backbone
 from cnnkit.classification.training.head import Head, HeadSearch, search_head
-from cnnkit.classification.training.learning import transfer_learn
-from cnnkit.classification.training.outcome import Outcome
-from cnnkit.classification.training.settings import Settings
+from cnnkit.classification.training.learning import train_classifier
+from cnnkit.classification.training.outcome import TrainedClassifier
+from cnnkit.classification.training.settings import ClassifierSettings
 
 __all__ = [
     "Backbone",
+    "ClassifierSettings",
     "Head",
     "HeadSearch",
-    "Outcome",
-    "Settings",
+    "TrainedClassifier",
     "open_backbone",
     "search_head",
-    "transfer_learn",
+    "train_classifier",
 ]

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnkit.bundles import embedded_folder, embedded_names
-from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
-from cnnkit.classification.training.outcome import Outcome
+from cnnkit.bundles.writing import NewBundle
+from cnnkit.classification.training.outcome import TrainedClassifier
 from cnnkit.data import SPLITS
 from cnnkit.data.split_files import write_split_file
 from cnnkit.errors import ImageError
 from cnnkit.images import thumbnail
 from cnnkit.results import path_fields
 from cnnkit.runtime.versions import versions
-from cnnkit.writers.row_files import csv_line
+from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
 
-HISTORY, SPLIT, REPORT = "history.csv", "split.csv", "report.html"
-BACKBONE_LICENSE = "LICENSE.backbone"
 LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "scipy", "Pillow")
 
 
-def write_outcome(outcome: Outcome) -> None:
-    """Write the bundle where the settings say, whole or not at all.
+def write_trained(run: TrainingRun, outcome: TrainedClassifier) -> None:
+    """Write the bundle, whole or not at all.
 
     Raises:
         OutputError: It cannot be written there.
     """
-    settings, training_set = outcome.settings, outcome.training_set
-    with writing_bundle(settings.output, settings.overwrite) as folder:
-        write_model(folder, new_bundle(outcome))
+    training_set = outcome.training_set
+    with run.new_bundle(new_bundle(outcome), outcome.network.origin) as folder:
         hashes = [content.tobytes().hex() for content in training_set.contents]
         write_split_file(folder / SPLIT, training_set.dataset, training_set.splits, hashes)
-        (folder / HISTORY).write_text(history(outcome), "utf-8")
+        write_history(folder, COLUMNS, history(outcome))
         _write_report(folder / REPORT, outcome)
-        _copy_license(folder, outcome)
 
 
-def new_bundle(outcome: Outcome) -> NewBundle:
+def new_bundle(outcome: TrainedClassifier) -> NewBundle:
     """Return the model, built, and all that its card says."""
     network, labels = outcome.network, outcome.training_set.labels
     how = "trained from scratch" if outcome.search is None else "learnt on"
@@ -61,7 +55,7 @@ def new_bundle(outcome: Outcome) -> NewBundle:
     )
 
 
-def _calibration(outcome: Outcome) -> dict[str, Any]:
+def _calibration(outcome: TrainedClassifier) -> dict[str, Any]:
     threshold = outcome.calibration.threshold
     return {
         "temperature": outcome.calibration.temperature,
@@ -69,7 +63,7 @@ def _calibration(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def training_record(outcome: Outcome) -> dict[str, Any]:
+def training_record(outcome: TrainedClassifier) -> dict[str, Any]:
     """Return how the model was made, for its card: the same for the same data and seed."""
     training_set, calibration = outcome.training_set, outcome.calibration
     threshold = calibration.threshold
@@ -104,7 +98,7 @@ def training_record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def arguments(outcome: Outcome) -> dict[str, Any]:
+def arguments(outcome: TrainedClassifier) -> dict[str, Any]:
     """Return the settings that shape the model; of paths only the last part."""
     settings = outcome.settings
     augmented = settings.views or settings.trains_network
@@ -128,42 +122,33 @@ def arguments(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _network_record(outcome: Outcome) -> dict[str, Any] | None:
+def _network_record(outcome: TrainedClassifier) -> dict[str, Any] | None:
     """Return how the whole network was trained, or None where only a head was."""
     if outcome.learnt is None:
         return None
-    result = outcome.learnt.result
-    return {
-        "plan": outcome.learnt.plan.to_dict(),
-        "best_epoch": result.best_epoch,
-        "stopped_early": result.stopped_early,
-        "batch_size": result.batch_size,
-        "notes": list(result.notes),
-        "kept": outcome.kept,
-    }
+    return epochs_record(outcome.learnt.plan, outcome.learnt.result) | {"kept": outcome.kept}
 
 
-HEAD_COLUMNS = ("regularisation", "label_smoothing", "iterations")
+COLUMNS = (
+    *("stage", "epoch", "regularisation", "label_smoothing", "iterations", "learning_rate"),
+    *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best"),
+)
 
 
-def history(outcome: Outcome) -> str:
-    """Return the trials of the head search and the epochs of the training as CSV."""
-    columns = ("stage", "epoch", *HEAD_COLUMNS, "learning_rate", "train_loss", "train_accuracy")
-    columns += ("validation_loss", "validation_accuracy", "best")
-    lines = [csv_line(list(columns))]
-    for row in [*_head_rows(outcome), *_epoch_rows(outcome)]:
-        lines.append(csv_line([_cell(row.get(name)) for name in columns]))
-    return "".join(lines)
+def history(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
+    """Yield the trials of the head search, then the epochs of the training."""
+    yield from _head_rows(outcome)
+    yield from _epoch_rows(outcome)
 
 
-def _head_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _head_rows(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
     if outcome.search is not None:
         for trial in outcome.search.trials:
             best = "yes" if trial is outcome.search.chosen else "no"
             yield {"stage": "head", **trial.to_dict(), "best": best}
 
 
-def _epoch_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _epoch_rows(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
     if outcome.learnt is not None:
         for report in outcome.learnt.result.history:
             yield {
@@ -178,13 +163,7 @@ def _epoch_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
             }
 
 
-def _cell(value: Any) -> str:
-    if value is None or value != value:  # unknown, or not a number
-        return ""
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
-def _write_report(path: Path, outcome: Outcome) -> None:
+def _write_report(path: Path, outcome: TrainedClassifier) -> None:
     from cnnkit.reports.training import write_training_report
 
     title = f"{outcome.settings.output.resolve().name}: what was learnt"
@@ -198,7 +177,7 @@ def _thumbnail(path: str) -> bytes | None:
         return None
 
 
-def report_content(outcome: Outcome) -> dict[str, Any]:
+def report_content(outcome: TrainedClassifier) -> dict[str, Any]:
     """Return what `cnnkit.reports.training` shows, JSON values."""
     training_set = outcome.training_set
     split = outcome.judged_on
@@ -234,7 +213,7 @@ def report_content(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _curves(outcome: Outcome) -> dict[str, Any]:
+def _curves(outcome: TrainedClassifier) -> dict[str, Any]:
     search, learnt = outcome.search, outcome.learnt
     return {
         "trials": [] if search is None else [trial.to_dict() for trial in search.trials],
@@ -244,7 +223,7 @@ def _curves(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _class_counts(outcome: Outcome) -> list[dict[str, Any]]:
+def _class_counts(outcome: TrainedClassifier) -> list[dict[str, Any]]:
     training_set = outcome.training_set
     labels = training_set.dataset.labels
     table = {
@@ -255,12 +234,3 @@ def _class_counts(outcome: Outcome) -> list[dict[str, Any]]:
         {"label": label, **{split: int(counts[i]) for split, counts in table.items()}}
         for i, label in enumerate(training_set.labels)
     ]
-
-
-def _copy_license(folder: Path, outcome: Outcome) -> None:
-    """Put the licence of an embedded backbone's weights beside the weights made of them."""
-    name = outcome.network.origin
-    if name in embedded_names():
-        license_file = embedded_folder(name) / "LICENSE"
-        if license_file.is_file():
-            shutil.copyfile(license_file, folder / BACKBONE_LICENSE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +10,13 @@ import numpy as np
 from cnnkit.classification.training.backbone import Backbone
 from cnnkit.classification.training.features import FeatureExtractor
 from cnnkit.classification.training.preparation import TrainingSet, check_splits
-from cnnkit.classification.training.settings import Settings
+from cnnkit.classification.training.settings import ClassifierSettings
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import OutputError, broken_rule
+from cnnkit.training.run import StageProgress
 
 log = logging.getLogger(__name__)
-
-# Gives, for a stage's name and its number of steps, what is called after each step.
-Stage = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,10 @@ class Extracted:
 
 
 def extract_all(
-    settings: Settings, backbone: Backbone, training_set: TrainingSet, stage: Stage
+    settings: ClassifierSettings,
+    backbone: Backbone,
+    training_set: TrainingSet,
+    stage: StageProgress,
 ) -> tuple[TrainingSet, Extracted]:
     """Return the set without what turned out unreadable, and the features of the rest."""
     extractor = FeatureExtractor(
@@ -69,7 +68,10 @@ def extract_all(
 
 
 def _extract_views(
-    settings: Settings, extractor: FeatureExtractor, training_set: TrainingSet, stage: Stage
+    settings: ClassifierSettings,
+    extractor: FeatureExtractor,
+    training_set: TrainingSet,
+    stage: StageProgress,
 ) -> tuple[list[np.ndarray], int]:
     """Return the features of augmented views of the training split, and how many were known."""
     if not settings.views:

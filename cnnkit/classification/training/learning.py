@@ -10,33 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.bundles.writing import check_target
 from cnnkit.calibration import fit_temperature, log_loss
 from cnnkit.classification.training.backbone import Backbone, open_backbone
-from cnnkit.classification.training.bundle import write_outcome
-from cnnkit.classification.training.extraction import Extracted, Stage, extract_all
+from cnnkit.classification.training.bundle import write_trained
+from cnnkit.classification.training.extraction import Extracted, extract_all
 from cnnkit.classification.training.figures import evaluation
 from cnnkit.classification.training.head import Head, HeadSearch, class_weights, search_head
 from cnnkit.classification.training.network import Network, backbone_network, fresh_network
 from cnnkit.classification.training.network_training import (
-    Learnt,
+    NetworkTraining,
     scope_of,
-    state_folder,
     train_network,
     training_strategy,
 )
-from cnnkit.classification.training.outcome import Calibration, Outcome, calibrate
+from cnnkit.classification.training.outcome import Calibration, TrainedClassifier, calibrate
 from cnnkit.classification.training.preparation import TrainingSet, read_training_set
-from cnnkit.classification.training.settings import Settings
+from cnnkit.classification.training.settings import ClassifierSettings
 from cnnkit.data import SPLITS, Shares
 from cnnkit.errors import OutputError, broken_rule
-from cnnkit.training.state_folder import claimed, empty
+from cnnkit.training.run import StageProgress, TrainingRun, silent
 
 log = logging.getLogger(__name__)
 
 
-def transfer_learn(settings: Settings, stage: Stage) -> Outcome:
-    """Train, and write the bundle; what is missing of it afterwards is nothing.
+def train_classifier(
+    settings: ClassifierSettings, stage: StageProgress = silent
+) -> TrainedClassifier:
+    """Train a classifier and write its complete bundle.
 
     Args:
         settings: What is asked for.
@@ -47,17 +47,20 @@ def transfer_learn(settings: Settings, stage: Stage) -> Outcome:
         BundleError: The backbone cannot, or must not, be opened.
         OutputError: The bundle cannot be put where it was asked for.
     """
-    check_places(settings)
-    folder = state_folder(settings)
-    used = settings.trains_network
-    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
-        outcome = _transferred(settings, stage)
-        if used:
-            empty(folder)
-    return outcome
+    run = TrainingRun(
+        settings.output,
+        resume=settings.resume,
+        overwrite=settings.overwrite,
+        keeps_state=settings.trains_network,
+    )
+    _check_outside(settings)
+    with run.claimed():
+        return _transferred(run, settings, stage)
 
 
-def _transferred(settings: Settings, stage: Stage) -> Outcome:
+def _transferred(
+    run: TrainingRun, settings: ClassifierSettings, stage: StageProgress
+) -> TrainedClassifier:
     clock = _Clock()
     backbone = None
     if not settings.from_scratch:
@@ -65,21 +68,21 @@ def _transferred(settings: Settings, stage: Stage) -> Outcome:
     with clock("reading"):
         training_set = _read(settings, stage)
     if backbone is None:
-        outcome = _from_scratch(settings, training_set, clock)
+        trained = _from_scratch(settings, training_set, clock)
     else:
-        outcome = _on_backbone(settings, backbone, training_set, stage, clock)
+        trained = _on_backbone(settings, backbone, training_set, stage, clock)
     with clock("bundle"):
-        write_outcome(outcome)
-    return outcome
+        write_trained(run, trained)
+    return trained
 
 
 def _on_backbone(
-    settings: Settings,
+    settings: ClassifierSettings,
     backbone: Backbone,
     training_set: TrainingSet,
-    stage: Stage,
+    stage: StageProgress,
     clock: _Clock,
-) -> Outcome:
+) -> TrainedClassifier:
     """Search a head over frozen features; then perhaps train the whole network."""
     with clock("features"):
         training_set, extracted = extract_all(settings, backbone, training_set, stage)
@@ -94,7 +97,7 @@ def _on_backbone(
                 settings, backbone, training_set, search, logits, weights
             )
     calibration, evaluations = judge(settings, training_set, logits)
-    return Outcome(
+    return TrainedClassifier(
         settings,
         training_set,
         network,
@@ -111,13 +114,13 @@ def _on_backbone(
 
 
 def _fine_tuned(
-    settings: Settings,
+    settings: ClassifierSettings,
     backbone: Backbone,
     training_set: TrainingSet,
     search: HeadSearch,
     logits: np.ndarray,
     weights: np.ndarray | None,
-) -> tuple[Network, Learnt, np.ndarray, str]:
+) -> tuple[Network, NetworkTraining, np.ndarray, str]:
     """Train the whole network from the head's solution; keep whichever is better."""
     validation = training_set.members("val")
     truth = training_set.dataset.labels[validation]
@@ -148,7 +151,9 @@ def _fine_tuned(
     return network, learnt, logits, kept
 
 
-def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) -> Outcome:
+def _from_scratch(
+    settings: ClassifierSettings, training_set: TrainingSet, clock: _Clock
+) -> TrainedClassifier:
     strategy = training_strategy(settings, training_set)
     with scope_of(strategy):
         network = fresh_network(
@@ -162,7 +167,7 @@ def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) 
     with clock("network"):
         learnt = train_network(settings, network, training_set, weights, strategy)
     calibration, evaluations = judge(settings, training_set, learnt.logits)
-    return Outcome(
+    return TrainedClassifier(
         settings,
         training_set,
         learnt.network,
@@ -178,13 +183,12 @@ def _from_scratch(settings: Settings, training_set: TrainingSet, clock: _Clock) 
     )
 
 
-def check_places(settings: Settings) -> None:
-    """Refuse an output that lies in the data, or holds it, or is in the way.
+def _check_outside(settings: ClassifierSettings) -> None:
+    """Refuse an output that lies in the data, or holds it.
 
     Raises:
         OutputError: Which of them.
     """
-    check_target(settings.output, settings.overwrite)
     data, output = Path(settings.data).resolve(), settings.output.resolve()
     if data.is_dir() and output.is_relative_to(data):
         fix = "There the next run would take it for a class."
@@ -213,7 +217,7 @@ class _Clock:
         self.seconds[self._name] = time.monotonic() - self._started
 
 
-def _read(settings: Settings, stage: Stage) -> TrainingSet:
+def _read(settings: ClassifierSettings, stage: StageProgress) -> TrainingSet:
     with contextlib.ExitStack() as stack:
         return read_training_set(
             settings.data,
@@ -229,7 +233,7 @@ def _read(settings: Settings, stage: Stage) -> TrainingSet:
         )
 
 
-def weights_of(settings: Settings, training_set: TrainingSet) -> np.ndarray | None:
+def weights_of(settings: ClassifierSettings, training_set: TrainingSet) -> np.ndarray | None:
     """Return the weights of the classes, and say so where there are any."""
     labels = training_set.dataset.labels[training_set.members("train")]
     weights = class_weights(labels, len(training_set.labels))
@@ -275,7 +279,7 @@ def _search(
 
 
 def judge(
-    settings: Settings, training_set: TrainingSet, logits: np.ndarray
+    settings: ClassifierSettings, training_set: TrainingSet, logits: np.ndarray
 ) -> tuple[Calibration, dict[str, dict[str, Any]]]:
     """Calibrate on validation and measure every split.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ import numpy as np
 from cnnkit.classification.training.backbone import head_layer
 from cnnkit.classification.training.network import Network
 from cnnkit.classification.training.preparation import TrainingSet
-from cnnkit.classification.training.settings import Settings
+from cnnkit.classification.training.settings import ClassifierSettings
 from cnnkit.data import SPLITS
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.decoded import DecodedPictures, MaxBad
@@ -26,17 +24,18 @@ from cnnkit.data.recipes import read_recipe
 from cnnkit.runtime.training_devices import strategy as all_gpus
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
 from cnnkit.training.rate_search import STOP_FACTOR
+from cnnkit.training.run import identity_of
+from cnnkit.training.state_folder import state_folder_of
 
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 32
 PREDICTED_AT_ONCE = 64
-# How the names begin of what `cnnkit.training` keeps in its state folder.
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What training the whole network came to.
+class NetworkTraining:
+    """The result of training the whole network.
 
     Attributes:
         network: With the weights of the best epoch.
@@ -53,13 +52,7 @@ class Learnt:
     rates: tuple[tuple[float, float], ...]
 
 
-def state_folder(settings: Settings) -> Path:
-    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
-    output = settings.output.absolute()
-    return output.with_name(f"{output.name}.part")
-
-
-def training_strategy(settings: Settings, training_set: TrainingSet) -> Any | None:
+def training_strategy(settings: ClassifierSettings, training_set: TrainingSet) -> Any | None:
     """Return the strategy to train on all GPUs with, or None on one GPU or a CPU."""
     strategy = None if settings.runtime.device == "cpu" else all_gpus()
     if strategy is None:
@@ -90,7 +83,7 @@ def shared_evenly(size: int, pictures: int, strategy: Any | None) -> int:
     return max(devices, min(size, pictures) // devices * devices)
 
 
-def plan_of(settings: Settings, model: Any, weights: np.ndarray | None) -> TrainingPlan:
+def plan_of(settings: ClassifierSettings, model: Any, weights: np.ndarray | None) -> TrainingPlan:
     """Return the plan of a run.
 
     Args:
@@ -117,12 +110,12 @@ def plan_of(settings: Settings, model: Any, weights: np.ndarray | None) -> Train
 
 
 def train_network(
-    settings: Settings,
+    settings: ClassifierSettings,
     network: Network,
     training_set: TrainingSet,
     weights: np.ndarray | None,
     strategy: Any | None,
-) -> Learnt:
+) -> NetworkTraining:
     """Train a network and give its logits for every picture.
 
     Args:
@@ -170,7 +163,7 @@ def train_network(
             to_train,
             to_validate,
             plan,
-            state_folder=state_folder(settings),
+            state_folder=state_folder_of(settings.output),
             resume=settings.resume,
             identity=_identity(settings, network, training_set, augmenter),
             on_epoch=say_epoch,
@@ -178,12 +171,12 @@ def train_network(
             strategy=strategy,
         )
         logits = _logits(model, training_set, decoded)
-    return Learnt(network.trained(model), logits, result, plan, rates)
+    return NetworkTraining(network.trained(model), logits, result, plan, rates)
 
 
 @contextlib.contextmanager
 def _decoded(
-    settings: Settings, network: Network, training_set: TrainingSet, split: str
+    settings: ClassifierSettings, network: Network, training_set: TrainingSet, split: str
 ) -> Iterator[DecodedPictures]:
     """Give a split's pictures; all of them, for the unreadable ones were left out before."""
     files = [training_set.dataset.files[i] for i in training_set.members(split)]
@@ -212,18 +205,19 @@ def _searched(
 
 
 def _identity(
-    settings: Settings, network: Network, training_set: TrainingSet, augmenter: Augmenter
+    settings: ClassifierSettings, network: Network, training_set: TrainingSet, augmenter: Augmenter
 ) -> str:
     """Return a hash of all that a resumed run must share with the one before."""
     spec = network.spec
-    everything = {
-        "data": training_set.sha256(),
-        "network": [network.origin, network.sha256, dict(network.arguments)],
-        "input": spec.to_dict(),
-        "augment": augmenter.recipe.to_dict(spec.height, spec.width),
-        "mix": settings.mix,
-    }
-    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+    return identity_of(
+        {
+            "data": training_set.sha256(),
+            "network": [network.origin, network.sha256, dict(network.arguments)],
+            "input": spec.to_dict(),
+            "augment": augmenter.recipe.to_dict(spec.height, spec.width),
+            "mix": settings.mix,
+        }
+    )
 
 
 def say_epoch(report: EpochReport) -> None:

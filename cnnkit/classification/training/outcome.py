@@ -1,4 +1,4 @@
-"""What a run of transfer learning came to, and how its scores are calibrated."""
+"""The result of transfer learning, and how its scores are calibrated."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cnnkit import metrics
 from cnnkit.calibration import Threshold, fit_temperature, threshold_for_precision
 from cnnkit.classification.training.head import HeadSearch
 from cnnkit.classification.training.network import Network
-from cnnkit.classification.training.network_training import Learnt
+from cnnkit.classification.training.network_training import NetworkTraining
 from cnnkit.classification.training.preparation import TrainingSet
-from cnnkit.classification.training.settings import Settings
+from cnnkit.classification.training.settings import ClassifierSettings
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run came to.
+class TrainedClassifier:
+    """The result of a run.
 
     Attributes:
         settings: What was asked for.
@@ -56,11 +56,11 @@ class Outcome:
         seconds: Of each stage, by its name.
     """
 
-    settings: Settings
+    settings: ClassifierSettings
     training_set: TrainingSet
     network: Network
     search: HeadSearch | None
-    learnt: Learnt | None
+    learnt: NetworkTraining | None
     kept: str
     weights: np.ndarray | None
     calibration: Calibration

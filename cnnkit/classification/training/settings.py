@@ -1,4 +1,4 @@
-"""What the user asks of ``cnnkit transfer-learn``, checked at birth."""
+"""Validated settings of ``cnnkit transfer-learn``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_VIEWS = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClassifierSettings:
     """What the user asks for; the names are those of the command's options.
 
     Attributes:

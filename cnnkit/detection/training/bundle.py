@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles import embedded_folder, embedded_names
-from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
+from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.labelled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold
-from cnnkit.detection.training.learning import STAGES, Learnt, state_folder
-from cnnkit.errors import OutputError, UsageError
+from cnnkit.detection.training.learning import TrainedDetector
 from cnnkit.runtime.versions import versions
-from cnnkit.training.state_folder import empty
-from cnnkit.writers.locking import locked_folder
+from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
 from cnnkit.writers.row_files import csv_line
 
-HISTORY, SPLIT, REPORT = "history.csv", "split.csv", "report.html"
-BACKBONE_LICENSE = "LICENSE.backbone"
+COLUMNS = ("stage", "epoch", "learning_rate", "loss", "AP50", "AP", "best")
 LIBRARIES = (
     "keras",
     "tensorflow",
@@ -37,30 +30,19 @@ LOWEST, HIGHEST = 0.05, 0.9
 USUAL = 0.25
 
 
-def write_learnt(learnt: Learnt) -> None:
-    """Write the bundle where the settings say, whole or not at all, and end the state folder.
+def write_trained(run: TrainingRun, learnt: TrainedDetector) -> None:
+    """Write the bundle, whole or not at all.
 
     Raises:
         OutputError: It cannot be written there.
     """
-    settings = learnt.settings
-    with writing_bundle(settings.output, settings.overwrite) as folder:
-        write_model(folder, new_bundle(learnt))
-        (folder / HISTORY).write_text("".join(_history(learnt)), "utf-8")
+    with run.new_bundle(new_bundle(learnt), learnt.network.origin) as folder:
+        write_history(folder, COLUMNS, epochs(learnt))
         (folder / SPLIT).write_text("".join(_split(learnt)), "utf-8", "surrogateescape")
         _write_report(folder / REPORT, learnt)
-        if learnt.network.origin in embedded_names():
-            license_file = embedded_folder(learnt.network.origin) / "LICENSE"
-            if license_file.is_file():
-                shutil.copyfile(license_file, folder / BACKBONE_LICENSE)
-    folder = state_folder(settings)
-    with contextlib.suppress(UsageError, OutputError), locked_folder(folder):  # unless another runs
-        empty(folder, STAGES)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
-def new_bundle(learnt: Learnt) -> NewBundle:
+def new_bundle(learnt: TrainedDetector) -> NewBundle:
     """Return the model, of one size, and all that its card says."""
     settings, network = learnt.settings, learnt.network
     how = f"from {network.origin}" if network.origin else "from random weights"
@@ -88,7 +70,7 @@ def new_bundle(learnt: Learnt) -> NewBundle:
     )
 
 
-def thresholds(learnt: Learnt) -> dict[str, float]:
+def thresholds(learnt: TrainedDetector) -> dict[str, float]:
     """Return the confidence of each class with the highest F1 on validation."""
     chosen = {}
     for label, matches in zip(learnt.classes, learnt.figures.matches, strict=True):
@@ -97,7 +79,7 @@ def thresholds(learnt: Learnt) -> dict[str, float]:
     return chosen
 
 
-def training_record(learnt: Learnt) -> dict[str, Any]:
+def training_record(learnt: TrainedDetector) -> dict[str, Any]:
     """Return how the model was made, for its card: the same for the same data and seed."""
     settings = learnt.settings
     names = ("architecture", "from_scratch", "side", "box_loss", "batch_size", "augment")
@@ -120,13 +102,7 @@ def training_record(learnt: Learnt) -> dict[str, Any]:
         },
         "anchors": None if advice is None else advice.to_dict(),
         "stages": [
-            {
-                "name": stage.name,
-                "plan": stage.plan.to_dict(),
-                "best_epoch": stage.result.best_epoch,
-                "stopped_early": stage.result.stopped_early,
-                "batch_size": stage.result.batch_size,
-            }
+            {"name": stage.name, **epochs_record(stage.plan, stage.result)}
             for stage in learnt.stages
         ],
         "metrics": {"val": _rounded(learnt.figures.to_dict())},
@@ -137,7 +113,7 @@ def _rounded(figures: dict[str, float | None]) -> dict[str, float | None]:
     return {k: None if v is None else round(v, 4) for k, v in figures.items()}
 
 
-def epochs(learnt: Learnt) -> Iterator[dict[str, Any]]:
+def epochs(learnt: TrainedDetector) -> Iterator[dict[str, Any]]:
     """Yield every epoch of every stage, the state before training as epoch 0."""
     for stage in learnt.stages:
         for report in stage.result.history:
@@ -153,33 +129,20 @@ def epochs(learnt: Learnt) -> Iterator[dict[str, Any]]:
             }
 
 
-def _history(learnt: Learnt) -> Iterator[str]:
-    columns = ("stage", "epoch", "learning_rate", "loss", "AP50", "AP", "best")
-    yield csv_line(list(columns))
-    for row in epochs(learnt):
-        yield csv_line([_cell(row[name]) for name in columns])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
-
-
-def _split(learnt: Learnt) -> Iterator[str]:
+def _split(learnt: TrainedDetector) -> Iterator[str]:
     yield csv_line(["file", "split", "boxes"])
     for split, pictures in (("train", learnt.training), ("val", learnt.validation)):
         for picture in pictures:
             yield csv_line([protected_cell(picture.file), split, str(len(picture.boxes))])
 
 
-def _write_report(path: Path, learnt: Learnt) -> None:
+def _write_report(path: Path, learnt: TrainedDetector) -> None:
     from cnnkit.reports.detection import write_detection_report
 
     write_detection_report(path, **report_content(learnt))
 
 
-def report_content(learnt: Learnt) -> dict[str, Any]:
+def report_content(learnt: TrainedDetector) -> dict[str, Any]:
     """Return what the report shows."""
     from cnnkit.detection.mistakes import evaluation_figures
 

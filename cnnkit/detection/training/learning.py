@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import logging
 import math
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,24 +17,20 @@ from typing import Any
 import numpy as np
 
 from cnnkit.bundles.card import check_labels
-from cnnkit.bundles.writing import check_target
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_loaders import BoxLoader, BoxPictures
 from cnnkit.data.recipes import read_recipe
 from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
 from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxes
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
-from cnnkit.training.state_folder import claimed
+from cnnkit.training.run import StageProgress, TrainingRun, identity_of, silent
 
 log = logging.getLogger(__name__)
-
-# Shows a stage that reads so many pictures; gives what to call after each.
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 # The share of the epochs after which no mosaics are made any more, so that training ends on
 # pictures like those to come.
@@ -48,7 +42,7 @@ STAGES = ("frozen", "whole")
 
 
 @dataclass(frozen=True)
-class Stage:
+class DetectorStage:
     """One stage of training.
 
     Attributes:
@@ -63,8 +57,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What a training came to.
+class TrainedDetector:
+    """The result of a training.
 
     Attributes:
         settings: What was asked for.
@@ -79,12 +73,12 @@ class Learnt:
         problems: Boxes that were mended or left out.
     """
 
-    settings: Settings
+    settings: DetectorSettings
     boxes: BoxSet
     network: DetectorNetwork
     training: tuple[AnnotatedPicture, ...]
     validation: tuple[AnnotatedPicture, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[DetectorStage, ...]
     figures: BoxFigures
     truths: tuple[TrueBoxes, ...]
     found: tuple[FoundBoxes, ...]
@@ -96,8 +90,8 @@ class Learnt:
         return trained_classes(self.boxes)
 
 
-def train_detector(settings: Settings, progress: Progress) -> Learnt:
-    """Train a detector on a user's own boxes.
+def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) -> TrainedDetector:
+    """Train a detector on a user's own boxes and write its complete bundle.
 
     Args:
         settings: What is asked for.
@@ -108,14 +102,20 @@ def train_detector(settings: Settings, progress: Progress) -> Learnt:
         OutputError: The bundle cannot be written where it is to be.
         CnnkitError: Training came to nothing.
     """
-    check_target(settings.output, settings.overwrite)
-    folder = state_folder(settings)
-    flags = {"resume": settings.resume, "overwrite": settings.overwrite}
-    with claimed(folder, stages=STAGES, **flags):
-        return _learnt(settings, progress)
+    from cnnkit.detection.training.bundle import write_trained
+
+    run = TrainingRun(
+        settings.output, resume=settings.resume, overwrite=settings.overwrite, stages=STAGES
+    )
+    with run.claimed():
+        trained = _trained(settings, run.state_folder, progress)
+        write_trained(run, trained)
+    return trained
 
 
-def _learnt(settings: Settings, progress: Progress) -> Learnt:
+def _trained(
+    settings: DetectorSettings, state_folder: Path, progress: StageProgress
+) -> TrainedDetector:
     boxes = read_boxes(settings.data, settings.pictures)
     held = None
     if settings.validation_data is not None:
@@ -147,8 +147,10 @@ def _learnt(settings: Settings, progress: Progress) -> Learnt:
             raise UsageError(broken_rule("`data`", "have boxes to learn from", "none in training"))
         network = make_network(settings, classes, sizes)
         _say_anchors(network)
-        stages, stepper = _train(settings, network, read[0], read[1], _identity(settings, boxes))
-        return Learnt(
+        stages, stepper = _train(
+            settings, network, read[0], read[1], state_folder, _identity(settings, boxes)
+        )
+        return TrainedDetector(
             settings,
             boxes,
             network,
@@ -205,7 +207,7 @@ def _has_boxes(picture: AnnotatedPicture, classes: Collection[str] | None = None
 
 
 def _split(
-    boxes: BoxSet, held: BoxSet | None, settings: Settings
+    boxes: BoxSet, held: BoxSet | None, settings: DetectorSettings
 ) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
     """Return the pictures to train and to validate on."""
     there = _usable(boxes)
@@ -282,13 +284,9 @@ def _say_anchors(network: DetectorNetwork) -> None:
 # --- the stages --------------------------------------------------------------------------
 
 
-def state_folder(settings: Settings) -> Path:
-    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
-    output = settings.output.absolute()
-    return output.with_name(f"{output.name}.part")
-
-
-def plans_of(settings: Settings, network: DetectorNetwork, steps: int) -> list[tuple[str, Any]]:
+def plans_of(
+    settings: DetectorSettings, network: DetectorNetwork, steps: int
+) -> list[tuple[str, Any]]:
     """Return the stages to come, each with its plan.
 
     Args:
@@ -330,7 +328,7 @@ def plans_of(settings: Settings, network: DetectorNetwork, steps: int) -> list[t
     return stages
 
 
-def _average(settings: Settings, steps: int) -> float:
+def _average(settings: DetectorSettings, steps: int) -> float:
     """Return how much a moving average keeps at each step: the longer the run, the more."""
     if not settings.average:
         return 0.0
@@ -338,12 +336,13 @@ def _average(settings: Settings, steps: int) -> float:
 
 
 def _train(
-    settings: Settings,
+    settings: DetectorSettings,
     network: DetectorNetwork,
     training: BoxPictures,
     validation: BoxPictures,
+    state_folder: Path,
     identity: str,
-) -> tuple[list[Stage], Any]:
+) -> tuple[list[DetectorStage], Any]:
     """Train the stages one after the other; give them and the last stepper."""
     from cnnkit.detection.training.stepper import DetectorStepper
 
@@ -374,7 +373,6 @@ def _train(
 
     steps = max(1, len(training) // settings.batch_size)
     stages = []
-    folder = state_folder(settings)
     for name, plan in plans_of(settings, network, steps):
         if name == "whole" and stages:
             plan = replace(plan, head_layers=network.new_layers)
@@ -384,14 +382,14 @@ def _train(
             partial(to_train, plan.epochs),
             to_validate,
             plan,
-            state_folder=folder / name,
+            state_folder=state_folder / name,
             resume=settings.resume,
             identity=identity,
             on_epoch=say_epoch,
             on_message=None,
             make_stepper=make,
         )
-        stages.append(Stage(name, plan, result))
+        stages.append(DetectorStage(name, plan, result))
     last = made[-1]
     with contextlib.closing(to_validate(settings.batch_size)) as batches:
         last.measure(batches, averaged=False)
@@ -422,7 +420,7 @@ def say_epoch(report: EpochReport) -> None:
     )
 
 
-def _identity(settings: Settings, boxes: BoxSet) -> str:
+def _identity(settings: DetectorSettings, boxes: BoxSet) -> str:
     """Return a hash of all that shapes the run beside its plans."""
     pictures = [
         [p.file, p.width, p.height, p.split, [[b.label, *b.box, b.crowd] for b in p.boxes]]
@@ -430,11 +428,4 @@ def _identity(settings: Settings, boxes: BoxSet) -> str:
     ]
     names = ("architecture", "from_scratch", "side", "anchors", "box_loss", "validation")
     names += ("augment", "mosaic", "sizes", "validation_data")
-    everything = [pictures, {name: getattr(settings, name) for name in names}]
-    return hashlib.sha256(json.dumps(everything).encode("utf-8", "backslashreplace")).hexdigest()
-
-
-@contextlib.contextmanager
-def no_progress(name: str, count: int) -> Iterator[Callable[[], None]]:
-    """Show nothing: the `Progress` of a program."""
-    yield lambda: None
+    return identity_of([pictures, {name: getattr(settings, name) for name in names}])

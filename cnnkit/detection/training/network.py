@@ -16,7 +16,7 @@ from cnnkit.bundles import open_model
 from cnnkit.bundles.detector_card import HeadSpec, detector_spec, yolo_heads
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.detection.training.anchors import AnchorAdvice, advise, by_head
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.detection.training.tasks import DetectorTask, SingleTask, SsdTask, YoloTask
 from cnnkit.images import InputSpec
 from cnnkit.runtime import building_defaults
@@ -67,14 +67,16 @@ class DetectorNetwork:
         return fixed
 
 
-def input_spec(settings: Settings) -> InputSpec:
+def input_spec(settings: DetectorSettings) -> InputSpec:
     """Return how a picture becomes the input: whole, with grey bars."""
     plain = KINDS[settings.architecture] == "yolo"  # as the embedded weights are used to
     interpolation = "plain-bilinear" if plain else "bilinear"
     return InputSpec(settings.side, settings.side, "pad", 1.0, interpolation)
 
 
-def make_network(settings: Settings, classes: Sequence[str], sizes: np.ndarray) -> DetectorNetwork:
+def make_network(
+    settings: DetectorSettings, classes: Sequence[str], sizes: np.ndarray
+) -> DetectorNetwork:
     """Build the network and put the embedded weights into it.
 
     Args:
@@ -120,7 +122,7 @@ def make_network(settings: Settings, classes: Sequence[str], sizes: np.ndarray) 
 
 
 def _heads(
-    settings: Settings, sizes: np.ndarray
+    settings: DetectorSettings, sizes: np.ndarray
 ) -> tuple[tuple[HeadSpec, ...], AnchorAdvice | None]:
     kind = KINDS[settings.architecture]
     if kind == "single":

@@ -1,4 +1,4 @@
-"""What the user asks of ``cnnkit train-detector``, checked at birth."""
+"""Validated settings of ``cnnkit train-detector``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class DetectorSettings:
     """What the user asks for; the names are those of the command's options.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cnnkit.faces.training.learning import train_face
-from cnnkit.faces.training.outcome import Outcome
-from cnnkit.faces.training.settings import Settings
+from cnnkit.faces.training.learning import learn_faces
+from cnnkit.faces.training.outcome import TrainedEmbedder
+from cnnkit.faces.training.settings import EmbedderSettings
 
-__all__ = ["Outcome", "Settings", "train_face"]
+__all__ = ["EmbedderSettings", "TrainedEmbedder", "learn_faces"]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
+from cnnkit.bundles.writing import NewBundle
 from cnnkit.data import SPLITS
 from cnnkit.data.split_files import write_split_file
-from cnnkit.faces.training.outcome import Outcome, license_of
-from cnnkit.version import __version__
-from cnnkit.writers.row_files import csv_line
+from cnnkit.faces.training.outcome import TrainedEmbedder
+from cnnkit.faces.training.settings import EMBEDDED
+from cnnkit.runtime.versions import versions
+from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
 
-HISTORY, SPLIT, REPORT, LICENSE = "history.csv", "split.csv", "report.html", "LICENSE.backbone"
 LIBRARIES = ("keras", "tensorflow", "numpy", "scipy", "Pillow")
 HISTORY_COLUMNS = (
     *("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy"),
@@ -25,26 +23,22 @@ HISTORY_COLUMNS = (
 )
 
 
-def write_outcome(outcome: Outcome) -> None:
-    """Write the bundle where the settings say, whole or not at all.
+def write_trained(run: TrainingRun, outcome: TrainedEmbedder) -> None:
+    """Write the bundle, whole or not at all.
 
     Raises:
         OutputError: It cannot be written there.
     """
-    settings = outcome.settings
-    with writing_bundle(settings.output, settings.overwrite) as folder:
-        write_model(folder, new_bundle(outcome))
+    with run.new_bundle(new_bundle(outcome), outcome.settings.network) as folder:
         write_split_file(folder / SPLIT, outcome.people.dataset, outcome.people.splits)
-        (folder / HISTORY).write_text(history(outcome), "utf-8")
+        write_history(folder, HISTORY_COLUMNS, epochs(outcome))
         from cnnkit.reports.face_training import write_face_training
 
-        title = f"{settings.output.resolve().name}: what was learnt"
+        title = f"{outcome.settings.output.resolve().name}: what was learnt"
         write_face_training(folder / REPORT, report_content(outcome), title=title)
-        if (notice := license_of(settings)) is not None:
-            shutil.copyfile(notice, folder / LICENSE)
 
 
-def new_bundle(outcome: Outcome) -> NewBundle:
+def new_bundle(outcome: TrainedEmbedder) -> NewBundle:
     """Return the network and all that its card says."""
     settings = outcome.settings
     return NewBundle(
@@ -64,19 +58,19 @@ def new_bundle(outcome: Outcome) -> NewBundle:
             "threshold": outcome.threshold,
             "steepness": outcome.steepness,
         },
-        license="CC0-1.0" if license_of(settings) else None,
+        license="CC0-1.0" if settings.network == EMBEDDED else None,
         training=training_record(outcome),
     )
 
 
-def training_record(outcome: Outcome) -> dict[str, Any]:
+def training_record(outcome: TrainedEmbedder) -> dict[str, Any]:
     """Return how the model was made, for its card: the same for the same data and seed."""
     settings, people = outcome.settings, outcome.people
     return {
         "command": "train-face",
         "arguments": arguments(outcome),
         "seed": settings.seed,
-        "versions": versions(),
+        "versions": versions(LIBRARIES),
         "data": {
             "sha256": people.sha256(),
             "pictures": {name: len(people.split(name)) for name in SPLITS},
@@ -93,19 +87,13 @@ def training_record(outcome: Outcome) -> dict[str, Any]:
         "plain_distance_loss": outcome.baseline,
         "network": None
         if outcome.learnt is None
-        else {
-            "plan": outcome.learnt.plan.to_dict(),
-            "best_epoch": outcome.learnt.result.best_epoch,
-            "stopped_early": outcome.learnt.result.stopped_early,
-            "batch_size": outcome.learnt.result.batch_size,
-            "notes": list(outcome.learnt.result.notes),
-        },
+        else epochs_record(outcome.learnt.plan, outcome.learnt.result),
         "kept": outcome.kept,
         "metrics": outcome.figures,
     }
 
 
-def arguments(outcome: Outcome) -> dict[str, Any]:
+def arguments(outcome: TrainedEmbedder) -> dict[str, Any]:
     """Return the settings that shape the model; of paths only the last part."""
     settings = outcome.settings
     plain = ("network", "loss", "crop", "split_by", "max_pixels")
@@ -118,34 +106,15 @@ def arguments(outcome: Outcome) -> dict[str, Any]:
     return shown
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what took part."""
-    found = {"cnnkit": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def epochs(outcome: TrainedEmbedder) -> Iterator[dict[str, Any]]:
+    """Yield the epochs, and whether each is the best; none where only a head was found."""
+    if outcome.learnt is not None:
+        best = outcome.learnt.result.best_epoch
+        for epoch in outcome.learnt.epochs:
+            yield epoch | {"best": "yes" if epoch["epoch"] == best else "no"}
 
 
-def history(outcome: Outcome) -> str:
-    """Return the epochs as CSV."""
-    lines = [csv_line(list(HISTORY_COLUMNS))]
-    best = outcome.learnt.result.best_epoch if outcome.learnt else None
-    for epoch in outcome.learnt.epochs if outcome.learnt else []:
-        values = epoch | {"best": "yes" if epoch["epoch"] == best else "no"}
-        lines.append(csv_line([_cell(values.get(name)) for name in HISTORY_COLUMNS]))
-    return "".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
-def report_content(outcome: Outcome) -> dict[str, Any]:
+def report_content(outcome: TrainedEmbedder) -> dict[str, Any]:
     """Return what `cnnkit.reports.face_training` shows, JSON values."""
     from cnnkit.faces.pairs import pair_distances
     from cnnkit.faces.training.training import describe

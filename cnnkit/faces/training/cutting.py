@@ -14,7 +14,7 @@ from cnnkit.errors import ImageError
 from cnnkit.faces.alignment import CHIP, chip
 from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
-from cnnkit.faces.training.settings import Settings
+from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.images import decode, read_bytes
 from cnnkit.results import Failure
@@ -25,7 +25,7 @@ TASKS_AHEAD = 4
 
 
 def cut_largest_faces(
-    paths: Sequence[str], settings: Settings, advance: Callable[[], None]
+    paths: Sequence[str], settings: EmbedderSettings, advance: Callable[[], None]
 ) -> list[np.ndarray | Failure]:
     """Return the largest face of each photo, uint8 (side, side, 3), or why there is none.
 

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit import architectures
 from cnnkit.bundles import open_model
-from cnnkit.bundles.writing import check_target
 from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
-from cnnkit.faces.training.bundle import write_outcome
+from cnnkit.faces.training.bundle import write_trained
 from cnnkit.faces.training.head import differences, find_head
-from cnnkit.faces.training.outcome import Outcome
-from cnnkit.faces.training.people import CutFaces, Stage, TrainingPeople, read_people
-from cnnkit.faces.training.settings import EMBEDDED, SCRATCH, Settings
-from cnnkit.faces.training.training import Learnt, describe, train_embedder
+from cnnkit.faces.training.outcome import TrainedEmbedder
+from cnnkit.faces.training.people import CutFaces, TrainingPeople, read_people
+from cnnkit.faces.training.settings import EMBEDDED, SCRATCH, EmbedderSettings
+from cnnkit.faces.training.training import EmbedderTraining, describe, train_embedder
 from cnnkit.runtime import building_defaults, import_keras
 from cnnkit.runtime.training_devices import seed_epoch
-from cnnkit.training.state_folder import claimed, empty
+from cnnkit.training.run import StageProgress, TrainingRun, silent
 
 log = logging.getLogger(__name__)
 
 BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
 
 
-def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = None) -> Outcome:
-    """Learn a similarity of faces, and write the bundle.
+def learn_faces(settings: EmbedderSettings, stage: StageProgress = silent) -> TrainedEmbedder:
+    """Learn a similarity of faces and write its complete bundle.
 
     Args:
         settings: What is asked for.
         stage: Shows progress.
-        cut_faces: Gives aligned faces; needed where ``settings.crop`` is ``face``.
 
     Raises:
         UsageError: The data or an option cannot be worked with.
@@ -42,35 +39,39 @@ def train_face(settings: Settings, stage: Stage, cut_faces: CutFaces | None = No
         CnnkitError: Training collapsed, or its loss was never finite.
     """
     started = time.monotonic()
-    check_target(settings.output, settings.overwrite)
-    folder, used = state_folder(settings), settings.trains
-    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite, used=used):
-        outcome = _learnt(settings, stage, cut_faces, started)
-        if used:
-            empty(folder)
-    return outcome
+    run = TrainingRun(
+        settings.output,
+        resume=settings.resume,
+        overwrite=settings.overwrite,
+        keeps_state=settings.trains,
+    )
+    with run.claimed():
+        trained = _trained(run, settings, stage, started)
+        write_trained(run, trained)
+    return trained
 
 
-def _learnt(
-    settings: Settings, stage: Stage, cut_faces: CutFaces | None, started: float
-) -> Outcome:
-    people = read_people(settings, stage, cut_faces)
+def _trained(
+    run: TrainingRun, settings: EmbedderSettings, stage: StageProgress, started: float
+) -> TrainedEmbedder:
+    people = read_people(settings, stage, _face_cutter(settings))
     model, arguments = start_network(settings)
     learnt = None
     if settings.trains:
-        learnt = train_embedder(settings, model, people, state_folder(settings))
-    outcome = _judged(settings, people, model, arguments, learnt, started)
-    write_outcome(outcome)
-    return outcome
+        learnt = train_embedder(settings, model, people, run.state_folder)
+    return _judged(settings, people, model, arguments, learnt, started)
 
 
-def state_folder(settings: Settings) -> Path:
-    """Return where an unfinished run keeps its checkpoints: beside the bundle."""
-    output = settings.output.absolute()
-    return output.with_name(f"{output.name}.part")
+def _face_cutter(settings: EmbedderSettings) -> CutFaces | None:
+    """Return what finds and aligns faces, or None where whole images are taken."""
+    if settings.crop == "none":
+        return None
+    from cnnkit.faces.training.cutting import cut_largest_faces
+
+    return lambda paths, advance: cut_largest_faces(paths, settings, advance)
 
 
-def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
+def start_network(settings: EmbedderSettings) -> tuple[Any, dict[str, Any]]:
     """Return the network where learning begins, and the arguments of its builder."""
     if settings.network == EMBEDDED:
         with building_defaults():
@@ -87,13 +88,13 @@ def start_network(settings: Settings) -> tuple[Any, dict[str, Any]]:
 
 
 def _judged(
-    settings: Settings,
+    settings: EmbedderSettings,
     people: TrainingPeople,
     model: Any,
     arguments: dict[str, Any],
-    learnt: Learnt | None,
+    learnt: EmbedderTraining | None,
     started: float,
-) -> Outcome:
+) -> TrainedEmbedder:
     """Find the head and the threshold on validation, and measure every split."""
     vectors = describe(model, people.pictures.pixels)
     members = {
@@ -127,7 +128,7 @@ def _judged(
         pairs = pair_distances(vectors[members[name]], labels[members[name]], metric)
         if len(pairs.same) and len(pairs.different):
             figures[name] = summary(pairs, midpoint)
-    return Outcome(
+    return TrainedEmbedder(
         settings,
         people,
         model,

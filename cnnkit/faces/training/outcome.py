@@ -1,21 +1,19 @@
-"""What a run of train-face came to."""
+"""The result of train-face."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles import embedded_folder
 from cnnkit.faces.training.head import PairHead
 from cnnkit.faces.training.people import TrainingPeople
-from cnnkit.faces.training.settings import EMBEDDED, Settings
-from cnnkit.faces.training.training import Learnt
+from cnnkit.faces.training.settings import EmbedderSettings
+from cnnkit.faces.training.training import EmbedderTraining
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run came to.
+class TrainedEmbedder:
+    """The result of a run.
 
     Attributes:
         settings: What was asked for.
@@ -34,7 +32,7 @@ class Outcome:
         seconds: Of the whole run.
     """
 
-    settings: Settings
+    settings: EmbedderSettings
     people: TrainingPeople
     model: Any
     builder: str | None
@@ -45,7 +43,7 @@ class Outcome:
     head: PairHead | None
     baseline: float
     kept: str
-    learnt: Learnt | None
+    learnt: EmbedderTraining | None
     figures: dict[str, dict[str, Any]]
     seconds: float
 
@@ -53,10 +51,3 @@ class Outcome:
     def judged_on(self) -> str:
         """The split that counts: test, where there is one, which nothing was chosen by."""
         return "test" if "test" in self.figures else "val"
-
-
-def license_of(settings: Settings) -> Path | None:
-    """Return the licence of the weights where learning began, or None from scratch."""
-    if settings.network != EMBEDDED:
-        return None
-    return embedded_folder(EMBEDDED) / "LICENSE"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,18 +13,16 @@ from cnnkit.data import SPLITS, Dataset, assign_splits, read_dataset
 from cnnkit.data.decoded import DecodedPictures
 from cnnkit.data.identities import LEAST_PEOPLE, LEAST_PHOTOS, identity_split
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces.training.settings import Settings
+from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.images import has_picture_suffix
 from cnnkit.results import Failure
+from cnnkit.training.run import StageProgress
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
 
 # Names that a message shows.
 SHOWN = 5
-
-# Shows a stage: takes its name and how many steps it has, gives what is called after each.
-Stage = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass
@@ -88,7 +85,9 @@ class TrainingPeople:
 CutFaces = Callable[[Sequence[str], Callable[[], None]], list[np.ndarray | Failure]]
 
 
-def read_people(settings: Settings, stage: Stage, cut_faces: CutFaces | None) -> TrainingPeople:
+def read_people(
+    settings: EmbedderSettings, stage: StageProgress, cut_faces: CutFaces | None
+) -> TrainingPeople:
     """Read the photos and divide them.
 
     Args:
@@ -166,7 +165,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _read(
-    settings: Settings,
+    settings: EmbedderSettings,
     whole: Dataset,
     advance: Callable[[], None],
     cut_faces: CutFaces | None,
@@ -195,7 +194,7 @@ def _read(
     return Pictures(pixels, labels[kept], np.array(kept, np.int64)), tuple(failures)
 
 
-def _splits(settings: Settings, dataset: Dataset) -> np.ndarray:
+def _splits(settings: EmbedderSettings, dataset: Dataset) -> np.ndarray:
     """Return the split of each photo: the data's own, or one by people or by pictures."""
     if settings.split_by == "people" and not any(file.split for file in dataset.files):
         return identity_split(dataset.labels, dataset.classes, settings.shares, settings.seed)

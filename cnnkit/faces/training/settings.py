@@ -1,4 +1,4 @@
-"""What a run of `cnnkit train-face` is asked to do, checked at birth."""
+"""Validated settings of ``cnnkit train-face``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_SIDE = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class EmbedderSettings:
     """The choices of one run.
 
     Attributes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +16,9 @@ from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.faces.pairs import area_under_curve, pair_distances, spread
 from cnnkit.faces.training.people import Pictures, TrainingPeople
-from cnnkit.faces.training.settings import Settings
+from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
+from cnnkit.training.run import identity_of
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +78,8 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What training came to.
+class EmbedderTraining:
+    """The result of training the network.
 
     Attributes:
         result: The epochs.
@@ -108,8 +107,8 @@ def describe(model: Any, pixels: np.ndarray) -> np.ndarray:
 
 
 def train_embedder(
-    settings: Settings, model: Any, people: TrainingPeople, state_folder: Path
-) -> Learnt:
+    settings: EmbedderSettings, model: Any, people: TrainingPeople, state_folder: Path
+) -> EmbedderTraining:
     """Train a network; it is left with the weights of the best epoch.
 
     Args:
@@ -142,7 +141,7 @@ def train_embedder(
         rule = "tell people apart"
         received = f"the same description for everybody (spread {left:.4f}), a collapse"
         raise CnnkitError(broken_rule("the best epoch", rule, received, COLLAPSE_FIX))
-    return Learnt(result, plan, _whole_history(result, watch.epochs))
+    return EmbedderTraining(result, plan, _whole_history(result, watch.epochs))
 
 
 def _whole_history(result: TrainingResult, watched: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,7 +150,7 @@ def _whole_history(result: TrainingResult, watched: list[dict[str, Any]]) -> lis
     return [seen.get(r.epoch, r.to_dict()) for r in result.history]
 
 
-def plan_of(settings: Settings) -> TrainingPlan:
+def plan_of(settings: EmbedderSettings) -> TrainingPlan:
     """Return the plan of the training loop: one rate for all layers."""
     return TrainingPlan.from_scratch(
         settings.epochs,
@@ -164,7 +163,7 @@ def plan_of(settings: Settings) -> TrainingPlan:
     )
 
 
-def objective(settings: Settings) -> Any:
+def objective(settings: EmbedderSettings) -> Any:
     """Return the loss of a run as the training loop takes it."""
     from cnnkit.losses.triplets import PairLogisticLoss, TripletLoss, nearest_is_same
     from cnnkit.training.objective import Objective
@@ -184,7 +183,7 @@ def _check_descriptions(model: Any) -> None:
 
 
 def _batches(
-    settings: Settings, pictures: Pictures, *, training: bool
+    settings: EmbedderSettings, pictures: Pictures, *, training: bool
 ) -> Callable[[int], IdentityLoader]:
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed) if training else None
 
@@ -203,8 +202,8 @@ def _batches(
     return make
 
 
-def _identity(settings: Settings, people: TrainingPeople) -> str:
+def _identity(settings: EmbedderSettings, people: TrainingPeople) -> str:
     """Return a hash of all that a resumed run must share with the one before."""
     names = ("network", "loss", "margin", "photos", "dimensions", "size", "crop", "augment")
-    everything = {name: getattr(settings, name) for name in names} | {"data": people.sha256()}
-    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+    chosen = {name: getattr(settings, name) for name in names}
+    return identity_of(chosen | {"data": people.sha256()})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnkit.architectures import builder
-from cnnkit.bundles.writing import NewBundle, check_target, write_model, writing_bundle
+from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.decoded import DEFAULT_MAX_BAD, MaxBad
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
@@ -27,13 +27,12 @@ from cnnkit.style.pictures import read_style
 from cnnkit.style.training.learner import BORDER, Learner, LossWeights, State
 from cnnkit.style.training.photos import Photos
 from cnnkit.training.checkpoints import Checkpoints
-from cnnkit.training.state_folder import claimed, empty
+from cnnkit.training.run import REPORT, TrainingRun, identity_of
 from cnnkit.version import __version__
 
 log = logging.getLogger(__name__)
 
 BUILDER = "style-transformer"
-REPORT = "report.html"
 HELD_OUT = 8
 SAMPLES = 4
 # A kill loses at most so many seconds of work.
@@ -44,8 +43,8 @@ SMALLEST_SIZE, LARGEST_SIZE = 64, 512
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """What a training of one style is asked for.
+class PainterSettings:
+    """Validated settings of a training of one style.
 
     Attributes:
         photos: Pictures and folders to learn on.
@@ -113,17 +112,6 @@ class TrainingSettings:
             fix = "Give one of the two."
             raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
 
-    @property
-    def state_folder(self) -> Path:
-        """Where an unfinished run keeps its state: beside the bundle."""
-        output = self.output.absolute()
-        return output.with_name(f"{output.name}.part")
-
-    @property
-    def may_replace(self) -> bool:
-        """Whether a bundle of that name may go: a killed run that was to replace one goes on."""
-        return self.overwrite or (self.resume and self.state_folder.exists())
-
     def described(self) -> dict[str, Any]:
         """Return what the network depends on besides the pictures, as JSON can hold it."""
         left_out = ("photos", "styles", "output", "weights", "resume", "overwrite", "max_bad")
@@ -136,7 +124,7 @@ def _check(option: str, value: float, low: float, high: float) -> None:
         raise UsageError(broken_rule(option, rule, f"{value:g}"))
 
 
-class Progress(NamedTuple):
+class PainterStep(NamedTuple):
     """One finished step.
 
     Attributes:
@@ -155,8 +143,8 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training came to.
+class TrainedPainter:
+    """The result of a training.
 
     Attributes:
         bundle: Its folder.
@@ -164,6 +152,7 @@ class Trained:
         seconds: Of training.
         before: Content and style loss on held-out photos before training.
         after: After it.
+        record: How it was trained, as in the card.
     """
 
     bundle: Path
@@ -171,11 +160,12 @@ class Trained:
     seconds: float
     before: tuple[float, float]
     after: tuple[float, float]
+    record: dict[str, Any]
 
 
-def train_style(
-    settings: TrainingSettings, watch: Callable[[Progress], None] | None = None
-) -> Trained:
+def learn_style(
+    settings: PainterSettings, watch: Callable[[PainterStep], None] | None = None
+) -> TrainedPainter:
     """Train a network for one style and leave a bundle for ``cnnkit stylize --fast --model``.
 
     Args:
@@ -187,18 +177,14 @@ def train_style(
         OutputError: The bundle cannot be written.
         CnnkitError: The loss was no number any more.
     """
-    may_replace = settings.may_replace  # asked before the state folder is there
-    check_target(settings.output, may_replace)
-    folder = settings.state_folder
-    with claimed(folder, resume=settings.resume, overwrite=settings.overwrite):
-        trained = _trained(settings, watch, may_replace)
-        empty(folder)
-    return trained
+    run = TrainingRun(settings.output, resume=settings.resume, overwrite=settings.overwrite)
+    with run.claimed():
+        return _trained(run, settings, watch)
 
 
 def _trained(
-    settings: TrainingSettings, watch: Callable[[Progress], None] | None, may_replace: bool
-) -> Trained:
+    run: TrainingRun, settings: PainterSettings, watch: Callable[[PainterStep], None] | None
+) -> TrainedPainter:
     inputs = list(find_images(settings.photos))
     there = sum(found.failure is None for found in inputs)
     if there < 2:
@@ -216,19 +202,16 @@ def _trained(
     ) as photos:
         if not len(photos):
             raise UsageError(broken_rule("`photos`", "hold at least 2 pictures", "fewer readable"))
-        run = _Run(settings, network, styles, photos, _identity(network, styles, paths))
-        run.train(watch)
-        return run.write(may_replace)
+        identity = _identity(network, styles, paths)
+        training = _PainterTraining(settings, network, styles, photos, run.state_folder, identity)
+        training.train(watch)
+        return training.write(run)
 
 
 def _identity(network: LossNetwork, styles: list[np.ndarray], paths: list[str]) -> str:
     """Return a hash of what a resumed run must find again."""
-    digest = hashlib.sha256(
-        json.dumps([network.identity, sorted(paths)]).encode("utf-8", "replace")
-    )
-    for pixels in styles:
-        digest.update(repr(pixels.shape).encode() + pixels.tobytes())
-    return digest.hexdigest()
+    hashes = [hashlib.sha256(repr(s.shape).encode() + s.tobytes()).hexdigest() for s in styles]
+    return identity_of([network.identity, sorted(paths), hashes])
 
 
 def style_grams(
@@ -256,15 +239,16 @@ def style_grams(
     return {name: np.mean(grams, axis=0) for name, grams in found.items()}
 
 
-class _Run:
+class _PainterTraining:
     """One training, from its start or its state to the bundle."""
 
     def __init__(
         self,
-        settings: TrainingSettings,
+        settings: PainterSettings,
         network: LossNetwork,
         styles: list[np.ndarray],
         photos: Photos,
+        state_folder: Path,
         identity: str,
     ) -> None:
         self._settings, self._photos, self._styles = settings, photos, styles
@@ -283,7 +267,7 @@ class _Run:
         self._described = {"settings": settings.described(), "identity": identity}
         self._step, self._seconds = 0, 0.0
         self._curve: list[list[float]] = []
-        self._checkpoints = Checkpoints(settings.state_folder)
+        self._checkpoints = Checkpoints(state_folder)
         if settings.resume:
             self._load()
         if not self._step:
@@ -302,7 +286,7 @@ class _Run:
             for name, value in json.loads(json.dumps(self._described)).items():
                 if state.get(name) != value:
                     fix = "Give the same command again, or use `overwrite=True` to start anew."
-                    rule = f"go on with the same {name} as in {self._settings.state_folder.name}"
+                    rule = f"go on with the same {name} as in {self._checkpoints.folder.name}"
                     raise UsageError(broken_rule("`resume`", rule, "others", fix))
             self._check_facts(state)
 
@@ -352,7 +336,7 @@ class _Run:
 
     # === Training ===
 
-    def train(self, watch: Callable[[Progress], None] | None) -> None:
+    def train(self, watch: Callable[[PainterStep], None] | None) -> None:
         """Make all steps; an interrupt leaves the state on disk."""
         started, before = time.monotonic(), self._seconds
         saved = started
@@ -393,19 +377,15 @@ class _Run:
             self._curve.append([self._step, *(float(f"{x:.5g}") for x in terms)])
         return terms
 
-    def _progress(self, terms: np.ndarray) -> Progress:
+    def _progress(self, terms: np.ndarray) -> PainterStep:
         share = self._share_done()
         left = self._seconds * (1 - share) / share if share else math.inf
-        return Progress(self._step, self._settings.steps, terms, self._seconds, left)
+        return PainterStep(self._step, self._settings.steps, terms, self._seconds, left)
 
     # === The bundle ===
 
-    def write(self, may_replace: bool) -> Trained:
-        """Write the bundle with its report.
-
-        Args:
-            may_replace: Whether a bundle of that name may go.
-        """
+    def write(self, run: TrainingRun) -> TrainedPainter:
+        """Write the bundle with its report."""
         self._learner.put_into_model(self._state)
         settings, after = self._settings, self._judged()
         record = self._record(after)
@@ -422,8 +402,7 @@ class _Run:
             outputs={"picture": {"layer": "picture"}},
             training=record,
         )
-        with writing_bundle(settings.output, may_replace) as folder:
-            write_model(folder, bundle)
+        with run.new_bundle(bundle) as folder:
             write_style_report(
                 folder / REPORT,
                 record,
@@ -431,7 +410,9 @@ class _Run:
                 styles=self._styles,
                 samples=self._samples(),
             )
-        return Trained(settings.output, self._step, self._seconds, self._before, after)
+        return TrainedPainter(
+            settings.output, self._step, self._seconds, self._before, after, record
+        )
 
     def _record(self, after: tuple[float, float]) -> dict[str, Any]:
         held_out = [

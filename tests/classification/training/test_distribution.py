@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnnkit.bundles import open_model
-from cnnkit.classification.training import Settings
+from cnnkit.classification.training import ClassifierSettings
 from cnnkit.classification.training.network_training import shared_evenly, training_strategy
 from cnnkit.runtime import RuntimeOptions
 from tests.classification.training.drawings import draw
@@ -26,8 +26,7 @@ tf = require_tensorflow()
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 mirrored = strategy(["CPU:0", "CPU:1"])
-from cnnkit.classification.training import Settings, learning, transfer_learn
-from tests.classification.training.test_learning import silent
+from cnnkit.classification.training import ClassifierSettings, learning, train_classifier
 said = []
 handler = logging.Handler()
 handler.emit = lambda record: said.append(record.getMessage())
@@ -36,9 +35,9 @@ logging.getLogger("cnnkit").setLevel(logging.INFO)
 folder, found = Path(sys.argv[1]), []
 for name, chosen in (("one", None), ("two", mirrored)):
     learning.training_strategy = lambda *arguments: chosen
-    settings = Settings(str(folder / "photos"), folder / name, from_scratch="lenet-5", epochs=2,
-                        batch_size=8, learning_rate=1e-3)
-    made = transfer_learn(settings, silent)
+    settings = ClassifierSettings(str(folder / "photos"), folder / name, from_scratch="lenet-5",
+                                  epochs=2, batch_size=8, learning_rate=1e-3)
+    made = train_classifier(settings)
     history = [[x.loss, x.val_loss, x.val_accuracy] for x in made.learnt.result.history]
     found.append([history, made.evaluations["val"]["metrics"]["top_1"]])
 print(json.dumps([mirrored.num_replicas_in_sync, found, said]))
@@ -56,7 +55,9 @@ def test_every_device_gets_as_much_of_a_batch(size, pictures, devices, shared) -
 
 
 def test_a_cpu_trains_without_a_strategy() -> None:
-    settings = Settings("photos", Path("b"), from_scratch="lenet-5", runtime=RuntimeOptions("cpu"))
+    settings = ClassifierSettings(
+        "photos", Path("b"), from_scratch="lenet-5", runtime=RuntimeOptions("cpu")
+    )
     assert training_strategy(settings, None) is None
 
 

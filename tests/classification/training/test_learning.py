@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import shutil
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model, read_card
-from cnnkit.classification.training import Settings, transfer_learn
+from cnnkit.classification.training import ClassifierSettings, train_classifier
 from cnnkit.classification.training.learning import weights_of
 from cnnkit.errors import UsageError
 from tests.classification.training.drawings import draw
@@ -34,13 +33,8 @@ SUPER_CLASSES = {
 }
 
 
-@contextlib.contextmanager
-def silent(name, count):
-    yield lambda: None
-
-
 def learn(data, output, **named):
-    return transfer_learn(Settings(str(data), output, **({"backbone": BACKBONE} | named)), silent)
+    return train_classifier(ClassifierSettings(str(data), output, **{"backbone": BACKBONE} | named))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +59,7 @@ def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     weighted = learn(unequal, tmp_path / "weighted")
     assert "mistakes in grids count" in caplog.text
     assert weighted.weights[1] > 3 * weighted.weights[0]
-    unweighted = Settings(str(unequal), tmp_path / "plain", class_weights=False)
+    unweighted = ClassifierSettings(str(unequal), tmp_path / "plain", class_weights=False)
     assert weights_of(unweighted, weighted.training_set) is None
     assert "`class_weights='none'` was given" in caplog.text
 

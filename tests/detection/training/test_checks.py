@@ -10,8 +10,8 @@ import pytest
 
 from cnnkit.bundles.card import check_labels
 from cnnkit.detection.training import learning
-from cnnkit.detection.training.learning import no_progress, train_detector
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.learning import learn_boxes
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import UsageError
 from cnnkit.formats import read_boxes
 from tests.formats.drawn_boxes import draw_boxes
@@ -41,7 +41,7 @@ def test_a_class_name_that_no_bundle_can_keep_is_refused_first(tmp_path: Path, n
     data = renamed(tmp_path, name)
     for resume in (False, True):
         with pytest.raises(UsageError, match="DATA must have classes with names of 1 to 500"):
-            train_detector(Settings(data, tmp_path / "model", resume=resume), no_progress)
+            learn_boxes(DetectorSettings(data, tmp_path / "model", resume=resume))
 
 
 def test_names_with_joiners_are_kept_and_names_of_one_look_are_one(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_split_without_a_box_that_counts_is_refused_first(
         one["iscrowd"] = int(one["image_id"] in without)
     path.write_text(json.dumps(content))
     with pytest.raises(UsageError, match=f"have a box to {what} by.*none in 3 images"):
-        train_detector(Settings(str(path), tmp_path / "model"), no_progress)
+        learn_boxes(DetectorSettings(str(path), tmp_path / "model"))
 
 
 def test_other_images_to_validate_on_must_have_boxes_of_the_classes(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_other_images_to_validate_on_must_have_boxes_of_the_classes(tmp_path: Pa
     for category in content["categories"]:
         category["name"] += "s"
     other.write_text(json.dumps(content))
-    settings = Settings(str(path), tmp_path / "model", validation_data=str(other))
+    settings = DetectorSettings(str(path), tmp_path / "model", validation_data=str(other))
     with pytest.raises(UsageError, match="have a box to validate by"):
-        train_detector(settings, no_progress)
+        learn_boxes(settings)
 
 
 def test_a_missing_validation_is_not_replaced_by_a_drawn_one(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_missing_validation_is_not_replaced_by_a_drawn_one(tmp_path: Path) -> 
     text = "names: [disc, square]\ntrain: images\nval: gone\ntest: gone too\n"
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"lead to its images\. Received: val: gone"):
-        train_detector(Settings(str(tmp_path), tmp_path / "model"), no_progress)
+        learn_boxes(DetectorSettings(str(tmp_path), tmp_path / "model"))
 
 
 @pytest.mark.parametrize("seed", range(8))

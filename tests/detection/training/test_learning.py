@@ -14,9 +14,8 @@ from cnnkit.bundles import open_model
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
 from cnnkit.detection.training import learning
-from cnnkit.detection.training.bundle import write_learnt
-from cnnkit.detection.training.learning import Learnt, no_progress, train_detector
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.learning import TrainedDetector, learn_boxes
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import UsageError
 from cnnkit.formats import BoxSet, read_boxes
 from cnnkit.runtime import RuntimeOptions
@@ -34,14 +33,13 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def learnt(shapes: Path) -> Learnt:
+def learnt(shapes: Path) -> TrainedDetector:
     """YOLOv3-tiny, two epochs, its bundle in ``shapes/model``."""
-    done = train_detector(Settings(str(shapes), shapes / "model", **QUICK), no_progress)
-    write_learnt(done)
+    done = learn_boxes(DetectorSettings(str(shapes), shapes / "model", **QUICK))
     return done
 
 
-def test_the_bundle_detects_what_training_measured(learnt: Learnt) -> None:
+def test_the_bundle_detects_what_training_measured(learnt: TrainedDetector) -> None:
     detector = Detector.from_bundle(
         open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
     )
@@ -54,7 +52,7 @@ def test_the_bundle_detects_what_training_measured(learnt: Learnt) -> None:
             assert np.abs(ours - row).max(1).min() < 1.5
 
 
-def test_evaluate_gives_the_figures_of_the_validation(learnt: Learnt) -> None:
+def test_evaluate_gives_the_figures_of_the_validation(learnt: TrainedDetector) -> None:
     detector = Detector.from_bundle(
         open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
     )
@@ -67,7 +65,7 @@ def test_evaluate_gives_the_figures_of_the_validation(learnt: Learnt) -> None:
     assert json.loads(json.dumps(figures)) == figures
 
 
-def test_everything_of_the_bundle_is_there(learnt: Learnt) -> None:
+def test_everything_of_the_bundle_is_there(learnt: TrainedDetector) -> None:
     folder = learnt.settings.output
     card = json.loads((folder / "card.json").read_text())
     assert card["task"] == "detect"
@@ -88,35 +86,35 @@ def test_everything_of_the_bundle_is_there(learnt: Learnt) -> None:
     report = (folder / "report.html").read_text()
     assert "Precision by recall" in report
     assert report.count("data:image/jpeg") == 2
-    assert not learning.state_folder(learnt.settings).exists()
+    assert not folder.with_name("model.part").exists()
 
 
 @pytest.mark.slow
 def test_training_learns(shapes: Path, tmp_path: Path) -> None:
     """The loss of a batch that is seen again and again falls."""
-    settings = Settings(
+    settings = DetectorSettings(
         str(shapes),
         tmp_path / "model",
         **QUICK | {"frozen_epochs": 0, "epochs": 4, "mosaic": 0.0, "augment": "none"},
     )
-    done = train_detector(settings, no_progress)
+    done = learn_boxes(settings)
     losses = [report.loss for report in done.stages[0].result.history[1:]]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_an_existing_bundle_and_an_unfinished_run_are_not_overwritten(
-    learnt: Learnt, shapes: Path, tmp_path: Path
+    learnt: TrainedDetector, shapes: Path, tmp_path: Path
 ) -> None:
     from cnnkit.errors import OutputError
 
     with pytest.raises(OutputError, match="exists already"):
-        train_detector(learnt.settings, no_progress)
+        learn_boxes(learnt.settings)
     (tmp_path / "x.part" / "frozen").mkdir(parents=True)
     with pytest.raises(UsageError, match="holds an unfinished run"):
-        train_detector(Settings(str(shapes), tmp_path / "x", **QUICK), no_progress)
+        learn_boxes(DetectorSettings(str(shapes), tmp_path / "x", **QUICK))
     (tmp_path / "x.part" / "mine.txt").write_text("")
     with pytest.raises(UsageError, match="be free for checkpoints"):
-        train_detector(Settings(str(shapes), tmp_path / "x", overwrite=True, **QUICK), no_progress)
+        learn_boxes(DetectorSettings(str(shapes), tmp_path / "x", overwrite=True, **QUICK))
 
 
 def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) ->
 )
 def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Settings("data", Path("out"), **changes)
+        DetectorSettings("data", Path("out"), **changes)
 
 
 def test_an_architecture_may_be_spelled_otherwise() -> None:
@@ -161,7 +159,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 ) -> None:
     quick = QUICK | {"architecture": architecture, "frozen_epochs": 2}
     quick["epochs"] = 0 if architecture == "localizer-lite0" else 1
-    whole = train_detector(Settings(str(shapes), tmp_path / "whole", **quick), no_progress)
+    whole = learn_boxes(DetectorSettings(str(shapes), tmp_path / "whole", **quick))
 
     def killed(report):
         if report.epoch == 1:
@@ -169,11 +167,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(learning, "say_epoch", killed)
-        train_detector(Settings(str(shapes), tmp_path / "again", **quick), no_progress)
-    resumed = Settings(str(shapes), tmp_path / "again", resume=True, **quick)
-    again = train_detector(resumed, no_progress)
+        learn_boxes(DetectorSettings(str(shapes), tmp_path / "again", **quick))
+    resumed = DetectorSettings(str(shapes), tmp_path / "again", resume=True, **quick)
+    again = learn_boxes(resumed)
     for ours, theirs in zip(again.network.model.weights, whole.network.model.weights, strict=True):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=1e-6)
-    write_learnt(again)
     detector = Detector.from_bundle(open_model(str(tmp_path / "again")), options=PLAIN)
     assert detector.predict(str(shapes / "images" / "000.png"))

@@ -19,7 +19,7 @@ from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import HeadSpec, detector_spec
 from cnnkit.detection.decoders import make_decoder
 from cnnkit.detection.training.network import adapted_head, make_network
-from cnnkit.detection.training.settings import Settings
+from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.detection.training.tasks import SingleTask, SsdTask
 from cnnkit.losses.ssd import encode
 
@@ -48,7 +48,7 @@ def test_an_adapted_head_finds_the_same_boxes() -> None:
 
 
 def test_ssd_takes_over_the_backbone_and_leaves_the_rest_to_learn() -> None:
-    settings = Settings("data", Path("out"), architecture="ssd-lite0", size=96)
+    settings = DetectorSettings("data", Path("out"), architecture="ssd-lite0", size=96)
     network = make_network(settings, ["disc", "square"], SIZES)
     assert network.origin == "efficientnet-lite0"
     kinds = ("extra", "before", "head")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +12,10 @@ import pytest
 from cnnkit.data import Shares
 from cnnkit.errors import CnnkitError, OutputError, UsageError
 from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.training import Settings, learning, train_face, training
+from cnnkit.faces.training import EmbedderSettings, learn_faces, learning, training
 from cnnkit.faces.training.training import train_embedder
 from cnnkit.images import find_images
 from tests.faces.training.digits import write_digits
-
-
-@contextmanager
-def no_stage(name, count):
-    yield lambda: None
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +25,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(digits, tmp_path_factory):
-    return Settings(
+    return EmbedderSettings(
         str(digits),
         tmp_path_factory.mktemp("bundles") / "small",
         crop="none",
@@ -48,7 +42,7 @@ def settings(digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcome(settings):
-    return train_face(settings, no_stage)
+    return learn_faces(settings)
 
 
 def test_the_bundle_says_what_it_is_and_how_well_it_does(settings, outcome):
@@ -70,7 +64,7 @@ def test_the_bundle_says_what_it_is_and_how_well_it_does(settings, outcome):
             splits.setdefault(row["label"], set()).add(row["split"])
     assert all(len(found) == 1 for found in splits.values())
     assert "person" in (settings.output / "report.html").read_text()
-    assert not learning.state_folder(settings).exists()
+    assert not settings.output.with_name("small.part").exists()
 
 
 @pytest.mark.slow
@@ -101,10 +95,10 @@ def test_a_run_that_was_killed_ends_in_the_same_weights(settings, outcome, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(training.Watch, "__call__", dying)
         with pytest.raises(Killed):
-            train_face(again, no_stage)
+            learn_faces(again)
     with pytest.raises(UsageError, match="unfinished run"):
-        train_face(again, no_stage)
-    resumed = train_face(replace(again, resume=True), no_stage)
+        learn_faces(again)
+    resumed = learn_faces(replace(again, resume=True))
     first, second = ((s.output / "weights.safetensors").read_bytes() for s in (settings, again))
     assert first == second
     assert resumed.figures == outcome.figures
@@ -112,13 +106,13 @@ def test_a_run_that_was_killed_ends_in_the_same_weights(settings, outcome, tmp_p
 
 def test_a_bundle_that_exists_stays(settings, outcome):
     with pytest.raises(OutputError, match="exists already"):
-        train_face(settings, no_stage)
+        learn_faces(settings)
 
 
 @pytest.mark.slow
 def test_the_logistic_unit_and_the_network_learn_together(settings, tmp_path):
     chosen = replace(settings, output=tmp_path / "logistic", loss="logistic", epochs=1)
-    outcome = train_face(chosen, no_stage)
+    outcome = learn_faces(chosen)
     card = json.loads((chosen.output / "card.json").read_text())
     assert card["verification"]["metric"] == "manhattan"
     assert card["verification"]["steepness"] == 1.0

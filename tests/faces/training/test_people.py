@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnnkit.data import Shares
-from cnnkit.faces.training import Settings
+from cnnkit.faces.training import EmbedderSettings
 from cnnkit.faces.training.people import read_people
 from tests.faces.training.digits import write_digits
 
@@ -22,7 +22,7 @@ def no_stage(name, count):
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(
+    return EmbedderSettings(
         str(write_digits(tmp_path / "digits", each=3)),
         tmp_path / "bundle",
         crop="none",

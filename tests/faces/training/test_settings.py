@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.faces.training import Settings
+from cnnkit.faces.training import EmbedderSettings
 
 
 def test_the_rates_and_sides_of_the_two_networks():
-    assert Settings("d", Path("b")).rate == 1e-3
-    assert Settings("d", Path("b"), network="dlib-face").rate == 1e-5
-    assert Settings("d", Path("b"), network="dlib-face", size=64).side == 150
-    assert Settings("d", Path("b"), size=64).side == 64
-    assert not Settings("d", Path("b"), network="dlib-face", loss="head").trains
+    assert EmbedderSettings("d", Path("b")).rate == 1e-3
+    assert EmbedderSettings("d", Path("b"), network="dlib-face").rate == 1e-5
+    assert EmbedderSettings("d", Path("b"), network="dlib-face", size=64).side == 150
+    assert EmbedderSettings("d", Path("b"), size=64).side == 64
+    assert not EmbedderSettings("d", Path("b"), network="dlib-face", loss="head").trains
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_the_rates_and_sides_of_the_two_networks():
 )
 def test_what_is_refused(changes, option):
     with pytest.raises(UsageError, match=f"^{option} must"):
-        Settings("d", Path("b"), **changes)
+        EmbedderSettings("d", Path("b"), **changes)
 
 
 def test_the_soft_margin_belongs_to_batch_hard():
-    assert Settings("d", Path("b"), loss="batch-hard", margin=0.0).margin == 0
+    assert EmbedderSettings("d", Path("b"), loss="batch-hard", margin=0.0).margin == 0

@@ -14,7 +14,7 @@ from cnnkit.errors import OutputError, UsageError
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.style.one_pass import OnePassPainter
 from cnnkit.style.training import learning as training
-from cnnkit.style.training.learning import TrainingSettings, train_style
+from cnnkit.style.training.learning import PainterSettings, learn_style
 from cnnkit.style.training.photos import Photos
 from tests.style.painters import drawn
 
@@ -34,10 +34,10 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def settings(folder: Path, name: str, **changes) -> TrainingSettings:
+def settings(folder: Path, name: str, **changes) -> PainterSettings:
     given = {"steps": STEPS, **SMALL, **changes}
     paths = [str(folder / "photos")], [str(folder / "style.png")]
-    return TrainingSettings(*paths, folder / name, **given)
+    return PainterSettings(*paths, folder / name, **given)
 
 
 def weights_of(bundle: Path) -> np.ndarray:
@@ -51,7 +51,7 @@ def weights_of(bundle: Path) -> np.ndarray:
 def trained(folder: Path):
     """An undisturbed run, with all that it told."""
     told = []
-    return train_style(settings(folder, "undisturbed"), told.append), told
+    return learn_style(settings(folder, "undisturbed"), told.append), told
 
 
 def test_it_learns(trained) -> None:
@@ -85,16 +85,14 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_style(settings(folder, "killed"), interrupt)
+        learn_style(settings(folder, "killed"), interrupt)
     assert not (folder / "killed").exists()
-    with pytest.raises(
-        UsageError, match=r"killed\.part holds an unfinished run\. Use `resume=True"
-    ):
-        train_style(settings(folder, "killed"))
+    with pytest.raises(UsageError, match=r"killed\.part holds an unfinished run\. Use `resume=True"):
+        learn_style(settings(folder, "killed"))
     with pytest.raises(UsageError, match="must go on with the same settings"):
-        train_style(settings(folder, "killed", resume=True, strength=0.5))
+        learn_style(settings(folder, "killed", resume=True, strength=0.5))
     told = []
-    made = train_style(settings(folder, "killed", resume=True), told.append)
+    made = learn_style(settings(folder, "killed", resume=True), told.append)
     assert [progress.step for progress in told] == [6, 7, 8]
     again = weights_of(made.bundle)
     np.testing.assert_allclose(again, weights_of(trained[0].bundle), rtol=0, atol=2e-3)
@@ -103,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
 def test_what_exists_is_not_replaced(trained, folder) -> None:
     for resume in (False, True):  # finished: there is nothing to go on with
         with pytest.raises(OutputError, match="undisturbed exists already"):
-            train_style(settings(folder, "undisturbed", resume=resume))
+            learn_style(settings(folder, "undisturbed", resume=resume))
 
 
 @pytest.mark.parametrize(
@@ -125,9 +123,9 @@ def test_values_have_rules(tmp_path, change, told) -> None:
 def test_a_style_that_is_no_picture_is_named(folder, tmp_path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff no picture")
-    wrong = TrainingSettings([str(folder / "photos")], [str(bad)], tmp_path / "x", **SMALL)
+    wrong = PainterSettings([str(folder / "photos")], [str(bad)], tmp_path / "x", **SMALL)
     with pytest.raises(UsageError, match=r"`styles` .*bad\.jpg cannot be read"):
-        train_style(wrong)
+        learn_style(wrong)
 
 
 def test_cuts_depend_on_the_seed_and_the_step_alone(folder) -> None:
