@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.networks import build, load_keras
+    from cnnkit.commands.train_detector import train_detector
+    from cnnkit.commands.train_face import train_face
+    from cnnkit.commands.train_style import train_style
+    from cnnkit.commands.training import TrainedModel
+    from cnnkit.commands.transfer_learn import transfer_learn
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
@@ -82,6 +87,7 @@ __all__ = [
     "ImageError",
     "Prediction",
     "Summary",
+    "TrainedModel",
     "__version__",
     "augment",
     "build",
@@ -92,6 +98,10 @@ __all__ = [
     "export",
     "image_dataset",
     "load_keras",
+    "train_detector",
+    "train_face",
+    "train_style",
+    "transfer_learn",
 ]
 
 _HOMES = {
@@ -115,12 +125,17 @@ _HOMES = {
     "build": "cnnkit.commands.networks",
     "convert_boxes": "cnnkit.commands.convert_boxes",
     "doctor": "cnnkit.commands.doctor",
-    "evaluate": "cnnkit.commands.evaluate",
     "Summary": "cnnkit.folder_job",
+    "TrainedModel": "cnnkit.commands.training",
     "classify": "cnnkit.commands.classify",
+    "evaluate": "cnnkit.commands.evaluate",
     "export": "cnnkit.commands.export",
     "image_dataset": "cnnkit.commands.image_dataset",
     "load_keras": "cnnkit.commands.networks",
+    "train_detector": "cnnkit.commands.train_detector",
+    "train_face": "cnnkit.commands.train_face",
+    "train_style": "cnnkit.commands.train_style",
+    "transfer_learn": "cnnkit.commands.transfer_learn",
 }
 
 

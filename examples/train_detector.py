@@ -1,58 +1,57 @@
-"""Draws a few pictures with boxes, trains SSD on them, and looks for the boxes in a new one.
+"""Draws a few images with boxes, trains SSD on them, and looks for the boxes in a new one.
 
 Two minutes of training are little: raise FROZEN_EPOCHS and EPOCHS for a detector of use.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cnnkit import Detector
-from cnnkit.detection.training.bundle import write_learnt
-from cnnkit.detection.training.learning import learn_boxes
-from cnnkit.detection.training.settings import DetectorSettings
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, write_boxes
+import cnnkit
 
 SIDE, FROZEN_EPOCHS, EPOCHS = 96, 2, 1
+CLASSES = ("square", "disc")
 
 
-def draw(path: Path, seed: int) -> AnnotatedPicture:
-    """Draw a disc or a square on noise; return it with its box."""
+def draw(path: Path, seed: int) -> list[int]:
+    """Draw a square (even seed) or a disc on noise; return its box: left, top, width, height."""
     random = np.random.default_rng(seed)
     image = Image.fromarray(random.integers(90, 160, (SIDE, SIDE, 3), dtype=np.uint8))
     side = int(random.integers(24, 56))
     left, top = (int(n) for n in random.integers(0, SIDE - side, 2))
-    label = "disc" if seed % 2 else "square"
     shape = ImageDraw.Draw(image).ellipse if seed % 2 else ImageDraw.Draw(image).rectangle
     shape((left, top, left + side - 1, top + side - 1), fill="red" if seed % 2 else "blue")
     image.save(path)
-    box = BoxAnnotation(label, (float(left), float(top), float(side), float(side)))
-    return AnnotatedPicture(path.name, SIDE, SIDE, (box,), str(path))
+    return [left, top, side, side]
 
 
 with tempfile.TemporaryDirectory() as folder:
-    images = Path(folder, "images")
-    images.mkdir()
-    pictures = [draw(images / f"{seed:02}.png", seed) for seed in range(24)]
-    write_boxes(f"coco:{folder}/shapes.json", pictures, ["disc", "square"])
+    coco = {"images": [], "annotations": [], "categories": []}
+    coco["categories"] = [{"id": n, "name": name} for n, name in enumerate(CLASSES)]
+    for seed in range(24):
+        name = f"{seed:02}.png"
+        box = draw(Path(folder, name), seed)
+        coco["images"].append({"id": seed, "file_name": name, "width": SIDE, "height": SIDE})
+        coco["annotations"].append(
+            {"id": seed, "image_id": seed, "category_id": seed % 2, "bbox": box}
+        )
+    Path(folder, "shapes.json").write_text(json.dumps(coco))
 
-    settings = DetectorSettings(
-        data=f"coco:{folder}/shapes.json",
-        output=Path(folder, "shapes"),
+    model = cnnkit.train_detector(
+        f"coco:{folder}/shapes.json",
+        Path(folder, "shapes"),
         architecture="ssd-lite0",
         size=SIDE,
         frozen_epochs=FROZEN_EPOCHS,
         epochs=EPOCHS,
     )
-    learnt = learn_boxes(settings)
-    write_learnt(learnt)
-    print(f"AP50 on {len(learnt.validation)} validation pictures: ", end="")
-    print(f"{learnt.figures.average_precision(0.5):.3f}")
+    print(f"AP50 on validation: {model.metrics['AP50']:.3f}")
 
-    new = draw(images / "new.png", 99)
-    detector = Detector.load(f"{folder}/shapes", confidence=0.01)
-    found = detector.predict(new.path)
+    draw(Path(folder, "new.png"), 99)
+    detector = cnnkit.Detector.load(f"{folder}/shapes", confidence=0.01)
+    found = detector.predict(Path(folder, "new.png"))
     best = next(iter(found))
-    print(f"new.png shows a {new.boxes[0].label}; surest: {best.label}, score {best.score:.2f}")
+    print(f"new.png shows a disc; surest: {best.label}, score {best.score:.2f}")

@@ -2,7 +2,7 @@
 
 python examples/train_style.py [PHOTOS STYLE BUNDLE]
 
-Without arguments it makes a few steps on the example pictures, which is nothing: a useful network
+Without arguments it makes a few steps on the example images, which is nothing: a useful network
 takes some hundred photos and a quarter of an hour.
 """
 
@@ -10,20 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cnnkit.bundles import open_model
-from cnnkit.images import decode
-from cnnkit.style.one_pass import OnePassPainter
-from cnnkit.style.training.learning import PainterSettings, learn_style
+import numpy as np
+from PIL import Image
+
+import cnnkit
 
 images = Path(__file__).parent / "images"
-if len(sys.argv) > 1:
-    photos, style, bundle = sys.argv[1:]
-    settings = PainterSettings([photos], [style], Path(bundle))
-else:
-    folder = tempfile.TemporaryDirectory(prefix="cnnkit-")  # gone at the end
-    bundle = Path(folder.name, "painter")
-    few = {"steps": 5, "size": 64, "filters": 4}
-    settings = PainterSettings([str(images)], [str(images / "coffee.jpg")], bundle, **few)
 
 
 def watch(progress):
@@ -33,7 +25,19 @@ def watch(progress):
         print(f"step {progress.step}: content {content:.3f}, style {style:.3f}")
 
 
-trained = learn_style(settings, watch)
-painter = OnePassPainter(open_model(str(trained.bundle)))
-painted = painter.painted(decode((images / "cat.jpg").read_bytes()))
-print(f"painted cat.jpg with {trained.bundle.name}: {painted.shape[1]} x {painted.shape[0]}")
+if len(sys.argv) > 1:
+    photos, style, bundle = sys.argv[1:]
+    model = cnnkit.train_style(photos, bundle, styles=style, progress=watch)
+else:
+    folder = tempfile.TemporaryDirectory(prefix="cnnkit-")  # gone at the end
+    model = cnnkit.train_style(
+        images,
+        Path(folder.name, "painter"),
+        styles=images / "coffee.jpg",
+        steps=5,
+        size=64,
+        filters=4,
+        progress=watch,
+    )
+painted = model.load().painted(np.asarray(Image.open(images / "cat.jpg").convert("RGB")))
+print(f"painted cat.jpg with {model.path.name}: {painted.shape[1]} x {painted.shape[0]}")

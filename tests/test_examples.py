@@ -115,16 +115,31 @@ def test_face_gallery(clean_environment):
 
 def test_train_face(clean_environment):
     lines = run_example("train_face.py", clean_environment)
-    assert lines[0] == "learnt from 6 digits"
-    said, _, auc = lines[1].rpartition(" ")
-    assert said == "2 digits never seen: AUC"
-    assert 0.8 <= float(auc) <= 1
+    assert lines[0] == "learned from 6 digits"
+    told, _, area = lines[1].rpartition(" ")
+    assert told == "2 digits never seen: AUC"
+    assert 0.8 <= float(area) <= 1
+
+
+def test_transfer_learn(clean_environment):
+    lines = run_example("transfer_learn.py", clean_environment)
+    told, _, accuracy = lines[0].rpartition(" ")
+    assert told == "accuracy on test:"
+    assert float(accuracy) >= 0.8  # 0.5 is chance
+    assert lines[1] == "new.png: square"
+
+
+@pytest.mark.slow
+def test_fine_tune(clean_environment):
+    lines = run_example("fine_tune.py", clean_environment)
+    assert [line.split(":")[0] for line in lines[:3]] == ["epoch 0", "epoch 1", "epoch 2"]
+    assert float(lines[3].removeprefix("accuracy on validation: ")) >= 0.6  # 0.1 is chance
 
 
 @pytest.mark.slow
 def test_train_detector(clean_environment):
     lines = run_example("train_detector.py", clean_environment)
-    assert lines[0].startswith("AP50 on 4 validation pictures: ")
+    assert float(lines[0].removeprefix("AP50 on validation: ")) > 0.02
     assert lines[1].startswith("new.png shows a disc; surest: ")
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
 from cnnkit.cli.apart import keeps_inputs
+
+if TYPE_CHECKING:
+    from cnnkit.commands.training import TrainedModel
+
+CLASSES_SHOWN = 20
 
 EXAMPLES = """\b
 Examples:
@@ -94,7 +105,7 @@ TRAINING_OPTIONS = [
 @lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
 @keeps_inputs
-def command(data: str, quiet: bool, **chosen) -> None:
+def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
     """Train a detector on pictures with boxes and leave a model of your own.
 
     DATA is COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files, coco:, voc: or
@@ -105,7 +116,35 @@ def command(data: str, quiet: bool, **chosen) -> None:
     cnnkit detect and cnnkit evaluate; its report.html shows curves and mistakes. The exit
     status is 1 if the AP50 misses --assert-ap50.
     """
-    from cnnkit.cli.train_detector_run import run
+    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.commands.train_detector import train_detector
 
-    missed = run(data, quiet=quiet, **chosen)
+    training.check_floors({"--assert-ap50": assert_ap50})
+    started = time.monotonic()
+    model = train_detector(**options, progress=partial(reading_progress, quiet=quiet))
+    for line in summary_lines(model, time.monotonic() - started):
+        click.echo(line)
+    missed = training.missed([("--assert-ap50", assert_ap50, _number(model.metrics["AP50"]))])
     click.get_current_context().exit(1 if missed else 0)
+
+
+def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
+    """Yield the result of a run, for people."""
+    from cnnkit.writers.terminal import fitted, printable
+
+    found = model.metrics
+    yield (
+        f"validation, {model.card['training']['data']['pictures']['val']:,} pictures: "
+        f"AP50 {_number(found['AP50']):.4f}   AP {_number(found['AP']):.4f}"
+    )
+    if len(found["classes"]) > 1:
+        for label, figures in list(found["classes"].items())[:CLASSES_SHOWN]:
+            yield f"  {fitted(label, 28)} AP50 {figures['AP50']:.4f}"
+    name = printable(str(model.path))
+    yield f"{name}: made in {seconds:.0f} s. Look at {name}/report.html, then:"
+    yield f"  cnnkit detect --model {printable(training.quoted(model.path))} PICTURES"
+
+
+def _number(figure: float | None) -> float:
+    """Return a figure, NaN where there is none."""
+    return math.nan if figure is None else figure

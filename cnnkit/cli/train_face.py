@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
 from cnnkit.cli.apart import keeps_inputs
+
+if TYPE_CHECKING:
+    from cnnkit.commands.training import TrainedModel
 
 EXAMPLES = """\b
 Examples:
@@ -80,14 +89,46 @@ TRAINING_OPTIONS = [
 @lambda function: shared.apply(DATA_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
 @keeps_inputs
-def command(data: str, quiet: bool, **chosen) -> None:
+def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
     """Learn which faces are alike, and leave an embedder of your own.
 
     DATA is a folder with one folder for each person, or a CSV with the columns file and label.
     The bundle works in verify-face, gallery and evaluate. The exit status is 1 if the AUC misses
     its --assert-auc.
     """
-    from cnnkit.cli.train_face_run import run
+    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.commands.train_face import train_face
 
-    missed = run(data, quiet=quiet, **chosen)
+    training.check_floors({"--assert-auc": assert_auc})
+    started = time.monotonic()
+    model = train_face(**options, progress=partial(reading_progress, quiet=quiet))
+    for line in summary_lines(model, time.monotonic() - started):
+        click.echo(line)
+    where = f" on {training.SPLIT_NAMES[model.judged_on]}"
+    missed = training.missed([("--assert-auc", assert_auc, model.metrics["auc"])], where)
     click.get_current_context().exit(1 if missed else 0)
+
+
+def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
+    """Yield the result of a run, for people."""
+    from cnnkit.writers.terminal import printable
+
+    found, card = model.metrics, model.card
+    record = card["training"]
+    by_people = record["arguments"]["split_by"] == "people"
+    whose = "new people" if by_people else "people it has seen"
+    yield (
+        f"{training.SPLIT_NAMES[model.judged_on]}, {found['people']} people, "
+        f"{found['same_pairs']:,} pairs of one person and {found['different_pairs']:,} of two "
+        f"({whose}):"
+    )
+    yield (
+        f"  AUC {found['auc']:.4f}   balanced accuracy {found['accuracy']:.4f} at the distance "
+        f"{card['verification']['threshold']:.4g}   equal error rate "
+        f"{found['equal_error_rate']:.4f}"
+    )
+    if record["kept"]:
+        yield f"  {record['kept']}"
+    name = printable(str(model.path))
+    yield f"{name}: made in {seconds:.1f} s. Look at {name}/report.html, then:"
+    yield f"  cnnkit verify-face --embedder {shlex.quote(name)} A B"

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
 from cnnkit.cli.apart import keeps_inputs
+from cnnkit.cli.durations import duration, seconds_of
+
+if TYPE_CHECKING:
+    from cnnkit.commands.training import TrainedModel
+    from cnnkit.style.training.learning import PainterStep
+
+log = logging.getLogger("cnnkit")
+
+# In a file of messages a line now and then is enough.
+SECONDS_A_LINE = 15.0
+SECONDS_A_REDRAW = 0.2
 
 EXAMPLES = """\b
 Examples:
@@ -76,12 +92,68 @@ OPTIONS = [
 @lambda function: shared.apply(OPTIONS, function)
 @shared.verbosity_options
 @keeps_inputs
-def command(photos: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
     """Learn one style, and leave a model that paints any photo in it in one pass.
 
     PHOTOS are pictures or folders of them, a few hundred of the kind that will be painted. The
     losses are those of `cnnkit stylize`.
     """
-    from cnnkit.cli.train_style_run import run
+    from cnnkit.commands.train_style import train_style
 
-    run(list(photos), quiet=quiet, **chosen)
+    display = StepDisplay(quiet)
+    try:
+        model = train_style(**options, time_budget=seconds_of(time_budget), progress=display.show)
+    finally:
+        display.close_line()
+    for line in summary_lines(model):
+        click.echo(line)
+
+
+class StepDisplay:
+    """Shows progress on standard error: one line that changes, or a line now and then."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._shown = 0.0
+        self._line_is_open = False
+
+    def show(self, progress: PainterStep) -> None:
+        """Show a step, if it is time to."""
+        now = time.monotonic()
+        if self._quiet or now - self._shown < (SECONDS_A_REDRAW if self._live else SECONDS_A_LINE):
+            return
+        self._shown = now
+        content, style, _ = progress.terms
+        text = (
+            f"step {progress.step:,} of {progress.steps:,}: style {style:.3f}, "
+            f"content {content:.3f}, {duration(progress.seconds_left)} left"
+        )
+        if self._live:
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
+            self._line_is_open = True
+        else:
+            log.info("%s", text)
+
+    def close_line(self) -> None:
+        """End a line that is still open."""
+        if self._line_is_open:
+            click.echo(err=True)
+            self._line_is_open = False
+
+
+def summary_lines(model: TrainedModel) -> list[str]:
+    """Return the result of a run, for people."""
+    from cnnkit.writers.terminal import printable
+
+    record, found = model.card["training"], model.metrics
+    content, style = (
+        f"{name} loss {found[f'{name}_before']:.3f} -> {found[name]:.3f}"
+        for name in ("content", "style")
+    )
+    folder = printable(str(model.path))
+    return [
+        f"{record['steps']:,} steps in {duration(record['seconds'])}; on held-out photos: "
+        f"{style}, {content}.",
+        f"{folder} is ready: cnnkit stylize PHOTOS --fast --model {folder} -o painted/",
+    ]

@@ -1,12 +1,20 @@
-"""Options that the commands for training share."""
+"""Options that the training commands share, and what they say at their end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import click
 
 from cnnkit.cli.options import Command, apply
+from cnnkit.errors import UsageError, broken_rule
+
+log = logging.getLogger("cnnkit")
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def bundle_options(function: Command) -> Command:
@@ -60,3 +68,39 @@ def learning_rate_option(function: Command) -> Command:
     """``--learning-rate``; by default what suits the network and the task."""
     told = "The highest one."
     return click.option("--learning-rate", type=float, metavar="R", help=told)(function)
+
+
+def check_floors(floors: dict[str, float | None]) -> None:
+    """Refuse what no figure could miss or reach, before any work.
+
+    Args:
+        floors: Option to the least figure that was asked for, or None.
+
+    Raises:
+        UsageError: One is not from 0 to 1.
+    """
+    for option, least in floors.items():
+        if least is not None and not 0 <= least <= 1:
+            raise UsageError(broken_rule(option, "lie between 0 and 1", least))
+
+
+def missed(floors: Iterable[tuple[str, float | None, float]], where: str = "") -> bool:
+    """Return whether a figure misses its floor, and say which.
+
+    Args:
+        floors: Option, the least figure or None, and the figure reached.
+        where: Behind the figure, such as `` on test``.
+    """
+    failed = [(o, least, found) for o, least, found in floors if least is not None]
+    failed = [(o, least, found) for o, least, found in failed if not found >= least]
+    for option, least, found in failed:
+        log.error("%s %g is missed: %.4f%s. The bundle is kept.", option, least, found, where)
+    return bool(failed)
+
+
+def quoted(folder: Path) -> str:
+    """Return how a bundle is named on a command line: an embedded name would win over it."""
+    from cnnkit.bundles import embedded_names
+
+    name = f"./{folder}" if str(folder) in embedded_names() else str(folder)
+    return shlex.quote(name)

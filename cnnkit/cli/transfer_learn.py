@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
 from cnnkit.cli.apart import keeps_inputs
+from cnnkit.errors import UsageError, broken_rule
+
+if TYPE_CHECKING:
+    from cnnkit.commands.training import TrainedModel
 
 EXAMPLES = """\b
 Examples:
@@ -17,6 +26,22 @@ Examples:
   cnnkit transfer-learn photos/ -o flowers --fine-tune 10 --stages 3
   cnnkit transfer-learn photos/ -o again --split-file flowers/split.csv
 """
+
+
+def precision_of(text: str | float) -> float | None:
+    """Return the precision that a user typed, or None for ``none``.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if str(text).lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        rule = "be a number over 0 and under 1, or none"
+        raise UsageError(broken_rule("--unknown-precision", rule, repr(text))) from error
+
 
 DATA_OPTIONS = [
     training.bundle_options,
@@ -66,7 +91,8 @@ MODEL_OPTIONS = [
     ),
     click.option(
         "--unknown-precision",
-        default="0.95",
+        type=precision_of,
+        default=0.95,
         show_default=True,
         metavar="P|none",
         help="The share of right answers that the threshold for 'unknown' is to reach.",
@@ -113,14 +139,66 @@ TRAINING_OPTIONS = [
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(data: str, quiet: bool, **chosen) -> None:
+def command(
+    quiet: bool, assert_accuracy: float | None, assert_macro_f1: float | None, **options: Any
+) -> None:
     """Learn classes from labelled pictures and leave a model of your own.
 
     DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
     of such folders, or a CSV with the columns file and label. No file of it is changed.
     The exit status is 1 if a figure misses its --assert.
     """
-    from cnnkit.cli.transfer_learn_run import run
+    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.commands.transfer_learn import transfer_learn
 
-    missed = run(data, quiet=quiet, **chosen)
+    floors = {"--assert-accuracy": assert_accuracy, "--assert-macro-f1": assert_macro_f1}
+    training.check_floors(floors)
+    started = time.monotonic()
+    model = transfer_learn(**options, progress=partial(reading_progress, quiet=quiet))
+    for line in summary_lines(model, time.monotonic() - started):
+        click.echo(line)
+    reached = (model.metrics["top_1"], model.metrics["macro_f1"])
+    checks = zip(floors, floors.values(), reached, strict=True)
+    missed = training.missed(checks, f" on {training.SPLIT_NAMES[model.judged_on]}")
     click.get_current_context().exit(1 if missed else 0)
+
+
+def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
+    """Yield the result of a run, for people."""
+    from cnnkit.writers.terminal import printable
+
+    card, found = model.card, model.metrics
+    record = card["training"]
+    yield (
+        f"{training.SPLIT_NAMES[model.judged_on]}, "
+        f"{record['data']['pictures'][model.judged_on]:,} pictures:"
+    )
+    yield (
+        f"  accuracy {found['top_1']:.4f}   macro F1 {found['macro_f1']:.4f}   "
+        f"balanced accuracy {found['balanced_accuracy']:.4f}"
+    )
+    yield (
+        f"  temperature {card['calibration']['temperature']:.3f}: calibration error on validation "
+        f"{record['calibration']['error_before']:.4f} before, "
+        f"{record['calibration']['error_after']:.4f} after"
+    )
+    yield f"  {threshold_line(record['calibration'])}"
+    name = printable(str(model.path))
+    yield f"{name}: made in {seconds:.1f} s. Look at {name}/report.html, then:"
+    yield f"  cnnkit classify --model {printable(training.quoted(model.path))} PICTURES"
+
+
+def threshold_line(calibration: dict[str, Any]) -> str:
+    """Return one line about the threshold for `unknown`."""
+    asked, threshold = calibration["unknown_precision"], calibration["threshold"]
+    if asked is None:
+        return "no threshold for 'unknown' (--unknown-precision none)"
+    if threshold is None:
+        return (
+            f"no threshold for 'unknown': none reaches a precision of {asked:g} on enough "
+            "validation pictures"
+        )
+    return (
+        f"'unknown' below {threshold['value']:.4f}: above it {threshold['precision']:.1%} are "
+        f"right, {threshold['coverage']:.1%} of validation get an answer"
+    )

@@ -72,8 +72,7 @@ class TrainingRun:
         self.output = output
         self.state_folder = state_folder_of(output)
         # A bundle beside an unfinished run is one that the run was to replace from its start.
-        unfinished = self.state_folder.is_dir() and any(self.state_folder.iterdir())
-        self.may_replace = overwrite or (resume and unfinished)
+        self.may_replace = overwrite or (resume and _holds_anything(self.state_folder))
         self._resume, self._overwrite = resume, overwrite
         self._stages, self._keeps_state = tuple(stages), keeps_state
 
@@ -118,6 +117,13 @@ class TrainingRun:
                 license_file = embedded_folder(origin) / "LICENSE"
                 if license_file.is_file():
                     shutil.copyfile(license_file, folder / BACKBONE_LICENSE)
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:  # there is none, or it cannot be read: `claimed` says what is wrong
+        return False
 
 
 def identity_of(everything: Any) -> str:

@@ -1,4 +1,4 @@
-"""Training detectors on pictures with boxes: `learning.train_detector`, `bundle.write_learnt`."""
+"""Training detectors on images with boxes: `learning.learn_boxes`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.labelled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold
-from cnnkit.detection.training.learning import TrainedDetector
+from cnnkit.detection.training.outcome import TrainedDetector
 from cnnkit.runtime.versions import versions
 from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
 from cnnkit.writers.row_files import csv_line

@@ -9,7 +9,7 @@ import logging
 import math
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from cnnkit.bundles.card import check_labels
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_loaders import BoxLoader, BoxPictures
 from cnnkit.data.recipes import read_recipe
-from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
+from cnnkit.detection.training.bundle import write_trained
 from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
+from cnnkit.detection.training.outcome import DetectorStage, TrainedDetector, trained_classes
 from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxes
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
-from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
+from cnnkit.training import EpochReport, TrainingPlan, train
 from cnnkit.training.run import StageProgress, TrainingRun, identity_of, silent
 
 log = logging.getLogger(__name__)
@@ -39,55 +40,6 @@ MOSAICS_UNTIL = 2 / 3
 AVERAGE_OVER = 0.05
 LEAST_TO_VALIDATE = 2
 STAGES = ("frozen", "whole")
-
-
-@dataclass(frozen=True)
-class DetectorStage:
-    """One stage of training.
-
-    Attributes:
-        name: ``frozen`` or ``whole``.
-        plan: What was done.
-        result: Its epochs.
-    """
-
-    name: str
-    plan: TrainingPlan
-    result: TrainingResult
-
-
-@dataclass(frozen=True)
-class TrainedDetector:
-    """The result of a training.
-
-    Attributes:
-        settings: What was asked for.
-        boxes: The set.
-        network: With the weights of the best epoch.
-        training: The pictures that it learnt from.
-        validation: Those that it was judged by.
-        stages: What was trained, in order.
-        figures: On validation.
-        truths: Of the validation pictures.
-        found: The detections in them, nearly all that have a score.
-        problems: Boxes that were mended or left out.
-    """
-
-    settings: DetectorSettings
-    boxes: BoxSet
-    network: DetectorNetwork
-    training: tuple[AnnotatedPicture, ...]
-    validation: tuple[AnnotatedPicture, ...]
-    stages: tuple[DetectorStage, ...]
-    figures: BoxFigures
-    truths: tuple[TrueBoxes, ...]
-    found: tuple[FoundBoxes, ...]
-    problems: tuple[BoxProblem, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels in the network's order."""
-        return trained_classes(self.boxes)
 
 
 def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) -> TrainedDetector:
@@ -102,8 +54,6 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
         OutputError: The bundle cannot be written where it is to be.
         CnnkitError: Training came to nothing.
     """
-    from cnnkit.detection.training.bundle import write_trained
-
     run = TrainingRun(
         settings.output, resume=settings.resume, overwrite=settings.overwrite, stages=STAGES
     )
@@ -162,11 +112,6 @@ def _trained(
             tuple(stepper.found),
             tuple(problems),
         )
-
-
-def trained_classes(boxes: BoxSet) -> tuple[str, ...]:
-    """Return the classes of a set that have a box."""
-    return tuple(name for name, count in boxes.counts().items() if count)
 
 
 def _problems(

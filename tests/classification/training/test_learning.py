@@ -147,7 +147,7 @@ def test_settings_that_do_not_go_together_are_refused(photos, tmp_path, named, m
 
 
 def test_an_architecture_may_be_spelled_otherwise(tmp_path: Path) -> None:
-    settings = Settings("data", tmp_path / "b", from_scratch="LeNet5")
+    settings = ClassifierSettings("data", tmp_path / "b", from_scratch="LeNet5")
     assert settings.from_scratch == "lenet-5"
 
 

@@ -149,7 +149,10 @@ def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> 
 
 
 def test_an_architecture_may_be_spelled_otherwise() -> None:
-    assert Settings("data", Path("out"), architecture="YOLOv3_Tiny").architecture == "yolov3-tiny"
+    assert (
+        DetectorSettings("data", Path("out"), architecture="YOLOv3_Tiny").architecture
+        == "yolov3-tiny"
+    )
 
 
 @pytest.mark.slow

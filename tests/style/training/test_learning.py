@@ -87,7 +87,8 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
     with pytest.raises(KeyboardInterrupt):
         learn_style(settings(folder, "killed"), interrupt)
     assert not (folder / "killed").exists()
-    with pytest.raises(UsageError, match=r"killed\.part holds an unfinished run\. Use `resume=True"):
+    unfinished = r"killed\.part holds an unfinished run\. Use `resume=True"
+    with pytest.raises(UsageError, match=unfinished):
         learn_style(settings(folder, "killed"))
     with pytest.raises(UsageError, match="must go on with the same settings"):
         learn_style(settings(folder, "killed", resume=True, strength=0.5))

@@ -1,0 +1,133 @@
+"""`train_detector`: trains a detector on images with boxes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
+from cnnkit.commands.training import TrainedModel, bad_limit
+from cnnkit.detection.training.bundle import epochs as epoch_rows
+from cnnkit.detection.training.learning import learn_boxes
+from cnnkit.detection.training.outcome import TrainedDetector
+from cnnkit.detection.training.settings import DetectorSettings
+from cnnkit.training.run import StageProgress, silent
+
+
+@keeps_inputs
+def train_detector(
+    data: AnyPath,
+    output: AnyPath,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    pictures: AnyPath | None = None,
+    validation_data: AnyPath | None = None,
+    validation: float = 0.15,
+    max_bad: int | str = "5%",
+    seed: int = 0,
+    architecture: str = "yolov3-tiny",
+    from_scratch: bool = False,
+    size: int | None = None,
+    anchors: str = "auto",
+    box_loss: str = "yolo",
+    frozen_epochs: int | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    batch_size: int = 8,
+    augment: AnyPath = "boxes",
+    mosaic: float = 0.5,
+    multi_scale: bool = True,
+    average: bool = True,
+    patience: int = 15,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    progress: StageProgress | None = None,
+) -> TrainedModel:
+    """Train a detector on images with boxes and write it as a bundle.
+
+    Args:
+        data: COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files; ``coco:``,
+            ``voc:`` or ``yolo:`` before the path says which. No file of it is changed.
+        output: The bundle's new folder.
+        overwrite: Whether an existing bundle is replaced.
+        resume: Continue an interrupted run.
+        pictures: The folder of the images, if they are elsewhere.
+        validation_data: Other images with boxes to validate on.
+        validation: The share of the images to validate on, where the data has no split.
+        max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
+        seed: Of the split and everything else that is drawn.
+        architecture: ``yolov3-tiny``, ``yolov3``, ``ssd-lite0``, or ``localizer-lite0`` for one
+            object per image.
+        from_scratch: Whether to start from random weights.
+        size: Side of the square input, a multiple of 32; by default the architecture's own.
+        anchors: ``default``, ``kmeans``, or ``auto``: those of k-means where they fit better.
+        box_loss: ``yolo`` or ``ciou``.
+        frozen_epochs: Epochs with a frozen backbone first; by default the architecture's own.
+        epochs: At most so many epochs of the whole network; by default the architecture's own.
+        learning_rate: The highest learning rate; by default the architecture's own.
+        batch_size: Images per batch.
+        augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file.
+        mosaic: The share of mosaics among the training images, 0 to 1; none in the last third.
+        multi_scale: Whether the input size changes from batch to batch.
+        average: Whether a moving average of the weights is kept.
+        patience: Stop after so many epochs without a higher AP50.
+        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        workers: Threads that read and augment.
+        progress: Called with the name of a stage and its number of images; returns a context
+            manager that gives what is called after each image. None: silent.
+
+    Returns:
+        The model; its metrics are COCO's, and ``classes`` has the ``AP`` and ``AP50`` of each.
+
+    Raises:
+        UsageError: The data or a value cannot be used.
+        OutputError: The bundle cannot be written.
+        CnnkitError: No epoch had a finite loss.
+    """
+    settings = DetectorSettings(
+        os.fspath(data),
+        Path(output),
+        pictures=text_of(pictures),
+        validation_data=text_of(validation_data),
+        validation=validation,
+        architecture=architecture,
+        from_scratch=from_scratch,
+        size=size,
+        anchors=anchors,
+        box_loss=box_loss,
+        frozen_epochs=frozen_epochs,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        augment=os.fspath(augment),
+        mosaic=mosaic,
+        multi_scale=multi_scale,
+        average=average,
+        patience=patience,
+        max_bad=bad_limit(max_bad),
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        max_pixels=pixel_limit(max_pixels),
+        workers=workers,
+    )
+    trained = learn_boxes(settings, progress or silent)
+    return TrainedModel(
+        settings.output, "detect", _metrics(trained), "val", tuple(epoch_rows(trained))
+    )
+
+
+def _metrics(trained: TrainedDetector) -> dict[str, Any]:
+    """Return COCO's figures on validation, and each class's average precision."""
+    figures = trained.figures
+    classes = {
+        label: {
+            "AP": figures.average_precision(label=number),
+            "AP50": figures.average_precision(0.5, label=number),
+        }
+        for number, label in enumerate(trained.classes)
+    }
+    return {**figures.to_dict(), "classes": classes}

@@ -1,0 +1,115 @@
+"""`train_face`: learns which faces are of one person."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
+from cnnkit.commands.training import TrainedModel, bad_limit
+from cnnkit.data import Shares
+from cnnkit.faces.training import EmbedderSettings, learn_faces
+from cnnkit.faces.training.bundle import epochs as epoch_rows
+from cnnkit.training.run import StageProgress, silent
+
+
+@keeps_inputs
+def train_face(
+    data: AnyPath,
+    output: AnyPath,
+    *,
+    overwrite: bool = False,
+    root: AnyPath | None = None,
+    crop: str = "face",
+    split_by: str = "people",
+    validation: float = 0.2,
+    test: float = 0.0,
+    max_bad: int | str = "5%",
+    seed: int = 0,
+    network: str = "dlib-face",
+    loss: str | None = None,
+    margin: float = 0.2,
+    people: int = 16,
+    photos: int = 4,
+    dimensions: int = 128,
+    size: int = 64,
+    epochs: int = 30,
+    patience: int = 8,
+    learning_rate: float | None = None,
+    augment: AnyPath = "light",
+    resume: bool = False,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    progress: StageProgress | None = None,
+) -> TrainedModel:
+    """Learn which faces are of one person, and write the embedder as a bundle.
+
+    Args:
+        data: A folder with one folder for each person, or a CSV with the columns file and label.
+        output: The bundle's new folder.
+        overwrite: Whether an existing bundle is replaced.
+        root: The folder that the files of a CSV are relative to.
+        crop: ``face`` takes the largest face, aligned; ``none`` the whole image.
+        split_by: ``people``: nobody is in two splits; ``pictures``: everybody may be.
+        validation: The share of the people, or images, to validate on.
+        test: The share of the people, or images, to test on.
+        max_bad: How many photos may be unreadable or without a face: a number, or a share such
+            as ``5%``.
+        seed: Of everything that is drawn.
+        network: ``dlib-face``, the embedded one, or ``embedding-small``, trained from scratch.
+        loss: ``head`` (a logistic unit on frozen embeddings), ``semi-hard``, ``batch-hard``,
+            ``batch-all`` or ``logistic``; by default head for dlib-face, else semi-hard.
+        margin: Of the triplets; 0 is the soft margin of ``batch-hard``.
+        people: People per batch.
+        photos: Photos of each of them per batch.
+        dimensions: Embedding size of ``embedding-small``.
+        size: Side of the square input of ``embedding-small``.
+        epochs: At most so many.
+        patience: Stop after so many epochs without a lower validation loss.
+        learning_rate: The highest learning rate; by default what suits the network.
+        augment: ``none``, ``light``, ``strong`` or a recipe file.
+        resume: Continue an interrupted run.
+        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        workers: Threads that read.
+        progress: Called with the name of a stage and its number of images; returns a context
+            manager that gives what is called after each image. None: silent.
+
+    Raises:
+        UsageError: The data or a value cannot be used.
+        OutputError: The bundle cannot be written.
+        CnnkitError: The embeddings collapsed, or no epoch had a finite loss.
+    """
+    settings = EmbedderSettings(
+        os.fspath(data),
+        Path(output),
+        root=text_of(root),
+        network=network,
+        loss=loss or ("head" if network == "dlib-face" else "semi-hard"),
+        margin=margin,
+        people=people,
+        photos=photos,
+        dimensions=dimensions,
+        size=size,
+        crop=crop,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        split_by=split_by,
+        shares=Shares(validation, test),
+        augment=os.fspath(augment),
+        patience=patience,
+        seed=seed,
+        overwrite=overwrite,
+        resume=resume,
+        max_bad=bad_limit(max_bad),
+        max_pixels=pixel_limit(max_pixels),
+        workers=workers,
+    )
+    trained = learn_faces(settings, progress or silent)
+    return TrainedModel(
+        settings.output,
+        "embed-face",
+        trained.figures[trained.judged_on],
+        trained.judged_on,
+        tuple(epoch_rows(trained)),
+    )

@@ -1,0 +1,157 @@
+"""`transfer_learn`: trains a classifier on labeled images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cnnkit.classification.training import ClassifierSettings, train_classifier
+from cnnkit.classification.training.bundle import history
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
+from cnnkit.commands.training import TrainedModel, bad_limit
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.training.run import StageProgress, silent
+
+CLASS_WEIGHTS = ("auto", "none")
+
+
+@keeps_inputs
+def transfer_learn(
+    data: AnyPath,
+    output: AnyPath,
+    *,
+    overwrite: bool = False,
+    root: AnyPath | None = None,
+    split_file: AnyPath | None = None,
+    validation: float = 0.2,
+    test: float = 0.0,
+    copies: str | None = None,
+    max_bad: int | str = "5%",
+    seed: int = 0,
+    backbone: AnyPath = "efficientnet-lite0",
+    weights: AnyPath | None = None,
+    views: int = 0,
+    augment: AnyPath = "light",
+    class_weights: str = "auto",
+    unknown_precision: float | None = 0.95,
+    fine_tune: int = 0,
+    from_scratch: str | None = None,
+    epochs: int = 30,
+    size: int | None = None,
+    mix: str = "none",
+    stages: int | None = None,
+    learning_rate: float | None = None,
+    lr_find: bool = False,
+    train_bn: bool = False,
+    resume: bool = False,
+    deterministic: bool = False,
+    tensorboard: AnyPath | None = None,
+    fit: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    progress: StageProgress | None = None,
+) -> TrainedModel:
+    """Train a classifier on labeled images and write it as a bundle.
+
+    Args:
+        data: A folder of class folders, a folder with ``train/`` and ``val/`` (and ``test/``) of
+            such folders, or a CSV with the columns file and label. No file of it is changed.
+        output: The bundle's new folder.
+        overwrite: Whether an existing bundle is replaced.
+        root: The folder that the files of a CSV are relative to.
+        split_file: The ``split.csv`` of an earlier bundle.
+        validation: The share of each class to validate on, where the data has no split.
+        test: The share of each class to test on, where the data has no split.
+        copies: ``together`` keeps near copies in one split, ``apart`` only identical files; by
+            default together, except for classes whose images are mostly alike.
+        max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
+        seed: Of the split, the augmented views and the training.
+        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
+        weights: A weights file for ``keras:NAME``.
+        views: Augmented views of each training image to learn from as well.
+        augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file; used by `views`,
+            `fine_tune` and `from_scratch`.
+        class_weights: ``auto`` gives rare classes more weight above 3 to 1; ``none`` does not.
+        unknown_precision: The precision that the threshold for ``unknown`` is to reach; None: no
+            threshold.
+        fine_tune: At most so many epochs of the whole network after the head; 0: none.
+        from_scratch: An architecture to train without pretrained weights.
+        epochs: At most so many with `from_scratch`.
+        size: Side of the square input with `from_scratch`.
+        mix: ``none``, ``mixup`` or ``cutmix``.
+        stages: How many of the last blocks are unfrozen; by default all.
+        learning_rate: The highest learning rate; by default what suits the network.
+        lr_find: Whether to search for the learning rate first.
+        train_bn: Whether batch normalization learns in `fine_tune`.
+        resume: Continue an interrupted run.
+        deterministic: Use only operations that give the same result every time on a GPU.
+        tensorboard: A folder for TensorBoard logs.
+        fit: ``crop``, ``pad`` or ``stretch``; by default the backbone's own.
+        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        batch_size: Images per batch; by default what suits the runtime.
+        workers: Threads that read and predict.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``; what computes the features.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 means all.
+        progress: Called with the name of a stage and its number of images; returns a context
+            manager that gives what is called after each image. None: silent.
+
+    Raises:
+        UsageError: The data or a value cannot be used.
+        BundleError: The backbone cannot, or must not, be opened.
+        OutputError: The bundle cannot be written.
+    """
+    if class_weights not in CLASS_WEIGHTS:
+        rule = f"be one of {', '.join(CLASS_WEIGHTS)}"
+        raise UsageError(broken_rule("`class_weights`", rule, class_weights))
+    settings = ClassifierSettings(
+        os.fspath(data),
+        Path(output),
+        root=text_of(root),
+        backbone=os.fspath(backbone),
+        weights=text_of(weights),
+        fit=fit,
+        split_file=text_of(split_file),
+        validation=validation,
+        test=test,
+        copies=copies,
+        views=views,
+        augment=os.fspath(augment),
+        mix=mix,
+        fine_tune=fine_tune,
+        from_scratch=from_scratch,
+        epochs=epochs,
+        size=size,
+        stages=stages,
+        learning_rate=learning_rate,
+        lr_find=lr_find,
+        train_bn=train_bn,
+        resume=resume,
+        deterministic=deterministic,
+        tensorboard=text_of(tensorboard),
+        class_weights=class_weights == "auto",
+        unknown_precision=unknown_precision,
+        max_bad=bad_limit(max_bad),
+        seed=seed,
+        overwrite=overwrite,
+        max_pixels=pixel_limit(max_pixels),
+        batch_size=batch_size,
+        workers=workers or threads or None,
+        runtime=RuntimeOptions(device, runtime, precision, threads),
+    )
+    trained = train_classifier(settings, progress or silent)
+    return TrainedModel(
+        settings.output,
+        "classify",
+        trained.evaluations[trained.judged_on]["metrics"],
+        trained.judged_on,
+        tuple(history(trained)),
+    )

@@ -1,0 +1,65 @@
+"""The result of train-detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
+from cnnkit.detection.training.network import DetectorNetwork
+from cnnkit.detection.training.settings import DetectorSettings
+from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet
+from cnnkit.training import TrainingPlan, TrainingResult
+
+
+@dataclass(frozen=True)
+class DetectorStage:
+    """One stage of training.
+
+    Attributes:
+        name: ``frozen`` or ``whole``.
+        plan: What was done.
+        result: Its epochs.
+    """
+
+    name: str
+    plan: TrainingPlan
+    result: TrainingResult
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """The result of a training.
+
+    Attributes:
+        settings: What was asked for.
+        boxes: The set.
+        network: With the weights of the best epoch.
+        training: The pictures that it learnt from.
+        validation: Those that it was judged by.
+        stages: What was trained, in order.
+        figures: On validation.
+        truths: Of the validation pictures.
+        found: The detections in them, nearly all that have a score.
+        problems: Boxes that were mended or left out.
+    """
+
+    settings: DetectorSettings
+    boxes: BoxSet
+    network: DetectorNetwork
+    training: tuple[AnnotatedPicture, ...]
+    validation: tuple[AnnotatedPicture, ...]
+    stages: tuple[DetectorStage, ...]
+    figures: BoxFigures
+    truths: tuple[TrueBoxes, ...]
+    found: tuple[FoundBoxes, ...]
+    problems: tuple[BoxProblem, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the network's order."""
+        return trained_classes(self.boxes)
+
+
+def trained_classes(boxes: BoxSet) -> tuple[str, ...]:
+    """Return the classes of a set that have a box."""
+    return tuple(name for name, count in boxes.counts().items() if count)

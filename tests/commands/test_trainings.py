@@ -1,0 +1,119 @@
+"""The four training functions: their parameters are the commands', and what they return."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnkit
+from cnnkit.cli import group
+from cnnkit.errors import OutputError, UsageError
+from tests.classification.training.drawings import CLASSES, draw
+from tests.faces.training.digits import write_digits
+
+COMMANDS = ("transfer-learn", "train-detector", "train-face", "train-style")
+# Of the command line only: what it shows, and the exit status.
+SHOWN = {"quiet", "verbose", "assert_accuracy", "assert_macro_f1", "assert_ap50", "assert_auc"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_function_has_the_parameters_and_defaults_of_its_command(name: str) -> None:
+    command = group.get_command(None, name)
+    function = inspect.signature(getattr(cnnkit, name.replace("-", "_")))
+    ours = {n: p.default for n, p in function.parameters.items() if n != "progress"}
+    theirs = {p.name: p for p in command.params if p.name not in SHOWN | {"help"}}
+    assert set(ours) == set(theirs)
+    for parameter in theirs.values():
+        default = ours[parameter.name]
+        if parameter.required:
+            assert default is inspect.Parameter.empty, parameter.name
+        else:
+            assert parameter.to_info_dict()["default"] == default, parameter.name
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("trainings") / "photos")
+
+
+@pytest.fixture(scope="module")
+def classifier(photos: Path) -> cnnkit.TrainedModel:
+    return cnnkit.transfer_learn(photos, photos.with_name("shapes"), backbone="squeezenet-1.1")
+
+
+def test_a_trained_model_says_how_well_it_does_and_predicts(
+    classifier: cnnkit.TrainedModel, photos: Path
+) -> None:
+    assert (classifier.task, classifier.judged_on) == ("classify", "val")
+    assert classifier.metrics["top_1"] > 0.5
+    assert classifier.metrics == classifier.card["training"]["metrics"]["val"]
+    assert {row["stage"] for row in classifier.history} == {"head"}
+    image = next((photos / CLASSES[0]).iterdir())
+    [found] = classifier.load().predict([str(image)])
+    assert found.predictions[0].label in CLASSES
+
+
+def test_training_is_silent_unless_progress_is_asked_for(
+    photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cnnkit.transfer_learn(photos, tmp_path / "quiet", backbone="squeezenet-1.1")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_existing_bundle_stays(classifier: cnnkit.TrainedModel, photos: Path) -> None:
+    with pytest.raises(OutputError, match="exists already"):
+        cnnkit.transfer_learn(photos, classifier.path, backbone="squeezenet-1.1")
+
+
+def test_values_that_break_a_rule_are_refused_before_any_work(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "output"
+    with pytest.raises(UsageError, match=r"class.weights"):
+        cnnkit.transfer_learn(data, output, class_weights="all")
+    with pytest.raises(UsageError, match=r"max.bad"):
+        cnnkit.train_detector(data, output, max_bad="many")
+    with pytest.raises(UsageError, match="loss"):
+        cnnkit.train_face(data, output, loss="contrastive")
+    with pytest.raises(UsageError, match="strength"):
+        cnnkit.train_style(data, output, styles=data, strength=2.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_embedder_is_trained_and_opened(tmp_path: Path) -> None:
+    digits = write_digits(tmp_path / "digits", each=8)
+    model = cnnkit.train_face(
+        digits,
+        tmp_path / "alike",
+        network="embedding-small",
+        crop="none",
+        size=16,
+        dimensions=16,
+        people=6,
+        epochs=1,
+        augment="none",
+    )
+    assert model.card["training"]["arguments"]["loss"] == "semi-hard"
+    assert [epoch["epoch"] for epoch in model.history] == [1]
+    assert model.history[0]["best"] == "yes"
+    assert model.metrics["auc"] > 0.5
+    assert model.load().size == 16
+
+
+def test_a_painter_is_trained_and_opened(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        pixels = random.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    style, told = tmp_path / "photos" / "0.png", []
+    options = {"steps": 2, "size": 64, "batch_size": 1, "filters": 2, "style_size": 96}
+    model = cnnkit.train_style(
+        tmp_path / "photos", tmp_path / "painter", styles=style, progress=told.append, **options
+    )
+    assert [step.step for step in told] == [1, 2]
+    assert [row["step"] for row in model.history] == [1, 2]
+    assert model.metrics["style"] != model.metrics["style_before"]
+    assert model.load().painted(pixels).shape == (80, 90, 3)
