@@ -20,7 +20,7 @@ DEFINITION := setup.cfg pyproject.toml
 .DELETE_ON_ERROR:
 # Two verbs at a time would change one environment under each other; -j is harmless so.
 .NOTPARALLEL:
-.PHONY: help install demo test lint bench models clean rebuild
+.PHONY: help install demo test lint bench docs models clean rebuild
 
 help:
 	@echo "make install   the environment $(VENV) with cnnkit in it, ready to edit"
@@ -28,6 +28,7 @@ help:
 	@echo "make test      run the tests; ARGS=\"-m slow\" for the slow ones"
 	@echo "make lint      check the code's style"
 	@echo "make bench     measure against other tools, in an environment of its own"
+	@echo "make docs      build the documentation's site into build/site"
 	@echo "make models    build the embedded weights again from their sources"
 	@echo "make clean     remove the environments and everything that was built"
 
@@ -45,6 +46,11 @@ lint: $(VENV)/installed-test
 
 bench: $(BENCH_VENV)/installed-bench
 	$(BENCH_VENV)/bin/python benchmarks/classify.py $(ARGS)
+
+# A name that is missing, or a link that leads nowhere, is an error.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "Open build/site/index.html."
 
 models: $(VENV)/installed-convert
 	$(BIN)/python -m models.convert all
@@ -82,8 +88,12 @@ $(VENV)/installed: $(VENV)/created $(DEFINITION)
 
 $(VENV)/installed-test: $(VENV)/created $(DEFINITION)
 	@echo "Installing cnnkit and its tests' tools into $(VENV): about 3.5 GB, a few minutes the first time."
-	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,parquet,export]'
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,parquet,export,docs]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
 
 $(VENV)/installed-convert: $(VENV)/installed
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[convert]'
