@@ -368,7 +368,7 @@ def test_a_gallery_of_another_embedder(team, people):
         gallery("identify", team, people, "--mirror")
     assert str(caught.value).endswith(
         "without mirrored faces. Received: dlib-face, with mirrored faces. "
-        "Leave --mirror out, or enroll the photos anew."
+        "Leave `mirror` out, or enroll the photos anew."
     )
 
 

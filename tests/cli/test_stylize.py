@@ -119,7 +119,7 @@ def test_lists_of_numbers_and_tiles():
         stylize_run.numbers("2;1", "--style-weights")
     assert [stylize_run.tile_of(t) for t in ("auto", "none", "256")] == ["auto", "none", "256"]
     for text in ("big", "-1", "64"):
-        with pytest.raises(UsageError, match="--tile must"):
+        with pytest.raises(UsageError, match="`tile` must"):
             stylize_run.tile_of(text)
 
 
