@@ -114,10 +114,35 @@ def broken_rule(name: str, rule: str, received: object, fix: str = "") -> Broken
         For example "`top_k` must be at least 1. Received: 0. Use a whole number from 1 up."
     """
     message = BrokenRule(f"{name} must {rule}. Received: {received}.{' ' + fix if fix else ''}")
-    found = _PARAMETER.fullmatch(name)
-    message.parameter = found[1] if found else None
-    message.rule, message.received = rule, received
+    message.parameter, message.rule, message.received = _parameter_of(name), rule, received
     return message
+
+
+def requires(name: str, other: str, fix: str = "") -> BrokenRule:
+    """Return "`name` requires `other`.", and how to mend it."""
+    return _relation(name, f"{name} requires {other}.", f"go with {other}", fix)
+
+
+def mutually_exclusive(name: str, other: str, fix: str = "") -> BrokenRule:
+    """Return "`name` and `other` are mutually exclusive.", and how to mend it."""
+    said = f"{name} and {other} are mutually exclusive."
+    return _relation(name, said, f"go without {other}", fix)
+
+
+def is_required(name: str, fix: str = "") -> BrokenRule:
+    """Return "`name` is required.", and how to mend it."""
+    return _relation(name, f"{name} is required.", "be given", fix)
+
+
+def _relation(name: str, said: str, rule: str, fix: str) -> BrokenRule:
+    message = BrokenRule(f"{said} {fix}".rstrip())
+    message.parameter, message.rule = _parameter_of(name), rule
+    return message
+
+
+def _parameter_of(name: str) -> str | None:
+    found = _PARAMETER.fullmatch(name)
+    return found[1] if found else None
 
 
 def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:

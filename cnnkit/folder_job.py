@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import Found
 from cnnkit.results import key_of, path_of
 from cnnkit.sorting import HOW, finish, free_place, is_place_for, put
@@ -61,13 +61,12 @@ class Outputs:
         if self.how not in HOW:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
         if self.resume and self.overwrite:
-            fix = "Give one of the two."
-            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
+            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
         if self.resume and not self.rows:
             fix = "Only a file of rows can be gone on with."
-            raise UsageError(broken_rule("`resume`", "go with `output`", "no `output`", fix))
+            raise UsageError(requires("`resume`", "`output`", fix))
         if self.retry_errors and not self.resume:
-            raise UsageError(broken_rule("`retry_errors`", "go with `resume`", "no `resume`"))
+            raise UsageError(requires("`retry_errors`", "`resume`"))
         if self.rows:
             check_row_suffix(self.rows)
         if self.embeddings:

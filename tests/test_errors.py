@@ -6,7 +6,14 @@ import pickle
 
 import pytest
 
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import (
+    ImageError,
+    UsageError,
+    broken_rule,
+    is_required,
+    mutually_exclusive,
+    requires,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +39,13 @@ def test_the_parts_outlive_a_change_of_process() -> None:
 @pytest.mark.parametrize("error", [UsageError(), UsageError("Nothing."), ImageError("empty", "0")])
 def test_other_errors_have_no_parts(error: UsageError) -> None:
     assert (error.parameter, error.rule, error.received) == (None, None, None)
+
+
+def test_relations_of_parameters_have_one_phrasing_each() -> None:
+    assert requires("`a`", "`b`") == "`a` requires `b`."
+    assert mutually_exclusive("`a`", "`b`", "Drop one.") == (
+        "`a` and `b` are mutually exclusive. Drop one."
+    )
+    error = UsageError(is_required("`a`", "Give it."))
+    assert str(error) == "`a` is required. Give it."
+    assert (error.parameter, error.rule, error.received) == ("a", "be given", None)

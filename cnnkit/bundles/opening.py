@@ -25,7 +25,7 @@ from cnnkit.bundles import (
 )
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
-from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
+from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, building_defaults, import_keras
 from cnnkit.version import __version__
@@ -183,8 +183,7 @@ def open_model(
     is_darknet = model.lower().endswith(".cfg")
     if weights and not (is_darknet or model.startswith(applications.PREFIX)):
         fix = "A bundle and a .keras file hold their own weights."
-        rule = "go with `model='keras:NAME'` or FILE.cfg"
-        raise UsageError(broken_rule("`weights`", rule, model, fix))
+        raise UsageError(requires("`weights`", "`model='keras:NAME'` or FILE.cfg", fix))
     if model.startswith(applications.PREFIX):
         return _open_application(model, weights, labels)
     if is_darknet:
@@ -355,7 +354,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
 def _open_darknet(model: str, weights_file: str | None, labels: str | None) -> Bundle:
     if weights_file is None:
         fix = "Give the .weights file with `weights`."
-        raise UsageError(broken_rule("`model`", "go with `weights`", "none", fix))
+        raise UsageError(requires("`model='FILE.cfg'`", "`weights`", fix))
     network_of, path = darknet.read_cfg(Path(model)), Path(weights_file)
     stored = darknet.read_weights(path, network_of.architecture, len(network_of.masks[0]))
     arrays = darknet.fitting_arrays(stored, network_of.classes, str(path))

@@ -12,7 +12,7 @@ import numpy as np
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.explanation.heat import (
     BOX_SHARE,
     TARGET_COLOUR,
@@ -367,9 +367,8 @@ def _check(
     check_fit(fit)
     if method == "sliding" and fit is not None:
         fix = "It looks at the whole picture."
-        raise UsageError(broken_rule("`fit`", "not go with `method='sliding'`", fit, fix))
+        raise UsageError(mutually_exclusive("`fit`", "`method='sliding'`", fix))
     if scale is not None and method != "sliding":
-        rule = "go with `method='sliding'`"
-        raise UsageError(broken_rule("`scale`", rule, f"`method={method!r}`"))
+        raise UsageError(requires("`scale`", "`method='sliding'`"))
     if not 0 < box_share <= 1:
         raise UsageError(broken_rule("`box_share`", "be over 0 and up to 1", box_share))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.bundles import Bundle
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.errors import UsageError, broken_rule, did_you_mean, requires
 from cnnkit.explanation import networks
 from cnnkit.explanation.occlusion import occluded_heat
 from cnnkit.explanation.target import Target
@@ -45,8 +45,7 @@ def check_method(method: str, layer: str | None) -> None:
         fix = did_you_mean(method, METHODS)
         raise UsageError(broken_rule("`method`", f"be one of {', '.join(METHODS)}", method, fix))
     if layer is not None and method not in BY_LAYER:
-        rule = f"go with `method` {' or '.join(BY_LAYER)}"
-        raise UsageError(broken_rule("`layer`", rule, f"`method={method!r}`"))
+        raise UsageError(requires("`layer`", f"`method` {' or '.join(BY_LAYER)}"))
 
 
 def method_predictor(

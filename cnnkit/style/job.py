@@ -20,7 +20,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
+from cnnkit.errors import (
+    ImageError,
+    OutputError,
+    UsageError,
+    broken_rule,
+    mutually_exclusive,
+    requires,
+)
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
@@ -108,10 +115,9 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
-            fix = "Give one of the two."
-            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
+            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
         if self.retry_errors and not self.resume:
-            raise UsageError(broken_rule("`retry_errors`", "go with `resume`", "no `resume`"))
+            raise UsageError(requires("`retry_errors`", "`resume`"))
         if not self.is_file and self.path.exists() and not self.path.is_dir():
             raise UsageError(broken_rule("`output`", "name a folder", f"the file {self.path}"))
         if self.is_file and not self.path.parent.is_dir():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.images.resample import Window, resize
 from cnnkit.runtime.memory import resident_memory
@@ -102,7 +102,7 @@ class InOnePass:
         """
         if painter.reads_styles and not styles:
             fix = "Give a picture to paint like."
-            raise UsageError(broken_rule("`styles`", "be given", "none", fix))
+            raise UsageError(is_required("`styles`", fix))
         if styles and not painter.reads_styles:
             fix = "Leave it out: the model was trained for one style."
             rule = "go with a model that reads styles"

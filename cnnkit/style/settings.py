@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 
 OPTIMIZERS = ("adam", "l-bfgs")
 STARTS = ("content", "noise")
@@ -75,8 +75,7 @@ class Settings:
             _check("`time_budget`", self.time_budget, 1, 1e7)
         if self.optimizer == "l-bfgs" and self.tile is not None:
             fix = "L-BFGS needs the gradient of the whole picture."
-            rule = "go without `tile`"
-            raise UsageError(broken_rule("`optimizer='l-bfgs'`", rule, self.tile, fix))
+            raise UsageError(mutually_exclusive("`optimizer='l-bfgs'`", "`tile`", fix))
 
     @property
     def strength(self) -> float:

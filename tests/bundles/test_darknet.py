@@ -195,7 +195,7 @@ def test_a_pair_opens_as_a_detector(tmp_path: Path) -> None:
         "stride32": (None, 13, 13, 21),
         "stride16": (None, 26, 26, 21),
     }
-    with pytest.raises(UsageError, match="go with `weights`"):
+    with pytest.raises(UsageError, match="requires `weights`"):
         open_model(str(cfg))
-    with pytest.raises(UsageError, match=r"go with `model='keras:NAME'` or FILE.cfg"):
+    with pytest.raises(UsageError, match=r"requires `model='keras:NAME'` or FILE.cfg"):
         open_model("yolov3-tiny", str(weights))

@@ -51,7 +51,7 @@ def test_an_unknown_name_is_helped(model, message):
 
 
 def test_weights_go_with_keras_names_only():
-    with pytest.raises(UsageError, match="`weights` must go with `model='keras:NAME'`"):
+    with pytest.raises(UsageError, match="`weights` requires `model='keras:NAME'`"):
         open_model("squeezenet-1.1", weights="w.h5")
 
 

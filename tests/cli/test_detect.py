@@ -111,7 +111,7 @@ def test_a_table_for_people_and_tiles(run_cnnkit, examples):
         (("-o", "yolo:"), "yolo: must be followed by a path"),
         (("-o", "a.xml"), "-o must end in one of .jsonl, .csv, .parquet"),
         (("-o", "a.csv", "-o", "./a.csv"), "outputs must have places of their own"),
-        (("--resume",), "--resume must go with -o."),
+        (("--resume",), "--resume requires -o."),
     ],
 )
 def test_bad_options_say_so_in_one_line(photos, arguments, told, monkeypatch, capsys):

@@ -172,9 +172,12 @@ def test_the_class_is_found_by_name_or_number(tmp_path):
     ("chosen", "message"),
     [
         ({"method": "gradcam"}, "Did you mean 'grad-cam'"),
-        ({"method": "occlusion", "layer": "first"}, "`layer` must go with `method` grad-cam"),
-        ({"scale": 2.0}, "`scale` must go with `method='sliding'`"),
-        ({"method": "sliding", "fit": "pad"}, "`fit` must not go with `method='sliding'`"),
+        ({"method": "occlusion", "layer": "first"}, "`layer` requires `method` grad-cam"),
+        ({"scale": 2.0}, "`scale` requires `method='sliding'`"),
+        (
+            {"method": "sliding", "fit": "pad"},
+            "`fit` and `method='sliding'` are mutually exclusive",
+        ),
         ({"box_share": 0.0}, "`box_share` must be over 0"),
         ({"fit": "squash"}, "`fit` must be one of"),
     ],

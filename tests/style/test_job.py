@@ -180,8 +180,13 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
         ("x.png", ["a", "b"], {}, "must go with one picture"),
         ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
         ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
-        ("out", ["a"], {"resume": True, "overwrite": True}, "`resume` must not go with"),
-        ("out", ["a"], {"retry_errors": True}, "`retry_errors` must go with `resume`"),
+        (
+            "out",
+            ["a"],
+            {"resume": True, "overwrite": True},
+            "`resume` and `overwrite` are mutually exclusive",
+        ),
+        ("out", ["a"], {"retry_errors": True}, "`retry_errors` requires `resume`"),
     ],
 )
 def test_what_breaks_a_rule_is_refused(output, inputs, flags, message, tmp_path, monkeypatch):

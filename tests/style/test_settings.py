@@ -22,7 +22,10 @@ from cnnkit.style.settings import Settings, fitted_size, scales_of
         ({"optimizer": "sgd"}, "`optimizer` must be one of adam, l-bfgs"),
         ({"tile": 64}, "`tile` must"),
         ({"time_budget": 0.5}, "`time_budget` must"),
-        ({"optimizer": "l-bfgs", "tile": 256}, "must go without `tile`"),
+        (
+            {"optimizer": "l-bfgs", "tile": 256},
+            "`optimizer='l-bfgs'` and `tile` are mutually exclusive",
+        ),
     ],
 )
 def test_what_breaks_a_rule_is_refused(values, message):
