@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,7 +191,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """Read a ``labels.txt``: one class a line, in the model's order.
 
     Raises:
-        BundleError: Not UTF-8, too large, or not one line for each class.
+        BundleError: Not UTF-8, too large, not one line for each class, or a line with a character
+            that controls a terminal or turns the direction of text.
     """
     content = read_bounded(path, MAX_LABELS_BYTES)
     try:
@@ -200,7 +202,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         raise BundleError(f"{path} must be UTF-8 text. Received: {error.reason}.") from error
     while lines and not lines[-1].strip():
         lines.pop()
-    labels = tuple(clean_label(line) for line in lines)
+    _check_characters(path, lines)
+    labels = tuple(normal_name(line) for line in lines)
     if len(labels) != classes:
         raise BundleError(
             f"{path} must have one line for each of the {classes} classes. Received: {len(labels)}."
@@ -211,6 +214,18 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             "Received: an empty or longer line."
         )
     return labels
+
+
+def _check_characters(path: Path, lines: Sequence[str]) -> None:
+    """Refuse a label that would not be what one sees; dropping the character would rename it."""
+    for number, line in enumerate(lines, start=1):
+        unsafe = "" if is_safe(line) else next(filter(is_unsafe, line), "")
+        if unsafe:
+            name = unicodedata.name(unsafe, "a control character")
+            raise BundleError(
+                f"{path}, line {number}, must hold no character that controls a terminal or turns "
+                f"the direction of text. Received: U+{ord(unsafe):04X} ({name}). Remove it."
+            )
 
 
 def check_labels(labels: Sequence[str], where: str) -> None:

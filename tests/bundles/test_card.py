@@ -135,10 +135,18 @@ def test_labels_are_checked(tmp_path, content, message):
         read_labels(path, 3)
 
 
-def test_labels_lose_what_controls_a_terminal(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("plain\n\x1b[31mred\nb\n", r"line 2, .*Received: U\+001B \(a control character\)"),
+        ("a\nb\nri\u202eght\n", r"line 3, .*Received: U\+202E \(RIGHT-TO-LEFT OVERRIDE\)"),
+    ],
+)
+def test_labels_that_control_a_terminal_or_turn_text_are_refused(tmp_path, text, received):
     path = tmp_path / "labels.txt"
-    path.write_text("\x1b[31mred\nri\u202eght\nplain\n\n")
-    assert read_labels(path, 3) == ("[31mred", "right", "plain")
+    path.write_text(text)
+    with pytest.raises(BundleError, match=received):
+        read_labels(path, 3)
     assert clean_label("a\x00b") == "ab"
 
 
