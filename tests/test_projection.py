@@ -32,7 +32,6 @@ FUNCTIONS = {
 # Functions that are not there yet; the list is exact.
 MISSING = {
     *("detect", "stylize", "explain", "verify_pairs"),
-    *("transfer_learn", "train_style", "train_detector", "train_face"),
 }
 # Commands that show something: `cnnkit.Gallery` is the Python side of the first ones.
 WITHOUT_FUNCTION = {
@@ -40,8 +39,11 @@ WITHOUT_FUNCTION = {
     *("gallery calibrate", "gallery audit", "gallery cluster"),
     *("models", "network", "convolve", "shapes", "visualize", "experiment"),
 }
-# What concerns standard input, standard output and messages only.
-OF_THE_TERMINAL = {"quiet", "as_json", "form", "null_separated"}
+# What concerns standard input, standard output, messages and the exit status only.
+OF_THE_TERMINAL = {
+    *("quiet", "as_json", "form", "null_separated"),
+    *("assert_accuracy", "assert_macro_f1", "assert_ap50", "assert_auc"),
+}
 # What a program gives in the place of a terminal.
 OF_A_PROGRAM = {"emit", "progress"}
 # A function has no default before a parameter that is required; its command may have one.
