@@ -20,6 +20,8 @@ UNKNOWN_FOLDER = "_unknown"
 ERRORS_FOLDER = "_errors"
 HOW = ("copy", "link", "move")
 MAX_NAME_BYTES = 100
+# What nearly every file system takes.
+MAX_FILE_NAME_BYTES = 255
 MAX_SUFFIX_BYTES = 16
 # What no common file system takes in a name, or gives a meaning to.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -92,6 +94,17 @@ def cut(text: str, size: int) -> str:
     while size and data[size] & 0xC0 == 0x80:  # in the middle of a character
         size -= 1
     return data[:size].decode("utf-8", "surrogateescape")
+
+
+def with_end(name: str, end: str, *, room: int = 0) -> str:
+    """Return the name of a file made of another: its name with an end, cut before it where needed.
+
+    Args:
+        name: Without a folder; as long as its own file system takes.
+        end: What stands behind it, such as ``-2.png``.
+        room: Bytes that more ends need, such as that of a file beside it.
+    """
+    return cut(name, MAX_FILE_NAME_BYTES - room - len(os.fsencode(end))) + end
 
 
 def free_place(folder: Path, name: str, claimed: Collection[Path] = ()) -> Path:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnkit.errors import OutputError
-from cnnkit.sorting import finish, folder_name, folder_names, free_place, put
+from cnnkit.sorting import finish, folder_name, folder_names, free_place, put, with_end
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,16 @@ def test_a_name_as_long_as_the_file_system_takes_is_sorted(tmp_path, name):
         put(str(source), place, "copy")
         assert place.read_bytes() == b"picture" and place.suffix == source.suffix
     assert len(os.listdir(place.parent)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "room", "expected"),
+    [
+        ("a", ".png", 0, "a.png"),
+        ("g" * 255, ".png", 0, "g" * 251 + ".png"),
+        ("g" * 255, "-2.png", 10, "g" * 239 + "-2.png"),
+        ("ä" * 127, ".png", 0, "ä" * 125 + ".png"),  # two bytes each
+    ],
+)
+def test_a_name_with_an_end_is_cut_to_what_file_systems_take(name, end, room, expected):
+    assert with_end(name, end, room=room) == expected

@@ -19,6 +19,7 @@ from cnnkit.images import decode, read_bytes
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
+from cnnkit.sorting import with_end
 from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
 
@@ -27,6 +28,8 @@ Row = dict[str, Any]
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
 ROWS_A_TASK = 4
+# For the number of an object and the like behind the name of its image.
+NUMBER_ROOM = 24
 
 
 class PictureNames:
@@ -37,13 +40,14 @@ class PictureNames:
 
     def name(self, file: str) -> str:
         """Return the relative name of a picture made of one, a new one each time."""
-        safe = inside(file)
-        if os.path.splitext(safe)[1].lower() not in FORMATS:
-            safe = f"{safe}.png"
-        stem, suffix = os.path.splitext(safe)
-        candidate, number = safe, 2
+        folder, name = os.path.split(inside(file))
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in FORMATS:
+            stem, suffix = name, ".png"
+        candidate, number = os.path.join(folder, with_end(stem, suffix)), 2
         while apart.name_key(candidate) in self._taken:
-            candidate, number = f"{stem}-{number}{suffix}", number + 1
+            candidate = os.path.join(folder, with_end(stem, f"-{number}{suffix}"))
+            number += 1
         self._taken.add(apart.name_key(candidate))
         return candidate
 
@@ -93,7 +97,10 @@ def write_crops(
     names = AnnotationNames(".jpg")
 
     def stem(row: Row) -> str:
-        return names.name(file_of(row)).removesuffix(".jpg")
+        file = file_of(row)
+        stem, suffix = os.path.splitext(os.path.basename(file))
+        short = os.path.join(os.path.dirname(file), with_end(stem, suffix, room=NUMBER_ROOM))
+        return names.name(short).removesuffix(".jpg")
 
     work = (Work(row, stem(row)) for row in rows if row["status"] == "ok" and row["detections"])
     return _in_parallel(work, partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels))

@@ -31,6 +31,7 @@ from cnnkit.errors import (
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
+from cnnkit.sorting import with_end
 from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
@@ -40,6 +41,8 @@ from cnnkit.writers.replacing import replacing
 SCHEMA_VERSION = 1
 ROWS = "rows.jsonl"
 STATES = ".cnnkit-unfinished"
+# The longest end that a file beside a result has.
+PREVIEW_END = ".preview.png"
 MAX_SIDECAR_BYTES = 4 << 20
 
 
@@ -267,8 +270,10 @@ class Places:
         relative = self._relative(path)
         stem, number = relative.with_suffix(""), 1
         while True:
-            name = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
-            place = self._target.path / name.with_name(f"{name.name}.png")
+            end = ".png" if number == 1 else f"-{number}.png"
+            # The sidecar and the preview have the name and an end of their own.
+            name = with_end(stem.name, end, room=len(PREVIEW_END))
+            place = self._target.path / stem.with_name(name)
             key = name_key(str(place))
             if key not in self._taken and self._is_free(place, path):
                 self._taken.add(key)

@@ -319,6 +319,20 @@ def test_a_label_out_of_a_file_is_no_path(pictures: Path) -> None:
     assert "'=cmd()" in Path("counts.csv").read_text()
 
 
+def test_names_as_long_as_a_file_system_takes_are_drawn_and_cut(
+    pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.rename("in/a.jpg", f"in/{'h' * 251}.jpg")
+    os.rename("in/z.gif", f"in/{'g' * 251}.gif")
+    further = BoxOutputs(annotate=Path("drawn"), crops=Path("crops"))
+    run(Outputs(), further)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    drawn = {Path(file).name for file in files_in("drawn")}
+    assert {f"{'h' * 251}.jpg", f"{'g' * 251}.png"} <= drawn
+    starts = {Path(file).name[:1] for file in files_in("crops")}
+    assert {"g", "h"} <= starts
+
+
 def test_a_large_picture_with_nothing_is_told_of_tiles(
     pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -77,6 +77,16 @@ def test_one_row_and_one_result_each_and_no_two_of_a_name(photos, tmp_path):
             assert record["settings"]["method"] == "negative"
 
 
+def test_names_as_long_as_a_file_system_takes_stop_nothing(photos, tmp_path):
+    (photos / "a.png").rename(photos / f"{'g' * 251}.png")
+    (photos / "b.png").rename(photos / f"{'g' * 250}h.png")
+    out = tmp_path / "out"
+    summary, rows = stylize(photos, out)
+    assert (summary.ok, summary.failed) == (4, 1)
+    made = {row["output"] for row in rows if row["status"] == "ok"}
+    assert len(made) == 4 and all(sidecar_path(out / p).is_file() for p in made)
+
+
 def test_existing_results_are_refused_or_kept_or_made_anew(photos, tmp_path):
     out = tmp_path / "out"
     stylize(photos, out)
