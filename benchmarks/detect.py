@@ -184,7 +184,7 @@ def results_by_name(rows: Path) -> dict[str, list[dict]]:
     for line in rows.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         found[Path(row["path"]).stem] = [
-            entry(spec, one["class"], one["score"], one["box"]) for one in row["detections"]
+            entry(spec, one["class_id"], one["score"], one["box"]) for one in row["detections"]
         ]
     return found
 

@@ -63,7 +63,7 @@ def found_in(network: cv2.dnn.Net, names: list[str], path: Path, least: float) -
         x2, y2 = np.minimum(boxes[index, :2] + boxes[index, 2:], (width, height))
         box = [round(float(v), 2) for v in (x1, y1, x2 - x1, y2 - y1)]
         score = round(float(scores[index]), 6)
-        detections.append({"class": int(classes[index]), "score": score, "box": box})
+        detections.append({"class_id": int(classes[index]), "score": score, "box": box})
     detections.sort(key=lambda one: -one["score"])
     size = {"width": width, "height": height}
     return {"path": str(path), "status": "ok", **size, "detections": detections}

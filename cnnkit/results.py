@@ -21,24 +21,24 @@ class Prediction:
     """One guess of a classifier.
 
     Attributes:
-        index: The class, counted from 0 in the order of the model's labels.
+        class_id: The class, counted from 0 in the order of the model's labels.
         label: The name of the class.
         score: Its probability, 0 to 1.
     """
 
-    index: int
+    class_id: int
     label: str
     score: float
 
     def __post_init__(self) -> None:
-        if self.index < 0:
-            raise ValueError(f"`index` must not be negative. Received: index={self.index}.")
+        if self.class_id < 0:
+            raise ValueError(f"`class_id` must not be negative. Received: {self.class_id}.")
         if not (math.isfinite(self.score) and -1e-6 <= self.score <= 1 + 1e-6):
             raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the guess as it stands in a row."""
-        return {"index": self.index, "label": self.label, "score": round(self.score, 6)}
+        return {"class_id": self.class_id, "label": self.label, "score": round(self.score, 6)}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Face:
     """A face in a picture.
 
     Attributes:
-        box: Left, top, right, bottom in pixels of the upright picture; it may reach beyond it.
+        xyxy: Left, top, right, bottom in pixels of the upright image; it may reach beyond it.
         score: How sure the detector is, 0 to 1.
         landmarks: x and y in pixels of the five `LANDMARKS`: left and right as one looks at the
             picture, so that the left eye is the person's right one.
@@ -94,18 +94,18 @@ class Face:
             those of a mean face do.
     """
 
-    box: tuple[float, float, float, float]
+    xyxy: tuple[float, float, float, float]
     score: float
     landmarks: tuple[tuple[float, float], ...]
     turned: int = 0
     looked_for: bool = True
 
     def __post_init__(self) -> None:
-        numbers = [*self.box, *(number for point in self.landmarks for number in point)]
-        if len(self.box) != 4 or len(self.landmarks) != len(LANDMARKS) or len(numbers) != 14:
+        numbers = [*self.xyxy, *(number for point in self.landmarks for number in point)]
+        if len(self.xyxy) != 4 or len(self.landmarks) != len(LANDMARKS) or len(numbers) != 14:
             raise ValueError(
-                "`box` must have 4 numbers and `landmarks` 5 points. "
-                f"Received: {self.box} and {self.landmarks}."
+                "`xyxy` must have 4 numbers and `landmarks` 5 points. "
+                f"Received: {self.xyxy} and {self.landmarks}."
             )
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError(f"a face must have finite places. Received: {numbers}.")
@@ -118,12 +118,22 @@ class Face:
     @property
     def width(self) -> float:
         """Of the box, in pixels."""
-        return self.box[2] - self.box[0]
+        return self.xyxy[2] - self.xyxy[0]
 
     @property
     def height(self) -> float:
         """Of the box, in pixels."""
-        return self.box[3] - self.box[1]
+        return self.xyxy[3] - self.xyxy[1]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width, height in pixels of the upright image, as in a row."""
+        return (*self.xyxy[:2], self.width, self.height)
+
+    @property
+    def xywh(self) -> tuple[float, float, float, float]:
+        """The same as `box`."""
+        return self.box
 
     @property
     def eye_distance(self) -> float:
@@ -133,9 +143,8 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Return the face as it stands in a row."""
         points = zip(LANDMARKS, self.landmarks, strict=True)
-        box = (*self.box[:2], self.width, self.height)  # as that of `Detection`
         return {
-            "box": [round(edge, 1) for edge in box],
+            "box": [round(side, 1) for side in self.box],
             "score": round(self.score, 6),
             "landmarks": {name: [round(x, 1), round(y, 1)] for name, (x, y) in points}
             if self.looked_for
@@ -149,23 +158,34 @@ class Detection:
     """One object that a detector found.
 
     Attributes:
-        index: The class, counted from 0 in the order of the model's labels.
+        class_id: The class, counted from 0 in the order of the model's labels.
         label: The name of the class.
         score: How sure the detector is, 0 to 1.
         box: Left, top, width, height in pixels of the picture as a viewer shows it.
     """
 
-    index: int
+    class_id: int
     label: str
     score: float
     box: tuple[float, float, float, float]
+
+    @property
+    def xywh(self) -> tuple[float, float, float, float]:
+        """The same as `box`."""
+        return self.box
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in pixels."""
+        left, top, width, height = self.box
+        return left, top, left + width, top + height
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as it stands in a row."""
         box = [round(side, 2) for side in self.box]
         return {
             "label": self.label,
-            "class": self.index,
+            "class_id": self.class_id,
             "score": round(self.score, 6),
             "box": box,
         }
@@ -178,44 +198,86 @@ class Detections:
     Attributes:
         width: Of the picture as a viewer shows it, in pixels.
         height: Likewise.
-        boxes: Left, top, right, bottom in its pixels, float (n, 4), inside the picture.
+        xyxy: Left, top, right, bottom in its pixels, float (n, 4), inside the image.
         scores: Highest first, float (n,), 0 to 1.
-        classes: Counted from 0 in the order of the model's labels, int (n,).
+        class_id: Counted from 0 in the order of the model's labels, int (n,).
         labels: The name of each one's class, n texts.
     """
 
     width: int
     height: int
-    boxes: np.ndarray
+    xyxy: np.ndarray
     scores: np.ndarray
-    classes: np.ndarray
+    class_id: np.ndarray
     labels: tuple[str, ...]
 
     def __post_init__(self) -> None:
         count = len(self.labels)
-        shapes = (self.boxes.shape, self.scores.shape, self.classes.shape)
+        shapes = (self.xyxy.shape, self.scores.shape, self.class_id.shape)
         if shapes != ((count, 4), (count,), (count,)):
             raise ValueError(
-                "`boxes`, `scores` and `classes` must have the shapes (n, 4), (n,) and (n,), as "
+                "`xyxy`, `scores` and `class_id` must have the shapes (n, 4), (n,) and (n,), as "
                 f"many as labels. Received: {shapes}, {count} labels."
             )
-        if count and not (np.isfinite(self.boxes).all() and (np.diff(self.scores) <= 0).all()):
-            raise ValueError("`boxes` must be finite and `scores` go from high to low.")
+        if count and not (np.isfinite(self.xyxy).all() and (np.diff(self.scores) <= 0).all()):
+            raise ValueError("`xyxy` must be finite and `scores` go from high to low.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __iter__(self) -> Iterator[Detection]:
-        sides = self.boxes[:, 2:] - self.boxes[:, :2]
         rows = zip(
-            self.classes.tolist(),
+            self.class_id.tolist(),
             self.labels,
             self.scores.tolist(),
-            np.concatenate([self.boxes[:, :2], sides], axis=1).tolist(),
+            self.xywh.tolist(),
             strict=True,
         )
-        for index, label, score, box in rows:
-            yield Detection(index, label, score, tuple(box))
+        for class_id, label, score, box in rows:
+            yield Detection(class_id, label, score, tuple(box))
+
+    @property
+    def xywh(self) -> np.ndarray:
+        """Left, top, width, height in pixels of the image, float (n, 4)."""
+        return np.concatenate([self.xyxy[:, :2], self.xyxy[:, 2:] - self.xyxy[:, :2]], axis=1)
+
+    def to_supervision(self) -> Any:
+        """Return the same as `supervision.Detections`, whose tools draw, track and count.
+
+        The names of the classes are in ``data["class_name"]``.
+
+        Raises:
+            ImportError: The package supervision is not installed.
+        """
+        from supervision import Detections as SupervisionDetections
+
+        return SupervisionDetections(
+            xyxy=self.xyxy.astype(np.float32).reshape(-1, 4),
+            confidence=self.scores.astype(np.float32),
+            class_id=self.class_id.astype(int),
+            data={"class_name": np.array(self.labels, dtype=str)},
+        )
+
+    @classmethod
+    def from_supervision(cls, detections: Any, width: int, height: int) -> Detections:
+        """Return `supervision.Detections` as a result of cnnkit, highest score first.
+
+        Args:
+            detections: What some tool of supervision gave; without classes or scores they count
+                as class 0 and score 1.
+            width: Of the image, in pixels.
+            height: Likewise.
+        """
+        count = len(detections.xyxy)
+        scores, class_id = detections.confidence, detections.class_id
+        scores = np.ones(count) if scores is None else np.asarray(scores, float)
+        class_id = np.zeros(count, int) if class_id is None else np.asarray(class_id, int)
+        names = detections.data.get("class_name")
+        names = [f"class_{number}" for number in class_id] if names is None else list(names)
+        order = np.argsort(-scores, kind="stable")
+        xyxy = np.asarray(detections.xyxy, float).reshape(-1, 4)[order]
+        labels = tuple(str(names[number]) for number in order)
+        return cls(width, height, xyxy, scores[order], class_id[order], labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as it stands in a row."""

@@ -88,6 +88,7 @@ def test_every_data_file_of_the_package_is_package_data() -> None:
             assert all(list(folder.glob(p)) for p in patterns), package
             covered |= {f for p in patterns for f in folder.glob(p)}
     assert [f for f in package_data_files() if f not in covered] == []
+    assert ROOT / "cnnkit" / "py.typed" in covered  # type checkers look for it
 
 
 def test_the_version_can_be_read_without_an_import() -> None:

@@ -90,9 +90,9 @@ class _Tally:
             return
         self.paths.append(path)
         self.truth.append(truth)
-        self.guess.append(result.predictions[0].index)
+        self.guess.append(result.predictions[0].class_id)
         self.confidence.append(min(1.0, result.predictions[0].score))
-        self.in_top.append(any(p.index == truth for p in result.predictions[:TOP_K]))
+        self.in_top.append(any(p.class_id == truth for p in result.predictions[:TOP_K]))
 
     def figures(self, labels: tuple[str, ...]) -> dict[str, Any]:
         """Return the figures of all pictures so far, ready for JSON; see docs/output.md."""

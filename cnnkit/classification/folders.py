@@ -67,7 +67,7 @@ def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
     if row["status"] != "ok":
         return ERRORS_FOLDER
     best = row["predictions"][0]
-    return folders[best["index"]] if row["label"] == best["label"] else UNKNOWN_FOLDER
+    return folders[best["class_id"]] if row["label"] == best["label"] else UNKNOWN_FOLDER
 
 
 def feature_width(classifier: Classifier) -> int:

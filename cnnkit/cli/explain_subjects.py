@@ -42,11 +42,11 @@ def explainer_of_detector(
 
     def ask(pixels: Any) -> Question:
         found = surest.predict(pixels)
-        if not hasattr(found, "boxes"):
+        if not hasattr(found, "xyxy"):
             raise nothing_to_ask(found.message)
         if not len(found):
             raise nothing_to_ask(f"no {class_name or 'object'} was detected")
-        box, index = found.boxes[:1], int(found.classes[0])
+        box, index = found.xyxy[:1], int(found.class_id[0])
 
         def score_of(batch: Any) -> Any:
             return [_likeness(one, box, index) for one in unsure.predict(list(batch))]
@@ -61,8 +61,8 @@ def explainer_of_detector(
 
 def _likeness(found: Any, box: Any, index: int) -> float:
     """Return the highest product of score and overlap with a box among the found of its class."""
-    same = found.classes == index
-    overlaps = boxes.iou(found.boxes[same], box) * found.scores[same]
+    same = found.class_id == index
+    overlaps = boxes.iou(found.xyxy[same], box) * found.scores[same]
     return float(overlaps.max(initial=0.0))
 
 
@@ -91,7 +91,7 @@ def explainer_of_faces(
         part = _around(face, *pixels.shape[:2])
         left, top, right, bottom = part
         moved = type(face)(
-            (face.box[0] - left, face.box[1] - top, face.box[2] - left, face.box[3] - top),
+            (face.xyxy[0] - left, face.xyxy[1] - top, face.xyxy[2] - left, face.xyxy[3] - top),
             face.score,
             tuple((x - left, y - top) for x, y in face.landmarks),
         )
@@ -105,7 +105,7 @@ def explainer_of_faces(
         said = SAME if verification.same(apart) else DIFFERENT
         probability = verification.probability(apart)
         whole = Region(*part)
-        return Question(SAME, 0, said, probability, face.box, whole, cut, score_of)
+        return Question(SAME, 0, said, probability, face.xyxy, whole, cut, score_of)
 
     engine = Engine("auto", "float32")
     return ScoredExplainer(bundle, ask, bundle.card.input, engine, **more)
@@ -121,6 +121,6 @@ def _largest(embedder: FaceEmbedder, pixels: Any) -> list[Any]:
 def _around(face: Any, height: int, width: int) -> tuple[int, int, int, int]:
     """Return a face's part of a picture in whole pixels."""
     margin_x, margin_y = FACE_MARGIN * face.width, FACE_MARGIN * face.height
-    left, top, right, bottom = face.box
+    left, top, right, bottom = face.xyxy
     wide = Region(left - margin_x, top - margin_y, right + margin_x, bottom + margin_y)
     return clipped(wide, height, width)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.boxes import xyxy_to_xywh
 from cnnkit.data.dataset import split_name
 from cnnkit.data.splits import measured_splits
 from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes, box_figures
@@ -96,9 +95,9 @@ def evaluate_detector(
             continue
         sound.append(mended)
         truths.append(true_boxes(mended, classes, (outcome.height, outcome.width)))
-        labels = places[outcome.classes]
+        labels = places[outcome.class_id]
         kept = labels >= 0
-        sides = xyxy_to_xywh(outcome.boxes)[kept]
+        sides = outcome.xywh[kept]
         found.append(FoundBoxes(sides, labels[kept], outcome.scores[kept].astype(np.float64)))
     figures = _figures(detector, boxes, (split, classes), (sound, truths, found))
     figures["data"] |= {"errors": len(errors), "problems": len(problems)}

@@ -101,7 +101,7 @@ def destination(
         return None if failed or not meets(where, row) else ""
     if failed:
         return ERRORS_FOLDER
-    classes = [one["class"] for one in row["detections"]]
+    classes = [one["class_id"] for one in row["detections"]]
     return folders[classes[0]] if classes else NOTHING_FOLDER
 
 

@@ -148,7 +148,7 @@ def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
     for one in row["detections"]:
         left, top, width, height = (side * scale for side in one["box"])
         label = f"{one['label']} {one['score']:.0%}"
-        boxes.append(DrawnBox((left, top, left + width, top + height), label, one["class"]))
+        boxes.append(DrawnBox((left, top, left + width, top + height), label, one["class_id"]))
     return boxes
 
 
@@ -161,7 +161,7 @@ def _crop(one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int) -
     pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
     for number, found in enumerate(one.row["detections"], start=1):
         part = cut_out(pixels, found["box"])
-        place = folder / folders[found["class"]] / f"{one.name}-{number}.jpg"
+        place = folder / folders[found["class_id"]] / f"{one.name}-{number}.jpg"
         _save(Image.fromarray(part), place, path_of(one.row))
 
 

@@ -48,15 +48,15 @@ class Explanation:
     """Why a model gives a picture a class.
 
     Attributes:
-        index: The class that is explained, from 0 in the model's order.
+        class_id: The class that is explained, from 0 in the model's order.
         label: Its name.
         score: Its probability, 0 to 1; for ``sliding`` that of the best window.
         predicted: The name of the class that the model predicts.
         heat: Float32 (rows, columns), not scaled: the share of every place in the score.
         region: The rectangle of the picture that the cells of `heat` tile evenly: left, top,
             right, bottom in pixels of the upright picture; it may reach beyond it.
-        box: Around the heat, in whole pixels: left, top, right, bottom, the last two not in it;
-            for ``sliding`` the best window. None where there is no heat.
+        xyxy: The box around the heat, in whole pixels: left, top, right, bottom, the last two
+            not in it; for ``sliding`` the best window. None where there is no heat.
         height: Of the upright picture.
         width: Of the upright picture.
         seen: The rectangle of the picture that the network saw, in its pixels.
@@ -64,28 +64,41 @@ class Explanation:
             bottom in whole pixels. None: the whole picture.
     """
 
-    index: int
+    class_id: int
     label: str
     score: float
     predicted: str
     heat: np.ndarray = field(repr=False)
     region: Region
-    box: tuple[int, int, int, int] | None
+    xyxy: tuple[int, int, int, int] | None
     height: int
     width: int
     seen: Region
     target: tuple[int, int, int, int] | None = None
 
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """The box around the heat as in a row: left, top, width, height in whole pixels."""
+        if self.xyxy is None:
+            return None
+        left, top, right, bottom = self.xyxy
+        return left, top, right - left, bottom - top
+
+    @property
+    def xywh(self) -> tuple[int, int, int, int] | None:
+        """The same as `box`."""
+        return self.box
+
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as it stands in a row, without the heat."""
-        about = {} if self.target is None else {"target": list(self.target)}
+        about = {} if self.target is None else {"target": _sides(self.target)}
         return about | {
             "label": self.label,
             "score": round(min(1.0, max(0.0, self.score)), 6),
-            "index": self.index,
+            "class_id": self.class_id,
             "predicted": self.predicted,
             "box": None if self.box is None else list(self.box),
-            "region": [round(float(edge), 2) for edge in self.region],
+            "region": [round(float(side), 2) for side in _sides(self.region)],
         }
 
     def over(self, picture: ImageArgument, box: bool = True) -> np.ndarray:
@@ -102,14 +115,20 @@ class Explanation:
         height, width = picture.shape[:2]
         scales = (width / self.width, height / self.height)
         drawn = None
-        if box and self.box is not None:
-            drawn = clipped(Region(*self.box).scaled(*scales), height, width)
+        if box and self.xyxy is not None:
+            drawn = clipped(Region(*self.xyxy).scaled(*scales), height, width)
         region, seen = self.region.scaled(*scales), self.seen.scaled(*scales)
         shown = overlay(picture, self.heat, region, drawn, seen)
         if box and self.target is not None:
             target = clipped(Region(*self.target).scaled(*scales), height, width)
             shown = with_box(shown, target, TARGET_COLOUR)
         return shown
+
+
+def _sides(edges: tuple[float, float, float, float]) -> list[float]:
+    """Return left, top, width, height of left, top, right, bottom."""
+    left, top, right, bottom = edges
+    return [left, top, right - left, bottom - top]
 
 
 class Seen(NamedTuple):

@@ -40,7 +40,7 @@ TABLE = FlatTable(
         Column("predicted", "text", lambda row: row.get("predicted")),
         *(
             Column(name, "integer", lambda row, n=number: (row.get("box") or [None] * 4)[n])
-            for number, name in enumerate(("left", "top", "right", "bottom"))
+            for number, name in enumerate(("left", "top", "box_width", "box_height"))
         ),
         Column("overlay", "text", lambda row: row.get("overlay")),
         Column("heat", "text", lambda row: row.get("heat")),

@@ -227,7 +227,7 @@ def faces_of(boxes: np.ndarray, scores: np.ndarray, marks: np.ndarray) -> list[F
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return [
         Face(
-            box=tuple(float(edge) for edge in boxes[i]),
+            xyxy=tuple(float(edge) for edge in boxes[i]),
             score=min(1.0, float(scores[i])),
             landmarks=tuple((float(x), float(y)) for x, y in marks[i]),
         )

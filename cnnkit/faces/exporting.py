@@ -213,7 +213,7 @@ def _squares(bundle: Bundle, pictures: list[np.ndarray]) -> list[np.ndarray]:
     random = np.random.default_rng(1)
     found = []
     for picture in pictures:
-        boxes = [face.box for face in _found(detector, picture)]
+        boxes = [face.xyxy for face in _found(detector, picture)]
         found.append(squared(np.array([*boxes, *_places(picture, random)])))
     return found
 

@@ -72,13 +72,13 @@ def turned_back(face: Face, height: int, width: int, quarters: int) -> Face:
         width: Likewise.
         quarters: 1 to 3.
     """
-    left, top, right, bottom = face.box
+    left, top, right, bottom = face.xyxy
     # The box's edges are lines between pixels, the landmarks centers of pixels.
     corners = [_back(x, y, height, width, quarters) for x, y in ((left, top), (right, bottom))]
     xs, ys = (sorted(values) for values in zip(*corners, strict=True))
     marks = [_back(x, y, height - 1, width - 1, quarters) for x, y in face.landmarks]
     box = (xs[0], ys[0], xs[1], ys[1])
-    return replace(face, box=box, landmarks=tuple(marks), turned=QUARTERS[quarters])
+    return replace(face, xyxy=box, landmarks=tuple(marks), turned=QUARTERS[quarters])
 
 
 def _back(x: float, y: float, height: float, width: float, quarters: int) -> tuple[float, float]:

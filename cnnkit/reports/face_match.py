@@ -95,7 +95,7 @@ def _with_faces(picture: Marked, colour: tuple[int, int, int]) -> Image.Image:
     for number, face in enumerate(picture.faces, start=1):
         _mark(pen, face, scale, colour)
         if len(picture.faces) > 1:
-            place = (face.box[0] * scale + 6, face.box[1] * scale + 4)
+            place = (face.xyxy[0] * scale + 6, face.xyxy[1] * scale + 4)
             font = ImageFont.load_default(18)
             outline = {"stroke_width": 2, "stroke_fill": colour}
             pen.text(place, str(number), fill=PAPER, font=font, **outline)
@@ -103,8 +103,8 @@ def _with_faces(picture: Marked, colour: tuple[int, int, int]) -> Image.Image:
 
 
 def _mark(pen: ImageDraw.ImageDraw, face: Face, scale: float, colour: tuple[int, int, int]) -> None:
-    pen.rectangle([edge * scale for edge in face.box], outline=PAPER, width=5)
-    pen.rectangle([edge * scale for edge in face.box], outline=colour, width=3)
+    pen.rectangle([edge * scale for edge in face.xyxy], outline=PAPER, width=5)
+    pen.rectangle([edge * scale for edge in face.xyxy], outline=colour, width=3)
     for x, y in face.landmarks if face.looked_for else ():
         place = [x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3]
         pen.ellipse(place, fill=PAPER, outline=INK)

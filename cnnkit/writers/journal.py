@@ -24,7 +24,8 @@ from cnnkit.results import key_of
 from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.row_files import json_line
 
-SCHEMA_VERSION = 1
+# Of the rows: version 2 has `class_id`, and every `box` is left, top, width, height.
+SCHEMA_VERSION = 2
 # No row of ours comes near it; a longer line is refused before it is read.
 MAX_LINE_BYTES = 1 << 26
 
@@ -189,6 +190,12 @@ class Journal:
             raise UsageError(
                 f"{self.part} must be the journal of an unfinished run. "
                 "Received: another file. Move it away, or use `overwrite=True`."
+            )
+        if found["cnnkit_journal"] != SCHEMA_VERSION:
+            raise UsageError(
+                f"{self.part} must hold rows of schema version {SCHEMA_VERSION}. Received: "
+                f"version {str(found['cnnkit_journal'])[:20]}, of another cnnkit. Use "
+                "`overwrite=True` to start anew."
             )
         expected = json.loads(json_line(header))
         for key in {**expected, **found}:

@@ -89,7 +89,11 @@ class ClassificationTable:
     def schema(self, pyarrow: Any) -> Any:
         """See `RowTable`."""
         guess = pyarrow.struct(
-            [("index", pyarrow.int32()), ("label", pyarrow.string()), ("score", pyarrow.float32())]
+            [
+                ("class_id", pyarrow.int32()),
+                ("label", pyarrow.string()),
+                ("score", pyarrow.float32()),
+            ]
         )
         texts = ("path", "status", "label", "error_kind", "error_message")
         return pyarrow.schema(
@@ -107,7 +111,7 @@ class DetectionTable:
 
     def header(self) -> list[str]:
         """See `RowTable`."""
-        box = ["label", "class", "score", "left", "top", "box_width", "box_height"]
+        box = ["label", "class_id", "score", "left", "top", "box_width", "box_height"]
         return ["path", "status", "width", "height", *box, "error_kind", "error_message"]
 
     def cells(self, row: Row) -> list[str]:
@@ -119,7 +123,7 @@ class DetectionTable:
         picture = [row["path"], row["status"], *(str(row.get(n, "")) for n in ("width", "height"))]
         error = [text or "" for text in error_fields(row).values()]
         boxes = [
-            [one["label"], str(one["class"]), f"{one['score']:.6f}", *map(str, one["box"])]
+            [one["label"], str(one["class_id"]), f"{one['score']:.6f}", *map(str, one["box"])]
             for one in row.get("detections", ())
         ]
         return [[*picture, *box, *error] for box in boxes or [[""] * 7]]
@@ -129,7 +133,7 @@ class DetectionTable:
         box = pyarrow.struct(
             [
                 ("label", pyarrow.string()),
-                ("class", pyarrow.int32()),
+                ("class_id", pyarrow.int32()),
                 ("score", pyarrow.float32()),
                 ("box", pyarrow.list_(pyarrow.float32())),
             ]

@@ -56,7 +56,11 @@ def test_all_well_is_status_0_and_quiet_says_nothing(run_cnnkit, examples):
     (row,) = rows_of(done.stdout)
     assert list(row) == ["path", "status", "label", "score", "predictions"]
     assert row["predictions"] == [
-        {"index": row["predictions"][0]["index"], "label": row["label"], "score": row["score"]}
+        {
+            "class_id": row["predictions"][0]["class_id"],
+            "label": row["label"],
+            "score": row["score"],
+        }
     ]
 
 

@@ -38,7 +38,7 @@ def test_rows_and_files_in_one_pass(run_cnnkit, photos, tmp_path):
     coffee, photographer, torn = rows_of(done.stdout)
     assert (tmp_path / "rows.jsonl").read_text() == done.stdout
     assert coffee["detections"][0]["label"] == "cup"
-    assert coffee["detections"][0]["class"] == 41
+    assert coffee["detections"][0]["class_id"] == 41
     people = [one for one in photographer["detections"] if one["label"] == "person"]
     assert len(people) >= 1
     for one in people:

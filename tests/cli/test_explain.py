@@ -43,8 +43,9 @@ def test_rows_overlays_maps_and_report(run_cnnkit, photos, tmp_path):
         over = decode((tmp_path / row["overlay"]).read_bytes())
         assert max(over.shape) == 300
         assert np.load(tmp_path / row["heat"]).shape == (7, 7)
-        box = [int(row[name]) for name in ("left", "top", "right", "bottom")]
-        assert 0 <= box[0] < box[2] <= size[1] and 0 <= box[1] < box[3] <= size[0]
+        box = [int(row[name]) for name in ("left", "top", "box_width", "box_height")]
+        assert 0 <= box[0] < box[0] + box[2] <= size[1]
+        assert 0 <= box[1] < box[1] + box[3] <= size[0]
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/jpeg") == 4 and "truncated" in page
     assert not (tmp_path / "report.html.part").exists()
@@ -58,9 +59,9 @@ def test_a_named_class_a_killed_run_and_a_wrong_name(run_cnnkit, photos, tmp_pat
     done = run_cnnkit(*options)
     rows = (tmp_path / "rows.jsonl").read_text().splitlines()
     first = json.loads(rows[0])
-    assert (first["label"], first["index"]) == ("bee", 309)
+    assert (first["label"], first["class_id"]) == ("bee", 309)
     assert list(first) == [
-        *("path", "status", "label", "score", "index", "predicted", "box", "region", "heat")
+        *("path", "status", "label", "score", "class_id", "predicted", "box", "region", "heat")
     ]
     other = run_cnnkit("explain", "photos/cat.jpg", "--class", "beeee")
     assert other.returncode == 2 and "Did you mean 'bee'" in other.stderr
@@ -101,7 +102,9 @@ def test_a_detector_and_a_pair_of_faces(run_cnnkit, examples, test_data, tmp_pat
     row = json.loads(done.stdout)
     assert row["label"] == "dog"
     target, box = row["target"], row["box"]
-    assert box[0] < target[2] and box[2] > target[0] and box[1] < target[3] and box[3] > target[1]
+    for start in (0, 1):  # they overlap
+        assert box[start] < target[start] + target[start + 2]
+        assert target[start] < box[start] + box[start + 2]
     face = examples / "astronaut.jpg"
     done = run_cnnkit("explain", face, "--model", "dlib-face", "--with", face, timeout=300)
     row = json.loads(done.stdout)

@@ -198,7 +198,7 @@ def test_identify_keeps_the_protocol_of_folder_jobs(team, tmp_path, people):
         gallery("identify", team, people, "-o", rows)
     assert gallery("identify", team, people, "-o", rows, "--resume").exit_code == 0
     # A killed run: the journal with one row.
-    header = {"cnnkit_journal": 1}
+    header = {"cnnkit_journal": 2}
     part = tmp_path / "other.jsonl.part"
     part.write_text(json.dumps(header) + "\n")
     with pytest.raises(UsageError, match="`resume` must go on with the same"):

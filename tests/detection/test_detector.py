@@ -25,12 +25,12 @@ def test_boxes_come_back_to_the_pictures_own_pixels() -> None:
     detector = told_detector(raw_head((1, 0, {1: 0.75})))
     found = detector.predict(picture(64, 128))
     assert (found.width, found.height, found.labels) == (128, 64, ("dog",))
-    np.testing.assert_allclose(found.boxes, [[16, 32, 48, 64]], atol=1e-3)  # cut at the border
+    np.testing.assert_allclose(found.xyxy, [[16, 32, 48, 64]], atol=1e-3)  # cut at the border
     assert found.to_dict() == {
         "width": 128,
         "height": 64,
         "detections": [
-            {"label": "dog", "class": 1, "score": 0.75, "box": [16.0, 32.0, 32.0, 32.0]}
+            {"label": "dog", "class_id": 1, "score": 0.75, "box": [16.0, 32.0, 32.0, 32.0]}
         ],
     }
 
@@ -47,8 +47,8 @@ def test_any_size_gives_boxes_inside(size: tuple[int, int]) -> None:
     raw = raw_head(*((r, c, {0: 0.9, 2: 0.6}) for r in (0, 1) for c in (0, 1)))
     (found,) = told_detector(raw).predict([picture(*size)])
     assert isinstance(found, Detections)
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= np.array([size[1], size[0]] * 2)).all()
+    assert (found.xyxy >= 0).all()
+    assert (found.xyxy <= np.array([size[1], size[0]] * 2)).all()
 
 
 def test_a_sideways_photo_has_the_boxes_of_the_upright_one(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_tiles_see_what_is_small() -> None:
     found = detector.predict(picture(100, 100))
     seen = np.concatenate(detector.predictor.seen)
     assert len(seen) == 5
-    sizes = sorted((found.boxes[:, 2] - found.boxes[:, 0]).round().tolist())
+    sizes = sorted((found.xyxy[:, 2] - found.xyxy[:, 0]).round().tolist())
     assert sizes == [16, 16, 16, 16, 25]
-    assert {tuple(b) for b in found.boxes[:, :2].round().tolist()} >= {(8, 0), (44, 0), (8, 36)}
+    assert {tuple(b) for b in found.xyxy[:, :2].round().tolist()} >= {(8, 0), (44, 0), (8, 36)}
     small = detector.predict(picture(60, 60))
     assert len(small) == 1
 

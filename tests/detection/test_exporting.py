@@ -203,7 +203,7 @@ def test_the_embedded_detector_finds_the_same_without_cnnkit(form, tmp_path, exa
     (own,) = detector.predict([picture])
     assert len(own) >= 1
     inside = boxes.clip(found[kept].astype(float), *picture.shape[:2])
-    np.testing.assert_allclose(inside, own.boxes, atol=0.05)
+    np.testing.assert_allclose(inside, own.xyxy, atol=0.05)
     np.testing.assert_allclose(scores[kept], own.scores, atol=1e-4)
 
 
@@ -223,4 +223,4 @@ def test_the_program_of_the_page_finds_the_cup(tmp_path, examples, monkeypatch, 
     assert label == found.labels[0] == "cup"
     # OpenCV's own way of making a picture smaller is a little another than the card's.
     assert float(score) == pytest.approx(found.scores[0], abs=0.1)
-    np.testing.assert_allclose([float(edge) for edge in edges], found.boxes[0], atol=12)
+    np.testing.assert_allclose([float(edge) for edge in edges], found.xyxy[0], atol=12)

@@ -100,7 +100,7 @@ def test_as_a_user_calls_it_all_are_found(scenes: Path, precision: str, raw_outp
     numbers = detector_spec(detector.bundle.card).category_ids
     found = {
         name: [
-            {"bbox": one.box, "score": one.score, "category_id": numbers[one.index]}
+            {"bbox": one.box, "score": one.score, "category_id": numbers[one.class_id]}
             for one in result
         ]
         for name, result in zip(darknet.NAMES, detector.predict(paths), strict=True)

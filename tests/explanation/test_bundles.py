@@ -50,7 +50,7 @@ def test_every_method_explains_a_bundle_of_transfer_learn(tuned, drawings):
             chosen["scale"] = 1.2
         (found,) = Explainer(tuned, method, **chosen).predict([file])
         assert found.label == "grids" and np.isfinite(found.heat).all() and found.heat.max() >= 0
-        assert found.box is not None or method == "occlusion"
+        assert found.xyxy is not None or method == "occlusion"
     images = prepare(file, tuned.card.input)[None]
     fast = Explainer(tuned, options=REFERENCE, class_name="grids").predictor.predict(images)
     slow = GradientMethod(tuned, Target(1), "grad-cam", None, 1).predict(images)

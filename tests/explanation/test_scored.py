@@ -40,9 +40,9 @@ def test_the_heat_lies_where_the_score_comes_from(explainer):
     found, dark = explainer.predict([picture, np.zeros_like(picture)])
     assert (found.label, found.predicted, found.score) == ("bright", "dark", 0.5)
     assert found.region == (80, 0, 160, 120) == found.seen
-    left, top, right, bottom = found.box
+    left, top, right, bottom = found.xyxy
     assert abs((left + right) / 2 - 120) < 8 and abs((top + bottom) / 2 - 50) < 8
-    assert found.to_dict()["target"] == [100, 40, 140, 60]
+    assert found.to_dict()["target"] == [100, 40, 40, 20]
     shown = found.over(picture)
     assert tuple(shown[40, 120]) == (0, 194, 255) and (shown[5, 5] == 0).all()
     assert dark == Failure("failed", "it is dark")

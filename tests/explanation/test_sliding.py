@@ -61,7 +61,7 @@ def test_the_best_window_is_found_in_the_pictures_own_pixels(tmp_path):
     picture = pictures(1, 36, 30)[0]
     (found,) = explainer.predict([picture])
     assert found.heat.shape == (10, 7)
-    left, top, right, bottom = found.box
+    left, top, right, bottom = found.xyxy
     assert (right - left, bottom - top) == (18, 18)
     window = picture[top:bottom, left:right].astype(np.float32)
     score = np.asarray(bundle.build()(window[None])["scores"])[0, 1]
@@ -75,7 +75,7 @@ def test_a_picture_that_is_smaller_than_a_window_has_one(tmp_path):
     explainer = Explainer(bundle, "sliding", options=REFERENCE)
     (found,) = explainer.predict([pictures(1, 100, 20)[0]])
     assert found.heat.shape == (10, 1)
-    assert found.box[0] == 0 and found.box[2] == 20
+    assert found.xyxy[0] == 0 and found.xyxy[2] == 20
 
 
 def test_a_network_that_mixes_all_places_is_refused(tmp_path):

@@ -55,7 +55,7 @@ def test_a_crop_is_black_beyond_the_picture(left: int, top: int, side: int) -> N
 
 def test_the_astronaut_is_found(astronaut_faces: PictureFaces) -> None:
     (face,) = astronaut_faces.faces
-    left, top, right, bottom = face.box
+    left, top, right, bottom = face.xyxy
     assert 150 < left < 190 and 40 < top < 100 and 250 < right < 300 and 160 < bottom < 220
     eye, other, nose, mouth, corner = face.landmarks
     assert left < eye[0] < nose[0] < other[0] < right
@@ -77,7 +77,7 @@ def test_pictures_together_are_as_each_alone(
     plain = np.full((200, 300, 3), 90, np.uint8)
     first, second, third = embedder.predict([plain, astronaut, plain])
     assert first.faces == third.faces == ()
-    assert np.allclose(second.faces[0].box, astronaut_faces.faces[0].box, atol=0.01)
+    assert np.allclose(second.faces[0].xyxy, astronaut_faces.faces[0].xyxy, atol=0.01)
     np.testing.assert_allclose(second.embeddings, astronaut_faces.embeddings, atol=1e-4)
 
 
@@ -90,7 +90,7 @@ def test_the_smallest_face_does_not_lose_a_larger_one(smallest: int, astronaut: 
 
 def test_a_face_half_outside_of_the_picture(embedder: FaceEmbedder, astronaut: np.ndarray) -> None:
     (face,) = embedder.find(np.ascontiguousarray(astronaut[:, 190:]))
-    assert face.box[0] < 10
+    assert face.xyxy[0] < 10
 
 
 def test_pieces_of_a_level_find_what_the_whole_finds(
@@ -101,7 +101,7 @@ def test_pieces_of_a_level_find_what_the_whole_finds(
     monkeypatch.setattr(pyramid, "MAX_CANVAS", 128)
     assert len(canvases(astronaut, 40)) > 3
     parts = embedder.find(astronaut)
-    np.testing.assert_allclose(parts[0].box, whole[0].box, atol=0.01)
+    np.testing.assert_allclose(parts[0].xyxy, whole[0].xyxy, atol=0.01)
 
 
 def test_a_canvas_gives_what_each_level_gives_alone(astronaut: np.ndarray) -> None:

@@ -100,7 +100,7 @@ def test_the_three_networks_find_the_astronauts_face(form, tmp_path, pictures):
     assert left_in(tmp_path) == ["finder"] and len(done.descriptions) == 3
     (found,) = swapped(form, done.path).find(pictures[0])
     (own,) = FaceDetector(open_model("mtcnn"), options=IN_PROCESS).find(pictures[0])
-    np.testing.assert_allclose(found.box, own.box, atol=0.01)
+    np.testing.assert_allclose(found.xyxy, own.xyxy, atol=0.01)
     np.testing.assert_allclose(found.landmarks, own.landmarks, atol=0.01)
     content = json.loads((done.path / f"proposal{FORMATS[form].suffix}.json").read_text())
     assert content["inputs"][0]["shape"] == [None, None, None, 3]

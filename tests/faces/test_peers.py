@@ -61,8 +61,8 @@ def test_every_face_of_the_package_is_found(embedder: FaceEmbedder, test_data: P
         for face in theirs.detect_faces(image):
             left, top, width, height = face["box"]
             box = (left, top, left + width, top + height)
-            best = max(found, key=lambda one: overlap(one.box, box))
-            assert overlap(best.box, box) > 0.6, path
+            best = max(found, key=lambda one: overlap(one.xyxy, box))
+            assert overlap(best.xyxy, box) > 0.6, path
             points = [face["keypoints"][name] for name in ("left_eye", "right_eye", "nose")]
             away = np.linalg.norm(np.array(best.landmarks[:3]) - points, axis=1)
             assert away.max() < 0.1 * max(width, height), path

@@ -36,16 +36,16 @@ def test_places_come_back_to_where_they_are(place):
     y, x = place
     assert face.turned in (90, 180, 270)
     assert face.landmarks == ((x, y),) * 5
-    assert face.box == (x, y, x + 1, y + 1)
+    assert face.xyxy == (x, y, x + 1, y + 1)
 
 
 def test_each_quarter_by_hand():
     marks = ((0.0, 0.0), (2.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
     face = Face((1.0, 0.0, 3.0, 2.0), 0.9, marks)  # in the turned picture of a 10 x 20 one
     one, two, three = (turned_back(face, 10, 20, quarters) for quarters in (1, 2, 3))
-    assert (one.box, one.landmarks[1], one.turned) == ((18, 1, 20, 3), (18, 2), 270)
-    assert (two.box, two.landmarks[1], two.turned) == ((17, 8, 19, 10), (17, 8), 180)
-    assert (three.box, three.landmarks[1], three.turned) == ((0, 7, 2, 9), (1, 7), 90)
+    assert (one.xyxy, one.landmarks[1], one.turned) == ((18, 1, 20, 3), (18, 2), 270)
+    assert (two.xyxy, two.landmarks[1], two.turned) == ((17, 8, 19, 10), (17, 8), 180)
+    assert (three.xyxy, three.landmarks[1], three.turned) == ((0, 7, 2, 9), (1, 7), 90)
 
 
 def test_only_pictures_without_an_upright_face_are_turned_and_only_by_a_sure_one():

@@ -188,7 +188,7 @@ def test_a_killed_run_is_resumed(tmp_path: Path, stop: int) -> None:
     whole = tmp_path / "whole.jsonl"
     run(whole)
     target = tmp_path / "rows.jsonl"
-    header = {"cnnkit_journal": 1, "command": "verify-face", "model": "numbers"}
+    header = {"cnnkit_journal": 2, "command": "verify-face", "model": "numbers"}
     lines = [json.dumps(header | {"options": {"faces": "one"}})]
     lines += whole.read_text().splitlines()[:stop]
     torn = whole.read_text().splitlines()[stop][:20]
@@ -202,7 +202,7 @@ def test_a_killed_run_is_resumed(tmp_path: Path, stop: int) -> None:
 def test_failed_pairs_are_tried_again_in_their_place(tmp_path: Path) -> None:
     target = tmp_path / "rows.jsonl"
     run(target)
-    header = {"cnnkit_journal": 1, "command": "verify-face", "model": "numbers"}
+    header = {"cnnkit_journal": 2, "command": "verify-face", "model": "numbers"}
     text = json.dumps(header | {"options": {"faces": "one"}}) + "\n" + target.read_text()
     target.unlink()
     (tmp_path / "rows.jsonl.part").write_text(text)

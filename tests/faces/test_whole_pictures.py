@@ -15,7 +15,7 @@ from cnnkit.reports.face_match import Marked, draw_faces
 
 def test_the_whole_picture_is_the_only_face():
     [face] = WholePictures().find_all([np.zeros((30, 60, 3), np.uint8)])[0]
-    assert (face.box, face.score) == ((0.0, 0.0, 60.0, 30.0), 1.0)
+    assert (face.xyxy, face.score) == ((0.0, 0.0, 60.0, 30.0), 1.0)
     assert all(0 < x < 60 and 0 < y < 30 for x, y in face.landmarks)
 
 

@@ -326,7 +326,7 @@ def test_a_row_of_detect_becomes_predictions() -> None:
         "path": "x/a.jpg",
         "width": 10,
         "height": 20,
-        "detections": [{"label": "dog", "class": 16, "score": 0.5, "box": [1, 2, 3, 4]}],
+        "detections": [{"label": "dog", "class_id": 16, "score": 0.5, "box": [1, 2, 3, 4]}],
     }
     picture = picture_of_row(row)
     assert (picture.file, picture.width, picture.height) == ("x/a.jpg", 10, 20)

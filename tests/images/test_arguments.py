@@ -209,7 +209,7 @@ def detect_door(face: np.ndarray, tile: int | None = None) -> Door:
 
     def door(image: Any) -> Any:
         [result] = detector.predict([image])
-        return result if isinstance(result, Failure) else (result.labels, result.boxes.tolist())
+        return result if isinstance(result, Failure) else (result.labels, result.xyxy.tolist())
 
     return door
 

@@ -98,6 +98,16 @@ def test_another_run_is_not_gone_on_with(tmp_path, change, named):
     assert final_rows(Journal.open(target, HEADER, resume=True)) == [ok("a")]
 
 
+def test_rows_of_another_schema_version_are_not_gone_on_with(tmp_path):
+    target = written(tmp_path, [ok("a")])
+    part = tmp_path / "rows.jsonl.part"
+    before = part.read_text().replace('"cnnkit_journal": 2', '"cnnkit_journal": 1')
+    part.write_text(before)
+    with pytest.raises(UsageError, match=r"schema version 2\. Received: version 1") as caught:
+        Journal.open(target, HEADER, resume=True)
+    assert "\n" not in str(caught.value) and part.read_text() == before
+
+
 def test_what_is_in_the_way_is_refused(tmp_path):
     target = written(tmp_path, [ok("a")])
     with pytest.raises(UsageError, match=r"unfinished run.*`resume=True`"):

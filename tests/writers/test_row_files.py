@@ -26,8 +26,8 @@ OK = {
     "label": "cat",
     "score": 0.75,
     "predictions": [
-        {"index": 1, "label": "cat", "score": 0.75},
-        {"index": 0, "label": 'a "dog"', "score": 0.25},
+        {"class_id": 1, "label": "cat", "score": 0.75},
+        {"class_id": 0, "label": 'a "dog"', "score": 0.25},
     ],
 }
 ERROR = {"path": "=1+1.jpg", "status": "error", "error": {"kind": "empty", "message": "0 bytes"}}
@@ -74,7 +74,7 @@ def test_parquet_reads_back(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_rows(tmp_path / "rows.parquet", [OK, ERROR], ClassificationTable())
     first, second = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
-    assert first["predictions"][1] == {"index": 0, "label": 'a "dog"', "score": 0.25}
+    assert first["predictions"][1] == {"class_id": 0, "label": 'a "dog"', "score": 0.25}
     assert (second["status"], second["error_kind"], second["label"]) == ("error", "empty", None)
 
 

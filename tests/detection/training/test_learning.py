@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.boxes import xyxy_to_xywh
 from cnnkit.bundles import open_model
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
@@ -46,7 +45,7 @@ def test_the_bundle_detects_what_training_measured(learnt: TrainedDetector) -> N
     assert detector.bundle.labels == CLASSES
     for picture, expected in zip(learnt.validation, learnt.found, strict=True):
         found = detector.predict(str(picture.path))
-        ours = np.column_stack([found.classes, 100 * found.scores, xyxy_to_xywh(found.boxes)])
+        ours = np.column_stack([found.class_id, 100 * found.scores, found.xywh])
         theirs = np.column_stack([expected.classes, 100 * expected.scores, expected.boxes])
         for row in theirs[:10]:  # equal scores may change places
             assert np.abs(ours - row).max(1).min() < 1.5
