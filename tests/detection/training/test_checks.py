@@ -40,7 +40,7 @@ def renamed(folder: Path, name: str) -> str:
 def test_a_class_name_that_no_bundle_can_keep_is_refused_first(tmp_path: Path, name: str) -> None:
     data = renamed(tmp_path, name)
     for resume in (False, True):
-        with pytest.raises(UsageError, match="DATA must have classes with names of 1 to 500"):
+        with pytest.raises(UsageError, match="`data` must have classes with names of 1 to 500"):
             learn_boxes(DetectorSettings(data, tmp_path / "model", resume=resume))
 
 
