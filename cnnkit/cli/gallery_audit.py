@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+
+# Seconds between two lines of progress where there is no terminal.
+PAUSE = 20.0
 
 EXAMPLES = """\b
 Examples:
@@ -27,7 +36,72 @@ def command(gallery: str, quiet: bool, **chosen) -> None:
 
     The exit status is 1 if there is something to look at.
     """
-    from cnnkit.cli.gallery_audit_run import run
-
     found = run(gallery, quiet=quiet, **chosen)
     click.get_current_context().exit(1 if found else 0)
+
+
+@contextmanager
+def progress(name: str, count: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far a stage is: a bar in a terminal, elsewhere a line now and then.
+
+    Args:
+        name: Of the stage.
+        count: Photos in all.
+        quiet: Nothing is shown.
+
+    Yields:
+        What takes how many photos more are done.
+    """
+    watched = sys.stderr.isatty()
+    started = told = time.monotonic()
+    done = 0
+    with click.progressbar(
+        length=count,
+        label=f"{name:<10}",
+        file=sys.stderr,
+        hidden=not watched or quiet,
+        show_pos=True,
+    ) as bar:
+
+        def advance(more: int) -> None:
+            nonlocal done, told
+            done += more
+            bar.update(more)
+            now = time.monotonic()
+            if not watched and not quiet and now - told >= PAUSE:
+                told = now
+                left = (now - started) / max(1, done) * (count - done)
+                line = f"{name}: {done:,} of {count:,} photos, about {left:,.0f} s left"
+                click.echo(line, err=True)
+
+        yield advance
+
+
+def run(
+    path: str,
+    *,
+    quiet: bool,
+    threshold: float | None,
+    as_json: bool,
+    passphrase_file: str | None,
+) -> int:
+    """Compare all photos, show the findings, and return how many there are."""
+    from cnnkit.cli.gallery_run import open_gallery
+    from cnnkit.faces.gallery.audit import audit
+    from cnnkit.writers.terminal import printable
+
+    with open_gallery(path, passphrase_file) as gallery:
+        settings = gallery.settings.deciding(threshold, None)
+        with progress("reading", sum(gallery.people().values()), quiet) as advance:
+            photos = gallery.photos(advance)
+    with progress("comparing", len(photos), quiet) as advance:
+        findings = audit(photos, settings, advance)
+    for finding in findings:
+        if as_json:
+            click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))
+        else:
+            click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
+    if not quiet and not as_json:
+        verdict = f"{len(findings):,} things to look at" if findings else "nothing to look at"
+        click.echo(f"{printable(path)}: {len(photos):,} photos, {verdict}", err=True)
+    return len(findings)

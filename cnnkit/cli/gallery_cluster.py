@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
+from cnnkit.errors import OutputError, UsageError, broken_rule
+
+PLAN = "plan.jsonl"
+SHOWN = 5
 
 EXAMPLES = """\b
 Examples:
@@ -44,7 +56,147 @@ def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     Without --sort-into it says what it would do and touches nothing. With it, the plan is written
     to DIR/plan.jsonl before the first picture is. The exit status is 1 if some inputs failed.
     """
-    from cnnkit.cli.gallery_cluster_run import run
-
     failed = run(list(inputs), quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
+
+
+def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
+    """Sort, show, and return how many inputs failed."""
+    from cnnkit.writers.locking import locked_folder
+
+    folder = Path(chosen["sort_into"]) if chosen["sort_into"] else None
+    if folder is None:
+        if chosen["resume"]:
+            raise _nothing_to_resume(folder)
+        return _sorted(inputs, None, quiet, chosen)
+    if not chosen["resume"]:
+        _refuse_files(folder)
+        _make_folder(folder)
+    elif not os.path.isfile(folder / PLAN):
+        raise _nothing_to_resume(folder)
+    try:
+        with locked_folder(folder):
+            if chosen["resume"]:
+                return _resumed(inputs, folder, chosen["how"], quiet)
+            _refuse_files(folder)  # another run may have filled it since
+            return _sorted(inputs, folder, quiet, chosen)
+    finally:
+        with contextlib.suppress(OSError):  # nothing came into it
+            folder.rmdir()
+
+
+def _sorted(inputs: list[str], folder: Path | None, quiet: bool, chosen: dict[str, Any]) -> int:
+    from cnnkit.faces.gallery.sorting_plan import with_places
+
+    threshold = chosen["threshold"]
+    if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
+        raise UsageError(broken_rule("--threshold", "be a distance over 0", threshold))
+    rows = _rows(inputs, folder, threshold, quiet, chosen)
+    if folder is not None:
+        rows = with_places(rows, folder, chosen["how"])
+    show(rows, chosen["as_json"])
+    if folder is not None:
+        _sort(rows, folder, chosen["how"], quiet)
+    elif not quiet:
+        click.echo("Nothing was touched. --sort-into DIR puts them there.", err=True)
+    return sum(row["status"] == "error" for row in rows)
+
+
+def _refuse_files(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        fix = "Take another name, or finish a killed run with --resume."
+        rule = "name a folder that is empty or not there"
+        raise UsageError(broken_rule("--sort-into", rule, str(folder), fix))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _nothing_to_resume(folder: Path | None) -> UsageError:
+    rule = f"go with a --sort-into whose {PLAN} is there"
+    return UsageError(broken_rule("--resume", rule, str(folder)))
+
+
+def _rows(
+    inputs: list[str],
+    folder: Path | None,
+    threshold: float | None,
+    quiet: bool,
+    chosen: dict[str, Any],
+) -> list[dict[str, Any]]:
+    from cnnkit.cli.gallery_run import load_embedder
+    from cnnkit.faces.gallery.sorting_plan import sorted_rows
+    from cnnkit.images import Finder
+
+    exclude = [str(folder)] if folder is not None else []
+    embedder = load_embedder(chosen)
+    watched = sys.stderr.isatty() and not quiet
+    count = sum(1 for _ in Finder(inputs, exclude=exclude)) if watched else 0
+    with click.progressbar(
+        length=count, label="cluster", file=sys.stderr, hidden=not watched, show_pos=True
+    ) as bar:
+        return sorted_rows(
+            embedder,
+            Finder(inputs, exclude=exclude),
+            threshold=threshold or embedder.verification.threshold,
+            least=chosen["min_faces"],
+            workers=chosen["workers"],
+            advance=lambda: bar.update(1),
+        )
+
+
+def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> None:
+    from cnnkit.faces.gallery.sorting_plan import carry_out, write_plan
+    from cnnkit.writers.terminal import printable
+
+    write_plan(folder / PLAN, rows)
+    count = carry_out(rows, folder, how)
+    if not quiet:
+        done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
+        click.echo(f"{count:,} pictures {done} into {printable(str(folder))}", err=True)
+
+
+def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
+    """Finish what a killed run has planned."""
+    from cnnkit.faces.gallery.sorting_plan import carry_out, check_plan, read_plan
+    from cnnkit.images import Finder
+    from cnnkit.writers.terminal import printable
+
+    rows = read_plan(folder / PLAN)
+    check_plan(rows, folder, how, Finder(inputs, exclude=[str(folder)]))
+    count = carry_out(rows, folder, how)
+    if not quiet:
+        click.echo(f"{count:,} pictures have their place in {printable(str(folder))}", err=True)
+    return sum(row["status"] == "error" for row in rows)
+
+
+def show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Show the rows as JSON Lines, or the people with some of their pictures."""
+    from cnnkit.faces.gallery.sorting_plan import OTHERS
+    from cnnkit.writers.row_files import json_line
+    from cnnkit.writers.terminal import printable
+
+    if as_json:
+        for row in rows:
+            click.echo(json_line(row), nl=False)
+        return
+    pictures: dict[str, list[str]] = {}
+    for row in rows:
+        if row["status"] == "error":
+            message = printable(row["error"]["message"])
+            click.echo(f"cnnkit: {printable(row['path'])}: {message}", err=True)
+        for person in row.get("people", []):
+            pictures.setdefault(person, []).append(printable(row["path"]))
+    faces = Counter(face["person"] for row in rows for face in row.get("faces", []))
+    for person in sorted(pictures, key=lambda name: (name == OTHERS, name)):
+        named = ", ".join(pictures[person][:SHOWN])
+        more = len(pictures[person]) - SHOWN
+        rest = f" and {more:,} more" if more > 0 else ""
+        click.echo(f"{person}: {faces[person]:,} faces on {named}{rest}")
+    without = sum(row["status"] == "ok" and not row["faces"] for row in rows)
+    if without:
+        click.echo(f"no face: {without:,} pictures, which stay where they are")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
+
+PATH_WIDTH = 44
 
 EXAMPLES = """\b
 Examples:
@@ -43,7 +49,88 @@ def command(gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: 
     a face has a row with no faces. The exit status is 1 if some inputs failed.
     """
     paths = shared.input_arguments(inputs, null_separated)
-    from cnnkit.cli.gallery_identify_run import run
-
     failed = run(gallery, paths, quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
+
+
+def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -> int:
+    """Identify, show, and return how many inputs failed."""
+    from cnnkit.cli.display import Display
+    from cnnkit.cli.gallery_run import load_embedder, open_gallery
+    from cnnkit.commands.inputs import counting
+    from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, Identifier, identify
+    from cnnkit.faces.verifying import FaceChoice
+    from cnnkit.folder_job import Outputs
+    from cnnkit.images import Finder
+
+    outputs = Outputs(
+        rows=Path(chosen["output"]) if chosen["output"] else None,
+        resume=chosen["resume"],
+        overwrite=chosen["overwrite"],
+        retry_errors=chosen["retry_errors"],
+    )
+    inputs = list(inputs)
+    finder = Finder(inputs)
+    with open_gallery(path, chosen["passphrase_file"]) as gallery:
+        settings = gallery.settings.deciding(chosen["threshold"], chosen["margin"])
+        index = gallery.index()
+        embedder = load_embedder(chosen, gallery)
+    identifier = Identifier(embedder, index, settings, FaceChoice(chosen["faces"]))
+    same_on_resume = {
+        "threshold": settings.threshold,
+        "margin": settings.margin,
+        **{name: chosen[name] for name in ("faces", "min_face", "min_score", "max_pixels")},
+    }
+
+    display = Display(
+        form, bool(outputs.rows), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout
+    )
+    with display:
+        summary = identify(
+            identifier,
+            finder,
+            outputs,
+            options=same_on_resume,
+            workers=chosen["workers"],
+            emit=counting(display.show, display.progress, lambda: Finder(inputs)),
+        )
+    display.conclude(summary)
+    return summary.failed
+
+
+class NameLayout:
+    """The columns of the table for people: the picture, and who is on it."""
+
+    def __init__(self, width: int) -> None:
+        """Take the terminal's width, which changes nothing: lines with many faces are long."""
+
+    def header(self) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        return f"{'PICTURE':<{PATH_WIDTH}}  WHO"
+
+    def line(self, row: dict[str, Any]) -> str:
+        """See `cnnkit.cli.display.Layout`."""
+        from cnnkit.writers.terminal import fitted, printable
+
+        path = fitted(row["path"], PATH_WIDTH, keep_end=True)
+        if row["status"] == "error":
+            error = row["error"]
+            text = printable(f"{error['kind']}: {error['message']}")
+            return f"{path}  {click.style(text, fg='red')}"
+        if not row["faces"]:
+            return f"{path}  {click.style('no face', dim=True)}"
+        return f"{path}  {', '.join(map(in_words, row['faces']))}"
+
+
+def in_words(face: dict[str, Any]) -> str:
+    """Return a face of a row for people: the name and how far away, or who is nearest and why."""
+    from cnnkit.results import UNKNOWN
+    from cnnkit.writers.terminal import printable
+
+    if "distance" not in face:
+        return face["name"]
+    distance = f"{face['distance']:.3f}"
+    if face["name"] != UNKNOWN:
+        return f"{click.style(printable(face['name']), bold=True)} ({distance})"
+    nearest = printable(face["nearest"][0]["name"])
+    return f"{UNKNOWN} ({face['reason']}: {nearest} {distance})"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
+
+if TYPE_CHECKING:
+    from cnnkit.faces.gallery import Settings
+
+NAME_WIDTH = 40
 
 EXAMPLES = """\b
 Examples:
@@ -25,6 +34,47 @@ def command(
     gallery: str, quiet: bool, photos: bool, as_json: bool, passphrase_file: str | None
 ) -> None:
     """Show who is enrolled, whose vectors a gallery holds, and how it decides."""
-    from cnnkit.cli.gallery_list_run import run
-
     run(gallery, photos=photos, as_json=as_json, passphrase_file=passphrase_file)
+
+
+def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) -> None:
+    """Show the people, or their photos, and the settings."""
+    from cnnkit.cli.gallery_run import open_gallery
+    from cnnkit.writers.terminal import fitted, printable
+
+    with open_gallery(path, passphrase_file) as gallery:
+        people, settings, sealed = gallery.people(), gallery.settings, gallery.sealed
+        every = gallery.photos() if photos else []
+    if as_json:
+        content = {"people": people, "encrypted": sealed, "settings": asdict(settings)}
+        if photos:
+            names = ("number", "person", "path")
+            content["photos"] = [{name: getattr(one, name) for name in names} for one in every]
+        click.echo(json.dumps(content, ensure_ascii=False))
+        return
+    if photos:
+        for one in sorted(every, key=lambda photo: (photo.person, photo.number)):
+            place = printable(one.path) if one.path is not None else ""
+            click.echo(f"{one.number:>6}  {fitted(one.person, NAME_WIDTH)}  {place}".rstrip())
+    else:
+        for name, count in people.items():
+            click.echo(f"{fitted(name, NAME_WIDTH)}  {count:>6,}")
+    for line in summary_lines(path, people, settings, sealed):
+        click.echo(line, err=True)
+
+
+def summary_lines(path: str, people: dict[str, int], settings: Settings, sealed: bool) -> list[str]:
+    """Return what is to be known of a gallery as a whole."""
+    from cnnkit.writers.terminal import printable
+
+    photos = sum(people.values())
+    protected = "encrypted" if sealed else "not encrypted"
+    calibrated: Any = settings.calibration
+    how = "the embedder's own threshold"
+    if calibrated:
+        how = f"calibrated for a false-accept rate of {calibrated['far']:g}"
+    return [
+        f"{printable(path)}: {len(people):,} people, {photos:,} photos, {protected}",
+        f"  {printable(settings.embedder.name)}, {printable(settings.embedder.alignment)}; "
+        f"threshold {settings.threshold:.4g}, margin {settings.margin:.4g} ({how})",
+    ]

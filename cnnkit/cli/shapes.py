@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from cnnkit.cli import options as shared
+
+if TYPE_CHECKING:
+    from cnnkit.lab.arithmetic import ChainError, Field, Row, Shape
+
+LABEL = 12
 
 EXAMPLES = """\b
 Examples:
@@ -35,6 +45,119 @@ def command(layers: tuple[str, ...], quiet: bool, **chosen) -> None:
     For each layer: the size of its output, its parameters, its multiplies, the part of the
     picture that one place sees, and the weights of the dense layer that it replaces.
     """
-    from cnnkit.cli.shapes_run import run
-
     run(layers, **chosen)
+
+
+def run(texts: Sequence[str], *, size: str, brief: bool, as_json: bool) -> None:
+    """Compute and show."""
+    from cnnkit.lab.arithmetic import (
+        CONVENTION,
+        ChainError,
+        follow,
+        parse_chain,
+        parse_shape,
+        totals,
+    )
+
+    shape = parse_shape(size)
+    try:
+        rows = follow(parse_chain(texts), shape)
+    except ChainError as error:
+        point_at(texts[error.position], error)
+        raise
+    if as_json:
+        content = {"input": list(shape), "convention": CONVENTION}
+        content |= {"layers": [row.to_dict() for row in rows], "totals": totals(rows)}
+        click.echo(json.dumps(content))
+        return
+    for line in table(rows) if brief else blocks(rows, shape):
+        click.echo(line)
+    for line in conclusion(rows):
+        click.echo(line)
+
+
+def point_at(text: str, error: ChainError) -> None:
+    """Show the mistaken layer with the mistake underlined."""
+    from cnnkit.writers.terminal import printable
+
+    click.echo(f"  {printable(text)}", err=True)
+    click.echo(f"  {' ' * error.start}{'^' * max(1, error.end - error.start)}", err=True)
+
+
+def shape_text(shape: Shape) -> str:
+    """Return ``37x37x10``, or the numbers of a vector."""
+    return "x".join(map(str, shape)) if len(shape) > 1 else f"{shape[0]:,}"
+
+
+def field_text(field: Field | None) -> str:
+    """Return what one place sees, such as ``15x15``."""
+    return "all" if field is None else "x".join(map(str, field.size))
+
+
+def blocks(rows: Sequence[Row], shape: Shape) -> Iterator[str]:
+    """Yield a block for each layer, with its formulas."""
+    yield f"input {shape_text(shape)} = {math.prod(shape):,} numbers"
+    for number, row in enumerate(rows, start=1):
+        yield ""
+        yield from block(row, f"{number}. ", "")
+
+
+def block(row: Row, number: str, indent: str) -> Iterator[str]:
+    """Yield the lines of one layer, those of its branches indented."""
+    name = click.style(row.text, bold=True)
+    yield f"{indent}{number}{name} -> {shape_text(row.output)}"
+    for position, branch in enumerate(row.branches, start=1):
+        for step, inner in enumerate(branch, start=1):
+            yield from block(inner, f"branch {position}.{step}: ", f"{indent}   ")
+    for label, text in facts(row):
+        yield f"{indent}   {label:<{LABEL}}{text}"
+
+
+def facts(row: Row) -> Iterator[tuple[str, str]]:
+    """Yield what is to be said of a layer, each with its formula."""
+    from cnnkit.lab.arithmetic import formulas
+    from cnnkit.lab.arithmetic.windows import pair_text
+
+    layer, shape = row.layer, row.input
+    sizes = [f"{text} = {value:,}" for text, value in formulas.size_formulas(layer, shape)]
+    if sizes:
+        yield ("channels" if row.branches else "size"), ", ".join(sizes)
+    if row.parameters:
+        yield "parameters", f"{formulas.parameter_formula(layer, shape)} = {row.parameters:,}"
+    if row.multiplies:
+        yield "multiplies", f"{formulas.multiply_formula(layer, shape)} = {row.multiplies:,}"
+    if row.field is not None and row.field.size != (1, 1):
+        jump = pair_text(row.field.jump, short=True)
+        steps = f", in steps of {jump}" if any(row.field.jump) else ""
+        yield "sees", f"{field_text(row.field)} of the picture{steps}"
+    weights = formulas.dense_weights(layer, shape)
+    if weights is not None:
+        yield "dense", f"{formulas.dense_formula(layer, shape)} = {weights:,} weights instead"
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield one line a layer."""
+    cells = [("LAYER", "OUTPUT", "PARAMETERS", "MULTIPLIES", "SEES")]
+    for row in rows:
+        numbers = f"{row.parameters:,}", f"{row.multiplies:,}"
+        cells.append((row.text, shape_text(row.output), *numbers, field_text(row.field)))
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    for number, line in enumerate(cells):
+        first = line[0].ljust(widths[0])
+        rest = "  ".join(
+            cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)
+        )
+        yield click.style(f"{first}  {rest}", bold=number == 0)
+
+
+def conclusion(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the totals and the convention."""
+    from cnnkit.lab.arithmetic import CONVENTION, totals
+
+    sums = totals(rows)
+    yield ""
+    yield (
+        f"total: {sums['parameters']:,} parameters, {sums['multiplies']:,} multiplies, "
+        f"{sums['activations']:,} numbers kept"
+    )
+    yield click.style(CONVENTION, dim=True)

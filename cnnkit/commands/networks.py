@@ -27,8 +27,8 @@ def build(
     """Build a network with random weights.
 
     Args:
-        architecture: One of `cnnkit.architectures.BUILDERS`, such as ``resnet-50``; ``cnnkit
-            network --list`` shows them all.
+        architecture: One of `cnnkit.architectures.BUILDERS` in any spelling, such as
+            ``resnet-50`` or ``ResNet50``; ``cnnkit network --list`` shows them all.
         input_shape: Height, width and channels; by default the architecture's own.
         classes: Of the top; by default the architecture's own.
         include_top: Whether a classifier has its head, or ends with its last feature map.
@@ -41,7 +41,7 @@ def build(
     Raises:
         UsageError: There is no such architecture, or it takes no such argument.
     """
-    if architecture in architectures.BUILDERS:
+    if architectures.builder_name(architecture) is not None:
         import_keras()  # quietly, before the builder's own file imports it
     builder = architectures.builder(architecture)
     wished: dict[str, Any] = dict(arguments or {})

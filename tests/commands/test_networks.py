@@ -25,7 +25,7 @@ def test_a_built_network_learns() -> None:
     generator = np.random.default_rng(0)
     labels = np.array([0, 1] * 4)
     images = generator.integers(0, 100, (8, 32, 32, 3)) + 150 * labels[:, None, None, None]
-    model = build("lenet-5", input_shape=(32, 32, 3), classes=2)
+    model = build("LeNet5", input_shape=(32, 32, 3), classes=2)
     assert model.output_shape == (None, 2)
     losses = fitted(model, images.astype(np.uint8), labels, 8)
     assert losses[-1] < losses[0]

@@ -211,7 +211,7 @@ def test_every_control_has_a_name(chromium, report):
 
 def test_a_network_fits_a_phone(chromium, tmp_path):
     """Nothing is wider than the screen, no number than its card; the drawing shows its start."""
-    from cnnkit.cli.network_run import content
+    from cnnkit.cli.network import content
     from cnnkit.lab.networks.drawing import draw_network, to_svg
     from cnnkit.lab.networks.opening import Wish, describe
     from cnnkit.reports.network import write_network
