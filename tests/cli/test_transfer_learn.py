@@ -185,7 +185,7 @@ MISTAKES = {
         "--unknown-precision must be over 0 and under 1, or none. Received: 95",
     ),
     "an assertion": (("photos", "-o", "b", "--assert-accuracy", "90"), "lie between 0 and 1"),
-    "training without it": (("photos", "-o", "b", "--train-bn"), "--train-bn must go with"),
+    "training without it": (("photos", "-o", "b", "--train-bn"), "--train-bn requires --fine-tune"),
     "no such architecture": (
         ("photos", "-o", "b", "--from-scratch", "lenet-99"),
         "architecture must be a known name",

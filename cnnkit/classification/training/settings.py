@@ -9,7 +9,7 @@ from cnnkit import architectures
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.mixing import MIXERS
 from cnnkit.diagnosis.duplicates import COPIES
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime import RuntimeOptions
 
@@ -120,18 +120,18 @@ class ClassifierSettings:
     def _check_training(self) -> None:
         if self.fine_tune < 0:
             raise UsageError(broken_rule("`fine_tune`", "be at least 1", self.fine_tune))
-        if self.from_scratch and (self.fine_tune or self.views or self.weights):
-            rule = "go without `fine_tune`, `views` and `weights`"
-            raise UsageError(broken_rule("`from_scratch`", rule, "one of them"))
+        for other in ("fine_tune", "views", "weights"):
+            if self.from_scratch and getattr(self, other):
+                raise UsageError(mutually_exclusive("`from_scratch`", f"`{other}`"))
         if self.lr_find and self.resume:
             fix = "Give `learning_rate` with the rate that the search suggested."
-            raise UsageError(broken_rule("`lr_find`", "go without `resume`", "both", fix))
+            raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))
         for option, given in {"`stages`": self.stages, "`train_bn`": self.train_bn}.items():
             if given and self.from_scratch:
                 fix = "Without a backbone all of it learns."
-                raise UsageError(broken_rule(option, "go with `fine_tune`", "none", fix))
+                raise UsageError(requires(option, "`fine_tune`", fix))
         if self.size is not None and not self.from_scratch:
-            raise UsageError(broken_rule("`size`", "go with `from_scratch`", self.size))
+            raise UsageError(requires("`size`", "`from_scratch`"))
         if self.trains_network:
             return
         alone = {
@@ -147,5 +147,4 @@ class ClassifierSettings:
         for option, given in alone.items():
             if given:
                 fix = "The head alone trains in seconds and needs none of it."
-                rule = "go with `fine_tune` or `from_scratch`"
-                raise UsageError(broken_rule(option, rule, "neither of them", fix))
+                raise UsageError(requires(option, "`fine_tune` or `from_scratch`", fix))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnkit.data.decoded import MaxBad
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.errors import UsageError, broken_rule, did_you_mean, mutually_exclusive
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.losses.yolo import BOX_LOSSES
 from cnnkit.names import known_network
@@ -126,8 +126,7 @@ class DetectorSettings:
             if not 0 <= share <= 1 or (option == "`validation`" and not 0 < share < 1):
                 raise UsageError(broken_rule(option, "be a share from 0 to 1", share))
         if self.resume and self.overwrite:
-            fix = "Give one of the two."
-            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
+            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
         if not self.frozen + self.whole:
             raise UsageError(broken_rule("`epochs`", "be at least 1", 0))
 

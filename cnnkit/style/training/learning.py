@@ -17,7 +17,7 @@ import numpy as np
 from cnnkit.architectures import builder
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.decoded import DEFAULT_MAX_BAD, MaxBad
-from cnnkit.errors import CnnkitError, UsageError, broken_rule
+from cnnkit.errors import CnnkitError, UsageError, broken_rule, mutually_exclusive
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
 from cnnkit.images.resample import Window, resize
 from cnnkit.reports.style import write_style_report
@@ -109,8 +109,7 @@ class PainterSettings:
         if self.time_budget is not None:
             _check("`time_budget`", self.time_budget, 1, 1e7)
         if self.resume and self.overwrite:
-            fix = "Give one of the two."
-            raise UsageError(broken_rule("`resume`", "not go with `overwrite`", "both", fix))
+            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
 
     def described(self) -> dict[str, Any]:
         """Return what the network depends on besides the pictures, as JSON can hold it."""

@@ -134,10 +134,10 @@ def test_an_architecture_is_trained_from_scratch(photos, tmp_path):
     [
         ({"views": 65}, "`views` must be from 0 to 64"),
         ({"seed": -1}, "`seed` must be 0 or more"),
-        ({"resume": True}, "`resume` must go with `fine_tune`"),
-        ({"size": 32}, "`size` must go with `from_scratch`"),
-        ({"fine_tune": 1, "from_scratch": BACKBONE}, "`from_scratch` must go without"),
-        ({"fine_tune": 1, "lr_find": True, "resume": True}, "`lr_find` must go without `resume`"),
+        ({"resume": True}, "`resume` requires `fine_tune`"),
+        ({"size": 32}, "`size` requires `from_scratch`"),
+        ({"fine_tune": 1, "from_scratch": BACKBONE}, "`from_scratch` and `fine_tune` are mutually"),
+        ({"fine_tune": 1, "lr_find": True, "resume": True}, "`lr_find` and `resume` are mutually"),
         ({"split_file": "none.csv"}, "`split_file` must name a file"),
     ],
 )

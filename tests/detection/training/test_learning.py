@@ -138,7 +138,7 @@ def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) ->
         ({"anchors": "k"}, "`anchors` must be one of"),
         ({"box_loss": "iou"}, "Did you mean 'ciou'"),
         ({"validation": 1.5}, "`validation` must be a share"),
-        ({"resume": True, "overwrite": True}, "`resume` must not go with `overwrite`"),
+        ({"resume": True, "overwrite": True}, "`resume` and `overwrite` are mutually"),
         ({"epochs": 0, "from_scratch": True}, "`epochs` must be at least 1"),
     ],
 )

@@ -113,7 +113,7 @@ def test_what_exists_is_not_replaced(trained, folder) -> None:
         ({"size": 1024}, "`size` must lie between 64 and 512"),
         ({"strength": 1.5}, "`strength` must lie between 0 and 1"),
         ({"learning_rate": float("nan")}, "`learning_rate` must lie between"),
-        ({"resume": True, "overwrite": True}, "`resume` must not go with `overwrite`"),
+        ({"resume": True, "overwrite": True}, "`resume` and `overwrite` are mutually"),
     ],
 )
 def test_values_have_rules(tmp_path, change, told) -> None:
