@@ -10,13 +10,13 @@ import logging
 import os
 import sys
 import warnings
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from cnnkit.cli.flags import with_flags
-from cnnkit.errors import CnnkitError, did_you_mean
+from cnnkit.cli.lazy import LazyGroup
+from cnnkit.errors import CnnkitError
 from cnnkit.version import __version__
 
 COULD_NOT_RUN = 2
@@ -71,32 +71,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+class MainGroup(LazyGroup):
+    """All commands of cnnkit."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return import_module(COMMANDS[cmd_name][0]).command
-
-    def resolve_command(self, ctx, args):
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            fix = did_you_mean(name, list(COMMANDS)) or "See cnnkit --help."
-            raise click.UsageError(f"No such command {name!r}. {fix}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for section, commands in SECTIONS.items():
-            with formatter.section(section):
-                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+    sections = SECTIONS
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=MainGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: cnnkit classify PHOTOS/",
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
-from cnnkit.errors import did_you_mean
+from cnnkit.cli.lazy import LazyGroup, Sections
 
 EXAMPLES = """\b
 Examples:
@@ -36,26 +34,10 @@ COMMANDS = {
 }
 
 
-class GalleryGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+class GalleryGroup(LazyGroup):
+    """The commands of ``cnnkit gallery``."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return import_module(COMMANDS[cmd_name][0]).command
-
-    def resolve_command(self, ctx, args):
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            fix = did_you_mean(args[0], list(COMMANDS)) or "See cnnkit gallery --help."
-            raise click.UsageError(f"No such command {args[0]!r}. {fix}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+    sections: Sections = {"Commands": COMMANDS}  # noqa: RUF012
 
 
 @click.group("gallery", cls=GalleryGroup, epilog=EXAMPLES)
