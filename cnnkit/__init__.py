@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from cnnkit.commands.augment import augment
     from cnnkit.commands.classify import classify
     from cnnkit.commands.convert_boxes import convert_boxes
+    from cnnkit.commands.detect import detect
     from cnnkit.commands.doctor import doctor
     from cnnkit.commands.evaluate import evaluate
+    from cnnkit.commands.explain import explain
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.networks import build, load_keras
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.train_style import train_style
     from cnnkit.commands.training import TrainedModel
     from cnnkit.commands.transfer_learn import transfer_learn
+    from cnnkit.commands.verify_pairs import verify_pairs
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
@@ -93,8 +96,10 @@ __all__ = [
     "build",
     "classify",
     "convert_boxes",
+    "detect",
     "doctor",
     "evaluate",
+    "explain",
     "export",
     "image_dataset",
     "load_keras",
@@ -102,6 +107,7 @@ __all__ = [
     "train_face",
     "train_style",
     "transfer_learn",
+    "verify_pairs",
 ]
 
 _HOMES = {
@@ -136,6 +142,9 @@ _HOMES = {
     "train_face": "cnnkit.commands.train_face",
     "train_style": "cnnkit.commands.train_style",
     "transfer_learn": "cnnkit.commands.transfer_learn",
+    "detect": "cnnkit.commands.detect",
+    "explain": "cnnkit.commands.explain",
+    "verify_pairs": "cnnkit.commands.verify_pairs",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -55,15 +56,74 @@ Examples:
 @lambda function: shared.picture_options(function, fits="pad|stretch")
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
-def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
+def command(
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+) -> None:
     """Find the objects in pictures: files, folders, patterns, or - for a list.
 
     Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
     The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
     """
     paths = shared.input_arguments(inputs, null_separated)
-    from cnnkit.cli.detect_run import run
+    chosen |= {
+        "confidence": confidence_of(chosen["confidence"]),
+        "classes": parts(chosen["classes"]),
+        "agnostic": groups_of(chosen["agnostic"]),
+        "tile": tile_of(chosen["tile"]),
+    }
+    from cnnkit.cli.display import DetectionLayout, Display
+    from cnnkit.commands.detect import detect
+    from cnnkit.writers.row_tables import DetectionTable
 
-    failed = run(paths, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    to_file, table = bool(chosen["output"]), DetectionTable()
+    with Display(form, to_file, quiet, table, task="detect", layout=DetectionLayout) as display:
+        summary = detect(paths, emit=display.show, progress=display.progress, **chosen)
+    display.conclude(summary)
+    click.get_current_context().exit(1 if summary.failed else 0)
+
+
+def parts(values: Sequence[str], separator: str = ",") -> list[str]:
+    """Return what separators and repeated options keep apart."""
+    return [part.strip() for value in values for part in value.split(separator) if part.strip()]
+
+
+def confidence_of(values: Sequence[str]) -> dict[str, float] | None:
+    """Return the lowest scores by class, "" for all others; None: the model's own.
+
+    Raises:
+        UsageError: One is no number.
+    """
+    from cnnkit.errors import UsageError, broken_rule
+
+    found = {}
+    for part in parts(values):
+        name, equals, value = part.rpartition("=")
+        try:
+            found[name.strip() or equals] = float(value)
+        except ValueError:
+            rule = "be a number, or CLASS=NUMBER"
+            raise UsageError(broken_rule("--confidence", rule, repr(part))) from None
+    return found or None
+
+
+def groups_of(value: str | None) -> bool | list[list[str]] | None:
+    """Return the groups of classes that are written ``car+truck,cat+dog``, True for all."""
+    if value is None:
+        return None
+    return [parts([group], "+") for group in parts([value])] or True
+
+
+def tile_of(value: str | None) -> int | None:
+    """Return the side of the tiles, 0 for the network's own, None for no tiles.
+
+    Raises:
+        UsageError: It is no number.
+    """
+    from cnnkit.errors import UsageError, broken_rule
+
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 7):
+        fix = "To leave it out, put --tile after INPUT."
+        raise UsageError(broken_rule("--tile", "be a number of pixels", repr(value), fix))
+    return int(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -216,3 +217,29 @@ def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.pos)
 
         yield show
+
+
+class DetectionLayout:
+    """The columns of the table for people: the picture, what is there, the surest score."""
+
+    def __init__(self, width: int) -> None:
+        """Share `width` columns of a terminal."""
+        self._path = max(16, min(60, int(width * 0.4)))
+        self._rest = max(16, width - self._path - SCORE_WIDTH - 5)
+
+    def header(self) -> str:
+        """See `Layout`."""
+        return f"{fitted('PICTURE', self._path)}  {'SCORE':>{SCORE_WIDTH}}  OBJECTS"
+
+    def line(self, row: dict[str, Any]) -> str:
+        """See `Layout`."""
+        if row["status"] == "error":
+            return failed_line(row, self._path, self._rest + SCORE_WIDTH + 2)
+        path = fitted(row["path"], self._path, keep_end=True)
+        found = row["detections"]
+        if not found:
+            return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('nothing', dim=True)}"
+        counts = Counter(one["label"] for one in found)
+        words = ", ".join(f"{n} {label}" for label, n in counts.items())
+        objects = click.style(fitted(words, self._rest).rstrip(), bold=True)
+        return f"{path}  {found[0]['score']:>{SCORE_WIDTH}.1%}  {objects}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -67,15 +68,25 @@ Methods:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
-def command(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen) -> None:
+def command(
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+) -> None:
     """Show what in a picture speaks for its class: files, folders, patterns, or - for a list.
 
     One row for each input, in order: the class, its score, and the box around the heat. The exit
     status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
     """
     paths = shared.input_arguments(inputs, null_separated)
-    from cnnkit.cli.explain_run import run
+    from cnnkit.cli.display import Display
+    from cnnkit.commands.explain import explain
+    from cnnkit.explanation.folders import TABLE
 
-    failed = run(paths, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    to_file = bool(chosen["output"])
+    with Display(form, to_file, quiet, TABLE, "explain", ("BOX", _box)) as display:
+        summary = explain(paths, emit=display.show, progress=display.progress, **chosen)
+    display.conclude(summary)
+    click.get_current_context().exit(1 if summary.failed else 0)
+
+
+def _box(row: dict[str, Any]) -> str:
+    return "no heat" if row["box"] is None else ", ".join(map(str, row["box"]))

@@ -201,7 +201,6 @@ def box_output_options(function: Command) -> Command:
     several = click.option(
         "-o",
         "--output",
-        "outputs",
         multiple=True,
         metavar="OUTPUT",
         help="FILE.jsonl, .csv or .parquet; coco:FILE.json, yolo:DIR, voc:DIR. Repeatable.",

@@ -10,14 +10,12 @@ from typing import Any
 import click
 
 from cnnkit.cli.display import Display
-from cnnkit.commands.inputs import counting
+from cnnkit.commands.verify_pairs import verify_pairs
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces
-from cnnkit.faces.pair_files import PAIR_TABLE, verify_pairs
+from cnnkit.faces.pair_files import PAIR_TABLE
 from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.folder_job import Outputs
-from cnnkit.formats.face_pairs import read_pairs
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, path_fields
 from cnnkit.writers.row_files import json_line
@@ -35,6 +33,7 @@ OF_PAIRS = {
     "retry_errors": "--retry-errors",
     "form": "--format",
 }
+NOT_OF_PAIRS = ("gallery", "claimed", "passphrase_file", "as_json", "annotate", "form")
 
 
 def run(pictures: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
@@ -241,38 +240,9 @@ class PairLayout:
 
 def run_pairs(quiet: bool, chosen: dict[str, Any]) -> int:
     """Compare the pairs of a list; the status tells whether all rows are ok."""
-    outputs = Outputs(
-        rows=Path(chosen["output"]) if chosen["output"] else None,
-        resume=chosen["resume"],
-        overwrite=chosen["overwrite"],
-        retry_errors=chosen["retry_errors"],
-    )
-    root = Path(chosen["root"]) if chosen["root"] else None
-    pairs = list(dict.fromkeys(read_pairs(Path(chosen["pairs"]), root)))
-    verifier = load_verifier(chosen, expected=None)
-    options = {
-        "embedder": verifier.embedder.identity,
-        "faces": chosen["faces"],
-        "threshold": verifier.verification.threshold,
-        "min_face": chosen["min_face"],
-        "min_score": chosen["min_score"],
-    }
-    display = Display(
-        chosen["form"],
-        bool(outputs.rows),
-        quiet,
-        PAIR_TABLE,
-        "verify-face",
-        layout=PairLayout,
-    )
-    with display:
-        summary = verify_pairs(
-            verifier,
-            pairs,
-            outputs,
-            options=options,
-            workers=chosen["workers"],
-            emit=counting(display.show, display.progress, lambda: pairs),
-        )
+    form, to_file = chosen["form"], bool(chosen["output"])
+    of_pairs = {name: value for name, value in chosen.items() if name not in NOT_OF_PAIRS}
+    with Display(form, to_file, quiet, PAIR_TABLE, "verify-face", layout=PairLayout) as display:
+        summary = verify_pairs(emit=display.show, progress=display.progress, **of_pairs)
     display.conclude(summary)
     return 1 if summary.failed else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
-from cnnkit.faces.pair_files import verify_pairs
+from cnnkit.faces.pair_files import verify_listed_pairs
 from cnnkit.faces.thresholds import Verification, distances
 from cnnkit.faces.verifying import FaceVerifier
 
@@ -16,5 +16,5 @@ __all__ = [
     "Search",
     "Verification",
     "distances",
-    "verify_pairs",
+    "verify_listed_pairs",
 ]

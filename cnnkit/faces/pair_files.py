@@ -29,7 +29,7 @@ PAIR_TABLE = FlatTable(
 )
 
 
-def verify_pairs(
+def verify_listed_pairs(
     verifier: FaceVerifier,
     pairs: Sequence[FacePair],
     outputs: Outputs,

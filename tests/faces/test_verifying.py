@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Verification, verify_pairs
+from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Verification, verify_listed_pairs
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import FacePair
 from cnnkit.results import Face, FaceMatch, Failure
@@ -158,7 +158,9 @@ def run(path: Path, pairs=PAIRS, made: FaceVerifier | None = None, **changes) ->
     made = made or verifier()
     emitted: list[dict] = []
     outputs = Outputs(rows=path, **changes)
-    summary = verify_pairs(made, pairs, outputs, options={"faces": "one"}, emit=emitted.append)
+    summary = verify_listed_pairs(
+        made, pairs, outputs, options={"faces": "one"}, emit=emitted.append
+    )
     return summary, made.embedder.read_names, emitted
 
 

@@ -1,4 +1,4 @@
-"""What ``cnnkit explain`` asks of detectors and of faces: scores of one picture, as functions."""
+"""What `cnnkit.explain` asks of detectors and of faces: scores of one image, as functions."""
 
 from __future__ import annotations
 

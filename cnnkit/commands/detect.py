@@ -1,0 +1,233 @@
+"""``cnnkit detect`` as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cnnkit.bundles import open_model
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Inputs,
+    Progress,
+    check_positive,
+    counting,
+    expected_images,
+    input_list,
+    path_list,
+    path_of,
+    pixel_limit,
+    text_of,
+    worker_count,
+)
+from cnnkit.detection.detector import DEFAULT_MODEL, Detector
+from cnnkit.detection.folders import detect_folders
+from cnnkit.detection.outputs import BoxOutputs, check_apart
+from cnnkit.detection.selection import Selection
+from cnnkit.detection.where import Where
+from cnnkit.folder_job import Outputs, Summary
+from cnnkit.formats import with_form
+from cnnkit.images import Finder
+from cnnkit.runtime import RuntimeOptions
+
+log = logging.getLogger("cnnkit")
+
+
+@keeps_inputs
+def detect(
+    inputs: Inputs,
+    *,
+    model: AnyPath = DEFAULT_MODEL,
+    weights: AnyPath | None = None,
+    labels: AnyPath | None = None,
+    confidence: float | Mapping[str, float] | None = None,
+    iou: float | None = None,
+    classes: str | Sequence[str] = (),
+    agnostic: bool | Sequence[Sequence[str]] | None = None,
+    tile: int | None = None,
+    where: str | None = None,
+    output: Inputs | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    annotate: AnyPath | None = None,
+    crops: AnyPath | None = None,
+    counts: AnyPath | None = None,
+    report: AnyPath | None = None,
+    sort_into: AnyPath | None = None,
+    how: str = "copy",
+    fit: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Find the objects in images, one row each, in order: the boxes, or why there are none.
+
+    Args:
+        inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
+        model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
+        weights: Of a ``.cfg`` file: its ``.weights``.
+        labels: A file with one label per line, for a model without labels.
+        confidence: The lowest score, from 0 to 1: for all classes, or by class name. In a
+            mapping the empty name stands for all other classes.
+        iou: Non-max suppression removes boxes that overlap more, from 0 to 1.
+        classes: Only these classes: a name, or several.
+        agnostic: True: one box per object, whatever its class; or groups of class names within
+            which boxes suppress each other.
+        tile: Side of overlapping tiles, in pixels of the image, that are searched besides the
+            whole image; 0 for the network's own side; None for the whole image only.
+        where: Only images that meet a condition such as ``person>=1 and not dog``.
+        output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
+            ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``.
+        resume: Resume an interrupted run of the first file of rows.
+        overwrite: Overwrite existing files.
+        retry_errors: With `resume`: try failed inputs again.
+        annotate: A folder for the images with boxes drawn.
+        crops: A folder for the objects cut out, in one folder per class.
+        counts: A CSV file: how many objects of each class each image has.
+        report: An HTML page with thumbnails and boxes.
+        sort_into: A folder that gets the images, in one folder per class of the surest object.
+        how: How `sort_into` puts them there: ``copy``, ``link`` or ``move``.
+        fit: How an image becomes the network's square: ``pad`` or ``stretch``; the model's own
+            by default.
+        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        batch_size: Images per batch; by default what suits the runtime.
+        workers: Threads that read and predict; by default one more than processors.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 for all.
+        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        progress: Gets the number of new rows so far and the number of inputs.
+
+    Returns:
+        How many inputs have a result, failed, were resumed and were skipped.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: What was asked for is not available on this machine.
+        OutputError: A result cannot be written; the rows written so far are safe.
+    """
+    paths = input_list(inputs)
+    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
+    places = path_list(output)
+    rows = [place for place in places if with_form(place)[0] is None]
+    outputs = Outputs(
+        rows=path_of(rows[0]) if rows else None,
+        report=path_of(report),
+        sort_into=path_of(sort_into),
+        how=how,
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+    )
+    further = BoxOutputs(
+        rows=[path for place in rows[1:] if (path := path_of(place))],
+        boxes=[place for place in places if with_form(place)[0] is not None],
+        annotate=path_of(annotate),
+        crops=path_of(crops),
+        counts=path_of(counts),
+        root=root_of(paths),
+        replace=resume or overwrite,
+    )
+    _check_outputs(outputs, further, paths)
+    selection = selection_of(confidence, iou, classes, agnostic)
+    options = RuntimeOptions(device, runtime, precision, threads)
+    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
+    for note in bundle.notes:
+        log.info(note)
+    condition = Where(where, bundle.labels) if where else None
+    detector = Detector.from_bundle(
+        bundle,
+        selection,
+        tile=tile,
+        fit=fit,
+        options=options,
+        batch_size=batch_size,
+        expected=expected_images(paths),
+        max_pixels=pixel_limit(max_pixels),
+    )
+    same_on_resume = {
+        **_asked(detector, selection, tile, where),
+        "sort_into": text_of(sort_into),
+        "how": how,
+    }
+    exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
+
+    def finder() -> Finder:
+        return Finder(paths, exclude=exclude)
+
+    return detect_folders(
+        detector,
+        finder(),
+        outputs,
+        further,
+        where=condition,
+        options=same_on_resume,
+        workers=worker_count(workers, threads),
+        emit=counting(emit, progress, finder),
+    )
+
+
+def selection_of(
+    confidence: float | Mapping[str, float] | None,
+    iou: float | None,
+    classes: str | Sequence[str],
+    agnostic: bool | Sequence[Sequence[str]] | None,
+) -> Selection:
+    """Return what the parameters of `detect` say is wanted.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+    single = dict(confidence) if isinstance(confidence, Mapping) else {"": confidence}
+    usual = single.pop("", None)
+    groups = () if agnostic is True else agnostic or None
+    names = [classes] if isinstance(classes, str) else list(classes)
+    return Selection(usual, single, iou, names, groups)
+
+
+def _asked(
+    detector: Detector, selection: Selection, tile: int | None, where: str | None
+) -> dict[str, Any]:
+    """Return what a resumed run must have in common with the first one."""
+    groups = selection.agnostic
+    return {
+        "model": detector.bundle.card.name,
+        "confidence": selection.confidence,
+        "confidences": dict(selection.confidences),
+        "iou": detector.iou,
+        "classes": list(selection.classes),
+        "agnostic": None if groups is None else [list(group) for group in groups],
+        "tile": tile,
+        "where": where,
+        "fit": detector.spec.fit,
+        "max_pixels": detector.max_pixels,
+        "runtime": detector.predictor.runtime,
+        "precision": detector.predictor.precision,
+    }
+
+
+def _check_outputs(outputs: Outputs, further: BoxOutputs, paths: Sequence[str]) -> None:
+    """Refuse outputs that take each other's place, or lie beside the images."""
+    files = [path for path in (outputs.rows, outputs.report) if path is not None]
+    folders = [path for path in (outputs.sort_into, *further.folders) if path is not None]
+    check_apart([*files, *further.files], folders, paths)
+
+
+def root_of(paths: Sequence[str]) -> str | None:
+    """Return the one folder that was given, ending in a separator; None for anything else."""
+    if len(paths) == 1 and os.path.isdir(paths[0]):
+        return os.path.join(paths[0], "")
+    return None

@@ -1,0 +1,230 @@
+"""``cnnkit explain`` as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.explain_subjects import explainer_of_detector, explainer_of_faces
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Inputs,
+    Progress,
+    check_positive,
+    counting,
+    expected_images,
+    input_list,
+    path_of,
+    pixel_limit,
+    text_of,
+    worker_count,
+)
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.explanation import Explainer
+from cnnkit.explanation.folders import OVERLAY_SIDE, Pictures, explain_folders
+from cnnkit.explanation.scored import METHOD, ScoredExplainer
+from cnnkit.folder_job import Outputs, Summary
+from cnnkit.images import Finder
+from cnnkit.runtime import RuntimeOptions
+
+log = logging.getLogger("cnnkit")
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of the model, whatever its task; see `explain`."""
+
+    method: str | None
+    class_name: str | None
+    layer: str | None
+    scale: float | None
+    box_share: float
+    reference: str | None
+    fit: str | None
+    max_pixels: int
+    options: RuntimeOptions
+
+
+@keeps_inputs
+def explain(
+    inputs: Inputs,
+    *,
+    model: AnyPath = "efficientnet-lite0",
+    weights: AnyPath | None = None,
+    labels: AnyPath | None = None,
+    method: str | None = None,
+    class_name: str | None = None,
+    layer: str | None = None,
+    scale: float | None = None,
+    box_share: float = 0.2,
+    reference: AnyPath | None = None,
+    overlays: AnyPath | None = None,
+    maps: AnyPath | None = None,
+    size: int = OVERLAY_SIDE,
+    output: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    report: AnyPath | None = None,
+    fit: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Show which regions of images drive the prediction, one row each, in order.
+
+    Args:
+        inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
+        model: A classifier, a detector or a face embedder: an embedded name, a bundle folder, a
+            ``.keras`` file, ``keras:NAME``, or a Darknet ``.cfg`` file.
+        weights: Weights for ``keras:NAME``, instead of Keras's download, or for a ``.cfg`` file.
+        labels: A file with one label per line, for a model without labels.
+        method: ``grad-cam``, ``grad-cam++``, ``gradients``, ``smoothgrad``, ``occlusion`` or
+            ``sliding``; by default ``grad-cam`` for classifiers, ``occlusion`` for the others.
+        class_name: The class to explain; the predicted one by default.
+        layer: For ``grad-cam`` and ``grad-cam++``; the last spatial layer by default.
+        scale: For ``sliding``: image size as a multiple of the window; 2 by default.
+        box_share: The box encloses at least this share of the highest heat, from 0 to 1.
+        reference: For a face embedder: the image of the face to compare with.
+        overlays: A folder for the images with the heat over them.
+        maps: A folder for the heat maps, ``.npy``, float32 (height, width).
+        size: Longest side of an overlay in pixels, at least 16.
+        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        resume: Resume an interrupted run of `output`.
+        overwrite: Overwrite existing files.
+        retry_errors: With `resume`: try failed inputs again.
+        report: An HTML page to browse.
+        fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
+            model's own by default.
+        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        batch_size: Images per batch; by default what suits the runtime.
+        workers: Threads that read and explain; by default one more than processors.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 for all.
+        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        progress: Gets the number of new rows so far and the number of inputs.
+
+    Returns:
+        How many inputs have a result, failed, were resumed and were skipped.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: What was asked for is not available on this machine.
+        OutputError: A result cannot be written; the rows written so far are safe.
+    """
+    paths = input_list(inputs)
+    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
+    outputs = Outputs(
+        rows=path_of(output),
+        report=path_of(report),
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+    )
+    pictures = Pictures(path_of(overlays), path_of(maps), size)
+    options = RuntimeOptions(device, runtime, precision, threads)
+    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
+    for note in bundle.notes:
+        log.info(note)
+    question = _Question(
+        method,
+        class_name,
+        layer,
+        scale,
+        box_share,
+        text_of(reference),
+        fit,
+        pixel_limit(max_pixels),
+        options,
+    )
+    explainer = _explainer_of(bundle, question, batch_size, expected_images(paths))
+    same_on_resume = {
+        "model": bundle.card.name,
+        "method": explainer.method,
+        "with": text_of(reference),
+        "class": class_name,
+        "layer": layer,
+        "scale": scale,
+        "box_share": box_share,
+        "fit": explainer.spec.fit,
+        "max_pixels": pixel_limit(max_pixels),
+        "runtime": explainer.predictor.runtime,
+        "precision": explainer.predictor.precision,
+        "overlays": text_of(overlays),
+        "maps": text_of(maps),
+        "size": size,
+    }
+    exclude = [str(folder) for folder in (pictures.overlays, pictures.heats) if folder]
+
+    def finder() -> Finder:
+        return Finder(paths, exclude=exclude)
+
+    return explain_folders(
+        explainer,
+        finder(),
+        outputs,
+        pictures,
+        options=same_on_resume,
+        workers=worker_count(workers, threads),
+        emit=counting(emit, progress, finder),
+    )
+
+
+def _explainer_of(
+    bundle: Bundle, question: _Question, batch_size: int | None, expected: int | None
+) -> Explainer | ScoredExplainer:
+    """Return what explains a model of that task."""
+    task = bundle.card.task
+    if question.reference is not None and task != "embed-face":
+        rule = "go with a model for embed-face"
+        raise UsageError(broken_rule("--with", rule, f"one for {task}"))
+    if task not in ("classify", "detect", "embed-face"):
+        rule = "be a classifier, a detector, or a model for embed-face (with --with FILE)"
+        raise UsageError(broken_rule("--model", rule, f"a model for {task}"))
+    if task in ("detect", "embed-face"):
+        return _scored(bundle, question)
+    return Explainer(
+        bundle,
+        question.method or "grad-cam",
+        class_name=question.class_name,
+        layer=question.layer,
+        fit=question.fit,
+        scale=question.scale,
+        box_share=question.box_share,
+        options=question.options,
+        batch_size=batch_size,
+        expected=expected,
+        max_pixels=question.max_pixels,
+    )
+
+
+def _scored(bundle: Bundle, question: _Question) -> ScoredExplainer:
+    task = bundle.card.task
+    if question.method not in (None, METHOD):
+        rule = f"be {METHOD} for a model for {task}"
+        raise UsageError(broken_rule("--method", rule, question.method))
+    refused = {"--layer": question.layer, "--scale": question.scale}
+    if task == "embed-face":
+        refused |= {"--class": question.class_name, "--fit": question.fit}
+    for option, value in refused.items():
+        if value is not None:
+            raise UsageError(broken_rule(option, f"not go with a model for {task}", value))
+    more = {"box_share": question.box_share, "max_pixels": question.max_pixels}
+    if task == "detect":
+        return explainer_of_detector(
+            bundle, question.class_name, question.options, question.fit, **more
+        )
+    return explainer_of_faces(bundle, question.reference, question.options, **more)

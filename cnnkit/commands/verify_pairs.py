@@ -1,0 +1,135 @@
+"""``cnnkit verify-face --pairs`` as a function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Progress,
+    check_positive,
+    counting,
+    path_of,
+    pixel_limit,
+)
+from cnnkit.faces import FaceVerifier
+from cnnkit.faces.pair_files import verify_listed_pairs
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.folder_job import Outputs, Summary
+from cnnkit.formats.face_pairs import FacePair, read_pairs
+
+
+@keeps_inputs
+def verify_pairs(
+    pairs: AnyPath | Iterable[tuple[AnyPath, AnyPath]],
+    *,
+    root: AnyPath | None = None,
+    faces: str = "one",
+    threshold: float | None = None,
+    output: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    embedder: AnyPath = "dlib-face",
+    detector: AnyPath = "mtcnn",
+    min_face: int = 40,
+    min_score: float = 0.9,
+    mirror: bool = False,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Say of many pairs of images whether both show one person, one row each, in order.
+
+    There is no check that a face is alive, and error rates differ between groups of people.
+
+    Args:
+        pairs: A CSV file with the columns ``a``, ``b`` and perhaps ``same``, or LFW's
+            ``pairs.txt``; or the pairs themselves. Each image is read and described once.
+        root: The folder that paths are relative to; by default that of the file of pairs.
+        faces: Where an image has several: ``one`` refuses it, ``largest`` takes the largest,
+            ``all`` the nearest two of all.
+        threshold: The largest distance of one person; the embedder's own by default.
+        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        resume: Resume an interrupted run of `output`.
+        overwrite: Overwrite existing files.
+        retry_errors: With `resume`: try failed pairs again.
+        embedder: What describes faces: an embedded name or a bundle folder.
+        detector: What finds faces: an embedded name or a bundle folder.
+        min_face: The smallest face that is looked for, in pixels, at least 12.
+        min_score: How sure the detector must be, from 0 to below 1.
+        mirror: Average with the mirrored face: twice the work.
+        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        workers: Threads that read and describe; by default one more than processors.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+        threads: Processor threads; 0 for all.
+        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        progress: Gets the number of new rows so far and the number of pairs.
+
+    Returns:
+        How many pairs have a verdict, failed and were resumed.
+
+    Raises:
+        UsageError: A parameter breaks a rule, a file is in the way, or the list of pairs cannot
+            be read.
+        BundleError: A model cannot, or must not, be opened.
+        RuntimeUnavailableError: What was asked for is not available on this machine.
+        OutputError: A result cannot be written; the rows written so far are safe.
+    """
+    check_positive(max_pixels=max_pixels, workers=workers)
+    FaceChoice(faces)
+    outputs = Outputs(
+        rows=path_of(output), resume=resume, overwrite=overwrite, retry_errors=retry_errors
+    )
+    listed = _listed(pairs, path_of(root))
+    verifier = FaceVerifier.load(
+        os.fspath(detector),
+        os.fspath(embedder),
+        faces=faces,
+        threshold=threshold,
+        min_face=min_face,
+        min_score=min_score,
+        mirror=mirror,
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        threads=threads,
+        max_pixels=pixel_limit(max_pixels),
+    )
+    same_on_resume = {
+        "embedder": verifier.embedder.identity,
+        "faces": faces,
+        "threshold": verifier.verification.threshold,
+        "min_face": min_face,
+        "min_score": min_score,
+    }
+    return verify_listed_pairs(
+        verifier,
+        listed,
+        outputs,
+        options=same_on_resume,
+        workers=workers,
+        emit=counting(emit, progress, lambda: listed),
+    )
+
+
+def _listed(
+    pairs: AnyPath | Iterable[tuple[AnyPath, AnyPath]], root: Path | None
+) -> list[FacePair]:
+    """Return the pairs of a file or of a list, each one once."""
+    if isinstance(pairs, str | os.PathLike):
+        return list(dict.fromkeys(read_pairs(Path(pairs), root)))
+    folder = root or ""
+    named = (FacePair(os.path.join(folder, a), os.path.join(folder, b)) for a, b in pairs)
+    return list(dict.fromkeys(named))
