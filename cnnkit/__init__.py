@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.networks import build, load_keras
+    from cnnkit.commands.stylize import stylize
     from cnnkit.commands.train_detector import train_detector
     from cnnkit.commands.train_face import train_face
     from cnnkit.commands.train_style import train_style
@@ -103,6 +104,7 @@ __all__ = [
     "export",
     "image_dataset",
     "load_keras",
+    "stylize",
     "train_detector",
     "train_face",
     "train_style",
@@ -144,6 +146,7 @@ _HOMES = {
     "transfer_learn": "cnnkit.commands.transfer_learn",
     "detect": "cnnkit.commands.detect",
     "explain": "cnnkit.commands.explain",
+    "stylize": "cnnkit.commands.stylize",
     "verify_pairs": "cnnkit.commands.verify_pairs",
 }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.writers.durations import duration
+
+__all__ = ["duration", "seconds_of"]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -22,14 +25,3 @@ def seconds_of(text: str | None, option: str = "--time-budget") -> float | None:
         rule = "be a length of time such as 60s or 5m"
         raise UsageError(broken_rule(option, rule, repr(text)))
     return float(found[1]) * UNITS[found[2] or ""]
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time for people."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

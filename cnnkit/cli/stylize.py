@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -57,11 +56,6 @@ FAST_OPTIONS = [
         help="With --fast: any style, or a bundle of train-style.",
     ),
 ]
-
-# What only one of the two ways to stylise knows.
-SLOW_ONLY = ("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed")
-SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
-FAST_ONLY = ("model", "device", "runtime", "precision")
 
 RUN_OPTIONS = [
     click.option(
@@ -124,7 +118,6 @@ OUTPUT_OPTIONS = [
 )
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     """Paint photos in the style of a picture: one photo, or folders of them.
 
@@ -132,20 +125,46 @@ def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
     and with a folder to OUT/rows.jsonl. The exit status is 0 if all are ok, 1 if some failed, 2
     if nothing could run.
     """
-    check_ways(click.get_current_context(), chosen["fast"])
     paths = shared.input_arguments(inputs, null_separated=False)
-    from cnnkit.cli.stylize_run import run
+    from cnnkit.cli.durations import seconds_of
+    from cnnkit.cli.stylize_display import Display
+    from cnnkit.commands.stylize import stylize
 
-    failed = run(list(paths), quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    check_ways(click.get_current_context(), chosen["fast"])
+    chosen["style_weights"] = numbers(chosen["style_weights"], "--style-weights")
+    chosen["time_budget"] = seconds_of(chosen["time_budget"])
+    with Display(quiet) as display:
+        summary = stylize(
+            paths, emit=display.show, progress=display.count, watch=display.progress, **chosen
+        )
+    if chosen["output"]:
+        display.conclude(summary)
+    click.get_current_context().exit(1 if summary.failed else 0)
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """Return a list such as ``2,1`` as numbers.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from cnnkit.errors import UsageError, broken_rule
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(broken_rule(option, "be numbers such as 2,1", repr(text))) from error
 
 
 def check_ways(context: click.Context, fast: bool) -> None:
-    """Refuse options that the chosen way to stylise does not know.
+    """Refuse options that the chosen way to stylize does not have, their defaults included.
 
     Raises:
         UsageError: Names the first of them.
     """
+    from cnnkit.commands.stylize import FAST_ONLY, SLOW_ONLY
     from cnnkit.errors import UsageError, broken_rule
 
     default = click.core.ParameterSource.DEFAULT

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cnnkit.folder_job import Summary
 from cnnkit.writers.row_files import json_line
 from cnnkit.writers.terminal import printable
 
@@ -22,18 +23,17 @@ SECONDS_A_REDRAW = 0.2
 class Display:
     """Shows progress and rows; a context manager around the run."""
 
-    def __init__(self, total: int, quiet: bool) -> None:
+    def __init__(self, quiet: bool) -> None:
         """Choose the form: for people in a terminal, JSON Lines elsewhere.
 
         Args:
-            total: How many photos there are.
             quiet: No progress, no totals.
         """
-        self._total = total
+        self._total = 0
         self._quiet = quiet
         self._rows_for_people = sys.stdout.isatty()
         self._live = sys.stderr.isatty() and not quiet
-        self._started = self._shown = time.monotonic()
+        self._shown = time.monotonic()
         self._line_is_open = False
         self._paces: list[float] = []
 
@@ -42,6 +42,10 @@ class Display:
 
     def __exit__(self, *exception: object) -> None:
         self._close_line()
+
+    def count(self, done: int, total: int) -> None:
+        """Keep how many photos there are."""
+        self._total = total
 
     def progress(self, position: int, progress: Any) -> None:
         """Show how far a picture is.
@@ -83,15 +87,14 @@ class Display:
             seconds = f" ({row['seconds']:.0f} s)" if "seconds" in row else ""
             click.echo(printable(f"{row['path']} -> {row['output']}{seconds}"))
 
-    def conclude(self, summary: Any) -> None:
-        """Say what the run came to."""
+    def conclude(self, summary: Summary) -> None:
+        """Show the totals."""
         if self._quiet:
             return
         parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed"]
         if summary.resumed:
             parts.append(f"{summary.resumed:,} from before")
-        seconds = time.monotonic() - self._started
-        click.echo(f"{', '.join(parts)} in {seconds:.1f} s", err=True)
+        click.echo(f"{', '.join(parts)} in {summary.seconds:.1f} s", err=True)
 
     def _close_line(self) -> None:
         if self._line_is_open:

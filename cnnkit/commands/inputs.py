@@ -87,12 +87,14 @@ def counting(
 
     Args:
         emit: Takes the row.
-        progress: Is told how many are done and of how many; None: nothing is counted beforehand.
+        progress: Is told how many are done and of how many, at first 0; None: nothing is counted
+            beforehand.
         found: Gives the inputs, each time anew.
     """
     if progress is None:
         return emit
     total, done = sum(1 for _ in found()), 0
+    progress(done, total)
 
     def take(row: dict[str, Any]) -> None:
         nonlocal done

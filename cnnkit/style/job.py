@@ -28,7 +28,7 @@ from cnnkit.errors import (
     mutually_exclusive,
     requires,
 )
-from cnnkit.folder_job import FolderJob, Outputs
+from cnnkit.folder_job import FolderJob, Outputs, Summary
 from cnnkit.images import Found, has_picture_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.sorting import with_end
@@ -173,15 +173,6 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
     return Target(path, is_file, **flags)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """How many pictures have a result, failed, and were there before."""
-
-    ok: int
-    failed: int
-    resumed: int
-
-
 def stylize_folder(
     method: Method,
     found: Iterable[Found],
@@ -213,11 +204,11 @@ def stylize_folder(
             worker = _Picture(method, target, places, max_pixels, position)
             job.record(worker.row(item), emit=emit)
             worker.clean_up()
-        job.finish()
+        summary = job.finish()
         _remove_if_empty(target.folder / STATES)
     finally:
         job.close()
-    return Summary(job.ok, job.failed, job.resumed)
+    return summary
 
 
 def check_results_apart(

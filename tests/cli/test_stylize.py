@@ -10,24 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.cli import durations, stylize_run
+from cnnkit.cli import durations
+from cnnkit.cli.stylize import numbers
 from cnnkit.cli.stylize_display import Display
+from cnnkit.commands.stylize import Request, settings_of, tile_of
 from cnnkit.errors import UsageError
-
-CHOSEN = {
-    "steps": 4,
-    "style_scale": 1.0,
-    "optimizer": "adam",
-    "start": "content",
-    "seed": 0,
-    "preserve_color": False,
-    "alpha": None,
-    "beta": None,
-    "variation": None,
-    "strength": None,
-    "size": None,
-    "time_budget": None,
-}
 
 
 def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
@@ -90,14 +77,14 @@ def test_what_breaks_a_rule_is_one_line(arguments, message, monkeypatch, tmp_pat
 
 
 def test_strength_is_alpha_and_beta():
-    settings = stylize_run.settings_of(CHOSEN | {"strength": 0.3})
+    settings = settings_of(Request(strength=0.3))
     assert (settings.alpha, settings.beta) == pytest.approx((0.7, 0.3))
-    settings = stylize_run.settings_of(CHOSEN | {"alpha": 10.0, "beta": 40.0})
+    settings = settings_of(Request(alpha=10.0, beta=40.0))
     assert settings.strength == pytest.approx(0.8)
     with pytest.raises(UsageError, match="--strength must go without"):
-        stylize_run.settings_of(CHOSEN | {"strength": 0.3, "alpha": 1.0})
+        settings_of(Request(strength=0.3, alpha=1.0))
     with pytest.raises(UsageError, match="--strength must lie between 0 and 1"):
-        stylize_run.settings_of(CHOSEN | {"strength": 1.3})
+        settings_of(Request(strength=1.3))
 
 
 @pytest.mark.parametrize(
@@ -114,17 +101,17 @@ def test_no_lengths_of_time(text):
 
 
 def test_lists_of_numbers_and_tiles():
-    assert stylize_run.numbers("2,1", "--style-weights") == [2, 1]
+    assert numbers("2,1", "--style-weights") == [2, 1]
     with pytest.raises(UsageError, match="must be numbers"):
-        stylize_run.numbers("2;1", "--style-weights")
-    assert [stylize_run.tile_of(t) for t in ("auto", "none", "256")] == ["auto", "none", "256"]
+        numbers("2;1", "--style-weights")
+    assert [tile_of(t) for t in ("auto", "none", "256")] == ["auto", "none", "256"]
     for text in ("big", "-1", "64"):
         with pytest.raises(UsageError, match="`tile` must"):
-            stylize_run.tile_of(text)
+            tile_of(text)
 
 
 def test_rows_are_json_lines_where_nobody_reads_along(capsys):
-    with Display(1, quiet=True) as display:
+    with Display(quiet=True) as display:
         display.show({"path": "a.jpg", "status": "ok", "output": "b.png"})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "a.jpg", "status": "ok", "output": "b.png"}

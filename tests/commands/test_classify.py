@@ -53,7 +53,7 @@ def test_rows_and_progress_go_to_their_callbacks(photos, capfd) -> None:
     )
     assert [row["status"] for row in rows] == ["ok", "error"]
     assert len(rows[0]["predictions"]) == 1 and rows[0]["path"] == str(photos / "cat.jpg")
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
     assert (summary.ok, summary.failed) == (1, 1)
     assert capfd.readouterr() == ("", "")
 

@@ -1,0 +1,436 @@
+"""``cnnkit stylize`` as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnkit.bundles import open_model
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Inputs,
+    Progress,
+    check_positive,
+    counting,
+    input_list,
+    path_list,
+    path_of,
+    pixel_limit,
+    text_of,
+)
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.folder_job import Summary
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
+from cnnkit.images.decode import open_picture
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.keras_predictor import set_backend_threads
+from cnnkit.style.features import open_loss_network
+from cnnkit.style.job import Target, check_results_apart, stylize_folder, target_of
+from cnnkit.style.method import ByOptimisation, Choices, Watch
+from cnnkit.style.one_pass import OnePassPainter
+from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
+from cnnkit.style.pictures import FORMATS, Content, read_content, read_styles
+from cnnkit.style.settings import Settings
+from cnnkit.style.sheet import choices_sheet
+from cnnkit.style.targets import Style
+from cnnkit.writers.durations import duration
+
+log = logging.getLogger("cnnkit")
+
+# Parameters that only one of the two ways to stylize has.
+SLOW_ONLY = ("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed")
+SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
+FAST_ONLY = ("model", "device", "runtime", "precision")
+# How many images are looked at beforehand.
+LOOKED_AT = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a way to stylize; see `stylize`."""
+
+    style_scale: float = 1.0
+    strength: float | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    preserve_color: bool = False
+    mask: str | None = None
+    model: str = "magenta-style"
+    size: int | None = None
+    steps: int = 400
+    time_budget: float | None = None
+    start: str = "content"
+    optimizer: str = "adam"
+    variation: float | None = None
+    tile: str = "auto"
+    seed: int = 0
+    network: str = "squeezenet-1.1"
+    weights: str | None = None
+    preview: int | None = None
+    contact_sheet: Path | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
+
+
+@keeps_inputs
+def stylize(
+    inputs: Inputs,
+    *,
+    styles: Inputs = (),
+    style_weights: Sequence[float] | None = None,
+    style_scale: float = 1.0,
+    strength: float | None = None,
+    alpha: float | None = None,
+    beta: float | None = None,
+    preserve_color: bool = False,
+    mask: AnyPath | None = None,
+    fast: bool = False,
+    model: AnyPath = "magenta-style",
+    size: int | None = None,
+    steps: int = 400,
+    time_budget: float | None = None,
+    start: AnyPath = "content",
+    optimizer: str = "adam",
+    variation: float | None = None,
+    tile: int | str = "auto",
+    seed: int = 0,
+    network: str = "squeezenet-1.1",
+    weights: AnyPath | None = None,
+    output: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    preview: int | None = None,
+    contact_sheet: AnyPath | None = None,
+    max_pixels: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> Summary:
+    """Paint photos in the style of another image, one row each, in order.
+
+    Each result has a JSON file beside it that says how it was made.
+
+    Args:
+        inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
+        styles: One or several style images; several are blended.
+        style_weights: The weight of each style; equal by default.
+        style_scale: Size of the style's brush strokes, as a factor.
+        strength: From 0, the photo, to 1, the style; 0.8 by default, 1 with `fast`.
+        alpha: Weight of the content loss, with `beta`, instead of `strength`.
+        beta: Weight of the style loss.
+        preserve_color: Keep the photo's colors.
+        mask: An image whose white parts get the style, or a folder with one for each photo.
+        fast: In one pass: a second instead of a minute.
+        model: With `fast`: an embedded name or a bundle of `train_style`.
+        size: Long side of the result in pixels; 512 by default, with `fast` 1024, or the photo's
+            if that is smaller. 0 with `fast`: the photo's own.
+        steps: Steps of the optimization in all.
+        time_budget: Time limit per image in seconds.
+        start: What the optimization starts from: ``content``, ``noise``, or an image.
+        optimizer: ``adam`` or ``l-bfgs``.
+        variation: Weight of the total variation; 2.5 by default.
+        tile: Work in tiles of so many pixels; ``none``: never; ``auto``: where memory is short.
+        seed: Of the noise.
+        network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
+        weights: Weights for ``keras:NAME``, instead of Keras's download.
+        output: A folder, or an image file for one photo.
+        resume: Resume an interrupted run.
+        overwrite: Overwrite existing results.
+        retry_errors: With `resume`: try failed photos again.
+        preview: Write a preview beside each result every so many steps.
+        contact_sheet: An image file of styles by strengths, to choose from; without `output`
+            nothing else is made.
+        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        device: With `fast`: ``auto``, ``cpu`` or ``gpu``.
+        runtime: With `fast`: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: With `fast`: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Processor threads; 0 for all.
+        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        progress: Gets the number of new rows so far and the number of inputs.
+        watch: Gets the position of the image, from 1, and a
+            `cnnkit.style.optimisation.Progress` as the optimization advances.
+
+    Returns:
+        How many photos have a result, failed and were resumed.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        BundleError: The model cannot, or must not, be opened.
+        RuntimeUnavailableError: What was asked for is not available on this machine.
+        OutputError: A result cannot be written; what was written before is safe.
+    """
+    paths = input_list(inputs)
+    check_positive(max_pixels=max_pixels, preview=preview)
+    request = Request(
+        style_scale=style_scale,
+        strength=strength,
+        alpha=alpha,
+        beta=beta,
+        preserve_color=preserve_color,
+        mask=text_of(mask),
+        model=os.fspath(model),
+        size=size,
+        steps=steps,
+        time_budget=time_budget,
+        start=os.fspath(start),
+        optimizer=optimizer,
+        variation=variation,
+        tile=str(tile),
+        seed=seed,
+        network=network,
+        weights=text_of(weights),
+        preview=preview,
+        contact_sheet=path_of(contact_sheet),
+        max_pixels=pixel_limit(max_pixels),
+        options=RuntimeOptions(device, runtime, precision, threads),
+    )
+    _check_way(fast, request)
+    target = _checked_target(
+        output,
+        paths,
+        request.contact_sheet,
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+    )
+    exclude = [str(target.path)] if target and not target.is_file else []
+
+    def finder() -> Finder:
+        return Finder(paths, exclude=exclude)
+
+    named = path_list(styles)
+    if target is not None:
+        check_results_apart(target, paths, finder, _masks_and_styles(named, request))
+    read = read_styles(
+        named, None if style_weights is None else list(style_weights), request.max_pixels
+    )
+    method: ByOptimisation | InOnePass
+    if fast:
+        method = _fast_method(read, request)
+    else:
+        method = _slow_method(read, request, finder(), watch)
+    if target is None:
+        return Summary(0, 0, 0)
+    if log.isEnabledFor(logging.INFO):
+        _preflight(method, finder, request.max_pixels)
+    return stylize_folder(
+        method,
+        finder(),
+        paths,
+        target,
+        max_pixels=request.max_pixels,
+        emit=counting(emit, progress, finder),
+    )
+
+
+def _check_way(fast: bool, request: Request) -> None:
+    """Refuse parameters that the chosen way to stylize does not have.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
+    usual = Request()
+    for name in SLOW_ONLY if fast else FAST_ONLY:
+        one, other = (
+            getattr(owner if hasattr(owner, name) else owner.options, name)
+            for owner in (request, usual)
+        )
+        if one != other:
+            rule = "go without `fast`" if fast else "go with `fast`"
+            raise UsageError(broken_rule(f"`{name}`", rule, "`fast`" if fast else "no `fast`"))
+
+
+def _masks_and_styles(styles: Sequence[str], request: Request) -> list[str]:
+    """Return the files that are read besides the photos."""
+    named = [*styles, request.mask, request.start]
+    files = [path for path in named if path and os.path.isfile(path)]
+    if request.mask and os.path.isdir(request.mask):
+        files += [entry.path for entry in os.scandir(request.mask)]
+    return files
+
+
+def _slow_method(
+    styles: list[Style], request: Request, finder: Finder, watch: Watch | None
+) -> ByOptimisation:
+    """Return the method by optimization, after drawing the sheet to choose from.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+    settings = settings_of(request)
+    if not styles:
+        fix = "Give an image to learn from."
+        raise UsageError(broken_rule("--style", "be given", "none", fix))
+    if request.options.threads:
+        set_backend_threads(request.options.threads)
+    network = open_loss_network(request.network, request.weights)
+    choices = Choices(
+        size=request.size,
+        tile=tile_of(request.tile),
+        mask=_checked_mask(request.mask),
+        preview=request.preview or 0,
+        max_pixels=request.max_pixels,
+    )
+    if request.contact_sheet:
+        content = _first_content(finder, request.max_pixels)
+        choices_sheet(network, styles, settings, content, request.contact_sheet, _told_of_sheet)
+    return ByOptimisation(network, styles, settings, choices, watch)
+
+
+def _fast_method(styles: list[Style], request: Request) -> InOnePass:
+    """Return the method in one pass.
+
+    Raises:
+        UsageError: A value breaks its rule.
+    """
+    choices = OnePassChoices(
+        size=request.size,
+        strength=1.0 if request.strength is None else request.strength,
+        style_scale=request.style_scale,
+        preserve_color=request.preserve_color,
+        tile=tile_of(request.tile),
+        mask=_checked_mask(request.mask),
+        max_pixels=request.max_pixels,
+    )
+    bundle = open_model(request.model)
+    painter = OnePassPainter(bundle, request.options)
+    return InOnePass(painter, styles, choices, bundle.identity)
+
+
+def _checked_target(
+    output: AnyPath | None, inputs: list[str], sheet: Path | None, **flags: bool
+) -> Target | None:
+    """Return where the results go, None where only a contact sheet is asked for.
+
+    Raises:
+        UsageError: Neither is asked for, or something is in the way.
+    """
+    if sheet is not None:
+        if sheet.suffix.lower() not in FORMATS:
+            rule = f"end in one of {', '.join(FORMATS)}"
+            raise UsageError(broken_rule("--contact-sheet", rule, sheet))
+        if not sheet.parent.is_dir():
+            raise UsageError(broken_rule("--contact-sheet", "lie in a folder that exists", sheet))
+        if sheet.exists() and not flags["overwrite"]:
+            raise UsageError(f"{sheet} exists already. Use --overwrite to make it anew.")
+    if output:
+        return target_of(os.fspath(output), inputs, **flags)
+    if sheet is not None:
+        return None
+    fix = "Give a folder, or an image file for one photo."
+    raise UsageError(broken_rule("-o", "be given", "none", fix))
+
+
+def settings_of(request: Request) -> Settings:
+    """Return what is asked for as the settings of an optimization.
+
+    Raises:
+        UsageError: A value breaks its rule, or a strength goes with alpha or beta.
+    """
+    names = ("steps", "style_scale", "optimizer", "start", "seed", "preserve_color", "time_budget")
+    values = {name: getattr(request, name) for name in names}
+    for name in ("alpha", "beta", "variation", "size"):
+        if getattr(request, name) is not None:
+            values[name] = getattr(request, name)
+    strength = request.strength
+    if strength is not None:
+        if request.alpha is not None or request.beta is not None:
+            fix = "Give one or the other."
+            rule = "go without --alpha and --beta"
+            raise UsageError(broken_rule("--strength", rule, "both", fix))
+        if not 0 <= strength <= 1:
+            raise UsageError(broken_rule("--strength", "lie between 0 and 1", strength))
+        values |= {"alpha": 1 - strength, "beta": strength}
+    return Settings(**values)
+
+
+def tile_of(text: str) -> str:
+    """Return ``auto``, ``none``, or a number of pixels that a tile can have.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal():
+        rule = "be auto, none or a number of pixels"
+        raise UsageError(broken_rule("--tile", rule, repr(text)))
+    Settings(tile=int(text))
+    return str(int(text))
+
+
+def _checked_mask(mask: str | None) -> str | None:
+    """Return the mask's path, which must be there.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if mask is not None and not Path(mask).exists():
+        raise UsageError(broken_rule("--mask", "name a picture or a folder", repr(mask)))
+    return mask
+
+
+def _preflight(
+    method: ByOptimisation | InOnePass, finder: Callable[[], Finder], max_pixels: int
+) -> None:
+    """Say in one line what the run will cost; refuse what does not fit."""
+    sizes = []
+    for item in finder():
+        if item.failure is None:
+            try:
+                picture = open_picture(
+                    read_bytes(item.path), max_pixels=max_pixels, at_least=_small
+                )
+                sizes.append((picture.height, picture.width))
+            except ImageError:  # it gets its row when its turn comes
+                continue
+        if len(sizes) >= LOOKED_AT:
+            break
+    if not sizes:
+        return
+    total = sum(1 for _ in finder())
+    size = max(sizes, key=lambda one: one[0] * one[1])
+    found = method.estimate(*size)
+    height, width = method.size_of(*size)
+    pictures = "1 picture" if total == 1 else f"{total:,} pictures"
+    tiles = f", in tiles of {found.tile}" if found.tile else ""
+    each = "" if total == 1 else " each"
+    log.info(
+        "%s, %d x %d pixels at most%s: about %.1f GB of memory, about %s%s on this machine",
+        *(pictures, width, height, tiles, found.memory / 1e9, duration(found.seconds), each),
+    )
+
+
+def _small(height: int, width: int) -> tuple[int, int]:
+    return 1, 1
+
+
+def _first_content(finder: Finder, max_pixels: int) -> Content:
+    """Return the first photo that can be read.
+
+    Raises:
+        UsageError: None can.
+    """
+    for item in finder:
+        if item.failure is None:
+            try:
+                return read_content(item.path, max_pixels)
+            except ImageError as error:
+                log.error("%s: %s: %s", item.path, error.kind, error.message)
+    raise UsageError("None of the photos could be read.")
+
+
+def _told_of_sheet(done: int, total: int) -> None:
+    """Say how far the sheet is."""
+    if done % 5 == 0 or done == total:
+        log.info("the sheet: %d of %d", done, total)
