@@ -190,10 +190,10 @@ def _explainer_of(
     task = bundle.card.task
     if question.reference is not None and task != "embed-face":
         rule = "go with a model for embed-face"
-        raise UsageError(broken_rule("--with", rule, f"one for {task}"))
+        raise UsageError(broken_rule("`reference`", rule, f"one for {task}"))
     if task not in ("classify", "detect", "embed-face"):
-        rule = "be a classifier, a detector, or a model for embed-face (with --with FILE)"
-        raise UsageError(broken_rule("--model", rule, f"a model for {task}"))
+        rule = "be a classifier, a detector, or a model for embed-face (with `reference`)"
+        raise UsageError(broken_rule("`model`", rule, f"a model for {task}"))
     if task in ("detect", "embed-face"):
         return _scored(bundle, question)
     return Explainer(
@@ -215,10 +215,10 @@ def _scored(bundle: Bundle, question: _Question) -> ScoredExplainer:
     task = bundle.card.task
     if question.method not in (None, METHOD):
         rule = f"be {METHOD} for a model for {task}"
-        raise UsageError(broken_rule("--method", rule, question.method))
-    refused = {"--layer": question.layer, "--scale": question.scale}
+        raise UsageError(broken_rule("`method`", rule, question.method))
+    refused = {"`layer`": question.layer, "`scale`": question.scale}
     if task == "embed-face":
-        refused |= {"--class": question.class_name, "--fit": question.fit}
+        refused |= {"`class_name`": question.class_name, "`fit`": question.fit}
     for option, value in refused.items():
         if value is not None:
             raise UsageError(broken_rule(option, f"not go with a model for {task}", value))

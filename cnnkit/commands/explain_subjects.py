@@ -33,7 +33,7 @@ def explainer_of_detector(
     """
     max_pixels = more["max_pixels"]
     if class_name is not None:
-        class_index(class_name, bundle.labels, "--class")
+        class_index(class_name, bundle.labels, "`class_name`")
     wanted = () if class_name is None else (class_name,)
     shared = {"fit": fit, "options": runtime, "max_pixels": max_pixels}
     surest = Detector.from_bundle(bundle, Selection(classes=wanted), batch_size=1, **shared)
@@ -74,8 +74,8 @@ def explainer_of_faces(
     The score of a hidden face is its distance from the reference, less is more alike.
     """
     if reference is None:
-        fix = "Heat is where hiding a face makes it less like the one of FILE."
-        raise UsageError(broken_rule("--with", "name the picture to compare with", "none", fix))
+        fix = "Heat is where hiding a face makes it less like that of `reference`."
+        raise UsageError(broken_rule("`reference`", "name the image to compare with", "none", fix))
     detector = FaceDetector(open_model(DEFAULT_DETECTOR), None, in_float32(runtime))
     embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])
     verification = embedder.verification
@@ -83,8 +83,8 @@ def explainer_of_faces(
         picture = embedder.read(reference)
         known = embedder.embed(picture, _largest(embedder, picture))
     except ImageError as error:
-        rule = "name a picture with a face"
-        raise UsageError(broken_rule("--with", rule, f"{reference}: {error.message}")) from error
+        rule, received = "name an image with a face", f"{reference}: {error.message}"
+        raise UsageError(broken_rule("`reference`", rule, received)) from error
 
     def ask(pixels: Any) -> Question:
         (face,) = _largest(embedder, pixels)

@@ -270,7 +270,7 @@ def _slow_method(
     settings = settings_of(request)
     if not styles:
         fix = "Give an image to learn from."
-        raise UsageError(broken_rule("--style", "be given", "none", fix))
+        raise UsageError(broken_rule("`styles`", "be given", "none", fix))
     if request.options.threads:
         set_backend_threads(request.options.threads)
     network = open_loss_network(request.network, request.weights)
@@ -318,17 +318,17 @@ def _checked_target(
     if sheet is not None:
         if sheet.suffix.lower() not in FORMATS:
             rule = f"end in one of {', '.join(FORMATS)}"
-            raise UsageError(broken_rule("--contact-sheet", rule, sheet))
+            raise UsageError(broken_rule("`contact_sheet`", rule, sheet))
         if not sheet.parent.is_dir():
-            raise UsageError(broken_rule("--contact-sheet", "lie in a folder that exists", sheet))
+            raise UsageError(broken_rule("`contact_sheet`", "lie in a folder that exists", sheet))
         if sheet.exists() and not flags["overwrite"]:
-            raise UsageError(f"{sheet} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{sheet} exists already. Use `overwrite=True` to overwrite it.")
     if output:
         return target_of(os.fspath(output), inputs, **flags)
     if sheet is not None:
         return None
     fix = "Give a folder, or an image file for one photo."
-    raise UsageError(broken_rule("-o", "be given", "none", fix))
+    raise UsageError(broken_rule("`output`", "be given", "none", fix))
 
 
 def settings_of(request: Request) -> Settings:
@@ -346,10 +346,10 @@ def settings_of(request: Request) -> Settings:
     if strength is not None:
         if request.alpha is not None or request.beta is not None:
             fix = "Give one or the other."
-            rule = "go without --alpha and --beta"
-            raise UsageError(broken_rule("--strength", rule, "both", fix))
+            rule = "go without `alpha` and `beta`"
+            raise UsageError(broken_rule("`strength`", rule, "both", fix))
         if not 0 <= strength <= 1:
-            raise UsageError(broken_rule("--strength", "lie between 0 and 1", strength))
+            raise UsageError(broken_rule("`strength`", "lie between 0 and 1", strength))
         values |= {"alpha": 1 - strength, "beta": strength}
     return Settings(**values)
 
@@ -364,7 +364,7 @@ def tile_of(text: str) -> str:
         return text
     if not text.isdecimal():
         rule = "be auto, none or a number of pixels"
-        raise UsageError(broken_rule("--tile", rule, repr(text)))
+        raise UsageError(broken_rule("`tile`", rule, repr(text)))
     Settings(tile=int(text))
     return str(int(text))
 
@@ -376,7 +376,7 @@ def _checked_mask(mask: str | None) -> str | None:
         UsageError: It is not.
     """
     if mask is not None and not Path(mask).exists():
-        raise UsageError(broken_rule("--mask", "name a picture or a folder", repr(mask)))
+        raise UsageError(broken_rule("`mask`", "name a picture or a folder", repr(mask)))
     return mask
 
 

@@ -81,7 +81,7 @@ def test_help_names_the_methods(run_cnnkit):
     ("arguments", "message"),
     [
         (["--with", "cat.jpg"], "--with must go with a model for embed-face"),
-        (["--model", "dlib-face"], "--with must name the picture to compare with"),
+        (["--model", "dlib-face"], "--with must name the image to compare with"),
         (["--model", "yolov3-tiny", "--method", "grad-cam"], "--method must be occlusion"),
         (["--model", "yolov3-tiny", "--layer", "a"], "--layer must not go with"),
         (["--model", "yolov3-tiny", "--class", "dug"], "Did you mean 'dog'"),

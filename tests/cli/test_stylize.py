@@ -81,9 +81,9 @@ def test_strength_is_alpha_and_beta():
     assert (settings.alpha, settings.beta) == pytest.approx((0.7, 0.3))
     settings = settings_of(Request(alpha=10.0, beta=40.0))
     assert settings.strength == pytest.approx(0.8)
-    with pytest.raises(UsageError, match="--strength must go without"):
+    with pytest.raises(UsageError, match="`strength` must go without"):
         settings_of(Request(strength=0.3, alpha=1.0))
-    with pytest.raises(UsageError, match="--strength must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="`strength` must lie between 0 and 1"):
         settings_of(Request(strength=1.3))
 
 

@@ -52,7 +52,7 @@ def test_the_function_paints_what_the_command_paints(photos, capfd, monkeypatch)
     ("keywords", "said"),
     [
         ({}, "be given"),
-        ({"output": "out"}, "--style must be given"),
+        ({"output": "out"}, "`styles` must be given"),
         ({"output": "out", "max_pixels": 0}, "`max_pixels` must be at least 1"),
         ({"output": "out", "fast": True, "steps": 3}, "`steps` must go without `fast`"),
         ({"output": "out", "device": "cpu"}, "`device` must go with `fast`"),
