@@ -41,7 +41,7 @@ LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
     "names": set(),
-    "results": {"numpy"},
+    "results": {"numpy", "supervision"},  # the latter where a user has it
     "boxes": {"numpy"},
     "metrics": {"numpy"},
     "images": {"numpy", "cv2", "PIL", "simplejpeg"},
