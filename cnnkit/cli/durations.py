@@ -1,13 +1,10 @@
-"""Lengths of time, as people type and read them."""
+"""Lengths of time, as people type them."""
 
 from __future__ import annotations
 
 import re
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.writers.durations import duration
-
-__all__ = ["duration", "seconds_of"]
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

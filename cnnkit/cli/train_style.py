@@ -12,7 +12,7 @@ import click
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.cli.durations import duration, seconds_of
+from cnnkit.cli.durations import seconds_of
 
 if TYPE_CHECKING:
     from cnnkit.commands.training import TrainedModel
@@ -120,6 +120,8 @@ class StepDisplay:
 
     def show(self, progress: PainterStep) -> None:
         """Show a step, if it is time to."""
+        from cnnkit.writers.durations import duration
+
         now = time.monotonic()
         if self._quiet or now - self._shown < (SECONDS_A_REDRAW if self._live else SECONDS_A_LINE):
             return
@@ -144,6 +146,7 @@ class StepDisplay:
 
 def summary_lines(model: TrainedModel) -> list[str]:
     """Return the result of a run, for people."""
+    from cnnkit.writers.durations import duration
     from cnnkit.writers.terminal import printable
 
     record, found = model.card["training"], model.metrics
