@@ -66,8 +66,11 @@ def test_the_program_names_the_pictures(pictures: Path, clean_environment: dict[
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"(.+ \d\.\d+\n){2}", done.stdout)
+    assert re.fullmatch(r"(.+ \d\.\d+\n){2}top-1 [01]\.\d\d\n", done.stdout)
     assert "cat" in done.stdout.lower()
+    rows = (pictures / "named.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == len(list((pictures / "photos").iterdir()))
+    assert (pictures / "ours" / "card.json").is_file()
 
 
 def test_the_table_of_models_is_that_of_the_cards() -> None:
