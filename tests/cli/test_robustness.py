@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import venv
+from pathlib import Path
 
 import pytest
 
@@ -212,25 +214,30 @@ def test_a_closed_pipe_ends_quietly(many, tmp_path, clean_environment):
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_without_tensorflow_on_the_jax_backend(run_cnnkit, examples, tmp_path):
+def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, tmp_path):
     pytest.importorskip("jax")
-    (tmp_path / "spy").mkdir()
-    (tmp_path / "spy" / "sitecustomize.py").write_text(
-        "import importlib.abc, sys\n"
+    # An environment of its own: the processes that cnnkit starts are isolated, and see only that.
+    venv.create(tmp_path / "without", with_pip=False)
+    (site_packages,) = (tmp_path / "without").glob("lib/python*/site-packages")
+    installed = [folder for folder in sys.path if Path(folder).name == "site-packages"]
+    (site_packages / "sitecustomize.py").write_text(
+        "import importlib.abc, site, sys\n"
         "class NoTensorFlow(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
         "        if name.partition('.')[0] == 'tensorflow':\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, NoTensorFlow())\n"
+        f"for folder in {installed!r}:\n"
+        "    site.addsitedir(folder)\n"
     )
-    environment = {
-        "KERAS_BACKEND": "jax",
-        "PYTHONPATH": str(tmp_path / "spy"),
-        "CNNKIT_CACHE": str(tmp_path / "cache"),
-    }
-    done = run_cnnkit(
-        *("classify", examples / "coffee.jpg", "--model", "squeezenet-1.1"),
-        environment=environment,
+    environment = {"KERAS_BACKEND": "jax", "CNNKIT_CACHE": str(tmp_path / "cache")}
+    python = tmp_path / "without" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-m", "cnnkit", "classify", examples / "coffee.jpg", "--model", "squeezenet-1.1"],
+        env=clean_environment | environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] == "espresso"
