@@ -101,7 +101,7 @@ def test_evaluate_a_csv(run_cnnkit, labelled):
         ("name,class\na.jpg,espresso\n", "a column named one of file, path, image, filename"),
         ("file,class\na.jpg\n", "line 2 must have a file and a class"),
         ("file,class\n", "must hold labelled pictures"),
-        ("file,class_index\na.jpg,1000\n", "name one of the model's classes"),
+        ("file,class_index\na.jpg,1000\n", "give the index of a class, 0 to 999"),
     ],
 )
 def test_a_wrong_csv_is_one_line(run_cnnkit, tmp_path, content, message):
