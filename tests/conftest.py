@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNNKIT_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def messages_of_this_test_only() -> Iterator[None]:
+    """Take back how a command that ran in this process set up the messages."""
+    logger = logging.getLogger("cnnkit")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.propagate, logger.handlers[:] = propagate, handlers
 
 
 @pytest.fixture
