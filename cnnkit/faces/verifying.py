@@ -250,7 +250,7 @@ def _is_pair(value: Any) -> bool:
         return True
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
-    return not any(isinstance(image, tuple | list) for image in value)
+    return not isinstance(value[0], tuple | list)  # where the second is one, it is no image
 
 
 def _key(image: Any) -> Any:
