@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -45,7 +44,6 @@ Examples:
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing sheet.")
 @shared.verbosity_options
-@keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **options: Any) -> None:
     """Show what a recipe of augmentation does to pictures.
 

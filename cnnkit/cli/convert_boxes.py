@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.formats import BoxProblem
@@ -36,7 +35,6 @@ Examples:
 @click.option("--mend", is_flag=True, help="Put wrong boxes right, or leave them out, by name.")
 @click.option("--overwrite", is_flag=True, help="Replace TO, or write among its files.")
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, **options: Any) -> None:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.diagnosis.boxes import BoxExamination
@@ -49,7 +48,6 @@ Examples:
 @shared.max_pixels_option("Larger pictures count as unreadable.  [default: about 179 million]")
 @shared.workers_option("Threads that read.  [default: one a processor]")
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
     """Say what is wrong with a training set, before training.
 

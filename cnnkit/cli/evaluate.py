@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.commands.evaluate import Evaluation
@@ -46,7 +45,6 @@ Examples:
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
     """Measure a model on labelled pictures.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.exporting import Exported, Output
@@ -90,7 +89,6 @@ class Size(click.ParamType):
 @click.option("--weights", metavar="FILE", help="Weights for keras:NAME, instead of a download.")
 @click.option("--labels", metavar="FILE", help="One label a line, for a model without labels.")
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, **options: Any) -> None:
     """Write a model for another engine, and check it by running it there.
 

@@ -12,7 +12,6 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.commands.training import TrainedModel
@@ -104,7 +103,6 @@ TRAINING_OPTIONS = [
 @click.argument("data", metavar="DATA")
 @lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
     """Train a detector on pictures with boxes and leave a model of your own.
 

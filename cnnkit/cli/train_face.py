@@ -12,7 +12,6 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
-from cnnkit.cli.apart import keeps_inputs
 
 if TYPE_CHECKING:
     from cnnkit.commands.training import TrainedModel
@@ -88,7 +87,6 @@ TRAINING_OPTIONS = [
 @click.argument("data", metavar="DATA")
 @lambda function: shared.apply(DATA_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
     """Learn which faces are alike, and leave an embedder of your own.
 

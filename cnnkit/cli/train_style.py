@@ -11,7 +11,6 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
-from cnnkit.cli.apart import keeps_inputs
 from cnnkit.cli.durations import seconds_of
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ OPTIONS = [
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
 @lambda function: shared.apply(OPTIONS, function)
 @shared.verbosity_options
-@keeps_inputs
 def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
     """Learn one style, and leave a model that paints any photo in it in one pass.
 

@@ -11,7 +11,6 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
-from cnnkit.cli.apart import keeps_inputs
 from cnnkit.errors import UsageError, broken_rule
 
 if TYPE_CHECKING:
@@ -138,7 +137,6 @@ TRAINING_OPTIONS = [
 @shared.picture_options
 @shared.runtime_options
 @shared.verbosity_options
-@keeps_inputs
 def command(
     quiet: bool, assert_accuracy: float | None, assert_macro_f1: float | None, **options: Any
 ) -> None:

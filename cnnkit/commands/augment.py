@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.commands.apart import keeps_inputs
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_files import read_picture_boxes
 from cnnkit.data.contact_sheet import SheetPicture, contact_sheet
@@ -41,6 +42,7 @@ class AugmentedSheet:
     failures: tuple[tuple[str, Failure], ...]
 
 
+@keeps_inputs
 def augment(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],

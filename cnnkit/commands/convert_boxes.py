@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnkit.commands.apart import keeps_inputs
 from cnnkit.formats import (
     AnnotatedPicture,
     BoxProblem,
@@ -56,6 +57,7 @@ class Conversion:
         return not harmful and not any("left out" in sentence for sentence in self.lost)
 
 
+@keeps_inputs
 def convert_boxes(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],

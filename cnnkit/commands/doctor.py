@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.counting import CountProgress, counter
 from cnnkit.data import read_dataset
 from cnnkit.data.dataset import Dataset
@@ -19,6 +20,7 @@ from cnnkit.reports.target import report_target
 TASKS = ("auto", "classify", "detect")
 
 
+@keeps_inputs
 def doctor(
     data: str | os.PathLike[str],
     *,

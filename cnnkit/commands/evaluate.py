@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.counting import CountProgress, counter
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
@@ -75,6 +76,7 @@ class _Request:
     progress: CountProgress | None
 
 
+@keeps_inputs
 def evaluate(
     model: str | os.PathLike[str],
     data: str | os.PathLike[str],

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.commands.apart import keeps_inputs
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.exporting import (
     FORMATS,
@@ -32,6 +33,7 @@ DESCRIPTIONS = {
 }
 
 
+@keeps_inputs
 def export(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],

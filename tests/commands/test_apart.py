@@ -1,0 +1,56 @@
+"""No output of a public function is one of its inputs, as on the command line."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cnnkit
+from cnnkit.commands.apart import OUTPUTS
+from cnnkit.errors import UsageError
+
+WRITING = [
+    name
+    for name in cnnkit.__all__
+    if inspect.isfunction(function := getattr(cnnkit, name))
+    and set(inspect.signature(function).parameters) & set(OUTPUTS)
+]
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_every_function_that_writes_makes_the_check(name: str) -> None:
+    assert getattr(cnnkit, name).keeps_inputs
+
+
+def test_the_functions_that_write_are_found() -> None:
+    assert {"classify", "augment", "convert_boxes", "evaluate", "transfer_learn"} <= set(WRITING)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target"),
+    [
+        ("augment", "a.png", "a.png"),
+        ("augment", "a.png", "link.png"),  # the same file by another name
+        ("convert_boxes", "coco:a.json", "coco:a.json"),
+        ("export", "a.keras", "a.keras"),
+        ("classify", "a.png", "a.png"),
+    ],
+)
+def test_an_output_that_is_the_input_is_refused_and_kept(
+    name: str, source: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30)).save("a.png")
+    Path("link.png").symlink_to("a.png")
+    Path("a.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    Path("a.keras").write_bytes(b"anything")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    function = getattr(cnnkit, name)
+    keywords = {"output": target} if name == "classify" else {}
+    places = [source] if name == "classify" else [source, target]
+    with pytest.raises(UsageError, match=target.rpartition(":")[2]):
+        function(*places, overwrite=True, **keywords)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
