@@ -16,6 +16,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.reports.target import report_target
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
 
@@ -175,6 +176,8 @@ def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.classification.labelled import read_labelled
 
     images = read_labelled(request.data, bundle.labels, request.root, request.split)
+    if request.split != "train":
+        _tell_of_learned(bundle, [image.path for image in images])
     classifier = Classifier.from_bundle(
         bundle,
         Decision(top_k=TOP_K),
@@ -191,6 +194,23 @@ def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
         progress=counter(request.progress, len(images)),
     )
     return Evaluation(figures)
+
+
+def _tell_of_learned(bundle: Bundle, paths: list[str]) -> None:
+    """Warn where a classifier is measured on images that it learned from."""
+    from cnnkit.classification.learned_images import SPLIT_FILE, count_learned, learned_contents
+
+    folder = Path(bundle.request["model"])
+    count = count_learned(paths, learned_contents(folder))
+    if count:
+        log.warning(
+            "%s learned from %s of these %s images: on new ones the figures come out lower. "
+            "%s divides them: give it as `data`, with their folder as `root`.",
+            printable(bundle.card.name),
+            f"{count:,}",
+            f"{len(paths):,}",
+            printable(str(folder / SPLIT_FILE)),
+        )
 
 
 def _detector(bundle: Bundle, request: _Request) -> Evaluation:

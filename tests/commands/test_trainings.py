@@ -36,6 +36,21 @@ def test_a_trained_model_says_how_well_it_does_and_predicts(
     assert found.predictions[0].label in CLASSES
 
 
+def test_measuring_on_what_was_learned_from_is_told(
+    classifier: cnnkit.TrainedModel, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = classifier.path / "split.csv"
+    trained_on = split.read_text().count(",train,")
+    found = cnnkit.evaluate(classifier.path, photos)
+    count = found.figures["data"]["pictures"]
+    assert 0 < trained_on < count
+    assert f"learned from {trained_on} of these {count} images" in caplog.text
+    caplog.clear()
+    held_out = cnnkit.evaluate(classifier.path, split, root=photos)
+    assert held_out.figures["data"]["pictures"] == count - trained_on
+    assert "learned from" not in caplog.text
+
+
 def test_training_is_silent_unless_progress_is_asked_for(
     photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
