@@ -22,6 +22,8 @@ from cnnkit.version import __version__
 COULD_NOT_RUN = 2
 OUR_FAULT = 70
 INTERRUPTED = 130
+# What a full disk, a quota and a limit of a file's size come to.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Section, then command: its module and the line that `cnnkit --help` shows for it.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -92,15 +94,20 @@ def main() -> NoReturn:
     try:
         status = _run()
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has left: that is its right. Keep Python from complaining at exit.
+    except OSError as error:
+        # Keep Python from complaining at exit of what can still not be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        if isinstance(error, BrokenPipeError):  # the reader has left: that is its right
+            sys.exit(0)
+        fix = "Make room, or write it elsewhere."
+        status = _say(
+            f"error: the output cannot be written: {error.strerror}. {fix}", COULD_NOT_RUN
+        )
     sys.exit(status)
 
 
 def _run() -> int:
-    """Run a command and return its status; only a closed pipe comes through."""
+    """Run a command and return its status; only an output that takes no more comes through."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries talk to programmers: our user has rows
     try:
@@ -125,6 +132,8 @@ def _run() -> int:
             return _say(
                 f"error: a file's name must be shorter. Received: {received}", COULD_NOT_RUN
             )
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise
         logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         fix = "Please report it with the command and the output of the same command with -v."

@@ -214,6 +214,26 @@ def test_a_closed_pipe_ends_quietly(many, tmp_path, clean_environment):
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [("models", "list"), ("shapes", "--input", "9x9x3", "conv 4 3x3"), ("--help",)]
+)
+def test_a_full_standard_output_is_one_line(clean_environment, arguments):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnkit", *arguments],
+            env=clean_environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cnnkit: error: the output cannot be written: No space left on device. "
+        "Make room, or write it elsewhere.\n"
+    )
+
+
 def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, tmp_path):
     pytest.importorskip("jax")
     # An environment of its own: the processes that cnnkit starts are isolated, and see only that.
