@@ -88,6 +88,7 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+        """Hold several paths that can be read only once, check, and call the function."""
         bound = signature.bind(*arguments, **keywords)
         bound.apply_defaults()
         for name, value in bound.arguments.items():

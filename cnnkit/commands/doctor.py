@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.counting import CountProgress, counter
+from cnnkit.commands.inputs import Progress, counter
 from cnnkit.data import read_dataset
 from cnnkit.data.dataset import Dataset
 from cnnkit.diagnosis.boxes import BoxExamination, examine_boxes
@@ -31,7 +31,7 @@ def doctor(
     overwrite: bool = False,
     max_pixels: int | None = None,
     workers: int | None = None,
-    progress: CountProgress | None = None,
+    progress: Progress | None = None,
 ) -> Examination | BoxExamination:
     """Find what is wrong with a training set; no file is changed.
 
@@ -92,7 +92,7 @@ def _examined(
     data: BoxSet | Dataset,
     max_pixels: int,
     workers: int | None,
-    progress: CountProgress | None,
+    progress: Progress | None,
 ) -> Examination | BoxExamination:
     count = len(data.pictures if isinstance(data, BoxSet) else data.files)
     advance = counter(progress, count)

@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.counting import CountProgress, counter
+from cnnkit.commands.inputs import Progress, counter
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.reports.target import report_target
@@ -74,7 +74,7 @@ class _Request:
     max_pixels: int
     workers: int | None
     options: RuntimeOptions
-    progress: CountProgress | None
+    progress: Progress | None
 
 
 @keeps_inputs
@@ -97,7 +97,7 @@ def evaluate(
     runtime: str = "auto",
     precision: str = "auto",
     threads: int = 0,
-    progress: CountProgress | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a classifier, a detector or a face embedder on labeled data.
 

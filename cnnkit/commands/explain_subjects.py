@@ -13,6 +13,7 @@ from cnnkit.explanation.heat import Region, clipped
 from cnnkit.explanation.scored import Engine, Question, ScoredExplainer, nothing_to_ask
 from cnnkit.faces import FaceDetector, FaceEmbedder, distances
 from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
+from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 
 # Boxes of hidden pictures count however unsure they are.
@@ -41,8 +42,9 @@ def explainer_of_detector(
     unsure = Detector.from_bundle(bundle, every, batch_size=1, **shared)
 
     def ask(pixels: Any) -> Question:
+        """Ask about the surest object of the image."""
         found = surest.predict(pixels)
-        if not hasattr(found, "xyxy"):
+        if isinstance(found, Failure):
             raise nothing_to_ask(found.message)
         if not len(found):
             raise nothing_to_ask(f"no {class_name or 'object'} was detected")
@@ -87,6 +89,7 @@ def explainer_of_faces(
         raise UsageError(broken_rule("`reference`", rule, received)) from error
 
     def ask(pixels: Any) -> Question:
+        """Ask how alike the largest face is to the reference's."""
         (face,) = _largest(embedder, pixels)
         part = _around(face, *pixels.shape[:2])
         left, top, right, bottom = part

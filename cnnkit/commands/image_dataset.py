@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnkit.commands.counting import CountProgress, counter
+from cnnkit.commands.inputs import Progress, counter
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.dataset import split_name
@@ -38,7 +38,7 @@ def image_dataset(
     seed: int = 0,
     max_pixels: int | None = None,
     workers: int | None = None,
-    progress: CountProgress | None = None,
+    progress: Progress | None = None,
 ) -> tf.data.Dataset:
     """Load labeled images for ``fit``: decoded once, shuffled and augmented anew in each epoch.
 

@@ -91,16 +91,33 @@ def counting(
             beforehand.
         found: Gives the inputs, each time anew.
     """
-    if progress is None:
+    advance = counter(progress, sum(1 for _ in found())) if progress is not None else None
+    if advance is None:
         return emit
-    total, done = sum(1 for _ in found()), 0
-    progress(done, total)
 
     def take(row: dict[str, Any]) -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
+        advance()
         if emit is not None:
             emit(row)
 
     return take
+
+
+def counter(progress: Progress | None, total: int) -> Callable[[], None] | None:
+    """Return what is to be called after each input, or None where nobody watches.
+
+    Args:
+        progress: Is told how many are done and of how many, at first 0.
+        total: How many there are.
+    """
+    if progress is None:
+        return None
+    watch, done = progress, 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        watch(done, total)
+
+    watch(0, total)
+    return advance

@@ -97,6 +97,7 @@ def write_crops(
     names = AnnotationNames(".jpg")
 
     def stem(row: Row) -> str:
+        """Return the relative name of an image's objects, without number and suffix."""
         file = file_of(row)
         stem, suffix = os.path.splitext(os.path.basename(file))
         short = os.path.join(os.path.dirname(file), with_end(stem, suffix, room=NUMBER_ROOM))

@@ -107,7 +107,7 @@ def people_of(folder: str) -> Iterator[Portrait]:
         raise UsageError(broken_rule("`inputs`", "hold a folder for each person", folder, fix))
     if loose:
         log.info(
-            "%s: %s photos lie in it directly; each is taken for the person of its file's name.",
+            "%s: each photo directly in it (%s) is taken for the person of its file's name.",
             folder,
             f"{len(loose):,}",
         )

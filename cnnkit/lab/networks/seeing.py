@@ -328,6 +328,7 @@ def resampling(way: str, size: int, places: int) -> Callable[[AxisField], AxisFi
         taps.append(list(range(first - reach + 1, first + reach + 1)) if rest else [first])
 
     def through(axis: AxisField) -> AxisField:
+        """Return what the resized axis sees, behind what the axis itself sees."""
         inside = [
             [min(max(tap + turn * shift, 0), size - 1) for tap in own]
             for turn in range(common)
@@ -557,6 +558,7 @@ def to_depth(call: Call) -> AnySight:
         return UNKNOWN
 
     def move(array: np.ndarray) -> np.ndarray:
+        """Move the entries of an array (1, height, width, depth) as the operation does."""
         one, height, width, depth = array.shape
         if call.kind == "SpaceToDepth":
             split_up = array.reshape(one, height // block, block, width // block, block, depth)

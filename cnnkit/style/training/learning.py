@@ -282,6 +282,7 @@ class _PainterTraining:
         from cnnkit.training.stepper import Snapshot
 
         def check(state: dict[str, Any]) -> None:
+            """Refuse a state of another run, or with facts that no run of ours has."""
             for name, value in json.loads(json.dumps(self._described)).items():
                 if state.get(name) != value:
                     fix = "Give the same command again, or use `overwrite=True` to start anew."
