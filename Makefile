@@ -87,7 +87,7 @@ $(VENV)/installed: $(VENV)/created $(DEFINITION)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/created $(DEFINITION)
-	@echo "Installing cnnkit and its tests' tools into $(VENV): about 3.5 GB, a few minutes the first time."
+	@echo "Installing cnnkit and its tests' tools into $(VENV): about 3.7 GB, a few minutes the first time."
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,parquet,export,docs]'
 	@touch $@ $(VENV)/installed
 

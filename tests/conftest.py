@@ -67,13 +67,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def messages_of_this_test_only() -> Iterator[None]:
-    """Take back how a command that ran in this process set up the messages."""
+def messages_of_this_test_only() -> None:
+    """Take back how a command that ran in this process, for a test or a fixture, set up messages.
+
+    A library that nobody has configured is what a program sees that imports it.
+    """
     logger = logging.getLogger("cnnkit")
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
-    yield
-    logger.setLevel(level)
-    logger.propagate, logger.handlers[:] = propagate, handlers
+    logger.setLevel(logging.NOTSET)
+    logger.propagate, logger.handlers[:] = True, []
 
 
 @pytest.fixture
