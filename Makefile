@@ -24,7 +24,7 @@ DEFINITION := setup.cfg pyproject.toml
 
 help:
 	@echo "make install   the environment $(VENV) with cnnkit in it, ready to edit"
-	@echo "make demo      classify the pictures of examples/images"
+	@echo "make demo      classify the images of examples/images"
 	@echo "make test      run the tests; ARGS=\"-m slow\" for the slow ones"
 	@echo "make lint      check the code's style"
 	@echo "make bench     measure against other tools, in an environment of its own"

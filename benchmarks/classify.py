@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from classify_contestants import CONTESTANTS  # noqa: E402 - the script's own neighbour
+from classify_contestants import CONTESTANTS  # noqa: E402 - the script's own neighbor
 
 MEMORY_PROBE = """
 import resource, sys
@@ -66,7 +66,7 @@ def timed(command: list[str]) -> float:
 
 
 def measure_throughput(folder: Path, scratch: Path, rounds: int) -> dict[str, float]:
-    """Return each contestant's pictures/s, the median of the rounds."""
+    """Return each contestant's images/s, the median of the rounds."""
     rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     for _ in range(rounds):
         for name in CONTESTANTS:
@@ -140,7 +140,7 @@ def report(rates, parts, starts, memory, files) -> None:
     """Print the figures."""
     ours = rates["cnnkit"]
     print(f"{files} files, {len(os.sched_getaffinity(0))} processors, {platform.machine()}\n")
-    print("| files to finished JSON Lines | pictures/s | cnnkit is |\n|---|---|---|")
+    print("| files to finished JSON Lines | images/s | cnnkit is |\n|---|---|---|")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {ours / rate:.2f} times |")
     bound = 1 / (1 / parts["decode"] + 1 / parts["predict"])

@@ -47,7 +47,7 @@ def pytorch_model():
 
 
 class PillowDataset:
-    """Short side 256 by bicubic, centre crop 224, (x - 127) / 128: as the usual script does it."""
+    """Short side 256 by bicubic, center crop 224, (x - 127) / 128: as the usual script does it."""
 
     def __init__(self, folder: str) -> None:
         self.files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
@@ -144,7 +144,7 @@ def onnx_run() -> Callable[[str, str], None]:
 
 
 def parts_alone(folder: str) -> dict[str, float]:
-    """Measure decoding alone and predicting alone, each on all processors, in pictures/s."""
+    """Measure decoding alone and predicting alone, each on all processors, in images/s."""
     import numpy as np
 
     from cnnkit.classification import Classifier

@@ -1,4 +1,4 @@
-"""Darknet's own way of making a network's input, and its detections of seven pictures.
+"""Darknet's own way of making a network's input, and its detections of seven images.
 
 The detections were made by Darknet itself with the official yolov3-tiny.weights and the anchors
 that they were trained with, at 416 pixels; the folder `scenes` of the test data has them.
@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
 
 def letterboxed(pixels: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return a picture as Darknet puts it into its network, and the size that it has there.
+    """Return an image as Darknet puts it into its network, and the size that it has there.
 
     Args:
         pixels: RGB of 0 to 255, uint8 (height, width, 3).
@@ -72,10 +72,10 @@ def resized_like_darknet(image: np.ndarray, rows: int, columns: int) -> np.ndarr
     return down
 
 
-def to_picture(
+def to_image(
     boxes: np.ndarray, placed: tuple[int, int], side: int, height: int, width: int
 ) -> np.ndarray:
-    """Return boxes of the input (n, 4) in the picture's pixels, as Darknet takes them back.
+    """Return boxes of the input (n, 4) in the image's pixels, as Darknet takes them back.
 
     Its bars are half pixels wide where the rest is odd, which those of its input are not.
     """
@@ -85,11 +85,11 @@ def to_picture(
 
 
 def reference(folder: Path, form: str = "jpg") -> dict[str, list[dict[str, Any]]]:
-    """Return Darknet's detections from 0.005 on, by the picture's name.
+    """Return Darknet's detections from 0.005 on, by the image's name.
 
     Args:
         folder: The scenes.
-        form: ``jpg``, or ``png`` for the pictures as Pillow decodes them.
+        form: ``jpg``, or ``png`` for the images as Pillow decodes them.
     """
     entries = json.loads((folder / REFERENCE.format(form=form)).read_text(encoding="utf-8"))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
@@ -106,7 +106,7 @@ def difference(
     """Compare detections: each of Darknet's from `least` on with the nearest of its class.
 
     Args:
-        expected: Darknet's, by picture: ``category_id``, ``score``, ``bbox``.
+        expected: Darknet's, by image: ``category_id``, ``score``, ``bbox``.
         found: In the same form, from a lower score on.
         least: The lowest score that counts.
     """

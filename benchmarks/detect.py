@@ -1,9 +1,9 @@
 """Measures ``cnnkit detect`` against Darknet's own detections and OpenCV's reader, in one run.
 
-    python benchmarks/detect.py [--data FOLDER] [--files 640] [--rounds 3] [--cache .artefacts]
+    python benchmarks/detect.py [--data FOLDER] [--files 640] [--rounds 3] [--cache .artifacts]
 
-The data is the folder with `scenes` (seven pictures with the detections of Darknet itself) and
-`coco64` (64 labelled photos of COCO). OpenCV 4 has the same weights, with the anchors that they
+The data is the folder with `scenes` (seven images with the detections of Darknet itself) and
+`coco64` (64 labeled photos of COCO). OpenCV 4 has the same weights, with the anchors that they
 were trained with. The contestants take turns; the median of the rounds counts.
 """
 
@@ -33,7 +33,7 @@ from cnnkit.bundles import open_model  # noqa: E402
 from cnnkit.bundles.detector_card import detector_spec  # noqa: E402
 from cnnkit.detection.decoders import make_decoder  # noqa: E402
 from models.convert import yolov3_tiny  # noqa: E402
-from models.convert.artefacts import fetch, read_member  # noqa: E402
+from models.convert.artifacts import fetch, read_member  # noqa: E402
 
 LOW = "0.005"  # the confidence at which average precision is measured
 CNNKIT = ("-m", "cnnkit", "detect", "-q", "--overwrite")
@@ -92,7 +92,7 @@ def original_files(cache: Path, folder: Path) -> Files:
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, encoding="utf-8")
     weights = folder / "tiny.weights"
-    weights.write_bytes(read_member(yolov3_tiny.ARTEFACT, fetch(yolov3_tiny.ARTEFACT, cache)))
+    weights.write_bytes(read_member(yolov3_tiny.ARTIFACT, fetch(yolov3_tiny.ARTIFACT, cache)))
     return Files(weights, *paths)
 
 
@@ -121,7 +121,7 @@ def exact_differences(scenes: Path, cache: Path) -> dict[str, darknet.Difference
 
 
 def pixels_of(path: Path) -> np.ndarray:
-    """Return a picture as Pillow decodes it."""
+    """Return an image as Pillow decodes it."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -129,7 +129,7 @@ def pixels_of(path: Path) -> np.ndarray:
 
 
 def clipped(entries: dict[str, list[dict]], scenes: Path) -> dict[str, list[dict]]:
-    """Return Darknet's detections cut at the borders of their pictures."""
+    """Return Darknet's detections cut at the borders of their images."""
     result = {}
     for name, found in entries.items():
         height, width = pixels_of(scenes / f"{name}.jpg").shape[:2]
@@ -151,11 +151,11 @@ def exact_detections(scenes: Path, network, section: dict) -> dict[str, list[dic
     found = {}
     for name in darknet.NAMES:
         pixels = pixels_of(scenes / f"{name}.jpg")
-        picture, placed = darknet.letterboxed(pixels, 416)
-        outputs = network(picture[None], training=False)
+        image, placed = darknet.letterboxed(pixels, 416)
+        outputs = network(image[None], training=False)
         raw = {key: np.asarray(value)[0] for key, value in outputs.items()}
         seen = decoder.decode(raw, np.full(80, 0.05))
-        moved = darknet.to_picture(seen.boxes, placed, 416, *pixels.shape[:2])
+        moved = darknet.to_image(seen.boxes, placed, 416, *pixels.shape[:2])
         kept = boxes.nms(moved, seen.scores, 0.45, seen.classes)
         moved = boxes.xyxy_to_xywh(boxes.clip(moved, *pixels.shape[:2]))
         found[name] = [entry(spec, seen.classes[i], seen.scores[i], moved[i]) for i in kept]
@@ -171,14 +171,14 @@ def entry(spec, index: int, score: float, box: np.ndarray) -> dict:
 def usual_difference(scenes: Path, folder: Path, precision: str) -> darknet.Difference:
     """Return how far ``cnnkit detect`` is from Darknet on the JPEG files."""
     rows = folder / "scenes.jsonl"
-    pictures = [scenes / f"{name}.jpg" for name in darknet.NAMES]
+    images = [scenes / f"{name}.jpg" for name in darknet.NAMES]
     options = ("-o", rows, "--confidence", "0.05", "--precision", precision)
-    python(*CNNKIT, *pictures, *options)
+    python(*CNNKIT, *images, *options)
     return darknet.difference(clipped(darknet.reference(scenes), scenes), results_by_name(rows))
 
 
 def results_by_name(rows: Path) -> dict[str, list[dict]]:
-    """Return the detections of rows by the stem of their picture."""
+    """Return the detections of rows by the stem of their image."""
     spec = detector_spec(open_model("yolov3-tiny").card)
     found = {}
     for line in rows.read_text(encoding="utf-8").splitlines():
@@ -245,13 +245,13 @@ def speeds(
     """Return what each contestant does from files to finished JSON Lines, start-up included.
 
     Returns:
-        Pictures a second, and milliseconds of processor a picture.
+        Images a second, and milliseconds of processor an image.
     """
-    pictures, rows = linked(images, folder / "pictures", count), folder / "rows.jsonl"
+    images, rows = linked(images, folder / "pictures", count), folder / "rows.jsonl"
     contestants = {
-        "cnnkit, auto": (*CNNKIT, pictures, "-o", rows),
-        "cnnkit, float32": (*CNNKIT, pictures, "-o", rows, "--precision", "float32"),
-        "OpenCV": (HERE / "detect_opencv.py", files.trained, files.weights, pictures, rows),
+        "cnnkit, auto": (*CNNKIT, images, "-o", rows),
+        "cnnkit, float32": (*CNNKIT, images, "-o", rows, "--precision", "float32"),
+        "OpenCV": (HERE / "detect_opencv.py", files.trained, files.weights, images, rows),
     }
     for name in ("cnnkit, auto", "cnnkit, float32"):  # compile what is not compiled yet
         python(*contestants[name])
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
     parser.add_argument("--files", type=int, default=640)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cache", type=Path, default=HERE.parent / ".artefacts")
+    parser.add_argument("--cache", type=Path, default=HERE.parent / ".artifacts")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -290,8 +290,8 @@ def main() -> None:
             print(f"  {what}: {ap:.4f} {ap50:.4f}")
         images = asked.data / "coco64" / "images"
         rates = speeds(images, folder, files, asked.files, asked.rounds)
-        print(f"{asked.files} files to finished JSON Lines: pictures/s, times OpenCV; and by")
-        print("milliseconds of processor a picture, times OpenCV")
+        print(f"{asked.files} files to finished JSON Lines: images/s, times OpenCV; and by")
+        print("milliseconds of processor an image, times OpenCV")
         usual = rates["OpenCV"]
         for what, (rate, cost) in rates.items():
             by_clock, by_processor = rate / usual[0], usual[1] / cost

@@ -1,8 +1,8 @@
-"""The usual script: OpenCV 4 reads Darknet's files and finds objects, one picture at a time.
+"""The usual script: OpenCV 4 reads Darknet's files and finds objects, one image at a time.
 
     python benchmarks/detect_opencv.py FILE.cfg FILE.weights FOLDER ROWS.jsonl [CONFIDENCE]
 
-Its rows have the form of cnnkit's. The pictures are put whole into a square, as the network was
+Its rows have the form of cnnkit's. The images are put whole into a square, as the network was
 trained; both cores are OpenCV's own doing.
 """
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 SIDE = 416
-GREY = (127, 127, 127)
+GRAY = (127, 127, 127)
 
 
 def letterboxed(pixels: np.ndarray) -> tuple[np.ndarray, float, int, int]:
@@ -33,13 +33,13 @@ def letterboxed(pixels: np.ndarray) -> tuple[np.ndarray, float, int, int]:
         left,
         SIDE - columns - left,
         cv2.BORDER_CONSTANT,
-        value=GREY,
+        value=GRAY,
     )
     return framed, scale, left, top
 
 
 def found_in(network: cv2.dnn.Net, names: list[str], path: Path, least: float) -> dict:
-    """Return the row of one picture."""
+    """Return the row of one image."""
     pixels = cv2.imread(str(path))
     height, width = pixels.shape[:2]
     framed, scale, left, top = letterboxed(pixels)
@@ -70,7 +70,7 @@ def found_in(network: cv2.dnn.Net, names: list[str], path: Path, least: float) -
 
 
 def main(cfg: str, weights: str, folder: str, rows: str, confidence: str = "0.25") -> None:
-    """Write the rows of every picture of a folder."""
+    """Write the rows of every image of a folder."""
     network = cv2.dnn.readNetFromDarknet(cfg, weights)
     network.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
     names = list(network.getUnconnectedOutLayersNames())

@@ -25,7 +25,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from classify import MEMORY_PROBE, repeated  # noqa: E402 - the script's own neighbour
+from classify import MEMORY_PROBE, repeated  # noqa: E402 - the script's own neighbor
 from explain_contestants import CONTESTANTS  # noqa: E402
 
 OURS = ("cnnkit", "cnnkit, float32")
@@ -41,7 +41,7 @@ def checked(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def measure_grad_cam(folder: Path, scratch: Path, rounds: int, peers: str) -> dict[str, float]:
-    """Return each contestant's pictures/s, the median of the rounds."""
+    """Return each contestant's images/s, the median of the rounds."""
     rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     for _ in range(rounds):
         for name in CONTESTANTS:
@@ -113,15 +113,15 @@ def main() -> None:
 
 
 def report_grad_cam(rates: dict[str, float], files: int) -> None:
-    """Print the pictures a second of the contestants."""
-    print(f"| {files} photos to overlays and maps | pictures/s | cnnkit is |\n|---|---|---|")
+    """Print the images a second of the contestants."""
+    print(f"| {files} photos to overlays and maps | images/s | cnnkit is |\n|---|---|---|")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.1f} | {rates['cnnkit'] / rate:.2f} times |")
 
 
 def report_patches(found: dict[str, list[float]], files: int) -> None:
     """Print what the search for patches takes beside classifying."""
-    print(f"\n| {files} photos, SqueezeNet | pictures/s | peak memory |\n|---|---|---|")
+    print(f"\n| {files} photos, SqueezeNet | images/s | peak memory |\n|---|---|---|")
     for name, (seconds, memory) in found.items():
         print(f"| {name} | {files / seconds:.0f} | {memory:.0f} MB |")
     for name in ("classify", "classify, float32"):

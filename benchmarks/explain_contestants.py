@@ -28,7 +28,7 @@ Run = Callable[[list[str], Path], int]
 def cnnkit_run(precision: str) -> Run:
     """cnnkit itself, through the function behind the command."""
     from cnnkit.explanation import Explainer
-    from cnnkit.explanation.folders import Pictures, explain_folders
+    from cnnkit.explanation.folders import SavedImages, explain_folders
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
 
@@ -36,14 +36,14 @@ def cnnkit_run(precision: str) -> Run:
 
     def run(files: list[str], out: Path) -> int:
         outputs = Outputs(rows=out / "rows.jsonl", overwrite=True)
-        pictures = Pictures(out / "overlays", out / "maps")
-        return explain_folders(explainer, Finder(files), outputs, pictures, options={}).ok
+        images = SavedImages(out / "overlays", out / "maps")
+        return explain_folders(explainer, Finder(files), outputs, images, options={}).ok
 
     return run
 
 
 def photo(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a photo as it is, and its centre as the network takes it: uint8 (h, w, 3)."""
+    """Return a photo as it is, and its center as the network takes it: uint8 (h, w, 3)."""
     from PIL import Image
 
     image = Image.open(path).convert("RGB")
@@ -54,7 +54,7 @@ def photo(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_overlay(path: str, image: np.ndarray, heat: np.ndarray, out: Path) -> None:
-    """Write the map and the photo with the map over its centre, as the usual scripts do."""
+    """Write the map and the photo with the map over its center, as the usual scripts do."""
     import cv2
 
     name = Path(path).stem
@@ -65,10 +65,10 @@ def write_overlay(path: str, image: np.ndarray, heat: np.ndarray, out: Path) -> 
     level = cv2.resize(heat, (side, side))
     level = level - level.min()
     level = level / (level.max() + 1e-7)
-    colour = cv2.applyColorMap(np.uint8(255 * level), cv2.COLORMAP_JET)
+    color = cv2.applyColorMap(np.uint8(255 * level), cv2.COLORMAP_JET)
     shown = image[..., ::-1].copy()
     part = shown[top : top + side, left : left + side]
-    shown[top : top + side, left : left + side] = cv2.addWeighted(part, 0.5, colour, 0.5, 0)
+    shown[top : top + side, left : left + side] = cv2.addWeighted(part, 0.5, color, 0.5, 0)
     cv2.imwrite(str(out / f"{name}.jpg"), shown, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # Whom the probes show; the last one is in nobody's folder.
 PROBES = {"obama1": "obama", "alex_lacamoire1": "alex_lacamoire", "johnsnow_test1": "jon"}
-# Faces with both eyes in the picture, counted by eye.
+# Faces with both eyes in the image, counted by eye.
 FACES = {"couple": 2, "obama_and_biden": 3, "selfie-many-people": 5}
 
 OURS = """
@@ -44,10 +44,10 @@ paths = sorted(str(path) for path in Path(folder).iterdir())
 started = time.perf_counter()
 faces = 0
 with open(out, "w", encoding="utf-8") as file:
-    for path, picture in embedder.stream(paths):
+    for path, image in embedder.stream(paths):
         rows = [
             face.to_dict() | {"embedding": vector.tolist()}
-            for face, vector in zip(picture.faces, picture.embeddings)
+            for face, vector in zip(image.faces, image.embeddings)
         ]
         faces += len(rows)
         file.write(json.dumps({"path": path, "faces": rows}) + "\\n")
@@ -74,7 +74,7 @@ def gathered(data: Path, folder: Path, copies: int) -> Path:
 
 
 def measure_folder(folder: Path, scratch: Path, arguments: argparse.Namespace) -> None:
-    """Print pictures/s and faces of each contestant, taking turns."""
+    """Print images/s and faces of each contestant, taking turns."""
     out = str(scratch / "rows.jsonl")
     peer = [arguments.peers, str(HERE / "faces_contestant.py"), str(folder), arguments.network, out]
     ours = [sys.executable, "-c", OURS, str(folder), out]
@@ -91,7 +91,7 @@ def measure_folder(folder: Path, scratch: Path, arguments: argparse.Namespace) -
             rates[name].append(result["rows"] / result["seconds"])
             faces[name] = result["faces"] / arguments.copies
     slowest = statistics.median(rates["mtcnn package, dlib"])
-    print("| photos to rows of described faces | pictures/s | times the package's | faces found |")
+    print("| photos to rows of described faces | images/s | times the package's | faces found |")
     print("|---|---|---|---|")
     for name, values in rates.items():
         rate = statistics.median(values)
@@ -127,7 +127,7 @@ def measure_verdicts(data: Path) -> None:
     paths = sorted([*data.glob("gallery/*/*.jpg"), *data.glob("probes/*.jpg")])
     names = np.array([PROBES.get(path.stem, path.parent.name) for path in paths])
     stream = embedder.stream(Found(str(path)) for path in paths)
-    vectors = np.concatenate([picture.embeddings[:1] for _, picture in stream])
+    vectors = np.concatenate([image.embeddings[:1] for _, image in stream])
     apart = distances(vectors, vectors)
     upper = np.triu(np.ones(apart.shape, bool), 1)
     same = names[:, None] == names[None]

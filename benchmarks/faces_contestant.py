@@ -4,7 +4,7 @@
 
 Reads with OpenCV, finds faces with ``mtcnn`` at its own settings, cuts each out aligned by its
 five landmarks (the template of cnnkit, without which dlib's distances mean nothing), describes it
-with dlib, and writes a row a picture. Prints seconds and rows, both without the imports.
+with dlib, and writes a row an image. Prints seconds and rows, both without the imports.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mtcnn import MTCNN
 TEMPLATE = np.array(
     [(47.57, 46.60), (100.48, 46.60), (74.01, 76.56), (50.41, 103.02), (97.61, 103.02)], np.float32
 )
-# The package names the eyes and the corners of the mouth as one looks at the picture.
+# The package names the eyes and the corners of the mouth as one looks at the image.
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 

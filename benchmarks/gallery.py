@@ -118,7 +118,7 @@ def quiet(stage: str, count: int):
 
 
 def write_digits(folder: Path, test_share: float) -> Path:
-    """Write the digits as pictures, in train, val and test; test_share 0: without splits."""
+    """Write the digits as images, in train, val and test; test_share 0: without splits."""
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     for place, number in enumerate(order):
@@ -158,7 +158,7 @@ def digits(folder: Path, losses: list[str], epochs: int, seeds: int) -> None:
             files = [new.people.dataset.files[i].path for i in part.indices]
             raws.append(pixel_area(files, part.labels))
         print(
-            f"{loss:<10} held-out pictures: AUC {outcome.figures['test']['auc']:.4f} (raw pixels "
+            f"{loss:<10} held-out images: AUC {outcome.figures['test']['auc']:.4f} (raw pixels "
             f"{raw:.4f}), {outcome.seconds:.0f} s; digits never seen, mean of {seeds}: "
             f"{np.mean(areas):.3f} ({', '.join(f'{a:.3f}' for a in areas)}; raw pixels "
             f"{np.mean(raws):.3f})",

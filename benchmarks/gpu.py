@@ -59,7 +59,7 @@ AGREEMENT = {"float32": 0.02, "bfloat16": 0.08}
 
 OP_BY_OP = "op by op"
 COMPILED = "compiled"
-ON_DEVICE = "compiled, pictures on the device"
+ON_DEVICE = "compiled, images on the device"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        batch_sizes: Pictures a call.
+        batch_sizes: Images a call.
         rounds: How often each contestant has its turn.
         seconds: What one turn takes, about.
         sides: Of the matrix products that show the peak.
@@ -90,7 +90,7 @@ class Contestant:
         run: Runs that many calls and returns the last one's scores, when all are done.
         first: Seconds that the first call took.
         difference: The largest difference of a probability to the first contestant's.
-        rates: Pictures a second, one for each round.
+        rates: Images a second, one for each round.
     """
 
     way: str
@@ -125,7 +125,7 @@ def embedded_source(name: str) -> ModelSource:
 
 
 def multiply_adds(model: Any) -> int:
-    """Return the multiplications of one picture in convolutions and dense layers."""
+    """Return the multiplications of one image in convolutions and dense layers."""
     total = 0
     for layer in model.layers:
         kernel = getattr(layer, "kernel", None)
@@ -135,8 +135,8 @@ def multiply_adds(model: Any) -> int:
     return total
 
 
-def synthetic_pictures(count: int, height: int, width: int) -> np.ndarray:
-    """Return coloured patches, uint8 (count, height, width, 3), the same ones every time."""
+def synthetic_images(count: int, height: int, width: int) -> np.ndarray:
+    """Return colored patches, uint8 (count, height, width, 3), the same ones every time."""
     cells = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
     rows, columns = (np.arange(side) * 8 // side for side in (height, width))
     return np.ascontiguousarray(cells[:, rows][:, :, columns])
@@ -208,7 +208,7 @@ def calls_for(run: Callable[[int], Any], seconds: float) -> int:
     return max(1, many)
 
 
-def measure(group: list[Contestant], pictures: int, plan: Plan) -> None:
+def measure(group: list[Contestant], images: int, plan: Plan) -> None:
     """Fill in the contestants' figures; they take turns in every round."""
     expected = None
     for one in group:
@@ -221,7 +221,7 @@ def measure(group: list[Contestant], pictures: int, plan: Plan) -> None:
         one.rates = []
     for _ in range(plan.rounds):
         for one in group:
-            one.rates.append(one.calls * pictures / timed(one.run, one.calls))
+            one.rates.append(one.calls * images / timed(one.run, one.calls))
 
 
 def peak(precision: str, plan: Plan) -> tuple[float, int]:
@@ -307,9 +307,9 @@ def table(
     """Return the lines of one network at one batch size."""
     lines = [
         "",
-        f"### {name}, {count} pictures a call, {operations / 2e9:.3f} G multiply-adds a picture",
+        f"### {name}, {count} images a call, {operations / 2e9:.3f} G multiply-adds an image",
         "",
-        "| how | precision | pictures/s | times op by op | share of the peak | first call, s "
+        "| how | precision | images/s | times op by op | share of the peak | first call, s "
         "| difference |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -333,7 +333,7 @@ def benchmark(device: str, networks: list[str], plan: Plan) -> bool:
         source = embedded_source(name)
         operations = 2 * multiply_adds(source.build("float32"))
         for count in plan.batch_sizes:
-            images = synthetic_pictures(count, *source.input_shape[:2])
+            images = synthetic_images(count, *source.input_shape[:2])
             group = contestants(source, images, device)
             measure(group, count, plan)
             print("\n".join(table(name, count, group, operations, peaks)), flush=True)

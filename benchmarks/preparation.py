@@ -2,9 +2,9 @@
 
     python benchmarks/preparation.py --data photos.csv [--large]
 
-The data is labelled photos as for ``cnnkit evaluate`` (a CSV of file and class, or a folder
+The data is labeled photos as for ``cnnkit evaluate`` (a CSV of file and class, or a folder
 per class). The reference is Pillow alone: all of the photo to short side 256, antialiased
-bicubic, centre 224. Every way takes the content of a file and is judged by the network's
+bicubic, center 224. Every way takes the content of a file and is judged by the network's
 float32 scores. Times are of decoding and preparing together, best of the rounds; on a
 machine with other work they are noisy. ``--large`` enlarges the photos 3 to 4 times first,
 and compares the scales at which a large JPEG may be decoded.
@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 
 from cnnkit import Classifier
-from cnnkit.classification.labelled import read_labelled
+from cnnkit.classification.labeled import read_labeled
 from cnnkit.images import InputSpec, decode, place, prepare
-from cnnkit.images.decode import open_picture
+from cnnkit.images.decode import open_image
 from cnnkit.images.resample import RESAMPLING, resize
 
 Way = Callable[[bytes], np.ndarray]
@@ -75,9 +75,9 @@ def reduced(data: bytes, spec: InputSpec, margin: float) -> np.ndarray:
         full = place(height, width, spec).window.full
         return math.ceil(full[0] * margin), math.ceil(full[1] * margin)
 
-    picture = open_picture(data, at_least=needed if math.isfinite(margin) else None)
-    window = place(picture.height, picture.width, spec).window
-    return picture.to_srgb(resize(picture.image, window, spec.interpolation))
+    image = open_image(data, at_least=needed if math.isfinite(margin) else None)
+    window = place(image.height, image.width, spec).window
+    return image.to_srgb(resize(image.image, window, spec.interpolation))
 
 
 def ways(spec: InputSpec, large: bool) -> dict[str, Way]:
@@ -146,9 +146,9 @@ def main() -> None:
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     classifier = Classifier.load(chosen.model, precision="float32")
-    labelled = read_labelled(chosen.data, classifier.bundle.labels, chosen.root)
-    truth = np.array([picture.truth for picture in labelled])[:, None]
-    photos = [Path(picture.path).read_bytes() for picture in labelled]
+    labeled = read_labeled(chosen.data, classifier.bundle.labels, chosen.root)
+    truth = np.array([image.truth for image in labeled])[:, None]
+    photos = [Path(image.path).read_bytes() for image in labeled]
     if chosen.large:
         photos = [enlarged(photo, 3 + i % 3 / 2) for i, photo in enumerate(photos)]
     sides = np.mean([decode(photo).shape[:2] for photo in photos], axis=0)

@@ -1,6 +1,6 @@
-"""Measures ``cnnkit stylize``: steps against PyTorch, finished pictures, memory, resuming.
+"""Measures ``cnnkit stylize``: steps against PyTorch, finished images, memory, resuming.
 
-    python benchmarks/stylize.py --content PHOTO --style PICTURE [--parts step,finished,...]
+    python benchmarks/stylize.py --content PHOTO --style IMAGE [--parts step,finished,...]
 
 step: the same network (SqueezeNet, average pooling), losses, start and Adam steps by cnnkit and by
 PyTorch (float32, channels_last), in turns, each in a process of its own; the median step, and how
@@ -38,7 +38,7 @@ def write_problem(path: Path, content: Path, style: Path, size: int, steps: int)
     from cnnkit.runtime import available_cpus
     from cnnkit.style.canvas import BORDER, SHIFT, resized
     from cnnkit.style.features import RECIPES
-    from cnnkit.style.optimisation import RATE
+    from cnnkit.style.optimization import RATE
     from cnnkit.style.settings import Settings, fitted_size
 
     recipe, settings = RECIPES["squeezenet-1.1"], Settings()
@@ -66,16 +66,16 @@ def make_steps(path: Path) -> None:
     """Make cnnkit's steps and print what stylize_pytorch.py prints."""
     from cnnkit.style.features import open_loss_network
     from cnnkit.style.gradients import WholeGradient
-    from cnnkit.style.optimisation import adam_step
+    from cnnkit.style.optimization import adam_step
     from cnnkit.style.state import State
     from cnnkit.style.steps import Steps
-    from cnnkit.style.targets import picture_grams
+    from cnnkit.style.targets import image_grams
 
     problem = np.load(path, allow_pickle=False)
     facts = json.loads(str(problem["facts"]))
     steps = Steps(open_loss_network())
     content = problem["content"].astype(np.float32)
-    style = picture_grams(steps, problem["style_pixels"].astype(np.float32))
+    style = image_grams(steps, problem["style_pixels"].astype(np.float32))
     weights = np.array(facts["weights"], np.float32)
     gradient_of = WholeGradient(steps, content, style, None, weights, None)
     state = State.starting_from(content)
@@ -144,7 +144,7 @@ def measure_finished(content: Path, style: Path, rounds: int) -> None:
             stylize(content, "--style", style, "-o", output, "--overwrite")[0]
             for _ in range(rounds)
         ]
-    print(f"a finished picture of 512 pixels: {statistics.median(times):.1f} s")
+    print(f"a finished image of 512 pixels: {statistics.median(times):.1f} s")
 
 
 def measure_memory(content: Path, style: Path, network: list[str]) -> None:
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="of the steps")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--resume-size", type=int, default=384, help="of the resumed pictures")
+    parser.add_argument("--resume-size", type=int, default=384, help="of the resumed images")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument(
         "--network", nargs="*", default=[], help="such as --network NAME for memory"

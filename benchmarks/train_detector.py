@@ -21,9 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from cnnkit.formats import AnnotatedPicture, read_boxes, write_boxes
+from cnnkit.formats import AnnotatedImage, read_boxes, write_boxes
 
-TEST_PICTURES = 30
+TEST_IMAGES = 30
 # What each run is asked for, beside the defaults; none is told of the photos kept apart.
 RUNS = {
     "defaults": "",
@@ -33,19 +33,19 @@ RUNS = {
 GOALS = {"defaults": 0.75, "yolov3-tiny": 0.75, "ssd-lite0": 0.6}
 
 
-def fixed_split(data: Path) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
+def fixed_split(data: Path) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
     """Return the photos to train on and those kept apart; equal files stay on one side."""
-    pictures = sorted(read_boxes(f"voc:{data}").pictures, key=lambda one: one.file)
+    images = sorted(read_boxes(f"voc:{data}").images, key=lambda one: one.file)
     first: dict[str, str] = {}
-    groups: dict[str, list[AnnotatedPicture]] = {}
-    for picture in pictures:
-        content = hashlib.sha256(Path(str(picture.path)).read_bytes()).hexdigest()
-        groups.setdefault(first.setdefault(content, picture.file), []).append(picture)
-    test: list[AnnotatedPicture] = []
+    groups: dict[str, list[AnnotatedImage]] = {}
+    for image in images:
+        content = hashlib.sha256(Path(str(image.path)).read_bytes()).hexdigest()
+        groups.setdefault(first.setdefault(content, image.file), []).append(image)
+    test: list[AnnotatedImage] = []
     for name in sorted(groups, key=lambda n: hashlib.sha256(n.encode()).hexdigest()):
-        if len(test) < TEST_PICTURES:
+        if len(test) < TEST_IMAGES:
             test += groups.pop(name)
-    return [picture for group in groups.values() for picture in group], test
+    return [image for group in groups.values() for image in group], test
 
 
 def cnnkit(*arguments: object) -> tuple[str, float, float]:
@@ -91,9 +91,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, pictures in (("train", training), ("test", test)):
+        for name, images in (("train", training), ("test", test)):
             target = f"coco:{folder / name}.json"
-            write_boxes(target, pictures, ["raccoon"], overwrite=True)
+            write_boxes(target, images, ["raccoon"], overwrite=True)
         print(f"{len(training)} photos to train on, {len(test)} kept apart")
         print("| run | AP50 | AP | goal (AP50) | seconds | processor seconds |")
         print("|---|---|---|---|---|---|")

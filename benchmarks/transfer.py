@@ -45,8 +45,8 @@ def cnnkit(*arguments: str, cache: Path) -> float:
     return run(command, CNNKIT_CACHE=str(cache))
 
 
-def labelled(data: Path) -> list[tuple[str, str]]:
-    """Return the pictures with their classes."""
+def labeled(data: Path) -> list[tuple[str, str]]:
+    """Return the images with their classes."""
     suffixes = (".jpg", ".jpeg", ".png", ".webp")
     found = [
         (str(path), folder.name)
@@ -56,15 +56,15 @@ def labelled(data: Path) -> list[tuple[str, str]]:
         if path.suffix.lower() in suffixes
     ]
     if not found:
-        sys.exit(f"--data must hold a folder of pictures for each class. Received: {data}.")
+        sys.exit(f"--data must hold a folder of images for each class. Received: {data}.")
     return found
 
 
 def measure_accuracy(data: Path, scratch: Path, folds: int) -> list[dict[str, float]]:
     """Return the test metrics of each fold, with the calibration error before and after."""
-    pictures = labelled(data)
-    names = np.array([name for _, name in pictures])
-    fold = np.empty(len(pictures), int)
+    images = labeled(data)
+    names = np.array([name for _, name in images])
+    fold = np.empty(len(images), int)
     for name in np.unique(names):  # every fold has its share of every class
         members = np.random.default_rng(0).permutation(np.flatnonzero(names == name))
         fold[members] = np.arange(len(members)) % folds
@@ -74,7 +74,7 @@ def measure_accuracy(data: Path, scratch: Path, folds: int) -> list[dict[str, fl
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "label", "split"])
-            for (path, name), own in zip(pictures, fold, strict=True):
+            for (path, name), own in zip(images, fold, strict=True):
                 writer.writerow([path, name, "test" if own == number else ""])
         bundle = scratch / f"fold-{number}"
         cnnkit(str(table), "-o", str(bundle), "-q", cache=scratch / "cache")
@@ -114,13 +114,13 @@ def main() -> None:
         data = chosen.data.resolve()
         folds = measure_accuracy(data, scratch, chosen.folds)
         seconds = measure_speed(data, scratch, chosen.rounds, chosen.peer_python)
-    report(len(labelled(data)), folds, seconds)
+    report(len(labeled(data)), folds, seconds)
 
 
-def report(pictures: int, folds: list[dict[str, float]], seconds: dict[str, list[float]]) -> None:
+def report(images: int, folds: list[dict[str, float]], seconds: dict[str, list[float]]) -> None:
     """Print the figures."""
     accuracy = [fold["top_1"] for fold in folds]
-    print(f"{pictures} pictures, {len(os.sched_getaffinity(0))} processors\n")
+    print(f"{images} images, {len(os.sched_getaffinity(0))} processors\n")
     print(f"Accuracy on {len(folds)} test folds: mean {statistics.mean(accuracy):.4f} ", end="")
     print(f"({', '.join(f'{value:.4f}' for value in accuracy)}).")
     on_test = statistics.mean(fold["expected_calibration_error"] for fold in folds)

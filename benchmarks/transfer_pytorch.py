@@ -3,7 +3,7 @@
     python benchmarks/transfer_pytorch.py DATA EPOCHS
 
 `ImageFolder`-like data, a DataLoader with a worker for each processor, the usual resize and
-centre crop by Pillow, the frozen network in `eval` and `no_grad`, Adam on the new layer, and a
+center crop by Pillow, the frozen network in `eval` and `no_grad`, Adam on the new layer, and a
 pass over the validation split after each epoch.
 """
 
@@ -23,7 +23,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Photos(torch.utils.data.Dataset):
-    """Pictures of a folder for each class as the network takes them."""
+    """Images of a folder for each class as the network takes them."""
 
     def __init__(self, entries: list[tuple[Path, int]]) -> None:
         self.entries = entries
@@ -44,7 +44,7 @@ class Photos(torch.utils.data.Dataset):
 
 
 def entries_of(data: Path) -> tuple[list[tuple[Path, int]], int]:
-    """Return the pictures in a random order, and the number of classes."""
+    """Return the images in a random order, and the number of classes."""
     folders = sorted(path for path in data.iterdir() if path.is_dir())
     entries = [
         (path, label)

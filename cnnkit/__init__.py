@@ -1,4 +1,4 @@
-"""Convolutional networks for pictures, on the command line and in Python.
+"""Convolutional networks for images, on the command line and in Python.
 
 The public names are imported when they are first used, so that ``import cnnkit`` loads no
 library and changes nothing in the process.

@@ -37,14 +37,14 @@ def xywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
 
 
 def xyxy_to_cxcywh(boxes: np.ndarray) -> np.ndarray:
-    """Return centre x, centre y, width, height of corners; float (..., 4) both."""
+    """Return center x, center y, width, height of corners; float (..., 4) both."""
     boxes = np.asarray(boxes)
     sides = boxes[..., 2:] - boxes[..., :2]
     return np.concatenate([boxes[..., :2] + sides / 2, sides], axis=-1)
 
 
 def cxcywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
-    """Return the corners of centre x, centre y, width, height; float (..., 4) both."""
+    """Return the corners of center x, center y, width, height; float (..., 4) both."""
     boxes = np.asarray(boxes)
     half = boxes[..., 2:] / 2
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
@@ -58,7 +58,7 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def clip(boxes: np.ndarray, height: float, width: float) -> np.ndarray:
-    """Return the boxes cut at the borders of a picture, (..., 4), of the same dtype."""
+    """Return the boxes cut at the borders of an image, (..., 4), of the same dtype."""
     boxes = np.asarray(boxes)
     limits = np.array([width, height, width, height], boxes.dtype)
     return np.clip(boxes, 0, limits)
@@ -98,7 +98,7 @@ def generalized_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def distance_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return IoU less the squared distance of the centres over the squared diagonal, -1 to 1.
+    """Return IoU less the squared distance of the centers over the squared diagonal, -1 to 1.
 
     The diagonal is the enclosing box's. Zheng et al., "Distance-IoU Loss",
     https://arxiv.org/abs/1911.08287.
@@ -226,7 +226,7 @@ def _overlapped(
     """Return which of a block overlap a kept box too much, bool (block,).
 
     A box whose IoU with one of width w is above t has a width under w / t and a left edge from
-    w * (1 - t) / t before to w * (1 - t) behind; the same holds down the picture. So a few
+    w * (1 - t) / t before to w * (1 - t) behind; the same holds down the image. So a few
     candidates that lie together are compared with the kept boxes near them only.
 
     Args:
@@ -241,7 +241,7 @@ def _overlapped(
     kept = kept[np.argsort(boxes[kept, 0], kind="stable")]
     corners = boxes[kept, :2]
     low, high = _reach(boxes[block], threshold)
-    for rows in _neighbours(boxes[block, :2]):
+    for rows in _neighbors(boxes[block, :2]):
         begin = np.searchsorted(corners[:, 0], low[rows, 0].min(), "left")
         end = np.searchsorted(corners[:, 0], high[rows, 0].max(), "right")
         tops = corners[begin:end, 1]
@@ -257,11 +257,11 @@ def _reach(boxes: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]
     """Return between which left and top edges boxes of a higher IoU lie, two (n, 2)."""
     behind = np.maximum(boxes[:, 2:] - boxes[:, :2], 0) * (1 - threshold)
     before = behind / threshold if threshold > 0 else np.full(behind.shape, np.inf)
-    slack = 1e-9 * (1 + np.abs(boxes[:, :2]) + behind)  # rounding must not hide a neighbour
+    slack = 1e-9 * (1 + np.abs(boxes[:, :2]) + behind)  # rounding must not hide a neighbor
     return boxes[:, :2] - before - slack, boxes[:, :2] + behind + slack
 
 
-def _neighbours(points: np.ndarray) -> list[np.ndarray]:
+def _neighbors(points: np.ndarray) -> list[np.ndarray]:
     """Return the indices of points (n, 2) in groups of `TOGETHER` that lie near each other."""
     by_left = np.argsort(points[:, 0], kind="stable")
     columns = max(1, round(math.sqrt(len(points) / TOGETHER)))
@@ -316,12 +316,12 @@ def soft_nms(
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a picture's pixels come to lie in the network's input: scaled, then moved.
+    """How an image's pixels come to lie in the network's input: scaled, then moved.
 
     Attributes:
-        scale_x: Input pixels for one of the picture's, across.
-        scale_y: The same, down; unlike `scale_x` by rounding, or where the picture is stretched.
-        left: Input column where the picture begins.
+        scale_x: Input pixels for one of the image's, across.
+        scale_y: The same, down; unlike `scale_x` by rounding, or where the image is stretched.
+        left: Input column where the image begins.
         top: Input row where it begins.
     """
 
@@ -331,11 +331,11 @@ class Letterbox:
     top: float
 
     def to_input(self, boxes: np.ndarray) -> np.ndarray:
-        """Return boxes of the picture (..., 4) in pixels of the input."""
+        """Return boxes of the image (..., 4) in pixels of the input."""
         return np.asarray(boxes, np.float64) * self._scale() + self._offset()
 
-    def to_picture(self, boxes: np.ndarray) -> np.ndarray:
-        """Return boxes of the input (..., 4) in pixels of the picture: the inverse."""
+    def to_image(self, boxes: np.ndarray) -> np.ndarray:
+        """Return boxes of the input (..., 4) in pixels of the image: the inverse."""
         return (np.asarray(boxes, np.float64) - self._offset()) / self._scale()
 
     def _scale(self) -> np.ndarray:
@@ -346,9 +346,9 @@ class Letterbox:
 
 
 def letterbox_size(height: int, width: int, input_height: int, input_width: int) -> tuple[int, int]:
-    """Return (height, width) of a picture made as large as it fits, its proportions kept.
+    """Return (height, width) of an image made as large as it fits, its proportions kept.
 
-    The shorter side is cut off to whole pixels, as Darknet does it: a picture that is one row
+    The shorter side is cut off to whole pixels, as Darknet does it: an image that is one row
     higher than those that YOLOv3-tiny was trained on moves its scores by up to 0.1.
     """
     if input_width * height <= input_height * width:  # the width decides
@@ -357,7 +357,7 @@ def letterbox_size(height: int, width: int, input_height: int, input_width: int)
 
 
 def letterbox(height: int, width: int, input_height: int, input_width: int) -> Letterbox:
-    """Return the mapping that puts a whole picture in the middle of the network's input."""
+    """Return the mapping that puts a whole image in the middle of the network's input."""
     rows, columns = letterbox_size(height, width, input_height, input_width)
     left, top = (input_width - columns) // 2, (input_height - rows) // 2
     return Letterbox(columns / width, rows / height, left, top)
@@ -367,26 +367,26 @@ def letterbox(height: int, width: int, input_height: int, input_width: int) -> L
 
 
 def letterboxed_sizes(
-    sizes: np.ndarray, pictures: np.ndarray, input_height: int, input_width: int
+    sizes: np.ndarray, images: np.ndarray, input_height: int, input_width: int
 ) -> np.ndarray:
     """Return how large objects are in the network's input, float64 (n, 2), width and height.
 
-    Anchors belong to this size: one found in the pictures' own pixels would be too large for a
-    large picture and too small for a small one.
+    Anchors belong to this size: one found in the images' own pixels would be too large for a
+    large image and too small for a small one.
 
     Args:
-        sizes: Width and height of the boxes in pixels of their pictures (n, 2).
-        pictures: Width and height of each one's picture (n, 2).
+        sizes: Width and height of the boxes in pixels of their images (n, 2).
+        images: Width and height of each one's image (n, 2).
         input_height: Rows of the network's input.
         input_width: Its columns.
     """
-    pictures = np.asarray(pictures, np.float64)
-    scale = (np.array([input_width, input_height]) / pictures).min(axis=1, keepdims=True)
+    images = np.asarray(images, np.float64)
+    scale = (np.array([input_width, input_height]) / images).min(axis=1, keepdims=True)
     return np.asarray(sizes, np.float64) * scale
 
 
 def size_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Return the IoU (n, anchors) of sizes (n, 2) and anchors (m, 2) around one centre."""
+    """Return the IoU (n, anchors) of sizes (n, 2) and anchors (m, 2) around one center."""
     sizes, anchors = np.asarray(sizes, np.float64), np.asarray(anchors, np.float64)
     common = np.minimum(sizes[:, None], anchors).prod(-1)
     return _ratio(common, sizes.prod(-1)[:, None] + anchors.prod(-1) - common)

@@ -23,7 +23,7 @@ class Threshold:
     Attributes:
         value: A best score below it gives ``unknown``, 0 to 1.
         precision: The share of right guesses among the accepted, 0 to 1.
-        coverage: The share of pictures that are accepted, 0 to 1.
+        coverage: The share of images that are accepted, 0 to 1.
     """
 
     value: float
@@ -59,7 +59,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     shared evenly, which is the estimate of Krichevsky and Trofimov for no error so far.
 
     Args:
-        logits: float (samples, classes), at least 2 classes, of pictures not trained on.
+        logits: float (samples, classes), at least 2 classes, of images not trained on.
         truth: Integer class indices (samples,).
 
     Returns:
@@ -101,7 +101,7 @@ def threshold_for_precision(
 
     Returns:
         The threshold that accepts the most; or None where none reaches the precision on so
-        many pictures that a single mistake among them would be allowed, which is the least
+        many images that a single mistake among them would be allowed, which is the least
         that can show it (20 for 0.95).
 
     Raises:

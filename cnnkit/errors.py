@@ -71,7 +71,7 @@ class RuntimeUnavailableError(CnnkitError):
 
 
 class ImageError(CnnkitError):
-    """One picture cannot be read; it becomes one ``error`` row.
+    """One image cannot be read; it becomes one ``error`` row.
 
     Attributes:
         kind: A short stable word for scripts, one of `ImageError.KINDS`.
@@ -82,15 +82,15 @@ class ImageError(CnnkitError):
         "missing",  # no such file
         "unreadable",  # permission, input/output error, a folder or a device
         "empty",  # zero bytes
-        "not-an-image",  # the content is no known picture format
-        "unsupported",  # a picture format or mode that cannot be decoded here
+        "not-an-image",  # the content is no known image format
+        "unsupported",  # an image format or mode that cannot be decoded here
         "truncated",  # the file ends early
         "corrupt",  # the content breaks its own format
         "too-large",  # more pixels than `max_pixels`
-        "no-images",  # a folder or pattern without any picture
+        "no-images",  # a folder or pattern without any image
         "no-face",  # no face was found in it
         "several-faces",  # more than one face was found and one is asked for
-        "failed",  # the model or an output could not handle this picture
+        "failed",  # the model or an output could not handle this image
     )
 
     def __init__(self, kind: str, message: str) -> None:

@@ -1,6 +1,6 @@
 """The protocol of every folder job: rows that survive a kill, and the files made from them.
 
-The order in `FolderJob.record` is the protocol: features, then the row, then the picture's
+The order in `FolderJob.record` is the protocol: features, then the row, then the image's
 new place. A run killed between any two of them can be resumed.
 """
 
@@ -132,7 +132,7 @@ class FolderJob:
             write_report: Writes the report's file from the final rows.
             makers: What else is made of them: each is given a function that gives the rows.
             keeps: Whether a row belongs to the final ones; None: all do.
-            destination: Gives the name of the folder that a row's picture goes to: "" for the
+            destination: Gives the name of the folder that a row's image goes to: "" for the
                 top one, None for none.
 
         Raises:
@@ -183,7 +183,7 @@ class FolderJob:
         """Refuse a killed run's row that this run would not have written.
 
         Raises:
-            UsageError: Its picture was to go where this run would not put it.
+            UsageError: Its image was to go where this run would not put it.
             Exception: It lacks what its table shows, or holds something else there.
         """
         csv_lines(row, self._table)
@@ -198,7 +198,7 @@ class FolderJob:
             and is_place_for(place, top / folder, name)
         )
         if not fits:
-            rule = "put a picture where this run would put it"
+            rule = "put an image where this run would put it"
             fix = "Give the same command again, or use `overwrite=True` to start anew."
             received = f"{row['path']} in {place}"
             raise UsageError(broken_rule(f"{part_path(self._outputs.rows)}", rule, received, fix))
@@ -206,7 +206,7 @@ class FolderJob:
             self._claimed.add(place)
 
     def _finish_sorting(self, path: str, row: dict[str, Any]) -> None:
-        """Put a picture where the killed run's row says, if that was not done."""
+        """Put an image where the killed run's row says, if that was not done."""
         if "sorted_to" in row and path_of(row) == path:
             place = Path(row["sorted_to"])
             finish(path, place, self._outputs.how)
@@ -233,7 +233,7 @@ class FolderJob:
     def _check_met(self) -> None:
         """Refuse a killed run's rows of what is no input of this one.
 
-        A picture that the killed run moved, or that is gone, is an input no more: its name must
+        An image that the killed run moved, or that is gone, is an input no more: its name must
         still be one that these inputs could have given.
         """
         could_have_found = getattr(self._found, "could_have_found", lambda path: False)
@@ -264,7 +264,7 @@ class FolderJob:
         features: np.ndarray | None = None,
         emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """Take in one row: features, then the row, then the picture's new place.
+        """Take in one row: features, then the row, then the image's new place.
 
         Args:
             row: Of `cnnkit.results.make_row`.

@@ -2,7 +2,7 @@
 
 A worker takes a few files, reads them and predicts them, so that each processor is busy
 with one thing after the other and nobody waits for a batch to fill. What is in flight is
-bounded; results come out in input order; a picture that fails is a result of its own.
+bounded; results come out in input order; an image that fails is a result of its own.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TASKS_AHEAD = 2
 
 
 class Prepared(NamedTuple):
-    """A picture as the network takes it, and what its result will need besides.
+    """An image as the network takes it, and what its result will need besides.
 
     Attributes:
         image: uint8 (height, width, 3).
-        context: Anything, such as the size of the picture.
+        context: Anything, such as the size of the image.
     """
 
     image: np.ndarray
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one input: ``outputs`` of the model for this picture, or a failure.
+    """What became of one input: ``outputs`` of the model for this image, or a failure.
 
     Attributes:
         path: The input's path.
@@ -87,7 +87,7 @@ def stream(
 
     Args:
         found: The inputs; taken lazily.
-        prepare: Reads one picture as the network's input, uint8 (height, width, 3), with a
+        prepare: Reads one image as the network's input, uint8 (height, width, 3), with a
             context where the result needs one.
         predictor: Runs the network.
         workers: Threads that read and predict.
@@ -111,13 +111,13 @@ def stream_many(
     batch_size: int,
     workers: int,
 ) -> Iterator[tuple[str, Any]]:
-    """Give what becomes of every input, in order, where pictures keep their own sizes.
+    """Give what becomes of every input, in order, where images keep their own sizes.
 
     Args:
         found: The inputs; taken lazily.
-        prepare: Reads one picture, uint8 (height, width, 3).
-        process: Gives one result for each of some pictures; called from several threads.
-        batch_size: How many pictures suit one call.
+        prepare: Reads one image, uint8 (height, width, 3).
+        process: Gives one result for each of some images; called from several threads.
+        batch_size: How many images suit one call.
         workers: Threads that read and process.
 
     Yields:
@@ -140,12 +140,12 @@ def stream_many(
 def _processed(
     images: list[np.ndarray], process: Callable[[list[np.ndarray]], list[Any]]
 ) -> list[Any]:
-    """Return a result for each picture; if one breaks the call, each has a call of its own."""
+    """Return a result for each image; if one breaks the call, each has a call of its own."""
     if not images:
         return []
     try:
         return process(images)
-    except Exception as error:  # of a worker: one strange picture must never end a long run
+    except Exception as error:  # of a worker: one strange image must never end a long run
         if len(images) > 1:
             return [result for image in images for result in _processed([image], process)]
         log.debug("a fault of cnnkit's", exc_info=True)
@@ -197,14 +197,14 @@ def _prepared(path: Any, prepare: Prepare) -> Prepared | Failure:
 
 
 def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
-    """Return what `work` makes of one picture, or the `Failure` that it came to."""
+    """Return what `work` makes of one image, or the `Failure` that it came to."""
     try:
         return work(path)
     except ImageError as error:
         return Failure(error.kind, error.message)
     except MemoryError:
         return Failure("too-large", "There is not enough memory to decode it.")
-    except Exception as error:  # of a worker: one strange picture must never end a long run
+    except Exception as error:  # of a worker: one strange image must never end a long run
         log.debug("%s: a fault of cnnkit's", path, exc_info=True)
         reason = (str(error).splitlines() or [""])[0]
         return Failure("failed", f"{type(error).__name__}: {reason}")

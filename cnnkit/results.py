@@ -43,7 +43,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a classifier says of one picture.
+    """What a classifier says of one image.
 
     Attributes:
         predictions: The best guesses, highest score first, at least one.
@@ -81,14 +81,14 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture.
+    """A face in an image.
 
     Attributes:
         xyxy: Left, top, right, bottom in pixels of the upright image; it may reach beyond it.
         score: How sure the detector is, 0 to 1.
         landmarks: x and y in pixels of the five `LANDMARKS`: left and right as one looks at the
-            picture, so that the left eye is the person's right one.
-        turned: By how many degrees clockwise the picture must be turned for the face to stand
+            image, so that the left eye is the person's right one.
+        turned: By how many degrees clockwise the image must be turned for the face to stand
             upright: 0, or 90, 180 or 270 where it was found only so.
         looked_for: Whether they were found; else the image was taken whole, and they lie where
             those of a mean face do.
@@ -137,7 +137,7 @@ class Face:
 
     @property
     def eye_distance(self) -> float:
-        """Between the centres of the eyes, in pixels: a measure of how much can be seen."""
+        """Between the centers of the eyes, in pixels: a measure of how much can be seen."""
         return math.dist(self.landmarks[0], self.landmarks[1])
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Detection:
         class_id: The class, counted from 0 in the order of the model's labels.
         label: The name of the class.
         score: How sure the detector is, 0 to 1.
-        box: Left, top, width, height in pixels of the picture as a viewer shows it.
+        box: Left, top, width, height in pixels of the image as a viewer shows it.
     """
 
     class_id: int
@@ -193,10 +193,10 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one picture; iterating gives each `Detection`.
+    """What a detector found in one image; iterating gives each `Detection`.
 
     Attributes:
-        width: Of the picture as a viewer shows it, in pixels.
+        width: Of the image as a viewer shows it, in pixels.
         height: Likewise.
         xyxy: Left, top, right, bottom in its pixels, float (n, 4), inside the image.
         scores: Highest first, float (n,), 0 to 1.
@@ -295,7 +295,7 @@ class FaceMatch:
         probability: That they are, 0 to 1, if both answers are as likely beforehand; None where
             it is unknown.
         faces: The two faces; one, where the other one is a name in a gallery.
-        distances: Of each face of the first picture to each of the second, where all were
+        distances: Of each face of the first image to each of the second, where all were
             compared; the nearest two decide.
     """
 
@@ -373,12 +373,12 @@ def path_of(row: dict[str, Any], name: str = "path") -> str:
 
 
 def pair_key(a: str, b: str) -> str:
-    """Return what stands for a pair of pictures where a row of one has its path."""
+    """Return what stands for a pair of images where a row of one has its path."""
     return f"{a}\0{b}"
 
 
 def key_of(row: dict[str, Any]) -> str:
-    """Return what a row is about: its path, or the `pair_key` of a row of two pictures.
+    """Return what a row is about: its path, or the `pair_key` of a row of two images.
 
     Raises:
         KeyError: It has neither.
@@ -399,12 +399,12 @@ def make_row(path: str, outcome: Any) -> dict[str, Any]:
 
 
 def make_pair_row(a: str, b: str, outcome: Any) -> dict[str, Any]:
-    """Return the row of two pictures; see `make_row`."""
+    """Return the row of two images; see `make_row`."""
     return _row(path_fields(a, "a") | path_fields(b, "b"), outcome)
 
 
 def make_claim_row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
-    """Return the row of a picture and a claimed name, of which `fields` are the first part."""
+    """Return the row of an image and a claimed name, of which `fields` are the first part."""
     return _row(fields, outcome)
 
 

@@ -1,4 +1,4 @@
-"""Putting pictures into folders by class: safe names, no collision, nothing half done."""
+"""Putting images into folders by class: safe names, no collision, nothing half done."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def free_place(folder: Path, name: str, claimed: Collection[Path] = ()) -> Path:
 
     Args:
         folder: Which need not exist.
-        name: Of the picture.
+        name: Of the image.
         claimed: Paths that something is going to have.
     """
     longest, number = _longest_name(folder), 1
@@ -130,8 +130,8 @@ def is_place_for(place: Path, folder: Path, name: str) -> bool:
 
     Args:
         place: Of an earlier run.
-        folder: Of the picture's class, below the folder that was asked for.
-        name: Of the picture.
+        folder: Of the image's class, below the folder that was asked for.
+        name: Of the image.
     """
     longest = _longest_name(folder)
     numbered = re.search(r"-([1-9]\d{0,8})(\.[^.]*)?$", place.name)
@@ -140,7 +140,7 @@ def is_place_for(place: Path, folder: Path, name: str) -> bool:
 
 
 def _numbered_place(folder: Path, name: str, number: int, longest: int) -> Path:
-    """Return a picture's place with a number behind its name, 1 being the name as it is."""
+    """Return an image's place with a number behind its name, 1 being the name as it is."""
     stem, suffix = os.path.splitext(name)
     if len(os.fsencode(suffix)) > MAX_SUFFIX_BYTES:
         stem, suffix = name, ""
@@ -160,7 +160,7 @@ def put(source: str, place: Path, how: str) -> None:
     """Copy, link or move a file to a free place, whole or not at all.
 
     Args:
-        source: The picture.
+        source: The image.
         place: Where to; its folder is made.
         how: One of `HOW`.
 
@@ -195,7 +195,7 @@ def _renamed(source: str, place: Path) -> bool:
 
 def _copy(source: str, place: Path) -> None:
     """Copy a file to a free place, which is never replaced by it."""
-    # Short and of ASCII, whatever the picture's own name is.
+    # Short and of ASCII, whatever the image's own name is.
     digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
     unfinished = place.with_name(f"{UNFINISHED}-{digest}")
     try:

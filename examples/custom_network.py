@@ -21,9 +21,9 @@ def residual_block(x, filters, name):
 
 
 def digit_network(classes=10):
-    """Return a network over grey pictures of 8x8 with values of 0 to 255."""
+    """Return a network over gray images of 8x8 with values of 0 to 255."""
     image = blocks.rgb_input((8, 8, 1))
-    x = blocks.normalise(image, 1 / 128, -1.0)
+    x = blocks.normalize(image, 1 / 128, -1.0)
     x = blocks.conv_unit(x, 16, 3, name="stem")
     x = residual_block(x, 16, "block1")
     x = keras.layers.MaxPooling2D(2, name="pool")(x)
@@ -41,14 +41,14 @@ for row in rows:
 print("{parameters:,} parameters, {multiplies:,} multiplies".format(**totals(rows)))
 
 digits = load_digits()
-pictures = (digits.images[..., None] * 255 / 16).astype(np.float32)  # (1797, 8, 8, 1)
-order = np.random.default_rng(0).permutation(len(pictures))
+images = (digits.images[..., None] * 255 / 16).astype(np.float32)  # (1797, 8, 8, 1)
+order = np.random.default_rng(0).permutation(len(images))
 train, test = order[:1400], order[1400:]
 model.compile(
     keras.optimizers.Adam(0.01),
     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
-model.fit(pictures[train], digits.target[train], batch_size=64, epochs=20, verbose=0)
-_, accuracy = model.evaluate(pictures[test], digits.target[test], batch_size=397, verbose=0)
+model.fit(images[train], digits.target[train], batch_size=64, epochs=20, verbose=0)
+_, accuracy = model.evaluate(images[test], digits.target[test], batch_size=397, verbose=0)
 print(f"{accuracy:.1%} of {len(test)} new digits are right")

@@ -1,4 +1,4 @@
-"""Find the objects in the pictures of a folder, and count them.
+"""Find the objects in the images of a folder, and count them.
 
 python examples/detect_objects.py [FOLDER]
 """

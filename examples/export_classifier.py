@@ -15,7 +15,7 @@ IMAGE = Path(__file__).parent / "images" / "coffee.jpg"
 
 with tempfile.TemporaryDirectory() as folder:
     done = cnnkit.export("squeezenet-1.1", Path(folder, "squeezenet.keras"))
-    print(f"checked on {done.pictures} images: differs by {done.difference:.0e} at most")
+    print(f"checked on {done.images} images: differs by {done.difference:.0e} at most")
     model = keras.saving.load_model(done.path)
 
 image = keras.utils.load_img(IMAGE, target_size=model.input_shape[1:3], interpolation="lanczos")

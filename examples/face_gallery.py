@@ -1,6 +1,6 @@
 """Enrol two people, name the faces of new photos, and forget one of them.
 
-The photos are made of one free picture: a face squeezed to half its height is another face.
+The photos are made of one free image: a face squeezed to half its height is another face.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from cnnkit.faces.gallery import Gallery, NewPhoto, content_digest, decide
 from cnnkit.faces.gallery.embedders import first_settings, record_of
 from cnnkit.images import decode, read_bytes
 
-PICTURE = Path(__file__).parent / "images" / "astronaut.jpg"
+IMAGE = Path(__file__).parent / "images" / "astronaut.jpg"
 
-eileen = decode(read_bytes(str(PICTURE)))
+eileen = decode(read_bytes(str(IMAGE)))
 eva = cv2.resize(eileen, None, fx=1.0, fy=0.5)
 embedder = FaceEmbedder.load()
 

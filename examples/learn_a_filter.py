@@ -1,6 +1,6 @@
 """Learn Sobel's filter from a photo and what the filter made of it, by backpropagation.
 
-python examples/learn_a_filter.py [PICTURE]
+python examples/learn_a_filter.py [IMAGE]
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What every test may ask for: pictures, a cache folder of the tests' own, the command line."""
+"""What every test may ask for: images, a cache folder of the tests' own, the command line."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def examples() -> Path:
-    """The folder of the free example pictures."""
+    """The folder of the free example images."""
     return ROOT / "examples" / "images"
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real pictures that are not part of the project; skips where it is missing."""
+    """The folder of real images that are not part of the project; skips where it is missing."""
     folder = Path(os.environ.get("CNNKIT_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"CNNKIT_TEST_DATA must be a folder of test pictures. Received: {folder}.")
+        pytest.skip(f"CNNKIT_TEST_DATA must be a folder of test images. Received: {folder}.")
     return folder.resolve()
 
 

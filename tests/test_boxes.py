@@ -175,15 +175,15 @@ def test_a_million_boxes_in_bounded_memory() -> None:
     assert grown < 400_000  # kilobytes
 
 
-picture_sides = st.integers(1, 5000)
+image_sides = st.integers(1, 5000)
 
 
-@given(picture_sides, picture_sides, st.sampled_from([(416, 416), (320, 608)]), box_lists)
+@given(image_sides, image_sides, st.sampled_from([(416, 416), (320, 608)]), box_lists)
 def test_a_letterbox_comes_back(
     height: int, width: int, size: tuple[int, int], rows: np.ndarray
 ) -> None:
     mapping = boxes.letterbox(height, width, *size)
-    np.testing.assert_allclose(mapping.to_picture(mapping.to_input(rows)), rows, atol=1e-6)
+    np.testing.assert_allclose(mapping.to_image(mapping.to_input(rows)), rows, atol=1e-6)
     whole = mapping.to_input([0, 0, width, height])
     assert (whole >= 0).all() and (whole <= np.array([size[1], size[0]] * 2) + 1e-6).all()
     spec = InputSpec(*size, fit="pad")
@@ -201,7 +201,7 @@ def test_a_letterbox_comes_back(
 def test_letterbox_by_hand() -> None:
     mapping = boxes.letterbox(576, 768, 416, 416)  # to 312 x 416, 52 rows above
     np.testing.assert_allclose(mapping.to_input([0, 0, 768, 576]), [0, 52, 416, 364])
-    np.testing.assert_allclose(mapping.to_picture([208, 208, 416, 364]), [384, 288, 768, 576])
+    np.testing.assert_allclose(mapping.to_image([208, 208, 416, 364]), [384, 288, 768, 576])
 
 
 def test_sizes_in_the_input() -> None:
@@ -211,10 +211,10 @@ def test_sizes_in_the_input() -> None:
 
 def test_anchors_find_the_clusters() -> None:
     random = np.random.default_rng(2)
-    centres = np.array([[10, 20], [80, 60], [300, 200]])
-    sizes = np.concatenate([c * random.uniform(0.95, 1.05, (50, 2)) for c in centres])
+    centers = np.array([[10, 20], [80, 60], [300, 200]])
+    sizes = np.concatenate([c * random.uniform(0.95, 1.05, (50, 2)) for c in centers])
     anchors = boxes.kmeans_anchors(sizes, 3)
-    np.testing.assert_allclose(anchors, centres, rtol=0.03)
+    np.testing.assert_allclose(anchors, centers, rtol=0.03)
     assert boxes.anchor_fit(sizes, anchors) > 0.94
     assert boxes.anchor_fit(sizes, anchors[:1]) < 0.5
     np.testing.assert_array_equal(anchors, boxes.kmeans_anchors(sizes, 3))

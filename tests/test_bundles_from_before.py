@@ -35,7 +35,7 @@ DIGITS = (IMAGES / "three.png", IMAGES / "eight.png")
 # Another processor may add in another order: the figures have six digits.
 SCORE = 1e-4
 PIXELS = 0.1
-GREY_LEVELS = 0.5
+GRAY_LEVELS = 0.5
 
 
 def rows(*arguments: object) -> list[dict[str, Any]]:
@@ -116,4 +116,4 @@ def test_a_painter_paints_the_same(tmp_path: Path, examples: Path) -> None:
     with Image.open(target) as today, Image.open(BEFORE / "painted.png") as before:
         apart = np.abs(np.asarray(today, np.float32) - np.asarray(before, np.float32))
     assert apart.shape == (64, 96, 3)
-    assert apart.mean() < GREY_LEVELS
+    assert apart.mean() < GRAY_LEVELS

@@ -75,7 +75,7 @@ def test_the_threshold_accepts_as_many_as_the_precision_allows():
 
 
 @pytest.mark.parametrize(("right", "precision"), [(19, 0.95), (5, 0.8)])
-def test_too_few_pictures_show_no_precision(right, precision):
+def test_too_few_images_show_no_precision(right, precision):
     confidence, correct = np.full(right, 0.9), np.ones(right, bool)
     least = math.ceil(1 / (1 - precision) - 1e-9)
     found = threshold_for_precision(confidence, correct, precision)

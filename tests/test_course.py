@@ -110,7 +110,7 @@ def test_two_filters_over_a_volume_give_4x4x2(said: Said) -> None:
 
 
 def test_a_filter_has_the_channels_of_its_input(said: Said) -> None:
-    """One filter over three channels gives one; a filter of two channels fits no picture of 3."""
+    """One filter over three channels gives one; a filter of two channels fits no image of 3."""
     volume = " | ".join(["10 10 10 0 0 0; " * 6] * 3)
     found = numbers(said("convolve", "--matrix", volume, "--kernel", "vertical"))
     assert found == [[0, 90, 90, 0]] * 4  # 30 from each channel
@@ -119,7 +119,7 @@ def test_a_filter_has_the_channels_of_its_input(said: Said) -> None:
     from cnnkit.lab.arithmetic import Window
     from cnnkit.lab.convolution import slide
 
-    with pytest.raises(UsageError, match="1 channel or the picture's 3"):
+    with pytest.raises(UsageError, match="1 channel or the image's 3"):
         slide(np.zeros((6, 6, 3)), np.zeros((3, 3, 2)), Window((3, 3)), "volume")
 
 
@@ -167,7 +167,7 @@ def test_a_dense_layer_has_14_million_weights_where_a_convolution_has_456(said: 
 def test_connections_are_sparse(said: Said) -> None:
     """Each of the 28x28x6 numbers depends on 5x5x3 of the 32x32x3."""
     text = said("shapes", "--input", "32x32x3", "conv 6 5x5")
-    assert "sees        5x5 of the picture, in steps of 1" in text
+    assert "sees        5x5 of the image, in steps of 1" in text
     assert "28*28*6 * 5*5*3 = 352,800" in text
 
 
@@ -253,7 +253,7 @@ def test_googlenet_is_nine_inception_blocks(said: Said) -> None:
     assert kinds.count(["Concatenate"]) == 9
 
 
-def test_augmentation_mirrors_crops_rotates_shears_and_shifts_colours() -> None:
+def test_augmentation_mirrors_crops_rotates_shears_and_shifts_colors() -> None:
     from cnnkit.data.recipes import read_recipe
 
     steps = read_recipe("strong").to_dict(64, 64)["transforms"]
@@ -292,7 +292,7 @@ def test_windows_slide_as_a_convolution(said: Said, side: int, windows: int) -> 
     chain = ["conv 16 5x5", "max 2x2", "conv 400 5x5", "conv 400 1x1", "conv 4 1x1"]
     text = said("shapes", "--input", f"{side}x{side}x3", *chain)
     assert f"5. conv 4 1x1 -> {windows}x{windows}x4" in text
-    assert "sees        14x14 of the picture, in steps of 2" in text
+    assert "sees        14x14 of the image, in steps of 2" in text
 
 
 def test_yolo_predicts_anchors_in_a_grid(said: Said) -> None:
@@ -333,9 +333,9 @@ def test_the_triplet_loss(negative: float, margin: float) -> None:
 
 
 def test_a_face_is_described_by_128_numbers(said: Said) -> None:
-    from cnnkit.lab.networks.catalogue import CATALOGUE
+    from cnnkit.lab.networks.catalog import CATALOG
 
-    assert CATALOGUE["face-resnet-v1"].output == "128 numbers of a face"
+    assert CATALOG["face-resnet-v1"].output == "128 numbers of a face"
     last = said("network", "dlib-face").splitlines()
     assert any(re.search(r"\bDense\b.* 128 ", line) for line in last)
 
@@ -440,9 +440,9 @@ def test_the_costs_that_paint_are_the_courses_times_a_factor() -> None:
     assert found == pytest.approx(float(relative[0]) / (4 * 3**2), rel=1e-4)
 
 
-def test_the_picture_follows_its_gradient_by_a_rate() -> None:
+def test_the_image_follows_its_gradient_by_a_rate() -> None:
     """G = G - rate * dJ/dG; one write-up loses the rate. Adam divides by the gradient's size."""
-    from cnnkit.style.optimisation import adam_step
+    from cnnkit.style.optimization import adam_step
     from cnnkit.style.state import State
 
     state = State.starting_from(np.full((1, 3, 3), 100, np.float32))
@@ -454,11 +454,11 @@ def test_the_picture_follows_its_gradient_by_a_rate() -> None:
 def test_a_unit_has_its_nine_patches(said: Said, tmp_path) -> None:
     from PIL import Image
 
-    from tests.explanation.small import pictures, saved
+    from tests.explanation.small import images, saved
 
     (tmp_path / "photos").mkdir()
-    for number, picture in enumerate(pictures(12)):
-        Image.fromarray(picture).save(tmp_path / "photos" / f"{number:02d}.png")
+    for number, image in enumerate(images(12)):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{number:02d}.png")
     model, table = str(saved(tmp_path, "pooled")), tmp_path / "patches.csv"
     options = ["--layer", "first", "--units", "0", "--runtime", "tensorflow", "-o", str(table)]
     said("visualize", "patches", str(tmp_path / "photos"), "--model", model, *options)

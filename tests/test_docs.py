@@ -37,7 +37,7 @@ def command_lines(page: str) -> list[str]:
 
 
 def pages() -> list[object]:
-    """Return the pages; those whose commands train or optimise are slow."""
+    """Return the pages; those whose commands train or optimize are slow."""
     names = sorted(path.name for path in DOCS.glob("*.md"))
     return [pytest.param(n, marks=pytest.mark.slow if n in SLOW_PAGES else ()) for n in names]
 

@@ -12,7 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def test_classify_pictures(clean_environment):
+def test_classify_images(clean_environment):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "classify_pictures.py")],
         env=clean_environment,
@@ -26,7 +26,7 @@ def test_classify_pictures(clean_environment):
     assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"
 
 
-def test_explain_pictures(clean_environment, tmp_path):
+def test_explain_images(clean_environment, tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "explain_pictures.py")],
         cwd=tmp_path,
@@ -40,7 +40,7 @@ def test_explain_pictures(clean_environment, tmp_path):
     assert (tmp_path / "explained" / "coffee.png").is_file()
 
 
-def test_stylize_picture(clean_environment):
+def test_stylize_image(clean_environment):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "stylize_picture.py")],
         env=clean_environment,

@@ -26,7 +26,7 @@ def ok(path: str, label: str = "cat") -> dict:
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-    """Three pictures in ``in/`` and a file that is none of the run's beside it."""
+    """Three images in ``in/`` and a file that is none of the run's beside it."""
     monkeypatch.chdir(tmp_path)
     for name in ("in/a.jpg", "in/b.jpg", "in/c.jpg", "private/keys.jpg"):
         Path(name).parent.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def test_a_class_folder_that_leads_elsewhere_gets_nothing():
 
 
 def test_a_link_is_no_finished_move():
-    """It and its target are the same file: to remove the target would lose the picture."""
+    """It and its target are the same file: to remove the target would lose the image."""
     (SORTED / "cat").mkdir(parents=True)
     (SORTED / "cat" / "a.jpg").symlink_to(Path("in/a.jpg").resolve())
     unfinished(ok("in/a.jpg") | {"sorted_to": "sorted/cat/a.jpg"})

@@ -180,15 +180,15 @@ def test_the_source_distribution_holds_the_converters(tmp_path: Path) -> None:
 def test_the_wheel_classifies_in_an_empty_environment(
     wheel: Path, tmp_path: Path, examples: Path, clean_environment: dict[str, str]
 ) -> None:
-    """Installed away from the checkout, with no network for the run: the pictures get names."""
+    """Installed away from the checkout, with no network for the run: the images get names."""
     place = tmp_path / "environment"
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)]
     subprocess.run(pip, check=True, cwd=tmp_path)
-    pictures = shutil.copytree(examples, tmp_path / "pictures")
+    images = shutil.copytree(examples, tmp_path / "pictures")
     done = subprocess.run(
-        [place / "bin" / "cnnkit", "classify", pictures.name, "--format", "jsonl"],
+        [place / "bin" / "cnnkit", "classify", images.name, "--format", "jsonl"],
         cwd=tmp_path,
         env=clean_environment | offline() | {"CNNKIT_CACHE": str(tmp_path / "cache")},
         capture_output=True,

@@ -44,7 +44,7 @@ OF_THE_TERMINAL = {
 OF_A_PROGRAM = {"emit", "progress", "watch"}
 # What the command does besides: a single pair and a claimed name are `cnnkit.FaceVerifier`'s and
 # `cnnkit.Gallery`'s.
-BESIDES = {"verify-face": {"pictures", "gallery", "claimed", "passphrase_file", "annotate"}}
+BESIDES = {"verify-face": {"images", "gallery", "claimed", "passphrase_file", "annotate"}}
 # A function has no default before a parameter that is required; its command may have one.
 REQUIRED_IN_PYTHON = {("evaluate", "model"), ("verify-face", "pairs")}
 

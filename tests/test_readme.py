@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-# Their networks take pictures as they are.
+# Their networks take images as they are.
 ANY_SIZE = ("find-face", "stylize")
 
 
@@ -31,7 +31,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, examples: Path) -> Path:
+def images(tmp_path: Path, examples: Path) -> Path:
     """Lay out the folders that the README speaks of, and return where they are."""
     shutil.copytree(examples, tmp_path / "photos", ignore=shutil.ignore_patterns("*.md"))
     draw(tmp_path / "classes", count=16)
@@ -43,7 +43,7 @@ def pictures(tmp_path: Path, examples: Path) -> Path:
 
 
 def test_the_command_lines_work_in_their_order(
-    pictures: Path, run_cnnkit: Callable[..., subprocess.CompletedProcess[str]]
+    images: Path, run_cnnkit: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(lines) >= 10
@@ -52,15 +52,15 @@ def test_the_command_lines_work_in_their_order(
         assert program == "cnnkit"
         done = run_cnnkit(*arguments)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-    made = {p.name for p in pictures.iterdir()}
+    made = {p.name for p in images.iterdir()}
     assert {"rows.jsonl", "rows.csv", "report.html", "sorted", "features.npy"} <= made
 
 
-def test_the_program_names_the_pictures(pictures: Path, clean_environment: dict[str, str]) -> None:
+def test_the_program_names_the_images(images: Path, clean_environment: dict[str, str]) -> None:
     (program,) = blocks("python")
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=pictures,
+        cwd=images,
         env=clean_environment,
         capture_output=True,
         text=True,
@@ -68,9 +68,9 @@ def test_the_program_names_the_pictures(pictures: Path, clean_environment: dict[
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"(.+ \d\.\d+\n){2}top-1 [01]\.\d\d\n", done.stdout)
     assert "cat" in done.stdout.lower()
-    rows = (pictures / "named.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(rows) == len(list((pictures / "photos").iterdir()))
-    assert (pictures / "ours" / "card.json").is_file()
+    rows = (images / "named.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == len(list((images / "photos").iterdir()))
+    assert (images / "ours" / "card.json").is_file()
 
 
 def test_the_table_of_models_is_that_of_the_cards() -> None:

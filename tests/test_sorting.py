@@ -69,7 +69,7 @@ def test_a_half_done_move_is_finished(tmp_path):
     finish(str(source), place, "move")  # killed between the copy and the removal
     assert not source.exists()
 
-    source.write_bytes(b"another picture of the same name")
+    source.write_bytes(b"another image of the same name")
     finish(str(source), place, "move")
     assert source.exists(), "only what is surely there already may be removed"
 

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 OK = "ok"
 
 
-def picture(height: int = 24, width: int = 32) -> np.ndarray:
-    """Return a smooth colour picture without any symmetry, uint8 (height, width, 3)."""
+def an_image(height: int = 24, width: int = 32) -> np.ndarray:
+    """Return a smooth color image without any symmetry, uint8 (height, width, 3)."""
     rows = np.linspace(0, 1, height)[:, None]
     columns = np.linspace(0, 1, width)[None, :]
     red, green = rows * 220 + columns * 20, (1 - rows) * columns * 250
@@ -26,20 +26,20 @@ def picture(height: int = 24, width: int = 32) -> np.ndarray:
     return np.clip(np.stack(channels, -1), 0, 255).astype(np.uint8)
 
 
-def encode(image: Image.Image, picture_format: str, **options: object) -> bytes:
+def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
     """Return the content of a file of that format."""
     buffer = BytesIO()
-    image.save(buffer, picture_format, **options)
+    image.save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 def plain() -> Image.Image:
-    """Return the test picture in mode RGB."""
-    return Image.fromarray(picture())
+    """Return the test image in mode RGB."""
+    return Image.fromarray(an_image())
 
 
 def translucent() -> Image.Image:
-    """Return the test picture in mode RGBA, from clear (left) to solid (right)."""
+    """Return the test image in mode RGBA, from clear (left) to solid (right)."""
     image = plain()
     alpha = np.tile(np.linspace(0, 255, image.width).astype(np.uint8), (image.height, 1))
     image.putalpha(Image.fromarray(alpha))
@@ -47,7 +47,7 @@ def translucent() -> Image.Image:
 
 
 def palette_with_transparency() -> Image.Image:
-    """Return a picture in mode P whose palette has clear and half clear entries."""
+    """Return an image in mode P whose palette has clear and half clear entries."""
     image = plain().quantize(16)
     image.info["transparency"] = bytes([0, 128, *[255] * 14])
     return image
@@ -67,7 +67,7 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: byt
         width: Columns.
         height: Rows.
         depth: Bits per channel.
-        color: 0 grey, 2 RGB, 4 grey and alpha, 6 RGB and alpha.
+        color: 0 gray, 2 RGB, 4 gray and alpha, 6 RGB and alpha.
         rows: The pixels, high byte first, without the filter bytes.
         extra: Chunks between the header and the pixels, see `png_chunk`.
     """
@@ -91,8 +91,8 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_of_16_bits(channels: int) -> bytes:
-    """Return a 16-bit PNG: grey (1), grey and alpha (2), RGB (3) or RGBA (4)."""
-    image = picture().astype(">u2") * 257
+    """Return a 16-bit PNG: gray (1), gray and alpha (2), RGB (3) or RGBA (4)."""
+    image = an_image().astype(">u2") * 257
     alpha = np.full((*image.shape[:2], 1), 65535, ">u2")
     parts = {1: [image[..., :1]], 2: [image[..., :1], alpha], 3: [image], 4: [image, alpha]}
     pixels = np.concatenate(parts[channels], -1)
@@ -100,12 +100,12 @@ def png_of_16_bits(channels: int) -> bytes:
     return png(image.shape[1], image.shape[0], 16, color, pixels.astype(">u2").tobytes())
 
 
-def grey_profile(gamma: float) -> bytes:
-    """Return a color profile of grey: light is a value to the power of `gamma`."""
+def gray_profile(gamma: float) -> bytes:
+    """Return a color profile of gray: light is a value to the power of `gamma`."""
     white = b"XYZ \0\0\0\0" + struct.pack(">3I", 63190, 65536, 54061)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    text = b"text\0\0\0\0grey\0\0\0\0"
-    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"grey\0" + bytes(78 + 5)
+    text = b"text\0\0\0\0gray\0\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(78 + 5)
     parts = [(b"wtpt", white), (b"kTRC", curve), (b"cprt", text), (b"desc", name)]
     table, content, start = struct.pack(">I", len(parts)), b"", 128 + 4 + 12 * len(parts)
     for tag, part in parts:
@@ -196,7 +196,7 @@ def run_length_bmp() -> bytes:
     return struct.pack("<2sIHHI", b"BM", start + len(runs), 0, 0, start) + info + palette + runs
 
 
-def lab_profile_picture() -> bytes:
+def lab_profile_image() -> bytes:
     """Return a TIFF in CIE Lab."""
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
@@ -205,16 +205,16 @@ def lab_profile_picture() -> bytes:
 
 
 def good_files() -> dict[str, bytes]:
-    """Return the content of every odd file that is a picture nevertheless, by its name."""
-    image, grey = plain(), plain().convert("L")
-    deep = np.asarray(grey).astype(np.uint16) * 257
+    """Return the content of every odd file that is an image nevertheless, by its name."""
+    image, gray = plain(), plain().convert("L")
+    deep = np.asarray(gray).astype(np.uint16) * 257
     cmyk = image.convert("CMYK")
     other_page = Image.new("RGB", image.size, "red")
     files = {
         "baseline.jpg": encode(image, "JPEG", quality=95),
         "progressive.jpg": encode(image, "JPEG", progressive=True),
         "without subsampling.jpg": encode(image, "JPEG", subsampling=0),
-        "grey.jpg": encode(grey, "JPEG"),
+        "gray.jpg": encode(gray, "JPEG"),
         "cmyk.jpg": encode(cmyk, "JPEG"),
         "trailing bytes.jpg": encode(image, "JPEG") + b"\r\n\r\n",
         "broken profile.jpg": encode(image, "JPEG", icc_profile=b"no profile at all" * 20),
@@ -225,10 +225,10 @@ def good_files() -> dict[str, bytes]:
         "palette.png": encode(image.quantize(16), "PNG"),
         "palette transparency.png": encode(palette_with_transparency(), "PNG"),
         "one clear color.png": png(2, 1, 8, 2, bytes([255, 0, 0, 0, 0, 9]), CLEAR_RED),
-        "grey alpha.png": encode(translucent().convert("LA"), "PNG"),
-        "one bit.png": encode(grey.convert("1"), "PNG"),
-        "16 bit grey.png": png_of_16_bits(1),
-        "16 bit grey alpha.png": png_of_16_bits(2),
+        "gray alpha.png": encode(translucent().convert("LA"), "PNG"),
+        "one bit.png": encode(gray.convert("1"), "PNG"),
+        "16 bit gray.png": png_of_16_bits(1),
+        "16 bit gray alpha.png": png_of_16_bits(2),
         "16 bit rgb.png": png_of_16_bits(3),
         "16 bit rgba.png": png_of_16_bits(4),
         "lossy.webp": encode(image, "WEBP"),
@@ -244,15 +244,15 @@ def good_files() -> dict[str, bytes]:
         "plain.tif": encode(image, "TIFF"),
         "lzw.tiff": encode(image, "TIFF", compression="tiff_lzw"),
         "jpeg inside.tiff": encode(image, "TIFF", compression="jpeg"),
-        "fax.tiff": encode(grey.convert("1"), "TIFF", compression="group4"),
+        "fax.tiff": encode(gray.convert("1"), "TIFF", compression="group4"),
         "pages.tiff": encode(image, "TIFF", save_all=True, append_images=[other_page]),
         "16 bit.tif": encode(Image.fromarray(deep), "TIFF"),
         "float.tif": encode(Image.fromarray(np.float32(deep / 65535)), "TIFF"),
         "32 bit.tif": encode(Image.fromarray(deep.astype(np.int32)), "TIFF"),
         "cmyk.tif": encode(cmyk, "TIFF"),
-        "lab.tif": lab_profile_picture(),
+        "lab.tif": lab_profile_image(),
         "plain.ppm": encode(image, "PPM"),
-        "one bit.pbm": encode(grey.convert("1"), "PPM"),
+        "one bit.pbm": encode(gray.convert("1"), "PPM"),
         "text.pgm": b"P2\n# a comment\n3 2\n255\n0 50 100\n150 200 250\n",
         "avif.avif": encode(image, "AVIF"),
         "wrong ending.jpg": encode(image, "PNG"),
@@ -275,12 +275,12 @@ def good_files() -> dict[str, bytes]:
     return files
 
 
-# The chunk that makes pure red the transparent colour.
+# The chunk that makes pure red the transparent color.
 CLEAR_RED = png_chunk(b"tRNS", struct.pack(">HHH", 255, 0, 0))
 
 
 def interlaced_png() -> bytes:
-    """Return a 1 x 1 grey PNG with Adam7 interlacing: its first pass is all of it."""
+    """Return a 1 x 1 gray PNG with Adam7 interlacing: its first pass is all of it."""
     header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(b"\0\x80"))
     return b"\x89PNG\r\n\x1a\n" + chunks + png_chunk(b"IEND", b"")
@@ -312,7 +312,7 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
         "only the first bytes.png": ("truncated", whole["png"][:20]),
         "zero bytes.jpg": ("empty", b""),
         "zero bytes.png": ("empty", b""),
-        "text.jpg": ("not-an-image", b"dear diary,\nno picture today\n"),
+        "text.jpg": ("not-an-image", b"dear diary,\nno image today\n"),
         "web page.png": ("not-an-image", b"<!DOCTYPE html><html><body>404</body></html>"),
         "document.jpg": ("not-an-image", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"),
         "archive.png": ("not-an-image", b"PK\x03\x04" + bytes(40)),
@@ -354,7 +354,7 @@ def write_ugly_files(folder: Path) -> dict[str, str]:
 
 
 def write_passed_over(folder: Path) -> int:
-    """Write what a scan passes over: hidden things, no pictures, a pipe, a circle of links.
+    """Write what a scan passes over: hidden things, no images, a pipe, a circle of links.
 
     Returns:
         How many files count as skipped.
@@ -362,7 +362,7 @@ def write_passed_over(folder: Path) -> int:
     (folder / ".hidden.jpg").write_bytes(encode(plain(), "JPEG"))
     (folder / ".git").mkdir()
     (folder / ".git" / "object.png").write_bytes(encode(plain(), "PNG"))
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     (folder / "table.csv").write_text("file,class\n")
     (folder / "empty folder.jpg").mkdir()
     (folder / "circle").symlink_to(folder, target_is_directory=True)

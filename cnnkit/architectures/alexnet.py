@@ -3,7 +3,7 @@
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
 Networks", NIPS 2012: two GPUs held half of the filters each, which is a convolution of two
 groups. Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
-https://arxiv.org/abs/1404.5997, has one column, fewer filters, and no response normalisation.
+https://arxiv.org/abs/1404.5997, has one column, fewer filters, and no response normalization.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Variant(NamedTuple):
     Attributes:
         filters: Of the five convolutions.
         groups: Of each of them.
-        first_padding: Zeros around the picture.
-        input_size: Side of the published picture.
-        normalised: Whether local responses are normalised after the first two.
+        first_padding: Zeros around the image.
+        input_size: Side of the published image.
+        normalized: Whether local responses are normalized after the first two.
     """
 
     filters: tuple[int, ...]
     groups: tuple[int, ...]
     first_padding: int
     input_size: int
-    normalised: bool
+    normalized: bool
 
 
 VARIANTS = {
@@ -62,7 +62,7 @@ def convolutions(x: keras.KerasTensor, variant: Variant) -> keras.KerasTensor:
             padding=variant.first_padding if first else kernel_size // 2,
             groups=groups,
         )
-        if variant.normalised and number <= 2:
+        if variant.normalized and number <= 2:
             x = blocks.local_response(x, offset=2.0, scale=1e-4)
         if number in POOLED:
             x = layers.MaxPooling2D(3, 2, name=f"pool{number}")(x)
@@ -90,7 +90,7 @@ def alexnet_of(
         A functional model over RGB pixels 0 to 255, float32 (batch, height, width, 3).
 
     Raises:
-        ValueError: The picture is too small.
+        ValueError: The image is too small.
     """
     variant = VARIANTS[name]
     shape = input_shape or (variant.input_size, variant.input_size, 3)
@@ -99,7 +99,7 @@ def alexnet_of(
         raise ValueError(f"{rule}. Received: input_shape={shape}.")
     # === Layers ===
     image = blocks.rgb_input(shape)
-    x = convolutions(blocks.standardise(image), variant)
+    x = convolutions(blocks.standardize(image), variant)
     if include_top:
         x = blocks.wide_head(x, HIDDEN, classes, dropout_first=True)  # of 9,216 numbers
     else:

@@ -1,4 +1,4 @@
-"""The pieces that several families share: normalised inputs, convolution units, heads."""
+"""The pieces that several families share: normalized inputs, convolution units, heads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHANNEL_AXIS = -1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 # The mean of 0 to 255, as the networks that came out of Caffe saw it in training.
-IMAGENET_MEAN_COLOUR = (123.68, 116.779, 103.939)
+IMAGENET_MEAN_COLOR = (123.68, 116.779, 103.939)
 
 
 def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTensor:
@@ -22,31 +22,31 @@ def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTen
     return keras.Input(input_shape, name="image", dtype="float32")
 
 
-def normalise(
+def normalize(
     x: keras.KerasTensor, scale: list[float] | float, offset: list[float] | float
 ) -> keras.KerasTensor:
     """Return ``x * scale + offset``, per channel where they are lists."""
     return layers.Rescaling(scale, offset, name="normalise")(x)
 
 
-def standardise(x: keras.KerasTensor) -> keras.KerasTensor:
+def standardize(x: keras.KerasTensor) -> keras.KerasTensor:
     """Return pixels 0 to 255 with ImageNet's mean taken off, over its deviation.
 
-    Each channel has its own; pictures that are not RGB get the average of the three.
+    Each channel has its own; images that are not RGB get the average of the three.
     """
     pairs = list(zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True))
     if x.shape[CHANNEL_AXIS] != len(pairs):
         pairs = [(sum(IMAGENET_MEAN) / 3, sum(IMAGENET_DEVIATION) / 3)] * x.shape[CHANNEL_AXIS]
     scale = [1 / (255 * deviation) for _, deviation in pairs]
-    return normalise(x, scale, [-mean / deviation for mean, deviation in pairs])
+    return normalize(x, scale, [-mean / deviation for mean, deviation in pairs])
 
 
-def centre(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Return pixels 0 to 255 with ImageNet's mean colour taken off; see `standardise`."""
-    means = list(IMAGENET_MEAN_COLOUR)
+def center(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return pixels 0 to 255 with ImageNet's mean color taken off; see `standardize`."""
+    means = list(IMAGENET_MEAN_COLOR)
     if x.shape[CHANNEL_AXIS] != len(means):
         means = [sum(means) / 3] * x.shape[CHANNEL_AXIS]
-    return normalise(x, 1.0, [-mean for mean in means])
+    return normalize(x, 1.0, [-mean for mean in means])
 
 
 def conv_unit(
@@ -61,7 +61,7 @@ def conv_unit(
     padding: int | None = None,
     initializer: str = "glorot_uniform",
 ) -> keras.KerasTensor:
-    """Convolution without bias, batch normalisation, activation.
+    """Convolution without bias, batch normalization, activation.
 
     Args:
         x: Tensor of shape (batch, height, width, channels).
@@ -70,7 +70,7 @@ def conv_unit(
         name: Prefix of the layers: NAME_pad, NAME_conv, NAME_bn, NAME_activation.
         strides: Step in both directions.
         activation: A Keras activation, or None for a linear unit.
-        epsilon: Of the batch normalisation.
+        epsilon: Of the batch normalization.
         padding: Zeros on each of the four sides; None: ``same``. With a stride the two differ
             where the size is even: ``same`` pads the bottom and the right only.
         initializer: Of the kernel.
@@ -90,7 +90,7 @@ def conv_unit(
         kernel_initializer=initializer,
         name=f"{name}_conv",
     )(x)
-    return normalised_activation(x, name, activation, epsilon)
+    return normalized_activation(x, name, activation, epsilon)
 
 
 def depthwise_unit(
@@ -102,17 +102,17 @@ def depthwise_unit(
     activation: str | None = "relu",
     epsilon: float = 1e-3,
 ) -> keras.KerasTensor:
-    """Depthwise convolution without bias, batch normalisation, activation; see `conv_unit`."""
+    """Depthwise convolution without bias, batch normalization, activation; see `conv_unit`."""
     x = layers.DepthwiseConv2D(
         kernel_size, strides, padding="same", use_bias=False, name=f"{name}_depthwise"
     )(x)
-    return normalised_activation(x, name, activation, epsilon)
+    return normalized_activation(x, name, activation, epsilon)
 
 
-def normalised_activation(
+def normalized_activation(
     x: keras.KerasTensor, name: str, activation: str | None, epsilon: float
 ) -> keras.KerasTensor:
-    """Batch normalisation over the channels, then the activation."""
+    """Batch normalization over the channels, then the activation."""
     x = layers.BatchNormalization(CHANNEL_AXIS, epsilon=epsilon, name=f"{name}_bn")(x)
     return layers.Activation(activation, name=f"{name}_activation")(x) if activation else x
 
@@ -146,7 +146,7 @@ def conv_relu(
 def local_response(
     x: keras.KerasTensor, offset: float, scale: float, exponent: float = 0.75
 ) -> keras.KerasTensor:
-    """Divide each channel by its own and its four neighbours' strength.
+    """Divide each channel by its own and its four neighbors' strength.
 
     ``x / (offset + scale * sum of x^2 over 5 channels) ** exponent``, section 3.3 of Krizhevsky,
     Sutskever and Hinton; in float32 also under mixed precision, whose squares would overflow.
@@ -155,8 +155,8 @@ def local_response(
     squares = ops.square(ops.cast(x, "float32"))
     padded = ops.pad(squares, [(0, 0), (0, 0), (0, 0), (2, 2)])
     sums = padded[..., :channels]  # (batch, height, width, channels)
-    for neighbour in range(1, 5):
-        sums = ops.add(sums, padded[..., neighbour : neighbour + channels])
+    for neighbor in range(1, 5):
+        sums = ops.add(sums, padded[..., neighbor : neighbor + channels])
     strength = ops.power(ops.add(ops.multiply(sums, scale), offset), exponent)
     return ops.divide(x, ops.cast(strength, x.dtype))
 
@@ -200,7 +200,7 @@ def mirrored_conv(
     strides: int = 1,
     use_bias: bool = True,
 ) -> keras.KerasTensor:
-    """Convolution that sees the picture mirrored beyond its edge, so that no edge shows.
+    """Convolution that sees the image mirrored beyond its edge, so that no edge shows.
 
     Args:
         x: Tensor of shape (batch, height, width, channels), each side above `kernel_size` // 2.
@@ -218,8 +218,8 @@ def mirrored_conv(
     return layers.Conv2D(filters, kernel_size, strides, use_bias=use_bias, name=name)(x)
 
 
-def instance_normalised(x: keras.KerasTensor, epsilon: float, name: str) -> keras.KerasTensor:
-    """Give each channel of each picture the mean 0 and the variance 1.
+def instance_normalized(x: keras.KerasTensor, epsilon: float, name: str) -> keras.KerasTensor:
+    """Give each channel of each image the mean 0 and the variance 1.
 
     Ulyanov et al., "Instance Normalization", https://arxiv.org/abs/1607.08022. Without scale and
     shift: those are the caller's.
@@ -227,16 +227,16 @@ def instance_normalised(x: keras.KerasTensor, epsilon: float, name: str) -> kera
     Args:
         x: Tensor of shape (batch, height, width, channels).
         epsilon: Added to the variance.
-        name: Prefix of two layers that only pass on what was measured over the picture, so that
+        name: Prefix of two layers that only pass on what was measured over the image, so that
             it can be read, or given: NAME_mean and NAME_variance, (batch, 1, 1, channels).
     """
-    # Written out so that OpenVINO sees one operation in it. Sums over a picture need float32.
+    # Written out so that OpenVINO sees one operation in it. Sums over an image need float32.
     x = ops.cast(x, "float32")
     mean = layers.Identity(name=f"{name}_mean", dtype="float32")(
         ops.mean(x, axis=(1, 2), keepdims=True)
     )
-    centred = x - mean
+    centerd = x - mean
     variance = layers.Identity(name=f"{name}_variance", dtype="float32")(
-        ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+        ops.mean(ops.square(centerd), axis=(1, 2), keepdims=True)
     )
-    return centred / ops.sqrt(variance + epsilon)
+    return centerd / ops.sqrt(variance + epsilon)

@@ -111,7 +111,7 @@ def stage_outputs(image: keras.KerasTensor, name: str) -> list[keras.KerasTensor
         Tensors (batch, rows, columns, filters) at the strides 2, 4, 8, 16, 16, 32, 32.
     """
     outputs = []
-    x = blocks.normalise(image, 1 / 128, -127 / 128)
+    x = blocks.normalize(image, 1 / 128, -127 / 128)
     x = blocks.conv_unit(x, STEM_FILTERS, 3, strides=2, name="stem", activation="relu6")
     for number, stage in enumerate(scaled_stages(VARIANTS[name]), start=1):
         for block in range(1, stage.repeats + 1):

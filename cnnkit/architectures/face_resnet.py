@@ -2,7 +2,7 @@
 
 King, "High Quality Face Recognition with Deep Metric Learning" (dlib blog, 2017): ResNet-34 of
 He et al., https://arxiv.org/abs/1512.03385, with fewer layers and half of the filters. Its
-normalisations are folded into the convolutions, as they are once a network is trained.
+normalizations are folded into the convolutions, as they are once a network is trained.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnnkit.architectures import blocks
 STAGES = ((32, 3), (64, 3), (128, 2), (256, 2))
 SIDE = 150
 DESCRIPTION = 128
-# The mean colour of the training pictures, red, green, blue.
+# The mean color of the training images, red, green, blue.
 MEAN = (122.782, 117.001, 104.298)
 
 
@@ -69,11 +69,11 @@ def face_resnet_v1(input_shape: tuple[int, int, int] | None = None) -> keras.Mod
     Returns:
         A functional model over RGB pixels 0 to 255 of one aligned face, float32 (batch, height,
         width, 3), to its description, float32 (batch, 128): the Euclidean distance of two of
-        them is below 0.6 for most pictures of one person. They are not of unit length.
+        them is below 0.6 for most images of one person. They are not of unit length.
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (SIDE, SIDE, 3))
-    x = blocks.normalise(image, 1 / 256, [-mean / 256 for mean in MEAN])
+    x = blocks.normalize(image, 1 / 256, [-mean / 256 for mean in MEAN])
     x = layers.Conv2D(32, 7, 2, name="stem_conv")(x)  # (batch, 72, 72, 32)
     x = layers.Activation("relu", name="stem_activation")(x)
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)  # (batch, 35, 35, 32)

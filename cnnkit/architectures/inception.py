@@ -84,7 +84,7 @@ def googlenet(
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (224, 224, 3))
-    x = blocks.standardise(image)
+    x = blocks.standardize(image)
     x = blocks.conv_relu(x, 64, 7, "conv1", strides=2)
     x = blocks.local_response(halved(x, "pool1"), offset=1.0, scale=1e-4 / 5)
     x = blocks.conv_relu(x, 64, 1, "conv2_reduce")

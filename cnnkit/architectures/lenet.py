@@ -29,7 +29,7 @@ def lenet_5(
     classes: int = 10,
     include_top: bool = True,
 ) -> keras.Model:
-    """Build LeNet-5, 61,706 parameters over grey pictures of 32x32 with 10 classes.
+    """Build LeNet-5, 61,706 parameters over gray images of 32x32 with 10 classes.
 
     Args:
         input_shape: Height and width, at least 16, and channels, 1 or 3; (32, 32, 1) by default.
@@ -39,13 +39,13 @@ def lenet_5(
             last hidden layer (batch, 84).
 
     Returns:
-        A functional model over grey or RGB pixels 0 to 255, float32 (batch, height, width,
+        A functional model over gray or RGB pixels 0 to 255, float32 (batch, height, width,
         channels).
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (32, 32, 1))
     # The paper's range: -0.1 to 1.175, so that a digit's mean is about 0 and its variance 1.
-    x = blocks.normalise(image, 1.275 / 255, -0.1)
+    x = blocks.normalize(image, 1.275 / 255, -0.1)
     x = conv_pool(x, 6, 1)  # (batch, 14, 14, 6) from 32x32
     x = conv_pool(x, 16, 2)  # (batch, 5, 5, 16)
     x = layers.Flatten(name="flatten")(x)  # (batch, 400)

@@ -2,7 +2,7 @@
 
 LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proceedings of the
 IEEE 86 (1998), section II.B, with exactly 60,000 trained parameters. Its output layer compares
-84 numbers with a fixed code of -1 and 1 for each class; the paper draws the codes as pictures of
+84 numbers with a fixed code of -1 and 1 for each class; the paper draws the codes as images of
 the characters, here they are drawn by chance, once and for all, so that there are any number.
 """
 
@@ -16,7 +16,7 @@ from keras import initializers, layers, ops
 from cnnkit.architectures import blocks
 
 # Which maps of the first pooling each of the 16 filters of the third layer sees: table I.
-NEIGHBOURING_THREE = tuple(tuple((first + n) % 6 for n in range(3)) for first in range(6))
+NEIGHBORING_THREE = tuple(tuple((first + n) % 6 for n in range(3)) for first in range(6))
 FOUR = (
     *(tuple((first + n) % 6 for n in range(4)) for first in range(6)),
     (0, 1, 3, 4),
@@ -86,7 +86,7 @@ def lenet_5_1998(
     classes: int = 10,
     include_top: bool = True,
 ) -> keras.Model:
-    """Build the LeNet-5 of 1998, 60,000 trained parameters over grey pictures of 32x32.
+    """Build the LeNet-5 of 1998, 60,000 trained parameters over gray images of 32x32.
 
     Args:
         input_shape: Height and width, at least 32, and channels; (32, 32, 1) by default. They
@@ -99,7 +99,7 @@ def lenet_5_1998(
         A functional model over pixels 0 to 255, float32 (batch, height, width, channels).
 
     Raises:
-        ValueError: The picture is too small.
+        ValueError: The image is too small.
     """
     shape = input_shape or (32, 32, 1)
     if min(shape[:2]) < SMALLEST:
@@ -108,10 +108,10 @@ def lenet_5_1998(
     # === Layers ===
     image = blocks.rgb_input(shape)
     # A white ground is -0.1 and black ink 1.175 in the paper; here 255 is 1.175.
-    x = blocks.normalise(image, 1.275 / 255, -0.1)
+    x = blocks.normalize(image, 1.275 / 255, -0.1)
     x = squash(layers.Conv2D(6, 5, name="conv1")(x))  # (batch, 28, 28, 6) from 32x32
     x = trained_pool(x, "pool1")  # (batch, 14, 14, 6)
-    parts = {"three": NEIGHBOURING_THREE, "four": FOUR, "six": ALL_SIX}
+    parts = {"three": NEIGHBORING_THREE, "four": FOUR, "six": ALL_SIX}
     maps = [partial_convolution(x, tables, f"conv2_{part}") for part, tables in parts.items()]
     x = squash(layers.Concatenate(name="conv2")(maps))  # (batch, 10, 10, 16)
     x = trained_pool(x, "pool2")  # (batch, 5, 5, 16)

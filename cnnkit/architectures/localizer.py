@@ -1,4 +1,4 @@
-"""Classification with localization: one class and one box a picture, the smallest detector."""
+"""Classification with localization: one class and one box an image, the smallest detector."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def localizer_lite0(
 
     Returns:
         A functional model from RGB pixels 0 to 255, float32 (batch, height, width, 3), to a dict:
-        ``classes``, logits (batch, classes), and ``box`` (batch, 4): logits of centre x, centre
+        ``classes``, logits (batch, classes), and ``box`` (batch, 4): logits of center x, center
         y, width and height as shares of the input.
     """
     # === Layers ===

@@ -1,11 +1,11 @@
 """Arbitrary style in one pass: a network that reads a style, and one that paints with it.
 
 Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization
-network", https://arxiv.org/abs/1705.06830. The first network sees the picture of a style and
-gives 100 numbers; the second paints any picture, each of its normalisations scaled and
+network", https://arxiv.org/abs/1705.06830. The first network sees the image of a style and
+gives 100 numbers; the second paints any image, each of its normalizations scaled and
 shifted by what it reads from these numbers. This is the small form that the authors made for
 telephones: MobileNetV2 (https://arxiv.org/abs/1801.04381) reads the style, and the painter
-has a quarter of the channels. Their batch normalisations are folded into the convolutions.
+has a quarter of the channels. Their batch normalizations are folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras import layers
 from cnnkit.architectures import blocks
 
 STYLE_NUMBERS = 100
-SIDE = 384  # of the originals' content pictures; theirs of a style has 256
+SIDE = 384  # of the originals' content images; theirs of a style has 256
 STYLE_SIDE = 256
 RESIDUAL_BLOCKS = 5
 
@@ -84,7 +84,7 @@ def magenta_style_predict(
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (None, None, 3))
-    x = blocks.normalise(image, 1 / 255, 0.0)
+    x = blocks.normalize(image, 1 / 255, 0.0)
     x = conv_relu6(x, 32, 3, "stem", strides=2)
     for number, stage in enumerate(STAGES, start=1):
         for block in range(1, stage.repeats + 1):
@@ -99,7 +99,7 @@ def magenta_style_predict(
 
 
 def style_norm(x: keras.KerasTensor, style: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Normalise each channel over the picture; scale and shift it as the style says.
+    """Normalize each channel over the image; scale and shift it as the style says.
 
     Args:
         x: Tensor of shape (batch, height, width, channels).
@@ -111,7 +111,7 @@ def style_norm(x: keras.KerasTensor, style: keras.KerasTensor, name: str) -> ker
     shift = layers.Dense(channels, name=f"{name}_shift")(style)
     scale = layers.Reshape((1, 1, channels), name=f"{name}_scale_map")(scale)
     shift = layers.Reshape((1, 1, channels), name=f"{name}_shift_map")(shift)
-    return blocks.instance_normalised(x, 1e-5, name) * scale + shift
+    return blocks.instance_normalized(x, 1e-5, name) * scale + shift
 
 
 def magenta_style_transform(
@@ -121,17 +121,17 @@ def magenta_style_transform(
 
     Args:
         input_shape: Height, width and channels; any height and width by default. The painted
-            picture has the next multiples of 4.
+            image has the next multiples of 4.
 
     Returns:
         A functional model of two inputs: ``image``, RGB pixels 0 to 255, float32 (batch,
-        height, width, 3), and ``style``, float32 (batch, 100). It gives the painted picture,
+        height, width, 3), and ``style``, float32 (batch, 100). It gives the painted image,
         0 to 255, float32 (batch, height, width, 3).
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (None, None, 3))
     style = keras.Input((STYLE_NUMBERS,), name="style", dtype="float32")
-    x = blocks.normalise(image, 1 / 255, 0.0)
+    x = blocks.normalize(image, 1 / 255, 0.0)
     for number, (filters, kernel_size, strides) in enumerate(
         ((8, 9, 1), (16, 3, 2), (32, 3, 2)), start=1
     ):

@@ -2,10 +2,10 @@
 
 Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment using Multi-task Cascaded
 Convolutional Networks", https://arxiv.org/abs/1604.02878. The proposal network looks at every
-place of a picture at several sizes, the refinement network at what is left in 24x24 pixels, the
+place of an image at several sizes, the refinement network at what is left in 24x24 pixels, the
 output network in 48x48, with five landmarks.
 
-Coordinates are in the order x before y. The networks were trained on pictures turned over their
+Coordinates are in the order x before y. The networks were trained on images turned over their
 diagonal; the trained kernels were turned back, but the first dense layers still count the map's
 columns before its rows, so a permutation stands before them.
 """
@@ -27,8 +27,8 @@ LANDMARKS = 5
 
 
 def convolutions(x: keras.KerasTensor, plan: tuple) -> keras.KerasTensor:
-    """Normalise, then convolve without padding, each with a slope per channel, and pool by two."""
-    x = blocks.normalise(x, 1 / 128, -127.5 / 128)
+    """Normalize, then convolve without padding, each with a slope per channel, and pool by two."""
+    x = blocks.normalize(x, 1 / 128, -127.5 / 128)
     for number, (filters, kernel_size, pooling) in enumerate(plan, start=1):
         x = layers.Conv2D(filters, kernel_size, name=f"conv{number}")(x)
         x = layers.PReLU(shared_axes=[1, 2], name=f"slope{number}")(x)
@@ -60,7 +60,7 @@ def mtcnn_proposal() -> keras.Model:
     """Build the proposal network (P-Net), 6,632 parameters.
 
     Returns:
-        A functional model over pictures of any size from 12x12 up, with the outputs
+        A functional model over images of any size from 12x12 up, with the outputs
         ``scores`` (batch, rows, columns, 2), probabilities of no face and of a face,
         and ``offsets`` (batch, rows, columns, 4), how far each edge (left, top, right,
         bottom) lies from that of the cell's window, in sides of the window. A cell's window is
@@ -94,7 +94,7 @@ def mtcnn_output() -> keras.Model:
         A functional model over 48x48 pixels, with the outputs ``scores`` (batch, 2) and
         ``offsets`` (batch, 4), as those of `mtcnn_proposal`, and ``landmarks``
         (batch, 10): five x, then five y, in sides of the window: the eye on the left as one
-        looks at the picture, the one on the right, the nose, the left and the right corner of
+        looks at the image, the one on the right, the nose, the left and the right corner of
         the mouth.
     """
     image = blocks.rgb_input((OUTPUT_SIDE, OUTPUT_SIDE, 3))

@@ -55,7 +55,7 @@ def conv_unit(
     strides: int = 1,
     activation: str | None = "relu",
 ) -> keras.KerasTensor:
-    """Convolution padded to keep the size, batch normalisation, activation; He's start."""
+    """Convolution padded to keep the size, batch normalization, activation; He's start."""
     return blocks.conv_unit(
         x,
         filters,
@@ -144,7 +144,7 @@ def resnet(
     variant = VARIANTS[name]
     # === Layers ===
     image = blocks.rgb_input(input_shape or (224, 224, 3))
-    x = blocks.standardise(image)
+    x = blocks.standardize(image)
     x = conv_unit(x, 64, 7, "stem", strides=2)
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # zeros lose to a ReLU's output
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)

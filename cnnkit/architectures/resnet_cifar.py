@@ -1,4 +1,4 @@
-"""The ResNets for small pictures, 6n + 2 layers deep, and their plain twins.
+"""The ResNets for small images, 6n + 2 layers deep, and their plain twins.
 
 He et al., "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385,
 section 4.2: 16, 32 and 64 filters of 3x3 over CIFAR-10's 32x32. Shortcuts have no parameters
@@ -20,7 +20,7 @@ EPSILON = 1e-5
 def conv_unit(
     x: keras.KerasTensor, filters: int, name: str, strides: int = 1, activation: str | None = "relu"
 ) -> keras.KerasTensor:
-    """Convolve 3x3 with one zero on each side, normalise over the batch, activate."""
+    """Convolve 3x3 with one zero on each side, normalize over the batch, activate."""
     return blocks.conv_unit(
         x,
         filters,
@@ -87,7 +87,7 @@ def cifar_resnet(
         raise ValueError(f"`depth` must {rule}. Received: depth={depth}.")
     # === Layers ===
     image = blocks.rgb_input(input_shape or (32, 32, 3))
-    x = blocks.standardise(image)
+    x = blocks.standardize(image)
     x = conv_unit(x, filters[0], "stem")
     for number, channels in enumerate(filters, start=1):
         for position in range(1, repeats + 1):

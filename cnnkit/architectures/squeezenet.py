@@ -49,7 +49,7 @@ def squeezenet_1_1(
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (227, 227, 3))
-    x = blocks.centre(image)
+    x = blocks.center(image)
     x = blocks.conv_relu(x, 64, 3, "conv1", strides=2)
     number = 2
     for group, fires in enumerate(FIRE_GROUPS, start=1):

@@ -6,10 +6,10 @@ extra layers and heads as in Sandler et al., "MobileNetV2", https://arxiv.org/ab
 What comes out of a head is raw: for an input of 320 x 320 ``stride16`` has the shape (batch, 20,
 20, anchors * (5 + classes)), and so on down to ``stride128``, (batch, 3, 3, ...). The channels
 go anchor by anchor, for each ``tx ty tw th background class0 class1 ...``. With the default box's
-centre in the middle of the cell, and its sides in pixels of the input,
+center in the middle of the cell, and its sides in pixels of the input,
 
-    centre x = middle x + 0.1 * tx * default width      width  = exp(0.2 * tw) * default width
-    centre y = middle y + 0.1 * ty * default height     height = exp(0.2 * th) * default height
+    center x = middle x + 0.1 * tx * default width      width  = exp(0.2 * tw) * default width
+    center y = middle y + 0.1 * ty * default height     height = exp(0.2 * th) * default height
 
 and the scores are the softmax over background and classes.
 """
@@ -34,7 +34,7 @@ HEAD_FILTERS = 192
 LEAST_SCALE, MOST_SCALE = 0.15, 0.9
 RATIOS = (2.0, 0.5, 3.0, 1 / 3)
 ANCHORS = 2 + len(RATIOS)
-CENTRE_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
+CENTER_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
 LARGEST_LOG_SIDE = 10.0
 
 
@@ -93,9 +93,9 @@ def ssd_lite0(
 
 
 def _unit(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """A 1 x 1 convolution with bias: the new layers have no normalisation.
+    """A 1 x 1 convolution with bias: the new layers have no normalization.
 
-    They learn from few pictures a step, beside a backbone whose statistics stay as they are.
+    They learn from few images a step, beside a backbone whose statistics stay as they are.
     """
     return layers.Conv2D(filters, 1, activation="relu6", kernel_initializer="he_normal", name=name)(
         x
@@ -128,14 +128,14 @@ def default_boxes(
         width: Its columns.
 
     Returns:
-        Centre x, centre y, width, height in pixels of the input.
+        Center x, center y, width, height in pixels of the input.
     """
     rows, columns = ops.shape(raw)[1:3]
     x, y = ops.meshgrid(_middles(columns, width), _middles(rows, height))
     shape = (rows, columns, len(anchors), 2)
-    centres = ops.broadcast_to(ops.stack([x, y], axis=-1)[:, :, None], shape)
+    centers = ops.broadcast_to(ops.stack([x, y], axis=-1)[:, :, None], shape)
     sides = ops.broadcast_to(ops.convert_to_tensor(anchors, dtype="float32"), shape)
-    return ops.concatenate([centres, sides], axis=-1)
+    return ops.concatenate([centers, sides], axis=-1)
 
 
 def _middles(count: int, side: int) -> keras.KerasTensor:
@@ -146,7 +146,7 @@ def _middles(count: int, side: int) -> keras.KerasTensor:
 
 def decode_offsets(offsets: keras.KerasTensor, defaults: keras.KerasTensor) -> keras.KerasTensor:
     """Return left, top, right, bottom of offsets from default boxes, both (..., 4)."""
-    centres = defaults[..., :2] + CENTRE_VARIANCE * offsets[..., :2] * defaults[..., 2:]
+    centers = defaults[..., :2] + CENTER_VARIANCE * offsets[..., :2] * defaults[..., 2:]
     growth = ops.exp(ops.minimum(SIDE_VARIANCE * offsets[..., 2:], LARGEST_LOG_SIDE))
     half = growth * defaults[..., 2:] / 2
-    return ops.concatenate([centres - half, centres + half], axis=-1)
+    return ops.concatenate([centers - half, centers + half], axis=-1)

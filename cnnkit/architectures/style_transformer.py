@@ -1,8 +1,8 @@
-"""The network that paints any picture in the one style that it was trained for.
+"""The network that paints any image in the one style that it was trained for.
 
 Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
-https://arxiv.org/abs/1603.08155, with what its authors changed later: instance normalisation and
-half the channels; and with enlarging by nearest neighbours before a convolution in the place of
+https://arxiv.org/abs/1603.08155, with what its authors changed later: instance normalization and
+half the channels; and with enlarging by nearest neighbors before a convolution in the place of
 a transposed convolution, which leaves a chequered pattern (https://distill.pub/2016/deconv-checkerboard).
 """
 
@@ -27,14 +27,14 @@ def painted_unit(
     strides: int = 1,
     activation: str | None = "relu",
 ) -> keras.KerasTensor:
-    """Mirrored convolution, instance normalisation, scale and shift a channel, activation.
+    """Mirrored convolution, instance normalization, scale and shift a channel, activation.
 
     Returns:
         Tensor of shape (batch, ceil(height / strides), ceil(width / strides), filters).
     """
     x = blocks.mirrored_conv(x, filters, kernel_size, f"{name}_conv", strides, use_bias=False)
-    x = blocks.instance_normalised(x, EPSILON, f"{name}_norm")
-    # Without an activation a shift would be for nothing: the next normalisation takes it away.
+    x = blocks.instance_normalized(x, EPSILON, f"{name}_norm")
+    # Without an activation a shift would be for nothing: the next normalization takes it away.
     x = layers.DepthwiseConv2D(
         1, use_bias=activation is not None, depthwise_initializer="ones", name=f"{name}_scale"
     )(x)
@@ -50,13 +50,13 @@ def style_transformer(
 
     Args:
         input_shape: Height, width and channels; any height and width by default. The painted
-            picture has the next multiples of 4.
-        filters: Channels at the picture's own size; twice at half, four times at a quarter.
+            image has the next multiples of 4.
+        filters: Channels at the image's own size; twice at half, four times at a quarter.
         residual_blocks: At a quarter of the size.
 
     Returns:
         A functional model from RGB pixels 0 to 255, float32 (batch, height, width, 3), to the
-        painted picture, 0 to 255, float32 (batch, height, width, 3).
+        painted image, 0 to 255, float32 (batch, height, width, 3).
 
     Raises:
         ValueError: A number is below 1 or above `LARGEST`.
@@ -67,7 +67,7 @@ def style_transformer(
             raise ValueError(broken_rule(f"`{name}`", rule, f"{name}={value}"))
     # === Layers ===
     image = blocks.rgb_input(input_shape or (None, None, 3))
-    x = blocks.normalise(image, 1 / 127.5, -1.0)
+    x = blocks.normalize(image, 1 / 127.5, -1.0)
     x = painted_unit(x, filters, 9, "contract1")
     x = painted_unit(x, 2 * filters, 3, "contract2", strides=2)
     x = painted_unit(x, 4 * filters, 3, "contract3", strides=2)

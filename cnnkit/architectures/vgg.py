@@ -43,7 +43,7 @@ def vgg(
     """
     # === Layers ===
     image = blocks.rgb_input(input_shape or (224, 224, 3))
-    x = blocks.centre(image)
+    x = blocks.center(image)
     repeated = zip(BLOCK_FILTERS, VARIANTS[name], strict=True)
     for block, (filters, repeats) in enumerate(repeated, start=1):
         for number in range(1, repeats + 1):

@@ -8,8 +8,8 @@ What comes out of a head is raw: for an input of height x width and a head of st
 anchor by anchor, for each ``tx ty tw th object class0 class1 ...``, all of them logits. With
 sigmoid S, and the anchor's sides in pixels of the input, a cell's box is
 
-    centre x = (column + S(tx)) * s      width  = exp(tw) * anchor width
-    centre y = (row + S(ty)) * s         height = exp(th) * anchor height
+    center x = (column + S(tx)) * s      width  = exp(tw) * anchor width
+    center y = (row + S(ty)) * s         height = exp(th) * anchor height
 
 and the score of a class is S(object) * S(class): each class by itself, not a softmax.
 `decode_head` does this in keras.ops.
@@ -27,13 +27,13 @@ from cnnkit.architectures import blocks
 
 LARGEST_STRIDE = 32
 SLOPE = 0.1  # of the leaky rectifier below zero
-EPSILON = 1e-5  # of the batch normalisation; Keras's own 1e-3 moves a score by up to 0.0075
+EPSILON = 1e-5  # of the batch normalization; Keras's own 1e-3 moves a score by up to 0.0075
 # exp(tw) is bounded here: a wild logit in training must not become infinite.
 LARGEST_LOG_SIDE = 10.0
 
 
 class Convolution(NamedTuple):
-    """Convolution without bias, batch normalisation, leaky rectifier."""
+    """Convolution without bias, batch normalization, leaky rectifier."""
 
     name: str
     filters: int
@@ -129,7 +129,7 @@ VARIANTS: dict[str, tuple[Block, ...]] = {"yolov3_tiny": TINY, "yolov3": FULL}
 def convolution_unit(
     x: keras.KerasTensor, name: str, filters: int, size: int, strides: int = 1
 ) -> keras.KerasTensor:
-    """Convolution, normalisation and leaky rectifier: NAME_conv, NAME_bn, NAME_activation.
+    """Convolution, normalization and leaky rectifier: NAME_conv, NAME_bn, NAME_activation.
 
     Returns:
         Tensor of shape (batch, height / strides, width / strides, filters).
@@ -139,7 +139,7 @@ def convolution_unit(
         x = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"{name}_pad")(x)
         padding = "valid"
     x = layers.Conv2D(filters, size, strides, padding, use_bias=False, name=f"{name}_conv")(x)
-    x = blocks.normalised_activation(x, name, None, EPSILON)
+    x = blocks.normalized_activation(x, name, None, EPSILON)
     return layers.LeakyReLU(SLOPE, name=f"{name}_activation")(x)
 
 
@@ -176,7 +176,7 @@ def convolutions(name: str) -> Iterator[tuple[str, bool]]:
     """Yield the convolution layers of a variant in the order of Darknet's files.
 
     Yields:
-        The layer's name, and whether a batch normalisation follows (else it has a bias).
+        The layer's name, and whether a batch normalization follows (else it has a bias).
     """
     for block in VARIANTS[name]:
         if isinstance(block, Convolution | Upward):
@@ -219,7 +219,7 @@ def yolo(
         )
     # === Layers ===
     image = blocks.rgb_input(shape)
-    x = blocks.normalise(image, 1 / 255, 0.0)
+    x = blocks.normalize(image, 1 / 255, 0.0)
     done: dict[str, keras.KerasTensor] = {}
     heads: dict[str, keras.KerasTensor] = {}
     for block in VARIANTS[name]:
@@ -270,7 +270,7 @@ def decode_head(
     raw = ops.reshape(raw, (-1, rows, columns, count, raw.shape[-1] // count))
     across, down = ops.meshgrid(ops.arange(columns), ops.arange(rows))
     cells = ops.cast(ops.stack([across, down], axis=-1), raw.dtype)  # (rows, columns, 2)
-    centres = (cells[:, :, None] + ops.sigmoid(raw[..., :2])) * stride
+    centers = (cells[:, :, None] + ops.sigmoid(raw[..., :2])) * stride
     sides = ops.exp(ops.minimum(raw[..., 2:4], LARGEST_LOG_SIDE)) * sizes
-    boxes = ops.concatenate([centres - sides / 2, centres + sides / 2], axis=-1)
+    boxes = ops.concatenate([centers - sides / 2, centers + sides / 2], axis=-1)
     return boxes, raw[..., 4], raw[..., 5:]

@@ -121,7 +121,7 @@ def application_name(model: str) -> str:
 
 
 def input_spec(name: str) -> InputSpec:
-    """Return how a picture becomes the network's input: its own size, the usual centre crop."""
+    """Return how an image becomes the network's input: its own size, the usual center crop."""
     size = application(name).size
     return InputSpec(size, size, fit="crop", crop_fraction=0.875, interpolation="bicubic")
 
@@ -154,7 +154,7 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
 
 
 def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
-    """Build a network's convolutions, for pictures of any size, with its preprocessing inside.
+    """Build a network's convolutions, for images of any size, with its preprocessing inside.
 
     Args:
         keras: The module.

@@ -1,4 +1,4 @@
-"""The card of a model bundle: what the model is, how it sees pictures, where it comes from.
+"""The card of a model bundle: what the model is, how it sees images, where it comes from.
 
 A card comes from whoever made the bundle: everything in it is checked and bounded before
 anything is built or allocated.
@@ -61,7 +61,7 @@ class ModelCard:
         builder: A name in `cnnkit.architectures.BUILDERS`, or None: the bundle's
             ``model.keras`` holds the network.
         arguments: Of the builder.
-        input: How a picture becomes the network's input.
+        input: How an image becomes the network's input.
         scores_layer: The layer whose output gives the scores; None: the model's output.
         scores_kind: ``logits`` or ``probabilities`` of the classes, ``independent-logits`` (a
             sigmoid each), ``logit`` or ``probability`` (one number: the second of two classes).

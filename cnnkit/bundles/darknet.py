@@ -170,9 +170,9 @@ def _layers(sections: list[tuple[str, dict[str, str]]]) -> Iterator[tuple[Any, .
     """Yield each layer as what decides its shape; routes by the numbers of their sources."""
     for number, (kind, settings) in enumerate(sections):
         if kind == "convolutional":
-            normalised = int(settings.get("batch_normalize", 0)) == 1
+            normalized = int(settings.get("batch_normalize", 0)) == 1
             sides = (int(settings.get(name, 1)) for name in ("filters", "size", "stride"))
-            yield (kind, *sides, normalised, settings.get("activation", "logistic"))
+            yield (kind, *sides, normalized, settings.get("activation", "logistic"))
         elif kind == "maxpool":
             yield kind, int(settings.get("size", 1)), int(settings.get("stride", 1))
         elif kind == "shortcut":
@@ -269,14 +269,14 @@ def parse_weights(
     for layer, (size, channels, filters) in shapes.items():
         if start == len(numbers):
             break
-        normalised = filters > 0
+        normalized = filters > 0
         filters = filters or anchors * (5 + (80 if classes is None else classes))
-        count = filters * (size * size * channels + (4 if normalised else 1))
+        count = filters * (size * size * channels + (4 if normalized else 1))
         if start + count > len(numbers):
             rule = f"have the {start + count:,} numbers of {layers + 1} layers, or end after one"
             raise BundleError(broken_rule(name, rule, f"{len(numbers):,}"))
         part = numbers[start : start + count]
-        arrays |= _layer_arrays(layer, part, (filters, channels, size, size), normalised)
+        arrays |= _layer_arrays(layer, part, (filters, channels, size, size), normalized)
         start, layers = start + count, layers + 1
     if start != len(numbers):
         fix = "It is another network's, or damaged."
@@ -298,7 +298,7 @@ def _numbers(content: bytes, name: str) -> np.ndarray:
     major, minor, _ = np.frombuffer(content, "<i4", 3)
     if not (0 <= major < 1000 and 0 <= minor < 1000):
         raise BundleError(broken_rule(name, "be Darknet weights", "another header"))
-    header = 20 if major * 10 + minor >= 2 else 16  # the count of pictures seen: 8 bytes or 4
+    header = 20 if major * 10 + minor >= 2 else 16  # the count of images seen: 8 bytes or 4
     if (len(content) - header) % 4:
         rule = "hold whole numbers of 4 bytes"
         raise BundleError(broken_rule(name, rule, f"{len(content):,} bytes"))
@@ -338,14 +338,14 @@ def _classes_of(count: int, shapes: Mapping[str, tuple[int, int, int]], anchors:
 
 
 def _layer_arrays(
-    layer: str, numbers: np.ndarray, shape: tuple[int, int, int, int], normalised: bool
+    layer: str, numbers: np.ndarray, shape: tuple[int, int, int, int], normalized: bool
 ) -> dict[str, np.ndarray]:
     """Return one layer's variables: beta, gamma, mean, variance or a bias, then the kernel."""
     filters = shape[0]
-    vectors = numbers[: filters * (4 if normalised else 1)].reshape(-1, filters)
+    vectors = numbers[: filters * (4 if normalized else 1)].reshape(-1, filters)
     kernel = numbers[vectors.size :].reshape(shape).transpose(2, 3, 1, 0)
     arrays = {f"{layer}/kernel": np.ascontiguousarray(kernel)}
-    if not normalised:
+    if not normalized:
         return arrays | {f"{layer}/bias": vectors[0]}
     unit = layer.removesuffix("_conv")
     names = ("beta", "gamma", "moving_mean", "moving_variance")

@@ -29,7 +29,7 @@ MAX_CONFIG_BYTES = 32 << 20
 MAX_WEIGHTS_BYTES = 8 << 30
 MAX_LAYERS = 5_000
 MAX_DEPTH = 200
-# One picture's output of one layer: 2^28 numbers are a gibibyte in float32.
+# One image's output of one layer: 2^28 numbers are a gibibyte in float32.
 MAX_OUTPUT_ELEMENTS = 1 << 28
 # The side of the images that a network of any size is tried on.
 SAMPLE_SIDE = 224
@@ -143,14 +143,14 @@ def plan_keras_file(path: Path) -> Plan:
     """Read what a ``.keras`` classifier takes and gives.
 
     Raises:
-        BundleError: The file must not be opened, or holds no classifier of pictures.
+        BundleError: The file must not be opened, or holds no classifier of images.
     """
     description = read_description(path)
     model = _planned(path, description)
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
         raise BundleError(
-            f"{path} must take one picture (height, width, 1 or 3 channels). "
+            f"{path} must take one image (height, width, 1 or 3 channels). "
             f"Received: a network with the inputs {shapes}."
         )
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
@@ -180,7 +180,7 @@ def numbers_of_a_row(shape: tuple[int | None, ...]) -> int | None:
 
 
 def _sample_scores(path: Path, description: Description) -> np.ndarray:
-    """Return what the network gives for some images: grey, noise, white and black."""
+    """Return what the network gives for some images: gray, noise, white and black."""
     with building_defaults() as keras:
         model = _loaded(path, description)
         sides = [side or SAMPLE_SIDE for side in model.inputs[0].shape[1:3]]
@@ -263,7 +263,7 @@ def _check_size(path: Path, model: Any, weight_bytes: int) -> None:
         if elements > MAX_OUTPUT_ELEMENTS:
             raise BundleError(
                 f"{path}: layer {name!r} must give at most {MAX_OUTPUT_ELEMENTS:,} numbers "
-                f"a picture. Received: {elements:,}."
+                f"an image. Received: {elements:,}."
             )
 
 

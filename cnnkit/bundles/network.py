@@ -30,7 +30,7 @@ def with_named_outputs(
 
     Args:
         keras: The module.
-        model: A network with one picture in.
+        model: A network with one image in.
         scores_layer: The layer of the scores; None: the model's own output.
         features_layer: The layer of the features; None: what the last dense layer sees.
         features: Whether the features are wanted.
@@ -117,20 +117,20 @@ def penultimate(model: Any) -> Any:
     raise BundleError(f"{model.name} has no dense layer at its end, so no features to give.")
 
 
-def colour_input(keras: Any, model: Any) -> Any:
-    """Return the network over RGB pictures, also where it was made for grey ones.
+def color_input(keras: Any, model: Any) -> Any:
+    """Return the network over RGB images, also where it was made for gray ones.
 
     Raises:
-        BundleError: The input is not one picture of 1 or 3 channels.
+        BundleError: The input is not one image of 1 or 3 channels.
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
         raise BundleError(
-            f"{model.name} must take one picture (height, width, 1 or 3 channels). "
+            f"{model.name} must take one image (height, width, 1 or 3 channels). "
             f"Received: inputs {shapes}."
         )
     if shapes[0][3] == 3:
         return model
     image = keras.Input((*shapes[0][1:3], 3), name="image")
-    grey = keras.ops.image.rgb_to_grayscale(image)
-    return keras.Model(image, model(grey), name=model.name)
+    gray = keras.ops.image.rgb_to_grayscale(image)
+    return keras.Model(image, model(gray), name=model.name)

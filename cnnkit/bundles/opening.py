@@ -69,7 +69,7 @@ class Bundle:
             precision: ``float32``, or ``bfloat16`` for bfloat16 arithmetic; the layers of a
                 ``.keras`` file compute in float32, whatever they were trained in.
             statistics_form: ``measured`` or ``given``: the network gives or takes what its
-                instance normalisations measure, see `cnnkit.bundles.statistics`.
+                instance normalizations measure, see `cnnkit.bundles.statistics`.
 
         Returns:
             A `keras.Model` from RGB 0-255 (batch, height, width, 3) to a dict: ``scores``
@@ -88,7 +88,7 @@ class Bundle:
                 if statistics_form is None:
                     return model
                 return statistics.with_statistics(keras, model, statistics_form)
-            model = network.colour_input(keras, self.load())
+            model = network.color_input(keras, self.load())
             numbers = score_kinds.columns(card.scores_kind, card.classes)
             return network.with_named_outputs(
                 keras,

@@ -1,9 +1,9 @@
-"""Instance normalisation cut open: what a network measures over a picture, read or given.
+"""Instance normalization cut open: what a network measures over an image, read or given.
 
-A network that normalises over the whole picture cannot paint it piece by piece: each piece would
-be normalised by itself, and the seams would show. So the statistics are measured first, and given
-to the network that paints the pieces. Every architecture whose normalisations are
-`cnnkit.architectures.blocks.instance_normalised` can be cut so.
+A network that normalizes over the whole image cannot paint it piece by piece: each piece would
+be normalized by itself, and the seams would show. So the statistics are measured first, and given
+to the network that paints the pieces. Every architecture whose normalizations are
+`cnnkit.architectures.blocks.instance_normalized` can be cut so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MEASURED_LAYERS = ("_mean", "_variance")
 
 
 def with_statistics(keras: Any, model: Any, form: str) -> Any:
-    """Return a network that gives, or takes, the statistics of all its normalisations.
+    """Return a network that gives, or takes, the statistics of all its normalizations.
 
     Args:
         keras: The module.
@@ -26,11 +26,11 @@ def with_statistics(keras: Any, model: Any, form: str) -> Any:
             input of that name and shape, the last one.
 
     Raises:
-        BundleError: The network has no instance normalisation.
+        BundleError: The network has no instance normalization.
     """
     layers = [layer for layer in model.layers if layer.name.endswith(MEASURED_LAYERS)]
     if not layers:
-        rule = "have instance normalisations"
+        rule = "have instance normalizations"
         raise BundleError(broken_rule(model.name, rule, "a network without"))
     tensors = [layer.output for layer in layers]  # each (batch, 1, 1, channels)
     if form == "measured":

@@ -1,7 +1,7 @@
 """Converts one model in a process of its own, as `cnnkit.runtime.children` starts it.
 
 The runtime starts it, so that TensorFlow is loaded, and forgotten, outside the process
-that streams pictures.
+that streams images.
 """
 
 from __future__ import annotations

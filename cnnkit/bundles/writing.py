@@ -38,7 +38,7 @@ class NewBundle:
         description: One sentence.
         model: A flat functional `keras.Model`, its preprocessing inside.
         labels: The classes' names, in the model's order.
-        input: How a picture becomes the network's input.
+        input: How an image becomes the network's input.
         builder: A name in `cnnkit.architectures.BUILDERS` that builds the network again with
             `arguments`; None: ``model.keras`` is what is opened.
         arguments: Of the builder.

@@ -1,4 +1,4 @@
-"""Classification: name the pictures of a folder, and measure how well."""
+"""Classification: name the images of a folder, and measure how well."""
 
 from __future__ import annotations
 

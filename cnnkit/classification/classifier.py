@@ -174,13 +174,13 @@ class Classifier:
         """
         return pipeline.predictions(images, self.stream)
 
-    def prepare(self, picture: ImageArgument) -> np.ndarray:
+    def prepare(self, image: ImageArgument) -> np.ndarray:
         """Read one image as the network's input, uint8 (height, width, 3).
 
         Raises:
             ImageError: It is no image, or cannot be read.
         """
-        return prepare(picture, self.spec, max_pixels=self._max_pixels)
+        return prepare(image, self.spec, max_pixels=self._max_pixels)
 
     def stream(
         self, inputs: Inputs, workers: int | None = None
@@ -206,7 +206,7 @@ class Classifier:
         return self.bundle.probabilities(scores)
 
     def interpret(self, outputs: dict[str, np.ndarray]) -> Classification | Failure:
-        """Make a result of the model's outputs for one picture.
+        """Make a result of the model's outputs for one image.
 
         Args:
             outputs: ``scores`` (classes,) and perhaps ``features`` (n,), float32.

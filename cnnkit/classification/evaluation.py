@@ -1,4 +1,4 @@
-"""How well a classifier does on labelled pictures."""
+"""How well a classifier does on labeled images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnkit import metrics
 from cnnkit.classification.classifier import Classifier
-from cnnkit.classification.labelled import LabelledPicture
+from cnnkit.classification.labeled import LabeledImage
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import Found
 from cnnkit.results import Failure
@@ -22,7 +22,7 @@ TOP_K = 5
 
 def evaluate(
     classifier: Classifier,
-    pictures: list[LabelledPicture],
+    images: list[LabeledImage],
     *,
     data: str,
     workers: int | None = None,
@@ -32,29 +32,29 @@ def evaluate(
 
     Args:
         classifier: Loaded with ``top_k`` of at least 5, or all its classes if fewer.
-        pictures: What to measure on, of `cnnkit.classification.labelled.read_labelled`.
+        images: What to measure on, of `cnnkit.classification.labeled.read_labeled`.
         data: Where they come from, for the result.
         workers: Threads that read and predict.
-        progress: Called after each picture.
+        progress: Called after each image.
 
     Returns:
         The figures as JSON-ready values; the schema stands in docs/output.md.
 
     Raises:
-        UsageError: No picture could be read.
+        UsageError: No image could be read.
     """
     labels = classifier.bundle.labels
     tally = _Tally(len(labels))
-    found = (Found(picture.path) for picture in pictures)
+    found = (Found(image.path) for image in images)
     stream = classifier.stream(found, workers)
-    for picture, (path, result) in zip(pictures, stream, strict=True):
-        tally.add(path, picture.truth, result)
+    for image, (path, result) in zip(images, stream, strict=True):
+        tally.add(path, image.truth, result)
         if progress is not None:
             progress()
     if not tally.truth:
         missing = any(error["kind"] == "missing" for error in tally.errors)
         fix = "Name the folder that its files are relative to with `root`." if missing else ""
-        raise UsageError(broken_rule("`data`", "hold readable pictures", f"none in {data}", fix))
+        raise UsageError(broken_rule("`data`", "hold readable images", f"none in {data}", fix))
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "classify",
@@ -64,7 +64,7 @@ def evaluate(
             "precision": classifier.predictor.precision,
             "fit": classifier.spec.fit,
         },
-        "data": {"path": data, "pictures": len(pictures), "errors": len(tally.errors)},
+        "data": {"path": data, "pictures": len(images), "errors": len(tally.errors)},
         **tally.figures(labels),
         "mistakes": tally.surest_mistakes(labels),
         "errors": tally.errors,
@@ -72,7 +72,7 @@ def evaluate(
 
 
 class _Tally:
-    """Collects truths and guesses: a few numbers for each picture."""
+    """Collects truths and guesses: a few numbers for each image."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -84,7 +84,7 @@ class _Tally:
         self.errors: list[dict[str, str]] = []
 
     def add(self, path: str, truth: int, result: Any) -> None:
-        """Take in the result of one picture."""
+        """Take in the result of one image."""
         if isinstance(result, Failure):
             self.errors.append({"path": path, **result.to_dict()})
             return
@@ -95,7 +95,7 @@ class _Tally:
         self.in_top.append(any(p.class_id == truth for p in result.predictions[:TOP_K]))
 
     def figures(self, labels: tuple[str, ...]) -> dict[str, Any]:
-        """Return the figures of all pictures so far, ready for JSON; see docs/output.md."""
+        """Return the figures of all images so far, ready for JSON; see docs/output.md."""
         truth, guess = np.array(self.truth), np.array(self.guess)
         correct = truth == guess
         # Only the classes that occur: a model of 1,000 measured on ten has a table of ten.

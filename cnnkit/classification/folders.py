@@ -61,7 +61,7 @@ def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
     """Return the name of a row's folder: its class's, ``_unknown`` or ``_errors``.
 
     Args:
-        row: Of one picture.
+        row: Of one image.
         folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
     """
     if row["status"] != "ok":
@@ -71,7 +71,7 @@ def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
 
 
 def feature_width(classifier: Classifier) -> int:
-    """Return how many features a picture has, found by running the model on a blank one."""
+    """Return how many features an image has, found by running the model on a blank one."""
     import numpy as np
 
     blank = np.zeros((1, classifier.spec.height, classifier.spec.width, 3), np.uint8)
@@ -84,7 +84,7 @@ def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str,
     moved: dict[str, str] = {}
 
     def noting_places() -> Rows:
-        """Remember where the one row at hand was put: its picture may have been moved."""
+        """Remember where the one row at hand was put: its image may have been moved."""
         for row in rows:
             moved.clear()
             if "sorted_to" in row:
@@ -94,7 +94,7 @@ def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str,
     write_gallery(
         path,
         noting_places(),
-        title="Pictures by class",
+        title="Images by class",
         model_name=model_name,
         thumbnail=lambda name: thumbnail(moved.get(name, name)),
         options=options,

@@ -28,37 +28,37 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Section, then command: its module and the line that `cnnkit --help` shows for it.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Use": {
-        "classify": ("cnnkit.cli.classify", "Name what is in pictures."),
-        "detect": ("cnnkit.cli.detect", "Find the objects in pictures."),
-        "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of a picture."),
-        "verify-face": ("cnnkit.cli.verify_face", "Say whether two pictures show one person."),
-        "gallery": ("cnnkit.cli.gallery", "Recognise people: enrol, identify, forget."),
+        "classify": ("cnnkit.cli.classify", "Name what is in images."),
+        "detect": ("cnnkit.cli.detect", "Find the objects in images."),
+        "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of an image."),
+        "verify-face": ("cnnkit.cli.verify_face", "Say whether two images show one person."),
+        "gallery": ("cnnkit.cli.gallery", "Recognize people: enrol, identify, forget."),
     },
     "Train": {
         "transfer-learn": (
             "cnnkit.cli.transfer_learn",
-            "Make a model of your own from labelled pictures.",
+            "Make a model of your own from labeled images.",
         ),
         "train-style": ("cnnkit.cli.train_style", "Learn one style, to paint in it at once."),
         "train-detector": (
             "cnnkit.cli.train_detector",
-            "Make a detector of your own from pictures with boxes.",
+            "Make a detector of your own from images with boxes.",
         ),
         "train-face": ("cnnkit.cli.train_face", "Learn which faces are alike."),
-        "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labelled pictures."),
+        "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labeled images."),
         "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
     },
     "Data": {
         "doctor": ("cnnkit.cli.doctor", "Say what is wrong with a training set."),
-        "augment": ("cnnkit.cli.augment", "Show what augmentation does to pictures."),
+        "augment": ("cnnkit.cli.augment", "Show what augmentation does to images."),
         "convert-boxes": ("cnnkit.cli.convert_boxes", "Convert boxes: COCO, Pascal VOC, YOLO."),
     },
     "Look inside": {
         "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
         "network": ("cnnkit.cli.network", "Show the layers of a network, and what they cost."),
-        "convolve": ("cnnkit.cli.convolve", "Slide a filter over pictures, or learn one."),
+        "convolve": ("cnnkit.cli.convolve", "Slide a filter over images, or learn one."),
         "shapes": ("cnnkit.cli.shapes", "Compute a chain of layers, formula by formula."),
-        "explain": ("cnnkit.cli.explain", "Show what in a picture speaks for its class."),
+        "explain": ("cnnkit.cli.explain", "Show what in an image speaks for its class."),
         "visualize": (
             "cnnkit.cli.visualize",
             "Show what a network looks for: filters, patches, dreams.",
@@ -86,7 +86,7 @@ class MainGroup(LazyGroup):
 )
 @click.version_option(__version__, prog_name="cnnkit", message="%(prog)s %(version)s")
 def group() -> None:
-    """Applied vision from the shell: on folders of pictures, offline, losing nothing."""
+    """Applied vision from the shell: on folders of images, offline, losing nothing."""
 
 
 def main() -> NoReturn:

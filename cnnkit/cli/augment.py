@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command("augment", epilog=EXAMPLES)
-@click.argument("inputs", nargs=-1, metavar="PICTURE...")
+@click.argument("inputs", nargs=-1, metavar="IMAGE...")
 @click.option(
     "-o", "--output", required=True, metavar="FILE.png", help="The sheet: .png, .jpg or .webp."
 )
@@ -45,9 +45,9 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing sheet.")
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], quiet: bool, **options: Any) -> None:
-    """Show what a recipe of augmentation does to pictures.
+    """Show what a recipe of augmentation does to images.
 
-    Each picture comes first as it is, then COUNT draws of the recipe, as training would see
+    Each image comes first as it is, then COUNT draws of the recipe, as training would see
     them: the same seed gives the same draws.
     """
     paths = shared.input_arguments(inputs, null_separated=False)

@@ -20,22 +20,22 @@ Examples:
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @shared.model_options("efficientnet-lite0")
 @click.option(
-    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Guesses a picture."
+    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Guesses an image."
 )
 @click.option("--threshold", type=float, metavar="P", help="Below it the label is 'unknown'.")
 @shared.output_options
 @shared.format_option()
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails and guesses.")
 @click.option("--embeddings", metavar="FILE", help="Penultimate features, .npy or .parquet.")
-@shared.sorting_options("Put pictures into folders by class.")
+@shared.sorting_options("Put images into folders by class.")
 @shared.null_separated_option
-@shared.picture_options
+@shared.image_options
 @shared.runtime_options
 @shared.verbosity_options
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Name what is in pictures: files, folders, patterns, or - for a list.
+    """Name what is in images: files, folders, patterns, or - for a list.
 
     Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
     The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.

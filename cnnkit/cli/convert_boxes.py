@@ -28,7 +28,13 @@ Examples:
 @click.command("convert-boxes", epilog=EXAMPLES)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option("--pictures", metavar="DIR", help="The folder of the images, if they are elsewhere.")
+@click.option(
+    "--images",
+    "--pictures",
+    "images",
+    metavar="DIR",
+    help="The folder of the images, if they are elsewhere.",
+)
 @click.option(
     "--labels", metavar="FILE", help="One label a line: the classes to keep, in their order."
 )
@@ -39,9 +45,9 @@ def command(quiet: bool, **options: Any) -> None:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 
     FROM and TO are coco:FILE.json, voc:FOLDER or yolo:FOLDER; FROM may go without the prefix.
-    YOLO counts in shares of the picture, so its pictures must be there.
+    YOLO counts in shares of the image, so its images must be there.
 
-    Whatever the format TO has no place for is said on standard error, and no picture is ever
+    Whatever the format TO has no place for is said on standard error, and no image is ever
     left out. Boxes go as they are, also wrong ones, unless --mend is given. The exit status is
     1 if something of FROM could not be taken along.
     """
@@ -53,7 +59,7 @@ def command(quiet: bool, **options: Any) -> None:
         log.warning("%s", sentence)
     if not quiet:
         click.echo(
-            f"{done.source_form} to {done.target_form}: {done.images:,} pictures, "
+            f"{done.source_form} to {done.target_form}: {done.images:,} images, "
             f"{done.boxes:,} boxes, classes: {len(done.classes):,}",
             err=True,
         )

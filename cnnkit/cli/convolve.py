@@ -23,8 +23,8 @@ sharpen. As in ConvNets they are not flipped.
 
 
 @click.command("convolve", epilog=EXAMPLES)
-@click.argument("inputs", nargs=-1, metavar="PICTURE...")
-@click.option("--matrix", metavar="TEXT|FILE", help="Numbers in the place of a picture.")
+@click.argument("inputs", nargs=-1, metavar="IMAGE...")
+@click.option("--matrix", metavar="TEXT|FILE", help="Numbers in the place of an image.")
 @click.option("--kernel", metavar="NAME|TEXT|FILE", help="The filter; a | divides channels.")
 @click.option("--pool", metavar="LAYER", help='Pool instead: "max 2x2", "average 3x3/2 same".')
 @click.option(
@@ -35,18 +35,18 @@ sharpen. As in ConvNets they are not flipped.
 @click.option("--dilation", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option(
     "--channels",
-    type=click.Choice(["grey", "each", "volume"]),
-    help="Brightness, each channel alone, or the sum over all.  [default: grey; numbers: volume]",
+    type=click.Choice(["gray", "each", "volume"]),
+    help="Brightness, each channel alone, or the sum over all.  [default: gray; numbers: volume]",
 )
 @click.option("--magnitude", is_flag=True, help="Edges of all directions: with the transpose.")
 @click.option("--flip", is_flag=True, help="Turn the kernel: convolution in the strict sense.")
 @click.option(
     "--show",
     type=click.Choice(["signed", "absolute", "clip"]),
-    help="Zero as grey, zero as black, or as they are.  [default: what fits the kernel]",
+    help="Zero as gray, zero as black, or as they are.  [default: what fits the kernel]",
 )
 @click.option(
-    "-o", "--output", metavar="FILE|DIR", help="A picture, .npy for the numbers, or a folder."
+    "-o", "--output", metavar="FILE|DIR", help="An image, .npy for the numbers, or a folder."
 )
 @click.option("--overwrite", is_flag=True, help="Make existing files anew.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
@@ -61,14 +61,14 @@ sharpen. As in ConvNets they are not flipped.
 @shared.verbosity_options
 @keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Slide a filter over pictures, or over a matrix of numbers.
+    """Slide a filter over images, or over a matrix of numbers.
 
-    With --learn-from it goes the other way: from two pictures to the filter, by backpropagation.
-    The exit status is 0 if all is well, 1 if some pictures failed, 2 if nothing could run.
+    With --learn-from it goes the other way: from two images to the filter, by backpropagation.
+    The exit status is 0 if all is well, 1 if some images failed, 2 if nothing could run.
     """
     ways = [bool(inputs), bool(chosen["matrix"]), bool(chosen["learn_from"])]
     if sum(ways) != 1:
-        raise click.UsageError("Give either PICTUREs, or --matrix, or --learn-from A B.")
+        raise click.UsageError("Give either IMAGEs, or --matrix, or --learn-from A B.")
     from cnnkit.cli import convolve_run
 
     failed = convolve_run.run(inputs, quiet=quiet, **chosen)

@@ -1,4 +1,4 @@
-"""What ``cnnkit convolve --learn-from`` does: from two pictures to the filter between them."""
+"""What ``cnnkit convolve --learn-from`` does: from two images to the filter between them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import click
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.lab.arithmetic import parse_size
 from cnnkit.lab.convolution import Learned, learn_kernel, matrix_lines, read_matrix
+from cnnkit.lab.convolution.images import read_values
 from cnnkit.lab.convolution.learning import Step
 from cnnkit.lab.convolution.matrices import LARGEST_KERNEL
-from cnnkit.lab.convolution.pictures import read_values
 from cnnkit.lab.convolution.sliding import brightness
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def learn(chosen: dict[str, Any]) -> None:
     """Learn and show."""
     report = report_path(chosen["report"], chosen["overwrite"])
     source, target = (values_of(path, chosen["max_pixels"]) for path in chosen["learn_from"])
-    if chosen["channels"] in (None, "grey"):
+    if chosen["channels"] in (None, "gray"):
         source = brightness(source)
     height, width = kernel_size(chosen["kernel_size"])
     learned = learn_kernel(
@@ -73,7 +73,7 @@ def kernel_size(text: str) -> tuple[int, int]:
 
 
 def values_of(path: str, max_pixels: int | None) -> np.ndarray:
-    """Return a picture, or the numbers of a file, as float (height, width, channels)."""
+    """Return an image, or the numbers of a file, as float (height, width, channels)."""
     if Path(path).suffix.lower() in NUMBERS:
         values = read_matrix(path, "--learn-from", LARGEST_SIDE)
         return values if values.ndim == 3 else values[..., None]

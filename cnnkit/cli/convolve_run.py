@@ -16,7 +16,7 @@ from cnnkit.images import Finder
 from cnnkit.lab.arithmetic import Convolution, Pooling, Window, formulas
 from cnnkit.lab.arithmetic.parsing import Mistake, parse_layer
 from cnnkit.lab.convolution import magnitude, matrix_lines, pool, read_kernel, read_matrix, slide
-from cnnkit.lab.convolution.pictures import FORMATS, Convolved, read_values, write_values
+from cnnkit.lab.convolution.images import FORMATS, Convolved, read_values, write_values
 from cnnkit.lab.convolution.sliding import flipped, transposed
 from cnnkit.results import Failure, make_row
 from cnnkit.sorting import free_place
@@ -35,7 +35,7 @@ Slider = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
-    """Convolve or learn, show, and return how many pictures failed."""
+    """Convolve or learn, show, and return how many images failed."""
     if chosen["against"]:
         from cnnkit.cli.convolve_costs_run import show_costs
 
@@ -52,9 +52,9 @@ def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
         show_matrix(chosen)
         return 0
     if not chosen["output"]:
-        rule = "name a picture, a .npy file, or a folder"
+        rule = "name an image, a .npy file, or a folder"
         raise UsageError(broken_rule("-o", rule, "none", "For example -o edges.png."))
-    return convolve_pictures(inputs, chosen, quiet)
+    return convolve_images(inputs, chosen, quiet)
 
 
 # --- what slides --------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def pooling_of(text: str) -> Pooling:
 
 
 def slider(chosen: dict[str, Any], mode: str) -> tuple[Slider, Window, str]:
-    """Return the function of a picture, its window, and how its values are best shown."""
+    """Return the function of an image, its window, and how its values are best shown."""
     if bool(chosen["kernel"]) == bool(chosen["pool"]):
         raise UsageError(broken_rule("convolve", "have either --kernel or --pool", "both or none"))
     if chosen["pool"]:
@@ -118,7 +118,7 @@ def show_matrix(chosen: dict[str, Any]) -> None:
     """Show what the filter makes of a matrix of numbers."""
     for option in ("output", "show"):
         if chosen[option]:
-            raise UsageError(broken_rule(f"--{option}", "go with pictures", "--matrix"))
+            raise UsageError(broken_rule(f"--{option}", "go with images", "--matrix"))
     matrix = read_matrix(chosen["matrix"], "--matrix")
     volume = matrix if matrix.ndim == 3 else matrix[..., None]
     function, window, _ = slider(chosen, chosen["channels"] or "volume")
@@ -143,12 +143,12 @@ def matrix_text(volume: np.ndarray, found: np.ndarray, window: Window) -> Iterat
         yield from matrix_lines(found[..., channel])
 
 
-# --- pictures -----------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------
 
 
-def convolve_pictures(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool) -> int:
-    """Write what the filter makes of each picture, and return how many failed."""
-    function, _, best = slider(chosen, chosen["channels"] or ("each" if chosen["pool"] else "grey"))
+def convolve_images(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool) -> int:
+    """Write what the filter makes of each image, and return how many failed."""
+    function, _, best = slider(chosen, chosen["channels"] or ("each" if chosen["pool"] else "gray"))
     how = chosen["show"] or best
     output, many = Path(chosen["output"]), is_folder(chosen["output"])
     found = list(Finder(inputs, exclude=[chosen["output"]] if many else []))
@@ -160,7 +160,7 @@ def convolve_pictures(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool
     for item in found:
         outcome = None if item.failure is None else item.failure
         if outcome is None:
-            outcome = one_picture(item.path, function, how, places or output, chosen)
+            outcome = one_image(item.path, function, how, places or output, chosen)
         failed += isinstance(outcome, Failure)
         show_row(item.path, outcome, chosen["as_json"], quiet)
     return failed
@@ -177,28 +177,28 @@ def check_single(output: Path, count: int, overwrite: bool) -> None:
         rule = f"end in {', '.join(FORMATS)} or .npy, or be a folder"
         raise UsageError(broken_rule("-o", rule, output))
     if count > 1:
-        raise UsageError(broken_rule("-o", "be a folder for several pictures", output))
+        raise UsageError(broken_rule("-o", "be a folder for several images", output))
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists already. Use --overwrite to make it anew.")
 
 
-def one_picture(
+def one_image(
     path: str, function: Slider, how: str, output: PlacesIn | Path, chosen: dict[str, Any]
 ) -> Convolved | Failure:
-    """Convolve one picture and write the result."""
+    """Convolve one image and write the result."""
     try:
         values = read_values(path, chosen["max_pixels"])
         values = function(values)
     except ImageError as error:
         return Failure(error.kind, error.message)
-    except UsageError as error:  # this picture is smaller than the kernel
+    except UsageError as error:  # this image is smaller than the kernel
         return Failure("failed", with_flags(str(error)))
     target = output.of(path) if isinstance(output, PlacesIn) else output
     return write_values(target, values, how)
 
 
 class PlacesIn:
-    """Which file of the output folder each picture gets, no two the same."""
+    """Which file of the output folder each image gets, no two the same."""
 
     def __init__(self, folder: Path, inputs: Sequence[str], overwrite: bool) -> None:
         """Choose the names.
@@ -214,14 +214,14 @@ class PlacesIn:
             check_apart(planned, (("the input", path) for path in inputs))
 
     def of(self, path: str) -> Path:
-        """Return the picture's place, beside whatever must stay; the folder is made."""
+        """Return the image's place, beside whatever must stay; the folder is made."""
         self._folder.mkdir(parents=True, exist_ok=True)
         place = self._planned[path]
         return place if self._overwrite else free_place(self._folder, place.name)
 
 
 def planned_places(folder: Path, inputs: Sequence[str]) -> dict[str, Path]:
-    """Return a place for each picture: its name, or NAME-2 and so on where another has it."""
+    """Return a place for each image: its name, or NAME-2 and so on where another has it."""
     taken: set[str] = set()
     places = {}
     for path in inputs:
@@ -234,7 +234,7 @@ def planned_places(folder: Path, inputs: Sequence[str]) -> dict[str, Path]:
 
 
 def show_row(path: str, outcome: Convolved | Failure, as_json: bool, quiet: bool) -> None:
-    """Show what became of one picture."""
+    """Show what became of one image."""
     if isinstance(outcome, Failure):
         log.error("%s: %s: %s", path, outcome.kind, outcome.message)
     if as_json:

@@ -44,22 +44,22 @@ Examples:
     metavar="[PIXELS]",
     help="Overlapping tiles as well as the whole.  [tiles of the network's own size]",
 )
-@click.option("--where", metavar="CONDITION", help='Only pictures like "person>=1 and not dog".')
+@click.option("--where", metavar="CONDITION", help='Only images like "person>=1 and not dog".')
 @shared.box_output_options
 @shared.format_option()
-@click.option("--annotate", metavar="DIR", help="The pictures with boxes drawn.")
+@click.option("--annotate", metavar="DIR", help="The images with boxes drawn.")
 @click.option("--crops", metavar="DIR", help="Each object cut out, in a folder by class.")
-@click.option("--counts", metavar="FILE.csv", help="How many of each class, a line a picture.")
+@click.option("--counts", metavar="FILE.csv", help="How many of each class, a line an image.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails and boxes.")
-@shared.sorting_options("Put pictures into folders by surest class.")
+@shared.sorting_options("Put images into folders by surest class.")
 @shared.null_separated_option
-@lambda function: shared.picture_options(function, fits="pad|stretch")
+@lambda function: shared.image_options(function, fits="pad|stretch")
 @shared.runtime_options
 @shared.verbosity_options
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Find the objects in pictures: files, folders, patterns, or - for a list.
+    """Find the objects in images: files, folders, patterns, or - for a list.
 
     Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
     The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.

@@ -138,7 +138,7 @@ class Display:
         parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed", f"{skipped:,} skipped"]
         if summary.resumed:
             parts.append(f"{summary.resumed:,} from before")
-        rate = f"{new / seconds:,.0f} pictures/s" if seconds > 0 else ""
+        rate = f"{new / seconds:,.0f} images/s" if seconds > 0 else ""
         click.echo(f"{', '.join(parts)} in {seconds:.1f} s ({rate})", err=True)
 
 
@@ -156,7 +156,7 @@ class Layout(Protocol):
         ...
 
     def line(self, row: dict[str, Any]) -> str:
-        """Return a row's line, coloured where the terminal shows colours."""
+        """Return a row's line, colored where the terminal shows colors."""
         ...
 
 
@@ -181,12 +181,12 @@ class TableLayout:
     def header(self) -> str:
         """Return the line with the columns' names."""
         return (
-            f"{fitted('PICTURE', self._path)}  {fitted('LABEL', self._label)}  "
+            f"{fitted('IMAGE', self._path)}  {fitted('LABEL', self._label)}  "
             f"{'SCORE':>{SCORE_WIDTH}}  {self._heading[: self._rest]}"
         ).rstrip()
 
     def line(self, row: dict[str, Any]) -> str:
-        """Return a row's line, coloured where the terminal shows colours."""
+        """Return a row's line, colored where the terminal shows colors."""
         if row["status"] == "error":
             return failed_line(row, self._path, self._label + SCORE_WIDTH + self._rest + 4)
         path = fitted(row["path"], self._path, keep_end=True)
@@ -220,7 +220,7 @@ def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 class DetectionLayout:
-    """The columns of the table for people: the picture, what is there, the surest score."""
+    """The columns of the table for people: the image, what is there, the surest score."""
 
     def __init__(self, width: int) -> None:
         """Share `width` columns of a terminal."""
@@ -229,7 +229,7 @@ class DetectionLayout:
 
     def header(self) -> str:
         """See `Layout`."""
-        return f"{fitted('PICTURE', self._path)}  {'SCORE':>{SCORE_WIDTH}}  OBJECTS"
+        return f"{fitted('IMAGE', self._path)}  {'SCORE':>{SCORE_WIDTH}}  OBJECTS"
 
     def line(self, row: dict[str, Any]) -> str:
         """See `Layout`."""

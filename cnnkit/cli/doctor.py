@@ -34,7 +34,13 @@ Examples:
 @click.command("doctor", epilog=EXAMPLES)
 @click.argument("data", metavar="DATA")
 @shared.csv_root_option
-@click.option("--pictures", metavar="DIR", help="The folder of the images that have boxes.")
+@click.option(
+    "--images",
+    "--pictures",
+    "images",
+    metavar="DIR",
+    help="The folder of the images that have boxes.",
+)
 @click.option(
     "--task",
     type=click.Choice(["auto", "classify", "detect"]),
@@ -45,7 +51,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with thumbnails of what was found.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
-@shared.max_pixels_option("Larger pictures count as unreadable.  [default: about 179 million]")
+@shared.max_pixels_option("Larger images count as unreadable.  [default: about 179 million]")
 @shared.workers_option("Threads that read.  [default: one a processor]")
 @shared.verbosity_options
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
@@ -54,14 +60,14 @@ def command(quiet: bool, as_json: bool, **options: Any) -> None:
     DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
     of such folders, or a CSV with the columns file, label and perhaps split.
 
-    Found are unreadable files, exact and near copies (mirrored ones too), the same picture in
-    two splits or two classes, wrong endings, pictures that EXIF turns, tiny and blank ones,
-    classes with too few pictures, imbalance, and classes that differ between splits. No file
+    Found are unreadable files, exact and near copies (mirrored ones too), the same image in
+    two splits or two classes, wrong endings, images that EXIF turns, tiny and blank ones,
+    classes with too few images, imbalance, and classes that differ between splits. No file
     is changed.
 
-    DATA may also be pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files,
+    DATA may also be images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files,
     coco:, voc: or yolo: before it where it is not plain which. Found are boxes outside the
-    picture, empty, swapped, twice, of unknown classes or of missing pictures, each by name.
+    image, empty, swapped, twice, of unknown classes or of missing images, each by name.
 
     The exit status is 1 if an error or a warning would hurt training, else 0: notes harm
     nothing.
@@ -85,7 +91,7 @@ def command(quiet: bool, as_json: bool, **options: Any) -> None:
         for line in lines(found, shutil.get_terminal_size((100, 24)).columns):
             click.echo(line)
     if not quiet:
-        click.echo(f"{count:,} pictures read in {seconds:.1f} s; no file was changed", err=True)
+        click.echo(f"{count:,} images read in {seconds:.1f} s; no file was changed", err=True)
     click.get_current_context().exit(1 if found.hurts else 0)
 
 
@@ -108,7 +114,7 @@ def _head(found: Examination | BoxExamination) -> str:
     more = len(known) - CLASSES_SHOWN
     classes += f" and {more:,} more" if more > 0 else ""
     boxes = f" {data['boxes']:,} boxes," if "boxes" in data else ""
-    head = f"{printable(data['path'])}: {data['pictures']:,} pictures,{boxes} {len(known):,}"
+    head = f"{printable(data['path'])}: {data['pictures']:,} images,{boxes} {len(known):,}"
     return f"{head} class{'' if len(known) == 1 else 'es'} ({classes})"
 
 

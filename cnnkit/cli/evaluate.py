@@ -35,29 +35,35 @@ Examples:
 @click.argument("data", metavar="DATA")
 @shared.model_options("efficientnet-lite0")
 @shared.csv_root_option
-@click.option("--pictures", metavar="DIR", help="The folder of the pictures that have boxes.")
+@click.option(
+    "--images",
+    "--pictures",
+    "images",
+    metavar="DIR",
+    help="The folder of the images that have boxes.",
+)
 @click.option(
     "--split", metavar="NAME", help="Only train, val or test of DATA; by default all but train."
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")
 @click.option("--report", metavar="FILE.html", help="A page with tables, curves and mistakes.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
-@shared.picture_options
+@shared.image_options
 @shared.runtime_options
 @shared.verbosity_options
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Measure a model on labelled pictures.
+    """Measure a model on labeled images.
 
     For a classifier DATA is a folder with one folder for each class, a folder with train/,
     val/ or test/ of such folders, or a CSV with the columns file and class, and perhaps split.
 
-    For a detector DATA are pictures with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
+    For a detector DATA are images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
     files, coco:, voc: or yolo: before it where it is not plain which. The figures are COCO's,
     by pycocotools.
 
     For an embedder of faces it is a CSV with the columns a, b and same, or LFW's pairs.txt.
 
-    The exit status is 1 if some pictures could not be read.
+    The exit status is 1 if some images could not be read.
     """
     from cnnkit.cli.display import counting
     from cnnkit.commands.evaluate import evaluate
@@ -94,7 +100,7 @@ def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
     found = figures["metrics"]
     data = figures["data"]
     yield from (
-        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} pictures, "
+        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} images, "
         f"{data['errors']:,} could not be read ({figures['runtime']['runtime']}, "
         f"{figures['runtime']['precision']})",
         f"  top-1 {found['top_1']:.4f}   top-5 {found['top_5']:.4f}   "
@@ -104,7 +110,7 @@ def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
     )
     occurring = [c for c in figures["classes"] if c["support"]]
     worst = sorted(occurring, key=lambda c: c["f1"])[:WORST_CLASSES]
-    yield (f"  {'CLASS':<28} PRECISION  RECALL      F1  PICTURES")
+    yield (f"  {'CLASS':<28} PRECISION  RECALL      F1  IMAGES")
     for one in worst:
         yield (
             f"  {fitted(one['label'], 28)} {one['precision']:9.3f} {one['recall']:7.3f} "
@@ -120,7 +126,7 @@ def detector_lines(figures: dict[str, Any]) -> Iterator[str]:
 
     data, found = figures["data"], figures["metrics"]
     yield (
-        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} pictures, "
+        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} images, "
         f"{data['boxes']:,} boxes, {data['errors']:,} could not be read "
         f"({figures['runtime']['runtime']}, {figures['runtime']['precision']})"
     )

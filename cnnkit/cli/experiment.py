@@ -14,7 +14,7 @@ from cnnkit.cli.apart import keeps_inputs
 from cnnkit.errors import UsageError, broken_rule
 
 if TYPE_CHECKING:
-    from cnnkit.lab.experiment import Pictures
+    from cnnkit.lab.experiment import ImageSet
 
 log = logging.getLogger("cnnkit")
 
@@ -44,7 +44,7 @@ def command() -> None:
     default=32,
     show_default=True,
     metavar="N",
-    help="Side of DATA's pictures.",
+    help="Side of DATA's images.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
 @click.option("--json", "json_file", metavar="FILE.json", help="All numbers.")
@@ -63,7 +63,7 @@ def residual(data: str | None, quiet: bool, **chosen) -> None:
 def run_residual(data: str | None, *, quiet: bool, **chosen: Any) -> None:
     """Run the experiment and show what it comes to."""
     from cnnkit.lab.experiment import Settings, run, verdict
-    from cnnkit.lab.experiment.pictures import digits, folder
+    from cnnkit.lab.experiment.images import digits, folder
     from cnnkit.reports.experiment import write_residual_report
     from cnnkit.writers.replacing import replacing
 
@@ -75,15 +75,15 @@ def run_residual(data: str | None, *, quiet: bool, **chosen: Any) -> None:
         learning_rate=chosen["learning_rate"],
         seed=chosen["seed"],
     )
-    pictures: Pictures = folder(data, chosen["size"]) if data else digits()
-    for path, reason in pictures.failures:
+    images: ImageSet = folder(data, chosen["size"]) if data else digits()
+    for path, reason in images.failures:
         log.error("%s: %s", path, reason)
 
     def tell(kind: str, depth: int, epoch: int, error: float) -> None:
         if (not quiet and epoch in (1, settings.epochs)) or epoch % 5 == 0:
             log.info("%s, %d layers, epoch %d: error %.1f %%", kind, depth, epoch, 100 * error)
 
-    curves = run(pictures, settings, tell)
+    curves = run(images, settings, tell)
     said = verdict(curves)
     click.echo(f"{'NETWORK':<10}{'LAYERS':>7}{'PARAMETERS':>12}{'TRAINING ERROR':>16}")
     for curve in curves:
@@ -95,10 +95,10 @@ def run_residual(data: str | None, *, quiet: bool, **chosen: Any) -> None:
         "schema_version": 1,
         "experiment": "residual",
         "data": {
-            "name": pictures.name,
-            "pictures": len(pictures.labels),
-            "classes": pictures.classes,
-            "side": int(pictures.inputs.shape[1]),
+            "name": images.name,
+            "pictures": len(images.labels),
+            "classes": images.classes,
+            "side": int(images.inputs.shape[1]),
         },
         "settings": settings.to_dict(),
         "curves": [curve.to_dict() for curve in curves],

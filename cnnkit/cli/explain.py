@@ -25,7 +25,7 @@ Methods:
   gradients    how much the score moves with every pixel
   smoothgrad   the same, averaged under noise
   occlusion    how much the score drops where a patch is hidden
-  sliding      the class's score in every window of the whole picture
+  sliding      the class's score in every window of the whole image
 """
 
 
@@ -40,7 +40,7 @@ Methods:
     "--layer", metavar="NAME", help="For grad-cam and grad-cam++.  [default: the last with places]"
 )
 @click.option(
-    "--scale", type=float, metavar="N", help="For sliding: picture over window.  [default: 2]"
+    "--scale", type=float, metavar="N", help="For sliding: image over window.  [default: 2]"
 )
 @click.option(
     "--box-share",
@@ -50,8 +50,8 @@ Methods:
     metavar="S",
     help="The box encloses this share of the highest heat, and more.",
 )
-@click.option("--with", "reference", metavar="FILE", help="For faces: the picture to compare with.")
-@click.option("--overlays", metavar="DIR", help="The pictures with the heat over them.")
+@click.option("--with", "reference", metavar="FILE", help="For faces: the image to compare with.")
+@click.option("--overlays", metavar="DIR", help="The images with the heat over them.")
 @click.option("--maps", metavar="DIR", help="The heat maps, .npy.")
 @click.option(
     "--size",
@@ -65,13 +65,13 @@ Methods:
 @shared.format_option()
 @click.option("--report", metavar="FILE.html", help="A page to browse.")
 @shared.null_separated_option
-@shared.picture_options
+@shared.image_options
 @shared.runtime_options
 @shared.verbosity_options
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Show what in a picture speaks for its class: files, folders, patterns, or - for a list.
+    """Show what in an image speaks for its class: files, folders, patterns, or - for a list.
 
     One row for each input, in order: the class, its score, and the box around the heat. The exit
     status is 0 if all are ok, 1 if some failed, 2 if nothing could run.

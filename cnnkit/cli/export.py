@@ -25,7 +25,7 @@ Examples:
 
 
 class Batch(click.ParamType):
-    """A number of pictures from 1 up, or ``dynamic``, which gives None."""
+    """A number of images from 1 up, or ``dynamic``, which gives None."""
 
     name = "batch"
 
@@ -94,11 +94,11 @@ def command(quiet: bool, **options: Any) -> None:
 
     The export takes RGB pixels, uint8 (batch, height, width, 3), as `image`. A classifier gives
     calibrated `probabilities`, a detector decoded `boxes` and `scores` before suppression, a
-    face embedder the `embedding` of an aligned face, a painter the `picture`. A model of several
+    face embedder the `embedding` of an aligned face, a painter the `image`. A model of several
     networks (mtcnn, magenta-style) becomes a folder with a file each. PATH.json beside a file
-    says how pictures are fitted and what comes out, and holds the labels.
+    says how images are fitted and what comes out, and holds the labels.
 
-    Before it gets its name the export is run on pictures beside the model itself. The exit
+    Before it gets its name the export is run on images beside the model itself. The exit
     status is 1 if they differ, and then nothing is left behind.
     """
     from cnnkit.commands.export import export
@@ -117,11 +117,11 @@ def summary(exported: Exported) -> str:
     """Return the line that says what was written, and how well it agrees."""
     from cnnkit.writers import printable
 
-    plural = "" if exported.pictures == 1 else "s"
+    plural = "" if exported.images == 1 else "s"
     found = [_agreement(*pair) for pair in exported.differences]
     found[0] = found[0].replace(" by ", " differs from the model's own by ", 1)
     return printable(
-        f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; on {exported.pictures} picture{plural} "
+        f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; on {exported.images} image{plural} "
         f"{', '.join(found)}"
     )
 

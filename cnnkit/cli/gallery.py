@@ -24,12 +24,12 @@ between groups of people.
 # Command: its module and the line that `cnnkit gallery --help` shows for it.
 COMMANDS = {
     "enroll": ("cnnkit.cli.gallery_enroll", "Take people's photos in."),
-    "identify": ("cnnkit.cli.gallery_identify", "Name the faces of pictures."),
+    "identify": ("cnnkit.cli.gallery_identify", "Name the faces of images."),
     "list": ("cnnkit.cli.gallery_list", "Show who is enrolled."),
     "forget": ("cnnkit.cli.gallery_forget", "Remove people or photos, every byte of them."),
     "rename": ("cnnkit.cli.gallery_rename", "Give a person another name."),
     "calibrate": ("cnnkit.cli.gallery_calibrate", "Find the threshold on photos of your own."),
-    "audit": ("cnnkit.cli.gallery_audit", "Look for mislabelled photos and people too alike."),
+    "audit": ("cnnkit.cli.gallery_audit", "Look for mislabeled photos and people too alike."),
     "cluster": ("cnnkit.cli.gallery_cluster", "Sort a folder by person, without any names."),
 }
 
@@ -42,4 +42,4 @@ class GalleryGroup(LazyGroup):
 
 @click.group("gallery", cls=GalleryGroup, epilog=EXAMPLES)
 def command() -> None:
-    """Recognise people: enrol them in one file, then name the faces of pictures."""
+    """Recognize people: enrol them in one file, then name the faces of images."""

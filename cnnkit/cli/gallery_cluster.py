@@ -30,13 +30,13 @@ Examples:
 
 @click.command("cluster", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@shared.sorting_options("Put pictures into a folder for each person.")
+@shared.sorting_options("Put images into a folder for each person.")
 @click.option("--resume", is_flag=True, help="Finish a killed --sort-into from its plan.")
 @click.option(
     "--threshold",
     type=float,
     metavar="D",
-    help="Faces at most so far apart are neighbours.  [default: the embedder's]",
+    help="Faces at most so far apart are neighbors.  [default: the embedder's]",
 )
 @click.option(
     "--min-faces",
@@ -45,16 +45,16 @@ Examples:
     show_default=True,
     help="Of a person; all others go to _others.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A row for each picture, JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="A row for each image, JSON Lines.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Sort pictures by the people on them, without any names.
+    """Sort images by the people on them, without any names.
 
     Without --sort-into it says what it would do and touches nothing. With it, the plan is written
-    to DIR/plan.jsonl before the first picture is. The exit status is 1 if some inputs failed.
+    to DIR/plan.jsonl before the first image is. The exit status is 1 if some inputs failed.
     """
     failed = run(list(inputs), quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
@@ -157,7 +157,7 @@ def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> No
     count = carry_out(rows, folder, how)
     if not quiet:
         done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
-        click.echo(f"{count:,} pictures {done} into {printable(str(folder))}", err=True)
+        click.echo(f"{count:,} images {done} into {printable(str(folder))}", err=True)
 
 
 def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
@@ -170,12 +170,12 @@ def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
     check_plan(rows, folder, how, Finder(inputs, exclude=[str(folder)]))
     count = carry_out(rows, folder, how)
     if not quiet:
-        click.echo(f"{count:,} pictures have their place in {printable(str(folder))}", err=True)
+        click.echo(f"{count:,} images have their place in {printable(str(folder))}", err=True)
     return sum(row["status"] == "error" for row in rows)
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Show the rows as JSON Lines, or the people with some of their pictures."""
+    """Show the rows as JSON Lines, or the people with some of their images."""
     from cnnkit.faces.gallery.sorting_plan import OTHERS
     from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import printable
@@ -184,19 +184,19 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
         for row in rows:
             click.echo(json_line(row), nl=False)
         return
-    pictures: dict[str, list[str]] = {}
+    images: dict[str, list[str]] = {}
     for row in rows:
         if row["status"] == "error":
             message = printable(row["error"]["message"])
             click.echo(f"cnnkit: {printable(row['path'])}: {message}", err=True)
         for person in row.get("people", []):
-            pictures.setdefault(person, []).append(printable(row["path"]))
+            images.setdefault(person, []).append(printable(row["path"]))
     faces = Counter(face["person"] for row in rows for face in row.get("faces", []))
-    for person in sorted(pictures, key=lambda name: (name == OTHERS, name)):
-        named = ", ".join(pictures[person][:SHOWN])
-        more = len(pictures[person]) - SHOWN
+    for person in sorted(images, key=lambda name: (name == OTHERS, name)):
+        named = ", ".join(images[person][:SHOWN])
+        more = len(images[person]) - SHOWN
         rest = f" and {more:,} more" if more > 0 else ""
         click.echo(f"{person}: {faces[person]:,} faces on {named}{rest}")
     without = sum(row["status"] == "ok" and not row["faces"] for row in rows)
     if without:
-        click.echo(f"no face: {without:,} pictures, which stay where they are")
+        click.echo(f"no face: {without:,} images, which stay where they are")

@@ -32,7 +32,7 @@ Examples:
     type=click.Choice(["all", "largest", "one"]),
     default="all",
     show_default=True,
-    help="Which faces of a picture; one: several are an error.",
+    help="Which faces of an image; one: several are an error.",
 )
 @gallery_options.passphrase_options
 @shared.output_options
@@ -43,9 +43,9 @@ Examples:
 @shared.verbosity_options
 @keeps_inputs
 def command(gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen):
-    """Name the faces of pictures: a person of the gallery, or 'unknown'.
+    """Name the faces of images: a person of the gallery, or 'unknown'.
 
-    Rows go to standard output, or to -o FILE: one for each input, in order. A picture without
+    Rows go to standard output, or to -o FILE: one for each input, in order. An image without
     a face has a row with no faces. The exit status is 1 if some inputs failed.
     """
     paths = shared.input_arguments(inputs, null_separated)
@@ -99,14 +99,14 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
 
 
 class NameLayout:
-    """The columns of the table for people: the picture, and who is on it."""
+    """The columns of the table for people: the image, and who is on it."""
 
     def __init__(self, width: int) -> None:
         """Take the terminal's width, which changes nothing: lines with many faces are long."""
 
     def header(self) -> str:
         """See `cnnkit.cli.display.Layout`."""
-        return f"{'PICTURE':<{PATH_WIDTH}}  WHO"
+        return f"{'IMAGE':<{PATH_WIDTH}}  WHO"
 
     def line(self, row: dict[str, Any]) -> str:
         """See `cnnkit.cli.display.Layout`."""

@@ -51,7 +51,7 @@ def list_models(quiet: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The card as it is.")
 @verbosity_options
 def show_model(quiet: bool, name: str, as_json: bool) -> None:
-    """Show a model's card: input, classes, licence, source, measured figures."""
+    """Show a model's card: input, classes, license, source, measured figures."""
     from cnnkit.bundles import read_card
 
     card = read_card(_folder(name) / "card.json")

@@ -35,7 +35,7 @@ Examples:
 @click.argument("name", required=False, metavar="NAME|BUNDLE")
 @click.option("--list", "listed", is_flag=True, help="The networks that have a name here.")
 @click.option(
-    "--input", "size", metavar="HxWxC", help="The picture, such as 224x224x3.  [default: its own]"
+    "--input", "size", metavar="HxWxC", help="The image, such as 224x224x3.  [default: its own]"
 )
 @click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Of the top.")
 @click.option("--all", "everything", is_flag=True, help="Activations and small steps as well.")
@@ -63,9 +63,9 @@ def show_list(as_json: bool) -> None:
     """Show the networks that have a name, without building any."""
     from cnnkit.architectures import BUILDERS
     from cnnkit.lab.arithmetic import CONVENTION
-    from cnnkit.lab.networks.catalogue import CATALOGUE
+    from cnnkit.lab.networks.catalog import CATALOG
 
-    entries = [(name, CATALOGUE.get(name)) for name in BUILDERS]
+    entries = [(name, CATALOG.get(name)) for name in BUILDERS]
     if as_json:
         for name, entry in entries:
             click.echo(json.dumps({"name": name} | (entry.to_dict() if entry else {})))
@@ -233,7 +233,7 @@ def conclusion(network: Described) -> Iterator[str]:
         names = ", ".join(map(printable, uncounted[:3])) + (", ..." if len(uncounted) > 3 else "")
         yield f"without the multiplies of {len(uncounted)} rows, which are not counted: {names}"
     weights, outputs = size_text(sums["weight_bytes"]), size_text(sums["activation_bytes"])
-    yield f"in float32: {weights} of weights, {outputs} of outputs for one picture"
+    yield f"in float32: {weights} of weights, {outputs} of outputs for one image"
     yield click.style(f"{CONVENTION} {PARAMETERS}", dim=True)
     yield ""
 

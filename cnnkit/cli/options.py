@@ -79,7 +79,7 @@ def runtime_options(function: Command) -> Command:
 
 
 def max_pixels_option(
-    told: str | None = "Refuse larger pictures before decoding.  [default: about 179 million]",
+    told: str | None = "Refuse larger images before decoding.  [default: about 179 million]",
 ) -> Command:
     """``--max-pixels``."""
     return click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help=told)
@@ -125,18 +125,18 @@ def loss_network_options(function: Command) -> Command:
     )
 
 
-def picture_options(function: Command, fits: str = "crop|pad|stretch") -> Command:
+def image_options(function: Command, fits: str = "crop|pad|stretch") -> Command:
     """``--fit``, ``--max-pixels``, ``--batch-size``, ``--workers``."""
     return apply(
         [
             click.option(
                 "--fit",
                 metavar=fits,
-                help="How a picture becomes the network's square.  [default: the model's own]",
+                help="How an image becomes the network's square.  [default: the model's own]",
             ),
             max_pixels_option(),
             click.option(
-                "--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a call."
+                "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images a call."
             ),
             workers_option(),
         ],
@@ -298,7 +298,7 @@ def configure_messages(level: int) -> None:
     logger.propagate = False
     # Pillow tells a log what our rows say of broken files.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    # A picture of another size is compiled for anew: that is meant, and no news to a user.
+    # An image of another size is compiled for anew: that is meant, and no news to a user.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
         logger.addHandler(MessageHandler())
@@ -312,7 +312,7 @@ def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
         UsageError: An output is among those listed.
     """
     if not inputs:
-        raise click.UsageError("Give at least one INPUT: a picture, a folder, a pattern, or -.")
+        raise click.UsageError("Give at least one INPUT: an image, a folder, a pattern, or -.")
     if null_separated and "-" not in inputs:
         raise click.UsageError("-0 goes with - (a list on standard input).")
     if "-" not in inputs:

@@ -13,7 +13,7 @@ from cnnkit.cli.visualize_run import Targets, opened
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation.patch_sheets import blocks, patch_sheets, write_patches
 from cnnkit.explanation.patches import Patch, PatchSearch
-from cnnkit.explanation.sheets import encoded, write_picture
+from cnnkit.explanation.sheets import encoded, write_image
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
 from cnnkit.reports.visualize import Figure, Section
 from cnnkit.runtime import RuntimeOptions
@@ -32,7 +32,7 @@ def show_patches(
     quiet: bool,
     **chosen: Any,
 ) -> int:
-    """Find the patches, write what was asked for; return how many pictures failed."""
+    """Find the patches, write what was asked for; return how many images failed."""
     folder = Path(sheets) if sheets else None
     targets = Targets(output or sheets, chosen["report"], chosen["overwrite"])
     table = Path(output) if output else None
@@ -47,7 +47,7 @@ def show_patches(
     _say_units(search, units)
     if not search.known and patch_size is None:
         log.warning(
-            "What a unit of %s sees is not known: whole pictures are cut. Use --patch-size to cut "
+            "What a unit of %s sees is not known: whole images are cut. Use --patch-size to cut "
             "around its place.", search.layer,
         )  # fmt: skip
     finder = Finder(list(paths), exclude=[str(folder)] if folder else [])
@@ -58,21 +58,21 @@ def show_patches(
     began = time.monotonic()
     strongest, seen = search.run(finder, options, chosen["workers"], _progress(quiet))
     if not search.seen:
-        raise UsageError("None of the pictures could be read.")
+        raise UsageError("None of the images could be read.")
     patches = search.cut(strongest, seen, chosen["workers"], patch_size)
     seconds = time.monotonic() - began
     if table is not None:
         write_patches(table, search.layer, patches)
     if folder is not None:
         for number, page in enumerate(patch_sheets(search, patches), start=1):
-            write_picture(folder / f"sheet-{number:03d}.jpg", page)
+            write_image(folder / f"sheet-{number:03d}.jpg", page)
     failures = [(path, failure.to_dict()) for path, failure in search.failures]
     shown = {"layer": search.layer, "pictures": search.seen, "patch_size": patch_size}
     targets.report(_sections(search, patches), "What excites each unit", bundle, shown, failures)
     for path, failure in search.failures:
         log.error("%s: %s: %s", path, failure.kind, failure.message)
     log.info(
-        "%s pictures, %s units of %s in %.1f s (%.0f pictures/s), %s failed, %s skipped.",
+        "%s images, %s units of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
         f"{search.seen:,}", f"{len(search.units):,}", search.layer, seconds,
         search.seen / seconds, f"{len(failures):,}", f"{finder.skipped:,}",
     )  # fmt: skip
@@ -86,14 +86,14 @@ def _say_units(search: PatchSearch, units: str | None) -> None:
 
 
 def _progress(quiet: bool) -> Callable[[], None] | None:
-    """Return what tells a terminal how far the pictures are."""
+    """Return what tells a terminal how far the images are."""
     if quiet or not sys.stderr.isatty():
         return None
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     bar = Progress(
-        TextColumn("patches  {task.completed:,.0f} pictures"), console=Console(stderr=True)
+        TextColumn("patches  {task.completed:,.0f} images"), console=Console(stderr=True)
     )
     task = bar.add_task("patches")
     bar.start()
@@ -106,7 +106,7 @@ def _progress(quiet: bool) -> Callable[[], None] | None:
 
 def _sections(search: PatchSearch, patches: list[Patch]) -> list[Section]:
     field = search.field
-    sees = "the whole picture" if search.known else "a part of the picture that is not known"
+    sees = "the whole image" if search.known else "a part of the image that is not known"
     if field is not None:
         sees = f"{field.columns.size:.0f} x {field.rows.size:.0f} pixels of the network's input"
     text = f"A unit sees {sees}. The strongest place first; its activation below."

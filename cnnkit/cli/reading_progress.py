@@ -1,4 +1,4 @@
-"""Shows the stages of a training that read pictures."""
+"""Shows the stages of a training that read images."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def reading_progress(name: str, count: int, *, quiet: bool) -> Iterator[Callable
         yield advance
     seconds = time.monotonic() - started
     rate = done / max(1e-6, seconds)
-    log.info("%s: %s pictures in %.1f s (%.0f/s)", name, f"{done:,}", seconds, rate)
+    log.info("%s: %s images in %.1f s (%.0f/s)", name, f"{done:,}", seconds, rate)

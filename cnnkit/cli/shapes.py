@@ -34,16 +34,16 @@ Layers:
 @click.command("shapes", epilog=EXAMPLES)
 @click.argument("layers", nargs=-1, required=True, metavar="LAYER...")
 @click.option(
-    "--input", "size", required=True, metavar="HxWxC", help="The picture, such as 224x224x3."
+    "--input", "size", required=True, metavar="HxWxC", help="The image, such as 224x224x3."
 )
 @click.option("--brief", is_flag=True, help="One line a layer, without the formulas.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
 @shared.verbosity_options
 def command(layers: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Compute what a chain of layers does to a picture, formula by formula.
+    """Compute what a chain of layers does to an image, formula by formula.
 
     For each layer: the size of its output, its parameters, its multiplies, the part of the
-    picture that one place sees, and the weights of the dense layer that it replaces.
+    image that one place sees, and the weights of the dense layer that it replaces.
     """
     run(layers, **chosen)
 
@@ -129,7 +129,7 @@ def facts(row: Row) -> Iterator[tuple[str, str]]:
     if row.field is not None and row.field.size != (1, 1):
         jump = pair_text(row.field.jump, short=True)
         steps = f", in steps of {jump}" if any(row.field.jump) else ""
-        yield "sees", f"{field_text(row.field)} of the picture{steps}"
+        yield "sees", f"{field_text(row.field)} of the image{steps}"
     weights = formulas.dense_weights(layer, shape)
     if weights is not None:
         yield "dense", f"{formulas.dense_formula(layer, shape)} = {weights:,} weights instead"

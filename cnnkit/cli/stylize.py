@@ -40,7 +40,7 @@ STYLE_OPTIONS = [
     click.option(
         "--beta", type=float, metavar="B", help="that of the style loss; instead of --strength."
     ),
-    click.option("--preserve-color", is_flag=True, help="Keep the photo's colours."),
+    click.option("--preserve-color", is_flag=True, help="Keep the photo's colors."),
     click.option(
         "--mask", metavar="FILE|DIR", help="White gets the style; a folder has one for each photo."
     ),
@@ -66,13 +66,13 @@ RUN_OPTIONS = [
         "[default: 512, with --fast 1024, or the photo's if smaller]",
     ),
     click.option("--steps", type=int, default=400, show_default=True, help="In all."),
-    click.option("--time-budget", metavar="60s|5m", help="Be done with a picture after so long."),
+    click.option("--time-budget", metavar="60s|5m", help="Be done with an image after so long."),
     click.option(
         "--start",
         default="content",
         show_default=True,
         metavar="content|noise|FILE",
-        help="What the optimisation starts from.",
+        help="What the optimization starts from.",
     ),
     click.option(
         "--optimizer", type=click.Choice(["adam", "l-bfgs"]), default="adam", show_default=True
@@ -94,7 +94,7 @@ RUN_OPTIONS = [
 ]
 
 OUTPUT_OPTIONS = [
-    click.option("-o", "--output", metavar="OUT", help="A folder, or a picture for one photo."),
+    click.option("-o", "--output", metavar="OUT", help="A folder, or an image for one photo."),
     click.option("--resume", is_flag=True, help="Go on with a killed run."),
     click.option("--overwrite", is_flag=True, help="Make existing results anew."),
     click.option("--retry-errors", is_flag=True, help="With --resume: try failed photos again."),
@@ -119,7 +119,7 @@ OUTPUT_OPTIONS = [
 @shared.runtime_options
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Paint photos in the style of a picture: one photo, or folders of them.
+    """Paint photos in the style of an image: one photo, or folders of them.
 
     Each result has a JSON file beside it that says how it was made. Rows go to standard output,
     and with a folder to OUT/rows.jsonl. The exit status is 0 if all are ok, 1 if some failed, 2

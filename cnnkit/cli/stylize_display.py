@@ -48,11 +48,11 @@ class Display:
         self._total = total
 
     def progress(self, position: int, progress: Any) -> None:
-        """Show how far a picture is.
+        """Show how far an image is.
 
         Args:
-            position: Of the picture, from 1.
-            progress: A `cnnkit.style.optimisation.Progress`.
+            position: Of the image, from 1.
+            progress: A `cnnkit.style.optimization.Progress`.
         """
         now = time.monotonic()
         if self._quiet or now - self._shown < (SECONDS_A_REDRAW if self._live else SECONDS_A_LINE):
@@ -60,7 +60,7 @@ class Display:
         self._shown = now
         height, width = progress.size
         text = (
-            f"picture {position} of {self._total}: step {progress.step} of {progress.steps} "
+            f"image {position} of {self._total}: step {progress.step} of {progress.steps} "
             f"at {width} x {height}, loss {progress.loss:.4g}, {progress.remaining:.0f} s left"
         )
         if position < self._total and self._paces:

@@ -30,9 +30,15 @@ Examples:
 DATA_OPTIONS = [
     training.bundle_options,
     training.resume_option,
-    click.option("--pictures", metavar="DIR", help="The folder of the pictures, if elsewhere."),
-    click.option("--validation-data", metavar="DATA", help="Other pictures to validate on."),
-    training.validation_option("Of the pictures, where DATA has no split of its own.", 0.15),
+    click.option(
+        "--images",
+        "--pictures",
+        "images",
+        metavar="DIR",
+        help="The folder of the images, if elsewhere.",
+    ),
+    click.option("--validation-data", metavar="DATA", help="Other images to validate on."),
+    training.validation_option("Of the images, where DATA has no split of its own.", 0.15),
     training.max_bad_option(),
     training.seed_option(),
 ]
@@ -43,7 +49,7 @@ NETWORK_OPTIONS = [
         default="yolov3-tiny",
         show_default=True,
         metavar="NAME",
-        help="yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0: one object a picture.",
+        help="yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0: one object an image.",
     ),
     click.option("--from-scratch", is_flag=True, help="Begin with random weights."),
     click.option("--size", type=int, metavar="N", help="Side of the input, a multiple of 32."),
@@ -81,7 +87,7 @@ TRAINING_OPTIONS = [
         default=0.5,
         show_default=True,
         metavar="SHARE",
-        help="Of four pictures put together, in the first two thirds.",
+        help="Of four images put together, in the first two thirds.",
     ),
     click.option("--multi-scale/--one-scale", default=True, show_default=True),
     click.option("--average/--no-average", default=True, help="Keep a moving average."),
@@ -104,11 +110,11 @@ TRAINING_OPTIONS = [
 @lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
 def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
-    """Train a detector on pictures with boxes and leave a model of your own.
+    """Train a detector on images with boxes and leave a model of your own.
 
     DATA is COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files, coco:, voc: or
     yolo: before it where it is not plain which. No file of it is changed. A wrong box is named
-    and left out, or put right; its picture stays.
+    and left out, or put right; its image stays.
 
     Weights are taken over from the embedded models, offline. The bundle works at once in
     cnnkit detect and cnnkit evaluate; its report.html shows curves and mistakes. The exit
@@ -132,7 +138,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
 
     found = model.metrics
     yield (
-        f"validation, {model.card['training']['data']['pictures']['val']:,} pictures: "
+        f"validation, {model.card['training']['data']['pictures']['val']:,} images: "
         f"AP50 {_number(found['AP50']):.4f}   AP {_number(found['AP']):.4f}"
     )
     if len(found["classes"]) > 1:
@@ -140,7 +146,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
             yield f"  {fitted(label, 28)} AP50 {figures['AP50']:.4f}"
     name = printable(str(model.path))
     yield f"{name}: made in {seconds:.0f} s. Look at {name}/report.html, then:"
-    yield f"  cnnkit detect --model {printable(training.quoted(model.path))} PICTURES"
+    yield f"  cnnkit detect --model {printable(training.quoted(model.path))} IMAGES"
 
 
 def _number(figure: float | None) -> float:

@@ -33,7 +33,7 @@ DATA_OPTIONS = [
         type=click.Choice(["face", "none"]),
         default="face",
         show_default=True,
-        help="face: the largest one, aligned; none: the whole picture.",
+        help="face: the largest one, aligned; none: the whole image.",
     ),
     click.option(
         "--split-by",

@@ -93,7 +93,7 @@ OPTIONS = [
 def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
     """Learn one style, and leave a model that paints any photo in it in one pass.
 
-    PHOTOS are pictures or folders of them, a few hundred of the kind that will be painted. The
+    PHOTOS are images or folders of them, a few hundred of the kind that will be painted. The
     losses are those of `cnnkit stylize`.
     """
     from cnnkit.commands.train_style import train_style

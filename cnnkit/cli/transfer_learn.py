@@ -53,7 +53,7 @@ DATA_OPTIONS = [
         help="Near copies in one split, or each by itself.  [default: together, but for classes "
         "that are mostly alike]",
     ),
-    training.max_bad_option("Unreadable pictures to leave out before giving up."),
+    training.max_bad_option("Unreadable images to leave out before giving up."),
     training.seed_option("Of split and views."),
 ]
 
@@ -72,7 +72,7 @@ MODEL_OPTIONS = [
         default=0,
         show_default=True,
         metavar="N",
-        help="Augmented views of each training picture to learn from as well.",
+        help="Augmented views of each training image to learn from as well.",
     ),
     click.option(
         "--augment",
@@ -117,14 +117,14 @@ TRAINING_OPTIONS = [
         default="none",
         show_default=True,
         metavar="none|mixup|cutmix",
-        help="Mix pictures and their labels; pays over 80 epochs or 20,000 pictures.",
+        help="Mix images and their labels; pays over 80 epochs or 20,000 images.",
     ),
     click.option(
         "--stages", type=int, metavar="N", help="Unfreeze the last N blocks.  [default: all]"
     ),
     training.learning_rate_option,
     click.option("--lr-find", is_flag=True, help="Search for the learning rate first."),
-    click.option("--train-bn", is_flag=True, help="Batch normalisations learn in --fine-tune."),
+    click.option("--train-bn", is_flag=True, help="Batch normalizations learn in --fine-tune."),
     training.resume_option,
     click.option("--deterministic", is_flag=True, help="The same result twice on a GPU; no XLA."),
     click.option("--tensorboard", metavar="DIR", help="Write logs for TensorBoard."),
@@ -134,13 +134,13 @@ TRAINING_OPTIONS = [
 @click.command("transfer-learn", epilog=EXAMPLES)
 @click.argument("data", metavar="DATA")
 @lambda function: shared.apply(DATA_OPTIONS + MODEL_OPTIONS + TRAINING_OPTIONS, function)
-@shared.picture_options
+@shared.image_options
 @shared.runtime_options
 @shared.verbosity_options
 def command(
     quiet: bool, assert_accuracy: float | None, assert_macro_f1: float | None, **options: Any
 ) -> None:
-    """Learn classes from labelled pictures and leave a model of your own.
+    """Learn classes from labeled images and leave a model of your own.
 
     DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
     of such folders, or a CSV with the columns file and label. No file of it is changed.
@@ -169,7 +169,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     record = card["training"]
     yield (
         f"{training.SPLIT_NAMES[model.judged_on]}, "
-        f"{record['data']['pictures'][model.judged_on]:,} pictures:"
+        f"{record['data']['pictures'][model.judged_on]:,} images:"
     )
     yield (
         f"  accuracy {found['top_1']:.4f}   macro F1 {found['macro_f1']:.4f}   "
@@ -183,7 +183,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     yield f"  {threshold_line(record['calibration'])}"
     name = printable(str(model.path))
     yield f"{name}: made in {seconds:.1f} s. Look at {name}/report.html, then:"
-    yield f"  cnnkit classify --model {printable(training.quoted(model.path))} PICTURES"
+    yield f"  cnnkit classify --model {printable(training.quoted(model.path))} IMAGES"
 
 
 def threshold_line(calibration: dict[str, Any]) -> str:
@@ -194,7 +194,7 @@ def threshold_line(calibration: dict[str, Any]) -> str:
     if threshold is None:
         return (
             f"no threshold for 'unknown': none reaches a precision of {asked:g} on enough "
-            "validation pictures"
+            "validation images"
         )
     return (
         f"'unknown' below {threshold['value']:.4f}: above it {threshold['precision']:.1%} are "

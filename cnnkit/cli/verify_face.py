@@ -18,7 +18,7 @@ There is no check that a face is alive, and error rates differ between groups of
 
 
 @click.command("verify-face", epilog=EXAMPLES)
-@click.argument("pictures", nargs=-1, metavar="[A B | PHOTO]")
+@click.argument("images", nargs=-1, metavar="[A B | PHOTO]")
 @click.option("--pairs", metavar="FILE", help="Many pairs: a CSV with a, b and perhaps same.")
 @click.option("--root", metavar="DIR", help="The folder that the pairs' paths are relative to.")
 @click.option("--gallery", metavar="FILE", help="Compare PHOTO with a person of this gallery.")
@@ -29,25 +29,25 @@ There is no check that a face is alive, and error rates differ between groups of
     type=click.Choice(["one", "largest", "all"]),
     default="one",
     show_default=True,
-    help="Where a picture has several: refuse, the largest, or the nearest two of all.",
+    help="Where an image has several: refuse, the largest, or the nearest two of all.",
 )
 @click.option(
     "--threshold", type=float, metavar="D", help="The largest distance.  [default: the model's]"
 )
 @click.option("--json", "as_json", is_flag=True, help="The row as JSON.")
-@click.option("--annotate", metavar="FILE", help="Both pictures with faces and verdict.")
+@click.option("--annotate", metavar="FILE", help="Both images with faces and verdict.")
 @shared.output_options
 @shared.format_option("Of --pairs on standard output.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(pictures: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Say whether two pictures show one person.
+def command(images: tuple[str, ...], quiet: bool, **chosen) -> None:
+    """Say whether two images show one person.
 
     The exit status is 0 for one person, 1 for two, 2 if it cannot be told: no face, several
     faces, a file that cannot be read. With --pairs it tells whether all rows are ok.
     """
     from cnnkit.cli.verify_face_run import run
 
-    click.get_current_context().exit(run(pictures, quiet=quiet, **chosen))
+    click.get_current_context().exit(run(images, quiet=quiet, **chosen))

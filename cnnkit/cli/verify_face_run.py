@@ -12,7 +12,7 @@ import click
 from cnnkit.cli.display import Display
 from cnnkit.commands.verify_pairs import verify_pairs
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces
+from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
 from cnnkit.faces.pair_files import PAIR_TABLE
 from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
@@ -36,20 +36,20 @@ OF_PAIRS = {
 NOT_OF_PAIRS = ("gallery", "claimed", "passphrase_file", "as_json", "annotate", "form")
 
 
-def run(pictures: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
+def run(images: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
     """Compare, show, and return the exit status."""
-    check_form(pictures, chosen)
+    check_form(images, chosen)
     FaceChoice(chosen["faces"])
     if chosen["pairs"]:
         return run_pairs(quiet, chosen)
     if chosen["annotate"]:
         check_drawing(Path(chosen["annotate"]), chosen["overwrite"])
     if chosen["gallery"]:
-        return run_claim(pictures[0], chosen)
-    return run_two(*pictures, chosen)
+        return run_claim(images[0], chosen)
+    return run_two(*images, chosen)
 
 
-def check_form(pictures: tuple[str, ...], chosen: dict[str, Any]) -> None:
+def check_form(images: tuple[str, ...], chosen: dict[str, Any]) -> None:
     """Refuse what is none of the three forms of the command.
 
     Raises:
@@ -57,10 +57,10 @@ def check_form(pictures: tuple[str, ...], chosen: dict[str, Any]) -> None:
     """
     wanted = 0 if chosen["pairs"] else 1 if chosen["gallery"] else 2
     forms = "Give A B, or PHOTO --gallery FILE --as NAME, or --pairs FILE."
-    if len(pictures) != wanted:
-        rule = {0: "no picture with --pairs", 1: "one PHOTO with --gallery", 2: "two, A and B"}
-        received = f"{len(pictures)}"
-        raise UsageError(broken_rule("the pictures", f"be {rule[wanted]}", received, forms))
+    if len(images) != wanted:
+        rule = {0: "no image with --pairs", 1: "one PHOTO with --gallery", 2: "two, A and B"}
+        received = f"{len(images)}"
+        raise UsageError(broken_rule("the images", f"be {rule[wanted]}", received, forms))
     if bool(chosen["gallery"]) != bool(chosen["claimed"]):
         raise UsageError(broken_rule("--gallery", "go with --as", "one of them", forms))
     if chosen["pairs"] and chosen["gallery"]:
@@ -68,7 +68,7 @@ def check_form(pictures: tuple[str, ...], chosen: dict[str, Any]) -> None:
     for name in ("annotate", "as_json") if chosen["pairs"] else ():
         if chosen[name]:
             option = "--json" if name == "as_json" else "--annotate"
-            raise UsageError(broken_rule(option, "go with two pictures", "--pairs"))
+            raise UsageError(broken_rule(option, "go with two images", "--pairs"))
     for name, option in OF_PAIRS.items():
         if chosen[name] and not chosen["pairs"] and name != "overwrite":
             raise UsageError(broken_rule(option, "go with --pairs", "no --pairs"))
@@ -91,11 +91,11 @@ def load_verifier(chosen: dict[str, Any], expected: int | None) -> FaceVerifier:
     return FaceVerifier(load_embedder(chosen, expected), chosen["faces"], chosen["threshold"])
 
 
-# --- two pictures ------------------------------------------------------------------------
+# --- two images ------------------------------------------------------------------------
 
 
 def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
-    """Compare two pictures and return the exit status."""
+    """Compare two images and return the exit status."""
     verifier = load_verifier(chosen, expected=2 if chosen["faces"] != "all" else None)
     described = verifier.embedder.predict([a, b])
     outcome = verifier.compare(*described, a, b)
@@ -111,7 +111,7 @@ def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
 
 
 def run_claim(photo: str, chosen: dict[str, Any]) -> int:
-    """Compare a picture with a person of a gallery and return the exit status."""
+    """Compare an image with a person of a gallery and return the exit status."""
     from cnnkit.cli.verify_gallery_run import compare_with_gallery
 
     name, outcome, image, described = compare_with_gallery(photo, chosen)
@@ -130,10 +130,10 @@ def status_of(outcome: FaceMatch | Failure) -> int:
     return SAME if outcome.same else DIFFERENT
 
 
-def tell_of_turned(names: Sequence[str], described: Sequence[PictureFaces | Failure]) -> None:
-    """Say which pictures do not stand upright."""
-    for name, picture in zip(names, described, strict=True):
-        if isinstance(picture, PictureFaces) and (words := turned_words(picture.faces)):
+def tell_of_turned(names: Sequence[str], described: Sequence[ImageFaces | Failure]) -> None:
+    """Say which images do not stand upright."""
+    for name, image in zip(names, described, strict=True):
+        if isinstance(image, ImageFaces) and (words := turned_words(image.faces)):
             log.info("%s %s.", name, words)
 
 
@@ -164,7 +164,7 @@ def percent(probability: float) -> str:
 
 
 def claim_row(photo: str, gallery: str, claimed: str) -> dict[str, Any]:
-    """Return the first fields of the row of a picture and a claimed name."""
+    """Return the first fields of the row of an image and a claimed name."""
     return path_fields(photo, "a") | {"gallery": gallery, "as": claimed}
 
 
@@ -184,29 +184,29 @@ def check_drawing(path: Path, overwrite: bool) -> None:
 def write_drawing(
     path: Path,
     images: Sequence[Any],
-    described: Sequence[PictureFaces | Failure],
+    described: Sequence[ImageFaces | Failure],
     outcome: FaceMatch | Failure,
     name: str | None = None,
 ) -> None:
-    """Draw the pictures side by side with the verdict.
+    """Draw the images side by side with the verdict.
 
     Where there is one, its faces are marked; where it cannot be told, all that were found are.
 
     Args:
         path: Of the drawing.
-        images: The pictures, or None where one could not be read.
+        images: The images, or None where one could not be read.
         described: What was found in each.
         outcome: The verdict, or why there is none.
-        name: The person of a gallery whom the picture was compared with.
+        name: The person of a gallery whom the image was compared with.
     """
     from cnnkit.reports.face_match import Marked, write_faces
 
     marked = []
-    for number, (image, picture) in enumerate(zip(images, described, strict=True)):
-        if image is None or isinstance(picture, Failure):
+    for number, (image, found) in enumerate(zip(images, described, strict=True)):
+        if image is None or isinstance(found, Failure):
             continue
         told = isinstance(outcome, FaceMatch)
-        marked.append(Marked(image, [outcome.faces[number]] if told else picture.faces))
+        marked.append(Marked(image, [outcome.faces[number]] if told else found.faces))
     if not marked:
         return
     said = verdict(outcome) if name is None else f"{printable(name)}: {verdict(outcome)}"

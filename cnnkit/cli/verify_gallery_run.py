@@ -1,4 +1,4 @@
-"""What ``cnnkit verify-face PHOTO --gallery G --as NAME`` does: a picture and a claimed name."""
+"""What ``cnnkit verify-face PHOTO --gallery G --as NAME`` does: an image and a claimed name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
-from cnnkit.faces import PictureFaces
+from cnnkit.faces import ImageFaces
 from cnnkit.faces.gallery import FaceIndex, Gallery, Settings, person_name
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.results import FaceMatch, Failure
@@ -14,11 +14,11 @@ from cnnkit.results import FaceMatch, Failure
 
 def compare_with_gallery(
     photo: str, chosen: dict[str, Any]
-) -> tuple[str, FaceMatch | Failure, Any, PictureFaces | Failure]:
-    """Compare a picture with a person of a gallery.
+) -> tuple[str, FaceMatch | Failure, Any, ImageFaces | Failure]:
+    """Compare an image with a person of a gallery.
 
     Returns:
-        The name as the gallery has it, the verdict or why there is none, the picture's pixels or
+        The name as the gallery has it, the verdict or why there is none, the image's pixels or
         None, and what was found in it.
     """
     with open_gallery(chosen["gallery"], chosen["passphrase_file"]) as gallery:
@@ -31,11 +31,11 @@ def compare_with_gallery(
     except ImageError as error:
         failure = Failure(error.kind, f"{photo}: {error.message}")
         return name, failure, None, failure
-    picture = embedder.predict(image)
+    described = embedder.predict(image)
     try:
-        return name, compare(picture, index, name, settings, chosen), image, picture
+        return name, compare(described, index, name, settings, chosen), image, described
     except ImageError as error:
-        return name, Failure(error.kind, f"{photo}: {error.message}"), image, picture
+        return name, Failure(error.kind, f"{photo}: {error.message}"), image, described
 
 
 def enrolled_name(gallery: Gallery, claimed: str) -> str:
@@ -54,24 +54,24 @@ def enrolled_name(gallery: Gallery, claimed: str) -> str:
 
 
 def compare(
-    picture: PictureFaces,
+    image: ImageFaces,
     index: FaceIndex,
     name: str,
     settings: Settings,
     chosen: dict[str, Any],
 ) -> FaceMatch:
-    """Compare the face of a picture that is nearest to a person, of those that count.
+    """Compare the face of an image that is nearest to a person, of those that count.
 
     Raises:
-        ImageError: The picture has no face, or several where one is asked for.
+        ImageError: The image has no face, or several where one is asked for.
     """
-    counted = FaceChoice(chosen["faces"]).of(picture, chosen["min_face"])
+    counted = FaceChoice(chosen["faces"]).of(image, chosen["min_face"])
     own = index.people.index(name)
-    apart = [index.distance_to(own, picture.embeddings[n]) for n in counted]
+    apart = [index.distance_to(own, image.embeddings[n]) for n in counted]
     nearest = apart.index(min(apart))
     return FaceMatch(
         apart[nearest],
         settings.threshold,
         settings.probability(apart[nearest]),
-        (picture.faces[counted[nearest]],),
+        (image.faces[counted[nearest]],),
     )

@@ -36,14 +36,14 @@ def command() -> None:
 @_quiet
 @keeps_inputs
 def filters(quiet: bool, **chosen) -> None:
-    """Show the filters of the first convolution, or of --layer, as pictures."""
+    """Show the filters of the first convolution, or of --layer, as images."""
     from cnnkit.cli.visualize_run import show_filters
 
     show_filters(**chosen)
 
 
 @command.command("activations")
-@click.argument("inputs", nargs=-1, required=True, metavar="PICTURE...")
+@click.argument("inputs", nargs=-1, required=True, metavar="IMAGE...")
 @_model
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option(
@@ -54,13 +54,13 @@ def filters(quiet: bool, **chosen) -> None:
     metavar="N",
     help="Of each layer, the strongest.",
 )
-@click.option("-o", "--output", metavar="DIR", help="One sheet for each layer of each picture.")
+@click.option("-o", "--output", metavar="DIR", help="One sheet for each layer of each image.")
 @_report
 @_overwrite
 @_quiet
 @keeps_inputs
 def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Show what the channels of each stage, or of --layer, answer to pictures."""
+    """Show what the channels of each stage, or of --layer, answer to images."""
     from cnnkit.cli.visualize_run import show_activations
 
     failed = show_activations(list(inputs), **chosen)
@@ -86,9 +86,9 @@ def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
 @_quiet
 @keeps_inputs
 def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
-    """Find, for each unit of a layer, the nine places of your pictures that excite it most.
+    """Find, for each unit of a layer, the nine places of your images that excite it most.
 
-    All pictures pass once, in bounded memory. A place is cut by the unit's receptive field.
+    All images pass once, in bounded memory. A place is cut by the unit's receptive field.
     """
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.patches_run import show_patches
@@ -110,7 +110,7 @@ def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
 @_quiet
 @keeps_inputs
 def dream(quiet: bool, **chosen) -> None:
-    """Make the picture that excites a class or a channel most, by gradient ascent."""
+    """Make the image that excites a class or a channel most, by gradient ascent."""
     from cnnkit.cli.visualize_run import show_dreams
 
     show_dreams(quiet=quiet, **chosen)

@@ -14,38 +14,38 @@ from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.explanation.activations import Activations, activation_tiles
 from cnnkit.explanation.dream import aims, dream
 from cnnkit.explanation.filters import filter_tiles, filters_of
-from cnnkit.explanation.folders import picture_name
+from cnnkit.explanation.folders import image_name
 from cnnkit.explanation.patches import parse_units
 from cnnkit.explanation.sheets import (
     Tile,
-    check_picture_target,
+    check_image_target,
     encoded,
     sheet,
-    write_picture,
+    write_image,
 )
-from cnnkit.images import Finder, has_picture_suffix
+from cnnkit.images import Finder, has_image_suffix
 from cnnkit.reports.visualize import Figure, Section, write_sections
 
 log = logging.getLogger("cnnkit")
 
 DREAM_COLUMNS, ACTIVATION_COLUMNS = 4, 16
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 
 
 def show_filters(*, layer: str | None, output: str | None, **chosen: Any) -> None:
     """Write the sheet of a layer's filters."""
     targets = Targets(output, chosen["report"], chosen["overwrite"])
-    targets.check_picture()
+    targets.check_image()
     bundle = opened(chosen)
     filters = filters_of(bundle, layer)
     tiles, columns = filter_tiles(filters)
     high, wide, before, after = filters.kernel.shape
     size = f"{after} filters of {high}x{wide}x{before}"
-    shown = len(tiles) // (1 if filters.in_colour or before == 1 else columns)
+    shown = len(tiles) // (1 if filters.in_color or before == 1 else columns)
     note = size if shown == after else f"{size}, the first {shown}"
     page = sheet(tiles, filters.layer, note, columns)
     targets.write(page)
-    text = f"{note}. Grey is 0; each filter has its own scale."
+    text = f"{note}. Gray is 0; each filter has its own scale."
     figures = [Figure(encoded(page, "PNG"), "")]
     targets.report([Section(filters.layer, text, figures, wide=True)], "Filters", bundle, {})
 
@@ -53,13 +53,13 @@ def show_filters(*, layer: str | None, output: str | None, **chosen: Any) -> Non
 def show_activations(
     inputs: list[str], *, layers: tuple[str, ...], channels: int, output: str | None, **chosen: Any
 ) -> int:
-    """Write sheets of what channels answer; return how many pictures failed."""
+    """Write sheets of what channels answer; return how many images failed."""
     targets = Targets(output, chosen["report"], chosen["overwrite"])
     folder = targets.folder()
     found = list(Finder(inputs))
-    if len(found) > MAX_PICTURES:
-        rule = f"be at most {MAX_PICTURES} pictures"
-        raise UsageError(broken_rule("PICTURE", rule, f"{len(found):,}", "Name fewer."))
+    if len(found) > MAX_IMAGES:
+        rule = f"be at most {MAX_IMAGES} images"
+        raise UsageError(broken_rule("IMAGE", rule, f"{len(found):,}", "Name fewer."))
     bundle = opened(chosen)
     activations = Activations(bundle, layers)
     sections, failures = [], []
@@ -81,8 +81,8 @@ def show_activations(
             page = sheet(activation_tiles(answer, channels), answer.layer, note, ACTIVATION_COLUMNS)
             figures.append(Figure(encoded(page, "PNG"), ""))
             if folder is not None:
-                stem = f"{picture_name(item.path)}-{number}-{answer.layer.replace('/', '_')}"
-                write_picture(folder / f"{stem}.png", page)
+                stem = f"{image_name(item.path)}-{number}-{answer.layer.replace('/', '_')}"
+                write_image(folder / f"{stem}.png", page)
         sections.append(Section(os.path.basename(item.path), "", figures, wide=True))
     text = {"layers": list(activations.layers), "channels": channels}
     targets.report(sections, "What channels answer", bundle, text, failures)
@@ -100,20 +100,20 @@ def show_dreams(
     quiet: bool,
     **chosen: Any,
 ) -> None:
-    """Write the pictures that excite classes or channels."""
+    """Write the images that excite classes or channels."""
     targets = Targets(output, chosen["report"], chosen["overwrite"])
-    targets.check_picture()
+    targets.check_image()
     if (layer is None) != (units is None):
         raise UsageError(broken_rule("--layer", "go with --units", "one of the two"))
     bundle = opened(chosen)
     named = parse_units(units, 1 << 20) if units else []
     tiles, figures = [], []
     for aim in aims(bundle, classes, layer, named):
-        picture, values = dream(bundle, aim, steps, seed)
+        image, values = dream(bundle, aim, steps, seed)
         log.info("%s: from %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
-        tiles.append(Tile(picture, aim.name))
+        tiles.append(Tile(image, aim.name))
         detail = f"from {values[0]:z.2f} to {values[-1]:z.2f}"
-        figures.append(Figure(encoded(picture, "PNG"), aim.name, detail))
+        figures.append(Figure(encoded(image, "PNG"), aim.name, detail))
     if targets.output is not None and len(tiles) == 1:
         targets.write(tiles[0].pixels)
     else:
@@ -133,7 +133,7 @@ def opened(chosen: dict[str, Any]) -> Bundle:
 
 
 class Targets:
-    """Where a command's pictures and its report go.
+    """Where a command's images and its report go.
 
     Attributes:
         output: The file or folder of ``-o``, or None.
@@ -157,18 +157,18 @@ class Targets:
         if path.exists() and not self._overwrite:
             raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
 
-    def check_picture(self) -> None:
-        """Refuse an ``-o`` that is no file of a picture."""
+    def check_image(self) -> None:
+        """Refuse an ``-o`` that is no file of an image."""
         if self.output is not None:
-            check_picture_target("-o", self.output, self._overwrite)
+            check_image_target("-o", self.output, self._overwrite)
 
     def folder(self, path: Path | None = None) -> Path | None:
         """Make the folder of ``-o``, or another, and return it; one with files is refused."""
         path = path or self.output
         if path is None:
             return None
-        if has_picture_suffix(path.name) and not path.is_dir():
-            fix = f"There are several pictures: give {path.with_suffix('')}/."
+        if has_image_suffix(path.name) and not path.is_dir():
+            fix = f"There are several images: give {path.with_suffix('')}/."
             raise UsageError(broken_rule("-o", "name a folder", path, fix))
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -179,9 +179,9 @@ class Targets:
         return path
 
     def write(self, pixels: Any) -> None:
-        """Write the one picture of ``-o``, if it is wanted."""
+        """Write the one image of ``-o``, if it is wanted."""
         if self.output is not None:
-            write_picture(self.output, pixels)
+            write_image(self.output, pixels)
 
     def report(
         self,

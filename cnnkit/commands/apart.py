@@ -31,13 +31,13 @@ IMAGE_FOLDERS = ("crops", "overlays", "maps", "sheets")
 SHARING = ("overlays", "maps")
 # Parameters that name what is read.
 INPUTS = (
-    *("inputs", "pictures", "photos", "data", "source", "validation_data", "styles", "mask"),
+    *("inputs", "images", "photos", "data", "source", "validation_data", "styles", "mask"),
     *("start", "labels", "matrix", "kernel", "against", "learn_from", "pairs", "gallery"),
     *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
 )
 MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")
 # Folders that names are relative to: results may well be written into them.
-ROOTS = ("root", "pictures")
+ROOTS = ("root", "images")
 TRAININGS = ("transfer-learn", "train-detector", "train-face", "train-style")
 CHANGES_GALLERY = ("enroll", "calibrate", "forget")
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
@@ -232,13 +232,13 @@ def _check_folders(folders: Sequence[Place], images: list[str]) -> None:
 
 def _is_image(path: str) -> bool:
     """Return whether there is a file that a scan of its folder would take for an image."""
-    from cnnkit.images import has_picture_suffix, is_image_header
+    from cnnkit.images import has_image_suffix, is_image_header
     from cnnkit.images.files import read_header
     from cnnkit.images.sniff import HEADER_BYTES
 
     if not os.path.isfile(path):
         return False
-    return has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
+    return has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
 
 
 def _is_image_folder(command: str, place: Place) -> bool:

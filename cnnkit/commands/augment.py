@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.box_files import read_picture_boxes
-from cnnkit.data.contact_sheet import SheetPicture, contact_sheet
+from cnnkit.data.box_files import read_image_boxes
+from cnnkit.data.contact_sheet import SheetImage, contact_sheet
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder, decode, read_bytes
@@ -23,7 +23,7 @@ from cnnkit.writers.terminal import printable
 log = logging.getLogger("cnnkit")
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 MAX_DRAWS = 64
 
 
@@ -82,27 +82,27 @@ def augment(
         raise UsageError(f"{target} exists already. Use `overwrite=True` to make it anew.")
     augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    pictures, failures = _read(map(os.fspath, paths), None if boxes is None else os.fspath(boxes))
-    if not pictures:
-        raise UsageError("None of the pictures could be read.")
-    sheet = contact_sheet(pictures, augmenter, count)
+    images, failures = _read(map(os.fspath, paths), None if boxes is None else os.fspath(boxes))
+    if not images:
+        raise UsageError("None of the images could be read.")
+    sheet = contact_sheet(images, augmenter, count)
     buffer = io.BytesIO()
     sheet.save(buffer, form, **({"quality": 90} if form != "PNG" else {}))
     with replacing(target) as file:
         file.write(buffer.getvalue())
-    return AugmentedSheet(target, len(pictures), tuple(failures))
+    return AugmentedSheet(target, len(images), tuple(failures))
 
 
 def _read(
     paths: Iterable[str], boxes: str | None
-) -> tuple[list[SheetPicture], list[tuple[str, Failure]]]:
+) -> tuple[list[SheetImage], list[tuple[str, Failure]]]:
     """Return the images, with their boxes if a file has them, and what could not be read."""
     found = list(Finder(paths))
-    if len(found) > MAX_PICTURES:
-        rule = f"show at most {MAX_PICTURES} pictures"
+    if len(found) > MAX_IMAGES:
+        rule = f"show at most {MAX_IMAGES} images"
         raise UsageError(broken_rule("a sheet", rule, f"{len(found):,}", "Name fewer."))
-    by_path = read_picture_boxes(boxes, [item.path for item in found]) if boxes else {}
-    pictures, failures = [], []
+    by_path = read_image_boxes(boxes, [item.path for item in found]) if boxes else {}
+    images, failures = [], []
     for item in found:
         try:
             if item.failure is not None:
@@ -113,5 +113,5 @@ def _read(
             failures.append((item.path, Failure(error.kind, error.message)))
             continue
         name = printable(os.path.basename(item.path))
-        pictures.append(SheetPicture(name, pixels, by_path.get(item.path)))
-    return pictures, failures
+        images.append(SheetImage(name, pixels, by_path.get(item.path)))
+    return images, failures

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.formats import (
-    AnnotatedPicture,
+    AnnotatedImage,
     BoxProblem,
     BoxSet,
     check_target,
@@ -62,7 +62,7 @@ def convert_boxes(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    pictures: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
     mend: bool = False,
     overwrite: bool = False,
@@ -75,7 +75,7 @@ def convert_boxes(
     Args:
         source: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``, or a path without a prefix.
         target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
-        pictures: The folder of the images, if they are elsewhere. YOLO counts in shares of the
+        images: The folder of the images, if they are elsewhere. YOLO counts in shares of the
             image, so its images must be there.
         labels: A file with one label a line: the classes to keep, in their order.
         mend: Whether wrong boxes are mended or left out.
@@ -87,7 +87,7 @@ def convert_boxes(
     source, target = os.fspath(source), os.fspath(target)
     form, path = check_target(target, overwrite=overwrite)
     check_annotations_apart(source, form, path)
-    found = read_boxes(source, None if pictures is None else os.fspath(pictures), "`source`")
+    found = read_boxes(source, None if images is None else os.fspath(images), "`source`")
     classes = read_class_names(Path(labels)) if labels else found.classes
     converted, problems = _converted(found, classes, mend)
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))
@@ -149,24 +149,24 @@ def _annotations(path: str | os.PathLike[str], suffix: str) -> Iterator[str]:
 
 def _converted(
     found: BoxSet, classes: tuple[str, ...], mends: bool
-) -> tuple[list[AnnotatedPicture], list[BoxProblem]]:
+) -> tuple[list[AnnotatedImage], list[BoxProblem]]:
     problems = list(found.problems)
     if not mends:
-        return list(found.pictures), problems
+        return list(found.images), problems
     converted = []
-    for picture in found.pictures:
-        sound, wrong = mended_boxes(picture, classes)
+    for image in found.images:
+        sound, wrong = mended_boxes(image, classes)
         converted.append(sound)
         problems += wrong
     return converted, problems
 
 
-def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) -> list[str]:
+def _lost(images: Iterable[AnnotatedImage], classes: set[str], form: str) -> list[str]:
     """Return sentences about what the target format has no place for."""
     counts: Counter[str] = Counter()
-    for picture in pictures:
-        sized = bool(picture.width and picture.height)
-        for one in picture.boxes:
+    for image in images:
+        sized = bool(image.width and image.height)
+        for one in image.boxes:
             counts["unknown"] += one.label not in classes
             counts["unsized"] += form == "yolo" and not sized
             counts["crowd"] += one.crowd
@@ -177,7 +177,7 @@ def _lost(pictures: Iterable[AnnotatedPicture], classes: set[str], form: str) ->
     if counts["unknown"]:
         sentences.append(f"{counts['unknown']:,} boxes of other classes are left out.")
     if counts["unsized"]:
-        fix = "their pictures' sizes are not known: give `pictures`."
+        fix = "their images' sizes are not known: give `images`."
         sentences.append(f"{counts['unsized']:,} boxes are left out: {fix}")
     if form != "coco":
         sentences += _no_place(form, counts)

@@ -25,7 +25,7 @@ def doctor(
     data: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
-    pictures: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
     task: str = "auto",
     report: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -40,7 +40,7 @@ def doctor(
             such folders, a CSV with the columns file and label, or images with boxes: COCO's
             JSON, Pascal VOC's XML or YOLO's text files.
         root: The folder that the files of a CSV are relative to.
-        pictures: The folder of the images that have boxes.
+        images: The folder of the images that have boxes.
         task: ``classify`` or ``detect``: what the data is for; ``auto``: as it looks.
         report: An HTML page to write, with thumbnails of what was found.
         overwrite: Whether an existing report may be overwritten.
@@ -59,7 +59,7 @@ def doctor(
     if task not in TASKS:
         raise UsageError(broken_rule("`task`", f"be one of {', '.join(TASKS)}", repr(task)))
     found = _examined(
-        _opened(os.fspath(data), _text(root), _text(pictures), task),
+        _opened(os.fspath(data), _text(root), _text(images), task),
         max_pixels or DEFAULT_MAX_PIXELS,
         workers,
         progress,
@@ -76,15 +76,15 @@ def _text(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
-def _opened(data: str, root: str | None, pictures: str | None, task: str) -> BoxSet | Dataset:
+def _opened(data: str, root: str | None, images: str | None, task: str) -> BoxSet | Dataset:
     has_boxes = is_box_set(data) if task == "auto" else task == "detect"
     if not has_boxes:
-        if pictures is not None:
-            raise UsageError(broken_rule("`pictures`", "go with annotations of boxes", data))
+        if images is not None:
+            raise UsageError(broken_rule("`images`", "go with annotations of boxes", data))
         return read_dataset(data, root)
-    boxes = read_boxes(data, pictures)
+    boxes = read_boxes(data, images)
     if root is not None:
-        raise UsageError(broken_rule("`root`", "go with a CSV", data, "Use `pictures`."))
+        raise UsageError(broken_rule("`root`", "go with a CSV", data, "Use `images`."))
     return boxes
 
 
@@ -94,7 +94,7 @@ def _examined(
     workers: int | None,
     progress: Progress | None,
 ) -> Examination | BoxExamination:
-    count = len(data.pictures if isinstance(data, BoxSet) else data.files)
+    count = len(data.images if isinstance(data, BoxSet) else data.files)
     advance = counter(progress, count)
     if isinstance(data, BoxSet):
         return examine_boxes(data, max_pixels=max_pixels, workers=workers, progress=advance)

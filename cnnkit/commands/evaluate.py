@@ -22,7 +22,7 @@ log = logging.getLogger("cnnkit")
 
 # Parameters that mean something for some tasks only.
 TASKS_OF_PARAMETERS = {
-    "`pictures`": ("detect",),
+    "`images`": ("detect",),
     "`split`": ("classify", "detect"),
 }
 
@@ -67,7 +67,7 @@ class _Request:
 
     data: str
     root: str | None
-    pictures: str | None
+    images: str | None
     split: str | None
     fit: str | None
     batch_size: int | None
@@ -85,7 +85,7 @@ def evaluate(
     weights: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] | None = None,
-    pictures: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
     split: str | None = None,
     report: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -110,7 +110,7 @@ def evaluate(
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
         labels: A file with one label a line, for a model without labels.
         root: The folder that the files of a CSV are relative to.
-        pictures: The folder of the images that have boxes.
+        images: The folder of the images that have boxes.
         split: Only ``train``, ``val`` or ``test`` of the data; by default all but train.
         report: An HTML page to write, with tables, curves and mistakes.
         overwrite: Whether an existing report may be overwritten.
@@ -131,12 +131,12 @@ def evaluate(
     """
     page = report_target(report, overwrite)
     bundle = open_model(os.fspath(model), _text(weights), _text(labels))
-    _check_task(bundle, {"`pictures`": pictures, "`split`": split})
+    _check_task(bundle, {"`images`": images, "`split`": split})
     options = RuntimeOptions(device, runtime, precision, threads)
     request = _Request(
         os.fspath(data),
         _text(root),
-        _text(pictures),
+        _text(images),
         split,
         fit,
         batch_size,
@@ -173,9 +173,9 @@ def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.classification import Classifier, evaluate
     from cnnkit.classification.classifier import Decision
     from cnnkit.classification.evaluation import TOP_K
-    from cnnkit.classification.labelled import read_labelled
+    from cnnkit.classification.labeled import read_labeled
 
-    images = read_labelled(request.data, bundle.labels, request.root, request.split)
+    images = read_labeled(request.data, bundle.labels, request.root, request.split)
     if request.split != "train":
         _tell_of_learned(bundle, [image.path for image in images])
     classifier = Classifier.from_bundle(
@@ -219,9 +219,9 @@ def _detector(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.formats import read_boxes
 
     if request.root is not None:
-        fix = "Give the folder of the pictures with `pictures`."
+        fix = "Give the folder of the images with `images`."
         raise UsageError(broken_rule("`root`", "go with a CSV", request.data, fix))
-    boxes = read_boxes(request.data, request.pictures)
+    boxes = read_boxes(request.data, request.images)
     detector = Detector.from_bundle(
         bundle,
         EVALUATED,
@@ -235,7 +235,7 @@ def _detector(bundle: Bundle, request: _Request) -> Evaluation:
         boxes,
         split=request.split,
         workers=request.workers,
-        progress=counter(request.progress, len(boxes.pictures)),
+        progress=counter(request.progress, len(boxes.images)),
     )
     problems = tuple(f"{one.path}: {one.code} ({one.detail})" for one in done.problems)
     return Evaluation(done.figures, problems, done.unknown)
@@ -268,9 +268,9 @@ def _opened_embedder(bundle: Bundle, request: _Request) -> Any:
     from cnnkit.faces.detection import FaceDetector
     from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
     from cnnkit.faces.thresholds import Verification
-    from cnnkit.faces.whole_pictures import WholePictures
+    from cnnkit.faces.whole_images import WholeImages
 
-    detector: FaceDetector | WholePictures = WholePictures()
+    detector: FaceDetector | WholeImages = WholeImages()
     if Verification.of_card(bundle.card).alignment != "none":
         detector = FaceDetector(open_model(DEFAULT_DETECTOR), options=in_float32(request.options))
     return FaceEmbedder(detector, bundle, options=request.options, max_pixels=request.max_pixels)

@@ -25,7 +25,7 @@ from cnnkit.commands.inputs import (
 )
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation import Explainer
-from cnnkit.explanation.folders import OVERLAY_SIDE, Pictures, explain_folders
+from cnnkit.explanation.folders import OVERLAY_SIDE, SavedImages, explain_folders
 from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import Finder
@@ -107,7 +107,7 @@ def explain(
         fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
         max_pixels: Refuse larger images before decoding; about 179 million by default.
-        batch_size: Images per batch; by default what suits the runtime.
+        batch_size: SavedImages per batch; by default what suits the runtime.
         workers: Threads that read and explain; by default one more than processors.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
@@ -134,7 +134,7 @@ def explain(
         overwrite=overwrite,
         retry_errors=retry_errors,
     )
-    pictures = Pictures(path_of(overlays), path_of(maps), size)
+    images = SavedImages(path_of(overlays), path_of(maps), size)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
@@ -167,7 +167,7 @@ def explain(
         "maps": text_of(maps),
         "size": size,
     }
-    exclude = [str(folder) for folder in (pictures.overlays, pictures.heats) if folder]
+    exclude = [str(folder) for folder in (images.overlays, images.heats) if folder]
 
     def finder() -> Finder:
         return Finder(paths, exclude=exclude)
@@ -176,7 +176,7 @@ def explain(
         explainer,
         finder(),
         outputs,
-        pictures,
+        images,
         options=same_on_resume,
         workers=worker_count(workers, threads),
         emit=counting(emit, progress, finder),

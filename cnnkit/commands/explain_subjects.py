@@ -16,9 +16,9 @@ from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 
-# Boxes of hidden pictures count however unsure they are.
+# Boxes of hidden images count however unsure they are.
 LOWEST_CONFIDENCE = 0.005
-# A face's part of the picture: its box and so much of its sides around it.
+# A face's part of the image: its box and so much of its sides around it.
 FACE_MARGIN = 0.25
 SAME, DIFFERENT = "same person", "different people"
 
@@ -28,7 +28,7 @@ def explainer_of_detector(
 ) -> ScoredExplainer:
     """Return what explains a detector's surest object, or its surest of one class.
 
-    The score of a hidden picture is that of the box of the same class that it shares most with:
+    The score of a hidden image is that of the box of the same class that it shares most with:
     its score times the overlap (Petsiuk et al., "Black-box Explanation of Object Detectors via
     Saliency Maps", https://arxiv.org/abs/2006.03204).
     """
@@ -71,7 +71,7 @@ def _likeness(found: Any, box: Any, index: int) -> float:
 def explainer_of_faces(
     bundle: Bundle, reference: str | None, runtime: RuntimeOptions, **more: Any
 ) -> ScoredExplainer:
-    """Return what explains why a picture's largest face is like that of a reference picture.
+    """Return what explains why an image's largest face is like that of a reference image.
 
     The score of a hidden face is its distance from the reference, less is more alike.
     """
@@ -82,8 +82,8 @@ def explainer_of_faces(
     embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])
     verification = embedder.verification
     try:
-        picture = embedder.read(reference)
-        known = embedder.embed(picture, _largest(embedder, picture))
+        image = embedder.read(reference)
+        known = embedder.embed(image, _largest(embedder, image))
     except ImageError as error:
         rule, received = "name an image with a face", f"{reference}: {error.message}"
         raise UsageError(broken_rule("`reference`", rule, received)) from error
@@ -122,7 +122,7 @@ def _largest(embedder: FaceEmbedder, pixels: Any) -> list[Any]:
 
 
 def _around(face: Any, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return a face's part of a picture in whole pixels."""
+    """Return a face's part of an image in whole pixels."""
     margin_x, margin_y = FACE_MARGIN * face.width, FACE_MARGIN * face.height
     left, top, right, bottom = face.xyxy
     wide = Region(left - margin_x, top - margin_y, right + margin_x, bottom + margin_y)

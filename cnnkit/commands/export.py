@@ -18,7 +18,7 @@ from cnnkit.exporting import (
     Request,
     export_model,
     form_of_suffix,
-    pictures_in,
+    images_in,
 )
 
 log = logging.getLogger("cnnkit")
@@ -50,7 +50,7 @@ def export(
 
     The export takes RGB pixels, uint8 (batch, height, width, 3), as ``image``. A classifier gives
     calibrated ``probabilities``, a detector decoded ``boxes`` and ``scores`` before suppression,
-    a face embedder the ``embedding`` of an aligned face, a style model the ``picture``. A JSON
+    a face embedder the ``embedding`` of an aligned face, a style model the ``image``. A JSON
     file beside it says how images are fitted and what comes out, and holds the labels.
 
     Args:
@@ -81,7 +81,7 @@ def export(
     form, target = form_and_path(format, os.fspath(output), len(bundle.card.networks) > 1)
     for note in bundle.notes:
         log.info(note)
-    images = pictures_in(os.fspath(check_on)) if check_on else None
+    images = images_in(os.fspath(check_on)) if check_on else None
     networks = networks_of(bundle, Request(form, batch, size, images))
     for note in (note for network in networks for note in network.notes):
         log.warning(note)

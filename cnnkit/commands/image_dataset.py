@@ -11,7 +11,7 @@ from cnnkit.commands.inputs import Progress, counter
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.dataset import split_name
-from cnnkit.data.decoded import DecodedPictures
+from cnnkit.data.decoded import DecodedImages
 from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
@@ -82,7 +82,7 @@ def image_dataset(
     chosen = _members(whole, split, Shares(validation, test), seed)
     height, width = (size, size) if isinstance(size, int) else size
     augmenter = Augmenter(read_recipe(os.fspath(augment)), seed)
-    pictures = DecodedPictures(
+    images = DecodedImages(
         [whole.files[place].path for place in chosen],
         whole.labels[chosen],
         InputSpec(height, width).with_fit(fit),
@@ -91,7 +91,7 @@ def image_dataset(
         progress=counter(progress, len(chosen)),
     )
     loader = Loader(
-        pictures,
+        images,
         batch_size,
         training=split in (None, "train") if shuffle is None else shuffle,
         augmenter=None if augment == "none" else augmenter,

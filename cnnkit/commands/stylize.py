@@ -26,15 +26,15 @@ from cnnkit.commands.inputs import (
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.folder_job import Summary
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
-from cnnkit.images.decode import open_picture
+from cnnkit.images.decode import open_image
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.keras_predictor import set_backend_threads
 from cnnkit.style.features import open_loss_network
+from cnnkit.style.images import FORMATS, Content, read_content, read_styles
 from cnnkit.style.job import Target, check_results_apart, stylize_folder, target_of
-from cnnkit.style.method import ByOptimisation, Choices, Watch
+from cnnkit.style.method import ByOptimization, Choices, Watch
 from cnnkit.style.one_pass import OnePassPainter
 from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
-from cnnkit.style.pictures import FORMATS, Content, read_content, read_styles
 from cnnkit.style.settings import Settings
 from cnnkit.style.sheet import choices_sheet
 from cnnkit.style.targets import Style
@@ -158,7 +158,7 @@ def stylize(
         emit: Gets each new row, a dictionary as in a JSON Lines file.
         progress: Gets the number of new rows so far and the number of inputs.
         watch: Gets the position of the image, from 1, and a
-            `cnnkit.style.optimisation.Progress` as the optimization advances.
+            `cnnkit.style.optimization.Progress` as the optimization advances.
 
     Returns:
         How many photos have a result, failed and were resumed.
@@ -214,7 +214,7 @@ def stylize(
     read = read_styles(
         named, None if style_weights is None else list(style_weights), request.max_pixels
     )
-    method: ByOptimisation | InOnePass
+    method: ByOptimization | InOnePass
     if fast:
         method = _fast_method(read, request)
     else:
@@ -261,7 +261,7 @@ def _masks_and_styles(styles: Sequence[str], request: Request) -> list[str]:
 
 def _slow_method(
     styles: list[Style], request: Request, finder: Finder, watch: Watch | None
-) -> ByOptimisation:
+) -> ByOptimization:
     """Return the method by optimization, after drawing the sheet to choose from.
 
     Raises:
@@ -284,7 +284,7 @@ def _slow_method(
     if request.contact_sheet:
         content = _first_content(finder, request.max_pixels)
         choices_sheet(network, styles, settings, content, request.contact_sheet, _told_of_sheet)
-    return ByOptimisation(network, styles, settings, choices, watch)
+    return ByOptimization(network, styles, settings, choices, watch)
 
 
 def _fast_method(styles: list[Style], request: Request) -> InOnePass:
@@ -376,22 +376,20 @@ def _checked_mask(mask: str | None) -> str | None:
         UsageError: It is not.
     """
     if mask is not None and not Path(mask).exists():
-        raise UsageError(broken_rule("`mask`", "name a picture or a folder", repr(mask)))
+        raise UsageError(broken_rule("`mask`", "name an image or a folder", repr(mask)))
     return mask
 
 
 def _preflight(
-    method: ByOptimisation | InOnePass, finder: Callable[[], Finder], max_pixels: int
+    method: ByOptimization | InOnePass, finder: Callable[[], Finder], max_pixels: int
 ) -> None:
     """Say in one line what the run will cost; refuse what does not fit."""
     sizes = []
     for item in finder():
         if item.failure is None:
             try:
-                picture = open_picture(
-                    read_bytes(item.path), max_pixels=max_pixels, at_least=_small
-                )
-                sizes.append((picture.height, picture.width))
+                image = open_image(read_bytes(item.path), max_pixels=max_pixels, at_least=_small)
+                sizes.append((image.height, image.width))
             except ImageError:  # it gets its row when its turn comes
                 continue
         if len(sizes) >= LOOKED_AT:
@@ -402,12 +400,12 @@ def _preflight(
     size = max(sizes, key=lambda one: one[0] * one[1])
     found = method.estimate(*size)
     height, width = method.size_of(*size)
-    pictures = "1 picture" if total == 1 else f"{total:,} pictures"
+    images = "1 image" if total == 1 else f"{total:,} images"
     tiles = f", in tiles of {found.tile}" if found.tile else ""
     each = "" if total == 1 else " each"
     log.info(
         "%s, %d x %d pixels at most%s: about %.1f GB of memory, about %s%s on this machine",
-        *(pictures, width, height, tiles, found.memory / 1e9, duration(found.seconds), each),
+        *(images, width, height, tiles, found.memory / 1e9, duration(found.seconds), each),
     )
 
 

@@ -23,7 +23,7 @@ def train_detector(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    pictures: AnyPath | None = None,
+    images: AnyPath | None = None,
     validation_data: AnyPath | None = None,
     validation: float = 0.15,
     max_bad: int | str = "5%",
@@ -54,7 +54,7 @@ def train_detector(
         output: The bundle's new folder.
         overwrite: Whether an existing bundle is replaced.
         resume: Continue an interrupted run.
-        pictures: The folder of the images, if they are elsewhere.
+        images: The folder of the images, if they are elsewhere.
         validation_data: Other images with boxes to validate on.
         validation: The share of the images to validate on, where the data has no split.
         max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
@@ -90,7 +90,7 @@ def train_detector(
     settings = DetectorSettings(
         os.fspath(data),
         Path(output),
-        pictures=text_of(pictures),
+        images=text_of(images),
         validation_data=text_of(validation_data),
         validation=validation,
         architecture=architecture,

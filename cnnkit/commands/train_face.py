@@ -51,7 +51,7 @@ def train_face(
         overwrite: Whether an existing bundle is replaced.
         root: The folder that the files of a CSV are relative to.
         crop: ``face`` takes the largest face, aligned; ``none`` the whole image.
-        split_by: ``people``: nobody is in two splits; ``pictures``: everybody may be.
+        split_by: ``people``: nobody is in two splits; ``images``: everybody may be.
         validation: The share of the people, or images, to validate on.
         test: The share of the people, or images, to test on.
         max_bad: How many photos may be unreadable or without a face: a number, or a share such

@@ -1,6 +1,6 @@
-"""Training data: reading, splitting, examining, augmenting and loading labelled pictures."""
+"""Training data: reading, splitting, examining, augmenting and loading labeled images."""
 
-from cnnkit.data.dataset import Dataset, LabelledFile, read_dataset
+from cnnkit.data.dataset import Dataset, LabeledFile, read_dataset
 from cnnkit.data.splits import SPLITS, Shares, assign_splits
 
-__all__ = ["SPLITS", "Dataset", "LabelledFile", "Shares", "assign_splits", "read_dataset"]
+__all__ = ["SPLITS", "Dataset", "LabeledFile", "Shares", "assign_splits", "read_dataset"]

@@ -1,4 +1,4 @@
-"""Applies a recipe to pictures: the same draw for a seed, an epoch and a picture, anywhere."""
+"""Applies a recipe to images: the same draw for a seed, an epoch and an image, anywhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MIN_VISIBLE_SHARE = 0.25
 
 
 class Augmenter:
-    """Draws augmented pictures; safe to share between threads.
+    """Draws augmented images; safe to share between threads.
 
-    Each thread has transforms of its own, and each picture begins with a seed made from the
-    run's seed, the epoch and the picture's index, so that neither the number of threads nor
-    the order of the pictures changes a pixel.
+    Each thread has transforms of its own, and each image begins with a seed made from the
+    run's seed, the epoch and the image's index, so that neither the number of threads nor
+    the order of the images changes a pixel.
     """
 
     def __init__(self, recipe: Recipe, seed: int = 0) -> None:
@@ -37,67 +37,65 @@ class Augmenter:
         self.seed = seed
         self._own = threading.local()
 
-    def __call__(self, picture: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        """Return the draw of a picture, of its own size.
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Return the draw of an image, of its own size.
 
         Args:
-            picture: uint8 RGB (height, width, 3); it stays as it is.
+            image: uint8 RGB (height, width, 3); it stays as it is.
             epoch: From 0.
-            index: Of the picture, from 0.
+            index: Of the image, from 0.
 
         Returns:
             uint8 RGB (height, width, 3).
 
         Raises:
-            UsageError: The user's recipe cannot be applied to a picture of this size.
+            UsageError: The user's recipe cannot be applied to an image of this size.
         """
-        return self._apply(picture, epoch, index, False, image=picture)["image"]
+        return self._apply(image, epoch, index, False, image=image)["image"]
 
     def with_boxes(
-        self, picture: np.ndarray, boxes: np.ndarray, epoch: int, index: int
+        self, image: np.ndarray, boxes: np.ndarray, epoch: int, index: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the draw of a picture and of the boxes in it.
+        """Return the draw of an image and of the boxes in it.
 
         Args:
-            picture: uint8 RGB (height, width, 3); it stays as it is.
+            image: uint8 RGB (height, width, 3); it stays as it is.
             boxes: float (boxes, 4): left, top, right, bottom in pixels.
             epoch: From 0.
-            index: Of the picture, from 0.
+            index: Of the image, from 0.
 
         Returns:
-            The picture; the boxes that are still to be seen, float32 (kept, 4), clipped to
-            the picture; and their numbers among those given, int64 (kept,).
+            The image; the boxes that are still to be seen, float32 (kept, 4), clipped to
+            the image; and their numbers among those given, int64 (kept,).
 
         Raises:
-            UsageError: The user's recipe cannot be applied to a picture of this size.
+            UsageError: The user's recipe cannot be applied to an image of this size.
         """
         numbers = np.arange(len(boxes))
-        drawn = self._apply(
-            picture, epoch, index, True, image=picture, bboxes=boxes, numbers=numbers
-        )
+        drawn = self._apply(image, epoch, index, True, image=image, bboxes=boxes, numbers=numbers)
         kept = np.asarray(drawn["numbers"], np.int64)
         placed = np.asarray(drawn["bboxes"], np.float32).reshape(-1, 4)
         return drawn["image"], placed, kept
 
     def _apply(
-        self, picture: np.ndarray, epoch: int, index: int, boxes: bool, **targets: Any
+        self, image: np.ndarray, epoch: int, index: int, boxes: bool, **targets: Any
     ) -> dict[str, Any]:
         try:
-            compose = self._compose(picture.shape[0], picture.shape[1], boxes)
+            compose = self._compose(image.shape[0], image.shape[1], boxes)
             compose.set_random_seed(self._seed_of(epoch, index))
             drawn = compose(**targets)
         except _misfits() as error:
             reason = " ".join(str(error).split())[:200]
-            raise UsageError(self._broken("fit every picture", reason)) from error
-        image = drawn["image"]
-        if image.size == picture.size and 1 in picture.shape[:2]:
-            # Grey made color again lies on its side where one side is a single pixel.
-            image = drawn["image"] = image.reshape(picture.shape)
-        if image.dtype != np.uint8 or image.shape != picture.shape:
-            received = f"{image.dtype} {image.shape}"
-            raise UsageError(self._broken(f"give uint8 {picture.shape}", received))
-        if np.may_share_memory(image, picture):
-            drawn["image"] = image.copy()
+            raise UsageError(self._broken("fit every image", reason)) from error
+        made = drawn["image"]
+        if made.size == image.size and 1 in image.shape[:2]:
+            # Gray made color again lies on its side where one side is a single pixel.
+            made = drawn["image"] = made.reshape(image.shape)
+        if made.dtype != np.uint8 or made.shape != image.shape:
+            received = f"{made.dtype} {made.shape}"
+            raise UsageError(self._broken(f"give uint8 {image.shape}", received))
+        if np.may_share_memory(made, image):
+            drawn["image"] = made.copy()
         return drawn
 
     def _broken(self, rule: str, received: str) -> str:
@@ -107,7 +105,7 @@ class Augmenter:
         return int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0])
 
     def _compose(self, height: int, width: int, boxes: bool) -> Any:
-        """Return this thread's Compose for pictures of a size."""
+        """Return this thread's Compose for images of a size."""
         key = (height, width, boxes)
         if getattr(self._own, "key", None) != key:
             library = import_albumentations()
@@ -131,7 +129,7 @@ class Augmenter:
 
 @cache
 def _misfits() -> tuple[type[Exception], ...]:
-    """Return what transforms raise on a picture that they were not made for."""
+    """Return what transforms raise on an image that they were not made for."""
     import cv2
     from albumentations.augmentations.crops.transforms import CropSizeError
 

@@ -1,4 +1,4 @@
-"""Reads the boxes of a few pictures, by the pictures' file names, from any form that has boxes."""
+"""Reads the boxes of a few images, by the images' file names, from any form that has boxes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CSV_COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
 
 
 class Boxes(NamedTuple):
-    """The boxes of one picture.
+    """The boxes of one image.
 
     Attributes:
         corners: float32 (boxes, 4): left, top, right, bottom in pixels.
@@ -33,37 +33,37 @@ class Boxes(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read_picture_boxes(source: str, pictures: Sequence[str]) -> dict[str, Boxes]:
-    """Return the boxes of each of some pictures, found by the file's name without folders.
+def read_image_boxes(source: str, images: Sequence[str]) -> dict[str, Boxes]:
+    """Return the boxes of each of some images, found by the file's name without folders.
 
     Args:
         source: As for `cnnkit.formats.read_boxes`, or a CSV with the columns file, label, x1,
             y1, x2, y2. Boxes that are no use, such as empty ones, are left out.
-        pictures: Paths of pictures.
+        images: Paths of images.
 
     Raises:
         UsageError: The file is not of one of these forms.
     """
-    wanted = {os.path.basename(picture) for picture in pictures}
+    wanted = {os.path.basename(image) for image in images}
     form, name = with_form(source)
     is_csv = form is None and name.lower().endswith(".csv")
-    found = dict(_of_csv(Path(name), wanted) if is_csv else _of_set(source, wanted, pictures))
+    found = dict(_of_csv(Path(name), wanted) if is_csv else _of_set(source, wanted, images))
     nothing = Boxes(np.zeros((0, 4), np.float32), ())
-    return {picture: found.get(os.path.basename(picture), nothing) for picture in pictures}
+    return {image: found.get(os.path.basename(image), nothing) for image in images}
 
 
-def _of_set(source: str, wanted: set[str], pictures: Sequence[str]) -> Iterator[tuple[str, Boxes]]:
-    folder = os.path.dirname(pictures[0]) or "." if pictures else None
-    is_yolo = with_form(source)[0] == "yolo"  # whose labels say nothing without the pictures
-    paths = {os.path.basename(path): path for path in pictures}
-    for picture in read_boxes(source, folder if is_yolo else None).pictures:
-        name = os.path.basename(picture.file)
+def _of_set(source: str, wanted: set[str], images: Sequence[str]) -> Iterator[tuple[str, Boxes]]:
+    folder = os.path.dirname(images[0]) or "." if images else None
+    is_yolo = with_form(source)[0] == "yolo"  # whose labels say nothing without the images
+    paths = {os.path.basename(path): path for path in images}
+    for image in read_boxes(source, folder if is_yolo else None).images:
+        name = os.path.basename(image.file)
         if name in wanted:
-            picture = one_as_shown(dataclasses.replace(picture, path=paths[name]))
-            if picture.refused:
+            image = one_as_shown(dataclasses.replace(image, path=paths[name]))
+            if image.refused:
                 rule = "be annotated in the proportions of the image"
-                raise UsageError(broken_rule(name, rule, picture.refused))
-            boxes = mend(picture)[0].boxes
+                raise UsageError(broken_rule(name, rule, image.refused))
+            boxes = mend(image)[0].boxes
             yield name, Boxes(corners_of(boxes).astype(np.float32), tuple(b.label for b in boxes))
 
 

@@ -1,4 +1,4 @@
-"""Draws a sheet of pictures: each one as it is, then what a recipe makes of it."""
+"""Draws a sheet of images: each one as it is, then what a recipe makes of it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ BOX_COLORS = ("#ffd400", "#00c2ff", "#ff5c8a", "#5bd75b", "#ff9a3c", "#b48cff", 
 
 
 @dataclass(frozen=True)
-class SheetPicture:
-    """One picture of a sheet.
+class SheetImage:
+    """One image of a sheet.
 
     Attributes:
         name: What to write below it.
@@ -50,25 +50,23 @@ class _Cell:
     boxes: Boxes | None
 
 
-def contact_sheet(
-    pictures: Sequence[SheetPicture], augmenter: Augmenter, count: int
-) -> Image.Image:
-    """Return a sheet: each picture, then its draws of the epochs 0 to count - 1.
+def contact_sheet(images: Sequence[SheetImage], augmenter: Augmenter, count: int) -> Image.Image:
+    """Return a sheet: each image, then its draws of the epochs 0 to count - 1.
 
     Args:
-        pictures: At least one; each is shrunk to a cell before it is augmented.
+        images: At least one; each is shrunk to a cell before it is augmented.
         augmenter: What is to be shown.
-        count: Draws of each picture, at least 1.
+        count: Draws of each image, at least 1.
 
     Raises:
         UsageError: There would be too many cells, or the recipe does not fit.
     """
-    total = len(pictures) * (count + 1)
+    total = len(images) * (count + 1)
     if total > MAX_CELLS:
         rule = f"give at most {MAX_CELLS} cells"
-        fix = "Give fewer pictures or a smaller `count`."
+        fix = "Give fewer images or a smaller `count`."
         raise UsageError(broken_rule("the sheet", rule, f"{total:,}", fix))
-    rows = _rows(pictures, augmenter, count)
+    rows = _rows(images, augmenter, count)
     columns = max(len(row) for row in rows)
     size = (
         2 * MARGIN + columns * CELL + (columns - 1) * GAP,
@@ -84,21 +82,21 @@ def contact_sheet(
     return sheet
 
 
-def _rows(pictures: Sequence[SheetPicture], augmenter: Augmenter, count: int) -> list[list[_Cell]]:
-    """Return the cells: rows as wide as one picture's draws, broken where there are many."""
+def _rows(images: Sequence[SheetImage], augmenter: Augmenter, count: int) -> list[list[_Cell]]:
+    """Return the cells: rows as wide as one image's draws, broken where there are many."""
     columns = min(count + 1, MAX_COLUMNS)
     while (count + 1) % columns and columns > 4:  # rows that are full look better
         columns -= 1
     rows = []
-    for index, picture in enumerate(pictures):
-        cells = _cells(picture, augmenter, count, index)
+    for index, image in enumerate(images):
+        cells = _cells(image, augmenter, count, index)
         rows += [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return rows
 
 
-def _cells(picture: SheetPicture, augmenter: Augmenter, count: int, index: int) -> list[_Cell]:
-    pixels, boxes = _shrunk(picture)
-    cells = [_Cell(pixels, picture.name, True, boxes)]
+def _cells(image: SheetImage, augmenter: Augmenter, count: int, index: int) -> list[_Cell]:
+    pixels, boxes = _shrunk(image)
+    cells = [_Cell(pixels, image.name, True, boxes)]
     for epoch in range(count):
         if boxes is None:
             cells.append(_Cell(augmenter(pixels, epoch, index), str(epoch + 1), False, None))
@@ -109,17 +107,17 @@ def _cells(picture: SheetPicture, augmenter: Augmenter, count: int, index: int) 
     return cells
 
 
-def _shrunk(picture: SheetPicture) -> tuple[np.ndarray, Boxes | None]:
-    """Return a picture, and its boxes, as large as fits a cell."""
-    height, width = picture.pixels.shape[:2]
+def _shrunk(image: SheetImage) -> tuple[np.ndarray, Boxes | None]:
+    """Return an image, and its boxes, as large as fits a cell."""
+    height, width = image.pixels.shape[:2]
     scale = CELL / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    pixels = cv2.resize(picture.pixels, size, interpolation=method)
-    if picture.boxes is None:
+    pixels = cv2.resize(image.pixels, size, interpolation=method)
+    if image.boxes is None:
         return pixels, None
     factors = np.array([size[0] / width, size[1] / height] * 2, np.float32)
-    return pixels, Boxes(picture.boxes.corners * factors, picture.boxes.labels)
+    return pixels, Boxes(image.boxes.corners * factors, image.boxes.labels)
 
 
 def _title(draw: ImageDraw.ImageDraw, name: str, rest: str) -> None:

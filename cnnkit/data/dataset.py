@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnkit.data.labelled_csv import CsvRow, read_csv_rows
+from cnnkit.data.labeled_csv import CsvRow, read_csv_rows
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import found_under
 from cnnkit.formats.guessing import BOX_FOLDERS, guessed_form
@@ -49,8 +49,8 @@ def split_name(text: str) -> str | None:
     return SPLIT_NAMES.get(word) or SPLIT_NAMES.get(_BEHIND_SPLITS.sub("", word))
 
 
-class LabelledFile(NamedTuple):
-    """One picture of a training set.
+class LabeledFile(NamedTuple):
+    """One image of a training set.
 
     Attributes:
         path: As the user would type it, undecodable bytes surrogate-escaped.
@@ -67,13 +67,13 @@ class LabelledFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A labelled set of pictures, not yet decoded.
+    """A labeled set of images, not yet decoded.
 
     Attributes:
         source: The folder or CSV, as the user typed it.
         root: The folder that the names are relative to.
         classes: The names of the classes, in code-point order.
-        files: The pictures, in the order of the folders or lines.
+        files: The images, in the order of the folders or lines.
         strays: Files beside the class folders, which take no part.
         failures: Folders that could not be read, and why.
         split_classes: For split folders or a CSV with splits: the classes that each one has.
@@ -83,7 +83,7 @@ class Dataset:
     source: str
     root: str
     classes: tuple[str, ...]
-    files: tuple[LabelledFile, ...]
+    files: tuple[LabeledFile, ...]
     strays: tuple[str, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
     split_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -91,20 +91,20 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """The class of each picture, int32 (pictures,)."""
+        """The class of each image, int32 (images,)."""
         return np.fromiter((f.label for f in self.files), np.int32, len(self.files))
 
     def counts(self, split: str | None = None) -> np.ndarray:
-        """Return the pictures of each class, int64 (classes,); of one split if it is given."""
+        """Return the images of each class, int64 (classes,); of one split if it is given."""
         labels = [f.label for f in self.files if split is None or f.split == split]
         return np.bincount(np.asarray(labels, np.int64), minlength=len(self.classes))
 
 
 def read_dataset(data: str, root: str | None = None) -> Dataset:
-    """Read which pictures a training set has and what they show; none is opened.
+    """Read which images a training set has and what they show; none is opened.
 
     Args:
-        data: A folder with one folder for each class (pictures in folders below it count as
+        data: A folder with one folder for each class (images in folders below it count as
             well); a folder with ``train/`` and ``val/`` and perhaps ``test/``, each with one
             folder for each class; or a CSV with the columns file, label and perhaps split.
         root: The folder that a CSV's files are relative to; by default the CSV's own.
@@ -123,7 +123,7 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
     else:
         raise UsageError(broken_rule("`data`", "be a folder or a CSV", data, "It does not exist."))
     if not dataset.files:
-        raise UsageError(broken_rule("`data`", "hold labelled pictures", f"none in {data}", FORMS))
+        raise UsageError(broken_rule("`data`", "hold labeled images", f"none in {data}", FORMS))
     return dataset
 
 
@@ -173,7 +173,7 @@ class _Collected:
         names = tuple(sorted(self.classes | {label for _, label, _ in self.files}))
         index = {name: number for number, name in enumerate(names)}
         files = tuple(
-            LabelledFile(path, _relative(path, self.root), index[label], split)
+            LabeledFile(path, _relative(path, self.root), index[label], split)
             for path, label, split in self.files
         )
         return Dataset(
@@ -289,7 +289,7 @@ def _distinct(
 
 
 def _relative(path: str, root: str) -> str:
-    """Return a picture's name relative to the root, the same on every system."""
+    """Return an image's name relative to the root, the same on every system."""
     name = os.path.relpath(path, root)
     return name.replace(os.sep, "/") if os.sep != "/" else posixpath.normpath(name)
 

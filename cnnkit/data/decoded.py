@@ -1,4 +1,4 @@
-"""Pictures decoded and prepared once: in memory, or in a file where memory is too small."""
+"""Images decoded and prepared once: in memory, or in a file where memory is too small."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
 
-# 14,000 pictures of 224 x 224; above, they go into a file.
+# 14,000 images of 224 x 224; above, they go into a file.
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
 # Of the disk's free space, what is left to others.
 SPARE_DISK_BYTES = 1024**3
@@ -30,11 +30,11 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class MaxBad:
-    """How many pictures may be unreadable before a run is given up.
+    """How many images may be unreadable before a run is given up.
 
     Attributes:
-        share: Of all pictures, 0 to 1; or None.
-        count: A number of pictures, 0 or more; or None.
+        share: Of all images, 0 to 1; or None.
+        count: A number of images, 0 or more; or None.
     """
 
     share: float | None = 0.05
@@ -42,7 +42,7 @@ class MaxBad:
 
     @classmethod
     def parse(cls, text: str) -> MaxBad:
-        """Return the limit that a user typed: ``10`` pictures or ``5%`` of them.
+        """Return the limit that a user typed: ``10`` images or ``5%`` of them.
 
         Raises:
             UsageError: It is neither.
@@ -53,7 +53,7 @@ class MaxBad:
         except ValueError:
             value = -1
         if not 0 <= value <= (100 if text.strip().endswith("%") else 10**12):
-            rule = "be a number of pictures or a share such as 5%"
+            rule = "be a number of images or a share such as 5%"
             raise UsageError(broken_rule("`max_bad`", rule, repr(text)))
         if text.strip().endswith("%"):
             return cls(share=value / 100)
@@ -73,22 +73,22 @@ class MaxBad:
         rule = f"be at most `max_bad={shown!r}`"
         received = f"{len(failures)} of {total}, the first {path} ({failure.message})"
         fix = "Run cnnkit doctor, mend or remove them, or raise `max_bad`."
-        raise UsageError(broken_rule("unreadable pictures", rule, received, fix))
+        raise UsageError(broken_rule("unreadable images", rule, received, fix))
 
 
 DEFAULT_MAX_BAD = MaxBad()
 
 
-class DecodedPictures:
-    """The pictures of a set as one array, and those that could not be read by name.
+class DecodedImages:
+    """The images of a set as one array, and those that could not be read by name.
 
     A context manager: leaving it frees the memory or removes the file.
 
     Attributes:
-        pixels: uint8 (pictures, height, width, 3), RGB; a memory map where it is large.
-        labels: int32 (pictures,).
-        indices: int64 (pictures,): their places in what was asked for.
-        failures: Path and reason of each picture that was left out.
+        pixels: uint8 (images, height, width, 3), RGB; a memory map where it is large.
+        labels: int32 (images,).
+        indices: int64 (images,): their places in what was asked for.
+        failures: Path and reason of each image that was left out.
     """
 
     def __init__(
@@ -104,18 +104,18 @@ class DecodedPictures:
         workers: int | None = None,
         progress: Callable[[], None] | None = None,
     ) -> None:
-        """Decode and resize all pictures.
+        """Decode and resize all images.
 
         Args:
-            paths: The pictures.
+            paths: The images.
             labels: Their classes.
             spec: What the network takes.
             max_bad: How many may be unreadable.
-            max_pixels: A larger picture counts as unreadable.
+            max_pixels: A larger image counts as unreadable.
             memory_bytes: More than this goes into a file.
             folder: Where to, by default cnnkit's cache folder.
             workers: Threads, by default one a processor.
-            progress: Called after each picture.
+            progress: Called after each image.
 
         Raises:
             UsageError: Too many are unreadable, or the disk has no room for them.
@@ -144,9 +144,9 @@ class DecodedPictures:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free
             if size > free - SPARE_DISK_BYTES:
-                rule = f"have room for {size / 1e9:.1f} GB of decoded pictures"
+                rule = f"have room for {size / 1e9:.1f} GB of decoded images"
                 received = f"{free / 1e9:.1f} GB free"
-                fix = "Free some space, or choose smaller pictures or another cache folder."
+                fix = "Free some space, or choose smaller images or another cache folder."
                 raise UsageError(broken_rule(str(folder), rule, received, fix))
             self._file = tempfile.NamedTemporaryFile(dir=folder, prefix="pictures-", suffix=".raw")
             return np.memmap(self._file, np.uint8, "w+", shape=shape)
@@ -162,10 +162,10 @@ class DecodedPictures:
         workers: int | None,
         progress: Callable[[], None] | None,
     ) -> list[int]:
-        """Decode into the room without gaps; return which pictures are in it."""
+        """Decode into the room without gaps; return which images are in it."""
 
         def read(path: str) -> np.ndarray | Failure:
-            """Read one picture; what cannot be read is a result too."""
+            """Read one image; what cannot be read is a result too."""
             try:
                 return prepare(path, spec, max_pixels=max_pixels)
             except ImageError as error:
@@ -191,7 +191,7 @@ class DecodedPictures:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __enter__(self) -> DecodedPictures:
+    def __enter__(self) -> DecodedImages:
         return self
 
     def __exit__(

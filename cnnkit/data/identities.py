@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data.decoded import DecodedPictures
+from cnnkit.data.decoded import DecodedImages
 from cnnkit.data.loaders import Loader
 from cnnkit.data.splits import TEST, TRAIN, VALIDATION, Shares
 from cnnkit.errors import UsageError, broken_rule
@@ -22,18 +22,18 @@ LEAST_PEOPLE = 2
 def identity_split(
     labels: np.ndarray, names: Sequence[str], shares: Shares, seed: int = 0
 ) -> np.ndarray:
-    """Return a split for each picture, all pictures of a person in the same one.
+    """Return a split for each image, all images of a person in the same one.
 
-    Whose pictures go where depends on the seed and the people's names alone.
+    Whose images go where depends on the seed and the people's names alone.
 
     Args:
-        labels: The person of each picture, int (pictures,).
+        labels: The person of each image, int (images,).
         names: Of the people.
-        shares: Of the people, not of the pictures.
+        shares: Of the people, not of the images.
         seed: Another seed divides otherwise.
 
     Returns:
-        int8 (pictures,): 0 train, 1 validation, 2 test.
+        int8 (images,): 0 train, 1 validation, 2 test.
 
     Raises:
         UsageError: There are too few people with two photos.
@@ -73,7 +73,7 @@ class IdentityLoader(Loader):
 
     def __init__(
         self,
-        pictures: DecodedPictures,
+        images: DecodedImages,
         batch_size: int,
         *,
         photos_each: int,
@@ -84,7 +84,7 @@ class IdentityLoader(Loader):
         """Plan the batches.
 
         Args:
-            pictures: Decoded, with the person of each.
+            images: Decoded, with the person of each.
             batch_size: P times K; what does not divide is left out, and P is at least 2.
             photos_each: K, at least 2.
             training: Whether each epoch is drawn anew, and augmented.
@@ -96,8 +96,8 @@ class IdentityLoader(Loader):
         """
         if photos_each < LEAST_PHOTOS:
             raise UsageError(broken_rule("`photos`", f"be at least {LEAST_PHOTOS}", photos_each))
-        super().__init__(pictures, batch_size, training=training, seed=seed, **others)
-        photos = [np.flatnonzero(pictures.labels == p) for p in np.unique(pictures.labels)]
+        super().__init__(images, batch_size, training=training, seed=seed, **others)
+        photos = [np.flatnonzero(images.labels == p) for p in np.unique(images.labels)]
         self._photos = [own for own in photos if len(own) >= LEAST_PHOTOS]
         if len(self._photos) < LEAST_PEOPLE:
             self.close()
@@ -118,7 +118,7 @@ class IdentityLoader(Loader):
         return 1.0
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Return the places of an epoch's pictures, batch after batch."""
+        """Return the places of an epoch's images, batch after batch."""
         epoch = epoch if self.training else 0
         if self._order is None or self._order[0] != epoch:
             generator = np.random.default_rng((self._seed, epoch, int(self.training)))

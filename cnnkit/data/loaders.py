@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.decoded import DecodedPictures
+from cnnkit.data.decoded import DecodedImages
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import available_cpus, import_keras
 
@@ -36,22 +36,22 @@ class Batch(NamedTuple):
     """What a network is given at a time.
 
     Attributes:
-        pictures: uint8 (batch, height, width, 3), RGB.
-        labels: int32 (batch,), or float32 (batch, classes) where pictures are mixed.
+        images: uint8 (batch, height, width, 3), RGB.
+        labels: int32 (batch,), or float32 (batch, classes) where images are mixed.
         weights: float32 (batch,): 0 for what only fills up the last batch. The others are
             equal, 1 where nothing is filled up, else a little more: so that Keras, which
-            divides by all pictures of a batch, still gives the mean over the real ones.
+            divides by all images of a batch, still gives the mean over the real ones.
             Metrics must be Keras's ``weighted_metrics`` to leave out the filling.
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """Mixes the pictures of a batch with one another.
+    """Mixes the images of a batch with one another.
 
     Attributes:
         mix: `cnnkit.data.mixing.mixup` or ``cutmix``, or one like them.
@@ -63,17 +63,17 @@ class Mixing:
 
 
 class Loader:
-    """Batches of decoded pictures; a context manager, because it has threads.
+    """Batches of decoded images; a context manager, because it has threads.
 
     Attributes:
-        batch_size: Pictures of each batch.
+        batch_size: Images of each batch.
         training: Whether they are shuffled.
         error: What stopped a `dataset`: TensorFlow only says that there was an error.
     """
 
     def __init__(
         self,
-        pictures: DecodedPictures,
+        images: DecodedImages,
         batch_size: int,
         *,
         training: bool,
@@ -87,28 +87,28 @@ class Loader:
         In training, each epoch has an order of its own, and what does not fill the last batch
         is left out of that epoch: all batches have the same size, and chance decides each
         time. A set smaller than a batch is one batch of its own size. In validation every
-        picture comes once, in order, and the last batch is filled up with pictures of weight 0.
+        image comes once, in order, and the last batch is filled up with images of weight 0.
 
         Args:
-            pictures: The decoded pictures.
+            images: The decoded images.
             batch_size: At least 1.
             training: Whether to shuffle.
-            augmenter: What is done to each picture of a training epoch.
+            augmenter: What is done to each image of a training epoch.
             mixing: What is done to each batch of a training epoch.
             seed: Of the order, 0 or more.
             workers: Threads that augment, by default one a processor.
 
         Raises:
-            UsageError: There are no pictures, or the batch size is not at least 1.
+            UsageError: There are no images, or the batch size is not at least 1.
         """
         if batch_size < 1:
             raise UsageError(broken_rule("`batch_size`", "be at least 1", batch_size))
-        if not len(pictures):
-            raise UsageError("There must be a picture to load. Received: none.")
-        self.batch_size = min(batch_size, len(pictures))
+        if not len(images):
+            raise UsageError("There must be an image to load. Received: none.")
+        self.batch_size = min(batch_size, len(images))
         self.training = training
         self.error: CnnkitError | None = None
-        self._pictures = pictures
+        self._images = images
         self._augmenter = augmenter if training else None
         self._mixing = mixing if training else None
         self._seed = seed
@@ -120,13 +120,13 @@ class Loader:
     @property
     def steps(self) -> int:
         """How many batches an epoch has."""
-        count = len(self._pictures)
+        count = len(self._images)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
     @property
     def _weight(self) -> float:
-        """The weight of a picture, such that those of an epoch add up to its places."""
-        return 1.0 if self.training else self.steps * self.batch_size / len(self._pictures)
+        """The weight of an image, such that those of an epoch add up to its places."""
+        return 1.0 if self.training else self.steps * self.batch_size / len(self._images)
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Return one batch.
@@ -141,17 +141,17 @@ class Loader:
         weights[: len(places)] = self._weight
         filler = np.full(self.batch_size - len(places), places[0])
         places = np.concatenate([places, filler])
-        pictures = self._drawn(places, epoch)
-        labels = self._pictures.labels[places]
+        images = self._drawn(places, epoch)
+        labels = self._images.labels[places]
         if self._mixing is not None:
             generator = np.random.default_rng((self._seed, epoch, step))
             one_hot = np.eye(self._mixing.classes, dtype=np.float32)[labels]
-            pictures, labels = self._mixing.mix(pictures, one_hot, generator)
-        return Batch(pictures, labels, weights)
+            images, labels = self._mixing.mix(images, one_hot, generator)
+        return Batch(images, labels, weights)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Return the places of an epoch's pictures; the last order is kept."""
-        count = len(self._pictures)
+        """Return the places of an epoch's images; the last order is kept."""
+        count = len(self._images)
         if not self.training:
             return np.arange(count)
         known = self._order
@@ -161,12 +161,12 @@ class Loader:
         return known[1]
 
     def _drawn(self, places: np.ndarray, epoch: int) -> np.ndarray:
-        pixels, augmenter = self._pictures.pixels, self._augmenter
+        pixels, augmenter = self._images.pixels, self._augmenter
         if augmenter is None:
             return np.ascontiguousarray(pixels[places])
-        # A picture's number in the set, not in what was readable, so that one more bad file
+        # An image's number in the set, not in what was readable, so that one more bad file
         # changes nothing for the others.
-        numbers = self._pictures.indices[places]
+        numbers = self._images.indices[places]
         result = np.empty((len(places), *pixels.shape[1:]), np.uint8)
 
         def draw(row: int) -> None:
@@ -212,7 +212,7 @@ class Loader:
         return self._mapped(numbers, make, self._types(), self._shapes())
 
     def passes(self) -> tf.data.Dataset:
-        """Return (pictures, labels) as a tf.data.Dataset, each pass over which is one epoch more.
+        """Return (images, labels) as a tf.data.Dataset, each pass over which is one epoch more.
 
         Nothing fills up the last batch, so Keras's plain ``metrics`` count right. Passes at the
         same time share the count of epochs.
@@ -228,7 +228,7 @@ class Loader:
             epoch += int(number) == 0
             batch = self.batch(max(epoch, 0), int(number))
             kept = int(np.count_nonzero(batch.weights))
-            return batch.pictures[:kept], batch.labels[:kept]
+            return batch.images[:kept], batch.labels[:kept]
 
         shapes = [(None, *shape[1:]) for shape in self._shapes()[:2]]
         return self._mapped(tf.data.Dataset.range(self.steps), make, self._types()[:2], shapes)
@@ -274,7 +274,7 @@ class Loader:
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         size = (self.batch_size,)
         classes = () if self._mixing is None else (self._mixing.classes,)
-        return (*size, *self._pictures.pixels.shape[1:]), (*size, *classes), size
+        return (*size, *self._images.pixels.shape[1:]), (*size, *classes), size
 
     def __enter__(self) -> Loader:
         return self

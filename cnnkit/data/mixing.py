@@ -1,6 +1,6 @@
-"""MixUp and CutMix: each picture of a batch is mixed with another one, and so are the labels.
+"""MixUp and CutMix: each image of a batch is mixed with another one, and so are the labels.
 
-They pay for long training (80 epochs and more) or large sets (20,000 pictures and more).
+They pay for long training (80 epochs and more) or large sets (20,000 images and more).
 """
 
 from __future__ import annotations
@@ -11,61 +11,61 @@ import numpy as np
 
 
 def mixup(
-    pictures: np.ndarray, labels: np.ndarray, generator: np.random.Generator, alpha: float = 0.2
+    images: np.ndarray, labels: np.ndarray, generator: np.random.Generator, alpha: float = 0.2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mix a batch by weighted sums (Zhang et al. 2018, arXiv 1710.09412).
 
     The weight is drawn once a batch from Beta(alpha, alpha), the partner by a permutation.
 
     Args:
-        pictures: uint8 (batch, height, width, channels).
+        images: uint8 (batch, height, width, channels).
         labels: float32 (batch, classes), one-hot or smoothed.
         generator: The source of chance.
         alpha: Over 0; the larger, the more even the mixture.
 
     Returns:
-        The pictures, uint8, rounded; and the labels, float32.
+        The images, uint8, rounded; and the labels, float32.
     """
     weight = np.float32(generator.beta(alpha, alpha))
-    other = generator.permutation(len(pictures))
-    mixed = weight * pictures.astype(np.float32) + (1 - weight) * pictures[other]
+    other = generator.permutation(len(images))
+    mixed = weight * images.astype(np.float32) + (1 - weight) * images[other]
     return np.rint(mixed).astype(np.uint8), weight * labels + (1 - weight) * labels[other]
 
 
 def cutmix(
-    pictures: np.ndarray, labels: np.ndarray, generator: np.random.Generator, alpha: float = 1.0
+    images: np.ndarray, labels: np.ndarray, generator: np.random.Generator, alpha: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Replace a rectangle by another picture's (Yun et al. 2019, arXiv 1905.04899).
+    """Replace a rectangle by another image's (Yun et al. 2019, arXiv 1905.04899).
 
-    The rectangle keeps the picture's proportions and has the share 1 - w of its area, w drawn
-    once a batch from Beta(alpha, alpha), its centre anywhere. Where the border cuts it off,
+    The rectangle keeps the image's proportions and has the share 1 - w of its area, w drawn
+    once a batch from Beta(alpha, alpha), its center anywhere. Where the border cuts it off,
     the labels follow the area that is left.
 
     Args:
-        pictures: uint8 (batch, height, width, channels).
+        images: uint8 (batch, height, width, channels).
         labels: float32 (batch, classes), one-hot or smoothed.
         generator: The source of chance.
         alpha: Over 0; 1 draws every share with the same chance.
 
     Returns:
-        The pictures, uint8; and the labels, float32.
+        The images, uint8; and the labels, float32.
     """
-    height, width = pictures.shape[1:3]
+    height, width = images.shape[1:3]
     weight = generator.beta(alpha, alpha)
-    other = generator.permutation(len(pictures))
+    other = generator.permutation(len(images))
     side = math.sqrt(1 - weight)
     top, bottom = _cut(height, side, generator)
     left, right = _cut(width, side, generator)
-    mixed = pictures.copy()
-    mixed[:, top:bottom, left:right] = pictures[other, top:bottom, left:right]
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = images[other, top:bottom, left:right]
     kept = np.float32(1 - (bottom - top) * (right - left) / (height * width))
     return mixed, kept * labels + (1 - kept) * labels[other]
 
 
 def _cut(length: int, share: float, generator: np.random.Generator) -> tuple[int, int]:
     """Return where a stretch of a share of the length begins and ends, clipped."""
-    centre, half = int(generator.integers(length)), round(length * share) / 2
-    return max(0, math.floor(centre - half)), min(length, math.floor(centre + half))
+    center, half = int(generator.integers(length)), round(length * share) / 2
+    return max(0, math.floor(center - half)), min(length, math.floor(center + half))
 
 
 MIXERS = {"mixup": mixup, "cutmix": cutmix}

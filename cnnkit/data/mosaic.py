@@ -1,4 +1,4 @@
-"""Mosaics: four pictures with their boxes put together as one.
+"""Mosaics: four images with their boxes put together as one.
 
 Bochkovskiy et al., "YOLOv4", https://arxiv.org/abs/2004.10934: objects at new sizes, in new
 company, four times as many a batch.
@@ -14,15 +14,15 @@ import numpy as np
 
 from cnnkit.images.prepare import PAD_VALUE
 
-# Where the four pictures meet, as shares of a side; and how large each one is drawn.
+# Where the four images meet, as shares of a side; and how large each one is drawn.
 MIDDLE = (0.35, 0.65)
 SCALE = (0.4, 0.9)
-# A box of which a tile leaves less than this share is dropped, as in an augmented picture.
+# A box of which a tile leaves less than this share is dropped, as in an augmented image.
 MIN_VISIBLE_SHARE = 0.25
 
 
-class BoxedPicture(NamedTuple):
-    """A picture with boxes.
+class BoxedImage(NamedTuple):
+    """An image with boxes.
 
     Attributes:
         pixels: uint8 RGB (height, width, 3).
@@ -35,14 +35,14 @@ class BoxedPicture(NamedTuple):
     classes: np.ndarray
 
 
-def mosaic(tiles: Sequence[BoxedPicture], random: np.random.Generator) -> BoxedPicture:
-    """Put four pictures of one size around a point near the middle of a new one of that size.
+def mosaic(tiles: Sequence[BoxedImage], random: np.random.Generator) -> BoxedImage:
+    """Put four images of one size around a point near the middle of a new one of that size.
 
     Each is scaled by a factor of its own and touches the point with a corner; what goes over
-    the edge is cut off, what stays empty is grey.
+    the edge is cut off, what stays empty is gray.
 
     Args:
-        tiles: Four pictures of one size.
+        tiles: Four images of one size.
         random: Draws the point and the scales.
     """
     height, width = tiles[0].pixels.shape[:2]
@@ -63,7 +63,7 @@ def mosaic(tiles: Sequence[BoxedPicture], random: np.random.Generator) -> BoxedP
         cut, kept = cut_boxes(moved, area)
         boxes.append(cut)
         classes.append(tile.classes[kept])
-    return BoxedPicture(canvas, np.concatenate(boxes), np.concatenate(classes))
+    return BoxedImage(canvas, np.concatenate(boxes), np.concatenate(classes))
 
 
 def _quadrant(

@@ -1,13 +1,13 @@
-"""AlexNet's colour augmentation: a shift along the principal components of the colours.
+"""AlexNet's color augmentation: a shift along the principal components of the colors.
 
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
 Networks" (2012), section 4.1: to every pixel is added
 
-    [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T,  each a drawn once a picture from N(0, 0.1),
+    [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T,  each a drawn once an image from N(0, 0.1),
 
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance of the RGB values of
 the training set, on a scale of 0 to 1. (The transform FancyPCA of albumentations is another:
-it takes the components of each single picture and changes the contrast along them.)
+it takes the components of each single image and changes the contrast along them.)
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def color_shift(
     return 255.0 * components @ (alphas * values)
 
 
-def shifted(picture: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return a picture with a colour added to every pixel, rounded and clipped.
+def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return an image with a color added to every pixel, rounded and clipped.
 
     Args:
-        picture: uint8 (height, width, 3).
+        image: uint8 (height, width, 3).
         shift: float (3,), in levels of 0 to 255.
 
     Returns:
@@ -60,14 +60,14 @@ def shifted(picture: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """
     levels = np.arange(256)[:, None] + shift
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)  # (256, 3)
-    return np.stack([table[picture[..., c], c] for c in range(3)], -1)
+    return np.stack([table[image[..., c], c] for c in range(3)], -1)
 
 
-def color_components(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal components of the colours of a training set, in one pass.
+def color_components(images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the principal components of the colors of a training set, in one pass.
 
     Args:
-        pictures: uint8 (height, width, 3) each, of any sizes.
+        images: uint8 (height, width, 3) each, of any sizes.
 
     Returns:
         The eigenvalues, float64 (3,), the largest first, on a scale of 0 to 1, and the
@@ -77,13 +77,13 @@ def color_components(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.nda
         ValueError: There is no pixel.
     """
     count, total, products = 0, np.zeros(3), np.zeros((3, 3))
-    for picture in pictures:
-        pixels = picture.reshape(-1, 3) / 255.0
+    for image in images:
+        pixels = image.reshape(-1, 3) / 255.0
         count += len(pixels)
         total += pixels.sum(0)
         products += pixels.T @ pixels
     if count == 0:
-        raise ValueError("`pictures` must hold at least one pixel. Received: none.")
+        raise ValueError("`images` must hold at least one pixel. Received: none.")
     mean = total / count
     values, components = np.linalg.eigh(products / count - np.outer(mean, mean))
     values, components = np.maximum(values[::-1], 0), components[:, ::-1]

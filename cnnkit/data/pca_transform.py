@@ -1,4 +1,4 @@
-"""AlexNet's colour shift as a transform of albumentations; import it where it is used."""
+"""AlexNet's color shift as a transform of albumentations; import it where it is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _library = import_albumentations()
 
 
 class PCAColorShift(_library.ImageOnlyTransform):
-    """Adds one random colour to all pixels, along ImageNet's principal components.
+    """Adds one random color to all pixels, along ImageNet's principal components.
 
     Args:
         alpha_deviation: The standard deviation of the draws, 0 to 1.
@@ -30,11 +30,11 @@ class PCAColorShift(_library.ImageOnlyTransform):
         self.alpha_deviation = alpha_deviation
 
     def apply(self, img: np.ndarray, shift: np.ndarray, **params: Any) -> np.ndarray:
-        """Return the shifted picture, uint8 (height, width, 3)."""
+        """Return the shifted image, uint8 (height, width, 3)."""
         return shifted(img, shift)
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the colour, float64 (3,)."""
+        """Draw the color, float64 (3,)."""
         return {"shift": color_shift(self.random_generator.normal(0, self.alpha_deviation, 3))}
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 albumentations makes whatever class a file names, with whatever arguments. So nothing goes to
 it before it was checked here: the classes against a list of those that need no other file, no
-function and no second picture; the arguments against the class's own; numbers, texts, depth
+function and no second image; the arguments against the class's own; numbers, texts, depth
 and count against bounds.
 """
 
@@ -26,7 +26,7 @@ MAX_TRANSFORMS = 64
 MAX_VALUES = 2000
 MAX_TEXT = 64
 MAX_NUMBER = 4096
-# Tighter bounds by the argument's name: what makes a picture, or the work on it, grow.
+# Tighter bounds by the argument's name: what makes an image, or the work on it, grow.
 BOUNDS = {
     **dict.fromkeys(("scale", "scale_limit", "scale_range", "percent"), 8),
     **dict.fromkeys(("blur_limit", "kernel", "kernel_size", "radius", "max_factor"), 101),
@@ -86,7 +86,7 @@ OUTER_KEYS = frozenset(
 def read_recipe_file(path: Path) -> Callable[[int, int, bool], Sequence[Any]]:
     """Return what makes the transforms of a user's file.
 
-    The transforms of an outermost Compose are taken; pictures that come out in another size
+    The transforms of an outermost Compose are taken; images that come out in another size
     are resized back, and boxes are handled as in cnnkit's own recipes.
 
     Args:
@@ -245,7 +245,7 @@ def _class_name(spec: Any, path: Path) -> str:
     if short in TRANSFORMS or short in COMPOSITIONS or short == OWN:
         return short
     fix = did_you_mean(short, sorted(TRANSFORMS | {OWN}))
-    rule = "use transforms of albumentations that need no file, function or second picture"
+    rule = "use transforms of albumentations that need no file, function or second image"
     raise UsageError(broken_rule(str(path), rule, repr(name), fix))
 
 

@@ -13,7 +13,7 @@ from cnnkit.errors import UsageError, broken_rule, did_you_mean
 RECIPES = ("none", "light", "strong", "boxes")
 FILE_SUFFIXES = (".json", ".yaml", ".yml")
 
-# Makes new transforms for pictures of (height, width); the flag says that boxes go along.
+# Makes new transforms for images of (height, width); the flag says that boxes go along.
 Build = Callable[[int, int, bool], Sequence[Any]]
 
 
@@ -71,7 +71,7 @@ def _light(height: int, width: int, boxes: bool) -> list[Any]:
 
 
 def _strong(height: int, width: int, boxes: bool) -> list[Any]:
-    """Of everything more: shear, colours, AlexNet's colour shift, grey, erasing."""
+    """Of everything more: shear, colors, AlexNet's color shift, gray, erasing."""
     from cnnkit.data.erasing import Erasing
     from cnnkit.data.pca_transform import PCAColorShift
 
@@ -97,7 +97,7 @@ def _strong(height: int, width: int, boxes: bool) -> list[Any]:
 
 
 def _boxes(height: int, width: int, boxes: bool) -> list[Any]:
-    """For detectors: mirroring, scale from 2/3 to 3/2, moving by up to 15 %, colours; upright.
+    """For detectors: mirroring, scale from 2/3 to 3/2, moving by up to 15 %, colors; upright.
 
     Nothing is rotated: the box of a turned box would be larger than the thing in it.
     """
@@ -118,11 +118,11 @@ def _boxes(height: int, width: int, boxes: bool) -> list[Any]:
 
 
 def _crop(height: int, width: int, least: float, stretch: float) -> Any:
-    """Return a random crop, resized back to the picture's size.
+    """Return a random crop, resized back to the image's size.
 
     Args:
-        height: Of the picture.
-        width: Of the picture.
+        height: Of the image.
+        width: Of the image.
         least: The least share of the area that is kept.
         stretch: By how much the proportions may change at most.
     """
@@ -133,7 +133,7 @@ def _crop(height: int, width: int, least: float, stretch: float) -> Any:
 
 
 def _border(boxes: bool) -> dict[str, Any]:
-    """Return what fills the corners: a mirrored border, or grey where boxes go along.
+    """Return what fills the corners: a mirrored border, or gray where boxes go along.
 
     A mirrored border would show objects without a box.
     """

@@ -1,4 +1,4 @@
-"""``split.csv``: which picture is in which split, written by a run and given back to another."""
+"""``split.csv``: which image is in which split, written by a run and given back to another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data.dataset import SPLIT_NAMES, Dataset, split_name
-from cnnkit.data.labelled_csv import CsvRow, protected_cell, read_csv_rows
+from cnnkit.data.labeled_csv import CsvRow, protected_cell, read_csv_rows
 from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import readings
@@ -27,13 +27,13 @@ COLUMNS = ("file", "label", "split")
 def write_split_file(
     path: Path, dataset: Dataset, splits: np.ndarray, hashes: Sequence[str] | None = None
 ) -> None:
-    """Write the split of every picture; the file is itself a CSV that `read_dataset` takes.
+    """Write the split of every image; the file is itself a CSV that `read_dataset` takes.
 
     Args:
         path: The file; one that exists is replaced, whole or not at all.
         dataset: The set.
-        splits: int (pictures,), places in `SPLITS`.
-        hashes: The SHA-256 of each picture's content, for a fourth column.
+        splits: int (images,), places in `SPLITS`.
+        hashes: The SHA-256 of each image's content, for a fourth column.
 
     Raises:
         OutputError: It cannot be written.
@@ -41,8 +41,8 @@ def write_split_file(
     columns = [*COLUMNS, "sha256"] if hashes is not None else [*COLUMNS]
     with replacing(path) as file:
         file.write(_line(columns))
-        for number, (picture, split) in enumerate(zip(dataset.files, splits, strict=True)):
-            cells = [protected_cell(picture.name), protected_cell(dataset.classes[picture.label])]
+        for number, (image, split) in enumerate(zip(dataset.files, splits, strict=True)):
+            cells = [protected_cell(image.name), protected_cell(dataset.classes[image.label])]
             cells.append(SPLITS[split])
             if hashes is not None:
                 cells.append(hashes[number])
@@ -60,35 +60,35 @@ def _line(cells: list[str]) -> bytes:
 
 
 def read_split_file(path: Path, dataset: Dataset) -> np.ndarray:
-    """Return the split of every picture as a split file says.
+    """Return the split of every image as a split file says.
 
-    Lines of pictures that are gone are left out, with a warning.
+    Lines of images that are gone are left out, with a warning.
 
     Args:
         path: A file of `write_split_file`, or a CSV of that form.
         dataset: The set that it divides.
 
     Returns:
-        int8 (pictures,), places in `SPLITS`.
+        int8 (images,), places in `SPLITS`.
 
     Raises:
-        UsageError: A picture has no line, or another class than its line says.
+        UsageError: An image has no line, or another class than its line says.
     """
     table = _Table(path)
     result = np.zeros(len(dataset.files), np.int8)
-    for number, picture in enumerate(dataset.files):
-        result[number] = table.split(picture.name, dataset.classes[picture.label])
+    for number, image in enumerate(dataset.files):
+        result[number] = table.split(image.name, dataset.classes[image.label])
     gone = table.unused()
     if gone:
-        log.warning("%s: %d of its pictures are no longer in %s.", path, gone, dataset.source)
+        log.warning("%s: %d of its images are no longer in %s.", path, gone, dataset.source)
     if len(dataset.files) and set(np.unique(result)) < {0, 1}:
-        rule = "put pictures into train and into val"
+        rule = "put images into train and into val"
         raise UsageError(broken_rule(str(path), rule, "only one of them"))
     return result
 
 
 class _Table:
-    """The lines of a split file, found by a picture's name as it stands or as it may be meant."""
+    """The lines of a split file, found by an image's name as it stands or as it may be meant."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -103,7 +103,7 @@ class _Table:
                 self._forms.setdefault(_common(form), row.file)
 
     def split(self, name: str, label: str) -> int:
-        """Return the split of a picture.
+        """Return the split of an image.
 
         Raises:
             UsageError: It has no line, or its line says another class.
@@ -116,7 +116,7 @@ class _Table:
         return self._splits[key]
 
     def unused(self) -> int:
-        """Return how many lines no picture has asked for."""
+        """Return how many lines no image has asked for."""
         return len(self._splits) - len(self._used)
 
 
@@ -137,6 +137,6 @@ def _split(row: CsvRow, path: Path) -> int:
 def _missing(path: Path, name: str, label: str, by_file: dict[str, str]) -> str:
     if name in by_file:
         received = f"class {by_file[name]!r} for {name}, which is {label!r} in the data"
-        return broken_rule(str(path), "give every picture its class", received)
-    fix = "Leave out `split_file` to divide the pictures anew."
-    return broken_rule(str(path), "have a line for every picture", f"none for {name}", fix)
+        return broken_rule(str(path), "give every image its class", received)
+    fix = "Leave out `split_file` to divide the images anew."
+    return broken_rule(str(path), "have a line for every image", f"none for {name}", fix)

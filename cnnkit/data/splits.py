@@ -1,4 +1,4 @@
-"""Divides pictures into train, validation and test: stratified, seeded, copies kept together."""
+"""Divides images into train, validation and test: stratified, seeded, copies kept together."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ def stratified_split(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a split for each picture.
+    """Return a split for each image.
 
-    The choice depends on the seed and the pictures' names alone, not on their order, and each
-    class gets its share to the nearest picture (with groups: to the nearest half of the
-    largest group), at least one picture in every split.
+    The choice depends on the seed and the images' names alone, not on their order, and each
+    class gets its share to the nearest image (with groups: to the nearest half of the
+    largest group), at least one image in every split.
 
     Args:
-        labels: The class of each picture, int (pictures,).
-        names: A name of each picture, all different.
+        labels: The class of each image, int (images,).
+        names: A name of each image, all different.
         classes: The names of the classes, for messages.
         shares: The parts that are not trained on.
         seed: Another seed divides otherwise.
-        groups: int (pictures,): pictures with the same number stay in one split.
+        groups: int (images,): images with the same number stay in one split.
 
     Returns:
-        int8 (pictures,): 0 train, 1 validation, 2 test.
+        int8 (images,): 0 train, 1 validation, 2 test.
 
     Raises:
-        UsageError: A class has too few pictures, or too few that are not copies of another.
+        UsageError: A class has too few images, or too few that are not copies of another.
     """
     parts = 3 if shares.test else 2
     _check_counts(np.bincount(labels, minlength=len(classes)), classes, parts)
@@ -107,7 +107,7 @@ def _share_class(counts: np.ndarray, chosen: np.ndarray, shares: Shares) -> None
     """Choose the splits of one class's units that no earlier class has chosen yet.
 
     Args:
-        counts: How many pictures of the class each unit has, int (units,).
+        counts: How many images of the class each unit has, int (units,).
         chosen: The splits so far, -1 where open; filled in.
         shares: The parts that are not trained on.
     """
@@ -153,8 +153,8 @@ def _check_counts(counts: np.ndarray, classes: Sequence[str], parts: int) -> Non
     if len(few):
         name, count = classes[few[0]], counts[few[0]]
         more = f" and {len(few) - 1} more classes have too few" if len(few) > 1 else ""
-        rule = f"have at least {parts} pictures, one for each split"
-        fix = "Add pictures or remove the class."
+        rule = f"have at least {parts} images, one for each split"
+        fix = "Add images or remove the class."
         raise UsageError(broken_rule(f"the class {name!r}", rule, f"{count}{more}", fix))
 
 
@@ -164,7 +164,7 @@ def _check_parts(
     for label, name in enumerate(classes):
         have = np.unique(splits[labels == label])
         if len(have) < parts:
-            rule = f"have at least {parts} pictures that are not copies of one another"
+            rule = f"have at least {parts} images that are not copies of one another"
             received = f"{len(have)} where copies stay in one split"
             fix = (
                 "Add other images, use `copies='apart'` where only near copies are in the way, or "
@@ -180,7 +180,7 @@ def assign_splits(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a split for each picture of a set, the user's own where there is one.
+    """Return a split for each image of a set, the user's own where there is one.
 
     A set with train and val keeps them. One without val (none at all, or train and test) has
     it divided off from what is not test.
@@ -189,13 +189,13 @@ def assign_splits(
         dataset: The set.
         shares: The parts that are not trained on.
         seed: Another seed divides otherwise.
-        groups: int (pictures,): pictures with the same number stay in one split.
+        groups: int (images,): images with the same number stay in one split.
 
     Returns:
-        int8 (pictures,), places in `SPLITS`.
+        int8 (images,), places in `SPLITS`.
 
     Raises:
-        UsageError: A class has too few pictures, lacks in train, or only some have a split.
+        UsageError: A class has too few images, lacks in train, or only some have a split.
     """
     given = {file.split for file in dataset.files}
     if "val" in given:
@@ -218,15 +218,15 @@ def assign_splits(
 def _given_splits(dataset: Dataset, given: set[str | None]) -> np.ndarray:
     if None in given:
         without = next(f for f in dataset.files if f.split is None)
-        rule = "have a split for every picture where some are val"
+        rule = "have a split for every image where some are val"
         raise UsageError(broken_rule(dataset.source, rule, f"none for {without.name}"))
     if len(dataset.classes) < 2:
         raise UsageError(broken_rule("`data`", "have at least 2 classes", len(dataset.classes)))
     counts = dataset.counts("train")
     if not counts.all():
         name = dataset.classes[int(np.argmin(counts))]
-        fix = "Add pictures, or remove the class from the other splits."
-        rule = "have pictures in train"
+        fix = "Add images, or remove the class from the other splits."
+        rule = "have images in train"
         raise UsageError(broken_rule(f"the class {name!r}", rule, "none", fix))
     return np.array([SPLITS.index(f.split) for f in dataset.files], np.int8)
 
@@ -237,7 +237,7 @@ def measured_splits(
     """Return which splits a model is measured on, and say so where some are left out.
 
     Args:
-        splits: Of each picture, None where it has none.
+        splits: Of each image, None where it has none.
         asked: The one that the user wants, or None: all but what is for training.
         source: The set, for messages.
 
@@ -260,7 +260,7 @@ def measured_splits(
         return frozenset((split,))
     held_out = frozenset(counts) - {"train"}
     if not held_out:
-        rule = "have pictures that are not for training"
+        rule = "have images that are not for training"
         fix = "Use `split='train'` to measure on what a model may have learned from."
         raise UsageError(broken_rule(source, rule, "train alone", fix))
     if counts["train"]:

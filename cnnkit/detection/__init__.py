@@ -1,4 +1,4 @@
-"""Detection: find the objects in the pictures of a folder."""
+"""Detection: find the objects in the images of a folder."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Average precision and recall of detections by COCO's protocol, computed by pycocotools.
 
-Ten overlaps from 0.50 to 0.95, 101 recalls, at most 100 detections a picture and class, areas
+Ten overlaps from 0.50 to 0.95, 101 recalls, at most 100 detections an image and class, areas
 below 32², to 96² and above; boxes of crowds and those that do not count take detections away
 without a mistake. A class without a true box has no figure and is left out of the means.
 """
@@ -21,7 +21,7 @@ AREAS = ("all", "small", "medium", "large")
 
 
 class TrueBoxes(NamedTuple):
-    """The truth about one picture.
+    """The truth about one image.
 
     Attributes:
         boxes: float64 (n, 4): left, top, width, height in pixels.
@@ -39,7 +39,7 @@ class TrueBoxes(NamedTuple):
 
 
 class FoundBoxes(NamedTuple):
-    """The detections in one picture.
+    """The detections in one image.
 
     Attributes:
         boxes: float64 (n, 4): left, top, width, height in pixels.
@@ -128,8 +128,8 @@ def box_figures(
     """Measure detections against the truth.
 
     Args:
-        truths: Of every picture.
-        found: Of every picture, in the same order.
+        truths: Of every image.
+        found: Of every image, in the same order.
         classes: How many there are.
     """
     if not any(len(one.boxes) for one in truths) or not classes:
@@ -206,10 +206,10 @@ def _found_entries(found: Sequence[FoundBoxes]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _matches(evaluation: Any, pictures: int, label: int) -> Matches:
+def _matches(evaluation: Any, images: int, label: int) -> Matches:
     """Collect what became of a class's detections at 0.5, over all areas."""
-    first = label * len(AREAS) * pictures  # class by class, area by area, picture by picture
-    entries = [e for e in evaluation.evalImgs[first : first + pictures] if e is not None]
+    first = label * len(AREAS) * images  # class by class, area by area, image by image
+    entries = [e for e in evaluation.evalImgs[first : first + images] if e is not None]
     if not entries:
         return Matches(np.zeros(0), np.zeros(0, bool), 0)
     scores = np.concatenate([np.asarray(e["dtScores"], np.float64) for e in entries])

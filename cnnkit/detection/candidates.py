@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Candidates(NamedTuple):
-    """Possible objects of one picture, before non-max suppression, in any order.
+    """Possible objects of one image, before non-max suppression, in any order.
 
     Attributes:
         boxes: Left, top, right, bottom in pixels of the network's input, float (n, 4).

@@ -25,7 +25,7 @@ class Decoder(Protocol):
     """
 
     def decode(self, outputs: Mapping[str, np.ndarray], least: np.ndarray) -> Candidates:
-        """Return the candidates of one picture.
+        """Return the candidates of one image.
 
         Args:
             outputs: The raw outputs by name, float32, without the batch.

@@ -1,4 +1,4 @@
-"""A detector: a model bundle, compiled, that finds the objects in pictures."""
+"""A detector: a model bundle, compiled, that finds the objects in images."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Detector:
 
     Attributes:
         bundle: The model.
-        spec: How a picture becomes the network's input.
+        spec: How an image becomes the network's input.
         predictor: The compiled model.
         least: The lowest wanted score of each class, float64 (classes,).
         iou: Non-max suppression removes above it.
-        max_pixels: The largest picture that is decoded.
+        max_pixels: The largest image that is decoded.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Detector:
             classes: Only these, by name.
             agnostic: True: boxes suppress each other whatever their class; or groups of names
                 within which they do.
-            tile: The side of overlapping tiles, in pixels of the picture, that are looked at
+            tile: The side of overlapping tiles, in pixels of the image, that are looked at
                 besides the whole; 0 for the network's own side; None for the whole only.
             fit: ``pad`` or ``stretch``; the model's own by default.
             device: ``auto``, ``cpu`` or ``gpu``.
@@ -209,22 +209,22 @@ class Detector:
             results = iter(self._detect([item.path for item in batch if not item.failure]))
             return [(item.path, item.failure or next(results)) for item in batch]
 
-        # Tiles of one picture fill the batches by themselves.
+        # Tiles of one image fill the batches by themselves.
         batch_size = 1 if self._tile is not None else self.predictor.batch_size
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.in_order(found, task, batch_size, workers)
 
     @property
     def tiles(self) -> bool:
-        """Whether tiles of a picture are looked at besides the whole."""
+        """Whether tiles of an image are looked at besides the whole."""
         return self._tile is not None
 
     # --- one batch -----------------------------------------------------------------------
 
-    def _detect(self, pictures: Sequence[ImageArgument]) -> list[Detections | Failure]:
+    def _detect(self, images: Sequence[ImageArgument]) -> list[Detections | Failure]:
         if self._tile is not None:
-            return [pipeline.attempt(picture, self._detect_tiled) for picture in pictures]
-        prepared = [pipeline.attempt(picture, self._prepare) for picture in pictures]
+            return [pipeline.attempt(image, self._detect_tiled) for image in images]
+        prepared = [pipeline.attempt(image, self._prepare) for image in images]
         sound = [one for one in prepared if not isinstance(one, Failure)]
         candidates = iter(self._candidates(sound))
         return [
@@ -232,11 +232,11 @@ class Detector:
             for one in prepared
         ]
 
-    def _prepare(self, picture: ImageArgument) -> Prepared:
-        return prepare_placed(picture, self.spec, max_pixels=self.max_pixels)
+    def _prepare(self, image: ImageArgument) -> Prepared:
+        return prepare_placed(image, self.spec, max_pixels=self.max_pixels)
 
     def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates]:
-        """Run the network; give the candidates of each picture in the picture's own pixels."""
+        """Run the network; give the candidates of each image in the image's own pixels."""
         if not prepared:
             return []
         outputs = self.predictor.predict(np.stack([one.pixels for one in prepared]))
@@ -244,12 +244,12 @@ class Detector:
         for position, one in enumerate(prepared):
             own = {name: values[position] for name, values in outputs.items()}
             raw = self._decoder.decode(own, self.least)
-            found.append(raw._replace(boxes=mapping_of(one).to_picture(raw.boxes)))
+            found.append(raw._replace(boxes=mapping_of(one).to_image(raw.boxes)))
         return found
 
-    def _result(self, candidates: Candidates, picture: Prepared) -> Detections:
+    def _result(self, candidates: Candidates, image: Prepared) -> Detections:
         kept = self._suppressed(candidates)
-        return self._detections(kept, picture.height, picture.width)
+        return self._detections(kept, image.height, image.width)
 
     def _suppressed(self, candidates: Candidates) -> Candidates:
         groups = self._groups[candidates.classes]
@@ -257,16 +257,16 @@ class Detector:
         return Candidates(*(values[kept] for values in candidates))
 
     def _detections(self, found: Candidates, height: int, width: int) -> Detections:
-        """Cut at the picture's borders; what lies outside is left out."""
+        """Cut at the image's borders; what lies outside is left out."""
         inside = boxes.clip(found.boxes, height, width)
         some = boxes.area(inside) > 0
         classes = found.classes[some]
         labels = tuple(self.bundle.labels[index] for index in classes.tolist())
         return Detections(width, height, inside[some], found.scores[some], classes, labels)
 
-    def _detect_tiled(self, picture: ImageArgument) -> Detections:
-        """Look at the whole picture and at overlapping tiles of it."""
-        pixels = image_pixels(picture, max_pixels=self.max_pixels)
+    def _detect_tiled(self, image: ImageArgument) -> Detections:
+        """Look at the whole image and at overlapping tiles of it."""
+        pixels = image_pixels(image, max_pixels=self.max_pixels)
         whole = self._prepare(pixels)
         height, width = whole.height, whole.width
         side = self._tile or max(self.spec.height, self.spec.width)
@@ -288,7 +288,7 @@ class Detector:
 
 
 def mapping_of(prepared: Prepared) -> boxes.Letterbox:
-    """Return how a prepared picture's own pixels map to the network's input."""
+    """Return how a prepared image's own pixels map to the network's input."""
     placement: Placement = prepared.placement
     window = placement.window
     return boxes.Letterbox(

@@ -1,4 +1,4 @@
-"""Measures a detector on pictures with boxes, exactly as it runs in ``cnnkit detect``."""
+"""Measures a detector on images with boxes, exactly as it runs in ``cnnkit detect``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnkit.detection.measuring import CONFIDENCE, true_boxes
 from cnnkit.detection.mistakes import evaluation_figures
 from cnnkit.detection.selection import Selection, class_index
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet, mend
 from cnnkit.formats.turning import as_shown
 from cnnkit.images import Found
 from cnnkit.results import Failure, path_fields
@@ -56,9 +56,9 @@ def evaluate_detector(
     Args:
         detector: Made with `EVALUATED`, so that nearly everything counts.
         boxes: The set.
-        split: Only the pictures of this one; by default of all but train.
+        split: Only the images of this one; by default of all but train.
         workers: Threads that read and predict.
-        progress: Called after each picture.
+        progress: Called after each image.
 
     Returns:
         ``figures``: ``{"schema_version": 1, "task": "detect", "model": {"name", "sha256"},
@@ -69,29 +69,29 @@ def evaluate_detector(
         UsageError: There is nothing to measure.
     """
     if split is None:
-        wanted = measured_splits([p.split for p in boxes.pictures], None, boxes.source)
+        wanted = measured_splits([p.split for p in boxes.images], None, boxes.source)
     else:
         wanted = frozenset((split_name(split) or split,))
-    pictures, misplaced = as_shown(p for p in boxes.pictures if p.split in wanted)
+    images, misplaced = as_shown(p for p in boxes.images if p.split in wanted)
     classes = tuple(name for name, count in boxes.counts().items() if count)
-    if not pictures or not classes:
-        received = f"{len(pictures)} pictures of {len(classes)} classes"
-        raise UsageError(broken_rule("`data`", "have pictures with boxes to measure", received))
+    if not images or not classes:
+        received = f"{len(images)} images of {len(classes)} classes"
+        raise UsageError(broken_rule("`data`", "have images with boxes to measure", received))
     places, unknown = _places(classes, detector.bundle.labels)
     problems = [*boxes.problems, *misplaced]
     sound, truths, found, errors = [], [], [], []
-    there = [p for p in pictures if p.path is not None and not p.refused]
+    there = [p for p in images if p.path is not None and not p.refused]
     results = iter(detector.stream([Found(str(p.path)) for p in there], workers))
-    for picture in pictures:
-        mended, wrong = mend(picture, boxes.classes, clip=False)
+    for image in images:
+        mended, wrong = mend(image, boxes.classes, clip=False)
         problems += wrong
-        outcome = _unmeasured(picture)
+        outcome = _unmeasured(image)
         if outcome is None:
             _, outcome = next(results)
         if progress is not None:
             progress()
         if isinstance(outcome, Failure):
-            errors.append({**path_fields(picture.path or picture.file), **outcome.to_dict()})
+            errors.append({**path_fields(image.path or image.file), **outcome.to_dict()})
             continue
         sound.append(mended)
         truths.append(true_boxes(mended, classes, (outcome.height, outcome.width)))
@@ -104,11 +104,11 @@ def evaluate_detector(
     return Evaluated(figures | {"errors": errors}, tuple(problems), unknown)
 
 
-def _unmeasured(picture: AnnotatedPicture) -> Failure | None:
+def _unmeasured(image: AnnotatedImage) -> Failure | None:
     """Return why an image cannot be measured, None if it can."""
-    if picture.path is None:
+    if image.path is None:
         return Failure("missing", "no such file")
-    return Failure("size-differs", picture.refused) if picture.refused else None
+    return Failure("size-differs", image.refused) if image.refused else None
 
 
 def _places(classes: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -131,10 +131,10 @@ def _figures(
     detector: Detector,
     boxes: BoxSet,
     about: tuple[str | None, Sequence[str]],
-    measured: tuple[list[AnnotatedPicture], list[TrueBoxes], list[FoundBoxes]],
+    measured: tuple[list[AnnotatedImage], list[TrueBoxes], list[FoundBoxes]],
 ) -> dict[str, Any]:
     split, classes = about
-    pictures, truths, found = measured
+    images, truths, found = measured
     card = detector.bundle.card
     return {
         "schema_version": 1,
@@ -144,7 +144,7 @@ def _figures(
             **path_fields(boxes.source),
             "form": boxes.form,
             "split": split,
-            "pictures": len(pictures),
+            "pictures": len(images),
             "boxes": sum(len(truth.boxes) for truth in truths),
         },
         "runtime": {
@@ -152,6 +152,6 @@ def _figures(
             "precision": detector.predictor.precision,
         },
         **evaluation_figures(
-            pictures, truths, found, box_figures(truths, found, len(classes)), classes
+            images, truths, found, box_figures(truths, found, len(classes)), classes
         ),
     }

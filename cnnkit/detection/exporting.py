@@ -15,10 +15,10 @@ import numpy as np
 from cnnkit.bundles import Bundle, ModelCard
 from cnnkit.bundles.detector_card import DetectorSpec, HeadSpec, detector_spec, yolo_heads
 from cnnkit.detection.decoders import make_decoder
-from cnnkit.detection.ssd import CENTRE_VARIANCE, SIDE_VARIANCE
+from cnnkit.detection.ssd import CENTER_VARIANCE, SIDE_VARIANCE
 from cnnkit.detection.yolo import LARGEST_LOG_SIDE
 from cnnkit.exporting import NetworkExport, Output, Request
-from cnnkit.exporting.networks import Arrays, fitted, picture_input
+from cnnkit.exporting.networks import Arrays, fitted, image_input
 
 BOXES, SCORES = "boxes", "scores"
 # Of the input's longer side, or of a box's edge where that lies further out.
@@ -55,7 +55,7 @@ def detector_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
     ending = ENDINGS[section.kind]
     exported = NetworkExport(
         name=None,
-        inputs=(picture_input(card.input.height, card.input.width, fitted(card.input)),),
+        inputs=(image_input(card.input.height, card.input.width, fitted(card.input)),),
         outputs=_outputs(card),
         ending=lambda keras, raw: ending(keras, raw, section, card),
         expected=expected,
@@ -105,11 +105,11 @@ def yolo_ending(
         rows, columns = cells.shape[1:3]
         corner = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
         corner = corner[:, :, None] * head.stride  # (rows, columns, 1, 2): x, y
-        centres = _scaled(keras, keras.ops.sigmoid(cells[..., :2]), head.stride, corner)
+        centers = _scaled(keras, keras.ops.sigmoid(cells[..., :2]), head.stride, corner)
         growth = _growth(keras, cells[..., 2:4])
         half = _scaled(keras, growth, np.array(head.anchors) / 2)
         scores = keras.ops.sigmoid(cells[..., 4:5]) * keras.ops.sigmoid(cells[..., 5:])
-        return _corners(keras, centres, half), scores
+        return _corners(keras, centers, half), scores
 
     return _joined(keras, [decode(head) for head in yolo_heads(section.settings)])
 
@@ -127,10 +127,10 @@ def ssd_ending(
         middles = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5
         middles = middles[:, :, None] * size / (columns, rows)  # (rows, columns, 1, 2): x, y
         sides = np.array(head.anchors)
-        centres = _scaled(keras, cells[..., :2], CENTRE_VARIANCE * sides, middles)
+        centers = _scaled(keras, cells[..., :2], CENTER_VARIANCE * sides, middles)
         growth = _growth(keras, SIDE_VARIANCE * cells[..., 2:4])
         scores = keras.ops.softmax(cells[..., 4:], axis=-1)[..., 1:]  # without the background
-        return _corners(keras, centres, _scaled(keras, growth, sides / 2)), scores
+        return _corners(keras, centers, _scaled(keras, growth, sides / 2)), scores
 
     return _joined(keras, [decode(head) for head in yolo_heads(section.settings)])
 
@@ -141,9 +141,9 @@ def single_ending(
     """Decode one class and one box; see cnnkit/architectures/localizer.py, and `yolo_ending`."""
     size = np.array([card.input.width, card.input.height])
     box = keras.ops.sigmoid(raw["box"])[:, None]  # (batch, 1, 4)
-    centres, half = (_scaled(keras, box[..., :2], size), _scaled(keras, box[..., 2:], size / 2))
+    centers, half = (_scaled(keras, box[..., :2], size), _scaled(keras, box[..., 2:], size / 2))
     scores = keras.ops.softmax(raw["classes"], axis=-1)[:, None]  # (batch, 1, classes)
-    return _joined(keras, [(_corners(keras, centres, half), scores)])
+    return _joined(keras, [(_corners(keras, centers, half), scores)])
 
 
 Ending = Callable[[Any, Mapping[str, Any], DetectorSpec, ModelCard], dict[str, Any]]
@@ -165,9 +165,9 @@ def _growth(keras: Any, logarithms: Any) -> Any:
     return keras.ops.exp(keras.ops.minimum(logarithms, LARGEST_LOG_SIDE))
 
 
-def _corners(keras: Any, centres: Any, half: Any) -> Any:
+def _corners(keras: Any, centers: Any, half: Any) -> Any:
     """Return left, top, right, bottom of middles and half sides, both (..., 2)."""
-    return keras.ops.concatenate([centres - half, centres + half], axis=-1)
+    return keras.ops.concatenate([centers - half, centers + half], axis=-1)
 
 
 def _joined(keras: Any, heads: Sequence[tuple[Any, Any]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cnnkit.writers.row_tables import DetectionTable
 log = logging.getLogger(__name__)
 
 NOTHING_FOLDER = "_nothing"
-# A picture is called large where its input is shrunk by this factor.
+# An image is called large where its input is shrunk by this factor.
 LARGE = 3
 
 
@@ -43,7 +43,7 @@ def detect_folders(
         found: The inputs.
         outputs: What to leave behind.
         further: What else, all of it made from the rows at the end.
-        where: Only pictures that meet it are shown, written and sorted; failures always are.
+        where: Only images that meet it are shown, written and sorted; failures always are.
         options: What must be the same in a resumed run.
         workers: Threads that read and predict.
         emit: Shows each row as it is made.
@@ -79,19 +79,19 @@ def detect_folders(
 
 
 def meets(where: Where, row: dict[str, Any]) -> bool:
-    """Return whether a row is kept: a failure, or a picture that meets the condition."""
+    """Return whether a row is kept: a failure, or an image that meets the condition."""
     return row["status"] != "ok" or where.matches(one["label"] for one in row["detections"])
 
 
 def destination(
     row: dict[str, Any], folders: Sequence[str], where: Where | None = None
 ) -> str | None:
-    """Return the name of the folder that a row's picture goes to, "" for the top one.
+    """Return the name of the folder that a row's image goes to, "" for the top one.
 
     Args:
-        row: Of the picture.
+        row: Of the image.
         folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
-        where: Which pictures are sorted, all of them into the top folder; None: all are, by class.
+        where: Which images are sorted, all of them into the top folder; None: all are, by class.
 
     Returns:
         None, where it goes nowhere.
@@ -106,14 +106,14 @@ def destination(
 
 
 class _Blank:
-    """Notices large pictures without any object: tiles may help there."""
+    """Notices large images without any object: tiles may help there."""
 
     def __init__(self, detector: Detector) -> None:
         self._side = 0 if detector.tiles else LARGE * max(detector.spec.height, detector.spec.width)
         self._count, self._largest = 0, 0
 
     def note(self, result: Any) -> None:
-        """Take in a result: a large picture in which nothing was found counts."""
+        """Take in a result: a large image in which nothing was found counts."""
         if isinstance(result, Detections) and not len(result):
             side = max(result.width, result.height)
             if self._side and side >= self._side:
@@ -121,10 +121,10 @@ class _Blank:
                 self._largest = max(self._largest, side)
 
     def advise(self) -> None:
-        """Say at the end that tiles might help, if there were such pictures."""
+        """Say at the end that tiles might help, if there were such images."""
         if self._count:
             log.info(
-                "%d large pictures (up to %d pixels) show nothing: `tile` finds small objects.",
+                "%d large images (up to %d pixels) show nothing: `tile` finds small objects.",
                 self._count,
                 self._largest,
             )

@@ -8,45 +8,43 @@ import numpy as np
 
 from cnnkit.boxes import clip, letterbox, nms, xyxy_to_xywh
 from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes
-from cnnkit.formats import AnnotatedPicture
+from cnnkit.formats import AnnotatedImage
 from cnnkit.images import InputSpec
 
-# As usual for the figures: nearly everything counts, up to 100 boxes a picture.
+# As usual for the figures: nearly everything counts, up to 100 boxes an image.
 CONFIDENCE, OVERLAP, MOST = 0.005, 0.45, 100
 
 
 def found_boxes(
     boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], spec: InputSpec
 ) -> FoundBoxes:
-    """Return the detections in one picture, after non-max suppression for each class.
+    """Return the detections in one image, after non-max suppression for each class.
 
     Args:
         boxes: Corners in pixels of the input (n, 4).
         scores: Of every class (n, classes).
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
         spec: What the network takes; its ``fit`` is ``pad``.
     """
     rows, labels = np.nonzero(scores > CONFIDENCE)
-    placed = letterbox(*size, spec.height, spec.width).to_picture(boxes[rows])
+    placed = letterbox(*size, spec.height, spec.width).to_image(boxes[rows])
     placed, chosen = clip(placed, *size), scores[rows, labels].astype(np.float64)
     kept = nms(placed, chosen, OVERLAP, labels, limit=MOST)
     return FoundBoxes(xyxy_to_xywh(placed[kept]), labels[kept], chosen[kept])
 
 
-def true_boxes(
-    picture: AnnotatedPicture, classes: Sequence[str], size: tuple[int, int]
-) -> TrueBoxes:
-    """Return the truth about one picture, in its own pixels.
+def true_boxes(image: AnnotatedImage, classes: Sequence[str], size: tuple[int, int]) -> TrueBoxes:
+    """Return the truth about one image, in its own pixels.
 
     Args:
-        picture: As annotated, perhaps for another size.
+        image: As annotated, perhaps for another size.
         classes: In the network's order; boxes of others do not count.
-        size: (height, width) of the picture itself.
+        size: (height, width) of the image itself.
     """
     numbers = {name: number for number, name in enumerate(classes)}
-    known = [one for one in picture.boxes if one.label in numbers]
+    known = [one for one in image.boxes if one.label in numbers]
     height, width = size
-    factor = np.array([width / (picture.width or width), height / (picture.height or height)] * 2)
+    factor = np.array([width / (image.width or width), height / (image.height or height)] * 2)
     boxes = np.array([one.box for one in known], np.float64).reshape(-1, 4) * factor
     areas = [
         box[2] * box[3] if one.area is None else one.area * factor[0] * factor[1]

@@ -1,4 +1,4 @@
-"""What a detector gets wrong: thresholds, the confusion of classes, the worst pictures."""
+"""What a detector gets wrong: thresholds, the confusion of classes, the worst images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnkit.detection.average_precision import (
     TrueBoxes,
     best_threshold,
 )
-from cnnkit.formats import AnnotatedPicture
+from cnnkit.formats import AnnotatedImage
 from cnnkit.results import path_fields
 
 # From this overlap on a detection and a true box are about the same thing.
@@ -27,7 +27,7 @@ LEAST_SHOWN = 0.05
 
 
 class Pairing(NamedTuple):
-    """Which detections of a picture belong to which true boxes, whatever their classes.
+    """Which detections of an image belong to which true boxes, whatever their classes.
 
     Attributes:
         true: int (pairs,): places of true boxes.
@@ -43,7 +43,7 @@ class Pairing(NamedTuple):
 
 
 def pair(truth: TrueBoxes, found: FoundBoxes) -> Pairing:
-    """Pair true boxes and detections of one picture by overlap, the largest first.
+    """Pair true boxes and detections of one image by overlap, the largest first.
 
     Pairs of one class go before others. What does not count, and what lies in it, is neither
     missed nor invented.
@@ -100,7 +100,7 @@ def confusion(truths: Sequence[TrueBoxes], found: Sequence[FoundBoxes], classes:
 
 
 def evaluation_figures(
-    pictures: Sequence[AnnotatedPicture],
+    images: Sequence[AnnotatedImage],
     truths: Sequence[TrueBoxes],
     found: Sequence[FoundBoxes],
     figures: BoxFigures,
@@ -111,8 +111,8 @@ def evaluation_figures(
     ``{"metrics": COCO's twelve, "classes": [{"label", "boxes", "AP", "AP50", "AR", "threshold",
     "precision", "recall", "f1"}], "curves": {label: [[recall, precision], ...]}, "confusion":
     {"labels", "matrix"}, "worst": [{"path", "width", "height", "missed", "invented", "confused",
-    "true", "found"}]}``. Precision, recall, confusion and the worst pictures are those at each
-    class's best threshold (the last two at 0.05 at least); the boxes of a picture are
+    "true", "found"}]}``. Precision, recall, confusion and the worst images are those at each
+    class's best threshold (the last two at 0.05 at least); the boxes of an image are
     ``{"label", "box", "score", "fate"}``: ``hit``, ``missed``, ``invented`` or ``confused``.
     """
     entries = [_class_entry(label, n, figures) for n, label in enumerate(classes)]
@@ -130,7 +130,7 @@ def evaluation_figures(
             "labels": [*classes, "(nothing)"],
             "matrix": confusion(truths, certain, len(classes)).tolist(),
         },
-        "worst": worst_pictures(pictures, truths, certain, classes),
+        "worst": worst_images(images, truths, certain, classes),
     }
 
 
@@ -164,32 +164,32 @@ def _curve(precision: np.ndarray) -> list[list[float]]:
     ]
 
 
-def worst_pictures(
-    pictures: Sequence[AnnotatedPicture],
+def worst_images(
+    images: Sequence[AnnotatedImage],
     truths: Sequence[TrueBoxes],
     found: Sequence[FoundBoxes],
     classes: Sequence[str],
     most: int = WORST,
 ) -> list[dict[str, Any]]:
-    """Return the pictures with the most mistakes, the worst first, then those with the fewest.
+    """Return the images with the most mistakes, the worst first, then those with the fewest.
 
     Args:
-        pictures: The annotated ones.
+        images: The annotated ones.
         truths: Of each.
         found: Of each, only what is above its threshold.
         classes: The labels.
         most: At most so many.
     """
     entries = []
-    for picture, truth, one in zip(pictures, truths, found, strict=True):
-        entry = _picture_entry(picture, truth, one, classes)
+    for image, truth, one in zip(images, truths, found, strict=True):
+        entry = _image_entry(image, truth, one, classes)
         entries.append(entry)
     entries.sort(key=lambda e: (-(e["missed"] + e["invented"] + e["confused"]), e["path"]))
     return entries[:most]
 
 
-def _picture_entry(
-    picture: AnnotatedPicture, truth: TrueBoxes, found: FoundBoxes, classes: Sequence[str]
+def _image_entry(
+    image: AnnotatedImage, truth: TrueBoxes, found: FoundBoxes, classes: Sequence[str]
 ) -> dict[str, Any]:
     pairing = pair(truth, found)
     wrong = truth.classes[pairing.true] != found.classes[pairing.found]
@@ -200,7 +200,7 @@ def _picture_entry(
     }
     missed = set(map(int, pairing.missed))
     return {
-        **path_fields(picture.path or picture.file),
+        **path_fields(image.path or image.file),
         "missed": len(missed),
         "invented": len(pairing.invented),
         "confused": int(wrong.sum()),

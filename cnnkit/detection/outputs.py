@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cnnkit.detection.picture_outputs import check_not_beside, write_annotated, write_crops
+from cnnkit.detection.image_outputs import check_not_beside, write_annotated, write_crops
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.folder_job import Rows
-from cnnkit.formats import AnnotatedPicture, check_target, picture_of_row, with_form, write_boxes
-from cnnkit.formats.picture_files import inside
+from cnnkit.formats import AnnotatedImage, check_target, image_of_row, with_form, write_boxes
+from cnnkit.formats.image_files import inside
 from cnnkit.results import path_of
 from cnnkit.sorting import folder_names
 from cnnkit.writers import apart, write_rows
@@ -37,10 +37,10 @@ class BoxOutputs:
     Attributes:
         rows: Files of rows besides the first one: .jsonl, .csv or .parquet.
         boxes: ``coco:FILE.json``, ``yolo:FOLDER`` or ``voc:FOLDER``.
-        annotate: The folder of the pictures with boxes drawn.
+        annotate: The folder of the images with boxes drawn.
         crops: The folder of the objects cut out.
-        counts: A CSV of how many objects of each class each picture has.
-        root: What the names of pictures in outputs are relative to; None: as they were typed.
+        counts: A CSV of how many objects of each class each image has.
+        root: What the names of images in outputs are relative to; None: as they were typed.
         replace: Whether files may be there already.
 
     Raises:
@@ -99,7 +99,7 @@ class BoxOutputs:
         return [*self.rows, *found] + ([self.counts] if self.counts is not None else [])
 
     def file_of(self, row: Row) -> str:
-        """Return the name of a row's picture for the outputs, relative, with / between folders."""
+        """Return the name of a row's image for the outputs, relative, with / between folders."""
         path = row["path"]
         if self.root is not None and path_of(row).startswith(self.root):
             path = path[len(self.root) :]
@@ -122,7 +122,7 @@ class BoxOutputs:
         crop = partial(write_crops, folders=folder_names(labels))
         for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
             if folder is not None:
-                made.append(partial(self._write_pictures, write, folder, max_pixels))
+                made.append(partial(self._write_images, write, folder, max_pixels))
         return made
 
     def _write_boxes(
@@ -134,7 +134,7 @@ class BoxOutputs:
     ) -> None:
         written = write_boxes(
             target,
-            self._pictures(target, rows()),
+            self._images(target, rows()),
             labels,
             category_ids=category_ids,
             overwrite=True,
@@ -142,18 +142,18 @@ class BoxOutputs:
         for sentence in (*written.lost, *written.notes):
             log.warning("%s", printable(sentence))
 
-    def _pictures(self, target: str, rows: Iterable[Row]) -> Iterator[AnnotatedPicture]:
+    def _images(self, target: str, rows: Iterable[Row]) -> Iterator[AnnotatedImage]:
         form, folder = with_form(target)
         for row in rows:
             if row["status"] != "ok":
                 continue
-            picture = picture_of_row(row | {"path": self.file_of(row)})
-            picture = dataclasses.replace(picture, path=path_of(row))
+            image = image_of_row(row | {"path": self.file_of(row)})
+            image = dataclasses.replace(image, path=path_of(row))
             if form != "coco":
-                check_not_beside(Path(folder) / picture.file, path_of(row))
-            yield picture
+                check_not_beside(Path(folder) / image.file, path_of(row))
+            yield image
 
-    def _write_pictures(
+    def _write_images(
         self,
         write: Callable[..., list[str]],
         folder: Path,
@@ -180,7 +180,7 @@ def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence
 
 
 def write_counts(path: Path | None, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
-    """Write a CSV with a line for each picture and a column for each class that occurs.
+    """Write a CSV with a line for each image and a column for each class that occurs.
 
     Raises:
         OutputError: It cannot be written.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.detection.picture_outputs import drawn_boxes, source_of
+from cnnkit.detection.image_outputs import drawn_boxes, source_of
 from cnnkit.folder_job import Rows
 from cnnkit.images import InputSpec, prepare_placed
 from cnnkit.reports.box_drawing import draw_boxes
@@ -31,7 +31,7 @@ def write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, 
     write_gallery(
         path,
         noting(),
-        title="Objects in pictures",
+        title="Objects in images",
         model_name=model_name,
         thumbnail=lambda _: thumbnail(at_hand["row"]),
         options=options,
@@ -40,10 +40,10 @@ def write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, 
 
 
 def thumbnail(row: dict[str, Any]) -> bytes:
-    """Return a small JPEG of a row's picture with its boxes, about 10 kB.
+    """Return a small JPEG of a row's image with its boxes, about 10 kB.
 
     Raises:
-        ImageError: The picture cannot be read any more.
+        ImageError: The image cannot be read any more.
     """
     spec = InputSpec(SIDE, SIDE, "pad", interpolation="bilinear")
     one = prepare_placed(source_of(row), spec)

@@ -1,4 +1,4 @@
-"""Decodes one class and one box a picture; see cnnkit/architectures/localizer.py."""
+"""Decodes one class and one box an image; see cnnkit/architectures/localizer.py."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SingleDecoder:
         shares = np.exp(logits - logits.max())
         scores = shares / shares.sum()
         classes = np.flatnonzero(scores >= least)
-        centre_x, centre_y, width, height = sigmoid(outputs["box"].astype(np.float64))
+        center_x, center_y, width, height = sigmoid(outputs["box"].astype(np.float64))
         box = np.array(
             [
-                centre_x - width / 2,
-                centre_y - height / 2,
-                centre_x + width / 2,
-                centre_y + height / 2,
+                center_x - width / 2,
+                center_y - height / 2,
+                center_x + width / 2,
+                center_y + height / 2,
             ]
         )
         boxes = np.repeat((box * self._size)[None], len(classes), axis=0)

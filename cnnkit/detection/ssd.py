@@ -12,7 +12,7 @@ from cnnkit.detection.candidates import Candidates
 from cnnkit.errors import BundleError, broken_rule
 
 # As in cnnkit/architectures/ssd.py, which needs Keras.
-CENTRE_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
+CENTER_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
 LARGEST_LOG_SIDE = 10.0
 
 
@@ -49,6 +49,6 @@ class SsdDecoder:
 
 def _boxes(offsets: np.ndarray, middles: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Return corners (n, 4) of offsets (n, 4) from default boxes: middles and sides (n, 2)."""
-    centres = middles + CENTRE_VARIANCE * offsets[:, :2] * sides
+    centers = middles + CENTER_VARIANCE * offsets[:, :2] * sides
     half = np.exp(np.minimum(SIDE_VARIANCE * offsets[:, 2:], LARGEST_LOG_SIDE)) * sides / 2
-    return np.concatenate([centres - half, centres + half], axis=1)
+    return np.concatenate([centers - half, centers + half], axis=1)

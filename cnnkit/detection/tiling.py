@@ -1,7 +1,7 @@
-"""Overlapping tiles of large pictures, for small objects, and one list of what they show.
+"""Overlapping tiles of large images, for small objects, and one list of what they show.
 
 Akyon, Altinuc and Temizel, "Slicing Aided Hyper Inference", https://arxiv.org/abs/2202.06934;
-here all tiles are of one size, and the whole picture is always looked at as well.
+here all tiles are of one size, and the whole image is always looked at as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BORDER = 0.01
 
 
 class Window(NamedTuple):
-    """A tile: rows top to bottom and columns left to right of the picture, ends excluded."""
+    """A tile: rows top to bottom and columns left to right of the image, ends excluded."""
 
     left: int
     top: int
@@ -29,12 +29,12 @@ class Window(NamedTuple):
     bottom: int
 
     def cuts(self, found: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Return which boxes end at a border of the tile that is none of the picture's.
+        """Return which boxes end at a border of the tile that is none of the image's.
 
         Args:
             found: Boxes in pixels of the tile (n, 4).
-            height: Of the picture.
-            width: Of the picture.
+            height: Of the image.
+            width: Of the image.
 
         Returns:
             bool (n,).
@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """What all tiles show, in pixels of the picture.
+    """What all tiles show, in pixels of the image.
 
     Attributes:
         found: The candidates.
@@ -64,9 +64,9 @@ class Tiles(NamedTuple):
 
 
 def tile_windows(height: int, width: int, side: int) -> list[Window]:
-    """Return the tiles of a picture: of one size, evenly apart, overlapping by `OVERLAP`.
+    """Return the tiles of an image: of one size, evenly apart, overlapping by `OVERLAP`.
 
-    A picture that fits in one tile has none: the whole is looked at anyway.
+    An image that fits in one tile has none: the whole is looked at anyway.
     """
     rows, columns = (_starts(length, side) for length in (height, width))
     if len(rows) == len(columns) == 1:

@@ -1,4 +1,4 @@
-"""Conditions on what a picture shows: ``person>=1 and not dog``, ``any>10 or 'traffic light'``.
+"""Conditions on what an image shows: ``person>=1 and not dog``, ``any>10 or 'traffic light'``.
 
 condition  = both { "or" both }          both = one { "and" one }
 one        = "not" one | "(" condition ")" | class [ comparison number ]
@@ -38,7 +38,7 @@ Condition = Callable[[Counter[str]], bool]
 
 
 class Where:
-    """A condition on the objects of a picture."""
+    """A condition on the objects of an image."""
 
     def __init__(self, text: str, labels: Sequence[str]) -> None:
         """Read a condition.
@@ -53,7 +53,7 @@ class Where:
         self._condition = _Reader(text, labels).condition()
 
     def matches(self, found: Iterable[str]) -> bool:
-        """Return whether a picture with objects of these labels meets the condition."""
+        """Return whether an image with objects of these labels meets the condition."""
         return self._condition(Counter(found))
 
 

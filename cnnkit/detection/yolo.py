@@ -11,7 +11,7 @@ from cnnkit.bundles.detector_card import DetectorSpec, HeadSpec, yolo_heads
 from cnnkit.detection.candidates import Candidates, logit, sigmoid
 from cnnkit.errors import BundleError, broken_rule
 
-# exp of more would be a box larger than any picture.
+# exp of more would be a box larger than any image.
 LARGEST_LOG_SIDE = 10.0
 
 
@@ -59,6 +59,6 @@ def _boxes(cells: np.ndarray, places: np.ndarray, columns: int, head: HeadSpec) 
     """
     place, anchor = np.divmod(places, len(head.anchors))
     corner = np.stack([place % columns, place // columns], axis=1)  # (n, 2): x, y
-    centres = (corner + sigmoid(cells[:, :2])) * head.stride
+    centers = (corner + sigmoid(cells[:, :2])) * head.stride
     sides = np.exp(np.minimum(cells[:, 2:4], LARGEST_LOG_SIDE)) * np.array(head.anchors)[anchor]
-    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    return np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)

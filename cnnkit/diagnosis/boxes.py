@@ -1,6 +1,6 @@
-"""Examines pictures with boxes: what would hurt the training of a detector, and where it is.
+"""Examines images with boxes: what would hurt the training of a detector, and where it is.
 
-No file is changed, and no picture is ever dropped for a wrong box: training leaves out or mends
+No file is changed, and no image is ever dropped for a wrong box: training leaves out or mends
 the box alone, in the way that `cnnkit.formats.problems.mend` says.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cnnkit.data.dataset import Dataset, LabelledFile
+from cnnkit.data.dataset import Dataset, LabeledFile
 from cnnkit.diagnosis.classes import Case, about_files, counted, members_of
 from cnnkit.diagnosis.duplicates import find_copies
 from cnnkit.diagnosis.findings import SEVERITIES, Finding, Place
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
-from cnnkit.formats import PROBLEMS, AnnotatedPicture, BoxProblem, BoxSet, mend
+from cnnkit.formats import PROBLEMS, AnnotatedImage, BoxProblem, BoxSet, mend
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.results import path_fields
@@ -29,7 +29,7 @@ SMALL_SIDE = 8
 # Each problem's severity and what to do.
 _ADVICE = {
     "malformed": ("error", "Mend the entry; it is left out."),
-    "missing-picture": ("error", "Say which folder holds the pictures, or mend the name."),
+    "missing-picture": ("error", "Say which folder holds the images, or mend the name."),
     "unknown-class": ("error", "Add the class to the set's names, or mend the number."),
     "not-finite": ("error", "Mend or remove the box; it is left out."),
     "swapped-corners": ("warning", "cnnkit puts them right; other programs may not."),
@@ -51,7 +51,7 @@ class BoxExamination:
 
     Attributes:
         boxes: The set.
-        fingerprints: Of the pictures that are there.
+        fingerprints: Of the images that are there.
         findings: The worst first.
     """
 
@@ -68,11 +68,11 @@ class BoxExamination:
         """Return everything for JSON and the report.
 
         As `cnnkit.diagnosis.findings.report`, with ``"task": "doctor"``, the number of ``boxes``
-        under ``data`` and in each class, and ``pictures`` of a class being those that show it.
+        under ``data`` and in each class, and ``images`` of a class being those that show it.
         """
-        boxes, pictures = self.boxes.counts(), Counter[str]()
-        for picture in self.boxes.pictures:
-            pictures.update({one.label for one in picture.boxes})
+        boxes, images = self.boxes.counts(), Counter[str]()
+        for image in self.boxes.images:
+            images.update({one.label for one in image.boxes})
         unreadable = sum(f.files for f in self.findings if f.code == "unreadable")
         return {
             "schema_version": 1,
@@ -80,12 +80,12 @@ class BoxExamination:
             "data": path_fields(self.boxes.source)
             | {
                 "form": self.boxes.form,
-                "pictures": len(self.boxes.pictures),
-                "boxes": sum(len(p.boxes) for p in self.boxes.pictures),
+                "pictures": len(self.boxes.images),
+                "boxes": sum(len(p.boxes) for p in self.boxes.images),
                 "unreadable": unreadable,
             },
             "classes": [
-                {"label": name, "pictures": pictures[name], "boxes": boxes[name]}
+                {"label": name, "pictures": images[name], "boxes": boxes[name]}
                 for name in self.boxes.classes
             ],
             "summary": {s: sum(f.severity == s for f in self.findings) for s in SEVERITIES},
@@ -101,18 +101,18 @@ def examine_boxes(
     workers: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> BoxExamination:
-    """Read every picture of a set once and say what is wrong with its boxes.
+    """Read every image of a set once and say what is wrong with its boxes.
 
     Args:
         boxes: The set, as `cnnkit.formats.read_boxes` gives it.
-        max_pixels: A larger picture counts as unreadable.
+        max_pixels: A larger image counts as unreadable.
         workers: Threads that read, by default one a processor.
-        progress: Called after each picture.
+        progress: Called after each image.
     """
-    there = [picture for picture in boxes.pictures if picture.path is not None]
-    paths = [str(picture.path) for picture in there]
+    there = [image for image in boxes.images if image.path is not None]
+    paths = [str(image.path) for image in there]
     prints = read_fingerprints(paths, max_pixels=max_pixels, workers=workers, progress=progress)
-    files = tuple(LabelledFile(str(p.path), p.file, 0, p.split) for p in there)
+    files = tuple(LabeledFile(str(p.path), p.file, 0, p.split) for p in there)
     case = Case(Dataset(boxes.source, "", ("",), files), prints, find_copies(prints))
     findings = [
         *_about_boxes(boxes, there, prints),
@@ -120,21 +120,21 @@ def examine_boxes(
         *_about_copies(case),
         *_about_classes(boxes),
         *_about_splits(boxes),
-        *_about_pictures(boxes),
+        *_about_images(boxes),
     ]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return BoxExamination(boxes, prints, tuple(findings))
 
 
 def _about_boxes(
-    boxes: BoxSet, there: list[AnnotatedPicture], prints: Fingerprints
+    boxes: BoxSet, there: list[AnnotatedImage], prints: Fingerprints
 ) -> Iterator[Finding]:
     """Everything that `PROBLEMS` names, a finding for each kind."""
     problems = [*boxes.problems, *_sizes(there, prints)]
-    for picture in boxes.pictures:
-        if picture.path is None:
-            problems.append(BoxProblem("missing-picture", picture.file, "no such file"))
-        problems += mend(picture, boxes.classes)[1]
+    for image in boxes.images:
+        if image.path is None:
+            problems.append(BoxProblem("missing-picture", image.file, "no such file"))
+        problems += mend(image, boxes.classes)[1]
     for code, meaning in PROBLEMS.items():
         found = [problem for problem in problems if problem.code == code]
         if found:
@@ -148,19 +148,19 @@ def _detail(problem: BoxProblem) -> str:
     return problem.detail if problem.index is None else f"box {problem.index}: {problem.detail}"
 
 
-def _sizes(there: list[AnnotatedPicture], prints: Fingerprints) -> Iterator[BoxProblem]:
-    """Yield the pictures whose annotation was made for another size."""
-    for number, picture in enumerate(there):
-        if picture.refused:
+def _sizes(there: list[AnnotatedImage], prints: Fingerprints) -> Iterator[BoxProblem]:
+    """Yield the images whose annotation was made for another size."""
+    for number, image in enumerate(there):
+        if image.refused:
             continue  # said when it was read
         height, width = map(int, prints.sizes[number])
-        if prints.readable[number] and (width, height) != (picture.width, picture.height):
-            detail = f"{picture.width} x {picture.height} noted, {width} x {height} shown"
-            yield BoxProblem("size-differs", str(picture.path), detail)
+        if prints.readable[number] and (width, height) != (image.width, image.height):
+            detail = f"{image.width} x {image.height} noted, {width} x {height} shown"
+            yield BoxProblem("size-differs", str(image.path), detail)
 
 
 def _about_copies(case: Case) -> Iterator[Finding]:
-    """The same picture in two splits, or twice."""
+    """The same image in two splits, or twice."""
     groups = members_of(case.copies.exact)
     files = case.dataset.files
     leaks = [g for g in groups if len({files[i].split for i in g}) > 1]
@@ -169,7 +169,7 @@ def _about_copies(case: Case) -> Iterator[Finding]:
         yield Finding(
             "leak",
             "error",
-            f"{counted(len(leaks), 'picture')} in two splits: measured figures would be too high",
+            f"{counted(len(leaks), 'image')} in two splits: measured figures would be too high",
             "Remove it from one of the splits.",
             case.groups(leaks),
         )
@@ -177,7 +177,7 @@ def _about_copies(case: Case) -> Iterator[Finding]:
         yield Finding(
             "exact-duplicates",
             "warning",
-            f"{counted(len(inside), 'picture')} more than once",
+            f"{counted(len(inside), 'image')} more than once",
             "Keep one of each.",
             case.groups(inside),
         )
@@ -204,16 +204,16 @@ def _about_classes(boxes: BoxSet) -> Iterator[Finding]:
             "Training leaves them out.",
         )
     if not any(counts.values()):
-        fix = "Give annotations of the pictures' boxes."
+        fix = "Give annotations of the images' boxes."
         yield Finding("no-boxes", "error", "there is not one box", fix)
 
 
 def _about_splits(boxes: BoxSet) -> Iterator[Finding]:
     """Splits without a box: nothing can be learned from them, or measured on them."""
     for split in boxes.splits:
-        members = [picture for picture in boxes.pictures if picture.split == split]
-        sound = (mend(picture, boxes.classes)[0] for picture in members)
-        if not any(is_counted(one) for picture in sound for one in picture.boxes):
+        members = [image for image in boxes.images if image.split == split]
+        sound = (mend(image, boxes.classes)[0] for image in members)
+        if not any(is_counted(one) for image in sound for one in image.boxes):
             yield Finding(
                 "split-without-boxes",
                 "error",
@@ -222,28 +222,28 @@ def _about_splits(boxes: BoxSet) -> Iterator[Finding]:
             )
 
 
-def _about_pictures(boxes: BoxSet) -> Iterator[Finding]:
+def _about_images(boxes: BoxSet) -> Iterator[Finding]:
     """Backgrounds, and objects that are tiny for the network."""
-    empty = [picture for picture in boxes.pictures if not picture.boxes]
+    empty = [image for image in boxes.images if not image.boxes]
     if empty:
         yield Finding(
             "background",
             "note",
-            f"{counted(len(empty), 'picture')} without a box: backgrounds",
+            f"{counted(len(empty), 'image')} without a box: backgrounds",
             "They teach what nothing looks like. Annotate them if they show an object.",
-            tuple((Place(picture.path or picture.file),) for picture in empty),
+            tuple((Place(image.path or image.file),) for image in empty),
         )
     small = []
-    for picture in boxes.pictures:
-        longest = max(picture.width, picture.height)
-        sides = [min(one.box[2:]) * INPUT_SIDE / longest for one in picture.boxes if longest]
+    for image in boxes.images:
+        longest = max(image.width, image.height)
+        sides = [min(one.box[2:]) * INPUT_SIDE / longest for one in image.boxes if longest]
         if tiny := sum(0 < side < SMALL_SIDE for side in sides):
-            small.append((Place(picture.path or picture.file, detail=f"{tiny} boxes"),))
+            small.append((Place(image.path or image.file, detail=f"{tiny} boxes"),))
     if small:
         yield Finding(
             "small-boxes",
             "note",
-            f"{counted(len(small), 'picture')} with objects under {SMALL_SIDE} pixels at "
+            f"{counted(len(small), 'image')} with objects under {SMALL_SIDE} pixels at "
             f"an input of {INPUT_SIDE}",
             "A network at that size hardly sees them: train at a larger size, or detect in tiles.",
             tuple(small),

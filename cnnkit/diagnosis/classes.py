@@ -1,7 +1,7 @@
 """Examines a training set: what would hurt training, and where it is. It changes no file.
 
 Errors and warnings are what would hurt training; ``cnnkit doctor`` exits with 1 if there is
-one. Notes (near copies within one class, wrong extensions, pictures turned by EXIF, stray
+one. Notes (near copies within one class, wrong extensions, images turned by EXIF, stray
 files) do no harm to cnnkit and never raise the status.
 """
 
@@ -45,7 +45,7 @@ class Examination:
 
     Attributes:
         dataset: The set.
-        fingerprints: Of its pictures; ``failures`` are those that cannot be read.
+        fingerprints: Of its images; ``failures`` are those that cannot be read.
         copies: Which are copies of which.
         findings: The worst first.
     """
@@ -72,13 +72,13 @@ def examine(
     workers: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Examination:
-    """Read every picture of a set once and say what is wrong with the set.
+    """Read every image of a set once and say what is wrong with the set.
 
     Args:
         dataset: The set.
-        max_pixels: A larger picture counts as unreadable.
+        max_pixels: A larger image counts as unreadable.
         workers: Threads that read, by default one a processor.
-        progress: Called after each picture.
+        progress: Called after each image.
     """
     paths = [file.path for file in dataset.files]
     fingerprints = read_fingerprints(
@@ -90,7 +90,7 @@ def examine(
         *_about_folders(case),
         *about_files(case),
         *_about_copies(case),
-        *_about_pictures(case),
+        *_about_images(case),
         *_about_counts(case),
     ]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -106,12 +106,12 @@ class Case:
     copies: Copies
 
     def place(self, index: int, detail: str = "") -> Place:
-        """Return where a picture is."""
+        """Return where an image is."""
         file = self.dataset.files[index]
         return Place(file.path, self.dataset.classes[file.label], file.split or "", detail)
 
     def singles(self, indices: Iterable[int], detail: Callable[[int], str]) -> tuple[Any, ...]:
-        """Return a group for each picture, with what is special about it."""
+        """Return a group for each image, with what is special about it."""
         return tuple((self.place(int(i), detail(int(i))),) for i in indices)
 
     def groups(self, members: Iterable[np.ndarray]) -> tuple[tuple[Place, ...], ...]:
@@ -119,7 +119,7 @@ class Case:
         return tuple(tuple(self.place(int(i), self.size(int(i))) for i in m) for m in members)
 
     def size(self, index: int) -> str:
-        """Return a picture's size for people."""
+        """Return an image's size for people."""
         height, width = self.fingerprints.sizes[index]
         return f"{width} x {height}"
 
@@ -142,7 +142,7 @@ def _about_folders(case: Case) -> Iterator[Finding]:
                 "split-classes",
                 "warning",
                 f"{split} lacks {_named(missing)} of train: it would not be measured",
-                f"Move some of its pictures from train to {split}.",
+                f"Move some of its images from train to {split}.",
             )
     if len(dataset.classes) == 1:
         yield Finding(
@@ -156,7 +156,7 @@ def _about_folders(case: Case) -> Iterator[Finding]:
             "stray-files",
             "note",
             f"{counted(len(dataset.strays), 'file')} beside the class folders: not used",
-            "Move pictures among them into the folder of their class.",
+            "Move images among them into the folder of their class.",
             tuple((Place(path),) for path in dataset.strays),
         )
 
@@ -182,7 +182,7 @@ def about_files(case: Case) -> Iterator[Finding]:
         yield Finding(
             "wrong-extension",
             "note",
-            f"{counted(len(wrong), 'picture')} of another format than the ending says",
+            f"{counted(len(wrong), 'image')} of another format than the ending says",
             "cnnkit goes by the content; other programs may not: rename them.",
             case.singles(wrong, lambda i: f"{DECODED[formats[i]]} inside"),
         )
@@ -190,7 +190,7 @@ def about_files(case: Case) -> Iterator[Finding]:
         yield Finding(
             "exif-rotated",
             "note",
-            f"{counted(len(turned), 'picture')} that EXIF data turn upright",
+            f"{counted(len(turned), 'image')} that EXIF data turn upright",
             "cnnkit turns them; nothing is to do.",
             case.singles(turned, case.size),
         )
@@ -204,8 +204,8 @@ def _ending_fits(case: Case, index: int) -> bool:
 # For exact and near copies: the word of the codes, and the severities in two splits, in two
 # classes and within one.
 _KINDS_OF_COPIES = (
-    ("", "exact-", "the same picture", ("error", "error", "warning")),
-    ("near-", "near-", "nearly the same picture", ("warning", "warning", "note")),
+    ("", "exact-", "the same image", ("error", "error", "warning")),
+    ("near-", "near-", "nearly the same image", ("warning", "warning", "note")),
 )
 
 
@@ -264,8 +264,8 @@ def _varies(case: Case, members: np.ndarray, *fields: str) -> bool:
     return any(len({getattr(file, field) for file in files}) > 1 for field in fields)
 
 
-def _about_pictures(case: Case) -> Iterator[Finding]:
-    """Pictures that show too little."""
+def _about_images(case: Case) -> Iterator[Finding]:
+    """Images that show too little."""
     prints = case.fingerprints
     tiny = np.flatnonzero(prints.readable & (prints.sizes.min(1) < TINY_SIDE))
     if len(tiny):
@@ -273,10 +273,10 @@ def _about_pictures(case: Case) -> Iterator[Finding]:
         yield Finding(
             "tiny",
             "note" if by_nature else "warning",
-            f"{counted(len(tiny), 'picture')} with a side under {TINY_SIDE} pixels",
+            f"{counted(len(tiny), 'image')} with a side under {TINY_SIDE} pixels",
             "Nothing is to do: the set is small by nature."
             if by_nature
-            else "Replace thumbnails by the full pictures.",
+            else "Replace thumbnails by the full images.",
             case.singles(tiny, case.size),
         )
     blank = np.flatnonzero(prints.readable & (prints.deviations < BLANK_DEVIATION))
@@ -284,14 +284,14 @@ def _about_pictures(case: Case) -> Iterator[Finding]:
         yield Finding(
             "blank",
             "warning",
-            f"{counted(len(blank), 'picture')} of a single shade",
-            "Remove them, unless the class is to hold blank pictures.",
+            f"{counted(len(blank), 'image')} of a single shade",
+            "Remove them, unless the class is to hold blank images.",
             case.singles(blank, case.size),
         )
 
 
 def _about_counts(case: Case) -> Iterator[Finding]:
-    """Classes with too few pictures to learn from, or many times fewer than others."""
+    """Classes with too few images to learn from, or many times fewer than others."""
     dataset = case.dataset
     has_train = "train" in dataset.split_classes
     usable = [
@@ -313,8 +313,8 @@ def _about_counts(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "few-pictures",
                 severity,
-                f"fewer than {high} readable pictures{where}: {listed}{more}",
-                f"Add pictures: {ADVISED} and more a class are advised, {LEAST} needed.",
+                f"fewer than {high} readable images{where}: {listed}{more}",
+                f"Add images: {ADVISED} and more a class are advised, {LEAST} needed.",
             )
     present = counts[counts > 0]
     if len(present) > 1 and present.max() > IMBALANCE * present.min():
@@ -323,8 +323,8 @@ def _about_counts(case: Case) -> Iterator[Finding]:
             "imbalance",
             "warning",
             f"{dataset.classes[most]} has {counts[most] / counts[least]:.1f} times as many "
-            f"pictures{where} as {dataset.classes[least]} ({counts[most]} and {counts[least]})",
-            "Add pictures to the rare class; class weights make up for a part.",
+            f"images{where} as {dataset.classes[least]} ({counts[most]} and {counts[least]})",
+            "Add images to the rare class; class weights make up for a part.",
         )
 
 
@@ -335,7 +335,7 @@ def _named(names: list[str]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``2 pictures``."""
+    """Return a number with its noun, such as ``2 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""Finds copies: the same file, and the same picture rescaled, recompressed, edited or mirrored."""
+"""Finds copies: the same file, and the same image rescaled, recompressed, edited or mirrored."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cnnkit.diagnosis.fingerprints import THUMBNAIL_SIDE, Fingerprints
 # 12 bits; of 50 million pairs of crops none of two different photos passed both tests.
 MAX_BITS = 6
 MIN_CORRELATION = 0.95
-# Of a smaller picture the hash holds nearly all there is: two drawings of the same digit
+# Of a smaller image the hash holds nearly all there is: two drawings of the same digit
 # would be taken for copies. Those are compared by content only.
 MIN_SIDE = 64
-# Blank pictures have nothing to compare: see `cnnkit.diagnosis.classes`.
+# Blank images have nothing to compare: see `cnnkit.diagnosis.classes`.
 BLANK_DEVIATION = 1.5
 
 # Where more than half of a class of so many is alike, it is the class's nature.
@@ -29,14 +29,14 @@ PAIRS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Copies:
-    """Which pictures are copies of which; a picture without copies is a group of its own.
+    """Which images are copies of which; an image without copies is a group of its own.
 
     Attributes:
-        exact: int64 (pictures,): the same number for files with the same content.
-        near: int64 (pictures,): the same number also for pictures that nearly look the same
-            as one picture of the group, mirrored or not. Chains, in which the first and the
+        exact: int64 (images,): the same number for files with the same content.
+        near: int64 (images,): the same number also for images that nearly look the same
+            as one image of the group, mirrored or not. Chains, in which the first and the
             last have nothing in common, are cut. See `groups_for_split`.
-        chained: int64 (pictures,): likewise, chains as one group: no pair of near copies is in
+        chained: int64 (images,): likewise, chains as one group: no pair of near copies is in
             two groups.
     """
 
@@ -45,15 +45,15 @@ class Copies:
     chained: np.ndarray
 
     def among(self, places: np.ndarray) -> Copies:
-        """Return the same of some of the pictures."""
+        """Return the same of some of the images."""
         return Copies(self.exact[places], self.near[places], self.chained[places])
 
 
 def find_copies(fingerprints: Fingerprints) -> Copies:
-    """Compare all pictures with all others.
+    """Compare all images with all others.
 
     Every pair within `MAX_BITS` of each other is found: whole rows of 64-bit hashes are
-    compared at a time, 10,000 pictures in about a second, in bounded memory.
+    compared at a time, 10,000 images in about a second, in bounded memory.
 
     Args:
         fingerprints: Of the set.
@@ -73,21 +73,21 @@ def find_copies(fingerprints: Fingerprints) -> Copies:
 
 
 def _for_all(exact: np.ndarray, compared: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return the groups of all pictures from those of the compared ones."""
+    """Return the groups of all images from those of the compared ones."""
     representative = np.arange(len(exact))
     representative[compared] = compared[parts]
     return representative[exact]
 
 
 def _near_stars(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
-    """Return groups of pictures that look like the one in their middle.
+    """Return groups of images that look like the one in their middle.
 
     Those with most neighbors are middles first: an original before its edits. The order
     depends on the contents alone.
 
     Args:
         fingerprints: Of the set.
-        compared: The pictures to compare, int (n,).
+        compared: The images to compare, int (n,).
 
     Returns:
         int64 (n,), places in `compared`: the first one of each group.
@@ -123,7 +123,7 @@ def _near_stars(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
 
 
 def _by_neighbors(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
-    """Return the places of the compared pictures, those with most close hashes first."""
+    """Return the places of the compared images, those with most close hashes first."""
     hashes, mirrored = fingerprints.hashes[compared], fingerprints.mirrored_hashes[compared]
     degrees = np.zeros(len(compared), np.int64)
     everyone = np.arange(len(compared))
@@ -162,7 +162,7 @@ class Grouping(NamedTuple):
     """What a split keeps together.
 
     Attributes:
-        groups: int64 (pictures,): pictures with the same number stay in one split.
+        groups: int64 (images,): images with the same number stay in one split.
         alike: The classes whose near copies are not kept together, because most of the class
             is alike.
     """
@@ -174,15 +174,15 @@ class Grouping(NamedTuple):
 def groups_for_split(
     copies: Copies, labels: np.ndarray, parts: int, rule: str | None = None
 ) -> Grouping:
-    """Return which pictures a split keeps together.
+    """Return which images a split keeps together.
 
     Files with the same content always stay together, near copies do by default, but for the
     classes that are mostly alike, as a fixed camera makes them: kept together they could not
     be divided, or one split would get most of the class.
 
     Args:
-        copies: Of the pictures.
-        labels: The class of each, int (pictures,).
+        copies: Of the images.
+        labels: The class of each, int (images,).
         parts: How many splits there will be.
         rule: ``together``: near copies always stay together; ``apart``: never; None: see above.
     """
@@ -208,7 +208,7 @@ def _mostly_alike(copies: Copies, members: np.ndarray, parts: int) -> bool:
 
 
 def _exact_groups(fingerprints: Fingerprints) -> np.ndarray:
-    """Return for each picture the first one with the same content; unreadable ones alone."""
+    """Return for each image the first one with the same content; unreadable ones alone."""
     count = len(fingerprints.sha256)
     groups = np.arange(count)
     readable = np.flatnonzero(fingerprints.readable)
@@ -219,11 +219,11 @@ def _exact_groups(fingerprints: Fingerprints) -> np.ndarray:
 
 
 def _near_components(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
-    """Return for each compared picture the place of the first one of its group.
+    """Return for each compared image the place of the first one of its group.
 
     Args:
         fingerprints: Of the set.
-        compared: The pictures to compare, int (n,).
+        compared: The images to compare, int (n,).
 
     Returns:
         int64 (n,), places in `compared`.

@@ -15,7 +15,7 @@ LOG_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "note": loggin
 
 @dataclass(frozen=True)
 class Place:
-    """A picture or other file that a finding is about.
+    """An image or other file that a finding is about.
 
     Attributes:
         path: As the user would type it.

@@ -1,4 +1,4 @@
-"""Reads every picture of a set once and keeps a few hundred bytes of each: its fingerprint."""
+"""Reads every image of a set once and keeps a few hundred bytes of each: its fingerprint."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.images import DEFAULT_MAX_PIXELS, read_bytes
-from cnnkit.images.decode import open_picture
-from cnnkit.images.sniff import DECODED, HEADER_BYTES, picture_format
+from cnnkit.images.decode import open_image
+from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format
 from cnnkit.results import Failure
 from cnnkit.runtime.process import available_cpus
 from cnnkit.writers.row_files import batched
 
-# The grey picture that the perceptual hash is made of, and the thumbnail kept to confirm it.
+# The gray image that the perceptual hash is made of, and the thumbnail kept to confirm it.
 HASHED_SIDE = 32
 THUMBNAIL_SIDE = 16
 # A JPEG is decoded at a reduced scale as long as both sides are at least this: twice the
@@ -35,7 +35,7 @@ _EXIF_SEARCH = 1 << 18
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of one picture.
+    """What is kept of one image.
 
     Attributes:
         sha256: Of the file's content, 32 bytes.
@@ -43,10 +43,10 @@ class Fingerprint(NamedTuple):
         width: In pixels, upright.
         format: One of `cnnkit.images.sniff.DECODED`.
         rotated: Whether its EXIF data turn or mirror it.
-        deviation: Standard deviation of its grey levels (0-255) at 32 x 32; 0 is blank.
+        deviation: Standard deviation of its gray levels (0-255) at 32 x 32; 0 is blank.
         hash: The perceptual hash, 64 bits.
-        mirrored_hash: That of the mirrored picture.
-        thumbnail: Grey, uint8 (16, 16).
+        mirrored_hash: That of the mirrored image.
+        thumbnail: Gray, uint8 (16, 16).
     """
 
     sha256: bytes
@@ -62,19 +62,19 @@ class Fingerprint(NamedTuple):
 
 @dataclass
 class Fingerprints:
-    """The fingerprints of a set as arrays, about 350 bytes a picture.
+    """The fingerprints of a set as arrays, about 350 bytes an image.
 
-    A picture that could not be read has zeros everywhere and an entry in ``failures``.
+    An image that could not be read has zeros everywhere and an entry in ``failures``.
 
     Attributes:
-        sha256: uint8 (pictures, 32).
-        sizes: Height and width in pixels, int32 (pictures, 2).
-        formats: Places in `DECODED`, int8 (pictures,); -1 where unreadable.
-        rotated: bool (pictures,).
-        deviations: float32 (pictures,).
-        hashes: uint64 (pictures,).
-        mirrored_hashes: uint64 (pictures,).
-        thumbnails: uint8 (pictures, 256).
+        sha256: uint8 (images, 32).
+        sizes: Height and width in pixels, int32 (images, 2).
+        formats: Places in `DECODED`, int8 (images,); -1 where unreadable.
+        rotated: bool (images,).
+        deviations: float32 (images,).
+        hashes: uint64 (images,).
+        mirrored_hashes: uint64 (images,).
+        thumbnails: uint8 (images, 256).
         failures: Index to what is wrong.
     """
 
@@ -90,7 +90,7 @@ class Fingerprints:
 
     @classmethod
     def empty(cls, count: int) -> Fingerprints:
-        """Return room for `count` pictures."""
+        """Return room for `count` images."""
         return cls(
             np.zeros((count, 32), np.uint8),
             np.zeros((count, 2), np.int32),
@@ -103,7 +103,7 @@ class Fingerprints:
         )
 
     def put(self, index: int, one: Fingerprint) -> None:
-        """Keep one picture's fingerprint."""
+        """Keep one image's fingerprint."""
         self.sha256[index] = np.frombuffer(one.sha256, np.uint8)
         self.sizes[index] = one.height, one.width
         self.formats[index] = DECODED.index(one.format)
@@ -115,11 +115,11 @@ class Fingerprints:
 
     @property
     def readable(self) -> np.ndarray:
-        """Which pictures could be read, bool (pictures,)."""
+        """Which images could be read, bool (images,)."""
         return self.formats >= 0
 
     def hexadecimal(self, index: int) -> str:
-        """Return the SHA-256 of a picture's content as text."""
+        """Return the SHA-256 of an image's content as text."""
         return self.sha256[index].tobytes().hex()
 
 
@@ -133,15 +133,15 @@ def read_fingerprints(
     """Read every file once and return what is kept of it.
 
     Args:
-        paths: The pictures.
-        max_pixels: A larger picture is a failure.
+        paths: The images.
+        max_pixels: A larger image is a failure.
         workers: Threads, by default one a processor.
-        progress: Called after each picture.
+        progress: Called after each image.
     """
     result = Fingerprints.empty(len(paths))
 
     def read(item: tuple[int, str]) -> tuple[int, Fingerprint | Failure]:
-        """Return a picture's number and its fingerprint, or why there is none."""
+        """Return an image's number and its fingerprint, or why there is none."""
         try:
             return item[0], fingerprint(read_bytes(item[1]), max_pixels)
         except ImageError as error:
@@ -163,22 +163,22 @@ def fingerprint(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fingerprin
     """Return the fingerprint of one file's content.
 
     Raises:
-        ImageError: It is no picture that can be decoded.
+        ImageError: It is no image that can be decoded.
     """
-    picture = open_picture(
+    image = open_image(
         data, max_pixels=max_pixels, at_least=lambda height, width: (DECODED_SIDE, DECODED_SIDE)
     )
-    grey = picture.image.convert("L")
+    gray = image.image.convert("L")
     side = (HASHED_SIDE, HASHED_SIDE)
-    small = np.asarray(grey.resize(side, Image.Resampling.BOX), np.float32)
+    small = np.asarray(gray.resize(side, Image.Resampling.BOX), np.float32)
     hashed, mirrored = perceptual_hashes(small)
     half = HASHED_SIDE // THUMBNAIL_SIDE
     thumbnail = small.reshape(THUMBNAIL_SIDE, half, THUMBNAIL_SIDE, half).mean((1, 3))
     return Fingerprint(
         hashlib.sha256(data).digest(),
-        picture.height,
-        picture.width,
-        picture_format(data[:HEADER_BYTES]) or "",
+        image.height,
+        image.width,
+        image_format(data[:HEADER_BYTES]) or "",
         is_rotated(data),
         float(small.std()),
         hashed,
@@ -195,24 +195,24 @@ def _cosines() -> np.ndarray:
 
 
 _COSINES = _cosines()
-# Mirroring a picture turns the sign of its odd horizontal frequencies.
+# Mirroring an image turns the sign of its odd horizontal frequencies.
 _MIRROR = np.where(np.arange(8) % 2, -1, 1).astype(np.float32)
 
 
-def perceptual_hashes(grey: np.ndarray) -> tuple[int, int]:
-    """Return the perceptual hash of a picture and that of its mirror image.
+def perceptual_hashes(gray: np.ndarray) -> tuple[int, int]:
+    """Return the perceptual hash of an image and that of its mirror image.
 
     Bit n says whether the n-th of the 64 lowest frequencies (row by row) of the cosine
     transform lies above their median; the mean's own bit is 0. Rescaling, recompression and
-    a change of brightness or contrast turn few bits; other pictures differ in about 32.
+    a change of brightness or contrast turn few bits; other images differ in about 32.
 
     Args:
-        grey: float32 (32, 32), 0-255.
+        gray: float32 (32, 32), 0-255.
 
     Returns:
         Two numbers of 64 bits, the first frequency in the highest bit.
     """
-    frequencies = _COSINES @ grey @ _COSINES.T  # (8, 8)
+    frequencies = _COSINES @ gray @ _COSINES.T  # (8, 8)
     return _bits(frequencies), _bits(frequencies * _MIRROR)
 
 

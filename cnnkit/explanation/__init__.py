@@ -1,4 +1,4 @@
-"""Looking inside: what a network sees in a picture, and what its units look for."""
+"""Looking inside: what a network sees in an image, and what its units look for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the channels of some layers answer to one picture."""
+"""What the channels of some layers answer to one image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Activation(NamedTuple):
 
 
 class Activations:
-    """Runs one model up to some of its layers; `of` may be called for any number of pictures.
+    """Runs one model up to some of its layers; `of` may be called for any number of images.
 
     Attributes:
         layers: Their full names.
@@ -47,7 +47,7 @@ class Activations:
         Args:
             bundle: A classifier.
             layers: Names; none: the last layer of each size, at most `MAX_LAYERS`.
-            max_pixels: The largest picture that is decoded.
+            max_pixels: The largest image that is decoded.
 
         Raises:
             UsageError: There is no such layer.
@@ -61,7 +61,7 @@ class Activations:
         self._run = compiled(lambda images: model(images, training=False))
 
     def of(self, path: str) -> tuple[np.ndarray, list[Activation]]:
-        """Return a picture as the network takes it, uint8, and each layer's answer.
+        """Return an image as the network takes it, uint8, and each layer's answer.
 
         Raises:
             ImageError: It cannot be read.
@@ -106,9 +106,9 @@ def activation_tiles(activation: Activation, count: int = CHANNELS) -> list[Tile
 def _shown(channel: np.ndarray) -> np.ndarray:
     low, high = min(0.0, float(channel.min())), float(channel.max())
     level = (channel - low) / ((high - low) or 1.0)
-    grey = (np.clip(level, 0, 1) * 255).round().astype(np.uint8)
-    coloured = cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1]
-    if max(coloured.shape[:2]) > 2 * TILE:
-        scale = 2 * TILE / max(coloured.shape[:2])
-        return cv2.resize(coloured, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return enlarged(coloured, TILE)
+    gray = (np.clip(level, 0, 1) * 255).round().astype(np.uint8)
+    colored = cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO)[..., ::-1]
+    if max(colored.shape[:2]) > 2 * TILE:
+        scale = 2 * TILE / max(colored.shape[:2])
+        return cv2.resize(colored, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return enlarged(colored, TILE)

@@ -1,9 +1,9 @@
-"""The picture that excites a unit most, made by gradient ascent.
+"""The image that excites a unit most, made by gradient ascent.
 
-Simonyan, Vedaldi and Zisserman, https://arxiv.org/abs/1312.6034; the regularisation is that of
+Simonyan, Vedaldi and Zisserman, https://arxiv.org/abs/1312.6034; the regularization is that of
 Olah, Mordvintsev and Schubert, "Feature Visualization",
-https://distill.pub/2017/feature-visualization/: the picture is made of Fourier waves whose share
-falls with their frequency, of colours as decorrelated as those of photos, and it is moved, turned
+https://distill.pub/2017/feature-visualization/: the image is made of Fourier waves whose share
+falls with their frequency, of colors as decorrelated as those of photos, and it is moved, turned
 and scaled a little at every step, so that no single pixel can matter.
 """
 
@@ -27,9 +27,9 @@ from cnnkit.runtime import building_defaults, import_keras, value_and_gradient
 STEPS = 256
 RATE = 0.05
 MAX_STEPS = 10_000
-# The square root of the colour covariance of 200 photos (values 0 to 1), its rows scaled to a
+# The square root of the color covariance of 200 photos (values 0 to 1), its rows scaled to a
 # length of at most 1 by one common factor: red, green, blue.
-COLOURS = ((0.79, 0.44, 0.34), (0.44, 0.70, 0.46), (0.34, 0.46, 0.82))
+COLORS = ((0.79, 0.44, 0.34), (0.44, 0.70, 0.46), (0.34, 0.46, 0.82))
 # How strongly the waves begin, and how strong a wave of one is.
 SPREAD = 0.01
 CONTRAST = 0.1
@@ -80,7 +80,7 @@ def dream(
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[np.ndarray, list[float]]:
-    """Make the picture that excites a unit.
+    """Make the image that excites a unit.
 
     Args:
         bundle: A classifier.
@@ -105,8 +105,8 @@ def dream(
     waves = canvas.start(random)
 
     def objective(waves: Any, move: Any) -> Any:
-        """Return how much a moved picture excites the channel."""
-        image = canvas.picture(waves) * 255.0
+        """Return how much a moved image excites the channel."""
+        image = canvas.image(waves) * 255.0
         moved = keras.ops.image.affine_transform(
             image, move, interpolation="bilinear", fill_mode="reflect"
         )
@@ -126,12 +126,12 @@ def dream(
         values.append(float(value))
         if progress is not None:
             progress(step, values[-1])
-    picture = np.asarray(canvas.picture(waves))[0]
-    return (picture * 255).round().astype(np.uint8), values
+    image = np.asarray(canvas.image(waves))[0]
+    return (image * 255).round().astype(np.uint8), values
 
 
 def _aimed_model(bundle: Bundle, aim: Aim) -> Any:
-    """Return a model from pictures to (batch, units): a layer's channels averaged, or logits."""
+    """Return a model from images to (batch, units): a layer's channels averaged, or logits."""
     with building_defaults() as keras:
         graph = trace(keras, bundle.build(), bundle.card.input.size)
         if aim.layer is None:
@@ -150,30 +150,30 @@ def _aimed_model(bundle: Bundle, aim: Aim) -> Any:
 
 
 class _Canvas:
-    """A picture as Fourier waves of three decorrelated colours."""
+    """An image as Fourier waves of three decorrelated colors."""
 
     def __init__(self, height: int, width: int) -> None:
-        """Lay out the waves of a picture of that size."""
+        """Lay out the waves of an image of that size."""
         self._size = (height, width)
         down = np.fft.fftfreq(height)[:, None]
         across = np.fft.fftfreq(width)[None, :]
         frequency = np.sqrt(down**2 + across**2)
-        # Photos have amplitudes of one over the frequency; the slowest wave is the picture's side.
+        # Photos have amplitudes of one over the frequency; the slowest wave is the image's side.
         scale = 1.0 / np.maximum(frequency, 1.0 / max(height, width))
         self._scale = (CONTRAST * scale * math.sqrt(height * width)).astype(np.float32)
-        self._colours = np.asarray(COLOURS, np.float32)
+        self._colors = np.asarray(COLORS, np.float32)
 
     def start(self, random: np.random.Generator) -> np.ndarray:
-        """Return the waves of a nearly grey picture: float32 (2, 1, 3, height, width)."""
+        """Return the waves of a nearly gray image: float32 (2, 1, 3, height, width)."""
         waves = random.standard_normal((2, 1, 3, *self._size)) * SPREAD
         return waves.astype(np.float32)
 
-    def picture(self, waves: Any) -> Any:
-        """Return the picture of waves, float32 (1, height, width, 3), 0 to 1."""
+    def image(self, waves: Any) -> Any:
+        """Return the image of waves, float32 (1, height, width, 3), 0 to 1."""
         ops = import_keras().ops
         real, _ = ops.ifft2((waves[0] * self._scale, waves[1] * self._scale))
         planes = ops.transpose(real, (0, 2, 3, 1))  # (1, height, width, 3)
-        return ops.sigmoid(ops.matmul(planes, ops.convert_to_tensor(self._colours.T)))
+        return ops.sigmoid(ops.matmul(planes, ops.convert_to_tensor(self._colors.T)))
 
 
 def movement(random: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -182,7 +182,7 @@ def movement(random: np.random.Generator, height: int, width: int) -> np.ndarray
     scale = 1 + random.uniform(-SCALE, SCALE)
     shift_x, shift_y = random.uniform(-MOVE, MOVE, 2) * (width, height)
     cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    across = centre_x - cosine * centre_x + sine * centre_y + shift_x
-    down = centre_y - sine * centre_x - cosine * centre_y + shift_y
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    across = center_x - cosine * center_x + sine * center_y + shift_x
+    down = center_y - sine * center_x - cosine * center_y + shift_y
     return np.array([[cosine, -sine, across, sine, cosine, down, 0, 0]], np.float32)

@@ -1,4 +1,4 @@
-"""An explainer: a classifier, a method, and what both say of a picture."""
+"""An explainer: a classifier, a method, and what both say of an image."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.explanation.heat import (
     BOX_SHARE,
-    TARGET_COLOUR,
+    TARGET_COLOR,
     Region,
     box_around,
     clipped,
-    on_picture,
+    on_image,
     overlay,
     with_box,
 )
@@ -35,7 +35,7 @@ from cnnkit.images import (
     image_pixels,
 )
 from cnnkit.images.arguments import opened_image
-from cnnkit.images.decode import Picture
+from cnnkit.images.decode import DecodedImage
 from cnnkit.images.prepare import check_fit, decoded_size, fit
 from cnnkit.results import NOT_FINITE, Failure
 from cnnkit.runtime import RuntimeOptions
@@ -45,7 +45,7 @@ DEFAULT_MODEL = "efficientnet-lite0"
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a model gives a picture a class.
+    """Why a model gives an image a class.
 
     Attributes:
         class_id: The class that is explained, from 0 in the model's order.
@@ -53,15 +53,15 @@ class Explanation:
         score: Its probability, 0 to 1; for ``sliding`` that of the best window.
         predicted: The name of the class that the model predicts.
         heat: Float32 (rows, columns), not scaled: the share of every place in the score.
-        region: The rectangle of the picture that the cells of `heat` tile evenly: left, top,
-            right, bottom in pixels of the upright picture; it may reach beyond it.
+        region: The rectangle of the image that the cells of `heat` tile evenly: left, top,
+            right, bottom in pixels of the upright image; it may reach beyond it.
         xyxy: The box around the heat, in whole pixels: left, top, right, bottom, the last two
             not in it; for ``sliding`` the best window. None where there is no heat.
-        height: Of the upright picture.
-        width: Of the upright picture.
-        seen: The rectangle of the picture that the network saw, in its pixels.
+        height: Of the upright image.
+        width: Of the upright image.
+        seen: The rectangle of the image that the network saw, in its pixels.
         target: What the score is about, such as a detected object or a face: left, top, right,
-            bottom in whole pixels. None: the whole picture.
+            bottom in whole pixels. None: the whole image.
     """
 
     class_id: int
@@ -101,27 +101,27 @@ class Explanation:
             "region": [round(float(side), 2) for side in _sides(self.region)],
         }
 
-    def over(self, picture: ImageArgument, box: bool = True) -> np.ndarray:
-        """Return a picture with the heat, and the box, over it.
+    def over(self, image: ImageArgument, box: bool = True) -> np.ndarray:
+        """Return an image with the heat, and the box, over it.
 
         Args:
-            picture: The picture at any scale, see `ImageArgument`.
+            image: The image at any scale, see `ImageArgument`.
             box: Whether to draw the box.
 
         Raises:
             ImageError: It is no image, or cannot be read.
         """
-        picture = image_pixels(picture)
-        height, width = picture.shape[:2]
+        image = image_pixels(image)
+        height, width = image.shape[:2]
         scales = (width / self.width, height / self.height)
         drawn = None
         if box and self.xyxy is not None:
             drawn = clipped(Region(*self.xyxy).scaled(*scales), height, width)
         region, seen = self.region.scaled(*scales), self.seen.scaled(*scales)
-        shown = overlay(picture, self.heat, region, drawn, seen)
+        shown = overlay(image, self.heat, region, drawn, seen)
         if box and self.target is not None:
             target = clipped(Region(*self.target).scaled(*scales), height, width)
-            shown = with_box(shown, target, TARGET_COLOUR)
+            shown = with_box(shown, target, TARGET_COLOR)
         return shown
 
 
@@ -132,17 +132,17 @@ def _sides(edges: tuple[float, float, float, float]) -> list[float]:
 
 
 class Seen(NamedTuple):
-    """What is kept of a picture while it is explained.
+    """What is kept of an image while it is explained.
 
     Attributes:
-        height: Of the upright picture.
-        width: Of the upright picture.
-        picture: The picture itself, where an overlay will be drawn.
+        height: Of the upright image.
+        width: Of the upright image.
+        image: The image itself, where an overlay will be drawn.
     """
 
     height: int
     width: int
-    picture: Picture | None
+    image: DecodedImage | None
 
 
 Finish = Callable[[str, "Explanation | Failure", "Seen | None"], Any]
@@ -154,7 +154,7 @@ class Explainer:
     Attributes:
         bundle: The model.
         method: One of `cnnkit.explanation.methods.METHODS`.
-        spec: How a picture becomes the network's input.
+        spec: How an image becomes the network's input.
         predictor: Runs the method.
     """
 
@@ -274,23 +274,23 @@ class Explainer:
         return pipeline.predictions(images, self.stream)
 
     def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.Prepared:
-        """Read a picture for the method.
+        """Read an image for the method.
 
         Args:
             source: See `ImageArgument`.
-            long_side: Where the picture itself is wanted too: the longer side that will do.
+            long_side: Where the image itself is wanted too: the longer side that will do.
 
         Raises:
             ImageError: It cannot be read.
         """
-        picture = self._opened(source, long_side)
-        image = self._sliding.prepare(picture) if self._sliding else fit(picture, self.spec)
-        kept = picture if long_side is not None else None
-        return pipeline.Prepared(image, Seen(picture.height, picture.width, kept))
+        opened = self._opened(source, long_side)
+        pixels = self._sliding.prepare(opened) if self._sliding else fit(opened, self.spec)
+        kept = opened if long_side is not None else None
+        return pipeline.Prepared(pixels, Seen(opened.height, opened.width, kept))
 
-    def _opened(self, source: ImageArgument, long_side: int | None) -> Picture:
+    def _opened(self, source: ImageArgument, long_side: int | None) -> DecodedImage:
         def needed(height: int, width: int) -> tuple[int, int]:
-            """Return the least sides of the decoded picture that network and drawing need."""
+            """Return the least sides of the decoded image that network and drawing need."""
             spec = self._sliding.spec(height, width) if self._sliding else self.spec
             least = decoded_size(spec)(height, width)
             share = 0.0 if long_side is None else min(1.0, long_side / max(height, width))
@@ -299,7 +299,7 @@ class Explainer:
         return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
 
     def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation | Failure:
-        """Make an explanation of a method's outputs for one picture.
+        """Make an explanation of a method's outputs for one image.
 
         Returns:
             A `Failure` where the model's numbers are not finite.
@@ -317,9 +317,7 @@ class Explainer:
             )
         probabilities = self.bundle.probabilities(outputs["scores"])
         index, heat = self._target.of(probabilities), outputs["heat"]
-        region = on_picture(
-            Region(0, 0, self.spec.width, self.spec.height), height, width, self.spec
-        )
+        region = on_image(Region(0, 0, self.spec.width, self.spec.height), height, width, self.spec)
         box = box_around(heat, region, height, width, self._box_share)
         predicted = labels[int(np.argmax(probabilities))]
         score = float(probabilities[index])
@@ -352,13 +350,13 @@ class Explainer:
 
         Args:
             found: The inputs, of `cnnkit.images.find_images`.
-            finish: What the workers make of each path, result and picture; it is given.
+            finish: What the workers make of each path, result and image; it is given.
             workers: Threads that read and explain.
-            long_side: Where `finish` draws: the longer side of the pictures that it is given.
+            long_side: Where `finish` draws: the longer side of the images that it is given.
         """
 
         def finished(outcome: pipeline.Outcome) -> Any:
-            """Interpret one picture and let the caller finish it, within the worker."""
+            """Interpret one image and let the caller finish it, within the worker."""
             if outcome.failure is not None:
                 return finish(outcome.path, outcome.failure, None)
             result = self.interpret(outcome.outputs or {}, outcome.context)
@@ -385,7 +383,7 @@ def _check(
     require_task(bundle, "classify")
     check_fit(fit)
     if method == "sliding" and fit is not None:
-        fix = "It looks at the whole picture."
+        fix = "It looks at the whole image."
         raise UsageError(mutually_exclusive("`fit`", "`method='sliding'`", fix))
     if scale is not None and method != "sliding":
         raise UsageError(requires("`scale`", "`method='sliding'`"))

@@ -1,4 +1,4 @@
-"""The filters of a convolution as pictures."""
+"""The filters of a convolution as images."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Filters(NamedTuple):
         layer: Its full name.
         kernel: Float32 (height, width, channels in, channels out); of a depthwise convolution
             (height, width, 1, channels).
-        in_colour: Whether the filters see red, green and blue.
+        in_color: Whether the filters see red, green and blue.
     """
 
     layer: str
     kernel: np.ndarray
-    in_colour: bool
+    in_color: bool
 
 
 def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
@@ -52,8 +52,8 @@ def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
         kernel = np.asarray(step.operation.kernel, np.float32)
     if step.kind == "DepthwiseConv2D":
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
-    in_colour = kernel.shape[2] == 3 and _sees_colours(graph, step)
-    return Filters(step.name, kernel, in_colour)
+    in_color = kernel.shape[2] == 3 and _sees_colors(graph, step)
+    return Filters(step.name, kernel, in_color)
 
 
 def first_convolution(graph: Graph) -> Step:
@@ -68,8 +68,8 @@ def first_convolution(graph: Graph) -> Step:
     raise UsageError(broken_rule("`model`", "have a convolution", "none"))
 
 
-def _sees_colours(graph: Graph, step: Step) -> bool:
-    """Return whether only what works on each pixel stands between the picture and a layer."""
+def _sees_colors(graph: Graph, step: Step) -> bool:
+    """Return whether only what works on each pixel stands between the image and a layer."""
     before = graph.maker(step.inputs[0])
     while before is not None:
         if before.kind not in ("Rescaling", "Normalization", "ZeroPadding2D", "Activation"):
@@ -81,12 +81,12 @@ def _sees_colours(graph: Graph, step: Step) -> bool:
 def filter_tiles(filters: Filters) -> tuple[list[Tile], int]:
     """Return the filters as tiles, at most `MAX_FILTERS` of them, and the tiles of a row.
 
-    Grey is 0, and the largest weight of each filter is full. Filters over colours are one picture
-    each; others a row of grey slices, one for each of the first channels that they see.
+    Gray is 0, and the largest weight of each filter is full. Filters over colors are one image
+    each; others a row of gray slices, one for each of the first channels that they see.
     """
     kernel = filters.kernel
     count = min(kernel.shape[3], MAX_FILTERS)
-    if filters.in_colour:
+    if filters.in_color:
         tiles = [_tile(kernel[..., number], str(number)) for number in range(count)]
         return tiles, 16
     slices = min(kernel.shape[2], MAX_SLICES)

@@ -29,7 +29,7 @@ OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE = 320
 STEM_LENGTH = 80
 # The names of `cnnkit.writers.replacing` while it writes.
-# As `picture_name` gives them.
+# As `image_name` gives them.
 THUMBNAIL = re.compile(r".+-[0-9a-f]{10}\.jpg", re.DOTALL)
 UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
 
@@ -49,11 +49,11 @@ TABLE = FlatTable(
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures that a run leaves, beside its rows.
+class SavedImages:
+    """The images that a run leaves, beside its rows.
 
     Attributes:
-        overlays: The folder of the pictures with the heat over them, or None.
+        overlays: The folder of the images with the heat over them, or None.
         heats: The folder of the heat maps, or None.
         side: The longer side of an overlay in pixels, at most.
 
@@ -75,7 +75,7 @@ def explain_folders(
     explainer: Explainer,
     found: Iterable[Found],
     outputs: Outputs,
-    pictures: Pictures | None = None,
+    images: SavedImages | None = None,
     *,
     options: dict[str, Any],
     workers: int | None = None,
@@ -87,7 +87,7 @@ def explain_folders(
         explainer: The model and the method.
         found: The inputs.
         outputs: The rows and the report.
-        pictures: The overlays and the heat maps.
+        images: The overlays and the heat maps.
         options: What must be the same in a resumed run.
         workers: Threads that read and explain.
         emit: Shows each row as it is made.
@@ -96,9 +96,9 @@ def explain_folders(
         UsageError: A file is in the way, or the run to resume was another.
         OutputError: Something cannot be written; the rows made so far are safe.
     """
-    pictures = pictures or Pictures()
+    images = images or SavedImages()
     bundle = explainer.bundle
-    studio = _Studio(pictures, outputs)
+    studio = _Studio(images, outputs)
     header = {"command": "explain", "model": bundle.identity, "options": options}
     job = FolderJob(
         outputs,
@@ -118,10 +118,10 @@ def explain_folders(
     return summary
 
 
-def picture_name(path: str) -> str:
-    """Return a name for what belongs to a picture: its own, and a hash of its whole path.
+def image_name(path: str) -> str:
+    """Return a name for what belongs to an image: its own, and a hash of its whole path.
 
-    Two pictures of one name never meet, and a run that is resumed finds the same name.
+    Two images of one name never meet, and a run that is resumed finds the same name.
     """
     stem = os.path.splitext(os.path.basename(path))[0]
     kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem)[:STEM_LENGTH]
@@ -132,23 +132,23 @@ def picture_name(path: str) -> str:
 class _Studio:
     """Draws and writes in the workers, and makes the rows."""
 
-    def __init__(self, pictures: Pictures, outputs: Outputs) -> None:
-        """Settle what is drawn, and how large the pictures must be read for it."""
-        self._pictures = pictures
+    def __init__(self, images: SavedImages, outputs: Outputs) -> None:
+        """Settle what is drawn, and how large the images must be read for it."""
+        self._images = images
         # Small overlays for the report lie beside it until it is written: a killed run that is
         # resumed has them still.
         self._thumbnails: Path | None = None
         if outputs.report is not None:
             self._thumbnails = outputs.report.with_name(f"{outputs.report.name}.part")
-        sides = [pictures.side] if pictures.overlays else []
+        sides = [images.side] if images.overlays else []
         sides += [THUMBNAIL_SIDE] if outputs.report else []
         self.long_side = max(sides) if sides else None
         if not (outputs.resume or outputs.overwrite):
-            for folder in (pictures.overlays, pictures.heats):
+            for folder in (images.overlays, images.heats):
                 _refuse_files(folder)
 
     def _folders(self) -> list[Path]:
-        folders = (self._pictures.overlays, self._pictures.heats, self._thumbnails)
+        folders = (self._images.overlays, self._images.heats, self._thumbnails)
         return [folder for folder in folders if folder is not None]
 
     def make_folders(self) -> None:
@@ -161,22 +161,22 @@ class _Studio:
             _make_folder(folder)
 
     def finish(self, path: str, result: Explanation | Failure, seen: Seen | None) -> dict[str, Any]:
-        """Write what belongs to one picture, and return its row."""
+        """Write what belongs to one image, and return its row."""
         row = make_row(path, result)
         if isinstance(result, Failure):
             return row
-        name = picture_name(path)
-        if self._pictures.heats is not None:
-            row["heat"] = str(self._pictures.heats / f"{name}.npy")
+        name = image_name(path)
+        if self._images.heats is not None:
+            row["heat"] = str(self._images.heats / f"{name}.npy")
             buffer = io.BytesIO()
             np.save(buffer, result.heat)
             _write(Path(row["heat"]), buffer.getvalue())
-        if seen is None or seen.picture is None:
+        if seen is None or seen.image is None:
             return row
-        pixels = seen.picture.to_srgb(np.array(seen.picture.content))
-        if self._pictures.overlays is not None:
-            row["overlay"] = str(self._pictures.overlays / f"{name}.jpg")
-            over = result.over(shrunk(pixels, self._pictures.side))
+        pixels = seen.image.to_srgb(np.array(seen.image.content))
+        if self._images.overlays is not None:
+            row["overlay"] = str(self._images.overlays / f"{name}.jpg")
+            over = result.over(shrunk(pixels, self._images.side))
             _write(Path(row["overlay"]), jpeg(over, OVERLAY_QUALITY))
         if self._thumbnails is not None:
             small = shrunk(pixels, THUMBNAIL_SIDE)
@@ -185,11 +185,11 @@ class _Studio:
         return row
 
     def thumbnails(self, path: str) -> tuple[bytes, bytes] | None:
-        """Return a picture as it is and with the heat, small JPEGs; None where there are none."""
+        """Return an image as it is and with the heat, small JPEGs; None where there are none."""
         if self._thumbnails is None:
             return None
         try:
-            both = (self._thumbnails / f"{picture_name(path)}.jpg").read_bytes()
+            both = (self._thumbnails / f"{image_name(path)}.jpg").read_bytes()
         except OSError:
             return None
         pixels = simplejpeg.decode_jpeg(both, "RGB")
@@ -208,7 +208,7 @@ class _Studio:
 
 
 def _refuse_files(folder: Path | None) -> None:
-    """Refuse a folder for pictures that holds files, which are not to be replaced."""
+    """Refuse a folder for images that holds files, which are not to be replaced."""
     try:
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
             fix = "Use `overwrite=True`, or another folder."
@@ -232,7 +232,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:
-    """Return a picture with at most that longer side, uint8 RGB (height, width, 3)."""
+    """Return an image with at most that longer side, uint8 RGB (height, width, 3)."""
     scale = long_side / max(pixels.shape[:2])
     if scale >= 1:
         return pixels
@@ -241,7 +241,7 @@ def shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    """Return a picture as a JPEG file's content."""
+    """Return an image as a JPEG file's content."""
     return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420")
 
 

@@ -1,7 +1,7 @@
 """A network as one flat list of steps, nested models opened, with a hand on every tensor.
 
 A fine-tuned Keras model is often a model inside a model: the outer graph has no tensor of the
-inner one's layers. Here the whole network is called once more on a fresh symbolic picture, layer
+inner one's layers. Here the whole network is called once more on a fresh symbolic image, layer
 by layer, so that every layer's output belongs to one graph. The layers, and so the weights, are
 the model's own.
 """
@@ -57,7 +57,7 @@ class Graph:
     """The flat graph of a network.
 
     Attributes:
-        image: The symbolic picture.
+        image: The symbolic image.
         steps: The calls, in an order in which they can be run.
         output: The network's output.
     """
@@ -70,7 +70,7 @@ class Graph:
         self._makers = {id(step.output): step for step in steps}
 
     def maker(self, tensor: Any) -> Step | None:
-        """Return the step that gives a tensor, or None for the picture itself."""
+        """Return the step that gives a tensor, or None for the image itself."""
         return self._makers.get(id(tensor))
 
     def layer(self, name: str) -> Step:
@@ -94,13 +94,13 @@ def trace(
     image: Any | None = None,
     call: Call | None = None,
 ) -> Graph:
-    """Call a network layer by layer on a symbolic picture.
+    """Call a network layer by layer on a symbolic image.
 
     Args:
         keras: The module.
-        model: A functional or sequential `keras.Model` with one picture in and one output.
-        size: Height and width of the picture where the model leaves them open; None: they stay.
-        image: A symbolic picture of any size that the layers take; by default one of the model's
+        model: A functional or sequential `keras.Model` with one image in and one output.
+        size: Height and width of the image where the model leaves them open; None: they stay.
+        image: A symbolic image of any size that the layers take; by default one of the model's
             own size.
         call: Calls a step; by default its operation is called as it is.
 

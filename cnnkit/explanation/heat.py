@@ -1,4 +1,4 @@
-"""Heat maps on pictures: where they lie, how they look, and the box around the heat."""
+"""Heat maps on images: where they lie, how they look, and the box around the heat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIXEL_SHOWN_BLUR = 0.008
 PIXEL_SHOWN = (50, 99.5)
 OPACITY = 0.65
 UNSEEN = 0.45
-BOX_COLOUR, BOX_EDGE, TARGET_COLOUR = (255, 255, 255), (20, 20, 20), (0, 194, 255)
+BOX_COLOR, BOX_EDGE, TARGET_COLOR = (255, 255, 255), (20, 20, 20), (0, 194, 255)
 
 
 class Region(NamedTuple):
@@ -43,18 +43,18 @@ class Region(NamedTuple):
         return self.bottom - self.top
 
     def scaled(self, across: float, down: float) -> Region:
-        """Return the rectangle in a picture that is so many times as wide and as high."""
+        """Return the rectangle in an image that is so many times as wide and as high."""
         return Region(self.left * across, self.top * down, self.right * across, self.bottom * down)
 
 
-def on_picture(region: Region, height: int, width: int, spec: InputSpec) -> Region:
-    """Return where a rectangle of the network's input lies in the picture.
+def on_image(region: Region, height: int, width: int, spec: InputSpec) -> Region:
+    """Return where a rectangle of the network's input lies in the image.
 
     Args:
         region: In pixels of the input.
-        height: Of the upright picture.
-        width: Of the upright picture.
-        spec: How the picture became the input.
+        height: Of the upright image.
+        width: Of the upright image.
+        spec: How the image became the input.
     """
     placement = place(height, width, spec)
     window = placement.window
@@ -70,13 +70,13 @@ def on_picture(region: Region, height: int, width: int, spec: InputSpec) -> Regi
 
 
 def clipped(region: Region, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return a rectangle as whole pixels (left, top, right, bottom) within a picture."""
+    """Return a rectangle as whole pixels (left, top, right, bottom) within an image."""
     left, right = (int(min(max(round(x), 0), width)) for x in (region.left, region.right))
     top, bottom = (int(min(max(round(y), 0), height)) for y in (region.top, region.bottom))
     return left, top, right, bottom
 
 
-def normalised(heat: np.ndarray) -> np.ndarray:
+def normalized(heat: np.ndarray) -> np.ndarray:
     """Return a map as float32 from 0 to 1: negative values cut, the highest 1; all 0 stays 0."""
     heat = np.maximum(np.nan_to_num(heat.astype(np.float32)), 0)
     highest = float(heat.max(initial=0.0))
@@ -87,20 +87,20 @@ def shown_levels(heat: np.ndarray) -> np.ndarray:
     """Return a map as it is drawn, 0 to 1: of single pixels, a few must not outshine the rest."""
     heat = np.maximum(np.nan_to_num(heat.astype(np.float32)), 0)
     if min(heat.shape) < PIXEL_MAP_SIDE:
-        return normalised(heat)
+        return normalized(heat)
     heat = cv2.GaussianBlur(heat, (0, 0), PIXEL_SHOWN_BLUR * max(heat.shape))
     low, high = np.percentile(heat, PIXEL_SHOWN)
     return np.clip((heat - low) / max(high - low, 1e-12), 0, 1)
 
 
 def spread(heat: np.ndarray, region: Region, height: int, width: int) -> np.ndarray:
-    """Return a map laid over a picture, NaN where it says nothing.
+    """Return a map laid over an image, NaN where it says nothing.
 
     Args:
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of the picture; may reach beyond it.
-        height: Of the picture.
-        width: Of the picture.
+        region: In pixels of the image; may reach beyond it.
+        height: Of the image.
+        width: Of the image.
 
     Returns:
         Float32 (height, width).
@@ -121,22 +121,22 @@ def spread(heat: np.ndarray, region: Region, height: int, width: int) -> np.ndar
 def box_around(
     heat: np.ndarray, region: Region, height: int, width: int, share: float = BOX_SHARE
 ) -> tuple[int, int, int, int] | None:
-    """Return the box around the heat, in whole pixels of the picture, or None without heat.
+    """Return the box around the heat, in whole pixels of the image, or None without heat.
 
     It encloses the connected part of at least `share` of the highest value that the highest
     value lies in.
 
     Args:
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of the picture.
-        height: Of the picture.
-        width: Of the picture.
+        region: In pixels of the image.
+        height: Of the image.
+        width: Of the image.
         share: Of the highest value, over 0 up to 1.
     """
-    heat = normalised(heat)
+    heat = normalized(heat)
     if min(heat.shape) >= PIXEL_MAP_SIDE:
         heat = cv2.GaussianBlur(heat, (0, 0), PIXEL_BLUR * max(heat.shape))
-        heat = normalised(heat - np.median(heat))  # every pixel has a little: that is no heat
+        heat = normalized(heat - np.median(heat))  # every pixel has a little: that is no heat
     if not heat.any():
         return None
     factor = max(1, round(BOX_GRID / max(heat.shape)))
@@ -157,35 +157,35 @@ def box_around(
 
 
 def overlay(
-    picture: np.ndarray,
+    image: np.ndarray,
     heat: np.ndarray,
     region: Region,
     box: tuple[int, int, int, int] | None = None,
     seen: Region | None = None,
 ) -> np.ndarray:
-    """Return a picture with the heat over it: cold places stay as they are.
+    """Return an image with the heat over it: cold places stay as they are.
 
     What the network did not see is darkened.
 
     Args:
-        picture: Uint8 RGB (height, width, 3).
+        image: Uint8 RGB (height, width, 3).
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of this picture.
-        box: To draw, in pixels of this picture.
+        region: In pixels of this image.
+        box: To draw, in pixels of this image.
         seen: What the network saw of it; by default the region of the heat.
 
     Returns:
         Uint8 RGB (height, width, 3).
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     whole = spread(shown_levels(heat), region, height, width)
     level = (np.clip(np.nan_to_num(whole), 0, 1) * 255).astype(np.uint8)
-    colour = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
+    color = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
     opacity = _opacities()[level][..., None]
-    shown = (picture * (256 - opacity) + colour * opacity) >> 8
+    shown = (image * (256 - opacity) + color * opacity) >> 8
     left, top, right, bottom = clipped(seen or region, height, width)
     for dark in (np.s_[:top], np.s_[bottom:], np.s_[top:bottom, :left], np.s_[top:bottom, right:]):
-        shown[dark] = (picture[dark] * UNSEEN).astype(np.uint16)
+        shown[dark] = (image[dark] * UNSEEN).astype(np.uint16)
     shown = np.ascontiguousarray(shown.astype(np.uint8))
     return shown if box is None else with_box(shown, box)
 
@@ -196,14 +196,14 @@ def _opacities() -> np.ndarray:
 
 
 def with_box(
-    picture: np.ndarray,
+    image: np.ndarray,
     box: tuple[int, int, int, int],
-    colour: tuple[int, int, int] = BOX_COLOUR,
+    color: tuple[int, int, int] = BOX_COLOR,
 ) -> np.ndarray:
-    """Draw a box into a picture, which is changed, and return it."""
+    """Draw a box into an image, which is changed, and return it."""
     left, top, right, bottom = box
-    thick = max(1, round(max(picture.shape[:2]) / 250))
+    thick = max(1, round(max(image.shape[:2]) / 250))
     corners = (left, top), (max(left, right - 1), max(top, bottom - 1))
-    cv2.rectangle(picture, *corners, BOX_EDGE, thick + 2)
-    cv2.rectangle(picture, *corners, colour, thick)
-    return picture
+    cv2.rectangle(image, *corners, BOX_EDGE, thick + 2)
+    cv2.rectangle(image, *corners, color, thick)
+    return image

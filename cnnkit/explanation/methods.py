@@ -1,4 +1,4 @@
-"""The methods: each gives, for a batch of pictures, the scores and where they come from.
+"""The methods: each gives, for a batch of images, the scores and where they come from.
 
 A method is a predictor (`cnnkit.runtime.Predictor`) whose outputs are ``scores``, the model's own,
 and ``heat``, float32 (rows, columns), not scaled.
@@ -112,7 +112,7 @@ class ClassMapMethod(_Wrapped):
 
 
 class OcclusionMethod(_Wrapped):
-    """How much the class's probability drops where a grey patch hides the picture."""
+    """How much the class's probability drops where a gray patch hides the image."""
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.Predictor.predict`."""
@@ -142,7 +142,7 @@ class _Gradient(ABC):
             target: The class.
             method: One of `METHODS`.
             layer: For one of `BY_LAYER`: its name; None: the last one with places.
-            batch_size: Pictures of a call; fewer are padded.
+            batch_size: Images of a call; fewer are padded.
         """
         self.device, self.batch_size = "cpu", batch_size
         self._bundle, self._target, self._method = bundle, target, method
@@ -172,7 +172,7 @@ class _Gradient(ABC):
         return {"scores": np.concatenate(scores), "heat": np.concatenate(heats)}
 
     def _total(self, logits: Any) -> Any:
-        """Return the sum over the pictures of the explained class's logit, a scalar tensor."""
+        """Return the sum over the images of the explained class's logit, a scalar tensor."""
         ops = import_keras().ops
         if logits.shape[-1] == 1:  # one number: the second class against the first
             logits = ops.concatenate([-logits, logits], axis=-1)
@@ -237,7 +237,7 @@ class PixelMethod(_Gradient):
     """Plain gradients and SmoothGrad: how much the score moves with every pixel.
 
     Simonyan, Vedaldi and Zisserman, https://arxiv.org/abs/1312.6034: the largest absolute
-    gradient among the three colours. SmoothGrad: of the mean gradient under noise.
+    gradient among the three colors. SmoothGrad: of the mean gradient under noise.
     """
 
     def _prepare(self, keras: Any, model: Any, layer: str | None) -> None:
@@ -264,7 +264,7 @@ class PixelMethod(_Gradient):
 
     def _smooth(self, images: np.ndarray) -> np.ndarray:
         span = np.ptp(images, axis=(1, 2, 3), keepdims=True)
-        # The same noise for every picture: the result does not depend on its neighbours.
+        # The same noise for every image: the result does not depend on its neighbors.
         random = np.random.default_rng(0)
         total = np.zeros_like(images)
         for _ in range(SMOOTH_SAMPLES):

@@ -7,7 +7,7 @@ it, and so that the compiled form can be kept:
   every place in every class's score. Only for a pooled linear head, else ``scores`` alone.
 - ``{"kind": "layers", "layers": [...]}``: the outputs of these layers, called ``0``, ``1``, ...
 - ``{"kind": "windows", "steps": [down, right]}``: ``scores`` (rows, columns, classes): those of
-  every window, over a picture so many strides larger than the network's own input.
+  every window, over an image so many strides larger than the network's own input.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ def perturbed(
 
     Args:
         keras: The module.
-        model: With one picture in and one output.
-        size: Height and width of the picture where the model leaves them open.
+        model: With one image in and one output.
+        size: Height and width of the image where the model leaves them open.
         layer: Its name; None: the last one with places before the scores.
 
     Returns:
-        A model from [picture, addition] to ``scores``, ``logits`` and ``activation``; the graph
+        A model from [image, addition] to ``scores``, ``logits`` and ``activation``; the graph
         and the head of the unchanged network.
     """
     graph = trace(keras, model, size)

@@ -1,4 +1,4 @@
-"""Occlusion: what a score loses when a patch of the picture is hidden. Works for any score.
+"""Occlusion: what a score loses when a patch of the image is hidden. Works for any score.
 
 Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks",
 https://arxiv.org/abs/1311.2901, section 4.2.
@@ -23,16 +23,16 @@ BATCH = 16
 def occluded_heat(
     image: np.ndarray, score: Score, cells: int = CELLS, fill: int = PAD_VALUE
 ) -> np.ndarray:
-    """Return how much a score drops where the picture is hidden.
+    """Return how much a score drops where the image is hidden.
 
     Args:
         image: Uint8 (height, width, 3).
-        score: Gives the scores, float (n,), of pictures, uint8 (n, height, width, 3).
+        score: Gives the scores, float (n,), of images, uint8 (n, height, width, 3).
         cells: Of the map along the shorter side, at least 1; patches are two cells a side.
-        fill: The grey that hides.
+        fill: The gray that hides.
 
     Returns:
-        Float32 (rows, columns), cells of equal size that tile the picture: the mean drop over
+        Float32 (rows, columns), cells of equal size that tile the image: the mean drop over
         the patches that hide the cell; negative where hiding it raises the score.
     """
     height, width = image.shape[:2]

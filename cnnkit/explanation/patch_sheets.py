@@ -31,7 +31,7 @@ def write_patches(path: Path, layer: str, patches: list[Patch]) -> None:
 
 
 def blocks(patches: list[Patch]) -> Iterator[tuple[int, list[Patch], np.ndarray]]:
-    """Give each unit that was excited at all: its patches, and their picture of three by three."""
+    """Give each unit that was excited at all: its patches, and their image of three by three."""
     for unit, group in groupby(patches, key=lambda patch: patch.unit):
         own = list(group)
         block = np.full((SIDE * TILE, SIDE * TILE, 3), PAD_VALUE, np.uint8)
@@ -55,5 +55,5 @@ def patch_sheets(search: PatchSearch, patches: list[Patch]) -> Iterator[np.ndarr
 
 
 def _sheet(search: PatchSearch, tiles: list[Tile]) -> np.ndarray:
-    note = f"{search.bundle.card.name}, {search.seen:,} pictures"
+    note = f"{search.bundle.card.name}, {search.seen:,} images"
     return sheet(tiles, search.layer, note, UNITS_PER_ROW)

@@ -1,8 +1,8 @@
-"""For each unit of a layer, the places of one's own pictures that excite it most.
+"""For each unit of a layer, the places of one's own images that excite it most.
 
 Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks",
-https://arxiv.org/abs/1311.2901: the nine pictures with the highest activation, cut by the unit's
-receptive field. All pictures pass once, and only the best of each unit are kept: memory does not
+https://arxiv.org/abs/1311.2901: the nine images with the highest activation, cut by the unit's
+receptive field. All images pass once, and only the best of each unit are kept: memory does not
 grow with their number.
 """
 
@@ -18,10 +18,10 @@ from cnnkit import pipeline
 from cnnkit.bundles import Bundle
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation import networks
-from cnnkit.explanation.heat import Region, clipped, on_picture
+from cnnkit.explanation.heat import Region, clipped, on_image
 from cnnkit.explanation.sheets import square
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
-from cnnkit.images.decode import open_picture
+from cnnkit.images.decode import open_image
 from cnnkit.images.prepare import decoded_size, fit
 from cnnkit.lab.arithmetic import Field
 from cnnkit.lab.networks.sights import Other
@@ -31,22 +31,22 @@ from cnnkit.runtime import RuntimeOptions, available_cpus, predictor
 PATCHES = 9
 TILE = 64
 MAX_UNITS = 1024
-# Paths that no unit needs any more are dropped after this many pictures.
+# Paths that no unit needs any more are dropped after this many images.
 PRUNING = 4096
 
 
 class Patch(NamedTuple):
-    """One place of one picture.
+    """One place of one image.
 
     Attributes:
         unit: The channel of the layer.
         rank: 1 is the strongest.
         activation: The unit's output there.
-        path: The picture.
-        box: What the unit sees there, within the picture: left, top, right, bottom in whole
-            pixels of the upright picture, the last two not in it.
+        path: The image.
+        box: What the unit sees there, within the image: left, top, right, bottom in whole
+            pixels of the upright image, the last two not in it.
         pixels: That part of the network's input, uint8 RGB (64, 64, 3), or None where the
-            picture could not be read a second time.
+            image could not be read a second time.
     """
 
     unit: int
@@ -62,24 +62,24 @@ class Strongest:
 
     Attributes:
         values: Float32 (units, count), -inf where there is none yet.
-        pictures: The number of the picture, int64 (units, count).
+        images: The number of the image, int64 (units, count).
         places: Row and column in the layer, int32 (units, count, 2).
     """
 
     def __init__(self, units: int, count: int = PATCHES) -> None:
-        """Begin without any picture, for so many units and so many places of each."""
+        """Begin without any image, for so many units and so many places of each."""
         self.values = np.full((units, count), -np.inf, np.float32)
-        self.pictures = np.full((units, count), -1, np.int64)
+        self.images = np.full((units, count), -1, np.int64)
         self.places = np.zeros((units, count, 2), np.int32)
 
-    def add(self, picture: int, maxima: np.ndarray, places: np.ndarray) -> None:
-        """Take in one picture.
+    def add(self, image: int, maxima: np.ndarray, places: np.ndarray) -> None:
+        """Take in one image.
 
         A unit that is 0 everywhere has not seen anything. The very same value at the very same
-        place is a copy of a picture that is there already.
+        place is a copy of an image that is there already.
 
         Args:
-            picture: Its number; each is higher than the one before.
+            image: Its number; each is higher than the one before.
             maxima: The highest output of each unit, float32 (units,).
             places: Where, int (units, 2).
         """
@@ -89,19 +89,19 @@ class Strongest:
         ).all(axis=2)
         better = better[~copies.any(axis=1)]
         # Of equal values the latest goes first: what came earlier stays.
-        slots = np.lexsort((-self.pictures[better], self.values[better]), axis=1)[:, 0]
+        slots = np.lexsort((-self.images[better], self.values[better]), axis=1)[:, 0]
         self.values[better, slots] = maxima[better]
-        self.pictures[better, slots] = picture
+        self.images[better, slots] = image
         self.places[better, slots] = places[better]
 
     def ranked(self) -> Iterator[tuple[int, int, float, int, tuple[int, int]]]:
-        """Give unit, rank, value, picture and place, strongest first within each unit."""
+        """Give unit, rank, value, image and place, strongest first within each unit."""
         for unit, values in enumerate(self.values):
-            order = np.lexsort((self.pictures[unit], -values))
-            found = [slot for slot in order if self.pictures[unit, slot] >= 0]
+            order = np.lexsort((self.images[unit], -values))
+            found = [slot for slot in order if self.images[unit, slot] >= 0]
             for rank, slot in enumerate(found, start=1):
                 row, column = self.places[unit, slot]
-                yield unit, rank, float(values[slot]), int(self.pictures[unit, slot]), (
+                yield unit, rank, float(values[slot]), int(self.images[unit, slot]), (
                     int(row),
                     int(column),
                 )  # fmt: skip
@@ -109,17 +109,17 @@ class Strongest:
 
 @dataclass
 class PatchSearch:
-    """What excites the units of a layer most: `run` looks at pictures, `cut` fetches the patches.
+    """What excites the units of a layer most: `run` looks at images, `cut` fetches the patches.
 
     Attributes:
         bundle: A classifier.
         layer: The full name of the layer.
         units: The channels to look at.
-        field: The receptive field of the layer; None: the whole picture, or not known.
-        known: Whether it is known what a unit sees; else whole pictures are cut.
+        field: The receptive field of the layer; None: the whole image, or not known.
+        known: Whether it is known what a unit sees; else whole images are cut.
         shape: Rows, columns and channels of the layer.
-        failures: The pictures that could not be read, each with its reason.
-        seen: How many pictures were looked at.
+        failures: The images that could not be read, each with its reason.
+        seen: How many images were looked at.
     """
 
     bundle: Bundle
@@ -146,7 +146,7 @@ class PatchSearch:
             bundle: A classifier.
             layer: Its name; None: the last one with places.
             units: Such as ``0-31,100``; None: all, at most `MAX_UNITS`.
-            max_pixels: The largest picture that is decoded.
+            max_pixels: The largest image that is decoded.
 
         Raises:
             UsageError: There is no such layer or unit.
@@ -170,12 +170,12 @@ class PatchSearch:
         workers: int | None = None,
         progress: Callable[[], None] | None = None,
     ) -> tuple[Strongest, dict[int, str]]:
-        """Look at every picture once.
+        """Look at every image once.
 
         Returns:
-            The strongest places, and the paths of their pictures by number.
+            The strongest places, and the paths of their images by number.
         """
-        # Exact activations: what is measured is shown, and equal values mean equal pictures.
+        # Exact activations: what is measured is shown, and equal values mean equal images.
         options = options or RuntimeOptions(precision="float32")
         plan = {"kind": "layers", "layers": [self.layer]}
         compiled = predictor(networks.source(self.bundle, plan), options)
@@ -186,12 +186,12 @@ class PatchSearch:
         chosen = slice(None) if everything else np.asarray(self.units)
 
         def prepare(path: str) -> np.ndarray:
-            """Read one picture as the network's input, with its own size."""
-            picture = open_picture(
+            """Read one image as the network's input, with its own size."""
+            image = open_image(
                 read_bytes(path), max_pixels=self.max_pixels, at_least=decoded_size(spec)
             )
-            size = (picture.height, picture.width)
-            return pipeline.Prepared(fit(picture, spec), size)
+            size = (image.height, image.width)
+            return pipeline.Prepared(fit(image, spec), size)
 
         def reduce(outcome: pipeline.Outcome) -> Any:
             """Return each unit's highest value and its row and column: all else is forgotten."""
@@ -214,7 +214,7 @@ class PatchSearch:
             paths[number] = path
             strongest.add(number, maxima, places)
             if len(paths) >= 2 * PRUNING:
-                kept = set(strongest.pictures.ravel().tolist())
+                kept = set(strongest.images.ravel().tolist())
                 paths = {number: path for number, path in paths.items() if number in kept}
         return strongest, paths
 
@@ -225,46 +225,46 @@ class PatchSearch:
         workers: int | None = None,
         patch_size: int | None = None,
     ) -> list[Patch]:
-        """Read the pictures of the strongest places again, each once, and cut the patches.
+        """Read the images of the strongest places again, each once, and cut the patches.
 
         Args:
             strongest: Of `run`.
             paths: Of `run`.
             workers: Threads that read.
-            patch_size: Pixels of the network's input around the unit's centre that are cut; None:
+            patch_size: Pixels of the network's input around the unit's center that are cut; None:
                 the receptive field.
 
         Returns:
             The patches by unit and rank.
         """
         entries: dict[int, list[tuple[int, int, float, tuple[int, int]]]] = {}
-        for unit, rank, value, picture, place in strongest.ranked():
-            entries.setdefault(picture, []).append((unit, rank, value, place))
+        for unit, rank, value, image, place in strongest.ranked():
+            entries.setdefault(image, []).append((unit, rank, value, place))
 
         def task(numbers: list[int]) -> list[Patch]:
-            """Cut the patches of some pictures."""
+            """Cut the patches of some images."""
             return [
                 patch
                 for number in numbers
-                for patch in self._of_picture(paths[number], entries[number], patch_size)
+                for patch in self._of_image(paths[number], entries[number], patch_size)
             ]
 
         workers = workers or available_cpus() + 1
         patches = list(pipeline.in_order(sorted(entries), task, 8, workers))
         return sorted(patches, key=lambda patch: (patch.unit, patch.rank))
 
-    def _of_picture(self, path: str, entries: list[Any], patch_size: int | None) -> Iterator[Patch]:
+    def _of_image(self, path: str, entries: list[Any], patch_size: int | None) -> Iterator[Patch]:
         spec = self.bundle.card.input
         image, size = None, (spec.height, spec.width)
         try:
             data = read_bytes(path)
-            picture = open_picture(data, max_pixels=self.max_pixels, at_least=decoded_size(spec))
-            image, size = fit(picture, spec), (picture.height, picture.width)
+            opened = open_image(data, max_pixels=self.max_pixels, at_least=decoded_size(spec))
+            image, size = fit(opened, spec), (opened.height, opened.width)
         except ImageError as error:
             self.failures.append((path, Failure(error.kind, error.message)))
         for unit, rank, value, place in entries:
             region = self.sees(place, patch_size)
-            box = clipped(on_picture(region, *size, spec), *size)
+            box = clipped(on_image(region, *size, spec), *size)
             left, top, right, bottom = clipped(region, spec.height, spec.width)
             pixels = None if image is None else square(image[top:bottom, left:right], TILE)
             yield Patch(self.units[unit], rank, value, path, box, pixels)

@@ -9,20 +9,20 @@ from __future__ import annotations
 from cnnkit.explanation.graph import Graph
 from cnnkit.lab.arithmetic import Field
 from cnnkit.lab.networks.seeing import Call, sights_behind
-from cnnkit.lab.networks.sights import UNKNOWN, AnySight, Other, Sight, described, of_picture
+from cnnkit.lab.networks.sights import UNKNOWN, AnySight, Other, Sight, described, of_image
 
 
 def fields_of(graph: Graph) -> dict[str, Field | Other | None]:
     """Return the receptive field of every step, by name.
 
-    It is None where it is the whole picture, as behind a global pooling, and `UNKNOWN` behind an
-    operation that is not known, or where the picture's rows are no longer those of the map.
+    It is None where it is the whole image, as behind a global pooling, and `UNKNOWN` behind an
+    operation that is not known, or where the image's rows are no longer those of the map.
 
     Args:
-        graph: Of a network whose picture has a size.
+        graph: Of a network whose image has a size.
     """
     shape = tuple(graph.image.shape[1:])
-    by_tensor: dict[int, AnySight] = {id(graph.image): of_picture(shape, len(shape) - 1)}
+    by_tensor: dict[int, AnySight] = {id(graph.image): of_image(shape, len(shape) - 1)}
     named: dict[str, Field | Other | None] = {}
     for step in graph.steps:
         sights = [by_tensor.get(id(tensor), UNKNOWN) for tensor in step.inputs]

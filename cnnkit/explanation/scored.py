@@ -1,6 +1,6 @@
-"""Explaining any score of a picture by occlusion: a detection's, or that of a pair of faces.
+"""Explaining any score of an image by occlusion: a detection's, or that of a pair of faces.
 
-What is asked of a picture comes from outside, as a function, because this package knows nothing of
+What is asked of an image comes from outside, as a function, because this package knows nothing of
 detectors and faces.
 """
 
@@ -23,14 +23,14 @@ from cnnkit.images.arguments import opened_image
 from cnnkit.results import Failure
 from cnnkit.runtime import available_cpus
 
-# Hundreds of copies of a picture are looked at: no larger than this.
+# Hundreds of copies of an image are looked at: no larger than this.
 LONG_SIDE = 640
 CELLS = 12
 METHOD = "occlusion"
 
 
 class Question(NamedTuple):
-    """What is asked of one picture.
+    """What is asked of one image.
 
     Attributes:
         label: What is explained.
@@ -38,7 +38,7 @@ class Question(NamedTuple):
         predicted: What the model says.
         score: What it gives, 0 to 1.
         target: What the score is about: left, top, right, bottom in pixels; or None.
-        part: The part of the picture that is hidden piece by piece, in its pixels.
+        part: The part of the image that is hidden piece by piece, in its pixels.
         pixels: That part, uint8 RGB (height, width, 3), perhaps smaller.
         score_of: Gives the score of changed parts, (n, height, width, 3).
     """
@@ -69,7 +69,7 @@ class ScoredExplainer:
     Attributes:
         bundle: The model.
         method: ``occlusion``.
-        spec: How a picture becomes the network's input.
+        spec: How an image becomes the network's input.
         predictor: What runs the model.
     """
 
@@ -87,12 +87,12 @@ class ScoredExplainer:
 
         Args:
             bundle: The model.
-            ask: Says what to ask of a picture, uint8 RGB (height, width, 3); raises `ImageError`
+            ask: Says what to ask of an image, uint8 RGB (height, width, 3); raises `ImageError`
                 where there is nothing to ask.
-            spec: How a picture becomes the network's input.
+            spec: How an image becomes the network's input.
             engine: What runs the model.
             box_share: Of the highest heat, over 0 up to 1.
-            max_pixels: The largest picture that is decoded.
+            max_pixels: The largest image that is decoded.
         """
         if not 0 < box_share <= 1:
             raise UsageError(broken_rule("`box_share`", "be over 0 and up to 1", box_share))
@@ -113,10 +113,10 @@ class ScoredExplainer:
         workers: int | None = None,
         long_side: int | None = None,
     ) -> Iterator[Any]:
-        """Explain any number of pictures in bounded memory; see `Explainer.stream_finished`."""
+        """Explain any number of images in bounded memory; see `Explainer.stream_finished`."""
 
         def task(batch: list[Found]) -> list[Any]:
-            """Explain some pictures one by one."""
+            """Explain some images one by one."""
             results = []
             for item in batch:
                 made = item.failure or pipeline.attempt(item.path, self._of)
@@ -127,19 +127,19 @@ class ScoredExplainer:
         return pipeline.in_order(found, task, 1, workers or available_cpus() + 1)
 
     def _of(self, source: ImageArgument) -> tuple[Explanation, Seen]:
-        picture = opened_image(source, max_pixels=self._max_pixels)
-        height, width = picture.height, picture.width
-        pixels = picture.to_srgb(np.array(picture.content))
+        image = opened_image(source, max_pixels=self._max_pixels)
+        height, width = image.height, image.width
+        pixels = image.to_srgb(np.array(image.content))
         scale = min(1.0, LONG_SIDE / max(pixels.shape[:2]))
         size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
         question = self._ask(pixels)
-        to_picture = width / pixels.shape[1], height / pixels.shape[0]
+        to_image = width / pixels.shape[1], height / pixels.shape[0]
         heat = occluded_heat(question.pixels, question.score_of, CELLS)
-        region = question.part.scaled(*to_picture)
+        region = question.part.scaled(*to_image)
         target = None
         if question.target is not None:
-            target = tuple(round(e) for e in Region(*question.target).scaled(*to_picture))
+            target = tuple(round(e) for e in Region(*question.target).scaled(*to_image))
         explanation = Explanation(
             question.index,
             question.label,
@@ -153,9 +153,9 @@ class ScoredExplainer:
             region,
             target,
         )
-        return explanation, Seen(height, width, picture)
+        return explanation, Seen(height, width, image)
 
 
 def nothing_to_ask(message: str) -> ImageError:
-    """Return the error of a picture in which there is nothing to explain."""
+    """Return the error of an image in which there is nothing to explain."""
     return ImageError("failed", message)

@@ -1,4 +1,4 @@
-"""Sheets of small pictures with a caption each, and pictures as files."""
+"""Sheets of small images with a caption each, and images as files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUALITY = 90
 
 
 class Tile(NamedTuple):
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
         pixels: Uint8 RGB (height, width, 3), at most as large as the sheet's cells.
@@ -70,7 +70,7 @@ def sheet(tiles: Sequence[Tile], title: str, note: str, columns: int) -> np.ndar
 
 
 def square(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return a picture within a square, grey beside it, uint8 RGB (side, side, 3)."""
+    """Return an image within a square, gray beside it, uint8 RGB (side, side, 3)."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -83,13 +83,13 @@ def square(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def enlarged(pixels: np.ndarray, least: int) -> np.ndarray:
-    """Return a small picture with every pixel as a block, at least so large."""
+    """Return a small image with every pixel as a block, at least so large."""
     factor = max(1, -(-least // max(pixels.shape[:2])))
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def check_picture_target(option: str, path: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot be written as a picture, before the work begins.
+def check_image_target(option: str, path: Path, overwrite: bool) -> None:
+    """Refuse a file that cannot be written as an image, before the work begins.
 
     Raises:
         UsageError: Another suffix, no such folder, or something is there that must stay.
@@ -103,15 +103,15 @@ def check_picture_target(option: str, path: Path, overwrite: bool) -> None:
 
 
 def encoded(pixels: np.ndarray, form: str, quality: int = QUALITY) -> bytes:
-    """Return a picture as the content of a file of the form ``PNG``, ``JPEG`` or ``WEBP``."""
+    """Return an image as the content of a file of the form ``PNG``, ``JPEG`` or ``WEBP``."""
     buffer = io.BytesIO()
     options = {} if form == "PNG" else {"quality": quality}
     Image.fromarray(pixels).save(buffer, form, **options)
     return buffer.getvalue()
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture in the form of its suffix, whole or not at all.
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write an image in the form of its suffix, whole or not at all.
 
     Raises:
         OutputError: It cannot be written.

@@ -1,4 +1,4 @@
-"""The method ``sliding``: every window of the whole picture scored in one pass."""
+"""The method ``sliding``: every window of the whole image scored in one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnnkit.explanation import networks
 from cnnkit.explanation.heat import Region
 from cnnkit.explanation.target import Target
 from cnnkit.explanation.windows import Sliding, sliding_of
-from cnnkit.images.decode import Picture
+from cnnkit.images.decode import DecodedImage
 from cnnkit.images.prepare import PAD_VALUE, InputSpec, fit
 from cnnkit.runtime import RuntimeOptions, building_defaults, predictor
 
@@ -19,7 +19,7 @@ MAX_SCALE = 8.0
 
 
 class SlidingMethod:
-    """Runs a classifier over a canvas larger than its input, the whole picture in its corner.
+    """Runs a classifier over a canvas larger than its input, the whole image in its corner.
 
     Attributes:
         sliding: The windows.
@@ -40,11 +40,11 @@ class SlidingMethod:
 
         Args:
             bundle: A classifier.
-            target: The class; of none, each picture's best.
+            target: The class; of none, each image's best.
             options: Where and how the network runs.
             scale: The canvas's side in sides of a window.
-            batch_size: Pictures of a call; the runtime's own by default.
-            expected: How many pictures are to come, where it is known.
+            batch_size: Images of a call; the runtime's own by default.
+            expected: How many images are to come, where it is known.
 
         Raises:
             UsageError: The scale is too small or too large.
@@ -69,16 +69,16 @@ class SlidingMethod:
         self.concurrency = compiled.concurrency
 
     def spec(self, height: int, width: int) -> InputSpec:
-        """Return how a picture of that size is resized: whole, as large as the canvas takes."""
+        """Return how an image of that size is resized: whole, as large as the canvas takes."""
         scale = min(self.height / height, self.width / width)
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
         how = self._bundle.card.input.interpolation
         return InputSpec(rows, columns, "stretch", 1.0, how)
 
-    def prepare(self, picture: Picture) -> np.ndarray:
-        """Return a picture in the corner of the canvas, grey beside it: uint8 (h, w, 3)."""
+    def prepare(self, image: DecodedImage) -> np.ndarray:
+        """Return an image in the corner of the canvas, gray beside it: uint8 (h, w, 3)."""
         canvas = np.full((self.height, self.width, 3), PAD_VALUE, np.uint8)
-        pixels = fit(picture, self.spec(picture.height, picture.width))
+        pixels = fit(image, self.spec(image.height, image.width))
         canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
         return canvas
 
@@ -89,17 +89,17 @@ class SlidingMethod:
     def read(
         self, scores: np.ndarray, height: int, width: int
     ) -> tuple[int, np.ndarray, Region, Region]:
-        """Return what the windows of one picture say.
+        """Return what the windows of one image say.
 
         Args:
             scores: Float (rows, columns, classes), of one canvas.
-            height: Of the picture.
-            width: Of the picture.
+            height: Of the image.
+            width: Of the image.
 
         Returns:
             The class: that of the surest window, or the one asked for. Its probability in every
-            window, float32 (rows, columns). The region of the picture that those cells tile, and
-            the best window, both in pixels of the picture.
+            window, float32 (rows, columns). The region of the image that those cells tile, and
+            the best window, both in pixels of the image.
         """
         spec = self.spec(height, width)
         scores = scores[self._inside(spec)]
@@ -110,7 +110,7 @@ class SlidingMethod:
         heat = probabilities[..., index].astype(np.float32)
         row, column = np.unravel_index(int(heat.argmax()), heat.shape)
         (down, across), (high, wide) = self.sliding.stride, self.sliding.window
-        to_picture = (width / spec.width, height / spec.height)
+        to_image = (width / spec.width, height / spec.height)
         first = Region(
             (wide - across) / 2,
             (high - down) / 2,
@@ -118,10 +118,10 @@ class SlidingMethod:
             (high - down) / 2 + down * heat.shape[0],
         )
         best = Region(column * across, row * down, column * across + wide, row * down + high)
-        return index, heat, first.scaled(*to_picture), best.scaled(*to_picture)
+        return index, heat, first.scaled(*to_image), best.scaled(*to_image)
 
     def _inside(self, spec: InputSpec) -> tuple[slice, slice]:
-        """Return the windows that lie in the picture; where it is smaller, those at its edge."""
+        """Return the windows that lie in the image; where it is smaller, those at its edge."""
         sides = zip(
             (spec.height, spec.width), self.sliding.window, self.sliding.stride, strict=True
         )

@@ -32,5 +32,5 @@ class Target:
         return cls(ClassNames(bundle.labels).index(name, option))
 
     def of(self, probabilities: np.ndarray) -> int:
-        """Return the class to explain of a picture with these probabilities."""
+        """Return the class to explain of an image with these probabilities."""
         return int(np.argmax(probabilities)) if self.index is None else self.index

@@ -1,10 +1,10 @@
-"""A classifier run over a larger picture at once: every window's scores from one pass.
+"""A classifier run over a larger image at once: every window's scores from one pass.
 
 Sermanet et al., "OverFeat: Integrated Recognition, Localization and Detection using Convolutional
 Networks", https://arxiv.org/abs/1312.6229. The last pooling or flattening becomes a window that
 slides over the larger feature map, and dense layers become 1x1 convolutions. A network without
 padding gives exactly what it gives for each window cut out; one with padding sees, at a window's
-border, the picture's own pixels where the cut would have zeros.
+border, the image's own pixels where the cut would have zeros.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ELEMENTWISE = frozenset("Activation ReLU LeakyReLU Rescaling Sigmoid Relu Cast".
 
 
 class Sliding(NamedTuple):
-    """How windows slide over a larger picture.
+    """How windows slide over a larger image.
 
     Attributes:
         window: Height and width of a window: the network's own input.
@@ -32,7 +32,7 @@ class Sliding(NamedTuple):
     stride: tuple[int, int]
 
     def size(self, steps: tuple[int, int]) -> tuple[int, int]:
-        """Return height and width of a picture so many strides larger than a window."""
+        """Return height and width of an image so many strides larger than a window."""
         return tuple(w + n * s for w, n, s in zip(self.window, steps, self.stride, strict=True))
 
 
@@ -49,7 +49,7 @@ def sliding_of(graph: Graph) -> Sliding:
         reason = f"one of which it is not known what a place of its layer {step.name} sees"
         raise BundleError(f"{rule} Received: {reason}.")
     if field is None or not all(isinstance(jump, int) and jump for jump in field.jump):
-        reason = f"one whose layer {step.name} sees the whole picture"
+        reason = f"one whose layer {step.name} sees the whole image"
         raise BundleError(f"{rule} Received: {reason}.")
     return Sliding(side(graph.image), field.jump)  # type: ignore[arg-type]
 
@@ -69,12 +69,12 @@ def last_map(graph: Graph) -> Step:
 def windows_model(
     keras: Any, model: Any, steps: tuple[int, int], size: tuple[int, int] | None = None
 ) -> Any:
-    """Return the network that scores every window of a larger picture.
+    """Return the network that scores every window of a larger image.
 
     Args:
         keras: The module.
-        model: A classifier with one picture in and one output.
-        steps: How many strides the picture is larger than a window, down and across.
+        model: A classifier with one image in and one output.
+        steps: How many strides the image is larger than a window, down and across.
         size: Height and width of a window where the model leaves them open.
 
     Returns:

@@ -7,7 +7,7 @@ give stands in the description beside the file. So whoever runs the file needs n
 the figures that cnnkit gives.
 
 A converter can write a file that runs and is wrong without a word (a grouped convolution in
-ONNX, for one). So the file is run on pictures beside the bundle's own TensorFlow output in
+ONNX, for one). So the file is run on images beside the bundle's own TensorFlow output in
 float32, in a folder of its own; only what agrees takes the name that was asked for.
 """
 
@@ -16,8 +16,8 @@ from __future__ import annotations
 from cnnkit.exporting.checking import CheckFailedError
 from cnnkit.exporting.classifier import classifier_networks
 from cnnkit.exporting.formats import FORMATS, form_of_suffix
+from cnnkit.exporting.images import images_in
 from cnnkit.exporting.networks import Input, NetworkExport, Output, Request
-from cnnkit.exporting.pictures import pictures_in
 from cnnkit.exporting.writing import Exported, export_model
 
 __all__ = [
@@ -31,5 +31,5 @@ __all__ = [
     "classifier_networks",
     "export_model",
     "form_of_suffix",
-    "pictures_in",
+    "images_in",
 ]

@@ -44,8 +44,8 @@ class Truth:
     expected: Batches
 
     @property
-    def pictures(self) -> int:
-        """How many pictures there are in all."""
+    def images(self) -> int:
+        """How many images there are in all."""
         return sum(len(_first(batch)) for batch in self.samples)
 
 
@@ -77,7 +77,7 @@ def reference(
 def compare(form: str, path: Path, exported: NetworkExport, truth: Truth) -> dict[str, float]:
     """Run an export and return the largest difference of each output, see `Output.difference`.
 
-    A dynamic batch is tried with all pictures of a call at once and one by one.
+    A dynamic batch is tried with all images of a call at once and one by one.
 
     Raises:
         CheckFailedError: It cannot be run, or differs by more than an output's tolerance.
@@ -92,7 +92,7 @@ def compare(form: str, path: Path, exported: NetworkExport, truth: Truth) -> dic
     for output in exported.outputs:
         if not worst[output.name] <= output.tolerance:  # NaN fails too
             rule = f"differ by at most {output.tolerance:g} of {output.share_of} from the model"
-            received = f"{worst[output.name]:.3g} on {truth.pictures} pictures"
+            received = f"{worst[output.name]:.3g} on {truth.images} images"
             subject = f"{path.name}: {output.name}"
             message = broken_rule(subject, f"{rule} itself", received, "It was deleted.")
             raise CheckFailedError(message, worst[output.name])
@@ -116,7 +116,7 @@ def differences(
 
 
 def _chosen(count: int, size: int) -> Iterator[np.ndarray]:
-    """Yield the pictures of each call; a last batch is filled up from the first on."""
+    """Yield the images of each call; a last batch is filled up from the first on."""
     for start in range(0, count, size):
         yield np.arange(start, start + size) % count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnkit.bundles import Bundle
 from cnnkit.bundles.score_kinds import probabilities, symbolic_probabilities
-from cnnkit.exporting.networks import NetworkExport, Output, Request, fitted, picture_input
+from cnnkit.exporting.networks import NetworkExport, Output, Request, fitted, image_input
 
 OUTPUT = "probabilities"
 SOFTMAX = "probability of each label: softmax and temperature are inside"
@@ -27,7 +27,7 @@ def classifier_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport
     meaning = MEANINGS.get(card.scores_kind, SOFTMAX)
     exported = NetworkExport(
         name=None,
-        inputs=(picture_input(card.input.height, card.input.width, fitted(card.input)),),
+        inputs=(image_input(card.input.height, card.input.width, fitted(card.input)),),
         outputs=(Output(OUTPUT, meaning, "probability", "a probability"),),
         ending=lambda keras, raw: {
             # A softmax or sigmoid at the end: a bare .keras file is read by it.

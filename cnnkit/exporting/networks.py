@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.exporting.pictures import fitted_pictures
+from cnnkit.exporting.images import fitted_images
 from cnnkit.images import InputSpec
 from cnnkit.images.prepare import PAD_VALUE
 
 Arrays = Mapping[str, np.ndarray]
-# The inputs of one call, by name, all with the same number of pictures.
+# The inputs of one call, by name, all with the same number of images.
 Batches = Sequence[Arrays]
 
 # The largest difference of a number, as a share of it. Measured: at most 2e-5 for the embedded
@@ -28,7 +28,7 @@ Batches = Sequence[Arrays]
 TOLERANCE = 1e-3
 # A probability's share is taken of this at least: what is next to nothing may differ by a share.
 NEGLIGIBLE = 1e-6
-VALUES = "0 to 255, as in the picture: normalisation is inside"
+VALUES = "0 to 255, as in the image: normalization is inside"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Output:
         noun: What one number, or group of numbers, is called in messages.
         share_of: What a difference is measured by, such as ``a probability``.
         least: A difference is divided by the number that should have come, or by this where that
-            is smaller; None: by the largest number of the picture.
+            is smaller; None: by the largest number of the image.
         tolerance: The largest share that may differ.
     """
 
@@ -96,7 +96,7 @@ class NetworkExport:
             computed behind the network, inside the file.
         expected: The same in NumPy: from the network's outputs, float32 (n, ...), to the export's.
         samples: What it is checked on, from what the networks before it gave for theirs.
-        batch: Pictures a call; None: any number.
+        batch: Images a call; None: any number.
         facts: What the description says besides, such as ``labels``.
         notes: What the user should be told once, such as a size that the form makes fixed.
     """
@@ -118,9 +118,9 @@ class Request:
 
     Attributes:
         form: A key of `cnnkit.exporting.FORMATS`.
-        batch: Pictures a call, fixed; None: any number.
-        size: Height and width of the pictures, for networks that take any; None: left open.
-        pictures: What to check on, RGB uint8 (height, width, 3) each; None: `photographs`.
+        batch: Images a call, fixed; None: any number.
+        size: Height and width of the images, for networks that take any; None: left open.
+        images: What to check on, RGB uint8 (height, width, 3) each; None: `photographs`.
 
     Raises:
         UsageError: A number is below 1.
@@ -129,7 +129,7 @@ class Request:
     form: str
     batch: int | None = None
     size: tuple[int, int] | None = None
-    pictures: Iterable[np.ndarray] | None = None
+    images: Iterable[np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
@@ -146,11 +146,11 @@ class Request:
             raise UsageError(broken_rule("`size`", rule, "{}x{}".format(*self.size)))
 
     def fitting(self, spec: InputSpec) -> np.ndarray:
-        """Return the pictures to check on as a network takes them, uint8 (n, height, width, 3)."""
-        return fitted_pictures(self.pictures, spec)
+        """Return the images to check on as a network takes them, uint8 (n, height, width, 3)."""
+        return fitted_images(self.images, spec)
 
 
-def picture_input(
+def image_input(
     height: int | None, width: int | None, contract: Mapping[str, Any], name: str = "image"
 ) -> Input:
     """Return an input of RGB pixels; None: any height or width."""
@@ -163,7 +163,7 @@ def picture_input(
 
 
 def fitted(spec: InputSpec) -> dict[str, Any]:
-    """Return how a picture becomes an input's size, for its contract."""
+    """Return how an image becomes an input's size, for its contract."""
     fields = spec.to_dict()
     said = {name: fields[name] for name in ("fit", "crop_fraction", "interpolation")}
     if spec.fit == "pad":

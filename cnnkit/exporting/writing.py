@@ -39,14 +39,14 @@ class Exported:
         path: The file or folder; with several networks the folder of them all.
         descriptions: The JSON file beside each network's.
         bytes: What the export takes on disk without its descriptions.
-        pictures: How many pictures it was checked on, the most of a network.
+        images: How many images it was checked on, the most of a network.
         differences: Each kind of output with its largest difference as a share.
     """
 
     path: Path
     descriptions: tuple[Path, ...]
     bytes: int
-    pictures: int
+    images: int
     differences: tuple[tuple[Output, float], ...]
 
     @property
@@ -105,7 +105,7 @@ def export_model(
             target,
             tuple(target.parent / description_path(p).relative_to(scratch) for p in paths),
             sum(bytes_of(part) for path in paths for part in parts(path)),
-            max(truth.pictures for truth in done.values()),
+            max(truth.images for truth in done.values()),
             _worst_of_each(found),
         )
         whole = [fresh] if names else (description_path(fresh), *reversed(parts(fresh)))
@@ -223,7 +223,7 @@ def checked(
     """Return what the check found, for the description."""
     return {
         "against": "the model itself in TensorFlow, float32",
-        "pictures": truth.pictures,
+        "pictures": truth.images,
         "outputs": {
             output.name: {
                 "largest_difference": differences[output.name],

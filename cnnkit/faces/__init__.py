@@ -1,9 +1,9 @@
-"""Faces: finding, comparing and recognising people, and learning a similarity of faces."""
+"""Faces: finding, comparing and recognizing people, and learning a similarity of faces."""
 
 from __future__ import annotations
 
 from cnnkit.faces.detection import FaceDetector, Search
-from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
 from cnnkit.faces.pair_files import verify_listed_pairs
 from cnnkit.faces.thresholds import Verification, distances
 from cnnkit.faces.verifying import FaceVerifier
@@ -12,7 +12,7 @@ __all__ = [
     "FaceDetector",
     "FaceEmbedder",
     "FaceVerifier",
-    "PictureFaces",
+    "ImageFaces",
     "Search",
     "Verification",
     "distances",

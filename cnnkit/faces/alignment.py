@@ -1,6 +1,6 @@
 """Aligned faces: turned, scaled and moved so that five landmarks fall where the embedder has them.
 
-The template is dlib's mean face: the centres of the eyes, the tip of the nose and the corners of
+The template is dlib's mean face: the centers of the eyes, the tip of the nose and the corners of
 the mouth among its 68 points, on a chip of 150x150 pixels with a border of a quarter of the face.
 An embedder knows no other: the same faces cut out by their boxes give useless distances.
 """
@@ -48,20 +48,20 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """
     before = source[:, 0] + 1j * source[:, 1]
     after = target[:, 0] + 1j * target[:, 1]
-    centred = before - before.mean()
-    spread = float((abs(centred) ** 2).sum())
+    centerd = before - before.mean()
+    spread = float((abs(centerd) ** 2).sum())
     if spread <= 1e-12:
         raise ValueError("`source` must hold at least two different points. Received: one.")
-    turn = (centred.conj() * (after - after.mean())).sum() / spread
+    turn = (centerd.conj() * (after - after.mean())).sum() / spread
     shift = after.mean() - turn * before.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def chip(image: np.ndarray, face: Face) -> np.ndarray:
-    """Return one aligned face, black where it reaches beyond the picture.
+    """Return one aligned face, black where it reaches beyond the image.
 
     Args:
-        image: RGB uint8 (height, width, 3), the picture in which the face was found.
+        image: RGB uint8 (height, width, 3), the image in which the face was found.
         face: With landmarks.
 
     Returns:
@@ -76,12 +76,12 @@ def chip(image: np.ndarray, face: Face) -> np.ndarray:
         whole = part[: rows * factor, : columns * factor]
         part = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
     to_part = np.array([[factor, 0, offset[0]], [0, factor, offset[1]], [0, 0, 1]], float)
-    to_part[:2, 2] += (factor - 1) / 2  # centres of pixels are whole numbers
+    to_part[:2, 2] += (factor - 1) / 2  # centers of pixels are whole numbers
     return cv2.warpAffine(part, transform @ to_part, (CHIP, CHIP), flags=cv2.INTER_LINEAR)
 
 
 def _source_part(image: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the part of a picture that a chip sees, and its left and top."""
+    """Return the part of an image that a chip sees, and its left and top."""
     back = cv2.invertAffineTransform(transform)
     corners = np.array([(0, 0, 1), (CHIP, 0, 1), (0, CHIP, 1), (CHIP, CHIP, 1)], float) @ back.T
     height, width = image.shape[:2]
@@ -92,7 +92,7 @@ def _source_part(image: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, 
 
 
 def chips(image: np.ndarray, faces: list[Face]) -> np.ndarray:
-    """Return the aligned faces of one picture, uint8 (faces, 150, 150, 3)."""
+    """Return the aligned faces of one image, uint8 (faces, 150, 150, 3)."""
     if not faces:
         return np.zeros((0, CHIP, CHIP, 3), np.uint8)
     return np.stack([chip(image, face) for face in faces])

@@ -14,7 +14,7 @@ from cnnkit.faces.pyramid import STRIDE, WINDOW, Piece
 def cell_rectangles(
     piece: Piece, scores: np.ndarray, offsets: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the windows of a piece that may hold a face, on the picture.
+    """Return the windows of a piece that may hold a face, on the image.
 
     Args:
         piece: Where they lie.
@@ -40,7 +40,7 @@ def moved(rectangles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def squared(rectangles: np.ndarray) -> np.ndarray:
-    """Return squares of whole pixels with the same centres and the longer sides; (n, 4)."""
+    """Return squares of whole pixels with the same centers and the longer sides; (n, 4)."""
     sides = rectangles[:, 2:] - rectangles[:, :2]
     side = np.maximum(1, np.round(sides.max(axis=1)))[:, None]
     corner = np.round((rectangles[:, :2] + rectangles[:, 2:] - side) / 2)
@@ -79,7 +79,7 @@ def suppressed(
 
 
 def crops(image: np.ndarray, squares: np.ndarray, side: int) -> np.ndarray:
-    """Cut squares out of a picture, black where they reach beyond it, and resize them.
+    """Cut squares out of an image, black where they reach beyond it, and resize them.
 
     Args:
         image: uint8 (height, width, 3).
@@ -97,7 +97,7 @@ def crops(image: np.ndarray, squares: np.ndarray, side: int) -> np.ndarray:
 
 
 def inside(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """Return a rectangle of a picture, black where it reaches beyond it."""
+    """Return a rectangle of an image, black where it reaches beyond it."""
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
         return image[top:bottom, left:right]

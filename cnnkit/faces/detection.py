@@ -1,4 +1,4 @@
-"""Finding faces: the cascade of MTCNN over pictures, its stages run on many crops at once.
+"""Finding faces: the cascade of MTCNN over images, its stages run on many crops at once.
 
 Zhang et al., https://arxiv.org/abs/1604.02878, in the order of the authors' code: suppression
 within a level, then over all, then the offsets, then the square that the next network sees.
@@ -54,7 +54,7 @@ class Search:
 
 @dataclass
 class Candidates:
-    """Rectangles (n, 4), scores (n,) and offsets (n, 4) of one picture."""
+    """Rectangles (n, 4), scores (n,) and offsets (n, 4) of one image."""
 
     rectangles: np.ndarray
     scores: np.ndarray
@@ -97,17 +97,17 @@ class FaceDetector:
         return predictor(source, options, batch_size=BATCH[name])
 
     def find(self, image: ImageArgument) -> list[Face]:
-        """Return the faces of one picture; see `find_all`."""
+        """Return the faces of one image; see `find_all`."""
         return self.find_all([image])[0]
 
     def find_all(self, images: Sequence[ImageArgument]) -> list[list[Face]]:
-        """Find the faces of some pictures.
+        """Find the faces of some images.
 
         Args:
             images: Of any size, see `cnnkit.images.ImageArgument`.
 
         Returns:
-            For each picture its faces, the largest first.
+            For each image its faces, the largest first.
 
         Raises:
             ImageError: One is no image, or cannot be read.
@@ -135,7 +135,7 @@ class FaceDetector:
     def _refine(
         self, images: Sequence[np.ndarray], proposed: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        """Return the squares of each picture that the refinement network lets pass."""
+        """Return the squares of each image that the refinement network lets pass."""
         outputs = self._run(self._refinement, images, proposed, REFINEMENT_SIDE)
         refined = []
         for squares, found in zip(proposed, outputs, strict=True):
@@ -148,7 +148,7 @@ class FaceDetector:
     def _conclude(
         self, images: Sequence[np.ndarray], refined: Sequence[np.ndarray]
     ) -> list[list[Face]]:
-        """Return the faces of each picture that the output network lets pass."""
+        """Return the faces of each image that the output network lets pass."""
         outputs = self._run(self._output, images, refined, OUTPUT_SIDE)
         concluded = []
         for squares, found in zip(refined, outputs, strict=True):
@@ -168,7 +168,7 @@ class FaceDetector:
         squares: Sequence[np.ndarray],
         side: int,
     ) -> list[dict[str, np.ndarray]]:
-        """Run a network over the crops of all pictures; its outputs picture by picture."""
+        """Run a network over the crops of all images; its outputs image by image."""
         cut = [crops(image, own, side) for image, own in zip(images, squares, strict=True)]
         outputs = network.predict(np.concatenate(cut)) if sum(map(len, cut)) else EMPTY_OUTPUTS
         borders = np.cumsum([len(own) for own in cut])[:-1]
@@ -208,14 +208,14 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
 
 
 def landmarks_on(squares: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Return landmarks as places on the picture.
+    """Return landmarks as places on the image.
 
     Args:
         squares: (n, 4), those that the network saw.
         landmarks: Of the output network, (n, 10): five x, then five y, in sides of the square.
 
     Returns:
-        (n, 5, 2), x and y in pixels; whole numbers are the centres of pixels.
+        (n, 5, 2), x and y in pixels; whole numbers are the centers of pixels.
     """
     sides = squares[:, 2:] - squares[:, :2]
     places = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1)  # (n, 5, 2)

@@ -1,4 +1,4 @@
-"""From pictures to faces and their embeddings: detector, alignment and embedder as one."""
+"""From images to faces and their embeddings: detector, alignment and embedder as one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnkit.faces.alignment import ALIGNMENT, chips
 from cnnkit.faces.detection import FaceDetector, Search
 from cnnkit.faces.thresholds import Verification
 from cnnkit.faces.turning import find_in_any_orientation
-from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
+from cnnkit.faces.whole_images import WHOLE_IMAGE, WholeImages
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
     ImageArgument,
@@ -35,7 +35,7 @@ BATCH = 4
 
 
 @dataclass(frozen=True, eq=False)
-class PictureFaces:
+class ImageFaces:
     """The faces of one image with their embeddings.
 
     Attributes:
@@ -70,7 +70,7 @@ class FaceEmbedder:
 
     def __init__(
         self,
-        detector: FaceDetector | WholePictures,
+        detector: FaceDetector | WholeImages,
         bundle: Bundle,
         *,
         options: RuntimeOptions | None = None,
@@ -139,8 +139,8 @@ class FaceEmbedder:
         search = Search(min_face, min_score)
         options = RuntimeOptions(device, runtime, precision, threads)
         bundle = open_model(embedder)
-        found: FaceDetector | WholePictures = WholePictures()
-        if not _takes_whole_pictures(bundle):
+        found: FaceDetector | WholeImages = WholeImages()
+        if not _takes_whole_images(bundle):
             found = FaceDetector(open_model(detector), search, in_float32(options))
         return cls(
             found,
@@ -154,7 +154,7 @@ class FaceEmbedder:
     @property
     def alignment(self) -> str:
         """How a face becomes the embedder's input, with the version of that."""
-        return ALIGNMENT if isinstance(self.detector, FaceDetector) else WHOLE_PICTURE
+        return ALIGNMENT if isinstance(self.detector, FaceDetector) else WHOLE_IMAGE
 
     @property
     def identity(self) -> str:
@@ -175,9 +175,9 @@ class FaceEmbedder:
         return self._predict(blank).shape[1]
 
     def find(self, image: ImageArgument) -> list[Face]:
-        """Return the faces of a picture, the largest first.
+        """Return the faces of an image, the largest first.
 
-        A picture without an upright face is looked at on its sides and upside down too; see
+        An image without an upright face is looked at on its sides and upside down too; see
         `Face.turned`.
 
         Args:
@@ -189,7 +189,7 @@ class FaceEmbedder:
         return find_in_any_orientation(self.detector, [self.read(image)])[0]
 
     def embed(self, image: ImageArgument, faces: Sequence[Face]) -> np.ndarray:
-        """Describe faces of a picture.
+        """Describe faces of an image.
 
         Args:
             image: In which the faces were found; see `cnnkit.images.ImageArgument`.
@@ -204,7 +204,7 @@ class FaceEmbedder:
         return self.embed_chips(self.cut(self.read(image), faces))
 
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        """Return faces of a picture as the embedder takes them, uint8 (faces, height, width, 3)."""
+        """Return faces of an image as the embedder takes them, uint8 (faces, height, width, 3)."""
         size = (self._spec.height, self._spec.width)
         if isinstance(self.detector, FaceDetector):
             aligned = chips(image, list(faces))
@@ -229,7 +229,7 @@ class FaceEmbedder:
         return next(iter(outputs.values()))
 
     def read(self, image: ImageArgument) -> np.ndarray:
-        """Read a picture, upright RGB uint8 (height, width, 3).
+        """Read an image, upright RGB uint8 (height, width, 3).
 
         Raises:
             ImageError: It is no image, or cannot be read.
@@ -237,14 +237,14 @@ class FaceEmbedder:
         return image_pixels(image, max_pixels=self._max_pixels)
 
     @overload
-    def predict(self, images: ImageArgument) -> PictureFaces | Failure: ...
+    def predict(self, images: ImageArgument) -> ImageFaces | Failure: ...
 
     @overload
-    def predict(self, images: Iterable[ImageArgument]) -> list[PictureFaces | Failure]: ...
+    def predict(self, images: Iterable[ImageArgument]) -> list[ImageFaces | Failure]: ...
 
     def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
-    ) -> PictureFaces | Failure | list[PictureFaces | Failure]:
+    ) -> ImageFaces | Failure | list[ImageFaces | Failure]:
         """Find and describe the faces of an image, or of several in batches.
 
         Args:
@@ -252,25 +252,25 @@ class FaceEmbedder:
 
         Returns:
             The result of one image, a list of results in order for several. A result is
-            `PictureFaces`, perhaps without any, or a `Failure` that says why there are none.
+            `ImageFaces`, perhaps without any, or a `Failure` that says why there are none.
         """
         return pipeline.predictions(images, self.stream)
 
-    def _described(self, images: Sequence[np.ndarray]) -> list[PictureFaces]:
-        """Find and describe the faces of pictures, uint8 (height, width, 3) each."""
+    def _described(self, images: Sequence[np.ndarray]) -> list[ImageFaces]:
+        """Find and describe the faces of images, uint8 (height, width, 3) each."""
         found = find_in_any_orientation(self.detector, images)
         cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
         borders = np.cumsum([len(own) for own in cut])[:-1]
         parts = np.split(embeddings, borders) if embeddings is not None else []
         return [
-            PictureFaces(*image.shape[:2], tuple(faces), own)
+            ImageFaces(*image.shape[:2], tuple(faces), own)
             for image, faces, own in zip(images, found, parts, strict=True)
         ]
 
     def stream(
         self, inputs: Inputs, workers: int | None = None
-    ) -> Iterator[tuple[str, PictureFaces | Failure]]:
+    ) -> Iterator[tuple[str, ImageFaces | Failure]]:
         """Find and describe the faces of any number of images in bounded memory, in order.
 
         Args:
@@ -291,7 +291,7 @@ def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:
     return replace(options, precision="float32") if options.precision == "auto" else options
 
 
-def _takes_whole_pictures(bundle: Bundle) -> bool:
+def _takes_whole_images(bundle: Bundle) -> bool:
     entry = bundle.card.content.get("verification")
     return isinstance(entry, dict) and entry.get("alignment") == "none"
 

@@ -1,4 +1,4 @@
-"""How well an embedder tells people apart on labelled pairs, also by LFW's protocol."""
+"""How well an embedder tells people apart on labeled pairs, also by LFW's protocol."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def roc_points(pairs: PairDistances) -> list[dict[str, float]]:
 def best_threshold(apart: np.ndarray, same: np.ndarray) -> float:
     """Return the distance that parts pairs with the fewest mistakes.
 
-    It lies half-way between two neighbouring distances; of equally good places in the middle.
+    It lies half-way between two neighboring distances; of equally good places in the middle.
 
     Args:
         apart: Distances, float (pairs,).

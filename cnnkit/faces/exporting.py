@@ -12,8 +12,8 @@ import numpy as np
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.exporting import NetworkExport, Output, Request
-from cnnkit.exporting.networks import Batches, as_they_are, fitted, picture_input
-from cnnkit.exporting.pictures import fitted_pictures, photographs
+from cnnkit.exporting.images import fitted_images, photographs
+from cnnkit.exporting.networks import Batches, as_they_are, fitted, image_input
 from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
 from cnnkit.faces.candidates import crops, squared
 from cnnkit.faces.detection import (
@@ -37,9 +37,9 @@ from cnnkit.runtime.process import silenced_standard_error
 EMBEDDING = "embedding"
 FIVE = "left eye, right eye, nose, left and right corner of the mouth, as one sees them"
 IN_PROCESS = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
-# Crops of each picture for the later networks, besides those of its faces.
+# Crops of each image for the later networks, besides those of its faces.
 CROPS = 12
-FINDER_PICTURES = 8
+FINDER_IMAGES = 8
 
 
 # --- the embedder ------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def embedder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
     meaning = f"of two faces the {verification.metric} distance says how unlike they are"
     exported = NetworkExport(
         name=None,
-        inputs=(picture_input(spec.height, spec.width, _face_contract(verification, spec)),),
+        inputs=(image_input(spec.height, spec.width, _face_contract(verification, spec)),),
         outputs=(Output(EMBEDDING, meaning, "number", "the embedding's largest", least=None),),
         ending=lambda keras, raw: {EMBEDDING: next(iter(raw.values()))},
         expected=lambda raw: {EMBEDDING: next(iter(raw.values()))},
@@ -77,9 +77,9 @@ def embedder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
 
 
 def _face_contract(verification: Verification, spec: InputSpec) -> dict[str, Any]:
-    """Return how a picture becomes the embedder's input."""
+    """Return how an image becomes the embedder's input."""
     if verification.alignment == "none":
-        return {"alignment": "none: the whole picture", **fitted(spec)}
+        return {"alignment": "none: the whole image", **fitted(spec)}
     scale = np.array([spec.width, spec.height]) / CHIP
     return {
         "alignment": "one face, turned, scaled and moved: its landmarks lie nearest to these",
@@ -93,24 +93,24 @@ def _face_contract(verification: Verification, spec: InputSpec) -> dict[str, Any
 
 def _faces(request: Request, verification: Verification, spec: InputSpec) -> np.ndarray:
     """Return the faces to check on, cut out and aligned, uint8 (n, height, width, 3)."""
-    if request.pictures is None or verification.alignment == "none":
+    if request.images is None or verification.alignment == "none":
         return request.fitting(spec)
     detector = FaceDetector(open_model(DEFAULT_DETECTOR), Search(), IN_PROCESS)
     found = [
         prepare(chip, spec)
-        for picture in request.pictures
-        for chip in chips(picture, _found(detector, picture))
+        for image in request.images
+        for chip in chips(image, _found(detector, image))
     ]
     if not found:
         rule = "show a face at least, to check an embedder on"
-        raise UsageError(broken_rule("`check_on`", rule, "pictures without"))
+        raise UsageError(broken_rule("`check_on`", rule, "images without"))
     return np.stack(found)
 
 
-def _found(detector: FaceDetector, picture: np.ndarray) -> list[Face]:
-    """Return a picture's faces; TensorFlow finds fault with a graph for each size of canvas."""
+def _found(detector: FaceDetector, image: np.ndarray) -> list[Face]:
+    """Return an image's faces; TensorFlow finds fault with a graph for each size of canvas."""
     with silenced_standard_error():
-        return detector.find(picture)
+        return detector.find(image)
 
 
 # --- the three networks that find faces ---------------------------------------------------
@@ -119,28 +119,28 @@ def _found(detector: FaceDetector, picture: np.ndarray) -> list[Face]:
 def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
     """Describe the export of a model for ``find-face``: its three networks, one file each.
 
-    The first takes pictures of any size, or of ``request.size``.
+    The first takes images of any size, or of ``request.size``.
     """
     height, width = request.size or (None, None)
     if request.size is not None and min(request.size) < WINDOW:
         rule = f"have sides of at least {WINDOW}"
         raise UsageError(broken_rule("`size`", rule, f"{height}x{width}"))
-    pictures = None
-    if request.pictures is not None:  # they are all in memory, as large as they are
-        pictures = list(islice(request.pictures, FINDER_PICTURES))
-    squares = cache(lambda: _squares(bundle, pictures or []))
-    levels = "the picture at many sizes: a face is found where it has about 12 pixels"
-    later = "squares around the boxes that the network before gave, resized; 0 beyond the picture"
+    images = None
+    if request.images is not None:  # they are all in memory, as large as they are
+        images = list(islice(request.images, FINDER_IMAGES))
+    squares = cache(lambda: _squares(bundle, images or []))
+    levels = "the image at many sizes: a face is found where it has about 12 pixels"
+    later = "squares around the boxes that the network before gave, resized; 0 beyond the image"
     sides = {"refinement": REFINEMENT_SIDE, "output": OUTPUT_SIDE}
     shapes = {"proposal": (height, width)} | {name: (side, side) for name, side in sides.items()}
-    samples = {"proposal": lambda earlier: _levels(pictures, request.size)} | {
-        name: lambda earlier, side=side: [{"image": _crops(pictures, squares, side)}]
+    samples = {"proposal": lambda earlier: _levels(images, request.size)} | {
+        name: lambda earlier, side=side: [{"image": _crops(images, squares, side)}]
         for name, side in sides.items()
     }
     return tuple(
         NetworkExport(
             name=name,
-            inputs=(picture_input(*shapes[name], {"of": levels if name == "proposal" else later}),),
+            inputs=(image_input(*shapes[name], {"of": levels if name == "proposal" else later}),),
             outputs=_finder_outputs(name),
             ending=as_they_are,
             expected=lambda raw: raw,
@@ -182,45 +182,45 @@ def _finder_outputs(name: str) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def _levels(pictures: list[np.ndarray] | None, size: tuple[int, int] | None) -> Batches:
-    """Return pictures for the first network: as the cascade lays them out, or of one size."""
+def _levels(images: list[np.ndarray] | None, size: tuple[int, int] | None) -> Batches:
+    """Return images for the first network: as the cascade lays them out, or of one size."""
     if size is not None:
         spec = InputSpec(*size, "stretch", 1.0, "area")
-        return [{"image": fitted_pictures(pictures, spec)}]
-    if pictures is None:
+        return [{"image": fitted_images(images, spec)}]
+    if images is None:
         shapes = ((96, 128, 2), (61, 75, 1))  # two sizes, so that none is frozen into the file
         return [{"image": photographs(*shape)} for shape in shapes]
     return [
         {"image": canvas.paint()[None]}
-        for picture in pictures
-        for canvas in canvases(picture, Search().min_face)
+        for image in images
+        for canvas in canvases(image, Search().min_face)
     ]
 
 
 def _crops(
-    pictures: list[np.ndarray] | None, squares: Callable[[], list[np.ndarray]], side: int
+    images: list[np.ndarray] | None, squares: Callable[[], list[np.ndarray]], side: int
 ) -> np.ndarray:
     """Return crops for a later network, uint8 (n, side, side, 3)."""
-    if pictures is None:
+    if images is None:
         return photographs(side, side)
-    pairs = zip(pictures, squares(), strict=True)
-    return np.concatenate([crops(picture, own, side) for picture, own in pairs])
+    pairs = zip(images, squares(), strict=True)
+    return np.concatenate([crops(image, own, side) for image, own in pairs])
 
 
-def _squares(bundle: Bundle, pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Return squares of each picture, of its faces and of places at random, (n, 4)."""
+def _squares(bundle: Bundle, images: list[np.ndarray]) -> list[np.ndarray]:
+    """Return squares of each image, of its faces and of places at random, (n, 4)."""
     detector = FaceDetector(bundle, Search(), IN_PROCESS)
     random = np.random.default_rng(1)
     found = []
-    for picture in pictures:
-        boxes = [face.xyxy for face in _found(detector, picture)]
-        found.append(squared(np.array([*boxes, *_places(picture, random)])))
+    for image in images:
+        boxes = [face.xyxy for face in _found(detector, image)]
+        found.append(squared(np.array([*boxes, *_places(image, random)])))
     return found
 
 
-def _places(picture: np.ndarray, random: np.random.Generator) -> Iterator[tuple[float, ...]]:
-    """Yield squares inside a picture, of sizes from 24 pixels to its short side."""
-    height, width = picture.shape[:2]
+def _places(image: np.ndarray, random: np.random.Generator) -> Iterator[tuple[float, ...]]:
+    """Yield squares inside an image, of sizes from 24 pixels to its short side."""
+    height, width = image.shape[:2]
     for _ in range(CROPS):
         side = np.exp(random.uniform(*np.log(sorted((24, min(height, width))))))
         left, top = random.uniform(0, 1, 2) * (width - side, height - side)

@@ -38,7 +38,7 @@ def verify_listed_pairs(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Compare every pair and leave what was asked for; each picture is described once.
+    """Compare every pair and leave what was asked for; each image is described once.
 
     Args:
         verifier: Loaded.

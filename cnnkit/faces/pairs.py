@@ -148,11 +148,11 @@ def fit_probability(pairs: PairDistances) -> tuple[float, float]:
     """
     distances = np.concatenate([pairs.same, pairs.different])
     scale = max(float(distances.std()), 1e-9)
-    centre = (float(pairs.same.mean()) + float(pairs.different.mean())) / 2
+    center = (float(pairs.same.mean()) + float(pairs.different.mean())) / 2
     n, m = len(pairs.same), len(pairs.different)
     targets = np.repeat([(n + 1) / (n + 2), 1 / (m + 2)], [n, m])
     weights = np.repeat([0.5 / n, 0.5 / m], [n, m])
-    standard = (distances - centre) / scale
+    standard = (distances - center) / scale
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the weighted cross-entropy and its gradient by log steepness and midpoint."""
@@ -165,7 +165,7 @@ def fit_probability(pairs: PairDistances) -> tuple[float, float]:
 
     bounds = [(-4.0, 5.0), (-10.0, 10.0)]
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return centre + scale * float(found.x[1]), math.exp(float(found.x[0])) / scale
+    return center + scale * float(found.x[1]), math.exp(float(found.x[0])) / scale
 
 
 def pair_log_loss(pairs: PairDistances, midpoint: float, steepness: float) -> float:

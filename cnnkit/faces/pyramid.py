@@ -1,4 +1,4 @@
-"""A picture at many sizes, laid out on canvases, so that few calls of one network see them all.
+"""An image at many sizes, laid out on canvases, so that few calls of one network see them all.
 
 The proposal network looks at windows of 12x12 pixels, every 2 pixels. On a canvas the windows
 that lie inside one level give exactly what they would give on that level alone; those across
@@ -7,7 +7,7 @@ come in few sizes, because a runtime prepares itself anew for each size, and nev
 `MAX_CANVAS`: a larger level is cut into pieces that overlap by what a window needs.
 
 Every level has a black border, as the crops of the later networks are black where they reach
-beyond the picture: faces that the picture's edge cuts are found more often so.
+beyond the image: faces that the image's edge cuts are found more often so.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Piece(NamedTuple):
 
     Attributes:
         pixels: uint8 (rows, columns, 3).
-        scale_x: Columns of the level over those of the picture.
-        scale_y: Rows of the level over those of the picture.
+        scale_x: Columns of the level over those of the image.
+        scale_y: Rows of the level over those of the image.
         left: Column of the level where the piece begins; negative in the border.
         top: Row of the level where it begins.
         level: Which level, 0 the largest.
@@ -95,7 +95,7 @@ class Canvas:
 
 
 def scales(height: int, width: int, min_face: int) -> list[float]:
-    """Return the scales at which a picture is searched, the largest first.
+    """Return the scales at which an image is searched, the largest first.
 
     At a level's scale a window of 12 pixels covers a face of 12 / scale pixels; the first level
     is for the smallest faces that are wanted, in the last one a window reaches beyond the short
@@ -115,7 +115,7 @@ def even(length: float) -> int:
 
 
 def pieces(image: np.ndarray, min_face: int) -> Iterator[Piece]:
-    """Yield the pieces of all levels of a picture, the largest level first.
+    """Yield the pieces of all levels of an image, the largest level first.
 
     Args:
         image: uint8 (height, width, 3).
@@ -136,9 +136,9 @@ def pieces(image: np.ndarray, min_face: int) -> Iterator[Piece]:
 
 
 def halved_towards(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Return the picture at 1/2, 1/4 and so on of its size, not below rows x columns.
+    """Return the image at 1/2, 1/4 and so on of its size, not below rows x columns.
 
-    Averages of averages are averages: a small level made of a reduced picture is that of the
+    Averages of averages are averages: a small level made of a reduced image is that of the
     whole one, for a fraction of the work.
     """
     while image.shape[0] >= 2 * rows and image.shape[1] >= 2 * columns:
@@ -154,7 +154,7 @@ def _starts(length: int) -> list[int]:
 
 
 def canvases(image: np.ndarray, min_face: int) -> list[Canvas]:
-    """Return a picture's levels laid out on canvases; see `pieces`."""
+    """Return an image's levels laid out on canvases; see `pieces`."""
     found: list[Canvas] = []
     for piece in pieces(image, min_face):
         if not any(canvas.add(piece) for canvas in found):

@@ -13,7 +13,7 @@ from cnnkit.errors import BundleError, CnnkitError, UsageError, broken_rule
 
 LARGEST_THRESHOLD = 1000.0
 METRICS = ("euclidean", "manhattan")
-# How a face becomes the embedder's input: aligned by five landmarks, or the whole picture.
+# How a face becomes the embedder's input: aligned by five landmarks, or the whole image.
 ALIGNMENTS = ("five-points", "none")
 
 

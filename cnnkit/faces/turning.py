@@ -28,19 +28,19 @@ class Finder(Protocol):
     """What finds faces, such as a `FaceDetector`."""
 
     def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
-        """Return the faces of each picture, the largest first."""
+        """Return the faces of each image, the largest first."""
 
 
 def find_in_any_orientation(detector: Finder, images: Sequence[np.ndarray]) -> list[list[Face]]:
-    """Find the faces of some pictures, those without a sure upright one turned by quarters.
+    """Find the faces of some images, those without a sure upright one turned by quarters.
 
     Args:
         detector: Finds upright faces.
         images: RGB uint8 (height, width, 3) each, of any size.
 
     Returns:
-        For each picture its faces, the largest first, with their places in the picture as it is.
-        Of the three turned pictures the one counts that has the surest face, if it is `SURE`.
+        For each image its faces, the largest first, with their places in the image as it is.
+        Of the three turned images the one counts that has the surest face, if it is `SURE`.
     """
     found = detector.find_all(images)
     for number, faces in enumerate(found):
@@ -50,7 +50,7 @@ def find_in_any_orientation(detector: Finder, images: Sequence[np.ndarray]) -> l
 
 
 def _find_turned(detector: Finder, image: np.ndarray) -> list[Face]:
-    """Return the faces of a picture that lies on its side, none if no turn shows a sure one."""
+    """Return the faces of an image that lies on its side, none if no turn shows a sure one."""
     turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in QUARTERS]
     found = dict(zip(QUARTERS, detector.find_all(turned), strict=True))
     best = max(found, key=lambda quarters: _surest(found[quarters]))
@@ -64,11 +64,11 @@ def _surest(faces: Sequence[Face]) -> float:
 
 
 def turned_back(face: Face, height: int, width: int, quarters: int) -> Face:
-    """Return a face of a turned picture with its places in the picture itself.
+    """Return a face of a turned image with its places in the image itself.
 
     Args:
-        face: In the picture that ``numpy.rot90(image, quarters)`` gave.
-        height: Of the picture itself.
+        face: In the image that ``numpy.rot90(image, quarters)`` gave.
+        height: Of the image itself.
         width: Likewise.
         quarters: 1 to 3.
     """
@@ -82,7 +82,7 @@ def turned_back(face: Face, height: int, width: int, quarters: int) -> Face:
 
 
 def _back(x: float, y: float, height: float, width: float, quarters: int) -> tuple[float, float]:
-    """Return where a place of the turned picture lies in the picture itself."""
+    """Return where a place of the turned image lies in the image itself."""
     if quarters == 1:
         return width - y, x
     if quarters == 2:
@@ -91,7 +91,7 @@ def _back(x: float, y: float, height: float, width: float, quarters: int) -> tup
 
 
 def turned_words(faces: Sequence[Face]) -> str:
-    """Return that a picture had to be turned, in words, or "" where its faces stand upright."""
+    """Return that an image had to be turned, in words, or "" where its faces stand upright."""
     turned = next((face.turned for face in faces if face.turned), 0)
     if not turned:
         return ""

@@ -1,4 +1,4 @@
-"""One to one: are two pictures of one person?"""
+"""One to one: are two images of one person?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnkit.faces.embedding import (
     DEFAULT_DETECTOR,
     DEFAULT_EMBEDDER,
     FaceEmbedder,
-    PictureFaces,
+    ImageFaces,
 )
 from cnnkit.faces.thresholds import Verification
 from cnnkit.formats.face_pairs import FacePair, read_pairs
@@ -31,10 +31,10 @@ Pair = tuple[ImageArgument, ImageArgument]
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """Which faces of a picture count.
+    """Which faces of an image count.
 
     Attributes:
-        faces: ``one``: a picture with more than one is refused; ``largest``: the largest one;
+        faces: ``one``: an image with more than one is refused; ``largest``: the largest one;
             ``all``: each one, the nearest two decide.
 
     Raises:
@@ -47,16 +47,16 @@ class FaceChoice:
         if self.faces not in CHOICES:
             raise UsageError(broken_rule("`faces`", f"be one of {', '.join(CHOICES)}", self.faces))
 
-    def of(self, picture: PictureFaces, min_face: int) -> list[int]:
+    def of(self, image: ImageFaces, min_face: int) -> list[int]:
         """Return the indices of the faces that count.
 
         Raises:
             ImageError: ``no-face``, or ``several-faces`` where one is asked for.
         """
-        found = len(picture.faces)
+        found = len(image.faces)
         if found == 0:
             message = (
-                f"no face of at least {min_face} pixels was found, however the picture is turned; "
+                f"no face of at least {min_face} pixels was found, however the image is turned; "
                 "a smaller minimum face size may find it"
             )
             raise ImageError("no-face", message)
@@ -152,7 +152,7 @@ class FaceVerifier:
 
     @property
     def min_face(self) -> int:
-        """The smallest face that is looked for, pixels; 1 where pictures are taken whole."""
+        """The smallest face that is looked for, pixels; 1 where images are taken whole."""
         detector = self.embedder.detector
         return detector.search.min_face if isinstance(detector, FaceDetector) else 1
 
@@ -179,15 +179,15 @@ class FaceVerifier:
         return results[0] if single else results
 
     def compare(
-        self, a: PictureFaces | Failure, b: PictureFaces | Failure, name_a: str, name_b: str
+        self, a: ImageFaces | Failure, b: ImageFaces | Failure, name_a: str, name_b: str
     ) -> FaceMatch | Failure:
-        """Compare two described pictures; a failure names the one that it is about."""
+        """Compare two described images; a failure names the one that it is about."""
         chosen = []
-        for picture, name in ((a, name_a), (b, name_b)):
-            if isinstance(picture, Failure):
-                return Failure(picture.kind, f"{name}: {picture.message}")
+        for image, name in ((a, name_a), (b, name_b)):
+            if isinstance(image, Failure):
+                return Failure(image.kind, f"{name}: {image.message}")
             try:
-                chosen.append(self.choice.of(picture, self.min_face))
+                chosen.append(self.choice.of(image, self.min_face))
             except ImageError as error:
                 return Failure(error.kind, f"{name}: {error.message}")
         vectors = [p.embeddings[rows] for p, rows in zip((a, b), chosen, strict=True)]
@@ -226,7 +226,7 @@ class FaceVerifier:
         last_use = {key: number for number, both in enumerate(keys) for key in both}
         described = self.embedder.stream((Given(image) for image in images.values()), workers)
         arriving = zip(images, (faces for _, faces in described), strict=False)
-        known: dict[Any, PictureFaces | Failure] = {}
+        known: dict[Any, ImageFaces | Failure] = {}
         numbered = enumerate(keys)
         for pair in several:
             if not _is_pair(pair):
@@ -259,8 +259,8 @@ def _key(image: Any) -> Any:
 
 
 def take_until(
-    known: dict[Any, PictureFaces | Failure],
-    described: Iterator[tuple[Any, PictureFaces | Failure]],
+    known: dict[Any, ImageFaces | Failure],
+    described: Iterator[tuple[Any, ImageFaces | Failure]],
     wanted: tuple[Any, ...],
 ) -> None:
     """Take described images in until all that are wanted are known."""

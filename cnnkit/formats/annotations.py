@@ -1,4 +1,4 @@
-"""The one form in memory of pictures with boxes, whatever file they come from."""
+"""The one form in memory of images with boxes, whatever file they come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BoxAnnotation:
 
     Attributes:
         label: What the box shows.
-        box: Left, top, width, height in pixels of the picture, from 0; fractions are kept.
+        box: Left, top, width, height in pixels of the image, from 0; fractions are kept.
         score: Of a prediction, 0 to 1; None for the truth.
         crowd: It holds many that were not told apart (COCO's ``iscrowd``).
         difficult: It does not count in an evaluation (Pascal VOC's ``difficult``).
@@ -40,9 +40,9 @@ class BoxProblem:
 
     Attributes:
         code: A short stable word, a key of `cnnkit.formats.problems.PROBLEMS`.
-        path: The picture or annotation file that it is in.
+        path: The image or annotation file that it is in.
         detail: What exactly, for people.
-        index: Which of the picture's boxes, from 0; None if it is about no single one.
+        index: Which of the image's boxes, from 0; None if it is about no single one.
     """
 
     code: str
@@ -52,11 +52,11 @@ class BoxProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedPicture:
-    """One picture and its boxes; without boxes it is a background.
+class AnnotatedImage:
+    """One image and its boxes; without boxes it is a background.
 
     Attributes:
-        file: Its name relative to the folder of the pictures, with ``/`` between folders.
+        file: Its name relative to the folder of the images, with ``/`` between folders.
         width: In pixels, as the annotation says or else its header, as a viewer shows it; 0
             where nothing does.
         height: In pixels, likewise.
@@ -81,13 +81,13 @@ class AnnotatedPicture:
 
 @dataclass(frozen=True)
 class BoxSet:
-    """Pictures with boxes.
+    """Images with boxes.
 
     Attributes:
         source: What was read, as the user would type it.
         form: ``coco``, ``voc`` or ``yolo``.
         classes: The names that the set knows; a box with another label has an unknown class.
-        pictures: Every picture, those without boxes too.
+        images: Every image, those without boxes too.
         category_ids: COCO's number of each class, None in the other formats.
         problems: What could not be taken in while reading; the rest was.
         extra: What else a COCO file says of the whole set.
@@ -96,7 +96,7 @@ class BoxSet:
     source: str
     form: str
     classes: tuple[str, ...]
-    pictures: tuple[AnnotatedPicture, ...]
+    images: tuple[AnnotatedImage, ...]
     category_ids: tuple[int, ...] | None = None
     problems: tuple[BoxProblem, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -104,14 +104,14 @@ class BoxSet:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that the set itself names, in the order train, val, test."""
-        named = {picture.split for picture in self.pictures}
+        named = {image.split for image in self.images}
         return tuple(split for split in ("train", "val", "test") if split in named)
 
     def counts(self) -> dict[str, int]:
         """Return how many boxes each known class has."""
         counts = dict.fromkeys(self.classes, 0)
-        for picture in self.pictures:
-            for one in picture.boxes:
+        for image in self.images:
+            for one in image.boxes:
                 if one.label in counts:
                     counts[one.label] += 1
         return counts
@@ -142,7 +142,7 @@ def corners_of(boxes: tuple[BoxAnnotation, ...]) -> np.ndarray:
     return array
 
 
-def picture_of_row(row: Mapping[str, Any]) -> AnnotatedPicture:
+def image_of_row(row: Mapping[str, Any]) -> AnnotatedImage:
     """Return the predictions of one row of ``cnnkit detect``.
 
     Args:
@@ -153,4 +153,4 @@ def picture_of_row(row: Mapping[str, Any]) -> AnnotatedPicture:
         BoxAnnotation(one["label"], tuple(map(float, one["box"])), score=float(one["score"]))
         for one in row["detections"]
     )
-    return AnnotatedPicture(row["path"], row["width"], row["height"], boxes, row["path"])
+    return AnnotatedImage(row["path"], row["width"], row["height"], boxes, row["path"])

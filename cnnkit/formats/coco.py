@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
-from cnnkit.formats.picture_files import (
-    PICTURE_FOLDERS,
-    PictureFinder,
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.image_files import (
+    IMAGE_FOLDERS,
+    ImageFinder,
     read_bounded,
 )
 from cnnkit.names import normal_name
 from cnnkit.writers.replacing import replacing
 
 MAX_BYTES = 1024**3
-_PICTURE_KEYS = ("id", "file_name", "width", "height")
+_IMAGE_KEYS = ("id", "file_name", "width", "height")
 _BOX_KEYS = (
     "image_id",
     "category_id",
@@ -39,13 +39,13 @@ _BOX_KEYS = (
 _SET_KEYS = ("images", "annotations", "categories")
 
 
-def read_coco(path: Path, pictures: str | None = None, split: str | None = None) -> BoxSet:
+def read_coco(path: Path, images: str | None = None, split: str | None = None) -> BoxSet:
     """Read a COCO file.
 
     Args:
         path: The JSON.
-        pictures: The folder that its file names are relative to; else the usual ones near it.
-        split: What to note as every picture's split.
+        images: The folder that its file names are relative to; else the usual ones near it.
+        split: What to note as every image's split.
 
     Raises:
         UsageError: The file is not of this form. A single wrong entry only is a problem.
@@ -61,15 +61,15 @@ def read_coco(path: Path, pictures: str | None = None, split: str | None = None)
     problems: list[BoxProblem] = []
     identities = {_identity(one.get("id")) for one in content["images"] if isinstance(one, dict)}
     boxes = _boxes(content["annotations"], names, identities, str(path), problems)
-    finder = PictureFinder([pictures] if pictures else picture_folders(path))
-    known: dict[int | str, AnnotatedPicture] = {}
+    finder = ImageFinder([images] if images else image_folders(path))
+    known: dict[int | str, AnnotatedImage] = {}
     for number, entry in enumerate(content["images"]):
-        picture = _picture(entry, boxes, finder, split)
-        if picture is None or picture.id in known:
+        image = _image(entry, boxes, finder, split)
+        if image is None or image.id in known:
             detail = f"images[{number}] has no id and file_name of its own"
             problems.append(BoxProblem("malformed", str(path), detail))
         else:
-            known[picture.id] = picture
+            known[image.id] = image
     for lost in boxes.keys() - known.keys():
         detail = f"{len(boxes[lost])} boxes of the image {lost!r}, which is not among the images"
         problems.append(BoxProblem("missing-picture", str(path), detail))
@@ -85,13 +85,13 @@ def read_coco(path: Path, pictures: str | None = None, split: str | None = None)
     )
 
 
-def picture_folders(path: Path) -> list[Path]:
-    """Return where the pictures of a COCO file usually are."""
+def image_folders(path: Path) -> list[Path]:
+    """Return where the images of a COCO file usually are."""
     here, above = path.parent, path.parent.parent
     stem = path.stem.removeprefix("instances_")
     near = [above / stem, above / "images" / stem, here / stem] if stem else []
-    folders = [here, *(here / name for name in PICTURE_FOLDERS), *near]
-    return [*folders, *(above / name for name in PICTURE_FOLDERS), above]
+    folders = [here, *(here / name for name in IMAGE_FOLDERS), *near]
+    return [*folders, *(above / name for name in IMAGE_FOLDERS), above]
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _content(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:100]
         raise UsageError(broken_rule(str(path), rule, f"no JSON ({reason})")) from error
     if isinstance(content, list):
-        fix = "A list of results has no pictures: give the file with images and annotations."
+        fix = "A list of results has no images: give the file with images and annotations."
         raise UsageError(broken_rule(str(path), rule, "a list", fix))
     if not isinstance(content, dict):
         raise UsageError(broken_rule(str(path), rule, type(content).__name__))
@@ -139,13 +139,13 @@ def _boxes(
     path: str,
     problems: list[BoxProblem],
 ) -> dict[int | str, list[BoxAnnotation]]:
-    """Return the boxes by their picture's id."""
+    """Return the boxes by their image's id."""
     boxes: dict[int | str, list[BoxAnnotation]] = {}
     for number, entry in enumerate(entries):
         try:
             left, top, width, height = map(float, entry["bbox"])
-            picture, category = map(_identity, (entry["image_id"], entry["category_id"]))
-            if picture is None or category is None:
+            image, category = map(_identity, (entry["image_id"], entry["category_id"]))
+            if image is None or category is None:
                 raise TypeError("an id that is no number or text")
             category = _meant(category, names)
             one = BoxAnnotation(
@@ -160,7 +160,7 @@ def _boxes(
             detail = f"annotations[{number}]: {type(error).__name__} {error}"[:160]
             problems.append(BoxProblem("malformed", path, detail))
             continue
-        boxes.setdefault(_meant(picture, identities), []).append(one)
+        boxes.setdefault(_meant(image, identities), []).append(one)
     return boxes
 
 
@@ -175,12 +175,12 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _picture(
+def _image(
     entry: Any,
     boxes: dict[int | str, list[BoxAnnotation]],
-    finder: PictureFinder,
+    finder: ImageFinder,
     split: str | None,
-) -> AnnotatedPicture | None:
+) -> AnnotatedImage | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
         return None
     identity = _identity(entry.get("id"))
@@ -188,12 +188,12 @@ def _picture(
         return None
     path, file = finder.locate(entry["file_name"])
     width, height = (_side(entry.get(name)) for name in ("width", "height"))
-    extra = {key: value for key, value in entry.items() if key not in _PICTURE_KEYS}
+    extra = {key: value for key, value in entry.items() if key not in _IMAGE_KEYS}
     own = tuple(boxes.get(identity, ()))
     noted = _split(entry)
     if noted is not None:
         del extra["split"]
-    return AnnotatedPicture(file, width, height, own, path, identity, split or noted, extra)
+    return AnnotatedImage(file, width, height, own, path, identity, split or noted, extra)
 
 
 def _split(entry: dict[str, Any]) -> str | None:
@@ -209,18 +209,18 @@ def _side(value: Any) -> int:
 
 def write_coco(
     path: Path,
-    pictures: Iterable[AnnotatedPicture],
+    images: Iterable[AnnotatedImage],
     classes: Sequence[str],
     category_ids: Sequence[int] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a COCO file, whole or not at all, holding one picture at a time.
+    """Write a COCO file, whole or not at all, holding one image at a time.
 
     It loads in pycocotools; predictions have a ``score`` as in COCO's lists of results.
 
     Args:
         path: The JSON.
-        pictures: What to write; a picture without an id gets the next number.
+        images: What to write; an image without an id gets the next number.
         classes: The names of the categories. A box with another label is left out.
         category_ids: The number of each, by default 1, 2, ...
         extra: Further keys of the whole file, such as ``info``; under ``categories`` those of
@@ -236,7 +236,7 @@ def write_coco(
         categories = [{"id": n, "name": name, **more.get(name, {})} for name, n in ids.items()]
         start = json.dumps(head | {"categories": categories})
         file.write(f'{start[:-1]}, "images": ['.encode())
-        _write_entries(file, spool, pictures, ids)
+        _write_entries(file, spool, images, ids)
         file.write(b'\n], "annotations": [')
         spool.seek(0)
         shutil.copyfileobj(_Encoded(spool), file)
@@ -254,14 +254,14 @@ class _Encoded:
 
 
 def _write_entries(
-    file: IO[bytes], spool: IO[str], pictures: Iterable[AnnotatedPicture], ids: dict[str, int]
+    file: IO[bytes], spool: IO[str], images: Iterable[AnnotatedImage], ids: dict[str, int]
 ) -> None:
     """Write the images to their place and the annotations to a spool."""
     used: set[int | str] = set()
     numbers = _Numbers()
     following, count = 1, 0
-    for number, picture in enumerate(pictures):
-        identity = picture.id
+    for number, image in enumerate(images):
+        identity = image.id
         if identity is None or identity in used:
             while following in used:
                 following += 1
@@ -269,19 +269,19 @@ def _write_entries(
         used.add(identity)
         entry = {
             "id": identity,
-            "file_name": picture.file,
-            "width": picture.width,
-            "height": picture.height,
-            **picture.extra,
+            "file_name": image.file,
+            "width": image.width,
+            "height": image.height,
+            **image.extra,
         }
-        if picture.split is not None:  # COCO has no place for it, cnnkit reads it again
-            entry["split"] = picture.split
+        if image.split is not None:  # COCO has no place for it, cnnkit reads it again
+            entry["split"] = image.split
         file.write(f"{',' if number else ''}\n{json.dumps(entry)}".encode())
-        for one in picture.boxes:
+        for one in image.boxes:
             if one.label in ids:
                 count += 1
                 entry = _entry(one, numbers.of(one), identity, ids[one.label])
-                text = json.dumps(_with_outline(entry, picture))
+                text = json.dumps(_with_outline(entry, image))
                 spool.write(f"{',' if count > 1 else ''}\n{text}")
 
 
@@ -303,12 +303,12 @@ class _Numbers:
         return own
 
 
-def _entry(one: BoxAnnotation, number: int, picture: int | str, category: int) -> dict[str, Any]:
+def _entry(one: BoxAnnotation, number: int, image: int | str, category: int) -> dict[str, Any]:
     left, top, width, height = map(_plain, one.box)
     entry: dict[str, Any] = {
         **one.extra,
         "id": number,
-        "image_id": picture,
+        "image_id": image,
         "category_id": category,
         "bbox": [left, top, width, height],
         "area": _plain(width * height if one.area is None else one.area),
@@ -322,11 +322,11 @@ def _entry(one: BoxAnnotation, number: int, picture: int | str, category: int) -
     return entry
 
 
-def _with_outline(entry: dict[str, Any], picture: AnnotatedPicture) -> dict[str, Any]:
+def _with_outline(entry: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
     """Return an entry whose polygon of YOLO, relative, has become COCO's, in pixels."""
     polygon = entry.pop("polygon", None)
     if polygon and "segmentation" not in entry:
-        sides = (picture.width, picture.height)
+        sides = (image.width, image.height)
         outline = [round(v * sides[n % 2], 3) for n, v in enumerate(polygon)]
         entry["segmentation"] = [outline]
     return entry

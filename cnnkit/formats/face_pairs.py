@@ -1,7 +1,7 @@
 """Lists of pairs of images: a CSV with the columns a, b and perhaps same, or LFW's pairs.txt.
 
 LFW (Labeled Faces in the Wild) counts folds and pairs in the first line; each fold then has its
-pairs of one person (``name i j``) and its pairs of two (``name i name j``); the picture is
+pairs of one person (``name i j``) and its pairs of two (``name i name j``); the image is
 ``name/name_0001.jpg``.
 """
 
@@ -23,7 +23,7 @@ MAX_FOLDS = 1000
 
 
 class FacePair(NamedTuple):
-    """Two pictures.
+    """Two images.
 
     Attributes:
         a: Path of the first one.
@@ -43,7 +43,7 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
 
     Args:
         path: The CSV, or LFW's pairs.txt.
-        root: The folder that the pictures' paths are relative to; by default the list's own.
+        root: The folder that the images' paths are relative to; by default the list's own.
 
     Raises:
         UsageError: The file cannot be read or is of neither form; the message has the line.
@@ -53,7 +53,7 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
     if pairs is None:
         pairs = list(_csv_pairs(read_csv_table(path, COLUMNS), path, root))
     if not pairs:
-        raise UsageError(broken_rule(str(path), "hold pairs of pictures", "none"))
+        raise UsageError(broken_rule(str(path), "hold pairs of images", "none"))
     return pairs
 
 
@@ -126,20 +126,20 @@ def _lfw_pairs(first: str, lines: Iterator[str], path: Path, root: Path) -> Iter
         if fold >= folds or len(words) != (3 if place < count else 4):
             rule = f"hold {folds} folds of {count} pairs of one person and {count} of two"
             raise UsageError(broken_rule(f"{path}, line {number + 2}", rule, line.strip()[:60]))
-        yield FacePair(*_lfw_pictures(words, path, number + 2, root), place < count, fold)
+        yield FacePair(*_lfw_images(words, path, number + 2, root), place < count, fold)
     if number + 1 < 2 * count * folds:
         rule = f"hold {2 * count * folds} pairs"
         raise UsageError(broken_rule(str(path), rule, number + 1))
 
 
-def _lfw_pictures(words: list[str], path: Path, line: int, root: Path) -> tuple[str, str]:
+def _lfw_images(words: list[str], path: Path, line: int, root: Path) -> tuple[str, str]:
     """Return the paths of ``name i j`` or ``name i name j``."""
     people = (words[0], words[0]) if len(words) == 3 else (words[0], words[2])
     numbers = (words[1], words[-1])
     if not all(number.isascii() and number.isdecimal() for number in numbers):
-        rule = "name pictures by number"
+        rule = "name images by number"
         raise UsageError(broken_rule(f"{path}, line {line}", rule, " ".join(words)[:60]))
-    pictures = zip(people, numbers, strict=True)
+    images = zip(people, numbers, strict=True)
     where = f"{path}, line {line}"
-    first, second = (_under(root, f"{who}/{who}_{int(n):04d}.jpg", where) for who, n in pictures)
+    first, second = (_under(root, f"{who}/{who}_{int(n):04d}.jpg", where) for who, n in images)
     return first, second

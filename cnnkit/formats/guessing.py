@@ -10,16 +10,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cnnkit.formats.picture_files import PICTURE_FOLDERS
+from cnnkit.formats.image_files import IMAGE_FOLDERS
 from cnnkit.formats.yolo_data import CLASS_FILES, DATA_FILES
-from cnnkit.images.sniff import has_picture_suffix
+from cnnkit.images.sniff import has_image_suffix
 
 # Names that a COCO file has in a folder; any other JSON there may be anything.
 _COCO_PATTERNS = ("instances*.json", "_annotations.coco.json", "*/_annotations.coco.json")
 _COCO_PATTERNS += ("annotations/instances*.json",)
 # Folders that sets of boxes are made of; as classes they mean nothing.
 BOX_FOLDERS = frozenset(
-    name.lower() for name in (*PICTURE_FOLDERS, "labels", "Annotations", "ImageSets")
+    name.lower() for name in (*IMAGE_FOLDERS, "labels", "Annotations", "ImageSets")
 )
 # At most so many files are looked at.
 MOST_FILES = 2000
@@ -59,7 +59,7 @@ def _is_yolo(path: Path) -> bool:
 
 def _has_labels(folder: Path) -> bool:
     """Return whether a folder called ``labels`` has labels; one with images is a class."""
-    if any(has_picture_suffix(name) for name in _names(folder)):
+    if any(has_image_suffix(name) for name in _names(folder)):
         return any(map(_is_label_file, _texts(folder)))
     if any(map(_is_label_file, _texts(folder))):
         return True
@@ -75,11 +75,11 @@ def _has_class_folders(path: Path) -> bool:
         if name.lower() in BOX_FOLDERS or not inner.is_dir():
             continue
         names = _names(inner)
-        if any(map(has_picture_suffix, names)):
+        if any(map(has_image_suffix, names)):
             return True
         for deeper in names:
             is_class = deeper.lower() not in BOX_FOLDERS and (inner / deeper).is_dir()
-            if is_class and any(map(has_picture_suffix, _names(inner / deeper))):
+            if is_class and any(map(has_image_suffix, _names(inner / deeper))):
                 return True
     return False
 
@@ -110,7 +110,7 @@ def _own_texts(folder: Path) -> Iterator[Path]:
 
 def _has_image(text: Path) -> bool:
     """Return whether an image lies beside a text of its name."""
-    images = filter(has_picture_suffix, _names(text.parent))
+    images = filter(has_image_suffix, _names(text.parent))
     return any(text.stem in (name, os.path.splitext(name)[0]) for name in images)
 
 

@@ -1,4 +1,4 @@
-"""The class names of pictures with boxes in the one form that all names have."""
+"""The class names of images with boxes in the one form that all names have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import wraps
 
-from cnnkit.formats.annotations import AnnotatedPicture, BoxSet
+from cnnkit.formats.annotations import AnnotatedImage, BoxSet
 from cnnkit.names import normal_name
 
 Reader = Callable[..., BoxSet]
@@ -25,9 +25,9 @@ def gives_normal_names(read: Reader) -> Reader:
 def with_normal_names(found: BoxSet) -> BoxSet:
     """Return a set in which classes of the same name are one, the first one's number kept."""
     names = [normal_name(name) for name in found.classes]
-    pictures = tuple(map(_picture, found.pictures))
+    images = tuple(map(_image, found.images))
     if names == list(found.classes):
-        return dataclasses.replace(found, pictures=pictures)
+        return dataclasses.replace(found, images=images)
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         places.setdefault(name, place)
@@ -38,13 +38,13 @@ def with_normal_names(found: BoxSet) -> BoxSet:
         found,
         classes=tuple(places),
         category_ids=None if ids is None else tuple(ids[place] for place in places.values()),
-        pictures=pictures,
+        images=images,
         extra=extra,
     )
 
 
-def _picture(picture: AnnotatedPicture) -> AnnotatedPicture:
-    if all(one.label.isascii() and one.label == one.label.strip() for one in picture.boxes):
-        return picture
-    boxes = (dataclasses.replace(one, label=normal_name(one.label)) for one in picture.boxes)
-    return dataclasses.replace(picture, boxes=tuple(boxes))
+def _image(image: AnnotatedImage) -> AnnotatedImage:
+    if all(one.label.isascii() and one.label == one.label.strip() for one in image.boxes):
+        return image
+    boxes = (dataclasses.replace(one, label=normal_name(one.label)) for one in image.boxes)
+    return dataclasses.replace(image, boxes=tuple(boxes))

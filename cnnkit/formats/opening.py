@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedPicture, BoxSet, Written
+from cnnkit.formats.annotations import AnnotatedImage, BoxSet, Written
 from cnnkit.formats.coco import read_coco, write_coco
 from cnnkit.formats.guessing import guessed_form
 from cnnkit.formats.naming import from_one_folder
@@ -36,8 +36,8 @@ def with_form(text: str) -> tuple[str | None, str]:
 
 
 @gives_normal_names
-def read_boxes(source: str, pictures: str | None = None, option: str = "`data`") -> BoxSet:
-    """Read pictures with boxes in any of the three formats, in pixels as a viewer shows them.
+def read_boxes(source: str, images: str | None = None, option: str = "`data`") -> BoxSet:
+    """Read images with boxes in any of the three formats, in pixels as a viewer shows them.
 
     Notes about images as they are stored are turned along with their EXIF orientation, see
     `cnnkit.formats.turning.as_shown`.
@@ -45,7 +45,7 @@ def read_boxes(source: str, pictures: str | None = None, option: str = "`data`")
     Args:
         source: A path, perhaps after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
             have one JSON a split, in it, in annotations/ or in a folder for each split.
-        pictures: The folder of the pictures, where they are not near the annotations.
+        images: The folder of the images, where they are not near the annotations.
         option: The parameter that named the source, for the message.
 
     Raises:
@@ -55,21 +55,21 @@ def read_boxes(source: str, pictures: str | None = None, option: str = "`data`")
     path = Path(name)
     if not path.exists():
         raise UsageError(broken_rule(option, "be a file or a folder", name, "It does not exist."))
-    if pictures is not None and not Path(pictures).is_dir():
-        raise UsageError(broken_rule("`pictures`", "be a folder", pictures))
+    if images is not None and not Path(images).is_dir():
+        raise UsageError(broken_rule("`images`", "be a folder", images))
     form = form or guessed_form(path)
     if form is None:
         fix = "Write coco:, voc: or yolo: before it to say which it is."
         rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
         raise UsageError(broken_rule(option, rule, name, fix))
     if form == "yolo":  # shares of the image as shown: it has no size that could differ
-        return read_yolo(path, pictures)
+        return read_yolo(path, images)
     if form == "coco":
-        found = _read_coco(path, pictures)
+        found = _read_coco(path, images)
     else:
-        found = read_voc(_folder(path, form), pictures)
-    placed, problems = as_shown(found.pictures)
-    return dataclasses.replace(found, pictures=tuple(placed), problems=(*found.problems, *problems))
+        found = read_voc(_folder(path, form), images)
+    placed, problems = as_shown(found.images)
+    return dataclasses.replace(found, images=tuple(placed), problems=(*found.problems, *problems))
 
 
 def _folder(path: Path, form: str) -> Path:
@@ -79,7 +79,7 @@ def _folder(path: Path, form: str) -> Path:
 
 
 def is_box_set(source: str) -> bool:
-    """Return whether what a user typed are pictures with boxes, by its prefix or its content."""
+    """Return whether what a user typed are images with boxes, by its prefix or its content."""
     form, name = with_form(source)
     return form is not None or guessed_form(Path(name)) is not None
 
@@ -102,9 +102,9 @@ def _split_word(path: Path, folder: Path) -> str | None:
     return next((split for word, split in _SPLIT_WORDS if word in text), None)
 
 
-def _read_coco(path: Path, pictures: str | None) -> BoxSet:
+def _read_coco(path: Path, images: str | None) -> BoxSet:
     if path.is_file():
-        return read_coco(path, pictures)
+        return read_coco(path, images)
     files = _coco_files(path)
     if len(files) > 1:
         files = [(file, split) for file, split in files if split is not None]
@@ -113,12 +113,12 @@ def _read_coco(path: Path, pictures: str | None) -> BoxSet:
         received = ", ".join(file.name for file, _ in files) or "none"
         rule = "hold one JSON, or one for each of train, val and test"
         raise UsageError(broken_rule(str(path), rule, received, "Name the file itself."))
-    sets = [read_coco(file, pictures, split) for file, split in files]
+    sets = [read_coco(file, images, split) for file, split in files]
     return _merged(str(path), sets) if len(sets) > 1 else sets[0]
 
 
 def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
-    """Return several sets as one; ids of pictures that come twice are given up."""
+    """Return several sets as one; ids of images that come twice are given up."""
     numbers: dict[str, int] = {}
     for one in sets:
         for name, number in zip(one.classes, one.category_ids or (), strict=True):
@@ -126,11 +126,11 @@ def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
     if len(set(numbers.values())) < len(numbers):
         numbers = {name: place for place, name in enumerate(numbers, start=1)}
     met: set[object] = set()
-    merged: list[AnnotatedPicture] = []
-    for picture in (picture for one in sets for picture in one.pictures):
-        again = picture.id in met
-        met.add(picture.id)
-        merged.append(dataclasses.replace(picture, id=None) if again else picture)
+    merged: list[AnnotatedImage] = []
+    for image in (image for one in sets for image in one.images):
+        again = image.id in met
+        met.add(image.id)
+        merged.append(dataclasses.replace(image, id=None) if again else image)
     problems = tuple(problem for one in sets for problem in one.problems)
     ids = tuple(numbers.values())
     named = from_one_folder(merged)
@@ -152,18 +152,18 @@ def _merged_extra(extras: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def write_boxes(
     target: str,
-    pictures: Iterable[AnnotatedPicture],
+    images: Iterable[AnnotatedImage],
     classes: Sequence[str],
     *,
     category_ids: Sequence[int] | None = None,
     extra: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Written:
-    """Write pictures with boxes in one of the three formats, holding one picture at a time.
+    """Write images with boxes in one of the three formats, holding one image at a time.
 
     Args:
         target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
-        pictures: What to write.
+        images: What to write.
         classes: The labels to write, in the order of their numbers.
         category_ids: For COCO, by default 1, 2, ...
         extra: For COCO, further keys of the file.
@@ -178,12 +178,12 @@ def write_boxes(
     """
     form, path = check_target(target, overwrite=overwrite)
     if form == "coco":
-        write_coco(path, pictures, classes, category_ids, extra)
+        write_coco(path, images, classes, category_ids, extra)
         return Written()
     if form == "voc":
-        write_voc(path, pictures, classes, overwrite=overwrite)
+        write_voc(path, images, classes, overwrite=overwrite)
         return Written()
-    return write_yolo(path, pictures, classes, overwrite=overwrite)
+    return write_yolo(path, images, classes, overwrite=overwrite)
 
 
 def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:

@@ -1,4 +1,4 @@
-"""What can be wrong with boxes, by name, and the picture mended as far as it goes."""
+"""What can be wrong with boxes, by name, and the image mended as far as it goes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import dataclasses
 import math
 from collections.abc import Collection
 
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem
 
 # What each problem is, for people.
 PROBLEMS = {
     "malformed": "an entry that is no box of its format",
-    "missing-picture": "boxes of a picture that is not there",
+    "missing-picture": "boxes of an image that is not there",
     "unknown-class": "a class that the set does not name",
     "not-finite": "a coordinate that is no finite number",
     "swapped-corners": "corners in the wrong order: the box would have a negative side",
-    "outside": "beyond the edge of the picture",
+    "outside": "beyond the edge of the image",
     "empty": "no area",
     "duplicate": "the same box of the same class again",
     "missing-split": "a split that data.yaml names and that is not there",
-    "size-differs": "the annotation has another size than the picture",
+    "size-differs": "the annotation has another size than the image",
 }
 # Beyond the edge by less is rounding.
 EDGE_TOLERANCE = 0.5
@@ -30,39 +30,39 @@ Sides = tuple[float, float, float, float]
 
 
 def mend(
-    picture: AnnotatedPicture, classes: Collection[str] | None = None, *, clip: bool = True
-) -> tuple[AnnotatedPicture, list[BoxProblem]]:
-    """Return a picture whose boxes are sound, and what was wrong with them.
+    image: AnnotatedImage, classes: Collection[str] | None = None, *, clip: bool = True
+) -> tuple[AnnotatedImage, list[BoxProblem]]:
+    """Return an image whose boxes are sound, and what was wrong with them.
 
     Swapped corners are put right and boxes are cut at the edge; what has no finite numbers,
-    an unknown class or no area, and what is there twice, is left out. The picture itself
+    an unknown class or no area, and what is there twice, is left out. The image itself
     always stays.
 
     Args:
-        picture: As it was read.
+        image: As it was read.
         classes: The known ones; None takes every class.
-        clip: Whether to cut boxes at the edge of the picture. Where False they are reported
+        clip: Whether to cut boxes at the edge of the image. Where False they are reported
             and stay as they are.
     """
     kept: list[BoxAnnotation] = []
     problems: list[BoxProblem] = []
     met: set[tuple[object, ...]] = set()
-    for index, one in enumerate(picture.boxes):
-        box, codes, lost = _examined(one, picture, classes, clip)
+    for index, one in enumerate(image.boxes):
+        box, codes, lost = _examined(one, image, classes, clip)
         key = (one.label, one.crowd, one.score, *(round(side / SAME) for side in box or ()))
         if not lost and key in met:
             codes, lost = [*codes, "duplicate"], True
         met.add(key)
-        where = picture.path or picture.file
+        where = image.path or image.file
         detail = f"{one.label} {_shown(one.box)}"
         problems += [BoxProblem(code, where, detail, index) for code in codes]
         if not lost:
             kept.append(one if box == one.box else dataclasses.replace(one, box=box))
-    return dataclasses.replace(picture, boxes=tuple(kept)), problems
+    return dataclasses.replace(image, boxes=tuple(kept)), problems
 
 
 def _examined(
-    one: BoxAnnotation, picture: AnnotatedPicture, classes: Collection[str] | None, clip: bool
+    one: BoxAnnotation, image: AnnotatedImage, classes: Collection[str] | None, clip: bool
 ) -> tuple[Sides | None, list[str], bool]:
     """Return a box put right, its problems, and whether it cannot be used."""
     if not all(map(math.isfinite, one.box)):
@@ -77,9 +77,9 @@ def _examined(
         left, top = left + min(0.0, width), top + min(0.0, height)
         width, height = abs(width), abs(height)
     box = (left, top, width, height)
-    if picture.width and picture.height:
-        inner = _clipped(box, picture.width, picture.height)
-        if _excess(box, picture) > EDGE_TOLERANCE:
+    if image.width and image.height:
+        inner = _clipped(box, image.width, image.height)
+        if _excess(box, image) > EDGE_TOLERANCE:
             codes.append("outside")
         if clip or inner[2] <= 0 or inner[3] <= 0:
             box = inner
@@ -97,10 +97,10 @@ def _clipped(box: Sides, width: int, height: int) -> Sides:
     return left, top, min(float(width), right) - left, min(float(height), bottom) - top
 
 
-def _excess(box: Sides, picture: AnnotatedPicture) -> float:
-    """Return by how many pixels a box goes beyond the picture."""
+def _excess(box: Sides, image: AnnotatedImage) -> float:
+    """Return by how many pixels a box goes beyond the image."""
     left, top, width, height = box
-    right, bottom = left + width - picture.width, top + height - picture.height
+    right, bottom = left + width - image.width, top + height - image.height
     return max(-left, -top, right, bottom)
 
 

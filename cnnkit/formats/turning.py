@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from cnnkit.errors import ImageError
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem
 from cnnkit.images import size_and_orientation
 
 # Proportions that differ by less are those of one image at another size.
@@ -28,21 +28,21 @@ class _Seen(NamedTuple):
     """What an image's header says about a note.
 
     Attributes:
-        picture: The note.
+        image: The note.
         orientation: EXIF's number, 1 where there is no image.
         shown: (width, height) of the image as a viewer shows it, None where it is not known.
         basis: What the note is about: ``shown``, ``stored``, ``either`` or ``neither``.
     """
 
-    picture: AnnotatedPicture
+    image: AnnotatedImage
     orientation: int
     shown: tuple[int, int] | None
     basis: str
 
 
 def as_shown(
-    pictures: Iterable[AnnotatedPicture],
-) -> tuple[list[AnnotatedPicture], list[BoxProblem]]:
+    images: Iterable[AnnotatedImage],
+) -> tuple[list[AnnotatedImage], list[BoxProblem]]:
     """Return notes about images as viewers show them, and what was done about each other one.
 
     A note without a size gets that of its image. Where EXIF swaps the sides of an image and the
@@ -52,9 +52,9 @@ def as_shown(
     `refused`.
 
     Args:
-        pictures: Of one set; those without an image stay as they are.
+        images: Of one set; those without an image stay as they are.
     """
-    seen = [_seen(picture) for picture in pictures]
+    seen = [_seen(image) for image in images]
     sideways = {one.basis for one in seen if one.orientation >= SIDEWAYS}
     as_stored = "stored" in sideways and "shown" not in sideways
     found, problems = [], []
@@ -69,21 +69,21 @@ def as_shown(
     return found, problems
 
 
-def one_as_shown(picture: AnnotatedPicture) -> AnnotatedPicture:
+def one_as_shown(image: AnnotatedImage) -> AnnotatedImage:
     """Return one note about its image as a viewer shows it; see `as_shown`."""
-    return as_shown([picture])[0][0]
+    return as_shown([image])[0][0]
 
 
-def _seen(picture: AnnotatedPicture) -> _Seen:
-    if picture.path is None or picture.refused:
-        return _Seen(picture, 1, None, "shown")
+def _seen(image: AnnotatedImage) -> _Seen:
+    if image.path is None or image.refused:
+        return _Seen(image, 1, None, "shown")
     try:
-        (height, width), orientation = size_and_orientation(picture.path)
+        (height, width), orientation = size_and_orientation(image.path)
     except ImageError:
-        return _Seen(picture, 1, None, "shown")
+        return _Seen(image, 1, None, "shown")
     shown = (width, height)
-    noted = (picture.width, picture.height) if picture.width and picture.height else None
-    return _Seen(picture, orientation, shown, _basis(noted, shown, orientation))
+    noted = (image.width, image.height) if image.width and image.height else None
+    return _Seen(image, orientation, shown, _basis(noted, shown, orientation))
 
 
 def _basis(noted: tuple[int, int] | None, shown: tuple[int, int], orientation: int) -> str:
@@ -104,38 +104,38 @@ def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= SAME_PROPORTIONS
 
 
-def _placed(one: _Seen, basis: str) -> tuple[AnnotatedPicture, str]:
+def _placed(one: _Seen, basis: str) -> tuple[AnnotatedImage, str]:
     """Return a note about the shown image, and for people what was done, if anything."""
-    picture, shown = one.picture, one.shown
+    image, shown = one.image, one.shown
     if shown is None:
-        return picture, ""
-    said = f"{picture.width} x {picture.height} noted, {shown[0]} x {shown[1]} shown"
+        return image, ""
+    said = f"{image.width} x {image.height} noted, {shown[0]} x {shown[1]} shown"
     if basis == "neither":
         reason = f"{said}: nobody can tell where its boxes lie, it is left out"
-        return dataclasses.replace(picture, refused=reason), reason
-    if not (picture.width and picture.height):
+        return dataclasses.replace(image, refused=reason), reason
+    if not (image.width and image.height):
         swapped = basis == "stored" and one.orientation >= SIDEWAYS
         width, height = shown[::-1] if swapped else shown
-        picture = dataclasses.replace(picture, width=width, height=height)
+        image = dataclasses.replace(image, width=width, height=height)
     if basis != "stored" or one.orientation == 1:
-        return picture, ""
-    lost = any(_is_mask(box.extra.get("segmentation")) for box in picture.boxes)
+        return image, ""
+    lost = any(_is_mask(box.extra.get("segmentation")) for box in image.boxes)
     masks = "; masks of run lengths are left out" if lost else ""
     turned = "its boxes were turned along with EXIF's orientation"
-    return turn(picture, one.orientation), f"{said}: {turned}{masks}"
+    return turn(image, one.orientation), f"{said}: {turned}{masks}"
 
 
-def turn(picture: AnnotatedPicture, orientation: int) -> AnnotatedPicture:
+def turn(image: AnnotatedImage, orientation: int) -> AnnotatedImage:
     """Return a note about a stored image as one about the image that a viewer shows.
 
     Args:
-        picture: In pixels of the stored image.
+        image: In pixels of the stored image.
         orientation: EXIF's number, 1 to 8.
     """
-    stored = (picture.width, picture.height)
-    boxes = tuple(_turned_box(one, orientation, stored) for one in picture.boxes)
+    stored = (image.width, image.height)
+    boxes = tuple(_turned_box(one, orientation, stored) for one in image.boxes)
     width, height = stored[::-1] if orientation >= SIDEWAYS else stored
-    return dataclasses.replace(picture, width=width, height=height, boxes=boxes)
+    return dataclasses.replace(image, width=width, height=height, boxes=boxes)
 
 
 def _turned_box(one: BoxAnnotation, orientation: int, stored: tuple[int, int]) -> BoxAnnotation:

@@ -1,4 +1,4 @@
-"""Pascal VOC's XML, one file a picture; its corners count pixels from 1, both ends included.
+"""Pascal VOC's XML, one file an image; its corners count pixels from 1, both ends included.
 
 A box of VOC that covers the columns xmin to xmax begins at xmin - 1 and is xmax - xmin + 1 wide.
 The files are read without entities, document types or unbounded nesting.
@@ -15,11 +15,11 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder, indent, tost
 from xml.parsers import expat
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
-from cnnkit.formats.picture_files import (
-    PICTURE_FOLDERS,
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.image_files import (
+    IMAGE_FOLDERS,
     AnnotationNames,
-    PictureFinder,
+    ImageFinder,
     inside,
     make_folder,
     read_bounded,
@@ -39,12 +39,12 @@ _SPLITS = {"train": "train", "val": "val", "test": "test"}
 _UNWRITABLE = {c: "�" for c in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)}
 
 
-def read_voc(folder: Path, pictures: str | None = None) -> BoxSet:
+def read_voc(folder: Path, images: str | None = None) -> BoxSet:
     """Read every XML file in a folder and below it.
 
     Args:
-        folder: The annotations, or the folder that holds them beside the pictures.
-        pictures: The folder of the pictures; else the usual ones near it.
+        folder: The annotations, or the folder that holds them beside the images.
+        images: The folder of the images; else the usual ones near it.
 
     Raises:
         UsageError: There is no annotation. A broken one only is a problem.
@@ -52,19 +52,19 @@ def read_voc(folder: Path, pictures: str | None = None) -> BoxSet:
     top, files = _annotation_files(folder)
     if not files:
         raise UsageError(broken_rule(str(folder), "hold Pascal VOC's .xml files", "none"))
-    near = [top, *(top.parent / name for name in PICTURE_FOLDERS), folder]
-    near += [folder / name for name in PICTURE_FOLDERS]
-    finder = PictureFinder([pictures] if pictures else near)
+    near = [top, *(top.parent / name for name in IMAGE_FOLDERS), folder]
+    near += [folder / name for name in IMAGE_FOLDERS]
+    finder = ImageFinder([images] if images else near)
     splits = _splits(folder) or _splits(top) or _splits(top.parent)
     found, problems = [], []
     for path in files:
         try:
             root = parse_safely(read_bounded(path, MAX_BYTES))
-            found.append(_picture(root, path, top, finder, splits, problems))
+            found.append(_image(root, path, top, finder, splits, problems))
         except (ParseError, UsageError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
             problems.append(BoxProblem("malformed", str(path), reason))
-    classes = sorted({one.label for picture in found for one in picture.boxes})
+    classes = sorted({one.label for image in found for one in image.boxes})
     return BoxSet(str(folder), "voc", tuple(classes), tuple(found), None, tuple(problems))
 
 
@@ -128,14 +128,14 @@ def parse_safely(content: bytes) -> Element:
     return builder.close()
 
 
-def _picture(
+def _image(
     root: Element,
     path: Path,
     top: Path,
-    finder: PictureFinder,
+    finder: ImageFinder,
     splits: dict[str, str],
     problems: list[BoxProblem],
-) -> AnnotatedPicture:
+) -> AnnotatedImage:
     relative = path.relative_to(top)
     named = os.path.basename(inside(_text(root, "filename") or relative.stem))
     file = inside((relative.parent / named).as_posix())
@@ -148,7 +148,7 @@ def _picture(
             problems.append(BoxProblem("malformed", str(path), f"object {number + 1}: {error}"))
     width, height = _side(root, "size/width"), _side(root, "size/height")
     split = splits.get(relative.with_suffix("").as_posix()) or splits.get(relative.stem)
-    return AnnotatedPicture(file, width, height, tuple(boxes), place, split=split)
+    return AnnotatedImage(file, width, height, tuple(boxes), place, split=split)
 
 
 def _text(element: Element, tag: str) -> str:
@@ -191,19 +191,19 @@ def _box(element: Element) -> BoxAnnotation:
 
 def write_voc(
     folder: Path,
-    pictures: Iterable[AnnotatedPicture],
+    images: Iterable[AnnotatedImage],
     classes: Iterable[str] | None = None,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write one XML file a picture, in folders like the pictures' own.
+    """Write one XML file an image, in folders like the images' own.
 
     Splits become ImageSets/Main/train.txt and so on in the folder. Whole pixels stay
     whole numbers; fractions are written as such.
 
     Args:
         folder: Where to; made if needed.
-        pictures: What to write, those without boxes too.
+        images: What to write, those without boxes too.
         classes: The labels to write, None for all.
         overwrite: Whether the folder may hold files already.
 
@@ -215,13 +215,13 @@ def write_voc(
     names = AnnotationNames(".xml")
     kept = None if classes is None else set(classes)
     splits: dict[str, list[str]] = {}
-    for picture in pictures:
-        name = names.name(picture.file)
+    for image in images:
+        name = names.name(image.file)
         make_folder((folder / name).parent, overwrite=True)
         with replacing(folder / name) as file:
-            file.write(_document(picture, kept))
-        if picture.split is not None:
-            splits.setdefault(picture.split, []).append(name.removesuffix(".xml"))
+            file.write(_document(image, kept))
+        if image.split is not None:
+            splits.setdefault(image.split, []).append(name.removesuffix(".xml"))
     _write_splits(folder / SPLIT_FOLDER, splits)
 
 
@@ -232,21 +232,21 @@ def _write_splits(folder: Path, splits: dict[str, list[str]]) -> None:
             file.write("".join(f"{stem}\n" for stem in stems).encode("utf-8", "surrogateescape"))
 
 
-def _document(picture: AnnotatedPicture, kept: set[str] | None) -> bytes:
+def _document(image: AnnotatedImage, kept: set[str] | None) -> bytes:
     root = Element("annotation")
-    folder, _, name = inside(picture.file).rpartition("/")
+    folder, _, name = inside(image.file).rpartition("/")
     _add(root, (("folder", folder.rpartition("/")[2]), ("filename", name)))
     size = Element("size")
-    _add(size, (("width", str(picture.width)), ("height", str(picture.height)), ("depth", "3")))
+    _add(size, (("width", str(image.width)), ("height", str(image.height)), ("depth", "3")))
     root.append(size)
     _add(root, (("segmented", "0"),))
-    root.extend(_objects(picture, kept))
+    root.extend(_objects(image, kept))
     indent(root)
     return tostring(root, encoding="utf-8") + b"\n"
 
 
-def _objects(picture: AnnotatedPicture, kept: set[str] | None) -> Iterator[Element]:
-    for one in picture.boxes:
+def _objects(image: AnnotatedImage, kept: set[str] | None) -> Iterator[Element]:
+    for one in image.boxes:
         if kept is not None and one.label not in kept:
             continue
         element, bounds = Element("object"), Element("bndbox")

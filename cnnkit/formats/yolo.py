@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem, BoxSet
+from cnnkit.formats.image_files import IMAGE_FOLDERS, inside, read_bounded, size_of
 from cnnkit.formats.naming import from_one_folder
-from cnnkit.formats.picture_files import PICTURE_FOLDERS, inside, read_bounded, size_of
 from cnnkit.formats.yolo_data import (
     DATA_FILES,
     SPLIT_KEYS,
@@ -34,41 +34,41 @@ MAX_BYTES = 32 * 1024**2
 
 
 class _Place(NamedTuple):
-    """A picture and where its labels are."""
+    """An image and where its labels are."""
 
-    picture: str
+    image: str
     file: str
     labels: Path | None
     split: str | None
 
 
-def read_yolo(source: Path, pictures: str | None = None) -> BoxSet:
+def read_yolo(source: Path, images: str | None = None) -> BoxSet:
     """Read a folder of YOLO, or its data.yaml.
 
     Args:
         source: A ``data.yaml``; a folder with one; a folder with images/ and labels/; labels/
-            itself; or a folder with pictures and text files side by side.
-        pictures: The folder of the pictures, where it is elsewhere.
+            itself; or a folder with images and text files side by side.
+        images: The folder of the images, where it is elsewhere.
 
     Raises:
-        UsageError: There is no picture, or the names of the classes are broken. A wrong line
+        UsageError: There is no image, or the names of the classes are broken. A wrong line
             only is a problem.
     """
     settings = read_settings(source)
     folder = _own_folder(source)
     names, pose = class_names(settings, folder), keypoint_shape(settings)
     problems: list[BoxProblem] = []
-    places = _places(settings, folder, pictures, problems)
+    places = _places(settings, folder, images, problems)
     if not places:
         if problems:
-            rule = "name existing pictures"
+            rule = "name existing images"
             raise UsageError(broken_rule("data.yaml", rule, problems[0].detail))
-        fix = "Labels need their pictures: name their folder with `pictures`."
-        raise UsageError(broken_rule(str(source), "lead to pictures", "none", fix))
+        fix = "Labels need their images: name their folder with `images`."
+        raise UsageError(broken_rule(str(source), "lead to images", "none", fix))
     found = []
     highest = -1
     for place in places:
-        width, height = size_of(place.picture)
+        width, height = size_of(place.image)
         boxes = []
         for line in _lines(place.labels, problems):
             try:
@@ -80,9 +80,7 @@ def read_yolo(source: Path, pictures: str | None = None) -> BoxSet:
             if boxes[-1].label.isdecimal():
                 highest = max(highest, int(boxes[-1].label))
         found.append(
-            AnnotatedPicture(
-                place.file, width, height, tuple(boxes), place.picture, split=place.split
-            )
+            AnnotatedImage(place.file, width, height, tuple(boxes), place.image, split=place.split)
         )
     if not names:
         names = tuple(str(number) for number in range(min(highest, 9999) + 1))
@@ -128,13 +126,13 @@ def _folders(settings: dict[str, Any], own: Path) -> _Folders:
 def _places(
     settings: dict[str, Any],
     folder: Path,
-    pictures: str | None,
+    images: str | None,
     problems: list[BoxProblem],
 ) -> list[_Place]:
     """Return the images of a set; a split that is not there is a problem."""
-    if pictures is not None:
+    if images is not None:
         labels = folder / "labels" if (folder / "labels").is_dir() else folder
-        return list(_scanned(Path(pictures), labels, None))
+        return list(_scanned(Path(images), labels, None))
     found: list[_Place] = []
     folders = _folders(settings, folder)
     for key, entries in listed_splits(settings).items():
@@ -150,7 +148,7 @@ def _places(
 
 def _usual_places(folder: Path) -> Iterator[_Place]:
     above = folder.parent if folder.name == "labels" else folder
-    images = next((above / name for name in PICTURE_FOLDERS if (above / name).is_dir()), folder)
+    images = next((above / name for name in IMAGE_FOLDERS if (above / name).is_dir()), folder)
     labels = above / "labels" if (above / "labels").is_dir() else None
     return _scanned(images, labels, None)
 
@@ -171,31 +169,31 @@ def _of_split(path: Path, folders: _Folders, split: str) -> Iterator[_Place]:
     """Yield the images of a folder, or of a list of files."""
     if path.is_dir():
         for place in _scanned(path, None, split):
-            yield place._replace(labels=_labels_of(place.picture, folders))
+            yield place._replace(labels=_labels_of(place.image, folders))
         return
     text = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape")
     for line in text.split("\n"):
         if name := line.strip():
             tried = [
-                top / spelt
-                for spelt in (name, name.replace("\\", "/"))
+                top / spelled
+                for spelled in (name, name.replace("\\", "/"))
                 for top in (folders.base, path.parent)
             ]
             place = str(next((p for p in tried if p.is_file()), tried[0]))
             yield _Place(place, inside(name), _labels_of(place, folders), split)
 
 
-def _labels_of(picture: str, folders: _Folders) -> Path | None:
+def _labels_of(image: str, folders: _Folders) -> Path | None:
     """Return an image's label file: where the set says, else by YOLO's rule."""
     if folders.labels is not None:
-        name = os.path.relpath(os.path.abspath(picture), os.path.abspath(folders.base))
+        name = os.path.relpath(os.path.abspath(image), os.path.abspath(folders.base))
         if not name.startswith(os.pardir):
             return _existing(str(folders.labels / name))
-    return label_file(picture)
+    return label_file(image)
 
 
 def _scanned(images: Path, labels: Path | None, split: str | None) -> Iterator[_Place]:
-    """Yield the pictures of a folder; their labels are in `labels`, else by YOLO's rule."""
+    """Yield the images of a folder; their labels are in `labels`, else by YOLO's rule."""
     for found in Finder([str(images)]):
         if found.failure is not None:
             continue
@@ -212,25 +210,25 @@ def _split_of(file: str) -> str | None:
     return SPLIT_KEYS.get(first)
 
 
-def label_file(picture: str) -> Path | None:
-    """Return the label file of a picture: the last images/ of its path becomes labels/."""
-    return _existing(labels_stem(picture)) or _existing(picture)
+def label_file(image: str) -> Path | None:
+    """Return the label file of an image: the last images/ of its path becomes labels/."""
+    return _existing(labels_stem(image)) or _existing(image)
 
 
-def labels_stem(picture: str) -> str:
+def labels_stem(image: str) -> str:
     """Return an image's absolute path with its last ``images/`` made ``labels/``, if it has one.
 
     With ``.txt`` for its ending that is where YOLO's tools look for the labels, and only there.
     """
     mark = f"{os.sep}images{os.sep}"
-    whole = os.path.abspath(picture)
+    whole = os.path.abspath(image)
     before, found, after = whole.rpartition(mark)
     return f"{before}{os.sep}labels{os.sep}{after}" if found else whole
 
 
-def _existing(picture: str) -> Path | None:
+def _existing(image: str) -> Path | None:
     """Return the text file beside that name: of the full name, else of the stem."""
-    for name in (f"{picture}.txt", f"{os.path.splitext(picture)[0]}.txt"):
+    for name in (f"{image}.txt", f"{os.path.splitext(image)[0]}.txt"):
         if os.path.isfile(name):
             return Path(name)
     return None

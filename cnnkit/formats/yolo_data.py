@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.picture_files import read_bounded
+from cnnkit.formats.image_files import read_bounded
 from cnnkit.names import normal_name
 
 CLASS_FILES = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.formats.annotations import AnnotatedPicture, BoxAnnotation, Written
-from cnnkit.formats.picture_files import AnnotationNames, inside, make_folder
+from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, Written
+from cnnkit.formats.image_files import AnnotationNames, inside, make_folder
 from cnnkit.formats.yolo import labels_stem
 from cnnkit.formats.yolo_data import CLASS_FILES
 from cnnkit.images import Finder
@@ -22,21 +22,21 @@ EXAMPLES = 3
 
 def write_yolo(
     folder: Path,
-    pictures: Iterable[AnnotatedPicture],
+    images: Iterable[AnnotatedImage],
     classes: Sequence[str],
     *,
     overwrite: bool = False,
 ) -> Written:
-    """Write one text file a picture, classes.txt, and a data.yaml with path, train and names.
+    """Write one text file an image, classes.txt, and a data.yaml with path, train and names.
 
     The labels of an image whose path has a folder ``images`` are looked for in ``labels``
     beside it: if that lies in `folder`, they are put there. Else they get the image's own
-    name and folders in `folder`, and data.yaml says so for cnnkit. A picture without boxes
+    name and folders in `folder`, and data.yaml says so for cnnkit. An image without boxes
     gets an empty file; one without a size gets none of its boxes.
 
     Args:
         folder: Where to, usually labels/ beside images/; made if needed.
-        pictures: What to write.
+        images: What to write.
         classes: The names behind the numbers. A box with another label is left out.
         overwrite: Whether the folder may hold files already.
 
@@ -51,32 +51,32 @@ def write_yolo(
     numbers = {name: number for number, name in enumerate(classes)}
     names = AnnotationNames(".txt", taken=CLASS_FILES)
     with _Listing(folder) as listing:
-        for picture in pictures:
-            wanted = _wanted_name(folder, picture)
+        for image in images:
+            wanted = _wanted_name(folder, image)
             name = names.name(wanted)
-            listing.add(picture, wanted, name)
+            listing.add(image, wanted, name)
             make_folder((folder / name).parent, overwrite=True)
             with replacing(folder / name) as file:
-                for one in picture.boxes:
-                    if one.label in numbers and picture.width and picture.height:
-                        file.write(_line(one, picture, numbers[one.label]).encode())
+                for one in image.boxes:
+                    if one.label in numbers and image.width and image.height:
+                        file.write(_line(one, image, numbers[one.label]).encode())
         _write_class_names(folder / "classes.txt", classes)
         listing.write(classes)
         return listing.written()
 
 
-def _wanted_name(folder: Path, picture: AnnotatedPicture) -> str:
+def _wanted_name(folder: Path, image: AnnotatedImage) -> str:
     """Return the name in the folder that an image's labels are to be found under, with its ending.
 
     It is where YOLO's rule says if that lies in the folder, else the image's own name.
     """
-    if picture.path is not None:
-        place = labels_stem(picture.path)
+    if image.path is not None:
+        place = labels_stem(image.path)
         own = os.path.join(os.path.abspath(folder), "")
-        if place != os.path.abspath(picture.path) and place.startswith(own):
+        if place != os.path.abspath(image.path) and place.startswith(own):
             return place.removeprefix(own).replace(os.sep, "/")
-        return inside(picture.file)
-    return f"/{inside(picture.file)}".rpartition("/images/")[2].removeprefix("/")
+        return inside(image.file)
+    return f"/{inside(image.file)}".rpartition("/images/")[2].removeprefix("/")
 
 
 def _write_class_names(path: Path, classes: Sequence[str]) -> None:
@@ -124,32 +124,32 @@ class _Listing:
         for split in self._splits.values():
             split.paths.close()
 
-    def add(self, picture: AnnotatedPicture, wanted: str, name: str) -> None:
-        """Take a picture.
+    def add(self, image: AnnotatedImage, wanted: str, name: str) -> None:
+        """Take an image.
 
         Args:
-            picture: What it is.
+            image: What it is.
             wanted: The name that its labels are looked for under, with the image's ending.
             name: The one that they got.
         """
         if name != f"{os.path.splitext(wanted)[0]}.txt":
             self._clash_count += 1
-            self._clashes += [picture.file] if self._clash_count <= EXAMPLES else []
-        if picture.path is None:
+            self._clashes += [image.file] if self._clash_count <= EXAMPLES else []
+        if image.path is None:
             self._not_found += 1
             return
-        path = os.path.abspath(picture.path)
-        if picture.split not in self._splits:
-            self._splits[picture.split] = _Split()
-        self._splits[picture.split].add(path)
-        base = path.removesuffix(inside(picture.file).replace("/", os.sep))
+        path = os.path.abspath(image.path)
+        if image.split not in self._splits:
+            self._splits[image.split] = _Split()
+        self._splits[image.split].add(path)
+        base = path.removesuffix(inside(image.file).replace("/", os.sep))
         if len(self._bases) < 2:
             self._bases.add(base)
         place = f"{os.path.splitext(labels_stem(path))[0]}.txt"
         own = os.path.join(os.path.abspath(self._folder), os.path.splitext(wanted)[0] + ".txt")
         if place != own:
             self._misplaced_count += 1
-            self._misplaced += [(picture.file, place)] if not self._misplaced else []
+            self._misplaced += [(image.file, place)] if not self._misplaced else []
 
     def write(self, classes: Sequence[str]) -> None:
         """Write data.yaml, and a list of files for each split that is no folder of its own."""
@@ -214,7 +214,7 @@ class _Listing:
         if self._not_found:
             notes.append(
                 f"{self._not_found:,} images were not found: their labels have the names in the "
-                "annotations. Give `pictures`."
+                "annotations. Give `images`."
             )
         unlisted = self._splits.get(None)
         if unlisted is not None and len(self._splits) > 1:
@@ -222,21 +222,21 @@ class _Listing:
         return Written(tuple(lost), tuple(notes))
 
 
-def _line(one: BoxAnnotation, picture: AnnotatedPicture, number: int) -> str:
+def _line(one: BoxAnnotation, image: AnnotatedImage, number: int) -> str:
     polygon = one.extra.get("polygon")
     if polygon and one.score is None:
         return f"{number} {' '.join(map(_digits, polygon))}\n"
     left, top, width, height = one.box
     values = [
-        (left + width / 2) / picture.width,
-        (top + height / 2) / picture.height,
-        width / picture.width,
-        height / picture.height,
+        (left + width / 2) / image.width,
+        (top + height / 2) / image.height,
+        width / image.width,
+        height / image.height,
     ]
     values += [one.score] if one.score is not None else []
     return f"{number} {' '.join(map(_digits, values))}\n"
 
 
 def _digits(value: float) -> str:
-    """Return ten decimals at most: a millionth of a pixel in a picture of 10,000."""
+    """Return ten decimals at most: a millionth of a pixel in an image of 10,000."""
     return f"{value:.10f}".rstrip("0").rstrip(".") or "0"

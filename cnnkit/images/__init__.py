@@ -1,4 +1,4 @@
-"""Finds, reads, decodes and prepares pictures."""
+"""Finds, reads, decodes and prepares images."""
 
 from cnnkit.images.arguments import ImageArgument, image_pixels, one_or_several, shown_name
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, size_and_orientation, upright_size
@@ -14,7 +14,7 @@ from cnnkit.images.prepare import (
     prepare_placed,
     thumbnail,
 )
-from cnnkit.images.sniff import has_picture_suffix, is_image_header
+from cnnkit.images.sniff import has_image_suffix, is_image_header
 from cnnkit.images.translucency import decode_with_alpha
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "decode_fine",
     "decode_with_alpha",
     "find_images",
-    "has_picture_suffix",
+    "has_image_suffix",
     "image_pixels",
     "is_image_header",
     "one_or_several",

@@ -18,8 +18,8 @@ from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten
 from cnnkit.images.decode import (
     DEFAULT_MAX_PIXELS,
-    Picture,
-    open_picture,
+    DecodedImage,
+    open_image,
     upright_pillow_image,
 )
 from cnnkit.images.files import read_bytes
@@ -65,13 +65,13 @@ def opened_image(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     at_least: Callable[[int, int], tuple[int, int]] | None = None,
-) -> Picture:
-    """Return any image as a decoded picture.
+) -> DecodedImage:
+    """Return any image as a decoded image.
 
     Args:
         image: See `ImageArgument`.
-        max_pixels: As for `open_picture`.
-        at_least: As for `open_picture`.
+        max_pixels: As for `open_image`.
+        at_least: As for `open_image`.
 
     Raises:
         ImageError: It is no image, or cannot be read or decoded.
@@ -81,13 +81,13 @@ def opened_image(
     else:
         content = bytes(image) if isinstance(image, _BYTES) else None
     if content is not None:
-        return open_picture(content, max_pixels=max_pixels, at_least=at_least)
+        return open_image(content, max_pixels=max_pixels, at_least=at_least)
     if isinstance(image, Image.Image):
         return upright_pillow_image(image, max_pixels=max_pixels)
     array = _as_array(image)
     if array is None:
         raise ImageError("not-an-image", f"an image cannot be {_kind(image)}. {ACCEPTED}")
-    return _picture_of(array)
+    return _image_of(array)
 
 
 def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
@@ -95,7 +95,7 @@ def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Args:
         image: See `ImageArgument`.
-        max_pixels: As for `open_picture`.
+        max_pixels: As for `open_image`.
 
     Returns:
         uint8 (height, width, 3), RGB 0-255, upright, sRGB, in C order.
@@ -103,8 +103,8 @@ def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     Raises:
         ImageError: As for `opened_image`.
     """
-    picture = opened_image(image, max_pixels=max_pixels)
-    return picture.to_srgb(np.ascontiguousarray(picture.content))
+    decoded = opened_image(image, max_pixels=max_pixels)
+    return decoded.to_srgb(np.ascontiguousarray(decoded.content))
 
 
 def _as_array(value: Any) -> np.ndarray | None:
@@ -117,8 +117,8 @@ def _as_array(value: Any) -> np.ndarray | None:
         return None
 
 
-def _picture_of(pixels: np.ndarray) -> Picture:
-    """Return an array as a picture, after a check of its form.
+def _image_of(pixels: np.ndarray) -> DecodedImage:
+    """Return an array as an image, after a check of its form.
 
     Raises:
         ImageError: Its form is none of those of `ImageArgument`.
@@ -132,11 +132,11 @@ def _picture_of(pixels: np.ndarray) -> Picture:
     height, width = pixels.shape[:2]
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         gray = pixels.reshape(height, width, 1)
-        return Picture(np.repeat(gray, 3, axis=2), height, width, None)
+        return DecodedImage(np.repeat(gray, 3, axis=2), height, width, None)
     if pixels.shape[2] == 4:
         flat, _ = flatten(Image.fromarray(pixels))
-        return Picture(np.asarray(flat), height, width, None)
-    return Picture(pixels, height, width, None)
+        return DecodedImage(np.asarray(flat), height, width, None)
+    return DecodedImage(pixels, height, width, None)
 
 
 def _problem(pixels: np.ndarray) -> str:

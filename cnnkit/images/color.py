@@ -13,24 +13,24 @@ from cnnkit.images.tiff import BITS, UNSIGNED, WHITE_IS_ZERO
 
 # The largest profiles in use (printing presses) have about 3 MB.
 MAX_PROFILE_BYTES = 4 * 1024**2
-# A profile that moves no colour of the test chart by more than this is sRGB itself.
+# A profile that moves no color of the test chart by more than this is sRGB itself.
 SAME_COLOR_LEVELS = 2
 
-_DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
+_DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
-    """Return a decoded picture in mode RGB, and what takes its colours to sRGB.
+    """Return a decoded image in mode RGB, and what takes its colors to sRGB.
 
     The transform is handed back instead of applied, because it costs per pixel: after a
-    resize there are fewer. It is None where the colours are sRGB already, which most are.
+    resize there are fewer. It is None where the colors are sRGB already, which most are.
 
     Raises:
         ImageError: The mode has no known way to RGB.
     """
     profile = image.info.get("icc_profile")
-    if is_grey(image):
-        return _over_white(*grey_apart(image)), None
+    if is_gray(image):
+        return _over_white(*gray_apart(image)), None
     if image.mode in ("CMYK", "LAB"):
         image = _to_srgb_at_once(image, profile)
         profile = None
@@ -38,31 +38,31 @@ def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform
     return image, srgb_transform(profile, "RGB") if profile else None
 
 
-def is_grey(image: Image.Image) -> bool:
-    """Return whether a picture has one channel besides its transparency."""
-    return image.mode in ("L", "LA", "La", "I", "F", *_DEEP_GREY)
+def is_gray(image: Image.Image) -> bool:
+    """Return whether an image has one channel besides its transparency."""
+    return image.mode in ("L", "LA", "La", "I", "F", *_DEEP_GRAY)
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return whether a grey picture has more than 8 bits."""
-    return image.mode in ("I", "F", *_DEEP_GREY)
+    """Return whether a gray image has more than 8 bits."""
+    return image.mode in ("I", "F", *_DEEP_GRAY)
 
 
-def grey_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return a grey picture's colours and its transparency apart.
+def gray_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return a gray image's colors and its transparency apart.
 
-    A profile of grey says how dark each value is: it is followed before there are three of it.
+    A profile of gray says how dark each value is: it is followed before there are three of it.
 
     Returns:
         Mode RGB in sRGB, and mode L or None.
     """
     profile = image.info.get("icc_profile")
-    curve = grey_curve(profile) if profile else None
+    curve = gray_curve(profile) if profile else None
     if is_deep(image):
         alpha = clear_places(image)
         if curve is not None:
             return Image.fromarray(
-                np.rint(through(curve, grey_levels(image))).astype(np.uint8)
+                np.rint(through(curve, gray_levels(image))).astype(np.uint8)
             ), alpha
         return _in_8_bits(image).convert("RGB"), alpha
     alpha = None
@@ -74,7 +74,7 @@ def grey_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def clear_places(image: Image.Image) -> Image.Image | None:
-    """Return the transparency of grey of 16 bits, one value of which is clear; or None."""
+    """Return the transparency of gray of 16 bits, one value of which is clear; or None."""
     clear = image.info.get("transparency")
     if not isinstance(clear, int):
         return None
@@ -82,10 +82,10 @@ def clear_places(image: Image.Image) -> Image.Image | None:
 
 
 @lru_cache(maxsize=16)
-def grey_curve(profile: bytes) -> np.ndarray | None:
-    """Return what each level of grey looks like by a profile, float64 (256, 3), 0 to 255.
+def gray_curve(profile: bytes) -> np.ndarray | None:
+    """Return what each level of gray looks like by a profile, float64 (256, 3), 0 to 255.
 
-    None where `srgb_transform` has none. A whole picture would go through the profile
+    None where `srgb_transform` has none. A whole image would go through the profile
     roughly: what is quick there is up to ten levels off in the dark.
     """
     if srgb_transform(profile, "L") is None:
@@ -97,10 +97,10 @@ def grey_curve(profile: bytes) -> np.ndarray | None:
 
 
 def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return fine levels of grey as a profile shows them.
+    """Return fine levels of gray as a profile shows them.
 
     Args:
-        curve: Of `grey_curve`.
+        curve: Of `gray_curve`.
         levels: float (height, width), 0 to 255, with their fractions.
 
     Returns:
@@ -135,7 +135,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """Return a picture with transparency as it looks on a white page."""
+    """Return an image with transparency as it looks on a white page."""
     if alpha is None:
         return image
     translucent = image.convert("RGBA")
@@ -145,20 +145,20 @@ def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Return grey of more than 8 bits in mode L.
+    """Return gray of more than 8 bits in mode L.
 
-    16-bit grey keeps its high byte, as viewers and the 16-bit colour formats do.
+    16-bit gray keeps its high byte, as viewers and the 16-bit color formats do.
     """
     if not _is_of_16_bits(image):
-        return Image.fromarray((grey_levels(image) + 0.5).astype(np.uint8))
+        return Image.fromarray((gray_levels(image) + 0.5).astype(np.uint8))
     values = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
     levels = values >> (min(image.info.get(BITS, 16), 16) - 8)  # some have 12 bits only
     levels = 255 - levels if image.info.get(WHITE_IS_ZERO) else levels
     return Image.fromarray(levels.astype(np.uint8))
 
 
-def grey_levels(image: Image.Image) -> np.ndarray:
-    """Return grey of more than 8 bits as it is, float64 (height, width), black 0, white 255.
+def gray_levels(image: Image.Image) -> np.ndarray:
+    """Return gray of more than 8 bits as it is, float64 (height, width), black 0, white 255.
 
     White is the greatest number of 16 bits. Wider and signed integers and floats have no fixed
     white: it is the first of 1, 255, 32767 (for 16 signed bits) and 65535 (and then the
@@ -178,11 +178,11 @@ def grey_levels(image: Image.Image) -> np.ndarray:
 
 
 def _is_of_16_bits(image: Image.Image) -> bool:
-    return image.mode in _DEEP_GREY or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    return image.mode in _DEEP_GRAY or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:
-    """Return the usual values of white; an integer picture of zeros and ones is no white."""
+    """Return the usual values of white; an integer image of zeros and ones is no white."""
     if image.mode == "F":
         return (1.0, 255.0, 65535.0)
     return (255.0, 32767.0) if image.info.get(BITS) == 16 else (255.0, 65535.0)
@@ -190,13 +190,13 @@ def _whites(image: Image.Image) -> tuple[float, ...]:
 
 @lru_cache(maxsize=16)
 def srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what takes pixels of a colour profile to sRGB, or None if nothing is to do.
+    """Return what takes pixels of a color profile to sRGB, or None if nothing is to do.
 
     None as well for a broken profile or one of another kind of channels: viewers then show
     the pixels as they are. The transforms may be used by several threads at once.
 
     Args:
-        profile: The ICC profile as embedded in the picture.
+        profile: The ICC profile as embedded in the image.
         mode: Pillow's mode of the pixels: RGB, L or CMYK.
     """
     if len(profile) > MAX_PROFILE_BYTES:

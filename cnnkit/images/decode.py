@@ -1,6 +1,6 @@
-"""Decodes one picture, whatever its format, to the RGB that a viewer shows.
+"""Decodes one image, whatever its format, to the RGB that a viewer shows.
 
-Pillow reads every header and decodes every kind. A sound, upright JPEG in colour, which most
+Pillow reads every header and decodes every kind. A sound, upright JPEG in color, which most
 photos are, is decoded by simplejpeg instead: the same library underneath and the same pixels,
 straight into an array, which saves a quarter of the time of making a network's input. What it
 refuses goes Pillow's way, which copes or tells the reason. OpenCV's decoder would be as fast,
@@ -28,7 +28,7 @@ from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
 from cnnkit.images.scans import check_scans
-from cnnkit.images.sniff import DECODED, HEADER_BYTES, other_content, picture_format
+from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format, other_content
 from cnnkit.images.tiff import open_tiff
 
 # Twice Pillow's own threshold of warning: 512 MiB as RGB.
@@ -85,15 +85,15 @@ _CUT_WORDS = ("truncated", "end of file", "unexpected end", "not enough image da
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture, upright, in RGB, perhaps not yet in sRGB.
+class DecodedImage:
+    """A decoded image, upright, in RGB, perhaps not yet in sRGB.
 
     Attributes:
         content: The pixels, perhaps at a reduced scale: a Pillow image of mode RGB, or uint8
             (h, w, 3).
-        height: Of the full picture, upright.
-        width: Of the full picture, upright.
-        transform: What takes the colours to sRGB, None where they are sRGB.
+        height: Of the full image, upright.
+        width: Of the full image, upright.
+        transform: What takes the colors to sRGB, None where they are sRGB.
     """
 
     content: Image.Image | np.ndarray
@@ -109,7 +109,7 @@ class Picture:
         return self.content
 
     def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
-        """Return pixels of this picture (all, or resized), uint8 (h, w, 3), in sRGB."""
+        """Return pixels of this image (all, or resized), uint8 (h, w, 3), in sRGB."""
         if self.transform is None:
             return pixels
         return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), self.transform))
@@ -121,14 +121,14 @@ def decode(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     at_least: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Return the pixels of a picture as a viewer shows them.
+    """Return the pixels of an image as a viewer shows them.
 
     Upright by its EXIF orientation, the first frame or page, transparency over white, 16
-    bits reduced to 8, CMYK, palette and grey as RGB, colours of an embedded profile as sRGB.
+    bits reduced to 8, CMYK, palette and gray as RGB, colors of an embedded profile as sRGB.
 
     Args:
         source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or PPM file.
-        max_pixels: A larger picture is refused by its header, before it is decoded.
+        max_pixels: A larger image is refused by its header, before it is decoded.
         at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
             as long as both sides are at least these.
 
@@ -139,12 +139,12 @@ def decode(
         ImageError: empty, not-an-image, unsupported, truncated, corrupt or too-large.
     """
     wanted = (lambda height, width: at_least) if at_least else None
-    picture = open_picture(source, max_pixels=max_pixels, at_least=wanted)
-    return picture.to_srgb(np.array(picture.content))
+    image = open_image(source, max_pixels=max_pixels, at_least=wanted)
+    return image.to_srgb(np.array(image.content))
 
 
 def upright_size(path: str) -> tuple[int, int]:
-    """Return the (height, width) of a picture as a viewer shows it, from its header alone.
+    """Return the (height, width) of an image as a viewer shows it, from its header alone.
 
     Raises:
         ImageError: There is no such file, or no known header in it.
@@ -173,7 +173,7 @@ def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
             shown = (width, height) if swapped else (height, width)
             return shown, _orientation(image)
     except Image.DecompressionBombError as error:
-        raise ImageError("too-large", "the picture is larger than its decoder allows") from error
+        raise ImageError("too-large", "the image is larger than its decoder allows") from error
     except OSError as error:
         if error.errno is not None:
             raise as_image_error(error) from error
@@ -182,13 +182,13 @@ def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
         raise _as_image_error(error, header, name) from error
 
 
-def open_picture(
+def open_image(
     source: bytes,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     at_least: Callable[[int, int], tuple[int, int]] | None = None,
-) -> Picture:
-    """Return a decoded picture before it is made an array, so that it can be resized first.
+) -> DecodedImage:
+    """Return a decoded image before it is made an array, so that it can be resized first.
 
     Args:
         source: As for `decode`.
@@ -214,23 +214,25 @@ def open_picture(
             if pixels is not None:
                 profile = image.info.get("icc_profile")
                 transform = srgb_transform(profile, "RGB") if profile else None
-                return Picture(pixels, height, width, transform)
+                return DecodedImage(pixels, height, width, transform)
         if needed is not None:
             image.draft(None, needed if _swaps_sides(turn) else needed[::-1])
         image.load()
         flat, transform = flatten(image)
         upright = flat if turn is None else flat.transpose(turn)
-        return Picture(upright, height, width, transform)
+        return DecodedImage(upright, height, width, transform)
     except Image.DecompressionBombError as error:
-        raise ImageError("too-large", "the picture is larger than its decoder allows") from error
+        raise ImageError("too-large", "the image is larger than its decoder allows") from error
     except MemoryError as error:
-        raise ImageError("too-large", "not enough memory to decode the picture") from error
+        raise ImageError("too-large", "not enough memory to decode the image") from error
     except _BROKEN as error:
         raise _as_image_error(error, source, name) from error
 
 
-def upright_pillow_image(image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Return an image that Pillow has opened as `open_picture` returns the content of a file.
+def upright_pillow_image(
+    image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> DecodedImage:
+    """Return an image that Pillow has opened as `open_image` returns the content of a file.
 
     Args:
         image: Of any mode; it stays as it is, but for being loaded.
@@ -248,19 +250,19 @@ def upright_pillow_image(image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PI
         turn = turn_of(image, name)
         flat, transform = flatten(image)
         upright = flat if turn is None else flat.transpose(turn)
-        return Picture(upright, upright.height, upright.width, transform)
+        return DecodedImage(upright, upright.height, upright.width, transform)
     except MemoryError as error:
-        raise ImageError("too-large", "not enough memory to decode the picture") from error
+        raise ImageError("too-large", "not enough memory to decode the image") from error
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImageError("corrupt", f"Pillow cannot load the image: {reason}") from error
 
 
 def upright_image(source: bytes) -> Image.Image:
-    """Return a picture in its own mode, upright, its transparency and profile kept.
+    """Return an image in its own mode, upright, its transparency and profile kept.
 
     Args:
-        source: A file that `open_picture` takes: only that checks it.
+        source: A file that `open_image` takes: only that checks it.
     """
     name = _known_format(source)
     image = opened(source, name)
@@ -278,8 +280,8 @@ def _sound_jpeg(
 
     Args:
         source: The file.
-        height: Of the full picture.
-        width: Of the full picture.
+        height: Of the full image.
+        width: Of the full image.
         needed: The smallest (height, width) that will do, None for the full one.
     """
     rows, columns = height, width
@@ -300,14 +302,14 @@ def _known_format(source: bytes) -> str:
     if not source:
         raise ImageError("empty", "the file has no content (0 bytes)")
     header = source[:HEADER_BYTES]
-    name = picture_format(header)
+    name = image_format(header)
     if name in DECODED:
         return name
     if name is not None:
-        message = f"{name} pictures cannot be decoded: convert it to JPEG or PNG"
+        message = f"{name} images cannot be decoded: convert it to JPEG or PNG"
         raise ImageError("unsupported", message)
     content = other_content(header)
-    message = f"the content is {content}, no picture" if content else "no picture format is known"
+    message = f"the content is {content}, no image" if content else "no image format is known"
     raise ImageError("not-an-image", message)
 
 
@@ -343,7 +345,7 @@ def _check_content(source: bytes, name: str, image: Image.Image) -> None:
 
 
 def turn_of(image: Image.Image, name: str) -> Image.Transpose | None:
-    """Return what brings a picture upright; None if it is, or if its EXIF is broken."""
+    """Return what brings an image upright; None if it is, or if its EXIF is broken."""
     if name == "TIFF":  # Pillow turns it itself as it loads, and gives the upright size
         return None
     return _UPRIGHT.get(_orientation(image))

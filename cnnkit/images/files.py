@@ -9,7 +9,7 @@ import stat
 from cnnkit.errors import ImageError
 from cnnkit.images.jpeg_end import named
 
-# No picture within the default pixel limit is larger than this in any common format.
+# No image within the default pixel limit is larger than this in any common format.
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
 _KINDS_OF_FILE = (

@@ -1,4 +1,4 @@
-"""Finds the pictures behind what the user typed: files, folders, patterns and lists."""
+"""Finds the images behind what the user typed: files, folders, patterns and lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from cnnkit.errors import ImageError
 from cnnkit.images.files import as_image_error, check_regular, read_header
 from cnnkit.images.folders import enter, entries, expand_pattern
-from cnnkit.images.sniff import HEADER_BYTES, has_picture_suffix, is_image_header
+from cnnkit.images.sniff import HEADER_BYTES, has_image_suffix, is_image_header
 from cnnkit.results import Failure
 
 
@@ -54,7 +54,7 @@ Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str] | Found]
 
 
 def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Found]:
-    """Yield the pictures behind the inputs, lazily and in a stable order.
+    """Yield the images behind the inputs, lazily and in a stable order.
 
     Args:
         inputs: One or more files, folders and patterns, see `Finder`.
@@ -64,23 +64,23 @@ def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Foun
 
 
 class Finder:
-    """Iterates over the pictures behind files, folders and patterns.
+    """Iterates over the images behind files, folders and patterns.
 
     - A file that was named is always a candidate, whatever its ending.
     - A folder is walked: names in code-point order, files and subfolders together; hidden
       ones are passed over, linked folders are followed, each folder is entered once. A name
-      with a picture's ending is a candidate; any other file is one if its first bytes are a
-      picture's, else it counts as skipped.
+      with an image's ending is a candidate; any other file is one if its first bytes are an
+      image's, else it counts as skipped.
     - ``*``, ``?``, ``[...]`` and ``**`` in a name that does not exist as it stands expand in
       the same order; the files that they match are taken like those of a folder.
-    - A folder or pattern without any picture gives one failure.
+    - A folder or pattern without any image gives one failure.
     - What was met before under the same absolute path does not come again.
     - What is no path at all gives one failure, and a `Found` comes as it is.
 
     One folder's names are held at a time, and eight bytes per path where inputs can overlap.
 
     Attributes:
-        skipped: How many files so far were passed over because they are no pictures.
+        skipped: How many files so far were passed over because they are no images.
     """
 
     def __init__(self, inputs: Inputs, *, exclude: Sequence[str] = ()) -> None:
@@ -128,13 +128,13 @@ class Finder:
             mode = os.stat(given).st_mode
             if stat.S_ISDIR(mode):
                 self._searched.append(given)
-                yield from self._or_none(self._walk(given), given, "no picture in this folder")
+                yield from self._or_none(self._walk(given), given, "no image in this folder")
                 return
             check_regular(mode)
         except (OSError, ValueError) as error:
             if glob.has_magic(given) and not os.path.lexists(given):
                 self._searched.append(given)
-                yield from self._or_none(self._pattern(given), given, "matches no picture")
+                yield from self._or_none(self._pattern(given), given, "matches no image")
             else:
                 yield _failed(given, as_image_error(error))
         except ImageError as error:
@@ -152,7 +152,7 @@ class Finder:
             yield Found(given, Failure("no-images", message))
 
     def _walk(self, top: str) -> Iterator[Found]:
-        """Yield the pictures of a folder and of all below it, each folder entered once."""
+        """Yield the images of a folder and of all below it, each folder entered once."""
         entered: set[tuple[int, int]] = set()
         pending: list[Iterator[tuple[str, bool]]] = [iter([(top, True)])]
         while pending:
@@ -169,20 +169,18 @@ class Finder:
                     yield _failed(path, as_image_error(error))
 
     def _scanned(self, path: str) -> Iterator[Found]:
-        """Yield a file that was met in a folder if it is, or is called, a picture."""
+        """Yield a file that was met in a folder if it is, or is called, an image."""
         try:
             regular = stat.S_ISREG(os.stat(path).st_mode)
         except OSError:
             regular = True  # a dangling link: its name decides, reading it tells the reason
-        if regular and (
-            has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
-        ):
+        if regular and (has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))):
             yield Found(path)
         else:
             self.skipped += 1
 
     def _pattern(self, pattern: str) -> Iterator[Found]:
-        """Yield the pictures that a pattern matches, and those in folders that it matches."""
+        """Yield the images that a pattern matches, and those in folders that it matches."""
         for path in expand_pattern(pattern, self._is_excluded):
             if os.path.isdir(path):
                 yield from self._walk(path)

@@ -12,20 +12,20 @@ from PIL import Image
 
 from cnnkit.images.color import (
     clear_places,
-    grey_curve,
-    grey_levels,
+    gray_curve,
+    gray_levels,
     is_deep,
     srgb_transform,
     through,
 )
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, decode, opened, turn_of
-from cnnkit.images.sniff import picture_format
+from cnnkit.images.sniff import image_format
 from cnnkit.images.tiff import Directory, planes_of
 
 _BITS_PER_SAMPLE = 258
 # Which bytes of a number of 16 bits Pillow keeps, by the end of its raw mode; and the others.
 _OTHER_BYTES = {"16L": "16B", "16B": "16L", "16N": "16B" if sys.byteorder == "little" else "16L"}
-_GREY_WITH_ALPHA, _COLOR_WITH_ALPHA = 4, 6
+_GRAY_WITH_ALPHA, _COLOR_WITH_ALPHA = 4, 6
 # The head of a PPM file in color: its form, width, height and greatest value.
 _PPM_HEAD = re.compile(rb"(P[36])" + 3 * rb"\s+(?:#[^\n]*\n\s*)*(\d+)" + rb"\s")
 
@@ -54,7 +54,7 @@ def decode_fine(source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.nd
 
 def _has_more_bits(source: bytes) -> bool:
     """Return whether a sound file has more than 8 bits a channel."""
-    name = picture_format(source[:64])
+    name = image_format(source[:64])
     if name == "PNG":
         return source[24:25] == b"\x10"
     if name == "TIFF":
@@ -64,18 +64,18 @@ def _has_more_bits(source: bytes) -> bool:
 
 def _fine(source: bytes) -> np.ndarray | None:
     """Return the values, float (height, width, 3), or None where 8 bits are all to be had."""
-    name = str(picture_format(source[:64]))
+    name = str(image_format(source[:64]))
     image = opened(source, name)
     profile = image.info.get("icc_profile")
     if is_deep(image):
         image.load()
-        return _upright(_grey(image), image, name)
+        return _upright(_gray(image), image, name)
     if profile and srgb_transform(profile, "RGB") is not None:
         return None
     if name == "PPM":
         return _wide_ppm(source)
-    if name == "PNG" and source[25] == _GREY_WITH_ALPHA:
-        return _upright(_grey_with_alpha(source, image), image, name)
+    if name == "PNG" and source[25] == _GRAY_WITH_ALPHA:
+        return _upright(_gray_with_alpha(source, image), image, name)
     values = _wide_color(source, name)
     if values is None:
         return None
@@ -86,27 +86,27 @@ def _fine(source: bytes) -> np.ndarray | None:
     return _over_white(values[..., :3] / 257, alpha)
 
 
-def _grey(image: Image.Image) -> np.ndarray:
-    """Return grey of more than 8 bits, float (height, width, 3)."""
+def _gray(image: Image.Image) -> np.ndarray:
+    """Return gray of more than 8 bits, float (height, width, 3)."""
     profile, alpha = image.info.get("icc_profile"), clear_places(image)
-    curve = grey_curve(profile) if profile else None
-    levels = grey_levels(image)
+    curve = gray_curve(profile) if profile else None
+    levels = gray_levels(image)
     shown = through(curve, levels) if curve is not None else np.repeat(levels[..., None], 3, axis=2)
     return _over_white(shown, None if alpha is None else np.asarray(alpha)[..., None] / 255)
 
 
-def _grey_with_alpha(source: bytes, image: Image.Image) -> np.ndarray:
-    """Return grey and transparency of 16 bits each, over white, float (height, width, 3).
+def _gray_with_alpha(source: bytes, image: Image.Image) -> np.ndarray:
+    """Return gray and transparency of 16 bits each, over white, float (height, width, 3).
 
     Their four bytes are those of a pixel in color with transparency of 8 bits each.
     """
     header = source[12:24] + bytes([8, _COLOR_WITH_ALPHA]) + source[26:29]
     renamed = source[:12] + header + struct.pack(">I", zlib.crc32(header)) + source[33:]
     four = np.asarray(opened(renamed, "PNG"), np.uint16)
-    grey, alpha = four[..., 0] << 8 | four[..., 1], four[..., 2] << 8 | four[..., 3]
-    levels = np.asarray(grey, np.float64) / 257
+    gray, alpha = four[..., 0] << 8 | four[..., 1], four[..., 2] << 8 | four[..., 3]
+    levels = np.asarray(gray, np.float64) / 257
     profile = image.info.get("icc_profile")
-    curve = grey_curve(profile) if profile else None
+    curve = gray_curve(profile) if profile else None
     shown = through(curve, levels) if curve is not None else np.repeat(levels[..., None], 3, axis=2)
     return _over_white(shown, alpha[..., None] / 65535)
 

@@ -7,30 +7,30 @@ import zlib
 from cnnkit.images.jpeg_end import lacks_end
 from cnnkit.images.tiff import Directory
 
-# Some writers add a few bytes after a picture's end: the mark is looked for in this tail.
+# Some writers add a few bytes after an image's end: the mark is looked for in this tail.
 _TAIL_BYTES = 4096
 
 
-def ends_early(data: bytes, picture_format: str) -> bool:
+def ends_early(data: bytes, image_format: str) -> bool:
     """Return whether a file that could not be decoded lacks its end.
 
     Args:
         data: The file's content.
-        picture_format: One of `cnnkit.images.sniff.DECODED`.
+        image_format: One of `cnnkit.images.sniff.DECODED`.
     """
-    if picture_format == "JPEG":
+    if image_format == "JPEG":
         return lacks_end(data)
-    if picture_format == "PNG":
+    if image_format == "PNG":
         return b"IEND" not in data[-_TAIL_BYTES:]
-    if picture_format == "GIF":
+    if image_format == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
-    if picture_format == "WebP":
+    if image_format == "WebP":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if picture_format == "BMP":
+    if image_format == "BMP":
         return int.from_bytes(data[2:6], "little") > len(data)
-    if picture_format == "TIFF":
+    if image_format == "TIFF":
         return Directory(data).ends_early()
-    if picture_format == "AVIF":
+    if image_format == "AVIF":
         return _boxes_end_early(data)
     return False
 
@@ -38,7 +38,7 @@ def ends_early(data: bytes, picture_format: str) -> bool:
 def check_png(data: bytes) -> None:
     """Check the checksums of a PNG's pixels, which Pillow passes over.
 
-    Without them, overwritten bytes come out as some other picture. A chunk that is cut off
+    Without them, overwritten bytes come out as some other image. A chunk that is cut off
     is left to the decoder.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Makes the pixels that a network takes of a picture: decode, crop or pad or stretch, resize."""
+"""Makes the pixels that a network takes of an image: decode, crop or pad or stretch, resize."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from cnnkit.boxes import letterbox_size
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images.arguments import ImageArgument, opened_image
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, DecodedImage
 from cnnkit.images.resample import RESAMPLING, Window, resize
 
 FITS = ("crop", "pad", "stretch")
@@ -26,7 +26,7 @@ MAX_SIDE = 4096
 PAD_VALUE = 127
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 where both sides stay at least this many times those
-# of the resized picture. Measured on 200 photos of 1600 x 1400 pixels by
+# of the resized image. Measured on 200 photos of 1600 x 1400 pixels by
 # benchmarks/preparation.py --large, against full scale: at 1 a third of the time, the scores move
 # by 0.068 and two photos are lost; at 1.5 half the time, 0.027 and one; at 2 0.021 and one, which
 # is what the fast resizing moves.
@@ -37,7 +37,7 @@ PLAIN_DECODING_MARGIN = 2.0
 
 
 def check_fit(chosen: str | None, among: Sequence[str] = FITS, fix: str = "") -> None:
-    """Refuse what is no way to fit a picture into a network's square.
+    """Refuse what is no way to fit an image into a network's square.
 
     Args:
         chosen: The user's choice; None: the network's own.
@@ -58,9 +58,9 @@ class InputSpec:
     Attributes:
         height: Rows, 1 to 4096.
         width: Columns, 1 to 4096.
-        fit: "crop": the short side to ``size / crop_fraction``, then the centre; "pad": the
-            whole picture within the size, grey bars (127) beside it; "stretch": the whole
-            picture to the size, its proportions lost.
+        fit: "crop": the short side to ``size / crop_fraction``, then the center; "pad": the
+            whole image within the size, gray bars (127) beside it; "stretch": the whole
+            image to the size, its proportions lost.
         crop_fraction: Share of the resized short side that "crop" keeps, over 0 up to 1.
         interpolation: "bilinear", "bicubic", "lanczos" or "area", antialiased; or
             "plain-bilinear", which passes over pixels when shrinking, for networks that were
@@ -119,10 +119,10 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture's pixels come to lie in the network's input.
+    """Where an image's pixels come to lie in the network's input.
 
     Attributes:
-        window: The size to which the whole picture is resized, and what is kept of it.
+        window: The size to which the whole image is resized, and what is kept of it.
         top: Row of the input where the kept rectangle begins; above it are bars.
         left: Column of the input where it begins.
     """
@@ -133,15 +133,15 @@ class Placement:
 
 
 def place(height: int, width: int, spec: InputSpec) -> Placement:
-    """Return where a picture of that size comes to lie.
+    """Return where an image of that size comes to lie.
 
     The sizes are whole pixels, as in the usual evaluation of ImageNet networks: resize,
-    then cut. Half a pixel of shift, like noise of one grey level, moves the top-1 of 200
+    then cut. Half a pixel of shift, like noise of one gray level, moves the top-1 of 200
     photos by up to one in a hundred.
 
     Args:
-        height: Of the full picture, upright.
-        width: Of the full picture, upright.
+        height: Of the full image, upright.
+        width: Of the full image, upright.
         spec: What the network takes.
     """
     if spec.fit == "stretch":
@@ -157,10 +157,10 @@ def place(height: int, width: int, spec: InputSpec) -> Placement:
 
 
 def _cover(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
-    """Return the smallest size of a picture, proportions kept, that covers the frame.
+    """Return the smallest size of an image, proportions kept, that covers the frame.
 
     The long side is rounded to the nearest pixel: cut off, as some scripts do, it squeezes the
-    picture by up to a pixel.
+    image by up to a pixel.
     """
     if frame[0] * width >= frame[1] * height:  # the height decides
         return frame[0], max(frame[1], round(frame[0] * width / height))
@@ -169,13 +169,13 @@ def _cover(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The pixels of one picture as the network takes them, and where they come from.
+    """The pixels of one image as the network takes them, and where they come from.
 
     Attributes:
         pixels: uint8 (spec.height, spec.width, 3), RGB 0-255.
-        height: Of the full picture, upright.
-        width: Of the full picture, upright.
-        placement: Where the picture lies in the pixels.
+        height: Of the full image, upright.
+        width: Of the full image, upright.
+        placement: Where the image lies in the pixels.
     """
 
     pixels: np.ndarray
@@ -187,7 +187,7 @@ class Prepared:
 def prepare(
     source: ImageArgument, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> np.ndarray:
-    """Return the pixels of one picture as the network takes them; see `prepare_placed`.
+    """Return the pixels of one image as the network takes them; see `prepare_placed`.
 
     Returns:
         uint8 (spec.height, spec.width, 3), RGB 0-255.
@@ -198,33 +198,33 @@ def prepare(
 def prepare_placed(
     source: ImageArgument, spec: InputSpec, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Prepared:
-    """Return one picture as the network takes it, and where it lies there.
+    """Return one image as the network takes it, and where it lies there.
 
     Args:
         source: See `ImageArgument`.
         spec: What the network takes.
-        max_pixels: A larger picture is refused by its header, before it is decoded.
+        max_pixels: A larger image is refused by its header, before it is decoded.
 
     Raises:
         ImageError: It is no image, or cannot be read or decoded.
     """
-    picture = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
-    placement = place(picture.height, picture.width, spec)
-    return Prepared(fit(picture, spec), picture.height, picture.width, placement)
+    image = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
+    placement = place(image.height, image.width, spec)
+    return Prepared(fit(image, spec), image.height, image.width, placement)
 
 
-def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
-    """Return a decoded picture as the network takes it.
+def fit(image: DecodedImage, spec: InputSpec) -> np.ndarray:
+    """Return a decoded image as the network takes it.
 
     Args:
-        picture: Decoded at least at the size that `decoded_size` names.
+        image: Decoded at least at the size that `decoded_size` names.
         spec: What the network takes.
 
     Returns:
         uint8 (spec.height, spec.width, 3), RGB 0-255.
     """
-    placement = place(picture.height, picture.width, spec)
-    pixels = picture.to_srgb(resize(picture.content, placement.window, spec.interpolation))
+    placement = place(image.height, image.width, spec)
+    pixels = image.to_srgb(resize(image.content, placement.window, spec.interpolation))
     if pixels.shape[:2] == (spec.height, spec.width):
         return np.ascontiguousarray(pixels)
     padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
@@ -236,25 +236,25 @@ def fit(picture: Picture, spec: InputSpec) -> np.ndarray:
 def thumbnail(
     source: ImageArgument, *, long_side: int = 160, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> bytes:
-    """Return a small JPEG of a picture, about 5 kB, never larger than the picture itself.
+    """Return a small JPEG of an image, about 5 kB, never larger than the image itself.
 
     Args:
         source: See `ImageArgument`.
         long_side: The longer side of the thumbnail in pixels.
-        max_pixels: A larger picture is refused by its header, before it is decoded.
+        max_pixels: A larger image is refused by its header, before it is decoded.
 
     Raises:
-        ImageError: The picture cannot be read or decoded.
+        ImageError: The image cannot be read or decoded.
     """
     spec = InputSpec(long_side, long_side, "pad")
-    picture = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
-    if max(picture.height, picture.width) > long_side:
-        window = place(picture.height, picture.width, spec).window
-        pixels = resize(picture.content, window, spec.interpolation)
+    image = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
+    if max(image.height, image.width) > long_side:
+        window = place(image.height, image.width, spec).window
+        pixels = resize(image.content, window, spec.interpolation)
     else:
-        pixels = np.asarray(picture.content)
+        pixels = np.asarray(image.content)
     buffer = BytesIO()
-    Image.fromarray(picture.to_srgb(pixels)).save(buffer, "JPEG", quality=75)
+    Image.fromarray(image.to_srgb(pixels)).save(buffer, "JPEG", quality=75)
     return buffer.getvalue()
 
 

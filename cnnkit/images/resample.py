@@ -4,7 +4,7 @@ Shrinking without antialiasing (what OpenCV's own bilinear and bicubic do) passe
 and costs accuracy. Pillow widens the kernel by the factor of shrinking. `_shrink_fast` reaches
 almost the same by a short filter before OpenCV's bicubic, in a quarter of the time of that
 step: on 200 photos the scores of EfficientNet-Lite0 differ by 0.03 on average from Pillow's,
-which is less than noise of one grey level does (0.14), against 0.11 for OpenCV's bilinear and
+which is less than noise of one gray level does (0.14), against 0.11 for OpenCV's bilinear and
 0.08 for its area. benchmarks/preparation.py measures it.
 """
 
@@ -24,7 +24,7 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
     "area": Image.Resampling.BOX,
-    # Without antialiasing, by OpenCV: Darknet's networks were trained on pictures shrunk so.
+    # Without antialiasing, by OpenCV: Darknet's networks were trained on images shrunk so.
     # Antialiased ones cost YOLOv3-tiny up to 0.15 of a score.
     "plain-bilinear": None,
 }
@@ -46,11 +46,11 @@ _ALIGNMENT_SEARCH = 24
 
 @dataclass(frozen=True)
 class Window:
-    """A picture resized as a whole, of which only a rectangle is needed.
+    """An image resized as a whole, of which only a rectangle is needed.
 
     Attributes:
-        full: (height, width) to which the whole picture is resized.
-        top: First row of the rectangle in the resized picture.
+        full: (height, width) to which the whole image is resized.
+        top: First row of the rectangle in the resized image.
         left: First column of the rectangle.
         height: Rows of the rectangle.
         width: Columns of the rectangle.
@@ -64,7 +64,7 @@ class Window:
 
 
 def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) -> np.ndarray:
-    """Return one rectangle of the resized picture, computed from its own pixels only.
+    """Return one rectangle of the resized image, computed from its own pixels only.
 
     Args:
         image: Mode RGB, or uint8 (height, width, 3).
@@ -120,7 +120,7 @@ def _resize_plain(image: Image.Image | np.ndarray, window: Window) -> np.ndarray
 
 
 def _bands(count: int, factor: float) -> Iterator[tuple[int, int]]:
-    """Yield ranges of resized pixels that reach over no more of the picture than OpenCV takes."""
+    """Yield ranges of resized pixels that reach over no more of the image than OpenCV takes."""
     step = max(1, math.floor((_LARGEST_SIDE - 4) / max(factor, 1)))
     for first in range(0, count, step):
         yield first, min(count, first + step)
@@ -132,11 +132,11 @@ def _interpolated(
     factors: tuple[float, float],
     size: tuple[int, int],
 ) -> np.ndarray:
-    """Return a rectangle of places of a picture, each between its four nearest pixels.
+    """Return a rectangle of places of an image, each between its four nearest pixels.
 
     Args:
         image: As for `resize`.
-        start: The first place, (column, row), in pixels of the picture.
+        start: The first place, (column, row), in pixels of the image.
         factors: From each place to the next one.
         size: (width, height): the number of places.
 
@@ -177,7 +177,7 @@ def _shrink_fast(image: Image.Image | np.ndarray, window: Window) -> np.ndarray:
         pixels = np.asarray(image.crop((columns.start, rows.start, columns.stop, rows.stop)))
     kernel_x, kernel_y = shrinking_filter(columns.factor), shrinking_filter(rows.factor)
     smooth = cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE)
-    # Without a size OpenCV keeps the exact factors, so that the grid is the whole picture's.
+    # Without a size OpenCV keeps the exact factors, so that the grid is the whole image's.
     fx, fy = 1 / columns.factor, 1 / rows.factor
     resized = cv2.resize(smooth, None, fx=fx, fy=fy, interpolation=cv2.INTER_CUBIC)
     return resized[
@@ -229,7 +229,7 @@ def shrinking_filter(factor: float) -> np.ndarray:
 def _shrinking_filter(factor_in_steps: int) -> np.ndarray:
     """Solve for the taps: least squares over 16 positions of the resized pixel.
 
-    Bicubic interpolation of the filtered picture weighs source pixel ``x`` with
+    Bicubic interpolation of the filtered image weighs source pixel ``x`` with
     ``sum_j taps[j] * cubic(x - j)``; the wanted weight is ``cubic(x / factor)``.
     """
     factor = factor_in_steps / _FACTORS_PER_UNIT
@@ -249,7 +249,7 @@ def _shrinking_filter(factor_in_steps: int) -> np.ndarray:
 
 
 def _cubic(x: np.ndarray, a: float) -> np.ndarray:
-    """Return the cubic convolution kernel (Keys, 1981) at ``x`` pixels from the centre."""
+    """Return the cubic convolution kernel (Keys, 1981) at ``x`` pixels from the center."""
     x = np.abs(x)
     inner = ((a + 2) * x - (a + 3)) * x * x + 1
     outer = ((x - 5) * x + 8) * x * a - 4 * a

@@ -7,13 +7,13 @@ import re
 
 HEADER_BYTES = 64
 
-# Formats that are decoded, and those that are recognised only to be named in the error.
+# Formats that are decoded, and those that are recognized only to be named in the error.
 DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM")
-RECOGNISED = ("HEIC", "JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
+RECOGNIZED = ("HEIC", "JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
 
 # A file with one of these endings in a scanned folder always becomes a row, so that a
-# broken picture is never passed over in silence.
-PICTURE_SUFFIXES = frozenset(
+# broken image is never passed over in silence.
+IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
     ".heic .heif .jp2 .jxl".split()
 )
@@ -40,8 +40,8 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def picture_format(header: bytes) -> str | None:
-    """Return the format of a picture, one of `DECODED` or `RECOGNISED`, or None.
+def image_format(header: bytes) -> str | None:
+    """Return the format of an image, one of `DECODED` or `RECOGNIZED`, or None.
 
     Args:
         header: The first bytes of the file, `HEADER_BYTES` are enough.
@@ -73,16 +73,16 @@ def _box_format(header: bytes) -> str | None:
 
 def is_image_header(header: bytes) -> bool:
     """Return whether the first bytes of a file are those of a photo or drawing in pixels."""
-    return picture_format(header) not in (None, "icon", "SVG")
+    return image_format(header) not in (None, "icon", "SVG")
 
 
-def has_picture_suffix(name: str) -> bool:
-    """Return whether a file's name ends like a picture's, in any case."""
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+def has_image_suffix(name: str) -> bool:
+    """Return whether a file's name ends like an image's, in any case."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def other_content(header: bytes) -> str:
-    """Return what a file that is no picture seems to be, for a message, or ""."""
+    """Return what a file that is no image seems to be, for a message, or ""."""
     start = header.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"%pdf"):
         return "a PDF document"

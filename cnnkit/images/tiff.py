@@ -1,6 +1,6 @@
 """Opens TIFF files with Pillow, and mends what its reader gets wrong or lets through.
 
-- Grey of 16 bits with white as zero comes out as its negative.
+- Gray of 16 bits with white as zero comes out as its negative.
 - Color of 16 bits that lies in planes, and floats of the other byte order, are read at wrong
   places.
 - Numbers above the half of 32 bits turn negative, and 12 bits look like 16.
@@ -26,7 +26,7 @@ from PIL import ImageFile
 
 from cnnkit.errors import ImageError
 
-# What `Image.info` says of the values of grey images; `cnnkit.images.color` goes by it.
+# What `Image.info` says of the values of gray images; `cnnkit.images.color` goes by it.
 WHITE_IS_ZERO = "cnnkit white is zero"
 UNSIGNED = "cnnkit unsigned"
 BITS = "cnnkit bits"
@@ -195,7 +195,7 @@ def open_tiff(source: bytes) -> ImageFile.ImageFile:
 
 
 def planes_of(source: bytes) -> list[bytes] | None:
-    """Return each plane of a sound file in planes as a file of grey; None for any other file."""
+    """Return each plane of a sound file in planes as a file of gray; None for any other file."""
     directory = Directory(source)
     samples = directory.value(_SAMPLES, 1)
     if directory.value(_PLANES, 1) != 2 or samples < 2:

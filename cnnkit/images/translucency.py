@@ -1,20 +1,20 @@
-"""Decodes a picture with its transparency kept, for results that must have it again."""
+"""Decodes an image with its transparency kept, for results that must have it again."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from cnnkit.images.color import grey_apart, is_grey, srgb_transform
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, Picture, open_picture, upright_image
+from cnnkit.images.color import gray_apart, is_gray, srgb_transform
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS, DecodedImage, open_image, upright_image
 
 
 def decode_with_alpha(
     source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a picture's colours and its transparency apart.
+    """Return an image's colors and its transparency apart.
 
-    The colours of pixels that can be seen through are their own, not mixed with any page, so
+    The colors of pixels that can be seen through are their own, not mixed with any page, so
     that they can be laid over anything again; those of clear pixels are white.
 
     Args:
@@ -23,12 +23,12 @@ def decode_with_alpha(
 
     Returns:
         uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 clear to 255 solid, or
-        None where the picture is solid all over.
+        None where the image is solid all over.
 
     Raises:
         ImageError: As for `decode`.
     """
-    picture = open_picture(source, max_pixels=max_pixels)  # it refuses all that is broken
+    decoded = open_image(source, max_pixels=max_pixels)  # it refuses all that is broken
     image = upright_image(source)
     if image.has_transparency_data:
         solid, transparency = apart(image)
@@ -36,17 +36,17 @@ def decode_with_alpha(
         if alpha.min() < 255:
             colors = np.where(alpha > 0, np.asarray(solid.content), np.uint8(255))
             return solid.to_srgb(colors), alpha
-    return picture.to_srgb(np.array(picture.content)), None
+    return decoded.to_srgb(np.array(decoded.content)), None
 
 
-def apart(image: Image.Image) -> tuple[Picture, Image.Image]:
-    """Return a picture that has transparency without it, perhaps not yet in sRGB, and that."""
-    if is_grey(image):
-        colors, alpha = grey_apart(image)
+def apart(image: Image.Image) -> tuple[DecodedImage, Image.Image]:
+    """Return an image that has transparency without it, perhaps not yet in sRGB, and that."""
+    if is_gray(image):
+        colors, alpha = gray_apart(image)
         if alpha is not None:
-            return Picture(colors, colors.height, colors.width, None), alpha
+            return DecodedImage(colors, colors.height, colors.width, None), alpha
     translucent = image.convert("RGBA")
     profile = image.info.get("icc_profile")
     transform = srgb_transform(profile, "RGB") if profile else None
     colors = translucent.convert("RGB")
-    return Picture(colors, colors.height, colors.width, transform), translucent.getchannel("A")
+    return DecodedImage(colors, colors.height, colors.width, transform), translucent.getchannel("A")

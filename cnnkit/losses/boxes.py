@@ -11,9 +11,9 @@ TINY = 1e-9
 
 
 def corners(boxes: Any) -> Any:
-    """Return left, top, right, bottom of centre x, centre y, width, height; (..., 4) both."""
-    centres, half = boxes[..., :2], boxes[..., 2:] / 2
-    return ops.concatenate([centres - half, centres + half], axis=-1)
+    """Return left, top, right, bottom of center x, center y, width, height; (..., 4) both."""
+    centers, half = boxes[..., :2], boxes[..., 2:] / 2
+    return ops.concatenate([centers - half, centers + half], axis=-1)
 
 
 def intersection_over_union(first: Any, second: Any) -> Any:
@@ -26,7 +26,7 @@ def complete_iou(first: Any, second: Any) -> Any:
     """Return the complete IoU of corners (..., 4) that broadcast, at most 1.
 
     Zheng et al., "Distance-IoU Loss", https://arxiv.org/abs/1911.08287: IoU, less the squared
-    distance of the centres over the squared diagonal of the enclosing box, less ``a * v`` with
+    distance of the centers over the squared diagonal of the enclosing box, less ``a * v`` with
     ``v = 4 / pi**2 * (atan(w2 / h2) - atan(w1 / h1))**2`` and ``a = v / (1 - IoU + v)``, which
     has no gradient.
     """

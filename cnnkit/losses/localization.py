@@ -1,4 +1,4 @@
-"""The loss of one class and one box a picture, in `keras.ops`."""
+"""The loss of one class and one box an image, in `keras.ops`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BOX_GAIN = 4.0
 
 
 def localization_loss(logits: Any, box: Any, truth: Truth) -> LossParts:
-    """Return the loss of each picture: cross-entropy of the class, 1 - complete IoU of the box.
+    """Return the loss of each image: cross-entropy of the class, 1 - complete IoU of the box.
 
-    The largest box of a picture is the one that counts; a picture without a box costs nothing.
+    The largest box of an image is the one that counts; an image without a box costs nothing.
 
     Args:
         logits: Of the classes (batch, classes).
-        box: Logits of centre x, centre y, width, height as shares (batch, 4).
+        box: Logits of center x, center y, width, height as shares (batch, 4).
         truth: The true boxes.
     """
     areas = truth.boxes[..., 2] * truth.boxes[..., 3] * truth.valid

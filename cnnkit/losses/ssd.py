@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from cnnkit.architectures.ssd import CENTRE_VARIANCE, SIDE_VARIANCE
+from cnnkit.architectures.ssd import CENTER_VARIANCE, SIDE_VARIANCE
 from cnnkit.losses.boxes import TINY, corners, intersection_over_union
 from cnnkit.losses.yolo import LossParts, Truth
 
@@ -25,7 +25,7 @@ def match(defaults: Any, truth: Truth) -> tuple[Any, Any]:
     the true box that it overlaps most, if by at least 0.5.
 
     Args:
-        defaults: Centre x, centre y, width, height as shares of the input, (defaults, 4).
+        defaults: Center x, center y, width, height as shares of the input, (defaults, 4).
         truth: The true boxes.
 
     Returns:
@@ -38,23 +38,23 @@ def match(defaults: Any, truth: Truth) -> tuple[Any, Any]:
     overlap = overlap * valid - (1 - valid)  # (batch, defaults, boxes); -1 for filling
     best = ops.argmax(overlap, axis=-1)
     positive = ops.max(overlap, axis=-1) >= MATCH_FROM
-    favourite = ops.argmax(overlap, axis=1)[:, None]  # (batch, 1, boxes)
-    places = ops.cast(ops.arange(ops.shape(overlap)[1]), favourite.dtype)[:, None]
-    claims = ops.cast(ops.equal(places, favourite), "float32") * valid  # (batch, defaults, boxes)
+    favorite = ops.argmax(overlap, axis=1)[:, None]  # (batch, 1, boxes)
+    places = ops.cast(ops.arange(ops.shape(overlap)[1]), favorite.dtype)[:, None]
+    claims = ops.cast(ops.equal(places, favorite), "float32") * valid  # (batch, defaults, boxes)
     claimed, claimant = ops.max(claims, axis=-1), ops.argmax(claims, axis=-1)
     best = ops.where(claimed > 0, claimant, best)
     return best, ops.cast(ops.logical_or(positive, claimed > 0), "float32")
 
 
 def encode(boxes: Any, defaults: Any) -> Any:
-    """Return boxes as offsets from default boxes, both (..., 4) of centre and sides."""
-    centres = (boxes[..., :2] - defaults[..., :2]) / defaults[..., 2:] / CENTRE_VARIANCE
+    """Return boxes as offsets from default boxes, both (..., 4) of center and sides."""
+    centers = (boxes[..., :2] - defaults[..., :2]) / defaults[..., 2:] / CENTER_VARIANCE
     sides = ops.log(ops.maximum(boxes[..., 2:], TINY) / defaults[..., 2:]) / SIDE_VARIANCE
-    return ops.concatenate([centres, sides], axis=-1)
+    return ops.concatenate([centers, sides], axis=-1)
 
 
 def ssd_loss(offsets: Any, logits: Any, defaults: Any, truth: Truth) -> LossParts:
-    """Return the loss of each picture; times the batch over all matches, as the paper's.
+    """Return the loss of each image; times the batch over all matches, as the paper's.
 
     A matched default box costs the smooth L1 error of its four offsets and the cross-entropy of
     its class; of the others, the background costs only where it is most mistaken, three for
@@ -68,7 +68,7 @@ def ssd_loss(offsets: Any, logits: Any, defaults: Any, truth: Truth) -> LossPart
 
     Returns:
         ``box``, ``object`` (background) and ``classes``, divided by the mean number of matches
-        of the batch's pictures, at least 1.
+        of the batch's images, at least 1.
     """
     best, positive = match(defaults, truth)
     batch = ops.shape(offsets)[0]

@@ -4,7 +4,7 @@ Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", https://arxiv.org/
 
     J(G) = alpha * J_content(C, G) + beta * J_style(S, G)
 
-The paper's sums grow with the picture, the channels and the scale of a network's activations, so
+The paper's sums grow with the image, the channels and the scale of a network's activations, so
 that its weights hold for one network at one size. Here both terms are relative to their target:
 the content loss is the share of the content's variance that is lost, the style loss of a layer is
 the squared distance of the Gram matrices in units of the style's own. Both are 0 at the target and
@@ -38,11 +38,11 @@ def gram_matrix(
 
     Args:
         features: (batch, height, width, channels).
-        shares: How much each position counts, (batch or 1, height, width, 1), with the sum 1 a
-            picture; None: all the same.
+        shares: How much each position counts, (batch or 1, height, width, 1), with the sum 1 an
+            image; None: all the same.
 
     Returns:
-        (batch, channels, channels), symmetric, whatever the picture's size.
+        (batch, channels, channels), symmetric, whatever the image's size.
     """
     batch, height, width, channels = ops.shape(features)
     flat = ops.reshape(features, (batch, height * width, channels))
@@ -74,8 +74,8 @@ def content_loss(
     """Return the share of the content's variance that is lost, (batch,).
 
     Args:
-        features: Of the generated picture, (batch, height, width, channels).
-        content: Of the content picture, of the same shape.
+        features: Of the generated image, (batch, height, width, channels).
+        content: Of the content image, of the same shape.
         scale: `content_scale` of the content, where it is known beforehand.
     """
     scale = content_scale(content) if scale is None else scale
@@ -91,14 +91,14 @@ def style_loss(gram: keras.KerasTensor, style: keras.KerasTensor) -> keras.Keras
     """Return how far a Gram matrix is from the style's, relative to the style's, (batch,).
 
     Args:
-        gram: Of the generated picture, (batch, channels, channels).
+        gram: Of the generated image, (batch, channels, channels).
         style: Of the style, (batch or 1, channels, channels).
     """
     return ops.sum(ops.square(gram - style), axis=(1, 2)) / style_scale(style)
 
 
 def total_variation(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the mean squared difference between neighbouring pixels, (batch,).
+    """Return the mean squared difference between neighboring pixels, (batch,).
 
     Args:
         pixels: (batch, height, width, channels), each side at least 2.

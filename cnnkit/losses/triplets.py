@@ -113,7 +113,7 @@ def batch_all(
 ) -> keras.KerasTensor:
     """Return the mean triplet loss over all triplets of the batch that have one, a scalar.
 
-    The mean of ``d(a, p) - d(a, n) + margin`` where it is over 0; triplets that are learnt
+    The mean of ``d(a, p) - d(a, n) + margin`` where it is over 0; triplets that are learned
     already take no part, or they would drown the others (the "batch all, non-zero" of
     https://arxiv.org/abs/1703.07737).
 
@@ -134,7 +134,7 @@ FORMULAS = {"semi-hard": semi_hard, "batch-hard": batch_hard, "batch-all": batch
 
 
 class TripletLoss(keras.losses.Loss):
-    """One of the triplet losses, for ``compile``; the labels say who is on each picture."""
+    """One of the triplet losses, for ``compile``; the labels say who is on each image."""
 
     def __init__(self, mining: str = "semi-hard", margin: float = 0.2):
         """Keep the parameters.

@@ -2,7 +2,7 @@
 
 Redmon and Farhadi, "YOLOv3: An Incremental Improvement", https://arxiv.org/abs/1804.02767, as
 Darknet computes it: every true box belongs to the anchor, of all heads, whose shape is most like
-its own, and to the cell of that head that its centre lies in.
+its own, and to the cell of that head that its center lies in.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ BOX_LOSSES = ("yolo", "ciou")
 
 
 class Truth(NamedTuple):
-    """The true boxes of a batch of pictures, filled up to equally many.
+    """The true boxes of a batch of images, filled up to equally many.
 
     Attributes:
-        boxes: float32 (batch, boxes, 4): centre x, centre y, width, height, as shares of the
+        boxes: float32 (batch, boxes, 4): center x, center y, width, height, as shares of the
             input's width and height.
         classes: int32 (batch, boxes).
         valid: float32 (batch, boxes): 1 for a box, 0 for what only fills up.
@@ -49,11 +49,11 @@ class LossParts(NamedTuple):
 def yolo_loss(
     outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth, box_loss: str = "yolo"
 ) -> LossParts:
-    """Return the loss of each picture, summed over its boxes and cells.
+    """Return the loss of each image, summed over its boxes and cells.
 
     A true box costs, in the cell and anchor that it belongs to, the binary cross-entropy of the
-    centre inside the cell and half the squared error of the log sides (or 1 - complete IoU),
-    both times 2 less the box's share of the picture, and the binary cross-entropy of each class.
+    center inside the cell and half the squared error of the log sides (or 1 - complete IoU),
+    both times 2 less the box's share of the image, and the binary cross-entropy of each class.
     Every prediction costs the binary cross-entropy of its objectness, except those without a box
     that overlap one by more than 0.7.
 
@@ -139,15 +139,15 @@ def _head_loss(
 
 
 def _box_loss(logits: Any, pixels: Any, cell: Any, sizes: Any, stride: int) -> Any:
-    """Return what centre and sides of each true box cost, (batch, boxes)."""
-    centre = ops.sum(_binary(logits[..., :2], pixels[..., :2] / stride - cell), axis=-1)
+    """Return what center and sides of each true box cost, (batch, boxes)."""
+    center = ops.sum(_binary(logits[..., :2], pixels[..., :2] / stride - cell), axis=-1)
     wanted = ops.log(ops.maximum(pixels[..., 2:], TINY) / sizes)
     wanted = ops.clip(wanted, -10.0, 10.0)
-    return centre + ops.sum((wanted - logits[..., 2:4]) ** 2, axis=-1) / 2
+    return center + ops.sum((wanted - logits[..., 2:4]) ** 2, axis=-1) / 2
 
 
 def _shape_overlap(sizes: Any, anchors: Any) -> Any:
-    """Return the IoU of sizes (..., 2) and anchors (n, 2) around one centre, (..., n)."""
+    """Return the IoU of sizes (..., 2) and anchors (n, 2) around one center, (..., n)."""
     common = ops.prod(ops.minimum(sizes[..., None, :], anchors), axis=-1)
     union = ops.prod(sizes, axis=-1)[..., None] + ops.prod(anchors, axis=-1) - common
     return common / (union + TINY)

@@ -1,4 +1,4 @@
-"""Boxes and their labels on pictures, readable on small and on huge ones."""
+"""Boxes and their labels on images, readable on small and on huge ones."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Below this long side a picture is drawn larger: no label can be read on 80 pixels.
+# Below this long side an image is drawn larger: no label can be read on 80 pixels.
 LEAST_SIDE = 480
 LARGEST_FACTOR = 8
 LEAST_TEXT, TEXT_SHARE = 13, 0.022  # pixels; of the long side
 LEAST_LINE, LINE_SHARE = 2, 0.0028
-GOLDEN_ANGLE = 0.381966  # of the circle of hues: neighbours in number are far apart in colour
+GOLDEN_ANGLE = 0.381966  # of the circle of hues: neighbors in number are far apart in color
 
 
 class DrawnBox(NamedTuple):
     """One box to draw.
 
     Attributes:
-        corners: Left, top, right, bottom in pixels of the picture.
+        corners: Left, top, right, bottom in pixels of the image.
         label: What stands at it, or "".
-        color: A number; boxes of one number have one colour.
+        color: A number; boxes of one number have one color.
     """
 
     corners: tuple[float, float, float, float]
@@ -32,7 +32,7 @@ class DrawnBox(NamedTuple):
 
 
 def draw_boxes(pixels: np.ndarray, found: Sequence[DrawnBox], labels: bool = True) -> Image.Image:
-    """Return a picture with boxes; a small one is enlarged, so that its labels can be read.
+    """Return an image with boxes; a small one is enlarged, so that its labels can be read.
 
     Args:
         pixels: RGB, uint8 (height, width, 3).
@@ -53,7 +53,7 @@ def draw_boxes(pixels: np.ndarray, found: Sequence[DrawnBox], labels: bool = Tru
 
 
 def color_of(number: int) -> tuple[int, int, int]:
-    """Return the colour of a number: bright, and unlike those of the numbers near it."""
+    """Return the color of a number: bright, and unlike those of the numbers near it."""
     lightness = (0.6, 0.5, 0.7)[number % 3]
     red, green, blue = colorsys.hls_to_rgb(number * GOLDEN_ANGLE % 1, lightness, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
@@ -70,7 +70,7 @@ def _enlarged(image: Image.Image, wanted: bool) -> tuple[Image.Image, int]:
 def _frame(
     corners: Iterable[float], factor: int, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Return the pixels of a box's frame, at least one wide and inside the picture."""
+    """Return the pixels of a box's frame, at least one wide and inside the image."""
     left, top, right, bottom = (round(value * factor) for value in corners)
     left, top = min(max(left, 0), size[0] - 1), min(max(top, 0), size[1] - 1)
     return left, top, min(max(left, right - 1), size[0] - 1), min(max(top, bottom - 1), size[1] - 1)
@@ -105,7 +105,7 @@ def _place(
     taken: Sequence[tuple[float, float, float, float]],
     size: tuple[int, int],
 ) -> tuple[float, float]:
-    """Return the left top corner of a label's plate, inside the picture where it fits."""
+    """Return the left top corner of a label's plate, inside the image where it fits."""
     left, top, right, bottom = frame
     places = [
         (left, top - plate[1]),

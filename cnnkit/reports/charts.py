@@ -1,7 +1,7 @@
-"""Charts as SVG text: pure functions of numbers, escaped, coloured by the page's style sheet.
+"""Charts as SVG text: pure functions of numbers, escaped, colored by the page's style sheet.
 
 Each returns one ``<svg>`` element that scales with its container, has an accessible name, and
-uses classes (``series-1``, ``chart-grid``) instead of colours, so that it follows light and dark.
+uses classes (``series-1``, ``chart-grid``) instead of colors, so that it follows light and dark.
 Points and cells carry a ``<title>``: hovering shows their values.
 """
 
@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from cnnkit.reports.escaping import visible
 
 WIDTH, HEIGHT = 460, 300  # user units, about pixels on a desktop
-SERIES_COLOURS = 6  # base.css has so many .series-N
+SERIES_COLORS = 6  # base.css has so many .series-N
 CHARACTER_WIDTH = 6.6  # of the charts' 12 px text, on average
 LARGEST_CHARACTER = 7.8  # of their 14 px text on a narrow screen
 TITLE_WIDTH = 24  # of the turned name of the y axis
@@ -80,7 +80,7 @@ def line_chart(
         x_ticks = [t for t in x_ticks if t == int(t)]
     body = [_axes(frame, x_ticks, y_ticks, x_label, y_label), _legend(list(series))]
     for number, (name, points) in enumerate(series.items()):
-        body.append(_line(frame, name, points, f"series-{number % SERIES_COLOURS + 1}"))
+        body.append(_line(frame, name, points, f"series-{number % SERIES_COLORS + 1}"))
     return _svg(WIDTH, HEIGHT, title, body)
 
 
@@ -250,11 +250,11 @@ def _reliability_bar(frame: Frame, counts: Frame, table_bin: Mapping[str, Any]) 
     accuracy, confidence = table_bin["accuracy"], table_bin["confidence"]
     x, width = frame.x(low) + 1, frame.x(high) - frame.x(low) - 2
     hover = _title(
-        f"confidence {100 * low:.0f}-{100 * high:.0f}%: {count} pictures, "
+        f"confidence {100 * low:.0f}-{100 * high:.0f}%: {count} images, "
         f"mean confidence {100 * confidence:.1f}%, accuracy {100 * accuracy:.1f}%"
     )
     # The bar reaches the accuracy; what it has above the confidence is lighter, what it lacks
-    # below the confidence stands on top in another colour.
+    # below the confidence stands on top in another color.
     solid, lighter = min(accuracy, confidence), max(0.0, accuracy - confidence)
     parts = [
         (frame, 0.0, solid, "series-1 fill"),
@@ -313,7 +313,7 @@ def _tick(value: float) -> str:
 def _legend(names: Sequence[str]) -> Markup:
     body, x = [], 64.0
     for number, name in enumerate(names):
-        kind = f"series-{number % SERIES_COLOURS + 1}"
+        kind = f"series-{number % SERIES_COLORS + 1}"
         body.append(_tag("line", x1=x, x2=x + 18, y1=16, y2=16, class_=f"{kind} line"))
         body.append(_text(x + 24, 20, shortened(name), title=name))
         x += 44 + CHARACTER_WIDTH * len(shortened(name))

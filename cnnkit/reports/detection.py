@@ -1,4 +1,4 @@
-"""The report of a detector: its figures, curves, confusion and worst pictures; how it learnt.
+"""The report of a detector: its figures, curves, confusion and worst images; how it learned.
 
 `write_detection_report` takes what `cnnkit.detection.mistakes.evaluation_figures` gives, and for a
 training the epochs and the record of its card.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.reports.box_pictures import COLORS, drawn_boxes
+from cnnkit.reports.box_images import COLORS, drawn_boxes
 from cnnkit.reports.charts import heat_map, line_chart
 from cnnkit.reports.escaping import image_data_url
 from cnnkit.reports.page import definitions, timestamp, write_page
@@ -29,7 +29,7 @@ FIGURES = {
     "AP_small": "AP, small",
     "AP_medium": "AP, medium",
     "AP_large": "AP, large",
-    "AR_1": "recall, 1 a picture",
+    "AR_1": "recall, 1 an image",
     "AR_10": "recall, 10",
     "AR_100": "recall, 100",
 }
@@ -56,7 +56,7 @@ def write_detection_report(
         subtitle: What was measured on what.
         epochs: Of a training: ``stage``, ``epoch``, ``loss``, ``AP50``, ``AP``.
         record: The card's ``training``.
-        errors: Pictures that could not be read: ``path``, ``kind``, ``message``.
+        errors: Images that could not be read: ``path``, ``kind``, ``message``.
         made: The moment to write into the report, by default now.
 
     Raises:
@@ -135,7 +135,7 @@ def _heat(confusion: Mapping[str, Any]) -> Any:
 
 
 def _worst(worst: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the pictures one by one: each is drawn when it is written."""
+    """Yield the images one by one: each is drawn when it is written."""
     for entry in worst:
         image = drawn_boxes(path_of(dict(entry)), entry["true"], entry["found"])
         counts = [f"{entry[key]} {key}" for key in ("missed", "invented", "confused") if entry[key]]

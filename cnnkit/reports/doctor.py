@@ -15,12 +15,12 @@ from cnnkit.reports.charts import bar_chart
 from cnnkit.reports.page import thumbnail_url, timestamp, write_page
 from cnnkit.results import path_of
 
-GROUPS_WITH_PICTURES = 60  # of each finding; the thumbnails are most of the file
-PICTURES_OF_A_GROUP = 12
-LINES = 500  # of a finding without pictures
+GROUPS_WITH_IMAGES = 60  # of each finding; the thumbnails are most of the file
+IMAGES_OF_A_GROUP = 12
+LINES = 500  # of a finding without images
 BARS = 30
 # What these are about cannot be shown, or says all in words.
-WITHOUT_PICTURES = ("unreadable", "stray-files")
+WITHOUT_IMAGES = ("unreadable", "stray-files")
 
 
 def write_examination(
@@ -38,7 +38,7 @@ def write_examination(
         examination: The dict of ``cnnkit doctor --json``.
         title: The heading.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
-            None. It may raise `cnnkit.errors.ImageError`: the card then has no picture.
+            None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
         made: The moment to write into the report, by default now.
 
     Raises:
@@ -66,14 +66,14 @@ def write_examination(
 def _finding(
     finding: Mapping[str, Any], thumbnail: Callable[[str], bytes | None] | None
 ) -> dict[str, Any]:
-    """Return a finding with its pictures, as many as a page can show."""
+    """Return a finding with its images, as many as a page can show."""
     groups = finding["groups"]
-    if finding["code"] in WITHOUT_PICTURES:
+    if finding["code"] in WITHOUT_IMAGES:
         lines = [place for group in groups for place in group]
         shown, more = {"lines": lines[:LINES], "groups": []}, len(lines) - LINES
     else:
-        cards = [_group(group, thumbnail) for group in groups[:GROUPS_WITH_PICTURES]]
-        shown, more = {"lines": [], "groups": cards}, len(groups) - GROUPS_WITH_PICTURES
+        cards = [_group(group, thumbnail) for group in groups[:GROUPS_WITH_IMAGES]]
+        shown, more = {"lines": [], "groups": cards}, len(groups) - GROUPS_WITH_IMAGES
     together = any(len(group) > 1 for group in groups)
     names = ("code", "severity", "message", "fix")
     rest = {"together": together, "more": max(0, more), "count": len(groups)}
@@ -92,7 +92,7 @@ def _group(
                 place[name] for name in ("split", "label", "detail") if name in place
             ),
         }
-        for place in group[:PICTURES_OF_A_GROUP]
+        for place in group[:IMAGES_OF_A_GROUP]
     ]
     return {"places": places, "more": len(group) - len(places)}
 
@@ -107,7 +107,7 @@ def _classes(classes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     bars = None
     if most:
         pairs = [(c["label"], float(c["pictures"])) for c in shown]
-        bars = bar_chart(pairs, title="Pictures of each class", maximum=max(2.0, most))
+        bars = bar_chart(pairs, title="Images of each class", maximum=max(2.0, most))
     return {
         "classes": classes,
         "splits": splits,

@@ -1,4 +1,4 @@
-"""What comes out of a file is data: text, JSON and pictures made safe to stand in HTML."""
+"""What comes out of a file is data: text, JSON and images made safe to stand in HTML."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@
      "mistakes": [{"path": str, "truth": str, "label": str, "score"}],
      "errors": [{"path": str, "kind": str, "message": str}]}
 
-Rates lie between 0 and 1. ``pictures`` counts the evaluated ones, without ``errors``. ``top_5``
+Rates lie between 0 and 1. ``images`` counts the evaluated ones, without ``errors``. ``top_5``
 may be null for a model with few classes. The matrix has truth as rows and guesses as columns.
 An empty reliability bin has null as confidence and accuracy. A path that is no valid Unicode has
 ``path_base64`` beside it, as everywhere.
@@ -56,7 +56,7 @@ def write_evaluation(
             30 most confused ones; of the mistakes the 120 surest are shown.
         title: The heading.
         thumbnail: Gives a small JPEG, PNG or WebP for a mistake's path as the file system wants
-            it, or None. It may raise `cnnkit.errors.ImageError`: the card then has no picture.
+            it, or None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
         made: The moment to write into the report, by default now.
 
     Raises:
@@ -112,7 +112,7 @@ def most_confused(
         limit: At most so many.
 
     Returns:
-        Dicts with truth, guess, count, and share: the part of the truth's pictures.
+        Dicts with truth, guess, count, and share: the part of the truth's images.
     """
     misses = matrix.copy()
     np.fill_diagonal(misses, 0)
@@ -142,7 +142,7 @@ def reduced_matrix(
     misses = matrix.copy()
     np.fill_diagonal(misses, 0)
     confusions = misses.sum(axis=0) + misses.sum(axis=1)
-    # Classes without a picture have no row to show.
+    # Classes without an image have no row to show.
     confusions = np.where(matrix.sum(axis=1) > 0, confusions, -1)
     kept = np.sort(np.argsort(-confusions, kind="stable")[:keep])
     kept = kept[matrix.sum(axis=1)[kept] > 0]
@@ -168,7 +168,7 @@ def _checked_matrix(evaluation: Mapping[str, Any]) -> np.ndarray:
             f"shape={matrix.shape} for {classes} labels."
         )
     if not matrix.any():
-        raise ValueError("`matrix` must count at least one picture. Received: none.")
+        raise ValueError("`matrix` must count at least one image. Received: none.")
     return matrix
 
 

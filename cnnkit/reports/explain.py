@@ -1,4 +1,4 @@
-"""The report of ``cnnkit explain``: each picture as it is and with the heat over it."""
+"""The report of ``cnnkit explain``: each image as it is and with the heat over it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_explanations(
     options: Mapping[str, object] | None = None,
     made: datetime | None = None,
 ) -> None:
-    """Write all explained pictures into one HTML file that opens anywhere.
+    """Write all explained images into one HTML file that opens anywhere.
 
     Rows and thumbnails are taken and written one by one: memory does not grow with them.
 
@@ -41,7 +41,7 @@ def write_explanations(
         rows: The rows of the run.
         title: The heading.
         model_name: The model that is explained.
-        thumbnails: Gives two small pictures, plain and with the heat, for a path as the file
+        thumbnails: Gives two small images, plain and with the heat, for a path as the file
             system wants it; or None.
         options: Options of the run to show, name to value.
         made: The moment to write into the report, by default now.
@@ -75,8 +75,8 @@ def _cards(
         counts.ok += 1
         other = row["predicted"] if row["predicted"] != row["label"] else None
         counts.other += other is not None
-        pictures = thumbnails(path_of(dict(row)))
-        urls = [image_data_url(one) for one in pictures] if pictures else [None, None]
+        images = thumbnails(path_of(dict(row)))
+        urls = [image_data_url(one) for one in images] if images else [None, None]
         yield card | {
             "plain": urls[0],
             "heat": urls[1],

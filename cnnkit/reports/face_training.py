@@ -1,4 +1,4 @@
-"""The report of ``cnnkit train-face``: how a similarity was learnt, and how well it does.
+"""The report of ``cnnkit train-face``: how a similarity was learned, and how well it does.
 
 `write_face_training` takes one dict::
 
@@ -33,7 +33,7 @@ def write_face_training(
     title: str,
     made: datetime | None = None,
 ) -> None:
-    """Write how a similarity was learnt as one HTML file that opens anywhere.
+    """Write how a similarity was learned as one HTML file that opens anywhere.
 
     Args:
         path: The file to write; one that exists is replaced once the new one is complete.

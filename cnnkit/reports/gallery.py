@@ -42,8 +42,8 @@ class Kind:
 
     Attributes:
         record: What the page needs of a row that is well, its texts made visible.
-        done: What was done to the pictures, in a word.
-        unknown: What the pictures without a decision are called.
+        done: What was done to the images, in a word.
+        unknown: What the images without a decision are called.
         failed: The heading of the errors.
     """
 
@@ -64,11 +64,11 @@ def write_gallery(
     made: datetime | None = None,
     kind: Kind | None = None,
 ) -> None:
-    """Write all pictures of a run into one HTML file that opens anywhere.
+    """Write all images of a run into one HTML file that opens anywhere.
 
     Rows and thumbnails are taken and written one by one, so memory does not grow with their
     number (only the set of classes found is kept). The file is mostly thumbnails: WebP of at
-    most 200 pixels at quality 50 takes about 4 kB, which makes 55 MB of 10,000 pictures.
+    most 200 pixels at quality 50 takes about 4 kB, which makes 55 MB of 10,000 images.
 
     Args:
         path: The file to write; one that exists is replaced once the new one is complete.
@@ -76,7 +76,7 @@ def write_gallery(
         title: The heading, such as ``photos/``.
         model_name: The model.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
-            None. It may raise `cnnkit.errors.ImageError`: the card then has no picture.
+            None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
         options: Options of the run to show, name to value.
         made: The moment to write into the report, by default now.
         kind: What it is of: `CLASSIFICATIONS`, the default, or `DETECTIONS`.

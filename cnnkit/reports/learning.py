@@ -28,7 +28,7 @@ def write_learning(
         path: The file to write; one that exists is replaced once the new one is complete.
         learned: The dict of ``cnnkit convolve --learn-from --json``.
         title: The heading.
-        names: The two pictures, as the user typed them.
+        names: The two images, as the user typed them.
         made: The moment to write into the page, by default now.
 
     Raises:

@@ -100,11 +100,11 @@ def timestamp(moment: datetime | None = None) -> str:
 
 
 def thumbnail_url(thumbnail: Callable[[str], bytes | None] | None, path: str) -> str | None:
-    """Return the ``data:`` address of a picture's thumbnail, or None where there is none.
+    """Return the ``data:`` address of an image's thumbnail, or None where there is none.
 
     Args:
         thumbnail: Gives JPEG, PNG or WebP bytes for a path, or None; it may raise `ImageError`,
-            for example when the picture has been moved away since.
+            for example when the image has been moved away since.
         path: The path as the file system wants it.
     """
     if thumbnail is None:

@@ -33,8 +33,8 @@ def write_style_report(
         path: The file to write; one that exists is replaced once the new one is complete.
         record: The card's ``training``.
         title: The heading.
-        styles: The style's pictures, uint8 (height, width, 3) each.
-        samples: Photos that were not learnt from and what the network makes of them, likewise.
+        styles: The style's images, uint8 (height, width, 3) each.
+        samples: Photos that were not learned from and what the network makes of them, likewise.
         made: The moment to write into the report, by default now.
 
     Raises:
@@ -65,9 +65,9 @@ def _charts(rows: Sequence[Sequence[float]]) -> list[tuple[str, Any]]:
 
 
 def _shown(pixels: np.ndarray) -> str | None:
-    """Return a picture, made small, as a ``data:`` address."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS)
+    """Return an image, made small, as a ``data:`` address."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS)
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=88)
+    image.save(content, "JPEG", quality=88)
     return image_data_url(content.getvalue())

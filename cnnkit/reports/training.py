@@ -6,7 +6,7 @@
      "split": "val" or "test",
      "classes": [{"label": str, "train": int, "val": int, "test": int}],
      "findings": [{"severity", "message", "fix", "code": str}],
-     "trials": [{"regularisation", "label_smoothing", "iterations", "train_loss",
+     "trials": [{"regularization", "label_smoothing", "iterations", "train_loss",
                  "validation_loss", "validation_accuracy", "validation_macro_f1"}],
      "chosen": one of the trials, or null where no head was searched,
      "epochs": [{"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}], perhaps empty,
@@ -111,19 +111,19 @@ def _head_chart(
 ) -> dict[str, Any]:
     plain = [trial for trial in trials if not trial["label_smoothing"]]
     series = {
-        name: [(math.log10(trial["regularisation"]), trial[key]) for trial in reversed(plain)]
+        name: [(math.log10(trial["regularization"]), trial[key]) for trial in reversed(plain)]
         for name, key in (("train", "train_loss"), ("validation", "validation_loss"))
     }
     chart = line_chart(
         series,
-        title="Log loss of the head by its regularisation",
+        title="Log loss of the head by its regularization",
         x_label="log10 of L2",
         y_label="log loss",
     )
     text = f"{len(trials)} heads on the same frozen features, the least validation loss wins."
     if chosen is not None:
         smoothing = chosen["label_smoothing"]
-        text += f" Chosen: L2 {chosen['regularisation']:g}"
+        text += f" Chosen: L2 {chosen['regularization']:g}"
         text += f", label smoothing {smoothing:g}." if smoothing else ", no label smoothing."
     return {"title": "Search for the head", "text": text, "chart": chart}
 

@@ -1,4 +1,4 @@
-"""The reports of ``cnnkit visualize``: sections of pictures with captions."""
+"""The reports of ``cnnkit visualize``: sections of images with captions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnnkit.reports.page import definitions, timestamp, write_page
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture.
+    """One image.
 
     Attributes:
         image: JPEG, PNG or WebP bytes.
@@ -28,7 +28,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """Some pictures under a heading.
+    """Some images under a heading.
 
     Attributes:
         heading: Of the section.
@@ -53,7 +53,7 @@ def write_sections(
     failures: Iterable[tuple[str, Mapping[str, str]]] = (),
     made: datetime | None = None,
 ) -> None:
-    """Write sections of pictures into one HTML file that opens anywhere.
+    """Write sections of images into one HTML file that opens anywhere.
 
     Args:
         path: The file to write; one that exists is replaced once the new one is complete.

@@ -1,6 +1,6 @@
-"""Networks that take pictures of any size, and other inputs beside them.
+"""Networks that take images of any size, and other inputs beside them.
 
-`cnnkit.runtime.predictor` is for many pictures of one size; here a call has one size of its own,
+`cnnkit.runtime.predictor` is for many images of one size; here a call has one size of its own,
 and nothing is compiled again for another one where the engine can do without (OpenVINO and
 TensorFlow can, XLA compiles once for each size).
 """

@@ -39,7 +39,7 @@ class Predictor(Protocol):
         runtime: ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``float32`` or ``bfloat16``.
         device: ``cpu`` or ``gpu``.
-        batch_size: How many pictures suit one call.
+        batch_size: How many images suit one call.
         concurrency: How many calls may usefully run at once, each from its own thread.
     """
 

@@ -1,6 +1,6 @@
 """The two places that know Keras's backend: compiled functions and gradients.
 
-`keras.ops` has no gradient of its own; everything that trains or optimises goes through
+`keras.ops` has no gradient of its own; everything that trains or optimizes goes through
 `compile` and `value_and_gradient`.
 """
 

@@ -18,12 +18,12 @@ from cnnkit.runtime.process import import_openvino, import_openvino_preprocessin
 ov = import_openvino()
 log = logging.getLogger(__name__)
 
-# Measured with EfficientNet-Lite0: a stream of one thread is fastest with 2 to 4 pictures a
+# Measured with EfficientNet-Lite0: a stream of one thread is fastest with 2 to 4 images a
 # call, and loses a tenth with 8, when the activations no longer fit the processor's cache.
 BATCH_SIZE = 4
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
-# A small picture for the first call of a network that takes any size.
+# A small image for the first call of a network that takes any size.
 OPEN_SIDES = (64, 64)
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -88,7 +88,7 @@ class _Slot:
     """One inference request with its own input memory; used by one thread at a time.
 
     Everything that turns a tensor into an array is touched here, in the thread that makes the
-    predictor: the first such call initialises OpenVINO's table of types, and two threads that
+    predictor: the first such call initializes OpenVINO's table of types, and two threads that
     are both first there wait for each other for ever.
     """
 
@@ -116,7 +116,7 @@ class _Slot:
 
 
 class _OpenSlot(_Slot):
-    """A request for pictures of any size, one shape a call."""
+    """A request for images of any size, one shape a call."""
 
     def __init__(self, request: Any, outputs: int) -> None:
         self._request = request

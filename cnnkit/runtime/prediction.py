@@ -31,8 +31,8 @@ def predictor(
         source: The model.
         options: Where and how to run; ``auto`` chooses XLA where a GPU answers and Keras's
             backend can drive it, else OpenVINO, else TensorFlow.
-        batch_size: Pictures per call; by default what suits the runtime.
-        expected: How many pictures will come, if known: a few need no large batch.
+        batch_size: Images per call; by default what suits the runtime.
+        expected: How many images will come, if known: a few need no large batch.
 
     Raises:
         UsageError: The batch size is below 1.

@@ -1,1 +1,1 @@
-"""Neural style transfer: pictures that keep their content and take on a style."""
+"""Neural style transfer: images that keep their content and take on a style."""

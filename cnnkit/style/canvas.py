@@ -1,8 +1,8 @@
-"""How a picture is laid before the loss network: mirrored borders, moving grids, tiles.
+"""How an image is laid before the loss network: mirrored borders, moving grids, tiles.
 
-The network pads with zeros, which a picture never has beside it: the border is mirrored, so that
+The network pads with zeros, which an image never has beside it: the border is mirrored, so that
 what the zeros touch lies outside. Its strides look at every second, fourth, sixteenth pixel,
-always the same ones, and would draw that grid into the picture: it is laid a few pixels
+always the same ones, and would draw that grid into the image: it is laid a few pixels
 elsewhere at every step.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Mirrored pixels on each side of a whole picture, and how far the grid moves at most.
+# Mirrored pixels on each side of a whole image, and how far the grid moves at most.
 BORDER = 32
 SHIFT = 16
 # Shifts that meet every remainder of 4 once in rows and in columns: few, because the content's
@@ -25,7 +25,7 @@ SMOOTHING = 0.8
 
 
 def mirrored(pixels: np.ndarray, border: int) -> np.ndarray:
-    """Return a picture with mirrored borders.
+    """Return an image with mirrored borders.
 
     Args:
         pixels: (height, width, channels), each side larger than `border`.
@@ -35,7 +35,7 @@ def mirrored(pixels: np.ndarray, border: int) -> np.ndarray:
 
 
 def folded(gradient: np.ndarray, border: int) -> np.ndarray:
-    """Return the gradient of the picture from that of its mirrored form: the adjoint.
+    """Return the gradient of the image from that of its mirrored form: the adjoint.
 
     Args:
         gradient: (height + 2 border, width + 2 border, channels); it is changed.
@@ -54,7 +54,7 @@ def smoothed(gradient: np.ndarray) -> np.ndarray:
     """Return a gradient without what only single pixels ask for, float32 (height, width, 3).
 
     A network that looks at every second pixel asks for hatching that nobody wants to see; the
-    picture's own fine lines stay, because it starts from them.
+    image's own fine lines stay, because it starts from them.
     """
     return cv2.GaussianBlur(
         np.ascontiguousarray(gradient), (0, 0), SMOOTHING, borderType=cv2.BORDER_REFLECT_101
@@ -63,11 +63,11 @@ def smoothed(gradient: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of a picture with mirrored borders, and the part of it that counts.
+    """A rectangle of an image with mirrored borders, and the part of it that counts.
 
     Attributes:
-        rows: Of the mirrored picture.
-        columns: Of the mirrored picture.
+        rows: Of the mirrored image.
+        columns: Of the mirrored image.
         core_rows: The rows that count, relative to the patch.
         core_columns: The columns that count, relative to the patch.
     """
@@ -83,10 +83,10 @@ class Patch:
 
 
 def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
-    """Return the patch that holds a whole picture, the grid shifted.
+    """Return the patch that holds a whole image, the grid shifted.
 
     Args:
-        height: Of the picture without borders.
+        height: Of the image without borders.
         width: Likewise.
         shift: Rows and columns, 0 to `SHIFT`.
     """
@@ -109,15 +109,15 @@ def tile_patches(
     shift: tuple[int, int] = (0, 0),
     phase: tuple[int, int] = (0, 0),
 ) -> Iterator[Patch]:
-    """Yield the tiles of a picture, each with what the network sees around it.
+    """Yield the tiles of an image, each with what the network sees around it.
 
-    The cores cover the picture without overlap; all patches have the same size.
+    The cores cover the image without overlap; all patches have the same size.
 
     Args:
-        height: Of the picture without borders.
+        height: Of the image without borders.
         width: Likewise.
         tile: The side of a core.
-        halo: Pixels around a core. The picture is mirrored by that and `SHIFT` more.
+        halo: Pixels around a core. The image is mirrored by that and `SHIFT` more.
         shift: How far the seams are moved up and left, each 0 to below `tile`.
         phase: How far the network's grid is moved down and right, each 0 to `SHIFT`.
     """
@@ -129,7 +129,7 @@ def tile_patches(
 def _spans(
     side: int, tile: int, halo: int, shift: int, phase: int
 ) -> Iterator[tuple[slice, slice]]:
-    """Yield the span of each tile along one axis of the mirrored picture, and its core."""
+    """Yield the span of each tile along one axis of the mirrored image, and its core."""
     inner = min(tile, side)
     length = inner + 2 * halo + SHIFT
     for start in range(-shift, side, tile):

@@ -1,4 +1,4 @@
-"""Leaves out what is transparent of a style picture: it is no paint."""
+"""Leaves out what is transparent of a style image: it is no paint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def without_clear(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """Return a style without its transparent places, uint8 (height, width, 3).
 
     It is cut to what is solid. Clear places that are left inside get what lies mirrored at the
-    nearest edge of the solid part, so that strokes and colours go on there and no edge of white
+    nearest edge of the solid part, so that strokes and colors go on there and no edge of white
     is taken for a stroke.
 
     Args:
-        pixels: uint8 (height, width, 3), the colours of clear places of no matter.
+        pixels: uint8 (height, width, 3), the colors of clear places of no matter.
         alpha: uint8 (height, width, 1), or None where it is solid.
 
     Raises:
@@ -38,7 +38,7 @@ def without_clear(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
 
 def _filled(pixels: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Return a picture whose clear places show the solid part mirrored at its edge."""
+    """Return an image whose clear places show the solid part mirrored at its edge."""
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(~solid, return_distances=False, return_indices=True)

@@ -14,13 +14,13 @@ from cnnkit.style.settings import Settings, scales_of
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import halo_of
 
-# What a tile's side is where a picture is too large for one piece.
+# What a tile's side is where an image is too large for one piece.
 TILE = 512
 # The share of the memory at hand that a run may take.
 USABLE = 0.85
-# Arrays of a whole picture beside the network's: pixels, moments, average, gradient, mirrored
+# Arrays of a whole image beside the network's: pixels, moments, average, gradient, mirrored
 # forms, the content and what they are resized through.
-PICTURE_BYTES = 12 * 4 * 3
+IMAGE_BYTES = 12 * 4 * 3
 # TensorFlow or JAX, the compiled steps and their constants, beyond what is loaded already.
 COMPILED_BYTES = 220 << 20
 # What was taken for the tiles of the scale before, which have another shape, is not given back.
@@ -31,7 +31,7 @@ PROBE_STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one picture will cost.
+    """What one image will cost.
 
     Attributes:
         memory: The process's peak, in bytes.
@@ -64,11 +64,11 @@ def memory_needed(steps: Steps, size: tuple[int, int], tile: int | None, residen
         halo = 2 * halo_of(steps, height, width) + SHIFT
         pixels = (min(tile, height) + halo) * (min(tile, width) + halo)
         network = TILED_MEMORY * pixels * (recipe.bytes_per_pixel + recipe.content_bytes_per_pixel)
-    return round(resident + COMPILED_BYTES + network + PICTURE_BYTES * height * width)
+    return round(resident + COMPILED_BYTES + network + IMAGE_BYTES * height * width)
 
 
 def seconds_per_pixel(steps: Steps) -> float:
-    """Return how long a step takes here for each pixel, measured on a small picture."""
+    """Return how long a step takes here for each pixel, measured on a small image."""
     network = steps.network
     random = np.random.default_rng(0)
     patch = random.uniform(0, 255, (1, PROBE_SIDE, PROBE_SIDE, 3)).astype(np.float32)
@@ -89,7 +89,7 @@ def seconds_per_pixel(steps: Steps) -> float:
 def estimated_seconds(
     steps: Steps, size: tuple[int, int], settings: Settings, per_pixel: float
 ) -> float:
-    """Return the wall time of one picture.
+    """Return the wall time of one image.
 
     Args:
         steps: The compiled functions.
@@ -120,7 +120,7 @@ COMPILE_SECONDS = 0.8
 
 
 def chosen_tile(steps: Steps, size: tuple[int, int], asked: str) -> int | None:
-    """Return the side of the tiles that a picture is worked in.
+    """Return the side of the tiles that an image is worked in.
 
     Args:
         steps: The compiled functions.

@@ -25,12 +25,12 @@ class Recipe:
         content: The layers whose features are to stay, with their weights, such that the
             course's 10 to 40 gives a result in which both are plain to see.
         style: The layers whose Gram matrices are to become the style's, with their weights.
-        stride: Pixels of the picture for each position of the deepest of them.
+        stride: Pixels of the image for each position of the deepest of them.
         reach: Pixels on each side that a position of the deepest of them sees beyond its own.
         bytes_per_pixel: What a step takes of memory for each pixel, measured by
             benchmarks/stylize.py --memory.
         content_bytes_per_pixel: What the content's features take, for one place of the grid.
-        smallest: The shortest side of a picture that leaves every layer a few positions.
+        smallest: The shortest side of an image that leaves every layer a few positions.
     """
 
     content: Mapping[str, float]
@@ -42,7 +42,7 @@ class Recipe:
     smallest: int = 64
 
 
-# The first layers hold colour and brushwork, the later ones larger forms.
+# The first layers hold color and brushwork, the later ones larger forms.
 RECIPES: dict[str, Recipe] = {
     "squeezenet-1.1": Recipe(
         content={"fire3_join": 0.25},

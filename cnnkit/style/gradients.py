@@ -1,4 +1,4 @@
-"""The gradient of a picture's loss: in one piece, or tile by tile where it is large."""
+"""The gradient of an image's loss: in one piece, or tile by tile where it is large."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cnnkit.style.targets import ContentTarget, TiledContentTarget, halo_of, pat
 
 
 class WholeGradient:
-    """The gradient of a picture in one piece."""
+    """The gradient of an image in one piece."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class WholeGradient:
 
 
 class TiledGradient:
-    """The gradient of a large picture, tile by tile.
+    """The gradient of a large image, tile by tile.
 
-    The tiles are passed twice: first for the picture's Gram matrices, then for the gradient.
+    The tiles are passed twice: first for the image's Gram matrices, then for the gradient.
     Those of the step before would save the first pass, but the seams and the grid lay elsewhere
     then, and near the end that difference is as large as what is left to do.
     """

@@ -1,8 +1,8 @@
 """The folder job of every way to stylise: rows, names, sidecars, states, previews.
 
-A `Method` paints one picture; the job does all the rest. The order in which a picture is
+A `Method` paints one image; the job does all the rest. The order in which an image is
 finished makes a kill harmless at any moment: the sidecar, which says what the file will hold and
-keeps its name; the picture; the row; and only then the state goes.
+keeps its name; the image; the row; and only then the state goes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from cnnkit.errors import (
     requires,
 )
 from cnnkit.folder_job import FolderJob, Outputs, Summary
-from cnnkit.images import Found, has_picture_suffix
+from cnnkit.images import Found, has_image_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.sorting import with_end
-from cnnkit.style.pictures import FORMATS, Content, encoded, read_content
+from cnnkit.style.images import FORMATS, Content, encoded, read_content
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
@@ -48,7 +48,7 @@ MAX_SIDECAR_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Painted:
-    """What a method made of one picture.
+    """What a method made of one image.
 
     Attributes:
         pixels: uint8 (height, width, 3).
@@ -63,13 +63,13 @@ class Painted:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a method may keep things while it paints one picture.
+    """Where a method may keep things while it paints one image.
 
     Attributes:
         state: The file of its state, for a run that is killed; the job removes it at the end.
         run: What must be the same for the state to be gone on with.
-        preview: Writes a picture for the user to look at, uint8 (height, width, 3).
-        position: Which picture this is, from 1.
+        preview: Writes an image for the user to look at, uint8 (height, width, 3).
+        position: Which image this is, from 1.
     """
 
     state: Path
@@ -79,7 +79,7 @@ class Workspace:
 
 
 class Method(Protocol):
-    """A way to stylise pictures.
+    """A way to stylise images.
 
     Attributes:
         settings: All that the results depend on besides the contents, as JSON can hold it.
@@ -88,10 +88,10 @@ class Method(Protocol):
     settings: dict[str, Any]
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one picture.
+        """Stylise one image.
 
         Raises:
-            ImageError: This picture cannot be stylised.
+            ImageError: This image cannot be stylised.
         """
 
 
@@ -156,20 +156,20 @@ class Target:
 
 
 def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
-    """Return where ``output`` sends the results: a picture's ending makes it one file.
+    """Return where ``output`` sends the results: an image's ending makes it one file.
 
     Raises:
-        UsageError: A file is asked for more than one picture, or in a form that is not written.
+        UsageError: A file is asked for more than one image, or in a form that is not written.
     """
     path = Path(output)
-    if path.suffix.lower() not in FORMATS and has_picture_suffix(output) and not path.is_dir():
+    if path.suffix.lower() not in FORMATS and has_image_suffix(output) and not path.is_dir():
         fix = f"Give {path.with_suffix('.png')}, or a folder."
         rule = f"end in one of {', '.join(FORMATS)}"
         raise UsageError(broken_rule("`output`", rule, output, fix))
     is_file = path.suffix.lower() in FORMATS and not path.is_dir()
     if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
         fix = f"Give a folder, such as `output` {path.with_suffix('').name}."
-        raise UsageError(broken_rule("`output`", "go with one picture", "several", fix))
+        raise UsageError(broken_rule("`output`", "go with one image", "several", fix))
     return Target(path, is_file, **flags)
 
 
@@ -182,7 +182,7 @@ def stylize_folder(
     max_pixels: int,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Stylise pictures, one row each, in order.
+    """Stylise images, one row each, in order.
 
     Args:
         method: What paints.
@@ -201,7 +201,7 @@ def stylize_folder(
     places = Places(target, inputs)
     try:
         for position, item in enumerate(job.pending(found), start=job.resumed + 1):
-            worker = _Picture(method, target, places, max_pixels, position)
+            worker = _Image(method, target, places, max_pixels, position)
             job.record(worker.row(item), emit=emit)
             worker.clean_up()
         summary = job.finish()
@@ -220,7 +220,7 @@ def check_results_apart(
         target: Where the results go.
         inputs: What the user typed for the contents.
         found: Gives the contents, each time anew.
-        named: What else is read: styles, masks, where the optimisation starts.
+        named: What else is read: styles, masks, where the optimization starts.
 
     Raises:
         UsageError: Names both.
@@ -302,8 +302,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class _Picture:
-    """One picture's way through the job."""
+class _Image:
+    """One image's way through the job."""
 
     def __init__(
         self, method: Method, target: Target, places: Places, max_pixels: int, position: int
@@ -361,7 +361,7 @@ class _Picture:
         if any(record.get(name) != value for name, value in json.loads(json.dumps(run)).items()):
             if self._target.is_file:
                 fix = "Give the same command again, or use `overwrite=True` to make it anew."
-                rule = "go on with the same picture, settings and version"
+                rule = "go on with the same image, settings and version"
                 raise UsageError(broken_rule("`resume`", rule, f"another {place}", fix))
             return None
         if record.get("output_sha256") != hashlib.sha256(place.read_bytes()).hexdigest():
@@ -398,13 +398,13 @@ class _Picture:
         return row
 
     def clean_up(self) -> None:
-        """Remove what only an unfinished picture needs; its row is written."""
+        """Remove what only an unfinished image needs; its row is written."""
         for path in self._leftovers:
             path.unlink(missing_ok=True)
 
 
 def _is_row_of(row: Any, path: str, place: Path) -> bool:
-    """Return whether a sidecar's row, which may be anybody's, is one of this picture."""
+    """Return whether a sidecar's row, which may be anybody's, is one of this image."""
     if not isinstance(row, dict):
         return False
     fixed = {**path_fields(path), "status": "ok", "output": str(place)}
@@ -431,5 +431,5 @@ def _is_plain(value: Any, depth: int = 3) -> bool:
 def _remove_if_empty(folder: Path) -> None:
     try:
         folder.rmdir()
-    except OSError:  # another picture's state is in it
+    except OSError:  # another image's state is in it
         return

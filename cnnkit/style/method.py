@@ -1,4 +1,4 @@
-"""The method of a folder job that stylises by optimisation."""
+"""The method of a folder job that stylises by optimization."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime.memory import resident_memory
 from cnnkit.style import estimate
 from cnnkit.style.features import LossNetwork
-from cnnkit.style.job import Painted, Workspace
-from cnnkit.style.optimisation import Optimisation, Progress
-from cnnkit.style.pictures import (
+from cnnkit.style.images import (
     Content,
     check_side,
     finished,
@@ -26,6 +24,8 @@ from cnnkit.style.pictures import (
     read_named,
     result_size,
 )
+from cnnkit.style.job import Painted, Workspace
+from cnnkit.style.optimization import Optimization, Progress
 from cnnkit.style.settings import STARTS, Settings
 from cnnkit.style.state import load_state, save_state
 from cnnkit.style.steps import Steps
@@ -41,14 +41,14 @@ Watch = Callable[[int, Progress], None]
 
 @dataclass(frozen=True)
 class Choices:
-    """What is asked for besides the settings of the optimisation itself.
+    """What is asked for besides the settings of the optimization itself.
 
     Attributes:
-        size: The long side of the results; None: 512, or a picture's own where it is smaller.
+        size: The long side of the results; None: 512, or an image's own where it is smaller.
         tile: ``auto``, ``none`` or a number of pixels.
-        mask: A picture or a folder of them, see `cnnkit.style.pictures.mask_of`.
-        preview: Show the picture after so many steps, 0: never.
-        max_pixels: Refuse larger pictures.
+        mask: An image or a folder of them, see `cnnkit.style.images.mask_of`.
+        preview: Show the image after so many steps, 0: never.
+        max_pixels: Refuse larger images.
     """
 
     size: int | None = None
@@ -58,8 +58,8 @@ class Choices:
     max_pixels: int = DEFAULT_MAX_PIXELS
 
 
-class ByOptimisation:
-    """Stylises pictures by optimisation; the styles are looked at once.
+class ByOptimization:
+    """Stylises images by optimization; the styles are looked at once.
 
     Attributes:
         settings: What the results depend on, as JSON can hold it.
@@ -78,9 +78,9 @@ class ByOptimisation:
         Args:
             network: The loss network.
             styles: At least one.
-            settings: Of every picture; its size and tile are chosen for each.
+            settings: Of every image; its size and tile are chosen for each.
             choices: The rest.
-            watch: Told the picture's number, from 1, and its progress.
+            watch: Told the image's number, from 1, and its progress.
         """
         self.steps = Steps(network)
         self._target = StyleTarget(self.steps, styles, settings.style_scale)
@@ -115,7 +115,7 @@ class ByOptimisation:
         return result_size(height, width, self._choices.size)
 
     def estimate(self, height: int, width: int) -> estimate.Estimate:
-        """Return what a picture of that size costs here.
+        """Return what an image of that size costs here.
 
         Raises:
             UsageError: It does not fit into the memory.
@@ -131,7 +131,7 @@ class ByOptimisation:
         return estimate.Estimate(memory, seconds, tile)
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one picture, or go on with it where a killed run left its state.
+        """Stylise one image, or go on with it where a killed run left its state.
 
         Raises:
             ImageError: It cannot be stylised.
@@ -146,30 +146,30 @@ class ByOptimisation:
             message = f"the result must {error.rule}. Received: {error.received}."
             raise ImageError("too-large", message) from error
         settings = replace(self._settings, size=max(size), tile=tile)
-        optimisation = Optimisation(
+        optimization = Optimization(
             self.steps, content.pixels, size, self._target, settings, start=self._start, mask=mask
         )
-        sizes = [(scale.height, scale.width) for scale in optimisation.scales]
+        sizes = [(scale.height, scale.width) for scale in optimization.scales]
         run = {**workspace.run, "tile": tile}
-        optimisation.state = load_state(workspace.state, run, sizes)
-        if optimisation.state is not None:
-            log.info("%s: going on after step %d", content.path, optimisation.state.count)
+        optimization.state = load_state(workspace.state, run, sizes)
+        if optimization.state is not None:
+            log.info("%s: going on after step %d", content.path, optimization.state.count)
         watcher = _Watcher(self, content, mask, workspace, run)
-        pixels = optimisation.run(watcher)
+        pixels = optimization.run(watcher)
         if not np.isfinite(pixels).all():
-            raise ImageError("failed", "the optimisation lost its way: numbers without a value")
+            raise ImageError("failed", "the optimization lost its way: numbers without a value")
         result = finished(pixels, content, mask, settings.preserve_color)
-        return self._painted(result, optimisation, watcher, tile, time.monotonic() - started)
+        return self._painted(result, optimization, watcher, tile, time.monotonic() - started)
 
     def _painted(
         self,
         result: np.ndarray,
-        optimisation: Optimisation,
+        optimization: Optimization,
         watcher: _Watcher,
         tile: int | None,
         seconds: float,
     ) -> Painted:
-        state, last = optimisation.state, watcher.last
+        state, last = optimization.state, watcher.last
         row = {"seconds": round(max(seconds, state.seconds), 2), "steps": state.count}
         if last is not None:
             row |= {
@@ -177,7 +177,7 @@ class ByOptimisation:
                 "content_loss": _rounded(last.content),
                 "style_loss": _rounded(last.style),
             }
-        scales = [[scale.width, scale.height, scale.steps] for scale in optimisation.scales]
+        scales = [[scale.width, scale.height, scale.steps] for scale in optimization.scales]
         curve = {"columns": ["step", "content", "style", "variation"], "rows": state.curve}
         return Painted(result, row, {"scales": scales, "tile": tile, "curve": curve})
 
@@ -187,7 +187,7 @@ class _Watcher:
 
     def __init__(
         self,
-        method: ByOptimisation,
+        method: ByOptimization,
         content: Content,
         mask: np.ndarray | None,
         workspace: Workspace,
@@ -209,7 +209,7 @@ class _Watcher:
             self._saved = time.monotonic()
         if choices.preview and progress.step % choices.preview == 0:
             preserve = self._method._settings.preserve_color
-            pixels = progress.state.picture()
+            pixels = progress.state.image()
             self._workspace.preview(finished(pixels, self._content, self._mask, preserve))
         if self._method._watch is not None:
             self._method._watch(self._workspace.position, progress)

@@ -1,8 +1,8 @@
-"""Painting in one pass: feed-forward networks, at any size, large pictures tile by tile.
+"""Painting in one pass: feed-forward networks, at any size, large images tile by tile.
 
-A network that normalises over the whole picture would give every tile a style of its own, and
+A network that normalizes over the whole image would give every tile a style of its own, and
 the seams would show. Here the tiles share one set of statistics, measured beforehand on small
-cuts from all over the picture, and overlap by all that the network sees, so that two tiles agree
+cuts from all over the image, and overlap by all that the network sees, so that two tiles agree
 on every pixel of their border.
 """
 
@@ -23,17 +23,17 @@ from cnnkit.runtime import RuntimeOptions, any_size_network
 DEFAULT_MODEL = "magenta-style"
 # The side that the network that reads styles was trained with.
 STYLE_SIDE = 256
-# The networks halve the picture twice.
+# The networks halve the image twice.
 MULTIPLE = 4
 SMALLEST_SIDE = 16
 # A pixel depends on others up to 54 away (the kernels' reaches, summed at their strides).
 HALO = 64
-# Larger pictures are painted in tiles: about 220 bytes a pixel are needed at once in float32.
+# Larger images are painted in tiles: about 220 bytes a pixel are needed at once in float32.
 WHOLE_PIXELS = 4_000_000
 TILE = 1024
-# The statistics of a large picture: so many square cuts of this side, evenly spread. Measured on
-# pictures of 2048 pixels, the colours then differ by 2 to 4 grey levels on average from a picture
-# painted whole; with the picture made smaller instead, by 5 to 12.
+# The statistics of a large image: so many square cuts of this side, evenly spread. Measured on
+# images of 2048 pixels, the colors then differ by 2 to 4 gray levels on average from an image
+# painted whole; with the image made smaller instead, by 5 to 12.
 CUTS, CUT_SIDE = 64, 128
 
 
@@ -42,9 +42,9 @@ class Tile:
     """A rectangle that is painted, and the part of it that is kept.
 
     Attributes:
-        rows: Of the picture, those around the kept ones included.
+        rows: Of the image, those around the kept ones included.
         columns: Likewise.
-        kept_rows: Of the picture.
+        kept_rows: Of the image.
         kept_columns: Likewise.
     """
 
@@ -63,10 +63,10 @@ class Tile:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
-    """Yield the tiles of a picture, row by row; the kept parts cover it once.
+    """Yield the tiles of an image, row by row; the kept parts cover it once.
 
     Args:
-        height: Of the picture.
+        height: Of the image.
         width: Likewise.
         side: Of a kept part, a multiple of `MULTIPLE`, so that every tile lies on the network's
             own grid.
@@ -123,18 +123,18 @@ class OnePassPainter:
             return self._compiled[key]
         source = self._bundle.source(network_name=name, statistics_form=statistics_form)
         network = any_size_network(source, self._options)
-        # What measures keeps all that it measured: it is made anew for each large picture, in a
+        # What measures keeps all that it measured: it is made anew for each large image, in a
         # fraction of a second, so that its memory is free again for the tiles.
         if statistics_form != "measured" or network.runtime != "openvino":
             self._compiled[key] = network
         return network
 
     def style_of(self, pixels: ImageArgument, scale: float = 1.0) -> np.ndarray:
-        """Read the style of a picture.
+        """Read the style of an image.
 
         Args:
-            pixels: The picture, see `cnnkit.images.ImageArgument`.
-            scale: Of the strokes: the picture is looked at so much larger.
+            pixels: The image, see `cnnkit.images.ImageArgument`.
+            scale: Of the strokes: the image is looked at so much larger.
 
         Returns:
             Float32 (100,).
@@ -145,7 +145,7 @@ class OnePassPainter:
         pixels = image_pixels(pixels)
         height, width = pixels.shape[:2]
         factor = STYLE_SIDE * scale / min(height, width)
-        # Long sides are bounded: a style's numbers are a mean over the picture.
+        # Long sides are bounded: a style's numbers are a mean over the image.
         size = [min(max(32, round(side * factor)), 8 * STYLE_SIDE) for side in (height, width)]
         window = Window((size[0], size[1]), 0, 0, size[0], size[1])
         small = resize(pixels, window, "bicubic")
@@ -154,10 +154,10 @@ class OnePassPainter:
     def paint(
         self, pixels: ImageArgument, style: np.ndarray | None = None, tile: int | None = None
     ) -> Iterator[tuple[Tile, np.ndarray]]:
-        """Paint a picture, a tile at a time; one that is small enough is a single tile.
+        """Paint an image, a tile at a time; one that is small enough is a single tile.
 
         Args:
-            pixels: The picture, see `cnnkit.images.ImageArgument`.
+            pixels: The image, see `cnnkit.images.ImageArgument`.
             style: Of `style_of`, where the bundle reads styles.
             tile: Side of the tiles; None: `TILE`, above `WHOLE_PIXELS`; 0: never tiles.
 
@@ -193,7 +193,7 @@ class OnePassPainter:
     def painted(
         self, pixels: ImageArgument, style: np.ndarray | None = None, tile: int | None = None
     ) -> np.ndarray:
-        """Return a whole painted picture, uint8 (height, width, 3); see `paint`."""
+        """Return a whole painted image, uint8 (height, width, 3); see `paint`."""
         pixels = image_pixels(pixels)
         result = np.empty_like(pixels)
         for one, part in self.paint(pixels, style, tile):
@@ -206,10 +206,10 @@ def _within(span: slice, length: int) -> slice:
 
 
 def tile_side(height: int, width: int, tile: int | None) -> int | None:
-    """Return the side of a picture's tiles, None where it is painted whole.
+    """Return the side of an image's tiles, None where it is painted whole.
 
     Args:
-        height: Of the picture.
+        height: Of the image.
         width: Likewise.
         tile: As asked for, see `OnePassPainter.paint`.
     """
@@ -220,7 +220,7 @@ def tile_side(height: int, width: int, tile: int | None) -> int | None:
 
 
 def mirrored_to_grid(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture with mirrored pixels at the right and the bottom, as the networks need it.
+    """Return an image with mirrored pixels at the right and the bottom, as the networks need it.
 
     Args:
         pixels: uint8 (height, width, 3).
@@ -236,7 +236,7 @@ def mirrored_to_grid(pixels: np.ndarray) -> np.ndarray:
 
 
 def cuts(pixels: np.ndarray) -> np.ndarray:
-    """Return cuts from all over a picture, laid together.
+    """Return cuts from all over an image, laid together.
 
     Args:
         pixels: uint8 (height, width, 3), each side at least `SMALLEST_SIDE`.
@@ -268,7 +268,7 @@ def blended(
     Args:
         vectors: Of the styles, each (100,).
         weights: Of each, over 0; only their ratios count.
-        own: Of the content picture; needed below strength 1.
+        own: Of the content image; needed below strength 1.
         strength: 0: the content's own style; 1: the styles'.
     """
     mixed = np.average(np.stack(vectors), axis=0, weights=weights)

@@ -15,18 +15,18 @@ from cnnkit.images.resample import Window, resize
 from cnnkit.runtime.memory import resident_memory
 from cnnkit.style.canvas import resized
 from cnnkit.style.estimate import Estimate
+from cnnkit.style.images import Content, finished, mask_of
 from cnnkit.style.job import Painted, Workspace
 from cnnkit.style.one_pass import HALO, OnePassPainter, Tile, blended, tile_side
-from cnnkit.style.pictures import Content, finished, mask_of
 from cnnkit.style.settings import MAX_SIZE, fitted_size
 from cnnkit.style.targets import Style
 
 DEFAULT_SIZE = 1024
 OWN_SIZE = 0
-# What the networks hold at once, measured at 1024 and 2048 pixels, for each pixel of a picture
-# or of a tile with what lies around it; and the picture itself before and after.
+# What the networks hold at once, measured at 1024 and 2048 pixels, for each pixel of an image
+# or of a tile with what lies around it; and the image itself before and after.
 NETWORK_BYTES = {"float32": 230, "bfloat16": 160}
-PICTURE_BYTES = 16
+IMAGE_BYTES = 16
 PROBE_SIDE = 256
 
 
@@ -35,14 +35,14 @@ class OnePassChoices:
     """What is asked for.
 
     Attributes:
-        size: The long side of the results; 0: the picture's own; None: `DEFAULT_SIZE`, or the
-            picture's own where it is smaller.
+        size: The long side of the results; 0: the image's own; None: `DEFAULT_SIZE`, or the
+            image's own where it is smaller.
         strength: 0: the content's own style; 1: the style's.
         style_scale: Of the strokes, see `OnePassPainter.style_of`.
-        preserve_color: Keep the content's colours.
+        preserve_color: Keep the content's colors.
         tile: ``auto``, ``none`` or a number of pixels.
-        mask: A picture or a folder of them, see `cnnkit.style.pictures.mask_of`.
-        max_pixels: Refuse larger pictures.
+        mask: An image or a folder of them, see `cnnkit.style.images.mask_of`.
+        max_pixels: Refuse larger images.
 
     Raises:
         UsageError: A value breaks its rule.
@@ -75,7 +75,7 @@ class OnePassChoices:
 
 
 class InOnePass:
-    """Stylises pictures by a feed-forward network; the styles are read once.
+    """Stylises images by a feed-forward network; the styles are read once.
 
     Attributes:
         settings: What the results depend on, as JSON can hold it.
@@ -101,7 +101,7 @@ class InOnePass:
                 not.
         """
         if painter.reads_styles and not styles:
-            fix = "Give a picture to paint like."
+            fix = "Give an image to paint like."
             raise UsageError(is_required("`styles`", fix))
         if styles and not painter.reads_styles:
             fix = "Leave it out: the model was trained for one style."
@@ -132,7 +132,7 @@ class InOnePass:
         return fitted_size(height, width, size or min(DEFAULT_SIZE, long_side))
 
     def estimate(self, height: int, width: int) -> Estimate:
-        """Return what a picture of that size costs here; time as measured on a small one."""
+        """Return what an image of that size costs here; time as measured on a small one."""
         size = self.size_of(height, width)
         side = tile_side(*size, self._choices.tile_pixels)
         pixels = size[0] * size[1]
@@ -141,7 +141,7 @@ class InOnePass:
         if self._seconds_per_pixel is None:
             self._seconds_per_pixel = self._measured_pace()
         again = 1.0 if side is None else (1 + 2 * HALO / side) ** 2
-        memory = (resident_memory() or 0) + network + PICTURE_BYTES * pixels
+        memory = (resident_memory() or 0) + network + IMAGE_BYTES * pixels
         return Estimate(round(memory), pixels * again * self._seconds_per_pixel, side)
 
     def _measured_pace(self) -> float:
@@ -154,7 +154,7 @@ class InOnePass:
         return seconds / PROBE_SIDE**2
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one picture.
+        """Stylise one image.
 
         Raises:
             ImageError: Its mask cannot be used.

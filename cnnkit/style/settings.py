@@ -1,4 +1,4 @@
-"""What an optimisation is asked to do, checked, and how its steps spread over the scales."""
+"""What an optimization is asked to do, checked, and how its steps spread over the scales."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COARSEST = 128
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one optimisation.
+    """The settings of one optimization.
 
     Attributes:
         size: The long side of the result in pixels.
@@ -33,11 +33,11 @@ class Settings:
         style_scale: How large the style's forms are: the style's long side as a multiple of
             the result's.
         optimizer: ``adam`` or ``l-bfgs``.
-        start: ``content``, ``noise``, or a picture's path.
+        start: ``content``, ``noise``, or an image's path.
         seed: Of the noise and of the shifts of the network's grid.
-        preserve_color: Keep the content's colours; the style gives light and dark only.
-        tile: The side of the tiles that a large picture is worked in, or None for the whole.
-        time_budget: Seconds for a picture, or None.
+        preserve_color: Keep the content's colors; the style gives light and dark only.
+        tile: The side of the tiles that a large image is worked in, or None for the whole.
+        time_budget: Seconds for an image, or None.
 
     Raises:
         UsageError: A value breaks its rule.
@@ -74,7 +74,7 @@ class Settings:
         if self.time_budget is not None:
             _check("`time_budget`", self.time_budget, 1, 1e7)
         if self.optimizer == "l-bfgs" and self.tile is not None:
-            fix = "L-BFGS needs the gradient of the whole picture."
+            fix = "L-BFGS needs the gradient of the whole image."
             raise UsageError(mutually_exclusive("`optimizer='l-bfgs'`", "`tile`", fix))
 
     @property

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cnnkit.style.features import LossNetwork
-from cnnkit.style.optimisation import Optimisation
-from cnnkit.style.pictures import Content, encoded, finished, result_size
+from cnnkit.style.images import Content, encoded, finished, result_size
+from cnnkit.style.optimization import Optimization
 from cnnkit.style.settings import Settings
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import Style, StyleTarget
@@ -33,13 +33,13 @@ def choices_sheet(
     path: Path,
     told: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw a picture in each style, and in their blend, at several strengths.
+    """Draw an image in each style, and in their blend, at several strengths.
 
     Args:
         network: The loss network.
         styles: At least one.
         settings: What else is asked for.
-        content: The picture.
+        content: The image.
         path: The sheet's file, by its ending PNG, JPEG or WebP.
         told: Is told how many are done, and of how many.
 
@@ -53,17 +53,17 @@ def choices_sheet(
     size = result_size(*content.pixels.shape[:2], SIDE)
     smallest = network.recipe.smallest
     size = (max(size[0], smallest), max(size[1], smallest))
-    pictures = []
+    images = []
     for name, blended in rows:
         target = StyleTarget(steps, blended, settings.style_scale)
         line = []
         for strength in STRENGTHS:
             line.append(_painted(steps, content, size, target, settings, strength))
             if told is not None:
-                told(len(pictures) * len(STRENGTHS) + len(line), len(rows) * len(STRENGTHS))
-        pictures.append((name, line))
+                told(len(images) * len(STRENGTHS) + len(line), len(rows) * len(STRENGTHS))
+        images.append((name, line))
     with replacing(path) as file:
-        file.write(encoded(np.asarray(_drawn(pictures, size)), None, path.suffix))
+        file.write(encoded(np.asarray(_drawn(images, size)), None, path.suffix))
 
 
 def _painted(
@@ -84,7 +84,7 @@ def _painted(
         tile=None,
         time_budget=None,
     )
-    pixels = Optimisation(steps, content.pixels, size, target, small).run()
+    pixels = Optimization(steps, content.pixels, size, target, small).run()
     return finished(pixels, content, None, settings.preserve_color)
 
 
@@ -101,9 +101,9 @@ def _drawn(rows: list[tuple[str, list[np.ndarray]]], size: tuple[int, int]) -> I
     for column, strength in enumerate(STRENGTHS):
         left = MARGIN + column * (width + GAP)
         draw.text((left, MARGIN), f"strength {strength:g}", fill=MUTED, font=font)
-    for number, (name, pictures) in enumerate(rows):
+    for number, (name, images) in enumerate(rows):
         top = MARGIN + CAPTION + number * (height + CAPTION + GAP)
         draw.text((MARGIN, top), name[-60:], fill=TEXT, font=font)
-        for column, pixels in enumerate(pictures):
+        for column, pixels in enumerate(images):
             sheet.paste(Image.fromarray(pixels), (MARGIN + column * (width + GAP), top + CAPTION))
     return sheet

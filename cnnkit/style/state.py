@@ -1,7 +1,7 @@
-"""The state of an optimisation: what must be kept to go on with it as if nothing had been.
+"""The state of an optimization: what must be kept to go on with it as if nothing had been.
 
 It is a safetensors file: arrays and one JSON text, nothing that runs, and its size is checked
-against the picture's before anything is read.
+against the image's before anything is read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MAX_FACTS_BYTES = 1 << 20
 
 @dataclass
 class State:
-    """Where an optimisation stands.
+    """Where an optimization stands.
 
     Attributes:
-        pixels: The picture, float32 (height, width, 3), 0 to 255.
+        pixels: The image, float32 (height, width, 3), 0 to 255.
         first_moment: Adam's mean of the gradients, of the same shape.
         second_moment: Adam's mean of their squares.
         average: The decaying sum of the iterates of this scale.
@@ -56,7 +56,7 @@ class State:
         zeros = [np.zeros_like(pixels, np.float32) for _ in range(3)]
         return cls(pixels.astype(np.float32), *zeros)
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """Return the average of the latest iterates, float32 (height, width, 3), 0 to 255."""
         if self.average_weight <= 0:
             return self.pixels
@@ -98,7 +98,7 @@ def load_state(path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]) ->
         shapes = tensor_shapes(path)
         return _read(path, run, sizes, shapes)
     except (BundleError, OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None  # torn or foreign: the picture is made from its beginning
+        return None  # torn or foreign: the image is made from its beginning
 
 
 def _read(

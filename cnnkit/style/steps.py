@@ -1,11 +1,11 @@
-"""The compiled functions of an optimisation: features, and the loss with its gradient.
+"""The compiled functions of an optimization: features, and the loss with its gradient.
 
 They are traced once for each size of patch. The loss is linear in its weights, so its gradient
 with respect to the weights is the terms, for nothing.
 
-A tile cannot know the Gram matrices of the whole picture, of which its own are a part. Its style
+A tile cannot know the Gram matrices of the whole image, of which its own are a part. Its style
 loss is therefore the linear form ``sum(sensitivity * gram)``, whose gradient is that of the whole
-picture's style loss, if `sensitivity` is the loss's derivative at the whole picture's Gram
+image's style loss, if `sensitivity` is the loss's derivative at the whole image's Gram
 matrices: no tile has a style of its own, nothing shifts from one to the next.
 """
 
@@ -56,7 +56,7 @@ class Steps:
     def whole(
         self, patch: np.ndarray, content: dict[str, Any], style: Arrays, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the loss's gradient and terms of a whole picture.
+        """Return the loss's gradient and terms of a whole image.
 
         Args:
             patch: Float32 (1, height, width, 3), 0 to 255.
@@ -83,9 +83,9 @@ class Steps:
         Args:
             patch: Float32 (1, height, width, 3), 0 to 255.
             content: `content_target` of the content's tile.
-            shares: How much each position counts in the picture, for every layer, and
+            shares: How much each position counts in the image, for every layer, and
                 ``pixels``; the tile's core only.
-            sensitivity: The style loss's derivative at the picture's Gram matrices.
+            sensitivity: The style loss's derivative at the image's Gram matrices.
             weights: Of content, style and total variation, float32 (3,).
         """
         first = {"pixels": patch, "weights": weights}

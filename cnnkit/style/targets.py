@@ -1,4 +1,4 @@
-"""What an optimisation is drawn to: the content's features and the styles' Gram matrices."""
+"""What an optimization is drawn to: the content's features and the styles' Gram matrices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGE_TILE = 512
 
 @dataclass(frozen=True)
 class Style:
-    """One style picture.
+    """One style image.
 
     Attributes:
         name: Its path, as the user gave it.
@@ -37,7 +37,7 @@ class Style:
         weight: Its share in the blend, over 0.
 
     Raises:
-        ImageError: The picture is no image, or cannot be read.
+        ImageError: The image is no image, or cannot be read.
     """
 
     name: str
@@ -52,12 +52,12 @@ class StyleTarget:
     """The blended Gram matrices of the styles, made once for each size.
 
     Attributes:
-        styles: The pictures.
+        styles: The images.
         style_scale: Their long side as a multiple of the result's.
     """
 
     def __init__(self, steps: Steps, styles: list[Style], style_scale: float) -> None:
-        """Keep the pictures."""
+        """Keep the images."""
         self.styles = styles
         self.style_scale = style_scale
         self._steps = steps
@@ -74,7 +74,7 @@ class StyleTarget:
         blended: Arrays = {}
         for style in self.styles:
             size = self._size(style, long_side)
-            grams = picture_grams(self._steps, resized(style.pixels, *size))
+            grams = image_grams(self._steps, resized(style.pixels, *size))
             for name, gram in grams.items():
                 blended[name] = blended.get(name, 0) + gram * np.float32(style.weight / total)
         return blended
@@ -86,8 +86,8 @@ class StyleTarget:
         return max(height, smallest), max(width, smallest)
 
 
-def picture_grams(steps: Steps, pixels: np.ndarray) -> Arrays:
-    """Return the Gram matrices of a picture, in tiles where it is large.
+def image_grams(steps: Steps, pixels: np.ndarray) -> Arrays:
+    """Return the Gram matrices of an image, in tiles where it is large.
 
     Args:
         steps: The compiled functions.
@@ -108,16 +108,16 @@ def picture_grams(steps: Steps, pixels: np.ndarray) -> Arrays:
 
 
 def halo_of(steps: Steps, height: int, width: int) -> int:
-    """Return how many pixels around a tile its network sees, as far as the picture has them."""
+    """Return how many pixels around a tile its network sees, as far as the image has them."""
     stride, reach = steps.network.recipe.stride, steps.network.recipe.reach
     return min(-(-reach // stride) * stride, min(height, width) - 1 - SHIFT)
 
 
 class ContentTarget:
-    """The features of a content picture at one size, kept for each shift of the grid."""
+    """The features of a content image at one size, kept for each shift of the grid."""
 
     def __init__(self, steps: Steps, content: np.ndarray) -> None:
-        """Keep the picture.
+        """Keep the image.
 
         Args:
             steps: The compiled functions.
@@ -129,7 +129,7 @@ class ContentTarget:
         self._known: dict[tuple[int, int], dict[str, Any]] = {}
 
     def at(self, shift: tuple[int, int]) -> dict[str, Any]:
-        """Return ``features`` and ``scale`` of the whole picture, the grid shifted."""
+        """Return ``features`` and ``scale`` of the whole image, the grid shifted."""
         if shift not in self._known:
             patch = whole_patch(*self.size, shift)
             features = self._steps.content(patch.of(self._canvas))
@@ -138,10 +138,10 @@ class ContentTarget:
 
 
 class TiledContentTarget:
-    """The features of a large content picture, made anew for each tile."""
+    """The features of a large content image, made anew for each tile."""
 
     def __init__(self, steps: Steps, content: np.ndarray, tile: int) -> None:
-        """Look once at the whole picture for the variance of its features.
+        """Look once at the whole image for the variance of its features.
 
         Args:
             steps: The compiled functions.
@@ -204,7 +204,7 @@ def layer_shares(mask: np.ndarray, features: Arrays, total: float) -> Arrays:
     Args:
         mask: How much each pixel counts, float32 (height, width, 1).
         features: Arrays of the layers' sizes.
-        total: The sum of the mask over the whole picture.
+        total: The sum of the mask over the whole image.
     """
     height, width = mask.shape[:2]
     found = {}
@@ -222,7 +222,7 @@ def patch_shares(steps: Steps, patch: Patch, mask: np.ndarray | None, total: flo
         steps: The compiled functions.
         patch: The patch.
         mask: How much the pixels of the patch count, (height, width, 1); None: all the same.
-        total: The sum of the mask over the whole picture.
+        total: The sum of the mask over the whole image.
     """
     counted = core_mask(patch, mask)
     shape = (1, *counted.shape[:2], 3)

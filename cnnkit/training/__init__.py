@@ -5,7 +5,7 @@ The whole of it, for a network that ends in logits (batch, classes)::
     plan = TrainingPlan.fine_tuning(epochs=10, stages=3, head_layers=("classifier",))
     result = train(
         model,                                   # functional keras.Model, RGB 0-255 -> logits
-        lambda size: Loader(pictures, size, training=True, augmenter=..., seed=plan.seed),
+        lambda size: Loader(images, size, training=True, augmenter=..., seed=plan.seed),
         lambda size: Loader(held_out, size, training=False),
         plan,
         state_folder=Path("flowers.state"),      # None: nothing is kept for a resume

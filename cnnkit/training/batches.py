@@ -24,7 +24,7 @@ class Batches(Protocol):
         """How many batches an epoch has."""
 
     def dataset(self, first_epoch: int = 0, epochs: int | None = 1) -> tf.data.Dataset:
-        """Return some epochs' batches: pictures, labels and weights, of fixed shapes.
+        """Return some epochs' batches: images, labels and weights, of fixed shapes.
 
         Labels are whole numbers (batch,) or shares of the classes (batch, classes); a weight
         is 1, or 0 for what only fills up the last batch.

@@ -61,7 +61,7 @@ def layers_to_train(model: Any, plan: TrainingPlan) -> set[int]:
     """Return the ids of the layers that learn by a plan.
 
     Everything from the first layer of the last `plan.stages` stages to the output learns, and
-    the head always; batch normalisations only with `plan.train_bn`.
+    the head always; batch normalizations only with `plan.train_bn`.
 
     Raises:
         UsageError: The network has no such layer, or not so many stages.
@@ -107,7 +107,7 @@ def _first_unfrozen(model: Any, layers: list[Any], plan: TrainingPlan) -> int:
 def unfrozen(model: Any, plan: TrainingPlan) -> Iterator[None]:
     """Let only a plan's layers learn, and give the model its own flags back at the end.
 
-    A batch normalisation that does not learn also keeps its statistics.
+    A batch normalization that does not learn also keeps its statistics.
 
     Raises:
         UsageError: See `layers_to_train`.

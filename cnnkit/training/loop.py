@@ -78,7 +78,7 @@ def train(
     Raises:
         UsageError: The plan does not fit the model, or the state folder another run.
         OutputError: A checkpoint cannot be written.
-        CnnkitError: Not even one picture a step fits into memory, or no epoch had a finite loss.
+        CnnkitError: Not even one image a step fits into memory, or no epoch had a finite loss.
     """
     require_tensorflow()
     from cnnkit.training.objective import classification
@@ -227,7 +227,7 @@ class _Run:
             except OutOfMemoryError as error:
                 size = self.progress.batch_size
                 if size == 1:
-                    rule = "leave room for one picture a step"
+                    rule = "leave room for one image a step"
                     raise CnnkitError(broken_rule("The device's memory", rule, error)) from error
                 self.progress.batch_size = size // 2
                 self.say(

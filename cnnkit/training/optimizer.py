@@ -8,7 +8,7 @@ import keras
 
 from cnnkit.training.plan import TrainingPlan
 
-# What weight decay leaves alone: biases, and scales and shifts of normalisations.
+# What weight decay leaves alone: biases, and scales and shifts of normalizations.
 NOT_DECAYED = ("bias", "gamma", "beta")
 
 

@@ -17,8 +17,8 @@ class TrainingPlan:
     """The choices of one training run.
 
     Attributes:
-        epochs: At most this many passes over the training pictures.
-        batch_size: Pictures a step; halved by itself where memory does not suffice.
+        epochs: At most this many passes over the training images.
+        batch_size: Images a step; halved by itself where memory does not suffice.
         learning_rate: The highest one, of the head.
         backbone_rate: What the rate of all layers below the head is multiplied by.
         schedule: ``cosine`` down to nearly 0, or ``constant``; both after the warm-up.
@@ -26,7 +26,7 @@ class TrainingPlan:
         label_smoothing: The share of the target that is spread over all classes, 0 to below 1.
         weight_decay: Decoupled from the gradient (AdamW); kernels only.
         patience: Stop after so many epochs without a lower validation loss; None: never.
-        train_bn: Whether batch normalisations learn and take statistics of the batches.
+        train_bn: Whether batch normalizations learn and take statistics of the batches.
         stages: How many stages are unfrozen, counted from the output; None: all of them.
         head_layers: The layers of the new head, always trained, at the full rate.
         start_counts: Whether the weights of the start are kept if no epoch is better.
@@ -73,12 +73,12 @@ class TrainingPlan:
 
     @classmethod
     def fine_tuning(cls, epochs: int, **changes: Any) -> TrainingPlan:
-        """Return the plan for pretrained weights: small rates, frozen normalisation."""
+        """Return the plan for pretrained weights: small rates, frozen normalization."""
         return cls(epochs, **{"start_counts": True, **changes})
 
     @classmethod
     def from_scratch(cls, epochs: int, **changes: Any) -> TrainingPlan:
-        """Return the plan for fresh weights: one rate for all layers, normalisation trained."""
+        """Return the plan for fresh weights: one rate for all layers, normalization trained."""
         ours = {"learning_rate": 1e-3, "backbone_rate": 1.0, "train_bn": True, "head_layers": ()}
         return cls(epochs, **{**ours, **changes})
 

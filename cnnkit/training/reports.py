@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 
 class Scores(NamedTuple):
-    """How a network does on the validation pictures.
+    """How a network does on the validation images.
 
     Attributes:
         loss: Mean cross-entropy in nats, without label smoothing and class weights.
-        accuracy: Share of the pictures whose class has the highest score, 0 to 1.
+        accuracy: Share of the images whose class has the highest score, 0 to 1.
     """
 
     loss: float
@@ -27,9 +27,9 @@ class EpochReport:
         epoch: From 1; 0 is the state before training, whose training figures are NaN.
         epochs: How many there are at most.
         loss: Mean training loss, with label smoothing and class weights.
-        accuracy: On the training pictures as they were shown, 0 to 1.
-        val_loss: Mean cross-entropy on the validation pictures, in nats.
-        val_accuracy: On the validation pictures, 0 to 1.
+        accuracy: On the training images as they were shown, 0 to 1.
+        val_loss: Mean cross-entropy on the validation images, in nats.
+        val_accuracy: On the validation images, 0 to 1.
         learning_rate: The head's, in the last step.
         seconds: What the epoch took, validation included.
         seconds_left: For the epochs that may follow, at the mean pace so far.

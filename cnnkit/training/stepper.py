@@ -124,7 +124,7 @@ class Stepper:
         """Train one step at a rate and return its loss before the update.
 
         Args:
-            batch: Pictures, labels and weights.
+            batch: Images, labels and weights.
             rate: The head's learning rate.
         """
         self._optimizer.learning_rate = rate

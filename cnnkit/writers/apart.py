@@ -88,7 +88,7 @@ def check_not_beside(folders: Iterable[Named], inputs: Iterable[AnyPath]) -> Non
         homes.add(home)
         met = written.get(identity(home) or (-1, -1))
         if met is not None:
-            fix = "Nothing is written beside the pictures: choose another folder."
+            fix = "Nothing is written beside the images: choose another folder."
             rule = "be another folder than those of the inputs"
             raise UsageError(broken_rule("an output folder", rule, met, fix))
 

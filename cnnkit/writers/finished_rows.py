@@ -41,7 +41,7 @@ class FinishedRows:
         try:
             for name, status in read(path):
                 key = path_key(name)
-                if key not in self._keys:  # a CSV has a line for each box of a picture
+                if key not in self._keys:  # a CSV has a line for each box of an image
                     self._keys.add(key)
                     self.statuses[status] += 1
         except (

@@ -107,7 +107,7 @@ class ClassificationTable:
 
 
 class DetectionTable:
-    """One line of CSV for each box, and one for a picture without any; Parquet keeps lists."""
+    """One line of CSV for each box, and one for an image without any; Parquet keeps lists."""
 
     def header(self) -> list[str]:
         """See `RowTable`."""
@@ -120,13 +120,13 @@ class DetectionTable:
 
     def lines(self, row: Row) -> list[list[str]]:
         """Return the cells of each line."""
-        picture = [row["path"], row["status"], *(str(row.get(n, "")) for n in ("width", "height"))]
+        image = [row["path"], row["status"], *(str(row.get(n, "")) for n in ("width", "height"))]
         error = [text or "" for text in error_fields(row).values()]
         boxes = [
             [one["label"], str(one["class_id"]), f"{one['score']:.6f}", *map(str, one["box"])]
             for one in row.get("detections", ())
         ]
-        return [[*picture, *box, *error] for box in boxes or [[""] * 7]]
+        return [[*image, *box, *error] for box in boxes or [[""] * 7]]
 
     def schema(self, pyarrow: Any) -> Any:
         """See `RowTable`."""

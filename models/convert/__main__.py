@@ -15,8 +15,8 @@ from models.convert.source import MODELS_FOLDER
 cache_option = click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    default=MODELS_FOLDER.parent / ".artefacts",
-    help="Folder of downloads.  [default: .artefacts]",
+    default=MODELS_FOLDER.parent / ".artifacts",
+    help="Folder of downloads.  [default: .artifacts]",
 )
 
 
@@ -50,10 +50,10 @@ main.add_command(conversion_command("all", list(CONVERSIONS)))
 
 @main.command("measure")
 @click.argument("name", type=click.Choice(list(SOURCES)))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Labelled photos.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Labeled photos.")
 @cache_option
 def measure_command(name: str, data: Path, cache: Path) -> None:
-    """Measure NAME on labelled photos and write the figures into its card."""
+    """Measure NAME on labeled photos and write the figures into its card."""
     for what, value in measure(SOURCES[name], data, cache).items():
         click.echo(f"{what}: {value}")
 

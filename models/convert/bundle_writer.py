@@ -18,7 +18,7 @@ NOT_TRAINED = ("/moving_mean", "/moving_variance")  # kept beside the trained pa
 
 
 def write_bundle(source: Source | NetworkSource, rounded: dict[str, np.ndarray]) -> None:
-    """Write weights, labels, licence and card; measured figures of the same weights stay.
+    """Write weights, labels, license and card; measured figures of the same weights stay.
 
     Args:
         source: What the bundle is made of.

@@ -1,4 +1,4 @@
-"""From a pinned artefact to a finished bundle, held to the original on the way."""
+"""From a pinned artifact to a finished bundle, held to the original on the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.convert import (
     style_bundle,
     yolov3_tiny,
 )
-from models.convert.artefacts import fetch, read_member
+from models.convert.artifacts import fetch, read_member
 from models.convert.bundle_writer import add_measured, write_bundle
 from models.convert.golden import (
     GoldenError,
@@ -56,11 +56,11 @@ def convert(source: Source, cache: Path, check_original: bool) -> float:
         The largest difference of a logit from the original, before rounding.
 
     Raises:
-        cnnkit.errors.CnnkitError: The artefact is not the pinned one, the arrays do not fit
+        cnnkit.errors.CnnkitError: The artifact is not the pinned one, the arrays do not fit
             the network, or a logit differs too much. Nothing is written then.
     """
-    path = fetch(source.artefact, cache)
-    member = read_member(source.artefact, path)
+    path = fetch(source.artifact, cache)
+    member = read_member(source.artifact, path)
     arrays = source.read_arrays(member)
     rounded = rounded_arrays(arrays)
     inputs = golden_inputs() if check_original else kept_golden(source)

@@ -13,11 +13,11 @@ import numpy as np
 
 from cnnkit.architectures.face_resnet import STAGES
 from cnnkit.errors import broken_rule
-from models.convert.artefacts import Artefact
+from models.convert.artifacts import Artifact
 from models.convert.dlib_network import DlibFormatError, DlibLayer, read_face_network
 from models.convert.network_source import Arrays, Members, NetworkSource
 
-ARTEFACT = Artefact(
+ARTIFACT = Artifact(
     package="face_recognition_models",
     version="0.3.0",
     file="face_recognition_models-0.3.0.tar.gz",
@@ -110,7 +110,7 @@ def dlib_embeddings(network: object, chips: np.ndarray) -> np.ndarray:
 
 SOURCE = NetworkSource(
     "dlib-face",
-    {"network": ARTEFACT},
+    {"network": ARTIFACT},
     CARD,
     read_arrays,
     inputs={"network": (150, 150)},

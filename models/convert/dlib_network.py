@@ -170,7 +170,7 @@ def read_face_network(content: bytes) -> list[DlibLayer]:
     reader.real(), reader.real()  # the margin and the threshold of training
     reader.integers(NESTED)
     if reader.text() != "input_rgb_image_sized":
-        raise DlibFormatError(broken_rule("the input", "be a picture", "other"))
+        raise DlibFormatError(broken_rule("the input", "be an image", "other"))
     [reader.real() for _ in range(3)], reader.integers(2)
     layers = []
     while not reader.at_end():

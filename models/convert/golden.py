@@ -1,7 +1,7 @@
 """The golden beside a card: a few inputs, and what the original computed for them.
 
 The inputs are patterns from whole-number formulas, alike on every machine, and example
-pictures of this project. For each, some logits of the original network before rounding and
+images of this project. For each, some logits of the original network before rounding and
 of the embedded float16 weights are written down, so that both can be checked without the
 original.
 """
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import CnnkitError
-from models.convert.pictures import prepared_picture
+from models.convert.images import prepared_image
 from models.convert.source import MODELS_FOLDER
 
-PICTURES_FOLDER = MODELS_FOLDER.parent / "examples" / "images"
-PICTURES = ("cat.jpg", "rocket.jpg")
+IMAGES_FOLDER = MODELS_FOLDER.parent / "examples" / "images"
+IMAGES = ("cat.jpg", "rocket.jpg")
 TOP, STEP = 5, 125  # the highest five logits, and every 125th
 DECIMALS = 5
 
@@ -59,22 +59,22 @@ def pattern(name: str, height: int, width: int) -> np.ndarray:
 
 
 def golden_inputs() -> list[dict[str, str]]:
-    """Return what the inputs are: patterns by name, pictures by file and sha256."""
-    pictures = [
+    """Return what the inputs are: patterns by name, images by file and sha256."""
+    images = [
         {
             "picture": name,
-            "sha256": hashlib.sha256((PICTURES_FOLDER / name).read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256((IMAGES_FOLDER / name).read_bytes()).hexdigest(),
         }
-        for name in PICTURES
+        for name in IMAGES
     ]
-    return [{"pattern": name} for name in PATTERNS] + pictures
+    return [{"pattern": name} for name in PATTERNS] + images
 
 
 def golden_pixels(inputs: list[dict[str, Any]], rule: dict[str, Any]) -> np.ndarray:
     """Return the inputs as the network sees them.
 
     Args:
-        inputs: Entries with a ``pattern`` or a ``picture``.
+        inputs: Entries with a ``pattern`` or an ``image``.
         rule: The card's ``input``.
 
     Returns:
@@ -84,7 +84,7 @@ def golden_pixels(inputs: list[dict[str, Any]], rule: dict[str, Any]) -> np.ndar
         [
             pattern(entry["pattern"], rule["height"], rule["width"])
             if "pattern" in entry
-            else prepared_picture(PICTURES_FOLDER / entry["picture"], rule)
+            else prepared_image(IMAGES_FOLDER / entry["picture"], rule)
             for entry in inputs
         ]
     )

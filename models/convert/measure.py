@@ -1,4 +1,4 @@
-"""Measure an embedded network on labelled photos, and what rounding did to it."""
+"""Measure an embedded network on labeled photos, and what rounding did to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.errors import CnnkitError, broken_rule
-from models.convert.artefacts import fetch, read_member
+from models.convert.artifacts import fetch, read_member
 from models.convert.bundle_writer import add_measured
 from models.convert.conversion import ROUNDING_TOLERANCE
-from models.convert.pictures import prepared_picture
+from models.convert.images import prepared_image
 from models.convert.source import Source
 from models.convert.variables import (
     embedded_network,
@@ -37,10 +37,10 @@ def measure(source: Source, data: Path, cache: Path) -> dict[str, float]:
         data: A folder with ``images/`` and ``labels.csv`` (columns file and class_index).
         cache: Folder of downloads, for the weights before rounding.
     """
-    pixels, classes = labelled_photos(data, source)
+    pixels, classes = labeled_photos(data, source)
     figures = measured_figures(source, pixels, classes, cache)
     command = f"python -m models.convert measure {source.name} --data {data.name}"
-    add_measured(source, figures, f"{data.name}: {len(classes)} labelled photos", command)
+    add_measured(source, figures, f"{data.name}: {len(classes)} labeled photos", command)
     return figures
 
 
@@ -63,7 +63,7 @@ def measured_figures(
         VariablesError: Rounding moved a logit by more than the tolerance.
     """
     embedded = logits_of(embedded_network(source.bundle), pixels)
-    member = read_member(source.artefact, fetch(source.artefact, cache))
+    member = read_member(source.artifact, fetch(source.artifact, cache))
     exact = logits_of(network_with(source.name, source.read_arrays(member)), pixels)
     figures = {
         "top-1": top_k_accuracy(embedded, classes, 1),
@@ -77,7 +77,7 @@ def measured_figures(
     return figures
 
 
-def labelled_photos(data: Path, source: Source) -> tuple[np.ndarray, np.ndarray]:
+def labeled_photos(data: Path, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Return photos, uint8 (photos, height, width, 3), and their classes, int (photos,).
 
     Raises:
@@ -88,7 +88,7 @@ def labelled_photos(data: Path, source: Source) -> tuple[np.ndarray, np.ndarray]
     with open(data / "labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     rule = source.card["input"]
-    pixels = np.stack([prepared_picture(data / "images" / row["file"], rule) for row in rows])
+    pixels = np.stack([prepared_image(data / "images" / row["file"], rule) for row in rows])
     return pixels, np.array([int(row["class_index"]) for row in rows])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.convert.artefacts import Artefact
+from models.convert.artifacts import Artifact
 from models.convert.lz4_frame import unpack_frame
 from models.convert.network_source import Arrays, Members, NetworkSource
 from models.convert.restricted_pickle import read_joblib
@@ -20,8 +20,8 @@ SHA256_OF_MEMBERS = {
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
-ARTEFACTS = {
-    name: Artefact(
+ARTIFACTS = {
+    name: Artifact(
         package="mtcnn",
         version="1.0.0",
         file="mtcnn-1.0.0-py3-none-any.whl",
@@ -111,7 +111,7 @@ def original_outputs(path: Path, members: Members, inputs: Arrays) -> Arrays:
 
 SOURCE = NetworkSource(
     "mtcnn",
-    ARTEFACTS,
+    ARTIFACTS,
     CARD,
     read_arrays,
     inputs={"proposal": (41, 52), "refinement": (24, 24), "output": (48, 48)},

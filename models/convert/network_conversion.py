@@ -1,4 +1,4 @@
-"""From pinned artefacts to the bundle of a network that is no classifier."""
+"""From pinned artifacts to the bundle of a network that is no classifier."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.network import with_card_outputs
-from models.convert.artefacts import Artefact, fetch, read_member
-from models.convert.golden import PATTERNS, PICTURES_FOLDER, pattern
+from models.convert.artifacts import Artifact, fetch, read_member
+from models.convert.golden import IMAGES_FOLDER, PATTERNS, pattern
 from models.convert.source import MODELS_FOLDER
 from models.convert.variables import network_with
 
@@ -32,14 +32,14 @@ class NetworkSource:
 
     Attributes:
         name: Of the bundle.
-        artefacts: The pinned members that hold the weights, by a short name; all of one file.
+        artifacts: The pinned members that hold the weights, by a short name; all of one file.
         card: The hand-written part of card.json.
         read_arrays: From the members to float32 arrays by variable path.
         inputs: Sides (height, width) of the golden's inputs by the name of the network;
             a bundle's only one is called ``network``.
-        face: A picture of the examples and the rectangle (left, top, right, bottom) in it that
+        face: An image of the examples and the rectangle (left, top, right, bottom) in it that
             is a further input.
-        original_outputs: From the artefact's path, the members and the inputs, uint8
+        original_outputs: From the artifact's path, the members and the inputs, uint8
             (batch, height, width, 3) by network, to the outputs of the original networks,
             float32 by ``NETWORK/OUTPUT``. It runs the original's own code.
         tolerance: How far an output may be from the original, before rounding.
@@ -47,7 +47,7 @@ class NetworkSource:
     """
 
     name: str
-    artefacts: dict[str, Artefact]
+    artifacts: dict[str, Artifact]
     card: dict[str, Any]
     read_arrays: Callable[[Members], Arrays]
     inputs: dict[str, tuple[int, int]]
@@ -66,29 +66,29 @@ class NetworkSource:
         return MODELS_FOLDER / self.name
 
     @property
-    def artefact(self) -> Artefact:
-        """The first of the artefacts: they differ in the member only."""
-        return next(iter(self.artefacts.values()))
+    def artifact(self) -> Artifact:
+        """The first of the artifacts: they differ in the member only."""
+        return next(iter(self.artifacts.values()))
 
     @property
     def origin(self) -> dict[str, Any]:
         """The card's ``source``; of several members each with its sha256."""
-        entry = asdict(self.artefact)
-        if len(self.artefacts) == 1:
+        entry = asdict(self.artifact)
+        if len(self.artifacts) == 1:
             return entry
-        members = {one.member: one.member_sha256 for one in self.artefacts.values()}
+        members = {one.member: one.member_sha256 for one in self.artifacts.values()}
         rest = {k: v for k, v in entry.items() if k not in ("member", "member_sha256")}
         return rest | {"members": members}
 
     def fetch(self, cache: Path) -> tuple[Path, Members]:
-        """Return the path of the artefact and its members."""
-        path = fetch(self.artefact, cache)
-        return path, {name: read_member(one, path) for name, one in self.artefacts.items()}
+        """Return the path of the artifact and its members."""
+        path = fetch(self.artifact, cache)
+        return path, {name: read_member(one, path) for name, one in self.artifacts.items()}
 
     def golden_inputs(self) -> Arrays:
         """Return the patterns and the face as each input takes them, uint8."""
-        picture, rectangle = self.face
-        with Image.open(PICTURES_FOLDER / picture) as opened:
+        image, rectangle = self.face
+        with Image.open(IMAGES_FOLDER / image) as opened:
             face = opened.convert("RGB").crop(rectangle)
         return {
             name: np.stack(

@@ -1,6 +1,6 @@
-"""Read a quantised ONNX file: its weights as floats, and the same network without quantisation.
+"""Read a quantized ONNX file: its weights as floats, and the same network without quantization.
 
-A file in the form "quantise, dequantise" stores 8-bit weights with a scale for each output
+A file in the form "quantize, dequantize" stores 8-bit weights with a scale for each output
 channel, and rounds every activation to 8 bits on the way. The weights are exact products, so
 a network in floats can be compared with the graph of the file once the rounding is taken out.
 """
@@ -29,17 +29,17 @@ def stored_arrays(model: Any) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def dequantised_arrays(model: Any) -> dict[str, np.ndarray]:
-    """Return the weights: float32 by the name of the dequantised tensor."""
+def dequantized_arrays(model: Any) -> dict[str, np.ndarray]:
+    """Return the weights: float32 by the name of the dequantized tensor."""
     stored = stored_arrays(model)
     return {
-        node.output[0]: _dequantised(node, stored)
+        node.output[0]: _dequantized(node, stored)
         for node in model.graph.node
         if node.op_type == "DequantizeLinear" and node.input[0] in stored
     }
 
 
-def _dequantised(node: Any, stored: dict[str, np.ndarray]) -> np.ndarray:
+def _dequantized(node: Any, stored: dict[str, np.ndarray]) -> np.ndarray:
     """Return (values - zero point) * scale, computed in float64."""
     values, scale, zero = (stored[name].astype(np.float64) for name in node.input[:3])
     if scale.ndim:  # one scale for each index of an axis
@@ -49,17 +49,17 @@ def _dequantised(node: Any, stored: dict[str, np.ndarray]) -> np.ndarray:
     return ((values - zero) * scale).astype(np.float32)
 
 
-def without_quantisation(model: Any, any_size: bool = False) -> Any:
+def without_quantization(model: Any, any_size: bool = False) -> Any:
     """Return the network of an ONNX file with float weights and unrounded activations.
 
     Args:
-        model: An `onnx.ModelProto` in the form "quantise, dequantise"; it stays as it is.
-        any_size: Whether the height and width of pictures, (1, height, width, 3), are left open.
+        model: An `onnx.ModelProto` in the form "quantize, dequantize"; it stays as it is.
+        any_size: Whether the height and width of images, (1, height, width, 3), are left open.
     """
     import onnx
     from onnx import helper, numpy_helper
 
-    weights = dequantised_arrays(model)
+    weights = dequantized_arrays(model)
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     graph, nodes = plain.graph, []

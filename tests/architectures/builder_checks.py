@@ -17,7 +17,7 @@ SMALL = (64, 64, 3)
 Builder = Callable[..., keras.Model]
 
 
-def pictures(count: int = 2, size: int | None = None) -> np.ndarray:
+def images(count: int = 2, size: int | None = None) -> np.ndarray:
     """RGB of 0 to 255 as the networks take it, float32 (count, size, size, 3)."""
     size = size or SMALL[0]
     values = np.random.default_rng(7).integers(0, 256, (count, size, size, 3))
@@ -27,7 +27,7 @@ def pictures(count: int = 2, size: int | None = None) -> np.ndarray:
 def spread_weights(model: keras.Model) -> keras.Model:
     """Give every variable values of its own, so that no layer passes anything through unchanged.
 
-    Fresh networks have zero biases and plain batch normalisations, which would hide a fault.
+    Fresh networks have zero biases and plain batch normalizations, which would hide a fault.
     """
     random = np.random.default_rng(11)
     for variable in model.weights:
@@ -54,7 +54,7 @@ def check_counts(build: Builder, parameters: int, multiplies: float, **arguments
     Args:
         build: The builder.
         parameters: Those that training moves, exactly.
-        multiplies: Of one picture: exactly, or published in billions of three decimals.
+        multiplies: Of one image: exactly, or published in billions of three decimals.
         arguments: For the builder.
     """
     with variables_without_memory():
@@ -90,24 +90,24 @@ def check_input_is_rgb_to_255(build: Builder) -> None:
     assert (black < 0).all() and (white > 0).all()
     # Each channel counts, and counts for itself.
     logits = spread_weights(model)
-    picture = pictures(1)
-    assert not np.allclose(logits(picture), logits(picture[..., ::-1]), atol=1e-3)
+    image = images(1)
+    assert not np.allclose(logits(image), logits(image[..., ::-1]), atol=1e-3)
 
 
 def check_finite_and_varied(build: Builder) -> None:
-    logits = np.asarray(spread_weights(build(input_shape=SMALL, classes=10))(pictures()))
+    logits = np.asarray(spread_weights(build(input_shape=SMALL, classes=10))(images()))
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
-    assert np.ptp(logits, axis=0).max() > 1e-3  # other pictures, other logits
+    assert np.ptp(logits, axis=0).max() > 1e-3  # other images, other logits
     assert np.ptp(logits, axis=1).min() > 1e-3  # other classes, other logits
 
 
 def check_training_mode(build: Builder) -> None:
     """Dropout works in training only."""
     model = spread_weights(build(input_shape=SMALL, classes=10))
-    picture = pictures()
-    np.testing.assert_array_equal(model(picture, training=False), model(picture, training=False))
-    assert not np.array_equal(model(picture, training=True), model(picture, training=True))
+    image = images()
+    np.testing.assert_array_equal(model(image, training=False), model(image, training=False))
+    assert not np.array_equal(model(image, training=True), model(image, training=True))
 
 
 def check_saves_and_loads(build: Builder, folder: Path) -> None:
@@ -115,7 +115,7 @@ def check_saves_and_loads(build: Builder, folder: Path) -> None:
     model.save(folder / "model.keras")
     loaded = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
-    np.testing.assert_allclose(loaded(pictures()), model(pictures()), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loaded(images()), model(images()), rtol=0, atol=1e-6)
 
 
 def check_mixed_precision(build: Builder, policy: str, tolerance: float) -> None:
@@ -133,7 +133,7 @@ def check_mixed_precision(build: Builder, policy: str, tolerance: float) -> None
         mixed = spread_weights(build(input_shape=SMALL, classes=10))
     finally:
         keras.config.set_dtype_policy(before)
-    logits, expected = mixed(pictures()), np.asarray(full(pictures()))
+    logits, expected = mixed(images()), np.asarray(full(images()))
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     inside = [layer.compute_dtype for layer in mixed.layers if layer.weights]
     assert set(inside) == {policy.removeprefix("mixed_")}
@@ -144,9 +144,9 @@ def check_eager_equals_compiled(build: Builder) -> None:
     tensorflow = pytest.importorskip("tensorflow")
     model = spread_weights(build(input_shape=SMALL, classes=10))
     compiled = tensorflow.function(lambda x: model(x, training=False), jit_compile=True)
-    expected = np.asarray(model(pictures(1), training=False))
+    expected = np.asarray(model(images(1), training=False))
     np.testing.assert_allclose(
-        compiled(tensorflow.constant(pictures(1))), expected, rtol=0, atol=1e-4 * np.ptp(expected)
+        compiled(tensorflow.constant(images(1))), expected, rtol=0, atol=1e-4 * np.ptp(expected)
     )
 
 

@@ -20,7 +20,7 @@ PUBLISHED = [
 
 
 @pytest.fixture(autouse=True)
-def smallest_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def smallest_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first convolution takes steps of 4: nothing is left of 64x64."""
     monkeypatch.setattr(checks, "SMALL", (alexnet.SMALLEST, alexnet.SMALLEST, 3))
     monkeypatch.setattr(alexnet, "HIDDEN", 64)
@@ -57,13 +57,13 @@ def test_features_come_from_any_size() -> None:
     assert model(np.zeros((1, 90, 71, 3))).shape == (1, 256)
 
 
-def test_too_small_a_picture_is_refused() -> None:
+def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least 67x67 for alexnet. Received: .*\(66, 90, 3\)"):
         alexnet.alexnet(input_shape=(66, 90, 3))
 
 
 def test_local_response_is_the_papers() -> None:
-    """Each value over its own and its neighbours' strength, computed here value by value."""
+    """Each value over its own and its neighbors' strength, computed here value by value."""
     image = keras.Input((1, 1, 7))
     model = keras.Model(image, blocks.local_response(image, 2.0, 1e-2))
     a = np.random.default_rng(5).normal(0, 9, 7)

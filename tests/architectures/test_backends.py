@@ -48,13 +48,13 @@ def test_jax_agrees_with_tensorflow(tmp_path: Path) -> None:
 
 
 def logits_of(name: str) -> np.ndarray:
-    """Outputs of small pictures on the current backend, with the embedded weights, in a row."""
+    """Outputs of small images on the current backend, with the embedded weights, in a row."""
     from safetensors.numpy import load_file
 
     arrays = load_file(ROOT / "models" / name / "weights.safetensors")
     model = builder(name)(input_shape=checks.SMALL)
     for variable in model.weights:
         variable.assign(arrays[variable.path].astype(np.float32))
-    outputs = model.predict_on_batch(checks.pictures())
+    outputs = model.predict_on_batch(checks.images())
     parts = [outputs[key] for key in sorted(outputs)] if isinstance(outputs, dict) else [outputs]
     return np.concatenate([np.asarray(part).ravel() for part in parts])

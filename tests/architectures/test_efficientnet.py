@@ -15,7 +15,7 @@ lite0 = efficientnet.efficientnet_lite0
 lite2 = efficientnet.efficientnet_lite2
 
 # The authors count neither moving averages among the parameters, nor the weights' multiplies
-# alone: their numbers have three operations more for each value that is normalised.
+# alone: their numbers have three operations more for each value that is normalized.
 PUBLISHED = [
     ("efficientnet-lite0", 4_652_008, 385_187_552, 407e6, 224),
     ("efficientnet-lite1", 5_416_680, 600_185_232, 631e6, 240),
@@ -32,8 +32,8 @@ def test_counts_are_the_published_ones(
     checks.check_counts(builder(name), parameters, multiplies)
     with variables_without_memory():
         rows = read_network(builder(name)())
-    normalised = sum(row.activations for row in rows if row.kind == "BatchNormalization")
-    assert multiplies + 3 * normalised == pytest.approx(published, rel=0.005)
+    normalized = sum(row.activations for row in rows if row.kind == "BatchNormalization")
+    assert multiplies + 3 * normalized == pytest.approx(published, rel=0.005)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite3"])

@@ -26,7 +26,7 @@ def test_missing_rows_and_channels_are_zeros() -> None:
         model.input,
         [model.get_layer(name).output for name in ("stage4_down_pad", "stage2_down_widen")],
     )
-    padded, widened = map(np.asarray, taps(checks.pictures(1, 150)))
+    padded, widened = map(np.asarray, taps(checks.images(1, 150)))
     assert padded.shape == (1, 4, 4, 256)
     assert not padded[:, 3].any() and not padded[:, :, 3].any() and padded[:, :3, :3].any()
     assert widened.shape == (1, 17, 17, 64)
@@ -43,5 +43,5 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     model = checks.spread_weights(face_resnet_v1())
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    picture = checks.pictures(1, 150)
-    np.testing.assert_allclose(loaded(picture), model(picture), rtol=0, atol=1e-5)
+    image = checks.images(1, 150)
+    np.testing.assert_allclose(loaded(image), model(image), rtol=0, atol=1e-5)

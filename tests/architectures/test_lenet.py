@@ -10,7 +10,7 @@ import pytest
 from cnnkit.architectures.lenet import lenet_5
 from tests.architectures import builder_checks as checks
 
-GREY = (32, 32, 1)
+GRAY = (32, 32, 1)
 
 
 def test_counts_are_the_published_ones() -> None:
@@ -29,7 +29,7 @@ def test_counts_are_the_published_ones() -> None:
 )
 def test_shapes(arguments: dict, shape: tuple) -> None:
     model = lenet_5(**arguments)
-    assert model.input_shape == (None, *arguments.get("input_shape", GREY))
+    assert model.input_shape == (None, *arguments.get("input_shape", GRAY))
     assert model.output_shape == shape
 
 
@@ -50,10 +50,10 @@ def test_input_is_rgb_from_0_to_255() -> None:
     checks.check_input_is_rgb_to_255(lenet_5)
 
 
-def test_grey_pixels_have_the_papers_range() -> None:
+def test_gray_pixels_have_the_papers_range() -> None:
     model = lenet_5()
     seen = keras.Model(model.input, model.get_layer("normalise").output)
-    ends = [float(np.max(seen(np.full((1, *GREY), value)))) for value in (0.0, 255.0)]
+    ends = [float(np.max(seen(np.full((1, *GRAY), value)))) for value in (0.0, 255.0)]
     assert ends == pytest.approx([-0.1, 1.175], abs=1e-6)
 
 
@@ -77,4 +77,4 @@ def test_eager_equals_compiled() -> None:
 
 
 def test_layer_names_are_stable() -> None:
-    checks.check_layer_names(partial(lenet_5, input_shape=GREY))
+    checks.check_layer_names(partial(lenet_5, input_shape=GRAY))

@@ -50,7 +50,7 @@ def test_stages_have_the_papers_sizes() -> None:
 
 def test_every_map_is_seen_by_ten_filters() -> None:
     """Table I has ten crosses in each row."""
-    tables = lenet_1998.NEIGHBOURING_THREE + lenet_1998.FOUR + lenet_1998.ALL_SIX
+    tables = lenet_1998.NEIGHBORING_THREE + lenet_1998.FOUR + lenet_1998.ALL_SIX
     seen = [number for table in tables for number in table]
     assert len(tables) == 16 and [seen.count(number) for number in range(6)] == [10] * 6
 
@@ -60,7 +60,7 @@ def test_the_score_is_minus_the_squared_distance_to_the_code() -> None:
     whole = lenet_5_1998(input_shape=checks.SMALL, classes=3)
     for variable, value in zip(whole.trainable_weights, model.trainable_weights, strict=True):
         variable.assign(value)
-    features, logits = np.asarray(model(checks.pictures())), np.asarray(whole(checks.pictures()))
+    features, logits = np.asarray(model(checks.images())), np.asarray(whole(checks.images()))
     codes = np.array(lenet_1998.codes(3))
     expected = -((features[:, :, None] - codes[None]) ** 2).sum(axis=1)
     np.testing.assert_allclose(logits, expected, rtol=1e-4)
@@ -73,7 +73,7 @@ def test_codes_are_the_same_every_time_and_no_two_alike() -> None:
     assert "".join("+" if code > 0 else "-" for code in codes[:8, 0]) == "--++-+-+"
 
 
-def test_too_small_a_picture_is_refused() -> None:
+def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least 32x32. Received: input_shape=\(28, 28, 1\)"):
         lenet_5_1998(input_shape=(28, 28, 1))
 

@@ -30,7 +30,7 @@ def test_names_are_structural_and_the_same_every_time() -> None:
     assert {"contract1/kernel", "residual5_conv2_scale/bias", "expand3_shift/kernel"} < names
 
 
-def test_any_picture_gives_a_style_of_100_numbers() -> None:
+def test_any_image_gives_a_style_of_100_numbers() -> None:
     model = magenta_style_predict()
     for height, width in ((64, 64), (71, 130)):
         assert model(np.zeros((2, height, width, 3))).shape == (2, 100)
@@ -38,13 +38,13 @@ def test_any_picture_gives_a_style_of_100_numbers() -> None:
 
 def test_any_size_is_painted_in_multiples_of_4(painter) -> None:
     for height, width in ((32, 48), (33, 46)):
-        painted = np.asarray(painter([checks.pictures(1, 64)[:, :height, :width], style()]))
+        painted = np.asarray(painter([checks.images(1, 64)[:, :height, :width], style()]))
         assert painted.shape == (1, 4 * -(-height // 4), 4 * -(-width // 4), 3)
         assert painted.min() >= 0 and painted.max() <= 255 and np.ptp(painted) > 1
 
 
-def test_each_picture_of_a_batch_has_its_own_style(painter) -> None:
-    images, styles = checks.pictures(2, 32), style(2)
+def test_each_image_of_a_batch_has_its_own_style(painter) -> None:
+    images, styles = checks.images(2, 32), style(2)
     together = np.asarray(painter([images, styles]))
     for n in range(2):
         alone = np.asarray(painter([images[n : n + 1], styles[n : n + 1]]))
@@ -52,15 +52,15 @@ def test_each_picture_of_a_batch_has_its_own_style(painter) -> None:
     assert np.abs(together[0] - np.asarray(painter([images[:1], styles[1:]]))[0]).max() > 1
 
 
-def test_normalisation_is_that_of_plain_numpy_in_float64() -> None:
+def test_normalization_is_that_of_plain_numpy_in_float64() -> None:
     x = np.random.default_rng(1).normal(3, 2, (2, 6, 5, 4))
-    centred = x - x.mean((1, 2), keepdims=True)
-    expected = centred / np.sqrt((centred**2).mean((1, 2), keepdims=True) + 1e-5)
-    got = np.asarray(blocks.instance_normalised(x.astype(np.float32), 1e-5, "norm"))
+    centerd = x - x.mean((1, 2), keepdims=True)
+    expected = centerd / np.sqrt((centerd**2).mean((1, 2), keepdims=True) + 1e-5)
+    got = np.asarray(blocks.instance_normalized(x.astype(np.float32), 1e-5, "norm"))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 
-def test_a_mirrored_convolution_sees_the_picture_beyond_its_edge() -> None:
+def test_a_mirrored_convolution_sees_the_image_beyond_its_edge() -> None:
     import keras
 
     image = keras.Input((4, 5, 1))

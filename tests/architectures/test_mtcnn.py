@@ -26,7 +26,7 @@ def test_parameters_and_outputs(
 ) -> None:
     model = checks.spread_weights(build())
     assert model.count_params() == parameters
-    found = model(checks.pictures(2, side), training=False)
+    found = model(checks.images(2, side), training=False)
     assert {name: tuple(value.shape[1:]) for name, value in found.items()} == outputs
     scores = np.asarray(found["scores"])
     np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=1e-6)
@@ -44,11 +44,11 @@ def test_layer_names_are_stable(
 def test_a_proposal_is_what_its_own_window_gives() -> None:
     """Cell (row, column) sees the 12x12 pixels from (2 row, 2 column) on, and nothing else."""
     model = checks.spread_weights(mtcnn_proposal())
-    picture = checks.pictures(1, 30)
-    everywhere = np.asarray(model(picture, training=False)["scores"])
+    image = checks.images(1, 30)
+    everywhere = np.asarray(model(image, training=False)["scores"])
     assert everywhere.shape == (1, 10, 10, 2)
     for row, column in ((0, 0), (3, 7), (9, 9)):
-        window = picture[:, 2 * row : 2 * row + 12, 2 * column : 2 * column + 12]
+        window = image[:, 2 * row : 2 * row + 12, 2 * column : 2 * column + 12]
         alone = np.asarray(model(window, training=False)["scores"])
         np.testing.assert_allclose(alone[0, 0, 0], everywhere[0, row, column], atol=1e-5)
 
@@ -57,14 +57,14 @@ def test_the_dense_layer_counts_columns_before_rows() -> None:
     model = mtcnn_refinement()
     flat = keras.Model(model.input, model.get_layer("flatten").output)
     before = keras.Model(model.input, model.get_layer("slope3").output)
-    picture = checks.pictures(1, 24)
-    expected = np.asarray(before(picture)).transpose(0, 2, 1, 3).reshape(1, -1)
-    np.testing.assert_array_equal(np.asarray(flat(picture)), expected)
+    image = checks.images(1, 24)
+    expected = np.asarray(before(image)).transpose(0, 2, 1, 3).reshape(1, -1)
+    np.testing.assert_array_equal(np.asarray(flat(image)), expected)
 
 
 def test_saves_and_loads(tmp_path: Path) -> None:
     model = checks.spread_weights(mtcnn_output())
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    picture = checks.pictures(1, 48)
-    np.testing.assert_allclose(loaded(picture)["landmarks"], model(picture)["landmarks"], atol=1e-6)
+    image = checks.images(1, 48)
+    np.testing.assert_allclose(loaded(image)["landmarks"], model(image)["landmarks"], atol=1e-6)

@@ -48,7 +48,7 @@ def test_a_plain_twin_lacks_nothing_but_the_skips() -> None:
     projections = residual.count_params() - plain.count_params()
     assert projections == sum(
         i * o + 4 * o for i, o in ((64, 128), (128, 256), (256, 512))
-    )  # kernels, and four numbers a channel of batch normalisation
+    )  # kernels, and four numbers a channel of batch normalization
 
 
 def test_zero_weights_make_a_block_the_identity() -> None:

@@ -52,7 +52,7 @@ def test_a_depth_that_does_not_fit_is_refused(depth: int) -> None:
         cifar_resnet(depth)
 
 
-def test_fewer_stages_for_smaller_pictures() -> None:
+def test_fewer_stages_for_smaller_images() -> None:
     model = cifar_resnet(10, input_shape=(8, 8, 1), classes=10, filters=(8, 16))
     assert model.get_layer("stage2_block2_output").output.shape == (None, 4, 4, 16)
     assert model.name == "resnet_10"
@@ -61,9 +61,9 @@ def test_fewer_stages_for_smaller_pictures() -> None:
 def test_a_shortcut_keeps_every_second_place_and_adds_channels_of_zeros() -> None:
     image = keras.Input((4, 4, 2))
     model = keras.Model(image, resnet_cifar.bare_shortcut(image, 4, 2, "block"))
-    picture = np.arange(32, dtype=np.float32).reshape(1, 4, 4, 2)
-    found = np.asarray(model(picture))
-    np.testing.assert_array_equal(found[..., 1:3], picture[:, ::2, ::2])
+    image = np.arange(32, dtype=np.float32).reshape(1, 4, 4, 2)
+    found = np.asarray(model(image))
+    np.testing.assert_array_equal(found[..., 1:3], image[:, ::2, ::2])
     assert (found[..., [0, 3]] == 0).all()
 
 

@@ -53,4 +53,4 @@ def test_layer_names_are_stable() -> None:
 def test_logits_may_be_negative() -> None:
     """The last convolution is linear: a rectified one would stop half of the gradients."""
     model = checks.spread_weights(squeezenet_1_1(input_shape=checks.SMALL, classes=50))
-    assert (np.asarray(model(checks.pictures())) < 0).any()
+    assert (np.asarray(model(checks.images())) < 0).any()

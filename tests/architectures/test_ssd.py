@@ -27,8 +27,8 @@ def test_heads_have_boxes_background_and_classes(ssd: keras.Model) -> None:
     }
 
 
-def test_outputs_are_finite_and_depend_on_the_picture(ssd: keras.Model) -> None:
-    outputs = ssd(checks.pictures(2, 96))
+def test_outputs_are_finite_and_depend_on_the_image(ssd: keras.Model) -> None:
+    outputs = ssd(checks.images(2, 96))
     for output in outputs.values():
         values = np.asarray(output)
         assert np.isfinite(values).all()
@@ -47,7 +47,7 @@ def test_backbones_are_those_of_the_embedded_weights(ssd: keras.Model) -> None:
 
 def test_the_localizer_gives_one_class_and_one_box() -> None:
     model = checks.spread_weights(localizer_lite0(input_shape=SHAPE, classes=3))
-    outputs = model(checks.pictures(2, 96))
+    outputs = model(checks.images(2, 96))
     assert {name: tuple(output.shape) for name, output in outputs.items()} == {
         "classes": (2, 3),
         "box": (2, 4),
@@ -58,6 +58,6 @@ def test_the_localizer_gives_one_class_and_one_box() -> None:
 def test_it_saves_and_loads(ssd: keras.Model, tmp_path) -> None:
     ssd.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    picture = checks.pictures(1, 96)
-    for name, output in ssd(picture).items():
-        np.testing.assert_allclose(loaded(picture)[name], output, atol=1e-4)
+    image = checks.images(1, 96)
+    for name, output in ssd(image).items():
+        np.testing.assert_allclose(loaded(image)[name], output, atol=1e-4)

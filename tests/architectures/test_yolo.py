@@ -16,8 +16,8 @@ def small_tiny(**arguments) -> keras.Model:
     return yolo.yolov3_tiny(**{"input_shape": checks.SMALL, "classes": 3} | arguments)
 
 
-def outputs_of(model: keras.Model, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in model(pictures, training=False).items()}
+def outputs_of(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in model(images, training=False).items()}
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_every_convolution_has_a_place_in_darknets_order(name: str) -> None:
     in_model = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     listed = dict(yolo.convolutions(name))
     assert sorted(in_model) == sorted(listed)
-    for layer, normalised in listed.items():
-        assert model.get_layer(layer).use_bias != normalised
+    for layer, normalized in listed.items():
+        assert model.get_layer(layer).use_bias != normalized
 
 
 def test_input_is_rgb_from_0_to_255() -> None:
     model = checks.spread_weights(small_tiny())
     seen = keras.Model(model.input, model.get_layer("normalise").output)
     assert np.asarray(seen(np.full((1, *checks.SMALL), 255.0))).max() == pytest.approx(1)
-    picture = checks.pictures(1)
-    one, other = outputs_of(model, picture), outputs_of(model, picture[..., ::-1])
+    image = checks.images(1)
+    one, other = outputs_of(model, image), outputs_of(model, image[..., ::-1])
     assert not np.allclose(one["stride16"], other["stride16"], atol=1e-3)
 
 
@@ -67,13 +67,13 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     model = checks.spread_weights(small_tiny())
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    again, expected = (outputs_of(m, checks.pictures()) for m in (loaded, model))
+    again, expected = (outputs_of(m, checks.images()) for m in (loaded, model))
     for name, values in expected.items():
         np.testing.assert_allclose(again[name], values, rtol=0, atol=1e-5)
 
 
 def test_half_precision_inside_and_float32_out() -> None:
-    full = outputs_of(checks.spread_weights(small_tiny()), checks.pictures())
+    full = outputs_of(checks.spread_weights(small_tiny()), checks.images())
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -81,7 +81,7 @@ def test_half_precision_inside_and_float32_out() -> None:
     finally:
         keras.config.set_dtype_policy(before)
     assert {t.dtype for t in mixed.outputs} == {"float32"}
-    for name, values in outputs_of(mixed, checks.pictures()).items():
+    for name, values in outputs_of(mixed, checks.images()).items():
         np.testing.assert_allclose(values, full[name], rtol=0, atol=0.1 * np.ptp(full[name]))
 
 
@@ -89,8 +89,8 @@ def test_compiled_by_xla_it_computes_the_same() -> None:
     tensorflow = pytest.importorskip("tensorflow")
     model = checks.spread_weights(small_tiny())
     compiled = tensorflow.function(lambda x: model(x, training=False), jit_compile=True)
-    expected = outputs_of(model, checks.pictures(1))
-    for name, values in compiled(tensorflow.constant(checks.pictures(1))).items():
+    expected = outputs_of(model, checks.images(1))
+    for name, values in compiled(tensorflow.constant(checks.images(1))).items():
         close = 1e-4 * np.ptp(expected[name])
         np.testing.assert_allclose(values, expected[name], rtol=0, atol=close)
 

@@ -24,9 +24,9 @@ def cfg_text(variant: str = "yolov3_tiny", classes: int = 80, masks=MASKS, side:
     for number, (kind, *rest) in enumerate(darknet.expected_layers(variant, 3, classes)):
         lines.append(f"[{kind}]")
         if kind == "convolutional":
-            filters, size, stride, normalised, activation = rest
+            filters, size, stride, normalized, activation = rest
             lines += [f"filters = {filters}", f"size={size}", f"stride={stride}", "pad=1"]
-            lines += ["batch_normalize=1"] * normalised + [f"activation={activation}"]
+            lines += ["batch_normalize=1"] * normalized + [f"activation={activation}"]
         elif kind == "maxpool":
             lines += [f"size={rest[0]}", f"stride={rest[1]}"]
         elif kind == "shortcut":

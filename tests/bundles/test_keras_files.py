@@ -145,7 +145,7 @@ def test_more_parameters_than_weights_are_refused_without_allocating_them(saved,
     path = tampered(saved, tmp_path / "huge.keras", huge)
     with pytest.raises(BundleError, match="must hold the weights that it describes"):
         open_model(str(path))
-    # Inferring a layer's shape initialises every variable that Keras still waits for.
+    # Inferring a layer's shape initializes every variable that Keras still waits for.
     image = keras.Input((2,))
     assert keras.layers.Activation("relu")(image).shape == (None, 2)
 
@@ -206,13 +206,13 @@ def test_broken_weights_are_refused(saved, tmp_path):
         open_model(str(path)).build()
 
 
-def test_a_network_that_is_no_classifier_of_pictures_is_refused(tmp_path):
+def test_a_network_that_is_no_classifier_of_images_is_refused(tmp_path):
     import keras
 
     path = tmp_path / "vectors.keras"
     vector = keras.Input((7,))
     keras.Model(vector, keras.layers.Dense(3)(vector)).save(path)
-    with pytest.raises(BundleError, match="must take one picture"):
+    with pytest.raises(BundleError, match="must take one image"):
         open_model(str(path))
     path = tmp_path / "maps.keras"
     image = keras.Input((8, 8, 3))

@@ -1,4 +1,4 @@
-"""Instance normalisation cut open: the statistics read, and given again."""
+"""Instance normalization cut open: the statistics read, and given again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_statistics_given_are_those_that_were_measured(model) -> None:
     np.testing.assert_allclose(measured["picture"], model(image)["picture"], atol=1e-3)
 
 
-def test_other_statistics_give_another_picture(model) -> None:
+def test_other_statistics_give_another_image(model) -> None:
     image = drawn(32, 48)[None].astype(np.float32)
     statistics = np.asarray(with_statistics(keras, model, "measured")(image)["statistics"])
     given = with_statistics(keras, model, "given")
@@ -37,8 +37,8 @@ def test_other_statistics_give_another_picture(model) -> None:
     assert np.abs(np.asarray(other) - np.asarray(model(image)["picture"])).max() > 1
 
 
-def test_a_network_without_instance_normalisation_is_refused() -> None:
+def test_a_network_without_instance_normalization_is_refused() -> None:
     image = keras.Input((8, 8, 3))
     plain = keras.Model(image, {"x": keras.layers.Conv2D(1, 3)(image)}, name="plain")
-    with pytest.raises(BundleError, match="plain must have instance normalisations"):
+    with pytest.raises(BundleError, match="plain must have instance normalizations"):
         with_statistics(keras, plain, "measured")

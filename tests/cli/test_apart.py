@@ -191,7 +191,7 @@ def test_every_option_that_names_a_file_is_known():
     for command in commands(group, click.Context(group)):
         for parameter in command.params:
             place = parameter.metavar or ""
-            words = ("FILE", "DIR", "INPUT", "PICTURE", "PHOTO", "DATA", "BUNDLE", "MODEL", "PATH")
+            words = ("FILE", "DIR", "INPUT", "IMAGE", "PHOTO", "DATA", "BUNDLE", "MODEL", "PATH")
             words += ("OUT", "GALLERY", "PEOPLE", "FROM", "TO")
             names_one = any(word in place.replace("]", "").replace("[", "") for word in words)
             known = (*apart.OUTPUTS, *apart.INPUTS, *apart.MODELS, *apart.ROOTS, *NEITHER)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     return save(tmp_path / "a.jpg", scene(1, 150, 200))
 
 
-def test_a_sheet_is_written_and_the_seed_decides_it(run_cnnkit, picture, tmp_path: Path) -> None:
+def test_a_sheet_is_written_and_the_seed_decides_it(run_cnnkit, image, tmp_path: Path) -> None:
     sheets = {}
     for name, options in {
         "one.png": ["--seed", "3"],
@@ -33,7 +33,7 @@ def test_a_sheet_is_written_and_the_seed_decides_it(run_cnnkit, picture, tmp_pat
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_boxes_go_along(run_cnnkit, picture: Path, tmp_path: Path) -> None:
+def test_boxes_go_along(run_cnnkit, image: Path, tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("file,label,x1,y1,x2,y2\na.jpg,dog,20,30,120,130\n")
     run_cnnkit("augment", "a.jpg", "-o", "plain.png", "--count", "2")
@@ -43,7 +43,7 @@ def test_boxes_go_along(run_cnnkit, picture: Path, tmp_path: Path) -> None:
     assert (plain != boxed).any()
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_exits_with_1(run_cnnkit, picture, tmp_path):
+def test_an_image_that_cannot_be_read_is_named_and_exits_with_1(run_cnnkit, image, tmp_path):
     (tmp_path / "bad.jpg").write_text("text")
     done = run_cnnkit("augment", "a.jpg", "bad.jpg", "-o", "sheet.jpg")
     assert done.returncode == 1
@@ -51,7 +51,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_exits_with_1(run_cnnkit, pic
     assert Image.open(tmp_path / "sheet.jpg").format == "JPEG"
 
 
-def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, picture, tmp_path: Path) -> None:
+def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, image, tmp_path: Path) -> None:
     hostile = {"transform": {"__class_fullname__": "os.system", "command": "touch done"}}
     (tmp_path / "mine.json").write_text(json.dumps(hostile))
     done = run_cnnkit("augment", "a.jpg", "-o", "sheet.png", "--recipe", "mine.json")
@@ -71,10 +71,10 @@ def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, picture, tmp_pat
         (["a.jpg", "-o", "s.png", "--recipe", "lihgt"], "Did you mean 'light'?"),
         (["a.jpg", "-o", "s.png", "--count", "0"], "--count"),
         (["a.jpg", "-o", "none/s.png"], "cannot be written"),
-        (["none.jpg", "-o", "s.png"], "None of the pictures could be read"),
+        (["none.jpg", "-o", "s.png"], "None of the images could be read"),
     ],
 )
-def test_what_cannot_run_exits_with_2(run_cnnkit, picture, arguments, message) -> None:
+def test_what_cannot_run_exits_with_2(run_cnnkit, image, arguments, message) -> None:
     done = run_cnnkit("augment", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

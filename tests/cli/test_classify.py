@@ -21,13 +21,13 @@ def rows_of(text: str) -> list[dict]:
 
 @pytest.fixture
 def photos(examples, tmp_path):
-    """A folder to classify: three pictures, one torn, one that is text."""
+    """A folder to classify: three images, one torn, one that is text."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     shutil.copy(examples / "cat.jpg", folder)
     shutil.copy(examples / "coffee.jpg", folder / "sub" / "naïve name.jpg")
     shutil.copy(examples / "coffee-rotated.jpg", folder / "sub")
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "torn.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:9000])
     return folder
 
@@ -105,7 +105,7 @@ def test_embeddings_have_a_line_for_each_row(run_cnnkit, photos, tmp_path):
     features = np.load(tmp_path / "features.npy")
     assert features.shape == (5, 1280)
     assert np.isnan(features[3:]).all() and np.isfinite(features[:3]).all()
-    # The same picture turned and turned back is closer than another one.
+    # The same image turned and turned back is closer than another one.
     near, far = (np.linalg.norm(features[1] - features[i]) for i in (2, 0))
     assert near < far / 3
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
@@ -136,7 +136,7 @@ def test_sort_into_folders(run_cnnkit, photos, tmp_path, how):
     assert all((tmp_path / row["sorted_to"]).exists() for row in rows)
     left = sorted(p.name for p in photos.rglob("*.jpg") if "sorted" not in p.parts)
     assert left == ([] if how == "move" else before)
-    # Three pictures, each with its thumbnail, also where it was moved.
+    # Three images, each with its thumbnail, also where it was moved.
     assert (tmp_path / "report.html").read_text().count("data:image/") == 3
 
 
@@ -221,7 +221,7 @@ def test_ugly_files_give_a_row_each(run_cnnkit, tmp_path):
     assert [path_of(row) for row in rows] == sorted(path_of(row) for row in rows)
 
 
-def test_no_picture_at_all(run_cnnkit, tmp_path):
+def test_no_image_at_all(run_cnnkit, tmp_path):
     (tmp_path / "empty").mkdir()
     done = run_cnnkit("classify", "empty", "nowhere.jpg")
     assert [row["error"]["kind"] for row in rows_of(done.stdout)] == ["no-images", "missing"]

@@ -16,11 +16,11 @@ def shapes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def boxes_of(source: str, pictures: Path) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
-    found = read_boxes(source, str(pictures))
+def boxes_of(source: str, images: Path) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
+    found = read_boxes(source, str(images))
     return {
         one.file: [(b.label, tuple(round(s, 4) for s in b.box)) for b in one.boxes]
-        for one in found.pictures
+        for one in found.images
     }
 
 
@@ -30,7 +30,7 @@ def test_a_round_through_all_three_gives_the_same_boxes(run_cnnkit, shapes: Path
         (shapes / "l").mkdir(exist_ok=True)
         done = run_cnnkit("convert-boxes", source, target, "--pictures", "images")
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
-        assert "3 pictures, 6 boxes, classes: 2" in done.stderr
+        assert "3 images, 6 boxes, classes: 2" in done.stderr
     first = boxes_of(f"voc:{shapes}/annotations", shapes / "images")
     assert boxes_of(f"voc:{shapes}/again", shapes / "images") == first
     for source in shapes.glob("annotations/*.xml"):

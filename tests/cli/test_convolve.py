@@ -1,4 +1,4 @@
-"""``cnnkit convolve`` as text and pictures: status, output, files."""
+"""``cnnkit convolve`` as text and images: status, output, files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ COURSE = "3 0 1 2 7 4; 1 5 8 9 3 1; 2 7 2 5 1 3; 0 1 3 1 7 8; 4 2 1 6 2 8; 2 4 5
 
 @pytest.fixture
 def folder(examples, tmp_path):
-    """A folder with two pictures, a picture that is cut short, and a text."""
+    """A folder with two images, an image that is cut short, and a text."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for name in ("cat.jpg", "coffee.jpg"):
         shutil.copy(examples / name, photos)
     (photos / "cut.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:5000])
-    (photos / "notes.txt").write_text("no picture")
+    (photos / "notes.txt").write_text("no image")
     return photos
 
 
@@ -34,7 +34,7 @@ def test_numbers_are_shown_with_the_formula_of_their_size(run_cnnkit):
     )
 
 
-def test_one_picture(run_cnnkit, folder, tmp_path):
+def test_one_image(run_cnnkit, folder, tmp_path):
     options = ("--kernel", "sobel-x", "--magnitude", "--padding", "same", "-o", "edges.png")
     done = run_cnnkit("convolve", folder / "cat.jpg", *options)
     assert (done.returncode, done.stderr) == (0, "")
@@ -46,7 +46,7 @@ def test_one_picture(run_cnnkit, folder, tmp_path):
     assert run_cnnkit("convolve", folder / "cat.jpg", *options, "--overwrite").returncode == 0
 
 
-def test_a_folder_and_a_broken_picture(run_cnnkit, folder, tmp_path):
+def test_a_folder_and_a_broken_image(run_cnnkit, folder, tmp_path):
     done = run_cnnkit("convolve", folder, "--kernel", "blur", "-o", "out/", "--json")
     assert done.returncode == 1
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -79,7 +79,7 @@ def test_a_filter_is_learned_and_shown(run_cnnkit, folder, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
-def test_two_pictures_of_one_name_get_a_file_each(options, tmp_path, monkeypatch):
+def test_two_images_of_one_name_get_a_file_each(options, tmp_path, monkeypatch):
     from cnnkit.cli import _run
 
     monkeypatch.chdir(tmp_path)
@@ -97,9 +97,9 @@ def test_two_pictures_of_one_name_get_a_file_each(options, tmp_path, monkeypatch
 
 
 REFUSED = [
-    ((), "Give either PICTUREs, or --matrix, or --learn-from"),
-    (("x.jpg", "--matrix", "1"), "Give either PICTUREs"),
-    (("x.jpg", "--kernel", "vertical"), "-o must name a picture"),
+    ((), "Give either IMAGEs, or --matrix, or --learn-from"),
+    (("x.jpg", "--matrix", "1"), "Give either IMAGEs"),
+    (("x.jpg", "--kernel", "vertical"), "-o must name an image"),
     (("x.jpg", "--kernel", "vertical", "-o", "x.gif"), "-o must end in .png"),
     (("x.jpg", "y.jpg", "--kernel", "vertical", "-o", "x.png"), "-o must be a folder for several"),
     (("x.jpg", "-o", "x.png"), "have either --kernel or --pool"),
@@ -109,7 +109,7 @@ REFUSED = [
     (("--matrix", "1 2", "--pool", "max 2y2"), "--pool: the kernel must be"),
     (("--matrix", "1 2", "--kernel", "1", "--padding", "some"), "--padding must be valid, same"),
     (("--matrix", "1 2", "--kernel", "1 2", "--magnitude"), "--kernel must be square"),
-    (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "--output must go with pictures"),
+    (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "--output must go with images"),
 ]
 
 
@@ -124,7 +124,7 @@ def test_what_is_refused(arguments, told, tmp_path, capsys):
     assert shown.out == "" and told in shown.err and len(shown.err.splitlines()) == 1
 
 
-def test_learning_from_what_is_no_picture(run_cnnkit, folder):
+def test_learning_from_what_is_no_image(run_cnnkit, folder):
     cut = run_cnnkit("convolve", "--learn-from", folder / "cat.jpg", folder / "cut.jpg")
     assert cut.returncode == 2 and "cut.jpg: " in cut.stderr
     sizes = run_cnnkit("convolve", "--learn-from", folder / "cat.jpg", folder / "coffee.jpg")

@@ -14,7 +14,7 @@ from tests.ugly_files import write_ugly_files
 
 @pytest.fixture
 def photos(examples, tmp_path):
-    """A folder: two pictures, one below, one torn."""
+    """A folder: two images, one below, one torn."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     shutil.copy(examples / "coffee.jpg", folder)
@@ -89,7 +89,7 @@ def test_a_table_for_people_and_tiles(run_cnnkit, examples):
         "detect", examples / "coffee.jpg", "--format", "table", "--agnostic", "--tile=300"
     )
     header, line = done.stdout.splitlines()
-    assert header.split() == ["PICTURE", "SCORE", "OBJECTS"]
+    assert header.split() == ["IMAGE", "SCORE", "OBJECTS"]
     assert "cup" in line and "%" in line
     assert done.returncode == 0
 

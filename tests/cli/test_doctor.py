@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.pictures import class_folders, save, scene
+from tests.data.images import class_folders, save, scene
 from tests.formats.drawn_boxes import draw_boxes
 
 
@@ -19,9 +19,9 @@ def test_a_clean_set_exits_with_0(run_cnnkit, photos: Path) -> None:
     done = run_cnnkit("doctor", "photos")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        "photos: 40 pictures, 2 classes (cat 20, dog 20)\nNothing found that would hurt training.\n"
+        "photos: 40 images, 2 classes (cat 20, dog 20)\nNothing found that would hurt training.\n"
     )
-    assert "40 pictures read in" in done.stderr
+    assert "40 images read in" in done.stderr
     quiet = run_cnnkit("doctor", "photos", "-q")
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
@@ -101,7 +101,7 @@ def test_boxes_are_examined_and_wrong_ones_named(run_cnnkit, tmp_path: Path) -> 
     draw_boxes(tmp_path / "shapes", count=24)
     done = run_cnnkit("doctor", "shapes")
     assert done.returncode == 0, done.stderr
-    head = "shapes: 24 pictures, 48 boxes, 2 classes (disc "
+    head = "shapes: 24 images, 48 boxes, 2 classes (disc "
     assert done.stdout.startswith(head)
     first = tmp_path / "shapes/annotations/000.xml"
     first.write_text(first.read_text().replace("<xmax>", "<xmax>9"))

@@ -10,7 +10,7 @@ from tests.faces.astronauts import write_astronauts
 
 
 def test_lfws_list_and_a_report(run_cnnkit: Callable, tmp_path: Path, examples: Path) -> None:
-    """Two people of two pictures each: coffee has no face, so half of the pairs fail."""
+    """Two people of two images each: coffee has no face, so half of the pairs fail."""
     made = write_astronauts(tmp_path / "made", examples)
     for person, names in {
         "Eileen_Collins": ("passport.jpg", "selfie.jpg"),

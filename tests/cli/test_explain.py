@@ -32,7 +32,7 @@ def test_rows_overlays_maps_and_report(run_cnnkit, photos, tmp_path):
     with (tmp_path / "rows.csv").open(newline="") as file:
         first, second, torn = csv.DictReader(file)
     assert torn["error_kind"] == "truncated" and not torn["overlay"]
-    # Two pictures of one name do not meet.
+    # Two images of one name do not meet.
     assert first["overlay"] != second["overlay"] and first["heat"] != second["heat"]
     for row, size in ((first, (300, 451)), (second, (400, 600))):
         assert row["label"] == row["predicted"] and row["label"] in (

@@ -39,7 +39,7 @@ def test_one_line_and_the_files(run_cnnkit, model, tmp_path, examples):
     done = run_cnnkit(*command, "--labels", "labels.txt", "--check-on", examples)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("tree.xml: ") and len(done.stdout.splitlines()) == 1
-    assert "pictures no probability differs" in done.stdout
+    assert "images no probability differs" in done.stdout
     names = {path.name for path in tmp_path.glob("tree*")}
     assert names == {"tree.xml", "tree.bin", "tree.xml.json"}
     content = json.loads((tmp_path / "tree.xml.json").read_text())

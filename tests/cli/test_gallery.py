@@ -104,7 +104,7 @@ def test_photos_that_cannot_be_enrolled_are_named_and_the_others_are_in(
 ):
     bad = shutil.copytree(people, tmp_path / "people")
     shutil.copy(examples / "coffee.jpg", bad / "Eva" / "coffee.jpg")
-    (bad / "Eva" / "broken.jpg").write_bytes(b"no picture")
+    (bad / "Eva" / "broken.jpg").write_bytes(b"no image")
     write(bad / "Eva" / "two.png", np.concatenate([astronaut, astronaut], axis=1))
     write(bad / "unknown" / "1.png", eileen(astronaut))
     done = gallery("enroll", tmp_path / "g", bad)
@@ -167,7 +167,7 @@ def test_identifying(team, tmp_path, astronaut, examples):
     write(probes / "a.png", eileen(astronaut, 3))
     write(probes / "b.png", eva(astronaut, 3))
     shutil.copy(examples / "coffee.jpg", probes / "c.jpg")
-    (probes / "d.jpg").write_bytes(b"no picture")
+    (probes / "d.jpg").write_bytes(b"no image")
     done = gallery("identify", team, probes)
     assert done.exit_code == 1
     rows = rows_of(done.stdout)
@@ -182,7 +182,7 @@ def test_identifying(team, tmp_path, astronaut, examples):
     narrow = gallery("identify", team, probes / "a.png", "--margin", "1")
     assert rows_of(narrow.stdout)[0]["faces"][0]["reason"] == "two people too close"
     table = gallery("identify", team, probes, "--format", "table").stdout.splitlines()
-    assert table[0].split() == ["PICTURE", "WHO"]
+    assert table[0].split() == ["IMAGE", "WHO"]
     assert "Eileen (0." in table[1]
     assert table[3].endswith("no face")
 
@@ -326,9 +326,9 @@ def test_the_drawing_of_a_claim_names_the_person(team, people, tmp_path, monkeyp
     said = []
     original = face_match.draw_faces
 
-    def noted(pictures, same, verdict):
-        said.append((len(pictures[0].faces), same, verdict.split(":")[0]))
-        return original(pictures, same, verdict)
+    def noted(images, same, verdict):
+        said.append((len(images[0].faces), same, verdict.split(":")[0]))
+        return original(images, same, verdict)
 
     monkeypatch.setattr(face_match, "draw_faces", noted)
     photo = people / "Eva" / "0.png"
@@ -394,7 +394,7 @@ def test_auditing(team, people, tmp_path, astronaut):
     gallery("enroll", team, "--name", "Eva", write(tmp_path / "x.png", eileen(astronaut, 3)))
     done = gallery("audit", team)
     assert done.exit_code == 1
-    assert "mislabelled:" in done.stdout
+    assert "mislabeled:" in done.stdout
     assert "x.png is nearer to Eileen" in done.stdout
     kinds = {row["kind"] for row in rows_of(gallery("audit", team, "--json").stdout)}
     assert kinds == {"mislabelled", "too-alike"}
@@ -456,7 +456,7 @@ def test_a_killed_move_is_finished_from_its_plan(mixed, tmp_path, monkeypatch):
         with pytest.raises(OutputError, match="No space"):
             gallery("cluster", mixed, "--sort-into", folder, "--how", "move")
     done = gallery("cluster", mixed, "--sort-into", folder, "--how", "move", "--resume")
-    assert "6 pictures have their place" in done.stderr
+    assert "6 images have their place" in done.stderr
     assert sorted(len(list(p.iterdir())) for p in folder.iterdir() if p.is_dir()) == [3, 3]
     assert [p.name for p in mixed.iterdir()] == ["coffee.jpg"]
 
@@ -490,7 +490,7 @@ def verify(*arguments: object) -> Result:
     return result
 
 
-def test_a_picture_and_a_claimed_name(team, people, tmp_path, examples):
+def test_an_image_and_a_claimed_name(team, people, tmp_path, examples):
     photo = people / "Eva" / "0.png"
     same = verify(photo, "--gallery", team, "--as", "Eva", "--json")
     row = rows_of(same.stdout)[0]

@@ -56,8 +56,8 @@ def test_models_loads_no_framework(run_cnnkit, tmp_path, command):
 
 
 @pytest.fixture
-def labelled(examples, tmp_path):
-    """Two classes of two pictures, one of them unreadable, as folders and as a CSV."""
+def labeled(examples, tmp_path):
+    """Two classes of two images, one of them unreadable, as folders and as a CSV."""
     for label, name in (("espresso", "coffee"), ("tripod", "photographer")):
         (tmp_path / "data" / label).mkdir(parents=True)
         shutil.copy(examples / f"{name}.jpg", tmp_path / "data" / label)
@@ -68,7 +68,7 @@ def labelled(examples, tmp_path):
     return tmp_path / "data"
 
 
-def test_evaluate_folders(run_cnnkit, labelled, tmp_path):
+def test_evaluate_folders(run_cnnkit, labeled, tmp_path):
     done = run_cnnkit("evaluate", "data", "--json", "--report", "report.html")
     assert done.returncode == 1, done.stderr
     figures = json.loads(done.stdout)
@@ -79,7 +79,7 @@ def test_evaluate_folders(run_cnnkit, labelled, tmp_path):
     assert "espresso" in (tmp_path / "report.html").read_text()
 
 
-def test_evaluate_a_csv(run_cnnkit, labelled):
+def test_evaluate_a_csv(run_cnnkit, labeled):
     done = run_cnnkit("evaluate", "labels.csv", "--root", "data", "--json")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -100,7 +100,7 @@ def test_evaluate_a_csv(run_cnnkit, labelled):
         ("file,class\na.jpg,expresso\n", "Did you mean 'espresso'"),
         ("name,class\na.jpg,espresso\n", "a column named one of file, path, image, filename"),
         ("file,class\na.jpg\n", "line 2 must have a file and a class"),
-        ("file,class\n", "must hold labelled pictures"),
+        ("file,class\n", "must hold labeled images"),
         ("file,class_index\na.jpg,1000\n", "give the index of a class, 0 to 999"),
     ],
 )

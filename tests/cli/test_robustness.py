@@ -18,7 +18,7 @@ import pytest
 
 @pytest.fixture
 def many(examples, tmp_path):
-    """Some hundred pictures, some of them broken."""
+    """Some hundred images, some of them broken."""
     folder = tmp_path / "many"
     folder.mkdir()
     names = sorted(p for p in examples.glob("*.jpg"))

@@ -32,7 +32,7 @@ def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["status"] for row in rows] == ["ok", "ok", "error"]
     assert rows[2]["error"]["kind"] == "truncated"
-    assert "3 pictures, 96 x 64 pixels" in done.stderr and "GB of memory" in done.stderr
+    assert "3 images, 96 x 64 pixels" in done.stderr and "GB of memory" in done.stderr
     assert "2 ok, 1 failed" in done.stderr and "oneDNN" not in done.stderr
     result = Image.open(tmp_path / "out" / "clear.png")
     assert (result.mode, result.size) == ("RGBA", (96, 77))
@@ -119,9 +119,7 @@ def test_rows_are_json_lines_where_nobody_reads_along(capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_picture(
-    run_cnnkit, clean_environment, examples, tmp_path
-):
+def test_a_killed_run_goes_on_to_the_same_image(run_cnnkit, clean_environment, examples, tmp_path):
     arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
     arguments += ["--size", 256, "--steps", 600]
     command = [sys.executable, "-m", "cnnkit", *map(str, arguments), "-o", "killed.png"]
@@ -160,7 +158,7 @@ def test_the_jax_backend_paints_the_same(run_cnnkit, examples, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_large_picture_in_tiles_has_no_seams(run_cnnkit, examples, tmp_path):
+def test_a_large_image_in_tiles_has_no_seams(run_cnnkit, examples, tmp_path):
     arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
     arguments += ["--size", 320, "--steps", 60]
     losses, jumps = [], []

@@ -25,7 +25,7 @@ def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["status"] for row in rows] == ["ok", "ok", "error"]
     assert rows[2]["error"]["kind"] == "truncated"
-    assert "3 pictures" in done.stderr and "2 ok, 1 failed" in done.stderr
+    assert "3 images" in done.stderr and "2 ok, 1 failed" in done.stderr
     for name in ("cat.png", "coffee-rotated.png"):
         made = Image.open(tmp_path / "out" / name)
         assert max(made.size) == 120 and np.asarray(made).std() > 10

@@ -36,7 +36,7 @@ def test_train_evaluate_detect(run_cnnkit, tmp_path: Path) -> None:
     assert "is missed" in trained.stderr
     # Nothing of TensorFlow's own log, which begins otherwise.
     assert all(line.startswith("cnnkit: ") for line in trained.stderr.splitlines())
-    assert "cnnkit detect --model model PICTURES" in trained.stdout
+    assert "cnnkit detect --model model IMAGES" in trained.stdout
     measured = run_cnnkit("evaluate", "--model", "model", "shapes", "--json", "--report", "r.html")
     assert measured.returncode == 0, measured.stderr
     figures = json.loads(measured.stdout)

@@ -24,7 +24,7 @@ def test_a_run_says_what_it_came_to_and_its_status_tells_of_a_missed_figure(run_
     assert (tmp_path / "ours" / "report.html").is_file()
 
 
-def test_what_cannot_be_learnt_is_one_line(run_cnnkit, tmp_path):
+def test_what_cannot_be_learned_is_one_line(run_cnnkit, tmp_path):
     write_digits(tmp_path / "digits", each=1)
     done = run_cnnkit("train-face", "digits", "-o", "ours", "--crop", "none")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -47,14 +47,14 @@ def made(learn):
 def test_it_says_what_it_does_and_what_it_came_to(made):
     done = made[1]
     said = done.stderr.splitlines()
-    assert said[0] == "cnnkit: photos: 42 pictures in 3 classes, 14 to 14 each"
-    assert any(line.startswith("cnnkit: features: 42 pictures in ") for line in said)
+    assert said[0] == "cnnkit: photos: 42 images in 3 classes, 14 to 14 each"
+    assert any(line.startswith("cnnkit: features: 42 images in ") for line in said)
     shown = done.stdout.splitlines()
-    assert shown[0] == "test, 9 pictures:"
+    assert shown[0] == "test, 9 images:"
     assert shown[1].startswith("  accuracy ")
     assert "calibration error on validation" in shown[2]
-    assert "no threshold for 'unknown'" in shown[3]  # too few pictures to show a precision
-    assert shown[-1] == "  cnnkit classify --model shapes PICTURES"
+    assert "no threshold for 'unknown'" in shown[3]  # too few images to show a precision
+    assert shown[-1] == "  cnnkit classify --model shapes IMAGES"
 
 
 def test_the_bundle_is_whole(made):
@@ -141,7 +141,7 @@ def test_the_same_seed_and_split_give_the_same_model(made, learn):
 
 def test_a_missed_figure_is_status_1_and_the_bundle_stays(learn):
     photos = draw(learn.folder / "puzzling", count=6)
-    for number in range(6):  # two classes of the same kind of picture: nobody can tell them
+    for number in range(6):  # two classes of the same kind of image: nobody can tell them
         os.replace(photos / "discs" / f"{number:03d}.png", photos / "stripes" / f"x{number}.png")
         shutil.copy(photos / "grids" / f"{number:03d}.png", photos / "discs" / f"{number}.png")
     arguments = ("puzzling", "-o", "puzzled", "--backbone", "squeezenet-1.1")
@@ -154,12 +154,12 @@ def test_a_missed_figure_is_status_1_and_the_bundle_stays(learn):
     assert (learn.folder / "puzzled" / "card.json").is_file()
 
 
-def test_bad_pictures_are_left_out_by_name_up_to_a_limit(learn):
+def test_bad_images_are_left_out_by_name_up_to_a_limit(learn):
     photos = draw(learn.folder / "torn", count=8)
     (photos / "discs" / "torn.png").write_bytes((photos / "discs" / "000.png").read_bytes()[:300])
     refused = learn("torn", "-o", "untorn", "--backbone", "squeezenet-1.1", "--max-bad", "0")
     assert refused.returncode == 2
-    assert "unreadable pictures must be at most --max-bad 0. Received: 1 of 25" in refused.stderr
+    assert "unreadable images must be at most --max-bad 0. Received: 1 of 25" in refused.stderr
     assert not (learn.folder / "untorn").exists()
     done = learn("torn", "-o", "untorn", "--backbone", "squeezenet-1.1", "--max-bad", "1")
     assert done.returncode == 0, done.stderr
@@ -176,7 +176,7 @@ MISTAKES = {
     ),
     "a target in the data": (("photos", "-o", "photos/model"), "-o must lie outside DATA"),
     "no such data": (("none", "-o", "b"), "DATA must be a folder or a CSV"),
-    "too few pictures": (("few", "-o", "b"), "the class 'lonely' must have at least 2 pictures"),
+    "too few images": (("few", "-o", "b"), "the class 'lonely' must have at least 2 images"),
     "one class": (("one", "-o", "b"), "DATA must have at least 2 classes"),
     "no such backbone": (("photos", "-o", "b", "--backbone", "resnet"), "Received: 'resnet'"),
     "a share": (("photos", "-o", "b", "--validation", "1"), "the validation share must be over 0"),

@@ -28,7 +28,7 @@ def test_lenet_5_reads_digits(run_cnnkit, tmp_path):
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "d" / "card.json").read_text())
     assert card["training"]["metrics"]["val"]["top_1"] >= 0.98
-    # For grey pictures as it is, but what it is given is RGB.
+    # For gray images as it is, but what it is given is RGB.
     assert card["architecture"]["arguments"] == {"classes": 10, "input_shape": [32, 32, 3]}
     done = run_cnnkit("evaluate", "--model", "d", "digits/val", "--json")
     found = json.loads(done.stdout)["metrics"]["top_1"]

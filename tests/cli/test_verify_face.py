@@ -14,12 +14,12 @@ from tests.faces.astronauts import write_astronauts
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Path:
     return write_astronauts(tmp_path_factory.mktemp("pictures"), examples)
 
 
-def test_one_person_and_a_drawing(run_cnnkit: Callable, pictures: Path, tmp_path: Path) -> None:
-    command = ("verify-face", pictures / "passport.jpg", pictures / "selfie.jpg")
+def test_one_person_and_a_drawing(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
+    command = ("verify-face", images / "passport.jpg", images / "selfie.jpg")
     done = run_cnnkit(*command, "--annotate", "why.png")
     assert (done.returncode, done.stderr.count("Compiling") <= 2) == (0, True), done.stderr
     assert done.stdout.startswith("same person: distance 0.")
@@ -31,8 +31,8 @@ def test_one_person_and_a_drawing(run_cnnkit: Callable, pictures: Path, tmp_path
     assert "why.png exists already. Use --overwrite" in again.stderr
 
 
-def test_a_strict_threshold_says_no(run_cnnkit: Callable, pictures: Path) -> None:
-    names = (pictures / "passport.jpg", pictures / "selfie.jpg")
+def test_a_strict_threshold_says_no(run_cnnkit: Callable, images: Path) -> None:
+    names = (images / "passport.jpg", images / "selfie.jpg")
     done = run_cnnkit("verify-face", *names, "--threshold", "0.01", "--json")
     assert (done.returncode, done.stderr) == (1, "")
     row = json.loads(done.stdout)
@@ -44,9 +44,9 @@ def test_a_strict_threshold_says_no(run_cnnkit: Callable, pictures: Path) -> Non
 
 
 def test_several_faces_are_drawn_where_it_cannot_be_told(
-    run_cnnkit: Callable, pictures: Path, tmp_path: Path
+    run_cnnkit: Callable, images: Path, tmp_path: Path
 ) -> None:
-    names = (pictures / "passport.jpg", pictures / "two.jpg")
+    names = (images / "passport.jpg", images / "two.jpg")
     done = run_cnnkit("verify-face", *names, "--annotate", "why.png")
     assert done.returncode == 2 and done.stdout.startswith("cannot tell: ")
     with Image.open(tmp_path / "why.png") as drawn:
@@ -54,11 +54,11 @@ def test_several_faces_are_drawn_where_it_cannot_be_told(
         assert drawn.width == 480 + 8 + 960 and drawn.height >= 480 + 44
         assert drawn.getpixel((drawn.width - 4, drawn.height - 4)) == (84, 84, 92)
         marked = np.asarray(drawn.convert("RGB"))[:480, 488:]
-    with Image.open(pictures / "two.jpg") as plain:
+    with Image.open(images / "two.jpg") as plain:
         before = np.asarray(plain.convert("RGB").resize((960, 480), Image.Resampling.BILINEAR))
     changed = np.abs(marked.astype(int) - before).max(axis=2) > 60
     assert changed[:, :480].sum() > 500 and changed[:, 480:].sum() > 500  # a face in each half
-    gone = run_cnnkit("verify-face", pictures / "torn.jpg", "none.jpg", "--annotate", "none.png")
+    gone = run_cnnkit("verify-face", images / "torn.jpg", "none.jpg", "--annotate", "none.png")
     assert gone.returncode == 2 and not (tmp_path / "none.png").exists()
 
 
@@ -74,19 +74,19 @@ def test_several_faces_are_drawn_where_it_cannot_be_told(
     ],
 )
 def test_what_cannot_be_told_is_status_2(
-    run_cnnkit: Callable, pictures: Path, other: str, told: str
+    run_cnnkit: Callable, images: Path, other: str, told: str
 ) -> None:
-    done = run_cnnkit("verify-face", pictures / "passport.jpg", pictures / other)
+    done = run_cnnkit("verify-face", images / "passport.jpg", images / other)
     assert done.returncode == 2
     assert done.stdout.startswith("cannot tell: ") and told in done.stdout
     assert done.stdout.count("\n") == 1
 
 
-def test_pairs(run_cnnkit: Callable, pictures: Path, tmp_path: Path) -> None:
+def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
     lines = ["a,b,same", "passport.jpg,selfie.jpg,1", "selfie.jpg,coffee.jpg,0"]
     lines.append("two.jpg,selfie.jpg,")
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
-    command = ("verify-face", "--pairs", "pairs.csv", "--root", pictures)
+    command = ("verify-face", "--pairs", "pairs.csv", "--root", images)
     done = run_cnnkit(*command, "-o", "rows.jsonl")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("1 ok, 2 failed, 0 skipped in ")
@@ -95,7 +95,7 @@ def test_pairs(run_cnnkit: Callable, pictures: Path, tmp_path: Path) -> None:
     assert [row.get("error", {}).get("kind") for row in rows[1:]] == ["no-face", "several-faces"]
     assert (rows[0]["same"], rows[0]["expected"]) == (True, True)
     (tmp_path / "well.csv").write_text("\n".join(lines[:2]))
-    well = run_cnnkit("verify-face", "--pairs", "well.csv", "--root", pictures, "--format", "csv")
+    well = run_cnnkit("verify-face", "--pairs", "well.csv", "--root", images, "--format", "csv")
     assert well.returncode == 0  # whatever the verdict
     assert len(well.stdout.splitlines()) == 2
 
@@ -103,13 +103,13 @@ def test_pairs(run_cnnkit: Callable, pictures: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "the pictures must be two, A and B. Received: 0."),
-        (("a.jpg",), "the pictures must be two, A and B. Received: 1."),
+        ((), "the images must be two, A and B. Received: 0."),
+        (("a.jpg",), "the images must be two, A and B. Received: 1."),
         (("a.jpg", "--gallery", "g"), "--gallery must go with --as"),
         (("a.jpg", "b.jpg", "--root", "x"), "--root must go with --pairs"),
         (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o must go with --pairs"),
         (("a.jpg", "b.jpg", "--annotate", "x.gif"), "--annotate must end in .png or .jpg"),
-        (("--pairs", "p.csv", "--json"), "--json must go with two pictures"),
+        (("--pairs", "p.csv", "--json"), "--json must go with two images"),
         (("--pairs", "none.csv"), "none.csv cannot be read: No such file"),
         (("a.jpg", "b.jpg", "--embedder", "mtcnn"), "--embedder must be a model for embed-face"),
         (("a.jpg", "b.jpg", "--min-face", "3"), "--min-face must be at least 12 pixels"),

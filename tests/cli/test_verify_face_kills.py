@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-PICTURES = 24
+IMAGES = 24
 COMMAND = ("verify-face", "--pairs", "pairs.csv", "--min-face", "60")
 
 
 @pytest.fixture
 def pairs(examples: Path, tmp_path: Path) -> list[tuple[str, str]]:
-    """Write small pictures of one face, one of them torn, and a list of all their pairs."""
+    """Write small images of one face, one of them torn, and a list of all their pairs."""
     with Image.open(examples / "astronaut.jpg") as opened:
         face = opened.crop((140, 40, 320, 240))
-    for number in range(PICTURES):
-        face.rotate(number - PICTURES / 2).save(tmp_path / f"{number:02d}.jpg")
+    for number in range(IMAGES):
+        face.rotate(number - IMAGES / 2).save(tmp_path / f"{number:02d}.jpg")
     (tmp_path / "13.jpg").write_bytes((tmp_path / "13.jpg").read_bytes()[:900])
-    names = [f"{number:02d}.jpg" for number in range(PICTURES)]
-    # The second picture decides when a pair can be compared: rows come with every picture.
+    names = [f"{number:02d}.jpg" for number in range(IMAGES)]
+    # The second image decides when a pair can be compared: rows come with every image.
     listed = sorted(combinations(names, 2), key=lambda pair: (pair[1], pair[0]))
     text = "".join(f"{a},{b},1\n" for a, b in listed)
     (tmp_path / "pairs.csv").write_text(f"a,b,same\n{text}")
@@ -86,7 +86,7 @@ def test_a_killed_list_of_pairs_goes_on(
     assert [(row["a"], row["b"]) for row in rows] == pairs
     failed = [row for row in rows if row["status"] == "error"]
     assert {row["error"]["kind"] for row in failed} == {"truncated"}
-    assert len(failed) == PICTURES - 1
+    assert len(failed) == IMAGES - 1
     for row, other in zip(rows, expected, strict=True):
         # A resumed run puts other faces into a batch: the last digits may move.
         assert row.get("distance", 0) == pytest.approx(other.get("distance", 0), abs=1e-4)

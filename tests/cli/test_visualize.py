@@ -24,10 +24,10 @@ def test_patches_of_a_folder(run_cnnkit, examples, tmp_path):
         *("-o", "patches.csv", "--sheets", "sheets", "--report", "patches.html"),
     )
     assert done.returncode == 1, done.stderr
-    assert "photos/torn.jpg: truncated" in done.stderr and "4 pictures, 3 units" in done.stderr
+    assert "photos/torn.jpg: truncated" in done.stderr and "4 images, 3 units" in done.stderr
     with (tmp_path / "patches.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    # A copy of a picture counts once, and the first of them is named.
+    # A copy of an image counts once, and the first of them is named.
     assert {row["path"] for row in rows} <= {f"photos/{n}.jpg" for n in ("cat", "coffee", "rocket")}
     for unit in ("0", "1", "2"):
         values = [float(row["activation"]) for row in rows if row["unit"] == unit]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnkit import augment
 from cnnkit.errors import UsageError
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 
 def test_a_sheet_shows_what_could_be_read(tmp_path: Path) -> None:
@@ -33,5 +33,5 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         augment(image, tmp_path / "sheet.gif")
     with pytest.raises(UsageError, match="exists already"):
         augment(image, image, recipe="none")
-    with pytest.raises(UsageError, match="None of the pictures"):
+    with pytest.raises(UsageError, match="None of the images"):
         augment(tmp_path / "gone.jpg", tmp_path / "sheet.png")

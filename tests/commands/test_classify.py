@@ -23,7 +23,7 @@ def photos(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder.mkdir()
     shutil.copy(examples / "cat.jpg", folder)
     shutil.copy(examples / "coffee.jpg", folder)
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "torn.jpg").write_bytes((examples / "cat.jpg").read_bytes()[:9000])
     (folder / "notes.md").write_text("no image")
     return folder

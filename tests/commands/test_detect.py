@@ -21,7 +21,7 @@ def photos(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder.mkdir()
     shutil.copy(examples / "photographer.jpg", folder)
     shutil.copy(examples / "coffee.jpg", folder)
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     return folder
 
 

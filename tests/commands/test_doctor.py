@@ -7,7 +7,7 @@ import pytest
 
 from cnnkit import doctor
 from cnnkit.errors import UsageError
-from tests.data.pictures import class_folders
+from tests.data.images import class_folders
 
 
 def test_findings_are_given(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_findings_are_given(tmp_path: Path) -> None:
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     photos = class_folders(tmp_path / "photos", {"cat": 2, "dog": 2})
     with pytest.raises(UsageError, match="annotations of boxes"):
-        doctor(photos, pictures=tmp_path)
+        doctor(photos, images=tmp_path)
     with pytest.raises(UsageError, match="be one of auto, classify, detect"):
         doctor(photos, task="segment")
     with pytest.raises(UsageError, match=r"end in .html"):

@@ -17,7 +17,7 @@ def photos(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(examples / "cat.jpg", folder)
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     return folder
 
 

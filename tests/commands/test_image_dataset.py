@@ -7,7 +7,7 @@ import pytest
 
 from cnnkit import build, image_dataset
 from cnnkit.errors import UsageError
-from tests.data.pictures import class_folders
+from tests.data.images import class_folders
 
 
 @pytest.fixture

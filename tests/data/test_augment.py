@@ -11,19 +11,19 @@ import pytest
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.recipes import RECIPES, read_recipe
 from cnnkit.errors import UsageError
-from tests.data.pictures import scene
+from tests.data.images import scene
 
 
 @pytest.mark.parametrize("name", ["light", "strong"])
 def test_any_number_of_threads_gives_the_same_pixels(name: str) -> None:
-    pictures = [scene(n, 48, 48) for n in range(24)]
+    images = [scene(n, 48, 48) for n in range(24)]
     jobs = [(index, epoch) for epoch in range(3) for index in range(24)]
 
     def drawn(threads: int, reverse: bool) -> list[bytes]:
         augmenter = Augmenter(read_recipe(name), seed=11)
 
         def draw(job: tuple[int, int]) -> bytes:
-            return augmenter(pictures[job[0]], job[1], job[0]).tobytes()
+            return augmenter(images[job[0]], job[1], job[0]).tobytes()
 
         order = jobs[::-1] if reverse else jobs
         with ThreadPoolExecutor(threads) as pool:
@@ -37,24 +37,24 @@ def test_any_number_of_threads_gives_the_same_pixels(name: str) -> None:
 
 
 def test_seed_epoch_and_index_each_change_the_draw() -> None:
-    picture, recipe = scene(1, 64, 64), read_recipe("strong")
-    first = Augmenter(recipe, 1)(picture, 0, 0)
-    assert (first != Augmenter(recipe, 2)(picture, 0, 0)).any()
-    assert (first != Augmenter(recipe, 1)(picture, 1, 0)).any()
-    assert (first != Augmenter(recipe, 1)(picture, 0, 1)).any()
-    assert (first == Augmenter(recipe, 1)(picture, 0, 0)).all()
+    image, recipe = scene(1, 64, 64), read_recipe("strong")
+    first = Augmenter(recipe, 1)(image, 0, 0)
+    assert (first != Augmenter(recipe, 2)(image, 0, 0)).any()
+    assert (first != Augmenter(recipe, 1)(image, 1, 0)).any()
+    assert (first != Augmenter(recipe, 1)(image, 0, 1)).any()
+    assert (first == Augmenter(recipe, 1)(image, 0, 0)).all()
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("shape", [(33, 70), (70, 33), (8, 8)])
-def test_a_draw_has_the_picture_s_size_and_leaves_the_picture_alone(name, shape) -> None:
-    picture = scene(2, *shape)
+def test_a_draw_has_the_image_s_size_and_leaves_the_image_alone(name, shape) -> None:
+    image = scene(2, *shape)
     augmenter = Augmenter(read_recipe(name))
     for epoch in range(12):
-        drawn = augmenter(picture, epoch, 0)
-        assert (drawn.shape, drawn.dtype) == (picture.shape, np.uint8)
-        assert not np.may_share_memory(drawn, picture)
-    assert (picture == scene(2, *shape)).all()
+        drawn = augmenter(image, epoch, 0)
+        assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
+        assert not np.may_share_memory(drawn, image)
+    assert (image == scene(2, *shape)).all()
 
 
 @pytest.mark.parametrize("recipe", ["none", "pixels.json"])
@@ -72,37 +72,35 @@ def test_boxes_stay_without_a_warning_where_nothing_moves(recipe: str, tmp_path:
 
 
 def test_none_does_nothing() -> None:
-    picture = scene(2, 40, 40)
-    assert (Augmenter(read_recipe("none"))(picture, 3, 4) == picture).all()
+    image = scene(2, 40, 40)
+    assert (Augmenter(read_recipe("none"))(image, 3, 4) == image).all()
 
 
-def test_light_stays_near_the_picture_and_strong_goes_further() -> None:
-    picture = scene(5, 64, 64).astype(float)
+def test_light_stays_near_the_image_and_strong_goes_further() -> None:
+    image = scene(5, 64, 64).astype(float)
 
     def change(name: str) -> float:
         augmenter = Augmenter(read_recipe(name), 3)
-        draws = [augmenter(picture.astype(np.uint8), 0, n).astype(float) for n in range(60)]
+        draws = [augmenter(image.astype(np.uint8), 0, n).astype(float) for n in range(60)]
         # The nearer of the draw and its mirror image: mirroring alone is no distance.
-        return np.mean(
-            [min(abs(d - picture).mean(), abs(d[:, ::-1] - picture).mean()) for d in draws]
-        )
+        return np.mean([min(abs(d - image).mean(), abs(d[:, ::-1] - image).mean()) for d in draws])
 
     assert 2 < change("light") < change("strong")
 
 
 def marked(height: int = 120, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    """Return a red picture with a green rectangle, and its box; what fills corners is grey."""
-    picture = np.full((height, width, 3), (150, 30, 30), np.uint8)
-    picture[40:80, 30:90] = 30, 150, 30
-    return picture, np.array([[30, 40, 90, 80]], np.float32)
+    """Return a red image with a green rectangle, and its box; what fills corners is gray."""
+    image = np.full((height, width, 3), (150, 30, 30), np.uint8)
+    image[40:80, 30:90] = 30, 150, 30
+    return image, np.array([[30, 40, 90, 80]], np.float32)
 
 
 def test_a_box_goes_where_its_object_goes() -> None:
-    picture, boxes = marked()
+    image, boxes = marked()
     augmenter = Augmenter(read_recipe("light"), seed=2)
     moved = 0
     for index in range(40):
-        drawn, placed, kept = augmenter.with_boxes(picture, boxes, 0, index)
+        drawn, placed, kept = augmenter.with_boxes(image, boxes, 0, index)
         assert kept.tolist() == [0]
         green = drawn[..., 1].astype(int) - drawn[..., 0] > 30
         rows, columns = np.flatnonzero(green.any(1)), np.flatnonzero(green.any(0))
@@ -112,25 +110,25 @@ def test_a_box_goes_where_its_object_goes() -> None:
     assert moved > 30
 
 
-def test_boxes_that_leave_the_picture_are_dropped_by_number() -> None:
-    picture = scene(1, 100, 100)
+def test_boxes_that_leave_the_image_are_dropped_by_number() -> None:
+    image = scene(1, 100, 100)
     corner = np.array([[0, 0, 6, 6], [30, 30, 70, 70], [94, 94, 100, 100]], np.float32)
     augmenter = Augmenter(read_recipe("strong"), seed=2)
-    kept = [augmenter.with_boxes(picture, corner, 0, n)[2].tolist() for n in range(40)]
+    kept = [augmenter.with_boxes(image, corner, 0, n)[2].tolist() for n in range(40)]
     assert all(1 in numbers for numbers in kept)
     assert any(numbers == [1] for numbers in kept)
-    drawn, placed, numbers = augmenter.with_boxes(picture, np.zeros((0, 4), np.float32), 0, 1)
-    assert (placed.shape, numbers.shape, drawn.shape) == ((0, 4), (0,), picture.shape)
+    drawn, placed, numbers = augmenter.with_boxes(image, np.zeros((0, 4), np.float32), 0, 1)
+    assert (placed.shape, numbers.shape, drawn.shape) == ((0, 4), (0,), image.shape)
 
 
 def test_boxes_without_a_mirrored_border() -> None:
     """A mirrored border would show the object a second time, without a box."""
-    picture = np.full((80, 80, 3), (150, 30, 30), np.uint8)
-    picture[:, :24] = 30, 150, 30
+    image = np.full((80, 80, 3), (150, 30, 30), np.uint8)
+    image[:, :24] = 30, 150, 30
     boxes = np.array([[0, 0, 24, 80]], np.float32)
     augmenter = Augmenter(read_recipe("light"), seed=2)
     for index in range(30):
-        drawn, placed, _ = augmenter.with_boxes(picture, boxes, 0, index)
+        drawn, placed, _ = augmenter.with_boxes(image, boxes, 0, index)
         assert len(placed) == 1
         outside = np.ones((80, 80), bool)
         for left, top, right, bottom in np.rint(placed).astype(int):
@@ -164,17 +162,17 @@ def test_a_recipe_can_be_written_into_a_card() -> None:
     assert crop["size"] == (64, 48)
 
 
-def test_the_colour_shift_is_one_colour_for_the_whole_picture() -> None:
+def test_the_color_shift_is_one_color_for_the_whole_image() -> None:
     from cnnkit.data.albumentations_library import import_albumentations
     from cnnkit.data.pca_transform import PCAColorShift
 
     compose = import_albumentations().Compose([PCAColorShift(p=1)])
-    picture = np.full((9, 9, 3), 128, np.uint8)
-    picture[:4] = 90
+    image = np.full((9, 9, 3), 128, np.uint8)
+    image[:4] = 90
     shifts = []
     for seed in range(300):
         compose.set_random_seed(seed)
-        change = compose(image=picture)["image"].astype(int) - picture
+        change = compose(image=image)["image"].astype(int) - image
         assert (change == change[0, 0]).all()
         shifts.append(change[0, 0])
     # 0.1 * 0.2175 * 255 levels times the component's green part, the rest being small.
@@ -185,9 +183,9 @@ def test_the_colour_shift_is_one_colour_for_the_whole_picture() -> None:
 @pytest.mark.parametrize("name", ["light", "strong", "boxes"])
 @pytest.mark.parametrize("shape", [(6, 200, 3), (200, 6, 3), (1, 300, 3), (1, 1, 3)])
 def test_thin_images_take_every_recipe(name: str, shape: tuple[int, int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     augmenter = Augmenter(read_recipe(name), 1)
     whole = np.array([[0.0, 0.0, shape[1], shape[0]]])
     for number in range(40):
-        assert augmenter(picture, 0, number).shape == shape
-        assert augmenter.with_boxes(picture, whole, 0, number)[0].shape == shape
+        assert augmenter(image, 0, number).shape == shape
+        assert augmenter.with_boxes(image, whole, 0, number)[0].shape == shape

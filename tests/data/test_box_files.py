@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.box_files import read_picture_boxes
+from cnnkit.data.box_files import read_image_boxes
 from cnnkit.errors import UsageError
 
 COCO = {
@@ -26,7 +26,7 @@ def test_coco_and_csv_give_the_same_corners(tmp_path: Path) -> None:
         "file,label,x1,y1,x2,y2\na.jpg,dog,10,20,40,60\nb.jpg,dog,1,2,4,6\na.jpg,5,0.5,0,2.5,2\n"
     )
     for path in (coco, table):
-        boxes = read_picture_boxes(str(path), ["photos/a.jpg", "none.jpg"])
+        boxes = read_image_boxes(str(path), ["photos/a.jpg", "none.jpg"])
         assert boxes["photos/a.jpg"].corners.tolist() == [[10, 20, 40, 60], [0.5, 0, 2.5, 2]]
         assert boxes["photos/a.jpg"].labels == ("dog", "5")
         assert boxes["none.jpg"].corners.shape == (0, 4)
@@ -49,18 +49,18 @@ def test_another_form_is_refused_in_one_line(tmp_path, name, text, message) -> N
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
-        read_picture_boxes(str(path), ["a.jpg"])
+        read_image_boxes(str(path), ["a.jpg"])
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
-        read_picture_boxes(str(tmp_path / "none.json"), ["a.jpg"])
+        read_image_boxes(str(tmp_path / "none.json"), ["a.jpg"])
 
 
 def test_a_csv_of_a_spreadsheet_on_windows(tmp_path: Path) -> None:
     table = tmp_path / "boxes.csv"
     text = "file;label;x1;y1;x2;y2\r\nphotos\\a.jpg;cafe\u0301;1;2;3;4\r\n;;;;;\r\n"
     table.write_bytes(text.encode("utf-16"))
-    boxes = read_picture_boxes(str(table), ["a.jpg"])["a.jpg"]
+    boxes = read_image_boxes(str(table), ["a.jpg"])["a.jpg"]
     assert boxes.corners.tolist() == [[1, 2, 3, 4]] and boxes.labels == ("caf\u00e9",)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.box_loaders import BoxLoader, BoxPictures, in_square
+from cnnkit.data.box_loaders import BoxImages, BoxLoader, in_square
 from cnnkit.data.recipes import read_recipe
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, read_boxes
+from cnnkit.formats import AnnotatedImage, BoxAnnotation, read_boxes
 from cnnkit.images import InputSpec
 from tests.formats.drawn_boxes import CLASSES, COLORS, draw_boxes
 
@@ -18,12 +18,12 @@ SPEC = InputSpec(64, 64, "pad", 1.0, "bilinear")
 
 
 @pytest.fixture(scope="module")
-def boxed(tmp_path_factory: pytest.TempPathFactory) -> BoxPictures:
+def boxed(tmp_path_factory: pytest.TempPathFactory) -> BoxImages:
     folder = draw_boxes(tmp_path_factory.mktemp("shapes"), count=10)
-    return BoxPictures(read_boxes(str(folder)).pictures, CLASSES, SPEC)
+    return BoxImages(read_boxes(str(folder)).images, CLASSES, SPEC)
 
 
-def loader(boxed: BoxPictures, **changes) -> BoxLoader:
+def loader(boxed: BoxImages, **changes) -> BoxLoader:
     augmenter = Augmenter(read_recipe("boxes"), 3)
     ours = {
         "training": True,
@@ -39,47 +39,47 @@ def share_of_color(pixels: np.ndarray, color: tuple[int, int, int]) -> float:
     return float((np.abs(pixels.astype(int) - color).max(-1) < 60).mean())
 
 
-def test_boxes_lie_on_their_shapes_in_the_square(boxed: BoxPictures) -> None:
+def test_boxes_lie_on_their_shapes_in_the_square(boxed: BoxImages) -> None:
     with loader(boxed, training=False) as plain:
         batch = plain.batch(0, 0)
-    assert batch.pictures.shape == (4, 64, 64, 3)
+    assert batch.images.shape == (4, 64, 64, 3)
     assert batch.valid.sum() == 8
-    for pixels, boxes, classes in zip(batch.pictures, batch.boxes, batch.classes, strict=True):
+    for pixels, boxes, classes in zip(batch.images, batch.boxes, batch.classes, strict=True):
         for (x, y, w, h), label in zip(boxes * 64, classes, strict=True):
             inner = pixels[int(y - h / 4) : int(y + h / 4), int(x - w / 4) : int(x + w / 4)]
             assert share_of_color(inner, COLORS[CLASSES[label]]) > 0.9
 
 
-def test_a_batch_depends_on_seed_epoch_and_step_alone(boxed: BoxPictures) -> None:
+def test_a_batch_depends_on_seed_epoch_and_step_alone(boxed: BoxImages) -> None:
     with loader(boxed, workers=1) as one, loader(boxed, workers=3) as other:
         first, again, later = one.batch(1, 0), other.batch(1, 0), one.batch(2, 0)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert first.pictures.shape != later.pictures.shape or (first.pictures != later.pictures).any()
+    assert first.images.shape != later.images.shape or (first.images != later.images).any()
 
 
-def test_drawn_boxes_stay_on_the_shapes(boxed: BoxPictures) -> None:
+def test_drawn_boxes_stay_on_the_shapes(boxed: BoxImages) -> None:
     with loader(boxed, augmenter=Augmenter(read_recipe("boxes"), 1), sizes=()) as drawn:
         batches = [drawn.batch(epoch, 0) for epoch in range(3)]
     hits = []
     for batch in batches:
-        for pixels, boxes, valid in zip(batch.pictures, batch.boxes, batch.valid, strict=True):
+        for pixels, boxes, valid in zip(batch.images, batch.boxes, batch.valid, strict=True):
             for x, y, w, h in boxes[valid > 0] * 64:
                 assert x - w / 2 >= -0.5
                 assert x + w / 2 <= 64.5
                 rows = slice(int(y - h / 4), int(y + h / 4) + 1)
                 inner = pixels[rows, int(x - w / 4) : int(x + w / 4) + 1]
                 spread = inner.reshape(-1, 3).astype(int)
-                hits.append(np.ptp(spread.mean(0)) > 30)  # coloured, unlike the ground
-    assert np.mean(hits) > 0.85  # a few pictures are made grey
+                hits.append(np.ptp(spread.mean(0)) > 30)  # colored, unlike the ground
+    assert np.mean(hits) > 0.85  # a few images are made gray
 
 
-def test_tensorflow_gets_the_same_batches(boxed: BoxPictures) -> None:
+def test_tensorflow_gets_the_same_batches(boxed: BoxImages) -> None:
     pytest.importorskip("tensorflow")
     with loader(boxed) as ours:
-        [(pictures, truth), *_] = list(ours.dataset(first_epoch=1, epochs=1))
+        [(images, truth), *_] = list(ours.dataset(first_epoch=1, epochs=1))
         expected = ours.batch(1, 0)
-    np.testing.assert_array_equal(pictures.numpy(), expected.pictures)
+    np.testing.assert_array_equal(images.numpy(), expected.images)
     np.testing.assert_array_equal(truth["boxes"].numpy(), expected.boxes)
     assert set(truth) == {"boxes", "classes", "valid"}
 
@@ -93,19 +93,19 @@ def test_crowds_difficult_and_unknown_boxes_are_left_out(tmp_path: Path) -> None
         dataclasses.replace(box, difficult=True, box=(1.0, 1.0, 5.0, 5.0)),
         BoxAnnotation("?", (2.0, 2.0, 5.0, 5.0)),
     )
-    picture = AnnotatedPicture("a.png", 40, 20, (box, *others), str(path))
-    boxed = BoxPictures([picture], CLASSES, SPEC)
+    image = AnnotatedImage("a.png", 40, 20, (box, *others), str(path))
+    boxed = BoxImages([image], CLASSES, SPEC)
     assert boxed.boxes[0].tolist() == [[0, 16, 32, 48]]
     assert boxed.sizes.tolist() == [[20, 40]]
-    assert len(boxed.pictures[0].boxes) == 3  # the evaluation needs to know of the others
+    assert len(boxed.images[0].boxes) == 3  # the evaluation needs to know of the others
 
 
 def test_boxes_of_another_size_are_scaled(caplog: pytest.LogCaptureFixture) -> None:
-    picture = AnnotatedPicture("a.png", 400, 200, (), "a.png")
+    image = AnnotatedImage("a.png", 400, 200, (), "a.png")
     corners = np.array([[100, 50, 200, 100]], float)
-    assert in_square(corners, picture, (20, 40), SPEC).tolist() == [[16, 24, 32, 32]]
+    assert in_square(corners, image, (20, 40), SPEC).tolist() == [[16, 24, 32, 32]]
     assert not caplog.records
-    in_square(corners, dataclasses.replace(picture, width=200, height=400), (20, 40), SPEC)
+    in_square(corners, dataclasses.replace(image, width=200, height=400), (20, 40), SPEC)
     assert "its boxes were made for 200 x 400" in caplog.text
 
 
@@ -115,9 +115,9 @@ def test_boxes_are_turned_with_their_image_and_other_proportions_left_out(tmp_pa
     for name in ("a.png", "b.png"):
         Image.new("RGB", (64, 32)).save(tmp_path / name, exif=exif)
     box = (BoxAnnotation("disc", (0.0, 0.0, 16.0, 8.0)),)
-    stored = AnnotatedPicture("a.png", 64, 32, box, str(tmp_path / "a.png"))
-    other = AnnotatedPicture("b.png", 64, 64, box, str(tmp_path / "b.png"))
-    with BoxPictures([stored, other], CLASSES, SPEC) as boxed:
+    stored = AnnotatedImage("a.png", 64, 32, box, str(tmp_path / "a.png"))
+    other = AnnotatedImage("b.png", 64, 64, box, str(tmp_path / "b.png"))
+    with BoxImages([stored, other], CLASSES, SPEC) as boxed:
         assert len(boxed) == 1
         # 32 x 64 shown: the box's top left corner is now at the top right; 16 pixels of border.
         assert boxed.boxes[0].tolist() == [[40, 0, 48, 16]]

@@ -84,7 +84,7 @@ def test_a_csv_with_files_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\n", "must hold labelled pictures"),
+        ("file,label\n", "must hold labeled images"),
         ("", "must have a column named one of file"),
         ("file\na.jpg\n", "must have a column named one of class"),
         ("file,label\na.jpg,\n", "line 2 must have a file and a class"),

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.data.decoded import DecodedPictures, MaxBad
+from cnnkit.data.decoded import DecodedImages, MaxBad
 from cnnkit.errors import UsageError
 from cnnkit.images import InputSpec, prepare
 from cnnkit.results import Failure
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 SPEC = InputSpec(24, 32, "stretch")
 
@@ -20,9 +20,9 @@ def paths(tmp_path: Path) -> list[str]:
     return [str(save(tmp_path / f"{n:02}.png", scene(n))) for n in range(9)]
 
 
-def test_pictures_are_prepared_in_order(paths: list[str]) -> None:
+def test_images_are_prepared_in_order(paths: list[str]) -> None:
     calls = []
-    with DecodedPictures(paths, range(9), SPEC, progress=lambda: calls.append(1)) as decoded:
+    with DecodedImages(paths, range(9), SPEC, progress=lambda: calls.append(1)) as decoded:
         assert len(decoded) == len(calls) == 9
         assert (decoded.pixels.dtype, decoded.pixels.shape) == (np.uint8, (9, 24, 32, 3))
         assert decoded.labels.dtype == np.int32
@@ -33,9 +33,9 @@ def test_pictures_are_prepared_in_order(paths: list[str]) -> None:
 
 def test_what_exceeds_the_memory_goes_into_a_file_that_is_removed(paths, tmp_path) -> None:
     folder = tmp_path / "cache"
-    with DecodedPictures(paths, range(9), SPEC) as decoded:
+    with DecodedImages(paths, range(9), SPEC) as decoded:
         expected = decoded.pixels.copy()
-    with DecodedPictures(paths, range(9), SPEC, memory_bytes=1000, folder=folder) as decoded:
+    with DecodedImages(paths, range(9), SPEC, memory_bytes=1000, folder=folder) as decoded:
         assert isinstance(decoded.pixels, np.memmap)
         assert len(list(folder.iterdir())) == 1
         np.testing.assert_array_equal(decoded.pixels, expected)
@@ -44,12 +44,12 @@ def test_what_exceeds_the_memory_goes_into_a_file_that_is_removed(paths, tmp_pat
     np.testing.assert_array_equal(kept, expected)
 
 
-def test_bad_pictures_are_left_out_by_name(paths: list[str], tmp_path: Path, caplog) -> None:
+def test_bad_images_are_left_out_by_name(paths: list[str], tmp_path: Path, caplog) -> None:
     (tmp_path / "03.png").write_bytes(b"")
     (tmp_path / "05.png").write_text("text")
     with (
         caplog.at_level(logging.WARNING, logger="cnnkit"),
-        DecodedPictures(paths, range(9), SPEC, max_bad=MaxBad(count=2)) as decoded,
+        DecodedImages(paths, range(9), SPEC, max_bad=MaxBad(count=2)) as decoded,
     ):
         assert decoded.indices.tolist() == decoded.labels.tolist() == [0, 1, 2, 4, 6, 7, 8]
         assert [(Path(p).name, f.kind) for p, f in decoded.failures] == [
@@ -60,19 +60,19 @@ def test_bad_pictures_are_left_out_by_name(paths: list[str], tmp_path: Path, cap
     assert "03.png is left out: the file has no content" in caplog.text
 
 
-def test_too_many_bad_pictures_stop_the_run_and_leave_no_file(paths, tmp_path) -> None:
+def test_too_many_bad_images_stop_the_run_and_leave_no_file(paths, tmp_path) -> None:
     folder = tmp_path / "cache"
     (tmp_path / "03.png").write_bytes(b"")
     with pytest.raises(UsageError, match=r"at most `max_bad='5%'`. Received: 1 of 9, .*03.png"):
-        DecodedPictures(paths, range(9), SPEC, memory_bytes=0, folder=folder)
+        DecodedImages(paths, range(9), SPEC, memory_bytes=0, folder=folder)
     assert list(folder.iterdir()) == []
 
 
 def test_a_disk_without_room_is_refused_before_the_work(paths, tmp_path) -> None:
     huge = InputSpec(4096, 4096)
     many = paths * 100_000
-    with pytest.raises(UsageError, match=r"must have room for 45298.* GB of decoded pictures"):
-        DecodedPictures(many, np.zeros(len(many)), huge, folder=tmp_path)
+    with pytest.raises(UsageError, match=r"must have room for 45298.* GB of decoded images"):
+        DecodedImages(many, np.zeros(len(many)), huge, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_limit_is_a_count_or_a_share(text: str, expected: MaxBad) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "101%", "5.5", "nan%", "all", "%"])
 def test_other_limits_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="`max_bad` must be a number of pictures or a share"):
+    with pytest.raises(UsageError, match="`max_bad` must be a number of images or a share"):
         MaxBad.parse(text)
 
 
@@ -107,7 +107,7 @@ def test_other_limits_are_refused(text: str) -> None:
 def test_the_limit_counts(limit: MaxBad, bad: int, total: int, stops: bool) -> None:
     failures = [(f"{n}.jpg", Failure("empty", "no content")) for n in range(bad)]
     if stops:
-        with pytest.raises(UsageError, match="unreadable pictures"):
+        with pytest.raises(UsageError, match="unreadable images"):
             limit.check(failures, total)
     else:
         limit.check(failures, total)

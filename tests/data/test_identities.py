@@ -14,7 +14,7 @@ from cnnkit.data.identities import IdentityLoader, identity_split
 from cnnkit.errors import UsageError
 
 
-def pictures(counts: list[int]) -> SimpleNamespace:
+def images(counts: list[int]) -> SimpleNamespace:
     """Return people with so many photos each; a photo's pixels are its number."""
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
     numbers = np.arange(len(labels))[:, None, None, None]
@@ -35,7 +35,7 @@ def pictures(counts: list[int]) -> SimpleNamespace:
 )
 def test_every_batch_has_p_people_with_k_photos(counts, people, each, seed):
     with IdentityLoader(
-        pictures(counts), people * each, photos_each=each, training=True, seed=seed, workers=1
+        images(counts), people * each, photos_each=each, training=True, seed=seed, workers=1
     ) as loader:
         present = min(people, len(counts))
         for step in range(loader.steps):
@@ -47,14 +47,14 @@ def test_every_batch_has_p_people_with_k_photos(counts, people, each, seed):
 
 def test_an_epoch_shows_each_photo_about_once():
     with IdentityLoader(
-        pictures([12] * 6), 12, photos_each=4, training=True, seed=1, workers=1
+        images([12] * 6), 12, photos_each=4, training=True, seed=1, workers=1
     ) as loader:
         assert loader.steps == 6
-        shown = np.concatenate([loader.batch(0, n).pictures[:, 0, 0, 0] for n in range(6)])
+        shown = np.concatenate([loader.batch(0, n).images[:, 0, 0, 0] for n in range(6)])
         assert sorted(shown) == list(range(72))
-        again = np.concatenate([loader.batch(1, n).pictures[:, 0, 0, 0] for n in range(6)])
+        again = np.concatenate([loader.batch(1, n).images[:, 0, 0, 0] for n in range(6)])
         assert (shown != again).any()
-        np.testing.assert_array_equal(loader.batch(0, 3).pictures, shown_batch(shown, 3))
+        np.testing.assert_array_equal(loader.batch(0, 3).images, shown_batch(shown, 3))
 
 
 def shown_batch(shown: np.ndarray, step: int) -> np.ndarray:
@@ -64,20 +64,18 @@ def shown_batch(shown: np.ndarray, step: int) -> np.ndarray:
 
 def test_validation_is_drawn_once_and_for_all():
     with IdentityLoader(
-        pictures([5] * 4), 8, photos_each=2, training=False, seed=0, workers=1
+        images([5] * 4), 8, photos_each=2, training=False, seed=0, workers=1
     ) as loader:
         for step in range(loader.steps):
             first, second = loader.batch(0, step), loader.batch(7, step)
-            np.testing.assert_array_equal(first.pictures, second.pictures)
+            np.testing.assert_array_equal(first.images, second.images)
 
 
 def test_people_with_one_photo_take_no_part():
-    with IdentityLoader(
-        pictures([1, 4, 1, 4]), 8, photos_each=2, training=True, workers=1
-    ) as loader:
+    with IdentityLoader(images([1, 4, 1, 4]), 8, photos_each=2, training=True, workers=1) as loader:
         assert set(loader.batch(0, 0).labels) == {1, 3}
     with pytest.raises(UsageError, match="at least 2 people with 2 photos"):
-        IdentityLoader(pictures([1, 4, 1]), 8, photos_each=2, training=True, workers=1)
+        IdentityLoader(images([1, 4, 1]), 8, photos_each=2, training=True, workers=1)
 
 
 def test_nobody_is_in_two_splits_whatever_the_order():
@@ -93,7 +91,7 @@ def test_nobody_is_in_two_splits_whatever_the_order():
     )
 
 
-def test_people_with_one_photo_are_learnt_from():
+def test_people_with_one_photo_are_learned_from():
     labels = np.array([0, 1, 1, 2, 2, 3, 3, 4, 4])
     splits = identity_split(labels, list("abcde"), Shares(0.5))
     assert splits[0] == 0

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.decoded import DecodedPictures, MaxBad
+from cnnkit.data.decoded import DecodedImages, MaxBad
 from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import cutmix
 from cnnkit.data.recipes import Recipe, read_recipe
 from cnnkit.errors import UsageError
 from cnnkit.images import InputSpec
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 COUNT = 11
 SPEC = InputSpec(16, 20, "stretch")
@@ -28,25 +28,25 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def decoded(paths: list[str]) -> Iterator[DecodedPictures]:
-    with DecodedPictures(paths, [n % 3 for n in range(COUNT)], SPEC) as pictures:
-        yield pictures
+def decoded(paths: list[str]) -> Iterator[DecodedImages]:
+    with DecodedImages(paths, [n % 3 for n in range(COUNT)], SPEC) as images:
+        yield images
 
 
-def places(pictures: np.ndarray, decoded: DecodedPictures) -> list[int]:
-    """Return which of the set's pictures those of a batch are."""
+def places(images: np.ndarray, decoded: DecodedImages) -> list[int]:
+    """Return which of the set's images those of a batch are."""
     known = {pixels.tobytes(): place for place, pixels in enumerate(decoded.pixels)}
-    return [known[pixels.tobytes()] for pixels in pictures]
+    return [known[pixels.tobytes()] for pixels in images]
 
 
-def test_validation_gives_every_picture_once_in_order_and_batches_of_one_size(decoded) -> None:
+def test_validation_gives_every_image_once_in_order_and_batches_of_one_size(decoded) -> None:
     augmenter = Augmenter(read_recipe("strong"))  # and never augments
     with Loader(decoded, 4, training=False, augmenter=augmenter) as loader:
         batches = list(loader.batches())
-    assert [b.pictures.shape for b in batches] == [(4, 16, 20, 3)] * 3
+    assert [b.images.shape for b in batches] == [(4, 16, 20, 3)] * 3
     weights = np.concatenate([b.weights for b in batches])
     np.testing.assert_allclose(weights, [12 / 11] * 11 + [0], rtol=1e-6)
-    seen = places(np.concatenate([b.pictures for b in batches]), decoded)
+    seen = places(np.concatenate([b.images for b in batches]), decoded)
     assert seen[:11] == list(range(11))
     assert np.concatenate([b.labels for b in batches])[:11].tolist() == decoded.labels.tolist()
 
@@ -55,7 +55,7 @@ def test_training_shuffles_anew_each_epoch_and_leaves_out_what_fills_no_batch(de
     with Loader(decoded, 4, training=True, seed=5) as loader:
         assert loader.steps == 2
         epochs = [
-            [p for b in loader.batches(epoch) for p in places(b.pictures, decoded)]
+            [p for b in loader.batches(epoch) for p in places(b.images, decoded)]
             for epoch in range(30)
         ]
         labels = next(loader.batches(0)).labels
@@ -68,7 +68,7 @@ def test_training_shuffles_anew_each_epoch_and_leaves_out_what_fills_no_batch(de
 def test_a_set_smaller_than_a_batch_is_one_batch(decoded) -> None:
     with Loader(decoded, 64, training=True) as loader:
         (batch,) = loader.batches()
-    assert sorted(places(batch.pictures, decoded)) == list(range(11))
+    assert sorted(places(batch.images, decoded)) == list(range(11))
     assert batch.weights.tolist() == [1] * 11
 
 
@@ -76,26 +76,26 @@ def test_a_set_smaller_than_a_batch_is_one_batch(decoded) -> None:
 def test_augmented_batches_are_the_same_with_any_number_of_workers(decoded, workers: int) -> None:
     augmenter = Augmenter(read_recipe("strong"), seed=3)
     with Loader(decoded, 4, training=True, augmenter=augmenter, seed=3, workers=workers) as loader:
-        got = [b.pictures for epoch in (0, 1) for b in loader.batches(epoch)]
+        got = [b.images for epoch in (0, 1) for b in loader.batches(epoch)]
         order = np.random.default_rng((3, 1)).permutation(COUNT)
         expected = augmenter(decoded.pixels[order[0]], 1, int(order[0]))
         np.testing.assert_array_equal(got[2][0], expected)
-        again = loader.batch(1, 0).pictures
+        again = loader.batch(1, 0).images
         np.testing.assert_array_equal(got[2], again)
         for place, pixels in zip(order[:4], again, strict=True):
             np.testing.assert_array_equal(pixels, augmenter(decoded.pixels[place], 1, int(place)))
 
 
-def test_a_bad_picture_changes_nothing_for_the_others(paths: list[str], tmp_path: Path) -> None:
+def test_a_bad_image_changes_nothing_for_the_others(paths: list[str], tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")
     augmenter = Augmenter(read_recipe("light"))
     several = [paths[0], str(bad), paths[2]]
     with (
-        DecodedPictures(several, [0, 0, 0], SPEC, max_bad=MaxBad(count=1)) as fewer,
+        DecodedImages(several, [0, 0, 0], SPEC, max_bad=MaxBad(count=1)) as fewer,
         Loader(fewer, 2, training=True, augmenter=augmenter) as loader,
     ):
-        drawn = {pixels.tobytes() for pixels in loader.batch(0, 0).pictures}
+        drawn = {pixels.tobytes() for pixels in loader.batch(0, 0).images}
         assert drawn == {
             augmenter(fewer.pixels[0], 0, 0).tobytes(),
             augmenter(fewer.pixels[1], 0, 2).tobytes(),
@@ -108,8 +108,8 @@ def test_mixed_batches_have_shares_of_classes(decoded) -> None:
         first, again, later = loader.batch(0, 0), loader.batch(0, 0), loader.batch(1, 0)
     assert (first.labels.shape, first.labels.dtype) == ((4, 3), np.float32)
     np.testing.assert_allclose(first.labels.sum(1), 1, atol=1e-6)
-    np.testing.assert_array_equal(first.pictures, again.pictures)
-    assert (first.pictures != later.pictures).any()
+    np.testing.assert_array_equal(first.images, again.images)
+    assert (first.images != later.images).any()
 
 
 @pytest.mark.parametrize("mixing", [None, Mixing(cutmix, 3)], ids=["plain", "mixed"])
@@ -159,7 +159,7 @@ def test_keras_fits_on_an_endless_dataset(decoded) -> None:
     assert len(history["loss"]) == len(history["val_loss"]) == 3
     logits = model.predict(decoded.pixels, verbose=0)
     expected = float(loss(decoded.labels, logits))
-    # The pictures that fill up the last batch count for nothing.
+    # The images that fill up the last batch count for nothing.
     assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
     accuracy = np.mean(logits.argmax(1) == decoded.labels)
     assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
@@ -174,15 +174,15 @@ def test_what_stopped_a_dataset_is_kept(decoded) -> None:
     with Loader(decoded, 4, training=True, augmenter=Augmenter(Recipe("mine", build))) as loader:
         with pytest.raises(tf.errors.OpError):
             list(loader.dataset())
-        assert "the recipe mine must fit every picture" in str(loader.error)
-        with pytest.raises(UsageError, match="mine must fit every picture"):
+        assert "the recipe mine must fit every image" in str(loader.error)
+        with pytest.raises(UsageError, match="mine must fit every image"):
             list(loader.batches())
 
 
 def test_a_batch_size_under_one_and_an_empty_set_are_refused(decoded, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="`batch_size` must be at least 1"):
         Loader(decoded, 0, training=True)
-    with DecodedPictures([], [], SPEC) as none, pytest.raises(UsageError, match="none"):
+    with DecodedImages([], [], SPEC) as none, pytest.raises(UsageError, match="none"):
         Loader(none, 4, training=True)
 
 

@@ -4,17 +4,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnkit.data.mosaic import BoxedPicture, cut_boxes, mosaic
+from cnnkit.data.mosaic import BoxedImage, cut_boxes, mosaic
 from cnnkit.images.prepare import PAD_VALUE
 
 SIDE = 64
 
 
-def tile(color: int, box: tuple[int, int, int, int]) -> BoxedPicture:
-    """A dark picture with one bright square, exactly in its box."""
+def tile(color: int, box: tuple[int, int, int, int]) -> BoxedImage:
+    """A dark image with one bright square, exactly in its box."""
     pixels = np.full((SIDE, SIDE, 3), 20, np.uint8)
     pixels[box[1] : box[3], box[0] : box[2]] = color
-    return BoxedPicture(pixels, np.array([box], np.float32), np.array([color], np.int32))
+    return BoxedImage(pixels, np.array([box], np.float32), np.array([color], np.int32))
 
 
 TILES = [tile(color, (16, 8, 48, 56)) for color in (150, 180, 210, 240)]

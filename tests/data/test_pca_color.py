@@ -23,7 +23,7 @@ def test_the_shift_by_hand() -> None:
 
 
 def test_the_shift_with_imagenet_s_values_by_hand() -> None:
-    # Only the first component, which is nearly grey: 0.1 * 0.2175 * 255 = 5.54625 levels.
+    # Only the first component, which is nearly gray: 0.1 * 0.2175 * 255 = 5.54625 levels.
     shift = color_shift(np.array([-0.1, 0.0, 0.0]))
     expected = 5.54625 * np.array([0.5675, 0.5808, 0.5836])
     np.testing.assert_allclose(shift, expected, atol=1e-9)
@@ -35,9 +35,9 @@ def test_imagenet_s_components_are_an_orthonormal_basis() -> None:
     assert (np.diff(IMAGENET_VALUES) < 0).all()
 
 
-def test_one_colour_is_added_to_all_pixels_rounded_and_clipped() -> None:
-    picture = np.array([[[0, 100, 250], [10, 200, 255]]], np.uint8)
-    result = shifted(picture, np.array([-4.4, 2.6, 7.0]))
+def test_one_color_is_added_to_all_pixels_rounded_and_clipped() -> None:
+    image = np.array([[[0, 100, 250], [10, 200, 255]]], np.uint8)
+    result = shifted(image, np.array([-4.4, 2.6, 7.0]))
     assert result.tolist() == [[[0, 103, 255], [6, 203, 255]]]
     assert result.dtype == np.uint8
 
@@ -45,12 +45,12 @@ def test_one_colour_is_added_to_all_pixels_rounded_and_clipped() -> None:
 def test_the_components_of_a_set_are_those_of_its_covariance() -> None:
     generator = np.random.default_rng(1)
     mixing = np.array([[40, 5, 1], [38, -4, 2], [35, 3, -4]])
-    pictures = [
+    images = [
         np.clip(120 + generator.normal(size=(30, 20 + n, 3)) @ mixing.T, 0, 255).astype(np.uint8)
         for n in range(4)
     ]
-    values, components = color_components(iter(pictures))
-    pixels = np.concatenate([p.reshape(-1, 3) for p in pictures]) / 255
+    values, components = color_components(iter(images))
+    pixels = np.concatenate([p.reshape(-1, 3) for p in images]) / 255
     covariance = np.cov(pixels.T, bias=True)
     np.testing.assert_allclose(components @ np.diag(values) @ components.T, covariance, atol=1e-10)
     assert values[0] > values[1] > values[2] > 0

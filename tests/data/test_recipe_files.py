@@ -13,7 +13,7 @@ from cnnkit.data.augment import Augmenter
 from cnnkit.data.recipe_files import COMPOSITIONS, TRANSFORMS, read_recipe_file
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import UsageError
-from tests.data.pictures import scene
+from tests.data.images import scene
 
 library = import_albumentations()
 
@@ -48,25 +48,25 @@ def test_what_albumentations_saves_is_applied(tmp_path: Path, name: str) -> None
     library.save(compose, path, data_format=path.suffix[1:])
     recipe = read_recipe(str(path))
     assert recipe.name == name
-    picture = scene(1, 48, 64)
+    image = scene(1, 48, 64)
     augmenter = Augmenter(recipe, seed=3)
-    drawn = augmenter(picture, 0, 0)
-    assert drawn.shape == picture.shape  # the crop is resized back
-    assert (drawn != picture).any()
-    assert (drawn == Augmenter(recipe, seed=3)(picture, 0, 0)).all()
+    drawn = augmenter(image, 0, 0)
+    assert drawn.shape == image.shape  # the crop is resized back
+    assert (drawn != image).any()
+    assert (drawn == Augmenter(recipe, seed=3)(image, 0, 0)).all()
     boxes = np.array([[x, y, x + 8, y + 8] for x in range(0, 56, 8) for y in range(0, 40, 8)])
-    placed, kept = augmenter.with_boxes(picture, boxes.astype(np.float32), 0, 0)[1:]
+    placed, kept = augmenter.with_boxes(image, boxes.astype(np.float32), 0, 0)[1:]
     assert 0 < len(placed) == len(kept) < len(boxes)
     assert (placed >= 0).all() and (placed <= [64, 48, 64, 48]).all()
 
 
 def test_a_single_transform_and_cnnkit_s_own_are_taken(tmp_path: Path) -> None:
     path = written(tmp_path, {"transform": one("HorizontalFlip")})
-    picture = scene(1, 20, 20)
-    drawn = Augmenter(read_recipe(str(path)))(picture, 0, 0)
-    assert (drawn == picture[:, ::-1]).all()
+    image = scene(1, 20, 20)
+    drawn = Augmenter(read_recipe(str(path)))(image, 0, 0)
+    assert (drawn == image[:, ::-1]).all()
     path = written(tmp_path, spec(one("PCAColorShift", alpha_deviation=0.5)))
-    assert (Augmenter(read_recipe(str(path)))(picture, 0, 0) != picture).any()
+    assert (Augmenter(read_recipe(str(path)))(image, 0, 0) != image).any()
 
 
 def test_the_list_of_transforms_is_of_this_library_and_has_none_that_reads_or_calls() -> None:
@@ -149,7 +149,7 @@ def test_arguments_of_a_wrong_kind_are_named_in_one_line(tmp_path: Path) -> None
         read_recipe_file(written(tmp_path, spec(one("GridElasticDeform", num_grid_xy=[2, 2]))))
 
 
-def test_a_misspelt_transform_has_a_hint(tmp_path: Path) -> None:
+def test_a_misspelled_transform_has_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'HorizontalFlip'"):
         read_recipe_file(written(tmp_path, spec(one("HorizontalFlp"))))
     with pytest.raises(UsageError, match="Did you mean 'rotate'"):
@@ -158,9 +158,9 @@ def test_a_misspelt_transform_has_a_hint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("transform", "message"),
-    [(one("RandomCrop", height=400, width=400), "fit every picture")],
+    [(one("RandomCrop", height=400, width=400), "fit every image")],
 )
-def test_a_recipe_that_does_not_fit_the_pictures_says_so(tmp_path, transform, message) -> None:
+def test_a_recipe_that_does_not_fit_the_images_says_so(tmp_path, transform, message) -> None:
     recipe = read_recipe(str(written(tmp_path, spec(transform))))
     with pytest.raises(UsageError, match=f"mine.json must {message}"):
         Augmenter(recipe)(scene(1, 40, 40), 0, 0)

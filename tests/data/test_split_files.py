@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from cnnkit.data import Dataset, LabelledFile, read_dataset
-from cnnkit.data.labelled_csv import protected_cell, read_csv_rows
+from cnnkit.data import Dataset, LabeledFile, read_dataset
+from cnnkit.data.labeled_csv import protected_cell, read_csv_rows
 from cnnkit.data.split_files import _line, read_split_file, write_split_file
 from cnnkit.errors import UsageError
 from cnnkit.writers.row_files import FORMULA_STARTS
 
 
 def dataset(names: list[str]) -> Dataset:
-    files = tuple(LabelledFile(f"x/{n}", n, i % 2, None) for i, n in enumerate(names))
+    files = tuple(LabeledFile(f"x/{n}", n, i % 2, None) for i, n in enumerate(names))
     return Dataset("x", "x", ("=cat", "dog's"), files)
 
 
@@ -42,12 +42,12 @@ def test_a_protected_cell_comes_back_and_starts_no_formula(tmp_path: Path, text:
     assert [row.file for row in read_csv_rows(path)] == [text]
 
 
-def test_pictures_that_are_gone_are_said_and_new_ones_refused(tmp_path: Path, caplog) -> None:
+def test_images_that_are_gone_are_said_and_new_ones_refused(tmp_path: Path, caplog) -> None:
     path = tmp_path / "split.csv"
     write_split_file(path, dataset(["a", "b", "c", "d"]), np.array([0, 1, 0, 1]))
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
         assert read_split_file(path, dataset(["a", "b", "c"])).tolist() == [0, 1, 0]
-    assert "1 of its pictures are no longer" in caplog.text
+    assert "1 of its images are no longer" in caplog.text
     with pytest.raises(UsageError, match=r"none for e\. Leave out `split_file`"):
         read_split_file(path, dataset(["a", "b", "e"]))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from cnnkit.data import Dataset, LabelledFile, Shares, assign_splits
+from cnnkit.data import Dataset, LabeledFile, Shares, assign_splits
 from cnnkit.data.splits import TEST, TRAIN, VALIDATION, stratified_split
 from cnnkit.errors import UsageError
 
@@ -13,7 +13,7 @@ CLASSES = ("cat", "dog", "fox", "owl")
 
 
 @st.composite
-def labelled_pictures(draw, least: int = 2) -> np.ndarray:
+def labeled_images(draw, least: int = 2) -> np.ndarray:
     counts = draw(st.lists(st.integers(least, 30), min_size=2, max_size=4))
     return np.repeat(np.arange(len(counts)), counts)
 
@@ -34,8 +34,8 @@ def split(labels, names=None, **options) -> np.ndarray:
     return stratified_split(labels, names or names_of(labels), classes, **options)
 
 
-@given(labelled_pictures(least=3), shares, st.integers(0, 2**40))
-def test_every_class_gets_its_share_to_the_nearest_picture(labels, shares, seed) -> None:
+@given(labeled_images(least=3), shares, st.integers(0, 2**40))
+def test_every_class_gets_its_share_to_the_nearest_image(labels, shares, seed) -> None:
     splits = split(labels, shares=shares, seed=seed)
     assert splits.shape == labels.shape
     assert set(np.unique(splits)) == ({0, 1, 2} if shares.test else {0, 1})
@@ -44,7 +44,7 @@ def test_every_class_gets_its_share_to_the_nearest_picture(labels, shares, seed)
         for place, share in ((VALIDATION, shares.validation), (TEST, shares.test)):
             count = int((mine == place).sum())
             trained = len(mine) * (1 - shares.validation - shares.test)
-            # Half a picture is the rounding; small classes give up to one more to the splits
+            # Half an image is the rounding; small classes give up to one more to the splits
             # that would have none.
             limit = 0.5 if len(mine) * share >= 1 and trained >= 2 else 1.5
             assert abs(count - len(mine) * share) <= limit + 1e-9
@@ -52,8 +52,8 @@ def test_every_class_gets_its_share_to_the_nearest_picture(labels, shares, seed)
         assert (mine == VALIDATION).any()
 
 
-@given(labelled_pictures(), st.integers(0, 99), st.randoms())
-def test_the_order_of_the_pictures_changes_nothing(labels, seed, random) -> None:
+@given(labeled_images(), st.integers(0, 99), st.randoms())
+def test_the_order_of_the_images_changes_nothing(labels, seed, random) -> None:
     names = names_of(labels)
     expected = dict(zip(names, split(labels, names, seed=seed), strict=True))
     order = list(range(len(labels)))
@@ -68,7 +68,7 @@ def test_the_same_seed_divides_alike_and_another_otherwise() -> None:
     assert (split(labels, seed=3) != split(labels, seed=4)).any()
 
 
-@given(labelled_pictures(least=6), st.data(), st.integers(0, 99))
+@given(labeled_images(least=6), st.data(), st.integers(0, 99))
 def test_groups_are_never_divided(labels, data, seed) -> None:
     """Groups inside a class of at most a third of it, the size that always can be divided."""
     groups = np.arange(len(labels))
@@ -87,7 +87,7 @@ def test_groups_are_never_divided(labels, data, seed) -> None:
         assert {TRAIN, VALIDATION} == set(splits[mine])
 
 
-@given(labelled_pictures(), st.data(), st.integers(0, 99))
+@given(labeled_images(), st.data(), st.integers(0, 99))
 def test_groups_across_classes_stay_together_or_are_refused(labels, data, seed) -> None:
     count = len(labels)
     groups = np.array(data.draw(st.lists(st.integers(0, count), min_size=count, max_size=count)))
@@ -105,12 +105,12 @@ def test_groups_across_classes_stay_together_or_are_refused(labels, data, seed) 
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
-        ([0, 0, 1], {}, "'dog' must have at least 2 pictures.*Received: 1"),
-        ([0, 0, 0, 1, 1], {"shares": Shares(0.2, 0.2)}, "'dog' must have at least 3 pictures"),
+        ([0, 0, 1], {}, "'dog' must have at least 2 images.*Received: 1"),
+        ([0, 0, 0, 1, 1], {"shares": Shares(0.2, 0.2)}, "'dog' must have at least 3 images"),
         ([0, 0, 1, 1], {"groups": np.array([0, 1, 2, 2])}, "'dog'.*not copies of one another"),
     ],
 )
-def test_too_few_pictures_are_refused(labels, options, message) -> None:
+def test_too_few_images_are_refused(labels, options, message) -> None:
     with pytest.raises(UsageError, match=message):
         split(np.array(labels), **options)
 
@@ -127,8 +127,8 @@ def test_shares_outside_their_bounds_are_refused(values) -> None:
 
 
 def dataset(*files: tuple[str, int, str | None]) -> Dataset:
-    pictures = tuple(LabelledFile(f"data/{name}", name, label, of) for name, label, of in files)
-    return Dataset("data", "data", ("cat", "dog"), pictures)
+    images = tuple(LabeledFile(f"data/{name}", name, label, of) for name, label, of in files)
+    return Dataset("data", "data", ("cat", "dog"), images)
 
 
 def test_given_splits_are_kept() -> None:
@@ -143,11 +143,11 @@ def test_validation_is_divided_off_where_only_train_and_test_are_given() -> None
     assert np.bincount(splits[4:], minlength=3).tolist() == [16, 4, 0]
 
 
-def test_a_class_without_training_pictures_is_refused() -> None:
-    with pytest.raises(UsageError, match="'dog' must have pictures in train"):
+def test_a_class_without_training_images_is_refused() -> None:
+    with pytest.raises(UsageError, match="'dog' must have images in train"):
         assign_splits(dataset(("a", 0, "train"), ("b", 1, "val")))
 
 
-def test_pictures_without_a_split_beside_val_are_refused() -> None:
+def test_images_without_a_split_beside_val_are_refused() -> None:
     with pytest.raises(UsageError, match="none for c"):
         assign_splits(dataset(("a", 0, "train"), ("b", 1, "val"), ("c", 1, None)))

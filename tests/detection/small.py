@@ -74,7 +74,7 @@ def raw_head(*objects: tuple[int, int, Mapping[int, float]]) -> np.ndarray:
 
 
 class Told:
-    """A predictor that gives the same raw head for every picture."""
+    """A predictor that gives the same raw head for every image."""
 
     runtime, precision, device, batch_size, concurrency = "told", "float32", "cpu", 2, 1
 

@@ -33,11 +33,11 @@ def found(boxes, classes, scores) -> FoundBoxes:
     return FoundBoxes(boxes, np.array(classes, int), np.array(scores, np.float64))
 
 
-def random_set(seed: int, pictures: int = 12, classes: int = 5):
+def random_set(seed: int, images: int = 12, classes: int = 5):
     """Crowds, ties, a class without truth, and more than 100 detections of one class."""
     random = np.random.default_rng(seed)
     truths, detections = [], []
-    for number in range(pictures):
+    for number in range(images):
         count = int(random.integers(0, 9))
         boxes = random.uniform(0, 120, (count, 4)) + np.array([0, 0, 4, 4])
         labels = random.integers(0, classes - 1, count)

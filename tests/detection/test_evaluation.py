@@ -11,7 +11,7 @@ from cnnkit.bundles import open_model
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
 from cnnkit.errors import UsageError
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, BoxSet, read_boxes
+from cnnkit.formats import AnnotatedImage, BoxAnnotation, BoxSet, read_boxes
 from cnnkit.results import Detections, Failure
 from cnnkit.runtime import RuntimeOptions
 
@@ -27,7 +27,7 @@ def detector(results: dict[str, Detections | Failure], labels=("aeroplane", "dog
 
 
 def seen(*rows) -> Detections:
-    """Rows of class, score and corners in a picture of 100 x 80."""
+    """Rows of class, score and corners in an image of 100 x 80."""
     names = ("aeroplane", "dog", "cat")
     classes = np.array([row[0] for row in rows], int)
     boxes = np.array([row[2] for row in rows], float).reshape(-1, 4)
@@ -35,16 +35,16 @@ def seen(*rows) -> Detections:
     return Detections(100, 80, boxes, scores, classes, tuple(names[c] for c in classes))
 
 
-def boxes_of(*pictures: AnnotatedPicture, classes=("airplane", "dog")) -> BoxSet:
-    return BoxSet("set", "coco", classes, pictures)
+def boxes_of(*images: AnnotatedImage, classes=("airplane", "dog")) -> BoxSet:
+    return BoxSet("set", "coco", classes, images)
 
 
 PLANE = BoxAnnotation("airplane", (10.0, 10.0, 20.0, 20.0))
 DOG = BoxAnnotation("dog", (50.0, 40.0, 20.0, 20.0))
 
 
-def picture(name: str, *boxes: BoxAnnotation, width: int = 100) -> AnnotatedPicture:
-    return AnnotatedPicture(name, width, width * 80 // 100, boxes, name)
+def image(name: str, *boxes: BoxAnnotation, width: int = 100) -> AnnotatedImage:
+    return AnnotatedImage(name, width, width * 80 // 100, boxes, name)
 
 
 def test_names_in_either_spelling_and_sizes_of_the_annotation_are_understood() -> None:
@@ -53,7 +53,7 @@ def test_names_in_either_spelling_and_sizes_of_the_annotation_are_understood() -
         "a.jpg": seen((0, 0.9, [10, 10, 30, 30]), (2, 0.8, [0, 0, 9, 9])),
         "b.jpg": seen((1, 0.7, [50, 40, 70, 60])),
     }
-    data = boxes_of(picture("a.jpg", PLANE), picture("b.jpg", half, width=50))
+    data = boxes_of(image("a.jpg", PLANE), image("b.jpg", half, width=50))
     done = evaluate_detector(detector(results), data)
     assert done.figures["metrics"]["AP"] == pytest.approx(1)
     assert [one["label"] for one in done.figures["classes"]] == ["airplane", "dog"]
@@ -75,29 +75,29 @@ def test_unknown_classes_count_as_0_and_failures_are_named() -> None:
         "b.jpg": Failure("truncated", "the JPEG file ends early"),
     }
     fox = BoxAnnotation("fox", (1.0, 1.0, 9.0, 9.0))
-    data = boxes_of(picture("a.jpg", PLANE, fox), picture("b.jpg"), classes=("airplane", "fox"))
+    data = boxes_of(image("a.jpg", PLANE, fox), image("b.jpg"), classes=("airplane", "fox"))
     done = evaluate_detector(detector(results), data)
     assert done.unknown == ("fox",)
     assert done.figures["metrics"]["AP50"] == pytest.approx(0.5)
     assert [(e["path"], e["kind"]) for e in done.figures["errors"]] == [("b.jpg", "truncated")]
 
 
-def test_wrong_boxes_are_named_and_their_pictures_stay() -> None:
+def test_wrong_boxes_are_named_and_their_images_stay() -> None:
     empty = BoxAnnotation("dog", (5.0, 5.0, 0.0, 9.0))
-    gone = AnnotatedPicture("c.jpg", 100, 80, (DOG,), None)
+    gone = AnnotatedImage("c.jpg", 100, 80, (DOG,), None)
     results = {"a.jpg": seen((1, 0.9, [50, 40, 70, 60]))}
-    done = evaluate_detector(detector(results), boxes_of(picture("a.jpg", DOG, empty), gone))
+    done = evaluate_detector(detector(results), boxes_of(image("a.jpg", DOG, empty), gone))
     assert [problem.code for problem in done.problems] == ["empty"]
     assert done.figures["metrics"]["AP50"] == pytest.approx(1)
     assert done.figures["errors"][0]["kind"] == "missing"
 
 
 def test_a_split_or_data_without_known_classes() -> None:
-    with pytest.raises(UsageError, match="have pictures with boxes to measure"):
-        evaluate_detector(detector({}), boxes_of(picture("a.jpg", DOG)), split="test")
+    with pytest.raises(UsageError, match="have images with boxes to measure"):
+        evaluate_detector(detector({}), boxes_of(image("a.jpg", DOG)), split="test")
     fox = BoxAnnotation("fox", (1.0, 1.0, 9.0, 9.0))
     with pytest.raises(UsageError, match=r"classes that the model knows.*aeroplane"):
-        evaluate_detector(detector({}), boxes_of(picture("a.jpg", fox), classes=("fox",)))
+        evaluate_detector(detector({}), boxes_of(image("a.jpg", fox), classes=("fox",)))
 
 
 @pytest.mark.slow
@@ -118,12 +118,12 @@ def test_boxes_of_stored_images_are_turned_along_and_other_proportions_are_error
     paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
     # Ten from the left of the stored image are ten from the top of the shown one.
     stored = BoxAnnotation("dog", (10.0, 20.0, 30.0, 40.0))
-    pictures = (
-        AnnotatedPicture("a.png", 80, 100, (stored,), paths[0]),
-        AnnotatedPicture("b.png", 90, 90, (DOG,), paths[1]),
+    images = (
+        AnnotatedImage("a.png", 80, 100, (stored,), paths[0]),
+        AnnotatedImage("b.png", 90, 90, (DOG,), paths[1]),
     )
     results = {paths[0]: seen((1, 0.9, [40, 10, 80, 40]))}
-    done = evaluate_detector(detector(results), boxes_of(*pictures))
+    done = evaluate_detector(detector(results), boxes_of(*images))
     assert done.figures["metrics"]["AP"] == pytest.approx(1)
     [error] = done.figures["errors"]
     assert (error["path"], error["kind"]) == (paths[1], "size-differs")

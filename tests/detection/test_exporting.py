@@ -20,7 +20,7 @@ from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.detection import Detector, exporting
 from cnnkit.errors import UsageError
-from cnnkit.exporting import FORMATS, CheckFailedError, Request, export_model, pictures_in
+from cnnkit.exporting import FORMATS, CheckFailedError, Request, export_model, images_in
 from cnnkit.images import InputSpec, prepare
 from cnnkit.runtime import RuntimeOptions, building_defaults
 from tests.architectures.builder_checks import spread_weights
@@ -78,15 +78,15 @@ def exported(bundle: Bundle, form: str, folder: Path, **asked):
 def test_every_kind_gives_what_its_decoder_gives(kind, form, tmp_path):
     bundle = small_bundle(kind)
     done = exported(bundle, form, tmp_path)
-    assert done.pictures == 10 and done.difference < 1e-5
-    pictures = np.random.default_rng(2).integers(0, 256, (3, 64, 96, 3), np.uint8)
-    given = outputs(form, done.path, image=pictures)
+    assert done.images == 10 and done.difference < 1e-5
+    images = np.random.default_rng(2).integers(0, 256, (3, 64, 96, 3), np.uint8)
+    given = outputs(form, done.path, image=images)
     count = {"yolo": 2 * 3, "ssd": 2 * 3 * 2, "single": 1}[kind]
     assert given["boxes"].shape == (3, count, 4) and given["scores"].shape == (3, count, 3)
     options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
     detector = Detector.from_bundle(bundle, options=options)
     every = np.zeros(3)
-    raw = detector.predictor.predict(pictures)
+    raw = detector.predictor.predict(images)
     for number in range(3):
         own = {name: values[number] for name, values in raw.items()}
         found = detector._decoder.decode(own, every)
@@ -100,7 +100,7 @@ def test_every_kind_gives_what_its_decoder_gives(kind, form, tmp_path):
     [
         ("yolo", (8, 0, 24, 32), 0.25),  # the middle of the first cell, 16 x 32
         ("ssd", (6, 1, 26, 31), 0.25),  # one of three classes and the background
-        ("single", (24, 16, 72, 48), 1 / 3),  # half of the picture, in its middle
+        ("single", (24, 16, 72, 48), 1 / 3),  # half of the image, in its middle
     ],
 )
 def test_a_network_of_zeros_gives_boxes_that_one_can_work_out(kind, first_box, score, tmp_path):
@@ -181,9 +181,9 @@ def head_entry(stride: int, sizes) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", EVERY_FORM)
 def test_every_architecture_that_can_be_trained(own, form, tmp_path, examples):
-    pictures = list(pictures_in(str(examples)))
-    done = exported(own, form, tmp_path, pictures=pictures)
-    assert done.pictures == len(pictures)
+    images = list(images_in(str(examples)))
+    done = exported(own, form, tmp_path, images=images)
+    assert done.images == len(images)
 
 
 @pytest.mark.slow
@@ -195,14 +195,14 @@ def test_the_embedded_detector_finds_the_same_without_cnnkit(form, tmp_path, exa
     options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
     detector = Detector.from_bundle(bundle, options=options)
     path = str(examples / "coffee.jpg")
-    picture = prepare(path, bundle.card.input)
-    given = outputs(form, done.path, image=picture[None])
+    image = prepare(path, bundle.card.input)
+    given = outputs(form, done.path, image=image[None])
     which, classes = np.nonzero(given["scores"][0] >= 0.25)
     found, scores = given["boxes"][0][which], given["scores"][0][which, classes]
     kept = boxes.nms(found, scores, 0.45, classes)
-    (own,) = detector.predict([picture])
+    (own,) = detector.predict([image])
     assert len(own) >= 1
-    inside = boxes.clip(found[kept].astype(float), *picture.shape[:2])
+    inside = boxes.clip(found[kept].astype(float), *image.shape[:2])
     np.testing.assert_allclose(inside, own.xyxy, atol=0.05)
     np.testing.assert_allclose(scores[kept], own.scores, atol=1e-4)
 
@@ -221,6 +221,6 @@ def test_the_program_of_the_page_finds_the_cup(tmp_path, examples, monkeypatch, 
     found = Detector.load(**chosen).predict("photos/coffee.jpg")
     label, score, *edges = re.findall(r"[\w.-]+", line)
     assert label == found.labels[0] == "cup"
-    # OpenCV's own way of making a picture smaller is a little another than the card's.
+    # OpenCV's own way of making an image smaller is a little another than the card's.
     assert float(score) == pytest.approx(found.scores[0], abs=0.1)
     np.testing.assert_allclose([float(edge) for edge in edges], found.xyxy[0], atol=12)

@@ -25,15 +25,15 @@ TWO = raw_head((0, 0, {0: 0.9}), (1, 1, {1: 0.6}))
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four pictures, two of one stem, one in a folder below, and a broken one."""
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four images, two of one stem, one in a folder below, and a broken one."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     for number, name in enumerate(("a.jpg", "a.png", "sub/a.png", "z.gif")):
         pixels = np.full((60 + number, 90, 3), 40 * number, np.uint8)
         Image.fromarray(pixels).save(folder / name)
-    (folder / "broken.jpg").write_text("no picture")
+    (folder / "broken.jpg").write_text("no image")
     return folder
 
 
@@ -71,7 +71,7 @@ def all_outputs(**changes) -> BoxOutputs:
     return BoxOutputs(**(asked | changes))
 
 
-def test_everything_in_one_pass(pictures: Path) -> None:
+def test_everything_in_one_pass(images: Path) -> None:
     summary, shown, _ = run(Outputs(rows=Path("rows.jsonl"), report=Path("r.html")), all_outputs())
     assert (summary.ok, summary.failed) == (4, 1)
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
@@ -106,7 +106,7 @@ def test_everything_in_one_pass(pictures: Path) -> None:
     assert files_in("in") == ["a.jpg", "a.png", "broken.jpg", "sub/a.png", "z.gif"]
 
 
-def test_the_forms_of_annotations_agree(pictures: Path) -> None:
+def test_the_forms_of_annotations_agree(images: Path) -> None:
     run(Outputs(rows=Path("rows.jsonl")), all_outputs())
     expected = {
         row["path"].removeprefix("in/"): row["detections"]
@@ -115,17 +115,17 @@ def test_the_forms_of_annotations_agree(pictures: Path) -> None:
     }
     for source in ("coco:coco.json", "yolo:labels", "voc:xml"):
         found = read_boxes(source, "in")
-        pictured = [p for p in found.pictures if p.file != "broken.jpg"]  # YOLO lists the folder
-        assert len(pictured) == 4
-        for picture in pictured:
-            boxes = expected[picture.file]
-            assert [b.label for b in picture.boxes] == [b["label"] for b in boxes]
-            for one, other in zip(picture.boxes, boxes, strict=True):
+        imaged = [p for p in found.images if p.file != "broken.jpg"]  # YOLO lists the folder
+        assert len(imaged) == 4
+        for image in imaged:
+            boxes = expected[image.file]
+            assert [b.label for b in image.boxes] == [b["label"] for b in boxes]
+            for one, other in zip(image.boxes, boxes, strict=True):
                 np.testing.assert_allclose(one.box, other["box"], atol=0.011)
                 assert one.score == pytest.approx(other["score"])
 
 
-def test_coco_numbers_are_those_of_the_card(pictures: Path) -> None:
+def test_coco_numbers_are_those_of_the_card(images: Path) -> None:
     detector = told_detector(TWO, category_ids=[1, 18, 72])
     further = BoxOutputs(boxes=["coco:coco.json"])
     detect_folders(detector, Finder(["in"]), Outputs(), further, options={})
@@ -134,7 +134,7 @@ def test_coco_numbers_are_those_of_the_card(pictures: Path) -> None:
     assert {one["category_id"] for one in written["annotations"]} == {1, 18}
 
 
-def test_pictures_without_objects_are_in_every_output(pictures: Path) -> None:
+def test_images_without_objects_are_in_every_output(images: Path) -> None:
     run(Outputs(rows=Path("rows.csv")), all_outputs(rows=()), raw=raw_head())
     lines = list(csv.DictReader(Path("rows.csv").open()))
     assert len(lines) == 5
@@ -145,14 +145,14 @@ def test_pictures_without_objects_are_in_every_output(pictures: Path) -> None:
     assert not Path("crops").exists()
 
 
-def test_without_a_file_of_rows_the_others_are_made_all_the_same(pictures: Path) -> None:
+def test_without_a_file_of_rows_the_others_are_made_all_the_same(images: Path) -> None:
     _, shown, _ = run(Outputs(), BoxOutputs(boxes=["coco:coco.json"]))
     assert len(shown) == 5
     assert len(json.loads(Path("coco.json").read_text())["annotations"]) == 8
     assert not list(Path().glob("*.jsonl*"))
 
 
-def test_a_condition_keeps_pictures_and_failures(pictures: Path) -> None:
+def test_a_condition_keeps_images_and_failures(images: Path) -> None:
     outputs = Outputs(rows=Path("rows.jsonl"), sort_into=Path("sorted"))
     _, shown, _ = run(outputs, all_outputs(), where="person and dog")
     assert len(shown) == 5 and len(files_in("sorted")) == 4
@@ -168,13 +168,13 @@ def test_a_condition_keeps_pictures_and_failures(pictures: Path) -> None:
     assert json.loads(Path("coco.json").read_text())["images"] == []
 
 
-def test_resume_of_a_finished_run_with_a_condition_does_nothing(pictures: Path) -> None:
+def test_resume_of_a_finished_run_with_a_condition_does_nothing(images: Path) -> None:
     run(Outputs(rows=Path("rows.jsonl")), where="not dog")
     summary, shown, detector = run(Outputs(rows=Path("rows.jsonl"), resume=True), where="not dog")
     assert (summary.resumed, shown, detector.predictor.seen) == (5, [], [])
 
 
-def test_pictures_are_sorted_by_their_surest_object(pictures: Path) -> None:
+def test_images_are_sorted_by_their_surest_object(images: Path) -> None:
     run(Outputs(sort_into=Path("sorted")))
     assert files_in("sorted") == [
         "_errors/broken.jpg", "person/a-2.png", "person/a.jpg", "person/a.png", "person/z.gif",
@@ -183,7 +183,7 @@ def test_pictures_are_sorted_by_their_surest_object(pictures: Path) -> None:
     assert files_in("empty")[1] == "_nothing/a-2.png"
 
 
-def test_moved_pictures_are_still_drawn_and_cut(pictures: Path) -> None:
+def test_moved_images_are_still_drawn_and_cut(images: Path) -> None:
     outputs = Outputs(sort_into=Path("sorted"), how="move", report=Path("r.html"))
     run(outputs, all_outputs())
     assert files_in("in") == []
@@ -192,7 +192,7 @@ def test_moved_pictures_are_still_drawn_and_cut(pictures: Path) -> None:
     assert Path("r.html").read_text().count("data:image/jpeg") == 4
 
 
-def test_a_killed_run_goes_on(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(Outputs(rows=Path("whole.jsonl")))[1]
     wanted = {"rows": Path("rows.jsonl"), "sort_into": Path("sorted")}
     shown: list[dict] = []
@@ -225,7 +225,7 @@ def test_a_killed_run_goes_on(pictures: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_run_killed_while_it_finishes_goes_on(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object) -> None:
         raise OutputError("counts.csv cannot be written: No space left on device.")
@@ -242,7 +242,7 @@ def test_a_run_killed_while_it_finishes_goes_on(
     assert Path("counts.csv").exists() and not Path("rows.jsonl.part").exists()
 
 
-def test_another_option_is_not_resumed(pictures: Path) -> None:
+def test_another_option_is_not_resumed(images: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         detect_folders(
             told_detector(TWO),
@@ -268,7 +268,7 @@ def test_another_option_is_not_resumed(pictures: Path) -> None:
         ({"rows": [Path("in/a.jpg")]}, "`output` must end in one of"),
     ],
 )
-def test_outputs_in_the_way_are_refused(pictures: Path, arguments: dict, told: str) -> None:
+def test_outputs_in_the_way_are_refused(images: Path, arguments: dict, told: str) -> None:
     with pytest.raises(UsageError) as refused:
         BoxOutputs(**arguments)
     assert told in str(refused.value)
@@ -285,14 +285,14 @@ def test_outputs_in_the_way_are_refused(pictures: Path, arguments: dict, told: s
     ],
 )
 def test_outputs_at_one_place_or_beside_inputs_are_refused(
-    pictures: Path, paths: list, folders: list, inputs: list
+    images: Path, paths: list, folders: list, inputs: list
 ) -> None:
     with pytest.raises(UsageError, match="must"):
         check_apart([Path(p) for p in paths], [Path(f) for f in folders], inputs)
 
 
-def test_nothing_lands_beside_an_input_of_a_list(pictures: Path) -> None:
-    """The folders of a pattern's pictures are known only when they come."""
+def test_nothing_lands_beside_an_input_of_a_list(images: Path) -> None:
+    """The folders of a pattern's images are known only when they come."""
     for asked in ({"annotate": Path("in")}, {"boxes": ["voc:in"]}):
         with pytest.raises(UsageError, match="must be another folder than those of the inputs"):
             detect_folders(
@@ -305,7 +305,7 @@ def test_nothing_lands_beside_an_input_of_a_list(pictures: Path) -> None:
     assert files_in("in") == ["a.jpg", "a.png", "broken.jpg", "sub/a.png", "z.gif"]
 
 
-def test_a_label_out_of_a_file_is_no_path(pictures: Path) -> None:
+def test_a_label_out_of_a_file_is_no_path(images: Path) -> None:
     """A bundle's label may say anything; no folder or file lands outside for it."""
     import dataclasses
 
@@ -320,7 +320,7 @@ def test_a_label_out_of_a_file_is_no_path(pictures: Path) -> None:
 
 
 def test_names_as_long_as_a_file_system_takes_are_drawn_and_cut(
-    pictures: Path, caplog: pytest.LogCaptureFixture
+    images: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     os.rename("in/a.jpg", f"in/{'h' * 251}.jpg")
     os.rename("in/z.gif", f"in/{'g' * 251}.gif")
@@ -333,13 +333,13 @@ def test_names_as_long_as_a_file_system_takes_are_drawn_and_cut(
     assert {"g", "h"} <= starts
 
 
-def test_a_large_picture_with_nothing_is_told_of_tiles(
-    pictures: Path, caplog: pytest.LogCaptureFixture
+def test_a_large_image_with_nothing_is_told_of_tiles(
+    images: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="cnnkit")
     Image.new("RGB", (200, 50)).save("in/wide.png")  # the network's side is 64
     run(Outputs(), raw=raw_head())
-    assert "1 large pictures (up to 200 pixels) show nothing: `tile` finds" in caplog.text
+    assert "1 large images (up to 200 pixels) show nothing: `tile` finds" in caplog.text
     caplog.clear()
     run(Outputs())
     assert "`tile`" not in caplog.text
@@ -349,14 +349,14 @@ def broken_rows() -> Iterator[dict]:
     yield {"path": "gone.jpg", "status": "ok", "width": 9, "height": 9, "detections": []}
 
 
-def test_a_picture_that_is_gone_at_the_end_is_told(pictures: Path) -> None:
-    from cnnkit.detection.picture_outputs import write_annotated
+def test_an_image_that_is_gone_at_the_end_is_told(images: Path) -> None:
+    from cnnkit.detection.image_outputs import write_annotated
 
     left_out = write_annotated(Path("drawn"), broken_rows(), lambda row: row["path"], 10**6)
     assert left_out == ["gone.jpg: no such file or folder"]
 
 
-def test_pycocotools_opens_what_is_written(pictures: Path, capsys: pytest.CaptureFixture) -> None:
+def test_pycocotools_opens_what_is_written(images: Path, capsys: pytest.CaptureFixture) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     run(Outputs(), BoxOutputs(boxes=["coco:coco.json"], root="in/"))
     loaded = coco.COCO("coco.json")
@@ -368,7 +368,7 @@ def test_pycocotools_opens_what_is_written(pictures: Path, capsys: pytest.Captur
     assert len(loaded.loadRes(results).getAnnIds()) == 8
 
 
-def test_a_name_that_is_no_unicode_goes_everywhere(pictures: Path) -> None:
+def test_a_name_that_is_no_unicode_goes_everywhere(images: Path) -> None:
     for path in sorted(Path("in").rglob("*.*")):
         path.unlink()
     name = os.fsdecode(b"a\xff.png")

@@ -5,7 +5,7 @@ import pytest
 
 from cnnkit.detection.average_precision import box_figures
 from cnnkit.detection.mistakes import above, confusion, evaluation_figures, pair
-from cnnkit.formats import AnnotatedPicture
+from cnnkit.formats import AnnotatedImage
 from tests.detection.test_average_precision import found, truth
 
 A, B, C = [0, 0, 10, 10], [30, 30, 10, 10], [60, 60, 10, 10]
@@ -38,11 +38,11 @@ def test_thresholds_are_those_of_each_class() -> None:
     assert above(seen, np.array([0.3, 0.5])).classes.tolist() == [0]
 
 
-def test_the_worst_picture_comes_first_and_every_box_has_a_fate() -> None:
-    pictures = [AnnotatedPicture(f"{n}.jpg", 100, 100, (), f"{n}.jpg") for n in range(2)]
+def test_the_worst_image_comes_first_and_every_box_has_a_fate() -> None:
+    images = [AnnotatedImage(f"{n}.jpg", 100, 100, (), f"{n}.jpg") for n in range(2)]
     truths = [truth([A], [0]), truth([A, B], [0, 1])]
     seen = [found([A], [0], [0.9]), found([A, C], [1, 0], [0.95, 0.9])]
-    figures = evaluation_figures(pictures, truths, seen, box_figures(truths, seen, 2), ["x", "y"])
+    figures = evaluation_figures(images, truths, seen, box_figures(truths, seen, 2), ["x", "y"])
     assert [one["path"] for one in figures["worst"]] == ["1.jpg", "0.jpg"]
     assert [one["fate"] for one in figures["worst"][1]["found"]] == ["hit"]
     first = figures["classes"][0]

@@ -1,4 +1,4 @@
-"""Seven pictures against the detections of Darknet itself."""
+"""Seven images against the detections of Darknet itself."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def raw_outputs(scenes: Path) -> dict[str, tuple]:
     for name in darknet.NAMES:
         with Image.open(scenes / f"{name}.jpg") as image:
             pixels = np.asarray(image.convert("RGB"))
-        picture, placed = darknet.letterboxed(pixels, 416)
-        outputs = model(picture[None], training=False)
+        image, placed = darknet.letterboxed(pixels, 416)
+        outputs = model(image[None], training=False)
         raw = {key: np.asarray(value)[0] for key, value in outputs.items()}
         found[name] = (raw, placed, *pixels.shape[:2])
     return found
@@ -49,7 +49,7 @@ def decoded(raw_outputs: dict[str, tuple], masks=None) -> dict[str, list[dict]]:
     found = {}
     for name, (raw, placed, height, width) in raw_outputs.items():
         seen = decoder.decode(raw, np.full(80, 0.05))
-        moved = darknet.to_picture(seen.boxes, placed, 416, height, width)
+        moved = darknet.to_image(seen.boxes, placed, 416, height, width)
         kept = boxes.nms(moved, seen.scores, 0.45, seen.classes)
         moved = boxes.xyxy_to_xywh(boxes.clip(moved, height, width))
         found[name] = [

@@ -46,7 +46,7 @@ def test_two_halves_become_one() -> None:
         tiles(
             ([0, 0, 60, 20], 0.8, 0, True),
             ([40, 0, 100, 20], 0.7, 0, True),  # shares a third: too little
-            ([10, 0, 100, 20], 0.6, 0, False),  # the whole picture's
+            ([10, 0, 100, 20], 0.6, 0, False),  # the whole image's
         ),
         0.45,
         0.5,

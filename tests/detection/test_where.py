@@ -1,4 +1,4 @@
-"""Conditions on what a picture shows."""
+"""Conditions on what an image shows."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnkit.data import read_dataset
 from cnnkit.diagnosis.classes import Examination, examine
-from tests.data.pictures import class_folders, save, scene
+from tests.data.images import class_folders, save, scene
 
 
 def examined(data: Path) -> Examination:
@@ -139,10 +139,10 @@ PLANTED: list[tuple[Callable[[Path], None], dict[str, list[str]]]] = [
     (plant_tiny, {"warning tiny": ["tiny.png"]}),
     (plant_blank, {"warning blank": ["blank.jpg"]}),
     (plant_stray, {"note stray-files": ["list.txt"]}),
-    (plant_small_class, {"warning few-pictures": []}),
-    (plant_class_to_grow, {"note few-pictures": []}),
-    (plant_class_of_one, {"error few-pictures": [], "warning imbalance": []}),
-    (plant_empty_class, {"error few-pictures": []}),
+    (plant_small_class, {"warning few-images": []}),
+    (plant_class_to_grow, {"note few-images": []}),
+    (plant_class_of_one, {"error few-images": [], "warning imbalance": []}),
+    (plant_empty_class, {"error few-images": []}),
     (plant_imbalance, {"warning imbalance": []}),
 ]
 
@@ -163,7 +163,7 @@ def test_what_was_planted_is_found_and_nothing_else(clean: Path, plant, expected
     assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in clean.rglob("*")} == before
 
 
-def test_a_picture_in_two_splits_is_a_leak(clean_splits: Path) -> None:
+def test_an_image_in_two_splits_is_a_leak(clean_splits: Path) -> None:
     shutil.copy(clean_splits / "train/cat/002.jpg", clean_splits / "val/cat/copy.jpg")
     save(clean_splits / "val/dog/near.jpg", scene(130), quality=50)
     result = found(clean_splits)

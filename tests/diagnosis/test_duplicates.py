@@ -9,7 +9,7 @@ from PIL import Image
 
 from cnnkit.diagnosis.duplicates import Copies, correlations, find_copies, groups_for_split
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 
 def copies_of(paths: list[Path]):
@@ -23,7 +23,7 @@ EDITS = {
     "brighter": lambda p: np.clip(p * 1.15, 0, 255).astype(np.uint8),
     "softer": lambda p: (p * 0.8 + 25).astype(np.uint8),
     "mirrored": lambda p: p[:, ::-1],
-    "grey": lambda p: np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[..., None], 3, 2),
+    "gray": lambda p: np.repeat(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)[..., None], 3, 2),
 }
 
 
@@ -53,7 +53,7 @@ def test_equal_files_are_exact_whatever_their_size_and_chains_are_one_group(tmp_
     assert found.near.tolist() == [0, 1, 0, 1, 1, 1]
 
 
-def test_small_blank_and_unreadable_pictures_are_no_near_copies(tmp_path: Path) -> None:
+def test_small_blank_and_unreadable_images_are_no_near_copies(tmp_path: Path) -> None:
     paths = [
         save(tmp_path / "1.jpg", scene(1, 40, 40), quality=90),
         save(tmp_path / "2.jpg", scene(1, 40, 40), quality=50),
@@ -61,7 +61,7 @@ def test_small_blank_and_unreadable_pictures_are_no_near_copies(tmp_path: Path) 
         save(tmp_path / "4.png", np.full((80, 80, 3), 200, np.uint8)),
     ]
     for name in ("5.jpg", "6.jpg"):
-        (tmp_path / name).write_text("no picture")
+        (tmp_path / name).write_text("no image")
         paths.append(tmp_path / name)
     assert copies_of(paths).near.tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -117,7 +117,7 @@ def test_correlation_is_pearson_s() -> None:
     np.testing.assert_allclose(correlations(one, other), expected, atol=1e-6)
 
 
-def test_an_orientation_tag_makes_the_same_picture(tmp_path: Path) -> None:
+def test_an_orientation_tag_makes_the_same_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     upright = save(tmp_path / "1.jpg", scene(1), quality=90)

@@ -18,7 +18,7 @@ from cnnkit.diagnosis.fingerprints import (
 )
 from cnnkit.errors import ImageError
 from cnnkit.images.sniff import DECODED
-from tests.data.pictures import save, scene
+from tests.data.images import save, scene
 
 
 def encoded(pixels: np.ndarray, form: str, **options) -> bytes:
@@ -38,20 +38,20 @@ def test_a_fingerprint_says_what_the_file_is(form: str, name: str) -> None:
 
 
 def test_the_hash_is_the_cosine_transform_s_signs_about_the_median() -> None:
-    grey = cv2.cvtColor(scene(3, 32, 32), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    hashed, mirrored = perceptual_hashes(grey)
+    gray = cv2.cvtColor(scene(3, 32, 32), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    hashed, mirrored = perceptual_hashes(gray)
 
-    def expected(picture: np.ndarray) -> int:
+    def expected(image: np.ndarray) -> int:
         # OpenCV's transform is the orthonormal one: each frequency has a positive factor more.
-        low = cv2.dct(picture)[:8, :8].copy()
+        low = cv2.dct(image)[:8, :8].copy()
         low[0] *= np.sqrt(2)
         low[:, 0] *= np.sqrt(2)
         bits = low.reshape(-1) > np.median(low.reshape(-1)[1:])
         bits[0] = False
         return int("".join("01"[int(bit)] for bit in bits), 2)
 
-    assert hashed == expected(grey)
-    assert mirrored == expected(np.ascontiguousarray(grey[:, ::-1]))
+    assert hashed == expected(gray)
+    assert mirrored == expected(np.ascontiguousarray(gray[:, ::-1]))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -71,7 +71,7 @@ def test_broken_exif_is_no_rotation(data: bytes) -> None:
 def test_files_that_cannot_be_read_are_failures_and_the_others_keep_their_places(tmp_path) -> None:
     good = save(tmp_path / "good.png", scene(2))
     (tmp_path / "empty.jpg").write_bytes(b"")
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     whole = encoded(scene(4, 300, 400), "JPEG")
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     paths = [str(tmp_path / n) for n in ("empty.jpg", "good.png", "text.jpg", "none", "cut.jpg")]
@@ -90,7 +90,7 @@ def test_files_that_cannot_be_read_are_failures_and_the_others_keep_their_places
     assert DECODED[prints.formats[1]] == "PNG"
 
 
-def test_a_picture_over_the_limit_is_refused() -> None:
+def test_an_image_over_the_limit_is_refused() -> None:
     with pytest.raises(ImageError, match="limit"):
         fingerprint(encoded(scene(1), "PNG"), max_pixels=100)
 

@@ -63,7 +63,7 @@ def nested(keras: Any, side: int = 16) -> Any:
 
 
 def open_sided(keras: Any) -> Any:
-    """Takes pictures of any size; a 3x3 of stride 2 is padded differently by odd and even ones."""
+    """Takes images of any size; a 3x3 of stride 2 is padded differently by odd and even ones."""
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu", name="strided")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -97,8 +97,8 @@ def opened(folder: Path, name: str, **arguments: Any) -> Bundle:
     return open_model(str(saved(folder, name, **arguments)))
 
 
-def pictures(count: int, height: int = 16, width: int = 16, seed: int = 0) -> np.ndarray:
-    """Return smooth random pictures, uint8 (count, height, width, 3)."""
+def some_images(count: int, height: int = 16, width: int = 16, seed: int = 0) -> np.ndarray:
+    """Return smooth random images, uint8 (count, height, width, 3)."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (count, -(-height // 4), -(-width // 4), 3), np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width]

@@ -21,7 +21,7 @@ from cnnkit.images import Finder, prepare
 from cnnkit.runtime import RuntimeOptions, import_keras
 from tests.classification.training.drawings import CLASSES as DRAWN
 from tests.classification.training.drawings import draw
-from tests.explanation.small import CLASSES, pictures
+from tests.explanation.small import CLASSES, some_images
 
 REFERENCE = RuntimeOptions(runtime="tensorflow")
 
@@ -67,8 +67,8 @@ def test_every_kind_of_looking_works_on_a_bundle_of_transfer_learn(tuned, drawin
     assert (search.layer, search.field.size, search.seen) == ("fire9_join", (207, 207), 12)
     assert {patch.unit for patch in patches} <= {0, 1, 2, 3} and patches[0].rank == 1
     (aim,) = aims(tuned, ("grids",), None, [])
-    picture, values = dream(tuned, aim, steps=2)
-    assert picture.shape == (227, 227, 3) and values[-1] > values[0]
+    image, values = dream(tuned, aim, steps=2)
+    assert image.shape == (227, 227, 3) and values[-1] > values[0]
 
 
 def fine_tuned(path: Path) -> Path:
@@ -85,13 +85,13 @@ def fine_tuned(path: Path) -> Path:
     for layer in base.layers[:100]:
         layer.trainable = False
     model.compile("adam", "sparse_categorical_crossentropy")
-    images = pictures(12, side, side).astype(np.float32)
+    images = some_images(12, side, side).astype(np.float32)
     model.fit(images, np.arange(12) % CLASSES, batch_size=4, epochs=1, verbose=0)
     model.save(path)
     return path
 
 
-def test_layers_that_change_pictures_in_training_only_see_each_place(tmp_path):
+def test_layers_that_change_images_in_training_only_see_each_place(tmp_path):
     keras = import_keras()
     layers = keras.layers
     changes = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomZoom(0.1)])
@@ -107,7 +107,7 @@ def test_layers_that_change_pictures_in_training_only_see_each_place(tmp_path):
 def test_a_fine_tuned_model_inside_a_model(tmp_path):
     """Grad-CAM and Grad-CAM++ equal those of the two halves, taken apart by hand."""
     bundle = open_model(str(fine_tuned(tmp_path / "tuned.keras")))
-    images = pictures(2, 64, 64, seed=9)
+    images = some_images(2, 64, 64, seed=9)
     for method in METHODS:
         options = {} if method == "sliding" else {"class_name": "1"}
         for found in Explainer(bundle, method, options=REFERENCE, **options).predict(list(images)):
@@ -123,7 +123,7 @@ def test_a_fine_tuned_model_inside_a_model(tmp_path):
     places = features.shape[1] * features.shape[2]
     gradient = head.linear.kernel[:, 1] / places  # (channels,)
     grad_cam = np.maximum(features @ gradient, 0)
-    total = features.sum(axis=(1, 2))  # (pictures, channels)
+    total = features.sum(axis=(1, 2))  # (images, channels)
     share = gradient**2 / (2 * gradient**2 + total * gradient**3)
     weights = places * share * np.maximum(gradient, 0)
     plus_plus = np.maximum(np.einsum("nhwc,nc->nhw", features, weights), 0)

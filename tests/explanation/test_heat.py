@@ -1,4 +1,4 @@
-"""Heat maps on pictures: geometry, boxes, looks."""
+"""Heat maps on images: geometry, boxes, looks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnkit.explanation.heat import Region, box_around, normalised, on_picture, overlay, spread
+from cnnkit.explanation.heat import Region, box_around, normalized, on_image, overlay, spread
 from cnnkit.explanation.occlusion import occluded_heat
 from cnnkit.images import InputSpec, prepare
 
@@ -15,14 +15,14 @@ WHOLE = Region(0, 0, 100, 80)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_a_place_of_the_input_is_the_same_place_of_the_picture(fit):
+def test_a_place_of_the_input_is_the_same_place_of_the_image(fit):
     spec = InputSpec(32, 32, fit)
-    picture = np.zeros((90, 140, 3), np.uint8)
-    picture[40:50, 60:75] = 255
-    bright = prepare(picture, spec)[..., 0] > 200
+    image = np.zeros((90, 140, 3), np.uint8)
+    image[40:50, 60:75] = 255
+    bright = prepare(image, spec)[..., 0] > 200
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
     inside = Region(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    left, top, right, bottom = on_picture(inside, 90, 140, spec)
+    left, top, right, bottom = on_image(inside, 90, 140, spec)
     pixel = 140 / 32
     assert abs(left - 60) <= pixel and abs(right - 75) <= pixel
     assert abs(top - 40) <= pixel and abs(bottom - 50) <= pixel
@@ -42,7 +42,7 @@ def test_the_box_encloses_the_heat_around_the_peak_only():
 @given(
     st.integers(1, 9), st.integers(1, 9), st.floats(-50, 50), st.floats(-50, 50), st.floats(0.05, 1)
 )
-def test_a_box_always_lies_in_the_picture(rows, columns, left, top, share):
+def test_a_box_always_lies_in_the_image(rows, columns, left, top, share):
     heat = np.random.default_rng(rows * 10 + columns).random((rows, columns)) + 0.01
     region = Region(left, top, left + 120, top + 120)
     box = box_around(heat, region, 80, 100, share)
@@ -56,18 +56,18 @@ def test_a_map_is_laid_over_its_region_and_nowhere_else():
 
 
 def test_cold_places_stay_and_unseen_places_darken():
-    picture = np.full((40, 50, 3), 200, np.uint8)
+    image = np.full((40, 50, 3), 200, np.uint8)
     heat = np.zeros((4, 5), np.float32)
     heat[1, 1] = 1
-    shown = overlay(picture, heat, Region(0, 0, 25, 40))
+    shown = overlay(image, heat, Region(0, 0, 25, 40))
     assert (shown[35, 20] == 200).all() and (shown[20, 40] < 100).all()
     assert (shown[15, 7] != 200).any()
-    assert (picture == 200).all()
+    assert (image == 200).all()
 
 
-def test_normalised():
-    assert normalised(np.array([[-1.0, 0.5, np.nan]])).tolist() == [[0, 1, 0]]
-    assert normalised(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+def test_normalized():
+    assert normalized(np.array([[-1.0, 0.5, np.nan]])).tolist() == [[0, 1, 0]]
+    assert normalized(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
 
 
 def test_occlusion_of_a_score_that_is_known():
@@ -81,6 +81,6 @@ def test_occlusion_of_a_score_that_is_known():
     heat = occluded_heat(image, score)
     assert heat.shape == (14, 14)
     assert heat[4, 2] == pytest.approx(128) and heat.argmax() == 4 * 14 + 2
-    # Two of the patches that hide a neighbour hide the cell as well.
+    # Two of the patches that hide a neighbor hide the cell as well.
     assert heat[4, 3] == pytest.approx(64) and heat[5, 3] == pytest.approx(32)
     assert heat[4, 4] == heat[0, 0] == 0

@@ -20,7 +20,7 @@ from cnnkit.explanation.networks import describe
 from cnnkit.explanation.target import Target
 from cnnkit.images import prepare
 from cnnkit.runtime import RuntimeOptions, import_keras
-from tests.explanation.small import opened, pictures
+from tests.explanation.small import opened, some_images
 
 REFERENCE = RuntimeOptions(runtime="tensorflow")
 
@@ -32,7 +32,7 @@ def explainer(bundle, method="grad-cam", **chosen):
 @pytest.mark.parametrize("name", ["pooled", "pointwise", "nested"])
 def test_grad_cam_equals_the_class_map_where_the_head_is_pooled_and_linear(tmp_path, name):
     bundle = opened(tmp_path, name)
-    images = pictures(3)
+    images = some_images(3)
     fast = explainer(bundle).predictor
     assert isinstance(fast, ClassMapMethod)
     slow = GradientMethod(bundle, Target(), "grad-cam", None, 2)
@@ -76,14 +76,14 @@ def test_a_network_without_such_a_head_takes_the_gradient(tmp_path):
     bundle = opened(tmp_path, "dense")
     heat = explainer(bundle).predictor
     assert isinstance(heat, GradientMethod)
-    assert heat.predict(pictures(5))["heat"].shape == (5, 8, 8)
+    assert heat.predict(some_images(5))["heat"].shape == (5, 8, 8)
 
 
 def test_the_layer_is_found_inside_a_nested_model_and_can_be_named(tmp_path):
     bundle = opened(tmp_path, "nested")
     _, head, _ = describe(bundle)
     assert head.features.name == "base/second_activation"
-    by_full_name = explainer(bundle, layer="base/first").predictor.predict(pictures(1))
+    by_full_name = explainer(bundle, layer="base/first").predictor.predict(some_images(1))
     assert by_full_name["heat"].shape == (1, 16, 16)
     with pytest.raises(UsageError, match="Did you mean 'base/second_activation'"):
         explainer(bundle, layer="base/second_activaton")
@@ -91,7 +91,7 @@ def test_the_layer_is_found_inside_a_nested_model_and_can_be_named(tmp_path):
 
 def test_the_batch_does_not_matter(tmp_path):
     bundle = opened(tmp_path, "dense")
-    images = pictures(5)
+    images = some_images(5)
     for method in (
         GradientMethod(bundle, Target(1), "grad-cam++", None, 2),
         PixelMethod(bundle, Target(), "gradients", None, 2),
@@ -104,15 +104,15 @@ def test_the_batch_does_not_matter(tmp_path):
 
 def test_plain_gradients_are_the_finite_differences(tmp_path):
     bundle = opened(tmp_path, "pooled", softmax=False)
-    image = pictures(1)
+    image = some_images(1)
     heat = PixelMethod(bundle, Target(2), "gradients", None, 1).predict(image)["heat"][0]
     model = bundle.build()
     place = np.unravel_index(heat.argmax(), heat.shape)
     slopes = []
-    for colour in range(3):
+    for color in range(3):
         moved = np.repeat(image.astype(np.float32), 2, axis=0)
-        moved[0, place[0], place[1], colour] += 0.05
-        moved[1, place[0], place[1], colour] -= 0.05
+        moved[0, place[0], place[1], color] += 0.05
+        moved[1, place[0], place[1], color] -= 0.05
         high, low = np.asarray(model(moved)["scores"])[:, 2]
         slopes.append(abs(high - low) / 0.1)
     assert heat[place] == pytest.approx(max(slopes), rel=0.02)
@@ -129,7 +129,7 @@ def test_weights_by_hand():
 
 def test_grad_cam_plus_plus_place_by_place(tmp_path):
     """Equations 10 and 19 in loops, of a network whose gradient is known: kernel / places."""
-    bundle, image = opened(tmp_path, "pooled"), pictures(1, seed=4)
+    bundle, image = opened(tmp_path, "pooled"), some_images(1, seed=4)
     heat = GradientMethod(bundle, Target(2), "grad-cam++", None, 1).predict(image)["heat"][0]
     graph, head, _ = describe(bundle)
     model = import_keras().Model(graph.image, head.features.output)
@@ -154,8 +154,8 @@ def test_one_sigmoid_is_two_classes(tmp_path):
     model.save(tmp_path / "two.keras")
     bundle = open_model(str(tmp_path / "two.keras"))
     heats = [GradientMethod(bundle, Target(c), "grad-cam", None, 1) for c in (0, 1)]
-    first, second = (m.predict(pictures(1))["heat"].max() for m in heats)
-    fast = [explainer(bundle, class_name=str(c)).predictor.predict(pictures(1)) for c in (0, 1)]
+    first, second = (m.predict(some_images(1))["heat"].max() for m in heats)
+    fast = [explainer(bundle, class_name=str(c)).predictor.predict(some_images(1)) for c in (0, 1)]
     assert (fast[0]["heat"].max(), fast[1]["heat"].max()) == pytest.approx(
         (first, second), rel=1e-4
     )
@@ -199,8 +199,8 @@ def test_nested_models_may_repeat_names(tmp_path):
     model = keras.Model(image, keras.layers.Dense(2, name="logits")(x))
     model.save(tmp_path / "twice.keras")
     bundle = open_model(str(tmp_path / "twice.keras"))
-    fast = explainer(bundle).predictor.predict(pictures(2))
-    slow = GradientMethod(bundle, Target(), "grad-cam", None, 2).predict(pictures(2))
+    fast = explainer(bundle).predictor.predict(some_images(2))
+    slow = GradientMethod(bundle, Target(), "grad-cam", None, 2).predict(some_images(2))
     np.testing.assert_allclose(fast["heat"], slow["heat"], rtol=1e-4, atol=1e-6)
     names = [step.name for step in describe(bundle)[0].steps]
     assert sorted(name for name in names if "scores" in name) == ["a/scores", "b/scores_2"] or (
@@ -212,7 +212,7 @@ def test_nested_models_may_repeat_names(tmp_path):
 def test_a_network_that_takes_any_size_is_explained_at_the_size_of_its_card(tmp_path, method):
     bundle = opened(tmp_path, "open")
     assert bundle.build().inputs[0].shape == (None, None, None, 3)
-    (found,) = explainer(bundle, method).predict(pictures(1, 50, 40))
+    (found,) = explainer(bundle, method).predict(some_images(1, 50, 40))
     assert np.isfinite(found.heat).all() and (found.height, found.width) == (50, 40)
     graph, _, fields = describe(bundle)
     assert graph.image.shape == (None, 224, 224, 3)

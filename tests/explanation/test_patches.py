@@ -13,7 +13,7 @@ from cnnkit.explanation.networks import build
 from cnnkit.explanation.patches import PatchSearch, Strongest, parse_units
 from cnnkit.images import Found, prepare
 from cnnkit.runtime import RuntimeOptions
-from tests.explanation.small import opened, pictures
+from tests.explanation.small import opened, some_images
 
 REFERENCE = RuntimeOptions(runtime="tensorflow", precision="float32")
 
@@ -28,7 +28,7 @@ def test_the_strongest_are_those_of_a_full_sort(values, count):
         if value and (value, column) not in seen:  # 0 is no answer; the same again is a copy
             seen.add((value, column))
             expected.append((-value, number))
-    ranked = [(-value, picture) for _, _, value, picture, _ in strongest.ranked()]
+    ranked = [(-value, image) for _, _, value, image, _ in strongest.ranked()]
     if len(expected) <= count:
         assert ranked == sorted(expected)
     else:
@@ -43,14 +43,14 @@ def search(tmp_path):
 @pytest.fixture
 def files(tmp_path):
     paths = []
-    for number, pixels in enumerate(pictures(14)):
+    for number, pixels in enumerate(some_images(14)):
         paths.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(pixels).save(paths[-1])
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return [*paths, str(tmp_path / "torn.png")]
 
 
-def test_the_patches_of_real_pictures(search, files):
+def test_the_patches_of_real_images(search, files):
     found = [Found(path) for path in files]
     strongest, paths = search.run(found, REFERENCE, workers=2)
     patches = search.cut(strongest, paths, workers=2)
@@ -72,10 +72,10 @@ def test_a_unit_sees_its_patch_and_nothing_else(search, files):
     strongest, paths = search.run([Found(path) for path in files[:14]], REFERENCE, workers=1)
     model = build(search.bundle, {"kind": "layers", "layers": [search.layer]})
     spec = search.bundle.card.input
-    for unit, rank, value, picture, place in strongest.ranked():
+    for unit, rank, value, image, place in strongest.ranked():
         if rank > 1:
             continue
-        image = prepare(paths[picture], spec).astype(np.float32)
+        image = prepare(paths[image], spec).astype(np.float32)
         left, top, right, bottom = (int(edge) for edge in search.sees(place))
         assert (right - left, bottom - top) == (8, 8)
         inside = np.zeros((16, 16, 1), bool)

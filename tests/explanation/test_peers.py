@@ -78,14 +78,14 @@ def images(bundle: Any, examples: Any) -> np.ndarray:
 
 
 def as_tensor(torch: Any, images: np.ndarray) -> Any:
-    """Return pictures as the port takes them, float32 (n, 3, height, width)."""
+    """Return images as the port takes them, float32 (n, 3, height, width)."""
     scaled = (images.astype(np.float32) - 127) / 128
     return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
 
 
 @pytest.fixture(scope="module")
 def seen(torch: Any, library: Any, original: Any, images: np.ndarray) -> Callable[[str], Seen]:
-    """What the library saw in one of its methods, run at the last normalisation."""
+    """What the library saw in one of its methods, run at the last normalization."""
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     def run(name: str) -> Seen:
@@ -101,7 +101,7 @@ def seen(torch: Any, library: Any, original: Any, images: np.ndarray) -> Callabl
 
 
 def assert_alike(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Picture by picture, in shares of the highest heat."""
+    """Image by image, in shares of the highest heat."""
     assert theirs.max() > 0
     for our, their in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(our, their, rtol=0, atol=TOLERANCE * np.abs(their).max())

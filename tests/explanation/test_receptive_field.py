@@ -65,14 +65,14 @@ def test_only_the_pixels_of_the_field_move_a_unit(chain, side, padding):
     graph = trace(keras, keras.Model(image, x))
     field = fields_of(graph)[graph.steps[-1].name]
     model = keras.Model(graph.image, graph.output)
-    pixels = np.eye(side, dtype=np.float32)  # a picture with one bright row each
+    pixels = np.eye(side, dtype=np.float32)  # an image with one bright row each
     rows = np.repeat(pixels[:, :, None, None], side, axis=2)
     moved = np.asarray(model(rows))[:, :, 0, 0] != 0  # (pixel row, unit)
     for unit in range(moved.shape[1]):
         seen = np.flatnonzero(moved[:, unit])
         _, top, _, bottom = field.box(unit, 0)
         assert seen.min() >= max(0, top) and seen.max() <= min(side, bottom) - 1
-        if padding == "valid":  # of all layers: the first and the last tap are in the picture
+        if padding == "valid":  # of all layers: the first and the last tap are in the image
             assert (seen.min(), seen.max()) == (top, bottom - 1)
 
 

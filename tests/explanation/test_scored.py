@@ -16,7 +16,7 @@ BRIGHT = (slice(40, 60), slice(100, 140))
 
 
 def ask(pixels):
-    """Ask how bright one place is, in the right half of the picture."""
+    """Ask how bright one place is, in the right half of the image."""
     if pixels.max() == 0:
         raise nothing_to_ask("it is dark")
     part = Region(80, 0, 160, 120)
@@ -35,21 +35,21 @@ def explainer():
 
 
 def test_the_heat_lies_where_the_score_comes_from(explainer):
-    picture = np.zeros((120, 160, 3), np.uint8)
-    picture[BRIGHT] = 255
-    found, dark = explainer.predict([picture, np.zeros_like(picture)])
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[BRIGHT] = 255
+    found, dark = explainer.predict([image, np.zeros_like(image)])
     assert (found.label, found.predicted, found.score) == ("bright", "dark", 0.5)
     assert found.region == (80, 0, 160, 120) == found.seen
     left, top, right, bottom = found.xyxy
     assert abs((left + right) / 2 - 120) < 8 and abs((top + bottom) / 2 - 50) < 8
     assert found.to_dict()["target"] == [100, 40, 40, 20]
-    shown = found.over(picture)
+    shown = found.over(image)
     assert tuple(shown[40, 120]) == (0, 194, 255) and (shown[5, 5] == 0).all()
     assert dark == Failure("failed", "it is dark")
 
 
-def test_places_are_those_of_the_full_picture(explainer):
-    """A picture is looked at with at most 640 pixels a side; what is told is in its own."""
+def test_places_are_those_of_the_full_image(explainer):
+    """An image is looked at with at most 640 pixels a side; what is told is in its own."""
     explainer = ScoredExplainer(
         explainer.bundle,
         lambda pixels: ask(pixels)._replace(part=Region(0, 0, 640, 320), target=(64, 32, 128, 64)),
@@ -68,7 +68,7 @@ def test_a_stream_gives_what_finish_makes(explainer, examples):
         )
     )
     assert [path for path, _, _ in kept] == paths
-    assert kept[0][2].picture is not None and kept[1][1].kind == "missing"
+    assert kept[0][2].image is not None and kept[1][1].kind == "missing"
 
 
 def test_a_share_of_nothing_is_refused(explainer):

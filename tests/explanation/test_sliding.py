@@ -1,4 +1,4 @@
-"""A classifier over the whole picture at once equals cropping window by window."""
+"""A classifier over the whole image at once equals cropping window by window."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cnnkit.explanation import Explainer
 from cnnkit.explanation.graph import trace
 from cnnkit.explanation.windows import sliding_of, windows_model
 from cnnkit.runtime import RuntimeOptions, import_keras
-from tests.explanation.small import dense, opened, pictures, pooled
+from tests.explanation.small import dense, opened, pooled, some_images
 
 REFERENCE = RuntimeOptions(runtime="tensorflow")
 
 
-def cropped(model, picture, window, stride, steps):
+def cropped(model, image, window, stride, steps):
     """Cut out every window and run the network on it."""
     crops = [
-        picture[r * stride : r * stride + window, c * stride : c * stride + window]
+        image[r * stride : r * stride + window, c * stride : c * stride + window]
         for r in range(steps[0] + 1)
         for c in range(steps[1] + 1)
     ]
@@ -45,35 +45,35 @@ def test_the_map_of_scores_equals_cropping_window_by_window(make, side, stride):
     assert (sliding.window, sliding.stride) == ((side, side), (stride, stride))
     steps = (3, 5)
     height, width = sliding.size(steps)
-    picture = pictures(1, height, width)[0]
-    whole = windows_model(keras, model, steps)(picture[None].astype(np.float32))["scores"][0]
-    expected = cropped(model, picture, side, stride, steps)
+    image = some_images(1, height, width)[0]
+    whole = windows_model(keras, model, steps)(image[None].astype(np.float32))["scores"][0]
+    expected = cropped(model, image, side, stride, steps)
     assert np.ptp(expected, axis=(0, 1)).max() > 1e-3  # the windows do differ
     np.testing.assert_allclose(np.asarray(whole), expected, atol=2e-5)
 
 
-def test_the_best_window_is_found_in_the_pictures_own_pixels(tmp_path):
+def test_the_best_window_is_found_in_the_images_own_pixels(tmp_path):
     bundle = opened(tmp_path, "pooled", side=18, padding="valid")
     explainer = Explainer(bundle, "sliding", class_name="1", scale=2.0, options=REFERENCE)
     method = explainer.predictor
     assert (method.height, method.width) == (36, 36)
     # As large as the canvas takes: no resizing, so that windows are whole pixels.
-    picture = pictures(1, 36, 30)[0]
-    (found,) = explainer.predict([picture])
+    image = some_images(1, 36, 30)[0]
+    (found,) = explainer.predict([image])
     assert found.heat.shape == (10, 7)
     left, top, right, bottom = found.xyxy
     assert (right - left, bottom - top) == (18, 18)
-    window = picture[top:bottom, left:right].astype(np.float32)
+    window = image[top:bottom, left:right].astype(np.float32)
     score = np.asarray(bundle.build()(window[None])["scores"])[0, 1]
     assert score == pytest.approx(found.score, abs=1e-4) == found.heat.max()
-    # The first cell lies around the centre of the first window.
+    # The first cell lies around the center of the first window.
     assert found.region == (8, 8, 22, 28)
 
 
-def test_a_picture_that_is_smaller_than_a_window_has_one(tmp_path):
+def test_an_image_that_is_smaller_than_a_window_has_one(tmp_path):
     bundle = opened(tmp_path, "pooled", side=18, padding="valid")
     explainer = Explainer(bundle, "sliding", options=REFERENCE)
-    (found,) = explainer.predict([pictures(1, 100, 20)[0]])
+    (found,) = explainer.predict([some_images(1, 100, 20)[0]])
     assert found.heat.shape == (10, 1)
     assert found.xyxy[0] == 0 and found.xyxy[2] == 20
 
@@ -87,5 +87,5 @@ def test_a_network_that_mixes_all_places_is_refused(tmp_path):
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(2)(x))
     model.save(tmp_path / "excited.keras")
-    with pytest.raises(BundleError, match="sees the whole picture"):
+    with pytest.raises(BundleError, match="sees the whole image"):
         Explainer(open_model(str(tmp_path / "excited.keras")), "sliding", options=REFERENCE)

@@ -8,10 +8,10 @@ from PIL import Image
 
 from cnnkit.errors import UsageError
 from cnnkit.explanation.activations import Activation, Activations, activation_tiles
-from cnnkit.explanation.dream import COLOURS, _Canvas, aims, dream, movement
+from cnnkit.explanation.dream import COLORS, _Canvas, aims, dream, movement
 from cnnkit.explanation.filters import Filters, filter_tiles, filters_of
 from cnnkit.explanation.sheets import Tile, sheet, square
-from tests.explanation.small import opened, pictures
+from tests.explanation.small import opened, some_images
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +19,21 @@ def bundle(tmp_path_factory):
     return opened(tmp_path_factory.mktemp("model"), "nested")
 
 
-def test_the_first_filters_are_shown_in_colour(bundle):
+def test_the_first_filters_are_shown_in_color(bundle):
     filters = filters_of(bundle)
-    assert filters.layer == "base/first" and filters.in_colour
+    assert filters.layer == "base/first" and filters.in_color
     assert filters.kernel.shape == (3, 3, 3, 4)
     tiles, _ = filter_tiles(filters)
     assert [tile.caption for tile in tiles] == ["0", "1", "2", "3"]
     deeper = filters_of(bundle, "second")
-    assert not deeper.in_colour
+    assert not deeper.in_color
     tiles, columns = filter_tiles(deeper)
     assert (len(tiles), columns, tiles[5].caption) == (6 * 4, 4, "1.1")
     with pytest.raises(UsageError, match="name a layer of the kind Conv2D"):
         filters_of(bundle, "half")
 
 
-def test_grey_is_zero_and_the_largest_weight_full():
+def test_gray_is_zero_and_the_largest_weight_full():
     kernel = np.zeros((3, 3, 3, 1), np.float32)
     kernel[0, 0, 0, 0], kernel[2, 2, 2, 0] = 0.5, -0.25
     ((tile, _),), _ = filter_tiles(Filters("a", kernel, True))
@@ -42,7 +42,7 @@ def test_grey_is_zero_and_the_largest_weight_full():
 
 
 def test_the_channels_of_each_stage_strongest_first(bundle, tmp_path):
-    Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
+    Image.fromarray(some_images(1)[0]).save(tmp_path / "a.png")
     activations = Activations(bundle)
     assert activations.layers == ["base/first", "base/second_activation"]
     image, answers = activations.of(str(tmp_path / "a.png"))
@@ -57,11 +57,11 @@ def test_the_channels_of_each_stage_strongest_first(bundle, tmp_path):
 
 def test_a_dream_excites_and_is_the_same_for_the_same_seed(bundle):
     (aim,) = aims(bundle, (), "second_activation", [2])
-    picture, values = dream(bundle, aim, steps=25)
-    assert picture.shape == (16, 16, 3) and picture.dtype == np.uint8
+    image, values = dream(bundle, aim, steps=25)
+    assert image.shape == (16, 16, 3) and image.dtype == np.uint8
     assert values[-1] > 2 * values[0]
     again, _ = dream(bundle, aim, steps=25)
-    assert np.array_equal(picture, again)
+    assert np.array_equal(image, again)
     (label,) = aims(bundle, ("class_1",), None, [])
     _, logits = dream(bundle, label, steps=15)
     assert logits[-1] > logits[0]
@@ -78,23 +78,23 @@ def test_a_dream_of_nothing_and_of_what_is_not_there(bundle):
         dream(bundle, aim, steps=0)
 
 
-def test_waves_make_a_picture_of_correlated_colours():
+def test_waves_make_an_image_of_correlated_colors():
     canvas = _Canvas(8, 12)
     waves = np.zeros((2, 1, 3, 8, 12), np.float32)
-    assert np.allclose(np.asarray(canvas.picture(waves)), 0.5)
-    waves[0, 0, 0, 0, 0] = 1.0  # the mean of the first colour: every pixel alike
-    picture = np.asarray(canvas.picture(waves))[0]
-    assert np.ptp(picture.reshape(-1, 3), axis=0).max() < 1e-6
-    logit = np.log(picture[0, 0] / (1 - picture[0, 0]))
-    np.testing.assert_allclose(logit / logit[0], np.array(COLOURS)[:, 0] / COLOURS[0][0], rtol=1e-3)
+    assert np.allclose(np.asarray(canvas.image(waves)), 0.5)
+    waves[0, 0, 0, 0, 0] = 1.0  # the mean of the first color: every pixel alike
+    image = np.asarray(canvas.image(waves))[0]
+    assert np.ptp(image.reshape(-1, 3), axis=0).max() < 1e-6
+    logit = np.log(image[0, 0] / (1 - image[0, 0]))
+    np.testing.assert_allclose(logit / logit[0], np.array(COLORS)[:, 0] / COLORS[0][0], rtol=1e-3)
 
 
 def test_movements_are_small():
     random = np.random.default_rng(0)
     for _ in range(50):
         a, b, c, d, e, f, g, h = movement(random, 20, 30)[0]
-        centre = np.array([a * 14.5 + b * 9.5 + c - 14.5, d * 14.5 + e * 9.5 + f - 9.5])
-        assert np.abs(centre).max() <= 30 * 0.06 + 1e-4 and (g, h) == (0, 0)
+        center = np.array([a * 14.5 + b * 9.5 + c - 14.5, d * 14.5 + e * 9.5 + f - 9.5])
+        assert np.abs(center).max() <= 30 * 0.06 + 1e-4 and (g, h) == (0, 0)
         assert 0.9 < np.hypot(a, d) < 1.1
 
 

@@ -22,20 +22,20 @@ from cnnkit.exporting import (
     Output,
     Request,
     classifier_networks,
-    pictures_in,
+    images_in,
     writing,
 )
 from cnnkit.exporting import export_model as export_networks
 from cnnkit.exporting.checking import Truth, differences
+from cnnkit.exporting.images import photographs
 from cnnkit.exporting.networks import TOLERANCE
-from cnnkit.exporting.pictures import photographs
 from cnnkit.metrics import softmax
 from tests.exporting.running import EVERY_FORM, left_in, needs_litert, needs_onnx, only_fast
 
 
-def export_model(bundle, form, target, *, batch=None, pictures=None, overwrite=False):
+def export_model(bundle, form, target, *, batch=None, images=None, overwrite=False):
     """Export a classifier, as the command does."""
-    networks = classifier_networks(bundle, Request(form, batch, pictures=pictures))
+    networks = classifier_networks(bundle, Request(form, batch, images=images))
     return export_networks(bundle, networks, form, target, overwrite=overwrite)
 
 
@@ -75,9 +75,9 @@ def litert_answers(path: Path, images: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-def example_pictures(folder: Path, side: int) -> np.ndarray:
-    pictures = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("*.jpg"))[:3]]
-    return np.stack([cv2.resize(picture, (side, side)) for picture in pictures])
+def example_images(folder: Path, side: int) -> np.ndarray:
+    images = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("*.jpg"))[:3]]
+    return np.stack([cv2.resize(image, (side, side)) for image in images])
 
 
 def target_for(form: str, folder: Path) -> Path:
@@ -91,8 +91,8 @@ def squeezenet():
 
 @pytest.fixture(scope="module")
 def squeezenet_truth(squeezenet, examples):
-    """Pictures, and the probabilities of the network called directly."""
-    images = example_pictures(examples, 227)
+    """Images, and the probabilities of the network called directly."""
+    images = example_images(examples, 227)
     scores = squeezenet.build()(images.astype(np.float32), training=False)["scores"]
     return images, softmax(np.asarray(scores))
 
@@ -105,7 +105,7 @@ def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp
     given = answers(form, target, images)
     assert given.dtype == np.float32 and given.shape == (3, 1000)
     np.testing.assert_allclose(given, expected, rtol=1e-3, atol=1e-6)
-    assert exported.path == target and exported.pictures == 10
+    assert exported.path == target and exported.images == 10
     assert 0 <= exported.difference < 1e-4
     assert exported.bytes > 4 * 1_200_000  # float32 weights
     content = json.loads(exported.description.read_text("utf-8"))
@@ -121,7 +121,7 @@ def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp
 @pytest.mark.parametrize("form", EVERY_FORM)
 def test_the_default_classifier_exports_with_a_fixed_batch(tmp_path, examples, form):
     bundle = open_model("efficientnet-lite0")
-    images = example_pictures(examples, 224)
+    images = example_images(examples, 224)
     scores = bundle.build()(images.astype(np.float32), training=False)["scores"]
     target = target_for(form, tmp_path)
     exported = export_model(bundle, form, target, batch=3)
@@ -323,7 +323,7 @@ def test_the_difference_is_a_share_of_the_probability(given, difference):
     def run(inputs):
         return {"probabilities": given[inputs["image"]]}
 
-    # A batch that the pictures do not fill is filled up from the first on.
+    # A batch that the images do not fill is filled up from the first on.
     for batch in (None, 1, 3):
         (found,) = differences(run, (output,), truth, batch).values()
         assert found == pytest.approx(difference, abs=1e-5, nan_ok=True)
@@ -345,14 +345,14 @@ def test_outputs_of_another_shape_are_no_match():
 
 
 def test_photos_are_the_same_every_time_and_tell_networks_apart(squeezenet):
-    pictures = photographs(227, 227)
-    assert pictures.shape == (10, 227, 227, 3) and pictures.dtype == np.uint8
-    np.testing.assert_array_equal(pictures, photographs(227, 227))
-    assert len({p.tobytes() for p in pictures}) == 10
+    images = photographs(227, 227)
+    assert images.shape == (10, 227, 227, 3) and images.dtype == np.uint8
+    np.testing.assert_array_equal(images, photographs(227, 227))
+    assert len({p.tobytes() for p in images}) == 10
     network = squeezenet.build()
     right, swapped = (
         softmax(np.asarray(network(p.astype(np.float32))["scores"]))
-        for p in (pictures, pictures[..., ::-1])
+        for p in (images, images[..., ::-1])
     )
     assert np.max(np.abs(right - swapped) / right) > 100 * TOLERANCE
 
@@ -402,14 +402,14 @@ def test_a_missing_library_is_named_with_its_remedy(small, tmp_path, monkeypatch
         export_model(small, "onnx", tmp_path / "a.onnx")
 
 
-def test_pictures_of_ones_own_to_check_on(small, examples, tmp_path):
-    pictures = list(pictures_in(str(examples)))
-    assert len(pictures) == len(list(examples.glob("*.jpg")))
-    exported = export_model(small, "keras", tmp_path / "own.keras", pictures=pictures)
-    assert exported.pictures == len(pictures)
+def test_images_of_ones_own_to_check_on(small, examples, tmp_path):
+    images = list(images_in(str(examples)))
+    assert len(images) == len(list(examples.glob("*.jpg")))
+    exported = export_model(small, "keras", tmp_path / "own.keras", images=images)
+    assert exported.images == len(images)
     (tmp_path / "torn.jpg").write_text("torn")
     with pytest.raises(UsageError, match="`check_on` must"):
-        list(pictures_in(str(tmp_path / "torn.jpg")))
+        list(images_in(str(tmp_path / "torn.jpg")))
 
 
 @pytest.mark.slow

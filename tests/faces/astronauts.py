@@ -1,4 +1,4 @@
-"""Pictures of one face to verify, made of the free example picture."""
+"""Images of one face to verify, made of the free example image."""
 
 from __future__ import annotations
 

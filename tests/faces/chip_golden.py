@@ -1,4 +1,4 @@
-"""What ``ALIGNMENT`` and ``WHOLE_PICTURE`` stand for, as numbers: landmarks and small chips.
+"""What ``ALIGNMENT`` and ``WHOLE_IMAGE`` stand for, as numbers: landmarks and small chips.
 
     python -m tests.faces.chip_golden      writes tests/golden/chips.json anew
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.alignment import ALIGNMENT
-from cnnkit.faces.whole_pictures import WHOLE_PICTURE, WholePictures
+from cnnkit.faces.whole_images import WHOLE_IMAGE, WholeImages
 from cnnkit.images import decode, read_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def numbers(chip: np.ndarray) -> dict[str, list[list[int]]]:
     }
 
 
-def pictures(astronaut: np.ndarray) -> dict[str, np.ndarray]:
+def images(astronaut: np.ndarray) -> dict[str, np.ndarray]:
     """Return a face as it is, a large one that is reduced, and a turned one that the edge cuts."""
     turn = cv2.getRotationMatrix2D((220, 120), 20, 0.9)
     turned = cv2.warpAffine(astronaut, turn, (512, 512))
@@ -49,16 +49,16 @@ def pictures(astronaut: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def current(embedder: FaceEmbedder, astronaut: np.ndarray) -> dict[str, Any]:
-    """Return what the code does now with `pictures`, and with a picture as a whole."""
+    """Return what the code does now with `images`, and with an image as a whole."""
     found: dict[str, Any] = {}
-    for name, image in pictures(astronaut).items():
+    for name, image in images(astronaut).items():
         (face,) = embedder.find(image)
         landmarks = np.round(np.array(face.landmarks), 2).tolist()
         found[name] = {"alignment": ALIGNMENT, "landmarks": landmarks}
         found[name] |= numbers(embedder.cut(image, [face])[0])
-    whole = FaceEmbedder(WholePictures(), embedder.bundle)
+    whole = FaceEmbedder(WholeImages(), embedder.bundle)
     (chip,) = whole.cut(astronaut, whole.detector.find(astronaut))
-    found["whole picture"] = {"alignment": WHOLE_PICTURE, "landmarks": []} | numbers(chip)
+    found["whole image"] = {"alignment": WHOLE_IMAGE, "landmarks": []} | numbers(chip)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.faces import FaceEmbedder, PictureFaces
+from cnnkit.faces import FaceEmbedder, ImageFaces
 from cnnkit.images import decode, read_bytes
 
 
@@ -22,5 +22,5 @@ def astronaut(examples: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def astronaut_faces(embedder: FaceEmbedder, astronaut: np.ndarray) -> PictureFaces:
+def astronaut_faces(embedder: FaceEmbedder, astronaut: np.ndarray) -> ImageFaces:
     return embedder.predict(astronaut)

@@ -61,7 +61,7 @@ def test_one_point_five_times_is_refused() -> None:
 
 
 def drawn(scale: float, angle: float, shift: tuple[float, float]) -> tuple[np.ndarray, Face]:
-    """A picture with a smooth blob at each landmark, and where they are."""
+    """An image with a smooth blob at each landmark, and where they are."""
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     marks = TEMPLATE @ turn.T + shift
     rows, columns = np.indices((700, 800))
@@ -90,7 +90,7 @@ def test_landmarks_fall_on_the_template(scale: float, angle: float, shift: tuple
         assert np.hypot(found[0] - x, found[1] - y) < 0.5
 
 
-def test_what_lies_beyond_the_picture_is_black() -> None:
+def test_what_lies_beyond_the_image_is_black() -> None:
     image = np.full((120, 120, 3), 200, np.uint8)
     points = tuple((float(x) - 60, float(y)) for x, y in TEMPLATE)  # its left part is cut off
     made = chip(image, Face((0.0, 0.0, 100.0, 100.0), 1.0, points))
@@ -105,7 +105,7 @@ def test_chips_are_what_their_alignment_stands_for(
     expected = json.loads(GOLDEN.read_text())
     told = (
         "Faces are found or cut otherwise than {} does. Is that meant? Then give the constant "
-        "(ALIGNMENT or WHOLE_PICTURE) a new name, so that galleries made before are refused, and "
+        "(ALIGNMENT or WHOLE_IMAGE) a new name, so that galleries made before are refused, and "
         "run `python -m tests.faces.chip_golden`."
     )
     found = current(embedder, astronaut)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError
-from cnnkit.faces import FaceDetector, FaceEmbedder, PictureFaces, Search, pyramid
+from cnnkit.faces import FaceDetector, FaceEmbedder, ImageFaces, Search, pyramid
 from cnnkit.faces.candidates import crops, inside, moved, squared, suppressed
 from cnnkit.faces.pyramid import canvases
 
@@ -21,7 +21,7 @@ def test_offsets_are_in_sides_of_the_rectangle() -> None:
     np.testing.assert_allclose(made, [[12, 16, 40, 70]])
 
 
-def test_a_square_keeps_the_centre_and_the_longer_side() -> None:
+def test_a_square_keeps_the_center_and_the_longer_side() -> None:
     np.testing.assert_array_equal(squared(np.array([[10.0, 20, 30, 60]])), [[0, 20, 40, 60]])
 
 
@@ -41,7 +41,7 @@ def test_only_what_stays_suppresses() -> None:
 
 
 @given(st.integers(-30, 60), st.integers(-30, 60), st.integers(1, 40))
-def test_a_crop_is_black_beyond_the_picture(left: int, top: int, side: int) -> None:
+def test_a_crop_is_black_beyond_the_image(left: int, top: int, side: int) -> None:
     image = np.random.default_rng(1).integers(1, 256, (40, 50, 3), dtype=np.uint8)
     framed = cv2.copyMakeBorder(image, 80, 80, 80, 80, cv2.BORDER_CONSTANT)
     expected = framed[top + 80 : top + 80 + side, left + 80 : left + 80 + side]
@@ -53,7 +53,7 @@ def test_a_crop_is_black_beyond_the_picture(left: int, top: int, side: int) -> N
 # === Faces ===
 
 
-def test_the_astronaut_is_found(astronaut_faces: PictureFaces) -> None:
+def test_the_astronaut_is_found(astronaut_faces: ImageFaces) -> None:
     (face,) = astronaut_faces.faces
     left, top, right, bottom = face.xyxy
     assert 150 < left < 190 and 40 < top < 100 and 250 < right < 300 and 160 < bottom < 220
@@ -63,17 +63,17 @@ def test_the_astronaut_is_found(astronaut_faces: PictureFaces) -> None:
     assert mouth[0] < nose[0] < corner[0]
 
 
-def test_a_picture_without_a_face_has_none(embedder: FaceEmbedder) -> None:
+def test_an_image_without_a_face_has_none(embedder: FaceEmbedder) -> None:
     plain = np.full((200, 300, 3), 90, np.uint8)
     assert embedder.find(plain) == []
     assert embedder.find(np.zeros((5, 5, 3), np.uint8)) == []
     assert embedder.embed(plain, []).shape == (0, 128)
 
 
-def test_pictures_together_are_as_each_alone(
-    embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: PictureFaces
+def test_images_together_are_as_each_alone(
+    embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: ImageFaces
 ) -> None:
-    """A picture without a face before another one moves no box."""
+    """An image without a face before another one moves no box."""
     plain = np.full((200, 300, 3), 90, np.uint8)
     first, second, third = embedder.predict([plain, astronaut, plain])
     assert first.faces == third.faces == ()
@@ -88,7 +88,7 @@ def test_the_smallest_face_does_not_lose_a_larger_one(smallest: int, astronaut: 
     assert 80 < face.width < 140
 
 
-def test_a_face_half_outside_of_the_picture(embedder: FaceEmbedder, astronaut: np.ndarray) -> None:
+def test_a_face_half_outside_of_the_image(embedder: FaceEmbedder, astronaut: np.ndarray) -> None:
     (face,) = embedder.find(np.ascontiguousarray(astronaut[:, 190:]))
     assert face.xyxy[0] < 10
 

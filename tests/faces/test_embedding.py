@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, GalleryError, UsageError
-from cnnkit.faces import FaceEmbedder, PictureFaces, Verification, distances, embedding
+from cnnkit.faces import FaceEmbedder, ImageFaces, Verification, distances, embedding
 from cnnkit.faces.gallery.embedders import first_settings, record_of
 from cnnkit.faces.gallery.store import Gallery
 from cnnkit.images import Found
@@ -77,7 +77,7 @@ def test_a_gallery_of_another_alignment_or_detector_is_refused(
 
 
 def test_a_turned_relit_recompressed_copy_is_the_same_person(
-    embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: PictureFaces
+    embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: ImageFaces
 ) -> None:
     turn = cv2.getRotationMatrix2D((220, 120), 12, 0.8)
     copy = cv2.warpAffine(astronaut, turn, (512, 512))

@@ -41,16 +41,16 @@ def small_embedder(alignment: str) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def pictures(examples):
+def images(examples):
     return [decode(read_bytes(str(examples / "astronaut.jpg")))[:240, 100:340]]
 
 
 @pytest.mark.parametrize("alignment", ["five-points", "none"])
-def test_the_embedder_and_how_a_face_gets_into_it(alignment, tmp_path, pictures):
+def test_the_embedder_and_how_a_face_gets_into_it(alignment, tmp_path, images):
     bundle = small_embedder(alignment)
-    networks = exporting.embedder_networks(bundle, Request("keras", pictures=pictures))
+    networks = exporting.embedder_networks(bundle, Request("keras", images=images))
     done = export_model(bundle, networks, "keras", tmp_path / "small.keras")
-    assert done.pictures == 1 and done.difference < 1e-5
+    assert done.images == 1 and done.difference < 1e-5
     image = np.random.default_rng(0).integers(0, 256, (2, 30, 30, 3), np.uint8)
     given = outputs("keras", done.path, image=image)["embedding"]
     expected = bundle.build()(image.astype(np.float32), training=False)["embedding"]
@@ -64,9 +64,9 @@ def test_the_embedder_and_how_a_face_gets_into_it(alignment, tmp_path, pictures)
         assert entry["landmarks"]["x_y"][0] == pytest.approx((9.5132, 9.3198), abs=1e-3)
 
 
-def test_an_embedder_is_not_checked_on_pictures_without_a_face(tmp_path):
+def test_an_embedder_is_not_checked_on_images_without_a_face(tmp_path):
     bundle, blank = small_embedder("five-points"), np.zeros((80, 80, 3), np.uint8)
-    networks = exporting.embedder_networks(bundle, Request("keras", pictures=[blank]))
+    networks = exporting.embedder_networks(bundle, Request("keras", images=[blank]))
     with pytest.raises(UsageError, match="show a face"):
         export_model(bundle, networks, "keras", tmp_path / "small.keras")
     assert left_in(tmp_path) == []
@@ -95,11 +95,11 @@ def swapped(form, folder) -> FaceDetector:
 
 
 @pytest.mark.parametrize("form", only_fast("keras"))
-def test_the_three_networks_find_the_astronauts_face(form, tmp_path, pictures):
-    done = finder(form, tmp_path, pictures=pictures)
+def test_the_three_networks_find_the_astronauts_face(form, tmp_path, images):
+    done = finder(form, tmp_path, images=images)
     assert left_in(tmp_path) == ["finder"] and len(done.descriptions) == 3
-    (found,) = swapped(form, done.path).find(pictures[0])
-    (own,) = FaceDetector(open_model("mtcnn"), options=IN_PROCESS).find(pictures[0])
+    (found,) = swapped(form, done.path).find(images[0])
+    (own,) = FaceDetector(open_model("mtcnn"), options=IN_PROCESS).find(images[0])
     np.testing.assert_allclose(found.xyxy, own.xyxy, atol=0.01)
     np.testing.assert_allclose(found.landmarks, own.landmarks, atol=0.01)
     content = json.loads((done.path / f"proposal{FORMATS[form].suffix}.json").read_text())
@@ -159,8 +159,8 @@ def test_a_model_of_several_networks_is_no_file(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", EVERY_FORM)
-def test_the_embedded_embedder_in_every_form(form, tmp_path, pictures):
+def test_the_embedded_embedder_in_every_form(form, tmp_path, images):
     bundle = open_model("dlib-face")
-    networks = exporting.embedder_networks(bundle, Request(form, pictures=pictures))
+    networks = exporting.embedder_networks(bundle, Request(form, images=images))
     done = export_model(bundle, networks, form, tmp_path / f"face{FORMATS[form].suffix}")
     assert done.difference < 1e-4

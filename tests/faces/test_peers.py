@@ -29,8 +29,8 @@ def chips(embedder: FaceEmbedder, test_data: Path) -> np.ndarray:
 
 def test_descriptions_are_dlibs(chips: np.ndarray, embedder: FaceEmbedder, tmp_path: Path) -> None:
     dlib = pytest.importorskip("dlib")
-    known = ROOT / ".artefacts"
-    _, members = SOURCE.fetch(known if (known / SOURCE.artefact.file).exists() else tmp_path)
+    known = ROOT / ".artifacts"
+    _, members = SOURCE.fetch(known if (known / SOURCE.artifact.file).exists() else tmp_path)
     (tmp_path / "network.dat").write_bytes(members["network"])
     network = dlib.face_recognition_model_v1(str(tmp_path / "network.dat"))
     original = dlib_embeddings(network, chips)

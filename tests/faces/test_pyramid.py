@@ -9,15 +9,15 @@ from cnnkit.faces import pyramid
 from cnnkit.faces.pyramid import FACTOR, canvases, pieces, scales
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def an_image(height: int, width: int) -> np.ndarray:
     random = np.random.default_rng(height * 1000 + width)
     return random.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_levels_go_from_the_smallest_face_to_the_whole_picture() -> None:
+def test_levels_go_from_the_smallest_face_to_the_whole_image() -> None:
     """100 pixels, faces from 40 on: windows of 40, 56.4, 79.6 and 112.2 pixels.
 
-    The next one, 158 pixels, would reach beyond the picture by more than a third of itself.
+    The next one, 158 pixels, would reach beyond the image by more than a third of itself.
     """
     assert scales(100, 300, 40) == pytest.approx([12 / 40 * FACTOR**n for n in range(4)])
     assert scales(26, 300, 40) == []
@@ -26,7 +26,7 @@ def test_levels_go_from_the_smallest_face_to_the_whole_picture() -> None:
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(12, 100))
 def test_levels_have_even_sides_that_hold_a_window(height: int, width: int, least: int) -> None:
-    for piece in pieces(picture(height, width), least):
+    for piece in pieces(an_image(height, width), least):
         rows, columns = piece.pixels.shape[:2]
         assert rows % 2 == columns % 2 == 0
         assert min(rows, columns) >= 12
@@ -34,7 +34,7 @@ def test_levels_have_even_sides_that_hold_a_window(height: int, width: int, leas
 
 @given(st.integers(12, 300), st.integers(12, 300), st.integers(20, 150))
 def test_a_canvas_holds_every_piece_once_and_unchanged(height: int, width: int, grain: int) -> None:
-    image = picture(height, width)
+    image = an_image(height, width)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pyramid, "PIECE", 2 * grain)
         patch.setattr(pyramid, "MAX_CANVAS", 4 * grain)
@@ -61,7 +61,7 @@ def test_pieces_have_every_window_of_their_level_once(height: int, width: int) -
         patch.setattr(pyramid, "PIECE", 40)
         windows: dict[int, list[tuple[int, int]]] = {}
         sizes: dict[int, tuple[int, int]] = {}
-        for piece in pieces(picture(height, width), 12):
+        for piece in pieces(an_image(height, width), 12):
             rows, columns = piece.pixels.shape[:2]
             windows.setdefault(piece.level, []).extend(
                 (piece.top + row, piece.left + column)
@@ -78,7 +78,7 @@ def test_pieces_have_every_window_of_their_level_once(height: int, width: int) -
             assert sorted(windows[level]) == whole
 
 
-def test_a_huge_picture_keeps_canvases_small() -> None:
+def test_a_huge_image_keeps_canvases_small() -> None:
     image = np.zeros((6000, 9000, 3), np.uint8)
     shapes = [canvas.paint().shape for canvas in canvases(image, 20)]
     assert len(shapes) > 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.faces import FaceEmbedder, FaceVerifier, PictureFaces, Verification, verify_listed_pairs
+from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces, Verification, verify_listed_pairs
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import FacePair
 from cnnkit.results import Face, FaceMatch, Failure
@@ -16,14 +16,14 @@ from cnnkit.results import Face, FaceMatch, Failure
 POINTS = ((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.0, 3.0), (3.0, 3.0))
 
 
-def picture(*numbers: float) -> PictureFaces:
+def image(*numbers: float) -> ImageFaces:
     """Faces whose embeddings are single numbers, the first the largest."""
     faces = tuple(Face((0.0, 0.0, 90.0 - n, 90.0), 0.99, POINTS) for n in range(len(numbers)))
-    return PictureFaces(100, 100, faces, np.array(numbers, np.float32).reshape(-1, 1))
+    return ImageFaces(100, 100, faces, np.array(numbers, np.float32).reshape(-1, 1))
 
 
 class CountingEmbedder:
-    """Stands in for `FaceEmbedder`: a picture's embedding is the number in its name."""
+    """Stands in for `FaceEmbedder`: an image's embedding is the number in its name."""
 
     verification = Verification(0.6, 20.0)
     detector = None
@@ -41,7 +41,7 @@ class CountingEmbedder:
             if item.path.startswith("bad"):
                 yield item.path, Failure("corrupt", "the JPEG data is broken")
             else:
-                yield item.path, picture(float(item.path))
+                yield item.path, image(float(item.path))
 
 
 def verifier(faces: str = "one", threshold: float | None = None) -> FaceVerifier:
@@ -52,23 +52,23 @@ def verifier(faces: str = "one", threshold: float | None = None) -> FaceVerifier
 
 
 def test_a_match_by_hand() -> None:
-    match = verifier().compare(picture(1.0), picture(1.5), "a.jpg", "b.jpg")
+    match = verifier().compare(image(1.0), image(1.5), "a.jpg", "b.jpg")
     assert isinstance(match, FaceMatch)
     assert (match.same, match.threshold, match.distance) == (True, 0.6, pytest.approx(0.5))
     assert match.probability == pytest.approx(1 / (1 + np.exp(20 * (0.5 - 0.6))))
-    assert verifier().compare(picture(1.0), picture(2.0), "a", "b").same is False
+    assert verifier().compare(image(1.0), image(2.0), "a", "b").same is False
 
 
 def test_another_threshold_changes_the_verdict_and_not_the_probability() -> None:
-    usual = verifier().compare(picture(1.0), picture(1.5), "a", "b")
-    strict = verifier(threshold=0.4).compare(picture(1.0), picture(1.5), "a", "b")
+    usual = verifier().compare(image(1.0), image(1.5), "a", "b")
+    strict = verifier(threshold=0.4).compare(image(1.0), image(1.5), "a", "b")
     assert (usual.same, strict.same) == (True, False)
     assert strict.threshold == 0.4
     assert usual.probability == strict.probability
 
 
 def test_one_refuses_to_guess() -> None:
-    outcome = verifier().compare(picture(1.0), picture(1.2, 5.0), "a.jpg", "b.jpg")
+    outcome = verifier().compare(image(1.0), image(1.2, 5.0), "a.jpg", "b.jpg")
     assert outcome == Failure(
         "several-faces",
         "b.jpg: 2 faces were found: which one is meant? choose largest or all",
@@ -76,21 +76,21 @@ def test_one_refuses_to_guess() -> None:
 
 
 def test_the_largest_face_is_the_first() -> None:
-    match = verifier("largest").compare(picture(1.0, 9.0), picture(5.0, 1.0), "a", "b")
+    match = verifier("largest").compare(image(1.0, 9.0), image(5.0, 1.0), "a", "b")
     assert match.distance == pytest.approx(4.0)
     assert match.distances == ()
 
 
 def test_all_faces_are_compared_and_the_nearest_two_decide() -> None:
-    match = verifier("all").compare(picture(1.0, 9.0), picture(5.0, 1.25, 3.0), "a", "b")
+    match = verifier("all").compare(image(1.0, 9.0), image(5.0, 1.25, 3.0), "a", "b")
     assert match.distance == pytest.approx(0.25)
     assert match.distances == ((4.0, 0.25, 2.0), (4.0, 7.75, 6.0))
     assert [face.width for face in match.faces] == [90.0, 89.0]
 
 
-def test_no_face_and_an_unreadable_picture_name_their_file() -> None:
-    nobody = PictureFaces(10, 10, (), np.zeros((0, 1), np.float32))
-    outcome = verifier().compare(picture(1.0), nobody, "a.jpg", "b.jpg")
+def test_no_face_and_an_unreadable_image_name_their_file() -> None:
+    nobody = ImageFaces(10, 10, (), np.zeros((0, 1), np.float32))
+    outcome = verifier().compare(image(1.0), nobody, "a.jpg", "b.jpg")
     assert isinstance(outcome, Failure) and outcome.kind == "no-face"
     assert outcome.message.startswith("b.jpg: no face of at least ")
     torn = Failure("truncated", "the file ends early")
@@ -111,7 +111,7 @@ def test_a_choice_that_makes_no_sense_is_refused(wrong: dict, told: str) -> None
         verifier(**wrong)
 
 
-# === Real pictures ===
+# === Real images ===
 
 
 def test_the_astronaut_and_her_mirror_image(
@@ -164,7 +164,7 @@ def run(path: Path, pairs=PAIRS, made: FaceVerifier | None = None, **changes) ->
     return summary, made.embedder.read_names, emitted
 
 
-def test_every_pair_is_a_row_and_every_picture_is_read_once(tmp_path: Path) -> None:
+def test_every_pair_is_a_row_and_every_image_is_read_once(tmp_path: Path) -> None:
     summary, read, _ = run(tmp_path / "rows.jsonl")
     assert (summary.ok, summary.failed) == (4, 1)
     assert read == {"1.0": 1, "1.5": 1, "9.0": 1, "bad": 1, "9.5": 1}

@@ -1,4 +1,4 @@
-"""Tiny sets of pictures with boxes: discs and squares on a noisy ground, drawn from a seed."""
+"""Tiny sets of images with boxes: discs and squares on a noisy ground, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, write_boxes
+from cnnkit.formats import AnnotatedImage, BoxAnnotation, write_boxes
 
 CLASSES = ("disc", "square")
 COLORS = {"disc": (230, 40, 40), "square": (40, 60, 230)}
@@ -18,7 +18,7 @@ def draw_boxes(
 ) -> Path:
     """Write ``images/`` and their boxes in one of the formats; return where the boxes are."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    pictures = []
+    images = []
     for number in range(first, first + count):
         random = np.random.default_rng(number)
         pixels = random.integers(90, 160, (size, size, 3), dtype=np.uint8)
@@ -37,7 +37,7 @@ def draw_boxes(
         name = f"{number:03}.png"
         image.save(folder / "images" / name)
         path = str(folder / "images" / name)
-        pictures.append(AnnotatedPicture(name, size, size, tuple(boxes), path))
+        images.append(AnnotatedImage(name, size, size, tuple(boxes), path))
     target = {"voc": "annotations", "coco": "instances.json", "yolo": "labels"}[form]
-    write_boxes(f"{form}:{folder / target}", pictures, CLASSES)
+    write_boxes(f"{form}:{folder / target}", images, CLASSES)
     return folder / target

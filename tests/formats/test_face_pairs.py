@@ -71,13 +71,13 @@ def test_a_list_of_one_part(tmp_path: Path) -> None:
     [
         ("", "must have the columns a and b"),
         ("file,class\nx,y\n", "must have the columns a and b. Received: the columns file, class"),
-        ("a,b\n", "must hold pairs of pictures"),
+        ("a,b\n", "must hold pairs of images"),
         ("a,b\none.jpg,\n", "row 2 must have an a and a b"),
         ("a,b,same\nx,y,perhaps\n", "row 2 must say same as 0 or 1. Received: 'perhaps'"),
         ('a,b\n"x,y\n', "must be a CSV"),
         ("10\t300\nAnn\t1\t2\n", "must hold 6000 pairs. Received: 1"),
         ("1\t1\nAnn\t1\t2\nAnn\t1\t2\n", "line 3 must hold 1 folds of 1 pairs of one person"),
-        ("1\t1\nAnn\tx\t2\nAnn\t1\tBob\t2\n", "line 2 must name pictures by number"),
+        ("1\t1\nAnn\tx\t2\nAnn\t1\tBob\t2\n", "line 2 must name images by number"),
         ("99999\t1\n", "must begin with 1 to 1000 folds"),
     ],
 )

@@ -14,17 +14,17 @@ from PIL import Image
 
 from cnnkit.errors import UsageError
 from cnnkit.formats import (
-    AnnotatedPicture,
+    AnnotatedImage,
     BoxAnnotation,
     check_target,
+    image_of_row,
     mend,
-    picture_of_row,
     read_boxes,
     with_form,
     write_boxes,
 )
 from cnnkit.formats.coco import write_coco
-from cnnkit.formats.picture_files import AnnotationNames, inside
+from cnnkit.formats.image_files import AnnotationNames, inside
 
 SIZES = {"a.jpg": (64, 48), "sub/a.jpg": (50, 40), "sub/b.png": (33, 77), "empty.png": (20, 20)}
 CLASSES = ("raccoon", "röd räv")
@@ -32,7 +32,7 @@ CLASSES = ("raccoon", "röd räv")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder ``images`` with pictures of known sizes."""
+    """A folder ``images`` with images of known sizes."""
     folder = tmp_path_factory.mktemp("set") / "images"
     for name, (width, height) in SIZES.items():
         path = folder / name
@@ -41,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pictures(photos: Path) -> list[AnnotatedPicture]:
+def images(photos: Path) -> list[AnnotatedImage]:
     boxes = {
         "a.jpg": (BoxAnnotation("raccoon", (3.0, 4.0, 10.0, 20.0)),),
         "sub/a.jpg": (
@@ -51,10 +51,10 @@ def pictures(photos: Path) -> list[AnnotatedPicture]:
         "sub/b.png": (BoxAnnotation("raccoon", (12.0, 7.0, 21.0, 70.0)),),
         "empty.png": (),
     }
-    return [AnnotatedPicture(name, *SIZES[name], boxes[name], str(photos / name)) for name in SIZES]
+    return [AnnotatedImage(name, *SIZES[name], boxes[name], str(photos / name)) for name in SIZES]
 
 
-def plain(found: list[AnnotatedPicture] | tuple[AnnotatedPicture, ...]) -> dict[str, object]:
+def plain(found: list[AnnotatedImage] | tuple[AnnotatedImage, ...]) -> dict[str, object]:
     """What must survive: name, size, labels and boxes."""
     return {
         one.file: (
@@ -70,13 +70,13 @@ def plain(found: list[AnnotatedPicture] | tuple[AnnotatedPicture, ...]) -> dict[
 def test_every_form_gives_back_what_was_written(photos: Path, tmp_path: Path, target: str) -> None:
     form, _, name = target.partition(":")
     place = f"{form}:{tmp_path / name}"
-    write_boxes(place, pictures(photos), CLASSES)
+    write_boxes(place, images(photos), CLASSES)
     found = read_boxes(place, str(photos))
     assert found.form == form
     assert not found.problems
-    assert plain(found.pictures) == plain(pictures(photos))
+    assert plain(found.images) == plain(images(photos))
     assert found.classes == CLASSES
-    assert {Path(one.path) for one in found.pictures} == {photos / name for name in SIZES}
+    assert {Path(one.path) for one in found.images} == {photos / name for name in SIZES}
     assert read_boxes(str(tmp_path / name), str(photos)).form == form  # without the prefix
 
 
@@ -109,7 +109,7 @@ def test_coco_keeps_everything_to_the_last_digit(tmp_path: Path) -> None:
     found = read_boxes(str(path))
     write_boxes(
         f"coco:{again}",
-        found.pictures,
+        found.images,
         found.classes,
         category_ids=found.category_ids,
         extra=found.extra,
@@ -122,11 +122,11 @@ def test_coco_keeps_everything_to_the_last_digit(tmp_path: Path) -> None:
 
 def test_voc_counts_from_one_with_both_ends_included(tmp_path: Path) -> None:
     box = BoxAnnotation("raccoon", (0.0, 4.0, 10.0, 1.5), difficult=True, truncated=True)
-    write_boxes(f"voc:{tmp_path / 'x'}", [AnnotatedPicture("a.jpg", 20, 30, (box,))], ["raccoon"])
+    write_boxes(f"voc:{tmp_path / 'x'}", [AnnotatedImage("a.jpg", 20, 30, (box,))], ["raccoon"])
     text = (tmp_path / "x" / "a.xml").read_text()
     for part in ("<xmin>1<", "<ymin>5<", "<xmax>10<", "<ymax>5.5<", "<difficult>1<"):
         assert part in text
-    [read] = read_boxes(f"voc:{tmp_path / 'x'}").pictures
+    [read] = read_boxes(f"voc:{tmp_path / 'x'}").images
     assert read.boxes[0].box == box.box
     assert read.boxes[0].difficult
     assert read.boxes[0].truncated
@@ -157,17 +157,17 @@ def test_dangerous_and_broken_xml_is_one_problem_and_the_rest_is_read(
     (tmp_path / "bad.xml").write_text(text)
     (tmp_path / "good.xml").write_text(VOC.format(before="", xmin=1))
     found = read_boxes(str(tmp_path))
-    assert len(found.pictures) == 1
+    assert len(found.images) == 1
     [problem] = found.problems
     assert problem.code == "malformed"
     assert message in problem.detail
     assert problem.path.endswith("bad.xml")
 
 
-def test_a_broken_object_costs_no_picture(tmp_path: Path) -> None:
+def test_a_broken_object_costs_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(VOC.format(before="", xmin="x"))
     found = read_boxes(str(tmp_path))
-    assert [one.boxes for one in found.pictures] == [()]
+    assert [one.boxes for one in found.images] == [()]
     assert "object 1" in found.problems[0].detail
 
 
@@ -175,7 +175,7 @@ def test_names_out_of_files_never_leave_their_folder(tmp_path: Path) -> None:
     assert inside("../../etc/passwd") == "etc/passwd"
     assert inside("C:\\photos\\a.jpg") == "photos/a.jpg"
     assert inside("/") == "unnamed"
-    evil = [AnnotatedPicture("../../up.jpg", 5, 5), AnnotatedPicture("/abs.jpg", 5, 5)]
+    evil = [AnnotatedImage("../../up.jpg", 5, 5), AnnotatedImage("/abs.jpg", 5, 5)]
     for form in ("voc", "yolo"):
         write_boxes(f"{form}:{tmp_path / form / 'deep'}", evil, [])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["voc", "yolo"]
@@ -186,7 +186,7 @@ def test_names_out_of_files_never_leave_their_folder(tmp_path: Path) -> None:
     ]
 
 
-def test_pictures_of_one_stem_keep_files_of_their_own(tmp_path: Path) -> None:
+def test_images_of_one_stem_keep_files_of_their_own(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     names = ("a.jpg", "a.png", "classes.png")
@@ -194,10 +194,10 @@ def test_pictures_of_one_stem_keep_files_of_their_own(tmp_path: Path) -> None:
     for number, name in enumerate(names):
         Image.new("RGB", (10, 10)).save(images / name)
         box = BoxAnnotation("dog", (0.0, 0.0, 1.0 + number, 1.0))
-        found.append(AnnotatedPicture(name, 10, 10, (box,)))
+        found.append(AnnotatedImage(name, 10, 10, (box,)))
     write_boxes(f"yolo:{tmp_path / 'labels'}", found, ["dog"])
     again = read_boxes(str(tmp_path))
-    assert plain(again.pictures) == plain(found)
+    assert plain(again.images) == plain(found)
     assert again.classes == ("dog",)
 
 
@@ -217,13 +217,13 @@ def test_yolo_reads_polygons_scores_and_names_bad_lines(photos: Path, tmp_path: 
     )
     (labels / "classes.txt").write_text("raccoon\nfox\n")
     found = read_boxes(f"yolo:{labels}", str(photos))
-    boxes = next(one for one in found.pictures if one.file == "a.jpg").boxes
+    boxes = next(one for one in found.images if one.file == "a.jpg").boxes
     assert boxes[0].box == (24, 12, 16, 24)
     assert boxes[1].score == 0.75
     np.testing.assert_allclose(boxes[2].box, (6.4, 4.8, 12.8, 24))
     assert boxes[3].label == "7"
     assert [problem.detail[:6] for problem in found.problems] == ["line 4", "line 5"]
-    assert len(found.pictures) == len(SIZES)
+    assert len(found.images) == len(SIZES)
 
 
 def test_a_data_yaml_names_classes_and_splits(photos: Path) -> None:
@@ -259,7 +259,7 @@ def test_coco_takes_wrong_entries_as_problems(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     found = read_boxes(str(path))
     assert found.classes == ("dog",)
-    assert [one.label for one in found.pictures[0].boxes] == ["dog", "9"]
+    assert [one.label for one in found.images[0].boxes] == ["dog", "9"]
     codes = [problem.code for problem in found.problems]
     assert sorted(codes) == ["malformed"] * 5 + ["missing-picture"]
 
@@ -282,8 +282,8 @@ def test_ids_of_pandas_and_of_texts_find_each_other(tmp_path: Path) -> None:
     found = read_boxes(str(path))
     assert not found.problems
     assert found.category_ids == (3,)
-    assert [one.crowd for one in found.pictures[0].boxes] == [False, True]
-    assert [[(b.label, b.box[0]) for b in one.boxes] for one in found.pictures] == [
+    assert [one.crowd for one in found.images[0].boxes] == [False, True]
+    assert [[(b.label, b.box[0]) for b in one.boxes] for one in found.images] == [
         [("dog", 1), ("dog", 2)],
         [("dog", 3)],
     ]
@@ -302,18 +302,18 @@ def test_ids_of_pandas_and_of_texts_find_each_other(tmp_path: Path) -> None:
         ((1, 2, float("inf"), 4), ["not-finite"], None),
     ],
 )
-def test_a_wrong_box_is_named_and_mended_and_its_picture_stays(box, codes, mended) -> None:
+def test_a_wrong_box_is_named_and_mended_and_its_image_stays(box, codes, mended) -> None:
     good = BoxAnnotation("dog", (0.0, 0.0, 9.0, 9.0))
-    picture = AnnotatedPicture("a.jpg", 10, 10, (BoxAnnotation("dog", box), good))
-    sound, problems = mend(picture, ["dog"])
+    image = AnnotatedImage("a.jpg", 10, 10, (BoxAnnotation("dog", box), good))
+    sound, problems = mend(image, ["dog"])
     assert [problem.code for problem in problems] == codes
     assert [one.box for one in sound.boxes] == ([mended] if mended else []) + [good.box]
 
 
 def test_duplicates_and_unknown_classes_are_left_out() -> None:
     dog, cat = (BoxAnnotation(name, (1.0, 2.0, 3.0, 4.0)) for name in ("dog", "cat"))
-    picture = AnnotatedPicture("a.jpg", 10, 10, (dog, cat, dog))
-    sound, problems = mend(picture, ["dog"])
+    image = AnnotatedImage("a.jpg", 10, 10, (dog, cat, dog))
+    sound, problems = mend(image, ["dog"])
     assert sound.boxes == (dog,)
     assert [(problem.code, problem.index) for problem in problems] == [
         ("unknown-class", 1),
@@ -328,9 +328,9 @@ def test_a_row_of_detect_becomes_predictions() -> None:
         "height": 20,
         "detections": [{"label": "dog", "class_id": 16, "score": 0.5, "box": [1, 2, 3, 4]}],
     }
-    picture = picture_of_row(row)
-    assert (picture.file, picture.width, picture.height) == ("x/a.jpg", 10, 20)
-    assert picture.boxes == (BoxAnnotation("dog", (1, 2, 3, 4), 0.5),)
+    image = image_of_row(row)
+    assert (image.file, image.width, image.height) == ("x/a.jpg", 10, 20)
+    assert image.boxes == (BoxAnnotation("dog", (1, 2, 3, 4), 0.5),)
 
 
 def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_text("old")
 
     def broken():
-        yield AnnotatedPicture("a.jpg", 1, 1)
+        yield AnnotatedImage("a.jpg", 1, 1)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -378,9 +378,9 @@ sides = st.floats(-50, 150, allow_nan=False).map(lambda value: round(value, 3))
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(sides, sides, sides, sides), max_size=6))
-def test_mended_boxes_lie_in_the_picture_and_need_no_mending(boxes) -> None:
-    picture = AnnotatedPicture("a.jpg", 100, 80, tuple(BoxAnnotation("dog", box) for box in boxes))
-    sound, _ = mend(picture, ["dog"])
+def test_mended_boxes_lie_in_the_image_and_need_no_mending(boxes) -> None:
+    image = AnnotatedImage("a.jpg", 100, 80, tuple(BoxAnnotation("dog", box) for box in boxes))
+    sound, _ = mend(image, ["dog"])
     for one in sound.boxes:
         left, top, width, height = one.box
         assert left >= 0
@@ -398,11 +398,11 @@ def test_a_set_keeps_the_splits_of_coco_files_in_folders(tmp_path: Path) -> None
     for split in ("train", "valid"):
         (tmp_path / split).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / split / "a.jpg")
-        picture = AnnotatedPicture("a.jpg", 8, 8, (BoxAnnotation("dog", (1.0, 1.0, 2.0, 2.0)),))
-        write_coco(tmp_path / split / "_annotations.coco.json", [picture], ["dog"])
+        image = AnnotatedImage("a.jpg", 8, 8, (BoxAnnotation("dog", (1.0, 1.0, 2.0, 2.0)),))
+        write_coco(tmp_path / split / "_annotations.coco.json", [image], ["dog"])
     found = read_boxes(str(tmp_path))
     assert found.splits == ("train", "val")
-    assert [one.path for one in found.pictures] == [
+    assert [one.path for one in found.images] == [
         str(tmp_path / "train" / "a.jpg"),
         str(tmp_path / "valid" / "a.jpg"),
     ]

@@ -72,7 +72,7 @@ def test_the_doctor_takes_what_lies_about_as_such_and_an_option_says(tmp_path: P
     classes(tmp_path)
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     done = CliRunner().invoke(command, [str(tmp_path), "-q"])
-    assert "2 pictures, 2 classes (cat 1, dog 1)" in done.output
+    assert "2 images, 2 classes (cat 1, dog 1)" in done.output
     done = CliRunner().invoke(command, [str(tmp_path), "-q", "--task", "detect"])
     assert "0 boxes" in done.output or isinstance(done.exception, UsageError)
     boxes = draw_boxes(tmp_path / "boxes", count=2)

@@ -54,7 +54,7 @@ def yolo(folder: Path) -> str:
 def test_names_come_in_one_form(tmp_path: Path, write) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
     found = read_boxes(write(tmp_path))
-    labels = [one.label for picture in found.pictures for one in picture.boxes]
+    labels = [one.label for image in found.images for one in image.boxes]
     assert len(labels) == 3 and labels[0] == COMPOSED and labels[2] == "tea"
     assert DECOMPOSED not in (*labels, *found.classes) and set(labels) <= set(found.classes)
     assert len(set(found.classes)) == len(found.classes)

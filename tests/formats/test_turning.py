@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, read_boxes
+from cnnkit.formats import AnnotatedImage, BoxAnnotation, read_boxes
 from cnnkit.formats.turning import as_shown, one_as_shown
 from cnnkit.images import decode
 
@@ -36,9 +36,9 @@ def red_box(path: Path) -> tuple[int, int, int, int]:
     return left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
 
 
-def note(path: Path, size: tuple[int, int] = STORED, **extra) -> AnnotatedPicture:
+def note(path: Path, size: tuple[int, int] = STORED, **extra) -> AnnotatedImage:
     box = BoxAnnotation("dog", BOX, extra=extra)
-    return AnnotatedPicture(path.name, *size, (box,), str(path))
+    return AnnotatedImage(path.name, *size, (box,), str(path))
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
@@ -127,6 +127,6 @@ def test_coco_and_voc_give_the_boxes_of_the_shown_image(tmp_path) -> None:
         f"</size><object><name>dog</name><bndbox>{bounds}</bndbox></object></annotation>"
     )
     for source in ("a.json", "xml"):
-        [found] = read_boxes(str(tmp_path / source)).pictures
+        [found] = read_boxes(str(tmp_path / source)).images
         assert found.boxes[0].box == red_box(path)
         assert (found.width, found.height) == (48, 80)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.errors import UsageError
-from cnnkit.formats import AnnotatedPicture, read_boxes, write_boxes
+from cnnkit.formats import AnnotatedImage, read_boxes, write_boxes
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def yolo_set(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(folder: Path, lines: str, data: str = "names: [cat, dog]\n") -> AnnotatedPicture:
+def read(folder: Path, lines: str, data: str = "names: [cat, dog]\n") -> AnnotatedImage:
     (folder / "labels" / "a.txt").write_text(lines)
     (folder / "data.yaml").write_text(data)
     found = read_boxes(f"yolo:{folder}")
     assert not found.problems
-    return found.pictures[0]
+    return found.images[0]
 
 
 def test_a_class_written_as_a_fraction_counts(yolo_set) -> None:
@@ -76,7 +76,7 @@ def test_names_are_the_texts_that_are_written(yolo_set, names) -> None:
     read(yolo_set, "", f"names: {names}\n")
     found = read_boxes(str(yolo_set))
     assert found.classes == expected
-    write_boxes(f"yolo:{yolo_set}/again", found.pictures, found.classes)
+    write_boxes(f"yolo:{yolo_set}/again", found.images, found.classes)
     assert read_boxes(f"yolo:{yolo_set}/again").classes == expected
 
 
@@ -97,7 +97,7 @@ def test_a_missing_split_is_a_problem_unless_it_is_the_only_one(yolo_set) -> Non
     assert not read_boxes(str(yolo_set)).problems
     (yolo_set / "other").mkdir()
     (yolo_set / "other" / "data.yaml").write_text("names: [a]\ntrain: gone\n")
-    with pytest.raises(UsageError, match=r"existing pictures\. Received: train: gone"):
+    with pytest.raises(UsageError, match=r"existing images\. Received: train: gone"):
         read_boxes(str(yolo_set / "other" / "data.yaml"))
 
 
@@ -105,8 +105,8 @@ def test_lists_of_another_system_lead_to_their_images(yolo_set) -> None:
     (yolo_set / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.4\n")
     (yolo_set / "train.txt").write_text("images\\a.png\r\n")
     (yolo_set / "data.yaml").write_text("names: [a]\ntrain: train.txt\n")
-    [picture] = read_boxes(str(yolo_set)).pictures
-    assert len(picture.boxes) == 1
+    [image] = read_boxes(str(yolo_set)).images
+    assert len(image.boxes) == 1
 
 
 @pytest.mark.parametrize("key", ["names", "train", "kpt_shape"])

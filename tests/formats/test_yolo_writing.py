@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cnnkit.cli.convert_boxes import command
-from cnnkit.formats import AnnotatedPicture, BoxAnnotation, read_boxes, write_boxes
+from cnnkit.formats import AnnotatedImage, BoxAnnotation, read_boxes, write_boxes
 
 BOX = [2, 4, 8, 8]
 
@@ -59,7 +59,7 @@ def test_labels_are_named_after_where_the_image_is_not_after_its_note(tmp_path, 
     converted(source, f"yolo:{tmp_path}/labels")
     assert yolo_label(image).read_text() == "0 0.3 0.2 0.4 0.2\n"
     for again in (tmp_path, tmp_path / "labels", tmp_path / "labels" / "data.yaml"):
-        [found] = read_boxes(f"yolo:{again}").pictures
+        [found] = read_boxes(f"yolo:{again}").images
         assert [one.box for one in found.boxes] == [tuple(BOX)]
 
 
@@ -76,7 +76,7 @@ def test_images_elsewhere_are_found_again_and_that_other_tools_will_not_is_said(
     source = coco(tmp_path / "photos" / "a.json", "a.jpg")
     done = converted(source, f"yolo:{tmp_path}/labels")
     assert "YOLO's tools look for the labels of a.jpg in" in done.output
-    [found] = read_boxes(f"yolo:{tmp_path}/labels").pictures
+    [found] = read_boxes(f"yolo:{tmp_path}/labels").images
     assert [one.box for one in found.boxes] == [tuple(BOX)]
 
 
@@ -95,7 +95,7 @@ def test_a_set_within_a_larger_folder_lists_its_own_images_alone(tmp_path) -> No
     content = yaml.safe_load((tmp_path / "labels" / "data.yaml").read_text())
     assert Path(content["train"]).read_text().splitlines() == [str(image)]
     found = read_boxes(f"yolo:{tmp_path}/labels/data.yaml")
-    assert [len(one.boxes) for one in found.pictures] == [1]
+    assert [len(one.boxes) for one in found.images] == [1]
 
 
 def test_equal_stems_are_said_and_are_status_1(tmp_path) -> None:
@@ -111,13 +111,13 @@ def test_equal_stems_are_said_and_are_status_1(tmp_path) -> None:
 @pytest.fixture
 def split_set(tmp_path) -> Path:
     """Roboflow's way: train/ and valid/ with a COCO file and images of the same names."""
-    for split, licence in (("train", 1), ("valid", 2)):
+    for split, license in (("train", 1), ("valid", 2)):
         photo(tmp_path / "set" / split / "1.jpg")
         coco(
             tmp_path / "set" / split / "_annotations.coco.json",
             "1.jpg",
             info={"year": 2024},
-            licenses=[{"id": licence, "name": "CC"}],
+            licenses=[{"id": license, "name": "CC"}],
             categories=[{"id": 1, "name": "dog", "supercategory": "animal"}],
         )
     return tmp_path
@@ -128,14 +128,14 @@ def test_splits_are_kept_and_equal_names_stay_apart(split_set, monkeypatch, targ
     monkeypatch.chdir(split_set)
     done = converted("coco:set", target)
     assert "outlines" not in done.output  # the lists of them are empty
-    pictures = "set" if target.startswith("voc") else None
-    found = read_boxes(target, pictures)
-    assert [(one.file, one.split) for one in found.pictures] == [
+    images = "set" if target.startswith("voc") else None
+    found = read_boxes(target, images)
+    assert [(one.file, one.split) for one in found.images] == [
         ("train/1.jpg", "train"),
         ("valid/1.jpg", "val"),
     ]
-    assert all(Path(one.path).samefile(split_set / "set" / one.file) for one in found.pictures)
-    assert [[one.box for one in picture.boxes] for picture in found.pictures] == [[tuple(BOX)]] * 2
+    assert all(Path(one.path).samefile(split_set / "set" / one.file) for one in found.images)
+    assert [[one.box for one in image.boxes] for image in found.images] == [[tuple(BOX)]] * 2
     if target.startswith("coco"):
         content = json.loads(Path("set/all.json").read_text())
         assert content["info"] == {"year": 2024}
@@ -146,18 +146,18 @@ def test_splits_are_kept_and_equal_names_stay_apart(split_set, monkeypatch, targ
 
 
 def test_splits_of_one_images_folder_are_folders_in_data_yaml(tmp_path) -> None:
-    pictures = []
+    images = []
     for split in ("train", "val"):
         path = photo(tmp_path / "images" / split / "1.jpg")
         box = BoxAnnotation("dog", tuple(map(float, BOX)))
         file = f"{split}/1.jpg"
-        pictures.append(AnnotatedPicture(file, 20, 40, (box,), str(path), split=split))
-    written = write_boxes(f"yolo:{tmp_path}/labels", pictures, ["dog"])
+        images.append(AnnotatedImage(file, 20, 40, (box,), str(path), split=split))
+    written = write_boxes(f"yolo:{tmp_path}/labels", images, ["dog"])
     assert (written.lost, written.notes) == ((), ())
     content = yaml.safe_load((tmp_path / "labels" / "data.yaml").read_text())
     assert content["train"] == "images/train"
     assert content["val"] == "images/val"
-    assert yolo_label(Path(pictures[1].path)).is_file()
+    assert yolo_label(Path(images[1].path)).is_file()
     assert read_boxes(str(tmp_path / "labels")).splits == ("train", "val")
 
 

@@ -8,7 +8,7 @@ from cnnkit.errors import ImageError
 from cnnkit.images.color import MAX_PROFILE_BYTES, flatten, srgb_transform
 from cnnkit.images.decode import decode
 from cnnkit.images.translucency import decode_with_alpha
-from tests.ugly_files import encode, grey_profile, picture, plain
+from tests.ugly_files import an_image, encode, gray_profile, plain
 
 
 def srgb_profile() -> bytes:
@@ -25,14 +25,14 @@ def wide_profile() -> bytes:
 
 
 def swapped() -> np.ndarray:
-    return picture()[..., [1, 0, 2]]
+    return an_image()[..., [1, 0, 2]]
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "TIFF", "WEBP", "JPEG"])
-def test_profile_is_applied(picture_format: str) -> None:
-    options = {"lossless": True} if picture_format == "WEBP" else {}
-    options = {"quality": 98, "subsampling": 0} if picture_format == "JPEG" else options
-    data = encode(plain(), picture_format, icc_profile=wide_profile(), **options)
+def test_profile_is_applied(image_format: str) -> None:
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    options = {"quality": 98, "subsampling": 0} if image_format == "JPEG" else options
+    data = encode(plain(), image_format, icc_profile=wide_profile(), **options)
     assert np.abs(decode(data).astype(int) - swapped()).max() <= 8
 
 
@@ -59,16 +59,16 @@ def test_srgb_and_broken_profiles_change_nothing(profile: bytes) -> None:
     assert srgb_transform(profile, "RGB") is None
     if len(profile) < 10_000:
         data = encode(plain(), "PNG", icc_profile=profile)
-        assert np.array_equal(decode(data), picture())
+        assert np.array_equal(decode(data), an_image())
 
 
 def test_profile_of_other_channels_is_ignored() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert srgb_transform(lab, "RGB") is None
     assert srgb_transform(wide_profile(), "CMYK") is None
-    grey = plain().convert("L")
-    data = encode(grey, "PNG", icc_profile=wide_profile())
-    assert np.array_equal(decode(data), np.asarray(grey.convert("RGB")))
+    gray = plain().convert("L")
+    data = encode(gray, "PNG", icc_profile=wide_profile())
+    assert np.array_equal(decode(data), np.asarray(gray.convert("RGB")))
 
 
 def test_unknown_mode_is_unsupported() -> None:
@@ -80,7 +80,7 @@ def test_unknown_mode_is_unsupported() -> None:
 
 
 class _Strange(Image.Image):
-    """A picture of a kind that Pillow can open but not convert."""
+    """An image of a kind that Pillow can open but not convert."""
 
     @classmethod
     def of(cls, image: Image.Image) -> _Strange:
@@ -106,14 +106,14 @@ class _Strange(Image.Image):
         ("F", [[0.0, 1e30]], [0, 255]),
     ],
 )
-def test_deep_grey(mode: str, values: list, expected: list[int]) -> None:
+def test_deep_gray(mode: str, values: list, expected: list[int]) -> None:
     dtype = np.int32 if mode == "I" else np.float32
     image, transform = flatten(Image.fromarray(np.array(values, dtype)))
     assert transform is None
     assert np.asarray(image)[0, :, 0].tolist() == expected
 
 
-GREYS = (0, 1, 20, 128, 200, 255)
+GRAYS = (0, 1, 20, 128, 200, 255)
 
 
 def as_srgb(light: float) -> float:
@@ -121,12 +121,12 @@ def as_srgb(light: float) -> float:
     return 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
 
 
-def test_the_profile_of_grey_is_followed_whatever_lies_beside_it() -> None:
+def test_the_profile_of_gray_is_followed_whatever_lies_beside_it() -> None:
     """Values that are light itself: 128 of 255 looks like 188 in sRGB."""
-    profile = grey_profile(1.0)
-    expected = np.array([round(255 * as_srgb(level / 255)) for level in GREYS])
+    profile = gray_profile(1.0)
+    expected = np.array([round(255 * as_srgb(level / 255)) for level in GRAYS])
     assert expected[3] == 188
-    row = np.array([GREYS], np.uint8)
+    row = np.array([GRAYS], np.uint8)
     solid = Image.fromarray(np.full_like(row, 255))
     with_alpha = Image.merge("LA", (Image.fromarray(row), solid))
     deep = Image.fromarray(row.astype(np.uint16) * 257)
@@ -138,24 +138,24 @@ def test_the_profile_of_grey_is_followed_whatever_lies_beside_it() -> None:
             assert np.abs(pixels[0] - expected[:, None]).max() <= 1, (image.mode, form)
 
 
-def test_a_profile_of_grey_keeps_the_fractions_of_16_bits() -> None:
+def test_a_profile_of_gray_keeps_the_fractions_of_16_bits() -> None:
     """In the dark 256 levels of light are far apart in sRGB."""
     between = np.array([[3.5, 4.0, 4.5]]) * 257
     deep = Image.fromarray(between.round().astype(np.uint16))
-    found = decode(encode(deep, "PNG", icc_profile=grey_profile(1.0)))[0, :, 0]
+    found = decode(encode(deep, "PNG", icc_profile=gray_profile(1.0)))[0, :, 0]
     expected = [255 * as_srgb(value / 65535) for value in between[0]]
     assert expected[1] - expected[0] > 2 and expected[2] - expected[1] > 2
     assert np.abs(found - np.array(expected)).max() <= 1
 
 
-def test_grey_with_transparency_keeps_its_profile_apart() -> None:
+def test_gray_with_transparency_keeps_its_profile_apart() -> None:
     alpha = np.array([[0, 100, 255]], np.uint8)
-    grey = np.array([[50, 128, 128]], np.uint8)
-    image = Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha)))
-    colors, found = decode_with_alpha(encode(image, "PNG", icc_profile=grey_profile(1.0)))
+    gray = np.array([[50, 128, 128]], np.uint8)
+    image = Image.merge("LA", (Image.fromarray(gray), Image.fromarray(alpha)))
+    colors, found = decode_with_alpha(encode(image, "PNG", icc_profile=gray_profile(1.0)))
     assert found[..., 0].tolist() == alpha.tolist()
     assert np.abs(colors[0, :, 0].astype(int) - [255, 188, 188]).max() <= 1
-    mixed = decode(encode(image, "PNG", icc_profile=grey_profile(1.0)))[0, :, 0]
+    mixed = decode(encode(image, "PNG", icc_profile=gray_profile(1.0)))[0, :, 0]
     assert np.abs(mixed.astype(int) - [255, 255 - (255 - 188) * 100 / 255, 188]).max() <= 1
 
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from cnnkit.errors import ImageError
-from cnnkit.images.decode import decode, open_picture
+from cnnkit.images.decode import decode, open_image
 from tests.ugly_files import (
+    an_image,
     bad_files,
     bomb,
     encode,
     exif,
     good_files,
     palette_with_transparency,
-    picture,
     plain,
     png,
     png_of_16_bits,
@@ -83,7 +83,7 @@ def test_bad_files_give_their_kind(name: str, capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr() == ("", "")
 
 
-# === Each kind of pixel, against the picture it was made of ===
+# === Each kind of pixel, against the image it was made of ===
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_bad_files_give_their_kind(name: str, capfd: pytest.CaptureFixture[str])
     ],
 )
 def test_color_formats(data: bytes, tolerance: int) -> None:
-    difference = np.abs(decode(data).astype(int) - picture())
+    difference = np.abs(decode(data).astype(int) - an_image())
     assert difference.max() <= tolerance
 
 
@@ -120,42 +120,42 @@ def test_color_formats(data: bytes, tolerance: int) -> None:
     ],
 )
 def test_color_formats_that_lose(data: bytes, tolerance: float) -> None:
-    assert np.abs(decode(data).astype(int) - picture()).mean() <= tolerance
+    assert np.abs(decode(data).astype(int) - an_image()).mean() <= tolerance
 
 
 @pytest.mark.parametrize("name", ["16 bit.tif", "float.tif", "32 bit.tif"])
-def test_deep_grey_tiff(name: str) -> None:
+def test_deep_gray_tiff(name: str) -> None:
     expected = np.asarray(plain().convert("L").convert("RGB"))
     assert np.array_equal(decode(good_files()[name]), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_deep_grey_png_keeps_the_high_byte(channels: int) -> None:
-    expected = np.repeat(picture()[..., :1], 3, axis=2)
+def test_deep_gray_png_keeps_the_high_byte(channels: int) -> None:
+    expected = np.repeat(an_image()[..., :1], 3, axis=2)
     assert np.array_equal(decode(png_of_16_bits(channels)), expected)
 
 
-def test_deep_grey_is_not_stretched_to_its_own_range() -> None:
+def test_deep_gray_is_not_stretched_to_its_own_range() -> None:
     dark = np.full((2, 2), 0x1234, ">u2")
     assert np.array_equal(decode(png(2, 2, 16, 0, dark.tobytes())), np.full((2, 2, 3), 0x12))
     assert decode(b"P5 1 1 65535\n\x00\xff").max() == 0
 
 
-def test_grey_and_one_bit() -> None:
-    grey = plain().convert("L")
-    expected = np.asarray(grey.convert("RGB"))
-    assert np.array_equal(decode(encode(grey, "PNG")), expected)
-    assert set(np.unique(decode(encode(grey.convert("1"), "PNG")))) == {0, 255}
-    assert np.abs(decode(encode(grey, "JPEG", quality=98)) - expected.astype(int)).max() <= 4
+def test_gray_and_one_bit() -> None:
+    gray = plain().convert("L")
+    expected = np.asarray(gray.convert("RGB"))
+    assert np.array_equal(decode(encode(gray, "PNG")), expected)
+    assert set(np.unique(decode(encode(gray.convert("1"), "PNG")))) == {0, 255}
+    assert np.abs(decode(encode(gray, "JPEG", quality=98)) - expected.astype(int)).max() <= 4
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "WEBP", "TIFF"])
-def test_transparency_lies_over_white(picture_format: str) -> None:
-    options = {"lossless": True, "exact": True} if picture_format == "WEBP" else {}
+def test_transparency_lies_over_white(image_format: str) -> None:
+    options = {"lossless": True, "exact": True} if image_format == "WEBP" else {}
     image = translucent()
     alpha = np.asarray(image)[..., 3:] / 255
     expected = np.asarray(image)[..., :3] * alpha + 255 * (1 - alpha)
-    assert np.abs(decode(encode(image, picture_format, **options)) - expected).max() <= 1.5
+    assert np.abs(decode(encode(image, image_format, **options)) - expected).max() <= 1.5
 
 
 def test_transparency_of_palettes_and_single_colors() -> None:
@@ -164,19 +164,19 @@ def test_transparency_of_palettes_and_single_colors() -> None:
     assert (pixels[entries == 0] == 255).all()
     clear_red = decode(good_files()["one clear color.png"])
     assert clear_red.tolist() == [[[255, 255, 255], [0, 0, 9]]]
-    grey_alpha = decode(encode(translucent().convert("LA"), "PNG"))
-    assert (grey_alpha[:, 0] == 255).all()
+    gray_alpha = decode(encode(translucent().convert("LA"), "PNG"))
+    assert (gray_alpha[:, 0] == 255).all()
 
 
 @pytest.mark.parametrize("name", ["animated.gif", "animated.webp", "pages.tiff"])
 def test_first_frame_or_page(name: str) -> None:
-    difference = np.abs(decode(good_files()[name]).astype(int) - picture())
+    difference = np.abs(decode(good_files()[name]).astype(int) - an_image())
     assert difference.mean() < 8
 
 
 def test_run_length_bmp() -> None:
-    grey_levels = decode(good_files()["run length.bmp"])[..., 2]
-    assert grey_levels.tolist() == [[200] * 4 + [90] * 4, [40] * 8]
+    gray_levels = decode(good_files()["run length.bmp"])[..., 2]
+    assert gray_levels.tolist() == [[200] * 4 + [90] * 4, [40] * 8]
 
 
 # === Orientation ===
@@ -194,8 +194,8 @@ def test_run_length_bmp() -> None:
         ("AVIF", {}),
     ],
 )
-def test_exif_orientation(orientation: int, picture_format: str, options: dict) -> None:
-    data = encode(plain(), picture_format, exif=exif(orientation), **options)
+def test_exif_orientation(orientation: int, image_format: str, options: dict) -> None:
+    data = encode(plain(), image_format, exif=exif(orientation), **options)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     assert np.array_equal(decode(data), np.asarray(expected))
 
@@ -216,7 +216,7 @@ def test_orientation_6_turns_the_top_left_to_the_top_right(
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
 def test_unknown_orientation_is_upright(orientation: int) -> None:
     data = encode(plain(), "PNG", exif=exif(orientation))
-    assert np.array_equal(decode(data), picture())
+    assert np.array_equal(decode(data), an_image())
 
 
 # === Limits ===
@@ -235,7 +235,7 @@ def test_size_limit_holds_for_every_format(name: str) -> None:
     assert kind_of(FILES[name], max_pixels=16 * 24 - 1) == "too-large"
 
 
-def test_no_warning_of_large_pictures(recwarn: pytest.WarningsRecorder) -> None:
+def test_no_warning_of_large_images(recwarn: pytest.WarningsRecorder) -> None:
     header = struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0)
     claims_144_million = bytearray(bomb())
     claims_144_million[16:29] = header
@@ -266,21 +266,21 @@ def test_at_least(orientation: int, at_least: tuple[int, int], expected: tuple[i
     data = encode(image, "JPEG", exif=exif(orientation), quality=95)
     pixels = decode(data, at_least=at_least)
     assert pixels.shape[:2] == expected
-    assert open_picture(data, at_least=lambda h, w: at_least).height == 400
+    assert open_image(data, at_least=lambda h, w: at_least).height == 400
     small = Image.fromarray(decode(data)).resize(expected[::-1], Image.Resampling.BOX)
     assert np.abs(pixels.astype(int) - np.asarray(small)).mean() < 2
 
 
 def test_at_least_changes_other_formats_in_nothing() -> None:
-    assert np.array_equal(decode(encode(plain(), "PNG"), at_least=(1, 1)), picture())
+    assert np.array_equal(decode(encode(plain(), "PNG"), at_least=(1, 1)), an_image())
 
 
 # === Broken files ===
 
 
-# The last number of a picture written as text can lose a digit without a trace.
+# The last number of an image written as text can lose a digit without a trace.
 @pytest.mark.parametrize("name", sorted(FILES.keys() - {"text pgm"}))
-def test_cut_files_never_give_half_a_picture(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_cut_files_never_give_half_an_image(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = FILES[name]
     whole = decode(data)
     step = max(1, len(data) // 60)

@@ -58,7 +58,7 @@ def test_current_folder(here: Path) -> None:
 
 def test_scan_takes_endings_and_first_bytes_and_counts_the_rest(here: Path) -> None:
     make(here, "p/real", "p/odd.dat")
-    make(here, "p/text.JPG", "p/photo.heic", "p/notes.txt", "p/data", content=b"no picture")
+    make(here, "p/text.JPG", "p/photo.heic", "p/notes.txt", "p/data", content=b"no image")
     finder = Finder(["p"])
     assert [one.path for one in finder] == ["p/odd.dat", "p/photo.heic", "p/real", "p/text.JPG"]
     assert finder.skipped == 2
@@ -80,7 +80,7 @@ def test_hidden_files_and_folders_are_passed_over(here: Path) -> None:
     assert paths("p/.git") == ["p/.git/b.png"]
 
 
-def test_folder_without_pictures_is_one_failure(here: Path) -> None:
+def test_folder_without_images_is_one_failure(here: Path) -> None:
     make(here, "p/notes.txt", "p/.hidden.png", content=b"text")
     (here / "empty").mkdir()
     assert paths("p", "empty") == ["no-images: p", "no-images: empty"]

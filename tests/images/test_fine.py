@@ -8,12 +8,12 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.images import decode, decode_fine
-from tests.ugly_files import encode, exif, grey_profile, picture, plain, png, png_chunk, tiff
+from tests.ugly_files import an_image, encode, exif, gray_profile, plain, png, png_chunk, tiff
 
 random = np.random.default_rng(6)
 COLOR = random.integers(0, 65536, (6, 5, 3), np.uint16)
 ALPHA = random.integers(0, 65536, (6, 5, 1), np.uint16)
-GREY = COLOR[..., 1]
+GRAY = COLOR[..., 1]
 
 
 def png16(pixels: np.ndarray, extra: bytes = b"") -> bytes:
@@ -27,26 +27,26 @@ def over_white(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return values / 257 * share + 255 * (1 - share)
 
 
-GREY_3 = np.repeat(GREY[..., None], 3, axis=2)
+GRAY_3 = np.repeat(GRAY[..., None], 3, axis=2)
 FILES = {
-    "grey png": (png16(GREY), GREY_3 / 257),
+    "gray png": (png16(GRAY), GRAY_3 / 257),
     "color png": (png16(COLOR), COLOR / 257),
     "color and alpha png": (
         png16(np.concatenate([COLOR, ALPHA], 2)),
         over_white(COLOR, ALPHA),
     ),
-    "grey and alpha png": (
-        png16(np.concatenate([GREY[..., None], ALPHA], 2)),
-        over_white(GREY_3, ALPHA),
+    "gray and alpha png": (
+        png16(np.concatenate([GRAY[..., None], ALPHA], 2)),
+        over_white(GRAY_3, ALPHA),
     ),
     "binary ppm": (b"P6 5 6 # note\n65535\n" + COLOR.astype(">u2").tobytes(), COLOR / 257),
     "text ppm": (
         b"P3\n# note\n5 6\n1000\n" + b" ".join(b"%d" % (v % 1001) for v in COLOR.ravel()),
         COLOR % 1001 / 1000 * 255,
     ),
-    "pgm": (b"P5 5 6 65535\n" + GREY.astype(">u2").tobytes(), GREY_3 / 257),
-    "float tiff": (tiff(GREY.astype("f4") / 65535), GREY_3 / 257),
-    "white is zero": (tiff(GREY, photometric=0), 255 - GREY_3 / 257),
+    "pgm": (b"P5 5 6 65535\n" + GRAY.astype(">u2").tobytes(), GRAY_3 / 257),
+    "float tiff": (tiff(GRAY.astype("f4") / 65535), GRAY_3 / 257),
+    "white is zero": (tiff(GRAY, photometric=0), 255 - GRAY_3 / 257),
 }
 for order in "<>":
     for compression in (1, 8):
@@ -54,7 +54,7 @@ for order in "<>":
             data = tiff(COLOR, order=order, compression=compression, planes=planes)
             FILES[f"tiff {order} {compression} {planes}"] = (data, COLOR / 257)
     FILES[f"big tiff {order}"] = (tiff(COLOR, order=order, big=True, compression=8), COLOR / 257)
-    FILES[f"grey tiff {order}"] = (tiff(GREY, order=order), GREY_3 / 257)
+    FILES[f"gray tiff {order}"] = (tiff(GRAY, order=order), GRAY_3 / 257)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -63,12 +63,12 @@ def test_every_bit_is_there(name: str) -> None:
     found = decode_fine(data)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=0.001)
-    assert np.abs(found - decode(data)).max() <= 1.5  # the same picture
+    assert np.abs(found - decode(data)).max() <= 1.5  # the same image
 
 
 def test_turned_as_it_is_seen() -> None:
     chunk = png_chunk(b"eXIf", exif(6).tobytes()[6:])
-    for pixels in (COLOR, GREY, np.concatenate([GREY[..., None], ALPHA], 2)):
+    for pixels in (COLOR, GRAY, np.concatenate([GRAY[..., None], ALPHA], 2)):
         turned = decode_fine(png16(pixels, chunk))
         np.testing.assert_allclose(turned, np.rot90(decode_fine(png16(pixels)), -1), atol=0.001)
 
@@ -80,16 +80,16 @@ def test_a_clear_value() -> None:
     expected[2, 3] = 255
     np.testing.assert_allclose(decode_fine(png16(COLOR, extra)), expected, atol=0.001)
     assert decode(png16(COLOR, extra))[2, 3].tolist() == [255, 255, 255]
-    extra = png_chunk(b"tRNS", int(GREY[2, 3]).to_bytes(2, "big"))
-    expected = GREY_3 / 257
-    expected[GREY == GREY[2, 3]] = 255
-    np.testing.assert_allclose(decode_fine(png16(GREY, extra)), expected, atol=0.001)
+    extra = png_chunk(b"tRNS", int(GRAY[2, 3]).to_bytes(2, "big"))
+    expected = GRAY_3 / 257
+    expected[GRAY == GRAY[2, 3]] = 255
+    np.testing.assert_allclose(decode_fine(png16(GRAY, extra)), expected, atol=0.001)
 
 
-def test_a_profile_of_grey_is_followed() -> None:
+def test_a_profile_of_gray_is_followed() -> None:
     """Values that are light itself: 100.5 of 255 is level 168.0 of sRGB."""
     values = np.array([[100.5 * 257]]).round().astype(np.uint16)
-    data = encode(Image.fromarray(values), "PNG", icc_profile=grey_profile(1.0))
+    data = encode(Image.fromarray(values), "PNG", icc_profile=gray_profile(1.0))
     expected = 255 * (1.055 * (values[0, 0] / 65535) ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(decode_fine(data)[0, 0], expected, atol=0.6)
 
@@ -111,4 +111,4 @@ def test_broken_files_are_refused_as_ever() -> None:
         decode_fine(png16(COLOR)[:60])
     with pytest.raises(ImageError, match="more than the limit"):
         decode_fine(png16(COLOR), max_pixels=29)
-    assert picture().dtype == np.uint8
+    assert an_image().dtype == np.uint8

@@ -18,7 +18,7 @@ WHOLE = {
     "plain": encode(plain(), "JPEG"),
     "noise": encode(NOISE, "JPEG", quality=90),
     "restarts": encode(NOISE, "JPEG", restart_marker_blocks=2),
-    "grey": encode(NOISE.convert("L"), "JPEG"),
+    "gray": encode(NOISE.convert("L"), "JPEG"),
     "cmyk": encode(NOISE.convert("CMYK"), "JPEG"),
     "turned": encode(NOISE, "JPEG", exif=exif(6)),
     "progressive": encode(NOISE, "JPEG", progressive=True),
@@ -67,9 +67,9 @@ def test_what_is_no_jpeg_is_not_completed(data: bytes) -> None:
 
 def test_the_end_of_a_thumbnail_is_not_the_end() -> None:
     thumbnail = b"\xff\xe1" + (2 + len(WHOLE["plain"])).to_bytes(2, "big") + WHOLE["plain"]
-    data = WHOLE["grey"][:2] + thumbnail + WHOLE["grey"][2:]
+    data = WHOLE["gray"][:2] + thumbnail + WHOLE["gray"][2:]
     assert not lacks_end(data) and lacks_end(data[:-2])
-    np.testing.assert_array_equal(decode(data[:-2]), decode(WHOLE["grey"]))
+    np.testing.assert_array_equal(decode(data[:-2]), decode(WHOLE["gray"]))
     with pytest.raises(ImageError, match="ends early"):
         decode(data[:-200])
 

@@ -12,9 +12,9 @@ from PIL import Image, ImageCms, PngImagePlugin
 from cnnkit.errors import ImageError
 from cnnkit.images import decode, decode_with_alpha, upright_size
 from cnnkit.images.color import MAX_PROFILE_BYTES
-from tests.ugly_files import encode, exif, picture, plain, png, png_chunk, translucent
+from tests.ugly_files import an_image, encode, exif, plain, png, png_chunk, translucent
 
-PIXELS = picture()
+PIXELS = an_image()
 HEIGHT, WIDTH = PIXELS.shape[:2]
 NOISE = np.random.default_rng(0).bytes(1_500_000)
 LONG = NOISE.hex().encode()[:1_500_000]

@@ -13,7 +13,7 @@ from cnnkit.errors import BundleError, ImageError, UsageError
 from cnnkit.images.decode import decode
 from cnnkit.images.prepare import FITS, PAD_VALUE, InputSpec, place, prepare, thumbnail
 from cnnkit.images.resample import RESAMPLING
-from tests.ugly_files import bomb, encode, exif, picture, plain, write_ugly_files
+from tests.ugly_files import an_image, bomb, encode, exif, plain, write_ugly_files
 
 SQUARE = InputSpec(224, 224)
 
@@ -96,7 +96,7 @@ def test_crop_rounds_to_the_nearest_pixel(
         (3, 5000, (1, 224), 111, 0),
     ],
 )
-def test_pad_keeps_the_whole_picture_in_the_middle(
+def test_pad_keeps_the_whole_image_in_the_middle(
     height: int, width: int, full: tuple[int, int], top: int, left: int
 ) -> None:
     placement = place(height, width, InputSpec(224, 224, "pad"))
@@ -118,7 +118,7 @@ sides = st.integers(1, 8000)
 def test_geometry(height: int, width: int, spec: InputSpec) -> None:
     placement = place(height, width, spec)
     window = placement.window
-    # What is kept lies inside the resized picture, and fills its place in the input.
+    # What is kept lies inside the resized image, and fills its place in the input.
     assert 0 <= window.top and window.top + window.height <= window.full[0]
     assert 0 <= window.left and window.left + window.width <= window.full[1]
     assert placement.top + window.height <= spec.height
@@ -160,7 +160,7 @@ def gradient(height: int, width: int) -> np.ndarray:
 
 
 @given(st.integers(30, 500), st.integers(30, 500), specs)
-def test_any_picture_gives_the_size_that_is_asked_for(
+def test_any_image_gives_the_size_that_is_asked_for(
     height: int, width: int, spec: InputSpec
 ) -> None:
     pixels = prepare(gradient(height, width), spec)
@@ -190,7 +190,7 @@ def test_stretch_and_pad_show_everything(fit: str) -> None:
     assert pixels[-1, -1, :2] == pytest.approx([255, 255], abs=2)
 
 
-def test_pad_places_the_picture_where_place_says() -> None:
+def test_pad_places_the_image_where_place_says() -> None:
     source = gradient(200, 400)
     spec = InputSpec(100, 100, "pad")
     placement = place(200, 400, spec)
@@ -205,7 +205,7 @@ def test_pad_places_the_picture_where_place_says() -> None:
 
 
 def reference(data: bytes, interpolation: str = "bicubic") -> np.ndarray:
-    """Pillow alone: all of the picture to short side 256, then the centre 224 x 224."""
+    """Pillow alone: all of the image to short side 256, then the center 224 x 224."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     full = place(image.height, image.width, SQUARE).window.full
     image = image.resize(full[::-1], RESAMPLING[interpolation])
@@ -242,9 +242,9 @@ def test_sources_agree(tmp_path: Path) -> None:
     from_bytes = prepare(data, SQUARE)
     assert np.array_equal(prepare(str(tmp_path / "a.png"), SQUARE), from_bytes)
     assert np.array_equal(prepare(decode(data), SQUARE), from_bytes)
-    grey = np.asarray(plain().convert("L"))
-    assert np.array_equal(prepare(grey, SQUARE), prepare(np.stack([grey] * 3, -1), SQUARE))
-    flipped = picture()[::-1, ::-1]
+    gray = np.asarray(plain().convert("L"))
+    assert np.array_equal(prepare(gray, SQUARE), prepare(np.stack([gray] * 3, -1), SQUARE))
+    flipped = an_image()[::-1, ::-1]
     assert np.array_equal(prepare(flipped, SQUARE), prepare(flipped.copy(), SQUARE))
 
 

@@ -15,7 +15,7 @@ ANTIALIASED = sorted(name for name, filtered in RESAMPLING.items() if filtered i
 
 
 def photo(height: int, width: int) -> Image.Image:
-    """A picture with edges, texture and smooth parts, like a photo."""
+    """An image with edges, texture and smooth parts, like a photo."""
     random = np.random.default_rng(5)
     smooth = random.integers(0, 256, (9, 12, 3), np.uint8)
     image = Image.fromarray(smooth).resize((width, height), Image.Resampling.BICUBIC)
@@ -25,7 +25,7 @@ def photo(height: int, width: int) -> Image.Image:
 
 
 def whole(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
-    """The definition: all of the picture resized by Pillow, then the rectangle cut out."""
+    """The definition: all of the image resized by Pillow, then the rectangle cut out."""
     full = image.resize(window.full[::-1], RESAMPLING[interpolation])
     rows = slice(window.top, window.top + window.height)
     return np.asarray(full)[rows, window.left : window.left + window.width]
@@ -76,7 +76,7 @@ def test_fast_shrinking_of_a_constant_is_that_constant() -> None:
 
 def test_shrinking_is_antialiased() -> None:
     stripes = np.zeros((380, 380, 3), np.uint8)
-    stripes[:, ::2] = 255  # finer than the result can show: grey, not stripes
+    stripes[:, ::2] = 255  # finer than the result can show: gray, not stripes
     result = resize(Image.fromarray(stripes), Window((256, 256), 16, 16, 224, 224), "bicubic")
     assert np.abs(result.astype(int) - 127).mean() < 26
     for interpolation in ("bilinear", "area", "lanczos", "bicubic"):
@@ -104,11 +104,11 @@ def test_shrinking_filter_is_symmetric_and_keeps_the_mean(factor: float) -> None
 
 @pytest.mark.parametrize(("size", "full"), [((90, 120), (40, 64)), ((33, 50), (66, 64))])
 def test_plain_bilinear_is_darknets(size: tuple[int, int], full: tuple[int, int]) -> None:
-    """To a grey level or two: OpenCV takes the four pixels at 32 places between them."""
+    """To a gray level or two: OpenCV takes the four pixels at 32 places between them."""
     image = photo(*size)
     expected = resized_like_darknet(np.asarray(image, np.float32), *full)
     result = resize(image, Window(full, 0, 0, *full), "plain-bilinear")
-    # A noisy picture: neighbours that differ by 255 move by 255 / 64 at a 64th of a pixel.
+    # A noisy image: neighbors that differ by 255 move by 255 / 64 at a 64th of a pixel.
     assert np.abs(result - expected).max() < 8
     assert np.abs(result - expected).mean() < 0.6
     part = resize(image, Window(full, 5, 7, 20, 30), "plain-bilinear")
@@ -120,7 +120,7 @@ def test_plain_bilinear_is_darknets(size: tuple[int, int], full: tuple[int, int]
 def test_sides_of_more_pixels_than_16_bits_count(
     height: int, width: int, interpolation: str
 ) -> None:
-    """A smooth picture, shrunk and cut out, is still what it was at each place."""
+    """A smooth image, shrunk and cut out, is still what it was at each place."""
     rows, columns = np.mgrid[0:height, 0:width]
     red, green = 250 * (rows + 0.5) / height, 250 * (columns + 0.5) / width
     image = np.stack([red, green, 0 * red], axis=-1).round().astype(np.uint8)

@@ -5,11 +5,11 @@ import pytest
 from cnnkit.images.sniff import (
     DECODED,
     HEADER_BYTES,
-    RECOGNISED,
-    has_picture_suffix,
+    RECOGNIZED,
+    has_image_suffix,
+    image_format,
     is_image_header,
     other_content,
-    picture_format,
 )
 from tests.ugly_files import bad_files, good_files
 
@@ -29,11 +29,11 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", sorted(good_files()))
-def test_good_files_are_recognised_by_their_first_bytes(name: str) -> None:
+def test_good_files_are_recognized_by_their_first_bytes(name: str) -> None:
     header = good_files()[name][:HEADER_BYTES]
     ending = name[name.rfind(".") :].lower()
     expected = "PNG" if name == "wrong ending.jpg" else FORMATS.get(ending, "JPEG")
-    assert picture_format(header) == expected
+    assert image_format(header) == expected
     assert expected in DECODED
     assert is_image_header(header)
 
@@ -59,9 +59,9 @@ def test_good_files_are_recognised_by_their_first_bytes(name: str) -> None:
         (b"", None),
     ],
 )
-def test_picture_format(header: bytes, expected: str | None) -> None:
-    assert picture_format(header) == expected
-    assert expected is None or expected in DECODED + RECOGNISED
+def test_image_format(header: bytes, expected: str | None) -> None:
+    assert image_format(header) == expected
+    assert expected is None or expected in DECODED + RECOGNIZED
     assert is_image_header(header) == (expected not in (None, "icon", "SVG"))
 
 
@@ -69,8 +69,8 @@ def test_picture_format(header: bytes, expected: str | None) -> None:
     ("name", "expected"),
     [("a.jpg", True), ("a.JPeG", True), ("a.tar.WEBP", True), ("jpg", False), ("a.txt", False)],
 )
-def test_has_picture_suffix(name: str, expected: bool) -> None:
-    assert has_picture_suffix(name) is expected
+def test_has_image_suffix(name: str, expected: bool) -> None:
+    assert has_image_suffix(name) is expected
 
 
 @pytest.mark.parametrize(

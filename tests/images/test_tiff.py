@@ -16,10 +16,10 @@ from cnnkit.errors import ImageError
 from cnnkit.images import decode, upright_size
 from cnnkit.images.integrity import ends_early
 from cnnkit.images.tiff import Directory
-from tests.ugly_files import picture, tiff
+from tests.ugly_files import an_image, tiff
 
-COLOR = picture()
-GREY = COLOR[..., 1]
+COLOR = an_image()
+GRAY = COLOR[..., 1]
 DEEP = {"u2": 257, "f4": 1 / 255}
 FORMS = list(itertools.product((False, True), ("<", ">"), (1, 8)))  # big, order, compression
 
@@ -30,23 +30,23 @@ def deep(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("big", "order", "compression"), FORMS)
-def test_grey_and_color_in_every_form(big: bool, order: str, compression: int) -> None:
+def test_gray_and_color_in_every_form(big: bool, order: str, compression: int) -> None:
     form = {"big": big, "order": order, "compression": compression}
-    grey = np.repeat(GREY[..., None], 3, axis=2)
+    gray = np.repeat(GRAY[..., None], 3, axis=2)
     for kind in ("u1", "u2", "f4"):
-        values = GREY if kind == "u1" else deep(GREY, kind)
-        np.testing.assert_array_equal(decode(tiff(values, **form)), grey, kind)
+        values = GRAY if kind == "u1" else deep(GRAY, kind)
+        np.testing.assert_array_equal(decode(tiff(values, **form)), gray, kind)
         inverted = decode(tiff(values, photometric=0, **form))
-        np.testing.assert_array_equal(inverted, 255 - grey, kind)
+        np.testing.assert_array_equal(inverted, 255 - gray, kind)
         one_plane = decode(tiff(values, planes=True, **form))
-        np.testing.assert_array_equal(one_plane, grey, kind)
+        np.testing.assert_array_equal(one_plane, gray, kind)
     for kind, planes in itertools.product(("u1", "u2"), (False, True)):
         values = COLOR if kind == "u1" else deep(COLOR, kind)
         np.testing.assert_array_equal(decode(tiff(values, planes=planes, **form)), COLOR)
 
 
 def test_twelve_bits_are_all_of_the_light() -> None:
-    """Two values of 12 bits in three bytes: 0xFFF and 0x800 are white and middle grey."""
+    """Two values of 12 bits in three bytes: 0xFFF and 0x800 are white and middle gray."""
     values = np.zeros((1, 2), "u2")
     data = tiff(values, bits=12, data=bytes([0xFF, 0xF8, 0x00]))
     assert decode(data)[0].tolist() == [[255] * 3, [128] * 3]
@@ -61,9 +61,9 @@ def test_wide_and_signed_numbers() -> None:
 
 UNSUPPORTED = {
     "floats in color": tiff(COLOR.astype("f4")),
-    "64 bits": tiff(GREY.astype("f8")),
-    "half floats": tiff(GREY.astype("f2")),
-    "signed, white as zero": tiff(GREY.astype("i2"), photometric=0),
+    "64 bits": tiff(GRAY.astype("f8")),
+    "half floats": tiff(GRAY.astype("f2")),
+    "signed, white as zero": tiff(GRAY.astype("i2"), photometric=0),
     "five channels": tiff(np.repeat(COLOR, 2, 2)[..., :5]),
     "WebP": tiff(COLOR, compression=50001, data=b"RIFF\x1a\0\0\0WEBPVP8L"),
     "JPEG 2000": tiff(COLOR, compression=34712),

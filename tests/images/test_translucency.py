@@ -11,7 +11,7 @@ from cnnkit.images import decode, decode_with_alpha
 from tests import ugly_files as ugly
 
 
-def test_colours_and_transparency_come_apart():
+def test_colors_and_transparency_come_apart():
     source = ugly.encode(ugly.translucent(), "PNG")
     pixels, alpha = decode_with_alpha(source)
     expected = np.asarray(ugly.translucent())
@@ -22,7 +22,7 @@ def test_colours_and_transparency_come_apart():
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WebP", "BMP"])
-def test_a_solid_picture_has_no_transparency(form):
+def test_a_solid_image_has_no_transparency(form):
     source = ugly.encode(ugly.plain(), form)
     pixels, alpha = decode_with_alpha(source)
     assert alpha is None
@@ -31,7 +31,7 @@ def test_a_solid_picture_has_no_transparency(form):
     assert decode_with_alpha(ugly.encode(solid, "PNG"))[1] is None
 
 
-def test_palettes_and_turned_pictures():
+def test_palettes_and_turned_images():
     source = ugly.encode(ugly.palette_with_transparency(), "PNG", transparency=bytes([0, 128]))
     assert decode_with_alpha(source)[1] is not None
     source = ugly.encode(ugly.translucent(), "PNG", exif=ugly.exif(6))
@@ -42,9 +42,9 @@ def test_palettes_and_turned_pictures():
 
 
 def test_sixteen_bits_are_read():
-    grey = np.linspace(0, 65535, 24 * 32).astype(np.uint16).reshape(24, 32)
+    gray = np.linspace(0, 65535, 24 * 32).astype(np.uint16).reshape(24, 32)
     buffer = BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG")
+    Image.fromarray(gray).save(buffer, "PNG")
     pixels, alpha = decode_with_alpha(buffer.getvalue())
     assert alpha is None and pixels.max() == 255 and pixels.dtype == np.uint8
 

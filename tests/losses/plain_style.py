@@ -1,4 +1,4 @@
-"""The losses of style transfer a second time: plain numpy in float64, one picture."""
+"""The losses of style transfer a second time: plain numpy in float64, one image."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def random_case(seed: int):
 
 
 def matched(defaults, truth: Truth, b: int) -> dict[int, int]:
-    """Return default box to true box of one picture."""
+    """Return default box to true box of one image."""
     real = [n for n in range(truth.boxes.shape[1]) if truth.valid[b, n]]
     table = {
         n: iou(cxcywh_to_xyxy(defaults), cxcywh_to_xyxy(truth.boxes[b, n])[None]) for n in real

@@ -15,7 +15,7 @@ from cnnkit.losses.style import (
 from tests.losses import plain_style as plain
 
 
-def pictures(seed: int, height: int = 5, width: int = 7, channels: int = 4) -> list[np.ndarray]:
+def images(seed: int, height: int = 5, width: int = 7, channels: int = 4) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     return [random.normal(1, 3, (height, width, channels)) for _ in range(2)]
 
@@ -57,7 +57,7 @@ def test_total_variation_by_hand():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_term_agrees_with_plain_numpy_in_float64(seed: int):
-    generated, target = pictures(seed, 12, 9, 6)
+    generated, target = images(seed, 12, 9, 6)
     ours = {
         "content": content_loss(batch(generated), batch(target)),
         "style": style_loss(gram_matrix(batch(generated)), gram_matrix(batch(target))),
@@ -74,7 +74,7 @@ def test_every_term_agrees_with_plain_numpy_in_float64(seed: int):
 
 @given(st.integers(0, 2**31), st.integers(2, 6), st.integers(2, 6), st.floats(0.1, 50))
 def test_losses_are_zero_at_the_target_and_do_not_know_size_or_scale(seed, height, width, scale):
-    generated, target = pictures(seed, height, width)
+    generated, target = images(seed, height, width)
     generated, target = batch(generated), batch(target)
     assert float(content_loss(target, target)[0]) == 0
     assert float(style_loss(gram_matrix(target), gram_matrix(target))[0]) == 0
@@ -92,14 +92,14 @@ def test_losses_are_zero_at_the_target_and_do_not_know_size_or_scale(seed, heigh
 
 @given(st.integers(0, 2**31))
 def test_gram_matrix_is_symmetric_and_knows_no_order_of_positions(seed):
-    features = batch(pictures(seed)[0])
+    features = batch(images(seed)[0])
     gram = np.asarray(gram_matrix(features))
     np.testing.assert_allclose(gram, gram.transpose(0, 2, 1), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(gram_matrix(features[:, ::-1, ::-1]), gram, rtol=1e-4, atol=1e-4)
 
 
 def test_the_sums_of_the_paper_are_the_losses_times_what_the_target_decides():
-    generated, target = pictures(3)
+    generated, target = images(3)
     height, width, channels = target.shape
     sums = np.sum((generated - target) ** 2) / 2
     ours = plain.content_loss(generated, target)

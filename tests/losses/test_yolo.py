@@ -37,8 +37,8 @@ def random_case(seed: int, height: int = 96, width: int = 128):
         for h in HEADS
     ]
     sides = np.exp(random.uniform(math.log(0.05), math.log(0.9), (batch, most, 2)))
-    centres = sides / 2 + random.random((batch, most, 2)) * (1 - sides)
-    boxes = np.concatenate([centres, sides], -1).astype(np.float32)
+    centers = sides / 2 + random.random((batch, most, 2)) * (1 - sides)
+    boxes = np.concatenate([centers, sides], -1).astype(np.float32)
     classes = random.integers(0, CLASSES, (batch, most)).astype(np.int32)
     valid = (np.arange(most) < random.integers(0, most + 1, (batch, 1))).astype(np.float32)
     return [x.astype(np.float32) for x in outputs], Truth(boxes, classes, valid)

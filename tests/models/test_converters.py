@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.convert import artefacts, conversion, golden
+from models.convert import artifacts, conversion, golden
 from models.convert.bundle_writer import read_card, write_bundle
 from models.convert.conversion import SOURCES
-from models.convert.measure import ROUNDING, MeasureError, labelled_photos, measured_figures
-from models.convert.pictures import prepared_picture
+from models.convert.images import prepared_image
+from models.convert.measure import ROUNDING, MeasureError, labeled_photos, measured_figures
 from models.convert.rounding import rounded_arrays
 from models.convert.source import Source
 from models.convert.variables import VariablesError, network_with, require_close
@@ -76,7 +76,7 @@ def test_a_difference_above_the_tolerance_is_an_error(difference: float) -> None
         require_close("a and b", difference, 0.1)
 
 
-# === Goldens and pictures ===
+# === Goldens and images ===
 
 
 @pytest.mark.parametrize("name", golden.PATTERNS)
@@ -101,17 +101,17 @@ def test_golden_is_written_as_it_is_read(tmp_path: Path) -> None:
     assert sum('"index"' in line and '"embedded"' in line for line in lines) == 13
 
 
-def test_pictures_are_cropped_or_stretched(tmp_path: Path) -> None:
+def test_images_are_cropped_or_stretched(tmp_path: Path) -> None:
     from PIL import Image
 
     wide = np.zeros((100, 300, 3), np.uint8)
     wide[:, 100:200] = 255  # the middle third is white
     Image.fromarray(wide).save(tmp_path / "wide.png")
     rule = {"height": 40, "width": 40, "fit": "crop", "crop_fraction": 0.8}
-    cropped = prepared_picture(tmp_path / "wide.png", rule | {"interpolation": "bicubic"})
+    cropped = prepared_image(tmp_path / "wide.png", rule | {"interpolation": "bicubic"})
     assert cropped.shape == (40, 40, 3) and cropped.min() == 255
     stretch = rule | {"fit": "stretch", "interpolation": "lanczos"}
-    stretched = prepared_picture(tmp_path / "wide.png", stretch)
+    stretched = prepared_image(tmp_path / "wide.png", stretch)
     assert stretched.shape == (40, 40, 3)
     assert stretched.mean() == pytest.approx(255 / 3, rel=0.02)
 
@@ -122,7 +122,7 @@ def test_pictures_are_cropped_or_stretched(tmp_path: Path) -> None:
 def test_a_failed_conversion_is_one_line_and_status_2(tmp_path: Path) -> None:
     source = SOURCES["squeezenet-1.1"]
     before = {path.name: sha256(path.read_bytes()) for path in source.bundle.iterdir()}
-    (tmp_path / source.artefact.file).write_bytes(b"something else")
+    (tmp_path / source.artifact.file).write_bytes(b"something else")
     done = subprocess.run(
         [sys.executable, "-m", "models.convert", source.name, "--cache", str(tmp_path)],
         cwd=ROOT,
@@ -130,25 +130,25 @@ def test_a_failed_conversion_is_one_line_and_status_2(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{source.artefact.file} must have the sha256 a87c0bd2" in done.stderr.splitlines()[-1]
+    assert f"{source.artifact.file} must have the sha256 a87c0bd2" in done.stderr.splitlines()[-1]
     after = {path.name: sha256(path.read_bytes()) for path in source.bundle.iterdir()}
     assert after == before
 
 
-def test_measuring_needs_labelled_photos(tmp_path: Path) -> None:
+def test_measuring_needs_labeled_photos(tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match=r"--data must be a folder with labels\.csv"):
-        labelled_photos(tmp_path, SOURCES["squeezenet-1.1"])
+        labeled_photos(tmp_path, SOURCES["squeezenet-1.1"])
 
 
 # === Against the originals ===
 
 
 def fetched(source: Source, tmp_path: Path) -> tuple[Path, bytes]:
-    """The artefact, from the folder of earlier downloads where it is there."""
-    known = ROOT / ".artefacts"
-    cache = known if (known / source.artefact.file).exists() else tmp_path
-    path = artefacts.fetch(source.artefact, cache)
-    return path, artefacts.read_member(source.artefact, path)
+    """The artifact, from the folder of earlier downloads where it is there."""
+    known = ROOT / ".artifacts"
+    cache = known if (known / source.artifact.file).exists() else tmp_path
+    path = artifacts.fetch(source.artifact, cache)
+    return path, artifacts.read_member(source.artifact, path)
 
 
 def require_original(name: str) -> None:
@@ -191,7 +191,7 @@ def test_the_converted_network_agrees_with_the_original_on_photos(
     require_original(source.name)
     path, member = fetched(source, tmp_path)
     photos = sorted((test_data / "imagenet200" / "images").iterdir())[::10]
-    pixels = np.stack([prepared_picture(photo, source.card["input"]) for photo in photos])
+    pixels = np.stack([prepared_image(photo, source.card["input"]) for photo in photos])
     original = source.original_logits(path, member, pixels)
     network = network_with(source.name, source.read_arrays(member))
     converted = network.predict(pixels.astype(np.float32), verbose=0)
@@ -203,7 +203,7 @@ def test_the_converted_network_agrees_with_the_original_on_photos(
 def test_the_card_tells_what_is_measured(source: Source, tmp_path: Path, test_data: Path) -> None:
     """Measuring fails where rounding changes the first class of a photo."""
     path, _ = fetched(source, tmp_path)
-    pixels, classes = labelled_photos(test_data / "imagenet200", source)
+    pixels, classes = labeled_photos(test_data / "imagenet200", source)
     figures = measured_figures(source, pixels, classes, path.parent)
     card = {entry["what"]: entry["value"] for entry in read_card(source)["measured"]}
     one_photo = 1 / len(classes) + 1e-9

@@ -137,7 +137,7 @@ def test_the_cat_is_a_cat(bundle: Path, examples: Path) -> None:
 
 
 @each_bundle
-def test_order_of_the_colours_counts(bundle: Path) -> None:
+def test_order_of_the_colors_counts(bundle: Path) -> None:
     """Blue, green, red instead of red, green, blue moves the logits far beyond any tolerance."""
     entries = golden.read_golden(bundle / "golden.json")
     pixels = golden.golden_pixels(entries, card_of(bundle)["input"])[..., ::-1]

@@ -51,7 +51,7 @@ def test_outputs_are_those_of_the_golden(source: NetworkSource) -> None:
 
 
 @each_source
-def test_the_order_of_the_colours_counts(source: NetworkSource) -> None:
+def test_the_order_of_the_colors_counts(source: NetworkSource) -> None:
     arrays = safetensors.numpy.load_file(source.bundle / "weights.safetensors")
     swapped = {name: pixels[..., ::-1] for name, pixels in source.golden_inputs().items()}
     golden = read_network_golden(source.bundle / "golden.json")
@@ -63,8 +63,8 @@ def test_the_order_of_the_colours_counts(source: NetworkSource) -> None:
 
 
 def fetched(source: NetworkSource, tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
-    known = ROOT / ".artefacts"
-    return source.fetch(known if (known / source.artefact.file).exists() else tmp_path)
+    known = ROOT / ".artifacts"
+    return source.fetch(known if (known / source.artifact.file).exists() else tmp_path)
 
 
 @pytest.mark.peer

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from cnnkit.bundles import open_model
-from models.convert import artefacts, magenta_style, onnx_members, style_bundle
+from models.convert import artifacts, magenta_style, onnx_members, style_bundle
 from models.convert.rounding import rounded_arrays
 from models.convert.style_bundle import BUNDLE, golden_differences, read_golden
 
@@ -62,7 +62,7 @@ def test_the_bundle_opens_and_builds_both_networks() -> None:
 # === Reading ONNX ===
 
 
-def quantised_network():
+def quantized_network():
     """One 1x1 convolution, weights with a scale for each channel, its result rounded to 8 bits."""
     onnx = pytest.importorskip("onnx")
     from onnx import helper, numpy_helper
@@ -91,17 +91,17 @@ def quantised_network():
 
 
 def test_weights_are_multiplied_out() -> None:
-    weights = onnx_members.dequantised_arrays(quantised_network())
+    weights = onnx_members.dequantized_arrays(quantized_network())
     assert list(weights) == ["w"]
     np.testing.assert_allclose(weights["w"].ravel(), [1.0, -0.12], rtol=1e-6)
 
 
-def test_without_quantisation_nothing_is_rounded() -> None:
+def test_without_quantization_nothing_is_rounded() -> None:
     pytest.importorskip("onnxruntime")
-    model = quantised_network()
+    model = quantized_network()
     image = np.array([0.3, 1.3], np.float32).reshape(1, 1, 1, 2)
     rounded = onnx_members.run_onnx(model, {"image": image})
-    exact = onnx_members.run_onnx(onnx_members.without_quantisation(model), {"image": image})
+    exact = onnx_members.run_onnx(onnx_members.without_quantization(model), {"image": image})
     np.testing.assert_allclose(rounded.ravel(), [0.5, 1.5, 0.0, 0.0])
     np.testing.assert_allclose(exact.ravel(), [0.3, 1.3, -0.036, -0.156], rtol=1e-5)
 
@@ -141,11 +141,11 @@ def members(tmp_path_factory) -> dict[str, bytes]:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     wheel = magenta_style.WHEEL["file"]
-    known = ROOT / ".artefacts"
-    cache = known if (known / wheel).exists() else tmp_path_factory.mktemp("artefacts")
+    known = ROOT / ".artifacts"
+    cache = known if (known / wheel).exists() else tmp_path_factory.mktemp("artifacts")
     try:
         return style_bundle.read_members(cache)
-    except artefacts.ArtefactError as error:
+    except artifacts.ArtifactError as error:
         pytest.skip(str(error))
 
 
@@ -163,16 +163,16 @@ def test_the_wheel_gives_the_embedded_bytes(members) -> None:
 @pytest.mark.peer
 def test_the_converted_networks_agree_with_the_originals(members, test_data: Path) -> None:
     """On photos and paintings at the originals' sizes, before rounding."""
-    from models.convert.pictures import prepared_picture
+    from models.convert.images import prepared_image
 
     def read(folder: str, side: int) -> np.ndarray:
         rule = style_bundle.CARD["input"] | {"height": side, "width": side}
         paths = sorted((test_data / "style" / folder).iterdir())[:3]
-        return np.stack([prepared_picture(p, rule | {"interpolation": "lanczos"}) for p in paths])
+        return np.stack([prepared_image(p, rule | {"interpolation": "lanczos"}) for p in paths])
 
-    styles, pictures = read("style", 256), read("content", 384)
+    styles, images = read("style", 256), read("content", 384)
     arrays = {name: magenta_style.read_arrays(name, members[name]) for name in members}
-    converted = style_bundle.outputs_of(style_bundle.networks_with(arrays), styles, pictures)
-    vectors, painted = magenta_style.original_outputs(members, styles, pictures)
+    converted = style_bundle.outputs_of(style_bundle.networks_with(arrays), styles, images)
+    vectors, painted = magenta_style.original_outputs(members, styles, images)
     np.testing.assert_allclose(converted["style"], vectors, rtol=0, atol=1e-4)
     np.testing.assert_allclose(converted["picture"], painted, rtol=0, atol=0.05)

@@ -18,7 +18,7 @@ kernels = arrays(
 @given(kernels)
 def test_a_filter_keeps_its_sum(kernel: np.ndarray) -> None:
     rounded = rounded_array("a_conv/kernel", kernel)
-    step = 2**-9  # between neighbours of float16 from 2 to 4
+    step = 2**-9  # between neighbors of float16 from 2 to 4
     sums = [k.astype(np.float64).sum(axis=(0, 1, 2)) for k in (kernel, rounded)]
     assert rounded.dtype == np.float16
     np.testing.assert_allclose(*sums, rtol=0, atol=step)

@@ -33,7 +33,7 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One page of one browser: open a file, run JavaScript, press keys, take a picture.
+    """One page of one browser: open a file, run JavaScript, press keys, take an image.
 
     Attributes:
         problems: Console errors, uncaught exceptions and dialogs since the last `open`.

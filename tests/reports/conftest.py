@@ -36,7 +36,7 @@ HOSTILE = (
 
 
 def webp(value: int = 120) -> bytes:
-    """Return a small real picture."""
+    """Return a small real image."""
     done, data = cv2.imencode(".webp", np.full((12, 16, 3), value, np.uint8))
     assert done
     return data.tobytes()
@@ -144,8 +144,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def thumbnail() -> Callable[[str], bytes | None]:
-    picture = webp()
-    return lambda path: picture
+    image = webp()
+    return lambda path: image
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The reports in a real browser: nothing of a stranger's runs, and 10,000 pictures stay usable."""
+"""The reports in a real browser: nothing of a stranger's runs, and 10,000 images stay usable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.reports.conftest import HOSTILE, error_row, many_rows, random_evaluat
 
 pytestmark = pytest.mark.slow
 
-WAIT_FOR_PICTURES = """new Promise((done) => {
+WAIT_FOR_IMAGES = """new Promise((done) => {
   const look = () => document.images.length && [...document.images].every((i) => i.complete)
     ? done(document.images.length) : setTimeout(look, 20);
   look();
@@ -44,7 +44,7 @@ def test_hostile_gallery_shows_text_and_runs_nothing(chromium, report):
     rows += [error_row(text, message=text) for text in HOSTILE]
     gallery(report, rows, title=HOSTILE[0], model_name=HOSTILE[2], options={HOSTILE[3]: HOSTILE[1]})
     chromium.open(report)
-    assert chromium.run(WAIT_FOR_PICTURES) == len(HOSTILE)
+    assert chromium.run(WAIT_FOR_IMAGES) == len(HOSTILE)
     for place in range(len(HOSTILE)):
         chromium.run(f"document.querySelectorAll('button.picture')[{place}].click()")
     assert chromium.problems == []
@@ -79,13 +79,13 @@ def test_the_policy_stops_a_script_that_got_in(chromium, report):
     assert any("Content Security Policy" in problem for problem in chromium.problems)
 
 
-def test_ten_thousand_pictures_open_and_filter_quickly(chromium, report):
+def test_ten_thousand_images_open_and_filter_quickly(chromium, report):
     gallery(report, many_rows(10_000), thumbnail=lambda path: webp() + bytes(3000))
     assert report.stat().st_size < 80e6
     # Bounds far above what was seen (0.6 s and 0.03 s): this machine may be busy.
     assert chromium.open(report) < 15
-    assert found(chromium) == "9,980 pictures"
-    assert 0 < chromium.run(WAIT_FOR_PICTURES) <= 96
+    assert found(chromium) == "9,980 images"
+    assert 0 < chromium.run(WAIT_FOR_IMAGES) <= 96
     assert chromium.run("document.querySelectorAll('.card').length") == 96
     for identity, value in (
         ("sort", "path"),
@@ -119,14 +119,14 @@ def test_filters_and_sorting(chromium, report):
         chromium.run(set_value("sort", sort))
         assert chromium.run(names) == order
     chromium.run(set_value("class", "class:cat"))
-    assert (chromium.run(names), found(chromium)) == (["b10.jpg", "c.jpg"], "2 of 4 pictures")
+    assert (chromium.run(names), found(chromium)) == (["b10.jpg", "c.jpg"], "2 of 4 images")
     chromium.run(set_value("high", "95"))
     assert chromium.run(names) == ["b10.jpg"]
     chromium.run(set_value("class", "unknown"))
     assert chromium.run(names) == ["a.jpg"]
     chromium.run("document.getElementById('reset').click()")
     time.sleep(0.05)
-    assert found(chromium) == "4 pictures"
+    assert found(chromium) == "4 images"
     chromium.run(set_value("search", "B1"))
     assert chromium.run(names) == ["b10.jpg"]
     chromium.run(set_value("search", "nothing like it"))
@@ -202,7 +202,7 @@ def test_every_control_has_a_name(chromium, report):
         e.hasAttribute('aria-labelledby'))).map((e) => e.outerHTML)"""
     gallery(report, many_rows(5))
     chromium.open(report)
-    chromium.run(WAIT_FOR_PICTURES)
+    chromium.run(WAIT_FOR_IMAGES)
     assert chromium.run(unnamed) == []
     write_evaluation(report, random_evaluation(5), title="t", thumbnail=lambda path: webp())
     chromium.open(report)
@@ -227,7 +227,7 @@ def test_a_network_fits_a_phone(chromium, tmp_path):
             "[...document.querySelectorAll('.figure-value')].every((value) => "
             "value.scrollWidth <= value.parentElement.clientWidth)"
         )
-        # The box of the picture that goes in: the first text that names a shape of it.
+        # The box of the image that goes in: the first text that names a shape of it.
         place = chromium.run(
             "(() => { const box = [...document.querySelectorAll('.drawing text')]"
             ".find((text) => text.textContent === 'image').getBoundingClientRect();"

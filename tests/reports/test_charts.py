@@ -67,8 +67,8 @@ def test_reliability_diagram_shows_what_is_too_sure_and_too_modest():
     ]
     svg = charts.reliability_diagram(bins, title="t")
     assert hovers(svg) == [
-        "confidence 50-75%: 4 pictures, mean confidence 60.0%, accuracy 75.0%",
-        "confidence 75-100%: 2 pictures, mean confidence 90.0%, accuracy 50.0%",
+        "confidence 50-75%: 4 images, mean confidence 60.0%, accuracy 75.0%",
+        "confidence 75-100%: 2 images, mean confidence 90.0%, accuracy 50.0%",
     ]
     kinds = [[r.attrib["class"] for r in g.iter("rect")] for g in parse(svg).iter("g")]
     assert kinds == [

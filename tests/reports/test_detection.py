@@ -7,8 +7,8 @@ from PIL import Image
 
 from cnnkit.detection.average_precision import box_figures
 from cnnkit.detection.mistakes import evaluation_figures
-from cnnkit.formats import AnnotatedPicture
-from cnnkit.reports.box_pictures import COLORS, drawn_boxes
+from cnnkit.formats import AnnotatedImage
+from cnnkit.reports.box_images import COLORS, drawn_boxes
 from cnnkit.reports.detection import write_detection_report
 from tests.detection.test_average_precision import found, truth
 
@@ -16,20 +16,20 @@ EVIL = "<script>alert(1)</script>\x1b"
 
 
 def report(tmp_path: Path, **more) -> str:
-    picture = tmp_path / "a.png"
-    Image.new("RGB", (200, 100), "gray").save(picture)
-    pictures = [AnnotatedPicture("a.png", 200, 100, (), str(picture))]
-    pictures += [AnnotatedPicture(EVIL, 9, 9, (), "gone.png")]
+    image = tmp_path / "a.png"
+    Image.new("RGB", (200, 100), "gray").save(image)
+    images = [AnnotatedImage("a.png", 200, 100, (), str(image))]
+    images += [AnnotatedImage(EVIL, 9, 9, (), "gone.png")]
     truths = [truth([[10, 10, 50, 50], [100, 20, 40, 40]], [0, 1]), truth([[1, 1, 5, 5]], [0])]
     seen = [found([[10, 10, 50, 50], [150, 0, 30, 30]], [0, 0], [0.9, 0.8]), found([], [], [])]
     figures = box_figures(truths, seen, 2)
-    evaluation = evaluation_figures(pictures, truths, seen, figures, [EVIL, "dog"])
+    evaluation = evaluation_figures(images, truths, seen, figures, [EVIL, "dog"])
     path = tmp_path / "report.html"
     write_detection_report(path, title=EVIL, evaluation=evaluation, **more)
     return path.read_text("utf-8")
 
 
-def test_one_safe_page_with_figures_curves_and_pictures(tmp_path: Path) -> None:
+def test_one_safe_page_with_figures_curves_and_images(tmp_path: Path) -> None:
     page = report(tmp_path)
     assert "<script>alert" not in page
     assert "\x1b" not in page

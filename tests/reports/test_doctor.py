@@ -9,7 +9,7 @@ import pytest
 
 from cnnkit.diagnosis.findings import Finding, Place
 from cnnkit.errors import ImageError
-from cnnkit.reports.doctor import GROUPS_WITH_PICTURES, write_examination
+from cnnkit.reports.doctor import GROUPS_WITH_IMAGES, write_examination
 from tests.reports.conftest import HOSTILE, MADE, webp
 
 
@@ -50,7 +50,7 @@ def test_copies_stand_side_by_side_and_files_are_listed(tmp_path: Path) -> None:
     assert "empty: no content" in page
 
 
-def test_a_picture_that_is_gone_has_no_preview(tmp_path: Path) -> None:
+def test_an_image_that_is_gone_has_no_preview(tmp_path: Path) -> None:
     def missing(path: str) -> bytes:
         raise ImageError("missing", "no such file")
 
@@ -61,9 +61,9 @@ def test_a_picture_that_is_gone_has_no_preview(tmp_path: Path) -> None:
 
 
 def test_many_findings_are_cut_and_the_rest_counted(tmp_path: Path) -> None:
-    groups = tuple((Place(f"{n}.jpg"),) for n in range(GROUPS_WITH_PICTURES + 7))
+    groups = tuple((Place(f"{n}.jpg"),) for n in range(GROUPS_WITH_IMAGES + 7))
     page = write(tmp_path / "page.html", examination(finding("tiny", groups)))
-    assert page.count("<img src=") == GROUPS_WITH_PICTURES
+    assert page.count("<img src=") == GROUPS_WITH_IMAGES
     assert "And 7 more" in page
 
 

@@ -53,7 +53,7 @@ def test_figures(report):
         "38.9% macro F1",
         "58.3% weighted F1",
         "50.0% balanced accuracy",
-        "4 pictures",
+        "4 images",
         "1 error ",
         "efficientnet-lite0 on photos/ · 2025-03-09 17:05 UTC",
         "photos/bad.jpg empty It has zero bytes.",
@@ -68,7 +68,7 @@ def test_class_table(report):
         "cat 2 100.0% 50.0% 66.7%",
         "dog 2 50.0% 50.0% 50.0%",
     ]
-    assert "Left out, without a picture in the data: 1." in text_of(html)
+    assert "Left out, without an image in the data: 1." in text_of(html)
 
 
 def test_golden_class_table(report):
@@ -192,7 +192,7 @@ def test_the_page_names_nothing_outside_itself(report):
         ({"task": "detect"}, "Received: 1 and 'detect'"),
         ({"confusion": {"labels": ["a"], "matrix": [[1, 2]]}}, "one row and one column per label"),
         ({"confusion": {"labels": [], "matrix": []}}, "one row and one column per label"),
-        ({"confusion": {"labels": ["a"], "matrix": [[0]]}}, "at least one picture"),
+        ({"confusion": {"labels": ["a"], "matrix": [[0]]}}, "at least one image"),
     ],
 )
 def test_another_schema_is_refused(report, change, message):

@@ -4,8 +4,8 @@ from cnnkit.reports.explain import write_explanations
 from tests.reports.conftest import webp
 
 
-def test_a_picture_without_heat_says_so(tmp_path):
-    """Else two equal pictures stand side by side without a word."""
+def test_an_image_without_heat_says_so(tmp_path):
+    """Else two equal images stand side by side without a word."""
     rows = [
         {"path": f"{box}.jpg", "status": "ok", "label": "<cat>", "score": 0.4} | {"box": box}
         for box in (None, [1, 2, 3, 4])

@@ -29,7 +29,7 @@ def test_every_face_is_marked_and_numbered() -> None:
     assert tuple(one[-2, -2]) == UNTOLD
 
 
-def test_a_picture_without_a_face_is_drawn_too() -> None:
+def test_an_image_without_a_face_is_drawn_too() -> None:
     drawn = draw_faces([Marked(GRAY, []), Marked(GRAY, [face(0)])], None, "cannot tell")
     assert drawn.shape == (524, 640 + 8 + 640, 3)
     assert (drawn[:480, :640] == 128).all()

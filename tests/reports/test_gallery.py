@@ -117,9 +117,9 @@ def test_thumbnails_follow_their_rows(report):
 
     html = gallery(report, ROWS, thumbnail)
     assert asked == ["photos/cat.jpg", "photos/blur.jpg", "photos/dog.jpg"]
-    pictures = re.findall(r'class="thumbnail">([^<]*)</script>', html)
-    assert len(pictures) == 1 and pictures[0].startswith("data:image/webp;base64,")
-    assert html.index("cat.jpg") < html.index(pictures[0]) < html.index("blur.jpg")
+    images = re.findall(r'class="thumbnail">([^<]*)</script>', html)
+    assert len(images) == 1 and images[0].startswith("data:image/webp;base64,")
+    assert html.index("cat.jpg") < html.index(images[0]) < html.index("blur.jpg")
 
 
 def test_the_thumbnail_of_an_undecodable_name_is_asked_by_that_name(report):

@@ -53,7 +53,7 @@ def test_timestamp_is_utc():
     assert page.timestamp(moment) == "2025-03-09 17:05 UTC"
 
 
-def test_a_picture_that_is_gone_has_no_thumbnail():
+def test_an_image_that_is_gone_has_no_thumbnail():
     def gone(path):
         raise ImageError("missing", "No such file.")
 

@@ -11,7 +11,7 @@ from cnnkit.reports.training import write_training_report
 from tests.reports.conftest import HOSTILE, MADE, random_evaluation, webp
 
 TRIAL = {
-    "regularisation": 0.01,
+    "regularization": 0.01,
     "label_smoothing": 0.0,
     "iterations": 9,
     "train_loss": 0.2,
@@ -36,7 +36,7 @@ def training(label: str = "cat") -> dict:
         "findings": [
             {"severity": "warning", "message": f"few {label}", "fix": "Add some.", "code": "few"}
         ],
-        "trials": [TRIAL, TRIAL | {"regularisation": 0.001}],
+        "trials": [TRIAL, TRIAL | {"regularization": 0.001}],
         "chosen": TRIAL,
         "epochs": EPOCHS,
         "kept": "The weights of epoch 1 are kept.",
@@ -81,7 +81,7 @@ def test_every_part_is_there(tmp_path):
         "Confusion matrix",
         "Most confused",
         "The surest mistakes",
-        "Pictures by class and split",
+        "Images by class and split",
         "few cat. Add some.",
         "which also chose the head",
     ):

@@ -11,7 +11,7 @@ from cnnkit.runtime import ModelSource, RuntimeOptions, any_size_network
 
 
 def two_inputs() -> keras.Model:
-    """A convolution of the picture, shifted by what the other input says."""
+    """A convolution of the image, shifted by what the other input says."""
     image = keras.Input((None, None, 3), name="image")
     style = keras.Input((2,), name="style")
     x = layers.Conv2D(2, 3, padding="same", name="conv")(image)

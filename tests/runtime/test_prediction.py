@@ -1,4 +1,4 @@
-"""Every runtime is held to the reference: the same pictures, a stated tolerance."""
+"""Every runtime is held to the reference: the same images, a stated tolerance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.08}
 
 
-def pictures(examples, side: int) -> np.ndarray:
+def some_images(examples, side: int) -> np.ndarray:
     names = sorted(examples.glob("*.jpg"))
     assert len(names) >= 4
     read = [cv2.imread(str(name))[..., ::-1] for name in names]
@@ -37,9 +37,9 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=["efficientnet-lite0", "squeezenet-1.1"])
 def reference(request, examples):
-    """A bundle, pictures for it, and TensorFlow's outputs in float32."""
+    """A bundle, images for it, and TensorFlow's outputs in float32."""
     bundle = open_model(request.param)
-    images = pictures(examples, bundle.card.input.height)
+    images = some_images(examples, bundle.card.input.height)
     options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
     return bundle, images, predictor(bundle.source(features=True), options).predict(images)
 
@@ -65,7 +65,7 @@ def test_a_runtime_agrees_with_the_reference(reference, runtime, precision):
         np.testing.assert_allclose(outputs["features"], expected["features"], atol=1e-3)
 
 
-def test_any_number_of_pictures_and_threads_gives_the_same(reference):
+def test_any_number_of_images_and_threads_gives_the_same(reference):
     bundle, images, expected = reference
     options = RuntimeOptions(device="cpu", runtime="openvino", precision="float32")
     compiled = predictor(bundle.source(), options)
@@ -113,7 +113,7 @@ print(keras.config.backend(), compiled.runtime, "tensorflow" not in sys.modules)
 
 def test_the_jax_backend_agrees_without_tensorflow(examples, tmp_path):
     pytest.importorskip("jax")
-    images = pictures(examples, 227)[:2]
+    images = some_images(examples, 227)[:2]
     np.save(tmp_path / "images.npy", images)
     finished = subprocess.run(
         [sys.executable, "-c", JAX, str(tmp_path / "images.npy"), str(tmp_path / "scores.npy")],

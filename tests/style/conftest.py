@@ -18,7 +18,7 @@ def steps() -> Steps:
 
 @pytest.fixture(scope="session")
 def small(examples) -> Callable[..., np.ndarray]:
-    """Return an example picture at a small size, uint8 (height, width, 3)."""
+    """Return an example image at a small size, uint8 (height, width, 3)."""
 
     def read(name: str, height: int = 96, width: int = 128) -> np.ndarray:
         pixels = decode((examples / name).read_bytes())

@@ -40,7 +40,7 @@ def write_painter(folder: Path) -> Path:
 
 
 def drawn(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Return a picture with forms and noise, uint8 (height, width, 3)."""
+    """Return an image with forms and noise, uint8 (height, width, 3)."""
     rows, columns, channels = np.indices((height, width, 3))
     waves = 90 * np.sin(rows / (7 + 3 * channels)) * np.cos(columns / (11 - 2 * channels))
     noise = np.random.default_rng(seed).normal(0, 12, (height, width, 3))

@@ -28,7 +28,7 @@ def test_folding_is_the_adjoint_of_mirroring(height, width, border, seed):
 
 
 @given(st.integers(64, 300), st.integers(64, 300), st.integers(32, 150), st.data())
-def test_tiles_cover_a_picture_once_and_have_one_size(height, width, tile, data):
+def test_tiles_cover_an_image_once_and_have_one_size(height, width, tile, data):
     halo = min(48, height - 1 - SHIFT, width - 1 - SHIFT)
     shift = data.draw(st.tuples(st.integers(0, tile - 1), st.integers(0, tile - 1)))
     phase = data.draw(st.sampled_from(SHIFTS))
@@ -45,7 +45,7 @@ def test_tiles_cover_a_picture_once_and_have_one_size(height, width, tile, data)
     assert sorted(np.concatenate(seen)) == list(range(height * width))
 
 
-def test_whole_patches_hold_the_picture_at_every_shift():
+def test_whole_patches_hold_the_image_at_every_shift():
     pixels = np.random.default_rng(0).normal(size=(70, 90, 3))
     canvas = mirrored(pixels, BORDER)
     for shift in SHIFTS:

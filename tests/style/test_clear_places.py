@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.style.clear_places import without_clear
-from cnnkit.style.pictures import read_style, read_styles
+from cnnkit.style.images import read_style, read_styles
 
 PAINT = np.random.default_rng(2).integers(0, 200, (20, 30, 3), np.uint8)
 

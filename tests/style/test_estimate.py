@@ -7,7 +7,7 @@ from cnnkit.style import estimate
 from cnnkit.style.settings import Settings
 
 
-def test_memory_grows_with_the_picture_and_tiles_bound_it(steps):
+def test_memory_grows_with_the_image_and_tiles_bound_it(steps):
     sizes = [(512, 512), (1024, 1024), (4096, 4096)]
     whole = [estimate.memory_needed(steps, size, None, 0) for size in sizes]
     tiled = [estimate.memory_needed(steps, size, 512, 0) for size in sizes]

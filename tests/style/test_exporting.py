@@ -1,4 +1,4 @@
-"""Painters exported: pictures of any size, and a style beside them."""
+"""Painters exported: images of any size, and a style beside them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_a_painter_of_one_style(painter, form, tmp_path):
     assert done.difference < 1e-4
     sizes = [(64, 64)] if form == "litert" else [(32, 48), (60, 20)]
     for height, width in sizes:
-        picture = drawn(height, width)[None]
-        given = outputs(form, done.path, image=picture)["picture"]
-        expected = painter.build()(picture.astype(np.float32), training=False)["picture"]
-        assert given.shape == picture.shape
+        image = drawn(height, width)[None]
+        given = outputs(form, done.path, image=image)["picture"]
+        expected = painter.build()(image.astype(np.float32), training=False)["picture"]
+        assert given.shape == image.shape
         np.testing.assert_allclose(given, expected, atol=0.1)
     shape = json.loads(done.description.read_text())["inputs"][0]["shape"]
     assert shape == ([1, 64, 64, 3] if form == "litert" else [None, None, None, 3])
@@ -52,9 +52,9 @@ def test_a_size_is_fixed_on_wish_and_lies_on_the_grid(painter, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "note"),
     [
-        ({}, "1 picture of 64x64 a call. For another use `size` and `batch`."),
-        ({"batch": 2}, "2 pictures of 64x64 a call. For another use `size`."),
-        ({"size": (32, 48)}, "1 picture of 32x48 a call. For another use `batch`."),
+        ({}, "1 image of 64x64 a call. For another use `size` and `batch`."),
+        ({"batch": 2}, "2 images of 64x64 a call. For another use `size`."),
+        ({"size": (32, 48)}, "1 image of 32x48 a call. For another use `batch`."),
         ({"size": (32, 48), "batch": 1}, None),
     ],
 )
@@ -66,11 +66,11 @@ def test_what_litert_fixes_is_said(painter, asked, note):
     assert network.notes == ()
 
 
-def test_pictures_of_ones_own_are_made_small_and_put_on_the_grid(painter, tmp_path):
-    pictures = [drawn(701, 300), drawn(33, 18)]
-    done = exported(painter, "keras", tmp_path / "painter.keras", pictures=pictures)
-    assert done.pictures == 2
-    shapes = [exporting._smaller(picture).shape for picture in pictures]
+def test_images_of_ones_own_are_made_small_and_put_on_the_grid(painter, tmp_path):
+    images = [drawn(701, 300), drawn(33, 18)]
+    done = exported(painter, "keras", tmp_path / "painter.keras", images=images)
+    assert done.images == 2
+    shapes = [exporting._smaller(image).shape for image in images]
     assert shapes == [(256, 108, 3), (32, 16, 3)]
 
 
@@ -82,11 +82,11 @@ def test_the_embedded_painter_reads_a_style_and_paints_in_it(form, tmp_path):
     done = exported(bundle, form, tmp_path / "magenta", **asked)
     suffix = FORMATS[form].suffix
     assert {"predict" + suffix, "transform" + suffix} <= set(left_in(done.path))
-    picture, look = drawn(96, 128), drawn(200, 256, seed=5)
+    image, look = drawn(96, 128), drawn(200, 256, seed=5)
     style = outputs(form, done.path / f"predict{suffix}", image=look[None])["style"]
     path = done.path / f"transform{suffix}"
-    given = outputs(form, path, image=picture[None], style=style)["picture"]
+    given = outputs(form, path, image=image[None], style=style)["picture"]
     read = np.asarray(bundle.build(network_name="predict")(look[None].astype(np.float32))["style"])
     itself = bundle.build(network_name="transform")
-    expected = itself([picture[None].astype(np.float32), read], training=False)["picture"]
+    expected = itself([image[None].astype(np.float32), read], training=False)["picture"]
     np.testing.assert_allclose(given, expected, atol=0.25)

@@ -39,7 +39,7 @@ def photos(tmp_path):
     (folder / "more").mkdir(parents=True)
     for number, name in enumerate(("a.jpg", "a.png", "b.png", "more/a.png")):
         Image.new("RGB", (40, 30), (10 * number, 20, 30)).save(folder / name)
-    (folder / "c.jpg").write_bytes(b"no picture")
+    (folder / "c.jpg").write_bytes(b"no image")
     return folder
 
 
@@ -61,8 +61,8 @@ def test_one_row_and_one_result_each_and_no_two_of_a_name(photos, tmp_path):
     out = tmp_path / "out"
     summary, rows = stylize(photos, out)
     assert (summary.ok, summary.failed, summary.resumed) == (4, 1, 0)
-    pictures = ["a-2.png", "a.png", "b.png", "more/a.png"]
-    assert names(out) == sorted([*pictures, *(f"{p}.json" for p in pictures), "rows.jsonl"])
+    images = ["a-2.png", "a.png", "b.png", "more/a.png"]
+    assert names(out) == sorted([*images, *(f"{p}.json" for p in images), "rows.jsonl"])
     assert [row["status"] for row in rows] == ["ok", "ok", "ok", "error", "ok"]
     assert rows[3]["error"]["kind"] == "not-an-image"
     written = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on(photos, tmp_path, killed_at):
 
 
 @pytest.mark.parametrize("after", ["sidecar", "picture"])
-def test_a_kill_between_the_files_of_a_picture_does_no_harm(photos, tmp_path, after, monkeypatch):
+def test_a_kill_between_the_files_of_an_image_does_no_harm(photos, tmp_path, after, monkeypatch):
     import cnnkit.style.job as job
 
     out, real = tmp_path / "out", job.replacing
@@ -168,7 +168,7 @@ def test_a_single_file(photos, tmp_path):
     method = Negative()
     assert stylize(photo, out, method, resume=True)[0].ok == 1
     assert method.painted == []
-    with pytest.raises(UsageError, match="go on with the same picture, settings"):
+    with pytest.raises(UsageError, match="go on with the same image, settings"):
         stylize(photo, out, Negative(0.5), resume=True)
     assert stylize(photo, out, method, overwrite=True)[0].ok == 1
     assert method.painted == ["a.jpg"]
@@ -187,7 +187,7 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
 @pytest.mark.parametrize(
     ("output", "inputs", "flags", "message"),
     [
-        ("x.png", ["a", "b"], {}, "must go with one picture"),
+        ("x.png", ["a", "b"], {}, "must go with one image"),
         ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
         ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
         (
@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
     ],
 )
 def test_a_sidecars_row_is_not_believed_of_anything_else(photos, tmp_path, change, monkeypatch):
-    """A crafted sidecar beside a result that is there: the picture is painted again."""
+    """A crafted sidecar beside a result that is there: the image is painted again."""
     import cnnkit.style.job as job
 
     out = tmp_path / "out"

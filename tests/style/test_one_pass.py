@@ -1,4 +1,4 @@
-"""Painting in one pass: tiles that join, styles that blend, pictures of every size."""
+"""Painting in one pass: tiles that join, styles that blend, images of every size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sides = st.integers(1, 700)
 
 
 @given(sides, sides, st.integers(1, 60).map(lambda n: 4 * n))
-def test_kept_parts_cover_the_picture_once(height: int, width: int, side: int) -> None:
+def test_kept_parts_cover_the_image_once(height: int, width: int, side: int) -> None:
     seen = np.zeros((height, width), int)
     for tile in tiles(height, width, side):
         seen[tile.kept_rows, tile.kept_columns] += 1
@@ -78,14 +78,14 @@ def test_every_size_comes_out_as_it_went_in(painter: OnePassPainter, size) -> No
     assert painted.shape == (*size, 3) and painted.dtype == np.uint8
 
 
-def test_tiles_with_the_whole_pictures_statistics_are_the_whole_picture(
+def test_tiles_with_the_whole_images_statistics_are_the_whole_image(
     painter: OnePassPainter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = drawn(203, 331)
-    whole = painter.painted(picture, tile=0).astype(int)
+    image = drawn(203, 331)
+    whole = painter.painted(image, tile=0).astype(int)
     monkeypatch.setattr(one_pass, "cuts", mirrored_to_grid)
-    tiled = painter.painted(picture, tile=64).astype(int)
-    assert np.abs(whole - tiled).max() <= 1  # rounding to whole colours
+    tiled = painter.painted(image, tile=64).astype(int)
+    assert np.abs(whole - tiled).max() <= 1  # rounding to whole colors
     assert np.ptp(whole) > 30
 
 
@@ -97,7 +97,7 @@ def test_tiles_join_without_a_seam(painter: OnePassPainter) -> None:
     assert seams.mean() < 1.25 * beside.mean()
 
 
-def test_only_large_pictures_are_tiled() -> None:
+def test_only_large_images_are_tiled() -> None:
     assert one_pass.tile_side(2000, 2000, None) is None
     assert one_pass.tile_side(2001, 2000, None) == one_pass.TILE
     assert one_pass.tile_side(9000, 9000, 0) is None
@@ -117,7 +117,7 @@ def any_style() -> OnePassPainter:
     return OnePassPainter(open_model("magenta-style"), RuntimeOptions("cpu", "tensorflow"))
 
 
-def test_another_style_paints_another_picture(any_style: OnePassPainter) -> None:
+def test_another_style_paints_another_image(any_style: OnePassPainter) -> None:
     content = drawn(48, 64)
     calm = any_style.style_of(np.full((300, 200, 3), (30, 60, 160), np.uint8))
     wild = any_style.style_of(drawn(120, 500, seed=3))

@@ -11,10 +11,10 @@ from PIL import Image
 from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.style.images import Content
 from cnnkit.style.job import Workspace
 from cnnkit.style.one_pass import OnePassPainter
 from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
-from cnnkit.style.pictures import Content
 from cnnkit.style.targets import Style
 from tests.style.painters import drawn, write_painter
 
@@ -37,8 +37,8 @@ def content(height: int, width: int, alpha: np.ndarray | None = None) -> Content
     return Content("photo.png", drawn(height, width), alpha, "sha")
 
 
-def painted(painter: OnePassPainter, picture: Content, **chosen) -> np.ndarray:
-    return InOnePass(painter, [], OnePassChoices(**chosen)).paint(picture, NOWHERE).pixels
+def painted(painter: OnePassPainter, image: Content, **chosen) -> np.ndarray:
+    return InOnePass(painter, [], OnePassChoices(**chosen)).paint(image, NOWHERE).pixels
 
 
 @pytest.mark.parametrize(
@@ -60,45 +60,45 @@ def test_a_result_has_the_size_that_was_asked_for(painter) -> None:
 
 
 def test_strength_0_of_a_trained_model_is_the_photo(painter) -> None:
-    picture = content(40, 56)
-    np.testing.assert_array_equal(painted(painter, picture, strength=0.0), picture.pixels)
-    full = painted(painter, picture).astype(int)
-    half = painted(painter, picture, strength=0.5).astype(int)
-    np.testing.assert_allclose(half, (full + picture.pixels) / 2, atol=1)
+    image = content(40, 56)
+    np.testing.assert_array_equal(painted(painter, image, strength=0.0), image.pixels)
+    full = painted(painter, image).astype(int)
+    half = painted(painter, image, strength=0.5).astype(int)
+    np.testing.assert_allclose(half, (full + image.pixels) / 2, atol=1)
 
 
 def test_tiles_do_not_change_what_masks_do(painter, tmp_path) -> None:
     mask = np.zeros((96, 128), np.uint8)
     mask[:, 64:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    picture = content(96, 128)
+    image = content(96, 128)
     for tile in ("none", "128"):
-        made = painted(painter, picture, mask=str(tmp_path / "mask.png"), tile=tile)
-        np.testing.assert_array_equal(made[:, :60], picture.pixels[:, :60])
-        assert np.abs(made[:, 70:].astype(int) - picture.pixels[:, 70:]).mean() > 5
+        made = painted(painter, image, mask=str(tmp_path / "mask.png"), tile=tile)
+        np.testing.assert_array_equal(made[:, :60], image.pixels[:, :60])
+        assert np.abs(made[:, 70:].astype(int) - image.pixels[:, 70:]).mean() > 5
 
 
 def test_what_is_transparent_gets_no_style(painter) -> None:
     alpha = np.zeros((40, 56, 1), np.uint8)
     alpha[:20] = 255
-    picture = content(40, 56, alpha)
-    made = painted(painter, picture)
-    np.testing.assert_array_equal(made[22:], picture.pixels[22:])
+    image = content(40, 56, alpha)
+    made = painted(painter, image)
+    np.testing.assert_array_equal(made[22:], image.pixels[22:])
 
 
-def test_colours_are_kept(painter) -> None:
-    grey = np.repeat(drawn(40, 56)[..., :1], 3, axis=2)
-    made = painted(painter, Content("grey.png", grey, None, "sha"), preserve_color=True).astype(int)
+def test_colors_are_kept(painter) -> None:
+    gray = np.repeat(drawn(40, 56)[..., :1], 3, axis=2)
+    made = painted(painter, Content("gray.png", gray, None, "sha"), preserve_color=True).astype(int)
     assert np.abs(made - made.mean(axis=2, keepdims=True)).max() <= 3
 
 
 def test_strength_moves_from_the_photos_own_style(any_style) -> None:
     style = [Style("style.png", drawn(120, 160, seed=7)[..., ::-1])]
-    picture = content(48, 64)
+    image = content(48, 64)
 
     def at(strength: float) -> np.ndarray:
         method = InOnePass(any_style, style, OnePassChoices(strength=strength))
-        return method.paint(picture, NOWHERE).pixels.astype(int)
+        return method.paint(image, NOWHERE).pixels.astype(int)
 
     none, half, full = (at(strength) for strength in (0.0, 0.5, 1.0))
     assert 0 < np.abs(half - none).mean() < np.abs(full - none).mean()
@@ -132,7 +132,7 @@ def test_the_settings_say_all_that_the_result_depends_on(any_style) -> None:
     assert "max_pixels" not in settings
 
 
-def test_an_estimate_grows_with_the_picture_until_it_is_tiled(painter) -> None:
+def test_an_estimate_grows_with_the_image_until_it_is_tiled(painter) -> None:
     method = InOnePass(painter, [], OnePassChoices(size=0))
     small, large, huge = (
         method.estimate(*size) for size in ((100, 100), (1500, 2000), (9000, 9000))

@@ -5,22 +5,22 @@ import pytest
 
 from cnnkit.style.canvas import BORDER, SHIFTS, mirrored, whole_patch
 from cnnkit.style.gradients import TiledGradient, WholeGradient
-from cnnkit.style.targets import ContentTarget, picture_grams
+from cnnkit.style.targets import ContentTarget, image_grams
 from tests.losses import plain_style as plain
 
 WEIGHTS = np.array([0.3, 0.6, 0.1], np.float32)
 
 
 @pytest.fixture(scope="module")
-def pictures(small):
+def images(small):
     return [small(name).astype(np.float32) for name in ("cat.jpg", "coffee.jpg")]
 
 
-def test_every_term_at_fixed_pixels_agrees_with_numpy_in_float64(steps, pictures):
-    content, style = pictures
+def test_every_term_at_fixed_pixels_agrees_with_numpy_in_float64(steps, images):
+    content, style = images
     patch = whole_patch(*content.shape[:2], SHIFTS[0])
     start = 0.5 * content + 60
-    grams = picture_grams(steps, style)
+    grams = image_grams(steps, style)
     target = ContentTarget(steps, content).at(SHIFTS[0])
     pixels = patch.of(mirrored(start, BORDER))
     _, terms = steps.whole(pixels, target, {"grams": grams}, WEIGHTS)
@@ -47,9 +47,9 @@ def test_every_term_at_fixed_pixels_agrees_with_numpy_in_float64(steps, pictures
     np.testing.assert_allclose(terms, expected, rtol=1e-4)
 
 
-def test_the_gradient_is_that_of_the_loss(steps, pictures):
-    content, style = pictures
-    whole = WholeGradient(steps, content, picture_grams(steps, style), None, WEIGHTS, None)
+def test_the_gradient_is_that_of_the_loss(steps, images):
+    content, style = images
+    whole = WholeGradient(steps, content, image_grams(steps, style), None, WEIGHTS, None)
     start = 0.7 * content + 30
     gradient, _ = whole(start, None)
     direction = gradient / np.linalg.norm(gradient)
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_loss(steps, pictures):
 
 def test_tiles_give_the_gradient_and_the_terms_of_the_whole(steps, small):
     content = small("cat.jpg", 256, 320).astype(np.float32)
-    grams = picture_grams(steps, small("coffee.jpg", 256, 320).astype(np.float32))
+    grams = image_grams(steps, small("coffee.jpg", 256, 320).astype(np.float32))
     start = 0.7 * content + 30
     whole, terms = WholeGradient(steps, content, grams, None, WEIGHTS, None)(start, None)
     tiled, sums = TiledGradient(steps, content, grams, None, WEIGHTS, 128)(start, None)
@@ -74,9 +74,9 @@ def test_tiles_give_the_gradient_and_the_terms_of_the_whole(steps, small):
     assert np.linalg.norm(tiled) == pytest.approx(np.linalg.norm(whole), rel=0.15)
 
 
-def test_a_mask_of_ones_changes_nothing_and_zeros_do_not_count(steps, pictures):
-    content, style = pictures
-    grams = picture_grams(steps, style)
+def test_a_mask_of_ones_changes_nothing_and_zeros_do_not_count(steps, images):
+    content, style = images
+    grams = image_grams(steps, style)
     ones = np.ones((*content.shape[:2], 1), np.float32)
     start = 0.7 * content + 30
     _, terms = WholeGradient(steps, content, grams, None, WEIGHTS, None)(start, None)

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits as pictures that a network takes, split with a seed."""
+"""scikit-learn's handwritten digits as images that a network takes, split with a seed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SEED = 42
 
 
 class Digits(NamedTuple):
-    """uint8 (pictures, 32, 32, 1), white on black, and int32 (pictures,)."""
+    """uint8 (images, 32, 32, 1), white on black, and int32 (images,)."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     labels: np.ndarray
 
 
@@ -35,13 +35,13 @@ def digits() -> tuple[Digits, Digits]:
     return Digits(parts[0], parts[2]), Digits(parts[1], parts[3])
 
 
-def makers(training_pictures: int | None = None) -> tuple[BatchMaker, BatchMaker]:
+def makers(training_images: int | None = None) -> tuple[BatchMaker, BatchMaker]:
     """Return what makes training and validation batches of a size."""
     training, held_out = digits()
-    some = slice(training_pictures)
+    some = slice(training_images)
     return (
         lambda size: ArrayBatches(
-            training.pictures[some], training.labels[some], size, training=True, seed=SEED
+            training.images[some], training.labels[some], size, training=True, seed=SEED
         ),
-        lambda size: ArrayBatches(held_out.pictures, held_out.labels, size, training=False),
+        lambda size: ArrayBatches(held_out.images, held_out.labels, size, training=False),
     )

@@ -1,4 +1,4 @@
-"""A small network with stages, batch normalisation and dropout, and data that it can learn."""
+"""A small network with stages, batch normalization and dropout, and data that it can learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLASSES = 3
 
 
 def small_network(seed: int = 5) -> keras.Model:
-    """Two stages of convolution, batch normalisation and a skip, then dropout and a head."""
+    """Two stages of convolution, batch normalization and a skip, then dropout and a head."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((6, 6, 1), name="image")
     x = layers.Rescaling(1 / 255, name="normalise")(image)
@@ -36,8 +36,8 @@ def examples(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, count).astype(np.int32)
     stripes = np.stack([np.eye(6), np.tile([1, 0], (6, 3)), np.tile([[1], [0]], (3, 6))])
-    pictures = 120 * stripes[labels] + random.uniform(0, 130, (count, 6, 6))
-    return pictures.astype(np.uint8)[..., None], labels
+    images = 120 * stripes[labels] + random.uniform(0, 130, (count, 6, 6))
+    return images.astype(np.uint8)[..., None], labels
 
 
 def makers(count: int = 48) -> tuple[BatchMaker, BatchMaker]:

@@ -53,26 +53,26 @@ def test_nothing_or_unequal_numbers_are_refused() -> None:
             ArrayBatches(inputs, labels, 1, training=True)
 
 
-def test_the_loader_of_pictures_fits_in(tmp_path) -> None:
+def test_the_loader_of_images_fits_in(tmp_path) -> None:
     """`cnnkit.data.loaders.Loader` has the form that training asks for."""
     import cv2
 
-    from cnnkit.data.decoded import DecodedPictures
+    from cnnkit.data.decoded import DecodedImages
     from cnnkit.data.loaders import Loader
     from cnnkit.images.prepare import InputSpec
 
-    pictures, labels = examples(20, 1)
+    images, labels = examples(20, 1)
     paths = []
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         paths.append(str(tmp_path / f"{number:02d}.png"))
-        cv2.imwrite(paths[-1], np.repeat(picture, 3, axis=2))
+        cv2.imwrite(paths[-1], np.repeat(image, 3, axis=2))
     spec = InputSpec(6, 6, fit="stretch")
-    with DecodedPictures(paths, labels.tolist(), spec) as decoded:
+    with DecodedImages(paths, labels.tolist(), spec) as decoded:
         import keras
 
         image = keras.Input((6, 6, 3))
-        grey = keras.layers.Conv2D(1, 1, name="grey")(image)
-        model = keras.Model(image, small_network()(grey))
+        gray = keras.layers.Conv2D(1, 1, name="gray")(image)
+        model = keras.Model(image, small_network()(gray))
         result = train(
             model,
             lambda size: Loader(decoded, size, training=True),

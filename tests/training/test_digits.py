@@ -18,5 +18,5 @@ def test_lenet_reads_digits() -> None:
     assert result.best.val_accuracy >= 0.98
     held_out = digits()[1]
     assert len(held_out.labels) == 360
-    read = np.asarray(model(held_out.pictures)).argmax(axis=1)
+    read = np.asarray(model(held_out.images)).argmax(axis=1)
     assert np.mean(read == held_out.labels) == pytest.approx(result.best.val_accuracy)

@@ -26,7 +26,7 @@ for devices in ([], ["CPU:0", "CPU:1"]):
     with mirrored.scope() if mirrored else contextlib.nullcontext():
         model = small_network()
         model.get_layer("dropout").rate = 0.0  # each device draws its own numbers
-    # Normalised by the whole batch or by each half: frozen, both are the same.
+    # Normalized by the whole batch or by each half: frozen, both are the same.
     the_plan = plan(2, train_bn=False)
     result = train(model, *makers(), the_plan, strategy=mirrored)
     losses = [[report.loss, report.val_loss, report.val_accuracy] for report in result.history]

@@ -121,11 +121,11 @@ def test_class_weights_move_the_decision() -> None:
 
 
 def test_mixed_labels_are_learned_from() -> None:
-    pictures, labels = examples(48, 1)
+    images, labels = examples(48, 1)
     shares = 0.8 * np.eye(CLASSES, dtype=np.float32)[labels] + np.float32(0.2 / CLASSES)
     result = train(
         small_network(),
-        lambda size: ArrayBatches(pictures, shares, size, training=True),
+        lambda size: ArrayBatches(images, shares, size, training=True),
         makers()[1],
         plan(4, learning_rate=0.1),
     )
@@ -177,10 +177,10 @@ def test_memory_that_ends_in_the_middle_of_an_epoch_repeats_that_epoch(
     assert_same(values(model), values(other))
 
 
-def test_no_room_for_one_picture_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model = hungry_network()
     monkeypatch.setattr(HungryLayer, "room", 0)
-    with pytest.raises(CnnkitError, match="memory must leave room for one picture a step"):
+    with pytest.raises(CnnkitError, match="memory must leave room for one image a step"):
         train(model, *makers(), plan(1, batch_size=2))
 
 

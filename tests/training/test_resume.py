@@ -198,7 +198,7 @@ def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbe
 
 OTHERS = [
     ({"plan": plan(EPOCHS + 1, patience=None, start_counts=True)}, "go on with epochs = 3"),
-    ({"identity": "other pictures"}, "go on with the same data"),
+    ({"identity": "other images"}, "go on with the same data"),
 ]
 
 

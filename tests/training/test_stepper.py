@@ -32,7 +32,7 @@ def test_frozen_layers_and_statistics_stay_bit_identical() -> None:
     assert layers == {"stage2_block1_conv", "head_conv", "classifier"}
 
 
-def test_normalisations_learn_where_they_are_asked_to() -> None:
+def test_normalizations_learn_where_they_are_asked_to() -> None:
     model = small_network()
     before = values(model)
     train_one_epoch(model, plan(train_bn=True))
@@ -104,13 +104,13 @@ def test_the_given_model_is_not_compiled() -> None:
 def test_bfloat16_inside_and_float32_at_the_ends() -> None:
     model = small_network()
     before = [layer.dtype_policy.name for layer in model.layers]
-    picture = np.full((2, 6, 6, 1), 200, np.uint8)
-    full = np.asarray(model(picture))
+    image = np.full((2, 6, 6, 1), 200, np.uint8)
+    full = np.asarray(model(image))
     with computing_in(model, "bfloat16"):
         assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
         assert model.get_layer("logits").compute_dtype == "float32"
         assert {v.dtype for v in model.weights if "seed" not in v.path} == {"float32"}
-        mixed = np.asarray(model(picture))
+        mixed = np.asarray(model(image))
         losses = [
             Stepper(model, plan(), xla=False).fit(makers()[0](8), n, lambda step: 0.01).loss
             for n in range(3)

@@ -1,6 +1,6 @@
-"""Transfer learning: from labelled pictures to a model bundle that the user owns.
+"""Transfer learning: from labeled images to a model bundle that the user owns.
 
-A frozen backbone gives each picture's features once, a head is trained on them in seconds,
+A frozen backbone gives each image's features once, a head is trained on them in seconds,
 and a bundle is written that ``cnnkit classify --model BUNDLE`` uses with no other flag.
 """
 

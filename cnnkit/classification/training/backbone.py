@@ -37,7 +37,7 @@ class Backbone:
     Attributes:
         name: As the user typed it.
         bundle: The network with its own head.
-        spec: How a picture becomes its input.
+        spec: How an image becomes its input.
         weights: The file of ``keras:NAME``'s weights, or None.
     """
 

@@ -38,7 +38,7 @@ def write_trained(run: TrainingRun, outcome: TrainedClassifier) -> None:
 def new_bundle(outcome: TrainedClassifier) -> NewBundle:
     """Return the model, built, and all that its card says."""
     network, labels = outcome.network, outcome.training_set.labels
-    how = "trained from scratch" if outcome.search is None else "learnt on"
+    how = "trained from scratch" if outcome.search is None else "learned on"
     return NewBundle(
         name=outcome.settings.output.resolve().name,
         task="classify",
@@ -124,13 +124,13 @@ def arguments(outcome: TrainedClassifier) -> dict[str, Any]:
 
 def _network_record(outcome: TrainedClassifier) -> dict[str, Any] | None:
     """Return how the whole network was trained, or None where only a head was."""
-    if outcome.learnt is None:
+    if outcome.learned is None:
         return None
-    return epochs_record(outcome.learnt.plan, outcome.learnt.result) | {"kept": outcome.kept}
+    return epochs_record(outcome.learned.plan, outcome.learned.result) | {"kept": outcome.kept}
 
 
 COLUMNS = (
-    *("stage", "epoch", "regularisation", "label_smoothing", "iterations", "learning_rate"),
+    *("stage", "epoch", "regularization", "label_smoothing", "iterations", "learning_rate"),
     *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best"),
 )
 
@@ -149,8 +149,8 @@ def _head_rows(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
 
 
 def _epoch_rows(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
-    if outcome.learnt is not None:
-        for report in outcome.learnt.result.history:
+    if outcome.learned is not None:
+        for report in outcome.learned.result.history:
             yield {
                 "stage": "network",
                 "epoch": report.epoch,
@@ -159,14 +159,14 @@ def _epoch_rows(outcome: TrainedClassifier) -> Iterator[dict[str, Any]]:
                 "train_accuracy": report.accuracy,
                 "validation_loss": report.val_loss,
                 "validation_accuracy": report.val_accuracy,
-                "best": "yes" if report.epoch == outcome.learnt.result.best_epoch else "no",
+                "best": "yes" if report.epoch == outcome.learned.result.best_epoch else "no",
             }
 
 
 def _write_report(path: Path, outcome: TrainedClassifier) -> None:
     from cnnkit.reports.training import write_training_report
 
-    title = f"{outcome.settings.output.resolve().name}: what was learnt"
+    title = f"{outcome.settings.output.resolve().name}: what was learned"
     write_training_report(path, report_content(outcome), title=title, thumbnail=_thumbnail)
 
 
@@ -214,12 +214,12 @@ def report_content(outcome: TrainedClassifier) -> dict[str, Any]:
 
 
 def _curves(outcome: TrainedClassifier) -> dict[str, Any]:
-    search, learnt = outcome.search, outcome.learnt
+    search, learned = outcome.search, outcome.learned
     return {
         "trials": [] if search is None else [trial.to_dict() for trial in search.trials],
         "chosen": None if search is None else search.chosen.to_dict(),
-        "epochs": [] if learnt is None else [r.to_dict() for r in learnt.result.history],
-        "rates": [] if learnt is None else [list(pair) for pair in learnt.rates],
+        "epochs": [] if learned is None else [r.to_dict() for r in learned.result.history],
+        "rates": [] if learned is None else [list(pair) for pair in learned.rates],
     }
 
 

@@ -24,8 +24,8 @@ class Extracted:
     """Features of the whole set, and of the augmented views of its training split.
 
     Attributes:
-        values: float32 (pictures, features).
-        views: float32 (views, training pictures, features), perhaps without a view.
+        values: float32 (images, features).
+        views: float32 (views, training images, features), perhaps without a view.
         runtime: The runtime and the precision that gave them.
         cached: How many came from the disk.
     """
@@ -50,12 +50,12 @@ def extract_all(
         workers=settings.workers,
         max_pixels=settings.max_pixels,
     )
-    extractor.predictor  # noqa: B018 - compiled first, so that the pictures' rate is theirs alone
-    pictures = training_set.pictures
-    with stage("features", len(pictures)) as advance:
-        found = extractor.extract(pictures, progress=advance)
+    extractor.predictor  # noqa: B018 - compiled first, so that the images' rate is theirs alone
+    images = training_set.images
+    with stage("features", len(images)) as advance:
+        found = extractor.extract(images, progress=advance)
     for number, failure in sorted(found.failures.items()):
-        log.warning("left out: %s (%s)", pictures[number].path, failure.message)
+        log.warning("left out: %s (%s)", images[number].path, failure.message)
     if found.cached:
         log.info("features: %s of them known from an earlier run", f"{found.cached:,}")
     kept = training_set.without(found.failures)
@@ -77,8 +77,8 @@ def _extract_views(
     if not settings.views:
         return [], 0
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
-    pictures = training_set.pictures
-    train = [pictures[i] for i in training_set.members("train")]
+    images = training_set.images
+    train = [images[i] for i in training_set.members("train")]
     views, cached = [], 0
     with stage("views", settings.views * len(train)) as advance:
         for view in range(settings.views):

@@ -1,6 +1,6 @@
 """Features kept on disk between runs, under keys that cannot go stale.
 
-What a vector depends on is in its key: the SHA-256 of the picture's content, and a hash of
+What a vector depends on is in its key: the SHA-256 of the image's content, and a hash of
 everything else (the network, the preparation, the runtime and its precision, the library
 versions, the augmented view). Each such hash has one SQLite file, so that old ones are removed
 whole: the least recently used go first when all of them take more than `MAX_BYTES`.
@@ -36,7 +36,7 @@ KEYS_AT_ONCE = 500
 
 
 def feature_key(everything: Any) -> str:
-    """Return the name of what vectors depend on beside the picture.
+    """Return the name of what vectors depend on beside the image.
 
     Args:
         everything: JSON values.
@@ -89,7 +89,7 @@ class FeatureCache:
         """Return the vectors that are known.
 
         Args:
-            contents: The SHA-256 of pictures, 32 bytes each.
+            contents: The SHA-256 of images, 32 bytes each.
             size: How many features a vector must have, if known.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Features of pictures: through the fast runtime, once for each content, kept on disk."""
+"""Features of images: through the fast runtime, once for each content, kept on disk."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LIBRARIES = ("keras", "numpy", "opencv-python-headless", "openvino", "Pillow", "
 KEPT_AT_ONCE = 256
 
 
-class Picture(NamedTuple):
-    """One picture whose features are wanted.
+class HashedImage(NamedTuple):
+    """One image whose features are wanted.
 
     Attributes:
         path: As the file system wants it.
@@ -40,11 +40,11 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Features:
-    """The features of a list of pictures.
+    """The features of a list of images.
 
     Attributes:
-        values: float32 (pictures, features); zeros where there was a failure.
-        failures: Index of the picture to why it has none.
+        values: float32 (images, features); zeros where there was a failure.
+        failures: Index of the image to why it has none.
         cached: How many came from the disk.
     """
 
@@ -54,7 +54,7 @@ class Features:
 
 
 class FeatureExtractor:
-    """Gives the features of pictures: from the disk, or by one pass through the network.
+    """Gives the features of images: from the disk, or by one pass through the network.
 
     Attributes:
         backbone: Whose features.
@@ -74,9 +74,9 @@ class FeatureExtractor:
         Args:
             backbone: Whose features.
             options: Where and how the network runs.
-            batch_size: Pictures a call; by default what suits the runtime.
+            batch_size: Images a call; by default what suits the runtime.
             workers: Threads that read and predict; by default one for each processor.
-            max_pixels: A larger picture is a failure.
+            max_pixels: A larger image is a failure.
         """
         self.backbone = backbone
         self._options = options or RuntimeOptions()
@@ -95,28 +95,28 @@ class FeatureExtractor:
 
     def extract(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[HashedImage],
         *,
         augmenter: Augmenter | None = None,
         view: int = 0,
         progress: Callable[[], None] | None = None,
     ) -> Features:
-        """Return the features of pictures, from the disk where they are known.
+        """Return the features of images, from the disk where they are known.
 
         Args:
-            pictures: Which ones.
-            augmenter: What is done to each picture first, or None.
+            images: Which ones.
+            augmenter: What is done to each image first, or None.
             view: The number of the augmented view: its draw depends on the augmenter's seed,
-                this number and the picture's content.
-            progress: Called after each picture.
+                this number and the image's content.
+            progress: Called after each image.
         """
         cache_file = FeatureCache(self._key(augmenter, view))
         try:
-            known = cache_file.read([picture.content for picture in pictures])
-            cached = sum(picture.content in known for picture in pictures)
+            known = cache_file.read([image.content for image in images])
+            cached = sum(image.content in known for image in images)
             for _ in range(cached if progress is not None else 0):
                 progress()
-            missing = {p.content: p.path for p in pictures if p.content not in known}
+            missing = {p.content: p.path for p in images if p.content not in known}
             failures: dict[bytes, Failure] = {}
             stream = self._computed(missing, augmenter, view)
             for batch in batched(stream, KEPT_AT_ONCE):
@@ -128,18 +128,18 @@ class FeatureExtractor:
                     progress()
         finally:
             cache_file.close()
-        return _collected(pictures, known, failures, cached)
+        return _collected(images, known, failures, cached)
 
     def _computed(
         self, missing: dict[bytes, str], augmenter: Augmenter | None, view: int
     ) -> Iterator[tuple[bytes, np.ndarray | Failure]]:
-        """Yield the features of pictures that are not on disk."""
+        """Yield the features of images that are not on disk."""
         if not missing:
             return
         contents = {path: content for content, path in missing.items()}
 
         def read(path: str) -> np.ndarray:
-            """Read one picture, unchanged since it was hashed, perhaps as an augmented view."""
+            """Read one image, unchanged since it was hashed, perhaps as an augmented view."""
             data = read_bytes(path)
             if hashlib.sha256(data).digest() != contents[path]:
                 raise ImageError("failed", "The file changed while it was in use.")
@@ -160,7 +160,7 @@ class FeatureExtractor:
                 yield contents[outcome.path], np.asarray(values, np.float32)
 
     def _key(self, augmenter: Augmenter | None, view: int) -> str:
-        """Return the name of everything that the features depend on beside the picture."""
+        """Return the name of everything that the features depend on beside the image."""
         spec = self.backbone.spec
         everything: dict[str, Any] = {
             "network": self._source.identity,
@@ -176,19 +176,19 @@ class FeatureExtractor:
 
 
 def _collected(
-    pictures: Sequence[Picture],
+    images: Sequence[HashedImage],
     known: dict[bytes, np.ndarray],
     failures: dict[bytes, Failure],
     cached: int,
 ) -> Features:
     size = len(next(iter(known.values()))) if known else 0
-    values = np.zeros((len(pictures), size), np.float32)
+    values = np.zeros((len(images), size), np.float32)
     failed: dict[int, Failure] = {}
-    for number, picture in enumerate(pictures):
-        if picture.content in known:
-            values[number] = known[picture.content]
+    for number, image in enumerate(images):
+        if image.content in known:
+            values[number] = known[image.content]
         else:
-            failed[number] = failures[picture.content]
+            failed[number] = failures[image.content]
     return Features(values, failed, cached)
 
 

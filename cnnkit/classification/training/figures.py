@@ -25,11 +25,11 @@ def evaluation(
     """Return the figures that `cnnkit.reports.evaluation` and scripts read.
 
     Args:
-        logits: float (pictures, classes).
-        truth: Integer class indices (pictures,).
+        logits: float (images, classes).
+        truth: Integer class indices (images,).
         temperature: Of the softmax.
         labels: The classes' names.
-        paths: Of the pictures.
+        paths: Of the images.
 
     Returns:
         ``metrics``, ``classes``, ``confusion``, ``reliability`` and ``mistakes``, JSON values.

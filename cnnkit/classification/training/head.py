@@ -1,7 +1,7 @@
 """The head: features to logits, trained by multinomial logistic regression.
 
 The loss is convex, so the result depends on the data alone: no learning rate, no seed, no
-epochs. A small grid of regularisation and label smoothing is tried on the validation split.
+epochs. A small grid of regularization and label smoothing is tried on the validation split.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from cnnkit.runtime.linear_algebra import one_linear_algebra_thread
 
 # From strong to weak, of features whose squared length is 1 on average. On photos of cats and
 # dogs the best was 1e-5 to 1e-4; the ends only bound it.
-REGULARISATION = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
-# With ten pictures a class smoothing lifted the accuracy on ten classes of photos from 0.64 to
+REGULARIZATION = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
+# With ten images a class smoothing lifted the accuracy on ten classes of photos from 0.64 to
 # 0.74; with hundreds a class it makes no difference.
 LABEL_SMOOTHING = (0.0, 0.1)
 MAX_ITERATIONS = 300
-# The path to weaker regularisation ends once the validation loss has risen so many times.
+# The path to weaker regularization ends once the validation loss has risen so many times.
 PATIENCE = 2
 
 MAX_CLASS_WEIGHT = 10.0
@@ -54,16 +54,16 @@ class Trial:
     """One point of the search.
 
     Attributes:
-        regularisation: The factor of the kernel's squared length.
+        regularization: The factor of the kernel's squared length.
         label_smoothing: The share of the truth that is spread over all classes, 0 to 1.
-        iterations: Of the optimiser.
+        iterations: Of the optimizer.
         train_loss: Log loss on the training split, in nats.
         validation_loss: Log loss on the validation split at its own best temperature.
         validation_accuracy: 0 to 1.
         validation_macro_f1: 0 to 1.
     """
 
-    regularisation: float
+    regularization: float
     label_smoothing: float
     iterations: int
     train_loss: float
@@ -123,7 +123,7 @@ def search_head(
 
     Args:
         train: Features float32 (samples, features) and labels int (samples,).
-        validation: The same of pictures that are not trained on.
+        validation: The same of images that are not trained on.
         classes: At least 2.
         weights: Of the classes, float (classes,), or None for equal ones.
         tried: Called after each trial.
@@ -141,11 +141,11 @@ def _searched(
     best: tuple[float, Head, Trial] | None = None
     trials: list[Trial] = []
 
-    def attempt(regularisation: float, smoothing: float) -> Trial:
+    def attempt(regularization: float, smoothing: float) -> Trial:
         """Fit one head, and keep it if it is the best so far."""
         nonlocal best
-        head, iterations = problem.solve(regularisation, smoothing)
-        trial = _judged(head, regularisation, smoothing, iterations, train, validation)
+        head, iterations = problem.solve(regularization, smoothing)
+        trial = _judged(head, regularization, smoothing, iterations, train, validation)
         trials.append(trial)
         if tried is not None:
             tried(trial)
@@ -156,8 +156,8 @@ def _searched(
     for smoothing in LABEL_SMOOTHING:
         problem.restart()
         lowest, risen = np.inf, 0
-        for regularisation in REGULARISATION:
-            loss = attempt(regularisation, smoothing).validation_loss
+        for regularization in REGULARIZATION:
+            loss = attempt(regularization, smoothing).validation_loss
             risen = risen + 1 if loss >= lowest else 0
             lowest = min(loss, lowest)
             if risen >= PATIENCE:
@@ -167,7 +167,7 @@ def _searched(
 
 def _judged(
     head: Head,
-    regularisation: float,
+    regularization: float,
     smoothing: float,
     iterations: int,
     train: tuple[np.ndarray, np.ndarray],
@@ -178,7 +178,7 @@ def _judged(
     classes = len(head.bias)
     confusion = metrics.confusion_matrix(truth, logits.argmax(axis=1), classes)
     return Trial(
-        regularisation,
+        regularization,
         smoothing,
         iterations,
         log_loss(head.logits(train[0]), train[1]),
@@ -191,8 +191,8 @@ def _judged(
 class _Problem:
     """The loss over the training split.
 
-    Features are centred and divided by one common scale, so that their squared length is 1 on
-    average and the regularisation means the same for every backbone. One scale for each
+    Features are centerd and divided by one common scale, so that their squared length is 1 on
+    average and the regularization means the same for every backbone. One scale for each
     feature did worse: it lifts features that are nearly always 0 to the rank of the others.
     """
 
@@ -214,36 +214,36 @@ class _Problem:
         """Forget the last solution, from which the next one would start."""
         self._start = np.zeros(self._shape)
 
-    def solve(self, regularisation: float, smoothing: float) -> tuple[Head, int]:
+    def solve(self, regularization: float, smoothing: float) -> tuple[Head, int]:
         """Return the best head and the iterations it took, starting from the last one."""
         classes = self._truth.shape[1]
         target = self._truth * (1 - smoothing) + smoothing / classes
         done = minimize(
             self._loss,
             self._start.ravel(),
-            args=(target, regularisation),
+            args=(target, regularization),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": MAX_ITERATIONS, "maxcor": 10, "ftol": 1e-8, "gtol": 1e-6},
         )
         self._start = solution = done.x.reshape(self._shape)
-        # Fold the centring and the scale in, so that the head takes features as they are.
+        # Fold the centering and the scale in, so that the head takes features as they are.
         kernel = solution[:-1] / self._scale
         bias = solution[-1] - self._mean @ kernel
         return Head(kernel.astype(np.float32), bias.astype(np.float32)), int(done.nit)
 
     def _loss(
-        self, flat: np.ndarray, target: np.ndarray, regularisation: float
+        self, flat: np.ndarray, target: np.ndarray, regularization: float
     ) -> tuple[float, np.ndarray]:
-        """Return the loss and its gradient; the bias is not regularised."""
+        """Return the loss and its gradient; the bias is not regularized."""
         both = flat.reshape(self._shape)
         kernel = both[:-1]
         logits = (self._features @ kernel.astype(np.float32)).astype(np.float64) + both[-1]
         log_sum = logsumexp(logits, axis=1, keepdims=True)
         loss = -(self._weights * target * (logits - log_sum)).sum()
-        loss += 0.5 * regularisation * (kernel**2).sum()
+        loss += 0.5 * regularization * (kernel**2).sum()
         error = self._weights * (np.exp(logits - log_sum) - target)  # (samples, classes)
         gradient = np.empty_like(both)
-        gradient[:-1] = self._features.T @ error.astype(np.float32) + regularisation * kernel
+        gradient[:-1] = self._features.T @ error.astype(np.float32) + regularization * kernel
         gradient[-1] = error.sum(axis=0)
         return float(loss), gradient.ravel()

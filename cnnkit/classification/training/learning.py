@@ -1,4 +1,4 @@
-"""`cnnkit transfer-learn` as a function: labelled pictures in, a model bundle out."""
+"""`cnnkit transfer-learn` as a function: labeled images in, a model bundle out."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def _on_backbone(
         weights = weights_of(settings, training_set)
         search = _search(training_set, extracted, weights)
     logits = search.head.logits(extracted.values)
-    network, learnt, kept = backbone_network(backbone, search.head), None, ""
+    network, learned, kept = backbone_network(backbone, search.head), None, ""
     if settings.fine_tune:
         with clock("network"):
-            network, learnt, logits, kept = _fine_tuned(
+            network, learned, logits, kept = _fine_tuned(
                 settings, backbone, training_set, search, logits, weights
             )
     calibration, evaluations = judge(settings, training_set, logits)
@@ -102,7 +102,7 @@ def _on_backbone(
         training_set,
         network,
         search,
-        learnt,
+        learned,
         kept,
         weights,
         calibration,
@@ -129,26 +129,26 @@ def _fine_tuned(
     head = Head(search.head.kernel / temperature, search.head.bias / temperature)
     start = backbone_network(backbone, head)
     strategy = training_strategy(settings, training_set)
-    learnt = train_network(settings, start, training_set, weights, strategy)
+    learned = train_network(settings, start, training_set, weights, strategy)
     before, after = (
         log_loss(x[validation], truth, fit_temperature(x[validation], truth))
-        for x in (logits, learnt.logits)
+        for x in (logits, learned.logits)
     )
-    if after < before and learnt.result.best_epoch > 0:
+    if after < before and learned.result.best_epoch > 0:
         kept = (
             f"Fine-tuning lowered the calibrated validation loss from {before:.4f} to {after:.4f}: "
-            f"the weights of epoch {learnt.result.best_epoch} are kept."
+            f"the weights of epoch {learned.result.best_epoch} are kept."
         )
-        network, logits = learnt.network, learnt.logits
+        network, logits = learned.network, learned.logits
     else:
-        figures = f" ({before:.4f} before, {after:.4f} after)" if learnt.result.best_epoch else ""
+        figures = f" ({before:.4f} before, {after:.4f} after)" if learned.result.best_epoch else ""
         kept = (
             f"No epoch of fine-tuning lowered the calibrated validation loss{figures}: "
             "the frozen backbone with its head is kept."
         )
         network = backbone_network(backbone, search.head)
     log.info(kept)
-    return network, learnt, logits, kept
+    return network, learned, logits, kept
 
 
 def _from_scratch(
@@ -165,14 +165,14 @@ def _from_scratch(
         )
     weights = weights_of(settings, training_set)
     with clock("network"):
-        learnt = train_network(settings, network, training_set, weights, strategy)
-    calibration, evaluations = judge(settings, training_set, learnt.logits)
+        learned = train_network(settings, network, training_set, weights, strategy)
+    calibration, evaluations = judge(settings, training_set, learned.logits)
     return TrainedClassifier(
         settings,
         training_set,
-        learnt.network,
+        learned.network,
         None,
-        learnt,
+        learned,
         "",
         weights,
         calibration,
@@ -271,7 +271,7 @@ def _search(
     log.info(
         "head: %d tried, best L2 %g with label smoothing %g: validation accuracy %.4f",
         len(search.trials),
-        search.chosen.regularisation,
+        search.chosen.regularization,
         search.chosen.label_smoothing,
         search.chosen.validation_accuracy,
     )
@@ -285,8 +285,8 @@ def judge(
 
     Args:
         settings: What is asked for.
-        training_set: Whose pictures.
-        logits: float (pictures, classes) of the whole set.
+        training_set: Whose images.
+        logits: float (images, classes) of the whole set.
 
     Returns:
         The calibration, and split to `cnnkit.classification.training.figures.evaluation`.

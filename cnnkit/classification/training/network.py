@@ -29,7 +29,7 @@ class Network:
         license: Of the backbone's weights, where it is known.
         builder: A name in `cnnkit.architectures.BUILDERS`, or None.
         arguments: Of the builder.
-        spec: How a picture becomes its input.
+        spec: How an image becomes its input.
         features: The card's entry of the features.
         build: Gives the `keras.Model` with its weights.
     """
@@ -90,7 +90,7 @@ def fresh_network(
         arguments["input_shape"] = (side, side, RGB)
     model = _built(architecture, build, arguments, seed)
     height, width, channels = model.inputs[0].shape[1:]
-    if channels != RGB:  # a network for grey pictures: every loader gives it RGB
+    if channels != RGB:  # a network for gray images: every loader gives it RGB
         arguments["input_shape"] = (height, width, RGB)
         model = _built(architecture, build, arguments, seed)
     features = {}

@@ -17,7 +17,7 @@ from cnnkit.classification.training.preparation import TrainingSet
 from cnnkit.classification.training.settings import ClassifierSettings
 from cnnkit.data import SPLITS
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.decoded import DecodedPictures, MaxBad
+from cnnkit.data.decoded import DecodedImages, MaxBad
 from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
@@ -39,7 +39,7 @@ class NetworkTraining:
 
     Attributes:
         network: With the weights of the best epoch.
-        logits: float32 (pictures, classes) of the whole set.
+        logits: float32 (images, classes) of the whole set.
         result: The epochs.
         plan: What was done.
         rates: Rate and loss of each step of a search for the learning rate, perhaps none.
@@ -59,7 +59,7 @@ def training_strategy(settings: ClassifierSettings, training_set: TrainingSet) -
         return None
     fewest = min(len(training_set.members(split)) for split in ("train", "val"))
     if fewest < strategy.num_replicas_in_sync:
-        log.info("One GPU trains: there are more of them than pictures in a split.")
+        log.info("One GPU trains: there are more of them than images in a split.")
         return None
     return strategy
 
@@ -69,18 +69,18 @@ def scope_of(strategy: Any | None) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def shared_evenly(size: int, pictures: int, strategy: Any | None) -> int:
+def shared_evenly(size: int, images: int, strategy: Any | None) -> int:
     """Return a batch size, at most `size` where it can be, that each device gets as much of.
 
     Args:
         size: Asked for, at least 1.
-        pictures: Of the split, at least one a device.
+        images: Of the split, at least one a device.
         strategy: Keras fails where its devices get unequal parts of a batch; None: one device.
     """
     if strategy is None:
         return size
     devices = strategy.num_replicas_in_sync
-    return max(devices, min(size, pictures) // devices * devices)
+    return max(devices, min(size, images) // devices * devices)
 
 
 def plan_of(settings: ClassifierSettings, model: Any, weights: np.ndarray | None) -> TrainingPlan:
@@ -116,12 +116,12 @@ def train_network(
     weights: np.ndarray | None,
     strategy: Any | None,
 ) -> NetworkTraining:
-    """Train a network and give its logits for every picture.
+    """Train a network and give its logits for every image.
 
     Args:
         settings: What is asked for.
         network: Where to start; one that is built already was built in the strategy's scope.
-        training_set: The pictures.
+        training_set: The images.
         weights: Of the classes, float (classes,), or None.
         strategy: Of `training_strategy`.
     """
@@ -140,7 +140,7 @@ def train_network(
         }
 
         def to_train(size: int) -> Loader:
-            """Return a loader of the training pictures for a batch size."""
+            """Return a loader of the training images for a batch size."""
             return Loader(
                 decoded["train"],
                 shared_evenly(size, len(decoded["train"]), strategy),
@@ -177,18 +177,18 @@ def train_network(
 @contextlib.contextmanager
 def _decoded(
     settings: ClassifierSettings, network: Network, training_set: TrainingSet, split: str
-) -> Iterator[DecodedPictures]:
-    """Give a split's pictures; all of them, for the unreadable ones were left out before."""
+) -> Iterator[DecodedImages]:
+    """Give a split's images; all of them, for the unreadable ones were left out before."""
     files = [training_set.dataset.files[i] for i in training_set.members(split)]
-    with DecodedPictures(
+    with DecodedImages(
         [file.path for file in files],
         [file.label for file in files],
         network.spec,
         max_bad=MaxBad(share=None, count=0),
         max_pixels=settings.max_pixels,
         workers=settings.workers,
-    ) as pictures:
-        yield pictures
+    ) as images:
+        yield images
 
 
 def _searched(
@@ -245,15 +245,13 @@ def _clock_time(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _logits(
-    model: Any, training_set: TrainingSet, decoded: dict[str, DecodedPictures]
-) -> np.ndarray:
-    """Return the logits of every picture, float32 (pictures, classes)."""
+def _logits(model: Any, training_set: TrainingSet, decoded: dict[str, DecodedImages]) -> np.ndarray:
+    """Return the logits of every image, float32 (images, classes)."""
     logits = np.zeros((len(training_set.splits), len(training_set.labels)), np.float32)
-    for split, pictures in decoded.items():
+    for split, images in decoded.items():
         parts = []
-        for start in range(0, len(pictures), PREDICTED_AT_ONCE):
-            batch = pictures.pixels[start : start + PREDICTED_AT_ONCE]
+        for start in range(0, len(images), PREDICTED_AT_ONCE):
+            batch = images.pixels[start : start + PREDICTED_AT_ONCE]
             # Of several devices each predicts the whole batch, one below the other.
             parts.append(np.asarray(model.predict_on_batch(batch))[: len(batch)])
         logits[training_set.members(split)] = np.concatenate(parts)

@@ -43,10 +43,10 @@ class TrainedClassifier:
 
     Attributes:
         settings: What was asked for.
-        training_set: What was learnt from.
+        training_set: What was learned from.
         network: What is left, and where it comes from.
         search: The head and how it was found; None from scratch.
-        learnt: The training of the whole network, or None.
+        learned: The training of the whole network, or None.
         kept: A sentence that says which stage's weights the network has, or "".
         weights: Of the classes, float (classes,), or None for equal ones.
         calibration: Fitted on validation.
@@ -60,7 +60,7 @@ class TrainedClassifier:
     training_set: TrainingSet
     network: Network
     search: HeadSearch | None
-    learnt: NetworkTraining | None
+    learned: NetworkTraining | None
     kept: str
     weights: np.ndarray | None
     calibration: Calibration
@@ -79,8 +79,8 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, precision: float | None) ->
     """Fit the temperature and the threshold on validation.
 
     Args:
-        logits: float (pictures, classes).
-        truth: Integer class indices (pictures,).
+        logits: float (images, classes).
+        truth: Integer class indices (images,).
         precision: What the threshold is to reach, or None for no threshold.
     """
     temperature = fit_temperature(logits, truth)

@@ -1,4 +1,4 @@
-"""From what the user typed to pictures with a class and a split, problems said by name."""
+"""From what the user typed to images with a class and a split, problems said by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.bundles.card import MAX_LABEL_LENGTH, clean_label
-from cnnkit.classification.training.features import Picture
+from cnnkit.classification.training.features import HashedImage
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.split_files import read_split_file
@@ -28,13 +28,13 @@ NAMED = 10
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The readable pictures of a set.
+    """The readable images of a set.
 
     Attributes:
         dataset: Their files and classes.
         labels: The classes' names as the bundle has them.
-        contents: The SHA-256 of each picture, uint8 (pictures, 32).
-        splits: int8 (pictures,), places in `cnnkit.data.SPLITS`.
+        contents: The SHA-256 of each image, uint8 (images, 32).
+        splits: int8 (images,), places in `cnnkit.data.SPLITS`.
         findings: What the doctor said of the whole set.
         failures: Path and reason of what was left out.
     """
@@ -47,19 +47,19 @@ class TrainingSet:
     failures: tuple[tuple[str, Failure], ...]
 
     @property
-    def pictures(self) -> list[Picture]:
-        """The pictures, as features are asked for."""
+    def images(self) -> list[HashedImage]:
+        """The images, as features are asked for."""
         return [
-            Picture(file.path, content.tobytes())
+            HashedImage(file.path, content.tobytes())
             for file, content in zip(self.dataset.files, self.contents, strict=True)
         ]
 
     def members(self, split: str) -> np.ndarray:
-        """Return the places of a split's pictures, int64."""
+        """Return the places of a split's images, int64."""
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def without(self, failures: dict[int, Failure]) -> TrainingSet:
-        """Return the set without pictures that turned out to be unreadable later."""
+        """Return the set without images that turned out to be unreadable later."""
         kept = [i for i in range(len(self.dataset.files)) if i not in failures]
         named = tuple((self.dataset.files[i].path, f) for i, f in sorted(failures.items()))
         return replace(
@@ -71,7 +71,7 @@ class TrainingSet:
         )
 
     def sha256(self) -> str:
-        """Return a hash of what is learnt from: names, classes, splits and contents."""
+        """Return a hash of what is learned from: names, classes, splits and contents."""
         lines = sorted(
             f"{file.name}\0{self.labels[file.label]}\0{SPLITS[split]}\0{content.tobytes().hex()}\n"
             for file, split, content in zip(
@@ -105,9 +105,9 @@ def read_training_set(
         copies: What becomes of near copies in it: see
             `cnnkit.diagnosis.duplicates.groups_for_split`.
         max_bad: How many may be unreadable.
-        max_pixels: A larger picture is unreadable.
+        max_pixels: A larger image is unreadable.
         workers: Threads that read.
-        progress: Takes the number of pictures and returns what is called after each.
+        progress: Takes the number of images and returns what is called after each.
 
     Raises:
         UsageError: The set cannot be trained on; the message has the fix.
@@ -177,7 +177,7 @@ def announce(found: Examination) -> None:
     """Say in brief what the doctor found, one line each, unreadable files by name."""
     counts = found.dataset.counts()
     log.info(
-        "%s: %s pictures in %d classes, %s to %s each",
+        "%s: %s images in %d classes, %s to %s each",
         found.dataset.source,
         f"{len(found.dataset.files):,}",
         len(found.dataset.classes),
@@ -199,16 +199,16 @@ def check_splits(dataset: Dataset, splits: np.ndarray) -> None:
     """Refuse a division that cannot be trained or judged on.
 
     Raises:
-        UsageError: A class has no picture in train, or there is none to validate on.
+        UsageError: A class has no image in train, or there is none to validate on.
     """
     train = np.bincount(dataset.labels[splits == 0], minlength=len(dataset.classes))
     if len(dataset.classes) < 2:
         raise UsageError(broken_rule("`data`", "have at least 2 classes", len(dataset.classes)))
     if not train.all():
         name = dataset.classes[int(np.argmin(train))]
-        fix = "Add pictures or remove the class."
-        rule = "have a readable picture in train"
+        fix = "Add images or remove the class."
+        rule = "have a readable image in train"
         raise UsageError(broken_rule(f"the class {name!r}", rule, "none", fix))
     if not (splits == 1).any():
-        fix = "Put some pictures of each class into val."
-        raise UsageError(broken_rule("`data`", "have a readable picture in val", "none", fix))
+        fix = "Put some images of each class into val."
+        raise UsageError(broken_rule("`data`", "have a readable image in val", "none", fix))

@@ -32,13 +32,13 @@ class ClassifierSettings:
         test: The share of each class to test on, where the data does not say.
         copies: ``together``: near copies stay in one split; ``apart``: only files with the same
             content do; None: together, but for classes that are mostly alike.
-        views: How many augmented views of each training picture to learn from as well.
+        views: How many augmented views of each training image to learn from as well.
         augment: The recipe of those views, and of what trains the whole network.
-        mix: How the pictures of a batch are mixed: ``none``, ``mixup`` or ``cutmix``.
+        mix: How the images of a batch are mixed: ``none``, ``mixup`` or ``cutmix``.
         class_weights: Whether rare classes may get a higher weight.
         unknown_precision: The share of right answers above the threshold for ``unknown``;
             None: no threshold.
-        max_bad: How many pictures may be unreadable.
+        max_bad: How many images may be unreadable.
         fine_tune: At most so many epochs of the whole network after the head; 0: none.
         from_scratch: An architecture to train without pretrained weights, or None.
         epochs: Of `from_scratch`.
@@ -46,14 +46,14 @@ class ClassifierSettings:
         stages: How many stages are unfrozen, counted from the output; None: all.
         learning_rate: The highest; None: the plan's own.
         lr_find: Search for the learning rate first.
-        train_bn: Whether batch normalisations learn.
+        train_bn: Whether batch normalizations learn.
         resume: Go on with an unfinished run.
         deterministic: Only operations that give the same result every time on a GPU.
         tensorboard: A folder for logs, or None.
         seed: Of the split, the views and the training.
         overwrite: Whether an existing bundle is replaced.
-        max_pixels: A larger picture counts as unreadable.
-        batch_size: Pictures a call of the network.
+        max_pixels: A larger image counts as unreadable.
+        batch_size: Images a call of the network.
         workers: Threads that read and predict.
         runtime: Where and how the network runs.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles.writing import NewBundle
-from cnnkit.data.labelled_csv import protected_cell
+from cnnkit.data.labeled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold
 from cnnkit.detection.training.outcome import TrainedDetector
 from cnnkit.runtime.versions import versions
@@ -30,31 +30,31 @@ LOWEST, HIGHEST = 0.05, 0.9
 USUAL = 0.25
 
 
-def write_trained(run: TrainingRun, learnt: TrainedDetector) -> None:
+def write_trained(run: TrainingRun, learned: TrainedDetector) -> None:
     """Write the bundle, whole or not at all.
 
     Raises:
         OutputError: It cannot be written there.
     """
-    with run.new_bundle(new_bundle(learnt), learnt.network.origin) as folder:
-        write_history(folder, COLUMNS, epochs(learnt))
-        (folder / SPLIT).write_text("".join(_split(learnt)), "utf-8", "surrogateescape")
-        _write_report(folder / REPORT, learnt)
+    with run.new_bundle(new_bundle(learned), learned.network.origin) as folder:
+        write_history(folder, COLUMNS, epochs(learned))
+        (folder / SPLIT).write_text("".join(_split(learned)), "utf-8", "surrogateescape")
+        _write_report(folder / REPORT, learned)
 
 
-def new_bundle(learnt: TrainedDetector) -> NewBundle:
+def new_bundle(learned: TrainedDetector) -> NewBundle:
     """Return the model, of one size, and all that its card says."""
-    settings, network = learnt.settings, learnt.network
+    settings, network = learned.settings, learned.network
     how = f"from {network.origin}" if network.origin else "from random weights"
     return NewBundle(
         name=settings.output.resolve().name,
         task="detect",
         description=(
-            f"{settings.architecture} for {len(learnt.classes)} classes, trained {how} "
+            f"{settings.architecture} for {len(learned.classes)} classes, trained {how} "
             "with cnnkit train-detector."
         ),
         model=network.fixed(settings.architecture),
-        labels=learnt.classes,
+        labels=learned.classes,
         input=network.spec,
         builder=settings.architecture,
         arguments=network.arguments,
@@ -63,49 +63,49 @@ def new_bundle(learnt: TrainedDetector) -> NewBundle:
             **network.detector,
             "confidence": USUAL,
             "iou": 0.45,
-            "thresholds": thresholds(learnt),
+            "thresholds": thresholds(learned),
         },
         license=network.license,
-        training=training_record(learnt),
+        training=training_record(learned),
     )
 
 
-def thresholds(learnt: TrainedDetector) -> dict[str, float]:
+def thresholds(learned: TrainedDetector) -> dict[str, float]:
     """Return the confidence of each class with the highest F1 on validation."""
     chosen = {}
-    for label, matches in zip(learnt.classes, learnt.figures.matches, strict=True):
+    for label, matches in zip(learned.classes, learned.figures.matches, strict=True):
         if matches.truths >= LEAST_BOXES and matches.hits.any():
             chosen[label] = round(min(max(best_threshold(matches)[0], LOWEST), HIGHEST), 4)
     return chosen
 
 
-def training_record(learnt: TrainedDetector) -> dict[str, Any]:
+def training_record(learned: TrainedDetector) -> dict[str, Any]:
     """Return how the model was made, for its card: the same for the same data and seed."""
-    settings = learnt.settings
+    settings = learned.settings
     names = ("architecture", "from_scratch", "side", "box_loss", "batch_size", "augment")
     names += ("mosaic", "multi_scale", "average", "patience")
-    advice = learnt.network.advice
+    advice = learned.network.advice
     return {
         "command": "train-detector",
         "arguments": {"data": Path(settings.data).name}
         | {name: getattr(settings, name) for name in names},
         "seed": settings.seed,
         "versions": versions(LIBRARIES),
-        "backbone": {"name": learnt.network.origin},
+        "backbone": {"name": learned.network.origin},
         "data": {
-            "pictures": {"train": len(learnt.training), "val": len(learnt.validation)},
+            "pictures": {"train": len(learned.training), "val": len(learned.validation)},
             "boxes": {
-                "train": sum(len(p.boxes) for p in learnt.training),
-                "val": sum(len(p.boxes) for p in learnt.validation),
+                "train": sum(len(p.boxes) for p in learned.training),
+                "val": sum(len(p.boxes) for p in learned.validation),
             },
-            "problems": len(learnt.problems),
+            "problems": len(learned.problems),
         },
         "anchors": None if advice is None else advice.to_dict(),
         "stages": [
             {"name": stage.name, **epochs_record(stage.plan, stage.result)}
-            for stage in learnt.stages
+            for stage in learned.stages
         ],
-        "metrics": {"val": _rounded(learnt.figures.to_dict())},
+        "metrics": {"val": _rounded(learned.figures.to_dict())},
     }
 
 
@@ -113,9 +113,9 @@ def _rounded(figures: dict[str, float | None]) -> dict[str, float | None]:
     return {k: None if v is None else round(v, 4) for k, v in figures.items()}
 
 
-def epochs(learnt: TrainedDetector) -> Iterator[dict[str, Any]]:
+def epochs(learned: TrainedDetector) -> Iterator[dict[str, Any]]:
     """Yield every epoch of every stage, the state before training as epoch 0."""
-    for stage in learnt.stages:
+    for stage in learned.stages:
         for report in stage.result.history:
             yield {
                 "stage": stage.name,
@@ -129,28 +129,28 @@ def epochs(learnt: TrainedDetector) -> Iterator[dict[str, Any]]:
             }
 
 
-def _split(learnt: TrainedDetector) -> Iterator[str]:
+def _split(learned: TrainedDetector) -> Iterator[str]:
     yield csv_line(["file", "split", "boxes"])
-    for split, pictures in (("train", learnt.training), ("val", learnt.validation)):
-        for picture in pictures:
-            yield csv_line([protected_cell(picture.file), split, str(len(picture.boxes))])
+    for split, images in (("train", learned.training), ("val", learned.validation)):
+        for image in images:
+            yield csv_line([protected_cell(image.file), split, str(len(image.boxes))])
 
 
-def _write_report(path: Path, learnt: TrainedDetector) -> None:
+def _write_report(path: Path, learned: TrainedDetector) -> None:
     from cnnkit.reports.detection import write_detection_report
 
-    write_detection_report(path, **report_content(learnt))
+    write_detection_report(path, **report_content(learned))
 
 
-def report_content(learnt: TrainedDetector) -> dict[str, Any]:
+def report_content(learned: TrainedDetector) -> dict[str, Any]:
     """Return what the report shows."""
     from cnnkit.detection.mistakes import evaluation_figures
 
     return {
-        "title": f"{learnt.settings.output.resolve().name}: what was learnt",
+        "title": f"{learned.settings.output.resolve().name}: what was learned",
         "evaluation": evaluation_figures(
-            learnt.validation, learnt.truths, learnt.found, learnt.figures, learnt.classes
+            learned.validation, learned.truths, learned.found, learned.figures, learned.classes
         ),
-        "epochs": list(epochs(learnt)),
-        "record": training_record(learnt),
+        "epochs": list(epochs(learned)),
+        "record": training_record(learned),
     }

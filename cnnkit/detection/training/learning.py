@@ -1,4 +1,4 @@
-"""Trains a detector: the pictures, the network, its two stages, and what came of it."""
+"""Trains a detector: the images, the network, its two stages, and what came of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import numpy as np
 
 from cnnkit.bundles.card import check_labels
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.box_loaders import BoxLoader, BoxPictures
+from cnnkit.data.box_loaders import BoxImages, BoxLoader
 from cnnkit.data.recipes import read_recipe
 from cnnkit.detection.training.bundle import write_trained
 from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
 from cnnkit.detection.training.outcome import DetectorStage, TrainedDetector, trained_classes
 from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet, mend, read_boxes
+from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet, mend, read_boxes
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
 from cnnkit.training import EpochReport, TrainingPlan, train
@@ -34,7 +34,7 @@ from cnnkit.training.run import StageProgress, TrainingRun, identity_of, silent
 log = logging.getLogger(__name__)
 
 # The share of the epochs after which no mosaics are made any more, so that training ends on
-# pictures like those to come.
+# images like those to come.
 MOSAICS_UNTIL = 2 / 3
 # How many steps a moving average looks back over, at most, as a share of all steps.
 AVERAGE_OVER = 0.05
@@ -47,7 +47,7 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
 
     Args:
         settings: What is asked for.
-        progress: Shows the stages that read pictures.
+        progress: Shows the stages that read images.
 
     Raises:
         UsageError: The data or an option breaks a rule.
@@ -66,10 +66,10 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
 def _trained(
     settings: DetectorSettings, state_folder: Path, progress: StageProgress
 ) -> TrainedDetector:
-    boxes = read_boxes(settings.data, settings.pictures)
+    boxes = read_boxes(settings.data, settings.images)
     held = None
     if settings.validation_data is not None:
-        held = read_boxes(settings.validation_data, settings.pictures)
+        held = read_boxes(settings.validation_data, settings.images)
     training, validation = _split(boxes, held, settings)
     classes = trained_classes(boxes)
     problems = _problems(boxes, (*training, *validation), classes)
@@ -88,9 +88,9 @@ def _trained(
     }
     with contextlib.ExitStack() as stack:
         read = []
-        for name, pictures in (("training", training), ("validation", validation)):
-            with progress(name, len(pictures)) as advance:
-                one = BoxPictures(pictures, classes, spec, progress=advance, **options)
+        for name, images in (("training", training), ("validation", validation)):
+            with progress(name, len(images)) as advance:
+                one = BoxImages(images, classes, spec, progress=advance, **options)
             read.append(stack.enter_context(one))
         sizes = np.concatenate([b[:, 2:] - b[:, :2] for b in read[0].boxes])
         if not len(sizes):  # the images that have them cannot be read
@@ -104,8 +104,8 @@ def _trained(
             settings,
             boxes,
             network,
-            tuple(read[0].pictures),
-            tuple(read[1].pictures),
+            tuple(read[0].images),
+            tuple(read[1].images),
             tuple(stages),
             stepper.figures,
             tuple(stepper.truths),
@@ -115,21 +115,21 @@ def _trained(
 
 
 def _problems(
-    boxes: BoxSet, pictures: Sequence[AnnotatedPicture], classes: Sequence[str]
+    boxes: BoxSet, images: Sequence[AnnotatedImage], classes: Sequence[str]
 ) -> list[BoxProblem]:
     problems = list(boxes.problems)
-    for picture in pictures:
-        if picture.path is None:
-            problems.append(BoxProblem("missing-picture", picture.file, "no such file"))
-        problems += mend(picture, set(boxes.classes))[1]
+    for image in images:
+        if image.path is None:
+            problems.append(BoxProblem("missing-picture", image.file, "no such file"))
+        problems += mend(image, set(boxes.classes))[1]
     if not classes:
         raise UsageError(broken_rule("`data`", "have boxes of known classes", "none"))
     return problems
 
 
 def _check_boxes(
-    training: Sequence[AnnotatedPicture],
-    validation: Sequence[AnnotatedPicture],
+    training: Sequence[AnnotatedImage],
+    validation: Sequence[AnnotatedImage],
     classes: Sequence[str],
 ) -> None:
     """Refuse images without one box to learn from or to measure by, before any work.
@@ -139,22 +139,22 @@ def _check_boxes(
     """
     known = set(classes)
     for name, part in (("train", training), ("validate", validation)):
-        if not any(_has_boxes(picture, known) for picture in part):
+        if not any(_has_boxes(image, known) for image in part):
             rule = f"have a box to {name} by that is neither a crowd nor difficult"
             fix = "Annotate these images, or give others with `validation_data`."
             received = f"none in {len(part)} images"
             raise UsageError(broken_rule("`data`", rule, received, fix if name != "train" else ""))
 
 
-def _has_boxes(picture: AnnotatedPicture, classes: Collection[str] | None = None) -> bool:
+def _has_boxes(image: AnnotatedImage, classes: Collection[str] | None = None) -> bool:
     """Return whether an image has a sound box that counts."""
-    return any(map(is_counted, mend(picture, classes)[0].boxes))
+    return any(map(is_counted, mend(image, classes)[0].boxes))
 
 
 def _split(
     boxes: BoxSet, held: BoxSet | None, settings: DetectorSettings
-) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
-    """Return the pictures to train and to validate on."""
+) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
+    """Return the images to train and to validate on."""
     there = _usable(boxes)
     _check_splits(boxes, validates_elsewhere=held is not None)
     if held is not None:
@@ -168,7 +168,7 @@ def _split(
         training, validation = _drawn_split(usable, settings.validation, settings.seed)
     for name, part in (("train", training), ("validate", validation)):
         if len(part) < LEAST_TO_VALIDATE:
-            rule = f"have at least {LEAST_TO_VALIDATE} pictures to {name} on"
+            rule = f"have at least {LEAST_TO_VALIDATE} images to {name} on"
             raise UsageError(broken_rule("`data`", rule, len(part)))
     return training, validation
 
@@ -184,26 +184,26 @@ def _check_splits(boxes: BoxSet, *, validates_elsewhere: bool) -> None:
             raise UsageError(broken_rule(problem.path, "lead to its images", problem.detail))
 
 
-def _usable(boxes: BoxSet) -> list[AnnotatedPicture]:
+def _usable(boxes: BoxSet) -> list[AnnotatedImage]:
     """Return the images that are there and whose boxes can be placed."""
-    return [p for p in boxes.pictures if p.path is not None and not p.refused]
+    return [p for p in boxes.images if p.path is not None and not p.refused]
 
 
 def _drawn_split(
-    pictures: Sequence[AnnotatedPicture], share: float, seed: int
-) -> tuple[list[AnnotatedPicture], list[AnnotatedPicture]]:
+    images: Sequence[AnnotatedImage], share: float, seed: int
+) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
     """Draw what to validate on; files of one content stay on one side, boxes come to both."""
-    groups: dict[str, list[AnnotatedPicture]] = {}
-    for picture in pictures:
+    groups: dict[str, list[AnnotatedImage]] = {}
+    for image in images:
         try:
-            content = hashlib.sha256(read_bytes(str(picture.path))).hexdigest()
+            content = hashlib.sha256(read_bytes(str(image.path))).hexdigest()
         except ImageError:
-            content = str(picture.path)
-        groups.setdefault(content, []).append(picture)
+            content = str(image.path)
+        groups.setdefault(content, []).append(image)
     members = list(groups.values())
     random.Random(seed).shuffle(members)
-    wanted = max(1, round(share * len(pictures)))
-    drawn: list[list[AnnotatedPicture]] = []
+    wanted = max(1, round(share * len(images)))
+    drawn: list[list[AnnotatedImage]] = []
     while members and sum(map(len, drawn)) < wanted:
         drawn.append(members.pop())
     for giver, taker in ((members, drawn), (drawn, members)):
@@ -283,8 +283,8 @@ def _average(settings: DetectorSettings, steps: int) -> float:
 def _train(
     settings: DetectorSettings,
     network: DetectorNetwork,
-    training: BoxPictures,
-    validation: BoxPictures,
+    training: BoxImages,
+    validation: BoxImages,
     state_folder: Path,
     identity: str,
 ) -> tuple[list[DetectorStage], Any]:
@@ -300,7 +300,7 @@ def _train(
         return made[-1]
 
     def to_train(epochs: int, size: int) -> BoxLoader:
-        """Return a loader of the training pictures for so many epochs and a batch size."""
+        """Return a loader of the training images for so many epochs and a batch size."""
         return BoxLoader(
             training,
             size,
@@ -367,10 +367,10 @@ def say_epoch(report: EpochReport) -> None:
 
 def _identity(settings: DetectorSettings, boxes: BoxSet) -> str:
     """Return a hash of all that shapes the run beside its plans."""
-    pictures = [
+    images = [
         [p.file, p.width, p.height, p.split, [[b.label, *b.box, b.crowd] for b in p.boxes]]
-        for p in boxes.pictures
+        for p in boxes.images
     ]
     names = ("architecture", "from_scratch", "side", "anchors", "box_loss", "validation")
     names += ("augment", "mosaic", "sizes", "validation_data")
-    return identity_of([pictures, {name: getattr(settings, name) for name in names}])
+    return identity_of([images, {name: getattr(settings, name) for name in names}])

@@ -42,7 +42,7 @@ class DetectorNetwork:
         outputs: The card's ``outputs``.
         detector: The card's ``detector``, without thresholds.
         new_layers: The names of the layers that no embedded weights were for.
-        spec: How a picture becomes its input.
+        spec: How an image becomes its input.
         origin: The embedded model that it begins with, or None.
         license: Of those weights.
         advice: About its anchors, where it has any.
@@ -68,7 +68,7 @@ class DetectorNetwork:
 
 
 def input_spec(settings: DetectorSettings) -> InputSpec:
-    """Return how a picture becomes the input: whole, with grey bars."""
+    """Return how an image becomes the input: whole, with gray bars."""
     plain = KINDS[settings.architecture] == "yolo"  # as the embedded weights are used to
     interpolation = "plain-bilinear" if plain else "bilinear"
     return InputSpec(settings.side, settings.side, "pad", 1.0, interpolation)

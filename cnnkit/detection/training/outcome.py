@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
 from cnnkit.detection.training.network import DetectorNetwork
 from cnnkit.detection.training.settings import DetectorSettings
-from cnnkit.formats import AnnotatedPicture, BoxProblem, BoxSet
+from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet
 from cnnkit.training import TrainingPlan, TrainingResult
 
 
@@ -34,11 +34,11 @@ class TrainedDetector:
         settings: What was asked for.
         boxes: The set.
         network: With the weights of the best epoch.
-        training: The pictures that it learnt from.
+        training: The images that it learned from.
         validation: Those that it was judged by.
         stages: What was trained, in order.
         figures: On validation.
-        truths: Of the validation pictures.
+        truths: Of the validation images.
         found: The detections in them, nearly all that have a score.
         problems: Boxes that were mended or left out.
     """
@@ -46,8 +46,8 @@ class TrainedDetector:
     settings: DetectorSettings
     boxes: BoxSet
     network: DetectorNetwork
-    training: tuple[AnnotatedPicture, ...]
-    validation: tuple[AnnotatedPicture, ...]
+    training: tuple[AnnotatedImage, ...]
+    validation: tuple[AnnotatedImage, ...]
     stages: tuple[DetectorStage, ...]
     figures: BoxFigures
     truths: tuple[TrueBoxes, ...]

@@ -54,10 +54,10 @@ class DetectorSettings:
     """What the user asks for; the names are those of the command's options.
 
     Attributes:
-        data: Pictures with boxes, see `cnnkit.formats.read_boxes`.
+        data: Images with boxes, see `cnnkit.formats.read_boxes`.
         output: The bundle's folder.
-        pictures: The folder of the pictures, where they are elsewhere.
-        validation_data: Other pictures with boxes to validate on; None: a share of `data`.
+        images: The folder of the images, where they are elsewhere.
+        validation_data: Other images with boxes to validate on; None: a share of `data`.
         validation: That share, where the data does not say.
         architecture: A key of `ARCHITECTURES`.
         from_scratch: Whether to start from random weights.
@@ -67,23 +67,23 @@ class DetectorSettings:
         frozen_epochs: Epochs with a frozen backbone; None: the architecture's own.
         epochs: Epochs of the whole network; None: the architecture's own.
         learning_rate: The highest, of the head; None: the architecture's own.
-        batch_size: Pictures a step.
+        batch_size: Images a step.
         augment: The recipe.
-        mosaic: The share of mosaics among the pictures, 0 to 1; none in the last third.
+        mosaic: The share of mosaics among the images, 0 to 1; none in the last third.
         multi_scale: Whether the size changes from batch to batch.
         average: Whether a moving average of the weights is what is kept.
         patience: Stop after so many epochs without a higher AP50.
-        max_bad: How many pictures may be unreadable.
+        max_bad: How many images may be unreadable.
         seed: Of the split and everything that is drawn.
         resume: Go on with an unfinished run.
         overwrite: Whether an existing bundle is replaced.
-        max_pixels: A larger picture counts as unreadable.
+        max_pixels: A larger image counts as unreadable.
         workers: Threads that read and augment.
     """
 
     data: str
     output: Path
-    pictures: str | None = None
+    images: str | None = None
     validation_data: str | None = None
     validation: float = 0.15
     architecture: str = "yolov3-tiny"

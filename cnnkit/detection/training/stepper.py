@@ -52,7 +52,7 @@ class DetectorStepper(Stepper):
         """
         self._task, self._classes = task, classes
         super().__init__(model, plan, xla=xla, strategy=strategy)
-        self._boxes = compile(lambda pictures: task.boxes(model(pictures), pictures.shape[1:3]))
+        self._boxes = compile(lambda images: task.boxes(model(images), images.shape[1:3]))
         self.figures: BoxFigures | None = None
         self.truths: list[TrueBoxes] = []
         self.found: list[FoundBoxes] = []
@@ -80,15 +80,15 @@ class DetectorStepper(Stepper):
         found, boxed = [], batches.boxed
         with memory_errors(), self._averaged() if averaged else contextlib.nullcontext():
             for batch in batches.batches():
-                pixels = batch.pictures.astype(np.float32)
+                pixels = batch.images.astype(np.float32)
                 boxes, scores = map(ops.convert_to_numpy, self._boxes(pixels))
-                for row in range(len(batch.pictures)):
+                for row in range(len(batch.images)):
                     size = tuple(map(int, boxed.sizes[len(found)]))
                     found.append(found_boxes(boxes[row], scores[row], size, boxed.spec))
         self.found = found
         self.truths = [
-            true_boxes(picture, boxed.labels, tuple(map(int, size)))
-            for picture, size in zip(boxed.pictures, boxed.sizes, strict=True)
+            true_boxes(image, boxed.labels, tuple(map(int, size)))
+            for image, size in zip(boxed.images, boxed.sizes, strict=True)
         ]
         self.figures = box_figures(self.truths, found, self._classes)
         half, whole = self.figures.average_precision(0.5), self.figures.average_precision()

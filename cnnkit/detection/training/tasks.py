@@ -20,7 +20,7 @@ class DetectorTask(Protocol):
     """A kind of detector in training."""
 
     def loss(self, outputs: dict[str, Any], truth: Truth, size: Any) -> LossParts:
-        """Return the loss of each picture.
+        """Return the loss of each image.
 
         Args:
             outputs: Of the network, by name.
@@ -96,7 +96,7 @@ class SsdTask:
 
 @dataclass(frozen=True)
 class SingleTask:
-    """One class and one box a picture."""
+    """One class and one box an image."""
 
     def loss(self, outputs: dict[str, Any], truth: Truth, size: Any) -> LossParts:
         """See `DetectorTask`."""

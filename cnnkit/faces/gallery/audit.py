@@ -11,8 +11,8 @@ import numpy as np
 from cnnkit.faces.gallery.records import Settings, StoredPhoto
 from cnnkit.faces.gallery.search import BLOCK, quick_distances, squared_lengths
 
-MISLABELLED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
-# Two photos nearer than this part of the threshold are one picture, saved twice.
+MISLABELED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
+# Two photos nearer than this part of the threshold are one image, saved twice.
 COPY_SHARE = 0.02
 
 
@@ -21,7 +21,7 @@ class AuditFinding:
     """One thing to look at.
 
     Attributes:
-        kind: ``mislabelled``, ``outlier``, ``too-alike`` or ``copy``.
+        kind: ``mislabeled``, ``outlier``, ``too-alike`` or ``copy``.
         person: Whose entry.
         path: Of the photo where it is known, else its number.
         distance: To what it should be near, or should not.
@@ -48,11 +48,11 @@ def audit(
 ) -> list[AuditFinding]:
     """Compare every photo with all others.
 
-    - mislabelled: nearer to another person than to all others of its own, and near enough.
+    - mislabeled: nearer to another person than to all others of its own, and near enough.
     - outlier: farther from all others of its own person than the threshold.
     - too-alike: two people with photos nearer than the threshold, which identification cannot
       tell apart surely.
-    - copy: two entries of one person that are one picture.
+    - copy: two entries of one person that are one image.
 
     Args:
         photos: Of `Gallery.photos`.
@@ -83,7 +83,7 @@ def audit(
         if progress is not None:
             progress(len(rows))
     findings += [_alike(names[a], names[b], d) for (a, b), d in sorted(alike.items())]
-    order = (MISLABELLED, OUTLIER, ALIKE, COPY)
+    order = (MISLABELED, OUTLIER, ALIKE, COPY)
     return sorted(findings, key=lambda f: (order.index(f.kind), f.person, f.path, f.other))
 
 
@@ -118,12 +118,12 @@ def _of_photo(
             f"{path} is nearer to {other.person} ({_shown(other)}, {to_other:.3f}) than to any "
             f"other photo of {photo.person}{_away(to_own)}"
         )
-        return [AuditFinding(MISLABELLED, photo.person, path, to_other, other.person, message)]
+        return [AuditFinding(MISLABELED, photo.person, path, to_other, other.person, message)]
     if np.isfinite(to_own) and to_own > settings.threshold:
         message = f"{path} is like no other photo of {photo.person}{_away(to_own)}"
         return [AuditFinding(OUTLIER, photo.person, path, to_own, "", message)]
     if to_own <= COPY_SHARE * settings.threshold and number < nearest_own:
-        message = f"{path} and {_shown(photos[nearest_own])} are one picture of {photo.person}"
+        message = f"{path} and {_shown(photos[nearest_own])} are one image of {photo.person}"
         return [AuditFinding(COPY, photo.person, path, to_own, "", message)]
     return []
 

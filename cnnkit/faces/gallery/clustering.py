@@ -2,7 +2,7 @@
 
 Biemann, "Chinese Whispers: an efficient graph clustering algorithm" (TextGraphs 2006): every
 face begins as a person of its own and takes over, in random order and until nothing changes, the
-person that most of its near neighbours have. Unlike joining whatever is near (single linkage), a
+person that most of its near neighbors have. Unlike joining whatever is near (single linkage), a
 single face between two people does not make them one.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from cnnkit.faces.gallery.search import BLOCK, quick_distances
 
-# Of each face, so many of its nearest neighbours count: memory stays bounded where one person
+# Of each face, so many of its nearest neighbors count: memory stays bounded where one person
 # has thousands of photos.
-MOST_NEIGHBOURS = 50
+MOST_NEIGHBORS = 50
 MOST_ROUNDS = 100
 
 
@@ -27,7 +27,7 @@ def cluster(
 
     Args:
         vectors: float32 (faces, dimensions).
-        threshold: Faces at most so far apart are neighbours.
+        threshold: Faces at most so far apart are neighbors.
         metric: ``euclidean`` or ``manhattan``.
         seed: Of the order in which faces choose.
 
@@ -35,13 +35,13 @@ def cluster(
         int (faces,): numbers from 0, the person with most faces first, among equals the one who
         comes first.
     """
-    neighbours = near_neighbours(vectors, threshold, metric)
+    neighbors = near_neighbors(vectors, threshold, metric)
     labels = np.arange(len(vectors))
     generator = np.random.default_rng(seed)
     for _ in range(MOST_ROUNDS):
         changed = False
         for face in generator.permutation(len(vectors)):
-            others, weights = neighbours[face]
+            others, weights = neighbors[face]
             if not len(others):
                 continue
             best = _heaviest(labels[others], weights)
@@ -52,10 +52,10 @@ def cluster(
     return _by_size(labels)
 
 
-def near_neighbours(
+def near_neighbors(
     vectors: np.ndarray, threshold: float, metric: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the neighbours of each face and their weights.
+    """Return the neighbors of each face and their weights.
 
     A weight is 1 at the distance 0 and falls to a half at the threshold.
     """
@@ -64,8 +64,8 @@ def near_neighbours(
         for face, apart in zip(rows, quick_distances(vectors[rows], vectors, metric), strict=True):
             apart[face] = np.inf
             near = np.flatnonzero(apart <= threshold)
-            if len(near) > MOST_NEIGHBOURS:
-                near = near[np.argsort(apart[near], kind="stable")[:MOST_NEIGHBOURS]]
+            if len(near) > MOST_NEIGHBORS:
+                near = near[np.argsort(apart[near], kind="stable")[:MOST_NEIGHBORS]]
             scale = 2 * threshold if threshold > 0 else 1.0
             found.append((near, 1 - apart[near] / scale))
     return found

@@ -42,15 +42,15 @@ def describe_people(
     """
     vectors, people = [], []
     found = (Found(portrait.path) for portrait in portraits)
-    for portrait, (path, picture) in zip(portraits, embedder.stream(found, workers), strict=True):
+    for portrait, (path, image) in zip(portraits, embedder.stream(found, workers), strict=True):
         try:
-            if isinstance(picture, Failure):
-                raise ImageError(picture.kind, picture.message)
-            [face] = choice.of(picture, min_face)
+            if isinstance(image, Failure):
+                raise ImageError(image.kind, image.message)
+            [face] = choice.of(image, min_face)
         except ImageError as error:
             log.warning("%s is left out: %s", path, error.message)
             continue
-        vectors.append(picture.embeddings[face])
+        vectors.append(image.embeddings[face])
         people.append(portrait.person)
     if not vectors:
         raise UsageError(broken_rule("`data`", "hold photos with a face", "none"))

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from cnnkit.data.dataset import NOT_CLASSES
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
 from cnnkit.faces.gallery.records import NewPhoto, person_name
 from cnnkit.faces.gallery.store import Gallery, content_digest
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.images import Finder, Found, has_picture_suffix, is_image_header, read_bytes
+from cnnkit.images import Finder, Found, has_image_suffix, is_image_header, read_bytes
 from cnnkit.images.files import read_header
 from cnnkit.images.sniff import HEADER_BYTES
 from cnnkit.results import Failure, make_row
@@ -118,7 +118,7 @@ def people_of(folder: str) -> Iterator[Portrait]:
 
 def _is_photo(path: str) -> bool:
     """Return whether a file is, or is called, an image."""
-    return has_picture_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
+    return has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
 
 
 def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
@@ -232,17 +232,17 @@ class _Enrolment:
             return content, _elsewhere(holder, portrait.person)
         return content, None
 
-    def take(self, described: PictureFaces | Failure) -> None:
+    def take(self, described: ImageFaces | Failure) -> None:
         """Take in what was found on the next photo that waits for it."""
         entry = self._described.popleft()
         portrait, content = entry[:2]
         entry[2] = self._new_photo(portrait, content, described)
-        if isinstance(described, PictureFaces) and described.faces:
+        if isinstance(described, ImageFaces) and described.faces:
             entry[3] = described.faces[0].turned
         self._settle()
 
     def _new_photo(
-        self, portrait: Portrait, content: bytes, described: PictureFaces | Failure
+        self, portrait: Portrait, content: bytes, described: ImageFaces | Failure
     ) -> NewPhoto | Failure:
         if isinstance(described, Failure):
             return described

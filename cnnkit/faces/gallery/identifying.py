@@ -1,4 +1,4 @@
-"""`cnnkit gallery identify` as a function: pictures in, a row for each with who is on it."""
+"""`cnnkit gallery identify` as a function: images in, a row for each with who is on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import ImageError
-from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
 from cnnkit.faces.gallery.decision import Identification, decide
 from cnnkit.faces.gallery.records import Settings
 from cnnkit.faces.gallery.search import FaceIndex
@@ -22,8 +22,8 @@ from cnnkit.writers.row_tables import Column, FlatTable
 
 
 @dataclass(frozen=True)
-class IdentifiedPicture:
-    """Who is on a picture.
+class IdentifiedImage:
+    """Who is on an image.
 
     Attributes:
         faces: The largest first, each with whose it is.
@@ -59,13 +59,13 @@ IDENTIFY_TABLE = FlatTable(
 
 
 class Identifier:
-    """Names the faces of pictures by a gallery.
+    """Names the faces of images by a gallery.
 
     Attributes:
         embedder: Finds and describes faces; the gallery's own.
         index: The gallery in memory.
         settings: How it decides.
-        choice: Which faces of a picture count.
+        choice: Which faces of an image count.
     """
 
     def __init__(
@@ -77,22 +77,22 @@ class Identifier:
         self.settings = settings
         self.choice = choice
 
-    def name(self, picture: PictureFaces) -> IdentifiedPicture | Failure:
-        """Name the faces of one described picture.
+    def name(self, image: ImageFaces) -> IdentifiedImage | Failure:
+        """Name the faces of one described image.
 
         Returns:
             The faces, none where there is no face; or a failure where one is meant and several
             were found.
         """
-        if not picture.faces:
-            return IdentifiedPicture(())
+        if not image.faces:
+            return IdentifiedImage(())
         try:
-            chosen = self.choice.of(picture, 1)
+            chosen = self.choice.of(image, 1)
         except ImageError as error:
             return Failure(error.kind, error.message)
-        return IdentifiedPicture(
+        return IdentifiedImage(
             tuple(
-                (picture.faces[n], decide(self.index, picture.embeddings[n], self.settings))
+                (image.faces[n], decide(self.index, image.embeddings[n], self.settings))
                 for n in chosen
             )
         )
@@ -129,8 +129,8 @@ def identify(
     }
     job = FolderJob(outputs, header, 0, IDENTIFY_TABLE)
     try:
-        for path, picture in identifier.embedder.stream(job.pending(found), workers):
-            result = picture if isinstance(picture, Failure) else identifier.name(picture)
+        for path, image in identifier.embedder.stream(job.pending(found), workers):
+            result = image if isinstance(image, Failure) else identifier.name(image)
             job.record(make_row(path, result), emit=emit)
         summary = job.finish()
     finally:

@@ -1,7 +1,7 @@
-"""`cnnkit gallery cluster` as a function: who is on which picture, and where each is to go.
+"""`cnnkit gallery cluster` as a function: who is on which image, and where each is to go.
 
-The plan is complete before any picture is touched, and is written first: a run that is killed
-while it moves pictures is finished from its plan, never from what the folder then looks like.
+The plan is complete before any image is touched, and is written first: a run that is killed
+while it moves images is finished from its plan, never from what the folder then looks like.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import OutputError, UsageError, broken_rule
-from cnnkit.faces.embedding import FaceEmbedder, PictureFaces
+from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
 from cnnkit.faces.gallery.clustering import cluster
 from cnnkit.images import Finder, Found
 from cnnkit.results import Failure, make_row, path_of
@@ -37,23 +37,23 @@ PLAN_TABLE = FlatTable(
 
 
 class Sorted:
-    """Who is on one picture, as a row.
+    """Who is on one image, as a row.
 
     Attributes:
-        picture: Its faces.
+        image: Its faces.
         people: Of each face, ``person-001`` and so on, or `OTHERS`.
     """
 
-    def __init__(self, picture: PictureFaces, people: list[str]) -> None:
-        """Take the picture and whom its faces are of."""
-        self.picture = picture
+    def __init__(self, image: ImageFaces, people: list[str]) -> None:
+        """Take the image and whom its faces are of."""
+        self.image = image
         self.people = people
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the row; the largest face comes first."""
         faces = [
             face.to_dict() | {"person": person}
-            for face, person in zip(self.picture.faces, self.people, strict=True)
+            for face, person in zip(self.image.faces, self.people, strict=True)
         ]
         return {"people": list(dict.fromkeys(self.people)), "faces": faces}
 
@@ -72,17 +72,17 @@ def sorted_rows(
     Args:
         embedder: Loaded.
         found: The inputs.
-        threshold: Faces at most so far apart are neighbours.
+        threshold: Faces at most so far apart are neighbors.
         least: Faces that a person has at least; all others are `OTHERS`.
         workers: Threads that read and describe.
         advance: Called after each input.
     """
-    results: list[tuple[str, PictureFaces | Failure]] = []
+    results: list[tuple[str, ImageFaces | Failure]] = []
     for item in embedder.stream(found, workers):
         results.append(item)
         if advance is not None:
             advance()
-    vectors = [p.embeddings for _, p in results if isinstance(p, PictureFaces)]
+    vectors = [p.embeddings for _, p in results if isinstance(p, ImageFaces)]
     everything = np.concatenate([v for v in vectors if len(v)] or [np.zeros((0, 1), np.float32)])
     numbers = cluster(everything, threshold, embedder.verification.metric)
     names = iter(_names(numbers, least))
@@ -100,9 +100,9 @@ def _names(numbers: np.ndarray, least: int) -> list[str]:
 
 
 def with_places(rows: list[dict[str, Any]], folder: Path, how: str) -> list[dict[str, Any]]:
-    """Return the rows with where each picture is to go, under names that nothing has.
+    """Return the rows with where each image is to go, under names that nothing has.
 
-    A picture of several people is copied or linked to each of them; moved, it goes to the person
+    An image of several people is copied or linked to each of them; moved, it goes to the person
     of its largest face. One without a face stays where it is.
 
     Args:
@@ -183,14 +183,14 @@ def check_plan(
         finder: Of this run's inputs, not yet asked; None: the rows are this run's own.
 
     Raises:
-        UsageError: A picture is none of the inputs, or its place is not one of its people's.
+        UsageError: An image is none of the inputs, or its place is not one of its people's.
     """
     top = folder.resolve()
     seen: set[str] = set()
     for row in rows:
         places = row.get("sorted_to", [])
         if path_of(row) in seen or (how == "move" and len(places) > 1):
-            raise UsageError(broken_rule("a plan", "move a picture once", row["path"]))
+            raise UsageError(broken_rule("a plan", "move an image once", row["path"]))
         seen.add(path_of(row))
         for place in map(Path, places):
             if not _is_own_place(place, top, row):
@@ -208,7 +208,7 @@ def check_plan(
 
 
 def _is_own_place(place: Path, top: Path, row: dict[str, Any]) -> bool:
-    """Return whether `with_places` may have given a picture this place."""
+    """Return whether `with_places` may have given an image this place."""
     person = place.parent.name
     return (
         ".." not in place.parts
@@ -221,10 +221,10 @@ def _is_own_place(place: Path, top: Path, row: dict[str, Any]) -> bool:
 
 
 def carry_out(rows: list[dict[str, Any]], folder: Path, how: str) -> int:
-    """Put every picture where its row says; what is there already is left as it is.
+    """Put every image where its row says; what is there already is left as it is.
 
     Returns:
-        How many pictures have a place.
+        How many images have a place.
 
     Raises:
         OutputError: One cannot be put there; the same call with ``resume`` goes on.

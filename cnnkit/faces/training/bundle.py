@@ -34,7 +34,7 @@ def write_trained(run: TrainingRun, outcome: TrainedEmbedder) -> None:
         write_history(folder, HISTORY_COLUMNS, epochs(outcome))
         from cnnkit.reports.face_training import write_face_training
 
-        title = f"{outcome.settings.output.resolve().name}: what was learnt"
+        title = f"{outcome.settings.output.resolve().name}: what was learned"
         write_face_training(folder / REPORT, report_content(outcome), title=title)
 
 
@@ -44,7 +44,7 @@ def new_bundle(outcome: TrainedEmbedder) -> NewBundle:
     return NewBundle(
         name=settings.output.resolve().name,
         task="embed-face",
-        description=f"A similarity learnt from {outcome.people.people('train')} people "
+        description=f"A similarity learned from {outcome.people.people('train')} people "
         f"({settings.network}, {settings.loss}) with cnnkit train-face.",
         model=outcome.model,
         labels=(),
@@ -86,8 +86,8 @@ def training_record(outcome: TrainedEmbedder) -> dict[str, Any]:
         },
         "plain_distance_loss": outcome.baseline,
         "network": None
-        if outcome.learnt is None
-        else epochs_record(outcome.learnt.plan, outcome.learnt.result),
+        if outcome.learned is None
+        else epochs_record(outcome.learned.plan, outcome.learned.result),
         "kept": outcome.kept,
         "metrics": outcome.figures,
     }
@@ -108,9 +108,9 @@ def arguments(outcome: TrainedEmbedder) -> dict[str, Any]:
 
 def epochs(outcome: TrainedEmbedder) -> Iterator[dict[str, Any]]:
     """Yield the epochs, and whether each is the best; none where only a head was found."""
-    if outcome.learnt is not None:
-        best = outcome.learnt.result.best_epoch
-        for epoch in outcome.learnt.epochs:
+    if outcome.learned is not None:
+        best = outcome.learned.result.best_epoch
+        for epoch in outcome.learned.epochs:
             yield epoch | {"best": "yes" if epoch["epoch"] == best else "no"}
 
 
@@ -119,9 +119,9 @@ def report_content(outcome: TrainedEmbedder) -> dict[str, Any]:
     from cnnkit.faces.pairs import pair_distances
     from cnnkit.faces.training.training import describe
 
-    pictures = outcome.people.split(outcome.judged_on)
-    vectors = describe(outcome.model, pictures.pixels)
-    pairs = pair_distances(vectors, pictures.labels, outcome.metric)
+    images = outcome.people.split(outcome.judged_on)
+    vectors = describe(outcome.model, images.pixels)
+    pairs = pair_distances(vectors, images.labels, outcome.metric)
     return {
         "split": outcome.judged_on,
         "split_by": outcome.settings.split_by,
@@ -129,7 +129,7 @@ def report_content(outcome: TrainedEmbedder) -> dict[str, Any]:
         "figures": outcome.figures,
         "threshold": outcome.threshold,
         "metric": outcome.metric,
-        "epochs": outcome.learnt.epochs if outcome.learnt else [],
+        "epochs": outcome.learned.epochs if outcome.learned else [],
         "kept": outcome.kept,
         "distances": _histograms(pairs.same, pairs.different),
         "record": training_record(outcome),
@@ -142,11 +142,11 @@ def report_content(outcome: TrainedEmbedder) -> dict[str, Any]:
 def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list[list[float]]]:
     """Return the share of the pairs by distance, 40 bins from 0."""
     edges = np.linspace(0, max(float(same.max()), float(different.max()), 1e-9), 41)
-    centres = (edges[1:] + edges[:-1]) / 2
+    centers = (edges[1:] + edges[:-1]) / 2
     found = {}
     for name, values in (("same person", same), ("different people", different)):
         counts, _ = np.histogram(values, edges)
         found[name] = [
-            [float(x), float(y)] for x, y in zip(centres, counts / len(values), strict=True)
+            [float(x), float(y)] for x, y in zip(centers, counts / len(values), strict=True)
         ]
     return found

@@ -37,7 +37,7 @@ def cut_largest_faces(
     detector = FaceDetector(open_model(DEFAULT_DETECTOR), None, in_float32(None))
 
     def cut(path: str) -> np.ndarray | Failure:
-        """Return the largest face of a picture, aligned, or why there is none."""
+        """Return the largest face of an image, aligned, or why there is none."""
         try:
             image = decode(read_bytes(path), max_pixels=settings.max_pixels)
         except ImageError as error:

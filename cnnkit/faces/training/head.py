@@ -75,7 +75,7 @@ def find_head(training: Differences, validation: Differences) -> PairHead:
     """Return the unit whose penalty does best on validation.
 
     Args:
-        training: What the weights are learnt from.
+        training: What the weights are learned from.
         validation: What the penalty is chosen by, of other people or photos.
     """
     scale = max(1e-12, float(training.different.mean()))

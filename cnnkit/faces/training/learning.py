@@ -56,10 +56,10 @@ def _trained(
 ) -> TrainedEmbedder:
     people = read_people(settings, stage, _face_cutter(settings))
     model, arguments = start_network(settings)
-    learnt = None
+    learned = None
     if settings.trains:
-        learnt = train_embedder(settings, model, people, run.state_folder)
-    return _judged(settings, people, model, arguments, learnt, started)
+        learned = train_embedder(settings, model, people, run.state_folder)
+    return _judged(settings, people, model, arguments, learned, started)
 
 
 def _face_cutter(settings: EmbedderSettings) -> CutFaces | None:
@@ -92,16 +92,16 @@ def _judged(
     people: TrainingPeople,
     model: Any,
     arguments: dict[str, Any],
-    learnt: EmbedderTraining | None,
+    learned: EmbedderTraining | None,
     started: float,
 ) -> TrainedEmbedder:
     """Find the head and the threshold on validation, and measure every split."""
-    vectors = describe(model, people.pictures.pixels)
+    vectors = describe(model, people.images.pixels)
     members = {
         name: np.flatnonzero(people.splits == number)
         for number, name in enumerate(("train", "val", "test"))
     }
-    labels = people.pictures.labels
+    labels = people.images.labels
     held_out = pair_distances(vectors[members["val"]], labels[members["val"]])
     midpoint, steepness = fit_probability(held_out)
     baseline = pair_log_loss(held_out, midpoint, steepness)
@@ -140,7 +140,7 @@ def _judged(
         head,
         baseline,
         kept,
-        learnt,
+        learned,
         figures,
         time.monotonic() - started,
     )

@@ -17,7 +17,7 @@ class TrainedEmbedder:
 
     Attributes:
         settings: What was asked for.
-        people: What was learnt from.
+        people: What was learned from.
         model: The network, with the head's scale behind it where there is a head.
         builder: Its name in the table of architectures, or None.
         arguments: Of the builder.
@@ -27,7 +27,7 @@ class TrainedEmbedder:
         head: The logistic unit, or None.
         baseline: The validation loss of the plain distance's probability, in nats.
         kept: A sentence about what was kept, or "".
-        learnt: The training, or None where only a head was found.
+        learned: The training, or None where only a head was found.
         figures: Split to `cnnkit.faces.pairs.summary`.
         seconds: Of the whole run.
     """
@@ -43,7 +43,7 @@ class TrainedEmbedder:
     head: PairHead | None
     baseline: float
     kept: str
-    learnt: EmbedderTraining | None
+    learned: EmbedderTraining | None
     figures: dict[str, dict[str, Any]]
     seconds: float
 

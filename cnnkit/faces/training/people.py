@@ -1,4 +1,4 @@
-"""What is learnt from: everybody's photos, decoded or cut out and aligned, in their splits."""
+"""What is learned from: everybody's photos, decoded or cut out and aligned, in their splits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnnkit.data import SPLITS, Dataset, assign_splits, read_dataset
-from cnnkit.data.decoded import DecodedPictures
+from cnnkit.data.decoded import DecodedImages
 from cnnkit.data.identities import LEAST_PEOPLE, LEAST_PHOTOS, identity_split
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.training.settings import EmbedderSettings
-from cnnkit.images import has_picture_suffix
+from cnnkit.images import has_image_suffix
 from cnnkit.results import Failure
 from cnnkit.training.run import StageProgress
 from cnnkit.writers.terminal import printable
@@ -26,7 +26,7 @@ SHOWN = 5
 
 
 @dataclass
-class Pictures:
+class FacePhotos:
     """The photos of a split, or of all, ready for a network.
 
     Attributes:
@@ -42,9 +42,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def taken(self, places: np.ndarray) -> Pictures:
+    def taken(self, places: np.ndarray) -> FacePhotos:
         """Return some of them."""
-        return Pictures(self.pixels[places], self.labels[places], self.indices[places])
+        return FacePhotos(self.pixels[places], self.labels[places], self.indices[places])
 
 
 @dataclass(frozen=True)
@@ -53,31 +53,31 @@ class TrainingPeople:
 
     Attributes:
         dataset: The photos that could be read, in order.
-        pictures: Their pixels.
+        images: Their pixels.
         splits: int8 (photos,), places in `SPLITS`.
         failures: Path and reason of each photo that was left out.
     """
 
     dataset: Dataset
-    pictures: Pictures
+    images: FacePhotos
     splits: np.ndarray
     failures: tuple[tuple[str, Failure], ...]
 
-    def split(self, name: str) -> Pictures:
+    def split(self, name: str) -> FacePhotos:
         """Return the photos of ``train``, ``val`` or ``test``."""
-        return self.pictures.taken(np.flatnonzero(self.splits == SPLITS.index(name)))
+        return self.images.taken(np.flatnonzero(self.splits == SPLITS.index(name)))
 
     def people(self, name: str) -> int:
         """Return how many people have a photo in a split."""
         return len(np.unique(self.split(name).labels))
 
     def sha256(self) -> str:
-        """Return a hash of what is learnt from: pixels, names and splits."""
+        """Return a hash of what is learned from: pixels, names and splits."""
         digest = hashlib.sha256()
         for file, split in zip(self.dataset.files, self.splits, strict=True):
             line = f"{file.name}\0{self.dataset.classes[file.label]}\0{SPLITS[split]}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
-        digest.update(np.ascontiguousarray(self.pictures.pixels))
+        digest.update(np.ascontiguousarray(self.images.pixels))
         return digest.hexdigest()
 
 
@@ -93,10 +93,10 @@ def read_people(
     Args:
         settings: What is asked for.
         stage: Shows progress.
-        cut_faces: Gives aligned faces, uint8 (side, side, 3); None: whole pictures.
+        cut_faces: Gives aligned faces, uint8 (side, side, 3); None: whole images.
 
     Raises:
-        UsageError: The set cannot be learnt from; the message has the fix.
+        UsageError: The set cannot be learned from; the message has the fix.
     """
     whole = _with_photos(read_dataset(settings.data, settings.root))
     _tell_of_strays(whole)
@@ -107,14 +107,14 @@ def read_people(
         f"{len(whole.classes):,}",
     )
     with stage("reading", len(whole.files)) as advance:
-        pictures, failures = _read(settings, whole, advance, cut_faces)
-    dataset = replace(whole, files=tuple(whole.files[i] for i in pictures.indices))
-    pictures = replace(pictures, indices=np.arange(len(pictures)))
-    _tell_of_shared_photos(dataset, pictures)
+        images, failures = _read(settings, whole, advance, cut_faces)
+    dataset = replace(whole, files=tuple(whole.files[i] for i in images.indices))
+    images = replace(images, indices=np.arange(len(images)))
+    _tell_of_shared_photos(dataset, images)
     splits = _splits(settings, dataset)
     for name in ("train", "val"):
-        _check_split(pictures.labels[splits == SPLITS.index(name)], name)
-    return TrainingPeople(dataset, pictures, splits, tuple(whole.failures) + failures)
+        _check_split(images.labels[splits == SPLITS.index(name)], name)
+    return TrainingPeople(dataset, images, splits, tuple(whole.failures) + failures)
 
 
 def _with_photos(dataset: Dataset) -> Dataset:
@@ -134,20 +134,20 @@ def _with_photos(dataset: Dataset) -> Dataset:
 
 def _tell_of_strays(dataset: Dataset) -> None:
     """Say which photos lie beside the folders of people, where they belong to nobody."""
-    if strays := [path for path in dataset.strays if has_picture_suffix(path)]:
+    if strays := [path for path in dataset.strays if has_image_suffix(path)]:
         told = _counted(strays, "photo lies", "photos lie")
         fix = "put each into a folder with its person's name"
         log.warning("%s beside the folders, left out: %s; %s", told, _few(strays), fix)
 
 
-def _tell_of_shared_photos(dataset: Dataset, pictures: Pictures) -> None:
-    """Say which photos are there under two people: whatever is learnt from them is wrong once."""
+def _tell_of_shared_photos(dataset: Dataset, images: FacePhotos) -> None:
+    """Say which photos are there under two people: whatever is learned from them is wrong once."""
     first: dict[bytes, int] = {}
     shared = []
-    for place, label in enumerate(pictures.labels):
-        content = hashlib.sha256(np.ascontiguousarray(pictures.pixels[place])).digest()
+    for place, label in enumerate(images.labels):
+        content = hashlib.sha256(np.ascontiguousarray(images.pixels[place])).digest()
         before = first.setdefault(content, place)
-        if pictures.labels[before] != label:
+        if images.labels[before] != label:
             shared.append(f"{dataset.files[before].name} and {dataset.files[place].name}")
     if shared:
         told = _counted(shared, "photo is", "photos are")
@@ -169,10 +169,10 @@ def _read(
     whole: Dataset,
     advance: Callable[[], None],
     cut_faces: CutFaces | None,
-) -> tuple[Pictures, tuple[tuple[str, Failure], ...]]:
+) -> tuple[FacePhotos, tuple[tuple[str, Failure], ...]]:
     paths, labels = [file.path for file in whole.files], whole.labels
     if cut_faces is None:
-        with DecodedPictures(
+        with DecodedImages(
             paths,
             labels,
             settings.spec,
@@ -181,7 +181,7 @@ def _read(
             workers=settings.workers,
             progress=advance,
         ) as decoded:
-            found = Pictures(decoded.pixels, decoded.labels, decoded.indices)
+            found = FacePhotos(decoded.pixels, decoded.labels, decoded.indices)
             return found, decoded.failures
     results = cut_faces(paths, advance)
     kept = [i for i, one in enumerate(results) if not isinstance(one, Failure)]
@@ -191,11 +191,11 @@ def _read(
         log.warning("%s is left out: %s", path, failure.message)
     side = (settings.side, settings.side, 3)
     pixels = np.stack([results[i] for i in kept]) if kept else np.empty((0, *side), np.uint8)
-    return Pictures(pixels, labels[kept], np.array(kept, np.int64)), tuple(failures)
+    return FacePhotos(pixels, labels[kept], np.array(kept, np.int64)), tuple(failures)
 
 
 def _splits(settings: EmbedderSettings, dataset: Dataset) -> np.ndarray:
-    """Return the split of each photo: the data's own, or one by people or by pictures."""
+    """Return the split of each photo: the data's own, or one by people or by images."""
     if settings.split_by == "people" and not any(file.split for file in dataset.files):
         return identity_split(dataset.labels, dataset.classes, settings.shares, settings.seed)
     return assign_splits(dataset, shares=settings.shares, seed=settings.seed)

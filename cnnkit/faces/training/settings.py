@@ -38,18 +38,18 @@ class EmbedderSettings:
         photos: K, of each of them.
         dimensions: Numbers of a description; embedding-small only.
         size: Side of the square input; embedding-small only.
-        crop: ``face``: find and align the largest face; ``none``: the whole picture is one.
+        crop: ``face``: find and align the largest face; ``none``: the whole image is one.
         epochs: At most.
         learning_rate: The highest one; None: 1e-3 from scratch, 1e-5 for embedded weights.
-        split_by: ``people``: nobody is in two splits; ``pictures``: everybody may be.
+        split_by: ``people``: nobody is in two splits; ``images``: everybody may be.
         shares: Of validation and test.
         augment: ``none``, ``light``, ``strong`` or a recipe's file.
         patience: Epochs without a lower validation loss.
         seed: Of split, order, weights and augmentation.
         overwrite: Replace an existing bundle.
         resume: Go on with a killed run.
-        max_bad: How many unreadable or faceless pictures to leave out.
-        max_pixels: A larger picture is unreadable.
+        max_bad: How many unreadable or faceless images to leave out.
+        max_pixels: A larger image is unreadable.
         workers: Threads that read.
 
     Raises:
@@ -109,7 +109,7 @@ class EmbedderSettings:
 
     @property
     def spec(self) -> InputSpec:
-        """How a whole picture becomes the network's input: squeezed, with nothing cut off."""
+        """How a whole image becomes the network's input: squeezed, with nothing cut off."""
         return InputSpec(self.side, self.side, "stretch", 1.0, "bilinear")
 
     @property

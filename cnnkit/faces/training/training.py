@@ -15,7 +15,7 @@ from cnnkit.data.identities import IdentityLoader
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.faces.pairs import area_under_curve, pair_distances, spread
-from cnnkit.faces.training.people import Pictures, TrainingPeople
+from cnnkit.faces.training.people import FacePhotos, TrainingPeople
 from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
 from cnnkit.training.run import identity_of
@@ -38,23 +38,23 @@ class Watch:
 
     Attributes:
         model: In training.
-        pictures: Of validation.
+        images: Of validation.
         metric: Of the distances.
         epochs: One line for each: the report's figures, ``auc``, ``mean_same``,
             ``mean_different`` and ``spread``.
     """
 
     model: Any
-    pictures: Pictures
+    images: FacePhotos
     metric: str
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, report: EpochReport) -> None:
         """Measure one epoch, tell of it, and warn where all descriptions have become one."""
-        vectors = describe(self.model, self.pictures.pixels)
+        vectors = describe(self.model, self.images.pixels)
         figures: dict[str, Any] = {"spread": spread(vectors)}
         if np.isfinite(vectors).all():
-            pairs = pair_distances(vectors, self.pictures.labels, self.metric)
+            pairs = pair_distances(vectors, self.images.labels, self.metric)
             figures["auc"] = area_under_curve(pairs)
             figures["mean_same"] = float(pairs.same.mean())
             figures["mean_different"] = float(pairs.different.mean())
@@ -183,14 +183,14 @@ def _check_descriptions(model: Any) -> None:
 
 
 def _batches(
-    settings: EmbedderSettings, pictures: Pictures, *, training: bool
+    settings: EmbedderSettings, images: FacePhotos, *, training: bool
 ) -> Callable[[int], IdentityLoader]:
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed) if training else None
 
     def make(size: int) -> IdentityLoader:
-        """Return a loader of these pictures for a batch size."""
+        """Return a loader of these images for a batch size."""
         return IdentityLoader(
-            pictures,
+            images,
             size,
             photos_each=settings.photos,
             training=training,

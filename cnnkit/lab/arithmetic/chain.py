@@ -12,12 +12,12 @@ from cnnkit.lab.arithmetic.fields import Field
 from cnnkit.lab.arithmetic.layers import Branches, Layer, Shape, ShapeError
 
 CONVENTION = (
-    "Multiplies are those of the weights for one picture (one for each multiply-accumulate): "
+    "Multiplies are those of the weights for one image (one for each multiply-accumulate): "
     "no biases, no additions. Sizes are height x width x channels."
 )
 
-# What a place of the picture itself sees.
-PICTURE = Field()
+# What a place of the image itself sees.
+IMAGE = Field()
 
 
 class ChainError(ShapeError):
@@ -39,7 +39,7 @@ class ChainError(ShapeError):
 
 @dataclass(frozen=True)
 class NamedLayer:
-    """A layer and the text that spelt it."""
+    """A layer and the text that spelled it."""
 
     text: str
     layer: Layer
@@ -51,13 +51,13 @@ class Row:
     """What one layer makes of its input.
 
     Attributes:
-        text: The layer as it was spelt.
+        text: The layer as it was spelled.
         layer: The layer.
         input: The shape that it sees.
         output: The shape that it gives.
         parameters: Trained numbers.
-        multiplies: For one picture.
-        field: The receptive field of a place of the output; None: the whole picture.
+        multiplies: For one image.
+        field: The receptive field of a place of the output; None: the whole image.
         branches: The rows of each branch of an inception block.
     """
 
@@ -99,21 +99,21 @@ class Row:
 def follow(
     chain: Sequence[NamedLayer],
     shape: Shape,
-    field: Field | None = PICTURE,
-    picture: Shape | None = None,
+    field: Field | None = IMAGE,
+    image: Shape | None = None,
 ) -> list[Row]:
     """Return a row for each layer of a chain.
 
     Args:
         chain: The layers.
         shape: Of the input.
-        field: The receptive field of a place of the input; None: the whole picture.
-        picture: The shape of the picture that the fields are counted in, where it is not the input.
+        field: The receptive field of a place of the input; None: the whole image.
+        image: The shape of the image that the fields are counted in, where it is not the input.
 
     Raises:
         ChainError: A layer cannot take what the one before it gives.
     """
-    picture = picture or shape
+    image = image or shape
     rows = []
     for position, named in enumerate(chain):
         try:
@@ -121,21 +121,19 @@ def follow(
         except ShapeError as error:
             message = f'layer {position + 1} ("{named.text}"): {error}'
             raise ChainError(message, position, 0, len(named.text)) from error
-        rows.append(_row(named, shape, output, field, picture))
+        rows.append(_row(named, shape, output, field, image))
         shape, field = output, rows[-1].field
     return rows
 
 
-def _row(
-    named: NamedLayer, shape: Shape, output: Shape, field: Field | None, picture: Shape
-) -> Row:
+def _row(named: NamedLayer, shape: Shape, output: Shape, field: Field | None, image: Shape) -> Row:
     layer = named.layer
     behind = layer.field(field, shape)
-    if behind is not None and len(picture) == 3 and behind.covers(*picture[:2]):
+    if behind is not None and len(image) == 3 and behind.covers(*image[:2]):
         behind = None
     branches = ()
     if isinstance(layer, Branches):
-        branches = tuple(tuple(follow(branch, shape, field, picture)) for branch in named.branches)
+        branches = tuple(tuple(follow(branch, shape, field, image)) for branch in named.branches)
     return Row(
         text=named.text,
         layer=layer,

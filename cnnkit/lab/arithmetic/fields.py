@@ -1,4 +1,4 @@
-"""Receptive fields: which rectangle of the picture a place of a map depends on.
+"""Receptive fields: which rectangle of the image a place of a map depends on.
 
 ``r[l] = r[l-1] + (k - 1) j[l-1]`` and ``j[l] = s j[l-1]`` for kernel k and stride s, see Araujo,
 Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from cnnkit.lab.arithmetic.windows import Window
 
-# First and last place of the picture; last < first: none of it is seen.
+# First and last place of the image; last < first: none of it is seen.
 Span = tuple[int, int]
 NOTHING: Span = (0, -1)
 
@@ -29,7 +29,7 @@ class Unclear(Exception):
 
 @dataclass(frozen=True)
 class AxisField:
-    """Along one axis, place i of a map sees the picture from ``i jump + low`` to ``i jump + high``.
+    """Along one axis, place i of a map sees the image from ``i jump + low`` to ``i jump + high``.
 
     Where the places of a map see intervals of different sizes, `low` and `high` are those of
     place 0, `others` those of the places up to the one where the pattern starts again, `jump`
@@ -38,7 +38,7 @@ class AxisField:
     Attributes:
         low: First place that place 0 sees; negative where it reaches into the padding.
         high: Last one; below `low` where place 0 sees nothing.
-        jump: From one place of the map to the next, in places of the picture, or from one
+        jump: From one place of the map to the next, in places of the image, or from one
             repetition of the pattern to the next. 0: all places see the same.
         others: The intervals of places 1, 2, ... of the pattern.
         bounded: The pattern is the whole map, and beyond it there is nothing.
@@ -79,12 +79,12 @@ class AxisField:
 
     @property
     def size(self) -> int:
-        """Places of the picture that one place of the map sees, at most."""
+        """Places of the image that one place of the map sees, at most."""
         return max(high - low + 1 for low, high in self.pattern)
 
     @property
     def step(self) -> int | float:
-        """From one place of the map to the next, in places of the picture, on average."""
+        """From one place of the map to the next, in places of the image, on average."""
         step = abs(self.jump) / len(self.pattern)
         return int(step) if step == int(step) else step
 
@@ -164,7 +164,7 @@ class AxisField:
         return AxisField(*union(self.span(place) for place in ends), jump=0)
 
     def covers(self, extent: int) -> bool:
-        """Return whether every place sees all of a picture of that size, wherever it is."""
+        """Return whether every place sees all of an image of that size, wherever it is."""
         fixed = self.constant or self.bounded
         return fixed and all(low <= 0 and high >= extent - 1 for low, high in self.pattern)
 
@@ -239,7 +239,7 @@ class Field:
         return Field(self.rows.over(height), self.columns.over(width))
 
     def covers(self, height: int, width: int) -> bool:
-        """Return whether every place sees a whole picture of that size."""
+        """Return whether every place sees a whole image of that size."""
         return self.rows.covers(height) and self.columns.covers(width)
 
     @property
@@ -249,7 +249,7 @@ class Field:
 
     @property
     def jump(self) -> tuple[int | float, int | float]:
-        """Steps in the picture from one place to the next, down and to the right."""
+        """Steps in the image from one place to the next, down and to the right."""
         return self.rows.step, self.columns.step
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
@@ -257,7 +257,7 @@ class Field:
 
         Returns:
             (left, top, right, bottom), right and bottom exclusive; it may reach beyond the
-            picture, where the network saw padding.
+            image, where the network saw padding.
         """
         top, bottom = self.rows.span(row)
         left, right = self.columns.span(column)

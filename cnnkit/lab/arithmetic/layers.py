@@ -1,7 +1,7 @@
 """The layers of a chain, and what each makes of a shape: output, parameters, multiplies.
 
 A shape is (height, width, channels), or (numbers,) of a vector. Multiplies are those of the
-weights, for one picture: no biases, no additions, none for pooling or activations.
+weights, for one image: no biases, no additions, none for pooling or activations.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Layer:
         return 0
 
     def multiplies(self, shape: Shape) -> int:
-        """Return the multiplications for one picture."""
+        """Return the multiplications for one image."""
         return 0
 
     def field(self, field: Field | None, shape: Shape) -> Field | None:
-        """Return the receptive field behind the layer; None: the whole picture."""
+        """Return the receptive field behind the layer; None: the whole image."""
         return field
 
 
@@ -121,7 +121,7 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class Depthwise(Layer):
-    """A filter for each channel alone; the filters of one channel give neighbouring outputs.
+    """A filter for each channel alone; the filters of one channel give neighboring outputs.
 
     Attributes:
         window: What slides.

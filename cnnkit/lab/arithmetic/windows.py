@@ -1,4 +1,4 @@
-"""Windows that slide over a picture: kernel, stride, padding, dilation, and the sizes they give.
+"""Windows that slide over an image: kernel, stride, padding, dilation, and the sizes they give.
 
 The formulas are those of Dumoulin and Visin, "A guide to convolution arithmetic for deep
 learning", https://arxiv.org/abs/1603.07285; ``same`` pads as TensorFlow and Keras do.
@@ -47,7 +47,7 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
 
 @dataclass(frozen=True)
 class Window:
-    """What slides over a picture, as (height, width) pairs.
+    """What slides over an image, as (height, width) pairs.
 
     Attributes:
         kernel: Taps.

@@ -1,4 +1,4 @@
-"""Convolution on pictures and on matrices: filters by name, sliding, and learning one."""
+"""Convolution on images and on matrices: filters by name, sliding, and learning one."""
 
 from __future__ import annotations
 

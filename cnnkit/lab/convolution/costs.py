@@ -2,7 +2,7 @@
 
 Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", https://arxiv.org/abs/1508.06576,
 equations 1, 3 and 4. They are sums over places, to be followed by hand; `cnnkit.losses.style` has
-the relative forms that pictures are painted with, and the factors between the two.
+the relative forms that images are painted with, and the factors between the two.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ def content_cost(generated: np.ndarray, content: np.ndarray) -> float:
     """Return ``1/2 * sum (a(C) - a(G))^2``.
 
     Args:
-        generated: Activations of the generated picture, float (height, width, channels).
-        content: Those of the content picture, same shape.
+        generated: Activations of the generated image, float (height, width, channels).
+        content: Those of the content image, same shape.
     """
     return float(((content - generated) ** 2).sum() / 2)
 
@@ -37,7 +37,7 @@ def style_cost(generated: np.ndarray, style: np.ndarray) -> float:
     """Return ``1 / (2 n_H n_W n_C)^2 * sum_kk' (G_kk'(S) - G_kk'(G))^2`` of one layer.
 
     Args:
-        generated: Activations of the generated picture, float (height, width, channels).
+        generated: Activations of the generated image, float (height, width, channels).
         style: Those of the style, same shape.
     """
     difference = style_matrix(style) - style_matrix(generated)

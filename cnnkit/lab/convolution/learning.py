@@ -1,8 +1,8 @@
-"""Learns the filter that turns one picture into another, by backpropagation.
+"""Learns the filter that turns one image into another, by backpropagation.
 
 The loss is the mean of the squared differences; its gradient comes from the backend through
 `runtime.value_and_gradient`, and L-BFGS (Liu and Nocedal, 1989) takes the steps: plain descent
-needs thousands of them, because neighbouring pixels are nearly the same.
+needs thousands of them, because neighboring pixels are nearly the same.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def learn_kernel(
         target: float (height, width, 1), or smaller by the kernel's size less one: then without
             padding.
         size: Height and width of the kernel.
-        bias: Whether a number is added to every place; a picture that shows zero as grey needs it.
+        bias: Whether a number is added to every place; an image that shows zero as gray needs it.
         most_steps: After which to stop.
         seed: Of the start.
 
@@ -91,7 +91,7 @@ def learn_kernel(
     problem = Problem(source / scale, target / reach, size, padding, bias)
     start = np.random.default_rng(seed).normal(0, 0.1, problem.unknowns)
     way = problem.descend(start, most_steps)
-    # Back in the units of the pictures.
+    # Back in the units of the images.
     steps = [
         Step(number, loss * reach**2, problem.kernel(values) * reach / scale)
         for number, (loss, values) in enumerate(way)
@@ -121,7 +121,7 @@ def padding_between(source: tuple[int, ...], target: tuple[int, ...], size: tupl
 def middle(
     source: np.ndarray, target: np.ndarray, size: tuple[int, int], padding: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle of both pictures where they are large, place for place as before."""
+    """Return the middle of both images where they are large, place for place as before."""
     height, width = source.shape[:2]
     top, left = (max(0, (n - LARGEST_SIDE) // 2) for n in (height, width))
     if not top and not left:
@@ -133,7 +133,7 @@ def middle(
 
 
 class Problem:
-    """The loss of a kernel and its gradient, for pictures scaled to about 1."""
+    """The loss of a kernel and its gradient, for images scaled to about 1."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class Problem:
         def remember(intermediate_result: Any) -> None:
             way.append((float(intermediate_result.fun), intermediate_result.x.copy()))
 
-        # Single precision ends near 1e-14 of the square of pictures scaled to 1.
+        # Single precision ends near 1e-14 of the square of images scaled to 1.
         options = {"maxiter": most_steps, "ftol": 1e-16, "gtol": 1e-10, "maxcor": 30}
         minimize(
             self._evaluate, start, jac=True, method="L-BFGS-B", callback=remember, options=options

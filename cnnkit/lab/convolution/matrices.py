@@ -47,7 +47,7 @@ def read_kernel(text: str, option: str = "`kernel`") -> np.ndarray:
         option: What the messages call it.
 
     Returns:
-        float64 (height, width, channels); one channel stands for each of the picture's.
+        float64 (height, width, channels); one channel stands for each of the image's.
 
     Raises:
         UsageError: It is none of these, or too large.

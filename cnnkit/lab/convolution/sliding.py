@@ -1,4 +1,4 @@
-"""Slides filters and poolings over pictures and matrices, tap by tap.
+"""Slides filters and poolings over images and matrices, tap by tap.
 
 As in ConvNets, the filter is not flipped: this is cross-correlation. `flipped` gives what
 mathematics calls convolution.
@@ -12,19 +12,19 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.arithmetic import Window
 from cnnkit.lab.arithmetic.layers import check_fits
 
-# ITU-R BT.601: the brightness that a grey picture shows.
+# ITU-R BT.601: the brightness that a gray image shows.
 BRIGHTNESS = (0.299, 0.587, 0.114)
-MODES = ("grey", "each", "volume")
+MODES = ("gray", "each", "volume")
 
 
 def slide(image: np.ndarray, kernel: np.ndarray, window: Window, mode: str) -> np.ndarray:
-    """Return what a filter gives at every place of a picture.
+    """Return what a filter gives at every place of an image.
 
     Args:
         image: float (height, width, channels).
         kernel: float (kernel height, kernel width, 1 or channels).
         window: Its strides, padding and dilation; the kernel's own size.
-        mode: ``grey``: over the brightness; ``each``: over each channel alone; ``volume``: over
+        mode: ``gray``: over the brightness; ``each``: over each channel alone; ``volume``: over
             all channels at once, their products summed, as a filter of a ConvNet does.
 
     Returns:
@@ -32,13 +32,13 @@ def slide(image: np.ndarray, kernel: np.ndarray, window: Window, mode: str) -> n
         is ``each``.
 
     Raises:
-        UsageError: The kernel's channels are not the picture's, or it does not fit.
+        UsageError: The kernel's channels are not the image's, or it does not fit.
     """
-    if mode == "grey":
+    if mode == "gray":
         image = brightness(image)
     channels = image.shape[2]
     if kernel.shape[2] not in (1, channels):
-        rule = f"have 1 channel or the picture's {channels}"
+        rule = f"have 1 channel or the image's {channels}"
         raise UsageError(broken_rule("a kernel", rule, f"{kernel.shape[2]} channels"))
     check_fits(window, image.shape, "a kernel")
     found = _weighted_sum(padded(image, window), kernel, window)
@@ -70,7 +70,7 @@ def _tap(
 
 
 def padded(image: np.ndarray, window: Window, value: float = 0.0) -> np.ndarray:
-    """Return the picture with the padding that the window asks for."""
+    """Return the image with the padding that the window asks for."""
     sides = window.sides(*image.shape[:2])
     return np.pad(image, (*sides, (0, 0)), constant_values=value)
 
@@ -115,18 +115,18 @@ def flipped(kernel: np.ndarray) -> np.ndarray:
 
 
 def brightness(image: np.ndarray) -> np.ndarray:
-    """Return the grey of an RGB picture, (height, width, 1); another is averaged."""
+    """Return the gray of an RGB image, (height, width, 1); another is averaged."""
     if image.shape[2] == 3:
         return (image @ np.array(BRIGHTNESS, image.dtype))[..., None]
     return image.mean(axis=2, keepdims=True)
 
 
 def shown(values: np.ndarray, how: str) -> np.ndarray:
-    """Return values as a picture.
+    """Return values as an image.
 
     Args:
         values: float (height, width, 1 or 3).
-        how: ``signed``: zero is middle grey, the strongest value black or white; ``absolute``:
+        how: ``signed``: zero is middle gray, the strongest value black or white; ``absolute``:
             zero is black, the strongest value white; ``clip``: as they are, cut to 0-255.
 
     Returns:

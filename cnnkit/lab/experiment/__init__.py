@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnkit.lab.experiment.pictures import Pictures
+from cnnkit.lab.experiment.images import ImageSet
 from cnnkit.lab.experiment.residual import Curve, Settings, Verdict, run, verdict
 
-__all__ = ["Curve", "Pictures", "Settings", "Verdict", "run", "verdict"]
+__all__ = ["Curve", "ImageSet", "Settings", "Verdict", "run", "verdict"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.lab.experiment.pictures import Pictures
+from cnnkit.lab.experiment.images import ImageSet
 from cnnkit.runtime import building_defaults, seed_everything
 from cnnkit.runtime.training_devices import require_tensorflow
 
@@ -34,11 +34,11 @@ class Settings:
 
     Attributes:
         depths: Layers with weights of each pair of networks.
-        epochs: Passes over all pictures.
+        epochs: Passes over all images.
         filters: Channels of each stage; the size halves from one to the next.
-        batch_size: Pictures a step.
+        batch_size: ImageSet a step.
         learning_rate: Of plain gradient descent with momentum 0.9, as in the paper.
-        seed: Of the weights and of the order of the pictures.
+        seed: Of the weights and of the order of the images.
 
     Raises:
         UsageError: A value breaks its rule.
@@ -83,7 +83,7 @@ class Curve:
         kind: ``plain`` or ``residual``.
         depth: Layers with weights.
         parameters: How many were trained.
-        errors: The share of the training pictures that it got wrong, epoch by epoch, 0 to 1.
+        errors: The share of the training images that it got wrong, epoch by epoch, 0 to 1.
         losses: The mean cross-entropy in nats, epoch by epoch.
     """
 
@@ -129,14 +129,14 @@ class Verdict:
 
 
 def run(
-    pictures: Pictures,
+    images: ImageSet,
     settings: Settings | None = None,
     on_epoch: Callable[[str, int, int, float], None] | None = None,
 ) -> list[Curve]:
     """Train a plain and a residual network of each depth.
 
     Args:
-        pictures: All of them are trained on: the training error is what is asked about.
+        images: All of them are trained on: the training error is what is asked about.
         settings: The choices.
         on_epoch: Told the kind, the depth, the epoch from 1 and its training error.
 
@@ -146,14 +146,14 @@ def run(
     settings = settings or Settings()
     require_tensorflow()
     return [
-        _train(pictures, settings, kind, depth, on_epoch)
+        _train(images, settings, kind, depth, on_epoch)
         for depth in sorted(set(settings.depths))
         for kind in KINDS
     ]
 
 
 def _train(
-    pictures: Pictures,
+    images: ImageSet,
     settings: Settings,
     kind: str,
     depth: int,
@@ -166,8 +166,8 @@ def _train(
         model = cifar_resnet(
             depth,
             residual=kind == "residual",
-            input_shape=pictures.inputs.shape[1:],
-            classes=pictures.classes,
+            input_shape=images.inputs.shape[1:],
+            classes=images.classes,
             filters=settings.filters,
         )
         model.compile(
@@ -182,8 +182,8 @@ def _train(
                 on_epoch(kind, depth, epoch + 1, 1 - logs["accuracy"])
 
         history = model.fit(
-            pictures.inputs.astype(np.float32),
-            pictures.labels,
+            images.inputs.astype(np.float32),
+            images.labels,
             batch_size=settings.batch_size,
             epochs=settings.epochs,
             verbose=0,

@@ -20,7 +20,7 @@ LEGEND, LEGEND_LINE = 34, 20
 LETTER = 0.55  # mean width of a letter, in font sizes
 LARGEST_PNG = 40_000_000  # pixels
 
-COLOURS = {
+COLORS = {
     "input": "#59636e",
     "convolution": "#2f6fd0",
     "pooling": "#d1660f",
@@ -37,16 +37,16 @@ class Shape(NamedTuple):
     Attributes:
         kind: ``line``, ``box`` or ``text``.
         points: Of a line; the corners of a box; the start of a text's base line.
-        colour: Of the stroke, the filling, or the letters.
+        color: Of the stroke, the filling, or the letters.
         text: What it says.
         size: Of the letters.
         anchor: ``start``, ``middle`` or ``end`` of the text is at its point.
-        stroke: Colour of a box's edge, "" for none.
+        stroke: Color of a box's edge, "" for none.
     """
 
     kind: str
     points: tuple[tuple[float, float], ...]
-    colour: str
+    color: str
     text: str = ""
     size: int = 0
     anchor: str = "start"
@@ -113,7 +113,7 @@ def _legend(families: set[str], right: float) -> tuple[list[Shape], int]:
         if family in families:
             if x > MARGIN and x + 18 + 8 * len(family) > right:
                 x, y = float(MARGIN), y + LEGEND_LINE
-            shapes.append(Shape("box", ((x, y), (x + 12, y + 12)), COLOURS[family]))
+            shapes.append(Shape("box", ((x, y), (x + 12, y + 12)), COLORS[family]))
             shapes.append(Shape("text", ((x + 18, y + 11),), MUTED, family, 13))
             x += 34 + 8 * len(family)
     return shapes, y + LEGEND
@@ -139,7 +139,7 @@ def _box(box: Box, spot: Spot, left: float, top: float) -> list[Shape]:
     room = BOX_WIDTH - 28 - 8 * len(size)
     return [
         Shape("box", ((x, y), (right, bottom)), PAPER, stroke=LINE),
-        Shape("box", ((x, y), (x + 6, bottom)), COLOURS[box.family]),
+        Shape("box", ((x, y), (x + 6, bottom)), COLORS[box.family]),
         Shape("text", ((x + 14, y + 17),), INK, shortened(box.main.name, room / 7.4), 13),
         Shape("text", ((right - 8, y + 17),), MUTED, size, 13, "end"),
         Shape("text", ((x + 14, y + 34),), MUTED, shortened(box.detail, BOX_WIDTH / 6.6), 12),
@@ -171,17 +171,17 @@ def to_svg(drawing: Drawing) -> str:
 def _svg_shape(shape: Shape) -> str:
     if shape.kind == "line":
         points = " ".join(f"{x:g},{y:g}" for x, y in shape.points)
-        return f'<polyline points="{points}" fill="none" stroke="{shape.colour}"/>'
+        return f'<polyline points="{points}" fill="none" stroke="{shape.color}"/>'
     (x, y), *rest = shape.points
     if shape.kind == "box":
         width, height = rest[0][0] - x, rest[0][1] - y
         stroke = f' stroke="{shape.stroke}"' if shape.stroke else ""
         return (
             f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="3" '
-            f'fill="{shape.colour}"{stroke}/>'
+            f'fill="{shape.color}"{stroke}/>'
         )
     return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{shape.size}" fill="{shape.colour}" '
+        f'<text x="{x:g}" y="{y:g}" font-size="{shape.size}" fill="{shape.color}" '
         f'text-anchor="{shape.anchor}">{escape(shape.text)}</text>'
     )
 
@@ -193,7 +193,7 @@ def to_png(drawing: Drawing) -> bytes:
     """Return the drawing as a PNG file.
 
     Raises:
-        UsageError: It would be too large a picture.
+        UsageError: It would be too large an image.
     """
     pixels = drawing.width * drawing.height
     if pixels > LARGEST_PNG:
@@ -205,14 +205,14 @@ def to_png(drawing: Drawing) -> bytes:
     anchors = {"start": "ls", "middle": "ms", "end": "rs"}
     for shape in drawing.shapes:
         if shape.kind == "line":
-            canvas.line(shape.points, fill=shape.colour)
+            canvas.line(shape.points, fill=shape.color)
         elif shape.kind == "box":
             outline = shape.stroke or None
-            canvas.rounded_rectangle(shape.points, 3, fill=shape.colour, outline=outline)
+            canvas.rounded_rectangle(shape.points, 3, fill=shape.color, outline=outline)
         else:
             font = ImageFont.load_default(shape.size)
             anchor = anchors[shape.anchor]
-            canvas.text(shape.points[0], shape.text, shape.colour, font, anchor)
+            canvas.text(shape.points[0], shape.text, shape.color, font, anchor)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
 """The layers of a network gathered into boxes, for people to look at.
 
-A convolution, the normalisation and the activation behind it make one box; so do whatever small
+A convolution, the normalization and the activation behind it make one box; so do whatever small
 steps work on one box's output only.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cnnkit.lab.networks.layers import ACTIVATIONS, CONVOLUTIONS, JOINS
 from cnnkit.lab.networks.reading import LayerRow
 
-# What a box is coloured by.
+# What a box is colored by.
 FAMILIES = ("input", "convolution", "pooling", "dense", "join", "other")
 SHORT = {
     "BatchNormalization": "norm",

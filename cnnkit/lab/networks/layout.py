@@ -1,7 +1,7 @@
 """Places the boxes of a network from top to bottom, branches side by side.
 
 The usual method for layered graphs (Sugiyama, Tagawa and Toda, 1981): a level for each box by its
-longest way from the picture, a place holder on each level that an edge passes, the order on a
+longest way from the image, a place holder on each level that an edge passes, the order on a
 level by the average of what leads to it.
 """
 

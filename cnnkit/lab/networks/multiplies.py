@@ -1,4 +1,4 @@
-"""How many multiplications the weights of a layer of Keras take for one picture.
+"""How many multiplications the weights of a layer of Keras take for one image.
 
 One for each multiply-accumulate of a weight: no biases, no additions, nothing for
 normalizations, pooling and activations, nor for products of two activations as in attention.
@@ -25,7 +25,7 @@ UNTOLD = frozenset("Conv DepthwiseConv SeparableConv ConvTranspose".split())
 
 
 def multiplies_of(layer: Any, shapes: Sequence[Shape], output: Shape) -> int | None:
-    """Return the multiplications of a layer's weights for one picture; None: not counted.
+    """Return the multiplications of a layer's weights for one image; None: not counted.
 
     Args:
         layer: A layer of Keras, or an operation.

@@ -18,7 +18,7 @@ from cnnkit import architectures
 from cnnkit.bundles import embedded_name, embedded_names, keras_files, open_model
 from cnnkit.bundles.applications import PREFIX, application_name
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
-from cnnkit.lab.networks.catalogue import CATALOGUE
+from cnnkit.lab.networks.catalog import CATALOG
 from cnnkit.lab.networks.reading import LayerRow, read_network
 from cnnkit.runtime import import_keras, variables_without_memory
 
@@ -58,7 +58,7 @@ class Wish:
     classes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no picture and no classifier has."""
+        """Refuse what no image and no classifier has."""
         shape = self.shape
         if shape and (max(shape[:2]) > LARGEST_SIDE or shape[2] > LARGEST_CHANNELS):
             rule = f"be at most {LARGEST_SIDE}x{LARGEST_SIDE}x{LARGEST_CHANNELS}"
@@ -88,7 +88,7 @@ def describe(name: str, wish: Wish) -> Iterator[Described]:
     if not os.path.exists(name):  # a path wins over all but an exact name
         name = architectures.builder_name(name) or embedded_name(name) or name
     if name in architectures.BUILDERS:
-        entry = CATALOGUE.get(name)
+        entry = CATALOG.get(name)
         yield Described(name, entry.variant if entry else "", rows_of_builder(name, {}, wish))
     elif name.startswith(PREFIX):
         yield rows_of_application(application_name(name), wish)
@@ -119,7 +119,7 @@ def rows_of_builder(name: str, arguments: dict[str, Any], wish: Wish) -> list[La
             model = build(**(arguments | wished))
         except (TypeError, ValueError) as error:
             raise _refused(name, error) from error
-    entry = CATALOGUE.get(name)
+    entry = CATALOG.get(name)
     size = _size(wish, model)
     if size is None and entry and None in model.inputs[0].shape[1:3]:
         size = entry.input[:2]
@@ -127,7 +127,7 @@ def rows_of_builder(name: str, arguments: dict[str, Any], wish: Wish) -> list[La
 
 
 def _refused(name: str, error: Exception) -> UsageError:
-    """Return one line for what Keras said in several, with colours."""
+    """Return one line for what Keras said in several, with colors."""
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()]
     said = [line for line in lines if line and not line.startswith("Exception encountered")]
     reason = (said or [type(error).__name__])[0][:200]

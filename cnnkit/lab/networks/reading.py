@@ -13,7 +13,7 @@ from cnnkit.lab.arithmetic.windows import padding_text, pair_text
 from cnnkit.lab.networks.layers import ACTIVATIONS, window_of
 from cnnkit.lab.networks.multiplies import multiplies_of
 from cnnkit.lab.networks.seeing import Call, channels_first, sights_behind
-from cnnkit.lab.networks.sights import NO_SIGHT, AnySight, described, of_picture
+from cnnkit.lab.networks.sights import NO_SIGHT, AnySight, described, of_image
 
 BYTES = 4  # of a float32
 # Variables that follow the data, and that no gradient moves: published counts leave them out.
@@ -22,7 +22,7 @@ STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count")
 
 @dataclass(frozen=True)
 class LayerRow:
-    """What one layer is and does, for one picture.
+    """What one layer is and does, for one image.
 
     Attributes:
         name: Of the layer, inside a nested model after its name and a /. Of a layer that is called
@@ -39,9 +39,9 @@ class LayerRow:
         parameters: Its weights and biases: no moving averages. Those that an earlier row has
             counted already are left out.
         trained: Those of them that are not frozen.
-        statistics: Moving averages of batch normalisation and their like.
+        statistics: Moving averages of batch normalization and their like.
         multiplies: Of its weights; None: not counted.
-        field: The receptive field of a place of the output, where that is a part of the picture.
+        field: The receptive field of a place of the output, where that is a part of the image.
         sees: ``part``, else ``all``, ``nothing`` (of the first input) or ``unknown``.
         shares: The row whose weights it uses, "" where they are its own.
     """
@@ -111,8 +111,8 @@ def read_network(model: Any, size: tuple[int, int] | None = None) -> list[LayerR
     """Return the layers of a functional or sequential model, nested ones opened.
 
     Args:
-        model: A built `keras.Model`. Its first input is the picture; others of the same shape
-            count as such pictures too, any other does not see it.
+        model: A built `keras.Model`. Its first input is the image; others of the same shape
+            count as such images too, any other does not see it.
         size: Height and width, where the model leaves them open.
 
     Raises:
@@ -127,7 +127,7 @@ def read_network(model: Any, size: tuple[int, int] | None = None) -> list[LayerR
         name = tensor._keras_history.operation.name
         sight: AnySight = NO_SIGHT
         if not position or shape == signals[0].shape:
-            sight = sight_of_picture(shape, first)
+            sight = sight_of_image(shape, first)
         field, sees = described(sight, shape)
         row = LayerRow(
             name, "Input", True, (), shape, shape, None, None, "", "", 0, 0, 0, 0, field, sees
@@ -149,11 +149,11 @@ def takes_channels_first(model: Any) -> bool:
     return False
 
 
-def sight_of_picture(shape: tuple[int, ...], first: bool) -> AnySight:
+def sight_of_image(shape: tuple[int, ...], first: bool) -> AnySight:
     """Return what the places of a network's input see: themselves."""
     if len(shape) == 1:
-        return of_picture(shape, None)
-    return of_picture(shape, 0 if first else len(shape) - 1)
+        return of_image(shape, None)
+    return of_image(shape, 0 if first else len(shape) - 1)
 
 
 def concrete_shape(

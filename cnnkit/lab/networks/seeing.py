@@ -1,7 +1,7 @@
 """What each layer of Keras makes of what the places of its inputs see.
 
 Layers and operations are known by the names of their classes, so that this file needs no
-framework. One that is not known here sees "unknown", never "the whole picture".
+framework. One that is not known here sees "unknown", never "the whole image".
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PLACE_BY_PLACE = frozenset(
     "Squareplus LogSigmoid LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh "
     "HardShrink Threshold Mish BatchNorm".split()
 )
-# They change pictures in training only.
+# They change images in training only.
 TRAINING_ONLY = frozenset("AugMix CutMix MixUp RandAugment".split())
 # They mix all places along their `axis`, and leave the shape.
 ALONG_AXIS = frozenset(
@@ -164,7 +164,7 @@ def without_batch(axis: Any, rank: int) -> tuple[int, ...]:
     given = axis if isinstance(axis, list | tuple) else [axis]
     axes = tuple(one - 1 if one >= 0 else one + rank for one in given)
     if any(not 0 <= one < rank for one in axes):
-        raise ValueError("the batch is no axis of one picture")
+        raise ValueError("the batch is no axis of one image")
     return axes
 
 
@@ -264,7 +264,7 @@ def shifted(call: Call) -> AnySight:
             for axis, side in zip(axes, (layer.height, layer.width), strict=True)
         ]
         if min(firsts) < 0:
-            return UNKNOWN  # smaller pictures are resized instead
+            return UNKNOWN  # smaller images are resized instead
     elif call.kind.startswith("Cropping"):
         sides = layer.cropping if len(axes) > 1 else [layer.cropping]
         firsts = [before for before, _ in sides]
@@ -294,7 +294,7 @@ def upsampled(call: Call) -> AnySight:
 
 
 def resized(call: Call) -> AnySight:
-    """Return the sight of a resizing of the picture."""
+    """Return the sight of a resizing of the image."""
     layer, axes = call.layer, spatial(call)
     if call.shapes[0] == call.output:
         return call.sights[0]

@@ -1,8 +1,8 @@
-"""What every place of a tensor depends on in the picture, whatever the shape of the tensor.
+"""What every place of a tensor depends on in the image, whatever the shape of the tensor.
 
-A sight is one of four: `Sight`, with an `AxisField` for each axis of the picture; `Scattered`,
-where places were shuffled so that an axis of the picture lies along several of the tensor;
-`UNKNOWN`; and `NO_SIGHT` of what does not depend on the picture. Axes are counted without the
+A sight is one of four: `Sight`, with an `AxisField` for each axis of the image; `Scattered`,
+where places were shuffled so that an axis of the image lies along several of the tensor;
+`UNKNOWN`; and `NO_SIGHT` of what does not depend on the image. Axes are counted without the
 batch.
 """
 
@@ -36,7 +36,7 @@ class Sight:
     """What the places of a tensor see, axis by axis.
 
     Attributes:
-        extent: Sides of the picture.
+        extent: Sides of the image.
         lying: For each of them the axis of the tensor along which its places lie, None where all
             places see the same.
         fields: For each of them what the places see.
@@ -52,7 +52,7 @@ class Scattered:
     """What the places of a tensor see, place by place.
 
     Attributes:
-        extent: Sides of the picture.
+        extent: Sides of the image.
         lows: For each of them the first place that is seen, int64, of the tensor's shape or with
             sides of 1 where all places see the same.
         highs: The last one; below the first where nothing is seen.
@@ -67,8 +67,8 @@ AnySight = Sight | Scattered | Other
 Shape = tuple[int, ...]
 
 
-def of_picture(shape: Shape, channels: int | None) -> Sight:
-    """Return the sight of a picture itself, whose channels lie along an axis (None: of none)."""
+def of_image(shape: Shape, channels: int | None) -> Sight:
+    """Return the sight of an image itself, whose channels lie along an axis (None: of none)."""
     axes = [axis for axis in range(len(shape)) if axis != channels]
     extent = tuple(shape[axis] for axis in axes)
     return Sight(extent, tuple(axes), (AxisField(),) * len(axes))
@@ -93,7 +93,7 @@ def described(sight: AnySight, shape: Shape) -> tuple[Field | None, str]:
         shape: Of it. A vector has no places: what its numbers see together counts.
 
     Returns:
-        The field where it is a part of the picture, and ``part``, ``all``, ``unknown`` or
+        The field where it is a part of the image, and ``part``, ``all``, ``unknown`` or
         ``nothing``.
     """
     if isinstance(sight, Sight) and len(shape) == 1:
@@ -333,7 +333,7 @@ def renumbered(sight: AnySight, axes: dict[int, int], places: Shape) -> AnySight
 
 
 def nothing(extent: tuple[int, ...], shape: Shape) -> Scattered:
-    """Return the places of a tensor that do not see the picture."""
+    """Return the places of a tensor that do not see the image."""
     one = (1,) * len(shape)
     low, high = (np.full(one, end, np.int64) for end in NOTHING)
     return Scattered(extent, (low,) * len(extent), (high,) * len(extent))

@@ -1,6 +1,6 @@
 "use strict";
 // The gallery: rows stand in the page as JSON, one element each; cards are made for one page of
-// results at a time, pictures only near the viewport. Data becomes text by textContent alone.
+// results at a time, images only near the viewport. Data becomes text by textContent alone.
 (() => {
   const PER_PAGE = 96;
   const HISTOGRAM_BINS = 50;
@@ -19,7 +19,7 @@
   }
 
   function readRows() {
-    const pictures = [], errors = [];
+    const images = [], errors = [];
     for (const node of document.querySelectorAll("script.row")) {
       const row = JSON.parse(node.textContent);
       if (row.error) {
@@ -31,29 +31,29 @@
       row.search = row.path.toLowerCase();
       row.classes = row.chosen < 0 || !row.classes ? [row.label] : row.classes;
       row.classKeys = row.chosen < 0 ? ["unknown"] : row.classes.map((label) => "class:" + label);
-      row.place = pictures.length;
-      pictures.push(row);
+      row.place = images.length;
+      images.push(row);
     }
-    return { pictures, errors };
+    return { images, errors };
   }
 
-  const { pictures, errors } = readRows();
+  const { images, errors } = readRows();
   const byPath = new Intl.Collator("en", { numeric: true });
   const comparisons = {
     path: (a, b) => byPath.compare(a.path, b.path) || a.place - b.place,
     surest: (a, b) => b.score - a.score || a.place - b.place,
     least: (a, b) => a.score - b.score || a.place - b.place,
   };
-  const orders = { given: pictures };
-  let found = pictures;
+  const orders = { given: images };
+  let found = images;
   let page = 0;
-  let shown = -1; // place in `found` of the picture in the dialog
+  let shown = -1; // place in `found` of the image in the dialog
 
   // Filters
 
   function fillClasses() {
     const counts = new Map();
-    for (const row of pictures) {
+    for (const row of images) {
       row.classKeys.forEach((key, i) => {
         const entry = counts.get(key) || { label: row.classes[i], count: 0 };
         entry.count += 1;
@@ -63,7 +63,7 @@
     const entries = [...counts].sort(([keyA, a], [keyB, b]) =>
       (keyB === "unknown") - (keyA === "unknown") || b.count - a.count ||
       byPath.compare(a.label, b.label));
-    byId("class").options[0].textContent = `All classes (${grouped(pictures.length)})`;
+    byId("class").options[0].textContent = `All classes (${grouped(images.length)})`;
     for (const [key, { label, count }] of entries) {
       const option = element("option", "", `${label} (${grouped(count)})`);
       option.value = key;
@@ -73,14 +73,14 @@
 
   function drawHistogram() {
     const counts = new Array(HISTOGRAM_BINS).fill(0);
-    for (const row of pictures) {
+    for (const row of images) {
       counts[Math.min(HISTOGRAM_BINS - 1, Math.floor(row.score * HISTOGRAM_BINS))] += 1;
     }
     const most = Math.max(1, ...counts);
     const width = 100 / HISTOGRAM_BINS;
     counts.forEach((count, bin) => {
       const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      // The square root keeps bins with few pictures visible beside a very full one.
+      // The square root keeps bins with few images visible beside a very full one.
       const height = 24 * Math.sqrt(count / most);
       bar.setAttribute("x", bin * width);
       bar.setAttribute("y", 24 - height);
@@ -112,7 +112,7 @@
     const key = byId("class").value;
     const [low, high] = readRange(moved);
     const sort = byId("sort").value;
-    orders[sort] = orders[sort] || [...pictures].sort(comparisons[sort]);
+    orders[sort] = orders[sort] || [...images].sort(comparisons[sort]);
     found = orders[sort].filter((row) => row.score >= low && row.score <= high &&
       (!key || row.classKeys.includes(key)) && (!text || row.search.includes(text)));
     showPage(0);
@@ -125,11 +125,11 @@
       if (!isIntersecting) continue;
       nearViewport.unobserve(target);
       const row = found[target.dataset.place];
-      if (row) target.replaceChildren(picture(row));
+      if (row) target.replaceChildren(image(row));
     }
   }, { rootMargin: "500px" });
 
-  function picture(row) {
+  function image(row) {
     if (!row.thumbnail) return element("span", "", "no preview");
     const image = element("img");
     image.alt = row.name;
@@ -180,9 +180,9 @@
     nearViewport.disconnect();
     byId("cards").replaceChildren(...rows.map((row, i) => card(row, first + i)));
     byId("empty").hidden = found.length > 0;
-    const all = grouped(pictures.length) + (pictures.length === 1 ? " picture" : " pictures");
+    const all = grouped(images.length) + (images.length === 1 ? " image" : " images");
     byId("found").textContent =
-      found.length === pictures.length ? all : `${grouped(found.length)} of ${all}`;
+      found.length === images.length ? all : `${grouped(found.length)} of ${all}`;
     for (const pager of document.querySelectorAll(".pager")) {
       pager.hidden = pages === 1;
       pager.querySelector(".page-text").textContent =
@@ -193,7 +193,7 @@
     }
   }
 
-  // Details of one picture
+  // Details of one image
 
   function showDetails(place) {
     if (place < 0 || place >= found.length) return;
@@ -202,7 +202,7 @@
     byId("details-place").textContent = `${grouped(place + 1)} of ${grouped(found.length)}`;
     byId("details-previous").disabled = place === 0;
     byId("details-next").disabled = place === found.length - 1;
-    byId("details-picture").replaceChildren(picture(row));
+    byId("details-image").replaceChildren(image(row));
     byId("details-name").textContent = row.name;
     byId("details-decision").textContent = row.label;
     byId("details-decision").hidden = row.chosen >= 0; // else the guesses mark it
@@ -241,7 +241,7 @@
   byId("filters").addEventListener("reset", () => setTimeout(filter));
   byId("more-errors").addEventListener("click", showErrors);
   byId("cards").addEventListener("click", (event) => {
-    const button = event.target.closest("button.picture");
+    const button = event.target.closest("button.image");
     if (button) showDetails(+button.dataset.place);
   });
   for (const pager of document.querySelectorAll(".pager")) {

@@ -14,7 +14,7 @@ import numpy as np
 from cnnkit import runtime
 from cnnkit.style.features import LossNetwork
 
-# The loss network pads with zeros, which no picture has beside it: mirrored pixels instead.
+# The loss network pads with zeros, which no image has beside it: mirrored pixels instead.
 BORDER = 16
 MEAN_DECAY, SQUARE_DECAY = 0.9, 0.999
 LONGEST_GRADIENT = 10.0

@@ -1,4 +1,4 @@
-"""``cnnkit train-style``: a network of one's own for one style, learnt on one's own photos."""
+"""``cnnkit train-style``: a network of one's own for one style, learned on one's own photos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cnnkit.images.resample import Window, resize
 from cnnkit.reports.style import write_style_report
 from cnnkit.runtime import building_defaults, seed_everything
 from cnnkit.style.features import DEFAULT, LossNetwork, open_loss_network
-from cnnkit.style.pictures import read_style
+from cnnkit.style.images import read_style
 from cnnkit.style.training.learner import BORDER, Learner, LossWeights, State
 from cnnkit.style.training.photos import Photos
 from cnnkit.training.checkpoints import Checkpoints
@@ -47,14 +47,14 @@ class PainterSettings:
     """Validated settings of a training of one style.
 
     Attributes:
-        photos: Pictures and folders to learn on.
-        styles: Paths of the style's pictures; the losses see all of them.
+        photos: Images and folders to learn on.
+        styles: Paths of the style's images; the losses see all of them.
         output: The bundle's folder.
         steps: In all.
         time_budget: Seconds after which the training ends even so; None: no limit.
         size: Side of the cuts of the photos in pixels.
         batch_size: Cuts of a step.
-        style_size: Long side of the style's pictures in pixels: larger forms where it is larger.
+        style_size: Long side of the style's images in pixels: larger forms where it is larger.
         strength: 0 to 1: how much the style counts against the content.
         variation: Weight of smoothness against content and style as one.
         filters: Of the network, see its builder.
@@ -95,7 +95,7 @@ class PainterSettings:
 
     def __post_init__(self) -> None:
         if not self.styles:
-            raise UsageError(broken_rule("`styles`", "name a picture", "none"))
+            raise UsageError(broken_rule("`styles`", "name an image", "none"))
         _check("`steps`", self.steps, 1, 1_000_000)
         _check("`size`", self.size, SMALLEST_SIZE, LARGEST_SIZE)
         if self.size % 4:
@@ -112,7 +112,7 @@ class PainterSettings:
             raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
 
     def described(self) -> dict[str, Any]:
-        """Return what the network depends on besides the pictures, as JSON can hold it."""
+        """Return what the network depends on besides the images, as JSON can hold it."""
         left_out = ("photos", "styles", "output", "weights", "resume", "overwrite", "max_bad")
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
@@ -172,7 +172,7 @@ def learn_style(
         watch: Told each step.
 
     Raises:
-        UsageError: A value or a picture breaks its rule, or an unfinished run is in the way.
+        UsageError: A value or an image breaks its rule, or an unfinished run is in the way.
         OutputError: The bundle cannot be written.
         CnnkitError: The loss was no number any more.
     """
@@ -187,8 +187,8 @@ def _trained(
     inputs = list(find_images(settings.photos))
     there = sum(found.failure is None for found in inputs)
     if there < 2:
-        raise UsageError(broken_rule("`photos`", "hold at least 2 pictures", there or "none"))
-    paths = [found.path for found in inputs]  # what is missing is named with the bad pictures
+        raise UsageError(broken_rule("`photos`", "hold at least 2 images", there or "none"))
+    paths = [found.path for found in inputs]  # what is missing is named with the bad images
     network = open_loss_network(settings.network, settings.weights)
     styles = [read_style(path, settings.max_pixels) for path in settings.styles]
     with Photos(
@@ -200,7 +200,7 @@ def _trained(
         max_pixels=settings.max_pixels,
     ) as photos:
         if not len(photos):
-            raise UsageError(broken_rule("`photos`", "hold at least 2 pictures", "fewer readable"))
+            raise UsageError(broken_rule("`photos`", "hold at least 2 images", "fewer readable"))
         identity = _identity(network, styles, paths)
         training = _PainterTraining(settings, network, styles, photos, run.state_folder, identity)
         training.train(watch)

@@ -1,4 +1,4 @@
-"""The photos that a style is learnt on: decoded once, then cut and turned at random."""
+"""The photos that a style is learned on: decoded once, then cut and turned at random."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cnnkit.data.decoded import DecodedPictures, MaxBad
+from cnnkit.data.decoded import DecodedImages, MaxBad
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
 
 # The decoded squares are so much larger than what is cut from them.
@@ -20,7 +20,7 @@ class Photos:
 
     Attributes:
         size: Side of the cuts in pixels.
-        held_out: uint8 (few, size, size, 3): the middles of photos that are not learnt from.
+        held_out: uint8 (few, size, size, 3): the middles of photos that are not learned from.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Photos:
         spec = InputSpec(side, side, fit="crop", crop_fraction=1.0, interpolation="bicubic")
         self.size = size
         self._seed = seed
-        self._decoded = DecodedPictures(
+        self._decoded = DecodedImages(
             paths,
             np.zeros(len(paths), np.int32),
             spec,
@@ -62,14 +62,14 @@ class Photos:
         )
         order = np.random.default_rng(seed).permutation(len(self._decoded))
         count = min(held_out, len(order) // 2)
-        self._learnt = order[count:]
+        self._learned = order[count:]
         start = (side - size) // 2
         middle = slice(start, start + size)
         self.held_out = self._decoded.pixels[order[:count], middle, middle]
 
     def __len__(self) -> int:
-        """Return how many photos are learnt from."""
-        return len(self._learnt)
+        """Return how many photos are learned from."""
+        return len(self._learned)
 
     def batch(self, step: int, count: int) -> np.ndarray:
         """Return the cuts of one step, half of them mirrored.
@@ -85,7 +85,7 @@ class Photos:
         room = self._decoded.pixels.shape[1] - self.size + 1
         cuts = np.empty((count, self.size, self.size, 3), np.uint8)
         for row in range(count):
-            place = self._learnt[generator.integers(len(self._learnt))]
+            place = self._learned[generator.integers(len(self._learned))]
             top, left = generator.integers(room, size=2)
             cut = self._decoded.pixels[place, top : top + self.size, left : left + self.size]
             cuts[row] = cut[:, ::-1] if generator.random() < 0.5 else cut

@@ -18,7 +18,7 @@ def random_head(features: int, classes: int = 3) -> Head:
     return Head(kernel, generator.normal(0, 1, classes).astype(np.float32))
 
 
-def pictures(spec) -> np.ndarray:
+def some_images(spec) -> np.ndarray:
     shape = (2, spec.height, spec.width, 3)
     return np.random.default_rng(1).integers(0, 256, shape).astype(np.float32)
 
@@ -26,7 +26,7 @@ def pictures(spec) -> np.ndarray:
 @pytest.mark.parametrize(("name", "size"), [("efficientnet-lite0", 1280), ("squeezenet-1.1", 512)])
 def test_the_network_gives_the_heads_logits(name, size):
     backbone = open_backbone(name)
-    head, images = random_head(size), pictures(backbone.spec)
+    head, images = random_head(size), some_images(backbone.spec)
     features = backbone.bundle.build(features=True)(images)["features"]
     logits = np.asarray(backbone.build(head)(images))
     assert logits.dtype == np.float32
@@ -40,7 +40,7 @@ def test_the_network_of_keras_is_flat_and_gives_the_heads_logits(tmp_path):
     keras.applications.MobileNetV2(weights=None, classifier_activation=None).save_weights(weights)
     backbone = open_backbone("keras:mobilenetv2", str(weights), "pad")
     assert (backbone.builder, backbone.spec.fit) == (None, "pad")
-    head, images = random_head(1280), pictures(backbone.spec)
+    head, images = random_head(1280), some_images(backbone.spec)
     features = np.asarray(backbone.bundle.build(features=True)(images)["features"])
     model = backbone.build(head)
     assert not any(hasattr(layer, "layers") for layer in model.layers)

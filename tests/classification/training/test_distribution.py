@@ -38,19 +38,19 @@ for name, chosen in (("one", None), ("two", mirrored)):
     settings = ClassifierSettings(str(folder / "photos"), folder / name, from_scratch="lenet-5",
                                   epochs=2, batch_size=8, learning_rate=1e-3)
     made = train_classifier(settings)
-    history = [[x.loss, x.val_loss, x.val_accuracy] for x in made.learnt.result.history]
+    history = [[x.loss, x.val_loss, x.val_accuracy] for x in made.learned.result.history]
     found.append([history, made.evaluations["val"]["metrics"]["top_1"]])
 print(json.dumps([mirrored.num_replicas_in_sync, found, said]))
 """
 
 
 @pytest.mark.parametrize(
-    ("size", "pictures", "devices", "shared"),
+    ("size", "images", "devices", "shared"),
     [(32, 900, 2, 32), (32, 900, 3, 30), (1, 900, 2, 2), (32, 9, 2, 8), (32, 9, 1, 32)],
 )
-def test_every_device_gets_as_much_of_a_batch(size, pictures, devices, shared) -> None:
+def test_every_device_gets_as_much_of_a_batch(size, images, devices, shared) -> None:
     strategy = SimpleNamespace(num_replicas_in_sync=devices) if devices > 1 else None
-    assert shared_evenly(size, pictures, strategy) == shared
+    assert shared_evenly(size, images, strategy) == shared
     assert shared == size or shared % devices == 0
 
 

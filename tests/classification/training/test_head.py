@@ -12,12 +12,12 @@ from cnnkit.classification.training.head import Head, class_weights, search_head
 def clusters(
     samples: int, classes: int = 3, size: int = 20, spread: float = 1.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return features around one centre for each class, off zero and of uneven scales."""
-    centres = np.random.default_rng(7).normal(0, 1, (classes, size)) * np.geomspace(0.1, 4, size)
+    """Return features around one center for each class, off zero and of uneven scales."""
+    centers = np.random.default_rng(7).normal(0, 1, (classes, size)) * np.geomspace(0.1, 4, size)
     generator = np.random.default_rng(seed)
     labels = np.arange(samples) % classes
     noise = generator.normal(0, spread, (samples, size))
-    return (centres[labels] + noise + 5).astype(np.float32), labels
+    return (centers[labels] + noise + 5).astype(np.float32), labels
 
 
 def test_the_head_is_the_one_that_scikit_learn_finds():
@@ -32,7 +32,7 @@ def test_the_head_is_the_one_that_scikit_learn_finds():
     trial = plain[0]
     scale = np.sqrt(features.var(axis=0, dtype=np.float64).sum())
     scaled = (features - features.mean(axis=0, dtype=np.float64)) / scale
-    peer = LogisticRegression(C=1 / (300 * trial.regularisation), max_iter=2000, tol=1e-8)
+    peer = LogisticRegression(C=1 / (300 * trial.regularization), max_iter=2000, tol=1e-8)
     peer.fit(scaled, labels)
     chances = peer.predict_proba(scaled)[np.arange(300), labels]
     assert trial.train_loss == pytest.approx(-np.log(chances).mean(), rel=1e-3)

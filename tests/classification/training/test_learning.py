@@ -42,7 +42,7 @@ def photos(tmp_path_factory):
     return draw(tmp_path_factory.mktemp("photos") / "photos")
 
 
-def test_views_are_learnt_from_and_kept(photos, tmp_path):
+def test_views_are_learned_from_and_kept(photos, tmp_path):
     first, second = (learn(photos, tmp_path / name, views=2) for name in ("first", "second"))
     assert second.cached == 42 + 2 * len(first.training_set.members("train"))
     assert first.search.trials == second.search.trials
@@ -68,7 +68,7 @@ def test_fine_tuning_keeps_the_better(photos, tmp_path, caplog):
     caplog.set_level("INFO", "cnnkit")
     learn(photos, tmp_path / "plain")
     tuned = learn(photos, tmp_path / "tuned", fine_tune=1, stages=1, batch_size=8, augment="none")
-    assert [report.epoch for report in tuned.learnt.result.history] == [0, 1]
+    assert [report.epoch for report in tuned.learned.result.history] == [0, 1]
     assert tuned.kept in caplog.text
     found = open_model(str(tmp_path / "tuned")).build()
     backbone = open_model(str(tmp_path / "plain")).build()
@@ -102,8 +102,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_model(photos, tmp_path, monk
     ):
         tuned("stopped")
     resumed = tuned("stopped", resume=True)
-    assert [r.val_loss for r in resumed.learnt.result.history] == [
-        r.val_loss for r in whole.learnt.result.history
+    assert [r.val_loss for r in resumed.learned.result.history] == [
+        r.val_loss for r in whole.learned.result.history
     ]
     assert resumed.evaluations["val"]["metrics"] == whole.evaluations["val"]["metrics"]
     assert not (tmp_path / "stopped.part").exists()
@@ -155,7 +155,7 @@ def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_
     source = test_data / "imagenet200"
     if not source.is_dir():
         pytest.skip(f"CNNKIT_TEST_DATA must hold imagenet200. Received: {test_data}.")
-    # A split depends on the pictures' names: relative ones, so that it is the same everywhere.
+    # A split depends on the images' names: relative ones, so that it is the same everywhere.
     (tmp_path / "images").symlink_to(source / "images")
     table = tmp_path / "ten.csv"
     with (source / "labels.csv").open() as file, table.open("w", newline="") as out:

@@ -1,4 +1,4 @@
-"""From folders to pictures with a split: what stays together, and what is said."""
+"""From folders to images with a split: what stays together, and what is said."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnnkit.classification.training.preparation import read_training_set
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError
-from tests.data.pictures import scene
+from tests.data.images import scene
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_a_missing_validation_is_not_replaced_by_a_drawn_one(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_drawn_validation_has_boxes_where_two_images_have_any(tmp_path: Path, seed: int) -> None:
-    pictures = read_boxes(str(draw_boxes(tmp_path, count=10))).pictures
-    few = [dataclasses.replace(p, boxes=()) if n > 1 else p for n, p in enumerate(pictures)]
+    images = read_boxes(str(draw_boxes(tmp_path, count=10))).images
+    few = [dataclasses.replace(p, boxes=()) if n > 1 else p for n, p in enumerate(images)]
     for part in learning._drawn_split(few, 0.2, seed):
         assert any(one.boxes for one in part)

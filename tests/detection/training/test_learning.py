@@ -1,4 +1,4 @@
-"""Whole trainings on tiny drawn pictures: the bundle, the split, resume, what is refused."""
+"""Whole trainings on tiny drawn images: the bundle, the split, resume, what is refused."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def learnt(shapes: Path) -> TrainedDetector:
+def learned(shapes: Path) -> TrainedDetector:
     """YOLOv3-tiny, two epochs, its bundle in ``shapes/model``."""
     done = learn_boxes(DetectorSettings(str(shapes), shapes / "model", **QUICK))
     return done
 
 
-def test_the_bundle_detects_what_training_measured(learnt: TrainedDetector) -> None:
+def test_the_bundle_detects_what_training_measured(learned: TrainedDetector) -> None:
     detector = Detector.from_bundle(
-        open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
+        open_model(str(learned.settings.output)), EVALUATED, options=PLAIN
     )
     assert detector.bundle.labels == CLASSES
-    for picture, expected in zip(learnt.validation, learnt.found, strict=True):
-        found = detector.predict(str(picture.path))
+    for image, expected in zip(learned.validation, learned.found, strict=True):
+        found = detector.predict(str(image.path))
         ours = np.column_stack([found.class_id, 100 * found.scores, found.xywh])
         theirs = np.column_stack([expected.classes, 100 * expected.scores, expected.boxes])
         for row in theirs[:10]:  # equal scores may change places
             assert np.abs(ours - row).max(1).min() < 1.5
 
 
-def test_evaluate_gives_the_figures_of_the_validation(learnt: TrainedDetector) -> None:
+def test_evaluate_gives_the_figures_of_the_validation(learned: TrainedDetector) -> None:
     detector = Detector.from_bundle(
-        open_model(str(learnt.settings.output)), EVALUATED, options=PLAIN
+        open_model(str(learned.settings.output)), EVALUATED, options=PLAIN
     )
-    held = BoxSet("held out", "voc", CLASSES, learnt.validation)
+    held = BoxSet("held out", "voc", CLASSES, learned.validation)
     figures = evaluate_detector(detector, held).figures
     assert figures["metrics"]["AP50"] == pytest.approx(
-        learnt.figures.average_precision(0.5), abs=0.05
+        learned.figures.average_precision(0.5), abs=0.05
     )
-    assert figures["data"]["pictures"] == len(learnt.validation)
+    assert figures["data"]["pictures"] == len(learned.validation)
     assert json.loads(json.dumps(figures)) == figures
 
 
-def test_everything_of_the_bundle_is_there(learnt: TrainedDetector) -> None:
-    folder = learnt.settings.output
+def test_everything_of_the_bundle_is_there(learned: TrainedDetector) -> None:
+    folder = learned.settings.output
     card = json.loads((folder / "card.json").read_text())
     assert card["task"] == "detect"
     assert card["architecture"]["builder"] == "yolov3-tiny"
@@ -102,12 +102,12 @@ def test_training_learns(shapes: Path, tmp_path: Path) -> None:
 
 
 def test_an_existing_bundle_and_an_unfinished_run_are_not_overwritten(
-    learnt: TrainedDetector, shapes: Path, tmp_path: Path
+    learned: TrainedDetector, shapes: Path, tmp_path: Path
 ) -> None:
     from cnnkit.errors import OutputError
 
     with pytest.raises(OutputError, match="exists already"):
-        learn_boxes(learnt.settings)
+        learn_boxes(learned.settings)
     (tmp_path / "x.part" / "frozen").mkdir(parents=True)
     with pytest.raises(UsageError, match="holds an unfinished run"):
         learn_boxes(DetectorSettings(str(shapes), tmp_path / "x", **QUICK))
@@ -116,18 +116,18 @@ def test_an_existing_bundle_and_an_unfinished_run_are_not_overwritten(
         learn_boxes(DetectorSettings(str(shapes), tmp_path / "x", overwrite=True, **QUICK))
 
 
-def test_equal_pictures_stay_on_one_side_and_the_seed_decides(tmp_path: Path) -> None:
+def test_equal_images_stay_on_one_side_and_the_seed_decides(tmp_path: Path) -> None:
     draw_boxes(tmp_path, count=10)
     for number in range(5):  # five pairs of equal files
         source = tmp_path / "images" / f"{number:03}.png"
         (tmp_path / "images" / f"{number + 5:03}.png").write_bytes(source.read_bytes())
-    pictures = read_boxes(str(tmp_path)).pictures
-    training, validation = learning._drawn_split(pictures, 0.4, 1)
+    images = read_boxes(str(tmp_path)).images
+    training, validation = learning._drawn_split(images, 0.4, 1)
     content = [{Path(p.path).read_bytes() for p in part} for part in (training, validation)]
     assert not content[0] & content[1]
     assert len(validation) == 4
-    assert learning._drawn_split(pictures, 0.4, 1) == (training, validation)
-    assert learning._drawn_split(pictures, 0.4, 2) != (training, validation)
+    assert learning._drawn_split(images, 0.4, 1) == (training, validation)
+    assert learning._drawn_split(images, 0.4, 2) != (training, validation)
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def test_ssd_takes_over_the_backbone_and_leaves_the_rest_to_learn() -> None:
     assert network.new_layers
     assert all(name.startswith(kinds) for name in network.new_layers)
     fixed = network.fixed("ssd-lite0")
-    picture = np.random.default_rng(0).uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
-    ours, theirs = network.model(picture), fixed(picture)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
+    ours, theirs = network.model(image), fixed(image)
     assert fixed.input_shape == (None, 96, 96, 3)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
@@ -80,10 +80,10 @@ def test_default_boxes_and_offsets_are_each_others_inverse() -> None:
     assert defaults[1, 2, 0].tolist() == [25, 15, 10, 20]
     boxes = np.random.default_rng(1).uniform(5, 20, (2, 3, 2, 4)).astype(np.float32)
     back = np.asarray(decode_offsets(encode(boxes, defaults), defaults))
-    centres = np.concatenate(
+    centers = np.concatenate(
         [(back[..., :2] + back[..., 2:]) / 2, back[..., 2:] - back[..., :2]], -1
     )
-    np.testing.assert_allclose(centres, boxes, rtol=1e-4)
+    np.testing.assert_allclose(centers, boxes, rtol=1e-4)
 
 
 def card(kind: str, **section):

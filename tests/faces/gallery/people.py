@@ -17,9 +17,9 @@ CHEAP = 1 << 10
 
 def vector(person: int, photo: int = 0, spread: float = 0.02) -> np.ndarray:
     """Return a person's vector in a photo, float32 (128,), of length near 1.4."""
-    centre = np.random.default_rng(person).normal(size=DIMENSIONS)
+    center = np.random.default_rng(person).normal(size=DIMENSIONS)
     noise = np.random.default_rng((person, photo)).normal(size=DIMENSIONS)
-    return (1.4 * centre / np.linalg.norm(centre) + spread * noise).astype(np.float32)
+    return (1.4 * center / np.linalg.norm(center) + spread * noise).astype(np.float32)
 
 
 def photo(name: str, person: int, number: int = 0, path: str | None = None) -> NewPhoto:

@@ -1,4 +1,4 @@
-"""Photos of two people made of one free picture: a face that is squeezed is another face."""
+"""Photos of two people made of one free image: a face that is squeezed is another face."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def eva(image: np.ndarray, number: int = 0) -> np.ndarray:
 
 
 def write(path: Path, image: np.ndarray) -> Path:
-    """Write RGB pixels as a picture."""
+    """Write RGB pixels as an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image[:, :, ::-1])
     return path

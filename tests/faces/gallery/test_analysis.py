@@ -73,8 +73,8 @@ def test_photos_without_a_path_are_told_by_number():
 def noisy(count: int, photos: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return people whose distances overlap: 16 dimensions, wide noise."""
     generator = np.random.default_rng(seed)
-    centres = generator.normal(size=(count, 1, 16))
-    vectors = centres + 0.6 * generator.normal(size=(count, photos, 16))
+    centers = generator.normal(size=(count, 1, 16))
+    vectors = centers + 0.6 * generator.normal(size=(count, photos, 16))
     return vectors.reshape(-1, 16).astype(np.float32), np.repeat(np.arange(count), photos)
 
 

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 
 def write_digits(folder: Path, each: int, first: int = 0) -> Path:
-    """Write `each` pictures of 8x8 pixels of every digit, a folder for each."""
+    """Write `each` images of 8x8 pixels of every digit, a folder for each."""
     digits = load_digits()
     for digit in range(10):
         places = np.flatnonzero(digits.target == digit)[first : first + each]

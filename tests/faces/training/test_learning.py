@@ -68,14 +68,14 @@ def test_the_bundle_says_what_it_is_and_how_well_it_does(settings, outcome):
 
 
 @pytest.mark.slow
-def test_the_bundle_describes_pictures_as_the_network_did(settings, outcome, digits):
+def test_the_bundle_describes_images_as_the_network_did(settings, outcome, digits):
     embedder = FaceEmbedder.load(embedder=str(settings.output))
     assert embedder.size == 16
     assert embedder.verification.threshold == pytest.approx(outcome.threshold)
     folder = digits / "person 3"
     found = [p.embeddings[0] for _, p in embedder.stream(find_images([str(folder)]))]
     places = [n for n, f in enumerate(outcome.people.dataset.files) if "person 3/" in f.name]
-    pixels = outcome.people.pictures.pixels[places]
+    pixels = outcome.people.images.pixels[places]
     np.testing.assert_allclose(np.stack(found), training.describe(outcome.model, pixels), atol=1e-3)
 
 
@@ -118,7 +118,7 @@ def test_the_logistic_unit_and_the_network_learn_together(settings, tmp_path):
     assert card["verification"]["steepness"] == 1.0
     assert outcome.head is not None
     embedder = FaceEmbedder.load(embedder=str(chosen.output))
-    pixels = outcome.people.pictures.pixels[:4]
+    pixels = outcome.people.images.pixels[:4]
     np.testing.assert_allclose(
         embedder.embed_chips(pixels), training.describe(outcome.model, pixels), atol=1e-2
     )

@@ -42,7 +42,7 @@ def test_an_empty_folder_is_no_person(settings, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "cnnkit"):
         again = read_people(settings, no_stage, None)
     assert again.dataset.classes == whole.dataset.classes
-    assert np.array_equal(again.pictures.labels, whole.pictures.labels)
+    assert np.array_equal(again.images.labels, whole.images.labels)
     assert again.sha256() == whole.sha256()
     [line] = caplog.messages
     assert line == f"2 people without a photo, left out: {first}a empty, zz"

@@ -13,7 +13,7 @@ window = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.i
 
 
 def seen(places: list[set[int]], kernel: int, stride: int, before: int, dilation: int, size: int):
-    """Return, for each output place, the inputs of the picture that it depends on."""
+    """Return, for each output place, the inputs of the image that it depends on."""
     outputs = []
     for place in range(output_size(size, kernel, stride, (before, before), dilation)):
         taps = [place * stride - before + tap * dilation for tap in range(kernel)]

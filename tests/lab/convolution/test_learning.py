@@ -13,7 +13,7 @@ from cnnkit.lab.convolution.sliding import brightness
 
 @pytest.fixture(scope="module")
 def cat(examples) -> np.ndarray:
-    """A photo's brightness, float (300, 451, 1): neighbouring pixels are nearly the same."""
+    """A photo's brightness, float (300, 451, 1): neighboring pixels are nearly the same."""
     return brightness(decode((examples / "cat.jpg").read_bytes()).astype(np.float64))
 
 
@@ -40,7 +40,7 @@ def test_the_way_goes_down_and_begins_at_the_start(cat):
     assert len(few.steps) == 4
 
 
-def test_a_colour_filter_over_the_volume_and_an_offset_are_learned():
+def test_a_color_filter_over_the_volume_and_an_offset_are_learned():
     image = np.random.default_rng(0).uniform(0, 255, (40, 40, 3))
     kernel = np.random.default_rng(1).normal(size=(2, 3, 3))
     target = slide(image, kernel, Window((2, 3)), "volume") + 12
@@ -70,7 +70,7 @@ def test_sizes_that_do_not_go_together_are_refused():
 
 
 @pytest.mark.parametrize(("padding", "lost"), [("same", 0), ("valid", 2)])
-def test_the_middle_of_large_pictures_stays_in_place(padding, lost):
+def test_the_middle_of_large_images_stays_in_place(padding, lost):
     side = LARGEST_SIDE + 100
     places = np.add.outer(np.arange(side) * 1000.0, np.arange(side))[..., None]
     shift = 0 if padding == "same" else 1

@@ -16,7 +16,7 @@ from cnnkit.lab.convolution.sliding import brightness, flipped, transposed
 small = st.integers(1, 3)
 
 
-def picture(height: int = 9, width: int = 8, channels: int = 3) -> np.ndarray:
+def an_image(height: int = 9, width: int = 8, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(4).normal(0, 50, (height, width, channels))
 
 
@@ -27,7 +27,7 @@ def test_it_is_what_keras_computes(mode, padding, data):
     size, strides, dilation = data.draw(st.tuples(st.tuples(small, small), small, small))
     dilation = 1 if strides > 1 else dilation
     window = Window(size, (strides,) * 2, padding, (dilation,) * 2)
-    image, kernel = picture(), np.random.default_rng(1).normal(size=(*size, 3))
+    image, kernel = an_image(), np.random.default_rng(1).normal(size=(*size, 3))
     ours = slide(image, kernel, window, mode)
     options = dict(strides=strides, padding=padding, dilation_rate=dilation)
     if mode == "volume":
@@ -39,19 +39,19 @@ def test_it_is_what_keras_computes(mode, padding, data):
 
 @pytest.mark.parametrize("name", ["sobel-x", "sobel-y", "scharr-x", "scharr-y", "laplacian"])
 def test_named_kernels_are_opencvs_up_to_the_sign(name):
-    grey = picture(channels=1)
+    gray = an_image(channels=1)
     axis = (1, 0) if name.endswith("x") else (0, 1)
     theirs = {
-        "sobel": lambda: -cv2.Sobel(grey[..., 0], cv2.CV_64F, *axis, ksize=3),
-        "scharr": lambda: -cv2.Scharr(grey[..., 0], cv2.CV_64F, *axis),
-        "laplacian": lambda: cv2.Laplacian(grey[..., 0], cv2.CV_64F, ksize=1),
+        "sobel": lambda: -cv2.Sobel(gray[..., 0], cv2.CV_64F, *axis, ksize=3),
+        "scharr": lambda: -cv2.Scharr(gray[..., 0], cv2.CV_64F, *axis),
+        "laplacian": lambda: cv2.Laplacian(gray[..., 0], cv2.CV_64F, ksize=1),
     }[name.partition("-")[0]]()
-    ours = slide(grey, read_kernel(name), Window((3, 3)), "volume")[..., 0]
+    ours = slide(gray, read_kernel(name), Window((3, 3)), "volume")[..., 0]
     np.testing.assert_allclose(ours, theirs[1:-1, 1:-1], atol=1e-9)
 
 
 def test_flipping_gives_convolution_in_the_strict_sense():
-    image, kernel = picture(channels=1), np.arange(6.0).reshape(2, 3, 1)
+    image, kernel = an_image(channels=1), np.arange(6.0).reshape(2, 3, 1)
     ours = slide(image, flipped(kernel), Window((2, 3)), "volume")[..., 0]
     theirs = convolve2d(image[..., 0], kernel[..., 0], mode="valid")
     np.testing.assert_allclose(ours, theirs, atol=1e-9)
@@ -61,7 +61,7 @@ def test_flipping_gives_convolution_in_the_strict_sense():
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @given(st.tuples(small, small), small)
 def test_pooling_is_what_keras_computes(kind, padding, size, strides):
-    image = picture()
+    image = an_image()
     name = "max_pool" if kind == "max" else "average_pool"
     theirs = getattr(keras.ops, name)(image[None], size, strides, padding)
     ours = pool(image, kind, Window(size, (strides,) * 2, padding))
@@ -77,15 +77,15 @@ def test_magnitude_does_not_depend_on_the_direction():
     np.testing.assert_allclose(both, 8 * 5)  # slope 5, times Sobel's factor 8
 
 
-def test_grey_is_the_brightness_of_a_picture():
-    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]], np.uint8)
-    expected = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
-    found = brightness(colours.astype(np.float32))
+def test_gray_is_the_brightness_of_an_image():
+    colors = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]], np.uint8)
+    expected = cv2.cvtColor(colors, cv2.COLOR_RGB2GRAY)
+    found = brightness(colors.astype(np.float32))
     np.testing.assert_array_equal(np.rint(found[..., 0]), expected)
 
 
-def test_float32_pictures_stay_float32():
-    found = slide(picture().astype(np.float32), read_kernel("blur"), Window((3, 3)), "grey")
+def test_float32_images_stay_float32():
+    found = slide(an_image().astype(np.float32), read_kernel("blur"), Window((3, 3)), "gray")
     assert found.dtype == np.float32 and found.shape == (7, 6, 1)
 
 
@@ -101,11 +101,11 @@ def test_values_are_shown(how, expected):
 
 def test_what_cannot_slide_is_refused():
     with pytest.raises(UsageError, match="must fit into its input"):
-        slide(picture(2, 2), read_kernel("vertical"), Window((3, 3)), "each")
-    with pytest.raises(UsageError, match="have 1 channel or the picture's 3"):
-        slide(picture(), np.ones((3, 3, 2)), Window((3, 3)), "each")
-    with pytest.raises(UsageError, match="have 1 channel or the picture's 1"):
-        slide(picture(), np.ones((3, 3, 3)), Window((3, 3)), "grey")
+        slide(an_image(2, 2), read_kernel("vertical"), Window((3, 3)), "each")
+    with pytest.raises(UsageError, match="have 1 channel or the image's 3"):
+        slide(an_image(), np.ones((3, 3, 2)), Window((3, 3)), "each")
+    with pytest.raises(UsageError, match="have 1 channel or the image's 1"):
+        slide(an_image(), np.ones((3, 3, 3)), Window((3, 3)), "gray")
 
 
 def test_every_named_kernel_has_a_use_for_flat_ground():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cnnkit.errors import UsageError
 from cnnkit.lab.experiment import Curve, Settings, run, verdict
-from cnnkit.lab.experiment.pictures import digits, folder
+from cnnkit.lab.experiment.images import digits, folder
 from cnnkit.reports.experiment import write_residual_report
 
 
@@ -39,9 +39,9 @@ def test_the_verdict_by_hand():
 
 
 def test_two_small_runs_are_the_same_and_the_pairs_have_equal_parameters():
-    pictures = digits()
-    assert pictures.inputs.shape == (1797, 8, 8, 1) and pictures.inputs.max() == 255
-    few = type(pictures)("few", pictures.inputs[:256], pictures.labels[:256], 10)
+    images = digits()
+    assert images.inputs.shape == (1797, 8, 8, 1) and images.inputs.max() == 255
+    few = type(images)("few", images.inputs[:256], images.labels[:256], 10)
     settings = Settings(depths=(6, 10), epochs=2, filters=(4, 8), batch_size=64)
     told = []
     curves = run(few, settings, lambda *what: told.append(what[:3]))
@@ -68,9 +68,9 @@ def test_a_folder_for_each_class(tmp_path):
             pixels = random.integers(0, 256, (20, 30, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     (tmp_path / "b" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    pictures = folder(str(tmp_path), 16)
-    assert pictures.inputs.shape == (6, 16, 16, 3) and pictures.classes == 2
-    assert pictures.failures[0][0].endswith("torn.png")
+    images = folder(str(tmp_path), 16)
+    assert images.inputs.shape == (6, 16, 16, 3) and images.classes == 2
+    assert images.failures[0][0].endswith("torn.png")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_svg_is_well_formed_and_names_every_box() -> None:
     assert {"conv1", "pool1", "hidden1", "classifier", "28x28x6"} <= set(texts)
 
 
-def test_png_has_the_size_and_the_colours_of_the_drawing() -> None:
+def test_png_has_the_size_and_the_colors_of_the_drawing() -> None:
     drawing = draw_network("LeNet-5", rows_of("lenet-5"))
     image = Image.open(io.BytesIO(to_png(drawing)))
     assert image.size == (drawing.width, drawing.height)

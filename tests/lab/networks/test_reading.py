@@ -143,7 +143,7 @@ def test_the_field_is_what_a_place_depends_on(make) -> None:
                 assert found == inside
 
 
-def test_one_place_that_is_spread_over_all_sees_the_whole_picture() -> None:
+def test_one_place_that_is_spread_over_all_sees_the_whole_image() -> None:
     """As squeeze-and-excitation does, whichever factor is named first."""
     image = keras.Input((6, 6, 2))
     whole = layers.AveragePooling2D(6, name="pool")(image)
@@ -152,7 +152,7 @@ def test_one_place_that_is_spread_over_all_sees_the_whole_picture() -> None:
         assert [row.field and row.field.size for row in rows] == [(1, 1), (6, 6), None]
 
 
-def test_whole_pictures_stay_whole() -> None:
+def test_whole_images_stay_whole() -> None:
     """What a global mean has touched depends on every place."""
     image = keras.Input((6, 6, 2))
     shifted = ops.subtract(image, ops.mean(image, axis=(1, 2), keepdims=True))

@@ -35,7 +35,7 @@ def answers(model: keras.Model, sides: tuple[int, ...], channels: int) -> np.nda
 
 
 def check(row: LayerRow, seen: np.ndarray, exact: bool, turned: bool) -> None:
-    """Compare a row with what was measured over a picture of two sides."""
+    """Compare a row with what was measured over an image of two sides."""
     sides, places = seen.shape[:2], seen.shape[2:]
     for place in np.ndindex(*places):
         found = np.argwhere(seen[(slice(None), slice(None), *place)])
@@ -97,7 +97,7 @@ PARTS: dict[str, Callable] = {
     "transposed in transposed": lambda x: layers.Conv2DTranspose(2, 3, 2, padding="same")(
         layers.Conv2DTranspose(2, 3, 2, padding="same")(conv(x, strides=2))
     ),
-    "upsampled picture": lambda x: layers.UpSampling2D(2)(x),
+    "upsampled image": lambda x: layers.UpSampling2D(2)(x),
     "upsampled, conv": lambda x: conv(layers.UpSampling2D((2, 3))(x), padding="same"),
     "upsampled, strided conv": lambda x: conv(layers.UpSampling2D(3)(x), strides=2),
     "pool, conv, upsample": lambda x: layers.UpSampling2D(2)(conv(layers.MaxPooling2D(2)(x))),
@@ -174,11 +174,11 @@ PARTS: dict[str, Callable] = {
 LOOSE = {"softmax of columns", "global max", "squeeze of a vector", "recurrent"}
 # Of each kind one; the others are run with the slow tests.
 ALWAYS = (
-    "layer norm over channels|transposed 4/2|upsampled picture|pool, upsample, conv|bilinear|"
+    "layer norm over channels|transposed 4/2|upsampled image|pool, upsample, conv|bilinear|"
     "squeeze and excite|valid, pool, flatten|tokens to a map|shuffled channels|attention|slice|"
     "branches|mean of a crop|reflected|transposed with gaps"
 ).split("|")
-TURNED = {"permuted"}  # the rows of the picture lie along the columns of the map
+TURNED = {"permuted"}  # the rows of the image lie along the columns of the map
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_upsampling_at_the_start_and_behind_a_pool() -> None:
     assert (row.field.size, row.field.jump) == ((6, 6), (1, 1))
 
 
-def test_an_operation_that_is_not_known_is_no_whole_picture() -> None:
+def test_an_operation_that_is_not_known_is_no_whole_image() -> None:
     image = keras.Input((8, 8, 3))
     blurred = layers.Resizing(4, 4, crop_to_aspect_ratio=True)(conv(image))
     rows = read_network(keras.Model(image, layers.GlobalAveragePooling2D()(conv(blurred, 2, 1))))
@@ -209,7 +209,7 @@ def test_an_operation_that_is_not_known_is_no_whole_picture() -> None:
     assert rows[2].to_dict()["receptive_field"] is None and rows[2].to_dict()["sees"] == "unknown"
 
 
-def test_another_input_than_the_picture_does_not_see_it() -> None:
+def test_another_input_than_the_image_does_not_see_it() -> None:
     image, style = keras.Input((8, 8, 3)), keras.Input((4,))
     scale = layers.Reshape((1, 1, 3))(layers.Dense(3, name="scale")(style))
     model = keras.Model([image, style], layers.Multiply(name="scaled")([conv(image), scale]))

@@ -24,12 +24,12 @@ STEPS = 8
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Photos, a style, and a file that is no picture."""
+    """Photos, a style, and a file that is no image."""
     folder = tmp_path_factory.mktemp("train-style")
     (folder / "photos").mkdir()
     for number in range(6):
-        picture = Image.fromarray(drawn(80, 110, seed=number))
-        picture.save(folder / "photos" / f"{number}.png")
+        image = Image.fromarray(drawn(80, 110, seed=number))
+        image.save(folder / "photos" / f"{number}.png")
     Image.fromarray(drawn(90, 120, seed=50)[..., ::-1]).save(folder / "style.png")
     return folder
 
@@ -59,7 +59,7 @@ def test_it_learns(trained) -> None:
     assert [progress.step for progress in told] == list(range(1, STEPS + 1))
     assert told[-1].seconds_left == 0
     assert made.steps == STEPS
-    assert made.after[1] < made.before[1]  # the style is nearer, on photos not learnt from
+    assert made.after[1] < made.before[1]  # the style is nearer, on photos not learned from
 
 
 def test_the_bundle_says_how_it_was_made_and_paints(trained) -> None:
@@ -121,9 +121,9 @@ def test_values_have_rules(tmp_path, change, told) -> None:
         settings(tmp_path, "x", **change)
 
 
-def test_a_style_that_is_no_picture_is_named(folder, tmp_path) -> None:
+def test_a_style_that_is_no_image_is_named(folder, tmp_path) -> None:
     bad = tmp_path / "bad.jpg"
-    bad.write_bytes(b"\xff\xd8\xff no picture")
+    bad.write_bytes(b"\xff\xd8\xff no image")
     wrong = PainterSettings([str(folder / "photos")], [str(bad)], tmp_path / "x", **SMALL)
     with pytest.raises(UsageError, match=r"`styles` .*bad\.jpg cannot be read"):
         learn_style(wrong)

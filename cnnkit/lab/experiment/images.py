@@ -1,4 +1,4 @@
-"""The pictures of an experiment: scikit-learn's digits, or a folder for each class."""
+"""The images of an experiment: scikit-learn's digits, or a folder for each class."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from cnnkit.data.dataset import read_dataset
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, prepare
 
-MAX_PICTURES = 20_000
+MAX_IMAGES = 20_000
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Labelled pictures in memory.
+class ImageSet:
+    """Labeled images in memory.
 
     Attributes:
         name: For people.
-        inputs: Uint8 (pictures, side, side, 1 or 3).
-        labels: Int32 (pictures,).
+        inputs: Uint8 (images, side, side, 1 or 3).
+        labels: Int32 (images,).
         classes: How many.
         failures: Paths that could not be read, and why.
     """
@@ -32,8 +32,8 @@ class Pictures:
     failures: tuple[tuple[str, str], ...] = ()
 
 
-def digits() -> Pictures:
-    """Return scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, grey.
+def digits() -> ImageSet:
+    """Return scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, gray.
 
     E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, 1998.
@@ -42,23 +42,23 @@ def digits() -> Pictures:
 
     images, labels = load_digits(return_X_y=True)
     pixels = (images.reshape(-1, 8, 8, 1) * (255 / 16)).round().astype(np.uint8)
-    return Pictures("scikit-learn's digits", pixels, labels.astype(np.int32), 10)
+    return ImageSet("scikit-learn's digits", pixels, labels.astype(np.int32), 10)
 
 
-def folder(data: str, side: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pictures:
-    """Return the pictures of a folder with a folder for each class, in colour.
+def folder(data: str, side: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageSet:
+    """Return the images of a folder with a folder for each class, in color.
 
     Args:
         data: The folder, or a CSV, as for transfer-learn; training and other splits together.
-        side: Of the square that each picture becomes: its centre.
-        max_pixels: The largest picture that is decoded.
+        side: Of the square that each image becomes: its center.
+        max_pixels: The largest image that is decoded.
 
     Raises:
-        UsageError: There are too few classes or pictures, or too many.
+        UsageError: There are too few classes or images, or too many.
     """
     dataset = read_dataset(data)
-    if len(dataset.files) > MAX_PICTURES:
-        rule = f"hold at most {MAX_PICTURES:,} pictures"
+    if len(dataset.files) > MAX_IMAGES:
+        rule = f"hold at most {MAX_IMAGES:,} images"
         raise UsageError(broken_rule(data, rule, f"{len(dataset.files):,}"))
     spec = InputSpec(side, side, "crop", 1.0)
     inputs, labels, failures = [], [], []
@@ -69,9 +69,9 @@ def folder(data: str, side: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pictur
         except ImageError as error:
             failures.append((file.path, f"{error.kind}: {error.message}"))
     if len(set(labels)) < 2:
-        rule = "hold readable pictures of at least two classes"
+        rule = "hold readable images of at least two classes"
         raise UsageError(broken_rule(data, rule, f"{len(inputs)} of {len(set(labels))}"))
-    return Pictures(
+    return ImageSet(
         data,
         np.stack(inputs),
         np.asarray(labels, np.int32),

@@ -1,7 +1,7 @@
-"""Style transfer by optimisation: the picture itself is what is learnt.
+"""Style transfer by optimization: the image itself is what is learned.
 
 Gatys, Ecker, Bethge, https://arxiv.org/abs/1508.06576, from a coarse scale to the finest: large
-forms are settled where they are cheap, and each scale goes on from the picture and the moments of
+forms are settled where they are cheap, and each scale goes on from the image and the moments of
 the one before. Adam, https://arxiv.org/abs/1412.6980; the result is the average of the latest
 iterates, which takes the grain of single steps away.
 """
@@ -30,7 +30,7 @@ LAST_RATE = 0.1
 DECAYS = (0.9, 0.99)
 AVERAGING = 0.95
 TINY = 1e-12
-# The start from noise: levels around the middle grey.
+# The start from noise: levels around the middle gray.
 NOISE = 60.0
 CURVE_POINTS = 200
 
@@ -46,7 +46,7 @@ class Progress:
         content: The content loss.
         style: The style loss.
         loss: The whole loss with the run's alpha, beta and total variation.
-        seconds: Spent on this picture so far.
+        seconds: Spent on this image so far.
         remaining: Seconds that are likely left.
         state: The state, for a preview or to be kept.
     """
@@ -65,8 +65,8 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
-class Optimisation:
-    """One picture's optimisation.
+class Optimization:
+    """One image's optimization.
 
     Attributes:
         scales: From coarse to fine.
@@ -92,11 +92,11 @@ class Optimisation:
             size: (height, width) of the result.
             style: The styles.
             settings: What is asked for.
-            start: The picture to start from where `settings.start` names a file.
+            start: The image to start from where `settings.start` names a file.
             mask: How much of the style each place gets, float32 (height, width, 1), 0 to 1.
 
         Raises:
-            ImageError: A picture is no image, or cannot be read.
+            ImageError: An image is no image, or cannot be read.
         """
         self.scales = scales_of(*size, settings.steps, steps.network.recipe.smallest)
         self.state: State | None = None
@@ -132,7 +132,7 @@ class Optimisation:
                 self._record(terms)
                 if watch is not None:
                     watch(self._progress(number, terms))
-        return self.state.picture()
+        return self.state.image()
 
     def _starting_pixels(self) -> np.ndarray:
         scale = self.scales[0]
@@ -152,7 +152,7 @@ class Optimisation:
         size = (scale.height, scale.width)
         # A pixel's gradient is its share of a mean: of more pixels each has less.
         share = np.float32(before / (scale.height * scale.width))
-        state.pixels = np.clip(resized(state.picture(), *size), 0, 255)
+        state.pixels = np.clip(resized(state.image(), *size), 0, 255)
         state.first_moment = resized(state.first_moment, *size, cv2.INTER_LINEAR) * share
         # A second moment of nought, which an overshoot would give, makes a step without bound.
         state.second_moment = resized(state.second_moment, *size, cv2.INTER_LINEAR) * share**2
@@ -206,7 +206,7 @@ class _Clock:
 class _ScaleRun:
     """The steps of one scale."""
 
-    def __init__(self, run: Optimisation, number: int) -> None:
+    def __init__(self, run: Optimization, number: int) -> None:
         self._run = run
         self._settings = run._settings
         self._scale: Scale = run.scales[number]
@@ -264,7 +264,7 @@ class _ScaleRun:
             if self._mask is not None:
                 gradient *= self._mask
             value = float(np.dot(self._run._weights, terms))
-            # Times the pixels, so that the first step is a pixel's, not a picture's.
+            # Times the pixels, so that the first step is a pixel's, not an image's.
             return value * flat.size, gradient.ravel().astype(np.float64) * flat.size
 
         def after(flat: np.ndarray) -> None:
@@ -314,7 +314,7 @@ def _drained(waiting: list[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def adam_step(state: State, gradient: np.ndarray, rate: float) -> None:
-    """Move the picture by one step of Adam, and take it into the average.
+    """Move the image by one step of Adam, and take it into the average.
 
     Args:
         state: Is changed.

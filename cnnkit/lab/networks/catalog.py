@@ -18,7 +18,7 @@ class Entry(NamedTuple):
         input: Height, width and channels.
         output: What it gives: the classes, or in words.
         parameters: Trained ones.
-        multiplies: Of the weights, for one picture.
+        multiplies: Of the weights, for one image.
     """
 
     title: str
@@ -34,12 +34,12 @@ class Entry(NamedTuple):
 
 
 PHOTO, DIGIT, SMALL = (224, 224, 3), (32, 32, 1), (32, 32, 3)
-TORCHVISION = "as torchvision has it: stride in the 3x3, no biases before a normalisation"
+TORCHVISION = "as torchvision has it: stride in the 3x3, no biases before a normalization"
 BASIC = "two 3x3 in a block, projections where the shape changes"
 NO_SKIPS = "the ResNet's layers without skips and projections"
 LITE = "no squeeze-excite, ReLU6"
 
-CATALOGUE: dict[str, Entry] = {
+CATALOG: dict[str, Entry] = {
     "alexnet": Entry(
         "AlexNet (2012)",
         "two groups, the published form",
@@ -115,7 +115,7 @@ CATALOGUE: dict[str, Entry] = {
         328_096,
     ),
     "localizer-lite0": Entry(
-        "One object a picture",
+        "One object an image",
         "EfficientNet-Lite0 with a box and 10 classes",
         PHOTO,
         "a box and scores of 10 classes",
@@ -134,7 +134,7 @@ CATALOGUE: dict[str, Entry] = {
         "Magenta's painter (2017)",
         "quarter width, as distilled by its authors",
         (384, 384, 3),
-        "a painted picture",
+        "a painted image",
         177_718,
         1_847_398_168,
     ),
@@ -210,7 +210,7 @@ CATALOGUE: dict[str, Entry] = {
         "Style transformer (2016)",
         "the network of train-style",
         (416, 416, 3),
-        "a painted picture",
+        "a painted image",
         423_779,
         7_342_419_968,
     ),

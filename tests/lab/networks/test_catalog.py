@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cnnkit.architectures import BUILDERS
-from cnnkit.lab.networks.catalogue import CATALOGUE
+from cnnkit.lab.networks.catalog import CATALOG
 from cnnkit.lab.networks.opening import Wish, rows_of_builder
 from cnnkit.lab.networks.reading import totals
 
@@ -20,12 +20,12 @@ def slow_unless_quick(name: str) -> object:
 
 
 def test_every_builder_has_a_line_and_no_other() -> None:
-    assert set(CATALOGUE) == set(BUILDERS)
+    assert set(CATALOG) == set(BUILDERS)
 
 
-@pytest.mark.parametrize("name", map(slow_unless_quick, CATALOGUE))
+@pytest.mark.parametrize("name", map(slow_unless_quick, CATALOG))
 def test_a_line_says_what_the_builder_makes(name: str) -> None:
-    entry, rows = CATALOGUE[name], rows_of_builder(name, {}, Wish())
+    entry, rows = CATALOG[name], rows_of_builder(name, {}, Wish())
     found = totals(rows)
     assert rows[0].output == entry.input
     assert (found["trained"], found["multiplies"]) == (entry.parameters, entry.multiplies)
@@ -35,7 +35,7 @@ def test_a_line_says_what_the_builder_makes(name: str) -> None:
 
 def test_the_table_needs_no_framework() -> None:
     code = (
-        "import sys, cnnkit.lab.networks.catalogue\n"
+        "import sys, cnnkit.lab.networks.catalog\n"
         "sys.exit(', '.join({'keras', 'tensorflow', 'numpy', 'PIL'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Labelled pictures for measuring: a folder per class, split folders of such, or a CSV."""
+"""Labeled images for measuring: a folder per class, split folders of such, or a CSV."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from cnnkit.writers.terminal import printable
 log = logging.getLogger(__name__)
 
 
-class LabelledPicture(NamedTuple):
-    """A picture's path and the index of its true class."""
+class LabeledImage(NamedTuple):
+    """An image's path and the index of its true class."""
 
     path: str
     truth: int
 
 
-def read_labelled(
+def read_labeled(
     data: str, labels: Sequence[str], root: str | None, split: str | None = None
-) -> list[LabelledPicture]:
-    """Read labelled pictures, what cannot be read among them.
+) -> list[LabeledImage]:
+    """Read labeled images, what cannot be read among them.
 
     Args:
         data: What `cnnkit.data.read_dataset` takes. Classes go by a label of the model, the
@@ -46,13 +46,13 @@ def read_labelled(
     classes = _truths(dataset, sorted({file.label for file in files}), labels)
     if dataset.strays:
         log.info("%d files beside the class folders take no part.", len(dataset.strays))
-    # A folder that cannot be listed is one picture that cannot be read, whatever it shows.
-    lost = [LabelledPicture(path, 0) for path, _ in dataset.failures]
-    return [LabelledPicture(file.path, classes[file.label]) for file in files] + lost
+    # A folder that cannot be listed is one image that cannot be read, whatever it shows.
+    lost = [LabeledImage(path, 0) for path, _ in dataset.failures]
+    return [LabeledImage(file.path, classes[file.label]) for file in files] + lost
 
 
 def _truths(dataset: Dataset, used: Sequence[int], labels: Sequence[str]) -> dict[int, int]:
-    """Return the model's class for each of the set's that has pictures.
+    """Return the model's class for each of the set's that has images.
 
     Raises:
         UsageError: The model has no such class.

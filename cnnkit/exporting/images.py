@@ -1,4 +1,4 @@
-"""What an export is checked on: pictures of one's own, or photos that are always there."""
+"""What an export is checked on: images of one's own, or photos that are always there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnkit.images import Finder, InputSpec, decode, prepare, read_bytes
 # Two photos, each whole and in quarters.
 PHOTOGRAPHS = 10
 # Enough to show a fault; all of them are in memory at once.
-MAX_PICTURES = 32
+MAX_IMAGES = 32
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ def photographs(height: int, width: int, count: int = PHOTOGRAPHS) -> np.ndarray
     """Return parts of scikit-learn's two photos, a temple and a flower, the same every time.
 
     They come with a library that cnnkit needs anyway, so that any network can be checked on
-    real pictures anywhere: each photo whole, then its four quarters, stretched to the size.
+    real images anywhere: each photo whole, then its four quarters, stretched to the size.
 
     Args:
-        height: Of each picture.
-        width: Of each picture.
+        height: Of each image.
+        width: Of each image.
         count: How many, at most `PHOTOGRAPHS`.
 
     Returns:
@@ -41,16 +41,16 @@ def photographs(height: int, width: int, count: int = PHOTOGRAPHS) -> np.ndarray
     return np.stack(sized[:count])
 
 
-def fitted_pictures(pictures: Iterable[np.ndarray] | None, spec: InputSpec) -> np.ndarray:
-    """Return pictures as a network takes them, uint8 (n, height, width, 3).
+def fitted_images(images: Iterable[np.ndarray] | None, spec: InputSpec) -> np.ndarray:
+    """Return images as a network takes them, uint8 (n, height, width, 3).
 
     Args:
-        pictures: RGB uint8 (height, width, 3) each; None: `photographs`.
+        images: RGB uint8 (height, width, 3) each; None: `photographs`.
         spec: The network's input.
     """
-    if pictures is None:
+    if images is None:
         return photographs(spec.height, spec.width)
-    return np.stack([prepare(picture, spec) for picture in pictures])
+    return np.stack([prepare(image, spec) for image in images])
 
 
 def _parts(photo: np.ndarray) -> list[np.ndarray]:
@@ -65,28 +65,28 @@ def _parts(photo: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def pictures_in(folder: str) -> Iterator[np.ndarray]:
-    """Yield the pictures of a folder, upright; those that cannot be read are named.
+def images_in(folder: str) -> Iterator[np.ndarray]:
+    """Yield the images of a folder, upright; those that cannot be read are named.
 
     Yields:
-        RGB uint8 (height, width, 3), the first `MAX_PICTURES`.
+        RGB uint8 (height, width, 3), the first `MAX_IMAGES`.
 
     Raises:
         UsageError: None can be read.
     """
     count = 0
     for found in Finder([folder]):
-        if count == MAX_PICTURES:
+        if count == MAX_IMAGES:
             return
         try:
             if found.failure is not None:
                 raise ImageError(found.failure.kind, found.failure.message)
-            picture = decode(read_bytes(found.path))
+            image = decode(read_bytes(found.path))
         except ImageError as error:
             log.warning("%s: %s: %s", found.path, error.kind, error.message)
             continue
         count += 1
-        yield picture
+        yield image
     if not count:
-        rule = "name pictures of which one at least can be read"
+        rule = "name images of which one at least can be read"
         raise UsageError(broken_rule("`check_on`", rule, folder))

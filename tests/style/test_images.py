@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError
-from cnnkit.style.pictures import (
+from cnnkit.style.images import (
     Content,
     check_side,
     encoded,

@@ -1,4 +1,4 @@
-"""Pictures on their way into a convolution and out of it."""
+"""Images on their way into a convolution and out of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PIXELS = 50_000_000
 
 @dataclass(frozen=True)
 class Convolved:
-    """What one picture gave.
+    """What one image gave.
 
     Attributes:
         output: Where its result lies.
@@ -42,7 +42,7 @@ class Convolved:
 
 
 def read_values(path: str, max_pixels: int | None = None) -> np.ndarray:
-    """Return a picture's values, 0 to 255, of 16 bits the fractions too, float32 (h, w, 3).
+    """Return an image's values, 0 to 255, of 16 bits the fractions too, float32 (h, w, 3).
 
     Raises:
         ImageError: It cannot be read, or has more pixels than `max_pixels`.
@@ -51,7 +51,7 @@ def read_values(path: str, max_pixels: int | None = None) -> np.ndarray:
 
 
 def write_values(target: Path, values: np.ndarray, how: str) -> Convolved:
-    """Write values as a picture, or into a ``.npy`` file as they are.
+    """Write values as an image, or into a ``.npy`` file as they are.
 
     Args:
         target: The file, with a suffix of `FORMATS` or ``.npy``.

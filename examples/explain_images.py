@@ -1,6 +1,6 @@
-"""Show what in each picture of a folder speaks for its class.
+"""Show what in each image of a folder speaks for its class.
 
-python examples/explain_pictures.py [FOLDER] [OUTPUT]
+python examples/explain_images.py [FOLDER] [OUTPUT]
 """
 
 import sys
@@ -22,6 +22,6 @@ for file, result in zip(files, explainer.predict([str(file) for file in files]),
         print(f"{file.name}: {result.message}")
         continue
     print(f"{file.name}: {result.label} ({result.score:.0%}), in the box {result.box}")
-    picture = np.asarray(Image.open(file).convert("RGB"))
-    if picture.shape[:2] == (result.height, result.width):  # not turned by EXIF
-        Image.fromarray(result.over(picture)).save(output / f"{file.stem}.png")
+    image = np.asarray(Image.open(file).convert("RGB"))
+    if image.shape[:2] == (result.height, result.width):  # not turned by EXIF
+        Image.fromarray(result.over(image)).save(output / f"{file.stem}.png")

@@ -1,4 +1,4 @@
-"""Small pictures with boxes drawn on them, true and found ones told apart, for reports."""
+"""Small images with boxes drawn on them, true and found ones told apart, for reports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TRUE = "#ffffff"
 def drawn_boxes(
     path: str, true: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
 ) -> bytes | None:
-    """Return a small JPEG of a picture with its boxes, None if it cannot be read.
+    """Return a small JPEG of an image with its boxes, None if it cannot be read.
 
     Args:
-        path: The picture, as the file system wants it.
-        true: Dicts with ``box`` (left, top, width, height in the picture's pixels), ``label``
-            and ``fate``: a missed one is drawn in its colour, another as a thin white frame.
+        path: The image, as the file system wants it.
+        true: Dicts with ``box`` (left, top, width, height in the image's pixels), ``label``
+            and ``fate``: a missed one is drawn in its color, another as a thin white frame.
         found: Dicts with ``box``, ``label``, ``score`` and ``fate``.
     """
     try:

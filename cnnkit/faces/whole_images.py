@@ -1,4 +1,4 @@
-"""For embedders that take whole pictures: each picture is one face, and nothing is looked for."""
+"""For embedders that take whole images: each image is one face, and nothing is looked for."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from cnnkit.faces.alignment import CHIP, TEMPLATE
 from cnnkit.results import Face
 
 # Names what the embedder sees; see `cnnkit.faces.alignment.ALIGNMENT`.
-WHOLE_PICTURE = "whole-picture-1"
+WHOLE_IMAGE = "whole-picture-1"
 
 
-class WholePictures:
+class WholeImages:
     """Stands in the place of a `FaceDetector`."""
 
     def find(self, image: np.ndarray) -> list[Face]:
-        """Return the picture as its own only face, the landmarks where a mean face has them."""
+        """Return the image as its own only face, the landmarks where a mean face has them."""
         height, width = image.shape[:2]
         places = TEMPLATE * (width / CHIP, height / CHIP)
         landmarks = tuple((float(x), float(y)) for x, y in places)
         return [Face((0.0, 0.0, float(width), float(height)), 1.0, landmarks, looked_for=False)]
 
     def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
-        """Return the only face of each picture."""
+        """Return the only face of each image."""
         return [self.find(image) for image in images]

@@ -1,6 +1,6 @@
-"""Name the pictures of a folder, and find the two that look most alike.
+"""Name the images of a folder, and find the two that look most alike.
 
-python examples/classify_pictures.py [FOLDER]
+python examples/classify_images.py [FOLDER]
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Pictures on their way in and out of a stylisation: sizes, transparency, colours, files."""
+"""Images on their way in and out of a stylisation: sizes, transparency, colors, files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_SIZE = 512
 
 @dataclass(frozen=True)
 class Content:
-    """A picture that is to be stylised.
+    """An image that is to be stylised.
 
     Attributes:
         path: As the user would type it.
@@ -41,7 +41,7 @@ class Content:
 
 
 def read_content(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> Content:
-    """Read a picture that is to be stylised.
+    """Read an image that is to be stylised.
 
     Raises:
         ImageError: It cannot be read or decoded.
@@ -52,7 +52,7 @@ def read_content(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> Content:
 
 
 def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) -> list[Style]:
-    """Read the style pictures.
+    """Read the style images.
 
     Raises:
         UsageError: One cannot be read, or the weights do not fit.
@@ -70,7 +70,7 @@ def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) 
 
 
 def read_style(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Read a style picture without what is transparent in it, uint8 RGB (height, width, 3).
+    """Read a style image without what is transparent in it, uint8 RGB (height, width, 3).
 
     Raises:
         UsageError: It cannot be read.
@@ -82,7 +82,7 @@ def read_style(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
 
 
 def read_named(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Read a picture that an option names, uint8 RGB (height, width, 3).
+    """Read an image that an option names, uint8 RGB (height, width, 3).
 
     Raises:
         UsageError: It cannot be read.
@@ -99,7 +99,7 @@ def result_size(height: int, width: int, size: int | None) -> tuple[int, int]:
     Args:
         height: Of the content.
         width: Of the content.
-        size: The long side that was asked for; None: `DEFAULT_SIZE`, or the picture's own where
+        size: The long side that was asked for; None: `DEFAULT_SIZE`, or the image's own where
             that is smaller.
     """
     return fitted_size(height, width, size or min(DEFAULT_SIZE, max(height, width)))
@@ -123,9 +123,9 @@ def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray |
     """Return how much of the style each place gets, from a mask's light and the transparency.
 
     Args:
-        path: A picture: white gets the style, black stays as it is; or a folder of them, named
+        path: An image: white gets the style, black stays as it is; or a folder of them, named
             like the contents.
-        content: The picture.
+        content: The image.
         max_pixels: As for `decode`.
 
     Returns:
@@ -138,8 +138,8 @@ def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray |
     mask = None
     if path is not None:
         source = _mask_file(Path(path), content.path)
-        grey = decode(read_bytes(source), max_pixels=max_pixels).mean(axis=2, keepdims=True)
-        mask = np.clip(resized(grey / 255, height, width), 0, 1)
+        gray = decode(read_bytes(source), max_pixels=max_pixels).mean(axis=2, keepdims=True)
+        mask = np.clip(resized(gray / 255, height, width), 0, 1)
     if content.alpha is not None:
         solid = content.alpha.astype(np.float32) / 255
         mask = solid if mask is None else mask * solid
@@ -183,7 +183,7 @@ def finished(
 
 
 def with_colors_of(pixels: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Return the light and dark of one picture in the colours of another.
+    """Return the light and dark of one image in the colors of another.
 
     The luma of the first and the chroma of the second, in Y'CbCr.
 
@@ -199,7 +199,7 @@ def with_colors_of(pixels: np.ndarray, colors: np.ndarray) -> np.ndarray:
 
 
 def encoded(pixels: np.ndarray, alpha: np.ndarray | None, suffix: str) -> bytes:
-    """Return the content of a picture's file.
+    """Return the content of an image's file.
 
     Args:
         pixels: uint8 (height, width, 3).

@@ -1,4 +1,4 @@
-"""Only the pinned artefact, and only its one member, is read."""
+"""Only the pinned artifact, and only its one member, is read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from models.convert import artefacts
-from models.convert.artefacts import Artefact, ArtefactError
+from models.convert import artifacts
+from models.convert.artifacts import Artifact, ArtifactError
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def made_artefact(folder: Path, file: str, member: bytes = b"weights") -> Artefact:
+def made_artifact(folder: Path, file: str, member: bytes = b"weights") -> Artifact:
     """An archive in `folder` with the member a/b.bin, and its description."""
     path = folder / file
     if file.endswith(".whl"):
@@ -30,14 +30,14 @@ def made_artefact(folder: Path, file: str, member: bytes = b"weights") -> Artefa
             entry = tarfile.TarInfo("a/b.bin")
             entry.size = len(member)
             archive.addfile(entry, io.BytesIO(member))
-    return Artefact("a", "1", file, sha256(path.read_bytes()), "a/b.bin", sha256(member))
+    return Artifact("a", "1", file, sha256(path.read_bytes()), "a/b.bin", sha256(member))
 
 
 @pytest.mark.parametrize("file", ["a-1-py3-none-any.whl", "a-1.tar.gz"])
-def test_a_cached_artefact_is_read_without_a_download(tmp_path: Path, file: str) -> None:
-    artefact = made_artefact(tmp_path, file)
-    path = artefacts.fetch(artefact, tmp_path)
-    assert artefacts.read_member(artefact, path) == b"weights"
+def test_a_cached_artifact_is_read_without_a_download(tmp_path: Path, file: str) -> None:
+    artifact = made_artifact(tmp_path, file)
+    path = artifacts.fetch(artifact, tmp_path)
+    assert artifacts.read_member(artifact, path) == b"weights"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -50,21 +50,21 @@ def test_a_cached_artefact_is_read_without_a_download(tmp_path: Path, file: str)
         ({"member": "a/c.bin"}, "must hold the member a/c.bin"),
     ],
 )
-def test_another_artefact_is_refused(
+def test_another_artifact_is_refused(
     tmp_path: Path, file: str, change: dict[str, str], told: str
 ) -> None:
-    artefact = replace(made_artefact(tmp_path, file), **change)
-    with pytest.raises(ArtefactError, match=told):
-        artefacts.read_member(artefact, artefacts.fetch(artefact, tmp_path))
+    artifact = replace(made_artifact(tmp_path, file), **change)
+    with pytest.raises(ArtifactError, match=told):
+        artifacts.read_member(artifact, artifacts.fetch(artifact, tmp_path))
 
 
-def test_a_damaged_artefact_is_refused(tmp_path: Path) -> None:
-    artefact = made_artefact(tmp_path, "a-1.tar.gz")
-    content = bytearray((tmp_path / artefact.file).read_bytes())
+def test_a_damaged_artifact_is_refused(tmp_path: Path) -> None:
+    artifact = made_artifact(tmp_path, "a-1.tar.gz")
+    content = bytearray((tmp_path / artifact.file).read_bytes())
     content[-1] ^= 1
-    (tmp_path / artefact.file).write_bytes(content)
-    with pytest.raises(ArtefactError, match="delete it and run the command again"):
-        artefacts.fetch(artefact, tmp_path)
+    (tmp_path / artifact.file).write_bytes(content)
+    with pytest.raises(ArtifactError, match="delete it and run the command again"):
+        artifacts.fetch(artifact, tmp_path)
 
 
 def test_a_link_in_place_of_the_member_is_refused(tmp_path: Path) -> None:
@@ -73,16 +73,16 @@ def test_a_link_in_place_of_the_member_is_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("a/b.bin")
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/hostname"
         archive.addfile(entry)
-    artefact = Artefact("a", "1", path.name, sha256(path.read_bytes()), "a/b.bin", "0" * 64)
-    with pytest.raises(ArtefactError, match=r"must hold the member a/b\.bin"):
-        artefacts.read_member(artefact, path)
+    artifact = Artifact("a", "1", path.name, sha256(path.read_bytes()), "a/b.bin", "0" * 64)
+    with pytest.raises(ArtifactError, match=r"must hold the member a/b\.bin"):
+        artifacts.read_member(artifact, path)
 
 
 def test_a_member_that_is_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefacts, "LARGEST_MEMBER", 6)
+    monkeypatch.setattr(artifacts, "LARGEST_MEMBER", 6)
     for file in ("a-1-py3-none-any.whl", "a-1.tar.gz"):
-        artefact = made_artefact(tmp_path, file)
-        with pytest.raises(ArtefactError, match=r"at most 6 bytes\. Received: 7"):
-            artefacts.read_member(artefact, tmp_path / file)
+        artifact = made_artifact(tmp_path, file)
+        with pytest.raises(ArtifactError, match=r"at most 6 bytes\. Received: 7"):
+            artifacts.read_member(artifact, tmp_path / file)

@@ -1,6 +1,6 @@
-"""Paint one picture in the style of another, and write down how the losses fell.
+"""Paint one image in the style of another, and write down how the losses fell.
 
-python examples/stylize_picture.py [PHOTO STYLE RESULT.png]
+python examples/stylize_image.py [PHOTO STYLE RESULT.png]
 """
 
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cnnkit.images import decode
 from cnnkit.style.features import open_loss_network
-from cnnkit.style.optimisation import Optimisation
-from cnnkit.style.pictures import encoded, result_size
+from cnnkit.style.images import encoded, result_size
+from cnnkit.style.optimization import Optimization
 from cnnkit.style.settings import Settings
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import Style, StyleTarget
@@ -22,7 +22,7 @@ settings = Settings(size=512, steps=400) if result else Settings(size=128, steps
 steps = Steps(open_loss_network("squeezenet-1.1"))
 target = StyleTarget(steps, [Style(str(style), decode(Path(style).read_bytes()))], 1.0)
 size = result_size(*content.shape[:2], settings.size)
-optimisation = Optimisation(steps, content, size, target, settings)
+optimization = Optimization(steps, content, size, target, settings)
 
 
 def watch(progress):
@@ -34,7 +34,7 @@ def watch(progress):
         )
 
 
-pixels = optimisation.run(watch)
+pixels = optimization.run(watch)
 if result:
     data = encoded(pixels.round().astype("uint8"), None, Path(result).suffix)
     Path(result).write_bytes(data)

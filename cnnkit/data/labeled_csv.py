@@ -18,11 +18,11 @@ SPLIT_COLUMNS = ("split", "subset")
 
 
 class CsvRow(NamedTuple):
-    """One line of a CSV of labelled pictures.
+    """One line of a CSV of labeled images.
 
     Attributes:
         line: Its number in the file, from 1.
-        file: The picture, as written.
+        file: The image, as written.
         label: The class, as `normal_name` gives it.
         by_index: Whether the column says that the class is given by its index.
         split: The split, as written, or "".

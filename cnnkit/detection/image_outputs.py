@@ -1,4 +1,4 @@
-"""Pictures made of rows: those with boxes drawn, and the objects cut out."""
+"""Images made of rows: those with boxes drawn, and the objects cut out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnkit import pipeline
 from cnnkit.errors import OutputError, UsageError
-from cnnkit.formats.picture_files import AnnotationNames, inside
+from cnnkit.formats.image_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
 from cnnkit.results import Failure, path_of
@@ -24,7 +24,7 @@ from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
 
 Row = dict[str, Any]
-# What Pillow writes under each ending; other pictures become PNG.
+# What Pillow writes under each ending; other images become PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
 ROWS_A_TASK = 4
@@ -32,14 +32,14 @@ ROWS_A_TASK = 4
 NUMBER_ROOM = 24
 
 
-class PictureNames:
-    """Gives each picture of a run a picture file of its own: a.jpg a.jpg, a.gif a.gif.png."""
+class ImageNames:
+    """Gives each image of a run an image file of its own: a.jpg a.jpg, a.gif a.gif.png."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def name(self, file: str) -> str:
-        """Return the relative name of a picture made of one, a new one each time."""
+        """Return the relative name of an image made of one, a new one each time."""
         folder, name = os.path.split(inside(file))
         stem, suffix = os.path.splitext(name)
         if suffix.lower() not in FORMATS:
@@ -53,7 +53,7 @@ class PictureNames:
 
 
 class Work(NamedTuple):
-    """A row, and the relative name that its pictures get."""
+    """A row, and the relative name that its images get."""
 
     row: Row
     name: str
@@ -62,21 +62,21 @@ class Work(NamedTuple):
 def write_annotated(
     folder: Path, rows: Iterable[Row], file_of: Callable[[Row], str], max_pixels: int
 ) -> list[str]:
-    """Write every picture with the boxes of its row drawn, in folders like its own.
+    """Write every image with the boxes of its row drawn, in folders like its own.
 
     Args:
         folder: Where to; made if needed.
         rows: The final rows; failed ones are passed over.
-        file_of: Gives the relative name of a row's picture.
-        max_pixels: The largest picture that is decoded.
+        file_of: Gives the relative name of a row's image.
+        max_pixels: The largest image that is decoded.
 
     Returns:
-        What could not be made, a line each: a picture may be gone by now.
+        What could not be made, a line each: an image may be gone by now.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    names = PictureNames()
+    names = ImageNames()
     work = (Work(row, names.name(file_of(row))) for row in rows if row["status"] == "ok")
     return _in_parallel(work, partial(_annotate, folder=folder, max_pixels=max_pixels))
 
@@ -89,7 +89,7 @@ def write_crops(
     *,
     folders: Sequence[str],
 ) -> list[str]:
-    """Write every object as a picture of its own: CLASS/PICTURE-NUMBER.jpg.
+    """Write every object as an image of its own: CLASS/IMAGE-NUMBER.jpg.
 
     The number is the object's place in its row, from 1, CLASS its class's name among
     `folders`, of `cnnkit.sorting.folder_names`. See `write_annotated`.
@@ -111,7 +111,7 @@ def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str
     """Do some work in threads; return what could not be read."""
 
     def attempt(one: Work) -> str | None:
-        """Make one picture's output; return what failed, and raise what ends the run."""
+        """Make one image's output; return what failed, and raise what ends the run."""
         failure = pipeline.attempt(one, _raising_output_errors(make))
         if isinstance(failure, OutputError | UsageError):
             raise failure
@@ -125,7 +125,7 @@ def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str
 
 
 def _raising_output_errors(make: Callable[[Work], None]) -> Callable[[Work], Any]:
-    """Return a function that gives an error of the output back, which is no picture's fault."""
+    """Return a function that gives an error of the output back, which is no image's fault."""
 
     def made(one: Work) -> Any:
         """Return an error that must end the run: `pipeline.attempt` would make it a row's."""
@@ -138,13 +138,13 @@ def _raising_output_errors(make: Callable[[Work], None]) -> Callable[[Work], Any
 
 
 def source_of(row: Row) -> str:
-    """Return where a row's picture is now: it may have been moved."""
+    """Return where a row's image is now: it may have been moved."""
     path = path_of(row)
     return path if os.path.exists(path) else row.get("sorted_to", path)
 
 
 def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
-    """Return the boxes of a row, highest score first, labelled with class and percent."""
+    """Return the boxes of a row, highest score first, labeled with class and percent."""
     boxes = []
     for one in row["detections"]:
         left, top, width, height = (side * scale for side in one["box"])
@@ -181,7 +181,7 @@ def _save(image: Image.Image, path: Path, source: str) -> None:
     check_not_beside(path, source)
     buffer = BytesIO()
     form = FORMATS[path.suffix.lower()]
-    # Full colour resolution: thin coloured lines and small text smear without it.
+    # Full color resolution: thin colored lines and small text smear without it.
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
     image.save(buffer, form, **options)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnkit.style.optimisation import Optimisation
+from cnnkit.style.optimization import Optimization
 from cnnkit.style.settings import Settings
 from cnnkit.style.state import load_state, save_state
 from cnnkit.style.targets import Style, StyleTarget
@@ -15,13 +15,13 @@ RUN = {"sha256": "x"}
 def make(steps, small):
     content, style = small("cat.jpg", 104, 184), small("coffee.jpg", 104, 184)
 
-    def optimisation(mask=None, size=(104, 184), **settings) -> Optimisation:
+    def optimization(mask=None, size=(104, 184), **settings) -> Optimization:
         settings = Settings(**{"steps": 12, **settings})
         target = StyleTarget(steps, [Style("s", style)], settings.style_scale)
-        return Optimisation(steps, content, size, target, settings, mask=mask)
+        return Optimization(steps, content, size, target, settings, mask=mask)
 
-    optimisation.content = content
-    return optimisation
+    optimization.content = content
+    return optimization
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "l-bfgs"])
@@ -34,7 +34,7 @@ def test_the_style_loss_falls(make, optimizer):
     assert told[-1].step == 24 and told[-1].size == (104, 184)
 
 
-def test_the_same_seed_gives_the_same_picture_and_scales_differ(make):
+def test_the_same_seed_gives_the_same_image_and_scales_differ(make):
     one, again, other = (make(seed=seed, start="noise").run() for seed in (1, 1, 2))
     assert np.abs(one - again).mean() < 0.5
     assert np.abs(one - other).mean() > 5
@@ -81,7 +81,7 @@ def test_a_time_budget_ends_early_and_still_reaches_the_last_scale(make):
     assert sizes[-1] == (104, 184)
 
 
-def test_strength_nought_keeps_the_picture(make):
+def test_strength_nought_keeps_the_image(make):
     result = make(alpha=1.0, beta=0.0, variation=0.0).run()
     assert np.abs(result - make.content).mean() < 6
 

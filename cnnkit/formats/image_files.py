@@ -1,4 +1,4 @@
-"""Where the pictures are that annotations name, and under which names theirs are written."""
+"""Where the images are that annotations name, and under which names theirs are written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.images import upright_size
-from cnnkit.images.sniff import has_picture_suffix
+from cnnkit.images.sniff import has_image_suffix
 from cnnkit.writers.apart import name_key
 
-# Folders beside the annotations in which pictures usually are.
-PICTURE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
+# Folders beside the annotations in which images usually are.
+IMAGE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
 
 # So many of the folders of a name are tried at most.
 MOST_FOLDERS = 12
@@ -28,8 +28,8 @@ def inside(name: str) -> str:
     return "/".join(kept).replace("\0", "") or "unnamed"
 
 
-class PictureFinder:
-    """Finds pictures by the names that annotations have for them; lists each folder once."""
+class ImageFinder:
+    """Finds images by the names that annotations have for them; lists each folder once."""
 
     def __init__(self, folders: Iterable[str | os.PathLike[str]]) -> None:
         """Look in some folders, the first ones first; those that do not exist are passed over."""
@@ -37,7 +37,7 @@ class PictureFinder:
         self._stems: dict[str, dict[str, str]] = {}
 
     def find(self, name: str, other_stem: str = "") -> str | None:
-        """Return the path of a picture, or None.
+        """Return the path of an image, or None.
 
         Args:
             name: Relative to one of the folders; its ending may be wrong, or its folders.
@@ -70,20 +70,20 @@ class PictureFinder:
         return None, name
 
     def _by_stem(self, folder: str, stem: str) -> str | None:
-        """Return the picture whose name is so up to its ending."""
+        """Return the image whose name is so up to its ending."""
         place = os.path.join(folder, os.path.dirname(stem))
         if place not in self._stems:
             found: dict[str, str] = {}
             if os.path.isdir(place):
                 for name in sorted(os.listdir(place)):
-                    if has_picture_suffix(name):
+                    if has_image_suffix(name):
                         found.setdefault(os.path.splitext(name)[0], os.path.join(place, name))
             self._stems[place] = found
         return self._stems[place].get(os.path.basename(stem))
 
 
 def size_of(path: str | None) -> tuple[int, int]:
-    """Return (width, height) of a picture as a viewer shows it, (0, 0) if it cannot be read."""
+    """Return (width, height) of an image as a viewer shows it, (0, 0) if it cannot be read."""
     if path is None:
         return 0, 0
     try:
@@ -94,20 +94,20 @@ def size_of(path: str | None) -> tuple[int, int]:
 
 
 class AnnotationNames:
-    """Gives each picture of a run an annotation file of its own: a.jpg a.txt, a.png a.png.txt."""
+    """Gives each image of a run an annotation file of its own: a.jpg a.txt, a.png a.png.txt."""
 
     def __init__(self, suffix: str, taken: Sequence[str] = ()) -> None:
         """Begin.
 
         Args:
             suffix: Of the annotation files, such as ``.txt``.
-            taken: Names that no picture gets.
+            taken: Names that no image gets.
         """
         self._suffix = suffix
         self._taken = {name_key(name) for name in taken}
 
     def name(self, file: str) -> str:
-        """Return the relative name of the annotation of a picture, a new one each time."""
+        """Return the relative name of the annotation of an image, a new one each time."""
         safe = inside(file)
         stem = os.path.splitext(safe)[0]
         candidates = [f"{stem}{self._suffix}", f"{safe}{self._suffix}"]

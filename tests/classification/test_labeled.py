@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cnnkit.classification.labelled import read_labelled
+from cnnkit.classification.labeled import read_labeled
 from cnnkit.errors import UsageError
 
 
@@ -24,7 +24,7 @@ def put(folder: Path, *names: str) -> str:
 
 
 def truths(data: str, labels: tuple[str, ...], **chosen) -> dict[str, int]:
-    found = read_labelled(data, labels, chosen.pop("root", None), **chosen)
+    found = read_labeled(data, labels, chosen.pop("root", None), **chosen)
     return {str(Path(one.path).relative_to(Path(data).parent)): one.truth for one in found}
 
 
@@ -38,13 +38,13 @@ def test_case_does_not_matter_where_one_class_only_fits(tmp_path):
     data = put(tmp_path / "d", "Cat/1.png")
     assert truths(data, ("dog", "cat")) == {"d/Cat/1.png": 1}
     with pytest.raises(UsageError, match=r"name one class.*'CAT' \(class 0\), 'cat' \(class 1\)"):
-        read_labelled(data, ("CAT", "cat"), None)
+        read_labeled(data, ("CAT", "cat"), None)
 
 
 def test_equal_labels_go_by_number_or_by_the_name_of_their_sorted_folder(tmp_path):
     labels = ("crane", "dog", "crane")
     with pytest.raises(UsageError, match="same name: give the number"):
-        read_labelled(put(tmp_path / "d", "crane/1.png"), labels, None)
+        read_labeled(put(tmp_path / "d", "crane/1.png"), labels, None)
     assert truths(put(tmp_path / "e", "2/1.png"), labels) == {"e/2/1.png": 2}
     assert truths(put(tmp_path / "f", "crane-2/1.png"), labels) == {"f/crane-2/1.png": 2}
 
@@ -55,7 +55,7 @@ def test_equal_labels_go_by_number_or_by_the_name_of_their_sorted_folder(tmp_pat
 )
 def test_a_number_is_no_index_beside_labels_that_are_numbers(tmp_path, labels, folder):
     with pytest.raises(UsageError, match="must name a class of the model"):
-        read_labelled(put(tmp_path, f"{folder}/1.png"), labels, None)
+        read_labeled(put(tmp_path, f"{folder}/1.png"), labels, None)
 
 
 def test_a_number_is_an_index_where_no_label_looks_like_one(tmp_path):
@@ -70,12 +70,12 @@ def test_a_column_of_indices_is_one_whatever_the_labels(tmp_path):
     table = tmp_path / "set.csv"
     for cell in ("1", "1.0"):
         table.write_text(f"file,class_index\na.png,{cell}\n")
-        assert read_labelled(str(table), ("1", "2"), None)[0].truth == 1
+        assert read_labeled(str(table), ("1", "2"), None)[0].truth == 1
     table.write_text("file,class_index\na.png,2\n")
     with pytest.raises(UsageError, match=r"index of a class, 0 to 1"):
-        read_labelled(str(table), ("1", "2"), None)
+        read_labeled(str(table), ("1", "2"), None)
     table.write_text("file,label\na.png,1.0\n")
-    assert read_labelled(str(table), ("1", "2"), None)[0].truth == 0
+    assert read_labeled(str(table), ("1", "2"), None)[0].truth == 0
 
 
 def test_unicode_forms_are_one_name(tmp_path):
@@ -89,7 +89,7 @@ def test_leftovers_of_archives_and_empty_folders_are_no_classes(tmp_path):
     put(tmp_path, "@eaDir/x.png", "Thumbs.db")
     (tmp_path / "dog").mkdir()
     (tmp_path / "no class of the model").mkdir()
-    assert [one.truth for one in read_labelled(str(tmp_path), ("dog", "cat"), None)] == [1]
+    assert [one.truth for one in read_labeled(str(tmp_path), ("dog", "cat"), None)] == [1]
 
 
 @pytest.fixture
@@ -107,20 +107,20 @@ def test_what_was_trained_on_is_left_out_and_said(splits, caplog):
 
 @pytest.mark.parametrize(("split", "number"), [("train", 1), ("test", 2), ("VALID", 3)])
 def test_a_split_of_ones_choice(splits, split, number):
-    (found,) = read_labelled(splits, ("cat", "dog"), None, split)
+    (found,) = read_labeled(splits, ("cat", "dog"), None, split)
     assert found.path.endswith(f"{number}.png")
 
 
 def test_a_split_column_is_heeded(tmp_path):
     table = tmp_path / "split.csv"
     table.write_text("file,label,split\na.png,cat,train\nb.png,cat,val\nc.png,cat,\n")
-    found = read_labelled(str(table), ("cat",), None)
+    found = read_labeled(str(table), ("cat",), None)
     assert [Path(one.path).name for one in found] == ["b.png", "c.png"]
     with pytest.raises(UsageError, match=r"`split` must name a split of .*It has train, val\."):
-        read_labelled(str(table), ("cat",), None, "test")
+        read_labeled(str(table), ("cat",), None, "test")
     with pytest.raises(UsageError, match="`split` must be one of train, val, test"):
-        read_labelled(str(table), ("cat",), None, "trian")
+        read_labeled(str(table), ("cat",), None, "trian")
     table.write_text("file,label,split\na.png,cat,train\n")
     with pytest.raises(UsageError, match=r"not for training.*`split='train'`"):
-        read_labelled(str(table), ("cat",), None)
-    assert len(read_labelled(str(table), ("cat",), None, "train")) == 1
+        read_labeled(str(table), ("cat",), None)
+    assert len(read_labeled(str(table), ("cat",), None, "train")) == 1

