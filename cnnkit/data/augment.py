@@ -51,7 +51,7 @@ class Augmenter:
         Raises:
             UsageError: The user's recipe cannot be applied to an image of this size.
         """
-        return self._apply(image, epoch, index, False, image=image)["image"]
+        return self._apply(epoch, index, False, image=image)["image"]
 
     def with_boxes(
         self, image: np.ndarray, boxes: np.ndarray, epoch: int, index: int
@@ -72,18 +72,18 @@ class Augmenter:
             UsageError: The user's recipe cannot be applied to an image of this size.
         """
         numbers = np.arange(len(boxes))
-        drawn = self._apply(image, epoch, index, True, image=image, bboxes=boxes, numbers=numbers)
+        drawn = self._apply(epoch, index, True, image=image, bboxes=boxes, numbers=numbers)
         kept = np.asarray(drawn["numbers"], np.int64)
         placed = np.asarray(drawn["bboxes"], np.float32).reshape(-1, 4)
         return drawn["image"], placed, kept
 
     def _apply(
-        self, image: np.ndarray, epoch: int, index: int, boxes: bool, **targets: Any
+        self, epoch: int, index: int, boxes: bool, *, image: np.ndarray, **others: np.ndarray
     ) -> dict[str, Any]:
         try:
             compose = self._compose(image.shape[0], image.shape[1], boxes)
             compose.set_random_seed(self._seed_of(epoch, index))
-            drawn = compose(**targets)
+            drawn = compose(image=image, **others)
         except _misfits() as error:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(self._broken("fit every image", reason)) from error
