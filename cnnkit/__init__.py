@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Failure,
         Prediction,
     )
+    from cnnkit.style.stylizer import StylizedImage, Stylizer
 
 __all__ = [
     "Classification",
@@ -90,6 +91,8 @@ __all__ = [
     "Gallery",
     "ImageError",
     "Prediction",
+    "StylizedImage",
+    "Stylizer",
     "Summary",
     "TrainedModel",
     "__version__",
@@ -133,6 +136,8 @@ _HOMES = {
     "build": "cnnkit.commands.networks",
     "convert_boxes": "cnnkit.commands.convert_boxes",
     "doctor": "cnnkit.commands.doctor",
+    "StylizedImage": "cnnkit.style.stylizer",
+    "Stylizer": "cnnkit.style.stylizer",
     "Summary": "cnnkit.folder_job",
     "TrainedModel": "cnnkit.commands.training",
     "classify": "cnnkit.commands.classify",

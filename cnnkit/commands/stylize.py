@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from cnnkit.bundles import open_model
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import (
     AnyPath,
@@ -25,19 +25,13 @@ from cnnkit.commands.inputs import (
 )
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.folder_job import Summary
-from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, read_bytes
+from cnnkit.images import Finder, read_bytes
 from cnnkit.images.decode import open_image
-from cnnkit.runtime import RuntimeOptions
-from cnnkit.runtime.keras_predictor import set_backend_threads
-from cnnkit.style.features import open_loss_network
-from cnnkit.style.images import FORMATS, Content, read_content, read_styles
+from cnnkit.style.images import Content, check_format, read_content
 from cnnkit.style.job import Target, check_results_apart, stylize_folder, target_of
-from cnnkit.style.method import ByOptimization, Choices, Watch
-from cnnkit.style.one_pass import OnePassPainter
-from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
-from cnnkit.style.settings import Settings
-from cnnkit.style.sheet import choices_sheet
-from cnnkit.style.targets import Style
+from cnnkit.style.method import ByOptimization, Watch
+from cnnkit.style.one_pass_method import InOnePass
+from cnnkit.style.stylizer import Stylizer
 from cnnkit.writers.durations import duration
 
 log = logging.getLogger("cnnkit")
@@ -48,33 +42,6 @@ SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
 FAST_ONLY = ("model", "device", "runtime", "precision")
 # How many images are looked at beforehand.
 LOOKED_AT = 100
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a way to stylize; see `stylize`."""
-
-    style_scale: float = 1.0
-    strength: float | None = None
-    alpha: float | None = None
-    beta: float | None = None
-    preserve_color: bool = False
-    mask: str | None = None
-    model: str = "magenta-style"
-    size: int | None = None
-    steps: int = 400
-    time_budget: float | None = None
-    start: str = "content"
-    optimizer: str = "adam"
-    variation: float | None = None
-    tile: str = "auto"
-    seed: int = 0
-    network: str = "squeezenet-1.1"
-    weights: str | None = None
-    preview: int | None = None
-    contact_sheet: Path | None = None
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    options: RuntimeOptions = field(default_factory=RuntimeOptions)
 
 
 @keeps_inputs
@@ -171,140 +138,92 @@ def stylize(
     """
     paths = input_list(inputs)
     check_positive(max_pixels=max_pixels, preview=preview)
-    request = Request(
-        style_scale=style_scale,
-        strength=strength,
-        alpha=alpha,
-        beta=beta,
-        preserve_color=preserve_color,
-        mask=text_of(mask),
-        model=os.fspath(model),
-        size=size,
-        steps=steps,
-        time_budget=time_budget,
-        start=os.fspath(start),
-        optimizer=optimizer,
-        variation=variation,
-        tile=str(tile),
-        seed=seed,
-        network=network,
-        weights=text_of(weights),
-        preview=preview,
-        contact_sheet=path_of(contact_sheet),
-        max_pixels=pixel_limit(max_pixels),
-        options=RuntimeOptions(device, runtime, precision, threads),
-    )
-    _check_way(fast, request)
+    shared: dict[str, Any] = {
+        "styles": path_list(styles),
+        "style_weights": None if style_weights is None else list(style_weights),
+        "style_scale": style_scale,
+        "preserve_color": preserve_color,
+        "mask": text_of(mask),
+        "size": size,
+        "tile": tile,
+        "threads": threads,
+        "max_pixels": pixel_limit(max_pixels),
+    }
+    of_network: dict[str, Any] = {
+        "model": os.fspath(model),
+        "device": device,
+        "runtime": runtime,
+        "precision": precision,
+    }
+    of_optimization: dict[str, Any] = {
+        "alpha": alpha,
+        "beta": beta,
+        "steps": steps,
+        "time_budget": time_budget,
+        "start": os.fspath(start),
+        "optimizer": optimizer,
+        "variation": variation,
+        "seed": seed,
+        "network": network,
+        "weights": text_of(weights),
+        "preview": preview,
+    }
+    sheet = path_of(contact_sheet)
+    _check_way(fast, of_optimization | of_network | {"contact_sheet": sheet})
     target = _checked_target(
-        output,
-        paths,
-        request.contact_sheet,
-        resume=resume,
-        overwrite=overwrite,
-        retry_errors=retry_errors,
+        output, paths, sheet, resume=resume, overwrite=overwrite, retry_errors=retry_errors
     )
     exclude = [str(target.path)] if target and not target.is_file else []
 
     def finder() -> Finder:
         return Finder(paths, exclude=exclude)
 
-    named = path_list(styles)
     if target is not None:
-        check_results_apart(target, paths, finder, _masks_and_styles(named, request))
-    read = read_styles(
-        named, None if style_weights is None else list(style_weights), request.max_pixels
-    )
-    method: ByOptimization | InOnePass
+        named = _other_files(shared["styles"], shared["mask"], of_optimization["start"])
+        check_results_apart(target, paths, finder, named)
     if fast:
-        method = _fast_method(read, request)
+        strength = 1.0 if strength is None else strength
+        stylizer = Stylizer.load(strength=strength, **of_network, **shared)
     else:
-        method = _slow_method(read, request, finder(), watch)
+        stylizer = Stylizer.by_optimization(
+            strength=strength, watch=watch, **of_optimization, **shared
+        )
+    if sheet is not None and isinstance(stylizer.method, ByOptimization):
+        content = _first_content(finder(), shared["max_pixels"])
+        stylizer.method.draw_choices(content, sheet, _told_of_sheet)
     if target is None:
         return Summary(0, 0, 0)
     if log.isEnabledFor(logging.INFO):
-        _preflight(method, finder, request.max_pixels)
+        _preflight(stylizer.method, finder, shared["max_pixels"])
     return stylize_folder(
-        method,
+        stylizer.method,
         finder(),
         paths,
         target,
-        max_pixels=request.max_pixels,
+        max_pixels=shared["max_pixels"],
         emit=counting(emit, progress, finder),
     )
 
 
-def _check_way(fast: bool, request: Request) -> None:
+def _check_way(fast: bool, given: Mapping[str, Any]) -> None:
     """Refuse parameters that the chosen way to stylize does not have.
 
     Raises:
         UsageError: Names the first of them.
     """
-    usual = Request()
+    usual = inspect.signature(stylize).parameters
     for name in SLOW_ONLY if fast else FAST_ONLY:
-        one, other = (
-            getattr(owner if hasattr(owner, name) else owner.options, name)
-            for owner in (request, usual)
-        )
-        if one != other:
+        if given[name] != usual[name].default:
             rule = "go without `fast`" if fast else "go with `fast`"
             raise UsageError(broken_rule(f"`{name}`", rule, "`fast`" if fast else "no `fast`"))
 
 
-def _masks_and_styles(styles: Sequence[str], request: Request) -> list[str]:
+def _other_files(styles: Sequence[str], mask: str | None, start: str) -> list[str]:
     """Return the files that are read besides the photos."""
-    named = [*styles, request.mask, request.start]
-    files = [path for path in named if path and os.path.isfile(path)]
-    if request.mask and os.path.isdir(request.mask):
-        files += [entry.path for entry in os.scandir(request.mask)]
+    files = [path for path in [*styles, mask, start] if path and os.path.isfile(path)]
+    if mask and os.path.isdir(mask):
+        files += [entry.path for entry in os.scandir(mask)]
     return files
-
-
-def _slow_method(
-    styles: list[Style], request: Request, finder: Finder, watch: Watch | None
-) -> ByOptimization:
-    """Return the method by optimization, after drawing the sheet to choose from.
-
-    Raises:
-        UsageError: A value breaks its rule.
-    """
-    settings = settings_of(request)
-    if not styles:
-        fix = "Give an image to learn from."
-        raise UsageError(broken_rule("`styles`", "be given", "none", fix))
-    if request.options.threads:
-        set_backend_threads(request.options.threads)
-    network = open_loss_network(request.network, request.weights)
-    choices = Choices(
-        size=request.size,
-        tile=tile_of(request.tile),
-        mask=_checked_mask(request.mask),
-        preview=request.preview or 0,
-        max_pixels=request.max_pixels,
-    )
-    if request.contact_sheet:
-        content = _first_content(finder, request.max_pixels)
-        choices_sheet(network, styles, settings, content, request.contact_sheet, _told_of_sheet)
-    return ByOptimization(network, styles, settings, choices, watch)
-
-
-def _fast_method(styles: list[Style], request: Request) -> InOnePass:
-    """Return the method in one pass.
-
-    Raises:
-        UsageError: A value breaks its rule.
-    """
-    choices = OnePassChoices(
-        size=request.size,
-        strength=1.0 if request.strength is None else request.strength,
-        style_scale=request.style_scale,
-        preserve_color=request.preserve_color,
-        tile=tile_of(request.tile),
-        mask=_checked_mask(request.mask),
-        max_pixels=request.max_pixels,
-    )
-    bundle = open_model(request.model)
-    painter = OnePassPainter(bundle, request.options)
-    return InOnePass(painter, styles, choices, bundle.identity)
 
 
 def _checked_target(
@@ -316,9 +235,7 @@ def _checked_target(
         UsageError: Neither is asked for, or something is in the way.
     """
     if sheet is not None:
-        if sheet.suffix.lower() not in FORMATS:
-            rule = f"end in one of {', '.join(FORMATS)}"
-            raise UsageError(broken_rule("`contact_sheet`", rule, sheet))
+        check_format("`contact_sheet`", sheet)
         if not sheet.parent.is_dir():
             raise UsageError(broken_rule("`contact_sheet`", "lie in a folder that exists", sheet))
         if sheet.exists() and not flags["overwrite"]:
@@ -329,55 +246,6 @@ def _checked_target(
         return None
     fix = "Give a folder, or an image file for one photo."
     raise UsageError(broken_rule("`output`", "be given", "none", fix))
-
-
-def settings_of(request: Request) -> Settings:
-    """Return what is asked for as the settings of an optimization.
-
-    Raises:
-        UsageError: A value breaks its rule, or a strength goes with alpha or beta.
-    """
-    names = ("steps", "style_scale", "optimizer", "start", "seed", "preserve_color", "time_budget")
-    values = {name: getattr(request, name) for name in names}
-    for name in ("alpha", "beta", "variation", "size"):
-        if getattr(request, name) is not None:
-            values[name] = getattr(request, name)
-    strength = request.strength
-    if strength is not None:
-        if request.alpha is not None or request.beta is not None:
-            fix = "Give one or the other."
-            rule = "go without `alpha` and `beta`"
-            raise UsageError(broken_rule("`strength`", rule, "both", fix))
-        if not 0 <= strength <= 1:
-            raise UsageError(broken_rule("`strength`", "lie between 0 and 1", strength))
-        values |= {"alpha": 1 - strength, "beta": strength}
-    return Settings(**values)
-
-
-def tile_of(text: str) -> str:
-    """Return ``auto``, ``none``, or a number of pixels that a tile can have.
-
-    Raises:
-        UsageError: It is none of them.
-    """
-    if text in ("auto", "none"):
-        return text
-    if not text.isdecimal():
-        rule = "be auto, none or a number of pixels"
-        raise UsageError(broken_rule("`tile`", rule, repr(text)))
-    Settings(tile=int(text))
-    return str(int(text))
-
-
-def _checked_mask(mask: str | None) -> str | None:
-    """Return the mask's path, which must be there.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if mask is not None and not Path(mask).exists():
-        raise UsageError(broken_rule("`mask`", "name an image or a folder", repr(mask)))
-    return mask
 
 
 def _preflight(

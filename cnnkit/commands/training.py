@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnnkit.classification import Classifier
     from cnnkit.detection import Detector
     from cnnkit.faces import FaceEmbedder
-    from cnnkit.style.one_pass import OnePassPainter
+    from cnnkit.style.stylizer import Stylizer
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainedModel:
         """The model card: how the model was made (``training``), and how it is to be used."""
         return json.loads((self.path / CARD).read_text("utf-8"))
 
-    def load(self) -> Classifier | Detector | FaceEmbedder | OnePassPainter:
+    def load(self) -> Classifier | Detector | FaceEmbedder | Stylizer:
         """Open the model for prediction.
 
         Returns:
@@ -61,10 +61,9 @@ class TrainedModel:
             from cnnkit.faces import FaceEmbedder
 
             return FaceEmbedder.load(embedder=model)
-        from cnnkit.bundles import open_model
-        from cnnkit.style.one_pass import OnePassPainter
+        from cnnkit.style.stylizer import Stylizer
 
-        return OnePassPainter(open_model(model))
+        return Stylizer.load(model)
 
 
 def bad_limit(max_bad: int | str) -> MaxBad:

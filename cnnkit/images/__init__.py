@@ -15,7 +15,7 @@ from cnnkit.images.prepare import (
     thumbnail,
 )
 from cnnkit.images.sniff import has_image_suffix, is_image_header
-from cnnkit.images.translucency import decode_with_alpha
+from cnnkit.images.translucency import decode_with_alpha, image_with_alpha
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -33,6 +33,7 @@ __all__ = [
     "find_images",
     "has_image_suffix",
     "image_pixels",
+    "image_with_alpha",
     "is_image_header",
     "one_or_several",
     "place",

@@ -60,6 +60,17 @@ def shown_name(image: Any, otherwise: str) -> str:
     return os.fsdecode(image) if isinstance(image, str | os.PathLike) else otherwise
 
 
+def file_content(image: ImageArgument) -> bytes | None:
+    """Return the content of the file that an image is given as, None where it is given otherwise.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_bytes(os.fsdecode(image))
+    return bytes(image) if isinstance(image, _BYTES) else None
+
+
 def opened_image(
     image: ImageArgument,
     *,
@@ -76,10 +87,7 @@ def opened_image(
     Raises:
         ImageError: It is no image, or cannot be read or decoded.
     """
-    if isinstance(image, str | os.PathLike):
-        content: bytes | None = read_bytes(os.fsdecode(image))
-    else:
-        content = bytes(image) if isinstance(image, _BYTES) else None
+    content = file_content(image)
     if content is not None:
         return open_image(content, max_pixels=max_pixels, at_least=at_least)
     if isinstance(image, Image.Image):

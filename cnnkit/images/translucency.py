@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from cnnkit.images.arguments import ImageArgument, file_content, opened_image
 from cnnkit.images.color import gray_apart, is_gray, srgb_transform
-from cnnkit.images.decode import DEFAULT_MAX_PIXELS, DecodedImage, open_image, upright_image
+from cnnkit.images.decode import (
+    DEFAULT_MAX_PIXELS,
+    DecodedImage,
+    open_image,
+    turn_of,
+    upright_image,
+)
 
 
 def decode_with_alpha(
@@ -29,7 +36,36 @@ def decode_with_alpha(
         ImageError: As for `decode`.
     """
     decoded = open_image(source, max_pixels=max_pixels)  # it refuses all that is broken
-    image = upright_image(source)
+    return _with_alpha(decoded, upright_image(source))
+
+
+def image_with_alpha(
+    image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the colors and the transparency of any image; see `decode_with_alpha`.
+
+    Args:
+        image: See `cnnkit.images.ImageArgument`.
+        max_pixels: As for `decode`.
+
+    Raises:
+        ImageError: It is no image, or cannot be read or decoded.
+    """
+    content = file_content(image)
+    if content is not None:
+        return decode_with_alpha(content, max_pixels=max_pixels)
+    decoded = opened_image(image, max_pixels=max_pixels)
+    if isinstance(image, Image.Image):
+        turn = turn_of(image, image.format or "Pillow")
+        return _with_alpha(decoded, image if turn is None else image.transpose(turn))
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[2] == 4:
+        return _with_alpha(decoded, Image.fromarray(np.ascontiguousarray(array)))
+    return decoded.to_srgb(np.array(decoded.content)), None
+
+
+def _with_alpha(decoded: DecodedImage, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return colors and transparency of an image that is upright, in its own mode."""
     if image.has_transparency_data:
         solid, transparency = apart(image)
         alpha = np.array(transparency)[..., None]

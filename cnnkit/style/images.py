@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +14,15 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.images import DEFAULT_MAX_PIXELS, decode, decode_with_alpha, read_bytes
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    ImageArgument,
+    decode,
+    decode_with_alpha,
+    image_with_alpha,
+    read_bytes,
+    shown_name,
+)
 from cnnkit.style.canvas import resized
 from cnnkit.style.clear_places import without_clear
 from cnnkit.style.settings import fitted_size
@@ -51,34 +61,37 @@ def read_content(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> Content:
     return Content(path, pixels, alpha, hashlib.sha256(source).hexdigest())
 
 
-def read_styles(paths: list[str], weights: list[float] | None, max_pixels: int) -> list[Style]:
+def read_styles(
+    images: Sequence[ImageArgument], weights: Sequence[float] | None, max_pixels: int
+) -> list[Style]:
     """Read the style images.
 
     Raises:
         UsageError: One cannot be read, or the weights do not fit.
     """
-    weights = weights or [1.0] * len(paths)
-    if len(weights) != len(paths):
-        rule = f"give one weight for each of the {len(paths)} styles"
+    weights = list(weights or [1.0] * len(images))
+    if len(weights) != len(images):
+        rule = f"give one weight for each of the {len(images)} styles"
         raise UsageError(broken_rule("`style_weights`", rule, len(weights)))
     if not all(0 < weight < 1e9 for weight in weights):
         raise UsageError(broken_rule("`style_weights`", "be over 0", weights))
     return [
-        Style(path, read_style(path, max_pixels), weight)
-        for path, weight in zip(paths, weights, strict=True)
+        Style(shown_name(image, f"image {number}"), read_style(image, max_pixels), weight)
+        for number, (image, weight) in enumerate(zip(images, weights, strict=True), start=1)
     ]
 
 
-def read_style(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+def read_style(image: ImageArgument, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
     """Read a style image without what is transparent in it, uint8 RGB (height, width, 3).
 
     Raises:
         UsageError: It cannot be read.
     """
     try:
-        return without_clear(*decode_with_alpha(read_bytes(path), max_pixels=max_pixels))
+        return without_clear(*image_with_alpha(image, max_pixels=max_pixels))
     except ImageError as error:
-        raise UsageError(f"`styles` {path} cannot be read: {error.message}.") from error
+        name = shown_name(image, "an image")
+        raise UsageError(f"`styles` {name} cannot be read: {error.message}.") from error
 
 
 def read_named(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
@@ -146,6 +159,27 @@ def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray |
     if mask is not None and mask.sum() < 1:
         raise ImageError("failed", "the mask and the transparency leave nothing to stylise")
     return mask
+
+
+def check_mask(mask: str | os.PathLike[str] | None) -> str | None:
+    """Return the path of a mask, or of a folder of them, which must be there.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if mask is not None and not os.path.exists(mask):
+        raise UsageError(broken_rule("`mask`", "name an image or a folder", repr(os.fspath(mask))))
+    return None if mask is None else os.fspath(mask)
+
+
+def check_format(name: str, path: Path) -> None:
+    """Refuse an image file whose suffix is none of `FORMATS`.
+
+    Raises:
+        UsageError: Names the parameter.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(broken_rule(name, f"end in one of {', '.join(FORMATS)}", path))
 
 
 def _mask_file(mask: Path, content: str) -> str:

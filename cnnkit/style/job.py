@@ -66,16 +66,18 @@ class Workspace:
     """Where a method may keep things while it paints one image.
 
     Attributes:
-        state: The file of its state, for a run that is killed; the job removes it at the end.
-        run: What must be the same for the state to be gone on with.
-        preview: Writes an image for the user to look at, uint8 (height, width, 3).
         position: Which image this is, from 1.
+        state: The file of its state, for an interrupted run; the job removes it at the end.
+            None: nothing is kept.
+        run: What must be the same for the state to be resumed.
+        preview: Writes an image for the user to look at, uint8 (height, width, 3). None: nobody
+            looks.
     """
 
-    state: Path
-    run: dict[str, Any]
-    preview: Callable[[np.ndarray], None]
-    position: int
+    position: int = 1
+    state: Path | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+    preview: Callable[[np.ndarray], None] | None = None
 
 
 class Method(Protocol):
@@ -348,7 +350,7 @@ class _Image:
             with replacing(preview) as file:
                 file.write(encoded(pixels, content.alpha, preview.suffix))
 
-        painted = self._method.paint(content, Workspace(state, run, show, self._position))
+        painted = self._method.paint(content, Workspace(self._position, state, run, show))
         return self._written(content, place, run, painted)
 
     def _finished_before(

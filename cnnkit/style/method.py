@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from cnnkit.style.images import (
 from cnnkit.style.job import Painted, Workspace
 from cnnkit.style.optimization import Optimization, Progress
 from cnnkit.style.settings import STARTS, Settings
+from cnnkit.style.sheet import choices_sheet
 from cnnkit.style.state import load_state, save_state
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import Style, StyleTarget
@@ -130,6 +132,13 @@ class ByOptimization:
         seconds = estimate.estimated_seconds(self.steps, size, settings, self._per_pixel)
         return estimate.Estimate(memory, seconds, tile)
 
+    def draw_choices(
+        self, content: Content, path: Path, told: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Draw an image in each style at several strengths; see `choices_sheet`."""
+        styles, network = self._target.styles, self.steps.network
+        choices_sheet(network, styles, self._settings, content, path, told)
+
     def paint(self, content: Content, workspace: Workspace) -> Painted:
         """Stylise one image, or go on with it where a killed run left its state.
 
@@ -151,7 +160,8 @@ class ByOptimization:
         )
         sizes = [(scale.height, scale.width) for scale in optimization.scales]
         run = {**workspace.run, "tile": tile}
-        optimization.state = load_state(workspace.state, run, sizes)
+        if workspace.state is not None:
+            optimization.state = load_state(workspace.state, run, sizes)
         if optimization.state is not None:
             log.info("%s: going on after step %d", content.path, optimization.state.count)
         watcher = _Watcher(self, content, mask, workspace, run)
@@ -204,13 +214,14 @@ class _Watcher:
     def __call__(self, progress: Progress) -> None:
         self.last = progress
         choices = self._method._choices
-        if time.monotonic() - self._saved >= SAVE_EVERY:
-            save_state(self._workspace.state, progress.state, self._run)
+        state, preview = self._workspace.state, self._workspace.preview
+        if state is not None and time.monotonic() - self._saved >= SAVE_EVERY:
+            save_state(state, progress.state, self._run)
             self._saved = time.monotonic()
-        if choices.preview and progress.step % choices.preview == 0:
+        if preview is not None and choices.preview and progress.step % choices.preview == 0:
             preserve = self._method._settings.preserve_color
             pixels = progress.state.image()
-            self._workspace.preview(finished(pixels, self._content, self._mask, preserve))
+            preview(finished(pixels, self._content, self._mask, preserve))
         if self._method._watch is not None:
             self._method._watch(self._workspace.position, progress)
 

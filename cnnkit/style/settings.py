@@ -93,6 +93,44 @@ def _check(option: str, value: float, low: float, high: float) -> None:
         raise UsageError(broken_rule(option, rule, value))
 
 
+def loss_weights(
+    strength: float | None, alpha: float | None, beta: float | None
+) -> dict[str, float | None]:
+    """Return the weights of the content and style losses that are asked for, None for the usual.
+
+    Args:
+        strength: The style's share, 0 to 1, instead of the other two.
+        alpha: The weight of the content loss.
+        beta: The weight of the style loss.
+
+    Raises:
+        UsageError: A value breaks its rule, or `strength` comes with another.
+    """
+    if strength is None:
+        return {"alpha": alpha, "beta": beta}
+    if alpha is not None or beta is not None:
+        fix = "Give one or the other."
+        raise UsageError(broken_rule("`strength`", "go without `alpha` and `beta`", "both", fix))
+    _check("`strength`", strength, 0, 1)
+    return {"alpha": 1 - strength, "beta": strength}
+
+
+def tile_choice(tile: int | str) -> str:
+    """Return ``auto``, ``none``, or a number of pixels that a tile can have.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    text = str(tile)
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal():
+        rule = "be auto, none or a number of pixels"
+        raise UsageError(broken_rule("`tile`", rule, repr(text)))
+    _check("`tile`", int(text), MIN_TILE, MAX_SIZE)
+    return str(int(text))
+
+
 @dataclass(frozen=True)
 class Scale:
     """One scale of a coarse-to-fine run.

@@ -13,7 +13,6 @@ from PIL import Image
 from cnnkit.cli import durations
 from cnnkit.cli.stylize import numbers
 from cnnkit.cli.stylize_display import Display
-from cnnkit.commands.stylize import Request, settings_of, tile_of
 from cnnkit.errors import UsageError
 
 
@@ -76,17 +75,6 @@ def test_what_breaks_a_rule_is_one_line(arguments, message, monkeypatch, tmp_pat
     assert message in error and error.count("\n") == 1
 
 
-def test_strength_is_alpha_and_beta():
-    settings = settings_of(Request(strength=0.3))
-    assert (settings.alpha, settings.beta) == pytest.approx((0.7, 0.3))
-    settings = settings_of(Request(alpha=10.0, beta=40.0))
-    assert settings.strength == pytest.approx(0.8)
-    with pytest.raises(UsageError, match="`strength` must go without"):
-        settings_of(Request(strength=0.3, alpha=1.0))
-    with pytest.raises(UsageError, match="`strength` must lie between 0 and 1"):
-        settings_of(Request(strength=1.3))
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"), [("60s", 60), ("90", 90), ("1.5m", 90), ("2min", 120), ("1h", 3600)]
 )
@@ -100,14 +88,10 @@ def test_no_lengths_of_time(text):
         durations.seconds_of(text)
 
 
-def test_lists_of_numbers_and_tiles():
+def test_lists_of_numbers():
     assert numbers("2,1", "--style-weights") == [2, 1]
     with pytest.raises(UsageError, match="must be numbers"):
         numbers("2;1", "--style-weights")
-    assert [tile_of(t) for t in ("auto", "none", "256")] == ["auto", "none", "256"]
-    for text in ("big", "-1", "64"):
-        with pytest.raises(UsageError, match="`tile` must"):
-            tile_of(text)
 
 
 def test_rows_are_json_lines_where_nobody_reads_along(capsys):

@@ -110,4 +110,4 @@ def test_a_painter_is_trained_and_opened(tmp_path: Path) -> None:
     assert [step.step for step in told] == [1, 2]
     assert [row["step"] for row in model.history] == [1, 2]
     assert model.metrics["style"] != model.metrics["style_before"]
-    assert model.load().painted(pixels).shape == (80, 90, 3)
+    assert model.load().predict(pixels).pixels.shape == (80, 90, 3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +17,7 @@ from cnnkit.style.targets import Style
 from tests.style.painters import drawn, write_painter
 
 CPU = RuntimeOptions("cpu", "tensorflow")
-NOWHERE = Workspace(Path("none"), {}, lambda pixels: None, 1)
+NOWHERE = Workspace()
 
 
 @pytest.fixture(scope="module")

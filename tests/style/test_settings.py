@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from cnnkit.errors import UsageError
 from cnnkit.losses.style import ALPHA, BETA
-from cnnkit.style.settings import Settings, fitted_size, scales_of
+from cnnkit.style.settings import (
+    Settings,
+    fitted_size,
+    loss_weights,
+    scales_of,
+    tile_choice,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,22 @@ def test_fitted_sizes_keep_the_proportions(height, width, side):
     rows, columns = fitted_size(height, width, side)
     assert max(rows, columns) == side and min(rows, columns) >= 1
     assert abs(rows - height * side / max(height, width)) <= 1
+
+
+def test_strength_is_alpha_and_beta():
+    assert loss_weights(0.3, None, None) == {"alpha": 0.7, "beta": 0.3}
+    assert loss_weights(None, 10.0, 40.0) == {"alpha": 10.0, "beta": 40.0}
+    assert loss_weights(None, None, None) == {"alpha": None, "beta": None}
+    with pytest.raises(UsageError, match="`strength` must go without"):
+        loss_weights(0.3, 1.0, None)
+    with pytest.raises(UsageError, match="`strength` must lie between 0 and 1"):
+        loss_weights(1.3, None, None)
+
+
+def test_tiles_are_words_or_pixels():
+    assert [tile_choice(tile) for tile in ("auto", "none", "256", 256)] == [
+        *("auto", "none", "256", "256")
+    ]
+    for tile in ("big", "-1", "64", 64):
+        with pytest.raises(UsageError, match="`tile` must"):
+            tile_choice(tile)

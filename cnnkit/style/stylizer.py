@@ -1,0 +1,300 @@
+"""A stylizer: paints images in a style, one after the other, in one pass or by optimization."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from cnnkit import pipeline
+from cnnkit.bundles import open_model
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import (
+    DEFAULT_MAX_PIXELS,
+    Found,
+    ImageArgument,
+    Inputs,
+    find_images,
+    image_with_alpha,
+    one_or_several,
+    shown_name,
+)
+from cnnkit.results import Failure
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.keras_predictor import set_backend_threads
+from cnnkit.style import features
+from cnnkit.style.images import Content, check_format, check_mask, encoded, read_styles
+from cnnkit.style.job import Workspace
+from cnnkit.style.method import ByOptimization, Choices, Watch
+from cnnkit.style.one_pass import DEFAULT_MODEL, OnePassPainter
+from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
+from cnnkit.style.settings import Settings, loss_weights, tile_choice
+from cnnkit.writers.replacing import replacing
+
+# One image is painted while the next one is read.
+WORKERS = 2
+
+Images = ImageArgument | Iterable[ImageArgument]
+
+
+@dataclass(frozen=True, eq=False)
+class StylizedImage:
+    """A painted image.
+
+    Attributes:
+        pixels: uint8 RGB (height, width, 3).
+        alpha: The transparency of the photo, uint8 at the photo's own size (height, width, 1);
+            None where it is opaque.
+        figures: What painting it took: ``seconds``, and for an optimization its ``steps`` and
+            losses.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    figures: dict[str, Any]
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.pixels.shape[0]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the image, with the photo's transparency where the format has one.
+
+        Args:
+            path: The file; its suffix says the format: PNG, JPEG or WebP.
+
+        Raises:
+            UsageError: It has another suffix.
+            OutputError: It cannot be written.
+        """
+        path = Path(path)
+        check_format("`path`", path)
+        with replacing(path) as file:
+            file.write(encoded(self.pixels, self.alpha, path.suffix))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the size and the figures as they stand in a row."""
+        return {"width": self.width, "height": self.height, **self.figures}
+
+
+class Stylizer:
+    """Paints images in a style. `Stylizer.load` and `Stylizer.by_optimization` make one.
+
+    Attributes:
+        method: How an image is painted.
+    """
+
+    def __init__(
+        self, method: InOnePass | ByOptimization, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> None:
+        self.method = method
+        self._max_pixels = max_pixels
+        self._painting = threading.Lock()
+        self._position = 0
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        styles: Images = (),
+        style_weights: Sequence[float] | None = None,
+        style_scale: float = 1.0,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        mask: str | os.PathLike[str] | None = None,
+        size: int | None = None,
+        tile: int | str = "auto",
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Stylizer:
+        """Open a network that paints an image in one pass: a second instead of a minute.
+
+        Args:
+            model: An embedded name, or a bundle of `train_style`.
+            styles: The style image, or several to blend; none for a model of one style.
+            style_weights: The weight of each style; equal by default.
+            style_scale: Size of the style's brush strokes, as a factor.
+            strength: From 0, the photo, to 1, the style.
+            preserve_color: Keep the photo's colors.
+            mask: An image whose white parts get the style, or a folder with one for each photo.
+            size: Long side of the result in pixels; 1024 by default, or the photo's if that is
+                smaller. 0: the photo's own.
+            tile: Side of the tiles in pixels; ``none``: never tiles; ``auto``: large images only.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``.
+            threads: Processor threads to use; 0: all that the process may use.
+            max_pixels: The largest image that is decoded.
+
+        Raises:
+            UsageError: A value breaks its rule, or a style image cannot be read.
+            BundleError: The model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not available on this machine.
+        """
+        options = RuntimeOptions(device, runtime, precision, threads)
+        read = read_styles(_listed(styles), style_weights, max_pixels)
+        choices = OnePassChoices(
+            size=size,
+            strength=strength,
+            style_scale=style_scale,
+            preserve_color=preserve_color,
+            tile=tile_choice(tile),
+            mask=check_mask(mask),
+            max_pixels=max_pixels,
+        )
+        bundle = open_model(model)
+        painter = OnePassPainter(bundle, options)
+        return cls(InOnePass(painter, read, choices, bundle.identity), max_pixels)
+
+    @classmethod
+    def by_optimization(
+        cls,
+        styles: Images,
+        *,
+        style_weights: Sequence[float] | None = None,
+        style_scale: float = 1.0,
+        strength: float | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
+        preserve_color: bool = False,
+        mask: str | os.PathLike[str] | None = None,
+        size: int | None = None,
+        steps: int = 400,
+        time_budget: float | None = None,
+        start: str | os.PathLike[str] = "content",
+        optimizer: str = "adam",
+        variation: float | None = None,
+        tile: int | str = "auto",
+        seed: int = 0,
+        network: str = features.DEFAULT,
+        weights: str | os.PathLike[str] | None = None,
+        preview: int | None = None,
+        threads: int = 0,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        watch: Watch | None = None,
+    ) -> Stylizer:
+        """Prepare the optimization of images: any style, and the best results, in a minute each.
+
+        Args:
+            styles: The style image, or several to blend.
+            style_weights: The weight of each style; equal by default.
+            style_scale: Size of the style's brush strokes, as a factor.
+            strength: From 0, the photo, to 1, the style; 0.8 by default.
+            alpha: Weight of the content loss, with `beta`, instead of `strength`.
+            beta: Weight of the style loss.
+            preserve_color: Keep the photo's colors.
+            mask: An image whose white parts get the style, or a folder with one for each photo.
+            size: Long side of the result in pixels; 512 by default, or the photo's if that is
+                smaller.
+            steps: Steps of the optimization in all.
+            time_budget: Time limit per image in seconds.
+            start: What the optimization starts from: ``content``, ``noise``, or an image's path.
+            optimizer: ``adam`` or ``l-bfgs``.
+            variation: Weight of the total variation; 2.5 by default.
+            tile: Side of the tiles in pixels; ``none``: never tiles; ``auto``: where memory is
+                short.
+            seed: Of the noise.
+            network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
+            weights: Weights for ``keras:NAME``, instead of Keras's download.
+            preview: In a folder job: write a preview every so many steps.
+            threads: Processor threads to use; 0: all that the process may use.
+            max_pixels: The largest image that is decoded.
+            watch: Gets the position of the image, from 1, and a
+                `cnnkit.style.optimization.Progress` after each step.
+
+        Raises:
+            UsageError: A value breaks its rule, or an image cannot be read.
+            BundleError: The loss network cannot be opened.
+        """
+        read = read_styles(_listed(styles), style_weights, max_pixels)
+        given = {"variation": variation, "size": size, **loss_weights(strength, alpha, beta)}
+        settings = Settings(
+            steps=steps,
+            style_scale=style_scale,
+            optimizer=optimizer,
+            start=os.fspath(start),
+            seed=seed,
+            preserve_color=preserve_color,
+            time_budget=time_budget,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        if not read:
+            fix = "Give an image to learn from."
+            raise UsageError(broken_rule("`styles`", "be given", "none", fix))
+        if threads:
+            set_backend_threads(threads)
+        choices = Choices(size, tile_choice(tile), check_mask(mask), preview or 0, max_pixels)
+        loss_network = features.open_loss_network(
+            network, None if weights is None else os.fspath(weights)
+        )
+        return cls(ByOptimization(loss_network, read, settings, choices, watch), max_pixels)
+
+    @overload
+    def predict(self, images: ImageArgument) -> StylizedImage | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[StylizedImage | Failure]: ...
+
+    def predict(
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> StylizedImage | Failure | list[StylizedImage | Failure]:
+        """Paint an image, or several one after the other.
+
+        Args:
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+
+        Returns:
+            The result of one image, a list of results in order for several. A result is a
+            `StylizedImage`, or a `Failure` that says why there is none.
+        """
+        return pipeline.predictions(images, self.stream)
+
+    def stream(
+        self, inputs: Inputs, workers: int | None = None
+    ) -> Iterator[tuple[str, StylizedImage | Failure]]:
+        """Paint any number of images in bounded memory, in order.
+
+        Args:
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read ahead; one image is painted at a time, on all processors.
+
+        Yields:
+            Each image's path and its result.
+        """
+
+        def task(batch: list[Found]) -> list[tuple[str, StylizedImage | Failure]]:
+            """Read and paint some images."""
+            return [
+                (item.path, item.failure or pipeline.attempt(item.path, self._painted))
+                for item in batch
+            ]
+
+        yield from pipeline.in_order(find_images(inputs), task, 1, workers or WORKERS)
+
+    def _painted(self, image: ImageArgument) -> StylizedImage:
+        pixels, alpha = image_with_alpha(image, max_pixels=self._max_pixels)
+        content = Content(shown_name(image, "an image"), pixels, alpha, sha256="")
+        with self._painting:
+            self._position += 1
+            painted = self.method.paint(content, Workspace(self._position))
+        return StylizedImage(painted.pixels, alpha, painted.row)
+
+
+def _listed(styles: Images) -> list[ImageArgument]:
+    """Return one style image or several as a list."""
+    return list(one_or_several(styles)[0])
