@@ -251,7 +251,11 @@ def expected_calibration_error(
     edges = np.arange(bins + 1) / bins
     place = np.searchsorted(edges, confidence, side="left").clip(1, bins) - 1  # (low, high]
     table = _reliability_bins(confidence, correct, place, edges)
-    gaps = [b.count * abs(b.accuracy - b.confidence) for b in table if b.count]
+    gaps = [
+        b.count * abs(b.accuracy - b.confidence)
+        for b in table
+        if b.accuracy is not None and b.confidence is not None
+    ]
     return Calibration(error=float(sum(gaps) / len(confidence)), bins=table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -365,11 +365,11 @@ def path_fields(path: str, name: str = "path") -> dict[str, str]:
     return {name: path}
 
 
-def path_of(row: dict[str, Any], name: str = "path") -> str:
-    """Return the path of a row as the file system wants it: the inverse of `path_fields`."""
+def path_of(row: Mapping[str, Any], name: str = "path") -> str:
+    """Return the path of a row as the file system expects it: the inverse of `path_fields`."""
     if f"{name}_base64" in row:
         return os.fsdecode(base64.b64decode(row[f"{name}_base64"]))
-    return row[name]
+    return str(row[name])
 
 
 def pair_key(a: str, b: str) -> str:

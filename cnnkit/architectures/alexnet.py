@@ -8,7 +8,7 @@ https://arxiv.org/abs/1404.5997, has one column, fewer filters, and no response 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import keras
 from keras import layers
@@ -108,16 +108,16 @@ def alexnet_of(
     return keras.Model(image, x, name=name)
 
 
-def alexnet(**arguments) -> keras.Model:
+def alexnet(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """AlexNet of two groups, 60,965,224 parameters with 1,000 classes; see `alexnet_of`."""
     return alexnet_of("alexnet", **arguments)
 
 
-def alexnet_ungrouped(**arguments) -> keras.Model:
+def alexnet_ungrouped(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """AlexNet whose filters see all channels, 62,378,344 parameters; see `alexnet_of`."""
     return alexnet_of("alexnet_ungrouped", **arguments)
 
 
-def alexnet_one_weird_trick(**arguments) -> keras.Model:
+def alexnet_one_weird_trick(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """AlexNet of 2014, as torchvision has it, 61,100,840 parameters; see `alexnet_of`."""
     return alexnet_of("alexnet_one_weird_trick", **arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import keras
 from keras import layers, ops
 
@@ -11,6 +13,14 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 # The mean of 0 to 255, as the networks that came out of Caffe saw it in training.
 IMAGENET_MEAN_COLOR = (123.68, 116.779, 103.939)
+
+
+class BuilderArguments(TypedDict, total=False):
+    """What every classifier's builder takes."""
+
+    input_shape: tuple[int | None, int | None, int] | None
+    classes: int
+    include_top: bool
 
 
 def rgb_input(input_shape: tuple[int | None, int | None, int]) -> keras.KerasTensor:

@@ -8,7 +8,7 @@ of blocks of the first and the last stage unscaled.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import keras
 from keras import layers
@@ -152,26 +152,26 @@ def efficientnet_lite(
     return keras.Model(image, x, name=name)
 
 
-def efficientnet_lite0(**arguments) -> keras.Model:
+def efficientnet_lite0(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """EfficientNet-Lite0, 4,652,008 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite0", **arguments)
 
 
-def efficientnet_lite1(**arguments) -> keras.Model:
+def efficientnet_lite1(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """EfficientNet-Lite1, 5,416,680 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite1", **arguments)
 
 
-def efficientnet_lite2(**arguments) -> keras.Model:
+def efficientnet_lite2(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """EfficientNet-Lite2, 6,092,072 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite2", **arguments)
 
 
-def efficientnet_lite3(**arguments) -> keras.Model:
+def efficientnet_lite3(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """EfficientNet-Lite3, 8,197,096 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite3", **arguments)
 
 
-def efficientnet_lite4(**arguments) -> keras.Model:
+def efficientnet_lite4(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """EfficientNet-Lite4, 13,006,568 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite4", **arguments)

@@ -12,6 +12,8 @@ columns before its rows, so a permutation stands before them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -26,7 +28,9 @@ OUTPUT_SIDE = 48
 LANDMARKS = 5
 
 
-def convolutions(x: keras.KerasTensor, plan: tuple) -> keras.KerasTensor:
+def convolutions(
+    x: keras.KerasTensor, plan: Sequence[tuple[int, int, tuple[int, str] | None]]
+) -> keras.KerasTensor:
     """Normalize, then convolve without padding, each with a slope per channel, and pool by two."""
     x = blocks.normalize(x, 1 / 128, -127.5 / 128)
     for number, (filters, kernel_size, pooling) in enumerate(plan, start=1):

@@ -7,7 +7,7 @@ table 1, with projections where the shape changes (its option B). A block comput
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import keras
 from keras import layers
@@ -114,6 +114,12 @@ def block(
     return layers.Activation("relu", name=f"{name}_output")(x)
 
 
+class ResNetArguments(blocks.BuilderArguments, total=False):
+    """What a member of the family takes; see `resnet`."""
+
+    stride_in: str
+
+
 def resnet(
     name: str,
     input_shape: tuple[int | None, int | None, int] | None = None,
@@ -161,51 +167,51 @@ def resnet(
     return keras.Model(image, x, name=name)
 
 
-def resnet_18(**arguments) -> keras.Model:
+def resnet_18(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-18, 11,689,512 trained parameters with 1,000 classes; see `resnet`."""
     return resnet("resnet_18", **arguments)
 
 
-def resnet_34(**arguments) -> keras.Model:
+def resnet_34(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-34, 21,797,672 trained parameters with 1,000 classes; see `resnet`."""
     return resnet("resnet_34", **arguments)
 
 
-def resnet_50(**arguments) -> keras.Model:
+def resnet_50(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-50, 25,557,032 trained parameters with 1,000 classes; see `resnet`."""
     return resnet("resnet_50", **arguments)
 
 
-def resnet_101(**arguments) -> keras.Model:
+def resnet_101(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-101, 44,549,160 trained parameters with 1,000 classes; see `resnet`."""
     return resnet("resnet_101", **arguments)
 
 
-def resnet_152(**arguments) -> keras.Model:
+def resnet_152(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-152, 60,192,808 trained parameters with 1,000 classes; see `resnet`."""
     return resnet("resnet_152", **arguments)
 
 
-def plain_18(**arguments) -> keras.Model:
+def plain_18(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-18 without its skips; see `resnet`."""
     return resnet("plain_18", **arguments)
 
 
-def plain_34(**arguments) -> keras.Model:
+def plain_34(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-34 without its skips; see `resnet`."""
     return resnet("plain_34", **arguments)
 
 
-def plain_50(**arguments) -> keras.Model:
+def plain_50(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-50 without its skips; see `resnet`."""
     return resnet("plain_50", **arguments)
 
 
-def plain_101(**arguments) -> keras.Model:
+def plain_101(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-101 without its skips; see `resnet`."""
     return resnet("plain_101", **arguments)
 
 
-def plain_152(**arguments) -> keras.Model:
+def plain_152(**arguments: Unpack[ResNetArguments]) -> keras.Model:
     """ResNet-152 without its skips; see `resnet`."""
     return resnet("plain_152", **arguments)

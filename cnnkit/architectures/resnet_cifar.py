@@ -8,6 +8,8 @@ plain twin have exactly as many, and differ in nothing but the additions.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import keras
 from keras import layers, ops
 
@@ -56,6 +58,12 @@ def block(
     return layers.Activation("relu", name=f"{name}_output")(x)
 
 
+class CifarArguments(blocks.BuilderArguments, total=False):
+    """What a net of a fixed depth takes; see `cifar_resnet`."""
+
+    filters: tuple[int, ...]
+
+
 def cifar_resnet(
     depth: int,
     residual: bool = True,
@@ -100,21 +108,21 @@ def cifar_resnet(
     return keras.Model(image, x, name=f"{'resnet' if residual else 'plain'}_{depth}")
 
 
-def resnet_20(**arguments) -> keras.Model:
+def resnet_20(**arguments: Unpack[CifarArguments]) -> keras.Model:
     """ResNet-20 for 32x32, 269,722 trained parameters with 10 classes; see `cifar_resnet`."""
     return cifar_resnet(20, **arguments)
 
 
-def resnet_56(**arguments) -> keras.Model:
+def resnet_56(**arguments: Unpack[CifarArguments]) -> keras.Model:
     """ResNet-56 for 32x32, 853,018 trained parameters with 10 classes; see `cifar_resnet`."""
     return cifar_resnet(56, **arguments)
 
 
-def plain_20(**arguments) -> keras.Model:
+def plain_20(**arguments: Unpack[CifarArguments]) -> keras.Model:
     """ResNet-20 without its skips, which have no parameters; see `cifar_resnet`."""
     return cifar_resnet(20, residual=False, **arguments)
 
 
-def plain_56(**arguments) -> keras.Model:
+def plain_56(**arguments: Unpack[CifarArguments]) -> keras.Model:
     """ResNet-56 without its skips, which have no parameters; see `cifar_resnet`."""
     return cifar_resnet(56, residual=False, **arguments)

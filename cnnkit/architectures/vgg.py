@@ -6,6 +6,8 @@ https://arxiv.org/abs/1409.1556, table 1, columns A, B, D and E.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import keras
 from keras import layers
 
@@ -58,21 +60,21 @@ def vgg(
     return keras.Model(image, x, name=name)
 
 
-def vgg_11(**arguments) -> keras.Model:
+def vgg_11(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """VGG-11, column A, 132,863,336 parameters with 1,000 classes; see `vgg`."""
     return vgg("vgg_11", **arguments)
 
 
-def vgg_13(**arguments) -> keras.Model:
+def vgg_13(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """VGG-13, column B, 133,047,848 parameters with 1,000 classes; see `vgg`."""
     return vgg("vgg_13", **arguments)
 
 
-def vgg_16(**arguments) -> keras.Model:
+def vgg_16(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """VGG-16, column D, 138,357,544 parameters with 1,000 classes; see `vgg`."""
     return vgg("vgg_16", **arguments)
 
 
-def vgg_19(**arguments) -> keras.Model:
+def vgg_19(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
     """VGG-19, column E, 143,667,240 parameters with 1,000 classes; see `vgg`."""
     return vgg("vgg_19", **arguments)

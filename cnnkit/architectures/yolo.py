@@ -18,7 +18,7 @@ and the score of a class is S(object) * S(class): each class by itself, not a so
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import keras
 from keras import layers, ops
@@ -150,7 +150,9 @@ def _residual(x: keras.KerasTensor, block: Residual) -> keras.KerasTensor:
     return layers.Add(name=f"{block.name}_add")([shortcut, x])
 
 
-def _upward(source: keras.KerasTensor, finer: keras.KerasTensor, block: Upward):
+def _upward(
+    source: keras.KerasTensor, finer: keras.KerasTensor, block: Upward
+) -> keras.KerasTensor:
     x = convolution_unit(source, block.name, block.filters, 1)
     x = layers.UpSampling2D(2, name=f"{block.name}_twice")(x)
     return layers.Concatenate(name=f"{block.name}_join")([x, finer])
@@ -186,6 +188,14 @@ def convolutions(name: str) -> Iterator[tuple[str, bool]]:
             yield f"{block.name}_expand_conv", True
         elif isinstance(block, Head):
             yield f"head{block.stride}", False
+
+
+class YoloArguments(TypedDict, total=False):
+    """What a member of the family takes; see `yolo`."""
+
+    input_shape: tuple[int | None, int | None, int] | None
+    classes: int
+    anchors: int
 
 
 def yolo(
@@ -239,12 +249,12 @@ def yolo(
     return keras.Model(image, heads, name=name)
 
 
-def yolov3_tiny(**arguments) -> keras.Model:
+def yolov3_tiny(**arguments: Unpack[YoloArguments]) -> keras.Model:
     """YOLOv3-tiny, 8,858,734 weights with 80 classes; see `yolo`."""
     return yolo("yolov3_tiny", **arguments)
 
 
-def yolov3(**arguments) -> keras.Model:
+def yolov3(**arguments: Unpack[YoloArguments]) -> keras.Model:
     """YOLOv3 on Darknet-53, 62,001,757 weights with 80 classes; see `yolo`."""
     return yolo("yolov3", **arguments)
 

@@ -134,8 +134,10 @@ def _network(sections: list[tuple[str, dict[str, str]]]) -> DarknetNetwork:
     strides = _strides()
     for architecture, variant in ARCHITECTURES.items():
         if chain == list(expected_layers(variant, len(masks[0]), classes)):
-            sides = [_side(net[name]) for name in ("height", "width")]
-            return DarknetNetwork(architecture, *sides, classes, anchors, masks, strides[variant])
+            height, width = _side(net["height"]), _side(net["width"])
+            return DarknetNetwork(
+                architecture, height, width, classes, anchors, masks, strides[variant]
+            )
     raise ValueError("layers of another network")
 
 

@@ -173,8 +173,8 @@ def numbers_of_a_row(shape: tuple[int | None, ...]) -> int | None:
     Args:
         shape: With the batch: (batch, n), (batch, 1, 1, n), or (batch,) for one number.
     """
-    sides = shape[1:]
-    if not shape or None in sides or sum(side != 1 for side in sides) > 1:
+    sides = [side for side in shape[1:] if side is not None]
+    if not shape or len(sides) < len(shape) - 1 or sum(side != 1 for side in sides) > 1:
         return None
     return math.prod(sides)
 

@@ -139,10 +139,10 @@ class _Reader:
         if depth > MAX_STEPS_BACK:
             return replace(LINEAR, known=False, ends_in=operation.name)
         if type(operation).__name__ == "InputLayer":
-            where = () if scope is None else enumerate(scope.inputs)
-            for index, own in where:
-                if own is tensor:
-                    return self.read(scope.outside[index], scope.around, depth + 1)
+            if scope is not None:
+                for index, own in enumerate(scope.inputs):
+                    if own is tensor:
+                        return self.read(scope.outside[index], scope.around, depth + 1)
             return LINEAR
         node = operation._inbound_nodes[node_index]
         model = as_functional(operation)
@@ -202,7 +202,7 @@ def activation_name(operation: Any) -> str:
     return getattr(activation, "__name__", _snake(type(activation).__name__))
 
 
-def _layer_numbers(operation: Any, before: list[Numbers], shape: tuple) -> Numbers:
+def _layer_numbers(operation: Any, before: list[Numbers], shape: tuple[int | None, ...]) -> Numbers:
     """Return what a layer gives that computes anew, and perhaps squashes, its numbers."""
     activation = activation_name(operation)
     kind = _snake(type(operation).__name__)
@@ -243,12 +243,13 @@ def _computes(operation: Any) -> bool:
     return bool(getattr(operation, "weights", ()))
 
 
-def _softmax_over(operation: Any, activation: str, shape: tuple) -> int:
+def _softmax_over(operation: Any, activation: str, shape: tuple[int | None, ...]) -> int:
     """Return how many numbers a softmax normalizes together; 0: images of a batch, or unknown."""
     axis = getattr(operation, "axis", -1) if _snake(type(operation).__name__) in SIMPLEX else -1
     axes = axis if isinstance(axis, list | tuple) else [axis]
-    sides = [shape[one] if one else None for one in (a % len(shape) for a in axes)]
-    return 0 if None in sides else math.prod(sides)
+    places = [one % len(shape) for one in axes]
+    sides = [side for place in places if place and (side := shape[place]) is not None]
+    return math.prod(sides) if len(sides) == len(places) else 0
 
 
 def _arithmetic(kind: str, operation: Any, node: Any, before: list[Numbers]) -> Numbers:
@@ -448,8 +449,9 @@ def kind_of_scores(
         BundleError: The numbers are neither probabilities nor logits.
     """
     numbers = _Reader().read(model.outputs[0])
-    adds_up = numbers.total is not None and numbers.over == classes
-    if numbers.known and adds_up and abs(numbers.total - 1) < SUM_ERROR and numbers.low >= 0:
+    total = numbers.total if numbers.over == classes else None
+    adds_up = total is not None
+    if numbers.known and total is not None and abs(total - 1) < SUM_ERROR and numbers.low >= 0:
         if classes > 1:
             return "probabilities"
         raise _unreadable(subject, "a softmax over one number, which is always 1")

@@ -12,7 +12,7 @@ import numpy as np
 from cnnkit.boxes import letterbox
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.decoded import DEFAULT_MAX_BAD, DecodedImages, MaxBad
-from cnnkit.data.loaders import Loader
+from cnnkit.data.loaders import ImageLoader
 from cnnkit.data.mosaic import BoxedImage, mosaic
 from cnnkit.formats import AnnotatedImage, corners_of, mend
 from cnnkit.formats.annotations import is_counted
@@ -152,8 +152,8 @@ def in_square(
     return letterbox(height, width, spec.height, spec.width).to_input(corners)
 
 
-class BoxLoader(Loader):
-    """Batches of images with boxes; see `cnnkit.data.loaders.Loader`."""
+class BoxLoader(ImageLoader[BoxBatch]):
+    """Batches of images with boxes; see `cnnkit.data.loaders.ImageLoader`."""
 
     def __init__(
         self,

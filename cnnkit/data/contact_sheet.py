@@ -146,7 +146,9 @@ def _draw_cell(
     draw.text(place, caption, fill=color, font=font, anchor="ma")
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
+def _shortened(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> str:
     """Return a text that fits below a cell, its end kept."""
     if draw.textlength(text, font=font) <= CELL:
         return text

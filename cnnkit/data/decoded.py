@@ -120,18 +120,18 @@ class DecodedImages:
         Raises:
             UsageError: Too many are unreadable, or the disk has no room for them.
         """
-        self._file: tempfile._TemporaryFileWrapper | None = None
-        self.failures: tuple[tuple[str, Failure], ...] = ()
+        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
         shape = (len(paths), spec.height, spec.width, 3)
         room = self._room(shape, memory_bytes, folder or cache_folder() / "decoded")
         try:
-            kept = self._fill(room, paths, spec, max_pixels, workers, progress)
-            max_bad.check(self.failures, len(paths))
+            kept, failures = _fill(room, paths, spec, max_pixels, workers, progress)
+            max_bad.check(failures, len(paths))
         except BaseException:  # Ctrl-C too: the file with the pixels must go
             self.close()
             raise
-        for path, failure in self.failures:
+        for path, failure in failures:
             log.warning("%s is left out: %s", path, failure.message)
+        self.failures = tuple(failures)
         self.indices = np.array(kept, np.int64)
         self.labels = np.asarray(labels, np.int32)[self.indices]
         self.pixels = room[: len(kept)]
@@ -153,41 +153,6 @@ class DecodedImages:
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror or error}.") from error
 
-    def _fill(
-        self,
-        room: np.ndarray,
-        paths: Sequence[str],
-        spec: InputSpec,
-        max_pixels: int,
-        workers: int | None,
-        progress: Callable[[], None] | None,
-    ) -> list[int]:
-        """Decode into the room without gaps; return which images are in it."""
-
-        def read(path: str) -> np.ndarray | Failure:
-            """Read one image; what cannot be read is a result too."""
-            try:
-                return prepare(path, spec, max_pixels=max_pixels)
-            except ImageError as error:
-                return Failure(error.kind, error.message)
-
-        kept: list[int] = []
-        failures: list[tuple[str, Failure]] = []
-        with ThreadPoolExecutor(workers or available_cpus()) as pool:
-            for batch in batched(enumerate(paths), BATCH):
-                for (index, path), one in zip(
-                    batch, pool.map(read, [path for _, path in batch]), strict=True
-                ):
-                    if isinstance(one, Failure):
-                        failures.append((path, one))
-                    else:
-                        room[len(kept)] = one
-                        kept.append(index)
-                    if progress is not None:
-                        progress()
-        self.failures = tuple(failures)
-        return kept
-
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -207,3 +172,41 @@ class DecodedImages:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _fill(
+    room: np.ndarray,
+    paths: Sequence[str],
+    spec: InputSpec,
+    max_pixels: int,
+    workers: int | None,
+    progress: Callable[[], None] | None,
+) -> tuple[list[int], list[tuple[str, Failure]]]:
+    """Decode into the room without gaps.
+
+    Returns:
+        The indices of the images in it, and path and reason of the others.
+    """
+
+    def read(path: str) -> np.ndarray | Failure:
+        """Read one image; what cannot be read is a result too."""
+        try:
+            return prepare(path, spec, max_pixels=max_pixels)
+        except ImageError as error:
+            return Failure(error.kind, error.message)
+
+    kept: list[int] = []
+    failures: list[tuple[str, Failure]] = []
+    with ThreadPoolExecutor(workers or available_cpus()) as pool:
+        for batch in batched(enumerate(paths), BATCH):
+            for (index, path), one in zip(
+                batch, pool.map(read, [path for _, path in batch]), strict=True
+            ):
+                if isinstance(one, Failure):
+                    failures.append((path, one))
+                else:
+                    room[len(kept)] = one
+                    kept.append(index)
+                if progress is not None:
+                    progress()
+    return kept, failures

@@ -9,7 +9,7 @@ from cnnkit.data.albumentations_library import import_albumentations
 _library = import_albumentations()
 
 
-class Erasing(_library.Erasing):
+class Erasing(_library.Erasing):  # type: ignore[name-defined]  # imported by a function
     """Random erasing that leaves an image alone where no patch of the ratio fits into it.
 
     The library's own then gives no seed and dies of it: about one draw in five on an image ten

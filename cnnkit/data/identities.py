@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from cnnkit.data.decoded import DecodedImages
-from cnnkit.data.loaders import Loader
+from cnnkit.data.augment import Augmenter
+from cnnkit.data.loaders import LoadableImages, Loader
 from cnnkit.data.splits import TEST, TRAIN, VALIDATION, Shares
 from cnnkit.errors import UsageError, broken_rule
 
@@ -73,13 +72,14 @@ class IdentityLoader(Loader):
 
     def __init__(
         self,
-        images: DecodedImages,
+        images: LoadableImages,
         batch_size: int,
         *,
         photos_each: int,
         training: bool,
+        augmenter: Augmenter | None = None,
         seed: int = 0,
-        **others: Any,
+        workers: int | None = None,
     ) -> None:
         """Plan the batches.
 
@@ -88,15 +88,23 @@ class IdentityLoader(Loader):
             batch_size: P times K; what does not divide is left out, and P is at least 2.
             photos_each: K, at least 2.
             training: Whether each epoch is drawn anew, and augmented.
-            seed: Of the order.
-            others: See `Loader`.
+            augmenter: Applied to each image of a training epoch.
+            seed: Seed of the order, 0 or more.
+            workers: Threads that augment, by default one per processor.
 
         Raises:
             UsageError: There are fewer than two people with two photos.
         """
         if photos_each < LEAST_PHOTOS:
             raise UsageError(broken_rule("`photos`", f"be at least {LEAST_PHOTOS}", photos_each))
-        super().__init__(images, batch_size, training=training, seed=seed, **others)
+        super().__init__(
+            images,
+            batch_size,
+            training=training,
+            augmenter=augmenter,
+            seed=seed,
+            workers=workers,
+        )
         photos = [np.flatnonzero(images.labels == p) for p in np.unique(images.labels)]
         self._photos = [own for own in photos if len(own) >= LEAST_PHOTOS]
         if len(self._photos) < LEAST_PEOPLE:

@@ -14,12 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
 from cnnkit.data.augment import Augmenter
-from cnnkit.data.decoded import DecodedImages
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import available_cpus, import_keras
 
@@ -62,8 +61,30 @@ class Mixing:
     classes: int
 
 
-class Loader:
-    """Batches of decoded images; a context manager, because it has threads.
+class LoadableImages(Protocol):
+    """Decoded images as a loader takes them, such as `cnnkit.data.decoded.DecodedImages`."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 (images, height, width, 3), RGB."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image, int32 (images,)."""
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The place of each image in its data set, int64 (images,)."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+
+AnyBatch = TypeVar("AnyBatch", bound=tuple[Any, ...])
+
+
+class ImageLoader(Generic[AnyBatch]):
+    """Batches of decoded images, whatever a batch is; a context manager, because it has threads.
 
     Attributes:
         batch_size: Images of each batch.
@@ -73,30 +94,27 @@ class Loader:
 
     def __init__(
         self,
-        images: DecodedImages,
+        images: LoadableImages,
         batch_size: int,
         *,
         training: bool,
         augmenter: Augmenter | None = None,
-        mixing: Mixing | None = None,
         seed: int = 0,
         workers: int | None = None,
     ) -> None:
         """Plan the batches.
 
-        In training, each epoch has an order of its own, and what does not fill the last batch
-        is left out of that epoch: all batches have the same size, and chance decides each
-        time. A set smaller than a batch is one batch of its own size. In validation every
-        image comes once, in order, and the last batch is filled up with images of weight 0.
+        In training, each epoch has its own order, and images that do not fill the last batch
+        are left out of that epoch. A set smaller than a batch is one batch of its own size. In
+        validation every image comes once, in order.
 
         Args:
             images: The decoded images.
-            batch_size: At least 1.
+            batch_size: Images per batch, at least 1.
             training: Whether to shuffle.
-            augmenter: What is done to each image of a training epoch.
-            mixing: What is done to each batch of a training epoch.
-            seed: Of the order, 0 or more.
-            workers: Threads that augment, by default one a processor.
+            augmenter: Applied to each image of a training epoch.
+            seed: Seed of the order, 0 or more.
+            workers: Threads that augment, by default one per processor.
 
         Raises:
             UsageError: There are no images, or the batch size is not at least 1.
@@ -110,7 +128,6 @@ class Loader:
         self.error: CnnkitError | None = None
         self._images = images
         self._augmenter = augmenter if training else None
-        self._mixing = mixing if training else None
         self._seed = seed
         self._pool = ThreadPoolExecutor(
             workers or available_cpus(), thread_name_prefix="cnnkit-augment"
@@ -123,31 +140,14 @@ class Loader:
         count = len(self._images)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
-    @property
-    def _weight(self) -> float:
-        """The weight of an image, such that those of an epoch add up to its places."""
-        return 1.0 if self.training else self.steps * self.batch_size / len(self._images)
-
-    def batch(self, epoch: int, step: int) -> Batch:
+    def batch(self, epoch: int, step: int) -> AnyBatch:
         """Return one batch.
 
         Args:
             epoch: From 0.
             step: From 0 to `steps` - 1.
         """
-        start = step * self.batch_size
-        places = self._epoch_order(epoch)[start : start + self.batch_size]
-        weights = np.zeros(self.batch_size, np.float32)
-        weights[: len(places)] = self._weight
-        filler = np.full(self.batch_size - len(places), places[0])
-        places = np.concatenate([places, filler])
-        images = self._drawn(places, epoch)
-        labels = self._images.labels[places]
-        if self._mixing is not None:
-            generator = np.random.default_rng((self._seed, epoch, step))
-            one_hot = np.eye(self._mixing.classes, dtype=np.float32)[labels]
-            images, labels = self._mixing.mix(images, one_hot, generator)
-        return Batch(images, labels, weights)
+        raise NotImplementedError
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Return the places of an epoch's images; the last order is kept."""
@@ -160,25 +160,10 @@ class Loader:
             self._order = known = (epoch, order)
         return known[1]
 
-    def _drawn(self, places: np.ndarray, epoch: int) -> np.ndarray:
-        pixels, augmenter = self._images.pixels, self._augmenter
-        if augmenter is None:
-            return np.ascontiguousarray(pixels[places])
-        # An image's number in the set, not in what was readable, so that one more bad file
-        # changes nothing for the others.
-        numbers = self._images.indices[places]
-        result = np.empty((len(places), *pixels.shape[1:]), np.uint8)
-
-        def draw(row: int) -> None:
-            result[row] = augmenter(pixels[places[row]], epoch, int(numbers[row]))
-
-        deque(self._pool.map(draw, range(len(places))), maxlen=0)
-        return result
-
-    def batches(self, epoch: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int = 0) -> Iterator[AnyBatch]:
         """Yield the batches of one epoch, made ahead by a thread: the form without TensorFlow."""
         with ThreadPoolExecutor(1, thread_name_prefix="cnnkit-load") as ahead:
-            waiting: deque[Future[Batch]] = deque()
+            waiting: deque[Future[AnyBatch]] = deque()
             steps = iter(range(self.steps))
             for step in islice(steps, AHEAD):
                 waiting.append(ahead.submit(self.batch, epoch, step))
@@ -194,8 +179,8 @@ class Loader:
         For ``fit``: ``fit(loader.dataset(epochs=None), steps_per_epoch=loader.steps)``.
 
         Args:
-            first_epoch: Where a resumed run goes on.
-            epochs: How many, or None for no end.
+            first_epoch: The epoch to start from, from 0.
+            epochs: Number of epochs, or None for no end.
         """
         import_keras()
         import tensorflow as tf
@@ -205,33 +190,11 @@ class Loader:
             first_epoch * self.steps, tf.int64.max if end is None else end
         )
 
-        def make(number: np.ndarray) -> Batch:
+        def make(number: np.ndarray) -> AnyBatch:
             """Return a batch by its number over all epochs."""
             return self.batch(*divmod(int(number), self.steps))
 
         return self._mapped(numbers, make, self._types(), self._shapes())
-
-    def passes(self) -> tf.data.Dataset:
-        """Return (images, labels) as a tf.data.Dataset, each pass over which is one epoch more.
-
-        Nothing fills up the last batch, so Keras's plain ``metrics`` count right. Passes at the
-        same time share the count of epochs.
-        """
-        import_keras()
-        import tensorflow as tf
-
-        epoch = -1
-
-        def make(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """Return a batch of the epoch that its first batch has begun."""
-            nonlocal epoch
-            epoch += int(number) == 0
-            batch = self.batch(max(epoch, 0), int(number))
-            kept = int(np.count_nonzero(batch.weights))
-            return batch.images[:kept], batch.labels[:kept]
-
-        shapes = [(None, *shape[1:]) for shape in self._shapes()[:2]]
-        return self._mapped(tf.data.Dataset.range(self.steps), make, self._types()[:2], shapes)
 
     def _mapped(
         self,
@@ -264,19 +227,18 @@ class Loader:
         return numbers.map(load).prefetch(AHEAD).with_options(options)
 
     def _types(self) -> tuple[str, ...]:
-        """Return the types of the parts of a batch, in their order."""
-        return ("uint8", "int32" if self._mixing is None else "float32", "float32")
+        """Return the dtypes of the parts of a batch, in their order."""
+        raise NotImplementedError
+
+    def _shapes(self) -> tuple[tuple[int | None, ...], ...]:
+        """Return the shapes of the parts of a batch, in their order."""
+        raise NotImplementedError
 
     def _structured(self, parts: list[tf.Tensor]) -> tuple[Any, ...]:
         """Return the parts as Keras takes them."""
         return tuple(parts)
 
-    def _shapes(self) -> tuple[tuple[int, ...], ...]:
-        size = (self.batch_size,)
-        classes = () if self._mixing is None else (self._mixing.classes,)
-        return (*size, *self._images.pixels.shape[1:]), (*size, *classes), size
-
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -290,3 +252,115 @@ class Loader:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Loader(ImageLoader[Batch]):
+    """Batches of images with labels and weights; see `ImageLoader`."""
+
+    def __init__(
+        self,
+        images: LoadableImages,
+        batch_size: int,
+        *,
+        training: bool,
+        augmenter: Augmenter | None = None,
+        mixing: Mixing | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+    ) -> None:
+        """Plan the batches.
+
+        In validation, the last batch is filled up with images of weight 0.
+
+        Args:
+            images: The decoded images.
+            batch_size: Images per batch, at least 1.
+            training: Whether to shuffle.
+            augmenter: Applied to each image of a training epoch.
+            mixing: Applied to each batch of a training epoch.
+            seed: Seed of the order, 0 or more.
+            workers: Threads that augment, by default one per processor.
+
+        Raises:
+            UsageError: There are no images, or the batch size is not at least 1.
+        """
+        super().__init__(
+            images,
+            batch_size,
+            training=training,
+            augmenter=augmenter,
+            seed=seed,
+            workers=workers,
+        )
+        self._mixing = mixing if training else None
+
+    @property
+    def _weight(self) -> float:
+        """The weight of an image, such that those of an epoch add up to its places."""
+        return 1.0 if self.training else self.steps * self.batch_size / len(self._images)
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return one batch.
+
+        Args:
+            epoch: From 0.
+            step: From 0 to `steps` - 1.
+        """
+        start = step * self.batch_size
+        places = self._epoch_order(epoch)[start : start + self.batch_size]
+        weights = np.zeros(self.batch_size, np.float32)
+        weights[: len(places)] = self._weight
+        filler = np.full(self.batch_size - len(places), places[0])
+        places = np.concatenate([places, filler])
+        images = self._drawn(places, epoch)
+        labels = self._images.labels[places]
+        if self._mixing is not None:
+            generator = np.random.default_rng((self._seed, epoch, step))
+            one_hot = np.eye(self._mixing.classes, dtype=np.float32)[labels]
+            images, labels = self._mixing.mix(images, one_hot, generator)
+        return Batch(images, labels, weights)
+
+    def _drawn(self, places: np.ndarray, epoch: int) -> np.ndarray:
+        pixels, augmenter = self._images.pixels, self._augmenter
+        if augmenter is None:
+            return np.ascontiguousarray(pixels[places])
+        # An image's number in the set, not among the readable ones, so that one more bad file
+        # changes nothing for the others.
+        numbers = self._images.indices[places]
+        result = np.empty((len(places), *pixels.shape[1:]), np.uint8)
+
+        def draw(row: int) -> None:
+            result[row] = augmenter(pixels[places[row]], epoch, int(numbers[row]))
+
+        deque(self._pool.map(draw, range(len(places))), maxlen=0)
+        return result
+
+    def passes(self) -> tf.data.Dataset:
+        """Return (images, labels) as a tf.data.Dataset; each pass over it is one more epoch.
+
+        Nothing fills up the last batch, so Keras's plain ``metrics`` count right. Passes at the
+        same time share the count of epochs.
+        """
+        import_keras()
+        import tensorflow as tf
+
+        epoch = -1
+
+        def make(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Return a batch of the epoch that its first batch has begun."""
+            nonlocal epoch
+            epoch += int(number) == 0
+            batch = self.batch(max(epoch, 0), int(number))
+            kept = int(np.count_nonzero(batch.weights))
+            return batch.images[:kept], batch.labels[:kept]
+
+        shapes = [(None, *shape[1:]) for shape in self._shapes()[:2]]
+        return self._mapped(tf.data.Dataset.range(self.steps), make, self._types()[:2], shapes)
+
+    def _types(self) -> tuple[str, ...]:
+        return ("uint8", "int32" if self._mixing is None else "float32", "float32")
+
+    def _shapes(self) -> tuple[tuple[int | None, ...], ...]:
+        size = (self.batch_size,)
+        classes = () if self._mixing is None else (self._mixing.classes,)
+        return (*size, *self._images.pixels.shape[1:]), (*size, *classes), size

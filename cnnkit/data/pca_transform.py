@@ -12,7 +12,7 @@ from cnnkit.data.pca_color import ALPHA_DEVIATION, color_shift, shifted
 _library = import_albumentations()
 
 
-class PCAColorShift(_library.ImageOnlyTransform):
+class PCAColorShift(_library.ImageOnlyTransform):  # type: ignore[name-defined]  # imported late
     """Adds one random color to all pixels, along ImageNet's principal components.
 
     Args:
@@ -20,7 +20,7 @@ class PCAColorShift(_library.ImageOnlyTransform):
         p: How often it is applied.
     """
 
-    class InitSchema(_library.ImageOnlyTransform.InitSchema):
+    class InitSchema(_library.ImageOnlyTransform.InitSchema):  # type: ignore[name-defined]  # same
         """No further checks: `cnnkit.data.recipe_files` bounds what a file may say."""
 
         alpha_deviation: float

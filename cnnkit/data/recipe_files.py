@@ -203,9 +203,9 @@ def _in_todays_form(value: Any) -> Any:
 def _renamed(spec: dict[str, Any], kind: Any) -> dict[str, Any]:
     """Return a transform's arguments under today's names, without what it only inherits."""
     own = set(inspect.signature(kind.__init__).parameters)
-    for old, new in PAIRS.items():
-        if new in own and new not in spec and not own & set(old) and set(old) <= set(spec):
-            spec[new] = [spec.pop(name) for name in old]
+    for pair, new in PAIRS.items():
+        if new in own and new not in spec and not own & set(pair) and set(pair) <= set(spec):
+            spec[new] = [spec.pop(name) for name in pair]
     for old, new in RENAMED.items():
         if old in spec and old not in own and new in own:
             value = spec.pop(old)

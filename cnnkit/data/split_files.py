@@ -17,7 +17,7 @@ from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import readings
 from cnnkit.names import normal_name
-from cnnkit.writers.row_files import replacing
+from cnnkit.writers.replacing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,11 @@ def _line(cells: list[str]) -> bytes:
     """Return one line of CSV; a name may hold either half of a line's end."""
     line = io.StringIO()
     # Space before a cell is no part of it unless it is quoted.
-    quoting = csv.QUOTE_ALL if any(cell[:1].isspace() for cell in cells) else csv.QUOTE_MINIMAL
+    spaced = any(cell[:1].isspace() for cell in cells)
     # What is in the line terminator is quoted in cells.
-    csv.writer(line, lineterminator="\r\n", quoting=quoting).writerow(cells)
+    csv.writer(
+        line, lineterminator="\r\n", quoting=csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL
+    ).writerow(cells)
     return (line.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
 
 

@@ -82,7 +82,7 @@ def stratified_split(
         _share_class(counts, chosen, shares)
     result = np.zeros(len(labels), np.int8)
     for unit, split in zip(units, chosen, strict=True):
-        result[unit] = max(split, 0)
+        result[unit] = max(int(split), 0)
     _check_parts(labels, result, classes, parts)
     return result
 

@@ -177,7 +177,7 @@ def about_files(case: Case) -> Iterator[Finding]:
             groups,
         )
     formats = case.fingerprints.formats
-    wrong = [i for i in np.flatnonzero(formats >= 0) if not _ending_fits(case, int(i))]
+    wrong = [i for i in np.flatnonzero(formats >= 0).tolist() if not _ending_fits(case, i)]
     if wrong:
         yield Finding(
             "wrong-extension",

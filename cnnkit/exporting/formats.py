@@ -72,13 +72,13 @@ def _open_saved_model(path: Path) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures["serving_default"]
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {name: tf.constant(values) for name, values in inputs.items()}
-        return {name: value.numpy() for name, value in signature(**given).items()}
+        # Taken from `loaded` each time: the signature alone does not keep its variables alive.
+        outputs = loaded.signatures["serving_default"](**given)
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    run.loaded = loaded  # the signature alone does not keep its variables alive
     return run
 
 

@@ -149,8 +149,9 @@ def image_of_row(row: Mapping[str, Any]) -> AnnotatedImage:
         row: With ``path``, ``width``, ``height`` and ``detections`` of ``label``, ``score`` and
             ``box`` (left, top, width, height in pixels).
     """
-    boxes = tuple(
-        BoxAnnotation(one["label"], tuple(map(float, one["box"])), score=float(one["score"]))
-        for one in row["detections"]
-    )
-    return AnnotatedImage(row["path"], row["width"], row["height"], boxes, row["path"])
+    boxes = []
+    for one in row["detections"]:
+        left, top, width, height = map(float, one["box"])
+        score = float(one["score"])
+        boxes.append(BoxAnnotation(one["label"], (left, top, width, height), score=score))
+    return AnnotatedImage(row["path"], row["width"], row["height"], tuple(boxes), row["path"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ _BOX_KEYS = (
     "truncated",
 )
 _SET_KEYS = ("images", "annotations", "categories")
+_SPOOL_CHARACTERS = 1024**2
 
 
 def read_coco(path: Path, images: str | None = None, split: str | None = None) -> BoxSet:
@@ -65,7 +65,7 @@ def read_coco(path: Path, images: str | None = None, split: str | None = None) -
     known: dict[int | str, AnnotatedImage] = {}
     for number, entry in enumerate(content["images"]):
         image = _image(entry, boxes, finder, split)
-        if image is None or image.id in known:
+        if image is None or image.id is None or image.id in known:
             detail = f"images[{number}] has no id and file_name of its own"
             problems.append(BoxProblem("malformed", str(path), detail))
         else:
@@ -77,8 +77,8 @@ def read_coco(path: Path, images: str | None = None, split: str | None = None) -
     extra["categories"] = more
     ids = {name: number for number, name in reversed(names.items())}
     classes = tuple(dict.fromkeys(names.values()))
-    numbers = tuple(ids[name] for name in classes)
-    if not all(isinstance(number, int) for number in numbers):
+    numbers = tuple(one for name in classes if isinstance(one := ids[name], int))
+    if len(numbers) < len(classes):
         numbers = tuple(range(1, len(classes) + 1))
     return BoxSet(
         str(path), "coco", classes, tuple(known.values()), numbers, tuple(problems), extra
@@ -151,10 +151,12 @@ def _boxes(
             one = BoxAnnotation(
                 names.get(category, str(category)),
                 (left, top, width, height),
-                _number(entry.get("score")),
-                *(_is_set(entry.get(name)) for name in ("iscrowd", "difficult", "truncated")),
-                _number(entry.get("area")),
-                {key: value for key, value in entry.items() if key not in _BOX_KEYS},
+                score=_number(entry.get("score")),
+                crowd=_is_set(entry.get("iscrowd")),
+                difficult=_is_set(entry.get("difficult")),
+                truncated=_is_set(entry.get("truncated")),
+                area=_number(entry.get("area")),
+                extra={key: value for key, value in entry.items() if key not in _BOX_KEYS},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             detail = f"annotations[{number}]: {type(error).__name__} {error}"[:160]
@@ -239,18 +241,9 @@ def write_coco(
         _write_entries(file, spool, images, ids)
         file.write(b'\n], "annotations": [')
         spool.seek(0)
-        shutil.copyfileobj(_Encoded(spool), file)
+        while text := spool.read(_SPOOL_CHARACTERS):
+            file.write(text.encode())
         file.write(b"\n]}\n")
-
-
-class _Encoded:
-    """A text file as one of bytes, to copy from."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(size).encode()
 
 
 def _write_entries(

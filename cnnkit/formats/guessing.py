@@ -15,8 +15,12 @@ from cnnkit.formats.yolo_data import CLASS_FILES, DATA_FILES
 from cnnkit.images.sniff import has_image_suffix
 
 # Names that a COCO file has in a folder; any other JSON there may be anything.
-_COCO_PATTERNS = ("instances*.json", "_annotations.coco.json", "*/_annotations.coco.json")
-_COCO_PATTERNS += ("annotations/instances*.json",)
+_COCO_PATTERNS = (
+    "instances*.json",
+    "_annotations.coco.json",
+    "*/_annotations.coco.json",
+    "annotations/instances*.json",
+)
 # Folders that sets of boxes are made of; as classes they mean nothing.
 BOX_FOLDERS = frozenset(
     name.lower() for name in (*IMAGE_FOLDERS, "labels", "Annotations", "ImageSets")

@@ -65,8 +65,8 @@ class ImageFinder:
                     return path, shortened
         for stem in (os.path.splitext(name)[0], os.path.splitext(parts[-1])[0], other_stem):
             for folder in self._folders:
-                if stem and (path := self._by_stem(folder, stem)):
-                    return path, os.path.relpath(path, folder).replace(os.sep, "/")
+                if stem and (found := self._by_stem(folder, stem)):
+                    return found, os.path.relpath(found, folder).replace(os.sep, "/")
         return None, name
 
     def _by_stem(self, folder: str, stem: str) -> str | None:

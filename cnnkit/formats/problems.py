@@ -49,10 +49,11 @@ def mend(
     met: set[tuple[object, ...]] = set()
     for index, one in enumerate(image.boxes):
         box, codes, lost = _examined(one, image, classes, clip)
-        key = (one.label, one.crowd, one.score, *(round(side / SAME) for side in box or ()))
-        if not lost and key in met:
-            codes, lost = [*codes, "duplicate"], True
-        met.add(key)
+        if not lost:
+            key = (one.label, one.crowd, one.score, *(round(side / SAME) for side in box))
+            if key in met:
+                codes, lost = [*codes, "duplicate"], True
+            met.add(key)
         where = image.path or image.file
         detail = f"{one.label} {_shown(one.box)}"
         problems += [BoxProblem(code, where, detail, index) for code in codes]
@@ -63,10 +64,10 @@ def mend(
 
 def _examined(
     one: BoxAnnotation, image: AnnotatedImage, classes: Collection[str] | None, clip: bool
-) -> tuple[Sides | None, list[str], bool]:
-    """Return a box put right, its problems, and whether it cannot be used."""
+) -> tuple[Sides, list[str], bool]:
+    """Return a corrected box, its problems, and whether it cannot be used."""
     if not all(map(math.isfinite, one.box)):
-        return None, ["not-finite"], True
+        return one.box, ["not-finite"], True
     codes = []
     unknown = classes is not None and one.label not in classes
     if unknown:

@@ -56,7 +56,8 @@ def read_voc(folder: Path, images: str | None = None) -> BoxSet:
     near += [folder / name for name in IMAGE_FOLDERS]
     finder = ImageFinder([images] if images else near)
     splits = _splits(folder) or _splits(top) or _splits(top.parent)
-    found, problems = [], []
+    found: list[AnnotatedImage] = []
+    problems: list[BoxProblem] = []
     for path in files:
         try:
             root = parse_safely(read_bounded(path, MAX_BYTES))
@@ -242,7 +243,8 @@ def _document(image: AnnotatedImage, kept: set[str] | None) -> bytes:
     _add(root, (("segmented", "0"),))
     root.extend(_objects(image, kept))
     indent(root)
-    return tostring(root, encoding="utf-8") + b"\n"
+    content: bytes = tostring(root, encoding="utf-8")
+    return content + b"\n"
 
 
 def _objects(image: AnnotatedImage, kept: set[str] | None) -> Iterator[Element]:

@@ -20,6 +20,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem, BoxSet
 from cnnkit.formats.image_files import IMAGE_FOLDERS, inside, read_bounded, size_of
 from cnnkit.formats.naming import from_one_folder
+from cnnkit.formats.problems import Sides
 from cnnkit.formats.yolo_data import (
     DATA_FILES,
     SPLIT_KEYS,
@@ -84,9 +85,9 @@ def read_yolo(source: Path, images: str | None = None) -> BoxSet:
         )
     if not names:
         names = tuple(str(number) for number in range(min(highest, 9999) + 1))
-    if any(place.split for place in places):
-        found = from_one_folder(found)
-    return BoxSet(str(source), "yolo", names, tuple(found), None, tuple(problems))
+    split = any(place.split for place in places)
+    images_found = from_one_folder(found) if split else tuple(found)
+    return BoxSet(str(source), "yolo", names, images_found, None, tuple(problems))
 
 
 def _own_folder(source: Path) -> Path:
@@ -179,8 +180,8 @@ def _of_split(path: Path, folders: _Folders, split: str) -> Iterator[_Place]:
                 for spelled in (name, name.replace("\\", "/"))
                 for top in (folders.base, path.parent)
             ]
-            place = str(next((p for p in tried if p.is_file()), tried[0]))
-            yield _Place(place, inside(name), _labels_of(place, folders), split)
+            image = str(next((p for p in tried if p.is_file()), tried[0]))
+            yield _Place(image, inside(name), _labels_of(image, folders), split)
 
 
 def _labels_of(image: str, folders: _Folders) -> Path | None:
@@ -305,13 +306,13 @@ def _whole(word: str) -> int:
         return int(value)
 
 
-def _sides(values: Sequence[float], width: int, height: int) -> tuple[float, ...]:
+def _sides(values: Sequence[float], width: int, height: int) -> Sides:
     x, y, w, h = values
-    box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
-    return tuple(map(_settled, box))
+    left, top = _settled((x - w / 2) * width), _settled((y - h / 2) * height)
+    return left, top, _settled(w * width), _settled(h * height)
 
 
-def _around(values: Sequence[float], width: int, height: int) -> tuple[float, ...]:
+def _around(values: Sequence[float], width: int, height: int) -> Sides:
     """Return the upright box around the corners of a polygon."""
     across, down = values[::2], values[1::2]
     left, top = min(across) * width, min(down) * height

@@ -26,7 +26,7 @@ from cnnkit.images.files import read_bytes
 
 # A path, the content of a file, a Pillow image, or an array: uint8 RGB (height, width, 3), RGBA
 # (height, width, 4) over white, or gray (height, width).
-ImageArgument = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray
+ImageArgument = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 ACCEPTED = (
     "Give a path, the bytes of a file, a Pillow image, or an array: uint8 (height, width, 3), RGB."

@@ -111,11 +111,14 @@ def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 def _to_srgb_at_once(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return CMYK or Lab as RGB: the profile describes those channels, not RGB's."""
+    transform: ImageCms.ImageCmsTransform | None = None
     if image.mode == "LAB":
         transform = _lab_transform()
-    else:
-        transform = srgb_transform(profile, image.mode) if profile else None
-    return image if transform is None else ImageCms.applyTransform(image, transform)
+    elif profile:
+        transform = srgb_transform(profile, image.mode)
+    if transform is None:
+        return image
+    return ImageCms.applyTransform(image, transform) or image  # None only if applied in place
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

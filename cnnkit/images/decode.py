@@ -353,7 +353,8 @@ def turn_of(image: Image.Image, name: str) -> Image.Transpose | None:
 
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's number of how an image is stored: 1 is upright, or nothing that is known."""
-    if image.format == "PNG" and not may_be_turned(image):  # Pillow would load it to look on
+    # Pillow would load the whole PNG to look further.
+    if image.format == "PNG" and not may_be_turned(image):
         return 1
     try:
         number = image.getexif().get(_ORIENTATION_TAG, 1)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from cnnkit.images.color import MAX_PROFILE_BYTES
 
@@ -56,7 +56,9 @@ def open_png(source: bytes) -> ImageFile.ImageFile:
     """
     from PIL.PngImagePlugin import PngImageFile
 
-    kept, later, end = [], [], _SIGNATURE_BYTES
+    kept: list[Chunk] = []
+    later: list[Chunk] = []
+    end = _SIGNATURE_BYTES
     facts: dict[str, bytes | str | None] = {}
     before_pixels = True
     for chunk in _chunks(source):
@@ -80,8 +82,8 @@ def open_png(source: bytes) -> ImageFile.ImageFile:
     return image
 
 
-def may_be_turned(image: ImageFile.ImageFile) -> bool:
-    """Return whether an image of `open_png` says anything of how it is turned."""
+def may_be_turned(image: Image.Image) -> bool:
+    """Return whether an image of `open_png` says anything about its orientation."""
     return any(name in image.info for name in ("exif", *_TURNING_TEXTS))
 
 

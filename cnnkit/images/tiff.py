@@ -259,7 +259,7 @@ def _libtiff() -> ctypes.CDLL | None:
     """Return the libtiff that Pillow has loaded, None where it cannot be told."""
     from PIL import Image
 
-    Image.core  # noqa: B018 -- loads it
+    Image.core  # type: ignore[attr-defined]  # noqa: B018 -- loads it
     folder = Path(PIL.__file__).parent
     found = [*folder.parent.glob("pillow.libs/libtiff*"), *folder.glob(".dylibs/libtiff*")]
     only_if_loaded = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_LAZY", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -77,6 +78,6 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         weights = np.asarray(self.class_weights, np.float32)
         return losses * ops.sum(shares * weights, axis=-1)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return what the loss is made from."""
         return {"smoothing": self.smoothing, "class_weights": self.class_weights}

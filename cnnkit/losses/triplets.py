@@ -7,6 +7,8 @@ distances of the batch, whose gradients stay finite where two embeddings are equ
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -152,7 +154,7 @@ class TripletLoss(keras.losses.Loss):
         value = FORMULAS[self.mining](y_true, y_pred, self.margin)
         return ops.broadcast_to(value, (ops.shape(y_pred)[0],))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return what the loss is made from."""
         return {"mining": self.mining, "margin": self.margin}
 
@@ -193,7 +195,7 @@ class PairLogisticLoss(keras.losses.Loss):
         value = pair_logistic(y_true, y_pred, self.midpoint)
         return ops.broadcast_to(value, (ops.shape(y_pred)[0],))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return what the loss is made from."""
         return {"midpoint": self.midpoint}
 

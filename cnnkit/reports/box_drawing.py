@@ -47,8 +47,7 @@ def draw_boxes(pixels: np.ndarray, found: Sequence[DrawnBox], labels: bool = Tru
     for one, frame in reversed(list(zip(found, frames, strict=True))):
         draw.rectangle(frame, outline=color_of(one.color), width=width)
     if labels:
-        font = ImageFont.load_default(max(LEAST_TEXT, round(long_side * TEXT_SHARE)))
-        _write_labels(draw, found, frames, font, image.size)
+        _write_labels(draw, found, frames, max(LEAST_TEXT, round(long_side * TEXT_SHARE)))
     return image
 
 
@@ -80,16 +79,16 @@ def _write_labels(
     draw: ImageDraw.ImageDraw,
     found: Sequence[DrawnBox],
     frames: Sequence[tuple[int, int, int, int]],
-    font: ImageFont.FreeTypeFont,
-    size: tuple[int, int],
+    text_size: int,
 ) -> None:
     """Write each label where it covers no other one, if there is such a place."""
+    font, size = ImageFont.load_default(text_size), draw.im.size
+    pad = max(2, round(text_size * 0.2))
     taken: list[tuple[float, float, float, float]] = []
     for one, frame in zip(found, frames, strict=True):
         if not one.label:
             continue
         left, top, right, bottom = draw.textbbox((0, 0), one.label, font=font)
-        pad = max(2, round(font.size * 0.2))
         plate = (right - left + 2 * pad, bottom - top + 2 * pad)
         x, y = _place(frame, plate, taken, size)
         color = color_of(one.color)

@@ -69,7 +69,7 @@ def draw_faces(images: Sequence[Marked], same: bool | None, verdict: str) -> np.
     return np.asarray(canvas)
 
 
-def _lines(text: str, font: ImageFont.FreeTypeFont, room: int) -> list[str]:
+def _lines(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> list[str]:
     """Return a text in lines that fit, a word longer than a line cut into pieces."""
     lines = [""]
     for word in text.split():
@@ -97,8 +97,7 @@ def _with_faces(image: Marked, color: tuple[int, int, int]) -> Image.Image:
         if len(image.faces) > 1:
             place = (face.xyxy[0] * scale + 6, face.xyxy[1] * scale + 4)
             font = ImageFont.load_default(18)
-            outline = {"stroke_width": 2, "stroke_fill": color}
-            pen.text(place, str(number), fill=PAPER, font=font, **outline)
+            pen.text(place, str(number), fill=PAPER, font=font, stroke_width=2, stroke_fill=color)
     return small
 
 

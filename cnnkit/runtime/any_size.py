@@ -56,13 +56,14 @@ def any_size_network(source: ModelSource, options: RuntimeOptions | None = None)
         RuntimeUnavailableError: What was asked for is not to be had here.
     """
     options = options or RuntimeOptions()
-    return running(
-        options,
-        lambda threads: OpenVinoNetwork(source, options.precision, threads),
-        lambda runtime, device, threads: KerasNetwork(
-            source, runtime, device, options.precision, threads
-        ),
-    )
+
+    def with_openvino(threads: int) -> AnySizeNetwork:
+        return OpenVinoNetwork(source, options.precision, threads)
+
+    def with_keras(runtime: str, device: str, threads: int) -> AnySizeNetwork:
+        return KerasNetwork(source, runtime, device, options.precision, threads)
+
+    return running(options, with_openvino, with_keras)
 
 
 class OpenVinoNetwork:

@@ -57,7 +57,7 @@ def value_and_gradient(
         return jax.jit(jax.value_and_grad(function, has_aux=auxiliary))
     import tensorflow as tf
 
-    def with_gradient(first, *others):
+    def with_gradient(first: Any, *others: Any) -> tuple[Any, Any]:
         """Return what the function returns, and the gradient of its value by `first`."""
         first = tf.nest.map_structure(tf.convert_to_tensor, first)
         with tf.GradientTape() as tape:

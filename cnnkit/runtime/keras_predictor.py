@@ -96,7 +96,7 @@ def compiled_call(
         input_signature=_signature(model) if any_size else None,
         autograph=False,  # which leaves compiled files in the temporary folder
     )
-    def graph(images):
+    def graph(images: Any) -> Any:
         images = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), images)
         return model(images, training=False)
 
@@ -129,7 +129,7 @@ def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:
     fixed = [jax.device_put(v.value, place) for v in model.non_trainable_variables]
 
     @jax.jit
-    def graph(trainable, fixed, images):
+    def graph(trainable: Any, fixed: Any, images: Any) -> Any:
         images = jax.tree.map(lambda x: x.astype(jnp.float32), images)
         outputs, _ = model.stateless_call(trainable, fixed, images, training=False)
         return outputs

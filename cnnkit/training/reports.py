@@ -55,7 +55,8 @@ class EpochReport:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EpochReport:
         """Return the report that `to_dict` wrote."""
-        return cls(**{k: math.nan if v is None else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+        return cls(**fields)
 
     def is_sound(self, epochs: int) -> bool:
         """Return whether every field is of its kind, in a run of so many epochs."""

@@ -185,7 +185,7 @@ class _RateSetter(keras.callbacks.Callback):
         super().__init__()
         self._rate = rate
 
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.model.optimizer.learning_rate = self._rate(batch)
 
 

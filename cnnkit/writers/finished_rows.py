@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cnnkit.errors import UsageError
@@ -32,11 +32,7 @@ class FinishedRows:
         """
         self.path = path
         self.statuses = {"ok": 0, "error": 0}
-        self._form, read = {
-            ".jsonl": (str, _json_rows),
-            ".csv": (harmless_cell, _csv_rows),
-            ".parquet": (encodable, _parquet_rows),
-        }[path.suffix.lower()]
+        self._form, read = _READERS[path.suffix.lower()]
         self._keys: set[int] = set()
         try:
             for name, status in read(path):
@@ -90,3 +86,12 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:
 def _shown_key(row: dict[str, str]) -> str:
     """Return `cnnkit.results.key_of` with the names as they are shown."""
     return row["path"] if "path" in row else pair_key(row["a"], row["b"])
+
+
+# For each kind of file, how a path is written in it, and what reads its keys and statuses.
+_Reader = tuple[Callable[[str], str], Callable[[Path], Iterator[tuple[str, str]]]]
+_READERS: dict[str, _Reader] = {
+    ".jsonl": (str, _json_rows),
+    ".csv": (harmless_cell, _csv_rows),
+    ".parquet": (encodable, _parquet_rows),
+}
