@@ -167,7 +167,7 @@ def test_a_dense_layer_has_14_million_weights_where_a_convolution_has_456(said: 
 def test_connections_are_sparse(said: Said) -> None:
     """Each of the 28x28x6 numbers depends on 5x5x3 of the 32x32x3."""
     text = said("shapes", "--input", "32x32x3", "conv 6 5x5")
-    assert "sees        5x5 of the image, in steps of 1" in text
+    assert "field       5x5 of the image, in steps of 1" in text
     assert "28*28*6 * 5*5*3 = 352,800" in text
 
 
@@ -292,7 +292,7 @@ def test_windows_slide_as_a_convolution(said: Said, side: int, windows: int) -> 
     chain = ["conv 16 5x5", "max 2x2", "conv 400 5x5", "conv 400 1x1", "conv 4 1x1"]
     text = said("shapes", "--input", f"{side}x{side}x3", *chain)
     assert f"5. conv 4 1x1 -> {windows}x{windows}x4" in text
-    assert "sees        14x14 of the image, in steps of 2" in text
+    assert "field       14x14 of the image, in steps of 2" in text
 
 
 def test_yolo_predicts_anchors_in_a_grid(said: Said) -> None:

@@ -22,50 +22,53 @@ from cnnkit.version import __version__
 COULD_NOT_RUN = 2
 OUR_FAULT = 70
 INTERRUPTED = 130
-# What a full disk, a quota and a limit of a file's size come to.
+# The errors of a full disk, a quota, and a limit on file size.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Section, then command: its module and the line that `cnnkit --help` shows for it.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Use": {
-        "classify": ("cnnkit.cli.classify", "Name what is in images."),
-        "detect": ("cnnkit.cli.detect", "Find the objects in images."),
-        "stylize": ("cnnkit.cli.stylize", "Paint photos in the style of an image."),
-        "verify-face": ("cnnkit.cli.verify_face", "Say whether two images show one person."),
-        "gallery": ("cnnkit.cli.gallery", "Recognize people: enrol, identify, forget."),
+        "classify": ("cnnkit.cli.classify", "Classify images."),
+        "detect": ("cnnkit.cli.detect", "Detect objects in images."),
+        "stylize": ("cnnkit.cli.stylize", "Apply the style of an image to photos."),
+        "verify-face": ("cnnkit.cli.verify_face", "Check whether two images show the same person."),
+        "gallery": ("cnnkit.cli.gallery", "Recognize people: enroll, identify, forget."),
     },
     "Train": {
         "transfer-learn": (
             "cnnkit.cli.transfer_learn",
-            "Make a model of your own from labeled images.",
+            "Train a classifier on your own labeled images.",
         ),
-        "train-style": ("cnnkit.cli.train_style", "Learn one style, to paint in it at once."),
+        "train-style": ("cnnkit.cli.train_style", "Train a fast model for one style."),
         "train-detector": (
             "cnnkit.cli.train_detector",
-            "Make a detector of your own from images with boxes.",
+            "Train an object detector on images with boxes.",
         ),
-        "train-face": ("cnnkit.cli.train_face", "Learn which faces are alike."),
-        "evaluate": ("cnnkit.cli.evaluate", "Measure a model on labeled images."),
-        "export": ("cnnkit.cli.export", "Write a model for another engine, checked."),
+        "train-face": ("cnnkit.cli.train_face", "Train a face embedding model."),
+        "evaluate": ("cnnkit.cli.evaluate", "Evaluate a model on labeled images."),
+        "export": ("cnnkit.cli.export", "Export a model to another format and verify it."),
     },
     "Data": {
-        "doctor": ("cnnkit.cli.doctor", "Say what is wrong with a training set."),
-        "augment": ("cnnkit.cli.augment", "Show what augmentation does to images."),
-        "convert-boxes": ("cnnkit.cli.convert_boxes", "Convert boxes: COCO, Pascal VOC, YOLO."),
+        "doctor": ("cnnkit.cli.doctor", "Find problems in a dataset before training."),
+        "augment": ("cnnkit.cli.augment", "Preview data augmentation."),
+        "convert-boxes": (
+            "cnnkit.cli.convert_boxes",
+            "Convert boxes between COCO, Pascal VOC, and YOLO.",
+        ),
     },
-    "Look inside": {
-        "models": ("cnnkit.cli.models", "List, show and verify the embedded models."),
-        "network": ("cnnkit.cli.network", "Show the layers of a network, and what they cost."),
-        "convolve": ("cnnkit.cli.convolve", "Slide a filter over images, or learn one."),
-        "shapes": ("cnnkit.cli.shapes", "Compute a chain of layers, formula by formula."),
-        "explain": ("cnnkit.cli.explain", "Show what in an image speaks for its class."),
+    "Inspect": {
+        "models": ("cnnkit.cli.models", "List, show, and verify models."),
+        "network": ("cnnkit.cli.network", "Show the layers of a network and their costs."),
+        "convolve": ("cnnkit.cli.convolve", "Apply a filter to images, or learn one."),
+        "shapes": ("cnnkit.cli.shapes", "Compute the shapes and costs of a chain of layers."),
+        "explain": ("cnnkit.cli.explain", "Show which image regions drive a prediction."),
         "visualize": (
             "cnnkit.cli.visualize",
-            "Show what a network looks for: filters, patches, dreams.",
+            "Visualize what a network has learned.",
         ),
         "experiment": (
             "cnnkit.cli.experiment",
-            "Try what a course says: depth with and without skips.",
+            "Run a classroom experiment: plain and residual networks.",
         ),
     },
 }
@@ -86,7 +89,7 @@ class MainGroup(LazyGroup):
 )
 @click.version_option(__version__, prog_name="cnnkit", message="%(prog)s %(version)s")
 def group() -> None:
-    """Applied vision from the shell: on folders of images, offline, losing nothing."""
+    """Computer vision on the command line: classify, detect, recognize, stylize, train. Offline."""
 
 
 def main() -> NoReturn:
@@ -99,10 +102,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader has left: that is its right
             sys.exit(0)
-        fix = "Make room, or write it elsewhere."
-        status = _say(
-            f"error: the output cannot be written: {error.strerror}. {fix}", COULD_NOT_RUN
-        )
+        fix = "Free some space, or write elsewhere."
+        status = _say(f"error: cannot write the output: {error.strerror}. {fix}", COULD_NOT_RUN)
     sys.exit(status)
 
 
@@ -129,15 +130,13 @@ def _run() -> int:
     except Exception as error:  # the last line before the user: never a traceback
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:  # wherever a name is looked up
             received = f"{str(getattr(error, 'filename', ''))[:60]}..."
-            return _say(
-                f"error: a file's name must be shorter. Received: {received}", COULD_NOT_RUN
-            )
+            return _say(f"error: the file name is too long: {received}", COULD_NOT_RUN)
         if getattr(error, "errno", None) in NO_ROOM:
             raise
-        logging.getLogger("cnnkit").debug("A fault of cnnkit's.", exc_info=True)
+        logging.getLogger("cnnkit").debug("Internal error.", exc_info=True)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        fix = "Please report it with the command and the output of the same command with -v."
-        return _say(f"a fault of cnnkit's own: {what}. {fix}", OUR_FAULT)
+        fix = "Please report it with the command and its output with -v."
+        return _say(f"internal error: {what}. {fix}", OUR_FAULT)
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -20,35 +20,47 @@ Examples:
 @click.command("augment", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="IMAGE...")
 @click.option(
-    "-o", "--output", required=True, metavar="FILE.png", help="The sheet: .png, .jpg or .webp."
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE.png",
+    help="Output contact sheet: .png, .jpg, or .webp.",
 )
 @click.option(
     "--recipe",
     default="light",
     show_default=True,
     metavar="none|light|strong|boxes|FILE",
-    help="Or albumentations' own form, .json or .yaml.",
+    help="Recipe name, or an albumentations .json or .yaml file.",
 )
 @click.option(
     "--count",
     type=click.IntRange(1, 64),
     default=7,
     show_default=True,
-    help="Draws of each image.",
+    metavar="N",
+    help="Augmented versions per image.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed.",
+)
 @click.option(
     "--boxes",
     metavar="FILE",
-    help="Boxes to take along: COCO .json, or .csv with file,label,x1,y1,x2,y2.",
+    help="Boxes to transform too: COCO .json, or .csv with file,label,x1,y1,x2,y2.",
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing sheet.")
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], quiet: bool, **options: Any) -> None:
-    """Show what a recipe of augmentation does to images.
+    """Preview an augmentation recipe on images.
 
-    Each image comes first as it is, then COUNT draws of the recipe, as training would see
-    them: the same seed gives the same draws.
+    Each row shows the original image and then COUNT augmented versions, as training would see
+    them. The same seed gives the same versions.
     """
     paths = shared.input_arguments(inputs, null_separated=False)
     from cnnkit.commands.augment import augment

@@ -20,14 +20,25 @@ Examples:
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @shared.model_options("efficientnet-lite0")
 @click.option(
-    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Guesses an image."
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Predictions per image.",
 )
-@click.option("--threshold", type=float, metavar="P", help="Below it the label is 'unknown'.")
+@click.option(
+    "--threshold", type=float, metavar="P", help="Minimum score; below it the label is 'unknown'."
+)
 @shared.output_options
 @shared.format_option()
-@click.option("--report", metavar="FILE.html", help="A page with thumbnails and guesses.")
-@click.option("--embeddings", metavar="FILE", help="Penultimate features, .npy or .parquet.")
-@shared.sorting_options("Put images into folders by class.")
+@click.option("--report", metavar="FILE.html", help="HTML report with thumbnails and predictions.")
+@click.option(
+    "--embeddings",
+    metavar="FILE",
+    help="Output file for the penultimate features: .npy or .parquet.",
+)
+@shared.sorting_options("Sort images into one folder per class.")
 @shared.null_separated_option
 @shared.image_options
 @shared.runtime_options
@@ -35,10 +46,10 @@ Examples:
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Name what is in images: files, folders, patterns, or - for a list.
+    """Classify images: files, folders, patterns, or - for a list on standard input.
 
-    Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
-    The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
+    Writes one row per input, in order, to standard output or to -o FILE. Exit status: 0 if all
+    inputs succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.display import Display

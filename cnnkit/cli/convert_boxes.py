@@ -33,23 +33,27 @@ Examples:
     "--pictures",
     "images",
     metavar="DIR",
-    help="The folder of the images, if they are elsewhere.",
+    help="Folder of the images, if not beside the annotations.",
 )
 @click.option(
-    "--labels", metavar="FILE", help="One label a line: the classes to keep, in their order."
+    "--labels",
+    metavar="FILE",
+    help="Text file with one label per line: the classes to keep, in order.",
 )
-@click.option("--mend", is_flag=True, help="Put wrong boxes right, or leave them out, by name.")
-@click.option("--overwrite", is_flag=True, help="Replace TO, or write among its files.")
+@click.option(
+    "--mend", is_flag=True, help="Repair invalid boxes, or drop those that cannot be repaired."
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite TO, or add to its files.")
 @shared.verbosity_options
 def command(quiet: bool, **options: Any) -> None:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 
-    FROM and TO are coco:FILE.json, voc:FOLDER or yolo:FOLDER; FROM may go without the prefix.
-    YOLO counts in shares of the image, so its images must be there.
+    FROM and TO are coco:FILE.json, voc:FOLDER, or yolo:FOLDER; the prefix of FROM is optional.
+    YOLO boxes are relative to the image size, so YOLO needs the images.
 
-    Whatever the format TO has no place for is said on standard error, and no image is ever
-    left out. Boxes go as they are, also wrong ones, unless --mend is given. The exit status is
-    1 if something of FROM could not be taken along.
+    Anything that the target format cannot represent is reported on standard error; no image is
+    ever dropped. Boxes are copied unchanged, even invalid ones, unless --mend is given. Exit
+    status: 1 if something could not be converted.
     """
     from cnnkit.commands.convert_boxes import convert_boxes
 
@@ -67,7 +71,7 @@ def command(quiet: bool, **options: Any) -> None:
 
 
 def _tell(problems: Iterable[BoxProblem]) -> None:
-    """Name what was wrong, a few of each kind."""
+    """Report the invalid boxes, a few of each kind."""
     from cnnkit.formats import PROBLEMS
 
     by_code: dict[str, list[BoxProblem]] = {}

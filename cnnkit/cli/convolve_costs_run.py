@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 from cnnkit.lab.convolution import matrix_lines, read_matrix
 from cnnkit.lab.convolution.costs import content_cost, style_cost, style_matrix
 
@@ -20,7 +20,8 @@ def show_costs(chosen: dict[str, Any]) -> None:
     """Show content cost, style matrices and style cost of two volumes of numbers."""
     for name in ("kernel", "pool", "output", "show", "magnitude", "flip", "channels"):
         if chosen[name]:
-            raise UsageError(broken_rule(f"--{name}", "go without --against", "both"))
+            option = "-o" if name == "output" else f"--{name}"
+            raise UsageError(mutually_exclusive(option, "--against"))
     first, second = (_volume(chosen[name], f"--{name}") for name in ("matrix", "against"))
     if first.shape != second.shape:
         found = " and ".join("x".join(map(str, one.shape)) for one in (first, second))

@@ -59,7 +59,7 @@ def report_path(report: str | None, overwrite: bool) -> Path | None:
     if Path(report).suffix.lower() not in (".html", ".htm"):
         raise UsageError(broken_rule("--report", "end in .html", report))
     if Path(report).exists() and not overwrite:
-        raise UsageError(f"{report} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{report} exists already. Use --overwrite to overwrite it.")
     return Path(report)
 
 
@@ -110,8 +110,8 @@ def lines(learned: Learned) -> Iterator[str]:
         yield from matrix_lines(learned.kernel[..., channel], decimals=3)
     yield ""
     yield (
-        f"and {learned.bias:.4g} added; {learned.padding} padding; explains "
-        f"{learned.explained:.4%} of B's variance"
+        f"bias {learned.bias:.4g}; {learned.padding} padding; explains "
+        f"{learned.explained:.4%} of the variance of B"
     )
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli.flags import with_flags
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import (
+    ImageError,
+    UsageError,
+    broken_rule,
+    is_required,
+    mutually_exclusive,
+    requires,
+)
 from cnnkit.images import Finder
 from cnnkit.lab.arithmetic import Convolution, Pooling, Window, formulas
 from cnnkit.lab.arithmetic.parsing import Mistake, parse_layer
@@ -40,7 +47,7 @@ def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
         from cnnkit.cli.convolve_costs_run import show_costs
 
         if not chosen["matrix"]:
-            raise UsageError(broken_rule("--against", "go with --matrix", "none"))
+            raise UsageError(requires("--against", "--matrix"))
         show_costs(chosen)
         return 0
     if chosen["learn_from"]:
@@ -52,8 +59,8 @@ def run(inputs: Sequence[str], *, quiet: bool, **chosen: Any) -> int:
         show_matrix(chosen)
         return 0
     if not chosen["output"]:
-        rule = "name an image, a .npy file, or a folder"
-        raise UsageError(broken_rule("-o", rule, "none", "For example -o edges.png."))
+        fix = "Name an image, a .npy file, or a folder, such as -o edges.png."
+        raise UsageError(is_required("-o", fix))
     return convolve_images(inputs, chosen, quiet)
 
 
@@ -86,7 +93,9 @@ def pooling_of(text: str) -> Pooling:
 def slider(chosen: dict[str, Any], mode: str) -> tuple[Slider, Window, str]:
     """Return the function of an image, its window, and how its values are best shown."""
     if bool(chosen["kernel"]) == bool(chosen["pool"]):
-        raise UsageError(broken_rule("convolve", "have either --kernel or --pool", "both or none"))
+        if chosen["kernel"]:
+            raise UsageError(mutually_exclusive("--kernel", "--pool"))
+        raise UsageError(is_required("--kernel or --pool"))
     if chosen["pool"]:
         layer = pooling_of(chosen["pool"])
         return lambda image: pool(image, layer.kind, layer.window), layer.window, "clip"
@@ -116,9 +125,9 @@ def slider(chosen: dict[str, Any], mode: str) -> tuple[Slider, Window, str]:
 
 def show_matrix(chosen: dict[str, Any]) -> None:
     """Show what the filter makes of a matrix of numbers."""
-    for option in ("output", "show"):
-        if chosen[option]:
-            raise UsageError(broken_rule(f"--{option}", "go with images", "--matrix"))
+    for name, option in (("output", "-o"), ("show", "--show")):
+        if chosen[name]:
+            raise UsageError(mutually_exclusive(option, "--matrix"))
     matrix = read_matrix(chosen["matrix"], "--matrix")
     volume = matrix if matrix.ndim == 3 else matrix[..., None]
     function, window, _ = slider(chosen, chosen["channels"] or "volume")
@@ -179,7 +188,7 @@ def check_single(output: Path, count: int, overwrite: bool) -> None:
     if count > 1:
         raise UsageError(broken_rule("-o", "be a folder for several images", output))
     if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{output} exists already. Use --overwrite to overwrite it.")
 
 
 def one_image(

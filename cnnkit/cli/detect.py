@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.errors import UsageError, broken_rule
+
+AGNOSTIC_HINT = "To suppress across all classes, put --agnostic after INPUT."
 
 EXAMPLES = """\b
 Examples:
@@ -26,32 +29,50 @@ Examples:
     "--confidence",
     multiple=True,
     metavar="P|CLASS=P",
-    help="Lowest score, of all classes or of one.  [default: the model's own, 0.25]",
+    help="Minimum score, for all classes or for one.  [default: the model's own, or 0.25]",
 )
-@click.option("--iou", type=float, metavar="P", help="Overlap of two objects.  [default: 0.45]")
-@click.option("--classes", multiple=True, metavar="NAMES", help="Only these, as in person,dog.")
+@click.option(
+    "--iou",
+    type=float,
+    metavar="P",
+    help="IoU threshold of non-maximum suppression.  [default: 0.45]",
+)
+@click.option(
+    "--classes",
+    multiple=True,
+    metavar="NAMES",
+    help="Detect only these classes, such as person,dog.",
+)
 @click.option(
     "--agnostic",
     is_flag=False,
     flag_value="",
     metavar="[GROUPS]",
-    help="One box an object, whatever its class; or within groups, as in car+truck,cat+dog.",
+    help="Suppress overlapping boxes across classes: all, or groups such as car+truck,cat+dog.",
 )
 @click.option(
     "--tile",
     is_flag=False,
     flag_value="0",
     metavar="[PIXELS]",
-    help="Overlapping tiles as well as the whole.  [tiles of the network's own size]",
+    help="Also search overlapping tiles of this size.  [without PIXELS: the input size]",
 )
-@click.option("--where", metavar="CONDITION", help='Only images like "person>=1 and not dog".')
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help='Keep only images that match, such as "person>=1 and not dog".',
+)
 @shared.box_output_options
 @shared.format_option()
-@click.option("--annotate", metavar="DIR", help="The images with boxes drawn.")
-@click.option("--crops", metavar="DIR", help="Each object cut out, in a folder by class.")
-@click.option("--counts", metavar="FILE.csv", help="How many of each class, a line an image.")
-@click.option("--report", metavar="FILE.html", help="A page with thumbnails and boxes.")
-@shared.sorting_options("Put images into folders by surest class.")
+@click.option("--annotate", metavar="DIR", help="Folder for the images with boxes drawn.")
+@click.option(
+    "--crops", metavar="DIR", help="Folder for the cropped objects, one subfolder per class."
+)
+@click.option(
+    "--counts", metavar="FILE.csv", help="CSV of object counts per class, one line per image."
+)
+@click.option("--report", metavar="FILE.html", help="HTML report with thumbnails and boxes.")
+@shared.sorting_options("Sort images into folders by the class with the highest score.")
 @shared.null_separated_option
 @lambda function: shared.image_options(function, fits="pad|stretch")
 @shared.runtime_options
@@ -59,10 +80,10 @@ Examples:
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Find the objects in images: files, folders, patterns, or - for a list.
+    """Detect objects in images: files, folders, patterns, or - for a list on standard input.
 
-    Rows go to standard output, or to -o FILE: one for each input, in order, `ok` or `error`.
-    The exit status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
+    Writes one row per input, in order, to standard output or to -o FILE. Exit status: 0 if all
+    inputs succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated)
     chosen |= {
@@ -77,24 +98,27 @@ def command(
 
     to_file, table = bool(chosen["output"]), DetectionTable()
     with Display(form, to_file, quiet, table, task="detect", layout=DetectionLayout) as display:
-        summary = detect(paths, emit=display.show, progress=display.progress, **chosen)
+        try:
+            summary = detect(paths, emit=display.show, progress=display.progress, **chosen)
+        except UsageError as error:
+            if error.parameter != "agnostic":
+                raise
+            raise UsageError(f"{error} {AGNOSTIC_HINT}") from error
     display.conclude(summary)
     click.get_current_context().exit(1 if summary.failed else 0)
 
 
 def parts(values: Sequence[str], separator: str = ",") -> list[str]:
-    """Return what separators and repeated options keep apart."""
+    """Return the parts of repeated options with separators."""
     return [part.strip() for value in values for part in value.split(separator) if part.strip()]
 
 
 def confidence_of(values: Sequence[str]) -> dict[str, float] | None:
-    """Return the lowest scores by class, "" for all others; None: the model's own.
+    """Return the minimum scores by class, "" for all others; None: the model's own.
 
     Raises:
-        UsageError: One is no number.
+        UsageError: One is not a number.
     """
-    from cnnkit.errors import UsageError, broken_rule
-
     found = {}
     for part in parts(values):
         name, equals, value = part.rpartition("=")
@@ -117,13 +141,11 @@ def tile_of(value: str | None) -> int | None:
     """Return the side of the tiles, 0 for the network's own, None for no tiles.
 
     Raises:
-        UsageError: It is no number.
+        UsageError: It is not a number.
     """
-    from cnnkit.errors import UsageError, broken_rule
-
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 7):
-        fix = "To leave it out, put --tile after INPUT."
+        fix = "To use the default size, put --tile after INPUT."
         raise UsageError(broken_rule("--tile", "be a number of pixels", repr(value), fix))
     return int(value)

@@ -1,4 +1,4 @@
-"""What a run shows: rows on standard output, progress and totals on standard error."""
+"""Displays of a run: rows on standard output, progress and totals on standard error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnnkit.writers.row_tables import RowTable
 from cnnkit.writers.terminal import fitted
 
 SCORE_WIDTH = 6
-MORE_GUESSES = 3
+MORE_PREDICTIONS = 3
 
 
 class Display:
@@ -38,12 +38,12 @@ class Display:
 
         Args:
             form: ``table``, ``jsonl``, ``csv``, or None: a table in a terminal, else JSON Lines.
-            to_file: Whether the rows go to a file: then standard output stays empty.
+            to_file: Whether the rows go to a file; then standard output stays empty.
             quiet: No progress, no totals.
             table: The columns of CSV.
-            task: What is done, beside the progress bar.
-            then: Heading and text of the last column for people; by default further guesses.
-            layout: Makes other columns for people, for the terminal's width.
+            task: Label of the progress bar.
+            then: Heading and text of the table's last column; by default further predictions.
+            layout: Makes other columns, for the terminal's width.
         """
         terminal = sys.stdout.isatty()
         self._form = form or ("table" if terminal else "jsonl")
@@ -51,7 +51,7 @@ class Display:
         self._quiet = quiet
         self._columns = table
         self._task = task
-        heading, text = then or ("THEN", further_guesses)
+        heading, text = then or ("ALSO", further_predictions)
         self._layout_for = layout or (lambda width: TableLayout(width, heading, text))
         self._has_header = False
         rows_are_progress = terminal and not self._silent
@@ -67,7 +67,7 @@ class Display:
 
     @property
     def progress(self) -> Callable[[int, int], None] | None:
-        """What moves the progress bar: given how many are done and of how many; None: no bar."""
+        """Moves the progress bar, given how many are done and how many there are; None: no bar."""
         return self._move_bar if self._bar else None
 
     def _move_bar(self, done: int, total: int) -> None:
@@ -105,7 +105,7 @@ class Display:
         return advance
 
     def _show_header(self) -> None:
-        """Show the columns' names, once the first row is there: the command could run."""
+        """Show the column names, once the first row is there: the command could run."""
         if self._has_header or self._silent:
             return
         self._has_header = True
@@ -137,19 +137,19 @@ class Display:
         new = summary.ok + summary.failed - summary.resumed
         parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed", f"{skipped:,} skipped"]
         if summary.resumed:
-            parts.append(f"{summary.resumed:,} from before")
+            parts.append(f"{summary.resumed:,} resumed")
         rate = f"{new / seconds:,.0f} images/s" if seconds > 0 else ""
         click.echo(f"{', '.join(parts)} in {seconds:.1f} s ({rate})", err=True)
 
 
-def further_guesses(row: dict[str, Any]) -> str:
-    """Return a classification's guesses after the first, in words."""
-    guesses = row["predictions"][1 : 1 + MORE_GUESSES]
-    return ", ".join(f"{guess['label']} {guess['score']:.0%}" for guess in guesses)
+def further_predictions(row: dict[str, Any]) -> str:
+    """Return a classification's predictions after the first, as text."""
+    others = row["predictions"][1 : 1 + MORE_PREDICTIONS]
+    return ", ".join(f"{one['label']} {one['score']:.0%}" for one in others)
 
 
 class Layout(Protocol):
-    """The columns of a table for people."""
+    """The columns of a human-readable table."""
 
     def header(self) -> str:
         """Return the line with the columns' names."""
@@ -169,10 +169,10 @@ def failed_line(row: dict[str, Any], path_width: int, room: int) -> str:
 
 
 class TableLayout:
-    """The columns of a classification, or of what has a label and a score like one."""
+    """The columns of a classification, or of other rows with a label and a score."""
 
     def __init__(self, width: int, heading: str, text: Callable[[dict[str, Any]], str]) -> None:
-        """Share `width` columns of a terminal; the last one has a heading and a text of its own."""
+        """Divide `width` columns of a terminal; the last one has its own heading and text."""
         self._heading, self._text = heading, text
         self._path = max(16, min(60, int(width * 0.36)))
         self._label = max(12, min(32, int(width * 0.24)))
@@ -198,10 +198,10 @@ class TableLayout:
 
 @contextmanager
 def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar in a terminal; yield what takes how many inputs are done, and how many there are.
+    """Show a progress bar in a terminal; yield a function of the numbers done and in all.
 
     Args:
-        task: What is done, beside the bar.
+        task: Label of the bar.
         quiet: Nothing is shown.
     """
     with ExitStack() as stack:
@@ -220,10 +220,10 @@ def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 class DetectionLayout:
-    """The columns of the table for people: the image, what is there, the surest score."""
+    """The columns of detections: the image, its highest score, its objects."""
 
     def __init__(self, width: int) -> None:
-        """Share `width` columns of a terminal."""
+        """Divide `width` columns of a terminal."""
         self._path = max(16, min(60, int(width * 0.4)))
         self._rest = max(16, width - self._path - SCORE_WIDTH - 5)
 
@@ -238,7 +238,7 @@ class DetectionLayout:
         path = fitted(row["path"], self._path, keep_end=True)
         found = row["detections"]
         if not found:
-            return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('nothing', dim=True)}"
+            return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('no objects', dim=True)}"
         counts = Counter(one["label"] for one in found)
         words = ", ".join(f"{n} {label}" for label, n in counts.items())
         objects = click.style(fitted(words, self._rest).rstrip(), bold=True)

@@ -39,38 +39,39 @@ Examples:
     "--pictures",
     "images",
     metavar="DIR",
-    help="The folder of the images that have boxes.",
+    help="Folder of the annotated images.",
 )
 @click.option(
     "--task",
     type=click.Choice(["auto", "classify", "detect"]),
     default="auto",
     show_default=True,
-    help="What DATA is for: folders or a CSV of classes, or images with boxes.",
+    help="Task of the dataset: classify for class folders or a CSV, detect for boxes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
-@click.option("--report", metavar="FILE.html", help="A page with thumbnails of what was found.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write all findings as JSON to standard output."
+)
+@click.option("--report", metavar="FILE.html", help="HTML report with thumbnails.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
-@shared.max_pixels_option("Larger images count as unreadable.  [default: about 179 million]")
-@shared.workers_option("Threads that read.  [default: one a processor]")
+@shared.max_pixels_option("Count larger images as unreadable.  [default: about 179 million]")
+@shared.workers_option("Threads that read images.  [default: number of CPUs]")
 @shared.verbosity_options
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Say what is wrong with a training set, before training.
+    """Find problems in a dataset before training.
 
-    DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
-    of such folders, or a CSV with the columns file, label and perhaps split.
+    DATA is a folder with one subfolder per class; or a folder with train/ and val/ (and test/)
+    of that form; or a CSV with the columns file, label, and optionally split.
 
-    Found are unreadable files, exact and near copies (mirrored ones too), the same image in
-    two splits or two classes, wrong endings, images that EXIF turns, tiny and blank ones,
-    classes with too few images, imbalance, and classes that differ between splits. No file
-    is changed.
+    Reports unreadable files, exact and near duplicates (mirrored ones too), images shared
+    between splits or classes, wrong file extensions, images rotated by EXIF, tiny and blank
+    images, classes with too few images, class imbalance, and classes that differ between
+    splits. No file is changed.
 
-    DATA may also be images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files,
-    coco:, voc: or yolo: before it where it is not plain which. Found are boxes outside the
-    image, empty, swapped, twice, of unknown classes or of missing images, each by name.
+    DATA may also be images with boxes in COCO JSON, Pascal VOC XML, or YOLO text format; use the
+    prefix coco:, voc:, or yolo: where the format is ambiguous. Reports boxes outside the image,
+    empty, inverted, duplicate, of unknown classes, or of missing images.
 
-    The exit status is 1 if an error or a warning would hurt training, else 0: notes harm
-    nothing.
+    Exit status: 1 if an error or a warning would hurt training, otherwise 0.
     """
     from cnnkit.cli.display import counting
     from cnnkit.commands.doctor import doctor
@@ -96,7 +97,7 @@ def command(quiet: bool, as_json: bool, **options: Any) -> None:
 
 
 def lines(found: Examination | BoxExamination, width: int) -> Iterator[str]:
-    """Yield the examination as a table for people, `width` columns wide."""
+    """Yield the examination as text, `width` columns wide."""
     yield _head(found)
     for finding in found.findings:
         yield from _finding_lines(finding, width)
@@ -104,7 +105,7 @@ def lines(found: Examination | BoxExamination, width: int) -> Iterator[str]:
 
 
 def _head(found: Examination | BoxExamination) -> str:
-    """Return one line about what the set holds."""
+    """Return one line that summarizes the dataset."""
     from cnnkit.writers.terminal import printable
 
     content = found.to_dict()
@@ -133,7 +134,7 @@ def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _group_line(group: tuple[Place, ...], room: int) -> str:
-    """Return one file with what is special about it, or copies side by side."""
+    """Return one file with its detail, or copies side by side."""
     from cnnkit.writers.terminal import display_width, fitted, printable
 
     if len(group) > 1:
@@ -153,6 +154,6 @@ def _verdict(found: Examination | BoxExamination) -> str:
         f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts.items() if number
     ]
     if found.hurts:
-        return click.style(f"{', '.join(parts)}: training would suffer.", bold=True)
-    said = f"{', '.join(parts)}: nothing" if parts else "Nothing found"
+        return click.style(f"{', '.join(parts)}: fix before training.", bold=True)
+    said = f"{', '.join(parts)}: nothing" if parts else "Found nothing"
     return click.style(f"{said} that would hurt training.", bold=True)

@@ -1,4 +1,4 @@
-"""``cnnkit evaluate``: the one door for every task's metrics."""
+"""``cnnkit evaluate``: the metrics of every task."""
 
 from __future__ import annotations
 
@@ -40,30 +40,37 @@ Examples:
     "--pictures",
     "images",
     metavar="DIR",
-    help="The folder of the images that have boxes.",
+    help="Folder of the annotated images.",
 )
 @click.option(
-    "--split", metavar="NAME", help="Only train, val or test of DATA; by default all but train."
+    "--split",
+    metavar="NAME",
+    help="Evaluate only this split: train, val, or test.  [default: all but train]",
 )
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output.")
-@click.option("--report", metavar="FILE.html", help="A page with tables, curves and mistakes.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write all metrics as JSON to standard output."
+)
+@click.option(
+    "--report", metavar="FILE.html", help="HTML report with tables, curves, and mistakes."
+)
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
 @shared.image_options
 @shared.runtime_options
 @shared.verbosity_options
 def command(quiet: bool, as_json: bool, **options: Any) -> None:
-    """Measure a model on labeled images.
+    """Evaluate a model on labeled images.
 
-    For a classifier DATA is a folder with one folder for each class, a folder with train/,
-    val/ or test/ of such folders, or a CSV with the columns file and class, and perhaps split.
+    For a classifier, DATA is a folder with one subfolder per class; or a folder with train/,
+    val/, or test/ of that form; or a CSV with the columns file, class, and optionally split.
 
-    For a detector DATA are images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text
-    files, coco:, voc: or yolo: before it where it is not plain which. The figures are COCO's,
-    by pycocotools.
+    For a detector, DATA is images with boxes in COCO JSON, Pascal VOC XML, or YOLO text format;
+    use the prefix coco:, voc:, or yolo: where the format is ambiguous. The metrics are COCO's,
+    computed by pycocotools.
 
-    For an embedder of faces it is a CSV with the columns a, b and same, or LFW's pairs.txt.
+    For a face embedding model, DATA is a CSV with the columns a, b, and same, or the pairs.txt
+    of LFW.
 
-    The exit status is 1 if some images could not be read.
+    Exit status: 1 if some images could not be read.
     """
     from cnnkit.cli.display import counting
     from cnnkit.commands.evaluate import evaluate
@@ -84,17 +91,17 @@ def _warn(done: Evaluation) -> None:
         log.warning("%s", problem)
     if len(done.problems) > PROBLEMS_SHOWN:
         more = len(done.problems) - PROBLEMS_SHOWN
-        log.warning("and %d more wrong boxes: cnnkit doctor names them", more)
+        log.warning("and %d more invalid boxes; cnnkit doctor lists them", more)
     if done.unknown_classes:
         names = ", ".join(done.unknown_classes)
-        log.warning("the model does not know %s: they count as 0", names)
+        log.warning("the model does not know these classes, which count as 0: %s", names)
     if done.task == "detect":
         for error in done.figures["errors"]:
             log.error("%s: %s: %s", error["path"], error["kind"], error["message"])
 
 
 def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
-    """Yield the figures of a classifier as lines for people."""
+    """Yield the metrics of a classifier as lines of text."""
     from cnnkit.writers.terminal import fitted
 
     found = figures["metrics"]
@@ -117,11 +124,11 @@ def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
             f"{one['f1']:7.3f} {one['support']:9,}"
         )
     if len(occurring) > len(worst):
-        yield (f"  and {len(occurring) - len(worst)} classes with a higher F1: see --json.")
+        yield (f"  and {len(occurring) - len(worst)} more classes with a higher F1; see --json.")
 
 
 def detector_lines(figures: dict[str, Any]) -> Iterator[str]:
-    """Yield the figures of a detector as lines for people."""
+    """Yield the metrics of a detector as lines of text."""
     from cnnkit.writers.terminal import fitted
 
     data, found = figures["data"], figures["metrics"]
@@ -145,8 +152,8 @@ def detector_lines(figures: dict[str, Any]) -> Iterator[str]:
             f"{_shown(one['recall'])}  {_shown(one['f1'])}"
         )
     if len(known) > CLASSES_SHOWN:
-        yield f"  and {len(known) - CLASSES_SHOWN} classes with fewer boxes: see --json."
-    yield "THRESHOLD: with the highest F1, for cnnkit detect --confidence CLASS=THRESHOLD."
+        yield f"  and {len(known) - CLASSES_SHOWN} more classes with fewer boxes; see --json."
+    yield "THRESHOLD gives the highest F1; use it with cnnkit detect --confidence CLASS=THRESHOLD."
 
 
 def _shown(value: float | None) -> str:
@@ -154,7 +161,7 @@ def _shown(value: float | None) -> str:
 
 
 def face_lines(figures: dict[str, Any]) -> Iterator[str]:
-    """Yield the figures of a face embedder as lines for people."""
+    """Yield the metrics of a face embedding model as lines of text."""
     from cnnkit.writers.terminal import printable
 
     found, data = figures["metrics"], figures["data"]
@@ -164,22 +171,22 @@ def face_lines(figures: dict[str, Any]) -> Iterator[str]:
         f"({found['same_pairs']:,} same, {found['different_pairs']:,} different), "
         f"{data['errors']:,} could not be compared",
         f"  at the threshold {found['threshold']:.3f}: accuracy {found['accuracy']:.4f} "
-        f"(95% interval {interval['low']:.4f} to {interval['high']:.4f}), true accepts "
+        f"(95% CI {interval['low']:.4f} to {interval['high']:.4f}), true accepts "
         f"{found['true_accept_rate']:.4f}, false accepts {found['false_accept_rate']:.4f}",
         f"  AUC {found['auc']:.4f}   equal error rate {found['equal_error_rate']:.4f} "
         f"(at {found['equal_error_threshold']:.3f})",
     )
     if found["tar_at"]:
         rates = ", ".join(f"{rate:.4f} at {far}" for far, rate in found["tar_at"].items())
-        yield (f"  true accepts at false accept rates: {rates}")
+        yield (f"  true accept rate at false accept rate: {rates}")
     if "folds" in figures:
         folds = figures["folds"]
         yield (
-            f"  {len(folds['folds'])} folds, threshold of the others: accuracy "
+            f"  {len(folds['folds'])} folds, each with the threshold of the others: accuracy "
             f"{folds['accuracy']:.4f} ± {folds['standard_error']:.4f} (standard error)"
         )
     for wrong in figures["mistakes"][:SHOWN_MISTAKES]:
-        word = "one person" if wrong["expected"] else "two people"
+        word = "same person" if wrong["expected"] else "different people"
         pair = printable(f"{wrong['a']}  {wrong['b']}")
         yield (f"  mistake: {word} at {wrong['distance']:.3f}  {pair}")
 

@@ -27,41 +27,64 @@ Examples:
 
 @click.group("experiment", epilog=EXAMPLES)
 def command() -> None:
-    """Try what a course says, on two processors in some minutes."""
+    """Run a classroom experiment; takes a few minutes on two CPU cores."""
 
 
 @command.command("residual", epilog=EXAMPLES)
 @click.argument("data", required=False)
-@click.option("--depths", default="10,18,34,50", show_default=True, metavar="N,N", help="Layers.")
 @click.option(
-    "--epochs", type=int, default=15, show_default=True, metavar="N", help="Passes over the data."
+    "--depths", default="10,18,34,50", show_default=True, metavar="N,N", help="Network depths."
 )
-@click.option("--batch-size", type=int, default=128, show_default=True, metavar="N")
-@click.option("--learning-rate", type=float, default=0.1, show_default=True, metavar="R")
+@click.option(
+    "--epochs", type=int, default=15, show_default=True, metavar="N", help="Number of epochs."
+)
+@click.option(
+    "--batch-size",
+    type=int,
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Images per batch.",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="R",
+    help="Initial learning rate.",
+)
 @click.option(
     "--size",
     type=click.IntRange(8, 128),
     default=32,
     show_default=True,
     metavar="N",
-    help="Side of DATA's images.",
+    help="Image size for DATA.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
-@click.option("--json", "json_file", metavar="FILE.json", help="All numbers.")
-@click.option("--report", metavar="FILE.html", help="The curves.")
-@click.option("--overwrite", is_flag=True, help="Make existing files anew.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed.",
+)
+@click.option("--json", "json_file", metavar="FILE.json", help="Write all results as JSON.")
+@click.option("--report", metavar="FILE.html", help="HTML report with the curves.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 @shared.verbosity_options
 @keeps_inputs
 def residual(data: str | None, quiet: bool, **chosen) -> None:
     """Train plain and residual networks of several depths and compare their training errors.
 
-    On scikit-learn's digits, or on DATA, a folder with a folder for each class.
+    Uses the digits of scikit-learn, or DATA, a folder with one subfolder per class.
     """
     run_residual(data, quiet=quiet, **chosen)
 
 
 def run_residual(data: str | None, *, quiet: bool, **chosen: Any) -> None:
-    """Run the experiment and show what it comes to."""
+    """Run the experiment and show its results."""
     from cnnkit.lab.experiment import Settings, run, verdict
     from cnnkit.lab.experiment.images import digits, folder
     from cnnkit.reports.experiment import write_residual_report
@@ -120,7 +143,7 @@ def _depths(text: str) -> tuple[int, ...]:
 
 
 def _target(name: str, chosen: dict[str, Any]) -> Path | None:
-    """Return a file to write, refused before the work begins where it cannot be."""
+    """Return a file to write, checked before the work begins."""
     option, suffixes = {
         "report": ("--report", (".html", ".htm")),
         "json_file": ("--json", (".json",)),
@@ -133,5 +156,5 @@ def _target(name: str, chosen: dict[str, Any]) -> Path | None:
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
     if path.exists() and not chosen["overwrite"]:
-        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{path} exists already. Use --overwrite to overwrite it.")
     return path

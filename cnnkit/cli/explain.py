@@ -20,12 +20,12 @@ Examples:
 
 \b
 Methods:
-  grad-cam     where the features speak for the class; a map of the last layer's places
-  grad-cam++   the same, fairer to several things of one class
-  gradients    how much the score moves with every pixel
-  smoothgrad   the same, averaged under noise
-  occlusion    how much the score drops where a patch is hidden
-  sliding      the class's score in every window of the whole image
+  grad-cam     where the features of the last spatial layer support the class
+  grad-cam++   the same, better for several objects of one class
+  gradients    how much the score changes with each pixel
+  smoothgrad   the same, averaged over noisy copies
+  occlusion    how much the score drops when a patch is hidden
+  sliding      the class score of every window of the whole image
 """
 
 
@@ -33,14 +33,26 @@ Methods:
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @shared.model_options("efficientnet-lite0")
 @click.option(
-    "--method", metavar="METHOD", help="See below.  [default: grad-cam; of detectors, occlusion]"
-)
-@click.option("--class", "class_name", metavar="NAME", help="Explain it.  [default: the predicted]")
-@click.option(
-    "--layer", metavar="NAME", help="For grad-cam and grad-cam++.  [default: the last with places]"
+    "--method",
+    metavar="METHOD",
+    help="Method; see below.  [default: grad-cam; occlusion for detectors]",
 )
 @click.option(
-    "--scale", type=float, metavar="N", help="For sliding: image over window.  [default: 2]"
+    "--class",
+    "class_name",
+    metavar="NAME",
+    help="Class to explain.  [default: the predicted class]",
+)
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="Layer for grad-cam and grad-cam++.  [default: the last spatial layer]",
+)
+@click.option(
+    "--scale",
+    type=float,
+    metavar="N",
+    help="For sliding: image size as a multiple of the window.  [default: 2]",
 )
 @click.option(
     "--box-share",
@@ -48,22 +60,24 @@ Methods:
     default=0.2,
     show_default=True,
     metavar="S",
-    help="The box encloses this share of the highest heat, and more.",
+    help="Heat threshold of the box, as a fraction of the maximum.",
 )
-@click.option("--with", "reference", metavar="FILE", help="For faces: the image to compare with.")
-@click.option("--overlays", metavar="DIR", help="The images with the heat over them.")
-@click.option("--maps", metavar="DIR", help="The heat maps, .npy.")
+@click.option(
+    "--with", "reference", metavar="FILE", help="Image to compare with, for a face embedding model."
+)
+@click.option("--overlays", metavar="DIR", help="Folder for the images with the heat map overlaid.")
+@click.option("--maps", metavar="DIR", help="Folder for the heat maps as .npy files.")
 @click.option(
     "--size",
     type=click.IntRange(min=16),
     default=1024,
     show_default=True,
     metavar="N",
-    help="Longest side of an overlay.",
+    help="Longest side of an overlay, in pixels.",
 )
 @shared.output_options
 @shared.format_option()
-@click.option("--report", metavar="FILE.html", help="A page to browse.")
+@click.option("--report", metavar="FILE.html", help="HTML report.")
 @shared.null_separated_option
 @shared.image_options
 @shared.runtime_options
@@ -71,10 +85,10 @@ Methods:
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
 ) -> None:
-    """Show what in an image speaks for its class: files, folders, patterns, or - for a list.
+    """Show which image regions drive a prediction: files, folders, patterns, or - for a list.
 
-    One row for each input, in order: the class, its score, and the box around the heat. The exit
-    status is 0 if all are ok, 1 if some failed, 2 if nothing could run.
+    Writes one row per input, in order: the class, its score, and the box around the heat. Exit
+    status: 0 if all inputs succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.display import Display

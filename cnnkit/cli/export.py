@@ -33,7 +33,7 @@ class Batch(click.ParamType):
         if value == "dynamic":
             return None
         if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"must be a whole number from 1 up, or dynamic. Received: {value}.")
+            self.fail(f"must be a positive integer or dynamic. Received: {value}.")
         return int(value)
 
 
@@ -59,14 +59,14 @@ class Size(click.ParamType):
 @click.option(
     "--format",
     type=click.Choice(["keras", "onnx", "openvino", "litert", "saved-model"]),
-    help="Format of the export.  [default: by the suffix of -o]",
+    help="Export format.  [default: by the suffix of -o]",
 )
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="PATH",
-    help="A .keras, .onnx, .xml or .tflite file; a folder for saved-model or several networks.",
+    help="Output .keras, .onnx, .xml, or .tflite file, or folder (saved-model, several networks).",
 )
 @click.option(
     "--batch",
@@ -80,26 +80,35 @@ class Size(click.ParamType):
     "--size",
     type=Size(),
     metavar="HEIGHTxWIDTH",
-    help="Image size, for networks that take any.  [default: left open]",
+    help="Input size, for networks that accept any.  [default: dynamic]",
 )
 @click.option(
-    "--check-on", metavar="DIR", help="Images to check on.  [default: two photos, in parts]"
+    "--check-on",
+    metavar="DIR",
+    help="Folder of images to verify on.  [default: crops of two photos]",
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing export.")
-@click.option("--weights", metavar="FILE", help="Weights for keras:NAME, instead of a download.")
-@click.option("--labels", metavar="FILE", help="One label a line, for a model without labels.")
+@click.option(
+    "--weights", metavar="FILE", help="Weights file for keras:NAME, instead of a download."
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="Text file with one label per line, for a model without labels.",
+)
 @shared.verbosity_options
 def command(quiet: bool, **options: Any) -> None:
-    """Write a model for another engine, and check it by running it there.
+    """Export a model to another format and verify it by running it.
 
-    The export takes RGB pixels, uint8 (batch, height, width, 3), as `image`. A classifier gives
-    calibrated `probabilities`, a detector decoded `boxes` and `scores` before suppression, a
-    face embedder the `embedding` of an aligned face, a painter the `image`. A model of several
-    networks (mtcnn, magenta-style) becomes a folder with a file each. PATH.json beside a file
-    says how images are fitted and what comes out, and holds the labels.
+    The input of the export is `image`: RGB pixels, uint8 (batch, height, width, 3). A classifier
+    returns calibrated `probabilities`; a detector, decoded `boxes` and `scores` before
+    non-maximum suppression; a face embedding model, the `embedding` of an aligned face; a style
+    model, the `image`. A model of several networks (mtcnn, magenta-style) becomes a folder with
+    one file per network. PATH.json describes the preprocessing and the outputs, and holds the
+    labels.
 
-    Before it gets its name the export is run on images beside the model itself. The exit
-    status is 1 if they differ, and then nothing is left behind.
+    The export is first compared with the model on images. Exit status: 1 if they differ; then
+    nothing is written.
     """
     from cnnkit.commands.export import export
     from cnnkit.exporting import CheckFailedError
@@ -114,7 +123,7 @@ def command(quiet: bool, **options: Any) -> None:
 
 
 def summary(exported: Exported) -> str:
-    """Return the line that says what was written, and how well it agrees."""
+    """Return a line that says what was written and how closely it agrees."""
     from cnnkit.writers import printable
 
     plural = "" if exported.images == 1 else "s"

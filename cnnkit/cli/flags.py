@@ -1,4 +1,4 @@
-"""Parameters in the library's messages, written as the options of the command that runs."""
+"""Rewrites the Python parameters in library messages as options of the running command."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _running: click.Command | None = None
 
 
 def runs(command: click.Command) -> None:
-    """Remember the command whose options messages name, in whatever thread they arise."""
+    """Set the command whose options messages name, in every thread."""
     global _running
     _running = command
 
 
 def with_flags(text: str, command: click.Command | None = None) -> str:
-    """Return a message with a command's options in the place of Python's parameters.
+    """Return a message with Python parameters replaced by a command's options.
 
     Args:
-        text: What the library says, such as "`top_k` must be at least 1."
-        command: By default the one that runs. What is not one of its parameters stays as it is.
+        text: A message of the library, such as "`top_k` must be at least 1."
+        command: By default the running one. Other names in backticks stay unchanged.
 
     Returns:
         For example "--top-k must be at least 1."; `size=320` becomes ``--size 320``,
@@ -46,7 +46,7 @@ def _spelled(command: click.Command, found: re.Match[str]) -> str:
 
 
 def _parameter(command: click.Command, name: str) -> click.Parameter | None:
-    """Return the parameter of that name, or else the one that has an option of that name."""
+    """Return the parameter with that name, or else the one with that option."""
     for parameter in command.params:
         if parameter.name == name:
             return parameter
@@ -55,6 +55,6 @@ def _parameter(command: click.Command, name: str) -> click.Parameter | None:
 
 
 def _argument_name(argument: click.Argument) -> str:
-    """Return what the usage line calls it: the first of several names, without its brackets."""
+    """Return its name in the usage line: the first of several, without brackets."""
     first = (argument.metavar or str(argument.name).upper()).strip("[]").split("|")[0]
     return first.strip(" []").removesuffix("...").removesuffix("/")

@@ -1,4 +1,4 @@
-"""``cnnkit gallery``: a lazy group, one file for each of its commands."""
+"""``cnnkit gallery``: a lazy group with one file per command."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Examples:
   cnnkit gallery audit team.gallery
   cnnkit gallery cluster photos/
 
-Embeddings are biometric data, there is no check that a face is alive, and error rates differ
-between groups of people.
+Embeddings are biometric data. There is no liveness check, and error rates differ between
+demographic groups.
 """
 
 # Command: its module and the line that `cnnkit gallery --help` shows for it.
 COMMANDS = {
-    "enroll": ("cnnkit.cli.gallery_enroll", "Take people's photos in."),
-    "identify": ("cnnkit.cli.gallery_identify", "Name the faces of images."),
-    "list": ("cnnkit.cli.gallery_list", "Show who is enrolled."),
-    "forget": ("cnnkit.cli.gallery_forget", "Remove people or photos, every byte of them."),
-    "rename": ("cnnkit.cli.gallery_rename", "Give a person another name."),
-    "calibrate": ("cnnkit.cli.gallery_calibrate", "Find the threshold on photos of your own."),
-    "audit": ("cnnkit.cli.gallery_audit", "Look for mislabeled photos and people too alike."),
-    "cluster": ("cnnkit.cli.gallery_cluster", "Sort a folder by person, without any names."),
+    "enroll": ("cnnkit.cli.gallery_enroll", "Add photos of people."),
+    "identify": ("cnnkit.cli.gallery_identify", "Identify the faces in images."),
+    "list": ("cnnkit.cli.gallery_list", "List the enrolled people."),
+    "forget": ("cnnkit.cli.gallery_forget", "Erase people or photos."),
+    "rename": ("cnnkit.cli.gallery_rename", "Rename a person."),
+    "calibrate": ("cnnkit.cli.gallery_calibrate", "Calibrate the threshold on your own photos."),
+    "audit": ("cnnkit.cli.gallery_audit", "Find mislabeled photos and similar people."),
+    "cluster": ("cnnkit.cli.gallery_cluster", "Group photos by person, without names."),
 }
 
 
@@ -42,4 +42,4 @@ class GalleryGroup(LazyGroup):
 
 @click.group("gallery", cls=GalleryGroup, epilog=EXAMPLES)
 def command() -> None:
-    """Recognize people: enrol them in one file, then name the faces of images."""
+    """Recognize people: enroll them in a gallery file, then identify the faces in images."""

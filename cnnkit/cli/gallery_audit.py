@@ -26,15 +26,18 @@ Examples:
 @click.command("audit", epilog=EXAMPLES)
 @click.argument("gallery", metavar="GALLERY")
 @click.option(
-    "--threshold", type=float, metavar="D", help="What counts as near.  [default: the gallery's]"
+    "--threshold",
+    type=float,
+    metavar="D",
+    help="Distance below which faces count as similar.  [default: the gallery's]",
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output.")
 @gallery_options.passphrase_options
 @shared.verbosity_options
 def command(gallery: str, quiet: bool, **chosen) -> None:
-    """Look for photos under the wrong name, outliers, copies, and people too alike.
+    """Find mislabeled photos, outliers, duplicates, and people who are too similar.
 
-    The exit status is 1 if there is something to look at.
+    Exit status: 1 if there are findings.
     """
     found = run(gallery, quiet=quiet, **chosen)
     click.get_current_context().exit(1 if found else 0)
@@ -42,15 +45,15 @@ def command(gallery: str, quiet: bool, **chosen) -> None:
 
 @contextmanager
 def progress(name: str, count: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show how far a stage is: a bar in a terminal, elsewhere a line now and then.
+    """Show the progress of a stage: a bar in a terminal, occasional lines elsewhere.
 
     Args:
-        name: Of the stage.
-        count: Photos in all.
+        name: Name of the stage.
+        count: Total number of photos.
         quiet: Nothing is shown.
 
     Yields:
-        What takes how many photos more are done.
+        A function of the number of photos finished since the last call.
     """
     watched = sys.stderr.isatty()
     started = told = time.monotonic()
@@ -102,6 +105,6 @@ def run(
         else:
             click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
     if not quiet and not as_json:
-        verdict = f"{len(findings):,} things to look at" if findings else "nothing to look at"
+        verdict = f"{len(findings):,} findings" if findings else "no findings"
         click.echo(f"{printable(path)}: {len(photos):,} photos, {verdict}", err=True)
     return len(findings)

@@ -37,16 +37,18 @@ Examples:
     default=0.001,
     show_default=True,
     metavar="P",
-    help="The share of pairs of two people that may be taken for one.",
+    help="Target false accept rate.",
 )
-@click.option("--dry-run", is_flag=True, help="Say it, and leave the gallery as it is.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--dry-run", is_flag=True, help="Show the result without changing the gallery.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write the result as JSON to standard output."
+)
 @click.option(
     "--faces",
     type=click.Choice(["one", "largest"]),
     default="one",
     show_default=True,
-    help="Where a photo has several faces: leave it out, or take the largest.",
+    help="For photos with several faces: one skips them, largest uses the largest face.",
 )
 @gallery_options.passphrase_options
 @shared.face_options
@@ -54,17 +56,17 @@ Examples:
 @shared.verbosity_options
 @keeps_inputs
 def command(gallery: str, data: str, quiet: bool, **chosen) -> None:
-    """Find the threshold for a false-accept rate on photos of your own, and keep it.
+    """Calibrate the threshold for a false accept rate on your own photos, and save it.
 
-    DATA has one folder for each person, at best other photos than those enrolled. Too few pairs
-    for the rate are said to be too few: then nothing is kept, and the exit status is 1.
+    DATA has one subfolder per person, preferably with other photos than those enrolled. Exit
+    status: 1 if there are too few pairs to measure the rate; then the gallery is not changed.
     """
     enough = run(gallery, data, quiet=quiet, **chosen)
     click.get_current_context().exit(0 if enough else 1)
 
 
 def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
-    """Calibrate, show, keep, and return whether there were pairs enough."""
+    """Calibrate, show, save, and return whether there were enough pairs."""
     from cnnkit.cli.gallery_run import load_embedder, open_gallery
     from cnnkit.faces.gallery.calibrating import adopted, calibrate
     from cnnkit.faces.gallery.describing import describe_people
@@ -95,45 +97,45 @@ def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
 
 
 def readable_portraits(data: str) -> list[Portrait]:
-    """Return the photos of a folder of people, those without a person told and left out."""
+    """Return the photos of a folder of people, reporting and skipping those without a person."""
     from cnnkit.faces.gallery.enrolment import people_of
 
     try:
         portraits = list(people_of(data))
     except OSError as error:
-        rule = "be a folder with one folder for each person"
+        rule = "be a folder with one subfolder per person"
         raise UsageError(broken_rule("DATA", rule, error.strerror or data)) from error
     for portrait in portraits:
         if portrait.failure is not None:
-            log.warning("%s is left out: %s", portrait.path, portrait.failure.message)
+            log.warning("%s is skipped: %s", portrait.path, portrait.failure.message)
     return [portrait for portrait in portraits if portrait.failure is None]
 
 
 def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:
-    """Yield what was found, for people."""
+    """Yield the result as lines of text."""
     yield (
-        f"{found.photos:,} photos of {found.people:,} people: {found.same_pairs:,} pairs of one "
-        f"person, {found.different_pairs:,} of two"
+        f"{found.photos:,} photos of {found.people:,} people: {found.same_pairs:,} same-person "
+        f"pairs, {found.different_pairs:,} different-person pairs"
     )
     wrong, right = found.false_accepts, found.true_accepts
     yield (
-        f"threshold {found.threshold:.4f} for a false-accept rate of {found.far:g} "
-        f"(95 %, over the people: {found.threshold_low:.4f} to {found.threshold_high:.4f})"
+        f"threshold {found.threshold:.4f} for a false accept rate of {found.far:g} "
+        f"(95% CI over people: {found.threshold_low:.4f} to {found.threshold_high:.4f})"
     )
-    yield f"  accepted wrongly {wrong.share:.4%} (95 %: {wrong.low:.4%} to {wrong.high:.4%})"
-    yield f"  accepted rightly {right.share:.2%} (95 %: {right.low:.2%} to {right.high:.2%})"
-    yield "  These intervals take pairs as independent; pairs share people, so they are too narrow."
+    yield f"  false accept rate {wrong.share:.4%} (95% CI {wrong.low:.4%} to {wrong.high:.4%})"
+    yield f"  true accept rate {right.share:.2%} (95% CI {right.low:.2%} to {right.high:.2%})"
+    yield "  The intervals assume independent pairs; pairs share people, so they are too narrow."
     if people > 1:
         chance, most = (1 - (1 - rate) ** people for rate in (wrong.share, wrong.high))
         yield (
-            f"  A stranger is taken for one of {people:,} enrolled people in about {chance:.1%}, "
-            f"or up to {most:.1%}."
+            f"  A stranger is accepted as one of {people:,} enrolled people in about "
+            f"{chance:.1%} of cases, or up to {most:.1%}."
         )
     if not found.enough:
         yield (
-            f"Too few pairs: {found.different_pairs:,} pairs of two people cannot show a rate "
-            f"below {found.lowest_rate:.2g}. Nothing is kept. Take photos of more people, or ask "
-            f"for --far {found.lowest_rate:.2g} or more."
+            f"Too few pairs: {found.different_pairs:,} different-person pairs cannot measure a "
+            f"rate below {found.lowest_rate:.2g}. Nothing was saved. Use photos of more people, or "
+            f"--far {found.lowest_rate:.2g} or higher."
         )
     else:
-        yield f"{gallery}: {'the threshold is kept' if kept else 'left as it is (--dry-run)'}"
+        yield f"{gallery}: {'threshold saved' if kept else 'unchanged (--dry-run)'}"

@@ -14,7 +14,7 @@ import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule, requires
 
 PLAN = "plan.jsonl"
 SHOWN = 5
@@ -30,31 +30,32 @@ Examples:
 
 @click.command("cluster", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@shared.sorting_options("Put images into a folder for each person.")
-@click.option("--resume", is_flag=True, help="Finish a killed --sort-into from its plan.")
+@shared.sorting_options("Sort images into one folder per person.")
+@click.option("--resume", is_flag=True, help="Finish an interrupted --sort-into from its plan.")
 @click.option(
     "--threshold",
     type=float,
     metavar="D",
-    help="Faces at most so far apart are neighbors.  [default: the embedder's]",
+    help="Maximum distance between neighboring faces.  [default: the model's]",
 )
 @click.option(
     "--min-faces",
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Of a person; all others go to _others.",
+    metavar="N",
+    help="Minimum number of faces per person; the rest go to _others.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A row for each image, JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="Write one row per image as JSON Lines.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Sort images by the people on them, without any names.
+    """Group images by the people in them, without names.
 
-    Without --sort-into it says what it would do and touches nothing. With it, the plan is written
-    to DIR/plan.jsonl before the first image is. The exit status is 1 if some inputs failed.
+    Without --sort-into, shows the groups and changes nothing. With it, writes the plan to
+    DIR/plan.jsonl before the first image. Exit status: 1 if some inputs failed.
     """
     failed = run(list(inputs), quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
@@ -98,14 +99,14 @@ def _sorted(inputs: list[str], folder: Path | None, quiet: bool, chosen: dict[st
     if folder is not None:
         _sort(rows, folder, chosen["how"], quiet)
     elif not quiet:
-        click.echo("Nothing was touched. --sort-into DIR puts them there.", err=True)
+        click.echo("No file was changed. Use --sort-into DIR to sort the images.", err=True)
     return sum(row["status"] == "error" for row in rows)
 
 
 def _refuse_files(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        fix = "Take another name, or finish a killed run with --resume."
-        rule = "name a folder that is empty or not there"
+        fix = "Choose another name, or finish an interrupted run with --resume."
+        rule = "name a new or empty folder"
         raise UsageError(broken_rule("--sort-into", rule, str(folder), fix))
 
 
@@ -113,12 +114,12 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def _nothing_to_resume(folder: Path | None) -> UsageError:
-    rule = f"go with a --sort-into whose {PLAN} is there"
-    return UsageError(broken_rule("--resume", rule, str(folder)))
+    other = f"--sort-into DIR with a {PLAN}"
+    return UsageError(requires("--resume", other, f"Received: {folder}." if folder else ""))
 
 
 def _rows(
@@ -161,7 +162,7 @@ def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> No
 
 
 def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
-    """Finish what a killed run has planned."""
+    """Finish the plan of an interrupted run."""
     from cnnkit.faces.gallery.sorting_plan import carry_out, check_plan, read_plan
     from cnnkit.images import Finder
     from cnnkit.writers.terminal import printable
@@ -170,7 +171,7 @@ def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
     check_plan(rows, folder, how, Finder(inputs, exclude=[str(folder)]))
     count = carry_out(rows, folder, how)
     if not quiet:
-        click.echo(f"{count:,} images have their place in {printable(str(folder))}", err=True)
+        click.echo(f"{count:,} images are in place in {printable(str(folder))}", err=True)
     return sum(row["status"] == "error" for row in rows)
 
 
@@ -196,7 +197,7 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
         named = ", ".join(images[person][:SHOWN])
         more = len(images[person]) - SHOWN
         rest = f" and {more:,} more" if more > 0 else ""
-        click.echo(f"{person}: {faces[person]:,} faces on {named}{rest}")
+        click.echo(f"{person}: {faces[person]:,} faces in {named}{rest}")
     without = sum(row["status"] == "ok" and not row["faces"] for row in rows)
     if without:
-        click.echo(f"no face: {without:,} images, which stay where they are")
+        click.echo(f"no face: {without:,} images, not sorted")

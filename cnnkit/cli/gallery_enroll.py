@@ -14,7 +14,7 @@ import click
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 
 if TYPE_CHECKING:
     from cnnkit.faces import FaceEmbedder
@@ -34,35 +34,35 @@ Examples:
 @click.command("enroll", epilog=EXAMPLES)
 @click.argument("gallery", metavar="GALLERY")
 @click.argument("inputs", nargs=-1, required=True, metavar="PEOPLE/|PHOTO...")
-@click.option("--name", metavar="NAME", help="The inputs are photos of this person.")
+@click.option("--name", metavar="NAME", help="Name of the one person in the photos.")
 @click.option(
     "--faces",
     type=click.Choice(["one", "largest"]),
     default="one",
     show_default=True,
-    help="Where a photo has several faces: refuse it, or take the largest.",
+    help="For photos with several faces: one rejects them, largest uses the largest face.",
 )
-@click.option("--encrypt", is_flag=True, help="Seal a new gallery with a passphrase.")
+@click.option("--encrypt", is_flag=True, help="Encrypt a new gallery with a passphrase.")
 @gallery_options.passphrase_options
-@click.option("--no-paths", is_flag=True, help="Keep no names of files.")
-@click.option("--move", is_flag=True, help="Rename photos that are enrolled as somebody else.")
-@click.option("--json", "as_json", is_flag=True, help="A row for each photo, JSON Lines.")
+@click.option("--no-paths", is_flag=True, help="Do not store file names.")
+@click.option("--move", is_flag=True, help="Reassign photos that are enrolled under another name.")
+@click.option("--json", "as_json", is_flag=True, help="Write one row per photo as JSON Lines.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
 def command(gallery: str, inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Take people's photos into a gallery, which is made if it is not there.
+    """Add photos of people to a gallery, creating it if needed.
 
-    PEOPLE/ has one folder for each person. What is enrolled already, by content, is not looked
-    at again. The exit status is 1 if some photos failed.
+    PEOPLE/ has one subfolder per person. Photos that are already enrolled, by content, are
+    skipped. Exit status: 1 if some photos failed.
     """
     failed = run(gallery, list(inputs), quiet=quiet, **chosen)
     click.get_current_context().exit(1 if failed else 0)
 
 
 def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
-    """Enrol, show, and return how many photos failed."""
+    """Enroll, show, and return how many photos failed."""
     from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol
     from cnnkit.faces.verifying import FaceChoice
     from cnnkit.writers.row_files import json_line
@@ -88,7 +88,7 @@ def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
         counts = enrol(gallery, embedder, portraits, policy, workers=chosen["workers"], emit=show)
         people = gallery.people()
     if not as_json and not quiet:
-        parts = [f"{counts['added']:,} added", f"{counts['known']:,} known already"]
+        parts = [f"{counts['added']:,} added", f"{counts['known']:,} already enrolled"]
         parts += [f"{counts['moved']:,} moved"] * bool(counts["moved"])
         parts += [f"{counts['failed']:,} failed"]
         click.echo(", ".join(parts))
@@ -98,16 +98,15 @@ def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
 
 @contextlib.contextmanager
 def opened(path: str, chosen: dict[str, Any]) -> Iterator[tuple[Gallery, FaceEmbedder]]:
-    """Give the gallery, made if it is not there, and its embedder."""
+    """Yield the gallery, created if needed, and its embedder."""
     from cnnkit.cli.gallery_run import load_embedder, open_gallery, passphrase_source
     from cnnkit.faces.gallery import Gallery
     from cnnkit.faces.gallery.embedders import first_settings
 
     if os.path.lexists(path):
         if chosen["encrypt"]:
-            fix = "Enrol into a new file; this one stays as it is."
-            received = f"{path}, which exists"
-            raise UsageError(broken_rule("--encrypt", "make a new gallery", received, fix))
+            fix = f"{path} exists; choose another name."
+            raise UsageError(requires("--encrypt", "a new gallery", fix))
         with open_gallery(path, chosen["passphrase_file"]) as gallery:
             yield gallery, load_embedder(chosen, gallery)
         return
@@ -127,7 +126,7 @@ def portraits_to_enrol(inputs: list[str], name: str | None) -> Iterable[Portrait
     """Return the photos that the command names.
 
     Raises:
-        UsageError: The inputs are no folders of people, or nobody can have the name.
+        UsageError: The inputs are not folders of people, or the name is invalid.
     """
     from cnnkit.faces.gallery.enrolment import people_of, portraits_of
 
@@ -135,7 +134,7 @@ def portraits_to_enrol(inputs: list[str], name: str | None) -> Iterable[Portrait
         return portraits_of(name, inputs)
     for folder in inputs:
         if not os.path.isdir(folder):
-            fix = "Give --name NAME with photos of one person."
-            rule = "be a folder with one folder for each person"
+            fix = "For photos of one person, use --name NAME."
+            rule = "be a folder with one subfolder per person"
             raise UsageError(broken_rule("PEOPLE", rule, folder, fix))
     return chain.from_iterable([people_of(folder) for folder in inputs])

@@ -7,7 +7,7 @@ import click
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, is_required
 
 EXAMPLES = """\b
 Examples:
@@ -25,7 +25,7 @@ Examples:
     "photos",
     multiple=True,
     metavar="PHOTO",
-    help="This photo only: its place or number in the gallery, or the file. Repeatable.",
+    help="Erase only this photo, given by its path, number, or file. Repeatable.",
 )
 @gallery_options.passphrase_options
 @shared.verbosity_options
@@ -37,11 +37,11 @@ def command(
     quiet: bool,
     passphrase_file: str | None,
 ) -> None:
-    """Remove people, or single photos, from a gallery: no byte of them is left in the file.
+    """Erase people, or single photos, from a gallery; no byte of them remains in the file.
 
-    What backups, snapshots and the disk itself keep is out of reach. A name or photo that is not
-    there removes nothing. With --photo, NAME says whose photo is meant; whose last one is removed
-    is forgotten.
+    Backups, snapshots, and the disk itself may keep copies. If a name or photo is not found,
+    nothing is erased. With --photo, NAME is the person in the photo. A person whose last photo
+    is erased is removed.
     """
     run(gallery, names, photos, passphrase_file=passphrase_file)
 
@@ -49,25 +49,24 @@ def command(
 def run(
     path: str, names: tuple[str, ...], photos: tuple[str, ...], *, passphrase_file: str | None
 ) -> None:
-    """Forget people, or photos, and say whom or which."""
+    """Erase people or photos, and list them."""
     from cnnkit.cli.gallery_run import open_gallery
     from cnnkit.faces.gallery.choosing import chosen_photos
     from cnnkit.writers.terminal import printable
 
     if not names and not photos:
-        fix = "Give NAME, or --photo PHOTO."
-        raise UsageError(broken_rule("forget", "be told whom or what", "neither", fix))
+        raise UsageError(is_required("NAME or --photo"))
     with open_gallery(path, passphrase_file) as gallery:
         if not photos:
             for name, count in gallery.forget(names).items():
-                click.echo(f"{printable(name)}: forgotten, {count:,} photos")
+                click.echo(f"{printable(name)}: erased, {count:,} photos")
             return
         chosen = chosen_photos(gallery, photos, names)
         gallery.forget_photos([photo.number for photo in chosen])
         left = gallery.people()
     for photo in chosen:
         shown = photo.path if photo.path is not None else f"photo {photo.number}"
-        click.echo(f"{printable(shown)}: forgotten, a photo of {printable(photo.person)}")
+        click.echo(f"{printable(shown)}: erased, a photo of {printable(photo.person)}")
     for name in dict.fromkeys(photo.person for photo in chosen):
         if name not in left:
-            click.echo(f"{printable(name)}: forgotten, no photo is left")
+            click.echo(f"{printable(name)}: erased, no photos left")

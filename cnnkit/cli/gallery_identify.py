@@ -32,7 +32,7 @@ Examples:
     type=click.Choice(["all", "largest", "one"]),
     default="all",
     show_default=True,
-    help="Which faces of an image; one: several are an error.",
+    help="Which faces of an image to identify; one rejects images with several.",
 )
 @gallery_options.passphrase_options
 @shared.output_options
@@ -43,10 +43,10 @@ Examples:
 @shared.verbosity_options
 @keeps_inputs
 def command(gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen):
-    """Name the faces of images: a person of the gallery, or 'unknown'.
+    """Identify the faces in images: a person of the gallery, or 'unknown'.
 
-    Rows go to standard output, or to -o FILE: one for each input, in order. An image without
-    a face has a row with no faces. The exit status is 1 if some inputs failed.
+    Writes one row per input, in order, to standard output or to -o FILE. An image without a face
+    has a row with no faces. Exit status: 1 if some inputs failed.
     """
     paths = shared.input_arguments(inputs, null_separated)
     failed = run(gallery, paths, quiet=quiet, **chosen)
@@ -99,14 +99,14 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
 
 
 class NameLayout:
-    """The columns of the table for people: the image, and who is on it."""
+    """The columns of identifications: the image and the people in it."""
 
     def __init__(self, width: int) -> None:
-        """Take the terminal's width, which changes nothing: lines with many faces are long."""
+        """Ignore the terminal's width: lines with many faces are long."""
 
     def header(self) -> str:
         """See `cnnkit.cli.display.Layout`."""
-        return f"{'IMAGE':<{PATH_WIDTH}}  WHO"
+        return f"{'IMAGE':<{PATH_WIDTH}}  PEOPLE"
 
     def line(self, row: dict[str, Any]) -> str:
         """See `cnnkit.cli.display.Layout`."""
@@ -123,7 +123,7 @@ class NameLayout:
 
 
 def in_words(face: dict[str, Any]) -> str:
-    """Return a face of a row for people: the name and how far away, or who is nearest and why."""
+    """Return the text of a face: the name and distance, or who is nearest and why unknown."""
     from cnnkit.results import UNKNOWN
     from cnnkit.writers.terminal import printable
 

@@ -26,14 +26,14 @@ Examples:
 
 @click.command("list", epilog=EXAMPLES)
 @click.argument("gallery", metavar="GALLERY")
-@click.option("--photos", is_flag=True, help="Every photo: its number, person and place.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--photos", is_flag=True, help="List every photo: number, person, and path.")
+@click.option("--json", "as_json", is_flag=True, help="Write a JSON object to standard output.")
 @gallery_options.passphrase_options
 @shared.verbosity_options
 def command(
     gallery: str, quiet: bool, photos: bool, as_json: bool, passphrase_file: str | None
 ) -> None:
-    """Show who is enrolled, whose vectors a gallery holds, and how it decides."""
+    """List the enrolled people, and show the model and threshold of a gallery."""
     run(gallery, photos=photos, as_json=as_json, passphrase_file=passphrase_file)
 
 
@@ -64,15 +64,15 @@ def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) 
 
 
 def summary_lines(path: str, people: dict[str, int], settings: Settings, sealed: bool) -> list[str]:
-    """Return what is to be known of a gallery as a whole."""
+    """Return the summary of a gallery."""
     from cnnkit.writers.terminal import printable
 
     photos = sum(people.values())
     protected = "encrypted" if sealed else "not encrypted"
     calibrated: Any = settings.calibration
-    how = "the embedder's own threshold"
+    how = "default of the model"
     if calibrated:
-        how = f"calibrated for a false-accept rate of {calibrated['far']:g}"
+        how = f"calibrated for a false accept rate of {calibrated['far']:g}"
     return [
         f"{printable(path)}: {len(people):,} people, {photos:,} photos, {protected}",
         f"  {printable(settings.embedder.name)}, {printable(settings.embedder.alignment)}; "

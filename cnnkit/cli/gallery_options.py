@@ -12,7 +12,7 @@ def passphrase_options(function: Command) -> Command:
     option = click.option(
         "--passphrase-file",
         metavar="FILE",
-        help="The passphrase is its first line.  [default: asked for where one is needed]",
+        help="File whose first line is the passphrase.  [default: prompt if needed]",
     )
     return apply([option], function)
 
@@ -25,13 +25,13 @@ def decision_options(function: Command) -> Command:
                 "--threshold",
                 type=float,
                 metavar="D",
-                help="A face farther away is 'unknown'.  [default: the gallery's]",
+                help="Distance beyond which a face is 'unknown'.  [default: the gallery's]",
             ),
             click.option(
                 "--margin",
                 type=float,
                 metavar="D",
-                help="So is one whose second person is not farther by D.  [default: the gallery's]",
+                help="Minimum lead over the second-nearest person.  [default: the gallery's]",
             ),
         ],
         function,

@@ -18,16 +18,16 @@ Examples:
 @click.argument("gallery", metavar="GALLERY")
 @click.argument("name", metavar="NAME")
 @click.argument("new", metavar="NEW")
-@click.option("--merge", is_flag=True, help="NEW is enrolled already: make both one person.")
+@click.option("--merge", is_flag=True, help="Merge with NEW if that person is already enrolled.")
 @gallery_options.passphrase_options
 @shared.verbosity_options
 def command(
     gallery: str, name: str, new: str, merge: bool, quiet: bool, passphrase_file: str | None
 ) -> None:
-    """Give a person another name; no byte of the old one is left in the file.
+    """Rename a person; no byte of the old name remains in the file.
 
-    The photos stay, and are not looked at again. Where one lay in a folder of the old name, its
-    place in the gallery has the new name too.
+    The photos are not processed again. If a stored path contains a folder with the old name,
+    that folder is renamed in the stored path.
     """
     from cnnkit.cli.gallery_run import open_gallery
     from cnnkit.writers.terminal import printable
@@ -35,4 +35,4 @@ def command(
     with open_gallery(gallery, passphrase_file) as opened:
         photos = opened.rename(name, new, merge=merge)
     if not quiet:
-        click.echo(f"{printable(name)} is {printable(new)} now, {photos:,} photos")
+        click.echo(f"{printable(name)} is now {printable(new)}, {photos:,} photos")

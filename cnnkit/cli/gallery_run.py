@@ -1,4 +1,4 @@
-"""What the commands of ``cnnkit gallery`` share once their options are read."""
+"""Functions that the commands of ``cnnkit gallery`` share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cnnkit.bundles import embedded_names
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import Gallery
 from cnnkit.faces.gallery.embedders import record_of
@@ -28,7 +28,7 @@ def open_gallery(path: str, passphrase_file: str | None) -> Gallery:
     """Open a gallery, asking for its passphrase if it has one and no file was given.
 
     Raises:
-        UsageError: There is no such file, or nobody to ask.
+        UsageError: There is no such file, or no terminal to ask in.
         GalleryError: It cannot, or must not, be opened.
     """
     source = passphrase_source(passphrase_file, new=False)
@@ -36,11 +36,11 @@ def open_gallery(path: str, passphrase_file: str | None) -> Gallery:
 
 
 def passphrase_source(file: str | None, *, new: bool) -> Callable[[], bytes]:
-    """Return what gives the passphrase when it is needed: the file's first line, or a prompt.
+    """Return a function that gives the passphrase: the first line of a file, or from a prompt.
 
     Args:
-        file: Or None to ask.
-        new: Whether it is for a new gallery: then it is asked for twice, and must not be short.
+        file: The file, or None to prompt.
+        new: Whether it is for a new gallery; then the prompt repeats, and it must not be short.
     """
 
     def give() -> bytes:
@@ -58,13 +58,15 @@ def _of_file(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_PASSPHRASE_BYTES + 1)
         if path.stat().st_mode & 0o077:
-            log.warning("%s holds a passphrase and others may read it.", path)
+            log.warning("%s holds a passphrase, but other users can read it.", path)
         text = content.decode("utf-8").split("\n", 1)[0].rstrip("\r")
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(broken_rule("--passphrase-file", "be readable", reason)) from error
     except UnicodeDecodeError as error:
-        raise UsageError(broken_rule("--passphrase-file", "be UTF-8 text", "others")) from error
+        raise UsageError(
+            broken_rule("--passphrase-file", "be UTF-8 text", "another encoding")
+        ) from error
     if not text or len(content) > MAX_PASSPHRASE_BYTES:
         rule = f"hold a passphrase in its first line, at most {MAX_PASSPHRASE_BYTES} bytes"
         raise UsageError(broken_rule("--passphrase-file", rule, f"{len(content)} bytes"))
@@ -73,9 +75,8 @@ def _of_file(path: Path) -> str:
 
 def _asked(new: bool) -> str:
     if not sys.stdin.isatty():
-        fix = "Give --passphrase-file FILE."
-        rule = "be typed in a terminal"
-        raise UsageError(broken_rule("the passphrase", rule, "no terminal", fix))
+        fix = "There is no terminal to ask for the passphrase."
+        raise UsageError(is_required("--passphrase-file", fix))
     return click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
 
 
@@ -94,7 +95,7 @@ def load_embedder(chosen: dict[str, Any], gallery: Gallery | None = None) -> Fac
         ours = gallery.settings.embedder.name
         if ours != name and ours not in embedded_names():
             fix = "Give its folder with --embedder."
-            rule = f"be {ours}, whose vectors {gallery.path} holds"
+            rule = f"be {ours}, the model of {gallery.path}"
             raise UsageError(broken_rule("--embedder", rule, name, fix))
     embedder = FaceEmbedder.load(
         chosen["detector"],

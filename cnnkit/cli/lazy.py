@@ -16,7 +16,7 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called.
 
     Attributes:
-        sections: Its commands; a subclass names them.
+        sections: Its commands, set by a subclass.
     """
 
     sections: Sections = {}  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""``cnnkit models``: what is embedded, what a card says, whether the files are whole."""
+"""``cnnkit models``: the embedded models, their cards, and the integrity of their files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Examples:
 
 @click.group("models", epilog=EXAMPLES)
 def command() -> None:
-    """List, show and verify models: the embedded ones, or a bundle of your own."""
+    """List, show, and verify models: the embedded ones or your own bundles."""
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output.")
 @verbosity_options
 def list_models(quiet: bool, as_json: bool) -> None:
     """List the embedded models."""
@@ -48,10 +48,10 @@ def list_models(quiet: bool, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("name", metavar="NAME|BUNDLE")
-@click.option("--json", "as_json", is_flag=True, help="The card as it is.")
+@click.option("--json", "as_json", is_flag=True, help="Write the card as JSON.")
 @verbosity_options
 def show_model(quiet: bool, name: str, as_json: bool) -> None:
-    """Show a model's card: input, classes, license, source, measured figures."""
+    """Show a model card: input, classes, license, source, measured metrics."""
     from cnnkit.bundles import read_card
 
     card = read_card(_folder(name) / "card.json")
@@ -66,9 +66,9 @@ def show_model(quiet: bool, name: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME|BUNDLE]...")
 @verbosity_options
 def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
-    """Check that the files of models are those that their cards name.
+    """Check that model files match their cards.
 
-    The exit status is 0 if all are, 1 if one is not.
+    Exit status: 0 if all files match, 1 if not.
     """
     from cnnkit.bundles import embedded_names, open_model
     from cnnkit.errors import CnnkitError

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from cnnkit.lab.networks.opening import Described
     from cnnkit.lab.networks.reading import LayerRow
 
-COLUMNS = "LAYER KIND OUTPUT KERNEL STRIDE PADDING PARAMETERS MULTIPLIES SEES MEMORY".split()
+COLUMNS = "LAYER KIND OUTPUT KERNEL STRIDE PADDING PARAMETERS MULTIPLIES FIELD MEMORY".split()
 LEFT = 2  # columns of text; the others are numbers
-PARAMETERS = "Parameters are weights and biases, scales and shifts; moving averages come apart."
+PARAMETERS = (
+    "Parameters are weights, biases, scales, and shifts; moving averages are counted separately."
+)
 
 EXAMPLES = """\b
 Examples:
@@ -33,26 +35,31 @@ Examples:
 
 @click.command("network", epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="NAME|BUNDLE")
-@click.option("--list", "listed", is_flag=True, help="The networks that have a name here.")
+@click.option("--list", "listed", is_flag=True, help="List the named networks.")
 @click.option(
-    "--input", "size", metavar="HxWxC", help="The image, such as 224x224x3.  [default: its own]"
+    "--input",
+    "size",
+    metavar="HxWxC",
+    help="Input shape, such as 224x224x3.  [default: the network's own]",
 )
-@click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Of the top.")
-@click.option("--all", "everything", is_flag=True, help="Activations and small steps as well.")
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines, a network a line.")
-@click.option("--diagram", metavar="FILE", help="A drawing, by suffix: .svg or .png.")
-@click.option("--report", metavar="FILE.html", help="A page with the drawing and the table.")
-@click.option("--overwrite", is_flag=True, help="Make existing files anew.")
+@click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Number of classes.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show activations and small operations too."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON Lines, one line per network.")
+@click.option("--diagram", metavar="FILE", help="Diagram file: .svg or .png.")
+@click.option("--report", metavar="FILE.html", help="HTML report with the diagram and the table.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 @shared.verbosity_options
 @keeps_inputs
 def command(name: str | None, listed: bool, quiet: bool, **chosen) -> None:
-    """Show the layers of a network, with what each costs and sees.
+    """Show the layers of a network, with their costs and receptive fields.
 
-    NAME is a network of the list, an embedded model, a bundle folder, a .keras file, or
-    keras:NAME. No weights are loaded: only the layers are looked at.
+    NAME is a network of --list, an embedded model, a bundle folder, a .keras file, or
+    keras:NAME. No weights are loaded.
     """
     if listed == bool(name):
-        raise click.UsageError("Give a NAME, or --list.")
+        raise click.UsageError("Exactly one of NAME and --list is required.")
     if name:
         run(name, **chosen)
     else:
@@ -60,7 +67,7 @@ def command(name: str | None, listed: bool, quiet: bool, **chosen) -> None:
 
 
 def show_list(as_json: bool) -> None:
-    """Show the networks that have a name, without building any."""
+    """List the named networks without building any."""
     from cnnkit.architectures import BUILDERS
     from cnnkit.lab.arithmetic import CONVENTION
     from cnnkit.lab.networks.catalog import CATALOG
@@ -70,7 +77,7 @@ def show_list(as_json: bool) -> None:
         for name, entry in entries:
             click.echo(json.dumps({"name": name} | (entry.to_dict() if entry else {})))
         return
-    cells = [("NAME", "INPUT", "PARAMETERS", "MULTIPLIES", "WHAT")]
+    cells = [("NAME", "INPUT", "PARAMETERS", "MULTIPLIES", "DESCRIPTION")]
     for name, entry in entries:
         if entry is None:
             cells.append((name, "", "", "", ""))
@@ -118,17 +125,17 @@ def run(
 
 
 def check_place(option: str, path: str | None, suffixes: Sequence[str], overwrite: bool) -> None:
-    """Refuse a file of another kind, or one that is there, before the work begins."""
+    """Check the suffix, and that the file does not exist, before the work begins."""
     if path is None:
         return
     if Path(path).suffix.lower() not in suffixes:
         raise UsageError(broken_rule(option, f"end in {' or '.join(suffixes[:2])}", path))
     if Path(path).exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{path} exists already. Use --overwrite to overwrite it.")
 
 
 def content(network: Described) -> dict[str, Any]:
-    """Return a network for JSON."""
+    """Return a network as JSON values."""
     from cnnkit.lab.arithmetic import CONVENTION
     from cnnkit.lab.networks.reading import totals
 
@@ -172,7 +179,7 @@ def write_report(path: Path, name: str, networks: Sequence[Described]) -> None:
 
 
 def table(network: Described, everything: bool) -> Iterator[str]:
-    """Yield a network as lines for people."""
+    """Yield a network as lines of text."""
     from cnnkit.writers.terminal import printable
 
     head = click.style(printable(network.name), bold=True)
@@ -209,14 +216,14 @@ def cells_of(row: LayerRow) -> list[str]:
 
 
 def multiplies_text(count: int | None) -> str:
-    """Return a count of multiplies, empty for none, and said where it is not known."""
+    """Return the count of multiplies; empty for 0, "not counted" where unknown."""
     if count is None:
         return "not counted"
     return f"{count:,}" if count else ""
 
 
 def conclusion(network: Described) -> Iterator[str]:
-    """Yield the totals and what they count."""
+    """Yield the totals and the counting convention."""
     from cnnkit.lab.arithmetic import CONVENTION
     from cnnkit.lab.networks.reading import totals
     from cnnkit.writers.terminal import printable
@@ -231,15 +238,15 @@ def conclusion(network: Described) -> Iterator[str]:
     yield f"total: {', '.join(parts)}"
     if uncounted:
         names = ", ".join(map(printable, uncounted[:3])) + (", ..." if len(uncounted) > 3 else "")
-        yield f"without the multiplies of {len(uncounted)} rows, which are not counted: {names}"
+        yield f"multiplies of {len(uncounted)} rows are not counted: {names}"
     weights, outputs = size_text(sums["weight_bytes"]), size_text(sums["activation_bytes"])
-    yield f"in float32: {weights} of weights, {outputs} of outputs for one image"
+    yield f"in float32: {weights} of weights, {outputs} of activations per image"
     yield click.style(f"{CONVENTION} {PARAMETERS}", dim=True)
     yield ""
 
 
 def size_text(count: int) -> str:
-    """Return bytes in the unit that fits."""
+    """Return a number of bytes in a suitable unit."""
     for unit, bytes_ in (("MB", 1e6), ("kB", 1e3)):
         if count >= bytes_:
             return f"{count / bytes_:,.1f} {unit}"
@@ -247,7 +254,7 @@ def size_text(count: int) -> str:
 
 
 def aligned(cells: Sequence[Sequence[str]], left: Sequence[int]) -> Iterator[str]:
-    """Yield lines of columns, the heading bold; those of `left` start together, others end so."""
+    """Yield lines of aligned columns, the heading bold; those in `left` are left-aligned."""
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for number, line in enumerate(cells):
         padded = [

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they come to."""
+"""Options that several commands share, and their effects."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cnnkit.cli.flags import runs, with_flags
+from cnnkit.errors import is_required, requires
 
 Command = Callable[..., Any]
 
@@ -30,15 +31,17 @@ def model_options(default: str) -> Callable[[Command], Command]:
                 default=default,
                 show_default=True,
                 metavar="MODEL",
-                help="An embedded name, a bundle folder, a .keras file, keras:NAME or a FILE.cfg.",
+                help="Embedded model, bundle folder, .keras file, keras:NAME, or FILE.cfg.",
             ),
             click.option(
                 "--weights",
                 metavar="FILE",
-                help="Weights for keras:NAME, instead of Keras's download, or of a FILE.cfg.",
+                help="Weights file for keras:NAME (instead of a download) or for a FILE.cfg.",
             ),
             click.option(
-                "--labels", metavar="FILE", help="One label a line, for a model without labels."
+                "--labels",
+                metavar="FILE",
+                help="Text file with one label per line, for a model without labels.",
             ),
         ],
         function,
@@ -50,28 +53,32 @@ def runtime_options(function: Command) -> Command:
     return apply(
         [
             click.option(
-                "--device", default="auto", show_default=True, metavar="auto|cpu|gpu", help="Where."
+                "--device",
+                default="auto",
+                show_default=True,
+                metavar="auto|cpu|gpu",
+                help="Device to run on.",
             ),
             click.option(
                 "--runtime",
                 default="auto",
                 show_default=True,
                 metavar="auto|openvino|xla|tensorflow",
-                help="What runs the network.",
+                help="Inference runtime.",
             ),
             click.option(
                 "--precision",
                 default="auto",
                 show_default=True,
                 metavar="auto|float32|bfloat16",
-                help="auto: bfloat16 where the processor or card computes in it.",
+                help="Numeric precision; auto uses bfloat16 where the hardware supports it.",
             ),
             click.option(
                 "--threads",
                 type=click.IntRange(min=0),
                 default=0,
                 metavar="N",
-                help="Processor threads.  [default: all]",
+                help="Number of CPU threads.  [default: all]",
             ),
         ],
         function,
@@ -79,14 +86,14 @@ def runtime_options(function: Command) -> Command:
 
 
 def max_pixels_option(
-    told: str | None = "Refuse larger images before decoding.  [default: about 179 million]",
+    told: str | None = "Reject larger images before decoding.  [default: about 179 million]",
 ) -> Command:
     """``--max-pixels``."""
     return click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help=told)
 
 
 def workers_option(
-    told: str | None = "Threads that read and predict.  [default: processors and one]",
+    told: str | None = "Worker threads for reading and prediction.  [default: CPUs + 1]",
 ) -> Command:
     """``--workers``."""
     return click.option("--workers", type=click.IntRange(min=1), metavar="N", help=told)
@@ -94,18 +101,18 @@ def workers_option(
 
 def csv_root_option(function: Command) -> Command:
     """``--root``, for DATA that may be a CSV."""
-    told = "The folder that a CSV's files are relative to."
+    told = "Folder that the paths in a CSV are relative to."
     return click.option("--root", metavar="DIR", help=told)(function)
 
 
 def null_separated_option(function: Command) -> Command:
     """``-0``; see `input_arguments`."""
-    told = "The list on - is NUL-separated."
+    told = "Paths on standard input are NUL-separated."
     return click.option("-0", "null_separated", is_flag=True, help=told)(function)
 
 
 def loss_network_options(function: Command) -> Command:
-    """``--network`` and ``--weights`` of what measures a style."""
+    """``--network`` and ``--weights`` of the loss network."""
     return apply(
         [
             click.option(
@@ -113,12 +120,12 @@ def loss_network_options(function: Command) -> Command:
                 default="squeezenet-1.1",
                 show_default=True,
                 metavar="NAME",
-                help="The loss network: or keras:vgg16, keras:vgg19.",
+                help="Loss network: squeezenet-1.1, keras:vgg16, or keras:vgg19.",
             ),
             click.option(
                 "--weights",
                 metavar="FILE",
-                help="Weights for keras:NAME, instead of Keras's download.",
+                help="Weights file for keras:NAME, instead of a download.",
             ),
         ],
         function,
@@ -132,11 +139,14 @@ def image_options(function: Command, fits: str = "crop|pad|stretch") -> Command:
             click.option(
                 "--fit",
                 metavar=fits,
-                help="How an image becomes the network's square.  [default: the model's own]",
+                help="How to fit images to the input size.  [default: the model's own]",
             ),
             max_pixels_option(),
             click.option(
-                "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images a call."
+                "--batch-size",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Images per batch.  [default: chosen for the runtime]",
             ),
             workers_option(),
         ],
@@ -145,7 +155,7 @@ def image_options(function: Command, fits: str = "crop|pad|stretch") -> Command:
 
 
 def face_options(function: Command) -> Command:
-    """The models for faces, which faces are looked for, ``--max-pixels``, ``--workers``."""
+    """The face models, which faces to detect, ``--max-pixels``, ``--workers``."""
     return apply(
         [
             click.option(
@@ -153,14 +163,14 @@ def face_options(function: Command) -> Command:
                 default="dlib-face",
                 show_default=True,
                 metavar="MODEL",
-                help="What describes faces: an embedded name or a bundle folder.",
+                help="Face embedding model: an embedded model or a bundle folder.",
             ),
             click.option(
                 "--detector",
                 default="mtcnn",
                 show_default=True,
                 metavar="MODEL",
-                help="What finds faces.",
+                help="Face detector.",
             ),
             click.option(
                 "--min-face",
@@ -168,7 +178,7 @@ def face_options(function: Command) -> Command:
                 default=40,
                 show_default=True,
                 metavar="PIXELS",
-                help="The smallest face that is looked for; half of it takes four times as long.",
+                help="Smallest face to detect; half the size takes about four times as long.",
             ),
             click.option(
                 "--min-score",
@@ -176,10 +186,12 @@ def face_options(function: Command) -> Command:
                 default=0.9,
                 show_default=True,
                 metavar="P",
-                help="How sure the detector must be.",
+                help="Minimum detection score.",
             ),
             click.option(
-                "--mirror", is_flag=True, help="Average with the mirrored face: twice the work."
+                "--mirror",
+                is_flag=True,
+                help="Average with the mirrored face; takes twice as long.",
             ),
             max_pixels_option(),
             workers_option(),
@@ -189,32 +201,35 @@ def face_options(function: Command) -> Command:
 
 
 def output_options(function: Command) -> Command:
-    """``-o`` and what goes with it."""
+    """``-o`` and the options about resuming and overwriting."""
     rows = click.option(
-        "-o", "--output", metavar="FILE", help="The rows, by suffix: .jsonl, .csv or .parquet."
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Output file for the rows: .jsonl, .csv, or .parquet.",
     )
     return _resumable(rows, function)
 
 
 def box_output_options(function: Command) -> Command:
-    """``-o`` for rows and for annotations, any number of times, and what goes with it."""
+    """``-o`` for rows and annotations, repeatable, and the options about resuming."""
     several = click.option(
         "-o",
         "--output",
         multiple=True,
         metavar="OUTPUT",
-        help="FILE.jsonl, .csv or .parquet; coco:FILE.json, yolo:DIR, voc:DIR. Repeatable.",
+        help="FILE.jsonl, .csv, or .parquet; coco:FILE.json, yolo:DIR, or voc:DIR. Repeatable.",
     )
     return _resumable(several, function)
 
 
-def format_option(told: str = "Of standard output.") -> Command:
+def format_option(told: str = "Format of standard output.") -> Command:
     """``--format`` of rows."""
     return click.option(
         "--format",
         "form",
         type=click.Choice(["table", "jsonl", "csv"]),
-        help=f"{told}  [default: table in a terminal, else jsonl]",
+        help=f"{told}  [default: table in a terminal, otherwise jsonl]",
     )
 
 
@@ -228,7 +243,7 @@ def sorting_options(told: str) -> Callable[[Command], Command]:
                 type=click.Choice(["copy", "link", "move"]),
                 default="copy",
                 show_default=True,
-                help="How --sort-into puts them there.",
+                help="How --sort-into places the files.",
             ),
         ],
         function,
@@ -239,10 +254,10 @@ def _resumable(output: Command, function: Command) -> Command:
     return apply(
         [
             output,
-            click.option("--resume", is_flag=True, help="Go on with a killed run of -o FILE."),
-            click.option("--overwrite", is_flag=True, help="Make existing files anew."),
+            click.option("--resume", is_flag=True, help="Resume an interrupted run of -o FILE."),
+            click.option("--overwrite", is_flag=True, help="Overwrite existing files."),
             click.option(
-                "--retry-errors", is_flag=True, help="With --resume: try failed inputs again."
+                "--retry-errors", is_flag=True, help="With --resume: retry inputs that failed."
             ),
         ],
         function,
@@ -265,7 +280,11 @@ def verbosity_options(function: Command) -> Command:
     return apply(
         [
             click.option(
-                "-q", "--quiet", is_flag=True, callback=quiet, help="Only errors on standard error."
+                "-q",
+                "--quiet",
+                is_flag=True,
+                callback=quiet,
+                help="Show only errors; no progress or summary.",
             ),
             click.option(
                 "-v",
@@ -273,7 +292,7 @@ def verbosity_options(function: Command) -> Command:
                 is_flag=True,
                 callback=verbose,
                 expose_value=False,
-                help="More on standard error.",
+                help="Show debug messages.",
             ),
         ],
         function,
@@ -296,25 +315,26 @@ def configure_messages(level: int) -> None:
     logger = logging.getLogger("cnnkit")
     logger.setLevel(level)
     logger.propagate = False
-    # Pillow tells a log what our rows say of broken files.
+    # Pillow logs what our rows already say about broken files.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    # An image of another size is compiled for anew: that is meant, and no news to a user.
+    # Each new image size compiles again: that is intended, and no news to a user.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
         logger.addHandler(MessageHandler())
 
 
 def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
-    """Return the inputs, those listed on standard input in the place of ``-``.
+    """Return the inputs, with those listed on standard input replacing ``-``.
 
     Raises:
-        click.UsageError: There are none, or ``-0`` goes without ``-``.
+        click.UsageError: There are none, or ``-0`` is given without ``-``.
         UsageError: An output is among those listed.
     """
     if not inputs:
-        raise click.UsageError("Give at least one INPUT: an image, a folder, a pattern, or -.")
+        fix = "Give an image, a folder, a pattern, or - for a list on standard input."
+        raise click.UsageError(is_required("`inputs`", fix))
     if null_separated and "-" not in inputs:
-        raise click.UsageError("-0 goes with - (a list on standard input).")
+        raise click.UsageError(requires("-0", "- (a list on standard input)"))
     if "-" not in inputs:
         return inputs
     paths = list(_expanded(inputs, null_separated))

@@ -32,7 +32,7 @@ def show_patches(
     quiet: bool,
     **chosen: Any,
 ) -> int:
-    """Find the patches, write what was asked for; return how many images failed."""
+    """Find the patches and write the outputs; return how many images failed."""
     folder = Path(sheets) if sheets else None
     targets = Targets(output or sheets, chosen["report"], chosen["overwrite"])
     table = Path(output) if output else None
@@ -47,8 +47,8 @@ def show_patches(
     _say_units(search, units)
     if not search.known and patch_size is None:
         log.warning(
-            "What a unit of %s sees is not known: whole images are cut. Use --patch-size to cut "
-            "around its place.", search.layer,
+            "The receptive field of %s is not known, so patches are whole images. Use --patch-size "
+            "for smaller ones.", search.layer,
         )  # fmt: skip
     finder = Finder(list(paths), exclude=[str(folder)] if folder else [])
     names = ("device", "runtime", "precision", "threads")
@@ -82,11 +82,11 @@ def show_patches(
 def _say_units(search: PatchSearch, units: str | None) -> None:
     if units is None and len(search.units) < search.shape[2]:
         total, first = search.shape[2], len(search.units)
-        log.info("%s has %s units: looking at the first %s.", search.layer, total, first)
+        log.info("%s has %s units; using the first %s.", search.layer, total, first)
 
 
 def _progress(quiet: bool) -> Callable[[], None] | None:
-    """Return what tells a terminal how far the images are."""
+    """Return a function that advances the progress display in a terminal."""
     if quiet or not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -106,10 +106,10 @@ def _progress(quiet: bool) -> Callable[[], None] | None:
 
 def _sections(search: PatchSearch, patches: list[Patch]) -> list[Section]:
     field = search.field
-    sees = "the whole image" if search.known else "a part of the image that is not known"
+    sees = "the whole image" if search.known else "an unknown part of the image"
     if field is not None:
         sees = f"{field.columns.size:.0f} x {field.rows.size:.0f} pixels of the network's input"
-    text = f"A unit sees {sees}. The strongest place first; its activation below."
+    text = f"A unit sees {sees}. Strongest patches first, with their activations."
     figures = (
         Figure(
             encoded(block, "JPEG", 82),

@@ -1,4 +1,4 @@
-"""Shows the stages of a training that read images."""
+"""Progress of the training stages that read images."""
 
 from __future__ import annotations
 

@@ -27,23 +27,25 @@ Layers:
   conv FILTERS HxW[/STRIDE] [same|pad P] [dilation D] [groups G] [no-bias]
   depthwise HxW[/STRIDE] ...     max HxW[/STRIDE] ...     average HxW[/STRIDE] ...
   global-average   global-max   pad P   flatten   dense UNITS   batchnorm   relu   softmax
-  inception LAYER, LAYER | LAYER | ...      its branches, side by side
+  inception LAYER, LAYER | LAYER | ...      parallel branches
 """
 
 
 @click.command("shapes", epilog=EXAMPLES)
 @click.argument("layers", nargs=-1, required=True, metavar="LAYER...")
 @click.option(
-    "--input", "size", required=True, metavar="HxWxC", help="The image, such as 224x224x3."
+    "--input", "size", required=True, metavar="HxWxC", help="Input shape, such as 224x224x3."
 )
-@click.option("--brief", is_flag=True, help="One line a layer, without the formulas.")
-@click.option("--json", "as_json", is_flag=True, help="Everything as JSON on standard output.")
+@click.option("--brief", is_flag=True, help="One line per layer, without formulas.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write everything as JSON to standard output."
+)
 @shared.verbosity_options
 def command(layers: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Compute what a chain of layers does to an image, formula by formula.
+    """Compute the shapes and costs of a chain of layers, formula by formula.
 
-    For each layer: the size of its output, its parameters, its multiplies, the part of the
-    image that one place sees, and the weights of the dense layer that it replaces.
+    For each layer: its output shape, parameters, multiplies, receptive field, and the weights of
+    an equivalent dense layer.
     """
     run(layers, **chosen)
 
@@ -77,7 +79,7 @@ def run(texts: Sequence[str], *, size: str, brief: bool, as_json: bool) -> None:
 
 
 def point_at(text: str, error: ChainError) -> None:
-    """Show the mistaken layer with the mistake underlined."""
+    """Show the invalid layer with the error underlined."""
     from cnnkit.writers.terminal import printable
 
     click.echo(f"  {printable(text)}", err=True)
@@ -90,7 +92,7 @@ def shape_text(shape: Shape) -> str:
 
 
 def field_text(field: Field | None) -> str:
-    """Return what one place sees, such as ``15x15``."""
+    """Return the receptive field, such as ``15x15``."""
     return "all" if field is None else "x".join(map(str, field.size))
 
 
@@ -114,7 +116,7 @@ def block(row: Row, number: str, indent: str) -> Iterator[str]:
 
 
 def facts(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield what is to be said of a layer, each with its formula."""
+    """Yield the properties of a layer, each with its formula."""
     from cnnkit.lab.arithmetic import formulas
     from cnnkit.lab.arithmetic.windows import pair_text
 
@@ -129,15 +131,15 @@ def facts(row: Row) -> Iterator[tuple[str, str]]:
     if row.field is not None and row.field.size != (1, 1):
         jump = pair_text(row.field.jump, short=True)
         steps = f", in steps of {jump}" if any(row.field.jump) else ""
-        yield "sees", f"{field_text(row.field)} of the image{steps}"
+        yield "field", f"{field_text(row.field)} of the image{steps}"
     weights = formulas.dense_weights(layer, shape)
     if weights is not None:
         yield "dense", f"{formulas.dense_formula(layer, shape)} = {weights:,} weights instead"
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield one line a layer."""
-    cells = [("LAYER", "OUTPUT", "PARAMETERS", "MULTIPLIES", "SEES")]
+    """Yield one line per layer."""
+    cells = [("LAYER", "OUTPUT", "PARAMETERS", "MULTIPLIES", "FIELD")]
     for row in rows:
         numbers = f"{row.parameters:,}", f"{row.multiplies:,}"
         cells.append((row.text, shape_text(row.output), *numbers, field_text(row.field)))
@@ -158,6 +160,6 @@ def conclusion(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield (
         f"total: {sums['parameters']:,} parameters, {sums['multiplies']:,} multiplies, "
-        f"{sums['activations']:,} numbers kept"
+        f"{sums['activations']:,} activations"
     )
     yield click.style(CONVENTION, dim=True)

@@ -19,41 +19,52 @@ Examples:
 
 STYLE_OPTIONS = [
     click.option(
-        "--style", "styles", multiple=True, metavar="FILE", help="A style; several are blended."
+        "--style",
+        "styles",
+        multiple=True,
+        metavar="FILE",
+        help="Style image; several are blended. Repeatable.",
     ),
-    click.option("--style-weights", metavar="W,W", help="Of each --style.  [default: the same]"),
+    click.option(
+        "--style-weights", metavar="W,W", help="Weight of each --style.  [default: equal]"
+    ),
     click.option(
         "--style-scale",
         type=float,
         default=1.0,
         show_default=True,
         metavar="X",
-        help="Larger or smaller forms of the style.",
+        help="Scale of the style's brush strokes.",
     ),
     click.option(
         "--strength",
         type=float,
         metavar="S",
-        help="0 the photo, 1 the style: beta / (alpha + beta).  [default: 0.8; 1 with --fast]",
+        help="Strength of the style, 0 to 1: beta / (alpha + beta).  [default: 0.8; 1 with --fast]",
     ),
-    click.option("--alpha", type=float, metavar="A", help="Weight of the content loss, with"),
     click.option(
-        "--beta", type=float, metavar="B", help="that of the style loss; instead of --strength."
+        "--alpha",
+        type=float,
+        metavar="A",
+        help="Weight of the content loss; with --beta, instead of --strength.",
     ),
+    click.option("--beta", type=float, metavar="B", help="Weight of the style loss."),
     click.option("--preserve-color", is_flag=True, help="Keep the photo's colors."),
     click.option(
-        "--mask", metavar="FILE|DIR", help="White gets the style; a folder has one for each photo."
+        "--mask",
+        metavar="FILE|DIR",
+        help="Mask whose white parts get the style, or a folder with one per photo.",
     ),
 ]
 
 FAST_OPTIONS = [
-    click.option("--fast", is_flag=True, help="In one pass: a second instead of a minute."),
+    click.option("--fast", is_flag=True, help="Stylize in one pass: a second instead of a minute."),
     click.option(
         "--model",
         default="magenta-style",
         show_default=True,
         metavar="MODEL",
-        help="With --fast: any style, or a bundle of train-style.",
+        help="With --fast: an embedded model or a bundle of train-style.",
     ),
 ]
 
@@ -62,51 +73,61 @@ RUN_OPTIONS = [
         "--size",
         type=int,
         metavar="N",
-        help="Long side of the result; 0 with --fast: the photo's own.  "
-        "[default: 512, with --fast 1024, or the photo's if smaller]",
+        help="Long side of the result, in pixels; with --fast, 0 keeps the photo's.  "
+        "[default: 512, or 1024 with --fast, or the photo's if smaller]",
     ),
-    click.option("--steps", type=int, default=400, show_default=True, help="In all."),
-    click.option("--time-budget", metavar="60s|5m", help="Be done with an image after so long."),
+    click.option(
+        "--steps", type=int, default=400, show_default=True, metavar="N", help="Optimization steps."
+    ),
+    click.option("--time-budget", metavar="60s|5m", help="Time limit per image."),
     click.option(
         "--start",
         default="content",
         show_default=True,
         metavar="content|noise|FILE",
-        help="What the optimization starts from.",
+        help="Initial image of the optimization.",
     ),
     click.option(
-        "--optimizer", type=click.Choice(["adam", "l-bfgs"]), default="adam", show_default=True
+        "--optimizer",
+        type=click.Choice(["adam", "l-bfgs"]),
+        default="adam",
+        show_default=True,
+        help="Optimizer.",
     ),
     click.option(
         "--variation",
         type=float,
         metavar="V",
-        help="Weight of smoothness (total variation).  [default: 2.5]",
+        help="Weight of the total variation loss.  [default: 2.5]",
     ),
     click.option(
         "--tile",
         default="auto",
         show_default=True,
         metavar="auto|none|N",
-        help="Work in tiles of N pixels; auto: where memory is short.",
+        help="Size of tiles in pixels; auto uses tiles only if memory is short.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed."
+    ),
 ]
 
 OUTPUT_OPTIONS = [
-    click.option("-o", "--output", metavar="OUT", help="A folder, or an image for one photo."),
-    click.option("--resume", is_flag=True, help="Go on with a killed run."),
-    click.option("--overwrite", is_flag=True, help="Make existing results anew."),
-    click.option("--retry-errors", is_flag=True, help="With --resume: try failed photos again."),
     click.option(
-        "--preview", type=click.IntRange(min=1), metavar="EVERY", help="Show it as it grows."
+        "-o", "--output", metavar="OUT", help="Output folder, or an image file for one photo."
+    ),
+    click.option("--resume", is_flag=True, help="Resume an interrupted run."),
+    click.option("--overwrite", is_flag=True, help="Overwrite existing results."),
+    click.option("--retry-errors", is_flag=True, help="With --resume: retry photos that failed."),
+    click.option(
+        "--preview", type=click.IntRange(min=1), metavar="N", help="Write a preview every N steps."
     ),
     click.option(
         "--contact-sheet",
         metavar="FILE",
-        help="Styles times strengths, small, to choose from; without -o nothing else.",
+        help="Write a small preview of every style and strength; without -o, only that.",
     ),
-    shared.max_pixels_option("Refuse larger."),
+    shared.max_pixels_option(),
 ]
 
 
@@ -119,11 +140,11 @@ OUTPUT_OPTIONS = [
 @shared.runtime_options
 @shared.verbosity_options
 def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Paint photos in the style of an image: one photo, or folders of them.
+    """Apply the style of an image to photos: one photo, or folders of them.
 
-    Each result has a JSON file beside it that says how it was made. Rows go to standard output,
-    and with a folder to OUT/rows.jsonl. The exit status is 0 if all are ok, 1 if some failed, 2
-    if nothing could run.
+    Writes a JSON file beside each result that records how it was made. Rows go to standard
+    output, and with an output folder also to OUT/rows.jsonl. Exit status: 0 if all photos
+    succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated=False)
     from cnnkit.cli.durations import seconds_of
@@ -146,7 +167,7 @@ def numbers(text: str | None, option: str) -> list[float] | None:
     """Return a list such as ``2,1`` as numbers.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not such a list.
     """
     from cnnkit.errors import UsageError, broken_rule
 
@@ -155,21 +176,23 @@ def numbers(text: str | None, option: str) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(broken_rule(option, "be numbers such as 2,1", repr(text))) from error
+        raise UsageError(
+            broken_rule(option, "be a list of numbers such as 2,1", repr(text))
+        ) from error
 
 
 def check_ways(context: click.Context, fast: bool) -> None:
-    """Refuse options that the chosen way to stylize does not have, their defaults included.
+    """Reject options that the chosen method does not have, even with their default values.
 
     Raises:
         UsageError: Names the first of them.
     """
     from cnnkit.commands.stylize import FAST_ONLY, SLOW_ONLY
-    from cnnkit.errors import UsageError, broken_rule
+    from cnnkit.errors import UsageError, mutually_exclusive, requires
 
     default = click.core.ParameterSource.DEFAULT
     for name in SLOW_ONLY if fast else FAST_ONLY:
         if context.get_parameter_source(name) != default:
             option = f"--{name.replace('_', '-')}"
-            rule = "go without --fast" if fast else "go with --fast"
-            raise UsageError(broken_rule(option, rule, "--fast" if fast else "no --fast"))
+            relation = mutually_exclusive if fast else requires
+            raise UsageError(relation(option, "--fast"))

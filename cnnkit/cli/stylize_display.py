@@ -1,4 +1,4 @@
-"""What ``cnnkit stylize`` shows: rows on standard output, progress on standard error."""
+"""The display of ``cnnkit stylize``: rows on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
 
-# In a file of messages a line now and then is enough.
+# Progress lines in a log file are rare.
 SECONDS_A_LINE = 15.0
 SECONDS_A_REDRAW = 0.2
 
@@ -24,7 +24,7 @@ class Display:
     """Shows progress and rows; a context manager around the run."""
 
     def __init__(self, quiet: bool) -> None:
-        """Choose the form: for people in a terminal, JSON Lines elsewhere.
+        """Choose the form: text in a terminal, JSON Lines elsewhere.
 
         Args:
             quiet: No progress, no totals.
@@ -44,14 +44,14 @@ class Display:
         self._close_line()
 
     def count(self, done: int, total: int) -> None:
-        """Keep how many photos there are."""
+        """Note how many photos there are."""
         self._total = total
 
     def progress(self, position: int, progress: Any) -> None:
-        """Show how far an image is.
+        """Show the progress of an image.
 
         Args:
-            position: Of the image, from 1.
+            position: Position of the image, from 1.
             progress: A `cnnkit.style.optimization.Progress`.
         """
         now = time.monotonic()
@@ -65,7 +65,7 @@ class Display:
         )
         if position < self._total and self._paces:
             rest = (self._total - position) * sum(self._paces) / len(self._paces)
-            text += f", {(progress.remaining + rest) / 60:.0f} min in all"
+            text += f", {(progress.remaining + rest) / 60:.0f} min left in total"
         if self._live:
             click.echo(f"\r{text}\x1b[K", err=True, nl=False)
             self._line_is_open = True
@@ -93,7 +93,7 @@ class Display:
             return
         parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed"]
         if summary.resumed:
-            parts.append(f"{summary.resumed:,} from before")
+            parts.append(f"{summary.resumed:,} resumed")
         click.echo(f"{', '.join(parts)} in {summary.seconds:.1f} s", err=True)
 
     def _close_line(self) -> None:

@@ -35,11 +35,11 @@ DATA_OPTIONS = [
         "--pictures",
         "images",
         metavar="DIR",
-        help="The folder of the images, if elsewhere.",
+        help="Folder of the images, if not beside the annotations.",
     ),
-    click.option("--validation-data", metavar="DATA", help="Other images to validate on."),
-    training.validation_option("Of the images, where DATA has no split of its own.", 0.15),
-    training.max_bad_option(),
+    click.option("--validation-data", metavar="DATA", help="Separate validation data."),
+    training.validation_option("Fraction of images for validation, if DATA has no split.", 0.15),
+    training.max_bad_option("Maximum number or share of unreadable images."),
     training.seed_option(),
 ]
 
@@ -49,37 +49,49 @@ NETWORK_OPTIONS = [
         default="yolov3-tiny",
         show_default=True,
         metavar="NAME",
-        help="yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0: one object an image.",
+        help="yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0 (one object per image).",
     ),
-    click.option("--from-scratch", is_flag=True, help="Begin with random weights."),
-    click.option("--size", type=int, metavar="N", help="Side of the input, a multiple of 32."),
+    click.option("--from-scratch", is_flag=True, help="Start from random weights."),
+    click.option("--size", type=int, metavar="N", help="Input size, a multiple of 32."),
     click.option(
         "--anchors",
         default="auto",
         show_default=True,
         metavar="auto|default|kmeans",
-        help="auto: those of k-means where they fit clearly better.",
+        help="Anchor boxes; auto uses k-means if they fit clearly better.",
     ),
     click.option(
         "--box-loss",
         default="yolo",
         show_default=True,
         metavar="yolo|ciou",
-        help="How YOLO's boxes are compared.",
+        help="Box loss of YOLO networks.",
     ),
 ]
 
 TRAINING_OPTIONS = [
-    click.option("--frozen-epochs", type=int, metavar="N", help="First, with a frozen backbone."),
-    click.option("--epochs", type=int, metavar="N", help="Then, of the whole network, at most."),
+    click.option(
+        "--frozen-epochs",
+        type=int,
+        metavar="N",
+        help="Epochs with a frozen backbone, before --epochs.",
+    ),
+    click.option("--epochs", type=int, metavar="N", help="Maximum epochs of the whole network."),
     training.learning_rate_option,
-    click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Images per batch.",
+    ),
     click.option(
         "--augment",
         default="boxes",
         show_default=True,
         metavar="none|light|strong|boxes|FILE",
-        help="The recipe.",
+        help="Augmentation recipe.",
     ),
     click.option(
         "--mosaic",
@@ -87,21 +99,30 @@ TRAINING_OPTIONS = [
         default=0.5,
         show_default=True,
         metavar="SHARE",
-        help="Of four images put together, in the first two thirds.",
+        help="Fraction of mosaics of four images, in the first two thirds of training.",
     ),
-    click.option("--multi-scale/--one-scale", default=True, show_default=True),
-    click.option("--average/--no-average", default=True, help="Keep a moving average."),
+    click.option(
+        "--multi-scale/--one-scale",
+        default=True,
+        show_default=True,
+        help="Train at several input sizes, or at one.",
+    ),
+    click.option(
+        "--average/--no-average", default=True, help="Use a moving average of the weights."
+    ),
     click.option(
         "--patience",
         type=click.IntRange(min=1),
         default=15,
         show_default=True,
         metavar="N",
-        help="Stop after N epochs without a higher AP50.",
+        help="Stop after N epochs without a better AP50.",
     ),
-    shared.max_pixels_option(None),
-    shared.workers_option(None),
-    click.option("--assert-ap50", type=float, metavar="P", help="Status 1 if it is lower."),
+    shared.max_pixels_option(),
+    shared.workers_option("Threads that read images."),
+    click.option(
+        "--assert-ap50", type=float, metavar="P", help="Exit with status 1 if AP50 is lower."
+    ),
 ]
 
 
@@ -110,15 +131,15 @@ TRAINING_OPTIONS = [
 @lambda function: shared.apply(DATA_OPTIONS + NETWORK_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
 def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
-    """Train a detector on images with boxes and leave a model of your own.
+    """Train an object detector on images with boxes.
 
-    DATA is COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files, coco:, voc: or
-    yolo: before it where it is not plain which. No file of it is changed. A wrong box is named
-    and left out, or put right; its image stays.
+    DATA is in COCO JSON, Pascal VOC XML, or YOLO text format; use the prefix coco:, voc:, or
+    yolo: where the format is ambiguous. No file of DATA is changed. Invalid boxes are reported
+    and repaired or dropped; their images stay.
 
-    Weights are taken over from the embedded models, offline. The bundle works at once in
-    cnnkit detect and cnnkit evaluate; its report.html shows curves and mistakes. The exit
-    status is 1 if the AP50 misses --assert-ap50.
+    Training starts from the embedded models, offline. The bundle works with cnnkit detect and
+    cnnkit evaluate; its report.html shows the curves and mistakes. Exit status: 1 if AP50 is
+    below --assert-ap50.
     """
     from cnnkit.cli.reading_progress import reading_progress
     from cnnkit.commands.train_detector import train_detector
@@ -133,7 +154,7 @@ def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
 
 
 def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
-    """Yield the result of a run, for people."""
+    """Yield the result of a run as lines of text."""
     from cnnkit.writers.terminal import fitted, printable
 
     found = model.metrics
@@ -145,7 +166,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
         for label, figures in list(found["classes"].items())[:CLASSES_SHOWN]:
             yield f"  {fitted(label, 28)} AP50 {figures['AP50']:.4f}"
     name = printable(str(model.path))
-    yield f"{name}: made in {seconds:.0f} s. Look at {name}/report.html, then:"
+    yield f"{name}: trained in {seconds:.0f} s. See {name}/report.html. Next:"
     yield f"  cnnkit detect --model {printable(training.quoted(model.path))} IMAGES"
 
 

@@ -33,18 +33,20 @@ DATA_OPTIONS = [
         type=click.Choice(["face", "none"]),
         default="face",
         show_default=True,
-        help="face: the largest one, aligned; none: the whole image.",
+        help="face uses the largest face, aligned; none uses the whole image.",
     ),
     click.option(
         "--split-by",
         type=click.Choice(["people", "pictures"]),
         default="people",
         show_default=True,
-        help="people: nobody is in two splits.",
+        help="people: no person is in two splits.",
     ),
-    training.split_options("Of them."),
-    training.max_bad_option("Unreadable or faceless photos to leave out before giving up."),
-    training.seed_option("Of all that is drawn."),
+    training.split_options("people"),
+    training.max_bad_option(
+        "Maximum number or share of photos that are unreadable or without a face."
+    ),
+    training.seed_option(),
 ]
 
 TRAINING_OPTIONS = [
@@ -53,33 +55,75 @@ TRAINING_OPTIONS = [
         type=click.Choice(["dlib-face", "embedding-small"]),
         default="dlib-face",
         show_default=True,
-        help="The embedded one, or a small one from scratch.",
+        help="dlib-face (pretrained), or a small network trained from scratch.",
     ),
     click.option(
         "--loss",
         type=click.Choice(["head", "semi-hard", "batch-hard", "batch-all", "logistic"]),
-        help="head: a logistic unit on |f(a) - f(b)|, f as it is.  [default: head for dlib-face, "
-        "else semi-hard]",
+        help="Loss; head trains only a logistic unit on |f(a) - f(b)|.  [default: head for "
+        "dlib-face, "
+        "otherwise semi-hard]",
     ),
     click.option(
         "--margin",
         type=float,
         default=0.2,
         show_default=True,
-        help="Of the triplets; 0: the soft margin of batch-hard.",
+        metavar="R",
+        help="Triplet margin; 0 uses the soft margin of batch-hard.",
     ),
-    click.option("--people", type=int, default=16, show_default=True, help="P, in a batch."),
-    click.option("--photos", type=int, default=4, show_default=True, help="K, of each of them."),
-    click.option("--dimensions", type=int, default=128, show_default=True, help="Of f, small net."),
-    click.option("--size", type=int, default=64, show_default=True, help="Its input's side."),
-    click.option("--epochs", type=int, default=30, show_default=True, help="At most."),
-    click.option("--patience", type=int, default=8, show_default=True, help="Epochs to wait."),
+    click.option(
+        "--people", type=int, default=16, show_default=True, metavar="N", help="People per batch."
+    ),
+    click.option(
+        "--photos",
+        type=int,
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Photos per person in a batch.",
+    ),
+    click.option(
+        "--dimensions",
+        type=int,
+        default=128,
+        show_default=True,
+        metavar="N",
+        help="Embedding size of embedding-small.",
+    ),
+    click.option(
+        "--size",
+        type=int,
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Input size of embedding-small.",
+    ),
+    click.option(
+        "--epochs", type=int, default=30, show_default=True, metavar="N", help="Maximum epochs."
+    ),
+    click.option(
+        "--patience",
+        type=int,
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Stop after this many epochs without improvement.",
+    ),
     training.learning_rate_option,
-    click.option("--augment", default="light", show_default=True, metavar="none|light|strong|FILE"),
+    click.option(
+        "--augment",
+        default="light",
+        show_default=True,
+        metavar="none|light|strong|FILE",
+        help="Augmentation recipe.",
+    ),
     training.resume_option,
-    click.option("--assert-auc", type=float, metavar="P", help="Status 1 if it is lower."),
-    shared.max_pixels_option("Refuse larger."),
-    shared.workers_option("Threads that read."),
+    click.option(
+        "--assert-auc", type=float, metavar="P", help="Exit with status 1 if the AUC is lower."
+    ),
+    shared.max_pixels_option(),
+    shared.workers_option("Threads that read images."),
 ]
 
 
@@ -88,11 +132,11 @@ TRAINING_OPTIONS = [
 @lambda function: shared.apply(DATA_OPTIONS + TRAINING_OPTIONS, function)
 @shared.verbosity_options
 def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
-    """Learn which faces are alike, and leave an embedder of your own.
+    """Train a face embedding model.
 
-    DATA is a folder with one folder for each person, or a CSV with the columns file and label.
-    The bundle works in verify-face, gallery and evaluate. The exit status is 1 if the AUC misses
-    its --assert-auc.
+    DATA is a folder with one subfolder per person, or a CSV with the columns file and label. The
+    bundle works with verify-face, gallery, and evaluate. Exit status: 1 if the AUC is below
+    --assert-auc.
     """
     from cnnkit.cli.reading_progress import reading_progress
     from cnnkit.commands.train_face import train_face
@@ -108,25 +152,25 @@ def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
 
 
 def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
-    """Yield the result of a run, for people."""
+    """Yield the result of a run as lines of text."""
     from cnnkit.writers.terminal import printable
 
     found, card = model.metrics, model.card
     record = card["training"]
     by_people = record["arguments"]["split_by"] == "people"
-    whose = "new people" if by_people else "people it has seen"
+    whose = "unseen people" if by_people else "people seen in training"
     yield (
         f"{training.SPLIT_NAMES[model.judged_on]}, {found['people']} people, "
-        f"{found['same_pairs']:,} pairs of one person and {found['different_pairs']:,} of two "
-        f"({whose}):"
+        f"{found['same_pairs']:,} same-person and {found['different_pairs']:,} different-person "
+        f"pairs ({whose}):"
     )
     yield (
-        f"  AUC {found['auc']:.4f}   balanced accuracy {found['accuracy']:.4f} at the distance "
+        f"  AUC {found['auc']:.4f}   balanced accuracy {found['accuracy']:.4f} at distance "
         f"{card['verification']['threshold']:.4g}   equal error rate "
         f"{found['equal_error_rate']:.4f}"
     )
     if record["kept"]:
         yield f"  {record['kept']}"
     name = printable(str(model.path))
-    yield f"{name}: made in {seconds:.1f} s. Look at {name}/report.html, then:"
+    yield f"{name}: trained in {seconds:.1f} s. See {name}/report.html. Next:"
     yield f"  cnnkit verify-face --embedder {shlex.quote(name)} A B"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cnnkit")
 
-# In a file of messages a line now and then is enough.
+# Progress lines in a log file are rare.
 SECONDS_A_LINE = 15.0
 SECONDS_A_REDRAW = 0.2
 
@@ -34,19 +34,26 @@ Examples:
 
 OPTIONS = [
     click.option(
-        "--style", "styles", multiple=True, required=True, metavar="FILE", help="One or several."
+        "--style",
+        "styles",
+        multiple=True,
+        required=True,
+        metavar="FILE",
+        help="Style image; several are blended. Repeatable.",
     ),
     training.bundle_options,
     training.resume_option,
-    click.option("--steps", type=int, default=4000, show_default=True, help="In all."),
-    click.option("--time-budget", metavar="15m|1h", help="Be done after so long."),
+    click.option(
+        "--steps", type=int, default=4000, show_default=True, metavar="N", help="Training steps."
+    ),
+    click.option("--time-budget", metavar="15m|1h", help="Time limit of the training."),
     click.option(
         "--strength",
         type=float,
         default=0.9,
         show_default=True,
         metavar="S",
-        help="0 the photo, 1 the style.",
+        help="Strength of the style, 0 to 1.",
     ),
     click.option(
         "--style-size",
@@ -54,7 +61,7 @@ OPTIONS = [
         default=512,
         show_default=True,
         metavar="N",
-        help="Long side of the style in pixels: larger, and its forms are.",
+        help="Long side of the style image in pixels; a larger value gives larger brush strokes.",
     ),
     click.option(
         "--variation",
@@ -62,7 +69,7 @@ OPTIONS = [
         default=1.0,
         show_default=True,
         metavar="V",
-        help="Weight of smoothness (total variation).",
+        help="Weight of the total variation loss.",
     ),
     click.option(
         "--size",
@@ -70,18 +77,30 @@ OPTIONS = [
         default=128,
         show_default=True,
         metavar="N",
-        help="Side of the pieces of photos to learn on.",
-    ),
-    click.option("--batch-size", type=int, default=4, show_default=True, help="Pieces a step."),
-    click.option(
-        "--filters", type=int, default=16, show_default=True, help="Of the network: 8 is faster."
+        help="Size of the training crops, in pixels.",
     ),
     click.option(
-        "--learning-rate", type=float, default=2e-3, show_default=True, metavar="R", help="Highest."
+        "--batch-size", type=int, default=4, show_default=True, metavar="N", help="Crops per batch."
+    ),
+    click.option(
+        "--filters",
+        type=int,
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Filters of the first layer; 8 is faster.",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        default=2e-3,
+        show_default=True,
+        metavar="R",
+        help="Peak learning rate.",
     ),
     shared.loss_network_options,
-    training.max_bad_option("Unreadable photos to leave out before giving up."),
-    shared.max_pixels_option("Refuse larger."),
+    training.max_bad_option("Maximum number or share of unreadable photos."),
+    shared.max_pixels_option(),
     training.seed_option(),
 ]
 
@@ -91,10 +110,10 @@ OPTIONS = [
 @lambda function: shared.apply(OPTIONS, function)
 @shared.verbosity_options
 def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
-    """Learn one style, and leave a model that paints any photo in it in one pass.
+    """Train a model that applies one style to any photo in one pass.
 
-    PHOTOS are images or folders of them, a few hundred of the kind that will be painted. The
-    losses are those of `cnnkit stylize`.
+    PHOTOS are images or folders of images: a few hundred photos like those to stylize. The losses
+    are those of `cnnkit stylize`.
     """
     from cnnkit.commands.train_style import train_style
 
@@ -108,7 +127,7 @@ def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
 
 
 class StepDisplay:
-    """Shows progress on standard error: one line that changes, or a line now and then."""
+    """Shows progress on standard error: one updating line, or occasional lines."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -117,7 +136,7 @@ class StepDisplay:
         self._line_is_open = False
 
     def show(self, progress: PainterStep) -> None:
-        """Show a step, if it is time to."""
+        """Show a step if enough time has passed."""
         from cnnkit.writers.durations import duration
 
         now = time.monotonic()
@@ -143,7 +162,7 @@ class StepDisplay:
 
 
 def summary_lines(model: TrainedModel) -> list[str]:
-    """Return the result of a run, for people."""
+    """Return the result of a run as lines of text."""
     from cnnkit.writers.durations import duration
     from cnnkit.writers.terminal import printable
 
@@ -156,5 +175,5 @@ def summary_lines(model: TrainedModel) -> list[str]:
     return [
         f"{record['steps']:,} steps in {duration(record['seconds'])}; on held-out photos: "
         f"{style}, {content}.",
-        f"{folder} is ready: cnnkit stylize PHOTOS --fast --model {folder} -o painted/",
+        f"{folder} is ready. Next: cnnkit stylize PHOTOS --fast --model {folder} -o painted/",
     ]

@@ -1,4 +1,4 @@
-"""Options that the training commands share, and what they say at their end."""
+"""Options and closing messages that the training commands share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 def bundle_options(function: Command) -> Command:
     """``-o`` and ``--overwrite``."""
-    told = "The model's new folder."
+    told = "Output folder for the model bundle."
     return apply(
         [
             click.option("-o", "--output", required=True, metavar="BUNDLE", help=told),
-            click.option(
-                "--overwrite", is_flag=True, help="Replace an existing bundle of that name."
-            ),
+            click.option("--overwrite", is_flag=True, help="Overwrite an existing bundle."),
         ],
         function,
     )
@@ -33,7 +31,7 @@ def bundle_options(function: Command) -> Command:
 
 def resume_option(function: Command) -> Command:
     """``--resume``."""
-    told = "Go on with a killed run of -o BUNDLE."
+    told = "Resume an interrupted run of -o BUNDLE."
     return click.option("--resume", is_flag=True, help=told)(function)
 
 
@@ -42,9 +40,12 @@ def validation_option(told: str, default: float = 0.2) -> Command:
     return _share("--validation", default, told)
 
 
-def split_options(told: str) -> Callable[[Command], Command]:
-    """``--validation`` and ``--test``."""
-    options = [validation_option(told), _share("--test", 0.0, "Likewise.")]
+def split_options(noun: str, if_unsplit: str = "") -> Callable[[Command], Command]:
+    """``--validation`` and ``--test``: fractions of `noun`."""
+    options = [
+        validation_option(f"Fraction of {noun} for validation{if_unsplit}."),
+        _share("--test", 0.0, f"Fraction of {noun} for testing{if_unsplit}."),
+    ]
     return lambda function: apply(options, function)
 
 
@@ -54,30 +55,30 @@ def _share(name: str, default: float, told: str) -> Command:
     )
 
 
-def max_bad_option(told: str | None = None) -> Command:
+def max_bad_option(told: str) -> Command:
     """``--max-bad``; see `cnnkit.data.decoded.MaxBad`."""
     return click.option("--max-bad", default="5%", show_default=True, metavar="N|P%", help=told)
 
 
-def seed_option(told: str | None = None) -> Command:
+def seed_option(told: str = "Random seed.") -> Command:
     """``--seed``."""
-    return click.option("--seed", type=int, default=0, show_default=True, help=told)
+    return click.option("--seed", type=int, default=0, show_default=True, metavar="N", help=told)
 
 
 def learning_rate_option(function: Command) -> Command:
     """``--learning-rate``; by default what suits the network and the task."""
-    told = "The highest one."
+    told = "Peak learning rate.  [default: chosen for the network]"
     return click.option("--learning-rate", type=float, metavar="R", help=told)(function)
 
 
 def check_floors(floors: dict[str, float | None]) -> None:
-    """Refuse what no figure could miss or reach, before any work.
+    """Reject thresholds outside 0 to 1 before any work.
 
     Args:
-        floors: Option to the least figure that was asked for, or None.
+        floors: Option to the required minimum, or None.
 
     Raises:
-        UsageError: One is not from 0 to 1.
+        UsageError: One is not between 0 and 1.
     """
     for option, least in floors.items():
         if least is not None and not 0 <= least <= 1:
@@ -85,21 +86,21 @@ def check_floors(floors: dict[str, float | None]) -> None:
 
 
 def missed(floors: Iterable[tuple[str, float | None, float]], where: str = "") -> bool:
-    """Return whether a figure misses its floor, and say which.
+    """Return whether a metric is below its minimum, and report which.
 
     Args:
-        floors: Option, the least figure or None, and the figure reached.
-        where: Behind the figure, such as `` on test``.
+        floors: Option, the minimum or None, and the metric.
+        where: Text after the metric, such as `` on test``.
     """
     failed = [(o, least, found) for o, least, found in floors if least is not None]
     failed = [(o, least, found) for o, least, found in failed if not found >= least]
     for option, least, found in failed:
-        log.error("%s %g is missed: %.4f%s. The bundle is kept.", option, least, found, where)
+        log.error("%s %g failed: %.4f%s. The bundle is kept.", option, least, found, where)
     return bool(failed)
 
 
 def quoted(folder: Path) -> str:
-    """Return how a bundle is named on a command line: an embedded name would win over it."""
+    """Return a bundle's name on a command line, where an embedded name takes precedence."""
     from cnnkit.bundles import embedded_names
 
     name = f"./{folder}" if str(folder) in embedded_names() else str(folder)

@@ -31,30 +31,30 @@ def precision_of(text: str | float) -> float | None:
     """Return the precision that a user typed, or None for ``none``.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: It is neither a number nor none.
     """
     if str(text).lower() == "none":
         return None
     try:
         return float(text)
     except ValueError as error:
-        rule = "be a number over 0 and under 1, or none"
+        rule = "be a number between 0 and 1, or none"
         raise UsageError(broken_rule("--unknown-precision", rule, repr(text))) from error
 
 
 DATA_OPTIONS = [
     training.bundle_options,
     shared.csv_root_option,
-    click.option("--split-file", metavar="FILE", help="The split.csv of an earlier bundle."),
-    training.split_options("Of each class, where DATA has no split of its own."),
+    click.option("--split-file", metavar="FILE", help="Use the split.csv of an earlier bundle."),
+    training.split_options("each class", ", if DATA has no split"),
     click.option(
         "--copies",
         type=click.Choice(["together", "apart"]),
-        help="Near copies in one split, or each by itself.  [default: together, but for classes "
-        "that are mostly alike]",
+        help="Keep near duplicates in one split, or not.  [default: together, except for classes "
+        "of mostly similar images]",
     ),
-    training.max_bad_option("Unreadable images to leave out before giving up."),
-    training.seed_option("Of split and views."),
+    training.max_bad_option("Maximum number or share of unreadable images."),
+    training.seed_option(),
 ]
 
 MODEL_OPTIONS = [
@@ -63,30 +63,30 @@ MODEL_OPTIONS = [
         default="efficientnet-lite0",
         show_default=True,
         metavar="MODEL",
-        help="efficientnet-lite0, squeezenet-1.1, keras:NAME, or a bundle to go on from.",
+        help="efficientnet-lite0, squeezenet-1.1, keras:NAME, or a bundle to continue from.",
     ),
-    click.option("--weights", metavar="FILE", help="Weights for --backbone keras:NAME."),
+    click.option("--weights", metavar="FILE", help="Weights file for --backbone keras:NAME."),
     click.option(
         "--views",
         type=int,
         default=0,
         show_default=True,
         metavar="N",
-        help="Augmented views of each training image to learn from as well.",
+        help="Augmented views per training image, in addition to the image itself.",
     ),
     click.option(
         "--augment",
         default="light",
         show_default=True,
         metavar="none|light|strong|boxes|FILE",
-        help="The recipe of --views, --fine-tune and --from-scratch.",
+        help="Augmentation recipe for --views, --fine-tune, and --from-scratch.",
     ),
     click.option(
         "--class-weights",
         type=click.Choice(["auto", "none"]),
         default="auto",
         show_default=True,
-        help="auto: above 3 to 1 rare classes count more, at most 10 times.",
+        help="auto gives rare classes more weight if imbalance exceeds 3 to 1, at most 10 times.",
     ),
     click.option(
         "--unknown-precision",
@@ -94,39 +94,64 @@ MODEL_OPTIONS = [
         default=0.95,
         show_default=True,
         metavar="P|none",
-        help="The share of right answers that the threshold for 'unknown' is to reach.",
+        help="Target precision of the threshold for 'unknown'.",
     ),
-    click.option("--assert-accuracy", type=float, metavar="P", help="Status 1 if it is lower."),
-    click.option("--assert-macro-f1", type=float, metavar="P", help="Status 1 if it is lower."),
+    click.option(
+        "--assert-accuracy",
+        type=float,
+        metavar="P",
+        help="Exit with status 1 if the accuracy is lower.",
+    ),
+    click.option(
+        "--assert-macro-f1",
+        type=float,
+        metavar="P",
+        help="Exit with status 1 if the macro F1 is lower.",
+    ),
 ]
 
 
 TRAINING_OPTIONS = [
     click.option(
-        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="Then train the whole network."
+        "--fine-tune",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="Maximum epochs of fine-tuning the whole network, after the head.",
     ),
     click.option(
-        "--from-scratch", metavar="ARCHITECTURE", help="Train this one without a backbone."
+        "--from-scratch",
+        metavar="ARCHITECTURE",
+        help="Train this architecture without pretrained weights.",
     ),
     click.option(
-        "--epochs", type=int, default=30, show_default=True, help="Of --from-scratch, at most."
+        "--epochs",
+        type=int,
+        default=30,
+        show_default=True,
+        metavar="N",
+        help="Maximum epochs of --from-scratch.",
     ),
-    click.option("--size", type=int, metavar="N", help="Side of --from-scratch's square input."),
+    click.option("--size", type=int, metavar="N", help="Input size of --from-scratch."),
     click.option(
         "--mix",
         default="none",
         show_default=True,
         metavar="none|mixup|cutmix",
-        help="Mix images and their labels; pays over 80 epochs or 20,000 images.",
+        help="Mix images and their labels; worthwhile above 80 epochs or 20,000 images.",
     ),
     click.option(
         "--stages", type=int, metavar="N", help="Unfreeze the last N blocks.  [default: all]"
     ),
     training.learning_rate_option,
-    click.option("--lr-find", is_flag=True, help="Search for the learning rate first."),
-    click.option("--train-bn", is_flag=True, help="Batch normalizations learn in --fine-tune."),
+    click.option("--lr-find", is_flag=True, help="Find the learning rate first."),
+    click.option(
+        "--train-bn", is_flag=True, help="Train batch normalization layers in --fine-tune."
+    ),
     training.resume_option,
-    click.option("--deterministic", is_flag=True, help="The same result twice on a GPU; no XLA."),
+    click.option(
+        "--deterministic", is_flag=True, help="Make results reproducible on a GPU; disables XLA."
+    ),
     click.option("--tensorboard", metavar="DIR", help="Write logs for TensorBoard."),
 ]
 
@@ -140,11 +165,11 @@ TRAINING_OPTIONS = [
 def command(
     quiet: bool, assert_accuracy: float | None, assert_macro_f1: float | None, **options: Any
 ) -> None:
-    """Learn classes from labeled images and leave a model of your own.
+    """Train a classifier on labeled images.
 
-    DATA is a folder with one folder for each class, a folder with train/ and val/ (and test/)
-    of such folders, or a CSV with the columns file and label. No file of it is changed.
-    The exit status is 1 if a figure misses its --assert.
+    DATA is a folder with one subfolder per class; or a folder with train/ and val/ (and test/) of
+    that form; or a CSV with the columns file and label. No file of DATA is changed. Exit status:
+    1 if a metric is below its --assert option.
     """
     from cnnkit.cli.reading_progress import reading_progress
     from cnnkit.commands.transfer_learn import transfer_learn
@@ -162,7 +187,7 @@ def command(
 
 
 def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
-    """Yield the result of a run, for people."""
+    """Yield the result of a run as lines of text."""
     from cnnkit.writers.terminal import printable
 
     card, found = model.card, model.metrics
@@ -182,7 +207,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     )
     yield f"  {threshold_line(record['calibration'])}"
     name = printable(str(model.path))
-    yield f"{name}: made in {seconds:.1f} s. Look at {name}/report.html, then:"
+    yield f"{name}: trained in {seconds:.1f} s. See {name}/report.html. Next:"
     yield f"  cnnkit classify --model {printable(training.quoted(model.path))} IMAGES"
 
 
@@ -197,6 +222,6 @@ def threshold_line(calibration: dict[str, Any]) -> str:
             "validation images"
         )
     return (
-        f"'unknown' below {threshold['value']:.4f}: above it {threshold['precision']:.1%} are "
-        f"right, {threshold['coverage']:.1%} of validation get an answer"
+        f"'unknown' below {threshold['value']:.4f}; above, precision {threshold['precision']:.1%} "
+        f"on {threshold['coverage']:.1%} of the validation images"
     )

@@ -13,40 +13,49 @@ Examples:
   cnnkit verify-face passport.jpg selfie.jpg --annotate why.png
   cnnkit verify-face selfie.jpg --gallery team.gallery --as ann
   cnnkit verify-face --pairs pairs.csv --root photos/ -o rows.jsonl
-There is no check that a face is alive, and error rates differ between groups of people.
+There is no liveness check, and error rates differ between demographic groups.
 """
 
 
 @click.command("verify-face", epilog=EXAMPLES)
 @click.argument("images", nargs=-1, metavar="[A B | PHOTO]")
-@click.option("--pairs", metavar="FILE", help="Many pairs: a CSV with a, b and perhaps same.")
-@click.option("--root", metavar="DIR", help="The folder that the pairs' paths are relative to.")
-@click.option("--gallery", metavar="FILE", help="Compare PHOTO with a person of this gallery.")
-@click.option("--as", "claimed", metavar="NAME", help="Who PHOTO is said to be.")
-@click.option("--passphrase-file", metavar="FILE", help="Of a sealed gallery.  [default: ask]")
+@click.option(
+    "--pairs", metavar="FILE", help="CSV of pairs with the columns a, b, and optionally same."
+)
+@click.option("--root", metavar="DIR", help="Folder that the paths of --pairs are relative to.")
+@click.option("--gallery", metavar="FILE", help="Compare PHOTO with a person in this gallery.")
+@click.option("--as", "claimed", metavar="NAME", help="Claimed identity of PHOTO.")
+@click.option(
+    "--passphrase-file",
+    metavar="FILE",
+    help="Passphrase file of an encrypted gallery.  [default: prompt]",
+)
 @click.option(
     "--faces",
     type=click.Choice(["one", "largest", "all"]),
     default="one",
     show_default=True,
-    help="Where an image has several: refuse, the largest, or the nearest two of all.",
+    help="For images with several faces: reject, use the largest, or use the closest pair.",
 )
 @click.option(
-    "--threshold", type=float, metavar="D", help="The largest distance.  [default: the model's]"
+    "--threshold",
+    type=float,
+    metavar="D",
+    help="Maximum distance for the same person.  [default: the model's]",
 )
-@click.option("--json", "as_json", is_flag=True, help="The row as JSON.")
-@click.option("--annotate", metavar="FILE", help="Both images with faces and verdict.")
+@click.option("--json", "as_json", is_flag=True, help="Write the row as JSON.")
+@click.option("--annotate", metavar="FILE", help="Image file of both images with faces and result.")
 @shared.output_options
-@shared.format_option("Of --pairs on standard output.")
+@shared.format_option("Format of --pairs on standard output.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
 def command(images: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Say whether two images show one person.
+    """Check whether two images show the same person.
 
-    The exit status is 0 for one person, 1 for two, 2 if it cannot be told: no face, several
-    faces, a file that cannot be read. With --pairs it tells whether all rows are ok.
+    Exit status: 0 for the same person, 1 for different people, 2 if undecided (no face, several
+    faces, or an unreadable file). With --pairs: 0 if all pairs succeeded, 1 if some failed.
     """
     from cnnkit.cli.verify_face_run import run
 

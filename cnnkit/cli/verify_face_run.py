@@ -11,7 +11,7 @@ import click
 
 from cnnkit.cli.display import Display
 from cnnkit.commands.verify_pairs import verify_pairs
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
 from cnnkit.faces.pair_files import PAIR_TABLE
 from cnnkit.faces.turning import turned_words
@@ -50,28 +50,28 @@ def run(images: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
 
 
 def check_form(images: tuple[str, ...], chosen: dict[str, Any]) -> None:
-    """Refuse what is none of the three forms of the command.
+    """Reject anything but the three forms of the command.
 
     Raises:
         UsageError: With the rule that is broken.
     """
     wanted = 0 if chosen["pairs"] else 1 if chosen["gallery"] else 2
-    forms = "Give A B, or PHOTO --gallery FILE --as NAME, or --pairs FILE."
-    if len(images) != wanted:
-        rule = {0: "no image with --pairs", 1: "one PHOTO with --gallery", 2: "two, A and B"}
-        received = f"{len(images)}"
-        raise UsageError(broken_rule("the images", f"be {rule[wanted]}", received, forms))
-    if bool(chosen["gallery"]) != bool(chosen["claimed"]):
-        raise UsageError(broken_rule("--gallery", "go with --as", "one of them", forms))
+    forms = "Use A B, PHOTO --gallery FILE --as NAME, or --pairs FILE."
     if chosen["pairs"] and chosen["gallery"]:
-        raise UsageError(broken_rule("--pairs", "not go with --gallery", "both", forms))
+        raise UsageError(mutually_exclusive("--pairs", "--gallery", forms))
+    if bool(chosen["gallery"]) != bool(chosen["claimed"]):
+        given, missing = ("--gallery", "--as") if chosen["gallery"] else ("--as", "--gallery")
+        raise UsageError(requires(given, missing, forms))
+    if len(images) != wanted:
+        said = "--pairs takes no images", "--gallery takes one PHOTO", "Two images are required"
+        raise UsageError(f"{said[wanted]}. Received: {len(images)}. {forms}")
     for name in ("annotate", "as_json") if chosen["pairs"] else ():
         if chosen[name]:
             option = "--json" if name == "as_json" else "--annotate"
-            raise UsageError(broken_rule(option, "go with two images", "--pairs"))
+            raise UsageError(mutually_exclusive("--pairs", option))
     for name, option in OF_PAIRS.items():
         if chosen[name] and not chosen["pairs"] and name != "overwrite":
-            raise UsageError(broken_rule(option, "go with --pairs", "no --pairs"))
+            raise UsageError(requires(option, "--pairs"))
 
 
 def load_embedder(chosen: dict[str, Any], expected: int | None) -> FaceEmbedder:
@@ -131,7 +131,7 @@ def status_of(outcome: FaceMatch | Failure) -> int:
 
 
 def tell_of_turned(names: Sequence[str], described: Sequence[ImageFaces | Failure]) -> None:
-    """Say which images do not stand upright."""
+    """Report images that are not upright."""
     for name, image in zip(names, described, strict=True):
         if isinstance(image, ImageFaces) and (words := turned_words(image.faces)):
             log.info("%s %s.", name, words)
@@ -146,18 +146,18 @@ def show(row: dict[str, Any], outcome: FaceMatch | Failure, as_json: bool) -> No
 
 
 def verdict(match: FaceMatch | Failure) -> str:
-    """Return a verdict in words."""
+    """Return a verdict as text."""
     if isinstance(match, Failure):
-        return f"cannot tell: {printable(match.message)}"
+        return f"undecided: {printable(match.message)}"
     words = "same person" if match.same else "different people"
     parts = [f"distance {match.distance:.3f}", f"threshold {match.threshold:.3f}"]
     if match.probability is not None:
-        parts.append(f"probability of one person {percent(match.probability)}")
+        parts.append(f"probability of the same person {percent(match.probability)}")
     return f"{words}: {', '.join(parts)}"
 
 
 def percent(probability: float) -> str:
-    """Return a probability in words that never claim to be certain."""
+    """Return a probability as text that never claims certainty."""
     if probability > 0.999:
         return "over 99.9%"
     return "below 0.1%" if probability < 0.001 else f"{probability:.1%}"
@@ -172,13 +172,13 @@ def claim_row(photo: str, gallery: str, claimed: str) -> dict[str, Any]:
 
 
 def check_drawing(path: Path, overwrite: bool) -> None:
-    """Refuse a place where no drawing can be put, before the work begins."""
+    """Check the path of the drawing before the work begins."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(broken_rule("--annotate", "end in .png or .jpg", path))
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(broken_rule("--annotate", "name a file in a folder that exists", path))
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+        raise UsageError(f"{path} exists already. Use --overwrite to overwrite it.")
 
 
 def write_drawing(
@@ -190,7 +190,7 @@ def write_drawing(
 ) -> None:
     """Draw the images side by side with the verdict.
 
-    Where there is one, its faces are marked; where it cannot be told, all that were found are.
+    Marks the faces of the verdict, or all faces if undecided.
 
     Args:
         path: Of the drawing.
@@ -214,10 +214,10 @@ def write_drawing(
 
 
 class PairLayout:
-    """The columns of the table of pairs for people."""
+    """The columns of pairs."""
 
     def __init__(self, width: int) -> None:
-        """Take the terminal's width, which changes nothing."""
+        """Ignore the terminal's width."""
 
     def header(self) -> str:
         """See `cnnkit.cli.display.Layout`."""

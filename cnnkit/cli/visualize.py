@@ -16,21 +16,21 @@ Examples:
 """
 
 _model = shared.model_options("efficientnet-lite0")
-_layer = click.option("--layer", metavar="NAME", help="The layer; see cnnkit network MODEL.")
-_report = click.option("--report", metavar="FILE.html", help="A page to browse.")
-_overwrite = click.option("--overwrite", is_flag=True, help="Make existing files anew.")
+_layer = click.option("--layer", metavar="NAME", help="Layer; see cnnkit network MODEL.")
+_report = click.option("--report", metavar="FILE.html", help="HTML report.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 _quiet = shared.verbosity_options
 
 
 @click.group("visualize", epilog=EXAMPLES)
 def command() -> None:
-    """Show what a network's units look like and look for."""
+    """Visualize what the units of a network have learned."""
 
 
 @command.command("filters")
 @_model
 @_layer
-@click.option("-o", "--output", metavar="FILE.png", help="The sheet.")
+@click.option("-o", "--output", metavar="FILE.png", help="Output contact sheet.")
 @_report
 @_overwrite
 @_quiet
@@ -45,22 +45,24 @@ def filters(quiet: bool, **chosen) -> None:
 @command.command("activations")
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE...")
 @_model
-@click.option("--layer", "layers", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("--layer", "layers", multiple=True, metavar="NAME", help="Layer. Repeatable.")
 @click.option(
     "--channels",
     type=click.IntRange(1, 256),
     default=64,
     show_default=True,
     metavar="N",
-    help="Of each layer, the strongest.",
+    help="Number of strongest channels per layer.",
 )
-@click.option("-o", "--output", metavar="DIR", help="One sheet for each layer of each image.")
+@click.option(
+    "-o", "--output", metavar="DIR", help="Output folder: one contact sheet per layer and image."
+)
 @_report
 @_overwrite
 @_quiet
 @keeps_inputs
 def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
-    """Show what the channels of each stage, or of --layer, answer to images."""
+    """Show the activations of each stage, or of --layer, for images."""
     from cnnkit.cli.visualize_run import show_activations
 
     failed = show_activations(list(inputs), **chosen)
@@ -73,22 +75,27 @@ def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
 @_layer
 @click.option("--units", metavar="0-31,100", help="Channels of the layer.  [default: all]")
 @click.option(
-    "--patch-size", type=click.IntRange(1), metavar="N", help="Pixels.  [default: the field]"
+    "--patch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Patch size, in pixels.  [default: receptive field]",
 )
-@click.option("-o", "--output", metavar="FILE.csv", help="Unit, rank, activation, file, box.")
-@click.option("--sheets", metavar="DIR", help="Contact sheets, 64 units each.")
+@click.option(
+    "-o", "--output", metavar="FILE.csv", help="Output CSV: unit, rank, activation, file, box."
+)
+@click.option("--sheets", metavar="DIR", help="Folder for contact sheets of 64 units each.")
 @_report
 @_overwrite
 @shared.null_separated_option
-@shared.max_pixels_option("As in classify.")
-@shared.workers_option("As in classify.")
+@shared.max_pixels_option()
+@shared.workers_option()
 @shared.runtime_options
 @_quiet
 @keeps_inputs
 def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
-    """Find, for each unit of a layer, the nine places of your images that excite it most.
+    """Find the nine image patches that activate each unit of a layer most.
 
-    All images pass once, in bounded memory. A place is cut by the unit's receptive field.
+    Reads every image once, in bounded memory. The size of a patch is the unit's receptive field.
     """
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.patches_run import show_patches
@@ -99,18 +106,32 @@ def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
 
 @command.command("dream")
 @_model
-@click.option("--class", "classes", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="Class. Repeatable.")
 @_layer
 @click.option("--units", metavar="0-3,7", help="Channels of --layer.")
-@click.option("--steps", type=int, default=256, show_default=True, metavar="N", help="Of ascent.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
-@click.option("-o", "--output", metavar="FILE.png", help="The sheet.")
+@click.option(
+    "--steps",
+    type=int,
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="Steps of gradient ascent.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed.",
+)
+@click.option("-o", "--output", metavar="FILE.png", help="Output contact sheet.")
 @_report
 @_overwrite
 @_quiet
 @keeps_inputs
 def dream(quiet: bool, **chosen) -> None:
-    """Make the image that excites a class or a channel most, by gradient ascent."""
+    """Generate the image that maximizes a class or channel, by gradient ascent."""
     from cnnkit.cli.visualize_run import show_dreams
 
     show_dreams(quiet=quiet, **chosen)

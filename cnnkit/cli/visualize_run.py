@@ -10,7 +10,14 @@ from typing import Any
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
-from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
+from cnnkit.errors import (
+    ImageError,
+    OutputError,
+    UsageError,
+    broken_rule,
+    is_required,
+    requires,
+)
 from cnnkit.explanation.activations import Activations, activation_tiles
 from cnnkit.explanation.dream import aims, dream
 from cnnkit.explanation.filters import filter_tiles, filters_of
@@ -45,7 +52,7 @@ def show_filters(*, layer: str | None, output: str | None, **chosen: Any) -> Non
     note = size if shown == after else f"{size}, the first {shown}"
     page = sheet(tiles, filters.layer, note, columns)
     targets.write(page)
-    text = f"{note}. Gray is 0; each filter has its own scale."
+    text = f"{note}. Gray is 0; each filter is scaled separately."
     figures = [Figure(encoded(page, "PNG"), "")]
     targets.report([Section(filters.layer, text, figures, wide=True)], "Filters", bundle, {})
 
@@ -53,7 +60,7 @@ def show_filters(*, layer: str | None, output: str | None, **chosen: Any) -> Non
 def show_activations(
     inputs: list[str], *, layers: tuple[str, ...], channels: int, output: str | None, **chosen: Any
 ) -> int:
-    """Write sheets of what channels answer; return how many images failed."""
+    """Write sheets of channel activations; return how many images failed."""
     targets = Targets(output, chosen["report"], chosen["overwrite"])
     folder = targets.folder()
     found = list(Finder(inputs))
@@ -72,7 +79,7 @@ def show_activations(
             log.error("%s: %s: %s", item.path, error.kind, error.message)
             failures.append((item.path, {"kind": error.kind, "message": error.message}))
             continue
-        figures = [Figure(encoded(image, "JPEG"), "as the network takes it")]
+        figures = [Figure(encoded(image, "JPEG"), "network input")]
         for number, answer in enumerate(answers, start=1):
             rows, columns, count = answer.output.shape
             note = f"{rows}x{columns}x{count}"
@@ -85,7 +92,7 @@ def show_activations(
                 write_image(folder / f"{stem}.png", page)
         sections.append(Section(os.path.basename(item.path), "", figures, wide=True))
     text = {"layers": list(activations.layers), "channels": channels}
-    targets.report(sections, "What channels answer", bundle, text, failures)
+    targets.report(sections, "Channel activations", bundle, text, failures)
     return len(failures)
 
 
@@ -100,17 +107,19 @@ def show_dreams(
     quiet: bool,
     **chosen: Any,
 ) -> None:
-    """Write the images that excite classes or channels."""
+    """Write the images that maximize classes or channels."""
     targets = Targets(output, chosen["report"], chosen["overwrite"])
     targets.check_image()
-    if (layer is None) != (units is None):
-        raise UsageError(broken_rule("--layer", "go with --units", "one of the two"))
+    if layer is not None and units is None:
+        raise UsageError(requires("--layer", "--units"))
+    if units is not None and layer is None:
+        raise UsageError(requires("--units", "--layer"))
     bundle = opened(chosen)
     named = parse_units(units, 1 << 20) if units else []
     tiles, figures = [], []
     for aim in aims(bundle, classes, layer, named):
         image, values = dream(bundle, aim, steps, seed)
-        log.info("%s: from %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
+        log.info("%s: activation %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
         tiles.append(Tile(image, aim.name))
         detail = f"from {values[0]:z.2f} to {values[-1]:z.2f}"
         figures.append(Figure(encoded(image, "PNG"), aim.name, detail))
@@ -118,7 +127,7 @@ def show_dreams(
         targets.write(tiles[0].pixels)
     else:
         targets.write(sheet(tiles, bundle.card.name, f"{steps} steps", DREAM_COLUMNS))
-    text = "What excites each most, by gradient ascent from noise; its activation below."
+    text = "Images that maximize each, by gradient ascent from noise, with their activations."
     options = {"steps": steps, "seed": seed}
     targets.report([Section("Dreams", text, figures)], "Dreams", bundle, options)
 
@@ -133,7 +142,7 @@ def opened(chosen: dict[str, Any]) -> Bundle:
 
 
 class Targets:
-    """Where a command's images and its report go.
+    """The outputs of a command: images and a report.
 
     Attributes:
         output: The file or folder of ``-o``, or None.
@@ -141,7 +150,7 @@ class Targets:
 
     def __init__(self, output: str | None, report: str | None, overwrite: bool) -> None:
         if output is None and report is None:
-            raise UsageError(broken_rule("-o", "be given, or --report", "neither"))
+            raise UsageError(is_required("-o or --report"))
         self.output = Path(output) if output else None
         self._report = Path(report) if report else None
         self._overwrite = overwrite
@@ -151,14 +160,14 @@ class Targets:
             self.refuse_existing("--report", self._report)
 
     def refuse_existing(self, option: str, path: Path) -> None:
-        """Refuse a file that cannot be written, before the work begins."""
+        """Check that a file can be written, before the work begins."""
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
         if path.exists() and not self._overwrite:
-            raise UsageError(f"{path} exists already. Use --overwrite to make it anew.")
+            raise UsageError(f"{path} exists already. Use --overwrite to overwrite it.")
 
     def check_image(self) -> None:
-        """Refuse an ``-o`` that is no file of an image."""
+        """Check that ``-o`` is an image file."""
         if self.output is not None:
             check_image_target("-o", self.output, self._overwrite)
 
@@ -168,18 +177,18 @@ class Targets:
         if path is None:
             return None
         if has_image_suffix(path.name) and not path.is_dir():
-            fix = f"There are several images: give {path.with_suffix('')}/."
+            fix = f"There are several images; use {path.with_suffix('')}/."
             raise UsageError(broken_rule("-o", "name a folder", path, fix))
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not self._overwrite and any(path.iterdir()):
-                raise UsageError(f"{path} holds files already. Use --overwrite, or another folder.")
+                raise UsageError(f"{path} is not empty. Use --overwrite, or another folder.")
         except OSError as error:
-            raise OutputError(f"{path} cannot be made: {error.strerror or error}.") from error
+            raise OutputError(f"{path} cannot be created: {error.strerror or error}.") from error
         return path
 
     def write(self, pixels: Any) -> None:
-        """Write the one image of ``-o``, if it is wanted."""
+        """Write the image of ``-o``, if given."""
         if self.output is not None:
             write_image(self.output, pixels)
 
@@ -191,7 +200,7 @@ class Targets:
         options: dict[str, Any],
         failures: Any = (),
     ) -> None:
-        """Write the report, if it is wanted."""
+        """Write the report, if given."""
         if self._report is not None:
             name = bundle.card.name
             write_sections(

@@ -11,7 +11,7 @@ from cnnkit.data import read_dataset
 from cnnkit.data.dataset import Dataset
 from cnnkit.diagnosis.boxes import BoxExamination, examine_boxes
 from cnnkit.diagnosis.classes import Examination, examine
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import ImageError, UsageError, broken_rule, requires
 from cnnkit.formats import BoxSet, read_boxes
 from cnnkit.formats.opening import is_box_set
 from cnnkit.images import DEFAULT_MAX_PIXELS, thumbnail
@@ -80,11 +80,11 @@ def _opened(data: str, root: str | None, images: str | None, task: str) -> BoxSe
     has_boxes = is_box_set(data) if task == "auto" else task == "detect"
     if not has_boxes:
         if images is not None:
-            raise UsageError(broken_rule("`images`", "go with annotations of boxes", data))
+            raise UsageError(requires("`images`", "box annotations", f"Received: {data}."))
         return read_dataset(data, root)
     boxes = read_boxes(data, images)
     if root is not None:
-        raise UsageError(broken_rule("`root`", "go with a CSV", data, "Use `images`."))
+        raise UsageError(requires("`root`", "a CSV file", "For boxes, use `images`."))
     return boxes
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import Progress, counter
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.reports.target import report_target
 from cnnkit.runtime import RuntimeOptions
@@ -165,8 +165,8 @@ def _check_task(bundle: Bundle, given: dict[str, object]) -> None:
         raise UsageError(broken_rule("`model`", rule, f"one for {task}"))
     for name, tasks in TASKS_OF_PARAMETERS.items():
         if given[name] is not None and task not in tasks:
-            rule = f"go with a model for {' or '.join(tasks)}"
-            raise UsageError(broken_rule(name, rule, f"a model for {task}"))
+            other = f"a model for {' or '.join(tasks)}"
+            raise UsageError(requires(name, other, f"Received: a model for {task}."))
 
 
 def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
@@ -219,8 +219,7 @@ def _detector(bundle: Bundle, request: _Request) -> Evaluation:
     from cnnkit.formats import read_boxes
 
     if request.root is not None:
-        fix = "Give the folder of the images with `images`."
-        raise UsageError(broken_rule("`root`", "go with a CSV", request.data, fix))
+        raise UsageError(requires("`root`", "a CSV file", "For boxes, use `images`."))
     boxes = read_boxes(request.data, request.images)
     detector = Detector.from_bundle(
         bundle,
@@ -248,7 +247,7 @@ def _face_embedder(bundle: Bundle, request: _Request) -> Evaluation:
 
     for name, value in {"`fit`": request.fit, "`batch_size`": request.batch_size}.items():
         if value:
-            raise UsageError(broken_rule(name, "go with a classifier", bundle.card.name))
+            raise UsageError(requires(name, "a classifier or a detector"))
     pairs = read_pairs(Path(request.data), Path(request.root) if request.root else None)
     # A photo of LFW has the person in the middle and others behind: the largest face is meant.
     verifier = FaceVerifier(_opened_embedder(bundle, request), "largest")

@@ -23,7 +23,7 @@ from cnnkit.commands.inputs import (
     text_of,
     worker_count,
 )
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.explanation import Explainer
 from cnnkit.explanation.folders import OVERLAY_SIDE, SavedImages, explain_folders
 from cnnkit.explanation.scored import METHOD, ScoredExplainer
@@ -189,8 +189,8 @@ def _explainer_of(
     """Return what explains a model of that task."""
     task = bundle.card.task
     if question.reference is not None and task != "embed-face":
-        rule = "go with a model for embed-face"
-        raise UsageError(broken_rule("`reference`", rule, f"one for {task}"))
+        fix = f"Received: a model for {task}."
+        raise UsageError(requires("`reference`", "a model for embed-face", fix))
     if task not in ("classify", "detect", "embed-face"):
         rule = "be a classifier, a detector, or a model for embed-face (with `reference`)"
         raise UsageError(broken_rule("`model`", rule, f"a model for {task}"))
@@ -216,12 +216,14 @@ def _scored(bundle: Bundle, question: _Question) -> ScoredExplainer:
     if question.method not in (None, METHOD):
         rule = f"be {METHOD} for a model for {task}"
         raise UsageError(broken_rule("`method`", rule, question.method))
-    refused = {"`layer`": question.layer, "`scale`": question.scale}
+    refused = [("`layer`", question.layer), ("`scale`", question.scale)]
     if task == "embed-face":
-        refused |= {"`class_name`": question.class_name, "`fit`": question.fit}
-    for option, value in refused.items():
+        refused += [("`class_name`", question.class_name), ("`fit`", question.fit)]
+    for option, value in refused:
         if value is not None:
-            raise UsageError(broken_rule(option, f"not go with a model for {task}", value))
+            known = "classify" if option in ("`layer`", "`scale`") else "classify or detect"
+            fix = f"Received: a model for {task}."
+            raise UsageError(requires(option, f"a model for {known}", fix))
     more = {"box_share": question.box_share, "max_pixels": question.max_pixels}
     if task == "detect":
         return explainer_of_detector(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.exporting import (
     FORMATS,
     Exported,
@@ -121,8 +121,9 @@ def form_and_path(form: str | None, output: str, several: bool = False) -> tuple
     elif form in FORMATS and not Path(output).suffix and not several:
         output += FORMATS[form].suffix
     if form is None:
-        rule = "end in .keras, .onnx, .xml or .tflite, or go with `format`"
+        rule = "end in .keras, .onnx, .xml, or .tflite unless `format` is given"
         if several:
-            rule = "go with `format`: the model has several networks, a file each in a folder"
+            fix = "The model has several networks, so `output` is a folder with one file for each."
+            raise UsageError(is_required("`format`", fix))
         raise UsageError(broken_rule("`output`", rule, output))
     return form, output

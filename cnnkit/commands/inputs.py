@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
 
 AnyPath = str | os.PathLike[str]
@@ -36,7 +36,7 @@ def input_list(inputs: Inputs) -> list[str]:
     paths = path_list(inputs)
     if not paths:
         fix = "Give an image, a folder, a pattern, or several of them."
-        raise UsageError(broken_rule("`inputs`", "name at least one", "none", fix))
+        raise UsageError(is_required("`inputs`", fix))
     return paths
 
 

@@ -55,7 +55,7 @@ def build(
     unknown = [name for name in wished if name not in takes and "arguments" not in takes]
     if unknown:
         known = ", ".join(takes) or "no arguments"
-        raise UsageError(broken_rule(architecture, f"be given {known}", ", ".join(unknown)))
+        raise UsageError(broken_rule(architecture, f"be built with {known}", ", ".join(unknown)))
     with building_defaults():
         try:
             return builder(**wished)

@@ -23,7 +23,14 @@ from cnnkit.commands.inputs import (
     pixel_limit,
     text_of,
 )
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import (
+    ImageError,
+    UsageError,
+    broken_rule,
+    is_required,
+    mutually_exclusive,
+    requires,
+)
 from cnnkit.folder_job import Summary
 from cnnkit.images import Finder, read_bytes
 from cnnkit.images.decode import open_image
@@ -214,8 +221,8 @@ def _check_way(fast: bool, given: Mapping[str, Any]) -> None:
     usual = inspect.signature(stylize).parameters
     for name in SLOW_ONLY if fast else FAST_ONLY:
         if given[name] != usual[name].default:
-            rule = "go without `fast`" if fast else "go with `fast`"
-            raise UsageError(broken_rule(f"`{name}`", rule, "`fast`" if fast else "no `fast`"))
+            relation = mutually_exclusive if fast else requires
+            raise UsageError(relation(f"`{name}`", "`fast`"))
 
 
 def _other_files(styles: Sequence[str], mask: str | None, start: str) -> list[str]:
@@ -245,7 +252,7 @@ def _checked_target(
     if sheet is not None:
         return None
     fix = "Give a folder, or an image file for one photo."
-    raise UsageError(broken_rule("`output`", "be given", "none", fix))
+    raise UsageError(is_required("`output`", fix))
 
 
 def _preflight(
@@ -272,7 +279,7 @@ def _preflight(
     tiles = f", in tiles of {found.tile}" if found.tile else ""
     each = "" if total == 1 else " each"
     log.info(
-        "%s, %d x %d pixels at most%s: about %.1f GB of memory, about %s%s on this machine",
+        "%s, up to %d x %d pixels%s: about %.1f GB of memory, about %s%s on this machine",
         *(images, width, height, tiles, found.memory / 1e9, duration(found.seconds), each),
     )
 
@@ -299,4 +306,4 @@ def _first_content(finder: Finder, max_pixels: int) -> Content:
 def _told_of_sheet(done: int, total: int) -> None:
     """Say how far the sheet is."""
     if done % 5 == 0 or done == total:
-        log.info("the sheet: %d of %d", done, total)
+        log.info("contact sheet: %d of %d", done, total)

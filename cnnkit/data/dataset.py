@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnkit.data.labeled_csv import CsvRow, read_csv_rows
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.errors import UsageError, broken_rule, did_you_mean, requires
 from cnnkit.formats.csv_text import found_under
 from cnnkit.formats.guessing import BOX_FOLDERS, guessed_form
 from cnnkit.images import Finder
@@ -115,7 +115,7 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
     path = Path(data)
     if path.is_dir():
         if root is not None:
-            raise UsageError(broken_rule("`root`", "go with a CSV", f"the folder {data}"))
+            raise UsageError(requires("`root`", "a CSV file", f"Received: the folder {data}."))
         dataset = _read_folder(data)
         _refuse_boxes(data, dataset)
     elif path.is_file():

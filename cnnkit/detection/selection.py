@@ -104,8 +104,6 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
             return classes.index(spelling, option)
     known = [*labels, *(old for new, old in SPELLINGS.items() if classes.matches(new))]
     fix = did_you_mean(name, known) or f"The model knows {_some(labels)}."
-    if option == "`agnostic`":
-        fix += " To leave its groups out, put `agnostic` after INPUT."
     raise UsageError(broken_rule(option, "name classes of the model", repr(name), fix))
 
 

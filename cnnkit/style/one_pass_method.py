@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import UsageError, broken_rule, is_required
+from cnnkit.errors import UsageError, broken_rule, is_required, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.images.resample import Window, resize
 from cnnkit.runtime.memory import resident_memory
@@ -105,8 +105,7 @@ class InOnePass:
             raise UsageError(is_required("`styles`", fix))
         if styles and not painter.reads_styles:
             fix = "Leave it out: the model was trained for one style."
-            rule = "go with a model that reads styles"
-            raise UsageError(broken_rule("`styles`", rule, styles[0].name, fix))
+            raise UsageError(requires("`styles`", "a model that reads styles", fix))
         self._painter, self._choices = painter, choices
         self._weights = [style.weight for style in styles]
         self._vectors = [painter.style_of(style.pixels, choices.style_scale) for style in styles]

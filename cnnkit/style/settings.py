@@ -109,8 +109,8 @@ def loss_weights(
     if strength is None:
         return {"alpha": alpha, "beta": beta}
     if alpha is not None or beta is not None:
-        fix = "Give one or the other."
-        raise UsageError(broken_rule("`strength`", "go without `alpha` and `beta`", "both", fix))
+        other = "`alpha`" if alpha is not None else "`beta`"
+        raise UsageError(mutually_exclusive("`strength`", other))
     _check("`strength`", strength, 0, 1)
     return {"alpha": 1 - strength, "beta": strength}
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnkit import pipeline
 from cnnkit.bundles import open_model
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, is_required
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
     Found,
@@ -235,7 +235,7 @@ class Stylizer:
         )
         if not read:
             fix = "Give an image to learn from."
-            raise UsageError(broken_rule("`styles`", "be given", "none", fix))
+            raise UsageError(is_required("`styles`", fix))
         if threads:
             set_backend_threads(threads)
         choices = Choices(size, tile_choice(tile), check_mask(mask), preview or 0, max_pixels)

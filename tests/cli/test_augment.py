@@ -65,7 +65,7 @@ def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, image, tmp_path:
     ("arguments", "message"),
     [
         (["a.jpg"], "Missing option '-o'"),
-        (["-o", "s.png"], "Give at least one INPUT"),
+        (["-o", "s.png"], "IMAGE is required"),
         (["a.jpg", "-o", "s.gif"], "-o must end in one of .png"),
         (["a.jpg", "-o", "a.jpg"], "exists already. Use --overwrite"),
         (["a.jpg", "-o", "s.png", "--recipe", "lihgt"], "Did you mean 'light'?"),

@@ -167,7 +167,7 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
     finished = (tmp_path / f"rows.{suffix}").read_bytes()
     done = run_cnnkit(*command, "--resume")
     assert done.returncode == 1
-    assert done.stderr.startswith("3 ok, 2 failed, 0 skipped, 5 from before")
+    assert done.stderr.startswith("3 ok, 2 failed, 0 skipped, 5 resumed")
     assert (tmp_path / f"rows.{suffix}").read_bytes() == finished
     shutil.copy(photos / "cat.jpg", photos / "new.jpg")
     done = run_cnnkit(*command, "--resume")
@@ -193,7 +193,7 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
         (["photos", "--report", "r.txt"], "--report must end in .html"),
         (["photos", "--labels", "x.txt"], "x.txt cannot be read"),
         (["photos", "--sort-into", "photos/cat.jpg"], "--sort-into must name a folder"),
-        ([], "Give at least one INPUT"),
+        ([], "INPUT is required"),
         (["photos", "-0"], "-0 goes with -"),
     ],
 )

@@ -97,19 +97,19 @@ def test_two_images_of_one_name_get_a_file_each(options, tmp_path, monkeypatch):
 
 
 REFUSED = [
-    ((), "Give either IMAGEs, or --matrix, or --learn-from"),
-    (("x.jpg", "--matrix", "1"), "Give either IMAGEs"),
-    (("x.jpg", "--kernel", "vertical"), "-o must name an image"),
+    ((), "Exactly one of IMAGE, --matrix, and --learn-from is required"),
+    (("x.jpg", "--matrix", "1"), "Exactly one of IMAGE"),
+    (("x.jpg", "--kernel", "vertical"), "-o is required"),
     (("x.jpg", "--kernel", "vertical", "-o", "x.gif"), "-o must end in .png"),
     (("x.jpg", "y.jpg", "--kernel", "vertical", "-o", "x.png"), "-o must be a folder for several"),
-    (("x.jpg", "-o", "x.png"), "have either --kernel or --pool"),
+    (("x.jpg", "-o", "x.png"), "--kernel or --pool is required"),
     (("--matrix", "1 2; 3 4", "--kernel", "vertical"), "must fit into its input"),
     (("--matrix", "1 2; 3", "--kernel", "1"), "rows of one length"),
     (("--matrix", "1 2", "--pool", "conv 2 1x1"), "--pool must be max or average"),
     (("--matrix", "1 2", "--pool", "max 2y2"), "--pool: the kernel must be"),
     (("--matrix", "1 2", "--kernel", "1", "--padding", "some"), "--padding must be valid, same"),
     (("--matrix", "1 2", "--kernel", "1 2", "--magnitude"), "--kernel must be square"),
-    (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "--output must go with images"),
+    (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "-o and --matrix are mutually exclusive"),
 ]
 
 
@@ -147,10 +147,13 @@ def test_costs_against_other_numbers(run_cnnkit):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--against", "1 2", "cat.jpg"), "--against must go with --matrix. Received: none."),
+        (("--against", "1 2", "cat.jpg"), "--against requires --matrix."),
         (("--matrix", "1 2", "--against", "1; 2"), "Received: 1x2x1 and 2x1x1."),
         (("--matrix", "1 2", "--against", "x"), "--against must be numbers"),
-        (("--matrix", "1 2", "--against", "1 2", "--pool", "max 1x1"), "--pool must go without"),
+        (
+            ("--matrix", "1 2", "--against", "1 2", "--pool", "max 1x1"),
+            "--pool and --against are mutually",
+        ),
     ],
 )
 def test_costs_that_cannot_be(monkeypatch, capsys, arguments, told):

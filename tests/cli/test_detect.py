@@ -67,7 +67,7 @@ def test_rows_and_files_in_one_pass(run_cnnkit, photos, tmp_path):
         *("--report", "report.html", "--resume"),
     )
     assert (again.returncode, again.stdout) == (1, "")
-    assert "3 from before" in again.stderr
+    assert "3 resumed" in again.stderr
     in_the_way = run_cnnkit("detect", "photos", "-o", "rows.jsonl")
     assert in_the_way.returncode == 2
     assert "rows.jsonl exists already. Use --overwrite" in in_the_way.stderr

@@ -19,7 +19,7 @@ def test_a_clean_set_exits_with_0(run_cnnkit, photos: Path) -> None:
     done = run_cnnkit("doctor", "photos")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        "photos: 40 images, 2 classes (cat 20, dog 20)\nNothing found that would hurt training.\n"
+        "photos: 40 images, 2 classes (cat 20, dog 20)\nFound nothing that would hurt training.\n"
     )
     assert "40 images read in" in done.stderr
     quiet = run_cnnkit("doctor", "photos", "-q")
@@ -47,7 +47,7 @@ def test_what_hurts_is_named_and_exits_with_1(run_cnnkit, photos: Path) -> None:
         "         Replace or remove them; training leaves them out by name.",
     ]
     assert "           photos/cat/003.jpg = photos/dog/copy.jpg" in lines
-    assert lines[-1] == "2 errors: training would suffer."
+    assert lines[-1] == "2 errors: fix before training."
 
 
 def test_json_is_one_document_and_the_same_findings(run_cnnkit, photos: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_report_is_one_safe_page_with_thumbnails(run_cnnkit, photos: Path, t
     [
         (["none"], "DATA must be a folder or a CSV. Received: none."),
         (["photos/cat"], "DATA must hold a folder for each class"),
-        (["photos", "--root", "x"], "--root must go with a CSV"),
+        (["photos", "--root", "x"], "--root requires a CSV"),
         (["photos", "--report", "page.txt"], "--report must end in .html"),
         ([], "Missing argument 'DATA'"),
     ],

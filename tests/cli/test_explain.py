@@ -80,10 +80,10 @@ def test_help_names_the_methods(run_cnnkit):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--with", "cat.jpg"], "--with must go with a model for embed-face"),
+        (["--with", "cat.jpg"], "--with requires a model for embed-face"),
         (["--model", "dlib-face"], "--with must name the image to compare with"),
         (["--model", "yolov3-tiny", "--method", "grad-cam"], "--method must be occlusion"),
-        (["--model", "yolov3-tiny", "--layer", "a"], "--layer must not go with"),
+        (["--model", "yolov3-tiny", "--layer", "a"], "--layer requires a model for classify"),
         (["--model", "yolov3-tiny", "--class", "dug"], "Did you mean 'dog'"),
         (["--model", "magenta-style"], "--model must be a classifier"),
         (["--model", "mtcnn"], "a classifier, a detector, or a model for embed-face"),

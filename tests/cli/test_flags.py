@@ -39,7 +39,7 @@ COMMANDS = dict(leaves(group))
         ("classify", "`output` must name a file.", "-o must name a file."),
         ("detect", "`output` must name a file.", "-o must name a file."),
         ("stylize", "`size=320`, or `tile='auto'`.", "--size 320, or --tile auto."),
-        ("stylize", "`styles` must be given.", "--style must be given."),
+        ("stylize", "`styles` is required.", "--style is required."),
         ("explain", "`class_name` or `classes`", "--class or `classes`"),
         ("export", "`format='onnx'` of `model`", "--format onnx of BUNDLE"),
         ("export", "`model='keras:NAME'` must", "keras:NAME must"),

@@ -37,7 +37,7 @@ def test_json(run_cnnkit):
 def test_what_is_refused_before_the_work_begins(run_cnnkit, tmp_path):
     (tmp_path / "there.svg").touch()
     for arguments, told in (
-        ((), "Give a NAME, or --list"),
+        ((), "Exactly one of NAME and --list is required"),
         (("lenet-5", "--diagram", "x.gif"), "--diagram must end in .svg or .png"),
         (("lenet-5", "--diagram", "there.svg"), "there.svg exists already"),
         (("lenet-5", "--input", "huge"), "--input must be HEIGHTxWIDTHxCHANNELS"),

@@ -229,8 +229,8 @@ def test_a_full_standard_output_is_one_line(clean_environment, arguments):
         )
     assert done.returncode == 2
     assert done.stderr == (
-        "cnnkit: error: the output cannot be written: No space left on device. "
-        "Make room, or write it elsewhere.\n"
+        "cnnkit: error: cannot write the output: No space left on device. "
+        "Free some space, or write elsewhere.\n"
     )
 
 

@@ -57,9 +57,9 @@ def test_a_sheet_to_choose_from(run_cnnkit, examples, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "x.png"], "--style must be given"),
+        (["-o", "x.png"], "--style is required"),
         (["--style", "none.jpg", "-o", "x.png"], "none.jpg cannot be read: no such file"),
-        (["--style", "s.jpg"], "-o must be given"),
+        (["--style", "s.jpg"], "-o is required"),
         (["--style", "s.jpg", "--contact-sheet", "x.gif"], "--contact-sheet must end in"),
     ],
 )

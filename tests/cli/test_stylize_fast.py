@@ -53,10 +53,10 @@ def test_a_trained_model_paints_one_photo(run_cnnkit, examples, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fast", "--steps", "5"], "--steps must go without --fast"),
-        (["--fast", "--time-budget", "5s"], "--time-budget must go without --fast"),
-        (["--model", "painter"], "--model must go with --fast"),
-        (["--precision", "float32"], "--precision must go with --fast"),
+        (["--fast", "--steps", "5"], "--steps and --fast are mutually exclusive"),
+        (["--fast", "--time-budget", "5s"], "--time-budget and --fast are mutually exclusive"),
+        (["--model", "painter"], "--model requires --fast"),
+        (["--precision", "float32"], "--precision requires --fast"),
         (["--fast", "--model", "squeezenet-1.1"], "must be a model for the task stylize"),
         (["--fast", "--model", "nowhere"], "--model must name an embedded model"),
         (["--fast", "--strength", "2"], "--strength must lie between 0 and 1"),

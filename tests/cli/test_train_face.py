@@ -18,7 +18,7 @@ def test_a_run_says_what_it_came_to_and_its_status_tells_of_a_missed_figure(run_
     assert lines[0].startswith("validation, 2 people, 30 pairs of one person and 36 of two (new")
     assert lines[1].lstrip().startswith("AUC 0.")
     assert lines[-1].strip() == "cnnkit verify-face --embedder ours A B"
-    assert "--assert-auc 1 is missed" in done.stderr
+    assert "--assert-auc 1 failed" in done.stderr
     # Nothing of TensorFlow's own log, which begins otherwise.
     assert all(line.startswith("cnnkit: ") for line in done.stderr.splitlines())
     assert (tmp_path / "ours" / "report.html").is_file()

@@ -148,7 +148,7 @@ def test_a_missed_figure_is_status_1_and_the_bundle_stays(learn):
     done = learn(*arguments, "--assert-accuracy", "1", "--assert-macro-f1", "0")
     assert done.returncode == 1, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("cnnkit: --assert-accuracy 1 is missed: 0.")
+    assert last.startswith("cnnkit: --assert-accuracy 1 failed: 0.")
     assert "--assert-macro-f1" not in last
     assert "[conflict]" in done.stderr
     assert (learn.folder / "puzzled" / "card.json").is_file()

@@ -23,7 +23,7 @@ def test_one_person_and_a_drawing(run_cnnkit: Callable, images: Path, tmp_path: 
     done = run_cnnkit(*command, "--annotate", "why.png")
     assert (done.returncode, done.stderr.count("Compiling") <= 2) == (0, True), done.stderr
     assert done.stdout.startswith("same person: distance 0.")
-    assert "threshold 0.600, probability of one person over 99.9%" in done.stdout
+    assert "threshold 0.600, probability of the same person over 99.9%" in done.stdout
     with Image.open(tmp_path / "why.png") as drawn:
         assert drawn.height == 480 + 44 and drawn.width > 900
     again = run_cnnkit(*command, "--annotate", "why.png")
@@ -48,7 +48,7 @@ def test_several_faces_are_drawn_where_it_cannot_be_told(
 ) -> None:
     names = (images / "passport.jpg", images / "two.jpg")
     done = run_cnnkit("verify-face", *names, "--annotate", "why.png")
-    assert done.returncode == 2 and done.stdout.startswith("cannot tell: ")
+    assert done.returncode == 2 and done.stdout.startswith("undecided: ")
     with Image.open(tmp_path / "why.png") as drawn:
         # 480 x 480 and 960 x 480, beside each other.
         assert drawn.width == 480 + 8 + 960 and drawn.height >= 480 + 44
@@ -78,7 +78,7 @@ def test_what_cannot_be_told_is_status_2(
 ) -> None:
     done = run_cnnkit("verify-face", images / "passport.jpg", images / other)
     assert done.returncode == 2
-    assert done.stdout.startswith("cannot tell: ") and told in done.stdout
+    assert done.stdout.startswith("undecided: ") and told in done.stdout
     assert done.stdout.count("\n") == 1
 
 
@@ -105,11 +105,11 @@ def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
     [
         ((), "the images must be two, A and B. Received: 0."),
         (("a.jpg",), "the images must be two, A and B. Received: 1."),
-        (("a.jpg", "--gallery", "g"), "--gallery must go with --as"),
-        (("a.jpg", "b.jpg", "--root", "x"), "--root must go with --pairs"),
-        (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o must go with --pairs"),
+        (("a.jpg", "--gallery", "g"), "--gallery requires --as"),
+        (("a.jpg", "b.jpg", "--root", "x"), "--root requires --pairs"),
+        (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o requires --pairs"),
         (("a.jpg", "b.jpg", "--annotate", "x.gif"), "--annotate must end in .png or .jpg"),
-        (("--pairs", "p.csv", "--json"), "--json must go with two images"),
+        (("--pairs", "p.csv", "--json"), "--pairs and --json are mutually exclusive"),
         (("--pairs", "none.csv"), "none.csv cannot be read: No such file"),
         (("a.jpg", "b.jpg", "--embedder", "mtcnn"), "--embedder must be a model for embed-face"),
         (("a.jpg", "b.jpg", "--min-face", "3"), "--min-face must be at least 12 pixels"),

@@ -42,12 +42,12 @@ def test_patches_of_a_folder(run_cnnkit, examples, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["filters"], "-o must be given, or --report"),
+        (["filters"], "-o or --report is required"),
         (["filters", "-o", "a.gif"], "-o must end in one of .png"),
         (["activations", "missing.jpg", "-o", "no.txt/x", "--report", "a.txt"], "end in .html"),
         (["activations", "missing.jpg", "-o", "a.png"], "-o must name a folder. Received: a.png"),
         (["patches", "photos", "-o", "rows.jsonl"], "-o must end in .csv"),
-        (["dream", "--layer", "first", "-o", "a.png"], "--layer must go with --units"),
+        (["dream", "--layer", "first", "-o", "a.png"], "--layer requires --units"),
         (["dreams"], "No such command"),
     ],
 )

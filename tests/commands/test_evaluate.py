@@ -37,11 +37,11 @@ def test_a_classifier_is_measured(labels: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_task_has_no_use_for_is_refused(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="go with a model for detect"):
+    with pytest.raises(UsageError, match="requires a model for detect"):
         evaluate("efficientnet-lite0", labels, images=tmp_path)
-    with pytest.raises(UsageError, match="go with a model for classify or detect"):
+    with pytest.raises(UsageError, match="requires a model for classify or detect"):
         evaluate("dlib-face", labels, split="test")
-    with pytest.raises(UsageError, match="go with a classifier"):
+    with pytest.raises(UsageError, match="requires a classifier"):
         evaluate("dlib-face", labels, fit="crop")
     with pytest.raises(UsageError, match="be a model for one of classify, detect, embed-face"):
         evaluate("magenta-style", labels)

@@ -43,7 +43,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
         ({"size": 8}, "at least 16"),
         ({"overlays": Path("photos"), "overwrite": True}, "another folder than"),
         ({"reference": "photos/cat.jpg"}, "embed-face"),
-        ({"model": "yolov3-tiny", "layer": "a"}, "not go with a model for detect"),
+        ({"model": "yolov3-tiny", "layer": "a"}, "requires a model for classify"),
         ({"method": "guessing"}, "guessing"),
         ({"retry_errors": True}, "resume"),
     ],

@@ -58,7 +58,7 @@ def test_every_embedded_model_loads_with_all_its_weights(name: str) -> None:
 def test_what_no_builder_takes_is_refused() -> None:
     with pytest.raises(UsageError, match="be a known name"):
         build("lenet-55")
-    with pytest.raises(UsageError, match="be given input_shape, dimensions, normalized"):
+    with pytest.raises(UsageError, match="be built with input_shape, dimensions, normalized"):
         build("embedding-small", classes=3)
     with pytest.raises(UsageError, match="cannot be built so"):
         build("vgg-11", input_shape=(1, 1, 3))

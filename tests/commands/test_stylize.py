@@ -51,11 +51,11 @@ def test_the_function_paints_what_the_command_paints(photos, capfd, monkeypatch)
 @pytest.mark.parametrize(
     ("keywords", "said"),
     [
-        ({}, "be given"),
-        ({"output": "out"}, "`styles` must be given"),
+        ({}, "`output` is required"),
+        ({"output": "out"}, "`styles` is required"),
         ({"output": "out", "max_pixels": 0}, "`max_pixels` must be at least 1"),
-        ({"output": "out", "fast": True, "steps": 3}, "`steps` must go without `fast`"),
-        ({"output": "out", "device": "cpu"}, "`device` must go with `fast`"),
+        ({"output": "out", "fast": True, "steps": 3}, "`steps` and `fast` are mutually exclusive"),
+        ({"output": "out", "device": "cpu"}, "`device` requires `fast`"),
         ({"output": "style.jpg", "styles": "style.jpg", "overwrite": True}, "style.jpg"),
         ({"output": "out", "strength": 2.0}, "between 0 and 1"),
         ({"contact_sheet": "photos/cat.jpg"}, "exists already"),

@@ -120,7 +120,7 @@ def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_root_goes_with_a_csv_only(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="`root` must go with a CSV"):
+    with pytest.raises(UsageError, match="`root` requires a CSV"):
         read_dataset(str(tmp_path), root="pictures")
 
 

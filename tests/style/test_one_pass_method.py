@@ -105,7 +105,7 @@ def test_strength_moves_from_the_photos_own_style(any_style) -> None:
 def test_styles_go_with_a_model_that_reads_them(painter, any_style) -> None:
     with pytest.raises(UsageError, match="`styles` is required"):
         InOnePass(any_style, [], OnePassChoices())
-    with pytest.raises(UsageError, match="`styles` must go with a model that reads styles"):
+    with pytest.raises(UsageError, match="`styles` requires a model that reads styles"):
         InOnePass(painter, [Style("s.png", drawn(20, 20))], OnePassChoices())
 
 

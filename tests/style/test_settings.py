@@ -69,7 +69,7 @@ def test_strength_is_alpha_and_beta():
     assert loss_weights(0.3, None, None) == {"alpha": 0.7, "beta": 0.3}
     assert loss_weights(None, 10.0, 40.0) == {"alpha": 10.0, "beta": 40.0}
     assert loss_weights(None, None, None) == {"alpha": None, "beta": None}
-    with pytest.raises(UsageError, match="`strength` must go without"):
+    with pytest.raises(UsageError, match="`strength` and `alpha` are mutually exclusive"):
         loss_weights(0.3, 1.0, None)
     with pytest.raises(UsageError, match="`strength` must lie between 0 and 1"):
         loss_weights(1.3, None, None)

@@ -32,14 +32,14 @@ def test_a_painter_of_one_style_needs_no_style_image(
     result = of_one_style.predict(photo)
     assert (result.height, result.width) == (60, 90)
     assert np.abs(result.pixels.astype(int) - photo).mean() > 1
-    with pytest.raises(UsageError, match="`styles` must go with a model that reads styles"):
+    with pytest.raises(UsageError, match="`styles` requires a model that reads styles"):
         cnnkit.Stylizer.load(painter, styles=STYLE, runtime="tensorflow", device="cpu")
 
 
 def test_any_style_needs_one() -> None:
     with pytest.raises(UsageError, match="`styles` is required"):
         cnnkit.Stylizer.load()
-    with pytest.raises(UsageError, match="`styles` must be given"):
+    with pytest.raises(UsageError, match="`styles` is required"):
         cnnkit.Stylizer.by_optimization([])
     with pytest.raises(UsageError, match=r"`styles` missing\.jpg cannot be read"):
         cnnkit.Stylizer.load(styles="missing.jpg")
