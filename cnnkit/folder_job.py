@@ -201,9 +201,14 @@ class FolderJob:
             rule = "put an image where this run would put it"
             fix = "Give the same command again, or use `overwrite=True` to start anew."
             received = f"{row['path']} in {place}"
-            raise UsageError(broken_rule(f"{part_path(self._outputs.rows)}", rule, received, fix))
+            raise UsageError(broken_rule(str(self._unfinished), rule, received, fix))
         if not os.path.lexists(place):
             self._claimed.add(place)
+
+    @property
+    def _unfinished(self) -> Path | None:
+        """The file that a killed run's rows are in, None if this run writes none."""
+        return None if self._outputs.rows is None else part_path(self._outputs.rows)
 
     def _finish_sorting(self, path: str, row: dict[str, Any]) -> None:
         """Put an image where the killed run's row says, if that was not done."""
@@ -243,7 +248,7 @@ class FolderJob:
                 continue
             shown = " and ".join(row[name] for name in ("path", "a", "b") if name in row)
             raise UsageError(
-                f"{part_path(self._outputs.rows)} must hold rows of this run's inputs. Received: "
+                f"{self._unfinished} must hold rows of this run's inputs. Received: "
                 f"a row of {shown}. Give the same inputs again, or use `overwrite=True` to start "
                 "anew."
             )

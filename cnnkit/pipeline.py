@@ -25,6 +25,7 @@ from cnnkit.writers.row_files import batched
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Task = TypeVar("Task")
 
 # Work waiting behind the workers, in tasks a worker: enough to never run dry.
 TASKS_AHEAD = 2
@@ -47,13 +48,13 @@ class Outcome(NamedTuple):
 
     Attributes:
         path: The input's path.
-        outputs: By name, without the batch's axis.
-        failure: Why there are none.
+        outputs: The outputs by name, without the batch axis; empty where there is a failure.
+        failure: Why there are no outputs.
         context: Of `Prepared`, where `prepare` gave one.
     """
 
     path: str
-    outputs: dict[str, np.ndarray] | None
+    outputs: dict[str, np.ndarray]
     failure: Failure | None
     context: Any = None
 
@@ -154,13 +155,13 @@ def _processed(
 
 
 def in_order(
-    found: Iterable[Found],
-    task: Callable[[list[Found]], list[Any]],
+    found: Iterable[Task],
+    task: Callable[[list[Task]], list[T]],
     batch_size: int,
     workers: int,
-) -> Iterator[Any]:
+) -> Iterator[T]:
     """Run a task over a few inputs at a time in some threads; give its results in input order."""
-    pending: deque[Future[list[Any]]] = deque()
+    pending: deque[Future[list[T]]] = deque()
     with one_opencv_thread():
         executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
         try:
@@ -183,7 +184,7 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
     position = 0
     for item, one in zip(batch, prepared, strict=True):
         if isinstance(one, Failure):
-            outcomes.append(Outcome(item.path, None, one))
+            outcomes.append(Outcome(item.path, {}, one))
             continue
         its: dict[str, Any] = {name: values[position] for name, values in outputs.items()}
         outcomes.append(Outcome(item.path, its, None, one.context))

@@ -199,7 +199,7 @@ class Classifier:
             if outcome.failure is not None:
                 yield outcome.path, outcome.failure
             else:
-                yield outcome.path, self.interpret(outcome.outputs or {})
+                yield outcome.path, self.interpret(outcome.outputs)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return the class probabilities, float (classes,), of one row of the model's scores."""

@@ -19,7 +19,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet, mend
 from cnnkit.formats.turning import as_shown
 from cnnkit.images import Found
-from cnnkit.results import Failure, path_fields
+from cnnkit.results import Detections, Failure, path_fields
 
 EVALUATED = Selection(confidence=CONFIDENCE)
 
@@ -85,7 +85,7 @@ def evaluate_detector(
     for image in images:
         mended, wrong = mend(image, boxes.classes, clip=False)
         problems += wrong
-        outcome = _unmeasured(image)
+        outcome: Detections | Failure | None = _unmeasured(image)
         if outcome is None:
             _, outcome = next(results)
         if progress is not None:

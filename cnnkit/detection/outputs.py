@@ -114,11 +114,12 @@ class BoxOutputs:
         """Return what makes each output from a function that gives the final rows."""
         made: list[Callable[[Callable[[], Rows]], None]] = []
         for path in self.rows:
-            made.append(lambda rows, path=path: write_rows(path, rows(), DetectionTable()))
+            made.append(partial(_write_table, path))
         for target in self.boxes:
             made.append(partial(self._write_boxes, target, labels, category_ids))
         if self.counts is not None:
-            made.append(lambda rows: write_counts(self.counts, rows, labels))
+            counts = self.counts
+            made.append(lambda rows: write_counts(counts, rows, labels))
         crop = partial(write_crops, folders=folder_names(labels))
         for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
             if folder is not None:
@@ -179,7 +180,12 @@ def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence
     apart.check_not_beside((("`output`", folder) for folder in folders), inputs)
 
 
-def write_counts(path: Path | None, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
+def _write_table(path: Path, rows: Callable[[], Rows]) -> None:
+    """Write a CSV or Parquet file of the rows, a line for each box."""
+    write_rows(path, rows(), DetectionTable())
+
+
+def write_counts(path: Path, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
     """Write a CSV with a line for each image and a column for each class that occurs.
 
     Raises:

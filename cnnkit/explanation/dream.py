@@ -21,7 +21,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation import networks
 from cnnkit.explanation.graph import trace
 from cnnkit.explanation.head import find_head
-from cnnkit.explanation.target import Target
+from cnnkit.names import ClassNames
 from cnnkit.runtime import building_defaults, import_keras, value_and_gradient
 
 STEPS = 256
@@ -62,7 +62,7 @@ def aims(
     """
     found = []
     for name in classes:
-        index = Target.named(bundle, name, "`classes`").index
+        index = ClassNames(bundle.labels).index(name, "`classes`")
         found.append(Aim(bundle.labels[index], None, index))
     found += [Aim(f"{layer} {unit}", layer, unit) for unit in units]
     if not found:

@@ -359,7 +359,7 @@ class Explainer:
             """Interpret one image and let the caller finish it, within the worker."""
             if outcome.failure is not None:
                 return finish(outcome.path, outcome.failure, None)
-            result = self.interpret(outcome.outputs or {}, outcome.context)
+            result = self.interpret(outcome.outputs, outcome.context)
             return finish(outcome.path, result, outcome.context)
 
         return pipeline.stream(

@@ -7,8 +7,9 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,20 @@ STEM_LENGTH = 80
 THUMBNAIL = re.compile(r".+-[0-9a-f]{10}\.jpg", re.DOTALL)
 UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
 
+
+def _box_side(row: Mapping[str, Any], place: int) -> int | None:
+    """Return one of a row's left, top, width and height, None where there is no box."""
+    box: list[int] | None = row.get("box")
+    return box[place] if box else None
+
+
 TABLE = FlatTable(
     (
         Column("label", "text", lambda row: row.get("label")),
         Column("score", "number", lambda row: row.get("score")),
         Column("predicted", "text", lambda row: row.get("predicted")),
         *(
-            Column(name, "integer", lambda row, n=number: (row.get("box") or [None] * 4)[n])
+            Column(name, "integer", partial(_box_side, place=number))
             for number, name in enumerate(("left", "top", "box_width", "box_height"))
         ),
         Column("overlay", "text", lambda row: row.get("overlay")),

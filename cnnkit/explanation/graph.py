@@ -140,7 +140,9 @@ def _make_names_unique(functional: Any) -> None:
                 operation.name = f"{plain}_{number}"
 
 
-def called_as_it_is(name: str, operation: Any, arguments: tuple, named: dict) -> Any:
+def called_as_it_is(
+    name: str, operation: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> Any:
     """Call a step's operation."""
     return operation(*arguments, **named)
 

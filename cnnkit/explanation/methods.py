@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule, did_you_mean, requires
 from cnnkit.explanation import networks
+from cnnkit.explanation.graph import trace
+from cnnkit.explanation.head import find_head
 from cnnkit.explanation.occlusion import occluded_heat
 from cnnkit.explanation.target import Target
 from cnnkit.runtime import (
@@ -119,7 +122,7 @@ class OcclusionMethod(_Wrapped):
         scores = self._compiled.predict(images)["scores"]
         heats = []
         for image, index in zip(images, self._classes(scores), strict=True):
-            heats.append(occluded_heat(image, lambda batch, c=index: self._probability(batch, c)))
+            heats.append(occluded_heat(image, partial(self._probability, index=index)))
         return {"scores": scores, "heat": np.stack(heats)}
 
     def _probability(self, batch: np.ndarray, index: int) -> np.ndarray:
@@ -241,8 +244,8 @@ class PixelMethod(_Gradient):
     """
 
     def _prepare(self, keras: Any, model: Any, layer: str | None) -> None:
-        graph = networks.trace(keras, model, self._bundle.card.input.size)
-        head = networks.find_head(keras, graph)
+        graph = trace(keras, model, self._bundle.card.input.size)
+        head = find_head(keras, graph)
         outputs = {
             "scores": graph.output,
             "logits": networks.as_float(keras, head.logits, "logits"),

@@ -107,7 +107,7 @@ def perturbed(
     addition = keras.Input(step.output.shape[1:], name=f"{OWN}addition", dtype="float32")
     sums = []
 
-    def call(name: str, operation: Any, arguments: tuple, named: dict) -> Any:
+    def call(name: str, operation: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call an operation, and add `addition` to the output of the step that is looked at."""
         output = operation(*arguments, **named)
         if name == step.name:

@@ -185,7 +185,7 @@ class PatchSearch:
         everything = len(self.units) == self.shape[2]
         chosen = slice(None) if everything else np.asarray(self.units)
 
-        def prepare(path: str) -> np.ndarray:
+        def prepare(path: str) -> pipeline.Prepared:
             """Read one image as the network's input, with its own size."""
             image = open_image(
                 read_bytes(path), max_pixels=self.max_pixels, at_least=decoded_size(spec)

@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
     Attributes:
         label: What is explained.
-        index: Its number in the model's order.
+        class_id: Its number in the model's order.
         predicted: What the model says.
         score: What it gives, 0 to 1.
         target: What the score is about: left, top, right, bottom in pixels; or None.
@@ -44,7 +44,7 @@ class Question(NamedTuple):
     """
 
     label: str
-    index: int
+    class_id: int
     predicted: str
     score: float
     target: tuple[float, float, float, float] | None
@@ -139,9 +139,10 @@ class ScoredExplainer:
         region = question.part.scaled(*to_image)
         target = None
         if question.target is not None:
-            target = tuple(round(e) for e in Region(*question.target).scaled(*to_image))
+            left, top, right, bottom = Region(*question.target).scaled(*to_image)
+            target = (round(left), round(top), round(right), round(bottom))
         explanation = Explanation(
-            question.index,
+            question.class_id,
             question.label,
             question.score,
             question.predicted,

@@ -7,6 +7,7 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.explanation import networks
+from cnnkit.explanation.graph import trace
 from cnnkit.explanation.heat import Region
 from cnnkit.explanation.target import Target
 from cnnkit.explanation.windows import Sliding, sliding_of
@@ -54,12 +55,12 @@ class SlidingMethod:
             raise UsageError(broken_rule("`scale`", f"lie between 1 and {MAX_SCALE:g}", scale))
         self._bundle, self._target = bundle, target
         with building_defaults() as keras:
-            graph = networks.trace(keras, bundle.build(), bundle.card.input.size)
+            graph = trace(keras, bundle.build(), bundle.card.input.size)
             self.sliding: Sliding = sliding_of(graph)
         window, stride = self.sliding.window, self.sliding.stride
-        steps = [int((scale - 1) * w // s) for w, s in zip(window, stride, strict=True)]
-        self.height, self.width = self.sliding.size(tuple(steps))
-        plan = {"kind": "windows", "steps": steps}
+        down, across = (int((scale - 1) * w // s) for w, s in zip(window, stride, strict=True))
+        self.height, self.width = self.sliding.size((down, across))
+        plan = {"kind": "windows", "steps": [down, across]}
         shape = (self.height, self.width, 3)
         source = networks.source(bundle, plan, shape)
         self._compiled = predictor(source, options, batch_size=batch_size, expected=expected)
@@ -108,7 +109,7 @@ class SlidingMethod:
         if index is None:
             index = int(probabilities.max(axis=(0, 1)).argmax())
         heat = probabilities[..., index].astype(np.float32)
-        row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+        row, column = map(int, np.unravel_index(int(heat.argmax()), heat.shape))
         (down, across), (high, wide) = self.sliding.stride, self.sliding.window
         to_image = (width / spec.width, height / spec.height)
         first = Region(
@@ -125,6 +126,7 @@ class SlidingMethod:
         sides = zip(
             (spec.height, spec.width), self.sliding.window, self.sliding.stride, strict=True
         )
-        return tuple(
+        rows, columns = (
             slice(0, max(0, side - window) // stride + 1) for side, window, stride in sides
         )
+        return rows, columns

@@ -33,7 +33,8 @@ class Sliding(NamedTuple):
 
     def size(self, steps: tuple[int, int]) -> tuple[int, int]:
         """Return height and width of an image so many strides larger than a window."""
-        return tuple(w + n * s for w, n, s in zip(self.window, steps, self.stride, strict=True))
+        high, wide = (w + n * s for w, n, s in zip(self.window, steps, self.stride, strict=True))
+        return high, wide
 
 
 def sliding_of(graph: Graph) -> Sliding:
@@ -90,7 +91,7 @@ def windows_model(
     names = [step.name for step in native.steps]
     ends = set(names[names.index(last_map(native).name) + 1 :])
 
-    def call(name: str, operation: Any, arguments: tuple, named: dict) -> Any:
+    def call(name: str, operation: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if name not in ends:
             return operation(*arguments, **named)
         return _slid(keras, shapes[name], arguments[0])

@@ -112,10 +112,10 @@ class FaceDetector:
         Raises:
             ImageError: One is no image, or cannot be read.
         """
-        images = [image_pixels(image) for image in images]
-        proposed = [self._propose(image) for image in images]
-        refined = self._refine(images, proposed)
-        return self._conclude(images, refined)
+        pixels = [image_pixels(image) for image in images]
+        proposed = [self._propose(one) for one in pixels]
+        refined = self._refine(pixels, proposed)
+        return self._conclude(pixels, refined)
 
     # --- the three stages ----------------------------------------------------------------
 
@@ -225,11 +225,10 @@ def landmarks_on(squares: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def faces_of(boxes: np.ndarray, scores: np.ndarray, marks: np.ndarray) -> list[Face]:
     """Return faces, the largest first."""
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return [
-        Face(
-            xyxy=tuple(float(edge) for edge in boxes[i]),
-            score=min(1.0, float(scores[i])),
-            landmarks=tuple((float(x), float(y)) for x, y in marks[i]),
-        )
-        for i in np.argsort(-areas, kind="stable")
-    ]
+    faces = []
+    for i in np.argsort(-areas, kind="stable"):
+        left, top, right, bottom = map(float, boxes[i])
+        landmarks = tuple((float(x), float(y)) for x, y in marks[i])
+        score = min(1.0, float(scores[i]))
+        faces.append(Face(xyxy=(left, top, right, bottom), score=score, landmarks=landmarks))
+    return faces

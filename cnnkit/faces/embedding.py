@@ -206,12 +206,12 @@ class FaceEmbedder:
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         """Return faces of an image as the embedder takes them, uint8 (faces, height, width, 3)."""
         size = (self._spec.height, self._spec.width)
+        aligned: Iterable[np.ndarray] = [image] * len(faces)
         if isinstance(self.detector, FaceDetector):
-            aligned = chips(image, list(faces))
-            if aligned.shape[1:3] == size:
-                return aligned
-        else:
-            aligned = [image] * len(faces)
+            cut = chips(image, list(faces))
+            if cut.shape[1:3] == size:
+                return cut
+            aligned = cut
         resized = [prepare(one, self._spec) for one in aligned]
         return np.stack(resized) if resized else np.zeros((0, *size, 3), np.uint8)
 
@@ -264,7 +264,7 @@ class FaceEmbedder:
         borders = np.cumsum([len(own) for own in cut])[:-1]
         parts = np.split(embeddings, borders) if embeddings is not None else []
         return [
-            ImageFaces(*image.shape[:2], tuple(faces), own)
+            ImageFaces(image.shape[0], image.shape[1], tuple(faces), own)
             for image, faces, own in zip(images, found, parts, strict=True)
         ]
 

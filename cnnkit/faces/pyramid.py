@@ -127,12 +127,13 @@ def pieces(image: np.ndarray, min_face: int) -> Iterator[Piece]:
         rows, columns = even(height * scale), even(width * scale)
         base = halved_towards(base, rows, columns)
         inside = cv2.resize(base, (columns, rows), interpolation=cv2.INTER_AREA)
-        pixels = cv2.copyMakeBorder(inside, *[BORDER] * 4, cv2.BORDER_CONSTANT)
+        pixels = cv2.copyMakeBorder(inside, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
         for top in _starts(pixels.shape[0]):
             for left in _starts(pixels.shape[1]):
                 part = pixels[top : top + PIECE, left : left + PIECE]
-                place = (left - BORDER, top - BORDER)
-                yield Piece(part, columns / width, rows / height, *place, level)
+                yield Piece(
+                    part, columns / width, rows / height, left - BORDER, top - BORDER, level
+                )
 
 
 def halved_towards(image: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -56,7 +56,8 @@ def _find_turned(detector: Finder, image: np.ndarray) -> list[Face]:
     best = max(found, key=lambda quarters: _surest(found[quarters]))
     if _surest(found[best]) < SURE:
         return []
-    return [turned_back(face, *image.shape[:2], best) for face in found[best]]
+    height, width = image.shape[:2]
+    return [turned_back(face, height, width, best) for face in found[best]]
 
 
 def _surest(faces: Sequence[Face]) -> float:

@@ -162,7 +162,9 @@ class FaceVerifier:
     @overload
     def predict(self, pairs: Iterable[Pair]) -> list[FaceMatch | Failure]: ...
 
-    def predict(self, pairs: Pair | Iterable[Pair]) -> FaceMatch | Failure | list:
+    def predict(
+        self, pairs: Pair | Iterable[Pair]
+    ) -> FaceMatch | Failure | list[FaceMatch | Failure]:
         """Compare the faces of two images, or of several pairs of images.
 
         Args:
@@ -174,29 +176,38 @@ class FaceVerifier:
             `FaceMatch`, or a `Failure` where an image cannot be read, has no face, or more than
             one where one is asked for; its message begins with ``a`` or ``b``, or the path.
         """
+        several: Iterable[Any]
         several, single = ([pairs], True) if _is_pair(pairs) else one_or_several(pairs)
-        results = [result for _, result in self.stream(list(several))]
+        results = [result for _, result in self.stream(several)]
         return results[0] if single else results
 
     def compare(
         self, a: ImageFaces | Failure, b: ImageFaces | Failure, name_a: str, name_b: str
     ) -> FaceMatch | Failure:
         """Compare two described images; a failure names the one that it is about."""
-        chosen = []
-        for image, name in ((a, name_a), (b, name_b)):
-            if isinstance(image, Failure):
-                return Failure(image.kind, f"{name}: {image.message}")
-            try:
-                chosen.append(self.choice.of(image, self.min_face))
-            except ImageError as error:
-                return Failure(error.kind, f"{name}: {error.message}")
-        vectors = [p.embeddings[rows] for p, rows in zip((a, b), chosen, strict=True)]
-        apart = self.verification.distances(*vectors)
+        ours = self._chosen(a, name_a)
+        if isinstance(ours, Failure):
+            return ours
+        theirs = self._chosen(b, name_b)
+        if isinstance(theirs, Failure):
+            return theirs
+        apart = self.verification.distances(ours.embeddings, theirs.embeddings)
         first, second = np.unravel_index(int(apart.argmin()), apart.shape)
-        faces = (a.faces[chosen[0][first]], b.faces[chosen[1][second]])
+        faces = (ours.faces[first], theirs.faces[second])
         every = self.choice.faces == "all"
         table = tuple(tuple(float(one) for one in line) for line in apart) if every else ()
         return match(self.verification, float(apart[first, second]), faces, table)
+
+    def _chosen(self, image: ImageFaces | Failure, name: str) -> ImageFaces | Failure:
+        """Return an image with only the faces that count; a failure begins with the name."""
+        if isinstance(image, Failure):
+            return Failure(image.kind, f"{name}: {image.message}")
+        try:
+            rows = self.choice.of(image, self.min_face)
+        except ImageError as error:
+            return Failure(error.kind, f"{name}: {error.message}")
+        faces = tuple(image.faces[row] for row in rows)
+        return ImageFaces(image.height, image.width, faces, image.embeddings[rows])
 
     def stream(
         self,

@@ -59,7 +59,7 @@ def memory_needed(steps: Steps, size: tuple[int, int], tile: int | None, residen
         margin = 2 * BORDER - SHIFT
         pixels = (height + margin) * (width + margin)
         kept = len(SHIFTS) * recipe.content_bytes_per_pixel
-        network = pixels * (recipe.bytes_per_pixel + kept)
+        network: float = pixels * (recipe.bytes_per_pixel + kept)
     else:
         halo = 2 * halo_of(steps, height, width) + SHIFT
         pixels = (min(tile, height) + halo) * (min(tile, width) + halo)
@@ -100,7 +100,7 @@ def estimated_seconds(
     total = 0.0
     margin = 2 * BORDER - SHIFT
     for scale in scales_of(*size, settings.steps, steps.network.recipe.smallest):
-        pixels = (scale.height + margin) * (scale.width + margin)
+        pixels: float = (scale.height + margin) * (scale.width + margin)
         if settings.tile is not None and settings.tile < scale.long_side:
             halo = 2 * halo_of(steps, scale.height, scale.width) + SHIFT
             overlap = 1 + halo / settings.tile

@@ -32,13 +32,15 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
     Raises:
         UsageError: The size is none that the networks can paint.
     """
-    size, batch, notes = request.size, request.batch, ()
+    size, batch = request.size, request.batch
+    notes: tuple[str, ...] = ()
     if request.form in OF_ONE_SIZE:
         size, batch = size or _own_size(bundle), batch or 1
         notes = _notes(request, size, batch)
     if size is not None and any(side % MULTIPLE or side < SMALLEST_SIDE for side in size):
         rule = f"be multiples of {MULTIPLE} from {SMALLEST_SIDE} up for {bundle.card.name}"
         raise UsageError(broken_rule("`size`", rule, "{}x{}".format(*size)))
+    height, width = size or (None, None)
     reads_styles = "predict" in bundle.card.networks
     images = None if request.images is None else [_smaller(one) for one in request.images]
     style = Input("style", (STYLE_NUMBERS,), "float32", {"of": "the network predict"})
@@ -53,7 +55,7 @@ def painter_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, .
 
     painter = NetworkExport(
         name="transform" if reads_styles else None,
-        inputs=(image_input(*(size or (None, None)), SIDES), *([style] * reads_styles)),
+        inputs=(image_input(height, width, SIDES), *([style] * reads_styles)),
         outputs=(Output("picture", IMAGE, "color", "the range", least=255.0),),
         ending=as_they_are,
         expected=lambda raw: raw,

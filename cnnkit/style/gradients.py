@@ -45,10 +45,11 @@ class WholeGradient:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient (height, width, 3) and the three terms."""
         shift = SHIFTS[0] if random is None else SHIFTS[int(random.integers(len(SHIFTS)))]
-        patch = whole_patch(*pixels.shape[:2], shift)
+        height, width = pixels.shape[:2]
+        patch = whole_patch(height, width, shift)
         style: dict[str, Any] = {"grams": self._style}
         if self._mask is not None:
-            style["shares"] = self._shares_at(shift, patch)
+            style["shares"] = self._shares_at(shift, patch, self._mask)
         canvas = mirrored(pixels, BORDER)
         found, terms = self._steps.whole(
             patch.of(canvas), self._content.at(shift), style, self._weights
@@ -57,9 +58,9 @@ class WholeGradient:
         gradient[patch.rows, patch.columns] = found
         return folded(gradient, BORDER), terms
 
-    def _shares_at(self, shift: tuple[int, int], patch: Patch) -> Arrays:
+    def _shares_at(self, shift: tuple[int, int], patch: Patch, whole: np.ndarray) -> Arrays:
         if shift not in self._shares:
-            mask = self._mask[patch.rows, patch.columns]
+            mask = whole[patch.rows, patch.columns]
             total = float(mask[patch.core_rows, patch.core_columns].sum())
             shares = patch_shares(self._steps, patch, mask, total)
             self._shares[shift] = {name: shares[name] for name in self._style}

@@ -146,7 +146,7 @@ class ByOptimization:
             ImageError: It cannot be stylised.
         """
         started = time.monotonic()
-        size = result_size(*content.pixels.shape[:2], self._choices.size)
+        size = self.size_of(*content.pixels.shape[:2])
         check_side(size, self.steps.network.recipe.smallest)
         mask = mask_of(self._choices.mask, content, self._choices.max_pixels)
         try:
@@ -160,10 +160,10 @@ class ByOptimization:
         )
         sizes = [(scale.height, scale.width) for scale in optimization.scales]
         run = {**workspace.run, "tile": tile}
-        if workspace.state is not None:
-            optimization.state = load_state(workspace.state, run, sizes)
-        if optimization.state is not None:
-            log.info("%s: going on after step %d", content.path, optimization.state.count)
+        state = None if workspace.state is None else load_state(workspace.state, run, sizes)
+        if state is not None:
+            optimization.state = state
+            log.info("%s: resuming after step %d", content.path, state.count)
         watcher = _Watcher(self, content, mask, workspace, run)
         pixels = optimization.run(watcher)
         if not np.isfinite(pixels).all():

@@ -180,7 +180,7 @@ class OnePassPainter:
         measured = self._network("measured").run(cuts(pixels)[None], **others)
         others["statistics"] = measured["statistics"]
         painter = self._network("given")
-        for one in tiles(*padded.shape[:2], side):
+        for one in tiles(padded.shape[0], padded.shape[1], side):
             painted = painter.run(padded[None, one.rows, one.columns], **others)["picture"][0]
             one = Tile(
                 one.rows,

@@ -99,7 +99,7 @@ class Optimization:
             ImageError: An image is no image, or cannot be read.
         """
         self.scales = scales_of(*size, settings.steps, steps.network.recipe.smallest)
-        self.state: State | None = None
+        self._state: State | None = None
         self._steps = steps
         self._content = image_pixels(content)
         self._style = style
@@ -111,6 +111,17 @@ class Optimization:
             [settings.alpha / total, settings.beta / total, settings.variation], np.float32
         )
 
+    @property
+    def state(self) -> State:
+        """The current state: the starting pixels, unless the state of another run was set."""
+        if self._state is None:
+            self._state = State.starting_from(self._starting_pixels())
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+
     def run(self, watch: Watch | None = None) -> np.ndarray:
         """Make all steps that are left.
 
@@ -120,9 +131,7 @@ class Optimization:
         Returns:
             The result, float32 (height, width, 3), 0 to 255.
         """
-        clock = _Clock(self.state.seconds if self.state else 0.0)
-        if self.state is None:
-            self.state = State.starting_from(self._starting_pixels())
+        clock = _Clock(self.state.seconds)
         for number in range(self.state.scale, len(self.scales)):
             self._enter(number)
             scale = _ScaleRun(self, number)
@@ -216,7 +225,9 @@ class _ScaleRun:
         content = resized(run._content, *size)
         style = run._style.at(self._scale.long_side)
         tile = self._settings.tile
-        kind = WholeGradient if tile is None or tile >= self._scale.long_side else TiledGradient
+        kind: type[WholeGradient | TiledGradient] = TiledGradient
+        if tile is None or tile >= self._scale.long_side:
+            kind = WholeGradient
         self._gradient = kind(run._steps, content, style, self._mask, run._weights, tile)
 
     def _end(self) -> float:

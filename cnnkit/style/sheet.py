@@ -50,10 +50,11 @@ def choices_sheet(
     if len(styles) > 1:
         rows.append(("all of them", styles))
     steps = Steps(network)
-    size = result_size(*content.pixels.shape[:2], SIDE)
+    height, width = content.pixels.shape[:2]
+    height, width = result_size(height, width, SIDE)
     smallest = network.recipe.smallest
-    size = (max(size[0], smallest), max(size[1], smallest))
-    images = []
+    size = (max(height, smallest), max(width, smallest))
+    images: list[tuple[str, list[np.ndarray]]] = []
     for name, blended in rows:
         target = StyleTarget(steps, blended, settings.style_scale)
         line = []

@@ -53,8 +53,8 @@ class State:
     @classmethod
     def starting_from(cls, pixels: np.ndarray) -> State:
         """Return the state before the first step."""
-        zeros = [np.zeros_like(pixels, np.float32) for _ in range(3)]
-        return cls(pixels.astype(np.float32), *zeros)
+        first, second, average = (np.zeros_like(pixels, np.float32) for _ in range(3))
+        return cls(pixels.astype(np.float32), first, second, average)
 
     def image(self) -> np.ndarray:
         """Return the average of the latest iterates, float32 (height, width, 3), 0 to 255."""

@@ -11,6 +11,7 @@ matrices: no tile has a style of its own, nothing shifts from one to the next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,11 @@ class Steps:
         return {name: np.asarray(gram) for name, gram in self._grams(patch, shares).items()}
 
     def whole(
-        self, patch: np.ndarray, content: dict[str, Any], style: Arrays, weights: np.ndarray
+        self,
+        patch: np.ndarray,
+        content: Mapping[str, Arrays],
+        style: Mapping[str, Arrays],
+        weights: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the loss's gradient and terms of a whole image.
 

@@ -82,7 +82,8 @@ class StyleTarget:
     def _size(self, style: Style, long_side: int) -> tuple[int, int]:
         """Return the style's size, never so narrow that a layer has too few positions."""
         smallest = self._steps.network.recipe.smallest
-        height, width = fitted_size(*style.pixels.shape[:2], long_side)
+        height, width = style.pixels.shape[:2]
+        height, width = fitted_size(height, width, long_side)
         return max(height, smallest), max(width, smallest)
 
 
@@ -131,7 +132,7 @@ class ContentTarget:
     def at(self, shift: tuple[int, int]) -> dict[str, Any]:
         """Return ``features`` and ``scale`` of the whole image, the grid shifted."""
         if shift not in self._known:
-            patch = whole_patch(*self.size, shift)
+            patch = whole_patch(self.size[0], self.size[1], shift)
             features = self._steps.content(patch.of(self._canvas))
             self._known[shift] = {"features": features, "scale": _scales([features])}
         return self._known[shift]
@@ -149,10 +150,11 @@ class TiledContentTarget:
             tile: The side of a tile.
         """
         self._steps = steps
-        self._halo = halo_of(steps, *content.shape[:2])
+        height, width = content.shape[:2]
+        self._halo = halo_of(steps, height, width)
         self._canvas = mirrored(content, self._halo + SHIFT)
-        self._pixels = content.shape[0] * content.shape[1]
-        patches = tile_patches(*content.shape[:2], tile, self._halo)
+        self._pixels = height * width
+        patches = tile_patches(height, width, tile, self._halo)
         self._scale = _scales(self._steps.content(p.of(self._canvas)) for p in patches)
 
     def at(self, patch: Patch) -> dict[str, Any]:

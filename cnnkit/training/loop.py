@@ -51,7 +51,7 @@ def train(
     tensorboard_folder: Path | None = None,
     strategy: Any | None = None,
     objective: Objective | None = None,
-    make_stepper: Callable[..., Stepper] | None = None,
+    make_stepper: Callable[..., Stepper[Any]] | None = None,
 ) -> TrainingResult:
     """Train a model and leave the best epoch's weights in it.
 
@@ -87,7 +87,7 @@ def train(
     if make_stepper is None:
         objective = objective or classification(plan)
         objective.check(model)
-        make_stepper = partial(Stepper, objective=objective)
+        make_stepper = partial(Stepper[Batches], objective=objective)
     xla, notes = prepare_training(
         deterministic=plan.deterministic, distributed=strategy is not None
     )
@@ -132,7 +132,7 @@ class _Run:
         best: The model's numbers of the best epoch, or None.
     """
 
-    stepper: Stepper
+    stepper: Stepper[Any]
     plan: TrainingPlan
     makers: tuple[BatchMaker, BatchMaker]
     checkpoints: Checkpoints | None

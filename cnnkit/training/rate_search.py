@@ -19,7 +19,7 @@ from cnnkit.runtime.training_devices import (
     require_tensorflow,
     training_precision,
 )
-from cnnkit.training.batches import BatchMaker
+from cnnkit.training.batches import Batches, BatchMaker
 from cnnkit.training.freezing import unfrozen
 from cnnkit.training.plan import TrainingPlan
 
@@ -92,7 +92,7 @@ def find_learning_rate(
         computing_in(model, training_precision(plan.precision)),
         without_compiled_files(),
     ):
-        stepper = Stepper(model, plan, xla=xla, strategy=strategy)
+        stepper = Stepper[Batches](model, plan, xla=xla, strategy=strategy)
         before = stepper.snapshot()
         stepper.seed_dropout(plan.seed)  # the same search every time
         try:
@@ -106,7 +106,7 @@ def find_learning_rate(
 
 
 def _losses(
-    stepper: Stepper, train_data: BatchMaker, batch_size: int, rates: np.ndarray
+    stepper: Stepper[Batches], train_data: BatchMaker, batch_size: int, rates: np.ndarray
 ) -> list[float]:
     """Return the smoothed loss of each step, up to where it explodes."""
     mean, smoothed = 0.0, []

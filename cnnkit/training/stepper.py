@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -30,7 +30,10 @@ class Snapshot(NamedTuple):
     optimizer: list[np.ndarray]
 
 
-class Stepper:
+B = TypeVar("B", bound=Batches)
+
+
+class Stepper(Generic[B]):
     """Trains the layers of a model through a compiled model of its own.
 
     The model that is given stays uncompiled; both share their layers.
@@ -83,7 +86,7 @@ class Stepper:
             jit_compile=xla,
         )
 
-    def fit(self, batches: Batches, epoch: int, rate: Callable[[int], float]) -> Scores:
+    def fit(self, batches: B, epoch: int, rate: Callable[[int], float]) -> Scores:
         """Train one epoch.
 
         Args:
@@ -110,7 +113,7 @@ class Stepper:
         """Return the scores of a training epoch from its metrics."""
         return Scores(logs["loss"], logs["accuracy"])
 
-    def evaluate(self, batches: Batches) -> Scores:
+    def evaluate(self, batches: B) -> Scores:
         """Measure the model as it is.
 
         Raises:

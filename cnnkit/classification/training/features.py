@@ -114,8 +114,9 @@ class FeatureExtractor:
         try:
             known = cache_file.read([image.content for image in images])
             cached = sum(image.content in known for image in images)
-            for _ in range(cached if progress is not None else 0):
-                progress()
+            if progress is not None:
+                for _ in range(cached):
+                    progress()
             missing = {p.content: p.path for p in images if p.content not in known}
             failures: dict[bytes, Failure] = {}
             stream = self._computed(missing, augmenter, view)
@@ -124,8 +125,9 @@ class FeatureExtractor:
                 failures |= {content: one for content, one in batch if isinstance(one, Failure)}
                 known |= dict(good)
                 cache_file.write(good)
-                for _ in range(len(batch) if progress is not None else 0):
-                    progress()
+                if progress is not None:
+                    for _ in range(len(batch)):
+                        progress()
         finally:
             cache_file.close()
         return _collected(images, known, failures, cached)
@@ -150,10 +152,11 @@ class FeatureExtractor:
 
         found = (Found(path) for path in missing.values())
         for outcome in pipeline.stream(found, read, self.predictor, self._workers):
-            values = (outcome.outputs or {}).get("features")
             if outcome.failure is not None:
                 yield contents[outcome.path], outcome.failure
-            elif not np.isfinite(values).all():
+                continue
+            values = outcome.outputs["features"]
+            if not np.isfinite(values).all():
                 failure = Failure("failed", "The network gives no finite features for it.")
                 yield contents[outcome.path], failure
             else:

@@ -138,19 +138,18 @@ def _searched(
     validation: tuple[np.ndarray, np.ndarray],
     tried: Callable[[Trial], None] | None,
 ) -> HeadSearch:
-    best: tuple[float, Head, Trial] | None = None
+    best: list[tuple[Head, Trial]] = []
     trials: list[Trial] = []
 
     def attempt(regularization: float, smoothing: float) -> Trial:
         """Fit one head, and keep it if it is the best so far."""
-        nonlocal best
         head, iterations = problem.solve(regularization, smoothing)
         trial = _judged(head, regularization, smoothing, iterations, train, validation)
         trials.append(trial)
         if tried is not None:
             tried(trial)
-        if best is None or trial.validation_loss < best[0]:
-            best = trial.validation_loss, head, trial
+        if not best or trial.validation_loss < best[0][1].validation_loss:
+            best[:] = [(head, trial)]
         return trial
 
     for smoothing in LABEL_SMOOTHING:
@@ -162,7 +161,7 @@ def _searched(
             lowest = min(loss, lowest)
             if risen >= PATIENCE:
                 break
-    return HeadSearch(best[1], best[2], tuple(trials))
+    return HeadSearch(*best[0], tuple(trials))
 
 
 def _judged(

@@ -64,7 +64,7 @@ def training_strategy(settings: ClassifierSettings, training_set: TrainingSet) -
     return strategy
 
 
-def scope_of(strategy: Any | None) -> contextlib.AbstractContextManager:
+def scope_of(strategy: Any | None) -> contextlib.AbstractContextManager[Any]:
     """Return what a network must be built in to be trained with a strategy."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 

@@ -82,8 +82,10 @@ def thresholds(learned: TrainedDetector) -> dict[str, float]:
 def training_record(learned: TrainedDetector) -> dict[str, Any]:
     """Return how the model was made, for its card: the same for the same data and seed."""
     settings = learned.settings
-    names = ("architecture", "from_scratch", "side", "box_loss", "batch_size", "augment")
-    names += ("mosaic", "multi_scale", "average", "patience")
+    names = (
+        *("architecture", "from_scratch", "side", "box_loss", "batch_size", "augment"),
+        *("mosaic", "multi_scale", "average", "patience"),
+    )
     advice = learned.network.advice
     return {
         "command": "train-detector",

@@ -81,16 +81,19 @@ def _trained(
     if len(problems) > 5:
         log.warning("and %d more wrong boxes: cnnkit doctor names them", len(problems) - 5)
     spec = input_spec(settings)
-    options = {
-        "max_bad": settings.max_bad,
-        "max_pixels": settings.max_pixels,
-        "workers": settings.workers,
-    }
     with contextlib.ExitStack() as stack:
         read = []
         for name, images in (("training", training), ("validation", validation)):
             with progress(name, len(images)) as advance:
-                one = BoxImages(images, classes, spec, progress=advance, **options)
+                one = BoxImages(
+                    images,
+                    classes,
+                    spec,
+                    max_bad=settings.max_bad,
+                    max_pixels=settings.max_pixels,
+                    workers=settings.workers,
+                    progress=advance,
+                )
             read.append(stack.enter_context(one))
         sizes = np.concatenate([b[:, 2:] - b[:, :2] for b in read[0].boxes])
         if not len(sizes):  # the images that have them cannot be read
@@ -371,6 +374,8 @@ def _identity(settings: DetectorSettings, boxes: BoxSet) -> str:
         [p.file, p.width, p.height, p.split, [[b.label, *b.box, b.crowd] for b in p.boxes]]
         for p in boxes.images
     ]
-    names = ("architecture", "from_scratch", "side", "anchors", "box_loss", "validation")
-    names += ("augment", "mosaic", "sizes", "validation_data")
+    names = (
+        *("architecture", "from_scratch", "side", "anchors", "box_loss", "validation"),
+        *("augment", "mosaic", "sizes", "validation_data"),
+    )
     return identity_of([images, {name: getattr(settings, name) for name in names}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,18 +98,18 @@ def make_network(
         bundle = open_model(settings.kind.pretrained)
         origin, license_ = settings.kind.pretrained, bundle.card.content.get("license")
         copied = _transfer(bundle, model, heads, classes)
-    task = {
+    tasks: dict[str, Callable[[], DetectorTask]] = {
         "yolo": lambda: YoloTask(heads, settings.box_loss),
         "ssd": lambda: SsdTask(heads),
         "single": SingleTask,
-    }[kind]()
+    }
     names = [head.output for head in heads] or ["classes", "box"]
     detector: dict[str, Any] = {"kind": kind}
     if heads:
         detector["heads"] = [head.to_dict() for head in heads]
     return DetectorNetwork(
         model=model,
-        task=task,
+        task=tasks[kind](),
         arguments=arguments,
         outputs={name: {"layer": name} for name in names},
         detector=detector,
@@ -162,8 +162,9 @@ def _transfer(
         known, fresh = variables_by_path(source), variables_by_path(model)
         for head in heads:
             names = [f"head{head.stride}/{part}" for part in ("kernel", "bias")]
-            old = [ops.convert_to_numpy(known[name]) for name in names]
-            values = adapted_head(*old, (old_heads[head.stride], head), (bundle.labels, classes))
+            kernel, bias = (ops.convert_to_numpy(known[name]) for name in names)
+            heads_of = (old_heads[head.stride], head)
+            values = adapted_head(kernel, bias, heads_of, (bundle.labels, classes))
             for name, value in zip(names, values, strict=True):
                 fresh[name].assign(value)
                 copied.discard(name)

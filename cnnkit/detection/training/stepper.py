@@ -18,12 +18,13 @@ from cnnkit.detection.training.tasks import DetectorTask
 from cnnkit.losses.yolo import Truth
 from cnnkit.runtime import compile
 from cnnkit.runtime.training_devices import memory_errors
+from cnnkit.training.objective import Objective
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import Scores
 from cnnkit.training.stepper import Stepper
 
 
-class DetectorStepper(Stepper):
+class DetectorStepper(Stepper[BoxLoader]):
     """A stepper whose scores are figures of detection.
 
     `evaluate` gives 1 - AP50 as the loss, so that the best epoch is the one with the highest
@@ -60,7 +61,7 @@ class DetectorStepper(Stepper):
     def _made_trainer(self, model: Any) -> Any:
         return _Trainer(model.inputs, model.output, name="trainer", task=self._task)
 
-    def _compile(self, plan: TrainingPlan, xla: bool) -> None:
+    def _compile(self, objective: Objective, xla: bool) -> None:
         self._trainer.compile(self._optimizer, jit_compile=xla)
 
     def _scores(self, logs: dict[str, float]) -> Scores:
@@ -77,18 +78,19 @@ class DetectorStepper(Stepper):
             batches: Of validation.
             averaged: Whether to measure the average of the weights, where there is one.
         """
-        found, boxed = [], batches.boxed
+        found: list[FoundBoxes] = []
+        boxed = batches.boxed
         with memory_errors(), self._averaged() if averaged else contextlib.nullcontext():
             for batch in batches.batches():
                 pixels = batch.images.astype(np.float32)
                 boxes, scores = map(ops.convert_to_numpy, self._boxes(pixels))
                 for row in range(len(batch.images)):
-                    size = tuple(map(int, boxed.sizes[len(found)]))
-                    found.append(found_boxes(boxes[row], scores[row], size, boxed.spec))
+                    height, width = map(int, boxed.sizes[len(found)])
+                    found.append(found_boxes(boxes[row], scores[row], (height, width), boxed.spec))
         self.found = found
         self.truths = [
-            true_boxes(image, boxed.labels, tuple(map(int, size)))
-            for image, size in zip(boxed.images, boxed.sizes, strict=True)
+            true_boxes(image, boxed.labels, (int(height), int(width)))
+            for image, (height, width) in zip(boxed.images, boxed.sizes, strict=True)
         ]
         self.figures = box_figures(self.truths, found, self._classes)
         half, whole = self.figures.average_precision(0.5), self.figures.average_precision()
@@ -127,7 +129,14 @@ class _Trainer(keras.Model):
     def metrics(self) -> list[Any]:
         return [*super().metrics, *self._parts]
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         """Return the sum of the task's losses, and note each; Keras calls it."""
         parts = self._task.loss(y_pred, Truth(**y), ops.shape(x)[1:3])
         for metric, part in zip(self._parts, parts, strict=True):

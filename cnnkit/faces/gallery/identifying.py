@@ -141,6 +141,6 @@ def identify(
 def fingerprint(index: FaceIndex) -> str:
     """Return a hash of who is enrolled with which vectors: a changed gallery names otherwise."""
     digest = hashlib.sha256("\0".join(index.people).encode())
-    digest.update(np.ascontiguousarray(index.starts))
-    digest.update(np.ascontiguousarray(index.vectors))
+    digest.update(np.ascontiguousarray(index.starts).data)
+    digest.update(np.ascontiguousarray(index.vectors).data)
     return digest.hexdigest()[:16]

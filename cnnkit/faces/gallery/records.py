@@ -85,8 +85,8 @@ def embedder_difference(held: EmbedderRecord, given: EmbedderRecord) -> Differen
     for what in ("alignment", "dimensions", "metric"):
         ours, theirs = getattr(held, what), getattr(given, what)
         if ours != theirs:
-            words = [f"the {what} {_excerpt(str(value))}" for value in (ours, theirs)]
-            return Difference(*words, _fix({"model"}, ""))
+            here, there = (f"the {what} {_excerpt(str(value))}" for value in (ours, theirs))
+            return Difference(here, there, _fix({"model"}, ""))
     return None
 
 
@@ -98,8 +98,8 @@ def _identity_difference(held: str, given: str) -> Difference:
         start = max(0, same - SHOWN // 2)
         return Difference(_excerpt(held, start), _excerpt(given, start), _fix({"model"}, ""))
     differing = [part for part in ours if ours[part] != theirs[part]]
-    words = [", ".join(_in_words(p, parts[p]) for p in differing) for parts in (ours, theirs)]
-    return Difference(*words, _fix(set(differing), ours["mirror"]))
+    here, there = (", ".join(_in_words(p, parts[p]) for p in differing) for parts in (ours, theirs))
+    return Difference(here, there, _fix(set(differing), ours["mirror"]))
 
 
 def _identity_parts(identity: str) -> dict[str, str] | None:
@@ -188,7 +188,11 @@ class Settings:
         for name, value in changes.items():
             if value is not None and not (math.isfinite(value) and 0 <= value <= MAX_DISTANCE):
                 raise UsageError(broken_rule(f"`{name}`", "be a distance, 0 or more", value))
-        return replace(self, **{k: v for k, v in changes.items() if v is not None})
+        return replace(
+            self,
+            threshold=self.threshold if threshold is None else threshold,
+            margin=self.margin if margin is None else margin,
+        )
 
     def to_bytes(self) -> bytes:
         """Return the settings as JSON."""

@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -429,7 +430,7 @@ class Gallery:
             values = _finite(np.frombuffer(bytes(vectors), "<f4").reshape(shape))
         return FaceIndex(values, [names[n] for n in owners], self.settings.embedder.metric)
 
-    def _rows(self, columns: str) -> Iterator[tuple]:
+    def _rows(self, columns: str) -> Iterator[tuple[Any, ...]]:
         for count, row in enumerate(self._execute(f"SELECT {columns} FROM photo ORDER BY id")):
             if count >= MAX_PHOTOS:
                 raise GalleryError(broken_rule("a gallery", f"have {MAX_PHOTOS:,} photos", "more"))

@@ -77,7 +77,7 @@ class TrainingPeople:
         for file, split in zip(self.dataset.files, self.splits, strict=True):
             line = f"{file.name}\0{self.dataset.classes[file.label]}\0{SPLITS[split]}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
-        digest.update(np.ascontiguousarray(self.images.pixels))
+        digest.update(np.ascontiguousarray(self.images.pixels).data)
         return digest.hexdigest()
 
 
@@ -145,7 +145,7 @@ def _tell_of_shared_photos(dataset: Dataset, images: FacePhotos) -> None:
     first: dict[bytes, int] = {}
     shared = []
     for place, label in enumerate(images.labels):
-        content = hashlib.sha256(np.ascontiguousarray(images.pixels[place])).digest()
+        content = hashlib.sha256(np.ascontiguousarray(images.pixels[place]).data).digest()
         before = first.setdefault(content, place)
         if images.labels[before] != label:
             shared.append(f"{dataset.files[before].name} and {dataset.files[place].name}")
@@ -190,7 +190,8 @@ def _read(
     for path, failure in failures:
         log.warning("%s is left out: %s", path, failure.message)
     side = (settings.side, settings.side, 3)
-    pixels = np.stack([results[i] for i in kept]) if kept else np.empty((0, *side), np.uint8)
+    cut = [one for one in results if not isinstance(one, Failure)]
+    pixels = np.stack(cut) if cut else np.empty((0, *side), np.uint8)
     return FacePhotos(pixels, labels[kept], np.array(kept, np.int64)), tuple(failures)
 
 

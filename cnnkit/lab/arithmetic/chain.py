@@ -131,7 +131,7 @@ def _row(named: NamedLayer, shape: Shape, output: Shape, field: Field | None, im
     behind = layer.field(field, shape)
     if behind is not None and len(image) == 3 and behind.covers(*image[:2]):
         behind = None
-    branches = ()
+    branches: tuple[tuple[Row, ...], ...] = ()
     if isinstance(layer, Branches):
         branches = tuple(tuple(follow(branch, shape, field, image)) for branch in named.branches)
     return Row(

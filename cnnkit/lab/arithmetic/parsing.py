@@ -131,8 +131,8 @@ def parse_layer(text: str, offset: int = 0) -> NamedLayer:
     name = OTHER_NAMES.get(name, name)
     if name not in FORMS:
         fix = did_you_mean(name, list(FORMS)) or f"Known: {', '.join(FORMS)}."
-        message = broken_rule("a layer", "begin with a known word", repr(name), fix)
-        raise Mistake(message, start, start + len(name))
+        unknown = broken_rule("a layer", "begin with a known word", repr(name), fix)
+        raise Mistake(unknown, start, start + len(name))
     if name == "inception":
         return _inception(text, start + len(name), offset)
     layer = READERS[name](words)
@@ -200,6 +200,10 @@ def _pooling(kind: str) -> Callable[[Words], Layer]:
     return lambda words: Pooling(kind, _window(words, FORMS[kind], None, ())[0])
 
 
+def _elementwise(kind: str) -> Callable[[Words], Layer]:
+    return lambda words: Elementwise(kind)
+
+
 def _dense(words: Words) -> Layer:
     units = _number(words, "the number of units", FORMS["dense"])
     return Dense(units, bias=not words.take("no-bias"))
@@ -220,7 +224,7 @@ READERS: dict[str, Callable[[Words], Layer]] = {
     "flatten": lambda words: Flatten(),
     "dense": _dense,
     "batchnorm": lambda words: BatchNorm(),
-    **{name: lambda words, name=name: Elementwise(name) for name in ELEMENTWISE},
+    **{name: _elementwise(name) for name in ELEMENTWISE},
 }
 
 

@@ -63,13 +63,12 @@ class Window:
 
     def sides(self, height: int, width: int) -> tuple[Sides, Sides]:
         """Return the zeros around an input of that size, ((top, bottom), (left, right))."""
+        if not isinstance(self.padding, str):
+            return self.padding
         if self.padding == "valid":
             return (0, 0), (0, 0)
-        if self.padding == "same":
-            axes = zip((height, width), self.kernel, self.strides, self.dilation, strict=True)
-            top_bottom, left_right = (same_padding(*axis) for axis in axes)
-            return top_bottom, left_right
-        top_bottom, left_right = self.padding
+        axes = zip((height, width), self.kernel, self.strides, self.dilation, strict=True)
+        top_bottom, left_right = (same_padding(*axis) for axis in axes)
         return top_bottom, left_right
 
     def output(self, height: int, width: int) -> Pair:

@@ -95,8 +95,9 @@ def pool(image: np.ndarray, kind: str, window: Window) -> np.ndarray:
         wide = padded(image, window, -np.inf)
         return np.maximum.reduce([_tap(wide, window, *tap, rows, columns) for tap in taps])
     wide, inside = padded(image, window), padded(np.ones_like(image), window)
-    sums = sum(_tap(wide, window, *tap, rows, columns) for tap in taps)
-    return sums / sum(_tap(inside, window, *tap, rows, columns) for tap in taps)
+    sums = np.add.reduce([_tap(wide, window, *tap, rows, columns) for tap in taps])
+    counts = np.add.reduce([_tap(inside, window, *tap, rows, columns) for tap in taps])
+    return sums / counts
 
 
 def magnitude(first: np.ndarray, second: np.ndarray) -> np.ndarray:
