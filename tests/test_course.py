@@ -454,10 +454,10 @@ def test_the_image_follows_its_gradient_by_a_rate() -> None:
 def test_a_unit_has_its_nine_patches(said: Said, tmp_path) -> None:
     from PIL import Image
 
-    from tests.explanation.small import images, saved
+    from tests.explanation.small import saved, some_images
 
     (tmp_path / "photos").mkdir()
-    for number, image in enumerate(images(12)):
+    for number, image in enumerate(some_images(12)):
         Image.fromarray(image).save(tmp_path / "photos" / f"{number:02d}.png")
     model, table = str(saved(tmp_path, "pooled")), tmp_path / "patches.csv"
     options = ["--layer", "first", "--units", "0", "--runtime", "tensorflow", "-o", str(table)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,11 +30,18 @@ FUNCTIONS = {
     "augment": "augment",
     "convert-boxes": "convert_boxes",
 }
+# Commands whose function is not among the public names, and the module that has it.
+IN_MODULES = {
+    "visualize filters": "visualize",
+    "visualize activations": "visualize",
+    "visualize patches": "visualize",
+    "visualize dream": "visualize",
+}
 # Commands that show something: `cnnkit.Gallery` is the Python side of the first ones.
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
     *("gallery calibrate", "gallery audit", "gallery cluster"),
-    *("models", "network", "convolve", "shapes", "visualize", "experiment"),
+    *("models", "network", "convolve", "shapes", "experiment"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {
@@ -61,8 +69,16 @@ def commands(of: click.Group, above: str = "") -> Iterator[tuple[str, click.Comm
 
 
 COMMANDS = dict(commands(group))
-PROJECTIONS = sorted(FUNCTIONS)
+PROJECTIONS = sorted([*FUNCTIONS, *IN_MODULES])
 PUBLIC = [name for name in cnnkit.__all__ if inspect.isfunction(getattr(cnnkit, name))]
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """Return the function that a command projects."""
+    if name in FUNCTIONS:
+        return getattr(cnnkit, FUNCTIONS[name])
+    module = importlib.import_module(f"cnnkit.commands.{IN_MODULES[name]}")
+    return getattr(module, name.replace(" ", "_").replace("-", "_"))
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -79,7 +95,7 @@ def default_of(command: click.Command, parameter: click.Parameter) -> object:
 
 
 def test_every_command_is_accounted_for() -> None:
-    assert set(COMMANDS) == set(FUNCTIONS) | WITHOUT_FUNCTION
+    assert set(COMMANDS) == {*FUNCTIONS, *IN_MODULES} | WITHOUT_FUNCTION
     assert set(FUNCTIONS.values()) <= set(cnnkit.__all__)
 
 
@@ -87,7 +103,7 @@ def test_every_command_is_accounted_for() -> None:
 def test_a_command_has_the_parameters_of_its_function(name: str) -> None:
     known = {str(p.name): p for p in COMMANDS[name].params}
     known.pop("verbose", None)
-    of_function = parameters(getattr(cnnkit, FUNCTIONS[name]))
+    of_function = parameters(function_of(name))
     besides = OF_THE_TERMINAL | BESIDES.get(name, set())
     assert set(known) - besides == set(of_function) - OF_A_PROGRAM
 
@@ -95,7 +111,7 @@ def test_a_command_has_the_parameters_of_its_function(name: str) -> None:
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_command_has_the_defaults_of_its_function(name: str) -> None:
     command = COMMANDS[name]
-    of_function = parameters(getattr(cnnkit, FUNCTIONS[name]))
+    of_function = parameters(function_of(name))
     for parameter in command.params:
         if (own := of_function.get(str(parameter.name))) is None:
             continue

@@ -197,22 +197,27 @@ class TableLayout:
 
 
 @contextmanager
-def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """Show a progress bar in a terminal; yield a function of the numbers done and in all.
 
     Args:
         task: Label of the bar.
-        quiet: Nothing is shown.
+        quiet: Show nothing.
+
+    Yields:
+        None where nothing is shown, so that nobody counts the inputs for it.
     """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
     with ExitStack() as stack:
         bar: Any = None
 
         def show(done: int, total: int) -> None:
             nonlocal bar
             if bar is None:
-                hidden = quiet or not sys.stderr.isatty()
                 bar = stack.enter_context(
-                    click.progressbar(length=total, label=task, file=sys.stderr, hidden=hidden)
+                    click.progressbar(length=total, label=task, file=sys.stderr)
                 )
             bar.update(done - bar.pos)
 

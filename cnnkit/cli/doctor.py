@@ -82,7 +82,8 @@ def command(quiet: bool, as_json: bool, **options: Any) -> None:
         def progress(done: int, total: int) -> None:
             nonlocal count
             count = total
-            bar(done, total)
+            if bar is not None:
+                bar(done, total)
 
         found = doctor(**options, progress=progress)
     seconds = time.monotonic() - started

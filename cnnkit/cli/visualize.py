@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
 
 EXAMPLES = """\b
 Examples:
@@ -34,12 +35,11 @@ def command() -> None:
 @_report
 @_overwrite
 @_quiet
-@keeps_inputs
-def filters(quiet: bool, **chosen) -> None:
+def filters(quiet: bool, **options: Any) -> None:
     """Show the filters of the first convolution, or of --layer, as images."""
-    from cnnkit.cli.visualize_run import show_filters
+    from cnnkit.commands.visualize import visualize_filters
 
-    show_filters(**chosen)
+    visualize_filters(**options)
 
 
 @command.command("activations")
@@ -60,13 +60,12 @@ def filters(quiet: bool, **chosen) -> None:
 @_report
 @_overwrite
 @_quiet
-@keeps_inputs
-def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def activations(quiet: bool, **options: Any) -> None:
     """Show the activations of each stage, or of --layer, for images."""
-    from cnnkit.cli.visualize_run import show_activations
+    from cnnkit.commands.visualize import visualize_activations
 
-    failed = show_activations(list(inputs), **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    summary = visualize_activations(**options)
+    click.get_current_context().exit(1 if summary.failed else 0)
 
 
 @command.command("patches")
@@ -91,17 +90,18 @@ def activations(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
 @shared.workers_option()
 @shared.runtime_options
 @_quiet
-@keeps_inputs
-def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
+def patches(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **options: Any) -> None:
     """Find the nine image patches that activate each unit of a layer most.
 
     Reads every image once, in bounded memory. The size of a patch is the unit's receptive field.
     """
     paths = shared.input_arguments(inputs, null_separated)
-    from cnnkit.cli.patches_run import show_patches
+    from cnnkit.cli.display import counting
+    from cnnkit.commands.visualize import visualize_patches
 
-    failed = show_patches(paths, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
+    with counting("patches", quiet) as progress:
+        summary = visualize_patches(paths, **options, progress=progress)
+    click.get_current_context().exit(1 if summary.failed else 0)
 
 
 @command.command("dream")
@@ -129,9 +129,8 @@ def patches(inputs: tuple[str, ...], null_separated: bool, **chosen) -> None:
 @_report
 @_overwrite
 @_quiet
-@keeps_inputs
-def dream(quiet: bool, **chosen) -> None:
+def dream(quiet: bool, **options: Any) -> None:
     """Generate the image that maximizes a class or channel, by gradient ascent."""
-    from cnnkit.cli.visualize_run import show_dreams
+    from cnnkit.commands.visualize import visualize_dream
 
-    show_dreams(quiet=quiet, **chosen)
+    visualize_dream(**options)

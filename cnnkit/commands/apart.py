@@ -243,5 +243,5 @@ def _is_image(path: str) -> bool:
 
 def _is_image_folder(command: str, place: Place) -> bool:
     """Return whether there is a folder that gets files named by the command, not by the user."""
-    named = place.name in IMAGE_FOLDERS or command in ("detect", "activations")
+    named = place.name in IMAGE_FOLDERS or command in ("detect", "visualize-activations")
     return named and os.path.isdir(place.path)

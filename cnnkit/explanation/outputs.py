@@ -1,0 +1,145 @@
+"""The outputs of `visualize`: contact sheets and a report, checked before the work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles import Bundle
+from cnnkit.errors import OutputError, UsageError, broken_rule, is_required
+from cnnkit.explanation.sheets import check_image_target, write_image
+from cnnkit.images import has_image_suffix
+from cnnkit.reports.visualize import Section, write_sections
+
+
+class SheetOutputs:
+    """Where contact sheets and a report are written.
+
+    Attributes:
+        output: The file or folder of `output`, or None.
+        sheets: The folder of `sheets`, or None.
+    """
+
+    def __init__(
+        self,
+        output: Path | None,
+        report: Path | None,
+        overwrite: bool,
+        sheets: Path | None = None,
+    ) -> None:
+        """Check the report's path.
+
+        Args:
+            output: The file or folder of `output`, or None.
+            report: The HTML report, or None.
+            overwrite: Whether existing files may be overwritten.
+            sheets: A folder of contact sheets beside `output`, or None.
+
+        Raises:
+            UsageError: All are None, or the report cannot be written there.
+        """
+        if output is None and report is None and sheets is None:
+            raise UsageError(is_required("`output` or `report`"))
+        self.output = output
+        self.sheets = sheets
+        self._report = report
+        self._overwrite = overwrite
+        if report is not None:
+            if report.suffix.lower() not in (".html", ".htm"):
+                raise UsageError(broken_rule("`report`", "end in .html", report))
+            self.check_file("`report`", report)
+
+    def check_file(self, name: str, path: Path) -> None:
+        """Refuse a file that cannot be written.
+
+        Args:
+            name: The parameter that names it, in backticks.
+            path: The file.
+
+        Raises:
+            UsageError: It is a folder, lies in none, or exists and must not be overwritten.
+        """
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(broken_rule(name, "name a file in a folder that exists", path))
+        if path.exists() and not self._overwrite:
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+
+    def check_table(self) -> None:
+        """Refuse an `output` that is not a CSV file that can be written.
+
+        Raises:
+            UsageError: It is not.
+        """
+        if self.output is not None:
+            if self.output.suffix.lower() != ".csv":
+                raise UsageError(broken_rule("`output`", "end in .csv", self.output))
+            self.check_file("`output`", self.output)
+
+    def check_image(self) -> None:
+        """Refuse an `output` that is not an image file that can be written.
+
+        Raises:
+            UsageError: It is not.
+        """
+        if self.output is not None:
+            check_image_target("`output`", self.output, self._overwrite)
+
+    def folder(self, name: str, path: Path | None) -> Path | None:
+        """Create a folder of sheets and return it; None gives None.
+
+        Args:
+            name: The parameter that names it, in backticks.
+            path: The folder.
+
+        Raises:
+            UsageError: It is an image file, or holds files and must not be overwritten.
+            OutputError: It cannot be created.
+        """
+        if path is None:
+            return None
+        if has_image_suffix(path.name) and not path.is_dir():
+            fix = f"There are several images; use {path.with_suffix('')}/."
+            raise UsageError(broken_rule(name, "name a folder", path, fix))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if not self._overwrite and any(path.iterdir()):
+                fix = "Use `overwrite=True`, or another folder."
+                raise UsageError(f"{path} is not empty. {fix}")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be created: {error.strerror or error}.") from error
+        return path
+
+    def write(self, pixels: np.ndarray) -> None:
+        """Write `output`, if there is one: a uint8 RGB image (height, width, 3)."""
+        if self.output is not None:
+            write_image(self.output, pixels)
+
+    def report(
+        self,
+        sections: Iterable[Section],
+        title: str,
+        bundle: Bundle,
+        options: Mapping[str, object],
+        failures: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Write the report, if there is one.
+
+        Args:
+            sections: Taken one by one.
+            title: The heading of the page.
+            bundle: The model.
+            options: Options of the run to show, name to value.
+            failures: Paths, each with ``kind`` and ``message``.
+        """
+        if self._report is not None:
+            write_sections(
+                self._report,
+                sections,
+                title=title,
+                model_name=bundle.card.name,
+                options=options,
+                failures=failures,
+            )
