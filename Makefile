@@ -26,7 +26,7 @@ help:
 	@echo "make install   the environment $(VENV) with cnnkit in it, ready to edit"
 	@echo "make demo      classify the images of examples/images"
 	@echo "make test      run the tests; ARGS=\"-m slow\" for the slow ones"
-	@echo "make lint      check the code's style"
+	@echo "make lint      check the code's style and types"
 	@echo "make bench     measure against other tools, in an environment of its own"
 	@echo "make docs      build the documentation's site into build/site"
 	@echo "make models    build the embedded weights again from their sources"
@@ -43,6 +43,7 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench: $(BENCH_VENV)/installed-bench
 	$(BENCH_VENV)/bin/python benchmarks/classify.py $(ARGS)
@@ -57,7 +58,7 @@ models: $(VENV)/installed-convert
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist cnnkit.egg-info
-	rm -rf .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find benchmarks cnnkit examples models tests -type d -name __pycache__ -exec rm -rf {} +
 
 # An environment is built anew when its interpreter is gone or is not the one asked for, and when

@@ -62,7 +62,9 @@ class Outcome(NamedTuple):
 Prepare = Callable[[Any], "np.ndarray | Prepared"]
 
 
-def predictions(images: Any, stream: Callable[[Iterable[Found]], Iterator[tuple[Any, T]]]) -> Any:
+def predictions(
+    images: Any, stream: Callable[[Iterable[Found]], Iterator[tuple[Any, T]]]
+) -> T | list[T]:
     """Return what a stream gives for images: what every ``predict`` does.
 
     Args:

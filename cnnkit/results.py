@@ -411,4 +411,5 @@ def make_claim_row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
 def _row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return fields | {"status": "error", "error": outcome.to_dict()}
-    return fields | {"status": "ok"} | outcome.to_dict()
+    done: dict[str, Any] = outcome.to_dict()
+    return fields | {"status": "ok"} | done

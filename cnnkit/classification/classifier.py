@@ -154,8 +154,9 @@ class Classifier:
         )
         return cls(bundle, compiled, spec, decision, max_pixels, options.workers)
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
-    def predict(self, images: ImageArgument) -> Classification | Failure: ...
+    def predict(self, images: ImageArgument) -> Classification | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[Classification | Failure]: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
@@ -44,7 +46,7 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 def command(
-    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen: Any
 ) -> None:
     """Classify images: files, folders, patterns, or - for a list on standard input.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
@@ -113,7 +115,7 @@ sharpen. As in convolutional networks, kernels are not flipped.
 @click.option("--report", metavar="FILE.html", help="HTML report of the learning.")
 @shared.verbosity_options
 @keeps_inputs
-def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Apply a filter to images, or to a matrix of numbers.
 
     With --learn-from, learn the filter between two images by backpropagation. Exit status: 0 if

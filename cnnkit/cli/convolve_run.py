@@ -167,7 +167,7 @@ def convolve_images(inputs: Sequence[str], chosen: dict[str, Any], quiet: bool) 
     places = PlacesIn(output, paths, chosen["overwrite"]) if many else None
     failed = 0
     for item in found:
-        outcome = None if item.failure is None else item.failure
+        outcome: Convolved | Failure | None = item.failure
         if outcome is None:
             outcome = one_image(item.path, function, how, places or output, chosen)
         failed += isinstance(outcome, Failure)

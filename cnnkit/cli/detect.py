@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -78,7 +79,7 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 def command(
-    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen: Any
 ) -> None:
     """Detect objects in images: files, folders, patterns, or - for a list on standard input.
 

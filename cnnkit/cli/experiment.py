@@ -75,7 +75,7 @@ def command() -> None:
 @click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 @shared.verbosity_options
 @keeps_inputs
-def residual(data: str | None, quiet: bool, **chosen) -> None:
+def residual(data: str | None, quiet: bool, **chosen: Any) -> None:
     """Train plain and residual networks of several depths and compare their training errors.
 
     Uses the digits of scikit-learn, or DATA, a folder with one subfolder per class.

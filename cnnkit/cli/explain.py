@@ -83,7 +83,7 @@ Methods:
 @shared.runtime_options
 @shared.verbosity_options
 def command(
-    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen
+    inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen: Any
 ) -> None:
     """Show which image regions drive a prediction: files, folders, patterns, or - for a list.
 

@@ -24,12 +24,14 @@ Examples:
 """
 
 
-class Batch(click.ParamType):
+class Batch(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
     """A number of images from 1 up, or ``dynamic``, which gives None."""
 
     name = "batch"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
         if value == "dynamic":
             return None
         if not str(value).isdecimal() or int(value) < 1:
@@ -37,14 +39,17 @@ class Batch(click.ParamType):
         return int(value)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
     """A height and a width in pixels, as ``480x640``, or one number for both."""
 
     name = "size"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
         if isinstance(value, tuple):
-            return value
+            height, width = value
+            return height, width
         sides = [side for side in value.lower().split("x") if side.isdecimal()]
         if len(sides) != value.lower().count("x") + 1 or len(sides) > 2:
             self.fail(f"must be HEIGHTxWIDTH or one number, in pixels. Received: {value}.")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -34,7 +35,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output.")
 @gallery_options.passphrase_options
 @shared.verbosity_options
-def command(gallery: str, quiet: bool, **chosen) -> None:
+def command(gallery: str, quiet: bool, **chosen: Any) -> None:
     """Find mislabeled photos, outliers, duplicates, and people who are too similar.
 
     Exit status: 1 if there are findings.

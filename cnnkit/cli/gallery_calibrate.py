@@ -55,7 +55,7 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(gallery: str, data: str, quiet: bool, **chosen) -> None:
+def command(gallery: str, data: str, quiet: bool, **chosen: Any) -> None:
     """Calibrate the threshold for a false accept rate on your own photos, and save it.
 
     DATA has one subfolder per person, preferably with other photos than those enrolled. Exit

@@ -51,7 +51,7 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Group images by the people in them, without names.
 
     Without --sort-into, shows the groups and changes nothing. With it, writes the plan to

@@ -51,7 +51,7 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(gallery: str, inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(gallery: str, inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Add photos of people to a gallery, creating it if needed.
 
     PEOPLE/ has one subfolder per person. Photos that are already enrolled, by content, are

@@ -42,7 +42,9 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen):
+def command(
+    gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen: Any
+) -> None:
     """Identify the faces in images: a person of the gallery, or 'unknown'.
 
     Writes one row per input, in order, to standard output or to -o FILE. An image without a face

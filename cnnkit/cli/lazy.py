@@ -31,7 +31,9 @@ class LazyGroup(click.Group):
         known = self._commands()
         return import_module(known[cmd_name][0]).command if cmd_name in known else None
 
-    def resolve_command(self, ctx, args):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         known = list(self._commands())
         if args[0] not in known and not args[0].startswith("-"):
             fix = did_you_mean(args[0], known) or f"See {ctx.command_path} --help."

@@ -52,7 +52,7 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 @shared.verbosity_options
 @keeps_inputs
-def command(name: str | None, listed: bool, quiet: bool, **chosen) -> None:
+def command(name: str | None, listed: bool, quiet: bool, **chosen: Any) -> None:
     """Show the layers of a network, with their costs and receptive fields.
 
     NAME is a network of --list, an embedded model, a bundle folder, a .keras file, or

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -15,7 +15,7 @@ from cnnkit.errors import is_required, requires
 Command = Callable[..., Any]
 
 
-def apply(options: list[Command], function: Command) -> Command:
+def apply(options: Sequence[Command], function: Command) -> Command:
     """Put click decorators on a function, the first one topmost in the help."""
     for option in reversed(options):
         function = option(function)

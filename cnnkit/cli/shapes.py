@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,7 +41,7 @@ Layers:
     "--json", "as_json", is_flag=True, help="Write everything as JSON to standard output."
 )
 @shared.verbosity_options
-def command(layers: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(layers: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Compute the shapes and costs of a chain of layers, formula by formula.
 
     For each layer: its output shape, parameters, multiplies, receptive field, and the weights of
@@ -68,7 +68,7 @@ def run(texts: Sequence[str], *, size: str, brief: bool, as_json: bool) -> None:
         point_at(texts[error.position], error)
         raise
     if as_json:
-        content = {"input": list(shape), "convention": CONVENTION}
+        content: dict[str, Any] = {"input": list(shape), "convention": CONVENTION}
         content |= {"layers": [row.to_dict() for row in rows], "totals": totals(rows)}
         click.echo(json.dumps(content))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
@@ -139,7 +141,7 @@ OUTPUT_OPTIONS = [
 )
 @shared.runtime_options
 @shared.verbosity_options
-def command(inputs: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Apply the style of an image to photos: one photo, or folders of them.
 
     Writes a JSON file beside each result that records how it was made. Rows go to standard

@@ -27,7 +27,7 @@ Examples:
   cnnkit train-detector voc:raccoon/ -o raccoons --resume
 """
 
-DATA_OPTIONS = [
+DATA_OPTIONS: list[shared.Command] = [
     training.bundle_options,
     training.resume_option,
     click.option(
@@ -43,7 +43,7 @@ DATA_OPTIONS = [
     training.seed_option(),
 ]
 
-NETWORK_OPTIONS = [
+NETWORK_OPTIONS: list[shared.Command] = [
     click.option(
         "--architecture",
         default="yolov3-tiny",
@@ -69,7 +69,7 @@ NETWORK_OPTIONS = [
     ),
 ]
 
-TRAINING_OPTIONS = [
+TRAINING_OPTIONS: list[shared.Command] = [
     click.option(
         "--frozen-epochs",
         type=int,

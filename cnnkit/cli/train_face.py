@@ -25,7 +25,7 @@ Examples:
   cnnkit verify-face a.jpg b.jpg --embedder ours
 """
 
-DATA_OPTIONS = [
+DATA_OPTIONS: list[shared.Command] = [
     training.bundle_options,
     shared.csv_root_option,
     click.option(
@@ -49,7 +49,7 @@ DATA_OPTIONS = [
     training.seed_option(),
 ]
 
-TRAINING_OPTIONS = [
+TRAINING_OPTIONS: list[shared.Command] = [
     click.option(
         "--network",
         type=click.Choice(["dlib-face", "embedding-small"]),

@@ -32,7 +32,7 @@ Examples:
   cnnkit train-style photos/ --style a.jpg --style b.jpg -o painter --strength 0.95
 """
 
-OPTIONS = [
+OPTIONS: list[shared.Command] = [
     click.option(
         "--style",
         "styles",

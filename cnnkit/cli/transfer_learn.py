@@ -42,7 +42,7 @@ def precision_of(text: str | float) -> float | None:
         raise UsageError(broken_rule("--unknown-precision", rule, repr(text))) from error
 
 
-DATA_OPTIONS = [
+DATA_OPTIONS: list[shared.Command] = [
     training.bundle_options,
     shared.csv_root_option,
     click.option("--split-file", metavar="FILE", help="Use the split.csv of an earlier bundle."),
@@ -57,7 +57,7 @@ DATA_OPTIONS = [
     training.seed_option(),
 ]
 
-MODEL_OPTIONS = [
+MODEL_OPTIONS: list[shared.Command] = [
     click.option(
         "--backbone",
         default="efficientnet-lite0",
@@ -111,7 +111,7 @@ MODEL_OPTIONS = [
 ]
 
 
-TRAINING_OPTIONS = [
+TRAINING_OPTIONS: list[shared.Command] = [
     click.option(
         "--fine-tune",
         type=int,

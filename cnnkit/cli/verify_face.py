@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cnnkit.cli import options as shared
@@ -51,7 +53,7 @@ There is no liveness check, and error rates differ between demographic groups.
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(images: tuple[str, ...], quiet: bool, **chosen) -> None:
+def command(images: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     """Check whether two images show the same person.
 
     Exit status: 0 for the same person, 1 for different people, 2 if undecided (no face, several

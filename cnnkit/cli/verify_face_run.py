@@ -46,7 +46,7 @@ def run(images: tuple[str, ...], *, quiet: bool, **chosen: Any) -> int:
         check_drawing(Path(chosen["annotate"]), chosen["overwrite"])
     if chosen["gallery"]:
         return run_claim(images[0], chosen)
-    return run_two(*images, chosen)
+    return run_two(images[0], images[1], chosen)
 
 
 def check_form(images: tuple[str, ...], chosen: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def run_two(a: str, b: str, chosen: dict[str, Any]) -> int:
     """Compare two images and return the exit status."""
     verifier = load_verifier(chosen, expected=2 if chosen["faces"] != "all" else None)
     described = verifier.embedder.predict([a, b])
-    outcome = verifier.compare(*described, a, b)
+    outcome = verifier.compare(described[0], described[1], a, b)
     show(make_pair_row(a, b, outcome), outcome, chosen["as_json"])
     tell_of_turned((a, b), described)
     if chosen["annotate"]:
@@ -205,8 +205,8 @@ def write_drawing(
     for number, (image, found) in enumerate(zip(images, described, strict=True)):
         if image is None or isinstance(found, Failure):
             continue
-        told = isinstance(outcome, FaceMatch)
-        marked.append(Marked(image, [outcome.faces[number]] if told else found.faces))
+        faces = [outcome.faces[number]] if isinstance(outcome, FaceMatch) else found.faces
+        marked.append(Marked(image, faces))
     if not marked:
         return
     said = verdict(outcome) if name is None else f"{printable(name)}: {verdict(outcome)}"

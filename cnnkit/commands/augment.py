@@ -17,7 +17,7 @@ from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Finder, decode, read_bytes
 from cnnkit.results import Failure
-from cnnkit.writers.row_files import replacing
+from cnnkit.writers.replacing import replacing
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
@@ -82,7 +82,8 @@ def augment(
         raise UsageError(f"{target} exists already. Use `overwrite=True` to make it anew.")
     augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    images, failures = _read(map(os.fspath, paths), None if boxes is None else os.fspath(boxes))
+    names = [os.fspath(path) for path in paths]
+    images, failures = _read(names, None if boxes is None else os.fspath(boxes))
     if not images:
         raise UsageError("None of the images could be read.")
     sheet = contact_sheet(images, augmenter, count)

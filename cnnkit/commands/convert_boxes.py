@@ -19,7 +19,7 @@ from cnnkit.formats import (
     write_boxes,
 )
 from cnnkit.formats import mend as mended_boxes
-from cnnkit.formats.opening import guessed_form
+from cnnkit.formats.guessing import guessed_form
 from cnnkit.formats.yolo_data import read_class_names
 from cnnkit.writers.apart import check_apart
 

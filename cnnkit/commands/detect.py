@@ -191,8 +191,8 @@ def selection_of(
     Raises:
         UsageError: A value breaks its rule.
     """
-    single = dict(confidence) if isinstance(confidence, Mapping) else {"": confidence}
-    usual = single.pop("", None)
+    single = dict(confidence) if isinstance(confidence, Mapping) else {}
+    usual = single.pop("", None) if isinstance(confidence, Mapping) else confidence
     groups = () if agnostic is True else agnostic or None
     names = [classes] if isinstance(classes, str) else list(classes)
     return Selection(usual, single, iou, names, groups)

@@ -44,17 +44,17 @@ class Evaluation:
     @property
     def task(self) -> str:
         """The task of the model: ``classify``, ``detect`` or ``embed-face``."""
-        return self.figures["task"]
+        return str(self.figures["task"])
 
     @property
     def metrics(self) -> dict[str, Any]:
         """The main figures, such as ``top_1``, ``AP50`` or ``auc``."""
-        return self.figures["metrics"]
+        return dict(self.figures["metrics"])
 
     @property
     def failed(self) -> int:
         """How many images, or pairs of images, could not be measured."""
-        return self.figures["data"]["errors"]
+        return int(self.figures["data"]["errors"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as JSON values."""

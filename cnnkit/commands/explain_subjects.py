@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cnnkit import boxes
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.detection import Detector
@@ -100,7 +102,7 @@ def explainer_of_faces(
         )
 
         def score_of(batch: Any) -> Any:
-            embedded = [embedder.embed(one, [moved])[0] for one in batch]
+            embedded = np.stack([embedder.embed(one, [moved])[0] for one in batch])
             return [-float(d) for d in distances(embedded, known, verification.metric)[:, 0]]
 
         cut = pixels[top:bottom, left:right]

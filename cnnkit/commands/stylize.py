@@ -44,8 +44,10 @@ from cnnkit.writers.durations import duration
 log = logging.getLogger("cnnkit")
 
 # Parameters that only one of the two ways to stylize has.
-SLOW_ONLY = ("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed")
-SLOW_ONLY += ("network", "weights", "preview", "contact_sheet")
+SLOW_ONLY = (
+    *("alpha", "beta", "steps", "time_budget", "start", "optimizer", "variation", "seed"),
+    *("network", "weights", "preview", "contact_sheet"),
+)
 FAST_ONLY = ("model", "device", "runtime", "precision")
 # How many images are looked at beforehand.
 LOOKED_AT = 100

@@ -39,7 +39,8 @@ class TrainedModel:
     @property
     def card(self) -> dict[str, Any]:
         """The model card: how the model was made (``training``), and how it is to be used."""
-        return json.loads((self.path / CARD).read_text("utf-8"))
+        content: dict[str, Any] = json.loads((self.path / CARD).read_text("utf-8"))
+        return content
 
     def load(self) -> Classifier | Detector | FaceEmbedder | Stylizer:
         """Open the model for prediction.

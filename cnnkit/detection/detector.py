@@ -171,8 +171,9 @@ class Detector:
         )
         return checked
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
-    def predict(self, images: ImageArgument) -> Detections | Failure: ...
+    def predict(self, images: ImageArgument) -> Detections | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[Detections | Failure]: ...

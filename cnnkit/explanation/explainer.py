@@ -253,8 +253,9 @@ class Explainer:
             max_pixels=max_pixels,
         )
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
-    def predict(self, images: ImageArgument) -> Explanation | Failure: ...
+    def predict(self, images: ImageArgument) -> Explanation | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[Explanation | Failure]: ...

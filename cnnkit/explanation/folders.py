@@ -19,6 +19,7 @@ import simplejpeg
 
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.explanation.explainer import Explainer, Explanation, Seen
+from cnnkit.explanation.scored import ScoredExplainer
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
 from cnnkit.results import Failure, make_row
@@ -80,7 +81,7 @@ class SavedImages:
 
 
 def explain_folders(
-    explainer: Explainer,
+    explainer: Explainer | ScoredExplainer,
     found: Iterable[Found],
     outputs: Outputs,
     images: SavedImages | None = None,
@@ -254,7 +255,11 @@ def jpeg(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _write_report(
-    path: Path, rows: Rows, studio: _Studio, explainer: Explainer, options: dict[str, Any]
+    path: Path,
+    rows: Rows,
+    studio: _Studio,
+    explainer: Explainer | ScoredExplainer,
+    options: dict[str, Any],
 ) -> None:
     from cnnkit.reports.explain import write_explanations
 

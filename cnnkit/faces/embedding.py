@@ -172,7 +172,7 @@ class FaceEmbedder:
     def size(self) -> int:
         """How many numbers an embedding has."""
         blank = np.zeros((1, self._spec.height, self._spec.width, 3), np.uint8)
-        return self._predict(blank).shape[1]
+        return int(self._predict(blank).shape[1])
 
     def find(self, image: ImageArgument) -> list[Face]:
         """Return the faces of an image, the largest first.
@@ -236,8 +236,9 @@ class FaceEmbedder:
         """
         return image_pixels(image, max_pixels=self._max_pixels)
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
-    def predict(self, images: ImageArgument) -> ImageFaces | Failure: ...
+    def predict(self, images: ImageArgument) -> ImageFaces | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[ImageFaces | Failure]: ...

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeGuard, overload
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from cnnkit.faces.embedding import (
 from cnnkit.faces.thresholds import Verification
 from cnnkit.formats.face_pairs import FacePair, read_pairs
 from cnnkit.images import DEFAULT_MAX_PIXELS, Given, ImageArgument, one_or_several, shown_name
-from cnnkit.results import FaceMatch, Failure
+from cnnkit.results import Face, FaceMatch, Failure
 
 CHOICES = ("one", "largest", "all")
 
@@ -176,8 +176,11 @@ class FaceVerifier:
             `FaceMatch`, or a `Failure` where an image cannot be read, has no face, or more than
             one where one is asked for; its message begins with ``a`` or ``b``, or the path.
         """
-        several: Iterable[Any]
-        several, single = ([pairs], True) if _is_pair(pairs) else one_or_several(pairs)
+        if _is_pair(pairs):
+            several, single = iter([pairs]), True
+        else:
+            found, single = one_or_several(pairs)
+            several = iter(found)
         results = [result for _, result in self.stream(several)]
         return results[0] if single else results
 
@@ -255,7 +258,7 @@ class FaceVerifier:
 NO_PAIR = Failure("not-an-image", "a pair must be two images")
 
 
-def _is_pair(value: Any) -> bool:
+def _is_pair(value: Any) -> TypeGuard[Pair]:
     """Return whether a value is one pair of images, rather than several pairs or none at all."""
     if isinstance(value, FacePair):
         return True
@@ -283,7 +286,7 @@ def take_until(
 def match(
     verification: Verification,
     distance: float,
-    faces: tuple,
+    faces: tuple[Face, Face],
     table: tuple[tuple[float, ...], ...] = (),
 ) -> FaceMatch:
     """Return the verdict on a distance."""

@@ -102,7 +102,10 @@ def load_state(path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]) ->
 
 
 def _read(
-    path: Path, run: dict[str, Any], sizes: list[tuple[int, int]], shapes: dict[str, tuple]
+    path: Path,
+    run: dict[str, Any],
+    sizes: list[tuple[int, int]],
+    shapes: dict[str, tuple[int, ...]],
 ) -> State | None:
     from safetensors import safe_open
 

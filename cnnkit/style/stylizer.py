@@ -61,12 +61,12 @@ class StylizedImage:
     @property
     def width(self) -> int:
         """Width in pixels."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
         """Height in pixels."""
-        return self.pixels.shape[0]
+        return int(self.pixels.shape[0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the image, with the photo's transparency where the format has one.
@@ -222,7 +222,8 @@ class Stylizer:
             BundleError: The loss network cannot be opened.
         """
         read = read_styles(_listed(styles), style_weights, max_pixels)
-        given = {"variation": variation, "size": size, **loss_weights(strength, alpha, beta)}
+        given: dict[str, Any] = {"variation": variation, "size": size}
+        given |= loss_weights(strength, alpha, beta)
         settings = Settings(
             steps=steps,
             style_scale=style_scale,
@@ -244,8 +245,9 @@ class Stylizer:
         )
         return cls(ByOptimization(loss_network, read, settings, choices, watch), max_pixels)
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
-    def predict(self, images: ImageArgument) -> StylizedImage | Failure: ...
+    def predict(self, images: ImageArgument) -> StylizedImage | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[StylizedImage | Failure]: ...

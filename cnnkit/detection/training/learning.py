@@ -320,7 +320,7 @@ def _train(
         return BoxLoader(validation, size, training=False, workers=settings.workers)
 
     steps = max(1, len(training) // settings.batch_size)
-    stages = []
+    stages: list[DetectorStage] = []
     for name, plan in plans_of(settings, network, steps):
         if name == "whole" and stages:
             plan = replace(plan, head_layers=network.new_layers)

@@ -94,7 +94,7 @@ class Window:
         )
 
 
-def pair_text(pair: Pair, short: bool = False) -> str:
+def pair_text(pair: tuple[float, float], short: bool = False) -> str:
     """Return ``3x5``; with `short`, equal numbers once."""
     return str(pair[0]) if short and pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 

@@ -38,7 +38,7 @@ def multiplies_of(layer: Any, shapes: Sequence[Shape], output: Shape) -> int | N
         return rule(layer, shapes, output)
     if kind in WITHOUT:
         return 0
-    if kind in UNTOLD or getattr(layer, "weights", ()):
+    if kind in UNTOLD or getattr(layer, "weights", None):
         return None
     return 0
 

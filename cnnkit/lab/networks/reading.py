@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.arithmetic import Field
-from cnnkit.lab.arithmetic.windows import padding_text, pair_text
+from cnnkit.lab.arithmetic.windows import padding_text
 from cnnkit.lab.networks.layers import ACTIVATIONS, window_of
 from cnnkit.lab.networks.multiplies import multiplies_of
 from cnnkit.lab.networks.seeing import Call, channels_first, sights_behind
@@ -160,16 +160,17 @@ def concrete_shape(
     shape: tuple[int | None, ...], size: tuple[int, int] | None, channels_first: bool = False
 ) -> tuple[int, ...]:
     """Return a model's input shape with its open sides filled in."""
-    before = shape[:1] if channels_first and len(shape) > 2 else ()
-    own = shape[len(before) : len(before) + 2]
-    sides = tuple(size or own)
-    if None in sides:
-        fix = "Its sides are open: say which size to count for."
+    first = 1 if channels_first and len(shape) > 2 else 0
+    own = shape[first : first + 2]
+    sides = [side for side in size or own if side is not None]
+    if len(sides) < len(size or own):
+        fix = "Its height and width are open: say for which size to count."
         raise UsageError(broken_rule("`size`", "be given for this model", "none", fix))
     if any(side not in (None, given) for side, given in zip(own, sides, strict=False)):
-        rule = f"be {pair_text(own)} for this model"  # type: ignore[arg-type]
-        raise UsageError(broken_rule("`size`", rule, pair_text(sides)))  # type: ignore[arg-type]
-    return *before, *sides, *shape[len(before) + 2 :]  # type: ignore[return-value]
+        rule = f"be {'x'.join(map(str, own))} for this model"
+        raise UsageError(broken_rule("`size`", rule, "x".join(map(str, sides))))
+    full = (*shape[:first], *sides, *shape[first + 2 :])
+    return tuple(side for side in full if side is not None)
 
 
 class Reader:
@@ -296,7 +297,8 @@ def padding_of(layer: Any) -> str:
     if isinstance(padding, str):
         return padding if window_of(layer) else ""
     if type(layer).__name__ == "ZeroPadding2D":
-        return padding_text(padding).strip()
+        (top, bottom), (left, right) = layer.padding
+        return padding_text(((top, bottom), (left, right))).strip()
     return ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from cnnkit.lab.networks.sights import (
     NO_SIGHT,
     UNKNOWN,
     AnySight,
-    Other,
+    Scattered,
     Shape,
+    Sight,
+    Through,
     along,
     over,
     rearranged,
@@ -213,13 +216,16 @@ def sliding(call: Call) -> AnySight:
     kernel = several(kernel, len(axes))
     strides = several(getattr(layer, "strides", None) or kernel, len(axes))
     dilation = several(getattr(layer, "dilation_rate", 1), len(axes))
-    through = {}
-    for axis, *window in zip(axes, kernel, strides, dilation, strict=True):
-        size, places = call.shapes[0][axis], call.output[axis]
-        before = zeros_before(layer.padding, size, *window)
-        taps, stride, rate = window
-        through[axis] = lambda f, k=taps, s=stride, b=before, d=rate, n=places: f.through(
-            k, s, b, d, n
+    through: Through = {}
+    for axis, taps, stride, rate in zip(axes, kernel, strides, dilation, strict=True):
+        before = zeros_before(layer.padding, call.shapes[0][axis], taps, stride, rate)
+        through[axis] = partial(
+            AxisField.through,
+            kernel=taps,
+            stride=stride,
+            before=before,
+            dilation=rate,
+            places=call.output[axis],
         )
     return along(_channels_mixed(call, axes), through, call.output)
 
@@ -243,14 +249,19 @@ def transposed(call: Call) -> AnySight:
     """Return the sight of a transposed convolution: TensorFlow's padding, backwards."""
     layer, axes = call.layer, spatial(call)
     kernels = several(layer.kernel_size, len(axes))
-    through = {}
+    through: Through = {}
     steps = several(layer.strides, len(axes)), several(layer.dilation_rate, len(axes))
     for axis, taps, stride, rate in zip(axes, kernels, *steps, strict=True):
         size, places = call.shapes[0][axis], call.output[axis]
         cut = (size - 1) * stride + dilated(taps, rate) - places
         before = max(0, cut) // 2 if layer.padding == "same" else 0
-        through[axis] = lambda f, k=taps, s=stride, b=before, d=rate, n=places: f.transposed(
-            k, s, b, d, n
+        through[axis] = partial(
+            AxisField.transposed,
+            kernel=taps,
+            stride=stride,
+            before=before,
+            dilation=rate,
+            places=places,
         )
     return along(_channels_mixed(call, axes), through, call.output)
 
@@ -271,8 +282,8 @@ def shifted(call: Call) -> AnySight:
     else:
         sides = layer.padding if len(axes) > 1 else [layer.padding]
         firsts = [-before for before, _ in sides]
-    through = {
-        axis: lambda f, first=first, n=call.output[axis]: f.behind([[first]], 1, n)
+    through: Through = {
+        axis: partial(AxisField.behind, taps=[[first]], shift=1, places=call.output[axis])
         for axis, first in zip(axes, firsts, strict=True)
     }
     return along(call.sights[0], through, call.output)
@@ -283,11 +294,11 @@ def upsampled(call: Call) -> AnySight:
     axes = spatial(call)
     times = several(call.layer.size, len(axes))
     way = getattr(call.layer, "interpolation", "nearest")
-    through = {}
+    through: Through = {}
     for axis, factor in zip(axes, times, strict=True):
         size, places = call.shapes[0][axis], call.output[axis]
         if way == "nearest":
-            through[axis] = lambda f, k=factor, n=places: f.repeated(k, n)
+            through[axis] = partial(AxisField.repeated, times=factor, places=places)
         else:
             through[axis] = resampling(way, size, places)
     return along(call.sights[0], through, call.output)
@@ -343,13 +354,13 @@ def resampling(way: str, size: int, places: int) -> Callable[[AxisField], AxisFi
 
 def adaptive(call: Call) -> AnySight:
     """Return the sight of a pooling that is told the size of its output."""
-    through = {}
+    through: Through = {}
     for axis in spatial(call):
         size, places = call.shapes[0][axis], call.output[axis]
         taps = [
             [n * size // places, -(-(n + 1) * size // places) - 1] for n in range(places)
         ]  # first and last
-        through[axis] = lambda f, t=taps, s=size, n=places: f.behind(t, s, n)
+        through[axis] = partial(AxisField.behind, taps=taps, shift=size, places=places)
     return along(call.sights[0], through, call.output)
 
 
@@ -381,22 +392,20 @@ def each_step(call: Call) -> AnySight:
     inner = replace(
         call,
         layer=call.layer.layer,
-        sights=[
-            sight
-            if isinstance(sight, Other)
-            else replace(
-                sight,  # the first axis goes along as one that nothing slides over
-                lying=tuple(None if axis is None else axis - 1 for axis in sight.lying),
-            )
-            for sight in call.sights
-        ],
+        # The first axis goes along as one that nothing slides over.
+        sights=[_with_axes_moved(sight, -1) for sight in call.sights],
         shapes=[shape[1:] for shape in call.shapes],
         outputs=[shape[1:] for shape in call.outputs],
     )
-    found = sights_behind(inner)[0]
-    if isinstance(found, Other):
-        return found
-    return replace(found, lying=tuple(None if axis is None else axis + 1 for axis in found.lying))
+    return _with_axes_moved(sights_behind(inner)[0], 1)
+
+
+def _with_axes_moved(sight: AnySight, by: int) -> AnySight:
+    """Return the sight with other numbers of the tensor's axes; what is scattered gets lost."""
+    if isinstance(sight, Sight):
+        lying = tuple(None if axis is None else axis + by for axis in sight.lying)
+        return replace(sight, lying=lying)
+    return UNKNOWN if isinstance(sight, Scattered) else sight
 
 
 def wrapped(call: Call) -> AnySight | list[AnySight]:
@@ -504,14 +513,14 @@ def sliced(call: Call) -> AnySight:
 def padded(call: Call) -> AnySight:
     """Return the sight of `ops.pad`."""
     layer = call.layer
-    mode = layer.mode if layer.mode in ("constant", "reflect", "symmetric") else None
+    mode: Any = layer.mode if layer.mode in ("constant", "reflect", "symmetric") else None
     widths = layer.pad_width
     if mode == "constant":
         sides = [tuple(pair) for pair in widths[1:]] if len(widths) > 1 else None
         if sides is None or len(sides) != len(call.shapes[0]):
             return UNKNOWN
-        through = {
-            axis: lambda f, first=-before, n=call.output[axis]: f.behind([[first]], 1, n)
+        through: Through = {
+            axis: partial(AxisField.behind, taps=[[-before]], shift=1, places=call.output[axis])
             for axis, (before, _) in enumerate(sides)
         }
         found = along(call.sights[0], through, call.output)
@@ -583,14 +592,14 @@ def embedded(call: Call) -> AnySight:
 def gated(call: Call) -> AnySight:
     """Return the sight of `ops.glu`: one half of an axis opens the other."""
     axis = without_batch(call.layer.axis, len(call.shapes[0]))[0]
+
+    def half(places: np.ndarray, number: int) -> np.ndarray:
+        """Return one half of an array along the axis."""
+        return np.split(places, 2, axis)[number]
+
     halves = [
-        rearranged(
-            call.sights[0],
-            call.shapes[0],
-            lambda a, n=n: np.split(a, 2, axis)[n],
-            tuple(call.output),
-        )
-        for n in (0, 1)
+        rearranged(call.sights[0], call.shapes[0], partial(half, number=number), tuple(call.output))
+        for number in (0, 1)
     ]
     return together(halves, [call.output, call.output], call.output)
 

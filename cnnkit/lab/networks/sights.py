@@ -65,6 +65,8 @@ class Scattered:
 
 AnySight = Sight | Scattered | Other
 Shape = tuple[int, ...]
+# By axis of a tensor, what a layer makes of a field along it.
+Through = dict[int, Callable[[AxisField], AxisField]]
 
 
 def of_image(shape: Shape, channels: int | None) -> Sight:
@@ -124,9 +126,7 @@ def _largest(sight: Scattered) -> Sight:
 # --- ways through a layer -------------------------------------------------------------------
 
 
-def along(
-    sight: AnySight, through: dict[int, Callable[[AxisField], AxisField]], output: Shape
-) -> AnySight:
+def along(sight: AnySight, through: Through, output: Shape) -> AnySight:
     """Return the sight behind windows that slide along some axes of the tensor.
 
     Args:
@@ -156,20 +156,23 @@ def over(sight: AnySight, shape: Shape, axes: Sequence[int], keep: bool = True) 
     """
     axes = sorted({axis % len(shape) for axis in axes})
     if isinstance(sight, Scattered):
-        axis = tuple(axes)
+        mixed_axes = tuple(axes)
         empty = [high < low for low, high in zip(sight.lows, sight.highs, strict=True)]
         pairs = list(zip(sight.lows, sight.highs, empty, strict=True))
-        lows = [np.where(none, FAR, low).min(axis, keepdims=keep) for low, _, none in pairs]
-        highs = [np.where(none, -FAR, high).max(axis, keepdims=keep) for _, high, none in pairs]
+        lows = [np.where(none, FAR, low).min(mixed_axes, keepdims=keep) for low, _, none in pairs]
+        highs = [
+            np.where(none, -FAR, high).max(mixed_axes, keepdims=keep) for _, high, none in pairs
+        ]
         return gathered(sight.extent, lows, highs)
     if isinstance(sight, Sight):
-        lying, fields = [], []
+        lying: list[int | None] = []
+        fields = []
         for axis, field in zip(sight.lying, sight.fields, strict=True):
-            mixed = axis in axes
-            fields.append(field.over(shape[axis]) if mixed else field)  # type: ignore[index]
-            if mixed or axis is None:
+            if axis is None or axis in axes:
+                fields.append(field if axis is None else field.over(shape[axis]))
                 lying.append(None)
             else:
+                fields.append(field)
                 lying.append(axis if keep else axis - sum(gone < axis for gone in axes))
         return settled(Sight(sight.extent, tuple(lying), tuple(fields)))
     return sight
@@ -215,7 +218,8 @@ def _either(one: AnySight, other: AnySight, output: Shape) -> AnySight:
     if isinstance(one, Sight) and one == other:
         return one
     if isinstance(one, Sight) and isinstance(other, Sight) and one.extent == other.extent:
-        lying, fields = [], []
+        lying: list[int | None] = []
+        fields: list[AxisField] = []
         axes = zip(one.lying, one.fields, other.lying, other.fields, one.extent, strict=True)
         for first, field, second, field2, extent in axes:
             if any(own.constant and own.covers(extent) for own in (field, field2)):
@@ -232,11 +236,9 @@ def _either(one: AnySight, other: AnySight, output: Shape) -> AnySight:
             return settled(Sight(one.extent, tuple(lying), tuple(fields)))
     if isinstance(one, Other) or isinstance(other, Other) or one.extent != other.extent:
         return UNKNOWN
-    first, second = scattered(one, output), scattered(other, output)
+    here, there = scattered(one, output), scattered(other, output)
     lows, highs = [], []
-    for low, high, low2, high2 in zip(
-        first.lows, first.highs, second.lows, second.highs, strict=True
-    ):
+    for low, high, low2, high2 in zip(here.lows, here.highs, there.lows, there.highs, strict=True):
         a, b = high < low, high2 < low2
         lows.append(np.minimum(np.where(a, FAR, low), np.where(b, FAR, low2)))
         highs.append(np.maximum(np.where(a, -FAR, high), np.where(b, -FAR, high2)))
@@ -260,7 +262,8 @@ def rearranged(
     if max(math.prod(shape), math.prod(output)) > LARGEST:
         return UNKNOWN
     places = scattered(sight, shape)
-    lows, highs = [], []
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
     for low, high in zip(places.lows, places.highs, strict=True):
         for source, target in ((low, lows), (high, highs)):
             # Counted from 1, so that zeros which are put in can be told.
@@ -292,7 +295,7 @@ def side_by_side(
         return UNKNOWN
     parts = []
     for sight, shape in zip(sights, shapes, strict=True):
-        own = nothing(extent, shape) if sight is NO_SIGHT else scattered(sight, shape)
+        own = nothing(extent, shape) if isinstance(sight, Other) else scattered(sight, shape)
         parts.append((own, shape))
     lows, highs = [], []
     for number in range(len(extent)):
