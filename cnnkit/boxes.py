@@ -290,7 +290,7 @@ def soft_nms(
         scores: Float (n,).
         sigma: How gently, above 0.
         floor: A box goes when its score falls below this.
-        groups: As for `nms`.
+        groups: See `nms`.
         limit: Keep at most this many.
 
     Returns:
@@ -405,7 +405,7 @@ def kmeans_anchors(sizes: np.ndarray, count: int, seed: int = 0, rounds: int = 3
     Args:
         sizes: Width and height in pixels of the network's input (n, 2), see `letterboxed_sizes`.
         count: How many anchors, from 1 to n.
-        seed: Of the beginning.
+        seed: Random seed for the initialization.
         rounds: At most this many.
 
     Returns:

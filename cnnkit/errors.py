@@ -74,8 +74,8 @@ class ImageError(CnnkitError):
     """One image cannot be read; it becomes one ``error`` row.
 
     Attributes:
-        kind: A short stable word for scripts, one of `ImageError.KINDS`.
-        message: What is wrong, for people, without the path.
+        kind: Machine-readable reason, one of `ImageError.KINDS`.
+        message: Human-readable reason, without the path.
     """
 
     KINDS = (

@@ -40,7 +40,7 @@ class Outputs:
         report: The HTML report.
         sort_into: The folder that gets a folder per class.
         how: ``copy``, ``link`` or ``move`` into it.
-        resume: Go on with a killed run.
+        resume: Resume an interrupted run.
         overwrite: Make existing files anew.
         retry_errors: When resuming, try failed inputs again.
 
@@ -125,7 +125,7 @@ class FolderJob:
         """Open the journals.
 
         Args:
-            outputs: What to leave behind.
+            outputs: The outputs to write.
             header: What must be the same in a resumed run.
             feature_width: Numbers of a line of features, where they are asked for.
             table: The columns of CSV and Parquet; by default a classifier's.
@@ -136,7 +136,7 @@ class FolderJob:
                 top one, None for none.
 
         Raises:
-            UsageError: A file is in the way, or the run to resume was another.
+            UsageError: An output already exists, or the run to resume has other settings.
             OutputError: A file cannot be written.
         """
         self.resumed = 0
@@ -272,7 +272,7 @@ class FolderJob:
         """Take in one row: features, then the row, then the image's new place.
 
         Args:
-            row: Of `cnnkit.results.make_row`.
+            row: A row made by `cnnkit.results.make_row`.
             features: Its features, float32 (n,); None for a failure.
             emit: Shows the row to the user.
 

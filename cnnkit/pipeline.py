@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
         path: The input's path.
         outputs: The outputs by name, without the batch axis; empty where there is a failure.
         failure: Why there are no outputs.
-        context: Of `Prepared`, where `prepare` gave one.
+        context: Context of the `Prepared` image, if there is one.
     """
 
     path: str

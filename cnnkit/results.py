@@ -1,4 +1,4 @@
-"""The frozen results of every capability: validated at birth, ready for JSON."""
+"""The immutable results of every task: validated on construction, ready for JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NOT_FINITE = "the model's numbers for this image are not finite"
 
 @dataclass(frozen=True)
 class Prediction:
-    """One guess of a classifier.
+    """One predicted class of an image.
 
     Attributes:
-        class_id: The class, counted from 0 in the order of the model's labels.
-        label: The name of the class.
-        score: Its probability, 0 to 1.
+        class_id: Index of the class in the model's labels, from 0.
+        label: Name of the class.
+        score: Probability of the class, 0 to 1.
     """
 
     class_id: int
@@ -37,18 +37,18 @@ class Prediction:
             raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the guess as it stands in a row."""
+        """Return the prediction as it appears in an output row."""
         return {"class_id": self.class_id, "label": self.label, "score": round(self.score, 6)}
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What a classifier says of one image.
+    """The classification of one image.
 
     Attributes:
-        predictions: The best guesses, highest score first, at least one.
-        label: The decision: the best guess's label, or ``unknown`` below the threshold.
-        features: The penultimate features, float32 (n,), where they were asked for.
+        predictions: The top predictions, highest score first; at least one.
+        label: The label of the top prediction, or ``unknown`` if its score is below the threshold.
+        features: Penultimate features, float32 (n,), if requested; otherwise None.
     """
 
     predictions: tuple[Prediction, ...]
@@ -57,18 +57,19 @@ class Classification:
 
     def __post_init__(self) -> None:
         if not self.predictions:
-            raise ValueError("`predictions` must hold at least one guess. Received: none.")
+            raise ValueError("`predictions` must not be empty. Received: ().")
         scores = [p.score for p in self.predictions]
         if any(a < b for a, b in pairwise(scores)):
-            raise ValueError(f"`predictions` must go from high to low. Received: {scores}.")
+            rule = "`predictions` must be sorted by descending score"
+            raise ValueError(f"{rule}. Received: {scores}.")
 
     @property
     def score(self) -> float:
-        """The best guess's score, also where the decision is ``unknown``."""
+        """The score of the top prediction, even if the label is ``unknown``."""
         return self.predictions[0].score
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as it stands in a row, without the features."""
+        """Return the result as it appears in an output row, without the features."""
         return {
             "label": self.label,
             "score": round(self.score, 6),
@@ -84,14 +85,14 @@ class Face:
     """A face in an image.
 
     Attributes:
-        xyxy: Left, top, right, bottom in pixels of the upright image; it may reach beyond it.
-        score: How sure the detector is, 0 to 1.
-        landmarks: x and y in pixels of the five `LANDMARKS`: left and right as one looks at the
-            image, so that the left eye is the person's right one.
-        turned: By how many degrees clockwise the image must be turned for the face to stand
-            upright: 0, or 90, 180 or 270 where it was found only so.
-        looked_for: Whether they were found; else the image was taken whole, and they lie where
-            those of a mean face do.
+        xyxy: Left, top, right, bottom in pixels of the upright image. May extend beyond the image.
+        score: Confidence of the detector, 0 to 1.
+        landmarks: x and y in pixels of the five `LANDMARKS`. Left and right are as seen by the
+            viewer, so ``left_eye`` is the person's right eye.
+        turned: Clockwise rotation of the image, in degrees, that makes the face upright: 0, 90,
+            180 or 270.
+        looked_for: Whether the landmarks were detected. If not, the whole image was used as the
+            face, and the landmarks are those of an average face.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -104,11 +105,11 @@ class Face:
         numbers = [*self.xyxy, *(number for point in self.landmarks for number in point)]
         if len(self.xyxy) != 4 or len(self.landmarks) != len(LANDMARKS) or len(numbers) != 14:
             raise ValueError(
-                "`xyxy` must have 4 numbers and `landmarks` 5 points. "
+                "`xyxy` must have 4 numbers and `landmarks` must have 5 points. "
                 f"Received: {self.xyxy} and {self.landmarks}."
             )
         if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"a face must have finite places. Received: {numbers}.")
+            raise ValueError(f"The coordinates of a face must be finite. Received: {numbers}.")
         if self.turned not in (0, 90, 180, 270):
             rule = "`turned` must be 0, 90, 180 or 270"
             raise ValueError(f"{rule}. Received: turned={self.turned}.")
@@ -117,17 +118,17 @@ class Face:
 
     @property
     def width(self) -> float:
-        """Of the box, in pixels."""
+        """Width of the box in pixels."""
         return self.xyxy[2] - self.xyxy[0]
 
     @property
     def height(self) -> float:
-        """Of the box, in pixels."""
+        """Height of the box in pixels."""
         return self.xyxy[3] - self.xyxy[1]
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width, height in pixels of the upright image, as in a row."""
+        """Left, top, width, height in pixels of the upright image, as in an output row."""
         return (*self.xyxy[:2], self.width, self.height)
 
     @property
@@ -137,11 +138,11 @@ class Face:
 
     @property
     def eye_distance(self) -> float:
-        """Between the centers of the eyes, in pixels: a measure of how much can be seen."""
+        """Distance between the centers of the eyes in pixels, a measure of resolution."""
         return math.dist(self.landmarks[0], self.landmarks[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the face as it stands in a row."""
+        """Return the face as it appears in an output row."""
         points = zip(LANDMARKS, self.landmarks, strict=True)
         return {
             "box": [round(side, 1) for side in self.box],
@@ -155,13 +156,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Detection:
-    """One object that a detector found.
+    """One detected object.
 
     Attributes:
-        class_id: The class, counted from 0 in the order of the model's labels.
-        label: The name of the class.
-        score: How sure the detector is, 0 to 1.
-        box: Left, top, width, height in pixels of the image as a viewer shows it.
+        class_id: Index of the class in the model's labels, from 0.
+        label: Name of the class.
+        score: Confidence of the detector, 0 to 1.
+        box: Left, top, width, height in pixels of the upright image.
     """
 
     class_id: int
@@ -181,7 +182,7 @@ class Detection:
         return left, top, left + width, top + height
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the object as it stands in a row."""
+        """Return the object as it appears in an output row."""
         box = [round(side, 2) for side in self.box]
         return {
             "label": self.label,
@@ -193,15 +194,15 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one image; iterating gives each `Detection`.
+    """The objects detected in one image. Iterating yields one `Detection` per object.
 
     Attributes:
-        width: Of the image as a viewer shows it, in pixels.
-        height: Likewise.
-        xyxy: Left, top, right, bottom in its pixels, float (n, 4), inside the image.
-        scores: Highest first, float (n,), 0 to 1.
-        class_id: Counted from 0 in the order of the model's labels, int (n,).
-        labels: The name of each one's class, n texts.
+        width: Width of the upright image in pixels.
+        height: Height of the upright image in pixels.
+        xyxy: Left, top, right, bottom of each box in pixels, float (n, 4), clipped to the image.
+        scores: Confidence of each detection, float (n,), 0 to 1, highest first.
+        class_id: Index of each class in the model's labels, int (n,), from 0.
+        labels: Class name of each detection, n strings.
     """
 
     width: int
@@ -216,11 +217,11 @@ class Detections:
         shapes = (self.xyxy.shape, self.scores.shape, self.class_id.shape)
         if shapes != ((count, 4), (count,), (count,)):
             raise ValueError(
-                "`xyxy`, `scores` and `class_id` must have the shapes (n, 4), (n,) and (n,), as "
-                f"many as labels. Received: {shapes}, {count} labels."
+                "`xyxy`, `scores` and `class_id` must have shapes (n, 4), (n,) and (n,) for n "
+                f"labels. Received: {shapes} for {count} labels."
             )
         if count and not (np.isfinite(self.xyxy).all() and (np.diff(self.scores) <= 0).all()):
-            raise ValueError("`xyxy` must be finite and `scores` go from high to low.")
+            raise ValueError("`xyxy` must be finite and `scores` must be in descending order.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -242,12 +243,12 @@ class Detections:
         return np.concatenate([self.xyxy[:, :2], self.xyxy[:, 2:] - self.xyxy[:, :2]], axis=1)
 
     def to_supervision(self) -> Any:
-        """Return the same as `supervision.Detections`, whose tools draw, track and count.
+        """Convert to `supervision.Detections`, for drawing, tracking and counting.
 
-        The names of the classes are in ``data["class_name"]``.
+        Class names are stored in ``data["class_name"]``.
 
         Raises:
-            ImportError: The package supervision is not installed.
+            ImportError: The package ``supervision`` is not installed.
         """
         from supervision import Detections as SupervisionDetections
 
@@ -260,13 +261,12 @@ class Detections:
 
     @classmethod
     def from_supervision(cls, detections: Any, width: int, height: int) -> Detections:
-        """Return `supervision.Detections` as a result of cnnkit, highest score first.
+        """Convert from `supervision.Detections`, sorted by descending score.
 
         Args:
-            detections: What some tool of supervision gave; without classes or scores they count
-                as class 0 and score 1.
-            width: Of the image, in pixels.
-            height: Likewise.
+            detections: A `supervision.Detections`. Missing classes become 0, missing scores 1.
+            width: Width of the image in pixels.
+            height: Height of the image in pixels.
         """
         count = len(detections.xyxy)
         scores, class_id = detections.confidence, detections.class_id
@@ -280,23 +280,23 @@ class Detections:
         return cls(width, height, xyxy, scores[order], class_id[order], labels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as it stands in a row."""
+        """Return the result as it appears in an output row."""
         found = [one.to_dict() for one in self]
         return {"width": self.width, "height": self.height, "detections": found}
 
 
 @dataclass(frozen=True)
 class FaceMatch:
-    """Whether two faces are of one person.
+    """The comparison of two faces.
 
     Attributes:
-        distance: Of the two embeddings, in the embedder's metric.
-        threshold: They are of one person where the distance is at most this.
-        probability: That they are, 0 to 1, if both answers are as likely beforehand; None where
-            it is unknown.
-        faces: The two faces; one, where the other one is a name in a gallery.
-        distances: Of each face of the first image to each of the second, where all were
-            compared; the nearest two decide.
+        distance: Distance between the two embeddings, in the embedder's metric.
+        threshold: Largest distance at which two faces count as the same person.
+        probability: Probability that both show the same person, 0 to 1, with equal priors; None
+            if unknown.
+        faces: The two compared faces, or one if it was compared with a person of a gallery.
+        distances: Distance of each face in the first image to each face in the second, if all
+            faces were compared. The closest pair decides.
     """
 
     distance: float
@@ -314,11 +314,11 @@ class FaceMatch:
 
     @property
     def same(self) -> bool:
-        """Whether they are of one person."""
+        """Whether both faces show the same person."""
         return self.distance <= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the match as it stands in a row."""
+        """Return the match as it appears in an output row."""
         row: dict[str, Any] = {
             "distance": round(self.distance, 6),
             "threshold": round(self.threshold, 6),
@@ -335,27 +335,27 @@ class FaceMatch:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one input has no result.
+    """An input that has no result, and why.
 
     Attributes:
-        kind: A short stable word, one of `cnnkit.errors.ImageError.KINDS`.
-        message: What is wrong, for people.
+        kind: Machine-readable reason, one of `cnnkit.errors.ImageError.KINDS`.
+        message: Human-readable reason.
     """
 
     kind: str
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the failure as it stands in a row."""
+        """Return the failure as it appears in an output row."""
         return {"kind": self.kind, "message": self.message}
 
 
 def path_fields(path: str, name: str = "path") -> dict[str, str]:
-    """Return ``path``, and ``path_base64`` where the name is no valid Unicode.
+    """Return ``path``, and ``path_base64`` if the path is not valid Unicode.
 
     Args:
-        path: The path as the user would type it, undecodable bytes surrogate-escaped.
-        name: Of the field.
+        path: The path as the user would type it, with undecodable bytes surrogate-escaped.
+        name: Name of the field.
     """
     try:
         path.encode("utf-8")
@@ -373,15 +373,15 @@ def path_of(row: Mapping[str, Any], name: str = "path") -> str:
 
 
 def pair_key(a: str, b: str) -> str:
-    """Return what stands for a pair of images where a row of one has its path."""
+    """Return the key of a pair of images, used like the path of a single image."""
     return f"{a}\0{b}"
 
 
 def key_of(row: dict[str, Any]) -> str:
-    """Return what a row is about: its path, or the `pair_key` of a row of two images.
+    """Return the key of a row: its path, or the `pair_key` of a pair of images.
 
     Raises:
-        KeyError: It has neither.
+        KeyError: The row has neither.
     """
     if "path" in row:
         return path_of(row)
@@ -389,22 +389,22 @@ def key_of(row: dict[str, Any]) -> str:
 
 
 def make_row(path: str, outcome: Any) -> dict[str, Any]:
-    """Return the row of one input.
+    """Return the output row of one input.
 
     Args:
-        path: The input's path.
+        path: Path of the input.
         outcome: A `Failure`, or a result with ``to_dict()``.
     """
     return _row(path_fields(path), outcome)
 
 
 def make_pair_row(a: str, b: str, outcome: Any) -> dict[str, Any]:
-    """Return the row of two images; see `make_row`."""
+    """Return the output row of a pair of images; see `make_row`."""
     return _row(path_fields(a, "a") | path_fields(b, "b"), outcome)
 
 
 def make_claim_row(fields: dict[str, Any], outcome: Any) -> dict[str, Any]:
-    """Return the row of an image and a claimed name, of which `fields` are the first part."""
+    """Return the output row of an image and a claimed identity, starting with `fields`."""
     return _row(fields, outcome)
 
 

@@ -114,7 +114,7 @@ def free_place(folder: Path, name: str, claimed: Collection[Path] = ()) -> Path:
 
     Args:
         folder: Which need not exist.
-        name: Of the image.
+        name: Name of the image.
         claimed: Paths that something is going to have.
     """
     longest, number = _longest_name(folder), 1
@@ -129,9 +129,9 @@ def is_place_for(place: Path, folder: Path, name: str) -> bool:
     """Return whether `free_place` may have given this path.
 
     Args:
-        place: Of an earlier run.
-        folder: Of the image's class, below the folder that was asked for.
-        name: Of the image.
+        place: Where an earlier run put the image.
+        folder: Folder of the image's class, below the requested folder.
+        name: Name of the image.
     """
     longest = _longest_name(folder)
     numbered = re.search(r"-([1-9]\d{0,8})(\.[^.]*)?$", place.name)

@@ -26,8 +26,8 @@ class Variant(NamedTuple):
     """What makes a member of the family.
 
     Attributes:
-        filters: Of the five convolutions.
-        groups: Of each of them.
+        filters: Number of filters of each of the five convolutions.
+        groups: Number of groups of each of them.
         first_padding: Zeros around the image.
         input_size: Side of the published image.
         normalized: Whether local responses are normalized after the first two.

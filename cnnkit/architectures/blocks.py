@@ -80,10 +80,10 @@ def conv_unit(
         name: Prefix of the layers: NAME_pad, NAME_conv, NAME_bn, NAME_activation.
         strides: Step in both directions.
         activation: A Keras activation, or None for a linear unit.
-        epsilon: Of the batch normalization.
+        epsilon: Epsilon of the batch normalization.
         padding: Zeros on each of the four sides; None: ``same``. With a stride the two differ
             where the size is even: ``same`` pads the bottom and the right only.
-        initializer: Of the kernel.
+        initializer: Initializer of the kernel.
 
     Returns:
         Tensor of shape (batch, ceil(height / strides), ceil(width / strides), filters) under
@@ -183,7 +183,7 @@ def wide_head(
 
     Args:
         x: (batch, height, width, channels); every place has weights of its own.
-        units: Of each of the two layers; 4,096 in AlexNet and VGG.
+        units: Units of each of the two layers; 4,096 in AlexNet and VGG.
         classes: Number of classes.
         dropout_first: Whether the dropout goes before each dense layer, as in AlexNet, or behind
             it, as in VGG.
@@ -216,7 +216,7 @@ def mirrored_conv(
         x: Tensor of shape (batch, height, width, channels), each side above `kernel_size` // 2.
         filters: Number of output channels.
         kernel_size: Side of the square kernel, odd.
-        name: Of the convolution.
+        name: Name of the convolution.
         strides: Step in both directions.
         use_bias: Whether each output channel has an offset.
 

@@ -47,7 +47,7 @@ def partial_convolution(
     Args:
         x: Maps (batch, height, width, 6).
         tables: The maps that each filter sees, equally many.
-        name: Of the layer.
+        name: Name of the layer.
 
     Returns:
         Tensor of shape (batch, height - 4, width - 4, len(tables)).

@@ -46,7 +46,7 @@ def default_sizes(side: int) -> list[list[tuple[float, float]]]:
     and three times as wide as high and the other way round.
 
     Args:
-        side: Of the square input in pixels.
+        side: Side of the square input in pixels.
     """
     step = (MOST_SCALE - LEAST_SCALE) / (len(STRIDES) - 1)
     scales = [LEAST_SCALE + step * number for number in range(len(STRIDES))] + [1.05]

@@ -130,8 +130,8 @@ def build_application(keras: Any, name: str, weights: str | None) -> Any:
     """Build a network with its preprocessing inside, and give it weights.
 
     Args:
-        keras: The module.
-        name: Of `application_name`.
+        keras: The Keras module.
+        name: Name returned by `application_name`.
         weights: A weights file, or None for Keras's own download.
 
     Returns:
@@ -157,8 +157,8 @@ def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
     """Build a network's convolutions, for images of any size, with its preprocessing inside.
 
     Args:
-        keras: The module.
-        name: Of `application_name`.
+        keras: The Keras module.
+        name: Name returned by `application_name`.
         weights: A weights file, with or without the dense layers, or None for Keras's own
             download.
 

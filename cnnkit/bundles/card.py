@@ -41,7 +41,7 @@ class NetworkSpec:
 
     Attributes:
         builder: A name in `cnnkit.architectures.BUILDERS`, or None: ``model.keras`` holds it.
-        arguments: Of the builder.
+        arguments: Arguments of the builder.
         outputs: The layer that gives each named output, such as ``{"embedding": "embedding"}``.
     """
 
@@ -55,18 +55,18 @@ class ModelCard:
     """A card, validated.
 
     Attributes:
-        name: Of the model, shown to people.
+        name: Display name of the model.
         task: What it does, one of `TASKS`.
         description: One sentence.
         builder: A name in `cnnkit.architectures.BUILDERS`, or None: the bundle's
             ``model.keras`` holds the network.
-        arguments: Of the builder.
+        arguments: Arguments of the builder.
         input: How an image becomes the network's input.
         scores_layer: The layer whose output gives the scores; None: the model's output.
         scores_kind: ``logits`` or ``probabilities`` of the classes, ``independent-logits`` (a
             sigmoid each), ``logit`` or ``probability`` (one number: the second of two classes).
         features_layer: The layer whose output gives the features; None: found by itself.
-        classes: How many.
+        classes: Number of classes.
         weights: ``file``, ``sha256``, ``bytes``, ``parameters``, ``dtype``.
         labels: ``file``, ``sha256``.
         networks: The networks of a task other than ``classify``, by name; a card with one

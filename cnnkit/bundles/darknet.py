@@ -37,12 +37,12 @@ class DarknetNetwork:
 
     Attributes:
         architecture: A name in `cnnkit.architectures.BUILDERS`.
-        height: Of the input in pixels.
-        width: Of the input in pixels.
-        classes: How many.
+        height: Height of the input in pixels.
+        width: Width of the input in pixels.
+        classes: Number of classes.
         anchors: Width and height of every anchor in pixels of the input.
         masks: Which of them each head has, in the order of the file.
-        strides: Of the heads, in the same order.
+        strides: Strides of the heads, in the same order.
     """
 
     architecture: str
@@ -57,7 +57,8 @@ class DarknetNetwork:
         """Return the heads, with the anchors that a known file of weights was trained with.
 
         Args:
-            sha256: Of the ``.weights``; an official file's own anchors win over the ``.cfg``.
+            sha256: SHA-256 of the ``.weights``; for an official file, its own anchors override
+                those of the ``.cfg``.
         """
         masks = TRAINED_MASKS.get(sha256 or "", self.masks)
         return tuple(
@@ -72,9 +73,10 @@ class DarknetWeights:
 
     Attributes:
         arrays: float32; the kernels as (height, width, in, out).
-        classes: Of the network that the file was written for; None for a partial file.
+        classes: Number of classes of the network that the file was written for; None for a partial
+            file.
         layers: How many convolutions it holds.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -198,8 +200,8 @@ def expected_layers(variant: str, anchors: int, classes: int) -> Iterator[tuple[
 
     Args:
         variant: A key of `cnnkit.architectures.yolo.VARIANTS`.
-        anchors: Of each head.
-        classes: How many.
+        anchors: Anchors of each head.
+        classes: Number of classes.
     """
     from cnnkit.architectures import yolo
 
@@ -246,7 +248,7 @@ def read_weights(path: Path, architecture: str, anchors: int = 3) -> DarknetWeig
     Args:
         path: The file.
         architecture: A key of `ARCHITECTURES`.
-        anchors: Of each head.
+        anchors: Anchors of each head.
 
     Returns:
         All arrays; or, of a partial file such as ``yolov3-tiny.conv.15``, those of its first
@@ -385,8 +387,8 @@ def card_of(network: DarknetNetwork, sha256: str, name: str) -> ModelCard:
 
     Args:
         network: What the ``.cfg`` describes.
-        sha256: Of the ``.weights``.
-        name: Of the model.
+        sha256: SHA-256 of the ``.weights``.
+        name: Name of the model.
     """
     heads = network.heads(sha256)
     arguments = {

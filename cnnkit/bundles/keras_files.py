@@ -44,7 +44,7 @@ class Description(NamedTuple):
 
     Attributes:
         config: Keras's description of the network as it predicts, in float32.
-        weight_bytes: Of its weights.
+        weight_bytes: Size of its weights in bytes.
         loss: What it was trained with.
         in_training: Some layer was called in training mode for good; here it is not.
     """
@@ -128,7 +128,7 @@ class Plan(NamedTuple):
 
     Attributes:
         input_shape: Height, width (None: any), channels.
-        classes: How many.
+        classes: Number of classes.
         scores_kind: One of `cnnkit.bundles.score_kinds.SCORE_KINDS`.
         notes: What the user should be told once.
     """

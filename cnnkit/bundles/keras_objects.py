@@ -33,7 +33,7 @@ def check_object(path: Path, value: dict[str, Any]) -> None:
     """Refuse a named class that must not, or cannot, be built.
 
     Args:
-        path: Of the file, for the message.
+        path: Path of the file, for the message.
         value: A part of its description with a ``class_name``.
 
     Raises:

@@ -29,7 +29,7 @@ def with_named_outputs(
     """Return a model whose outputs are ``scores`` and, if asked, ``features``.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: A network with one image in.
         scores_layer: The layer of the scores; None: the model's own output.
         features_layer: The layer of the features; None: what the last dense layer sees.
@@ -72,7 +72,7 @@ def with_card_outputs(keras: Any, model: Any, outputs: Mapping[str, str]) -> Any
     """Return a model whose outputs are the named layers'.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: A functional model.
         outputs: The layer of each name; none: the model's own outputs, which are then a dict,
             or one output called ``output``.

@@ -175,7 +175,7 @@ def open_model(
 
     Raises:
         UsageError: There is no such model.
-        BundleError: It is there but cannot, or must not, be opened.
+        BundleError: It exists but cannot be opened, or is unsafe to open.
     """
     if not isinstance(model, str) and os.path.isdir(model):  # a path is never an embedded name
         return _open_folder(Path(model), _text(labels))

@@ -75,11 +75,11 @@ def symbolic_probabilities(
     """Return what `probabilities` gives, inside a network.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         scores: Symbolic (batch, classes), or (batch, 1).
         kind: One of `SCORE_KINDS`.
         temperature: Above 0.
-        name: Of the last layer, a softmax or sigmoid, where one is added.
+        name: Name of the last layer, if a softmax or sigmoid is added.
     """
     ops, layers = keras.ops, keras.layers
     if kind == "probability":

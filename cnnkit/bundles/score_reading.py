@@ -110,7 +110,7 @@ class Scope(NamedTuple):
     """A nested model on the way: what its inputs are outside.
 
     Attributes:
-        inputs: Of the nested model, symbolic.
+        inputs: Symbolic inputs of the nested model.
         outside: What it is called on there.
         around: The scope around it.
     """

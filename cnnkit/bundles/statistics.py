@@ -20,7 +20,7 @@ def with_statistics(keras: Any, model: Any, form: str) -> Any:
     """Return a network that gives, or takes, the statistics of all its normalizations.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: A functional model whose outputs are a dict.
         form: ``measured``: a further output ``statistics`` (batch, numbers); ``given``: a further
             input of that name and shape, the last one.

@@ -33,7 +33,7 @@ class NewBundle:
     """What is to be written.
 
     Attributes:
-        name: Of the model.
+        name: Name of the model.
         task: One of `cnnkit.bundles.card.TASKS`.
         description: One sentence.
         model: A flat functional `keras.Model`, its preprocessing inside.
@@ -41,12 +41,12 @@ class NewBundle:
         input: How an image becomes the network's input.
         builder: A name in `cnnkit.architectures.BUILDERS` that builds the network again with
             `arguments`; None: ``model.keras`` is what is opened.
-        arguments: Of the builder.
+        arguments: Arguments of the builder.
         outputs: The card's ``outputs``.
         calibration: The card's ``calibration``.
         verification: The card's ``verification``, of an embedder of faces.
         detector: The card's ``detector``, see `cnnkit.bundles.detector_card`.
-        license: Of the weights, where it is known.
+        license: License of the weights, if known.
         training: How the model was made, JSON values.
     """
 
@@ -182,7 +182,7 @@ def write_model(folder: Path, bundle: NewBundle) -> None:
     """Write a model's card, labels and weights into an empty folder, and read them back.
 
     Args:
-        folder: Of `writing_bundle`.
+        folder: Folder returned by `writing_bundle`.
         bundle: The model.
 
     Raises:

@@ -32,11 +32,12 @@ class Decision:
     """How scores become a decision.
 
     Attributes:
-        top_k: How many predictions to give.
-        threshold: Below it the label is ``unknown``; None: the model's own, if it has one.
+        top_k: Number of predictions per image.
+        threshold: Minimum score; below it, the label is ``unknown``. None uses the model's own
+            threshold, if it has one.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     top_k: int = 5
@@ -54,7 +55,7 @@ class Classifier:
 
     Attributes:
         bundle: The model.
-        spec: How an image becomes the network's input.
+        spec: Preprocessing of the network's input.
         predictor: The compiled model.
     """
 
@@ -101,23 +102,23 @@ class Classifier:
         Args:
             model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
             weights: A weights file for ``keras:NAME``.
-            labels: A file with one label a line, for a model without labels.
-            fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
-            top_k: How many predictions to give per image.
-            threshold: Below it the label is ``unknown``.
-            features: Whether results carry the penultimate features.
+            labels: A file with one label per line, for a model without labels.
+            fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
+            top_k: Number of predictions per image.
+            threshold: Minimum score; below it, the label is ``unknown``.
+            features: Whether results include the penultimate features.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
-            threads: Processor threads to use; 0: all that the process may use.
-            batch_size: Images per batch; by default what suits the runtime.
-            expected: How many images will come, if known.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            batch_size: Images per batch; chosen for the runtime by default.
+            expected: Expected number of images, if known.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
-            UsageError: A value breaks its rule.
-            BundleError: The model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not to be had here.
+            UsageError: An argument is invalid.
+            BundleError: The model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         decision = Decision(top_k, threshold)
         bundle = open_model(model, weights, labels)
@@ -167,11 +168,11 @@ class Classifier:
         """Classify an image, or several in batches.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
-            The result of one image, a list of results in order for several. A result is a
-            `Classification`, or a `Failure` that says why there is none.
+            One result for one image, or a list of results in order for several. A result is a
+            `Classification`, or a `Failure` with the reason.
         """
         return pipeline.predictions(images, self.stream)
 
@@ -179,7 +180,7 @@ class Classifier:
         """Read one image as the network's input, uint8 (height, width, 3).
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         return prepare(image, self.spec, max_pixels=self._max_pixels)
 
@@ -190,10 +191,10 @@ class Classifier:
 
         Args:
             inputs: One or more files, folders and glob patterns.
-            workers: Threads that read and predict; by default one more than compute.
+            workers: Threads that read and predict; by default one more than `threads`.
 
         Yields:
-            Each image's path and its result.
+            The path and the result of each image.
         """
         found, workers = find_images(inputs), workers or self._workers
         for outcome in pipeline.stream(found, self.prepare, self.predictor, workers):

@@ -30,15 +30,15 @@ def classify_folders(
     Args:
         classifier: With features, where ``outputs.embeddings`` asks for them.
         found: The inputs.
-        outputs: What to leave behind.
-        options: What must be the same in a resumed run.
+        outputs: The outputs to write.
+        options: Options that must be the same when a run is resumed.
         top_k: How many guesses a CSV row has.
         workers: Threads that read and predict.
-        emit: Shows each row as it is made.
+        emit: Called with each row as it is produced.
 
     Raises:
-        UsageError: A file is in the way, or the run to resume was another.
-        OutputError: Something cannot be written; the rows made so far are safe.
+        UsageError: An output already exists, or the run to resume has other settings.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     bundle = classifier.bundle
     header = {"command": "classify", "model": bundle.identity, "options": options}
@@ -61,8 +61,8 @@ def destination(row: dict[str, Any], folders: Sequence[str]) -> str:
     """Return the name of a row's folder: its class's, ``_unknown`` or ``_errors``.
 
     Args:
-        row: Of one image.
-        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
+        row: The output row of one image.
+        folders: Folder of each class, from `cnnkit.sorting.folder_names`.
     """
     if row["status"] != "ok":
         return ERRORS_FOLDER

@@ -22,7 +22,7 @@ def learned_contents(bundle_folder: Path) -> frozenset[str]:
     """Return the SHA-256 of every image of the train split.
 
     Args:
-        bundle_folder: Of a bundle; one without a readable ``split.csv`` says nothing.
+        bundle_folder: Folder of a bundle. Without a readable ``split.csv``, nothing is known.
     """
     path = bundle_folder / SPLIT_FILE
     if not path.is_file():

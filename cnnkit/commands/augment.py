@@ -64,7 +64,7 @@ def augment(
         recipe: ``none``, ``light``, ``strong``, ``boxes``, or a .json or .yaml file in
             albumentations' own form.
         count: Draws of each image, 1 to 64.
-        seed: Of the draws, 0 or more.
+        seed: Random seed for the augmentation, 0 or more.
         boxes: A file with boxes that go along: COCO's .json, or a .csv with
             file,label,x1,y1,x2,y2.
         overwrite: Whether an existing sheet may be overwritten.

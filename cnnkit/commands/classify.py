@@ -79,23 +79,23 @@ def classify(
         fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
         max_pixels: Refuse larger images before decoding; about 179 million by default.
-        batch_size: Images per batch; by default what suits the runtime.
+        batch_size: Images per batch; chosen for the runtime by default.
         workers: Threads that read and predict; by default one more than processors.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        threads: Processor threads; 0 for all.
-        emit: Gets each new row, a dictionary as in a JSON Lines file.
-        progress: Gets the number of new rows so far and the number of inputs.
+        threads: Number of CPU threads; 0 uses all that are available.
+        emit: Called with each new row, a dictionary as in a JSON Lines file.
+        progress: Called with the number of new rows so far and the number of inputs.
 
     Returns:
         How many inputs have a result, failed, were resumed and were skipped.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
-        BundleError: The model cannot, or must not, be opened.
-        RuntimeUnavailableError: What was asked for is not available on this machine.
-        OutputError: A result cannot be written; the rows written so far are safe.
+        UsageError: An argument is invalid, or an output already exists.
+        BundleError: The model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     paths = input_list(inputs)
     check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)

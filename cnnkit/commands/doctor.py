@@ -44,7 +44,8 @@ def doctor(
         task: ``classify`` or ``detect``: what the data is for; ``auto``: as it looks.
         report: An HTML page to write, with thumbnails of what was found.
         overwrite: Whether an existing report may be overwritten.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
         workers: Threads that read; by default one per processor.
         progress: Called with how many images are done and how many there are.
 

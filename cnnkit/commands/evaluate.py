@@ -108,15 +108,15 @@ def evaluate(
             images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files. For a face
             embedder a CSV with the columns a, b and same, or the ``pairs.txt`` of LFW.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
-        labels: A file with one label a line, for a model without labels.
+        labels: A file with one label per line, for a model without labels.
         root: The folder that the files of a CSV are relative to.
         images: The folder of the images that have boxes.
         split: Only ``train``, ``val`` or ``test`` of the data; by default all but train.
         report: An HTML page to write, with tables, curves and mistakes.
         overwrite: Whether an existing report may be overwritten.
-        fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
+        fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
         max_pixels: The largest image that is decoded; by default about 179 million pixels.
-        batch_size: Images per batch; by default what suits the runtime.
+        batch_size: Images per batch; chosen for the runtime by default.
         workers: Threads that read and predict; by default one more than processors.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
@@ -126,7 +126,7 @@ def evaluate(
 
     Raises:
         UsageError: A value breaks its rule, or there is nothing to measure.
-        BundleError: The model cannot, or must not, be opened.
+        BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The device, runtime or precision is not available.
     """
     page = report_target(report, overwrite)

@@ -65,14 +65,14 @@ def export(
         check_on: A folder of images to check on; by default two photos, in parts.
         overwrite: Whether an existing export may be overwritten.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
-        labels: A file with one label a line, for a model without labels.
+        labels: A file with one label per line, for a model without labels.
 
     Returns:
         Where the export is, its size, and how well it agrees with the model.
 
     Raises:
         UsageError: An argument breaks its rule, or the output exists.
-        BundleError: The model cannot, or must not, be opened.
+        BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: A library that the format needs is not installed.
         OutputError: The model cannot be converted, or the file not written.
         CheckFailedError: The export computes something else; nothing is left behind.

@@ -62,8 +62,9 @@ def image_dataset(
         mix: ``none``, ``mixup`` or ``cutmix``: how the images of a shuffled batch are mixed.
         validation: The share of each class to validate on, where the data does not say.
         test: The share of each class to test on, where the data does not say.
-        seed: Of the division, the order and the draws, 0 or more.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        seed: Random seed for the split, the order and the augmentation, 0 or more.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
         workers: Threads that decode and augment; by default one per processor.
         progress: Called with how many images are decoded and how many there are.
 

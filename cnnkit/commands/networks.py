@@ -30,7 +30,7 @@ def build(
         architecture: One of `cnnkit.architectures.BUILDERS` in any spelling, such as
             ``resnet-50`` or ``ResNet50``; ``cnnkit network --list`` shows them all.
         input_shape: Height, width and channels; by default the architecture's own.
-        classes: Of the top; by default the architecture's own.
+        classes: Number of classes of the top; by default the architecture's own.
         include_top: Whether a classifier has its head, or ends with its last feature map.
         arguments: Further arguments of the builder, such as ``{"dimensions": 64}``.
 
@@ -77,7 +77,7 @@ def load_keras(
         model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
         network: Which of its networks, for a model of several such as ``mtcnn``.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
-        labels: A file with one label a line, for a model without labels.
+        labels: A file with one label per line, for a model without labels.
 
     Returns:
         The network as its builder, or its file, made it: the embedded classifiers give logits
@@ -85,7 +85,7 @@ def load_keras(
 
     Raises:
         UsageError: There is no such model, or no such network in it.
-        BundleError: It is there but cannot, or must not, be opened.
+        BundleError: It exists but cannot be opened, or is unsafe to open.
     """
     bundle = open_model(
         os.fspath(model),

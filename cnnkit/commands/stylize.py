@@ -116,7 +116,7 @@ def stylize(
         optimizer: ``adam`` or ``l-bfgs``.
         variation: Weight of the total variation; 2.5 by default.
         tile: Work in tiles of so many pixels; ``none``: never; ``auto``: where memory is short.
-        seed: Of the noise.
+        seed: Random seed for the noise.
         network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
         weights: Weights for ``keras:NAME``, instead of Keras's download.
         output: A folder, or an image file for one photo.
@@ -130,9 +130,9 @@ def stylize(
         device: With `fast`: ``auto``, ``cpu`` or ``gpu``.
         runtime: With `fast`: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: With `fast`: ``auto``, ``float32`` or ``bfloat16``.
-        threads: Processor threads; 0 for all.
-        emit: Gets each new row, a dictionary as in a JSON Lines file.
-        progress: Gets the number of new rows so far and the number of inputs.
+        threads: Number of CPU threads; 0 uses all that are available.
+        emit: Called with each new row, a dictionary as in a JSON Lines file.
+        progress: Called with the number of new rows so far and the number of inputs.
         watch: Gets the position of the image, from 1, and a
             `cnnkit.style.optimization.Progress` as the optimization advances.
 
@@ -140,9 +140,9 @@ def stylize(
         How many photos have a result, failed and were resumed.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
-        BundleError: The model cannot, or must not, be opened.
-        RuntimeUnavailableError: What was asked for is not available on this machine.
+        UsageError: An argument is invalid, or an output already exists.
+        BundleError: The model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: A result cannot be written; what was written before is safe.
     """
     paths = input_list(inputs)

@@ -53,12 +53,12 @@ def train_detector(
             ``voc:`` or ``yolo:`` before the path says which. No file of it is changed.
         output: The bundle's new folder.
         overwrite: Whether an existing bundle is replaced.
-        resume: Continue an interrupted run.
+        resume: Resume an interrupted run.
         images: The folder of the images, if they are elsewhere.
         validation_data: Other images with boxes to validate on.
         validation: The share of the images to validate on, where the data has no split.
         max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
-        seed: Of the split and everything else that is drawn.
+        seed: Random seed for the split and the training.
         architecture: ``yolov3-tiny``, ``yolov3``, ``ssd-lite0``, or ``localizer-lite0`` for one
             object per image.
         from_scratch: Whether to start from random weights.
@@ -74,7 +74,8 @@ def train_detector(
         multi_scale: Whether the input size changes from batch to batch.
         average: Whether a moving average of the weights is kept.
         patience: Stop after so many epochs without a higher AP50.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
         workers: Threads that read and augment.
         progress: Called with the name of a stage and its number of images; returns a context
             manager that gives what is called after each image. None: silent.

@@ -56,11 +56,11 @@ def train_face(
         test: The share of the people, or images, to test on.
         max_bad: How many photos may be unreadable or without a face: a number, or a share such
             as ``5%``.
-        seed: Of everything that is drawn.
+        seed: Random seed for the whole run.
         network: ``dlib-face``, the embedded one, or ``embedding-small``, trained from scratch.
         loss: ``head`` (a logistic unit on frozen embeddings), ``semi-hard``, ``batch-hard``,
             ``batch-all`` or ``logistic``; by default head for dlib-face, else semi-hard.
-        margin: Of the triplets; 0 is the soft margin of ``batch-hard``.
+        margin: Margin of the triplets; 0 is the soft margin of ``batch-hard``.
         people: People per batch.
         photos: Photos of each of them per batch.
         dimensions: Embedding size of ``embedding-small``.
@@ -69,8 +69,9 @@ def train_face(
         patience: Stop after so many epochs without a lower validation loss.
         learning_rate: The highest learning rate; by default what suits the network.
         augment: ``none``, ``light``, ``strong`` or a recipe file.
-        resume: Continue an interrupted run.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
+        resume: Resume an interrupted run.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
         workers: Threads that read.
         progress: Called with the name of a stage and its number of images; returns a context
             manager that gives what is called after each image. None: silent.

@@ -42,21 +42,22 @@ def train_style(
         output: The bundle's new folder.
         styles: One or several images of the style.
         overwrite: Whether an existing bundle is replaced.
-        resume: Continue an interrupted run.
-        steps: In all.
+        resume: Resume an interrupted run.
+        steps: Total number of steps.
         time_budget: Seconds after which training ends early; None: no limit.
         strength: 0 is the photo, 1 the style.
         style_size: Long side of the style images in pixels; larger gives larger brush strokes.
         variation: Weight of smoothness (total variation).
         size: Side of the crops of photos to learn from.
         batch_size: Crops per batch.
-        filters: Of the network's first layer; 8 is faster.
+        filters: Number of filters of the network's first layer; 8 is faster.
         learning_rate: The highest learning rate.
         network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
         weights: A weights file for ``keras:NAME``.
         max_bad: How many photos may be unreadable: a number, or a share such as ``5%``.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
-        seed: Of everything that is drawn.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
+        seed: Random seed for the whole run.
         progress: Called after each step. None: silent.
 
     Returns:

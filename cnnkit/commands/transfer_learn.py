@@ -72,7 +72,7 @@ def transfer_learn(
         copies: ``together`` keeps near copies in one split, ``apart`` only identical files; by
             default together, except for classes whose images are mostly alike.
         max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
-        seed: Of the split, the augmented views and the training.
+        seed: Random seed for the split, the augmented views and the training.
         backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
         weights: A weights file for ``keras:NAME``.
         views: Augmented views of each training image to learn from as well.
@@ -90,12 +90,13 @@ def transfer_learn(
         learning_rate: The highest learning rate; by default what suits the network.
         lr_find: Whether to search for the learning rate first.
         train_bn: Whether batch normalization learns in `fine_tune`.
-        resume: Continue an interrupted run.
+        resume: Resume an interrupted run.
         deterministic: Use only operations that give the same result every time on a GPU.
         tensorboard: A folder for TensorBoard logs.
         fit: ``crop``, ``pad`` or ``stretch``; by default the backbone's own.
-        max_pixels: A larger image counts as unreadable; by default about 179 million pixels.
-        batch_size: Images per batch; by default what suits the runtime.
+        max_pixels: Largest number of pixels, about 179 million by default; larger images count as
+            unreadable.
+        batch_size: Images per batch; chosen for the runtime by default.
         workers: Threads that read and predict.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``; what computes the features.

@@ -73,8 +73,8 @@ def verify_pairs(
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
-        threads: Processor threads; 0 for all.
-        emit: Gets each new row, a dictionary as in a JSON Lines file.
+        threads: Number of CPU threads; 0 uses all that are available.
+        emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Gets the number of new rows so far and the number of pairs.
 
     Returns:
@@ -83,9 +83,9 @@ def verify_pairs(
     Raises:
         UsageError: A parameter breaks a rule, a file is in the way, or the list of pairs cannot
             be read.
-        BundleError: A model cannot, or must not, be opened.
-        RuntimeUnavailableError: What was asked for is not available on this machine.
-        OutputError: A result cannot be written; the rows written so far are safe.
+        BundleError: A model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     check_positive(max_pixels=max_pixels, workers=workers)
     FaceChoice(faces)

@@ -67,8 +67,8 @@ def visualize_filters(
         overwrite: Overwrite existing files.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
-        BundleError: The model cannot, or must not, be opened.
+        UsageError: An argument is invalid, or an output already exists.
+        BundleError: The model cannot be opened, or is unsafe to open.
         OutputError: A file cannot be written.
     """
     outputs = SheetOutputs(path_of(output), path_of(report), overwrite)
@@ -117,8 +117,8 @@ def visualize_activations(
         How many images succeeded and failed.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
-        BundleError: The model cannot, or must not, be opened.
+        UsageError: An argument is invalid, or an output already exists.
+        BundleError: The model cannot be opened, or is unsafe to open.
         OutputError: A file cannot be written.
     """
     if not 1 <= channels <= MAX_CHANNELS:
@@ -200,7 +200,7 @@ def visualize_patches(
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
-        threads: Processor threads; 0 for all.
+        threads: Number of CPU threads; 0 uses all that are available.
         progress: Gets the number of images so far and the number of inputs.
 
     Returns:
@@ -208,8 +208,8 @@ def visualize_patches(
 
     Raises:
         UsageError: A parameter breaks a rule, a file is in the way, or no image can be read.
-        BundleError: The model cannot, or must not, be opened.
-        RuntimeUnavailableError: What was asked for is not available on this machine.
+        BundleError: The model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: A file cannot be written.
     """
     check_positive(patch_size=patch_size, max_pixels=max_pixels, workers=workers)
@@ -281,8 +281,8 @@ def visualize_dream(
         overwrite: Overwrite existing files.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
-        BundleError: The model cannot, or must not, be opened.
+        UsageError: An argument is invalid, or an output already exists.
+        BundleError: The model cannot be opened, or is unsafe to open.
         OutputError: A file cannot be written.
     """
     outputs = SheetOutputs(path_of(output), path_of(report), overwrite)

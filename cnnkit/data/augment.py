@@ -29,7 +29,7 @@ class Augmenter:
 
         Args:
             recipe: What is to be done.
-            seed: Of the run, 0 or more.
+            seed: Random seed for the run, 0 or more.
         """
         if seed < 0:
             raise UsageError(broken_rule("the seed", "be 0 or more", seed))
@@ -43,7 +43,7 @@ class Augmenter:
         Args:
             image: uint8 RGB (height, width, 3); it stays as it is.
             epoch: From 0.
-            index: Of the image, from 0.
+            index: Index of the image, from 0.
 
         Returns:
             uint8 RGB (height, width, 3).
@@ -62,7 +62,7 @@ class Augmenter:
             image: uint8 RGB (height, width, 3); it stays as it is.
             boxes: float (boxes, 4): left, top, right, bottom in pixels.
             epoch: From 0.
-            index: Of the image, from 0.
+            index: Index of the image, from 0.
 
         Returns:
             The image; the boxes that are still to be seen, float32 (kept, 4), clipped to

@@ -76,8 +76,8 @@ class BoxImages:
             images: As they were read.
             classes: The labels in the network's order; boxes of others are left out.
             spec: What the network takes; its ``fit`` is ``pad``.
-            max_bad: How many may be unreadable.
-            max_pixels: A larger image counts as unreadable.
+            max_bad: Maximum number or share of unreadable images.
+            max_pixels: Largest number of pixels; larger images count as unreadable.
             workers: Threads that read.
             progress: Called after each image.
 
@@ -178,7 +178,7 @@ class BoxLoader(ImageLoader[BoxBatch]):
             mosaic_until: The epoch, from 0, from which on there are no mosaics any more.
             mosaic_share: How many of the images before that are mosaics, 0 to 1.
             sizes: Sides of which each training batch draws one; none: that of the images.
-            seed: Of the order and of what is drawn, 0 or more.
+            seed: Random seed for the order and the augmentation, 0 or more.
             workers: Threads that augment, by default one a processor.
 
         Raises:

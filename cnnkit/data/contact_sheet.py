@@ -34,7 +34,7 @@ class SheetImage:
     Attributes:
         name: What to write below it.
         pixels: uint8 RGB (height, width, 3).
-        boxes: In its pixels, or None.
+        boxes: Boxes in pixels of the image, or None.
     """
 
     name: str

@@ -33,7 +33,7 @@ class MaxBad:
     """How many images may be unreadable before a run is given up.
 
     Attributes:
-        share: Of all images, 0 to 1; or None.
+        share: Share of all images, 0 to 1; or None.
         count: A number of images, 0 or more; or None.
     """
 
@@ -109,9 +109,9 @@ class DecodedImages:
         Args:
             paths: The images.
             labels: Their classes.
-            spec: What the network takes.
-            max_bad: How many may be unreadable.
-            max_pixels: A larger image counts as unreadable.
+            spec: Input specification of the network.
+            max_bad: Maximum number or share of unreadable images.
+            max_pixels: Largest number of pixels; larger images count as unreadable.
             memory_bytes: More than this goes into a file.
             folder: Where to, by default cnnkit's cache folder.
             workers: Threads, by default one a processor.

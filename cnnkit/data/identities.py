@@ -27,9 +27,9 @@ def identity_split(
 
     Args:
         labels: The person of each image, int (images,).
-        names: Of the people.
-        shares: Of the people, not of the images.
-        seed: Another seed divides otherwise.
+        names: Names of the people.
+        shares: Shares of the people, not of the images.
+        seed: Random seed for the split.
 
     Returns:
         int8 (images,): 0 train, 1 validation, 2 test.

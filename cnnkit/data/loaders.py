@@ -54,7 +54,7 @@ class Mixing:
 
     Attributes:
         mix: `cnnkit.data.mixing.mixup` or ``cutmix``, or one like them.
-        classes: How many there are.
+        classes: Number of classes.
     """
 
     mix: Mixer

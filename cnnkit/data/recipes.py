@@ -121,10 +121,10 @@ def _crop(height: int, width: int, least: float, stretch: float) -> Any:
     """Return a random crop, resized back to the image's size.
 
     Args:
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image.
+        width: Width of the image.
         least: The least share of the area that is kept.
-        stretch: By how much the proportions may change at most.
+        stretch: Largest change of the aspect ratio.
     """
     own = width / height
     return import_albumentations().RandomResizedCrop(

@@ -31,12 +31,12 @@ def write_split_file(
 
     Args:
         path: The file; one that exists is replaced, whole or not at all.
-        dataset: The set.
+        dataset: The data set.
         splits: int (images,), places in `SPLITS`.
         hashes: The SHA-256 of each image's content, for a fourth column.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     columns = [*COLUMNS, "sha256"] if hashes is not None else [*COLUMNS]
     with replacing(path) as file:

@@ -62,8 +62,8 @@ def stratified_split(
         labels: The class of each image, int (images,).
         names: A name of each image, all different.
         classes: The names of the classes, for messages.
-        shares: The parts that are not trained on.
-        seed: Another seed divides otherwise.
+        shares: Shares of the validation and test splits.
+        seed: Random seed for the split.
         groups: int (images,): images with the same number stay in one split.
 
     Returns:
@@ -109,7 +109,7 @@ def _share_class(counts: np.ndarray, chosen: np.ndarray, shares: Shares) -> None
     Args:
         counts: How many images of the class each unit has, int (units,).
         chosen: The splits so far, -1 where open; filled in.
-        shares: The parts that are not trained on.
+        shares: Shares of the validation and test splits.
     """
     total = int(counts.sum())
     # What must be left for the splits that come after, in units.
@@ -186,9 +186,9 @@ def assign_splits(
     it divided off from what is not test.
 
     Args:
-        dataset: The set.
-        shares: The parts that are not trained on.
-        seed: Another seed divides otherwise.
+        dataset: The data set.
+        shares: Shares of the validation and test splits.
+        seed: Random seed for the split.
         groups: int (images,): images with the same number stay in one split.
 
     Returns:
@@ -237,7 +237,7 @@ def measured_splits(
     """Return which splits a model is measured on, and say so where some are left out.
 
     Args:
-        splits: Of each image, None where it has none.
+        splits: Split of each image, or None.
         asked: The one that the user wants, or None: all but what is for training.
         source: The set, for messages.
 

@@ -128,9 +128,9 @@ def box_figures(
     """Measure detections against the truth.
 
     Args:
-        truths: Of every image.
-        found: Of every image, in the same order.
-        classes: How many there are.
+        truths: True boxes of each image.
+        found: Predicted boxes of each image, in the same order.
+        classes: Number of classes.
     """
     if not any(len(one.boxes) for one in truths) or not classes:
         empty = np.full((10, 101, classes, len(AREAS), len(MOST_DETECTIONS)), -1.0)

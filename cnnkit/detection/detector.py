@@ -42,11 +42,11 @@ class Detector:
 
     Attributes:
         bundle: The model.
-        spec: How an image becomes the network's input.
+        spec: Preprocessing of the network's input.
         predictor: The compiled model.
-        least: The lowest wanted score of each class, float64 (classes,).
-        iou: Non-max suppression removes above it.
-        max_pixels: The largest image that is decoded.
+        least: Minimum score of each class, float64 (classes,).
+        iou: IoU threshold of non-maximum suppression.
+        max_pixels: Largest number of pixels of an image to decode.
     """
 
     def __init__(
@@ -97,28 +97,28 @@ class Detector:
 
         Args:
             model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
-            weights: Of a ``.cfg`` file: its ``.weights``.
-            labels: A file with one label a line, for a model without labels.
-            confidence: The lowest score, for all classes or by the class's name.
-            iou: Non-max suppression removes above it.
-            classes: Only these, by name.
+            weights: The ``.weights`` file that belongs to a ``.cfg`` file.
+            labels: A file with one label per line, for a model without labels.
+            confidence: Minimum score, for all classes or by class name.
+            iou: IoU threshold of non-maximum suppression.
+            classes: Names of the classes to keep; all if empty.
             agnostic: True: boxes suppress each other whatever their class; or groups of names
                 within which they do.
             tile: The side of overlapping tiles, in pixels of the image, that are looked at
                 besides the whole; 0 for the network's own side; None for the whole only.
-            fit: ``pad`` or ``stretch``; the model's own by default.
+            fit: ``pad`` or ``stretch``; the model's default if None.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
-            threads: Processor threads to use; 0: all that the process may use.
-            batch_size: Images per batch; by default what suits the runtime.
-            expected: How many images will come, if known.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            batch_size: Images per batch; chosen for the runtime by default.
+            expected: Expected number of images, if known.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
-            UsageError: A value breaks its rule.
-            BundleError: The model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not to be had here.
+            UsageError: An argument is invalid.
+            BundleError: The model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         by_class = dict(confidence) if isinstance(confidence, Mapping) else {}
         groups = () if agnostic is True else agnostic or None
@@ -184,11 +184,11 @@ class Detector:
         """Find the objects in an image, or in several in batches.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is
-            `Detections`, perhaps empty, or a `Failure` that says why there are none.
+            `Detections`, possibly empty, or a `Failure` with the reason.
         """
         return pipeline.predictions(images, self.stream)
 
@@ -199,10 +199,10 @@ class Detector:
 
         Args:
             inputs: One or more files, folders and glob patterns.
-            workers: Threads that read and predict; by default one more than compute.
+            workers: Threads that read and predict; by default one more than `threads`.
 
         Yields:
-            Each image's path and its result.
+            The path and the result of each image.
         """
 
         def task(batch: list[Found]) -> list[tuple[str, Detections | Failure]]:

@@ -55,7 +55,7 @@ def evaluate_detector(
 
     Args:
         detector: Made with `EVALUATED`, so that nearly everything counts.
-        boxes: The set.
+        boxes: The data set.
         split: Only the images of this one; by default of all but train.
         workers: Threads that read and predict.
         progress: Called after each image.

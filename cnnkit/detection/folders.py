@@ -41,16 +41,16 @@ def detect_folders(
     Args:
         detector: What finds them.
         found: The inputs.
-        outputs: What to leave behind.
+        outputs: The outputs to write.
         further: What else, all of it made from the rows at the end.
         where: Only images that meet it are shown, written and sorted; failures always are.
-        options: What must be the same in a resumed run.
+        options: Options that must be the same when a run is resumed.
         workers: Threads that read and predict.
-        emit: Shows each row as it is made.
+        emit: Called with each row as it is produced.
 
     Raises:
-        UsageError: A file is in the way, or the run to resume was another.
-        OutputError: Something cannot be written; the rows made so far are safe.
+        UsageError: An output already exists, or the run to resume has other settings.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     bundle, further = detector.bundle, further or BoxOutputs()
     keeps = partial(meets, where) if where is not None else None
@@ -89,8 +89,8 @@ def destination(
     """Return the name of the folder that a row's image goes to, "" for the top one.
 
     Args:
-        row: Of the image.
-        folders: Of each class, as `cnnkit.sorting.folder_names` gives them.
+        row: The output row of the image.
+        folders: Folder of each class, from `cnnkit.sorting.folder_names`.
         where: Which images are sorted, all of them into the top folder; None: all are, by class.
 
     Returns:

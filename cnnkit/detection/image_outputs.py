@@ -68,7 +68,7 @@ def write_annotated(
         folder: Where to; made if needed.
         rows: The final rows; failed ones are passed over.
         file_of: Gives the relative name of a row's image.
-        max_pixels: The largest image that is decoded.
+        max_pixels: Largest number of pixels of an image to decode.
 
     Returns:
         What could not be made, a line each: an image may be gone by now.

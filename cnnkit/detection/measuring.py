@@ -22,7 +22,7 @@ def found_boxes(
 
     Args:
         boxes: Corners in pixels of the input (n, 4).
-        scores: Of every class (n, classes).
+        scores: Scores of all classes, (n, classes).
         size: (height, width) of the image.
         spec: What the network takes; its ``fit`` is ``pad``.
     """

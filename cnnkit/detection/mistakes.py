@@ -175,8 +175,8 @@ def worst_images(
 
     Args:
         images: The annotated ones.
-        truths: Of each.
-        found: Of each, only what is above its threshold.
+        truths: True boxes of each image.
+        found: Predicted boxes of each image, above its threshold only.
         classes: The labels.
         most: At most so many.
     """

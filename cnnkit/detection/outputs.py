@@ -189,7 +189,7 @@ def write_counts(path: Path, rows: Callable[[], Rows], labels: Sequence[str]) ->
     """Write a CSV with a line for each image and a column for each class that occurs.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     occurring = {one["label"] for row in rows() for one in row.get("detections", ())}
     columns = [label for label in labels if label in occurring]

@@ -30,7 +30,7 @@ class Selection:
 
     Attributes:
         confidence: Lower scores are left out; None: as the model's card says.
-        confidences: The same for single classes, by name.
+        confidences: Lowest score for individual classes, by name.
         iou: Non-max suppression removes above it; None: as the card says.
         classes: Only these, by name; empty: all.
         agnostic: Groups of class names within which boxes suppress each other whatever their

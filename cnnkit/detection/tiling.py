@@ -33,8 +33,8 @@ class Window(NamedTuple):
 
         Args:
             found: Boxes in pixels of the tile (n, 4).
-            height: Of the image.
-            width: Of the image.
+            height: Height of the image.
+            width: Width of the image.
 
         Returns:
             bool (n,).

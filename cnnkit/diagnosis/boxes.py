@@ -50,8 +50,8 @@ class BoxExamination:
     """What the doctor knows of a set of boxes.
 
     Attributes:
-        boxes: The set.
-        fingerprints: Of the images that are there.
+        boxes: The data set.
+        fingerprints: Fingerprints of the existing images.
         findings: The worst first.
     """
 
@@ -105,7 +105,7 @@ def examine_boxes(
 
     Args:
         boxes: The set, as `cnnkit.formats.read_boxes` gives it.
-        max_pixels: A larger image counts as unreadable.
+        max_pixels: Largest number of pixels; larger images count as unreadable.
         workers: Threads that read, by default one a processor.
         progress: Called after each image.
     """

@@ -44,8 +44,8 @@ class Examination:
     """What the doctor knows of a set.
 
     Attributes:
-        dataset: The set.
-        fingerprints: Of its images; ``failures`` are those that cannot be read.
+        dataset: The data set.
+        fingerprints: Fingerprints of its images; ``failures`` are those that cannot be read.
         copies: Which are copies of which.
         findings: The worst first.
     """
@@ -75,8 +75,8 @@ def examine(
     """Read every image of a set once and say what is wrong with the set.
 
     Args:
-        dataset: The set.
-        max_pixels: A larger image counts as unreadable.
+        dataset: The data set.
+        max_pixels: Largest number of pixels; larger images count as unreadable.
         workers: Threads that read, by default one a processor.
         progress: Called after each image.
     """

@@ -56,7 +56,7 @@ def find_copies(fingerprints: Fingerprints) -> Copies:
     compared at a time, 10,000 images in about a second, in bounded memory.
 
     Args:
-        fingerprints: Of the set.
+        fingerprints: Fingerprints of the set.
     """
     exact = _exact_groups(fingerprints)
     first = np.unique(exact, return_index=True)[1]
@@ -86,7 +86,7 @@ def _near_stars(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
     depends on the contents alone.
 
     Args:
-        fingerprints: Of the set.
+        fingerprints: Fingerprints of the set.
         compared: The images to compare, int (n,).
 
     Returns:
@@ -181,7 +181,7 @@ def groups_for_split(
     be divided, or one split would get most of the class.
 
     Args:
-        copies: Of the images.
+        copies: Copies of the images.
         labels: The class of each, int (images,).
         parts: How many splits there will be.
         rule: ``together``: near copies always stay together; ``apart``: never; None: see above.
@@ -222,7 +222,7 @@ def _near_components(fingerprints: Fingerprints, compared: np.ndarray) -> np.nda
     """Return for each compared image the place of the first one of its group.
 
     Args:
-        fingerprints: Of the set.
+        fingerprints: Fingerprints of the set.
         compared: The images to compare, int (n,).
 
     Returns:

@@ -18,7 +18,7 @@ class Place:
     """An image or other file that a finding is about.
 
     Attributes:
-        path: As the user would type it.
+        path: The path as the user would type it.
         label: Its class, or "".
         split: Its split, or "".
         detail: What is special about it, for people, or "".

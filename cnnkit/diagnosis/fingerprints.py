@@ -38,9 +38,9 @@ class Fingerprint(NamedTuple):
     """What is kept of one image.
 
     Attributes:
-        sha256: Of the file's content, 32 bytes.
-        height: In pixels, upright.
-        width: In pixels, upright.
+        sha256: SHA-256 of the file's content, 32 bytes.
+        height: Height of the upright image in pixels.
+        width: Width of the upright image in pixels.
         format: One of `cnnkit.images.sniff.DECODED`.
         rotated: Whether its EXIF data turn or mirror it.
         deviation: Standard deviation of its gray levels (0-255) at 32 x 32; 0 is blank.

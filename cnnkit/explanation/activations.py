@@ -47,7 +47,7 @@ class Activations:
         Args:
             bundle: A classifier.
             layers: Names; none: the last layer of each size, at most `MAX_LAYERS`.
-            max_pixels: The largest image that is decoded.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
             UsageError: There is no such layer.
@@ -94,7 +94,7 @@ def activation_tiles(activation: Activation, count: int = CHANNELS) -> list[Tile
     Every tile has its own scale, from its lowest value, or 0 if that is lower, to its highest.
 
     Args:
-        activation: Of a layer.
+        activation: Activation of a layer.
         count: How many tiles at most.
     """
     output = activation.output

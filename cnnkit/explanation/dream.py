@@ -85,8 +85,8 @@ def dream(
     Args:
         bundle: A classifier.
         aim: What to excite: the mean of a channel over its places, or a class's logit.
-        steps: Of the ascent.
-        seed: Of the beginning and of the movements.
+        steps: Number of steps of the ascent.
+        seed: Random seed for the initial image and the shifts.
         progress: Called with each step and its activation.
 
     Returns:

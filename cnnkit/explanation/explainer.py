@@ -57,8 +57,8 @@ class Explanation:
             right, bottom in pixels of the upright image; it may reach beyond it.
         xyxy: The box around the heat, in whole pixels: left, top, right, bottom, the last two
             not in it; for ``sliding`` the best window. None where there is no heat.
-        height: Of the upright image.
-        width: Of the upright image.
+        height: Height of the upright image.
+        width: Width of the upright image.
         seen: The rectangle of the image that the network saw, in its pixels.
         target: What the score is about, such as a detected object or a face: left, top, right,
             bottom in whole pixels. None: the whole image.
@@ -109,7 +109,7 @@ class Explanation:
             box: Whether to draw the box.
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         image = image_pixels(image)
         height, width = image.shape[:2]
@@ -135,8 +135,8 @@ class Seen(NamedTuple):
     """What is kept of an image while it is explained.
 
     Attributes:
-        height: Of the upright image.
-        width: Of the upright image.
+        height: Height of the upright image.
+        width: Width of the upright image.
         image: The image itself, where an overlay will be drawn.
     """
 
@@ -154,7 +154,7 @@ class Explainer:
     Attributes:
         bundle: The model.
         method: One of `cnnkit.explanation.methods.METHODS`.
-        spec: How an image becomes the network's input.
+        spec: Preprocessing of the network's input.
         predictor: Runs the method.
     """
 
@@ -220,24 +220,24 @@ class Explainer:
             model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
             method: One of `cnnkit.explanation.methods.METHODS`.
             weights: A weights file for ``keras:NAME``.
-            labels: A file with one label a line, for a model without labels.
+            labels: A file with one label per line, for a model without labels.
             class_name: The class to explain; by default the predicted one.
             layer: For Grad-CAM; by default the last one that keeps places apart.
-            fit: ``crop``, ``pad`` or ``stretch``; the model's own by default.
+            fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
             scale: For ``sliding``: the image's size in windows.
             box_share: The box encloses heat above this share of the highest, over 0 up to 1.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
-            threads: Processor threads to use; 0: all that the process may use.
-            batch_size: Images per batch; by default what suits the runtime.
-            expected: How many images will come, if known.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            batch_size: Images per batch; chosen for the runtime by default.
+            expected: Expected number of images, if known.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
-            UsageError: A value breaks its rule.
-            BundleError: The model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not to be had here.
+            UsageError: An argument is invalid.
+            BundleError: The model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         return cls(
             open_model(model, weights, labels),
@@ -266,7 +266,7 @@ class Explainer:
         """Explain what the model says of an image, or of several in batches.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is an
@@ -336,7 +336,7 @@ class Explainer:
             workers: Threads that read and explain; by default one more than compute.
 
         Yields:
-            Each image's path and its result.
+            The path and the result of each image.
         """
         return self.stream_finished(find_images(inputs), _without_image, workers)
 

@@ -67,7 +67,7 @@ class SavedImages:
         side: The longer side of an overlay in pixels, at most.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     overlays: Path | None = None
@@ -97,13 +97,13 @@ def explain_folders(
         found: The inputs.
         outputs: The rows and the report.
         images: The overlays and the heat maps.
-        options: What must be the same in a resumed run.
+        options: Options that must be the same when a run is resumed.
         workers: Threads that read and explain.
-        emit: Shows each row as it is made.
+        emit: Called with each row as it is produced.
 
     Raises:
-        UsageError: A file is in the way, or the run to resume was another.
-        OutputError: Something cannot be written; the rows made so far are safe.
+        UsageError: An output already exists, or the run to resume has other settings.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     images = images or SavedImages()
     bundle = explainer.bundle

@@ -31,8 +31,8 @@ class Step(NamedTuple):
         inputs: The symbolic tensors that it takes.
         output: The symbolic tensor that it gives; its first, where it gives several.
         outputs: All that it gives.
-        arguments: What it is called with.
-        named: Likewise, by name.
+        arguments: Positional arguments of the call.
+        named: Keyword arguments of the call.
     """
 
     name: str
@@ -97,7 +97,7 @@ def trace(
     """Call a network layer by layer on a symbolic image.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: A functional or sequential `keras.Model` with one image in and one output.
         size: Height and width of the image where the model leaves them open; None: they stay.
         image: A symbolic image of any size that the layers take; by default one of the model's

@@ -57,8 +57,8 @@ def find_head(keras: Any, graph: Graph) -> Head:
     """Return the end of a classifier.
 
     Args:
-        keras: The module.
-        graph: Of the classifier.
+        keras: The Keras module.
+        graph: Graph of the classifier.
 
     Raises:
         BundleError: The network has no feature map before its scores.

@@ -51,9 +51,9 @@ def on_image(region: Region, height: int, width: int, spec: InputSpec) -> Region
     """Return where a rectangle of the network's input lies in the image.
 
     Args:
-        region: In pixels of the input.
-        height: Of the upright image.
-        width: Of the upright image.
+        region: Region in pixels of the input.
+        height: Height of the upright image.
+        width: Width of the upright image.
         spec: How the image became the input.
     """
     placement = place(height, width, spec)
@@ -98,9 +98,9 @@ def spread(heat: np.ndarray, region: Region, height: int, width: int) -> np.ndar
 
     Args:
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of the image; may reach beyond it.
-        height: Of the image.
-        width: Of the image.
+        region: Region in pixels of the image; may extend beyond it.
+        height: Height of the image.
+        width: Width of the image.
 
     Returns:
         Float32 (height, width).
@@ -128,10 +128,10 @@ def box_around(
 
     Args:
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of the image.
-        height: Of the image.
-        width: Of the image.
-        share: Of the highest value, over 0 up to 1.
+        region: Region in pixels of the image.
+        height: Height of the image.
+        width: Width of the image.
+        share: Share of the maximum, over 0 and up to 1.
     """
     heat = normalized(heat)
     if min(heat.shape) >= PIXEL_MAP_SIDE:
@@ -170,7 +170,7 @@ def overlay(
     Args:
         image: Uint8 RGB (height, width, 3).
         heat: Float (rows, columns); its cells tile the region evenly.
-        region: In pixels of this image.
+        region: Region in pixels of this image.
         box: To draw, in pixels of this image.
         seen: What the network saw of it; by default the region of the heat.
 

@@ -218,7 +218,7 @@ def channel_weights(activation: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
     Args:
         activation: Float (n, height, width, channels).
-        gradient: Of the score by it, same shape.
+        gradient: Gradient of the score by it, same shape.
     """
     return gradient.mean(axis=(1, 2))
 
@@ -228,7 +228,7 @@ def plus_plus_weights(activation: np.ndarray, gradient: np.ndarray) -> np.ndarra
 
     Args:
         activation: Float (n, height, width, channels).
-        gradient: Of the score by it, same shape.
+        gradient: Gradient of the score by it, same shape.
     """
     total = activation.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradient**2 + total * gradient**3

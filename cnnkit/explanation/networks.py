@@ -90,7 +90,7 @@ def perturbed(
     whatever ways lead past the layer.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: With one image in and one output.
         size: Height and width of the image where the model leaves them open.
         layer: Its name; None: the last one with places before the scores.
@@ -133,7 +133,7 @@ def source(
     Args:
         bundle: The model.
         plan: See the module.
-        input_shape: Of the plan's network; by default the bundle's own.
+        input_shape: Input shape of the plan's network; by default the bundle's own.
     """
     spec = bundle.card.input
     request = {"model": bundle.request, "plan": plan}

@@ -28,7 +28,7 @@ def occluded_heat(
     Args:
         image: Uint8 (height, width, 3).
         score: Gives the scores, float (n,), of images, uint8 (n, height, width, 3).
-        cells: Of the map along the shorter side, at least 1; patches are two cells a side.
+        cells: Cells of the map along the shorter side, at least 1; each patch is two cells wide.
         fill: The gray that hides.
 
     Returns:

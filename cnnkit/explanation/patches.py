@@ -146,7 +146,7 @@ class PatchSearch:
             bundle: A classifier.
             layer: Its name; None: the last one with places.
             units: Such as ``0-31,100``; None: all, at most `MAX_UNITS`.
-            max_pixels: The largest image that is decoded.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
             UsageError: There is no such layer or unit.
@@ -228,8 +228,8 @@ class PatchSearch:
         """Read the images of the strongest places again, each once, and cut the patches.
 
         Args:
-            strongest: Of `run`.
-            paths: Of `run`.
+            strongest: Strongest activations, as returned by `run`.
+            paths: Paths returned by `run`.
             workers: Threads that read.
             patch_size: Pixels of the network's input around the unit's center that are cut; None:
                 the receptive field.

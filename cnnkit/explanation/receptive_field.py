@@ -19,7 +19,7 @@ def fields_of(graph: Graph) -> dict[str, Field | Other | None]:
     operation that is not known, or where the image's rows are no longer those of the map.
 
     Args:
-        graph: Of a network whose image has a size.
+        graph: Graph of a network whose image has a size.
     """
     shape = tuple(graph.image.shape[1:])
     by_tensor: dict[int, AnySight] = {id(graph.image): of_image(shape, len(shape) - 1)}

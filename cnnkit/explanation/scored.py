@@ -69,7 +69,7 @@ class ScoredExplainer:
     Attributes:
         bundle: The model.
         method: ``occlusion``.
-        spec: How an image becomes the network's input.
+        spec: Preprocessing of the network's input.
         predictor: What runs the model.
     """
 
@@ -89,10 +89,10 @@ class ScoredExplainer:
             bundle: The model.
             ask: Says what to ask of an image, uint8 RGB (height, width, 3); raises `ImageError`
                 where there is nothing to ask.
-            spec: How an image becomes the network's input.
+            spec: Preprocessing of the network's input.
             engine: What runs the model.
-            box_share: Of the highest heat, over 0 up to 1.
-            max_pixels: The largest image that is decoded.
+            box_share: Share of the maximum heat that the box encloses, over 0 and up to 1.
+            max_pixels: Largest number of pixels of an image to decode.
         """
         if not 0 < box_share <= 1:
             raise UsageError(broken_rule("`box_share`", "be over 0 and up to 1", box_share))

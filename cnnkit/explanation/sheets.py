@@ -38,7 +38,7 @@ def sheet(tiles: Sequence[Tile], title: str, note: str, columns: int) -> np.ndar
 
     Args:
         tiles: At least one.
-        title: Of the sheet.
+        title: Title of the sheet.
         note: Beside the title, smaller.
         columns: Tiles a row, at least 1.
 
@@ -114,7 +114,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write an image in the form of its suffix, whole or not at all.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     with replacing(path) as file:
         file.write(encoded(pixels, FORMATS[path.suffix.lower()]))

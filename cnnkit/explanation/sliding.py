@@ -24,8 +24,8 @@ class SlidingMethod:
 
     Attributes:
         sliding: The windows.
-        height: Of the canvas.
-        width: Of the canvas.
+        height: Height of the canvas.
+        width: Width of the canvas.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class SlidingMethod:
 
         Args:
             scores: Float (rows, columns, classes), of one canvas.
-            height: Of the image.
-            width: Of the image.
+            height: Height of the image.
+            width: Width of the image.
 
         Returns:
             The class: that of the surest window, or the one asked for. Its probability in every

@@ -73,7 +73,7 @@ def windows_model(
     """Return the network that scores every window of a larger image.
 
     Args:
-        keras: The module.
+        keras: The Keras module.
         model: A classifier with one image in and one output.
         steps: How many strides the image is larger than a window, down and across.
         size: Height and width of a window where the model leaves them open.

@@ -27,8 +27,8 @@ def photographs(height: int, width: int, count: int = PHOTOGRAPHS) -> np.ndarray
     real images anywhere: each photo whole, then its four quarters, stretched to the size.
 
     Args:
-        height: Of each image.
-        width: Of each image.
+        height: Height of each image.
+        width: Width of each image.
         count: How many, at most `PHOTOGRAPHS`.
 
     Returns:

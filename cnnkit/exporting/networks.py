@@ -36,7 +36,7 @@ class Input:
     """One input.
 
     Attributes:
-        name: Of the input.
+        name: Name of the input.
         shape: Without the batch; None: any length.
         dtype: ``uint8`` or ``float32``.
         contract: What the description says of it besides.
@@ -53,7 +53,7 @@ class Output:
     """One output.
 
     Attributes:
-        name: Of the output.
+        name: Name of the output.
         meaning: For the description.
         noun: What one number, or group of numbers, is called in messages.
         share_of: What a difference is measured by, such as ``a probability``.

@@ -34,7 +34,7 @@ def check_target(form: str, target: Path, names: Sequence[str], overwrite: bool)
     Args:
         form: A key of `FORMATS`.
         target: As the user typed it.
-        names: Of the networks, where there are several: the target is a folder of them.
+        names: Names of the networks, where there are several: the target is a folder of them.
         overwrite: Whether an earlier export may be replaced.
 
     Raises:

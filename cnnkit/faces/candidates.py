@@ -55,7 +55,7 @@ def suppressed(
     Args:
         rectangles: (n, 4).
         scores: (n,).
-        threshold: Of the overlap, 0 to 1.
+        threshold: Threshold of the overlap, 0 to 1.
         of_smaller: Whether the overlap is the share of the smaller rectangle, not of the union:
             then a face inside another one goes as well.
 
@@ -83,8 +83,8 @@ def crops(image: np.ndarray, squares: np.ndarray, side: int) -> np.ndarray:
 
     Args:
         image: uint8 (height, width, 3).
-        squares: Of whole pixels, (n, 4).
-        side: Of the crops.
+        squares: Squares of whole pixels, (n, 4).
+        side: Side of the crops.
 
     Returns:
         uint8 (n, side, side, 3).

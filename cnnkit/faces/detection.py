@@ -37,7 +37,7 @@ class Search:
         min_score: The lowest score, 0 to 1.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     min_face: int = 40
@@ -104,7 +104,7 @@ class FaceDetector:
         """Find the faces of some images.
 
         Args:
-            images: Of any size, see `cnnkit.images.ImageArgument`.
+            images: Images of any size, see `cnnkit.images.ImageArgument`.
 
         Returns:
             For each image its faces, the largest first.
@@ -212,7 +212,8 @@ def landmarks_on(squares: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
     Args:
         squares: (n, 4), those that the network saw.
-        landmarks: Of the output network, (n, 10): five x, then five y, in sides of the square.
+        landmarks: Output of the landmark head, (n, 10): five x, then five y, relative to the
+            square.
 
     Returns:
         (n, 5, 2), x and y in pixels; whole numbers are the centers of pixels.

@@ -39,8 +39,8 @@ class ImageFaces:
     """The faces of one image with their embeddings.
 
     Attributes:
-        height: Of the upright image, pixels.
-        width: Of the upright image, pixels.
+        height: Height of the upright image in pixels.
+        width: Width of the upright image in pixels.
         faces: The largest first.
         embeddings: float32 (faces, n).
     """
@@ -127,14 +127,14 @@ class FaceEmbedder:
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``. ``auto`` is float32 here:
                 embeddings are kept and compared across machines.
-            threads: Processor threads to use; 0: all that the process may use.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
             expected: How many faces will come, if known.
 
         Raises:
-            UsageError: A value breaks its rule.
-            BundleError: A model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not to be had here.
+            UsageError: An argument is invalid.
+            BundleError: A model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         search = Search(min_face, min_score)
         options = RuntimeOptions(device, runtime, precision, threads)
@@ -184,7 +184,7 @@ class FaceEmbedder:
             image: See `cnnkit.images.ImageArgument`.
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         return find_in_any_orientation(self.detector, [self.read(image)])[0]
 
@@ -193,13 +193,13 @@ class FaceEmbedder:
 
         Args:
             image: In which the faces were found; see `cnnkit.images.ImageArgument`.
-            faces: Of `find`.
+            faces: Faces returned by `find`.
 
         Returns:
             float32 (faces, n); the Euclidean distance of two says how unlike they are.
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         return self.embed_chips(self.cut(self.read(image), faces))
 
@@ -232,7 +232,7 @@ class FaceEmbedder:
         """Read an image, upright RGB uint8 (height, width, 3).
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         return image_pixels(image, max_pixels=self._max_pixels)
 
@@ -249,7 +249,7 @@ class FaceEmbedder:
         """Find and describe the faces of an image, or of several in batches.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is

@@ -43,14 +43,14 @@ def verify_listed_pairs(
     Args:
         verifier: Loaded.
         pairs: What to compare; a pair that comes again is compared once.
-        outputs: What to leave behind.
-        options: What must be the same in a resumed run.
+        outputs: The outputs to write.
+        options: Options that must be the same when a run is resumed.
         workers: Threads that read and describe.
-        emit: Shows each row as it is made.
+        emit: Called with each row as it is produced.
 
     Raises:
-        UsageError: A file is in the way, or the run to resume was another.
-        OutputError: Something cannot be written; the rows made so far are safe.
+        UsageError: An output already exists, or the run to resume has other settings.
+        OutputError: An output cannot be written; the rows written so far are kept.
     """
     keyed = {pair_key(pair.a, pair.b): pair for pair in pairs}
     header = {

@@ -127,7 +127,7 @@ def proportion_interval(hits: int, count: int, confidence: float = 0.95) -> Inte
 
     Args:
         hits: How many of them.
-        count: Of how many, at least 1.
+        count: Total number, at least 1.
         confidence: That the interval holds the true share, if all were independent.
     """
     tail = (1 - confidence) / 2

@@ -23,7 +23,8 @@ class Verification:
 
     Attributes:
         threshold: Embeddings whose distance is at most this are of one person.
-        steepness: Of the logistic curve from distance to probability: at the threshold one half.
+        steepness: Slope of the logistic curve that maps distance to probability, which is 0.5 at
+            the threshold.
         metric: The distance, one of `METRICS`.
         alignment: One of `ALIGNMENTS`.
         midpoint: The distance of probability one half; None: the threshold.

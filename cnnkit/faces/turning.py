@@ -69,8 +69,8 @@ def turned_back(face: Face, height: int, width: int, quarters: int) -> Face:
 
     Args:
         face: In the image that ``numpy.rot90(image, quarters)`` gave.
-        height: Of the image itself.
-        width: Likewise.
+        height: Height of the image itself.
+        width: Width of the image itself.
         quarters: 1 to 3.
     """
     left, top, right, bottom = face.xyxy

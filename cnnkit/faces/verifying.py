@@ -88,7 +88,7 @@ class FaceVerifier:
             threshold: The largest distance of one person; by default the embedder's own.
 
         Raises:
-            UsageError: A value breaks its rule.
+            UsageError: An argument is invalid.
         """
         self.embedder = embedder
         self.choice = FaceChoice(faces)
@@ -115,8 +115,8 @@ class FaceVerifier:
         """Open and compile a detector and an embedder.
 
         Args:
-            detector: As for `FaceEmbedder.load`, as are those that are not named here.
-            embedder: Likewise.
+            detector: The detector; see `FaceEmbedder.load`, also for arguments not listed here.
+            embedder: The embedder; see `FaceEmbedder.load`.
             faces: ``one``: an image with several faces is refused; ``largest``: the largest one
                 counts; ``all``: each one, and the nearest two decide.
             threshold: The largest distance of one person; by default the embedder's own.
@@ -131,9 +131,9 @@ class FaceVerifier:
             expected: See there.
 
         Raises:
-            UsageError: A value breaks its rule.
-            BundleError: A model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not to be had here.
+            UsageError: An argument is invalid.
+            BundleError: A model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         loaded = FaceEmbedder.load(
             detector,

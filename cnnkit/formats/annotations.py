@@ -16,11 +16,11 @@ class BoxAnnotation:
     Attributes:
         label: What the box shows.
         box: Left, top, width, height in pixels of the image, from 0; fractions are kept.
-        score: Of a prediction, 0 to 1; None for the truth.
+        score: Score of a prediction, 0 to 1; None for ground truth.
         crowd: It holds many that were not told apart (COCO's ``iscrowd``).
         difficult: It does not count in an evaluation (Pascal VOC's ``difficult``).
         truncated: The thing goes on outside the box (Pascal VOC's ``truncated``).
-        area: Of the thing itself in square pixels, where the file has it.
+        area: Area of the object itself in square pixels, if given in the file.
         extra: What else its file says of it, such as COCO's ``segmentation``.
     """
 
@@ -59,7 +59,7 @@ class AnnotatedImage:
         file: Its name relative to the folder of the images, with ``/`` between folders.
         width: In pixels, as the annotation says or else its header, as a viewer shows it; 0
             where nothing does.
-        height: In pixels, likewise.
+        height: Height in pixels, read in the same way.
         boxes: Its boxes, in the order of the file.
         path: Where it is, or None where it was not found.
         id: COCO's ``id``, a whole number or text; None in the other formats.

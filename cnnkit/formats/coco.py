@@ -229,7 +229,7 @@ def write_coco(
             each name.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     ids = dict(zip(classes, category_ids or range(1, len(classes) + 1), strict=True))
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool, replacing(path) as file:

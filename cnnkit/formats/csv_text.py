@@ -48,7 +48,7 @@ class CsvTable(NamedTuple):
     """A CSV with a header.
 
     Attributes:
-        names: Of the columns, in lower case, without white space around them.
+        names: Names of the columns, in lower case, without white space around them.
         records: The rows below; those whose cells are all empty are left out.
         separator: What stands between the cells.
     """

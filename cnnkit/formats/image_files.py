@@ -52,8 +52,8 @@ class ImageFinder:
         another machine.
 
         Args:
-            name: As for `find`.
-            other_stem: As for `find`.
+            name: See `find`.
+            other_stem: See `find`.
         """
         name = inside(name)
         parts = name.split("/")
@@ -100,7 +100,7 @@ class AnnotationNames:
         """Begin.
 
         Args:
-            suffix: Of the annotation files, such as ``.txt``.
+            suffix: Suffix of the annotation files, such as ``.txt``.
             taken: Names that no image gets.
         """
         self._suffix = suffix
@@ -125,7 +125,7 @@ def make_folder(folder: Path, overwrite: bool) -> None:
 
     Raises:
         UsageError: It has files and `overwrite` is False, or it is no folder.
-        OutputError: It cannot be made.
+        OutputError: It cannot be created.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(broken_rule(str(folder), "be a folder for annotation files", "a file"))

@@ -174,7 +174,7 @@ def write_boxes(
 
     Raises:
         UsageError: The target breaks a rule or is in the way.
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     form, path = check_target(target, overwrite=overwrite)
     if form == "coco":

@@ -52,7 +52,7 @@ def as_shown(
     `refused`.
 
     Args:
-        images: Of one set; those without an image stay as they are.
+        images: Images of one set; those without an image stay as they are.
     """
     seen = [_seen(image) for image in images]
     sideways = {one.basis for one in seen if one.orientation >= SIDEWAYS}

@@ -262,8 +262,8 @@ def _box(
     Args:
         line: Its text.
         size: (width, height) of the image.
-        names: Of the classes.
-        pose: Of a pose set, how many keypoints follow the box and the numbers of each.
+        names: Names of the classes.
+        pose: For a pose data set, how many keypoints follow the box and how many values each has.
 
     Raises:
         ValueError: It is no line of YOLO.

@@ -81,11 +81,11 @@ def opened_image(
 
     Args:
         image: See `ImageArgument`.
-        max_pixels: As for `open_image`.
-        at_least: As for `open_image`.
+        max_pixels: See `open_image`.
+        at_least: See `open_image`.
 
     Raises:
-        ImageError: It is no image, or cannot be read or decoded.
+        ImageError: It is not an image, or cannot be read or decoded.
     """
     content = file_content(image)
     if content is not None:
@@ -103,13 +103,13 @@ def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Args:
         image: See `ImageArgument`.
-        max_pixels: As for `open_image`.
+        max_pixels: See `open_image`.
 
     Returns:
         uint8 (height, width, 3), RGB 0-255, upright, sRGB, in C order.
 
     Raises:
-        ImageError: As for `opened_image`.
+        ImageError: See `opened_image`.
     """
     decoded = opened_image(image, max_pixels=max_pixels)
     return decoded.to_srgb(np.ascontiguousarray(decoded.content))

@@ -100,7 +100,7 @@ def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Return fine levels of gray as a profile shows them.
 
     Args:
-        curve: Of `gray_curve`.
+        curve: Curve returned by `gray_curve`.
         levels: float (height, width), 0 to 255, with their fractions.
 
     Returns:

@@ -91,8 +91,8 @@ class DecodedImage:
     Attributes:
         content: The pixels, perhaps at a reduced scale: a Pillow image of mode RGB, or uint8
             (h, w, 3).
-        height: Of the full image, upright.
-        width: Of the full image, upright.
+        height: Height of the full image, upright.
+        width: Width of the full image, upright.
         transform: What takes the colors to sRGB, None where they are sRGB.
     """
 
@@ -128,7 +128,7 @@ def decode(
 
     Args:
         source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or PPM file.
-        max_pixels: A larger image is refused by its header, before it is decoded.
+        max_pixels: Largest number of pixels; larger images are refused before they are decoded.
         at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
             as long as both sides are at least these.
 
@@ -191,12 +191,12 @@ def open_image(
     """Return a decoded image before it is made an array, so that it can be resized first.
 
     Args:
-        source: As for `decode`.
-        max_pixels: As for `decode`.
+        source: See `decode`.
+        max_pixels: See `decode`.
         at_least: Given the full upright (height, width), returns the one that is needed.
 
     Raises:
-        ImageError: As for `decode`.
+        ImageError: See `decode`.
     """
     name = _known_format(source)
     try:
@@ -235,7 +235,7 @@ def upright_pillow_image(
     """Return an image that Pillow has opened as `open_image` returns the content of a file.
 
     Args:
-        image: Of any mode; it stays as it is, but for being loaded.
+        image: Image of any mode; loaded, but not modified.
         max_pixels: A larger image is refused before it is loaded.
 
     Raises:
@@ -280,8 +280,8 @@ def _sound_jpeg(
 
     Args:
         source: The file.
-        height: Of the full image.
-        width: Of the full image.
+        height: Height of the full image.
+        width: Width of the full image.
         needed: The smallest (height, width) that will do, None for the full one.
     """
     rows, columns = height, width

@@ -38,14 +38,14 @@ def decode_fine(source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.nd
     a profile other than sRGB, and CMYK.
 
     Args:
-        source: As for `decode`.
-        max_pixels: As for `decode`.
+        source: See `decode`.
+        max_pixels: See `decode`.
 
     Returns:
         float32 (height, width, 3), RGB, 0 to 255.
 
     Raises:
-        ImageError: As for `decode`.
+        ImageError: See `decode`.
     """
     pixels = decode(source, max_pixels=max_pixels)  # it refuses all that is broken
     fine = _fine(source) if _has_more_bits(source) else None

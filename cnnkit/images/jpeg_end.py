@@ -28,7 +28,7 @@ class NamedBytes(bytes):
     """The content of a file, and where it came from, for a message.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
     """
 
     path: str

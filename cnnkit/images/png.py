@@ -31,7 +31,7 @@ class Chunk:
 
     Attributes:
         kind: Four letters; the first one is small where a viewer may do without the chunk.
-        start: Of its length, in the file.
+        start: Offset of its length field in the file.
         end: After its checksum.
     """
 

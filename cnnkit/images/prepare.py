@@ -140,9 +140,9 @@ def place(height: int, width: int, spec: InputSpec) -> Placement:
     photos by up to one in a hundred.
 
     Args:
-        height: Of the full image, upright.
-        width: Of the full image, upright.
-        spec: What the network takes.
+        height: Height of the full image, upright.
+        width: Width of the full image, upright.
+        spec: Input specification of the network.
     """
     if spec.fit == "stretch":
         return Placement(Window((spec.height, spec.width), 0, 0, spec.height, spec.width), 0, 0)
@@ -173,8 +173,8 @@ class Prepared:
 
     Attributes:
         pixels: uint8 (spec.height, spec.width, 3), RGB 0-255.
-        height: Of the full image, upright.
-        width: Of the full image, upright.
+        height: Height of the full image, upright.
+        width: Width of the full image, upright.
         placement: Where the image lies in the pixels.
     """
 
@@ -202,11 +202,11 @@ def prepare_placed(
 
     Args:
         source: See `ImageArgument`.
-        spec: What the network takes.
-        max_pixels: A larger image is refused by its header, before it is decoded.
+        spec: Input specification of the network.
+        max_pixels: Largest number of pixels; larger images are refused before they are decoded.
 
     Raises:
-        ImageError: It is no image, or cannot be read or decoded.
+        ImageError: It is not an image, or cannot be read or decoded.
     """
     image = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
     placement = place(image.height, image.width, spec)
@@ -218,7 +218,7 @@ def fit(image: DecodedImage, spec: InputSpec) -> np.ndarray:
 
     Args:
         image: Decoded at least at the size that `decoded_size` names.
-        spec: What the network takes.
+        spec: Input specification of the network.
 
     Returns:
         uint8 (spec.height, spec.width, 3), RGB 0-255.
@@ -241,7 +241,7 @@ def thumbnail(
     Args:
         source: See `ImageArgument`.
         long_side: The longer side of the thumbnail in pixels.
-        max_pixels: A larger image is refused by its header, before it is decoded.
+        max_pixels: Largest number of pixels; larger images are refused before they are decoded.
 
     Raises:
         ImageError: The image cannot be read or decoded.

@@ -135,7 +135,7 @@ def _interpolated(
     """Return a rectangle of places of an image, each between its four nearest pixels.
 
     Args:
-        image: As for `resize`.
+        image: See `resize`.
         start: The first place, (column, row), in pixels of the image.
         factors: From each place to the next one.
         size: (width, height): the number of places.

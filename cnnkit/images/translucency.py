@@ -25,15 +25,15 @@ def decode_with_alpha(
     that they can be laid over anything again; those of clear pixels are white.
 
     Args:
-        source: As for `decode`.
-        max_pixels: As for `decode`.
+        source: See `decode`.
+        max_pixels: See `decode`.
 
     Returns:
         uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 clear to 255 solid, or
         None where the image is solid all over.
 
     Raises:
-        ImageError: As for `decode`.
+        ImageError: See `decode`.
     """
     decoded = open_image(source, max_pixels=max_pixels)  # it refuses all that is broken
     return _with_alpha(decoded, upright_image(source))
@@ -46,10 +46,10 @@ def image_with_alpha(
 
     Args:
         image: See `cnnkit.images.ImageArgument`.
-        max_pixels: As for `decode`.
+        max_pixels: See `decode`.
 
     Raises:
-        ImageError: It is no image, or cannot be read or decoded.
+        ImageError: It is not an image, or cannot be read or decoded.
     """
     content = file_content(image)
     if content is not None:

@@ -18,9 +18,9 @@ def localization_loss(logits: Any, box: Any, truth: Truth) -> LossParts:
     The largest box of an image is the one that counts; an image without a box costs nothing.
 
     Args:
-        logits: Of the classes (batch, classes).
+        logits: Class logits, (batch, classes).
         box: Logits of center x, center y, width, height as shares (batch, 4).
-        truth: The true boxes.
+        truth: The ground truth boxes.
     """
     areas = truth.boxes[..., 2] * truth.boxes[..., 3] * truth.valid
     place = ops.argmax(areas, axis=1)

@@ -26,7 +26,7 @@ def match(defaults: Any, truth: Truth) -> tuple[Any, Any]:
 
     Args:
         defaults: Center x, center y, width, height as shares of the input, (defaults, 4).
-        truth: The true boxes.
+        truth: The ground truth boxes.
 
     Returns:
         The place of the true box, int (batch, defaults), and 1 where there is one, float32
@@ -63,8 +63,8 @@ def ssd_loss(offsets: Any, logits: Any, defaults: Any, truth: Truth) -> LossPart
     Args:
         offsets: float32 (batch, defaults, 4), see `encode`.
         logits: float32 (batch, defaults, 1 + classes); the first is the background.
-        defaults: As for `match`.
-        truth: The true boxes.
+        defaults: See `match`.
+        truth: The ground truth boxes.
 
     Returns:
         ``box``, ``object`` (background) and ``classes``, divided by the mean number of matches

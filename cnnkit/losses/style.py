@@ -74,8 +74,8 @@ def content_loss(
     """Return the share of the content's variance that is lost, (batch,).
 
     Args:
-        features: Of the generated image, (batch, height, width, channels).
-        content: Of the content image, of the same shape.
+        features: Features of the generated image, (batch, height, width, channels).
+        content: Features of the content image, same shape.
         scale: `content_scale` of the content, where it is known beforehand.
     """
     scale = content_scale(content) if scale is None else scale
@@ -91,8 +91,8 @@ def style_loss(gram: keras.KerasTensor, style: keras.KerasTensor) -> keras.Keras
     """Return how far a Gram matrix is from the style's, relative to the style's, (batch,).
 
     Args:
-        gram: Of the generated image, (batch, channels, channels).
-        style: Of the style, (batch or 1, channels, channels).
+        gram: Gram matrices of the generated image, (batch, channels, channels).
+        style: Gram matrices of the style, (batch or 1, channels, channels).
     """
     return ops.sum(ops.square(gram - style), axis=(1, 2)) / style_scale(style)
 

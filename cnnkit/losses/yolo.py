@@ -61,7 +61,7 @@ def yolo_loss(
         outputs: The raw heads, (batch, rows, columns, anchors * (5 + classes)) each; see
             `cnnkit.architectures.yolo`.
         heads: What each one is.
-        truth: The true boxes.
+        truth: The ground truth boxes.
         box_loss: ``yolo`` or ``ciou``.
     """
     anchors = ops.convert_to_tensor([pair for head in heads for pair in head.anchors], "float32")
@@ -95,7 +95,7 @@ def _head_loss(
         raw: Its output.
         head: What it is.
         pixels: The true boxes in pixels of the input (batch, boxes, 4).
-        truth: The true boxes.
+        truth: The ground truth boxes.
         mine: 1 where a true box belongs to this head (batch, boxes).
         anchor: The anchor of this head that it belongs to (batch, boxes).
         sides: Width and height of the input.

@@ -50,17 +50,17 @@ def write_detection_report(
     """Write the figures of a detector as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         title: The heading.
         evaluation: The figures.
         subtitle: What was measured on what.
-        epochs: Of a training: ``stage``, ``epoch``, ``loss``, ``AP50``, ``AP``.
+        epochs: History of a training: ``stage``, ``epoch``, ``loss``, ``AP50``, ``AP``.
         record: The card's ``training``.
         errors: Images that could not be read: ``path``, ``kind``, ``message``.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     arguments = {} if record is None else record["arguments"] | {"seed": record["seed"]}
     known = [entry for entry in evaluation["classes"] if entry["boxes"]]

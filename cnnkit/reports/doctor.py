@@ -34,15 +34,15 @@ def write_examination(
     """Write the examination of a training set as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         examination: The dict of ``cnnkit doctor --json``.
         title: The heading.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
             None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
         ValueError: When `examination` is not of the schema.
     """
     version, task = examination.get("schema_version"), examination.get("task")

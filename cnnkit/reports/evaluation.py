@@ -51,16 +51,16 @@ def write_evaluation(
     """Write the evaluation of a classifier as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         evaluation: The dict of the module's docstring. Above 40 classes the heat map keeps the
             30 most confused ones; of the mistakes the 120 surest are shown.
         title: The heading.
         thumbnail: Gives a small JPEG, PNG or WebP for a mistake's path as the file system wants
             it, or None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
         ValueError: When `evaluation` is not of the schema.
     """
     write_page(

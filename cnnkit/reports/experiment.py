@@ -20,12 +20,12 @@ def write_residual_report(
     """Write the curves of an experiment into one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         result: The dict of ``cnnkit experiment residual --json``.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     curves = result["curves"]
     top = max(max(error or 0 for error in curve["errors"]) for curve in curves)

@@ -37,17 +37,17 @@ def write_explanations(
     Rows and thumbnails are taken and written one by one: memory does not grow with them.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         rows: The rows of the run.
         title: The heading.
         model_name: The model that is explained.
         thumbnails: Gives two small images, plain and with the heat, for a path as the file
             system wants it; or None.
         options: Options of the run to show, name to value.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     counts = _Counts()
     context = {

@@ -24,13 +24,13 @@ def write_face_evaluation(
     """Write the evaluation as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
-        evaluation: Of `cnnkit.faces.evaluation.evaluate_pairs`.
+        path: The file to write. An existing file is replaced once the new one is complete.
+        evaluation: Result of `cnnkit.faces.evaluation.evaluate_pairs`.
         title: The heading.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     roc = evaluation["roc"]
     curve = [(0.0, 0.0), *((p["false_accept_rate"], p["true_accept_rate"]) for p in roc)]

@@ -42,7 +42,7 @@ def draw_faces(images: Sequence[Marked], same: bool | None, verdict: str) -> np.
     Args:
         images: One or more.
         same: Whether they show one person; None: it cannot be told.
-        verdict: In words.
+        verdict: The verdict as text.
 
     Returns:
         RGB uint8 (height, width, 3).
@@ -113,7 +113,7 @@ def write_faces(path: Path, images: Sequence[Marked], same: bool | None, verdict
     """Write the drawing of `draw_faces`, PNG or JPEG by its suffix, whole or not at all.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     content = BytesIO()
     form = "PNG" if path.suffix.lower() == ".png" else "JPEG"

@@ -36,13 +36,13 @@ def write_face_training(
     """Write how a similarity was learned as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         training: The dict of the module's docstring.
         title: The heading.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     record = training["record"]
     left_out = training["left_out"]

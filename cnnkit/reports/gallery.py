@@ -71,14 +71,14 @@ def write_gallery(
     most 200 pixels at quality 50 takes about 4 kB, which makes 55 MB of 10,000 images.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         rows: The rows of the run, as `cnnkit.results.make_row` gives them.
         title: The heading, such as ``photos/``.
         model_name: The model.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
             None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
         options: Options of the run to show, name to value.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
         kind: What it is of: `CLASSIFICATIONS`, the default, or `DETECTIONS`.
 
     Raises:

@@ -25,14 +25,14 @@ def write_learning(
     """Write how a filter was learned as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         learned: The dict of ``cnnkit convolve --learn-from --json``.
         title: The heading.
         names: The two images, as the user typed them.
         made: The moment to write into the page, by default now.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     steps = learned["steps"]
     losses = [(step["step"], math.log10(max(step["loss"], 1e-30))) for step in steps]

@@ -28,8 +28,8 @@ def write_network(
     """Write networks as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
-        networks: Of each network ``name``, ``variant``, ``layers`` and ``totals`` as
+        path: The file to write. An existing file is replaced once the new one is complete.
+        networks: For each network ``name``, ``variant``, ``layers`` and ``totals`` as
             ``cnnkit network --json`` gives them, ``drawing``, an SVG element of our own making, and
             ``width``, that of the drawing in pixels.
         title: The heading.
@@ -37,7 +37,7 @@ def write_network(
         made: The moment to write into the page, by default now.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     shown = [
         dict(network)

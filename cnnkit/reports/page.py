@@ -46,7 +46,7 @@ def write_page(
         scripts: Names of scripts in this package.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     style = "\n".join(asset(name) for name in ("base.css", *styles))
     script = "\n".join(asset(name) for name in scripts)

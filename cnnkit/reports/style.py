@@ -30,15 +30,15 @@ def write_style_report(
     """Write how a network for one style was trained as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         record: The card's ``training``.
         title: The heading.
         styles: The style's images, uint8 (height, width, 3) each.
         samples: Photos that were not learned from and what the network makes of them, likewise.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     context = {
         "title": title,

@@ -45,14 +45,14 @@ def write_training_report(
     """Write how a model was made as one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         training: The dict of the module's docstring.
         title: The heading.
         thumbnail: Gives a small JPEG, PNG or WebP for a mistake's path, or None.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
         ValueError: When the evaluation is not of its schema.
     """
     record = training["record"]

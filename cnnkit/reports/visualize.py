@@ -31,7 +31,7 @@ class Section:
     """Some images under a heading.
 
     Attributes:
-        heading: Of the section.
+        heading: Heading of the section.
         text: One or two sentences.
         figures: Taken one by one.
         wide: Each figure has the page's whole width.
@@ -56,16 +56,16 @@ def write_sections(
     """Write sections of images into one HTML file that opens anywhere.
 
     Args:
-        path: The file to write; one that exists is replaced once the new one is complete.
+        path: The file to write. An existing file is replaced once the new one is complete.
         sections: Taken one by one.
         title: The heading of the page.
         model_name: What it is about.
         options: Options of the run to show, name to value.
         failures: Paths, each with ``kind`` and ``message``.
-        made: The moment to write into the report, by default now.
+        made: Creation time to show in the report; now by default.
 
     Raises:
-        OutputError: When the file cannot be written; nothing is left behind then.
+        OutputError: The file cannot be written; no partial file is left behind.
     """
     context = {
         "title": title,

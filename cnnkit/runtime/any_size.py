@@ -50,10 +50,10 @@ def any_size_network(source: ModelSource, options: RuntimeOptions | None = None)
 
     Args:
         source: The network; its ``input_shape`` does not count.
-        options: Where and how to run.
+        options: Device, runtime, precision and threads.
 
     Raises:
-        RuntimeUnavailableError: What was asked for is not to be had here.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
     """
     options = options or RuntimeOptions()
 

@@ -36,7 +36,7 @@ def predictor(
 
     Raises:
         UsageError: The batch size is below 1.
-        RuntimeUnavailableError: What was asked for is not to be had here.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
     """
     if batch_size is not None and batch_size < 1:
         raise UsageError(broken_rule("`batch_size`", "be at least 1", batch_size))
@@ -61,12 +61,12 @@ def running(
     """Return what runs a model as the options ask, by OpenVINO or by Keras itself.
 
     Args:
-        options: Where and how to run.
+        options: Device, runtime, precision and threads.
         openvino: Makes it from the number of threads.
         keras: Makes it from ``xla`` or ``tensorflow``, the device, and the number of threads.
 
     Raises:
-        RuntimeUnavailableError: What was asked for is not to be had here.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
     """
     runtime, device = choose(options)
     threads = options.threads or available_cpus()

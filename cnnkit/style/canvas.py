@@ -39,7 +39,7 @@ def folded(gradient: np.ndarray, border: int) -> np.ndarray:
 
     Args:
         gradient: (height + 2 border, width + 2 border, channels); it is changed.
-        border: As for `mirrored`.
+        border: See `mirrored`.
     """
     for axis in (0, 1):
         whole = np.moveaxis(gradient, axis, 0)
@@ -66,8 +66,8 @@ class Patch:
     """A rectangle of an image with mirrored borders, and the part of it that counts.
 
     Attributes:
-        rows: Of the mirrored image.
-        columns: Of the mirrored image.
+        rows: Rows of the mirrored image.
+        columns: Columns of the mirrored image.
         core_rows: The rows that count, relative to the patch.
         core_columns: The columns that count, relative to the patch.
     """
@@ -86,8 +86,8 @@ def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
     """Return the patch that holds a whole image, the grid shifted.
 
     Args:
-        height: Of the image without borders.
-        width: Likewise.
+        height: Height of the image without borders.
+        width: Width of the image without borders.
         shift: Rows and columns, 0 to `SHIFT`.
     """
     rows = height + 2 * BORDER - SHIFT
@@ -114,8 +114,8 @@ def tile_patches(
     The cores cover the image without overlap; all patches have the same size.
 
     Args:
-        height: Of the image without borders.
-        width: Likewise.
+        height: Height of the image without borders.
+        width: Width of the image without borders.
         tile: The side of a core.
         halo: Pixels around a core. The image is mirrored by that and `SHIFT` more.
         shift: How far the seams are moved up and left, each 0 to below `tile`.
@@ -148,8 +148,8 @@ def resized(
 
     Args:
         pixels: (height, width) or (height, width, n); averaged where it shrinks.
-        height: Of the result.
-        width: Of the result.
+        height: Height of the result.
+        width: Width of the result.
         enlarging: OpenCV's interpolation where it grows: bicubic overshoots, linear never does.
     """
     if pixels.shape[:2] == (height, width):

@@ -94,8 +94,8 @@ def estimated_seconds(
     Args:
         steps: The compiled functions.
         size: (height, width) of the result.
-        settings: What is asked for.
-        per_pixel: Of `seconds_per_pixel`.
+        settings: The settings.
+        per_pixel: Seconds per pixel, from `seconds_per_pixel`.
     """
     total = 0.0
     margin = 2 * BORDER - SHIFT

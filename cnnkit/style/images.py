@@ -38,10 +38,10 @@ class Content:
     """An image that is to be stylised.
 
     Attributes:
-        path: As the user would type it.
+        path: The path as the user would type it.
         pixels: uint8 RGB (height, width, 3), upright, sRGB.
         alpha: uint8 (height, width, 1), or None where it is solid.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
     """
 
     path: str
@@ -110,8 +110,8 @@ def result_size(height: int, width: int, size: int | None) -> tuple[int, int]:
     """Return (height, width) of a result.
 
     Args:
-        height: Of the content.
-        width: Of the content.
+        height: Height of the content.
+        width: Width of the content.
         size: The long side that was asked for; None: `DEFAULT_SIZE`, or the image's own where
             that is smaller.
     """
@@ -139,7 +139,7 @@ def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray |
         path: An image: white gets the style, black stays as it is; or a folder of them, named
             like the contents.
         content: The image.
-        max_pixels: As for `decode`.
+        max_pixels: See `decode`.
 
     Returns:
         Float32 (height, width, 1) of the content, 0 to 1, or None: everything gets it.
@@ -200,7 +200,7 @@ def finished(
     Args:
         pixels: Float32 (height, width, 3), 0 to 255.
         content: What it was made of.
-        mask: Of `mask_of`.
+        mask: Mask returned by `mask_of`.
         preserve_color: Keep the content's hue and saturation.
 
     Returns:
@@ -223,7 +223,7 @@ def with_colors_of(pixels: np.ndarray, colors: np.ndarray) -> np.ndarray:
 
     Args:
         pixels: Float32 (height, width, 3), 0 to 255.
-        colors: Of the same form.
+        colors: Colors in the same form.
     """
     ours, theirs = (
         cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb) for x in (pixels, colors)

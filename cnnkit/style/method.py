@@ -80,7 +80,7 @@ class ByOptimization:
         Args:
             network: The loss network.
             styles: At least one.
-            settings: Of every image; its size and tile are chosen for each.
+            settings: Settings for all images; size and tile are chosen per image.
             choices: The rest.
             watch: Told the image's number, from 1, and its progress.
         """

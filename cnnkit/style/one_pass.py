@@ -42,10 +42,10 @@ class Tile:
     """A rectangle that is painted, and the part of it that is kept.
 
     Attributes:
-        rows: Of the image, those around the kept ones included.
-        columns: Likewise.
-        kept_rows: Of the image.
-        kept_columns: Likewise.
+        rows: Rows of the image, including those around the kept ones.
+        columns: Columns of the image, including those around the kept ones.
+        kept_rows: Rows of the image that are kept.
+        kept_columns: Columns of the image that are kept.
     """
 
     rows: slice
@@ -66,10 +66,10 @@ def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
     """Yield the tiles of an image, row by row; the kept parts cover it once.
 
     Args:
-        height: Of the image.
-        width: Likewise.
-        side: Of a kept part, a multiple of `MULTIPLE`, so that every tile lies on the network's
-            own grid.
+        height: Height of the image.
+        width: Width of the image.
+        side: Side of a kept part, a multiple of `MULTIPLE`, so that each tile is aligned with the
+            network's own grid.
     """
     for kept_rows in _spans(height, side):
         for kept_columns in _spans(width, side):
@@ -100,7 +100,7 @@ class OnePassPainter:
 
         Args:
             bundle: With the networks ``predict`` and ``transform``, or with one.
-            options: Where and how to run.
+            options: Device, runtime, precision and threads.
 
         Raises:
             UsageError: The bundle is for another task.
@@ -134,13 +134,13 @@ class OnePassPainter:
 
         Args:
             pixels: The image, see `cnnkit.images.ImageArgument`.
-            scale: Of the strokes: the image is looked at so much larger.
+            scale: Scale of the strokes, by which the style image is enlarged.
 
         Returns:
             Float32 (100,).
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         pixels = image_pixels(pixels)
         height, width = pixels.shape[:2]
@@ -158,14 +158,14 @@ class OnePassPainter:
 
         Args:
             pixels: The image, see `cnnkit.images.ImageArgument`.
-            style: Of `style_of`, where the bundle reads styles.
+            style: Style vector returned by `style_of`, if the bundle accepts styles.
             tile: Side of the tiles; None: `TILE`, above `WHOLE_PIXELS`; 0: never tiles.
 
         Yields:
             Each tile and its kept part, float32 (height, width, 3), 0 to 255.
 
         Raises:
-            ImageError: It is no image, or cannot be read.
+            ImageError: It is not an image, or cannot be read.
         """
         pixels = image_pixels(pixels)
         height, width = pixels.shape[:2]
@@ -209,8 +209,8 @@ def tile_side(height: int, width: int, tile: int | None) -> int | None:
     """Return the side of an image's tiles, None where it is painted whole.
 
     Args:
-        height: Of the image.
-        width: Likewise.
+        height: Height of the image.
+        width: Width of the image.
         tile: As asked for, see `OnePassPainter.paint`.
     """
     if tile == 0 or (tile is None and height * width <= WHOLE_PIXELS):
@@ -266,9 +266,9 @@ def blended(
     """Return one style between several, and between them and the content's own.
 
     Args:
-        vectors: Of the styles, each (100,).
-        weights: Of each, over 0; only their ratios count.
-        own: Of the content image; needed below strength 1.
+        vectors: Vectors of the styles, each (100,).
+        weights: Weight of each style, over 0; only their ratios matter.
+        own: Style vector of the content image; needed for a strength below 1.
         strength: 0: the content's own style; 1: the styles'.
     """
     mixed = np.average(np.stack(vectors), axis=0, weights=weights)

@@ -38,14 +38,14 @@ class OnePassChoices:
         size: The long side of the results; 0: the image's own; None: `DEFAULT_SIZE`, or the
             image's own where it is smaller.
         strength: 0: the content's own style; 1: the style's.
-        style_scale: Of the strokes, see `OnePassPainter.style_of`.
+        style_scale: Scale of the strokes, see `OnePassPainter.style_of`.
         preserve_color: Keep the content's colors.
         tile: ``auto``, ``none`` or a number of pixels.
         mask: An image or a folder of them, see `cnnkit.style.images.mask_of`.
         max_pixels: Refuse larger images.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     size: int | None = None
@@ -94,7 +94,7 @@ class InOnePass:
             painter: The compiled networks.
             styles: At least one where the painter reads styles, else none.
             choices: What is asked for.
-            identity: Of the model, for a run that is gone on with.
+            identity: Identity of the model, checked when a run is resumed.
 
         Raises:
             UsageError: There are styles for a painter that has its own, or none for one that has

@@ -91,7 +91,7 @@ class Optimization:
             content: At any size, see `cnnkit.images.ImageArgument`.
             size: (height, width) of the result.
             style: The styles.
-            settings: What is asked for.
+            settings: The settings.
             start: The image to start from where `settings.start` names a file.
             mask: How much of the style each place gets, float32 (height, width, 1), 0 to 1.
 
@@ -329,7 +329,7 @@ def adam_step(state: State, gradient: np.ndarray, rate: float) -> None:
 
     Args:
         state: Is changed.
-        gradient: Of the loss, float32 (height, width, 3).
+        gradient: Gradient of the loss, float32 (height, width, 3).
         rate: Levels that a pixel moves at most, about.
     """
     first, second = DECAYS

@@ -34,13 +34,13 @@ class Settings:
             the result's.
         optimizer: ``adam`` or ``l-bfgs``.
         start: ``content``, ``noise``, or an image's path.
-        seed: Of the noise and of the shifts of the network's grid.
+        seed: Random seed for the noise and the shifts of the network's grid.
         preserve_color: Keep the content's colors; the style gives light and dark only.
         tile: The side of the tiles that a large image is worked in, or None for the whole.
         time_budget: Seconds for an image, or None.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     size: int = 512
@@ -163,9 +163,9 @@ def scales_of(height: int, width: int, steps: int, smallest: int) -> list[Scale]
     """Return the scales from the coarsest to the result's own size.
 
     Args:
-        height: Of the result.
-        width: Of the result.
-        steps: In all; each scale gets the same share of them, and at least one.
+        height: Height of the result.
+        width: Width of the result.
+        steps: Total number of steps, divided evenly among the scales, at least one each.
         smallest: The shortest side that the loss network takes.
     """
     sides = [max(height, width)]

@@ -44,7 +44,7 @@ def choices_sheet(
         told: Is told how many are done, and of how many.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     rows = [(printable(Path(style.name).name), [style]) for style in styles]
     if len(styles) > 1:

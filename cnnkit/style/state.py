@@ -72,7 +72,7 @@ def save_state(path: Path, state: State, run: dict[str, Any]) -> None:
         run: What must be the same when it is gone on with: settings, inputs, versions.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     from safetensors.numpy import save
 

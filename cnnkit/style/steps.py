@@ -67,7 +67,7 @@ class Steps:
             patch: Float32 (1, height, width, 3), 0 to 255.
             content: `content_target` of the content at the same place.
             style: The style's Gram matrices, with ``shares`` where positions differ.
-            weights: Of content, style and total variation, float32 (3,).
+            weights: Weights of content, style and total variation, float32 (3,).
 
         Returns:
             The gradient (height, width, 3), and the three terms, float32 (3,).
@@ -91,7 +91,7 @@ class Steps:
             shares: How much each position counts in the image, for every layer, and
                 ``pixels``; the tile's core only.
             sensitivity: The style loss's derivative at the image's Gram matrices.
-            weights: Of content, style and total variation, float32 (3,).
+            weights: Weights of content, style and total variation, float32 (3,).
         """
         first = {"pixels": patch, "weights": weights}
         _, gradient = self._tile(first, content, shares, sensitivity)

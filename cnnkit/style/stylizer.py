@@ -76,7 +76,7 @@ class StylizedImage:
 
         Raises:
             UsageError: It has another suffix.
-            OutputError: It cannot be written.
+            OutputError: The output cannot be written.
         """
         path = Path(path)
         check_format("`path`", path)
@@ -138,13 +138,13 @@ class Stylizer:
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
-            threads: Processor threads to use; 0: all that the process may use.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
             UsageError: A value breaks its rule, or a style image cannot be read.
-            BundleError: The model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not available on this machine.
+            BundleError: The model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         options = RuntimeOptions(device, runtime, precision, threads)
         read = read_styles(_listed(styles), style_weights, max_pixels)
@@ -208,12 +208,12 @@ class Stylizer:
             variation: Weight of the total variation; 2.5 by default.
             tile: Side of the tiles in pixels; ``none``: never tiles; ``auto``: where memory is
                 short.
-            seed: Of the noise.
+            seed: Random seed for the noise.
             network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
             weights: Weights for ``keras:NAME``, instead of Keras's download.
             preview: In a folder job: write a preview every so many steps.
-            threads: Processor threads to use; 0: all that the process may use.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
             watch: Gets the position of the image, from 1, and a
                 `cnnkit.style.optimization.Progress` after each step.
 
@@ -258,10 +258,10 @@ class Stylizer:
         """Paint an image, or several one after the other.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
-            The result of one image, a list of results in order for several. A result is a
+            One result for one image, or a list of results in order for several. A result is a
             `StylizedImage`, or a `Failure` that says why there is none.
         """
         return pipeline.predictions(images, self.stream)
@@ -276,7 +276,7 @@ class Stylizer:
             workers: Threads that read ahead; one image is painted at a time, on all processors.
 
         Yields:
-            Each image's path and its result.
+            The path and the result of each image.
         """
 
         def task(batch: list[Found]) -> list[tuple[str, StylizedImage | Failure]]:

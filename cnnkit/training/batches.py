@@ -60,7 +60,7 @@ class ArrayBatches:
             labels: int (examples,), or float (examples, classes).
             batch_size: At least 1.
             training: Whether to shuffle.
-            seed: Of the order, 0 or more.
+            seed: Random seed for the order, 0 or more.
 
         Raises:
             UsageError: There are no examples, or not as many labels.

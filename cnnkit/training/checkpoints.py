@@ -42,7 +42,7 @@ class Checkpoints:
         """Take the folder, which need not exist.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: It cannot be created.
         """
         self.folder = folder
         try:
@@ -191,7 +191,7 @@ def _unpacked(content: bytes, like: list[np.ndarray] | None = None) -> list[np.n
     """Return the arrays of `_packed`.
 
     Args:
-        content: Of a file.
+        content: Content of a file.
         like: Arrays of the shapes and types that they must have; None: any.
 
     Raises:

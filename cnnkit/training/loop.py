@@ -124,7 +124,7 @@ class _Run:
     Attributes:
         stepper: Trains and measures.
         plan: What to do.
-        makers: Of the training and the validation batches.
+        makers: Functions that make the training and the validation batches.
         checkpoints: Or None.
         on_epoch: Who is told of an epoch.
         on_message: Who is told of anything else, or None.

@@ -32,13 +32,13 @@ class TrainingPlan:
         start_counts: Whether the weights of the start are kept if no epoch is better.
         precision: ``auto`` is bfloat16 on a GPU that computes in it, float32 elsewhere.
         deterministic: Only operations that give the same result every time; turns XLA off.
-        seed: Of dropout and of everything else that draws, 0 or more.
+        seed: Random seed for dropout and all other randomness, 0 or more.
         class_weights: What each class's loss is multiplied by, or None.
         average: How much of itself a moving average of the weights keeps at each step, 0 to
             below 1; the average is what is judged and kept. 0: no average.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     epochs: int
@@ -125,7 +125,7 @@ def learning_rate_at(plan: TrainingPlan, step: int, steps: int) -> float:
     Args:
         plan: The plan.
         step: From 0, counted over all epochs.
-        steps: Of all epochs together.
+        steps: Number of steps of all epochs together.
     """
     rising = round(plan.warm_up * steps)
     if step < rising:

@@ -20,7 +20,7 @@ class Progress:
     """The state of a run beside its numbers.
 
     Attributes:
-        batch_size: In use now.
+        batch_size: Current batch size.
         history: The epochs that are finished, epoch 0 included where the start counts.
         best_epoch: The one with the lowest validation loss, or None.
         best_loss: Its validation loss.
@@ -72,7 +72,7 @@ class Progress:
         """Return the state that `to_dict` wrote, with what was said since.
 
         Args:
-            values: Of a checkpoint, which may be anybody's.
+            values: Values read from an untrusted checkpoint.
             plan: That they must fit.
 
         Raises:

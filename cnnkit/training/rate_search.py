@@ -66,13 +66,13 @@ def find_learning_rate(
     descent of the smoothed loss, half way between its first and its second third.
 
     Args:
-        model: As for `cnnkit.training.train`.
+        model: See `cnnkit.training.train`.
         train_data: Makes the training batches of a size.
         plan: The plan that the rate is for; its own rate and schedule are not used.
         lowest: The first rate.
         highest: The last one.
         steps: At most so many, at least 10.
-        strategy: As for `cnnkit.training.train`.
+        strategy: See `cnnkit.training.train`.
 
     Raises:
         UsageError: The rates or steps make no search, or the plan does not fit the model.

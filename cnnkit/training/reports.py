@@ -83,8 +83,8 @@ class TrainingResult:
         history: The epochs in order, beginning with epoch 0 where the start counts.
         best: The report of the epoch whose weights the model now has.
         stopped_early: Whether patience ran out before the last epoch.
-        batch_size: In the end; smaller than planned where memory did not suffice.
-        seconds: Of all epochs, those before a resume included.
+        batch_size: Final batch size; smaller than requested if memory ran out.
+        seconds: Duration of all epochs in seconds, including interrupted runs.
         notes: What was said on the way, such as a halved batch.
     """
 

@@ -83,7 +83,7 @@ class TrainingRun:
         Raises:
             UsageError: Another run holds it, an unfinished one is in the way, or something that
                 is no training's state lies there.
-            OutputError: The bundle cannot be put where it was asked for.
+            OutputError: The bundle cannot be written there.
         """
         check_target(self.output, self.may_replace)
         with claimed(
@@ -108,7 +108,7 @@ class TrainingRun:
             origin: The model that it was made of; the license of an embedded one goes along.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The output cannot be written.
         """
         with writing_bundle(self.output, self.may_replace) as folder:
             write_model(folder, content)
@@ -150,8 +150,8 @@ def write_history(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[s
     """Write the history of a training as CSV; what a row lacks, and NaN, are empty cells.
 
     Args:
-        folder: Of the bundle.
-        columns: In order.
+        folder: Folder of the bundle.
+        columns: Column names in order.
         rows: By column name; other names are left out.
     """
     lines = [csv_line(list(columns))]

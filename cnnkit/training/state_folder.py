@@ -48,7 +48,7 @@ def claimed(
     Raises:
         UsageError: Another run holds it, an unfinished one is in the way, or something that is no
             training's state lies there.
-        OutputError: It cannot be made.
+        OutputError: It cannot be created.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise _foreign(folder)
@@ -90,7 +90,7 @@ def empty(folder: Path, stages: Sequence[str] = ()) -> None:
     """Remove a finished or unwanted run's state, and nothing else.
 
     Args:
-        folder: Of `claimed`; it is left, empty.
+        folder: Folder returned by `claimed`; it is emptied.
         stages: As there.
     """
     for stage in stages:

@@ -90,7 +90,7 @@ class Stepper(Generic[B]):
         """Train one epoch.
 
         Args:
-            batches: Of training.
+            batches: The training batches.
             epoch: From 0.
             rate: Step of the epoch, from 0, to the head's learning rate.
 

@@ -54,7 +54,7 @@ class FeatureSpool:
         """Write one line: float32 (width,), or NaN for an input without features.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The output cannot be written.
         """
         self._check_unchanged()
         line = np.full(self._width, np.nan, np.float32) if features is None else features
@@ -81,7 +81,7 @@ class FeatureSpool:
             count: How many final rows there are.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The output cannot be written.
         """
         self._check_unchanged()
         if not count:

@@ -61,7 +61,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], table: RowTable) -> N
         table: The columns of CSV and Parquet.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
         UsageError: The suffix is unknown, or its library is not installed.
     """
     suffix = check_row_suffix(path)

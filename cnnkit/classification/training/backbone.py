@@ -37,7 +37,7 @@ class Backbone:
     Attributes:
         name: As the user typed it.
         bundle: The network with its own head.
-        spec: How an image becomes its input.
+        spec: Preprocessing of the network's input.
         weights: The file of ``keras:NAME``'s weights, or None.
     """
 
@@ -80,7 +80,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
 
     Raises:
         UsageError: There is no such model, or it cannot be a backbone.
-        BundleError: It is there but cannot, or must not, be opened.
+        BundleError: It exists but cannot be opened, or is unsafe to open.
     """
     check_fit(fit)
     name = embedded_name(name) or name

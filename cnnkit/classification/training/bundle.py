@@ -25,7 +25,7 @@ def write_trained(run: TrainingRun, outcome: TrainedClassifier) -> None:
     """Write the bundle, whole or not at all.
 
     Raises:
-        OutputError: It cannot be written there.
+        OutputError: The output cannot be written there.
     """
     training_set = outcome.training_set
     with run.new_bundle(new_bundle(outcome), outcome.network.origin) as folder:

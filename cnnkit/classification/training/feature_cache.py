@@ -52,7 +52,7 @@ class FeatureCache:
         """Open the cache, which need not exist.
 
         Args:
-            key: Of `feature_key`.
+            key: Key returned by `feature_key`.
             folder: Where the files lie, by default ``features`` in the user's cache folder.
         """
         self._folder = folder or cache_folder() / "features"
@@ -152,7 +152,7 @@ def trim(folder: Path, max_bytes: int = MAX_BYTES) -> None:
     """Remove the least recently used files until the rest takes at most `max_bytes`.
 
     Args:
-        folder: Of the cache.
+        folder: Folder of the cache.
         max_bytes: What all files together may take.
     """
     files = []

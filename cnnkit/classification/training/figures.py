@@ -27,9 +27,9 @@ def evaluation(
     Args:
         logits: float (images, classes).
         truth: Integer class indices (images,).
-        temperature: Of the softmax.
+        temperature: Temperature of the softmax.
         labels: The classes' names.
-        paths: Of the images.
+        paths: Paths of the images.
 
     Returns:
         ``metrics``, ``classes``, ``confusion``, ``reliability`` and ``mistakes``, JSON values.

@@ -56,7 +56,7 @@ class Trial:
     Attributes:
         regularization: The factor of the kernel's squared length.
         label_smoothing: The share of the truth that is spread over all classes, 0 to 1.
-        iterations: Of the optimizer.
+        iterations: Number of iterations of the optimizer.
         train_loss: Log loss on the training split, in nats.
         validation_loss: Log loss on the validation split at its own best temperature.
         validation_accuracy: 0 to 1.
@@ -96,7 +96,7 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray | None:
 
     Args:
         labels: The class of each training sample, int (samples,).
-        classes: How many there are.
+        classes: Number of classes.
 
     Returns:
         float64 (classes,): proportional to 1 / count, at most `MAX_CLASS_WEIGHT` times the
@@ -125,7 +125,7 @@ def search_head(
         train: Features float32 (samples, features) and labels int (samples,).
         validation: The same of images that are not trained on.
         classes: At least 2.
-        weights: Of the classes, float (classes,), or None for equal ones.
+        weights: Weights of the classes, float (classes,), or None for equal ones.
         tried: Called after each trial.
     """
     with one_linear_algebra_thread():

@@ -39,13 +39,13 @@ def train_classifier(
     """Train a classifier and write its complete bundle.
 
     Args:
-        settings: What is asked for.
-        stage: Shows progress.
+        settings: The settings.
+        stage: Callback that reports progress.
 
     Raises:
         UsageError: The data or an option cannot be worked with.
         BundleError: The backbone cannot, or must not, be opened.
-        OutputError: The bundle cannot be put where it was asked for.
+        OutputError: The bundle cannot be written there.
     """
     run = TrainingRun(
         settings.output,
@@ -284,7 +284,7 @@ def judge(
     """Calibrate on validation and measure every split.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         training_set: Whose images.
         logits: float (images, classes) of the whole set.
 

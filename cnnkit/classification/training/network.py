@@ -25,11 +25,11 @@ class Network:
 
     Attributes:
         origin: The backbone, or the architecture that was trained from scratch.
-        sha256: Of the backbone's weights, where it is known.
-        license: Of the backbone's weights, where it is known.
+        sha256: SHA-256 of the backbone's weights, if known.
+        license: License of the backbone's weights, if known.
         builder: A name in `cnnkit.architectures.BUILDERS`, or None.
-        arguments: Of the builder.
-        spec: How an image becomes its input.
+        arguments: Arguments of the builder.
+        spec: Preprocessing of the network's input.
         features: The card's entry of the features.
         build: Gives the `keras.Model` with its weights.
     """
@@ -72,9 +72,9 @@ def fresh_network(
     Args:
         architecture: A name in `cnnkit.architectures.BUILDERS`.
         classes: At least 2.
-        side: Of the square input, or None for the architecture's own.
+        side: Side of the square input, or None for the architecture's own.
         fit: ``crop``, ``pad`` or ``stretch``; None: crop.
-        seed: Of the weights.
+        seed: Random seed for the weights.
 
     Raises:
         UsageError: There is no such architecture, or it takes no such input.

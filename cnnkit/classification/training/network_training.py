@@ -74,7 +74,7 @@ def shared_evenly(size: int, images: int, strategy: Any | None) -> int:
 
     Args:
         size: Asked for, at least 1.
-        images: Of the split, at least one a device.
+        images: Number of images in the split, at least one per device.
         strategy: Keras fails where its devices get unequal parts of a batch; None: one device.
     """
     if strategy is None:
@@ -87,9 +87,9 @@ def plan_of(settings: ClassifierSettings, model: Any, weights: np.ndarray | None
     """Return the plan of a run.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         model: The network.
-        weights: Of the classes, float (classes,), or None.
+        weights: Weights of the classes, float (classes,), or None.
     """
     changes: dict[str, Any] = {
         "batch_size": settings.batch_size or BATCH_SIZE,
@@ -119,11 +119,11 @@ def train_network(
     """Train a network and give its logits for every image.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         network: Where to start; one that is built already was built in the strategy's scope.
         training_set: The images.
-        weights: Of the classes, float (classes,), or None.
-        strategy: Of `training_strategy`.
+        weights: Weights of the classes, float (classes,), or None.
+        strategy: Strategy returned by `training_strategy`.
     """
     with scope_of(strategy):
         model = network.build()

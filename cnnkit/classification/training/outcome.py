@@ -21,7 +21,7 @@ class Calibration:
     """How scores become probabilities and decisions.
 
     Attributes:
-        temperature: Of the softmax.
+        temperature: Temperature of the softmax.
         error_before: The expected calibration error on validation at temperature 1.
         error_after: The same at the fitted temperature.
         reliability_before: The bins of `error_before`, JSON values.
@@ -42,18 +42,18 @@ class TrainedClassifier:
     """The result of a run.
 
     Attributes:
-        settings: What was asked for.
+        settings: The settings of the run.
         training_set: What was learned from.
         network: What is left, and where it comes from.
         search: The head and how it was found; None from scratch.
         learned: The training of the whole network, or None.
         kept: A sentence that says which stage's weights the network has, or "".
-        weights: Of the classes, float (classes,), or None for equal ones.
+        weights: Weights of the classes, float (classes,), or None for equal ones.
         calibration: Fitted on validation.
         evaluations: Split to its figures, `cnnkit.classification.training.figures.evaluation`.
         runtime: The runtime and the precision that gave the features.
         cached: How many features came from the disk.
-        seconds: Of each stage, by its name.
+        seconds: Duration of each stage in seconds, by name.
     """
 
     settings: ClassifierSettings

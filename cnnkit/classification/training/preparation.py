@@ -101,10 +101,10 @@ def read_training_set(
         root: The folder that a CSV's files are relative to.
         split_file: A ``split.csv`` of an earlier run, or None.
         shares: The parts for validation and test, where the set does not say.
-        seed: Of the division.
+        seed: Random seed for the split.
         copies: What becomes of near copies in it: see
             `cnnkit.diagnosis.duplicates.groups_for_split`.
-        max_bad: How many may be unreadable.
+        max_bad: Maximum number or share of unreadable images.
         max_pixels: A larger image is unreadable.
         workers: Threads that read.
         progress: Takes the number of images and returns what is called after each.

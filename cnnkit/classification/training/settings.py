@@ -41,7 +41,7 @@ class ClassifierSettings:
         max_bad: How many images may be unreadable.
         fine_tune: At most so many epochs of the whole network after the head; 0: none.
         from_scratch: An architecture to train without pretrained weights, or None.
-        epochs: Of `from_scratch`.
+        epochs: Number of epochs when training from scratch.
         size: The side of the square input of `from_scratch`; None: the architecture's own.
         stages: How many stages are unfrozen, counted from the output; None: all.
         learning_rate: The highest; None: the plan's own.
@@ -50,9 +50,9 @@ class ClassifierSettings:
         resume: Go on with an unfinished run.
         deterministic: Only operations that give the same result every time on a GPU.
         tensorboard: A folder for logs, or None.
-        seed: Of the split, the views and the training.
+        seed: Random seed for the split, the augmented views and the training.
         overwrite: Whether an existing bundle is replaced.
-        max_pixels: A larger image counts as unreadable.
+        max_pixels: Largest number of pixels; larger images count as unreadable.
         batch_size: Images a call of the network.
         workers: Threads that read and predict.
         runtime: Where and how the network runs.

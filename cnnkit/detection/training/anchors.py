@@ -56,9 +56,9 @@ def advise(sizes: np.ndarray, count: int, side: int, choice: str, seed: int = 0)
     Args:
         sizes: Width and height of the boxes in pixels of the input (n, 2).
         count: A key of `DEFAULTS`.
-        side: Of the square input.
+        side: Side of the square input.
         choice: ``default``, ``kmeans``, or ``auto``: k-means where clearly better.
-        seed: Of k-means.
+        seed: Random seed for k-means.
     """
     usual = np.array(DEFAULTS[count], np.float64) * side / DEFAULT_SIDE
     sizes = np.asarray(sizes, np.float64).reshape(-1, 2)

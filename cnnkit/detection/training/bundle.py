@@ -34,7 +34,7 @@ def write_trained(run: TrainingRun, learned: TrainedDetector) -> None:
     """Write the bundle, whole or not at all.
 
     Raises:
-        OutputError: It cannot be written there.
+        OutputError: The output cannot be written there.
     """
     with run.new_bundle(new_bundle(learned), learned.network.origin) as folder:
         write_history(folder, COLUMNS, epochs(learned))

@@ -46,7 +46,7 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
     """Train a detector on a user's own boxes and write its complete bundle.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         progress: Shows the stages that read images.
 
     Raises:
@@ -238,9 +238,9 @@ def plans_of(
     """Return the stages to come, each with its plan.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         network: Whose head always learns.
-        steps: Of an epoch.
+        steps: Number of steps of an epoch.
     """
     common: dict[str, Any] = {
         "batch_size": settings.batch_size,

@@ -38,13 +38,13 @@ class DetectorNetwork:
     Attributes:
         model: The network.
         task: Its loss and its boxes.
-        arguments: Of the builder, for the card.
+        arguments: Arguments of the builder, for the card.
         outputs: The card's ``outputs``.
         detector: The card's ``detector``, without thresholds.
         new_layers: The names of the layers that no embedded weights were for.
-        spec: How an image becomes its input.
+        spec: Preprocessing of the network's input.
         origin: The embedded model that it begins with, or None.
-        license: Of those weights.
+        license: License of those weights.
         advice: About its anchors, where it has any.
     """
 
@@ -80,7 +80,7 @@ def make_network(
     """Build the network and put the embedded weights into it.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         classes: The labels.
         sizes: Width and height of the training boxes in pixels of the input (n, 2).
     """

@@ -31,14 +31,14 @@ class TrainedDetector:
     """The result of a training.
 
     Attributes:
-        settings: What was asked for.
-        boxes: The set.
+        settings: The settings of the run.
+        boxes: The data set.
         network: With the weights of the best epoch.
         training: The images that it learned from.
         validation: Those that it was judged by.
         stages: What was trained, in order.
         figures: On validation.
-        truths: Of the validation images.
+        truths: True boxes of the validation images.
         found: The detections in them, nearly all that have a score.
         problems: Boxes that were mended or left out.
     """

@@ -74,10 +74,10 @@ class DetectorSettings:
         average: Whether a moving average of the weights is what is kept.
         patience: Stop after so many epochs without a higher AP50.
         max_bad: How many images may be unreadable.
-        seed: Of the split and everything that is drawn.
+        seed: Random seed for the split and the training.
         resume: Go on with an unfinished run.
         overwrite: Whether an existing bundle is replaced.
-        max_pixels: A larger image counts as unreadable.
+        max_pixels: Largest number of pixels; larger images count as unreadable.
         workers: Threads that read and augment.
     """
 

@@ -47,7 +47,7 @@ class DetectorStepper(Stepper[BoxLoader]):
             model: A detector's network, flags of its layers set.
             plan: The plan; with its `average` the average is what is measured and kept.
             task: The kind of detector.
-            classes: How many there are.
+            classes: Number of classes.
             xla: Whether XLA compiles the step.
             strategy: The one in whose scope the model was built, or None.
         """
@@ -75,7 +75,7 @@ class DetectorStepper(Stepper[BoxLoader]):
         """Measure, and keep what was found in `figures`, `truths` and `found`.
 
         Args:
-            batches: Of validation.
+            batches: The validation batches.
             averaged: Whether to measure the average of the weights, where there is one.
         """
         found: list[FoundBoxes] = []

@@ -23,8 +23,8 @@ class DetectorTask(Protocol):
         """Return the loss of each image.
 
         Args:
-            outputs: Of the network, by name.
-            truth: The true boxes.
+            outputs: Outputs of the network, by name.
+            truth: The ground truth boxes.
             size: Height and width of the input.
         """
 
@@ -40,7 +40,7 @@ class YoloTask:
     """YOLOv3 and YOLOv3-tiny.
 
     Attributes:
-        heads: Of the network.
+        heads: Heads of the network.
         box_loss: ``yolo`` or ``ciou``.
     """
 
@@ -67,7 +67,7 @@ class SsdTask:
     """SSD.
 
     Attributes:
-        heads: Of the network; its anchors are the default boxes.
+        heads: Heads of the network; its anchors are the default boxes.
     """
 
     heads: tuple[HeadSpec, ...]

@@ -23,7 +23,7 @@ class AuditFinding:
     Attributes:
         kind: ``mislabeled``, ``outlier``, ``too-alike`` or ``copy``.
         person: Whose entry.
-        path: Of the photo where it is known, else its number.
+        path: Path of the photo where it is known, else its number.
         distance: To what it should be near, or should not.
         other: The other person, or "".
         message: What is wrong, for people.
@@ -55,8 +55,8 @@ def audit(
     - copy: two entries of one person that are one image.
 
     Args:
-        photos: Of `Gallery.photos`.
-        settings: Of the gallery.
+        photos: Photos returned by `Gallery.photos`.
+        settings: Settings of the gallery.
         progress: Called with how many photos were compared.
     """
     if not photos:
@@ -102,7 +102,7 @@ def _of_photo(
         own: Where the photos of its person are.
         apart: How far it is from each, float64 (photos,); the places of `own` are infinite
             afterwards.
-        settings: Of the gallery.
+        settings: Settings of the gallery.
     """
     photo = photos[number]
     apart[number] = np.inf

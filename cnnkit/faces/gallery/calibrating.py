@@ -37,14 +37,15 @@ class Calibrated:
         threshold_low: Lower end of the 95 % interval of the threshold, by drawing other people
             out of the same (a bootstrap over people, not over pairs).
         threshold_high: Its upper end.
-        false_accepts: The rate at the threshold, with its interval as if pairs were independent.
-        true_accepts: Likewise.
+        false_accepts: False accept rate at the threshold, with a confidence interval that treats
+            pairs as independent.
+        true_accepts: True accept rate at the threshold, with its confidence interval.
         midpoint: The distance of probability 0.5.
-        steepness: Of the probability there.
+        steepness: Slope of the probability at the threshold.
         people: With photos.
         photos: How many.
-        same_pairs: Of one person.
-        different_pairs: Of two.
+        same_pairs: Number of pairs of the same person.
+        different_pairs: Number of pairs of different people.
         enough: Whether the pairs can show the rate at all.
     """
 

@@ -29,7 +29,7 @@ def cluster(
         vectors: float32 (faces, dimensions).
         threshold: Faces at most so far apart are neighbors.
         metric: ``euclidean`` or ``manhattan``.
-        seed: Of the order in which faces choose.
+        seed: Random seed for the order in which faces choose.
 
     Returns:
         int (faces,): numbers from 0, the person with most faces first, among equals the one who

@@ -71,7 +71,7 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> b
         Whether it was made: False where another process was faster.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     if not path.parent.is_dir():
         raise OutputError(broken_rule(str(path), "lie in a folder that exists", path.parent))
@@ -156,7 +156,7 @@ def _check_beside(path: Path, page_bytes: int) -> None:
 
     Args:
         path: The gallery.
-        page_bytes: Of a page of it.
+        page_bytes: Size of one of its pages in bytes.
     """
     journal, *logs = _beside(path)
     for log in logs:
@@ -258,7 +258,7 @@ def named_errors(path: Path) -> Iterator[None]:
 
     Raises:
         GalleryError: It is damaged, in use, or holds what no gallery has.
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     try:
         yield

@@ -55,7 +55,7 @@ def decide(index: FaceIndex, vector: np.ndarray, settings: Settings) -> Identifi
     """Name a face.
 
     Args:
-        index: Of the gallery.
+        index: Search index of the gallery.
         vector: The face's, float (dimensions,).
         settings: The threshold (a distance equal to it is near enough) and the margin.
     """

@@ -34,7 +34,7 @@ class Portrait(NamedTuple):
 
     Attributes:
         person: The name; empty where `failure` says why there is none.
-        path: As the user would type it.
+        path: The path as the user would type it.
         place: Below the folder that was given, with ``/``; kept in the gallery.
         failure: Why it cannot be enrolled, or None.
     """
@@ -52,7 +52,7 @@ class Enrolled:
     Attributes:
         person: Whose.
         action: ``added``, ``known`` or ``moved``.
-        turned: Of its face, see `Face`.
+        turned: Rotation of the image for its face, see `Face`.
     """
 
     person: str
@@ -160,7 +160,7 @@ def enrol(
     where the last whole batch ended.
 
     Args:
-        gallery: Of this embedder.
+        gallery: A gallery made with this embedder.
         embedder: Loaded.
         portraits: The photos.
         policy: How.

@@ -30,7 +30,7 @@ class EmbedderRecord:
     """Which network made a gallery's vectors: vectors of another one mean nothing beside them.
 
     Attributes:
-        name: Of the model, for people.
+        name: Display name of the model.
         identity: A hash of the weights and of all else that the vectors depend on.
         alignment: How a face becomes the network's input, with its version.
         dimensions: Numbers of a vector, 1 to 4096.
@@ -77,8 +77,8 @@ def embedder_difference(held: EmbedderRecord, given: EmbedderRecord) -> Differen
     """Return what keeps the vectors of two embedders from being compared; None: nothing.
 
     Args:
-        held: Of the gallery.
-        given: Of the embedder at hand.
+        held: Settings stored in the gallery.
+        given: Settings of the embedder in use.
     """
     if held.identity != given.identity:
         return _identity_difference(held.identity, given.identity)
@@ -182,7 +182,7 @@ class Settings:
         """Return the settings with what a user asks for in the place of the gallery's own.
 
         Raises:
-            UsageError: A value breaks its rule.
+            UsageError: An argument is invalid.
         """
         changes = {"threshold": threshold, "margin": margin}
         for name, value in changes.items():
@@ -246,7 +246,7 @@ class StoredPhoto:
     """One face that is enrolled.
 
     Attributes:
-        number: Of the photo in the gallery.
+        number: Number of the photo in the gallery.
         person: Whose face.
         vector: float32 (dimensions,).
         path: As in `NewPhoto`.

@@ -180,7 +180,7 @@ def new_sealing(
     """Return the sealing of a new gallery, and how its keys are found again.
 
     Args:
-        passphrase: Of the user, see `read_passphrase`.
+        passphrase: Passphrase of the user, see `read_passphrase`.
         gallery: The gallery's own 16 random bytes.
         cost: scrypt's N.
     """

@@ -24,7 +24,7 @@ class Match:
 
     Attributes:
         person: The name.
-        distance: Of the person's nearest photo, in the embedder's metric.
+        distance: Distance to the person's nearest photo, in the embedder's metric.
     """
 
     person: str
@@ -178,7 +178,7 @@ def quick_distances(
         first: float (n, dimensions).
         second: float (m, dimensions).
         metric: ``euclidean`` or ``manhattan``.
-        squares: Of `second`, see `squared_lengths`, where it is compared with many.
+        squares: Squared lengths of `second`, see `squared_lengths`, if it is compared with many.
 
     Returns:
         float64 (n, m).

@@ -41,7 +41,7 @@ class Sorted:
 
     Attributes:
         image: Its faces.
-        people: Of each face, ``person-001`` and so on, or `OTHERS`.
+        people: Person of each face: ``person-001`` and so on, or `OTHERS`.
     """
 
     def __init__(self, image: ImageFaces, people: list[str]) -> None:
@@ -106,7 +106,7 @@ def with_places(rows: list[dict[str, Any]], folder: Path, how: str) -> list[dict
     of its largest face. One without a face stays where it is.
 
     Args:
-        rows: Of `sorted_rows`.
+        rows: Rows returned by `sorted_rows`.
         folder: That gets a folder for each person.
         how: ``copy``, ``link`` or ``move``.
 
@@ -177,10 +177,10 @@ def check_plan(
     """Refuse a plan that this command would not have written: it may be a stranger's.
 
     Args:
-        rows: Of `read_plan`.
+        rows: Rows returned by `read_plan`.
         folder: That gets a folder for each person.
         how: ``copy``, ``link`` or ``move``.
-        finder: Of this run's inputs, not yet asked; None: the rows are this run's own.
+        finder: Finder of this run's inputs, not yet used; None if the rows are from this run.
 
     Raises:
         UsageError: An image is none of the inputs, or its place is not one of its people's.

@@ -275,7 +275,7 @@ class Gallery:
         A person whose last photo goes is forgotten too.
 
         Args:
-            numbers: Of `StoredPhoto`; the same number twice counts once.
+            numbers: Numbers of the photos, see `StoredPhoto`; duplicates are ignored.
 
         Raises:
             UsageError: A number is not in the gallery; then nothing is removed.

@@ -27,7 +27,7 @@ def write_trained(run: TrainingRun, outcome: TrainedEmbedder) -> None:
     """Write the bundle, whole or not at all.
 
     Raises:
-        OutputError: It cannot be written there.
+        OutputError: The output cannot be written there.
     """
     with run.new_bundle(new_bundle(outcome), outcome.settings.network) as folder:
         write_split_file(folder / SPLIT, outcome.people.dataset, outcome.people.splits)

@@ -56,7 +56,7 @@ def differences(vectors: np.ndarray, labels: np.ndarray, seed: int) -> Differenc
     Args:
         vectors: float (photos, dimensions).
         labels: The person of each, int (photos,).
-        seed: Of the choice.
+        seed: Random seed for the sampling.
     """
     first, second = np.triu_indices(len(labels), 1)
     same = labels[first] == labels[second]

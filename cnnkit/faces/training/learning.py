@@ -30,12 +30,12 @@ def learn_faces(settings: EmbedderSettings, stage: StageProgress = silent) -> Tr
     """Learn a similarity of faces and write its complete bundle.
 
     Args:
-        settings: What is asked for.
-        stage: Shows progress.
+        settings: The settings.
+        stage: Callback that reports progress.
 
     Raises:
         UsageError: The data or an option cannot be worked with.
-        OutputError: The bundle cannot be put where it was asked for.
+        OutputError: The bundle cannot be written there.
         CnnkitError: Training collapsed, or its loss was never finite.
     """
     started = time.monotonic()

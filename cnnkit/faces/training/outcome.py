@@ -16,20 +16,20 @@ class TrainedEmbedder:
     """The result of a run.
 
     Attributes:
-        settings: What was asked for.
+        settings: The settings of the run.
         people: What was learned from.
         model: The network, with the head's scale behind it where there is a head.
         builder: Its name in the table of architectures, or None.
-        arguments: Of the builder.
+        arguments: Arguments of the builder.
         metric: ``euclidean``, or ``manhattan`` with a head.
         threshold: Photos at most so far apart are of one person: where the probability is 0.5.
-        steepness: Of the probability there.
+        steepness: Slope of the probability at the threshold.
         head: The logistic unit, or None.
         baseline: The validation loss of the plain distance's probability, in nats.
         kept: A sentence about what was kept, or "".
         learned: The training, or None where only a head was found.
         figures: Split to `cnnkit.faces.pairs.summary`.
-        seconds: Of the whole run.
+        seconds: Duration of the whole run in seconds.
     """
 
     settings: EmbedderSettings

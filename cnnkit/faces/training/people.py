@@ -91,8 +91,8 @@ def read_people(
     """Read the photos and divide them.
 
     Args:
-        settings: What is asked for.
-        stage: Shows progress.
+        settings: The settings.
+        stage: Callback that reports progress.
         cut_faces: Gives aligned faces, uint8 (side, side, 3); None: whole images.
 
     Raises:

@@ -33,7 +33,7 @@ class EmbedderSettings:
         root: The folder that a CSV's files are relative to.
         network: Where f starts: one of `NETWORKS`.
         loss: One of `LOSSES`.
-        margin: Of the triplets; 0 with batch-hard is the soft margin.
+        margin: Margin of the triplets; 0 with batch-hard is the soft margin.
         people: P, in a batch.
         photos: K, of each of them.
         dimensions: Numbers of a description; embedding-small only.
@@ -42,18 +42,18 @@ class EmbedderSettings:
         epochs: At most.
         learning_rate: The highest one; None: 1e-3 from scratch, 1e-5 for embedded weights.
         split_by: ``people``: nobody is in two splits; ``images``: everybody may be.
-        shares: Of validation and test.
+        shares: Shares of validation and test.
         augment: ``none``, ``light``, ``strong`` or a recipe's file.
         patience: Epochs without a lower validation loss.
-        seed: Of split, order, weights and augmentation.
+        seed: Random seed for split, order, weights and augmentation.
         overwrite: Replace an existing bundle.
-        resume: Go on with a killed run.
+        resume: Resume an interrupted run.
         max_bad: How many unreadable or faceless images to leave out.
         max_pixels: A larger image is unreadable.
         workers: Threads that read.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     data: str

@@ -37,9 +37,9 @@ class Watch:
     """Follows the descriptions of the validation photos from epoch to epoch.
 
     Attributes:
-        model: In training.
-        images: Of validation.
-        metric: Of the distances.
+        model: The model in training.
+        images: Validation images.
+        metric: Metric of the distances.
         epochs: One line for each: the report's figures, ``auc``, ``mean_same``,
             ``mean_different`` and ``spread``.
     """
@@ -112,10 +112,10 @@ def train_embedder(
     """Train a network; it is left with the weights of the best epoch.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         model: Ends in descriptions (batch, dimensions).
         people: The photos.
-        state_folder: Of the checkpoints.
+        state_folder: Folder of the checkpoints.
 
     Raises:
         UsageError: The state folder holds another run.

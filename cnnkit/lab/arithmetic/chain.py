@@ -106,7 +106,7 @@ def follow(
 
     Args:
         chain: The layers.
-        shape: Of the input.
+        shape: Shape of the input.
         field: The receptive field of a place of the input; None: the whole image.
         image: The shape of the image that the fields are counted in, where it is not the input.
 

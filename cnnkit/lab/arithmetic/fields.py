@@ -107,7 +107,7 @@ class AxisField:
         Args:
             taps: The places of this map that places 0, 1, ... of the new one look at.
             shift: Place ``i + len(taps)`` of the new map looks so much further on.
-            places: Of the new map; needed where this one is bounded.
+            places: Number of positions of the new map; required if this one is bounded.
 
         Raises:
             Unclear: The pattern would be too long.
@@ -172,8 +172,8 @@ class AxisField:
         """Return the field of a sum or a concatenation: what either of them sees.
 
         Args:
-            other: Of the other map.
-            places: Of both maps; needed where their steps differ.
+            other: Field of the other map.
+            places: Number of positions of both maps; required if their steps differ.
 
         Raises:
             Unclear: The pattern would be too long.

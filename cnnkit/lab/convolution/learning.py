@@ -43,8 +43,8 @@ class Learned:
         kernel: float64 (height, width, channels).
         bias: What is added to every place.
         padding: ``same`` or ``valid``, as the sizes say.
-        loss: In the end.
-        variance: Of the target: the loss of knowing nothing but its average.
+        loss: Final loss.
+        variance: Variance of the target, which is the loss of predicting its mean.
         steps: The way, the start first.
     """
 
@@ -79,7 +79,7 @@ def learn_kernel(
         size: Height and width of the kernel.
         bias: Whether a number is added to every place; an image that shows zero as gray needs it.
         most_steps: After which to stop.
-        seed: Of the start.
+        seed: Random seed for the initial values.
 
     Raises:
         UsageError: The sizes do not go together.

@@ -21,7 +21,7 @@ class ImageSet:
         name: For people.
         inputs: Uint8 (images, side, side, 1 or 3).
         labels: Int32 (images,).
-        classes: How many.
+        classes: Number of classes.
         failures: Paths that could not be read, and why.
     """
 
@@ -50,8 +50,8 @@ def folder(data: str, side: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageS
 
     Args:
         data: The folder, or a CSV, as for transfer-learn; training and other splits together.
-        side: Of the square that each image becomes: its center.
-        max_pixels: The largest image that is decoded.
+        side: Side of the square that each image becomes: its center.
+        max_pixels: Largest number of pixels of an image to decode.
 
     Raises:
         UsageError: There are too few classes or images, or too many.

@@ -37,11 +37,11 @@ class Settings:
         epochs: Passes over all images.
         filters: Channels of each stage; the size halves from one to the next.
         batch_size: ImageSet a step.
-        learning_rate: Of plain gradient descent with momentum 0.9, as in the paper.
-        seed: Of the weights and of the order of the images.
+        learning_rate: Learning rate of plain gradient descent with momentum 0.9, as in the paper.
+        seed: Random seed for the weights and the order of the images.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     depths: tuple[int, ...] = (10, 18, 34, 50)

@@ -18,7 +18,7 @@ class Entry(NamedTuple):
         input: Height, width and channels.
         output: What it gives: the classes, or in words.
         parameters: Trained ones.
-        multiplies: Of the weights, for one image.
+        multiplies: Multiplications by weights, for one image.
     """
 
     title: str

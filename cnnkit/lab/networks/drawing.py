@@ -36,10 +36,10 @@ class Shape(NamedTuple):
 
     Attributes:
         kind: ``line``, ``box`` or ``text``.
-        points: Of a line; the corners of a box; the start of a text's base line.
-        color: Of the stroke, the filling, or the letters.
+        points: Points of a line, corners of a box, or start of a text's baseline.
+        color: Color of the stroke, the filling, or the letters.
         text: What it says.
-        size: Of the letters.
+        size: Size of the letters.
         anchor: ``start``, ``middle`` or ``end`` of the text is at its point.
         stroke: Color of a box's edge, "" for none.
     """
@@ -57,8 +57,8 @@ class Drawing(NamedTuple):
     """Shapes on a page.
 
     Attributes:
-        width: In user units, about pixels on a desktop.
-        height: Likewise.
+        width: Width in user units, roughly pixels on a desktop.
+        height: Height, in the same units.
         title: What is drawn.
         shapes: In the order in which they cover each other.
     """
@@ -74,7 +74,7 @@ def draw_network(title: str, rows: Sequence[LayerRow]) -> Drawing:
 
     Args:
         title: Written above it.
-        rows: Of `read_network`.
+        rows: Rows returned by `read_network`.
     """
     boxes = gather(rows)
     spots = place(boxes)

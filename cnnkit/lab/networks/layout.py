@@ -27,7 +27,7 @@ class Spot:
         level: Counted from the top.
         parents: The spots that lead to it.
         x: Its middle.
-        name: Of the box.
+        name: Name of the box.
         skips: Whether it holds a way around boxes that see the same output.
     """
 

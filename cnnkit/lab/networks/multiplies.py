@@ -29,8 +29,8 @@ def multiplies_of(layer: Any, shapes: Sequence[Shape], output: Shape) -> int | N
 
     Args:
         layer: A layer of Keras, or an operation.
-        shapes: Of its inputs, without the batch.
-        output: Of its output, without the batch.
+        shapes: Shapes of its inputs, without the batch.
+        output: Shape of its output, without the batch.
     """
     kind = type(layer).__name__
     rule = RULES.get(kind)

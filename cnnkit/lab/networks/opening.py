@@ -32,7 +32,7 @@ class Described:
     """One network, read.
 
     Attributes:
-        name: Of the network.
+        name: Name of the network.
         variant: Which form of it, and where its counts come from; "" for the user's own.
         rows: Its layers.
     """
@@ -48,7 +48,7 @@ class Wish:
 
     Attributes:
         shape: Height, width and channels, or None.
-        classes: Of the top, or None.
+        classes: Number of classes of the top, or None.
 
     Raises:
         UsageError: A number is out of bounds.
@@ -83,7 +83,7 @@ def describe(name: str, wish: Wish) -> Iterator[Described]:
 
     Raises:
         UsageError: There is no such network, or it cannot be had in that form.
-        BundleError: It is there but cannot, or must not, be opened.
+        BundleError: It exists but cannot be opened, or is unsafe to open.
     """
     if not os.path.exists(name):  # a path wins over all but an exact name
         name = architectures.builder_name(name) or embedded_name(name) or name

@@ -25,22 +25,22 @@ class LayerRow:
     """What one layer is and does, for one image.
 
     Attributes:
-        name: Of the layer, inside a nested model after its name and a /. Of a layer that is called
-            several times, the later calls have ``:2``, ``:3``, ... behind it.
-        kind: Its class.
+        name: Name of the layer, preceded by the name of its nested model and a slash. If a layer
+            is called several times, ``:2``, ``:3``, ... is appended for later calls.
+        kind: Class name of the layer.
         is_layer: Whether it is a layer of Keras, not a mere operation between layers.
         inputs: Names of the rows that it sees.
         input: Shape of its first input, without the batch.
         output: Shape of its output, without the batch.
-        kernel: Height and width, where it has one.
-        strides: Likewise.
+        kernel: Height and width of the kernel, if it has one.
+        strides: Height and width of the strides, if it has them.
         padding: ``same``, ``valid``, or zeros, where it has some.
         activation: Of its output, "" where there is none.
         parameters: Its weights and biases: no moving averages. Those that an earlier row has
             counted already are left out.
         trained: Those of them that are not frozen.
         statistics: Moving averages of batch normalization and their like.
-        multiplies: Of its weights; None: not counted.
+        multiplies: Multiplications by its weights; None if not counted.
         field: The receptive field of a place of the output, where that is a part of the image.
         sees: ``part``, else ``all``, ``nothing`` (of the first input) or ``unknown``.
         shares: The row whose weights it uses, "" where they are its own.

@@ -71,11 +71,11 @@ class Call:
 
     Attributes:
         layer: The layer or operation.
-        sights: Of the tensors that it is given.
-        shapes: Of them, without the batch.
+        sights: Sights of the tensors that it is given.
+        shapes: Shapes of the inputs, without the batch.
         outputs: Shapes of what it gives, without the batch.
-        arguments: What it is called with, tensors and all.
-        named: Likewise, by name.
+        arguments: Positional arguments of the call, including tensors.
+        named: Keyword arguments of the call.
     """
 
     layer: Any

@@ -91,8 +91,8 @@ def described(sight: AnySight, shape: Shape) -> tuple[Field | None, str]:
     """Return what a place sees, for people.
 
     Args:
-        sight: Of a tensor.
-        shape: Of it. A vector has no places: what its numbers see together counts.
+        sight: Sight of a tensor.
+        shape: Shape of the tensor. A vector has no positions: what all its elements see counts.
 
     Returns:
         The field where it is a part of the image, and ``part``, ``all``, ``unknown`` or
@@ -130,7 +130,7 @@ def along(sight: AnySight, through: Through, output: Shape) -> AnySight:
     """Return the sight behind windows that slide along some axes of the tensor.
 
     Args:
-        sight: Of the input.
+        sight: Sight of the input.
         through: By axis, what the layer makes of a field along it.
         output: Shape of the output, of the same rank.
     """
@@ -149,8 +149,8 @@ def over(sight: AnySight, shape: Shape, axes: Sequence[int], keep: bool = True) 
     """Return the sight of a sum over some axes of a tensor, or of whatever mixes them.
 
     Args:
-        sight: Of the tensor.
-        shape: Of it.
+        sight: Sight of the tensor.
+        shape: Shape of the tensor.
         axes: Which are mixed.
         keep: Whether the axes stay, each place of them seeing all.
     """
@@ -182,8 +182,8 @@ def together(sights: Sequence[AnySight], shapes: Sequence[Shape], output: Shape)
     """Return the sight of what is computed place by place from several tensors.
 
     Args:
-        sights: Of the tensors.
-        shapes: Of them; a side of 1 is spread over the output's.
+        sights: Sights of the tensors.
+        shapes: Shapes of the tensors; a side of 1 is broadcast to the output's.
         output: Shape of the output, of the same rank as each.
     """
     if any(len(shape) != len(output) for shape in shapes):
@@ -251,8 +251,8 @@ def rearranged(
     """Return the sight behind whatever moves, repeats or leaves out places of one tensor.
 
     Args:
-        sight: Of the tensor.
-        shape: Of it.
+        sight: Sight of the tensor.
+        shape: Shape of the tensor.
         move: What happens, done to an array of the tensor's shape; where zeros are put in, it
             should leave -1 in an array of places that are counted from 0.
         output: Shape of the output.
@@ -312,7 +312,7 @@ def renumbered(sight: AnySight, axes: dict[int, int], places: Shape) -> AnySight
     """Return the sight of a tensor whose axes have other numbers, the rest of them gone.
 
     Args:
-        sight: Of a tensor that sees the same along all axes that are gone.
+        sight: Sight of a tensor that sees the same along all axes that are gone.
         axes: The new number of each axis that stays.
         places: The shape of the new tensor.
     """

@@ -32,7 +32,7 @@ class State(NamedTuple):
     """Every number that a step changes, each array float32 (parameters,).
 
     Attributes:
-        weights: Of the network, one variable after the other.
+        weights: Weights of the network, one variable after the other.
         mean: Adam's running mean of the gradient.
         square: Adam's running mean of its square.
     """
@@ -83,7 +83,7 @@ class Learner:
             state: Now.
             photos: uint8 (batch, height, width, 3).
             rate: The learning rate.
-            number: Of the step, from 1.
+            number: Number of the step, from 1.
 
         Returns:
             The state, and content, style and variation, float32 (3,).

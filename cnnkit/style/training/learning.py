@@ -50,26 +50,26 @@ class PainterSettings:
         photos: Images and folders to learn on.
         styles: Paths of the style's images; the losses see all of them.
         output: The bundle's folder.
-        steps: In all.
+        steps: Total number of steps.
         time_budget: Seconds after which the training ends even so; None: no limit.
         size: Side of the cuts of the photos in pixels.
         batch_size: Cuts of a step.
         style_size: Long side of the style's images in pixels: larger forms where it is larger.
         strength: 0 to 1: how much the style counts against the content.
         variation: Weight of smoothness against content and style as one.
-        filters: Of the network, see its builder.
-        residual_blocks: Likewise.
+        filters: Number of filters of the network, see its builder.
+        residual_blocks: Number of residual blocks of the network, see its builder.
         learning_rate: The highest; it falls to 0 along a cosine.
         network: The loss network.
         weights: A weights file for it.
-        seed: Of everything drawn.
-        resume: Go on with a killed run.
+        seed: Random seed for the whole run.
+        resume: Resume an interrupted run.
         overwrite: Replace a bundle of that name.
         max_bad: Unreadable photos to leave out before giving up.
         max_pixels: Refuse larger photos.
 
     Raises:
-        UsageError: A value breaks its rule.
+        UsageError: An argument is invalid.
     """
 
     photos: Sequence[str]
@@ -128,9 +128,9 @@ class PainterStep(NamedTuple):
 
     Attributes:
         step: From 1.
-        steps: In all.
+        steps: Total number of steps.
         terms: Content, style and variation on the step's photos, before it.
-        seconds: Of training so far, those before a resume included.
+        seconds: Duration of the training so far in seconds, including interrupted runs.
         seconds_left: At the pace so far.
     """
 
@@ -148,7 +148,7 @@ class TrainedPainter:
     Attributes:
         bundle: Its folder.
         steps: That were made.
-        seconds: Of training.
+        seconds: Duration of training in seconds.
         before: Content and style loss on held-out photos before training.
         after: After it.
         record: How it was trained, as in the card.
@@ -168,7 +168,7 @@ def learn_style(
     """Train a network for one style and leave a bundle for ``cnnkit stylize --fast --model``.
 
     Args:
-        settings: What is asked for.
+        settings: The settings.
         watch: Told each step.
 
     Raises:

@@ -40,8 +40,8 @@ class Photos:
             paths: At least 2 of them can be read.
             size: Side of the cuts.
             held_out: So many photos to judge by, at most half.
-            seed: Of the choice of these and of the cuts.
-            max_bad: How many may be unreadable.
+            seed: Random seed for the choice of photos and of crops.
+            max_bad: Maximum number or share of unreadable images.
             max_pixels: A larger one counts as unreadable.
             progress: Called after each.
 
