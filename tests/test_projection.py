@@ -30,18 +30,22 @@ FUNCTIONS = {
     "augment": "augment",
     "convert-boxes": "convert_boxes",
 }
-# Commands whose function is not among the public names, and the module that has it.
+# Commands whose functions are not among the public names; one for each way to use the command.
 IN_MODULES = {
-    "visualize filters": "visualize",
-    "visualize activations": "visualize",
-    "visualize patches": "visualize",
-    "visualize dream": "visualize",
+    "visualize filters": ("visualize.visualize_filters",),
+    "visualize activations": ("visualize.visualize_activations",),
+    "visualize patches": ("visualize.visualize_patches",),
+    "visualize dream": ("visualize.visualize_dream",),
+    "convolve": (
+        *("convolve.convolve", "convolve.convolve_matrix", "convolve.compare_matrices"),
+        "convolve.learn_filter",
+    ),
 }
 # Commands that show something: `cnnkit.Gallery` is the Python side of the first ones.
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
     *("gallery calibrate", "gallery audit", "gallery cluster"),
-    *("models", "network", "convolve", "shapes", "experiment"),
+    *("models", "network", "shapes", "experiment"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {
@@ -54,7 +58,10 @@ OF_A_PROGRAM = {"emit", "progress", "watch"}
 # `cnnkit.Gallery`'s.
 BESIDES = {"verify-face": {"images", "gallery", "claimed", "passphrase_file", "annotate"}}
 # A function has no default before a parameter that is required; its command may have one.
-REQUIRED_IN_PYTHON = {("evaluate", "model"), ("verify-face", "pairs")}
+REQUIRED_IN_PYTHON = {
+    *(("evaluate", "model"), ("verify-face", "pairs")),
+    *(("convolve", name) for name in ("output", "matrix", "against", "learn_from")),
+}
 
 
 def commands(of: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -73,12 +80,15 @@ PROJECTIONS = sorted([*FUNCTIONS, *IN_MODULES])
 PUBLIC = [name for name in cnnkit.__all__ if inspect.isfunction(getattr(cnnkit, name))]
 
 
-def function_of(name: str) -> Callable[..., Any]:
-    """Return the function that a command projects."""
+def functions_of(name: str) -> list[Callable[..., Any]]:
+    """Return the functions that a command projects."""
     if name in FUNCTIONS:
-        return getattr(cnnkit, FUNCTIONS[name])
-    module = importlib.import_module(f"cnnkit.commands.{IN_MODULES[name]}")
-    return getattr(module, name.replace(" ", "_").replace("-", "_"))
+        return [getattr(cnnkit, FUNCTIONS[name])]
+    found = []
+    for path in IN_MODULES.get(name, ()):
+        module, _, function = path.partition(".")
+        found.append(getattr(importlib.import_module(f"cnnkit.commands.{module}"), function))
+    return found
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -100,20 +110,23 @@ def test_every_command_is_accounted_for() -> None:
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_command_has_the_parameters_of_its_function(name: str) -> None:
+def test_a_command_has_the_parameters_of_its_functions(name: str) -> None:
     known = {str(p.name): p for p in COMMANDS[name].params}
     known.pop("verbose", None)
-    of_function = parameters(function_of(name))
+    of_functions = set().union(*(parameters(one) for one in functions_of(name)))
     besides = OF_THE_TERMINAL | BESIDES.get(name, set())
-    assert set(known) - besides == set(of_function) - OF_A_PROGRAM
+    assert set(known) - besides == of_functions - OF_A_PROGRAM
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
-def test_a_command_has_the_defaults_of_its_function(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "function"), [(name, one) for name in PROJECTIONS for one in functions_of(name)]
+)
+def test_a_command_has_the_defaults_of_its_function(
+    name: str, function: Callable[..., Any]
+) -> None:
     command = COMMANDS[name]
-    of_function = parameters(function_of(name))
     for parameter in command.params:
-        if (own := of_function.get(str(parameter.name))) is None:
+        if (own := parameters(function).get(str(parameter.name))) is None:
             continue
         if own.default is inspect.Parameter.empty:
             if (name, own.name) not in REQUIRED_IN_PYTHON:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnkit.cli import _run, group
 from cnnkit.commands import apart
-from tests.test_projection import COMMANDS, FUNCTIONS, IN_MODULES, function_of
+from tests.test_projection import COMMANDS, functions_of
 
 COCO = '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}'
 SIZE = "<size><width>9</width><height>9</height></size>"
@@ -201,10 +201,9 @@ def test_every_option_that_names_a_file_is_known():
 
 
 def does(command: click.Command) -> list[object]:
-    """Return what carries out a command: its callback, and the function that it projects."""
+    """Return what carries out a command: its callback, and the functions that it projects."""
     name = next((name for name, one in COMMANDS.items() if one is command), "")
-    known = name in FUNCTIONS or name in IN_MODULES
-    return [command.callback, function_of(name) if known else None]
+    return [command.callback, *functions_of(name)]
 
 
 def test_every_command_that_writes_makes_the_check():

@@ -194,7 +194,7 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
         (["photos", "--labels", "x.txt"], "x.txt cannot be read"),
         (["photos", "--sort-into", "photos/cat.jpg"], "--sort-into must name a folder"),
         ([], "INPUT is required"),
-        (["photos", "-0"], "-0 goes with -"),
+        (["photos", "-0"], "-0 requires - ("),
     ],
 )
 def test_a_wrong_option_is_one_line_and_status_2(run_cnnkit, photos, arguments, message):

@@ -72,11 +72,11 @@ def test_a_difference_is_status_1_and_leaves_nothing(model, tmp_path, monkeypatc
         (["squeezenet", "-o", "a.onnx"], "Did you mean 'squeezenet-1.1'?"),
         (["squeezenet-1.1", "-o", "a.model"], "unless --format is given"),
         (["squeezenet-1.1", "-o", "a.onnx", "--format", "litert"], "-o must end in .tflite"),
-        (["squeezenet-1.1", "-o", "a.keras", "--batch", "0"], "a whole number from 1 up"),
+        (["squeezenet-1.1", "-o", "a.keras", "--batch", "0"], "a positive integer or dynamic"),
         (["squeezenet-1.1", "--format", "keras"], "Missing option '-o'"),
         (["squeezenet-1.1", "-o", "a.keras", "--size", "9x9"], "takes 227x227 only"),
         (["squeezenet-1.1", "-o", "a.keras", "--size", "9y9"], "HEIGHTxWIDTH or one number"),
-        (["mtcnn", "-o", "faces"], "--format: the model has several networks"),
+        (["mtcnn", "-o", "faces"], "--format is required. The model has several networks"),
         (["mtcnn", "-o", "a.onnx"], "Use -o a and --format onnx."),
     ],
 )

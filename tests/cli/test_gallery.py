@@ -233,7 +233,7 @@ def test_listing(team):
     done = gallery("list", team)
     assert [line.split() for line in done.stdout.splitlines()] == [["Eileen", "2"], ["Eva", "2"]]
     assert "2 people, 4 photos, not encrypted" in done.stderr
-    assert "threshold 0.6, margin 0.04 (the embedder's own threshold)" in done.stderr
+    assert "threshold 0.6, margin 0.04 (default of the model)" in done.stderr
 
 
 def test_forgetting(team):
@@ -284,7 +284,7 @@ def test_a_place_that_two_photos_have(tmp_path, people):
 
 
 def test_renaming(team, people):
-    assert gallery("rename", team, "Eva", "Eve").stdout == "Eva is Eve now, 2 photos\n"
+    assert gallery("rename", team, "Eva", "Eve").stdout == "Eva is now Eve, 2 photos\n"
     assert b"Eva" not in team.read_bytes()
     found = rows_of(gallery("identify", team, people / "Eva").stdout)
     assert [row["names"] for row in found] == [["Eve"]] * 2
@@ -376,7 +376,7 @@ def test_calibrating_on_enough_and_on_too_few_pairs(team, tmp_path, astronaut):
     data = write_people(tmp_path / "data", astronaut, photos=4)
     few = gallery("calibrate", team, data, "--far", "0.01")
     assert few.exit_code == 1
-    assert "Too few pairs: 16 pairs of two people cannot show a rate below 0.19" in few.stdout
+    assert "Too few pairs: 16 different-person pairs cannot measure a rate below 0.19" in few.stdout
     dry = gallery("calibrate", team, data, "--far", "0.25", "--dry-run", "--json")
     found = json.loads(dry.stdout)
     assert (dry.exit_code, found["kept"], found["enough"]) == (0, False, True)
@@ -394,7 +394,7 @@ def test_auditing(team, people, tmp_path, astronaut):
     gallery("enroll", team, "--name", "Eva", write(tmp_path / "x.png", eileen(astronaut, 3)))
     done = gallery("audit", team)
     assert done.exit_code == 1
-    assert "mislabeled:" in done.stdout
+    assert "mislabelled:" in done.stdout
     assert "x.png is nearer to Eileen" in done.stdout
     kinds = {row["kind"] for row in rows_of(gallery("audit", team, "--json").stdout)}
     assert kinds == {"mislabelled", "too-alike"}
@@ -434,7 +434,7 @@ def test_clustering_into_folders(mixed, tmp_path, how):
     assert left == ["coffee.jpg"] if how == "move" else len(left) == 7
     rows = rows_of((folder / "plan.jsonl").read_text())
     assert rows == rows_of(done.stdout)
-    with pytest.raises(UsageError, match="empty or not there"):
+    with pytest.raises(UsageError, match="name a new or empty folder"):
         gallery("cluster", mixed, "--sort-into", folder)
 
 

@@ -283,4 +283,4 @@ def test_a_name_too_long_for_any_file_is_one_clear_line(
     assert _run() == 2
     output = capsys.readouterr()
     assert output.out == "" and output.err.count("\n") == 1
-    assert "error: a file's name must be shorter. Received: " in output.err
+    assert "error: the file name is too long: " in output.err

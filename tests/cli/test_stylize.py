@@ -31,7 +31,7 @@ def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["status"] for row in rows] == ["ok", "ok", "error"]
     assert rows[2]["error"]["kind"] == "truncated"
-    assert "3 images, 96 x 64 pixels" in done.stderr and "GB of memory" in done.stderr
+    assert "3 images, up to 96 x 64 pixels" in done.stderr and "GB of memory" in done.stderr
     assert "2 ok, 1 failed" in done.stderr and "oneDNN" not in done.stderr
     result = Image.open(tmp_path / "out" / "clear.png")
     assert (result.mode, result.size) == ("RGBA", (96, 77))
@@ -78,19 +78,19 @@ def test_what_breaks_a_rule_is_one_line(arguments, message, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("text", "seconds"), [("60s", 60), ("90", 90), ("1.5m", 90), ("2min", 120), ("1h", 3600)]
 )
-def test_lengths_of_time(text, seconds):
+def test_durations(text, seconds):
     assert durations.seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-3s", "5 weeks"])
-def test_no_lengths_of_time(text):
-    with pytest.raises(UsageError, match="--time-budget must be a length of time"):
+def test_what_is_no_duration(text):
+    with pytest.raises(UsageError, match="--time-budget must be a duration"):
         durations.seconds_of(text)
 
 
 def test_lists_of_numbers():
     assert numbers("2,1", "--style-weights") == [2, 1]
-    with pytest.raises(UsageError, match="must be numbers"):
+    with pytest.raises(UsageError, match="must be a list of numbers"):
         numbers("2;1", "--style-weights")
 
 

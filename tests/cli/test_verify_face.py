@@ -103,8 +103,8 @@ def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "the images must be two, A and B. Received: 0."),
-        (("a.jpg",), "the images must be two, A and B. Received: 1."),
+        ((), "Two images are required. Received: 0."),
+        (("a.jpg",), "Two images are required. Received: 1."),
         (("a.jpg", "--gallery", "g"), "--gallery requires --as"),
         (("a.jpg", "b.jpg", "--root", "x"), "--root requires --pairs"),
         (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o requires --pairs"),

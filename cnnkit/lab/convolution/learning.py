@@ -60,6 +60,20 @@ class Learned:
         """The part of the target's variance that the filter explains, at most 1."""
         return 1 - self.loss / self.variance if self.variance else float(self.loss == 0)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "kernel": self.kernel.tolist(),
+            "bias": self.bias,
+            "padding": self.padding,
+            "loss": self.loss,
+            "explained": self.explained,
+            "steps": [
+                {"step": step.number, "loss": step.loss, "kernel": step.kernel.tolist()}
+                for step in self.steps
+            ],
+        }
+
 
 def learn_kernel(
     source: np.ndarray,
