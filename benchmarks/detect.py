@@ -102,9 +102,7 @@ def original_files(cache: Path, folder: Path) -> Files:
 def exact_differences(scenes: Path, cache: Path) -> dict[str, darknet.Difference]:
     """Return how far the network is from Darknet for Darknet's own input, by its weights."""
     networks = {
-        "weights before rounding": yolov3_tiny.network_with(
-            dict(yolov3_tiny.read_source(cache).arrays)
-        ),
+        "weights before rounding": yolov3_tiny.SOURCE.network(yolov3_tiny.read_arrays(cache)),
         "embedded weights": open_model("yolov3-tiny").build(),
     }
     expected = clipped(darknet.reference(scenes, "png"), scenes)

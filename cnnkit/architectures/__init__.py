@@ -33,6 +33,7 @@ BUILDERS: dict[str, str] = {
     "mtcnn-output": "cnnkit.architectures.mtcnn:mtcnn_output",
     "mtcnn-proposal": "cnnkit.architectures.mtcnn:mtcnn_proposal",
     "mtcnn-refinement": "cnnkit.architectures.mtcnn:mtcnn_refinement",
+    "nanodet-g": "cnnkit.architectures.nanodet:nanodet_g",
     "plain-101": "cnnkit.architectures.resnet:plain_101",
     "plain-152": "cnnkit.architectures.resnet:plain_152",
     "plain-18": "cnnkit.architectures.resnet:plain_18",

@@ -11,7 +11,7 @@ It stands beside ``outputs``, which names the network's raw outputs:
       "category_ids": [1, 2, 4],           COCO's number of each class; optional
       "heads": [                           of kind yolo: see cnnkit/architectures/yolo.py
         {"output": "stride32", "stride": 32, "anchors": [[81, 82], [135, 169], [344, 319]]}
-      ]
+      ]                                    of kind nanodet: the same without anchors
     }
 
 What a kind needs besides is its decoder's to read and to check, from `DetectorSpec.settings`;
@@ -28,7 +28,7 @@ from cnnkit.bundles.card import Fields, ModelCard
 from cnnkit.errors import BundleError
 from cnnkit.names import normal_name
 
-KINDS = ("yolo", "ssd", "single")
+KINDS = ("yolo", "ssd", "single", "nanodet")
 DEFAULT_CONFIDENCE = 0.25
 DEFAULT_IOU = 0.45
 MAX_HEADS = 16
@@ -60,22 +60,23 @@ class DetectorSpec:
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """One head of a YOLO network.
+    """One head of a network.
 
     Attributes:
         output: The name of the raw output.
         stride: Pixels of the input a cell.
-        anchors: Width and height of each anchor in pixels of the input.
+        anchors: Width and height of each anchor in pixels of the input; empty where the network
+            has none.
     """
 
     output: str
     stride: int
-    anchors: tuple[tuple[float, float], ...]
+    anchors: tuple[tuple[float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the head as it stands in a card."""
-        anchors = [list(pair) for pair in self.anchors]
-        return {"output": self.output, "stride": self.stride, "anchors": anchors}
+        head: dict[str, Any] = {"output": self.output, "stride": self.stride}
+        return head | {"anchors": [list(pair) for pair in self.anchors]} if self.anchors else head
 
 
 def detector_spec(card: ModelCard) -> DetectorSpec:
@@ -118,23 +119,39 @@ def yolo_heads(settings: Mapping[str, Any]) -> tuple[HeadSpec, ...]:
     Raises:
         BundleError: A field is missing or breaks a rule.
     """
+    return tuple(_head(fields, _anchors(fields)) for fields in _head_fields(settings))
+
+
+def grid_heads(settings: Mapping[str, Any]) -> tuple[HeadSpec, ...]:
+    """Return the checked heads, without anchors, of a section of kind ``nanodet``.
+
+    Raises:
+        BundleError: A field is missing or breaks a rule.
+    """
+    return tuple(_head(fields, ()) for fields in _head_fields(settings))
+
+
+def _head_fields(settings: Mapping[str, Any]) -> list[Fields]:
     heads = settings.get("heads")
     if not isinstance(heads, list) or not 1 <= len(heads) <= MAX_HEADS:
         raise BundleError(
             f"detector.heads must be a list of 1 to {MAX_HEADS} heads. Received: another value."
         )
-    return tuple(_head(Fields(entry, "detector.heads")) for entry in heads)
+    return [Fields(entry, "detector.heads") for entry in heads]
 
 
-def _head(fields: Fields) -> HeadSpec:
+def _head(fields: Fields, anchors: tuple[tuple[float, float], ...]) -> HeadSpec:
+    return HeadSpec(fields.text("output"), fields.integer("stride", 1, 1024), anchors)
+
+
+def _anchors(fields: Fields) -> tuple[tuple[float, float], ...]:
     anchors = fields.content().get("anchors")
     if not isinstance(anchors, list) or not 1 <= len(anchors) <= MAX_ANCHORS:
         raise BundleError(
             f"detector.heads.anchors must be a list of 1 to {MAX_ANCHORS} pairs. "
             "Received: another value."
         )
-    pairs = tuple(_anchor(pair) for pair in anchors)
-    return HeadSpec(fields.text("output"), fields.integer("stride", 1, 1024), pairs)
+    return tuple(_anchor(pair) for pair in anchors)
 
 
 def _anchor(pair: Any) -> tuple[float, float]:

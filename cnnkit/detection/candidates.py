@@ -21,6 +21,14 @@ class Candidates(NamedTuple):
     classes: np.ndarray
 
 
+def strongest(candidates: Candidates, limit: int) -> Candidates:
+    """Return at most so many candidates, those of the highest scores, in their order."""
+    if len(candidates.scores) <= limit:
+        return candidates
+    best = np.sort(np.argpartition(-candidates.scores, limit - 1)[:limit])
+    return Candidates(*(values[best] for values in candidates))
+
+
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return ``1 / (1 + exp(-logits))``, of the same dtype, without overflow."""
     return 0.5 * np.tanh(0.5 * logits) + 0.5

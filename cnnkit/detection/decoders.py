@@ -38,6 +38,7 @@ class Decoder(Protocol):
 DECODERS = {
     "yolo": "cnnkit.detection.yolo:YoloDecoder",
     "ssd": "cnnkit.detection.ssd:SsdDecoder",
+    "nanodet": "cnnkit.detection.nanodet:NanodetDecoder",
     "single": "cnnkit.detection.single:SingleDecoder",
 }
 

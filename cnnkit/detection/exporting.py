@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from cnnkit.bundles import Bundle, ModelCard
-from cnnkit.bundles.detector_card import DetectorSpec, HeadSpec, detector_spec, yolo_heads
+from cnnkit.bundles.detector_card import (
+    DetectorSpec,
+    HeadSpec,
+    detector_spec,
+    grid_heads,
+    yolo_heads,
+)
 from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.nanodet import BINS
 from cnnkit.detection.ssd import CENTER_VARIANCE, SIDE_VARIANCE
 from cnnkit.detection.yolo import LARGEST_LOG_SIDE
 from cnnkit.exporting import NetworkExport, Output, Request
@@ -146,8 +153,35 @@ def single_ending(
     return _joined(keras, [(_corners(keras, centers, half), scores)])
 
 
+def nanodet_ending(
+    keras: Any, raw: Mapping[str, Any], section: DetectorSpec, card: ModelCard
+) -> dict[str, Any]:
+    """Decode the heads of NanoDet; see cnnkit/architectures/nanodet.py, and `yolo_ending`."""
+
+    def decode(head: HeadSpec) -> tuple[Any, Any]:
+        """Return the corners and the scores of one head's boxes."""
+        cells = raw[head.output]
+        rows, columns = cells.shape[1:3]
+        logits = keras.ops.reshape(cells[..., card.classes :], (-1, rows, columns, 4, BINS))
+        shares = _scaled(keras, keras.ops.softmax(logits, axis=-1), np.arange(BINS) * head.stride)
+        reach = keras.ops.sum(shares, axis=-1)  # (batch, rows, columns, 4), in pixels
+        middles = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5
+        middles = middles * head.stride  # (rows, columns, 2): x, y
+        first = _scaled(keras, reach[..., :2], -1.0, middles)
+        second = _scaled(keras, reach[..., 2:], 1.0, middles)
+        scores = keras.ops.sigmoid(cells[..., : card.classes])
+        return keras.ops.concatenate([first, second], axis=-1), scores
+
+    return _joined(keras, [decode(head) for head in grid_heads(section.settings)])
+
+
 Ending = Callable[[Any, Mapping[str, Any], DetectorSpec, ModelCard], dict[str, Any]]
-ENDINGS: dict[str, Ending] = {"yolo": yolo_ending, "ssd": ssd_ending, "single": single_ending}
+ENDINGS: dict[str, Ending] = {
+    "yolo": yolo_ending,
+    "ssd": ssd_ending,
+    "single": single_ending,
+    "nanodet": nanodet_ending,
+}
 
 
 def _cells(keras: Any, raw: Any, head: HeadSpec, classes: int) -> Any:

@@ -17,7 +17,6 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.exporting.images import fitted_images
 from cnnkit.images import InputSpec
-from cnnkit.images.prepare import PAD_VALUE
 
 Arrays = Mapping[str, np.ndarray]
 # The inputs of one call, by name, all with the same number of images.
@@ -167,7 +166,8 @@ def fitted(spec: InputSpec) -> dict[str, Any]:
     fields = spec.to_dict()
     said = {name: fields[name] for name in ("fit", "crop_fraction", "interpolation")}
     if spec.fit == "pad":
-        said["bars"] = {"value": PAD_VALUE, "where": "both sides alike, the rest below or right"}
+        where = "both sides alike, the rest below or right"
+        said["bars"] = {"value": spec.pad_value, "where": where}
     return said
 
 

@@ -20,9 +20,9 @@ from cnnkit.images.resample import RESAMPLING, Window, resize
 FITS = ("crop", "pad", "stretch")
 MAX_SIDE = 4096
 
-# The bars of "pad". 127 is the zero of networks that take (x - 127) / 128 and within half a
-# standard deviation of zero for those that take ImageNet's mean, so that the bars excite no
-# filter but at their edge; black or white bars would look like content.
+# The bars of "pad" unless a card says otherwise, for networks that never saw any. 127 is the zero
+# of networks that take (x - 127) / 128 and within half a standard deviation of zero for those that
+# take ImageNet's mean, so that the bars excite no filter but at their edge.
 PAD_VALUE = 127
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 where both sides stay at least this many times those
@@ -59,12 +59,13 @@ class InputSpec:
         height: Rows, 1 to 4096.
         width: Columns, 1 to 4096.
         fit: "crop": the short side to ``size / crop_fraction``, then the center; "pad": the
-            whole image within the size, gray bars (127) beside it; "stretch": the whole
-            image to the size, its proportions lost.
+            whole image within the size, bars beside it; "stretch": the whole image to the size,
+            its proportions lost.
         crop_fraction: Share of the resized short side that "crop" keeps, over 0 up to 1.
         interpolation: "bilinear", "bicubic", "lanczos" or "area", antialiased; or
             "plain-bilinear", which passes over pixels when shrinking, for networks that were
             trained so.
+        pad_value: Red, green and blue of the bars, 0 (black) to 255.
     """
 
     height: int
@@ -72,6 +73,7 @@ class InputSpec:
     fit: str = "crop"
     crop_fraction: float = 0.875
     interpolation: str = "bicubic"
+    pad_value: int = PAD_VALUE
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -85,6 +87,8 @@ class InputSpec:
             _refuse("crop_fraction", "be a number from 0.05 to 1", fraction)
         if self.interpolation not in RESAMPLING:
             _refuse("interpolation", f"be one of {', '.join(RESAMPLING)}", self.interpolation)
+        if type(self.pad_value) is not int or not 0 <= self.pad_value <= 255:
+            _refuse("pad_value", "be a whole number from 0 to 255", self.pad_value)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,8 +117,11 @@ class InputSpec:
             raise BundleError(f"the card's input: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as it stands in a card."""
-        return asdict(self)
+        """Return the spec as it stands in a card; the usual bars go without saying."""
+        entry = asdict(self)
+        if self.pad_value == PAD_VALUE:
+            del entry["pad_value"]
+        return entry
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ def fit(image: DecodedImage, spec: InputSpec) -> np.ndarray:
     pixels = image.to_srgb(resize(image.content, placement.window, spec.interpolation))
     if pixels.shape[:2] == (spec.height, spec.width):
         return np.ascontiguousarray(pixels)
-    padded = np.full((spec.height, spec.width, 3), PAD_VALUE, np.uint8)
+    padded = np.full((spec.height, spec.width, 3), spec.pad_value, np.uint8)
     top, left = placement.top, placement.left
     padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return padded

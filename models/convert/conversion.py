@@ -8,8 +8,10 @@ from pathlib import Path
 
 from cnnkit.errors import broken_rule
 from models.convert import (
+    detector,
     efficientnet_lite0,
     magenta_style,
+    nanodet_g,
     squeezenet,
     style_bundle,
     yolov3_tiny,
@@ -37,6 +39,9 @@ from models.convert.variables import (
 
 SOURCES: dict[str, Source] = {
     module.SOURCE.name: module.SOURCE for module in (efficientnet_lite0, squeezenet)
+}
+DETECTORS: dict[str, detector.DetectorSource] = {
+    module.SOURCE.name: module.SOURCE for module in (nanodet_g, yolov3_tiny)
 }
 ORIGINAL_TOLERANCE = 1e-4  # of a logit, before rounding
 ROUNDING_TOLERANCE = 0.05  # of a logit, float16 weights against float32
@@ -100,5 +105,5 @@ CONVERSIONS: dict[str, Callable[[Path, bool], float]] = {
     **{name: partial(convert, source) for name, source in SOURCES.items()},
     **{name: partial(convert_network, source) for name, source in NETWORK_SOURCES.items()},
     magenta_style.NAME: style_bundle.convert,
-    yolov3_tiny.NAME: yolov3_tiny.convert,
+    **{name: partial(detector.convert, source) for name, source in DETECTORS.items()},
 }

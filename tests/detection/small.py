@@ -53,6 +53,13 @@ def card_content(**detector: Any) -> dict[str, Any]:
     }
 
 
+def nanodet_card_content() -> dict[str, Any]:
+    """Return the card of a NanoDet of three classes with one head."""
+    content = card_content(kind="nanodet", heads=[{"output": "stride32", "stride": 32}])
+    content["architecture"]["builder"] = "nanodet-g"
+    return content
+
+
 def small_card(**detector: Any) -> ModelCard:
     """Return `card_content`, read."""
     return parse_card(card_content(**detector))

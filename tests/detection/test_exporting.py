@@ -13,6 +13,8 @@ import pytest
 
 from cnnkit import boxes
 from cnnkit.architectures import builder
+from cnnkit.architectures.nanodet import BINS
+from cnnkit.architectures.nanodet import STRIDES as NANODET_STRIDES
 from cnnkit.architectures.ssd import STRIDES, default_sizes
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.card import parse_card
@@ -24,7 +26,7 @@ from cnnkit.exporting import FORMATS, CheckFailedError, Request, export_model, i
 from cnnkit.images import InputSpec, prepare
 from cnnkit.runtime import RuntimeOptions, building_defaults
 from tests.architectures.builder_checks import spread_weights
-from tests.detection.small import ANCHORS, LABELS, SIDE, card_content
+from tests.detection.small import ANCHORS, LABELS, SIDE, card_content, nanodet_card_content
 from tests.exporting.running import EVERY_FORM, left_in, needs_onnx, outputs
 
 ROWS = SIDE // 32
@@ -34,6 +36,8 @@ SSD_ANCHORS = [[20.0, 30.0], [40.5, 12.0]]
 def card_of(kind: str) -> dict:
     """Return the card of a small detector, 64 pixels high and 96 wide."""
     content = card_content(kind=kind, confidence=0.3)
+    if kind == "nanodet":
+        content = nanodet_card_content()
     content["input"] |= {"width": 96}
     if kind == "ssd":
         content["detector"]["heads"][0]["anchors"] = SSD_ANCHORS
@@ -58,6 +62,8 @@ def network_of(kind: str, spread: float):
         }
         return keras.Model(image, found)
     channels = (5 + len(LABELS)) * (2 if kind == "ssd" else 1)
+    if kind == "nanodet":
+        channels = len(LABELS) + 4 * BINS
     head = layers.Conv2D(channels, 32, 32, kernel_initializer=drawn, name="stride32")
     return keras.Model(image, {"stride32": head(x)})
 
@@ -74,14 +80,14 @@ def exported(bundle: Bundle, form: str, folder: Path, **asked):
 
 
 @pytest.mark.parametrize("form", ["keras", "openvino"])
-@pytest.mark.parametrize("kind", ["yolo", "ssd", "single"])
+@pytest.mark.parametrize("kind", ["yolo", "ssd", "single", "nanodet"])
 def test_every_kind_gives_what_its_decoder_gives(kind, form, tmp_path):
     bundle = small_bundle(kind)
     done = exported(bundle, form, tmp_path)
     assert done.images == 10 and done.difference < 1e-5
     images = np.random.default_rng(2).integers(0, 256, (3, 64, 96, 3), np.uint8)
     given = outputs(form, done.path, image=images)
-    count = {"yolo": 2 * 3, "ssd": 2 * 3 * 2, "single": 1}[kind]
+    count = {"yolo": 2 * 3, "ssd": 2 * 3 * 2, "single": 1, "nanodet": 2 * 3}[kind]
     assert given["boxes"].shape == (3, count, 4) and given["scores"].shape == (3, count, 3)
     options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
     detector = Detector.from_bundle(bundle, options=options)
@@ -101,6 +107,7 @@ def test_every_kind_gives_what_its_decoder_gives(kind, form, tmp_path):
         ("yolo", (8, 0, 24, 32), 0.25),  # the middle of the first cell, 16 x 32
         ("ssd", (6, 1, 26, 31), 0.25),  # one of three classes and the background
         ("single", (24, 16, 72, 48), 1 / 3),  # half of the image, in its middle
+        ("nanodet", (-144, -144, 176, 176), 0.5),  # five cells to each side
     ],
 )
 def test_a_network_of_zeros_gives_boxes_that_one_can_work_out(kind, first_box, score, tmp_path):
@@ -140,7 +147,7 @@ def test_another_size_is_refused(tmp_path):
         exported(small_bundle("yolo"), "keras", tmp_path, size=(128, 128))
 
 
-@pytest.fixture(scope="module", params=["yolov3-tiny", "ssd-lite0", "localizer-lite0"])
+@pytest.fixture(scope="module", params=["nanodet-g", "yolov3-tiny", "ssd-lite0", "localizer-lite0"])
 def own(request, tmp_path_factory):
     """Return a bundle as ``train-detector`` leaves it, its weights drawn."""
     side, name = 96, request.param
@@ -152,6 +159,8 @@ def own(request, tmp_path_factory):
         detector = {"kind": "ssd", "heads": [head_entry(s, sizes) for s, sizes in heads]}
     elif kind == "yolov3":
         detector = {"kind": "yolo", "heads": [head_entry(s, ANCHORS[:3]) for s in (32, 16)]}
+    elif kind == "nanodet":
+        detector = {"kind": "nanodet", "heads": [head_entry(s, ()) for s in NANODET_STRIDES]}
     if "heads" in detector:
         names = [head["output"] for head in detector["heads"]]
     with building_defaults():
@@ -187,19 +196,21 @@ def test_every_architecture_that_can_be_trained(own, form, tmp_path, examples):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["nanodet-g", "yolov3-tiny"])
 @pytest.mark.parametrize("form", EVERY_FORM)
-def test_the_embedded_detector_finds_the_same_without_cnnkit(form, tmp_path, examples):
+def test_the_embedded_detector_finds_the_same_without_cnnkit(form, name, tmp_path, examples):
     """With a threshold and suppression its boxes are those of ``cnnkit detect``."""
-    bundle = open_model("yolov3-tiny")
+    bundle = open_model(name)
+    section = bundle.card.content["detector"]
     done = exported(bundle, form, tmp_path)
     options = RuntimeOptions(runtime="tensorflow", device="cpu", precision="float32")
     detector = Detector.from_bundle(bundle, options=options)
     path = str(examples / "coffee.jpg")
     image = prepare(path, bundle.card.input)
     given = outputs(form, done.path, image=image[None])
-    which, classes = np.nonzero(given["scores"][0] >= 0.25)
+    which, classes = np.nonzero(given["scores"][0] >= section["confidence"])
     found, scores = given["boxes"][0][which], given["scores"][0][which, classes]
-    kept = boxes.nms(found, scores, 0.45, classes)
+    kept = boxes.nms(found, scores, section["iou"], classes)
     (own,) = detector.predict([image])
     assert len(own) >= 1
     inside = boxes.clip(found[kept].astype(float), *image.shape[:2])

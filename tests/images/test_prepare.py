@@ -190,6 +190,17 @@ def test_stretch_and_pad_show_everything(fit: str) -> None:
     assert pixels[-1, -1, :2] == pytest.approx([255, 255], abs=2)
 
 
+def test_the_bars_have_the_value_of_the_card() -> None:
+    spec = InputSpec.from_dict({"height": 64, "width": 64, "fit": "pad", "pad_value": 9})
+    pixels = prepare(gradient(30, 60), spec)
+    assert (pixels[:16] == 9).all() and (pixels[-16:] == 9).all() and not (pixels[20] == 9).all()
+    assert spec.to_dict()["pad_value"] == 9
+    assert "pad_value" not in InputSpec(64, 64, "pad").to_dict()
+    for wrong in (-1, 256, 0.5, True):
+        with pytest.raises(UsageError, match="pad_value must be a whole number from 0 to 255"):
+            InputSpec(64, 64, "pad", pad_value=wrong)
+
+
 def test_pad_places_the_image_where_place_says() -> None:
     source = gradient(200, 400)
     spec = InputSpec(100, 100, "pad")

@@ -33,7 +33,7 @@ def made_artifact(folder: Path, file: str, member: bytes = b"weights") -> Artifa
     return Artifact("a", "1", file, sha256(path.read_bytes()), "a/b.bin", sha256(member))
 
 
-@pytest.mark.parametrize("file", ["a-1-py3-none-any.whl", "a-1.tar.gz"])
+@pytest.mark.parametrize("file", ["a-1-py3-none-any.whl", "a-1.tar.gz", "a-1.tgz"])
 def test_a_cached_artifact_is_read_without_a_download(tmp_path: Path, file: str) -> None:
     artifact = made_artifact(tmp_path, file)
     path = artifacts.fetch(artifact, tmp_path)
@@ -56,6 +56,12 @@ def test_another_artifact_is_refused(
     artifact = replace(made_artifact(tmp_path, file), **change)
     with pytest.raises(ArtifactError, match=told):
         artifacts.read_member(artifact, artifacts.fetch(artifact, tmp_path))
+
+
+def test_the_command_of_npm_runs_nothing_of_the_package() -> None:
+    artifact = Artifact("@a/b", "1.0", "a-b-1.0.tgz", "", "package/b.bin", "")
+    command, tool = artifacts.download_command(artifact, "folder")
+    assert tool == "npm" and "--ignore-scripts" in command and command[-1] == "@a/b@1.0"
 
 
 def test_a_damaged_artifact_is_refused(tmp_path: Path) -> None:

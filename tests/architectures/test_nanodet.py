@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.architectures import nanodet
+from tests.architectures import builder_checks as checks
+
+
+def small(**arguments) -> keras.Model:
+    return nanodet.nanodet_g(**{"input_shape": checks.SMALL, "classes": 3} | arguments)
+
+
+def outputs_of(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in model(images, training=False).items()}
+
+
+def test_heads_of_any_class_count_and_size() -> None:
+    model = nanodet.nanodet_g()
+    assert model.count_params() == 3_786_068
+    shapes = {name: t.shape[1:] for name, t in model.output.items()}
+    assert shapes == {
+        "stride8": (52, 52, 124),
+        "stride16": (26, 26, 124),
+        "stride32": (13, 13, 124),
+    }
+    open_size = small(input_shape=(None, None, 3), classes=1)
+    heads = outputs_of(open_size, np.zeros((2, 96, 64, 3), np.float32))
+    assert [heads[f"stride{s}"].shape for s in (8, 16, 32)] == [
+        (2, 12, 8, 45),
+        (2, 6, 4, 45),
+        (2, 3, 2, 45),
+    ]
+
+
+def test_a_side_that_is_no_multiple_of_32_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"multiples of 32. Received: \(416, 400, 3\)"):
+        nanodet.nanodet_g(input_shape=(416, 400, 3))
+
+
+def test_the_pooling_never_takes_its_border_for_an_activation() -> None:
+    """Where everything is negative, zeros beside it would be the highest."""
+    values = -np.arange(1, 17, dtype=np.float32).reshape(1, 4, 4, 1)
+    image = keras.Input((4, 4, 1))
+    pooled = keras.Model(image, nanodet._pooled(image))
+    np.testing.assert_array_equal(np.asarray(pooled(values))[0, ..., 0], [[-1, -2], [-5, -6]])
+
+
+def test_half_precision_inside_and_float32_out() -> None:
+    full = outputs_of(checks.spread_weights(small()), checks.images())
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = checks.spread_weights(small())
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {t.dtype for t in mixed.outputs} == {"float32"}
+    for name, values in outputs_of(mixed, checks.images()).items():
+        np.testing.assert_allclose(values, full[name], rtol=0, atol=0.1 * np.ptp(full[name]))
+
+
+def test_layer_names_are_stable() -> None:
+    written = Path(__file__).with_name("nanodet-g.variables.txt")
+    paths = [f"{v.path} {'x'.join(map(str, v.shape))}" for v in nanodet.nanodet_g().weights]
+    assert paths == written.read_text(encoding="utf-8").splitlines()
+
+
+def test_decoding_by_hand() -> None:
+    """Second row, third column: one cell to the left, none up, 2.5 right, 5 down."""
+    raw = np.zeros((1, 2, 3, 2 + 4 * nanodet.BINS), np.float32)
+    sides = np.full((4, nanodet.BINS), -40.0, np.float32)
+    sides[0, 1] = sides[1, 0] = sides[2, 2] = sides[2, 3] = 0
+    sides[3] = 0  # equally likely: 5 in the mean
+    raw[0, 1, 2] = np.concatenate([[1.5, -1], sides.ravel()])
+    boxes, classes = nanodet.decode_head(raw, 16)
+    assert boxes.shape == (1, 2, 3, 4)
+    x, y = 2.5 * 16, 1.5 * 16
+    np.testing.assert_allclose(boxes[0, 1, 2], [x - 16, y, x + 40, y + 80], rtol=1e-6)
+    np.testing.assert_array_equal(classes[0, 1, 2], [1.5, -1])
