@@ -28,6 +28,9 @@ MAX_LABELS_BYTES = 16 << 20
 MAX_LABEL_LENGTH = 500
 MAX_CLASSES = 100_000
 MAX_INPUT_SIDE = 4096
+
+# Builders' arguments that bundles of earlier versions name otherwise.
+EARLIER_ARGUMENTS = {"normalised": "normalized"}
 MAX_NETWORKS = 8
 MAX_OUTPUTS = 16
 TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
@@ -352,12 +355,13 @@ def _arguments(architecture: Fields) -> dict[str, Any]:
     fields = Fields(arguments, "arguments")
     checked: dict[str, Any] = {}
     for key, value in arguments.items():
+        name = EARLIER_ARGUMENTS.get(key, key)
         if key == "input_shape":
-            checked[key] = _input_shape(value)
+            checked[name] = _input_shape(value)
         elif isinstance(value, bool):
-            checked[key] = value
+            checked[name] = value
         else:
-            checked[key] = fields.integer(key, 1, MAX_CLASSES)
+            checked[name] = fields.integer(key, 1, MAX_CLASSES)
     return checked
 
 

@@ -80,7 +80,7 @@ def start_network(settings: EmbedderSettings) -> tuple[Any, dict[str, Any]]:
     arguments: dict[str, Any] = {
         "input_shape": (settings.side, settings.side, 3),
         "dimensions": settings.dimensions,
-        "normalised": settings.loss != "logistic",
+        "normalized": settings.loss != "logistic",
     }
     seed_epoch(settings.seed, 0)
     with building_defaults():
