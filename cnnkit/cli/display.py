@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import time
@@ -17,8 +18,12 @@ from cnnkit.writers.row_files import csv_line, csv_lines, json_line
 from cnnkit.writers.row_tables import RowTable
 from cnnkit.writers.terminal import fitted
 
+log = logging.getLogger("cnnkit")
+
 SCORE_WIDTH = 6
 MORE_PREDICTIONS = 3
+# Between two lines of progress in a log file, and between two states of a line in a terminal.
+SECONDS_A_LINE, SECONDS_A_REDRAW = 15.0, 0.2
 
 
 class Display:
@@ -222,6 +227,70 @@ def counting(task: str, quiet: bool) -> Iterator[Callable[[int, int], None] | No
             bar.update(done - bar.pos)
 
         yield show
+
+
+@contextmanager
+def reading_progress(name: str, count: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a stage that reads images: a bar in a terminal, one line at its end elsewhere."""
+    watched = sys.stderr.isatty() and not quiet
+    started, done = time.monotonic(), 0
+    with click.progressbar(
+        length=count, label=f"{name:<10}", file=sys.stderr, hidden=not watched, show_pos=True
+    ) as bar:
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            bar.label = f"{name:<10} {done / max(1e-6, time.monotonic() - started):,.0f}/s"
+            bar.update(1)
+
+        yield advance
+    seconds = time.monotonic() - started
+    rate = done / max(1e-6, seconds)
+    log.info("%s: %s images in %.1f s (%.0f/s)", name, f"{done:,}", seconds, rate)
+
+
+class ProgressLine:
+    """A message on standard error that is updated: in place in a terminal, rarely elsewhere."""
+
+    def __init__(self, quiet: bool, *, at_once: bool = False) -> None:
+        """Start the clock.
+
+        Args:
+            quiet: Show nothing.
+            at_once: Whether the first message is due immediately.
+        """
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._shown = -SECONDS_A_LINE if at_once else time.monotonic()
+        self._is_open = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for another message."""
+        pause = SECONDS_A_REDRAW if self._live else SECONDS_A_LINE
+        return not self._quiet and time.monotonic() - self._shown >= pause
+
+    def show(self, text: str) -> None:
+        """Show a message."""
+        self._shown = time.monotonic()
+        if self._live:
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
+            self._is_open = True
+        else:
+            log.info("%s", text)
+
+    def clear(self) -> None:
+        """Remove the message from the terminal."""
+        if self._is_open:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._is_open = False
+
+    def end(self) -> None:
+        """Leave the message in the terminal and end its line."""
+        if self._is_open:
+            click.echo(err=True)
+            self._is_open = False
 
 
 class DetectionLayout:

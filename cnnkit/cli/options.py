@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import click
 
 from cnnkit.cli.flags import runs, with_flags
-from cnnkit.errors import is_required, requires
+from cnnkit.errors import UsageError, broken_rule, is_required, requires
 
 Command = Callable[..., Any]
+
+# By the unit of a duration, as users type it.
+SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def apply(options: Sequence[Command], function: Command) -> Command:
@@ -344,6 +348,20 @@ def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
 
         check(context, paths)
     return paths
+
+
+def seconds_of(text: str | None, option: str = "--time-budget") -> float | None:
+    """Return a duration such as ``60s``, ``5m``, or ``90`` in seconds.
+
+    Raises:
+        UsageError: It is not a duration.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text)
+    if found is None:
+        raise UsageError(broken_rule(option, "be a duration such as 60s or 5m", repr(text)))
+    return float(found[1]) * SECONDS[found[2] or ""]
 
 
 def _expanded(inputs: tuple[str, ...], null_separated: bool) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnkit.cli import options as shared
+
+if TYPE_CHECKING:
+    from cnnkit.folder_job import Summary
+    from cnnkit.style.optimization import Progress
 
 EXAMPLES = """\b
 Examples:
@@ -141,7 +146,15 @@ OUTPUT_OPTIONS = [
 )
 @shared.runtime_options
 @shared.verbosity_options
-def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
+def command(
+    inputs: tuple[str, ...],
+    style_weights: str | None,
+    fast: bool,
+    time_budget: str | None,
+    output: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Apply the style of an image to photos: one photo, or folders of them.
 
     Writes a JSON file beside each result that records how it was made. Rows go to standard
@@ -149,20 +162,98 @@ def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
     succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated=False)
-    from cnnkit.cli.durations import seconds_of
-    from cnnkit.cli.stylize_display import Display
     from cnnkit.commands.stylize import stylize
 
-    check_ways(click.get_current_context(), chosen["fast"])
-    chosen["style_weights"] = numbers(chosen["style_weights"], "--style-weights")
-    chosen["time_budget"] = seconds_of(chosen["time_budget"])
-    with Display(quiet) as display:
+    check_ways(click.get_current_context(), fast)
+    with StylizeDisplay(quiet) as display:
         summary = stylize(
-            paths, emit=display.show, progress=display.count, watch=display.progress, **chosen
+            paths,
+            style_weights=numbers(style_weights, "--style-weights"),
+            fast=fast,
+            time_budget=shared.seconds_of(time_budget),
+            output=output,
+            emit=display.show,
+            progress=display.count,
+            watch=display.progress,
+            **options,
         )
-    if chosen["output"]:
+    if output:
         display.conclude(summary)
     click.get_current_context().exit(1 if summary.failed else 0)
+
+
+class StylizeDisplay:
+    """Shows progress and rows; a context manager around the run."""
+
+    def __init__(self, quiet: bool) -> None:
+        """Choose the form: text in a terminal, JSON Lines elsewhere.
+
+        Args:
+            quiet: No progress, no totals.
+        """
+        from cnnkit.cli.display import ProgressLine
+
+        self._total = 0
+        self._quiet = quiet
+        self._rows_as_text = sys.stdout.isatty()
+        self._line = ProgressLine(quiet)
+        self._paces: list[float] = []
+
+    def __enter__(self) -> StylizeDisplay:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._line.clear()
+
+    def count(self, done: int, total: int) -> None:
+        """Note how many photos there are."""
+        self._total = total
+
+    def progress(self, position: int, progress: Progress) -> None:
+        """Show the progress of an image.
+
+        Args:
+            position: Position of the image, from 1.
+            progress: How far its optimization is.
+        """
+        if not self._line.is_due:
+            return
+        height, width = progress.size
+        text = (
+            f"image {position} of {self._total}: step {progress.step} of {progress.steps} "
+            f"at {width} x {height}, loss {progress.loss:.4g}, {progress.remaining:.0f} s left"
+        )
+        if position < self._total and self._paces:
+            rest = (self._total - position) * sum(self._paces) / len(self._paces)
+            text += f", {(progress.remaining + rest) / 60:.0f} min left in total"
+        self._line.show(text)
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Show one row."""
+        from cnnkit.writers.row_files import json_line
+        from cnnkit.writers.terminal import printable
+
+        self._line.clear()
+        if "seconds" in row:
+            self._paces.append(row["seconds"])
+        if not self._rows_as_text:
+            click.echo(json_line(row), nl=False)
+        elif row["status"] == "error":
+            error = row["error"]
+            text = printable(f"{row['path']}: {error['kind']}: {error['message']}")
+            click.echo(click.style(text, fg="red"))
+        else:
+            seconds = f" ({row['seconds']:.0f} s)" if "seconds" in row else ""
+            click.echo(printable(f"{row['path']} -> {row['output']}{seconds}"))
+
+    def conclude(self, summary: Summary) -> None:
+        """Show the totals."""
+        if self._quiet:
+            return
+        parts = [f"{summary.ok:,} ok", f"{summary.failed:,} failed"]
+        if summary.resumed:
+            parts.append(f"{summary.resumed:,} resumed")
+        click.echo(f"{', '.join(parts)} in {summary.seconds:.1f} s", err=True)
 
 
 def numbers(text: str | None, option: str) -> list[float] | None:

@@ -141,7 +141,7 @@ def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
     cnnkit evaluate; its report.html shows the curves and mistakes. Exit status: 1 if AP50 is
     below --assert-ap50.
     """
-    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.cli.display import reading_progress
     from cnnkit.commands.train_detector import train_detector
 
     training.check_floors({"--assert-ap50": assert_ap50})

@@ -138,7 +138,7 @@ def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
     bundle works with verify-face, gallery, and evaluate. Exit status: 1 if the AUC is below
     --assert-auc.
     """
-    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.cli.display import reading_progress
     from cnnkit.commands.train_face import train_face
 
     training.check_floors({"--assert-auc": assert_auc})

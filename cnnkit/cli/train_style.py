@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnkit.cli import options as shared
 from cnnkit.cli import training_options as training
-from cnnkit.cli.durations import seconds_of
 
 if TYPE_CHECKING:
     from cnnkit.commands.training import TrainedModel
     from cnnkit.style.training.learning import PainterStep
-
-log = logging.getLogger("cnnkit")
-
-# Progress lines in a log file are rare.
-SECONDS_A_LINE = 15.0
-SECONDS_A_REDRAW = 0.2
 
 EXAMPLES = """\b
 Examples:
@@ -115,50 +105,32 @@ def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
     PHOTOS are images or folders of images: a few hundred photos like those to stylize. The losses
     are those of `cnnkit stylize`.
     """
+    from cnnkit.cli.display import ProgressLine
     from cnnkit.commands.train_style import train_style
 
-    display = StepDisplay(quiet)
+    line = ProgressLine(quiet, at_once=True)
+
+    def show(step: PainterStep) -> None:
+        if line.is_due:
+            line.show(step_text(step))
+
     try:
-        model = train_style(**options, time_budget=seconds_of(time_budget), progress=display.show)
+        model = train_style(**options, time_budget=shared.seconds_of(time_budget), progress=show)
     finally:
-        display.close_line()
-    for line in summary_lines(model):
-        click.echo(line)
+        line.end()
+    for text in summary_lines(model):
+        click.echo(text)
 
 
-class StepDisplay:
-    """Shows progress on standard error: one updating line, or occasional lines."""
+def step_text(step: PainterStep) -> str:
+    """Return the progress of a training as text."""
+    from cnnkit.writers.durations import duration
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._live = sys.stderr.isatty() and not quiet
-        self._shown = 0.0
-        self._line_is_open = False
-
-    def show(self, progress: PainterStep) -> None:
-        """Show a step if enough time has passed."""
-        from cnnkit.writers.durations import duration
-
-        now = time.monotonic()
-        if self._quiet or now - self._shown < (SECONDS_A_REDRAW if self._live else SECONDS_A_LINE):
-            return
-        self._shown = now
-        content, style, _ = progress.terms
-        text = (
-            f"step {progress.step:,} of {progress.steps:,}: style {style:.3f}, "
-            f"content {content:.3f}, {duration(progress.seconds_left)} left"
-        )
-        if self._live:
-            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
-            self._line_is_open = True
-        else:
-            log.info("%s", text)
-
-    def close_line(self) -> None:
-        """End a line that is still open."""
-        if self._line_is_open:
-            click.echo(err=True)
-            self._line_is_open = False
+    content, style, _ = step.terms
+    return (
+        f"step {step.step:,} of {step.steps:,}: style {style:.3f}, content {content:.3f}, "
+        f"{duration(step.seconds_left)} left"
+    )
 
 
 def summary_lines(model: TrainedModel) -> list[str]:

@@ -171,7 +171,7 @@ def command(
     that form; or a CSV with the columns file and label. No file of DATA is changed. Exit status:
     1 if a metric is below its --assert option.
     """
-    from cnnkit.cli.reading_progress import reading_progress
+    from cnnkit.cli.display import reading_progress
     from cnnkit.commands.transfer_learn import transfer_learn
 
     floors = {"--assert-accuracy": assert_accuracy, "--assert-macro-f1": assert_macro_f1}

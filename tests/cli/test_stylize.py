@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.cli import durations
-from cnnkit.cli.stylize import numbers
-from cnnkit.cli.stylize_display import Display
+from cnnkit.cli import options
+from cnnkit.cli.stylize import StylizeDisplay, numbers
 from cnnkit.errors import UsageError
 
 
@@ -79,13 +78,13 @@ def test_what_breaks_a_rule_is_one_line(arguments, message, monkeypatch, tmp_pat
     ("text", "seconds"), [("60s", 60), ("90", 90), ("1.5m", 90), ("2min", 120), ("1h", 3600)]
 )
 def test_durations(text, seconds):
-    assert durations.seconds_of(text) == seconds
+    assert options.seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-3s", "5 weeks"])
 def test_what_is_no_duration(text):
     with pytest.raises(UsageError, match="--time-budget must be a duration"):
-        durations.seconds_of(text)
+        options.seconds_of(text)
 
 
 def test_lists_of_numbers():
@@ -95,7 +94,7 @@ def test_lists_of_numbers():
 
 
 def test_rows_are_json_lines_where_nobody_reads_along(capsys):
-    with Display(quiet=True) as display:
+    with StylizeDisplay(quiet=True) as display:
         display.show({"path": "a.jpg", "status": "ok", "output": "b.png"})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "a.jpg", "status": "ok", "output": "b.png"}
