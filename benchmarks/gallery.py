@@ -30,9 +30,9 @@ from sklearn.datasets import load_digits
 from cnnkit.data import Shares
 from cnnkit.faces.gallery import (
     EmbedderRecord,
-    Gallery,
+    GalleryFile,
+    GallerySettings,
     NewPhoto,
-    Settings,
     content_digest,
     decide,
 )
@@ -65,17 +65,17 @@ def made_up_vectors() -> np.ndarray:
 def search(folder: Path) -> None:
     """Measure a large gallery."""
     vectors = made_up_vectors()
-    settings = Settings(EmbedderRecord("made-up", "0", "none", DIMENSIONS), 0.6, 0.04)
+    settings = GallerySettings(EmbedderRecord("made-up", "0", "none", DIMENSIONS), 0.6, 0.04)
     photos = [
         NewPhoto(f"person {n}", content_digest(str(n).encode()), vectors[n], f"{n}/1.jpg")
         for n in range(PEOPLE)
     ]
     for name, passphrase in (("plain", None), ("encrypted", lambda: b"a passphrase")):
         path = folder / name
-        with Gallery.create(path, settings, passphrase) as gallery:
+        with GalleryFile.create(path, settings, passphrase) as gallery:
             seconds, _ = timed(lambda gallery=gallery: gallery.add(photos))
         print(f"{name}: {PEOPLE:,} enrolled in {seconds:.1f} s, {path.stat().st_size / 1e6:.0f} MB")
-        opening, gallery = timed(lambda path=path, word=passphrase: Gallery.open(path, word))
+        opening, gallery = timed(lambda path=path, word=passphrase: GalleryFile.open(path, word))
         loading, index = timed(gallery.index)
         print(f"{name}: opened and checked in {opening:.2f} s, loaded in {loading:.2f} s")
         compare_searches(index, vectors, settings)
@@ -84,7 +84,7 @@ def search(folder: Path) -> None:
         gallery.close()
 
 
-def compare_searches(index, vectors: np.ndarray, settings: Settings) -> None:
+def compare_searches(index, vectors: np.ndarray, settings: GallerySettings) -> None:
     """Search by each way in turns, and print milliseconds and ratios."""
     generator = np.random.default_rng(1)
     wanted = generator.integers(0, PEOPLE, QUERIES)

@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
-    from cnnkit.faces import FaceEmbedder, FaceVerifier
-    from cnnkit.faces.gallery import Gallery
+    from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
+    from cnnkit.faces.gallery import Gallery, Identification, IdentifiedImage
     from cnnkit.folder_job import Summary
     from cnnkit.results import (
         Classification,
@@ -89,7 +89,10 @@ __all__ = [
     "FaceVerifier",
     "Failure",
     "Gallery",
+    "Identification",
+    "IdentifiedImage",
     "ImageError",
+    "ImageFaces",
     "Prediction",
     "StylizedImage",
     "Stylizer",
@@ -130,7 +133,10 @@ _HOMES = {
     "FaceVerifier": "cnnkit.faces",
     "Failure": "cnnkit.results",
     "Gallery": "cnnkit.faces.gallery",
+    "Identification": "cnnkit.faces.gallery",
+    "IdentifiedImage": "cnnkit.faces.gallery",
     "ImageError": "cnnkit.errors",
+    "ImageFaces": "cnnkit.faces",
     "Prediction": "cnnkit.results",
     "augment": "cnnkit.commands.augment",
     "build": "cnnkit.commands.networks",

@@ -1,46 +1,39 @@
-"""Enrol two people, name the faces of new photos, and forget one of them.
+"""Enroll two people, name the faces in new photos, and forget one of them.
 
 The photos are made of one free image: a face squeezed to half its height is another face.
-"""
 
-from __future__ import annotations
+python examples/face_gallery.py
+"""
 
 import tempfile
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
-from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.gallery import Gallery, NewPhoto, content_digest, decide
-from cnnkit.faces.gallery.embedders import first_settings, record_of
-from cnnkit.images import decode, read_bytes
+import cnnkit
 
-IMAGE = Path(__file__).parent / "images" / "astronaut.jpg"
-
-eileen = decode(read_bytes(str(IMAGE)))
-eva = cv2.resize(eileen, None, fx=1.0, fy=0.5)
-embedder = FaceEmbedder.load()
-
-
-def described(photo: np.ndarray) -> np.ndarray:
-    """Return the embedding of the largest face of a photo."""
-    return embedder.predict(photo).embeddings[0]
-
+eileen = Image.open(Path(__file__).parent / "images" / "astronaut.jpg")
+eva = eileen.resize((eileen.width, eileen.height // 2))
 
 with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder) / "team.gallery"
-    with Gallery.create(path, first_settings(embedder)) as gallery:
-        for name, photo in (("Eileen", eileen), ("Eva", eva)):
-            gallery.add([NewPhoto(name, content_digest(photo.tobytes()), described(photo))])
+    people = Path(folder, "people")
+    for name, photo in (("Eileen", eileen), ("Eva", eva)):
+        (people / name).mkdir(parents=True)
+        photo.save(people / name / "1.png")
 
-    with Gallery.open(path) as gallery:
-        gallery.check_embedder(record_of(embedder))
-        index = gallery.index()
-        darker = (eileen * 0.7).astype(np.uint8)
-        for what, photo in (("a darker photo", darker), ("a mirrored one", eva[:, ::-1])):
-            found = decide(index, described(np.ascontiguousarray(photo)), gallery.settings)
-            print(f"{what}: {found.name}, {found.probability:.0%} sure")
-        gallery.forget(["Eva"])
-        found = decide(gallery.index(), described(eva), gallery.settings)
-        print(f"after Eva is forgotten: {found.name} ({found.reason})")
+    path = Path(folder, "team.gallery")
+    with cnnkit.Gallery.create(path) as gallery:
+        print(f"enrolled {gallery.enroll(people)['added']} photos")
+
+    with cnnkit.Gallery.load(path) as gallery:
+        darker = (np.asarray(eileen) * 0.7).astype(np.uint8)
+        mirrored = np.asarray(eva)[:, ::-1]
+        for image, found in zip(
+            ("a darker photo", "a mirrored one"), gallery.predict([darker, mirrored]), strict=True
+        ):
+            [(_, person)] = found.faces
+            print(f"{image}: {person.name}, {person.probability:.0%} sure")
+        gallery.forget("Eva")
+        [(_, nobody)] = gallery.predict(eva).faces
+        print(f"after Eva is forgotten: {nobody.name} ({nobody.reason})")

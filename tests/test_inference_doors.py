@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,50 @@ import pytest
 from PIL import Image
 
 import cnnkit
-from cnnkit.images import decode
+from cnnkit.images import decode, find_images, one_or_several
 
-STYLE = Path(__file__).resolve().parents[1] / "examples" / "images" / "rocket.jpg"
-LOADERS: dict[str, Callable[[], Any]] = {
-    "Classifier": lambda: cnnkit.Classifier.load("squeezenet-1.1", threads=2),
-    "Detector": lambda: cnnkit.Detector.load(threads=2),
-    "Explainer": lambda: cnnkit.Explainer.load("squeezenet-1.1", threads=2),
-    "FaceEmbedder": lambda: cnnkit.FaceEmbedder.load(threads=2),
-    "Stylizer": lambda: cnnkit.Stylizer.load(styles=STYLE, size=64, threads=2),
+IMAGES = Path(__file__).resolve().parents[1] / "examples" / "images"
+
+
+class Pairs:
+    """A `FaceVerifier` that compares each image with itself, to be asked as the others are."""
+
+    def __init__(self) -> None:
+        self._verifier = cnnkit.FaceVerifier.load(threads=2)
+
+    def predict(self, images: Any) -> Any:
+        several, single = one_or_several(images)
+        pairs = [(image, image) for image in several]
+        return self._verifier.predict(pairs[0] if single else pairs)
+
+    def stream(self, inputs: Any, workers: int | None = None) -> Iterator[tuple[Any, Any]]:
+        for item in find_images(inputs):
+            pair = (item.path, item.path)
+            for (path, _), result in self._verifier.stream([pair], workers):
+                yield path, item.failure or result
+
+
+def gallery(folder: Path) -> cnnkit.Gallery:
+    """Return a gallery that knows the astronaut."""
+    made = cnnkit.Gallery.create(folder / "team.gallery", threads=2)
+    assert made.enroll(IMAGES / "astronaut.jpg", name="Eileen")["added"] == 1
+    return made
+
+
+LOADERS: dict[str, Callable[[Path], Any]] = {
+    "Classifier": lambda _: cnnkit.Classifier.load("squeezenet-1.1", threads=2),
+    "Detector": lambda _: cnnkit.Detector.load(threads=2),
+    "Explainer": lambda _: cnnkit.Explainer.load("squeezenet-1.1", threads=2),
+    "FaceEmbedder": lambda _: cnnkit.FaceEmbedder.load(threads=2),
+    "FaceVerifier": lambda _: Pairs(),
+    "Gallery": gallery,
+    "Stylizer": lambda _: cnnkit.Stylizer.load(styles=IMAGES / "rocket.jpg", size=64, threads=2),
 }
 
 
 @pytest.fixture(scope="module", params=LOADERS)
-def door(request: pytest.FixtureRequest) -> Any:
-    return LOADERS[request.param]()
+def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return LOADERS[request.param](tmp_path_factory.mktemp("door"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,9 @@ import click
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule
 
 if TYPE_CHECKING:
     from cnnkit.faces.gallery.calibrating import Calibrated
-    from cnnkit.faces.gallery.enrolment import Portrait
-
-log = logging.getLogger("cnnkit")
 
 EXAMPLES = """\b
 Examples:
@@ -69,7 +64,7 @@ def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
     """Calibrate, show, save, and return whether there were enough pairs."""
     from cnnkit.cli.gallery_run import load_embedder, open_gallery
     from cnnkit.faces.gallery.calibrating import adopted, calibrate
-    from cnnkit.faces.gallery.describing import describe_people
+    from cnnkit.faces.gallery.describing import describe_people, readable_portraits
     from cnnkit.faces.verifying import FaceChoice
     from cnnkit.writers.terminal import printable
 
@@ -94,21 +89,6 @@ def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
         for line in lines(found, people, printable(path), kept):
             click.echo(line)
     return found.enough
-
-
-def readable_portraits(data: str) -> list[Portrait]:
-    """Return the photos of a folder of people, reporting and skipping those without a person."""
-    from cnnkit.faces.gallery.enrolment import people_of
-
-    try:
-        portraits = list(people_of(data))
-    except OSError as error:
-        rule = "be a folder with one subfolder per person"
-        raise UsageError(broken_rule("DATA", rule, error.strerror or data)) from error
-    for portrait in portraits:
-        if portrait.failure is not None:
-            log.warning("%s is skipped: %s", portrait.path, portrait.failure.message)
-    return [portrait for portrait in portraits if portrait.failure is None]
 
 
 def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:

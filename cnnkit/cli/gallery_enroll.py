@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +12,10 @@ import click
 from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule, requires
+from cnnkit.errors import UsageError, requires
 
 if TYPE_CHECKING:
-    from cnnkit.faces import FaceEmbedder
     from cnnkit.faces.gallery import Gallery
-    from cnnkit.faces.gallery.enrolment import Portrait
-
 
 EXAMPLES = """\b
 Examples:
@@ -63,18 +58,10 @@ def command(gallery: str, inputs: tuple[str, ...], quiet: bool, **chosen: Any) -
 
 def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
     """Enroll, show, and return how many photos failed."""
-    from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol
-    from cnnkit.faces.verifying import FaceChoice
+    from cnnkit.faces.gallery.enrolment import portraits_to_enrol
     from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import printable
 
-    portraits = portraits_to_enrol(inputs, chosen["name"])
-    policy = EnrolmentPolicy(
-        FaceChoice(chosen["faces"]),
-        chosen["min_face"],
-        paths=not chosen["no_paths"],
-        move=chosen["move"],
-    )
     as_json = chosen["as_json"]
 
     def show(row: dict[str, Any]) -> None:
@@ -84,31 +71,45 @@ def run(path: str, inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
             error = row["error"]
             click.echo(f"cnnkit: {printable(row['path'])}: {printable(error['message'])}", err=True)
 
-    with opened(path, chosen) as (gallery, embedder):
-        counts = enrol(gallery, embedder, portraits, policy, workers=chosen["workers"], emit=show)
+    portraits_to_enrol(inputs, chosen["name"])  # refuses what is no photo before models load
+    with opened(path, chosen) as gallery:
+        counts = gallery.enroll(
+            inputs,
+            name=chosen["name"],
+            faces=chosen["faces"],
+            paths=not chosen["no_paths"],
+            move=chosen["move"],
+            workers=chosen["workers"],
+            emit=show,
+        )
         people = gallery.people()
     if not as_json and not quiet:
         parts = [f"{counts['added']:,} added", f"{counts['known']:,} already enrolled"]
         parts += [f"{counts['moved']:,} moved"] * bool(counts["moved"])
         parts += [f"{counts['failed']:,} failed"]
         click.echo(", ".join(parts))
-        click.echo(f"{printable(path)}: {len(people):,} people, {sum(people.values()):,} photos")
+        if os.path.lexists(path):
+            click.echo(
+                f"{printable(path)}: {len(people):,} people, {sum(people.values()):,} photos"
+            )
+        else:
+            click.echo(f"{printable(path)} was not created: no photo could be enrolled.")
     return counts["failed"]
 
 
 @contextlib.contextmanager
-def opened(path: str, chosen: dict[str, Any]) -> Iterator[tuple[Gallery, FaceEmbedder]]:
-    """Yield the gallery, created if needed, and its embedder."""
+def opened(path: str, chosen: dict[str, Any]) -> Iterator[Gallery]:
+    """Yield the gallery; a new one is created with its first photo."""
     from cnnkit.cli.gallery_run import load_embedder, open_gallery, passphrase_source
-    from cnnkit.faces.gallery import Gallery
+    from cnnkit.faces.gallery import Gallery, NewGalleryFile
     from cnnkit.faces.gallery.embedders import first_settings
 
     if os.path.lexists(path):
         if chosen["encrypt"]:
             fix = f"{path} exists; choose another name."
             raise UsageError(requires("--encrypt", "a new gallery", fix))
-        with open_gallery(path, chosen["passphrase_file"]) as gallery:
-            yield gallery, load_embedder(chosen, gallery)
+        with open_gallery(path, chosen["passphrase_file"]) as file:
+            yield Gallery(file, load_embedder(chosen, file))
         return
     passphrase = None
     if chosen["encrypt"] or chosen["passphrase_file"] is not None:
@@ -118,23 +119,6 @@ def opened(path: str, chosen: dict[str, Any]) -> Iterator[tuple[Gallery, FaceEmb
             return word
 
     embedder = load_embedder(chosen)
-    with Gallery.create(Path(path), first_settings(embedder), passphrase) as gallery:
-        yield gallery, embedder
-
-
-def portraits_to_enrol(inputs: list[str], name: str | None) -> Iterable[Portrait]:
-    """Return the photos that the command names.
-
-    Raises:
-        UsageError: The inputs are not folders of people, or the name is invalid.
-    """
-    from cnnkit.faces.gallery.enrolment import people_of, portraits_of
-
-    if name is not None:
-        return portraits_of(name, inputs)
-    for folder in inputs:
-        if not os.path.isdir(folder):
-            fix = "For photos of one person, use --name NAME."
-            rule = "be a folder with one subfolder per person"
-            raise UsageError(broken_rule("PEOPLE", rule, folder, fix))
-    return chain.from_iterable([people_of(folder) for folder in inputs])
+    file = NewGalleryFile(path, first_settings(embedder), passphrase)
+    with Gallery(file, embedder) as gallery:
+        yield gallery

@@ -60,8 +60,8 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
     from cnnkit.cli.display import Display
     from cnnkit.cli.gallery_run import load_embedder, open_gallery
     from cnnkit.commands.inputs import counting
-    from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, Identifier, identify
-    from cnnkit.faces.verifying import FaceChoice
+    from cnnkit.faces.gallery import Gallery
+    from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, identify
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
 
@@ -73,11 +73,11 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
     )
     inputs = list(inputs)
     finder = Finder(inputs)
-    with open_gallery(path, chosen["passphrase_file"]) as gallery:
-        settings = gallery.settings.deciding(chosen["threshold"], chosen["margin"])
-        index = gallery.index()
-        embedder = load_embedder(chosen, gallery)
-    identifier = Identifier(embedder, index, settings, FaceChoice(chosen["faces"]))
+    with open_gallery(path, chosen["passphrase_file"]) as file:
+        deciding = {name: chosen[name] for name in ("faces", "threshold", "margin")}
+        file.settings.deciding(deciding["threshold"], deciding["margin"])  # before models load
+        gallery = Gallery(file, load_embedder(chosen, file), **deciding)
+    settings = gallery.settings
     same_on_resume = {
         "threshold": settings.threshold,
         "margin": settings.margin,
@@ -89,7 +89,7 @@ def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **ch
     )
     with display:
         summary = identify(
-            identifier,
+            gallery,
             finder,
             outputs,
             options=same_on_resume,

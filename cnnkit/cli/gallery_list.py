@@ -12,7 +12,7 @@ from cnnkit.cli import gallery_options
 from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
-    from cnnkit.faces.gallery import Settings
+    from cnnkit.faces.gallery import GallerySettings
 
 NAME_WIDTH = 40
 
@@ -63,7 +63,9 @@ def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) 
         click.echo(line, err=True)
 
 
-def summary_lines(path: str, people: dict[str, int], settings: Settings, sealed: bool) -> list[str]:
+def summary_lines(
+    path: str, people: dict[str, int], settings: GallerySettings, sealed: bool
+) -> list[str]:
     """Return the summary of a gallery."""
     from cnnkit.writers.terminal import printable
 

@@ -13,7 +13,7 @@ import click
 from cnnkit.bundles import embedded_names
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery import GalleryFile
 from cnnkit.faces.gallery.embedders import record_of
 from cnnkit.images import DEFAULT_MAX_PIXELS
 
@@ -24,7 +24,7 @@ MAX_PASSPHRASE_BYTES = 4096
 LEAST_PASSPHRASE = 8
 
 
-def open_gallery(path: str, passphrase_file: str | None) -> Gallery:
+def open_gallery(path: str, passphrase_file: str | None) -> GalleryFile:
     """Open a gallery, asking for its passphrase if it has one and no file was given.
 
     Raises:
@@ -32,7 +32,7 @@ def open_gallery(path: str, passphrase_file: str | None) -> Gallery:
         GalleryError: It cannot, or must not, be opened.
     """
     source = passphrase_source(passphrase_file, new=False)
-    return Gallery.open(path, source, optional=passphrase_file is None)
+    return GalleryFile.open(path, source, optional=passphrase_file is None)
 
 
 def passphrase_source(file: str | None, *, new: bool) -> Callable[[], bytes]:
@@ -80,7 +80,7 @@ def _asked(new: bool) -> str:
     return click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
 
 
-def load_embedder(chosen: dict[str, Any], gallery: Gallery | None = None) -> FaceEmbedder:
+def load_embedder(chosen: dict[str, Any], gallery: GalleryFile | None = None) -> FaceEmbedder:
     """Load the embedder that the options ask for, and hold it to the gallery's.
 
     Args:

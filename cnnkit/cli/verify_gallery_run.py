@@ -7,7 +7,7 @@ from typing import Any
 from cnnkit.cli.gallery_run import load_embedder, open_gallery
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.faces import ImageFaces
-from cnnkit.faces.gallery import FaceIndex, Gallery, Settings, person_name
+from cnnkit.faces.gallery import FaceIndex, GalleryFile, GallerySettings, person_name
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.results import FaceMatch, Failure
 
@@ -38,7 +38,7 @@ def compare_with_gallery(
         return name, Failure(error.kind, f"{photo}: {error.message}"), image, described
 
 
-def enrolled_name(gallery: Gallery, claimed: str) -> str:
+def enrolled_name(gallery: GalleryFile, claimed: str) -> str:
     """Return a claimed name as the gallery has it.
 
     Raises:
@@ -57,7 +57,7 @@ def compare(
     image: ImageFaces,
     index: FaceIndex,
     name: str,
-    settings: Settings,
+    settings: GallerySettings,
     chosen: dict[str, Any],
 ) -> FaceMatch:
     """Compare the face of an image that is nearest to a person, of those that count.

@@ -169,6 +169,11 @@ class FaceEmbedder:
         return " ".join(parts + ["mirror"] * self.mirror)
 
     @property
+    def min_face(self) -> int:
+        """The smallest face that is looked for, pixels; 1 where images are taken whole."""
+        return self.detector.search.min_face if isinstance(self.detector, FaceDetector) else 1
+
+    @property
     def size(self) -> int:
         """How many numbers an embedding has."""
         blank = np.zeros((1, self._spec.height, self._spec.width, 3), np.uint8)

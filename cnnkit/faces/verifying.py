@@ -11,7 +11,6 @@ from typing import Any, TypeGuard, overload
 import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.embedding import (
     DEFAULT_DETECTOR,
     DEFAULT_EMBEDDER,
@@ -150,12 +149,6 @@ class FaceVerifier:
         )
         return cls(loaded, faces, threshold)
 
-    @property
-    def min_face(self) -> int:
-        """The smallest face that is looked for, pixels; 1 where images are taken whole."""
-        detector = self.embedder.detector
-        return detector.search.min_face if isinstance(detector, FaceDetector) else 1
-
     @overload
     def predict(self, pairs: Pair) -> FaceMatch | Failure: ...
 
@@ -206,7 +199,7 @@ class FaceVerifier:
         if isinstance(image, Failure):
             return Failure(image.kind, f"{name}: {image.message}")
         try:
-            rows = self.choice.of(image, self.min_face)
+            rows = self.choice.of(image, self.embedder.min_face)
         except ImageError as error:
             return Failure(error.kind, f"{name}: {error.message}")
         faces = tuple(image.faces[row] for row in rows)

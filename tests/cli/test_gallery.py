@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from cnnkit.cli.gallery import command
 from cnnkit.errors import CnnkitError, GalleryError, OutputError, UsageError
 from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery import GalleryFile
 from cnnkit.images import decode, read_bytes
 from tests.faces.gallery.portraits import eileen, eva, write, write_people
 
@@ -79,6 +79,16 @@ def test_nothing_is_made_where_there_is_nobody_to_enrol(tmp_path):
     assert not (tmp_path / "team.gallery").exists()
 
 
+def test_nothing_is_made_where_every_photo_fails(tmp_path, examples):
+    done = gallery("enroll", tmp_path / "team.gallery", "--name", "Cup", examples / "coffee.jpg")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "0 added, 0 already enrolled, 1 failed",
+        f"{tmp_path / 'team.gallery'} was not created: no photo could be enrolled.",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
 def test_enrolling_a_folder_then_again_then_more(tmp_path, people, astronaut):
     team = tmp_path / "team.gallery"
     first = gallery("enroll", team, people, "--json")
@@ -95,7 +105,7 @@ def test_enrolling_a_folder_then_again_then_more(tmp_path, people, astronaut):
         f"{team}: 2 people, 5 photos",
     ]
     assert stat.S_IMODE(team.stat().st_mode) == 0o600
-    with Gallery.open(team) as opened:
+    with GalleryFile.open(team) as opened:
         assert opened.photos()[-1].path == "Eva/9.png"
 
 
@@ -142,7 +152,7 @@ def test_no_paths(tmp_path, people):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["PHOTO"], "--name"),
+        (["PHOTO"], "use `name`"),
         (["EMPTY"], "a folder for each person"),
         (["PEOPLE", "--encrypt"], "new gallery"),
         (["PEOPLE", "--passphrase-file", "PASS"], "encrypted gallery"),
@@ -312,7 +322,7 @@ def test_photos_that_lie_beside_the_folders_are_named_by_their_files(tmp_path, p
         ("unknown.png", None),
     ]
     assert done.exit_code == 1
-    with Gallery.open(tmp_path / "g") as opened:
+    with GalleryFile.open(tmp_path / "g") as opened:
         assert opened.people() == {"Eileen": 3, "Zo\xeb": 1}
     calibrated = gallery("calibrate", tmp_path / "g", loose, "--far", "0.5", "--json", "--dry-run")
     found = json.loads(calibrated.stdout)

@@ -12,7 +12,7 @@ from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, GalleryError, UsageError
 from cnnkit.faces import FaceEmbedder, ImageFaces, Verification, distances, embedding
 from cnnkit.faces.gallery.embedders import first_settings, record_of
-from cnnkit.faces.gallery.store import Gallery
+from cnnkit.faces.gallery.store import GalleryFile
 from cnnkit.images import Found
 from cnnkit.results import Failure
 
@@ -65,7 +65,7 @@ def test_the_identity_names_weights_and_alignment(embedder: FaceEmbedder) -> Non
 def test_a_gallery_of_another_alignment_or_detector_is_refused(
     embedder: FaceEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Gallery.create(tmp_path / "g", first_settings(embedder)) as gallery:
+    with GalleryFile.create(tmp_path / "g", first_settings(embedder)) as gallery:
         gallery.check_embedder(record_of(embedder))
         monkeypatch.setitem(embedder.detector.bundle.card.weights, "sha256", "0" * 64)
         with pytest.raises(GalleryError, match="the identity"):

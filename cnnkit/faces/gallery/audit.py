@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.faces.gallery.records import Settings, StoredPhoto
+from cnnkit.faces.gallery.records import GallerySettings, StoredPhoto
 from cnnkit.faces.gallery.search import BLOCK, quick_distances, squared_lengths
 
 MISLABELED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
@@ -43,7 +43,7 @@ class AuditFinding:
 
 def audit(
     photos: Sequence[StoredPhoto],
-    settings: Settings,
+    settings: GallerySettings,
     progress: Callable[[int], None] | None = None,
 ) -> list[AuditFinding]:
     """Compare every photo with all others.
@@ -92,7 +92,7 @@ def _of_photo(
     number: int,
     own: slice,
     apart: np.ndarray,
-    settings: Settings,
+    settings: GallerySettings,
 ) -> list[AuditFinding]:
     """Return what is wrong with one photo.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.faces.gallery.records import MAX_DISTANCE, Settings
+from cnnkit.faces.gallery.records import MAX_DISTANCE, GallerySettings
 from cnnkit.faces.pairs import (
     Interval,
     all_pairs,
@@ -153,7 +153,7 @@ def _threshold_interval(
     return float(low), float(high)
 
 
-def adopted(settings: Settings, found: Calibrated) -> Settings:
+def adopted(settings: GallerySettings, found: Calibrated) -> GallerySettings:
     """Return a gallery's settings with a calibration in the place of its own."""
     return replace(
         settings,

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.gallery.records import StoredPhoto, person_name
-from cnnkit.faces.gallery.store import Gallery, content_digest
+from cnnkit.faces.gallery.store import GalleryFile, content_digest
 from cnnkit.images import read_bytes
 
 _NUMBER = re.compile(r"(?:photo )?([0-9]{1,18})", re.ASCII)
 
 
 def chosen_photos(
-    gallery: Gallery, wanted: Sequence[str], people: Sequence[str] = ()
+    gallery: GalleryFile, wanted: Sequence[str], people: Sequence[str] = ()
 ) -> list[StoredPhoto]:
     """Return the photos that a user names, each once.
 
@@ -34,7 +34,7 @@ def chosen_photos(
     return list(found.values())
 
 
-def _chosen(gallery: Gallery, photos: Sequence[StoredPhoto], wanted: str) -> StoredPhoto:
+def _chosen(gallery: GalleryFile, photos: Sequence[StoredPhoto], wanted: str) -> StoredPhoto:
     found = [photo for photo in photos if photo.path is not None and photo.path == wanted]
     if not found and (match := _NUMBER.fullmatch(wanted)):
         found = [photo for photo in photos if photo.number == int(match[1])]

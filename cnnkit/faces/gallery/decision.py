@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.faces.gallery.records import Settings
-from cnnkit.faces.gallery.search import FaceIndex, Match
-from cnnkit.results import UNKNOWN
+from cnnkit.faces.gallery.records import GallerySettings
+from cnnkit.faces.gallery.search import FaceIndex, NearestPerson
+from cnnkit.results import UNKNOWN, Face
 
 TOO_FAR, TOO_CLOSE, NOBODY = "too far", "two people too close", "nobody is enrolled"
 
@@ -26,7 +26,7 @@ class Identification:
     """
 
     name: str
-    nearest: tuple[Match, ...]
+    nearest: tuple[NearestPerson, ...]
     probability: float | None = None
     reason: str | None = None
 
@@ -51,7 +51,28 @@ class Identification:
         return row
 
 
-def decide(index: FaceIndex, vector: np.ndarray, settings: Settings) -> Identification:
+@dataclass(frozen=True)
+class IdentifiedImage:
+    """Who is in an image.
+
+    Attributes:
+        faces: The largest first, each with whose it is.
+    """
+
+    faces: tuple[tuple[Face, Identification], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The names in the order of the faces, ``unknown`` among them."""
+        return [found.name for _, found in self.faces]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as it stands in a row."""
+        faces = [face.to_dict() | found.to_dict() for face, found in self.faces]
+        return {"names": self.names, "faces": faces}
+
+
+def decide(index: FaceIndex, vector: np.ndarray, settings: GallerySettings) -> Identification:
     """Name a face.
 
     Args:

@@ -9,12 +9,29 @@ import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder
-from cnnkit.faces.gallery.enrolment import Portrait
+from cnnkit.faces.gallery.enrolment import Portrait, people_of
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import Found
 from cnnkit.results import Failure
 
 log = logging.getLogger(__name__)
+
+
+def readable_portraits(data: str) -> list[Portrait]:
+    """Return the photos of a folder of people; those without a person are named and left out.
+
+    Raises:
+        UsageError: It is no folder of people.
+    """
+    try:
+        portraits = list(people_of(data))
+    except OSError as error:
+        rule = "be a folder with one subfolder per person"
+        raise UsageError(broken_rule("`data`", rule, error.strerror or data)) from error
+    for portrait in portraits:
+        if portrait.failure is not None:
+            log.warning("%s is skipped: %s", portrait.path, portrait.failure.message)
+    return [portrait for portrait in portraits if portrait.failure is None]
 
 
 def describe_people(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+from cnnkit.bundles import embedded_names
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder
-from cnnkit.faces.gallery.records import EmbedderRecord, Settings
+from cnnkit.faces.gallery.records import EmbedderRecord, GallerySettings
+from cnnkit.faces.gallery.store import GalleryFile
 
 # dlib's network was trained to leave 0.04 on either side of its threshold of 0.6: a second person
 # nearer to the first than that is too near to tell.
@@ -21,10 +26,27 @@ def record_of(embedder: FaceEmbedder) -> EmbedderRecord:
     )
 
 
-def first_settings(embedder: FaceEmbedder) -> Settings:
+def embedder_name(
+    gallery: GalleryFile, embedder: str | os.PathLike[str] | None
+) -> str | os.PathLike[str]:
+    """Return the model to open for a gallery: the one that was asked for, else its own.
+
+    Raises:
+        UsageError: None was asked for, and its own is no embedded one.
+    """
+    ours = gallery.settings.embedder.name
+    if embedder is not None:
+        return embedder
+    if ours in embedded_names():
+        return ours
+    rule = f"be {ours}, whose vectors {gallery.path} holds"
+    raise UsageError(broken_rule("`embedder`", rule, "none", "Give the folder of that model."))
+
+
+def first_settings(embedder: FaceEmbedder) -> GallerySettings:
     """Return the settings of a new gallery: the embedder's threshold and probability."""
     rule = embedder.verification
-    return Settings(
+    return GallerySettings(
         record_of(embedder),
         threshold=rule.threshold,
         margin=MARGIN_SHARE * rule.threshold,

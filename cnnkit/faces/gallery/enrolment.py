@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cnnkit.data.dataset import NOT_CLASSES
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
 from cnnkit.faces.gallery.records import NewPhoto, person_name
-from cnnkit.faces.gallery.store import Gallery, content_digest
+from cnnkit.faces.gallery.store import content_digest
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import Finder, Found, has_image_suffix, is_image_header, read_bytes
 from cnnkit.images.files import read_header
@@ -43,6 +43,16 @@ class Portrait(NamedTuple):
     path: str
     place: str
     failure: Failure | None = None
+
+
+class PhotoStore(Protocol):
+    """Where enrolled photos are kept: a `GalleryFile`, or one that is made with the first photo."""
+
+    def person_of(self, content: bytes) -> str | None:
+        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+
+    def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
+        """Enroll photos and return what became of each; see `GalleryFile.add`."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +155,32 @@ def _portraits(name: str, place: str, top: str) -> Iterator[Portrait]:
         yield Portrait(person, found.path, below, found.failure or wrong)
 
 
+def portraits_to_enrol(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str | None
+) -> Iterable[Portrait]:
+    """Give the photos of folders of people, or those of one person.
+
+    Args:
+        inputs: Folders with one folder for each person; with `name` files, folders and patterns.
+        name: The one person, or None.
+
+    Raises:
+        UsageError: The inputs are no folders of people, or nobody can have the name.
+    """
+    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    paths = [os.fspath(path) for path in several]
+    if name is not None:
+        return portraits_of(name, paths)
+    for folder in paths:
+        if not os.path.isdir(folder):
+            fix = "For photos of one person, use `name`."
+            rule = "be a folder with one subfolder per person"
+            raise UsageError(broken_rule("`inputs`", rule, folder, fix))
+    return chain.from_iterable([people_of(folder) for folder in paths])
+
+
 def enrol(
-    gallery: Gallery,
+    gallery: PhotoStore,
     embedder: FaceEmbedder,
     portraits: Iterable[Portrait],
     policy: EnrolmentPolicy,
@@ -186,7 +220,7 @@ class _Enrolment:
 
     def __init__(
         self,
-        gallery: Gallery,
+        gallery: PhotoStore,
         policy: EnrolmentPolicy,
         emit: Callable[[dict[str, Any]], None] | None,
     ) -> None:

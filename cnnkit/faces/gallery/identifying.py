@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import ImageError
-from cnnkit.faces.embedding import FaceEmbedder, ImageFaces
-from cnnkit.faces.gallery.decision import Identification, decide
-from cnnkit.faces.gallery.records import Settings
+from cnnkit.faces.gallery.gallery import Gallery
 from cnnkit.faces.gallery.search import FaceIndex
-from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import FolderJob, Outputs, Summary
 from cnnkit.images import Found
-from cnnkit.results import Face, Failure, make_row
+from cnnkit.results import make_row
 from cnnkit.writers.row_tables import Column, FlatTable
-
-
-@dataclass(frozen=True)
-class IdentifiedImage:
-    """Who is on an image.
-
-    Attributes:
-        faces: The largest first, each with whose it is.
-    """
-
-    faces: tuple[tuple[Face, Identification], ...]
-
-    @property
-    def names(self) -> list[str]:
-        """The names in the order of the faces, ``unknown`` among them."""
-        return [found.name for _, found in self.faces]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as it stands in a row."""
-        faces = [face.to_dict() | found.to_dict() for face, found in self.faces]
-        return {"names": self.names, "faces": faces}
 
 
 def _largest(row: dict[str, Any]) -> dict[str, Any]:
@@ -58,48 +32,8 @@ IDENTIFY_TABLE = FlatTable(
 )
 
 
-class Identifier:
-    """Names the faces of images by a gallery.
-
-    Attributes:
-        embedder: Finds and describes faces; the gallery's own.
-        index: The gallery in memory.
-        settings: How it decides.
-        choice: Which faces of an image count.
-    """
-
-    def __init__(
-        self, embedder: FaceEmbedder, index: FaceIndex, settings: Settings, choice: FaceChoice
-    ) -> None:
-        """Take what was loaded."""
-        self.embedder = embedder
-        self.index = index
-        self.settings = settings
-        self.choice = choice
-
-    def name(self, image: ImageFaces) -> IdentifiedImage | Failure:
-        """Name the faces of one described image.
-
-        Returns:
-            The faces, none where there is no face; or a failure where one is meant and several
-            were found.
-        """
-        if not image.faces:
-            return IdentifiedImage(())
-        try:
-            chosen = self.choice.of(image, 1)
-        except ImageError as error:
-            return Failure(error.kind, error.message)
-        return IdentifiedImage(
-            tuple(
-                (image.faces[n], decide(self.index, image.embeddings[n], self.settings))
-                for n in chosen
-            )
-        )
-
-
 def identify(
-    identifier: Identifier,
+    gallery: Gallery,
     found: Iterable[Found],
     outputs: Outputs,
     *,
@@ -110,7 +44,7 @@ def identify(
     """Name the faces of every input and leave what was asked for.
 
     Args:
-        identifier: Loaded.
+        gallery: Loaded.
         found: The inputs.
         outputs: The outputs to write.
         options: Options that must be the same when a run is resumed.
@@ -123,14 +57,13 @@ def identify(
     """
     header = {
         "command": "gallery identify",
-        "model": identifier.embedder.identity,
-        "gallery": fingerprint(identifier.index),
+        "model": gallery.embedder.identity,
+        "gallery": fingerprint(gallery.index),
         "options": options,
     }
     job = FolderJob(outputs, header, 0, IDENTIFY_TABLE)
     try:
-        for path, image in identifier.embedder.stream(job.pending(found), workers):
-            result = image if isinstance(image, Failure) else identifier.name(image)
+        for path, result in gallery.stream(job.pending(found), workers):
             job.record(make_row(path, result), emit=emit)
         summary = job.finish()
     finally:

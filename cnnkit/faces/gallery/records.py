@@ -140,7 +140,7 @@ def _excerpt(text: str, start: int = 0) -> str:
 
 
 @dataclass(frozen=True)
-class Settings:
+class GallerySettings:
     """How a gallery decides.
 
     Attributes:
@@ -178,7 +178,7 @@ class Settings:
         exponent = min(700.0, max(-700.0, self.slope * (distance - self.midpoint)))
         return 1.0 / (1.0 + math.exp(exponent))
 
-    def deciding(self, threshold: float | None, margin: float | None) -> Settings:
+    def deciding(self, threshold: float | None, margin: float | None) -> GallerySettings:
         """Return the settings with what a user asks for in the place of the gallery's own.
 
         Raises:
@@ -199,7 +199,7 @@ class Settings:
         return json.dumps(asdict(self), sort_keys=True, allow_nan=False).encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Settings:
+    def from_bytes(cls, content: bytes) -> GallerySettings:
         """Return the settings that `to_bytes` wrote, every value checked.
 
         Raises:

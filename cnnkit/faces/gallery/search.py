@@ -19,7 +19,7 @@ BLOCK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Match:
+class NearestPerson:
     """A person, and how far away.
 
     Attributes:
@@ -61,7 +61,7 @@ class FaceIndex:
     def __len__(self) -> int:
         return len(self.people)
 
-    def nearest(self, vector: np.ndarray, count: int = 2) -> list[Match]:
+    def nearest(self, vector: np.ndarray, count: int = 2) -> list[NearestPerson]:
         """Return the nearest people, nearest first; among equals in the order of names.
 
         Args:
@@ -80,7 +80,7 @@ class FaceIndex:
         candidates = np.flatnonzero(rough <= last + self._tolerance(vector))
         exact = np.array([self.distance_to(int(n), vector) for n in candidates])
         best = np.argsort(exact, kind="stable")[:count]
-        return [Match(self.people[candidates[i]], float(exact[i])) for i in best]
+        return [NearestPerson(self.people[candidates[i]], float(exact[i])) for i in best]
 
     def distance(self, person: str, vector: np.ndarray) -> float | None:
         """Return how far a vector is from a person's nearest photo; None: nobody of that name."""

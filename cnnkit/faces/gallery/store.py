@@ -25,8 +25,8 @@ from cnnkit.faces.gallery.database import (
 from cnnkit.faces.gallery.records import (
     DIGEST_BYTES,
     EmbedderRecord,
+    GallerySettings,
     NewPhoto,
-    Settings,
     StoredPhoto,
     embedder_difference,
     person_name,
@@ -52,7 +52,7 @@ MAX_PHOTOS = 4_000_000
 Passphrase = Callable[[], bytes]
 
 
-class Gallery:
+class GalleryFile:
     """An open gallery; a context manager, for one thread.
 
     Many processes may read and write the same file at once: each look and each change is one
@@ -76,11 +76,11 @@ class Gallery:
     def create(
         cls,
         path: str | os.PathLike[str],
-        settings: Settings,
+        settings: GallerySettings,
         passphrase: Passphrase | None = None,
         *,
         cost: int = KeyDerivation.cost,
-    ) -> Gallery:
+    ) -> GalleryFile:
         """Make an empty gallery; one that another process has just made is opened.
 
         Args:
@@ -116,7 +116,7 @@ class Gallery:
         passphrase: Passphrase | None = None,
         *,
         optional: bool = False,
-    ) -> Gallery:
+    ) -> GalleryFile:
         """Open a gallery, whoever made it.
 
         Args:
@@ -139,7 +139,7 @@ class Gallery:
             connection.close()
             raise
 
-    def __enter__(self) -> Gallery:
+    def __enter__(self) -> GalleryFile:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -361,7 +361,7 @@ class Gallery:
                 raise UsageError(broken_rule("`name`", rule, repr(name), fix))
         return {name: known[name] for name in wanted}
 
-    def save_settings(self, settings: Settings) -> None:
+    def save_settings(self, settings: GallerySettings) -> None:
         """Keep another threshold and calibration; the embedder stays.
 
         Raises:
@@ -472,9 +472,9 @@ class Gallery:
             return None
         return os.fsdecode(self._sealing.unseal(stored, [b"path", *place]))
 
-    def _read_settings(self) -> Settings:
+    def _read_settings(self) -> GallerySettings:
         [content] = self._execute("SELECT settings FROM gallery WHERE id = 1").fetchone()
-        return Settings.from_bytes(self._sealing.unseal(content, [b"settings"]))
+        return GallerySettings.from_bytes(self._sealing.unseal(content, [b"settings"]))
 
     def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
@@ -492,6 +492,50 @@ class Gallery:
                 self.path,
                 self.path,
             )
+
+
+class NewGalleryFile:
+    """A gallery that is not there yet and holds nobody; `made` makes its file.
+
+    Attributes:
+        path: The new file.
+        settings: Whose vectors it is to hold, and how it decides.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        settings: GallerySettings,
+        passphrase: Passphrase | None = None,
+    ) -> None:
+        """Keep what `GalleryFile.create` takes."""
+        self.path = Path(path)
+        self.settings = settings
+        self._passphrase = passphrase
+
+    def people(self) -> dict[str, int]:
+        """See `GalleryFile.people`."""
+        return {}
+
+    def photos(self) -> list[StoredPhoto]:
+        """See `GalleryFile.photos`."""
+        return []
+
+    def person_of(self, content: bytes) -> str | None:
+        """See `GalleryFile.person_of`."""
+        return None
+
+    def index(self) -> FaceIndex:
+        """See `GalleryFile.index`."""
+        held = self.settings.embedder
+        return FaceIndex(np.zeros((0, held.dimensions), np.float32), [], held.metric)
+
+    def close(self) -> None:
+        """There is no file to close."""
+
+    def made(self) -> GalleryFile:
+        """Make the file; see `GalleryFile.create`."""
+        return GalleryFile.create(self.path, self.settings, self._passphrase)
 
 
 def content_digest(content: bytes) -> bytes:

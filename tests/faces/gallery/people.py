@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.faces.gallery import EmbedderRecord, Gallery, NewPhoto, Settings, content_digest
+from cnnkit.faces.gallery import (
+    EmbedderRecord,
+    GalleryFile,
+    GallerySettings,
+    NewPhoto,
+    content_digest,
+)
 
 DIMENSIONS = 128
 EMBEDDER = EmbedderRecord("test-face", "0" * 64, "five-points-1", DIMENSIONS)
-SETTINGS = Settings(EMBEDDER, threshold=0.6, margin=0.04, midpoint=0.6, slope=20.0)
+SETTINGS = GallerySettings(EMBEDDER, threshold=0.6, margin=0.04, midpoint=0.6, slope=20.0)
 # scrypt's cost in tests: the real one takes half a second.
 CHEAP = 1 << 10
 
@@ -35,7 +41,7 @@ def secret(text: str = "correct horse"):
 
 def make(path: Path, people: int = 3, photos: int = 2, passphrase=None) -> Path:
     """Make a gallery of people called person-0 and so on."""
-    with Gallery.create(path, SETTINGS, passphrase, cost=CHEAP) as gallery:
+    with GalleryFile.create(path, SETTINGS, passphrase, cost=CHEAP) as gallery:
         gallery.add(
             [
                 photo(f"person-{p}", p, n, f"person-{p}/{n}.jpg")

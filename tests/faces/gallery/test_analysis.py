@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.faces.gallery import Settings, StoredPhoto
+from cnnkit.faces.gallery import GallerySettings, StoredPhoto
 from cnnkit.faces.gallery.audit import audit
 from cnnkit.faces.gallery.calibrating import adopted, calibrate
 from cnnkit.faces.gallery.clustering import cluster
@@ -111,6 +111,6 @@ def test_data_without_pairs_of_both_kinds(count, photos):
 def test_a_calibration_is_kept_with_the_settings():
     found = calibrate(*people(2, 2), "euclidean", 0.5)
     settings = adopted(SETTINGS, found)
-    assert Settings.from_bytes(settings.to_bytes()) == settings
+    assert GallerySettings.from_bytes(settings.to_bytes()) == settings
     assert settings.embedder == EMBEDDER
     assert settings.calibration["different_pairs"] == 4

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from cnnkit.errors import GalleryError
-from cnnkit.faces.gallery import Gallery, database
+from cnnkit.faces.gallery import GalleryFile, database
 from tests.conftest import ROOT
 from tests.faces.gallery.people import SETTINGS, make, photo
 
@@ -20,10 +20,10 @@ BATCH = 5
 # Enrols batches of one person's photos, and says when each is in.
 ENROLLER = f"""
 import sys
-from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery import GalleryFile
 from tests.faces.gallery.people import SETTINGS, photo
 path, person, batches = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-with Gallery.create(path, SETTINGS) as gallery:
+with GalleryFile.create(path, SETTINGS) as gallery:
     for batch in range(batches):
         numbers = range({BATCH} * batch, {BATCH} * (batch + 1))
         gallery.add([photo(f"person-{{person}}", person, n, f"{{n}}.jpg") for n in numbers])
@@ -48,7 +48,7 @@ def test_processes_that_enrol_at_once_lose_nothing(tmp_path, clean_environment):
     for process in running:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         assert gallery.people() == {f"person-{n}": 20 * BATCH for n in range(3)}
         assert len(gallery.index().vectors) == 300
     assert not [name for name in os.listdir(tmp_path) if name not in ("g", "home")]
@@ -59,7 +59,7 @@ def test_readers_see_whole_changes_while_another_process_enrols(tmp_path, clean_
     process = enroller(path, 7, 40, clean_environment)
     seen = set()
     while process.poll() is None:
-        with Gallery.open(path) as gallery:
+        with GalleryFile.open(path) as gallery:
             seen.add(gallery.people().get("person-7", 0))
     assert process.communicate()[1] == ""
     assert all(count % BATCH == 0 for count in seen)
@@ -75,7 +75,7 @@ def test_a_killed_enrolment_leaves_the_old_or_the_new_state(
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         people = gallery.people()
         assert {"person-0": 1, "person-1": 1}.items() <= people.items()
         assert people["person-7"] % BATCH == 0
@@ -96,7 +96,7 @@ def test_every_statement_of_an_enrolment_may_be_the_last(tmp_path):
         if child == 0:
             _enrol_and_die(path, last)
         _, status = os.waitpid(child, 0)
-        with Gallery.open(path) as gallery:
+        with GalleryFile.open(path) as gallery:
             people = gallery.people()
         if os.waitstatus_to_exitcode(status) == 0:
             break
@@ -108,7 +108,7 @@ def test_every_statement_of_an_enrolment_may_be_the_last(tmp_path):
 
 def _enrol_and_die(path, last):
     """Enrol in a child process, which ends at its statement number `last`."""
-    gallery = Gallery.open(path)
+    gallery = GalleryFile.open(path)
     count = 0
 
     def trace(statement):
@@ -126,7 +126,7 @@ def test_a_gallery_in_use_for_too_long(tmp_path, monkeypatch):
     path = make(tmp_path / "g")
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         other.execute("BEGIN EXCLUSIVE")
         for look in (gallery.people, lambda: gallery.add([photo("Ann", 9)])):
             with pytest.raises(GalleryError, match="in use by another process"):
@@ -138,7 +138,7 @@ def test_a_gallery_in_use_for_too_long(tmp_path, monkeypatch):
 
 def test_galleries_that_are_made_at_once_are_one(tmp_path):
     path = tmp_path / "g"
-    first, second = Gallery.create(path, SETTINGS), Gallery.create(path, SETTINGS)
+    first, second = GalleryFile.create(path, SETTINGS), GalleryFile.create(path, SETTINGS)
     first.add([photo("Ann", 0)])
     second.add([photo("Bob", 1)])
     assert first.people() == second.people() == {"Ann": 1, "Bob": 1}

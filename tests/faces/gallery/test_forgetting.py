@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery import GalleryFile
 from tests.faces.gallery.people import SETTINGS, make, photo, secret, vector
 
 
@@ -29,7 +29,7 @@ def traces(person: int, photos: int) -> list[bytes]:
 def test_no_bytes_are_left(tmp_path):
     path = make(tmp_path / "g", 30, 4)
     assert all(trace in everything(tmp_path) for trace in traces(7, 4))
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         assert gallery.forget(["person-7", "person-29", "person-7"]) == {
             "person-7": 4,
             "person-29": 4,
@@ -39,7 +39,7 @@ def test_no_bytes_are_left(tmp_path):
     assert os.listdir(tmp_path) == ["g"]
     assert not [trace for trace in traces(7, 4) + traces(29, 4) if trace in left]
     assert all(trace in left for trace in traces(8, 4))
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         assert len(gallery.people()) == 28
         assert gallery.index().nearest(vector(8, 1), 1)[0].distance == 0
 
@@ -52,7 +52,7 @@ def test_no_sealed_bytes_are_left_either(tmp_path):
     connection.close()
     sealed = [value for row in rows for value in row]
     assert all(value in everything(tmp_path) for value in sealed)
-    with Gallery.open(path, secret()) as gallery:
+    with GalleryFile.open(path, secret()) as gallery:
         assert list(gallery.people())[3] == "person-3"
         gallery.forget(["person-3"])
     left = everything(tmp_path)
@@ -60,14 +60,14 @@ def test_no_sealed_bytes_are_left_either(tmp_path):
 
 
 def test_a_moved_photo_leaves_no_bytes_of_the_old_name(tmp_path):
-    with Gallery.create(tmp_path / "g", SETTINGS) as gallery:
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
         gallery.add([photo("Wrong Name", 0)])
         gallery.add([photo("Right Name", 0)], move=True)
     assert b"Wrong Name" not in everything(tmp_path)
 
 
 def test_nobody_is_forgotten_where_a_name_is_wrong(tmp_path):
-    with Gallery.open(make(tmp_path / "g")) as gallery:
+    with GalleryFile.open(make(tmp_path / "g")) as gallery:
         with pytest.raises(UsageError, match="Did you mean 'person-1'"):
             gallery.forget(["person-0", "persn-1"])
         assert len(gallery.people()) == 3
@@ -75,7 +75,7 @@ def test_nobody_is_forgotten_where_a_name_is_wrong(tmp_path):
 
 def test_the_last_one_may_be_forgotten(tmp_path):
     path = make(tmp_path / "g", 1, 1)
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         gallery.forget(["person-0"])
         assert gallery.people() == {}
         assert gallery.index().nearest(vector(0), 1) == []
@@ -92,7 +92,7 @@ def test_a_killed_forget_keeps_the_person_or_removes_all_of_them(tmp_path):
         if child == 0:
             _forget_and_die(path, last)
         _, status = os.waitpid(child, 0)
-        with Gallery.open(path) as gallery:
+        with GalleryFile.open(path) as gallery:
             count = gallery.people().get("person-1", 0)
             assert count in (0, 2)
             if count:
@@ -105,7 +105,7 @@ def test_a_killed_forget_keeps_the_person_or_removes_all_of_them(tmp_path):
 
 
 def _forget_and_die(path, last):
-    gallery = Gallery.open(path)
+    gallery = GalleryFile.open(path)
     count = 0
 
     def trace(statement):
@@ -126,7 +126,7 @@ def test_one_photo_goes_and_the_others_stay(tmp_path):
     path = make(tmp_path / "g", 3, 3)
     gone, kept = vector(1, 2).tobytes(), vector(1, 1).tobytes()
     assert gone in everything(tmp_path)
-    with Gallery.open(path) as gallery:
+    with GalleryFile.open(path) as gallery:
         [number] = [one.number for one in gallery.photos() if one.path == "person-1/2.jpg"]
         gallery.forget_photos([number, number])
         left = everything(tmp_path)
@@ -140,7 +140,7 @@ def test_one_photo_goes_and_the_others_stay(tmp_path):
 
 
 def test_who_has_no_photo_left_is_forgotten(tmp_path):
-    with Gallery.open(make(tmp_path / "g", 2, 1)) as gallery:
+    with GalleryFile.open(make(tmp_path / "g", 2, 1)) as gallery:
         gallery.forget_photos([2])
         assert gallery.people() == {"person-0": 1}
     assert b"person-1" not in everything(tmp_path)
@@ -153,12 +153,12 @@ def test_who_has_no_photo_left_is_forgotten(tmp_path):
 def test_renaming(tmp_path, sealed):
     word = secret() if sealed else None
     path = make(tmp_path / "g", 3, 2, word)
-    with Gallery.open(path, word) as gallery:
+    with GalleryFile.open(path, word) as gallery:
         before = gallery.index().vectors
         assert gallery.rename(" person-1 ", "Zoe\u0308 \u0645\u06cc\u200c\u062e") == 2
         assert os.listdir(tmp_path) == ["g"]
     assert b"person-1" not in everything(tmp_path)
-    with Gallery.open(path, word) as gallery:
+    with GalleryFile.open(path, word) as gallery:
         assert gallery.people() == {
             "Zo\xeb \u0645\u06cc\u200c\u062e": 2,
             "person-0": 2,
@@ -176,7 +176,7 @@ def test_renaming(tmp_path, sealed):
 def test_renaming_to_somebody_who_is_there(tmp_path, sealed):
     word = secret() if sealed else None
     path = make(tmp_path / "g", 3, 2, word)
-    with Gallery.open(path, word) as gallery:
+    with GalleryFile.open(path, word) as gallery:
         with pytest.raises(UsageError, match="`merge=True` makes both one person"):
             gallery.rename("person-1", "person-0")
         assert len(gallery.people()) == 3
@@ -187,7 +187,7 @@ def test_renaming_to_somebody_who_is_there(tmp_path, sealed):
 
 
 def test_renaming_needs_names(tmp_path):
-    with Gallery.open(make(tmp_path / "g")) as gallery:
+    with GalleryFile.open(make(tmp_path / "g")) as gallery:
         with pytest.raises(UsageError, match="Did you mean 'person-1'"):
             gallery.rename("persn-1", "Ann")
         with pytest.raises(UsageError, match="not be 'unknown'"):

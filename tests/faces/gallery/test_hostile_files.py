@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import CnnkitError, GalleryError
-from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery import GalleryFile
 from cnnkit.faces.gallery.database import MAX_ROW_BYTES
-from cnnkit.faces.gallery.records import Settings
+from cnnkit.faces.gallery.records import GallerySettings
 from cnnkit.faces.gallery.sealing import KeyDerivation
 from tests.faces.gallery.people import DIMENSIONS, make, secret, vector
 
 
 def look(path, passphrase=None):
     """Read everything that a gallery has."""
-    with Gallery.open(path, passphrase) as gallery:
+    with GalleryFile.open(path, passphrase) as gallery:
         return gallery.people(), gallery.photos(), gallery.index()
 
 
@@ -175,7 +175,7 @@ SOUND = (
 
 
 def test_sound_settings_are_read():
-    assert Settings.from_bytes(SOUND).calibration["far"] == 0.1
+    assert GallerySettings.from_bytes(SOUND).calibration["far"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_sound_settings_are_read():
 )
 def test_settings_that_break_their_rules(content):
     with pytest.raises(GalleryError):
-        Settings.from_bytes(content)
+        GallerySettings.from_bytes(content)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnkit.faces.gallery import FaceIndex, Settings, decide
+from cnnkit.faces.gallery import FaceIndex, GallerySettings, decide
 from cnnkit.faces.gallery.decision import NOBODY, TOO_CLOSE, TOO_FAR
 from cnnkit.faces.gallery.search import distances, quick_distances
 from tests.faces.gallery.people import EMBEDDER
@@ -77,14 +77,14 @@ def two_people(apart: float) -> FaceIndex:
     ],
 )
 def test_unknown_by_distance_or_margin(apart, probe, name, reason):
-    settings = Settings(EMBEDDER, threshold=0.5, margin=0.5)
+    settings = GallerySettings(EMBEDDER, threshold=0.5, margin=0.5)
     found = decide(two_people(apart), np.array([probe], np.float32), settings)
     assert (found.name, found.reason) == (name, reason)
     assert found.nearest[0].person == "ann"
 
 
 def test_the_row_of_an_identification():
-    settings = Settings(EMBEDDER, threshold=0.5, midpoint=0.5, slope=10.0)
+    settings = GallerySettings(EMBEDDER, threshold=0.5, midpoint=0.5, slope=10.0)
     row = decide(two_people(9.0), np.array([1.0], np.float32), settings).to_dict()
     assert row == {
         "name": "unknown",
@@ -97,13 +97,13 @@ def test_the_row_of_an_identification():
 
 def test_an_empty_gallery_knows_nobody():
     index = FaceIndex(np.empty((0, 4), np.float32), [], "euclidean")
-    found = decide(index, np.zeros(4, np.float32), Settings(EMBEDDER, 0.5))
+    found = decide(index, np.zeros(4, np.float32), GallerySettings(EMBEDDER, 0.5))
     assert (found.name, found.reason, found.distance) == ("unknown", NOBODY, None)
 
 
 def test_photos_of_one_person_are_no_second_person():
     vectors = np.array([[0.0], [0.01], [5.0]], np.float32)
     index = FaceIndex(vectors, ["ann", "ann", "bob"], "euclidean")
-    found = decide(index, np.array([0.0], np.float32), Settings(EMBEDDER, 0.5, margin=0.4))
+    found = decide(index, np.array([0.0], np.float32), GallerySettings(EMBEDDER, 0.5, margin=0.4))
     assert found.name == "ann"
     assert [m.person for m in found.nearest] == ["ann", "bob"]

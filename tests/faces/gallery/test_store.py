@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import GalleryError, OutputError, UsageError
-from cnnkit.faces.gallery import EmbedderRecord, Gallery, NewPhoto, Settings, decide
+from cnnkit.faces.gallery import EmbedderRecord, GalleryFile, GallerySettings, NewPhoto, decide
 from cnnkit.faces.gallery.records import person_name
 from tests.faces.gallery.people import (
     CHEAP,
@@ -28,7 +28,7 @@ FORMS = pytest.mark.parametrize("passphrase", [None, secret()], ids=["plain", "s
 @FORMS
 def test_what_was_enrolled_comes_back(tmp_path, passphrase):
     path = make(tmp_path / "g", passphrase=passphrase)
-    with Gallery.open(path, passphrase) as gallery:
+    with GalleryFile.open(path, passphrase) as gallery:
         assert gallery.people() == {"person-0": 2, "person-1": 2, "person-2": 2}
         assert gallery.settings == SETTINGS
         assert gallery.sealed == (passphrase is not None)
@@ -46,7 +46,7 @@ def test_what_was_enrolled_comes_back(tmp_path, passphrase):
 @FORMS
 def test_a_photo_comes_once_whatever_its_path(tmp_path, passphrase):
     path = make(tmp_path / "g", passphrase=passphrase)
-    with Gallery.open(path, passphrase) as gallery:
+    with GalleryFile.open(path, passphrase) as gallery:
         assert gallery.add([photo("person-0", 0, 0, "renamed.jpg")]) == ["known"]
         assert gallery.add([photo("Ann", 0, 0)]) == ["elsewhere:person-0"]
         assert gallery.person_of(photo("x", 0, 0).content) == "person-0"
@@ -64,18 +64,18 @@ def test_the_file_is_the_owners_alone_and_lies_alone(tmp_path):
 def test_a_file_that_others_may_read_is_told_of(tmp_path, caplog):
     path = make(tmp_path / "g")
     path.chmod(0o644)
-    Gallery.open(path).close()
+    GalleryFile.open(path).close()
     assert "chmod 600" in caplog.text
 
 
 def test_an_undecodable_path_comes_back(tmp_path):
-    with Gallery.create(tmp_path / "g", SETTINGS) as gallery:
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
         gallery.add([photo("Ann", 0, 0, os.fsdecode(b"a\xff.jpg"))])
         assert os.fsencode(gallery.photos()[0].path) == b"a\xff.jpg"
 
 
 def test_a_path_may_be_left_out(tmp_path):
-    with Gallery.create(tmp_path / "g", SETTINGS) as gallery:
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
         gallery.add([photo("Ann", 0)])
         assert gallery.photos()[0].path is None
 
@@ -91,32 +91,32 @@ def test_a_path_may_be_left_out(tmp_path):
 )
 def test_another_embedder_is_refused(tmp_path, changes, what):
     other = EmbedderRecord(**{**vars(EMBEDDER), "name": "other-face", **changes})
-    with Gallery.open(make(tmp_path / "g")) as gallery:
+    with GalleryFile.open(make(tmp_path / "g")) as gallery:
         gallery.check_embedder(EmbedderRecord(**{**vars(EMBEDDER), "name": "renamed"}))
         with pytest.raises(GalleryError, match=f"the {what}.*Received: other-face"):
             gallery.check_embedder(other)
         with pytest.raises(GalleryError):
-            gallery.save_settings(Settings(other, 0.6))
+            gallery.save_settings(GallerySettings(other, 0.6))
 
 
 @FORMS
 def test_settings_are_kept(tmp_path, passphrase):
     path = make(tmp_path / "g", passphrase=passphrase)
-    better = Settings(EMBEDDER, 0.51, 0.1, 0.5, 12.0, {"far": 0.001})
-    with Gallery.open(path, passphrase) as gallery:
+    better = GallerySettings(EMBEDDER, 0.51, 0.1, 0.5, 12.0, {"far": 0.001})
+    with GalleryFile.open(path, passphrase) as gallery:
         gallery.save_settings(better)
-    with Gallery.open(path, passphrase) as gallery:
+    with GalleryFile.open(path, passphrase) as gallery:
         assert gallery.settings == better
 
 
 def test_a_passphrase_is_wanted_known_and_not_given_needlessly(tmp_path):
     sealed, plain = make(tmp_path / "s", passphrase=secret()), make(tmp_path / "p")
     with pytest.raises(UsageError, match="`passphrase_file`"):
-        Gallery.open(sealed)
+        GalleryFile.open(sealed)
     with pytest.raises(GalleryError, match="passphrase is not the one"):
-        Gallery.open(sealed, secret("wrong"))
+        GalleryFile.open(sealed, secret("wrong"))
     with pytest.raises(UsageError, match="encrypted gallery"):
-        Gallery.open(plain, secret())
+        GalleryFile.open(plain, secret())
 
 
 def test_a_sealed_file_shows_nothing(tmp_path):
@@ -135,7 +135,7 @@ def test_the_same_person_is_sealed_differently_each_time(tmp_path):
 def test_nothing_is_enrolled_where_one_photo_breaks_a_rule(tmp_path):
     short = NewPhoto("Bob", bytes(32), np.zeros(DIMENSIONS - 1, np.float32))
     endless = NewPhoto("Bob", bytes(32), np.full(DIMENSIONS, np.inf, np.float32))
-    with Gallery.create(tmp_path / "g", SETTINGS) as gallery:
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
         for bad in (short, endless, NewPhoto("Bob", b"x", vector(0)), photo("a\x1b[31m", 1)):
             with pytest.raises(UsageError):
                 gallery.add([photo("Ann", 0), bad])
@@ -150,21 +150,21 @@ def test_names_that_nobody_has(name):
 
 def test_names_are_compared_in_one_form(tmp_path):
     assert person_name(" Zoe\u0308 ") == "Zo\u00eb"
-    with Gallery.create(tmp_path / "g", SETTINGS) as gallery:
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
         gallery.add([photo("Zoe\u0308", 0, 0), photo("Zo\u00eb", 0, 1)])
         assert gallery.people() == {"Zo\u00eb": 2}
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match="folder that exists"):
-        Gallery.create(tmp_path / "none" / "g", SETTINGS)
+        GalleryFile.create(tmp_path / "none" / "g", SETTINGS)
     with pytest.raises(UsageError, match="gallery enroll"):
-        Gallery.open(tmp_path / "g")
+        GalleryFile.open(tmp_path / "g")
 
 
 def test_creating_what_exists_opens_it(tmp_path):
     path = make(tmp_path / "g", 1)
-    with Gallery.create(path, Settings(EMBEDDER, 0.1), cost=CHEAP) as gallery:
+    with GalleryFile.create(path, GallerySettings(EMBEDDER, 0.1), cost=CHEAP) as gallery:
         assert gallery.people() == {"person-0": 2}
         assert gallery.settings == SETTINGS
 
@@ -174,7 +174,7 @@ def test_a_probability_falls_with_the_distance():
     # 1 / (1 + exp(20 * (0.5 - 0.6))) = 1 / (1 + exp(-2))
     assert SETTINGS.probability(0.5) == pytest.approx(0.8807971)
     assert SETTINGS.probability(1e6) == pytest.approx(0.0)
-    assert Settings(EMBEDDER, 0.6).probability(0.5) is None
+    assert GallerySettings(EMBEDDER, 0.6).probability(0.5) is None
 
 
 def test_a_users_threshold_is_checked():

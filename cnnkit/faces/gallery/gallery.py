@@ -1,0 +1,431 @@
+"""A gallery with the embedder that fills it: who is in an image?"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from cnnkit import pipeline
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.faces.embedding import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, FaceEmbedder, ImageFaces
+from cnnkit.faces.gallery.audit import AuditFinding, audit
+from cnnkit.faces.gallery.calibrating import Calibrated, adopted, calibrate
+from cnnkit.faces.gallery.choosing import chosen_photos
+from cnnkit.faces.gallery.decision import IdentifiedImage, decide
+from cnnkit.faces.gallery.describing import describe_people, readable_portraits
+from cnnkit.faces.gallery.embedders import embedder_name, first_settings, record_of
+from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol, portraits_to_enrol
+from cnnkit.faces.gallery.records import GallerySettings, NewPhoto, StoredPhoto
+from cnnkit.faces.gallery.search import FaceIndex
+from cnnkit.faces.gallery.store import GalleryFile, NewGalleryFile
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.images import DEFAULT_MAX_PIXELS, ImageArgument, Inputs
+from cnnkit.results import Failure
+
+LEAST_PASSPHRASE = 8
+
+
+class Gallery:
+    """Says who is in an image. `Gallery.load` opens one, `Gallery.create` makes a new one.
+
+    A gallery is one file of people and the embeddings of their photos; the photos themselves are
+    not kept. It may be used as a context manager, which closes the file.
+
+    Attributes:
+        path: The file.
+        embedder: Finds and describes faces.
+    """
+
+    def __init__(
+        self,
+        file: GalleryFile | NewGalleryFile,
+        embedder: FaceEmbedder,
+        *,
+        faces: str = "all",
+        threshold: float | None = None,
+        margin: float | None = None,
+    ) -> None:
+        """Take an open file, or one to make with the first photo, and its embedder; see `load`."""
+        self.path = file.path
+        self.embedder = embedder
+        self._file = file
+        self._choice = FaceChoice(faces)
+        self._own = (threshold, margin)
+        file.settings.deciding(threshold, margin)  # refuses what breaks a rule
+        if isinstance(file, GalleryFile):
+            file.check_embedder(record_of(embedder))
+        self._index: FaceIndex | None = file.index()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        passphrase: str | None = None,
+        faces: str = "all",
+        threshold: float | None = None,
+        margin: float | None = None,
+        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        embedder: str | os.PathLike[str] | None = None,
+        min_face: int = 40,
+        min_score: float = 0.9,
+        mirror: bool = False,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Gallery:
+        """Open a gallery and the embedder that filled it.
+
+        Args:
+            path: The gallery's file.
+            passphrase: Of an encrypted gallery.
+            faces: Which faces of an image are named: ``all``, the ``largest``, or ``one``: an
+                image with several is a failure.
+            threshold: The largest distance to a person; the gallery's own by default.
+            margin: How much farther the second person must be; the gallery's own by default.
+            detector: A model that finds faces, as for `FaceEmbedder.load`.
+            embedder: The model that the gallery was filled with; only needed where it is not an
+                embedded one.
+            min_face: The smallest side of a face in pixels.
+            min_score: The lowest score of a face, 0 to 1.
+            mirror: Whether the gallery was filled with mirrored faces too.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+            threads: Processor threads to use; 0: all that the process may use.
+            max_pixels: The largest image that is decoded.
+
+        Raises:
+            UsageError: A value breaks its rule, there is no such file, or the passphrase is
+                missing, or one too many.
+            GalleryError: It is no gallery, damaged, of another embedder, or of another passphrase.
+            BundleError: A model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not available on this machine.
+        """
+        file = GalleryFile.open(path, _source(passphrase))
+        try:
+            loaded = FaceEmbedder.load(
+                detector,
+                embedder_name(file, embedder),
+                min_face=min_face,
+                min_score=min_score,
+                mirror=mirror,
+                device=device,
+                runtime=runtime,
+                precision=precision,
+                threads=threads,
+                max_pixels=max_pixels,
+            )
+            return cls(file, loaded, faces=faces, threshold=threshold, margin=margin)
+        except BaseException:  # whatever it is, nobody else could close it
+            file.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        passphrase: str | None = None,
+        faces: str = "all",
+        threshold: float | None = None,
+        margin: float | None = None,
+        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
+        min_face: int = 40,
+        min_score: float = 0.9,
+        mirror: bool = False,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Gallery:
+        """Begin a new gallery; its file is made with the first photo that is enrolled.
+
+        Args:
+            path: The new file.
+            passphrase: Encrypts the gallery; at least 8 characters.
+            faces: See `load`, as for all below.
+            threshold: See there.
+            margin: See there.
+            detector: See there.
+            embedder: The model that describes faces.
+            min_face: See there.
+            min_score: See there.
+            mirror: Average each embedding with that of the mirrored face.
+            device: See there.
+            runtime: See there.
+            precision: See there.
+            threads: See there.
+            max_pixels: See there.
+
+        Raises:
+            UsageError: There is such a file already, or a value breaks its rule.
+            BundleError: A model cannot, or must not, be opened.
+            RuntimeUnavailableError: What was asked for is not available on this machine.
+        """
+        if os.path.lexists(path):
+            fix = "Open it with `Gallery.load`."
+            raise UsageError(broken_rule("`path`", "name a new file", f"{path}, which exists", fix))
+        if passphrase is not None and len(passphrase) < LEAST_PASSPHRASE:
+            rule = f"have at least {LEAST_PASSPHRASE} characters"
+            raise UsageError(broken_rule("`passphrase`", rule, len(passphrase)))
+        loaded = FaceEmbedder.load(
+            detector,
+            embedder,
+            min_face=min_face,
+            min_score=min_score,
+            mirror=mirror,
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            threads=threads,
+            max_pixels=max_pixels,
+        )
+        file = NewGalleryFile(path, first_settings(loaded), _source(passphrase))
+        return cls(file, loaded, faces=faces, threshold=threshold, margin=margin)
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; people are still recognized."""
+        self._file.close()
+
+    # --- who is in an image ----------------------------------------------------------------
+
+    @overload
+    def predict(self, images: ImageArgument) -> IdentifiedImage | Failure: ...
+
+    @overload
+    def predict(self, images: Iterable[ImageArgument]) -> list[IdentifiedImage | Failure]: ...
+
+    def predict(
+        self, images: ImageArgument | Iterable[ImageArgument]
+    ) -> IdentifiedImage | Failure | list[IdentifiedImage | Failure]:
+        """Name the faces of an image, or of several in batches.
+
+        Args:
+            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+
+        Returns:
+            The result of one image, a list of results in order for several. A result is an
+            `IdentifiedImage`, perhaps without a face, or a `Failure` that says why there is none.
+        """
+        return pipeline.predictions(images, self.stream)
+
+    def stream(
+        self, inputs: Inputs, workers: int | None = None
+    ) -> Iterator[tuple[str, IdentifiedImage | Failure]]:
+        """Name the faces of any number of images in bounded memory, in order.
+
+        Args:
+            inputs: One or more files, folders and glob patterns.
+            workers: Threads that read, find and describe; by default one more than compute.
+
+        Yields:
+            Each image's path and its result.
+        """
+        for path, image in self.embedder.stream(inputs, workers):
+            yield path, image if isinstance(image, Failure) else self._identified(image)
+
+    def _identified(self, image: ImageFaces) -> IdentifiedImage | Failure:
+        if not image.faces:
+            return IdentifiedImage(())
+        try:
+            chosen = self._choice.of(image, self.embedder.min_face)
+        except ImageError as error:
+            return Failure(error.kind, error.message)
+        index, settings = self.index, self.settings
+        return IdentifiedImage(
+            tuple((image.faces[n], decide(index, image.embeddings[n], settings)) for n in chosen)
+        )
+
+    @property
+    def settings(self) -> GallerySettings:
+        """How it decides: what was asked for in the place of the gallery's own."""
+        return self._file.settings.deciding(*self._own)
+
+    @property
+    def choice(self) -> FaceChoice:
+        """Which faces of an image are named."""
+        return self._choice
+
+    @property
+    def index(self) -> FaceIndex:
+        """The embeddings in memory, as they were when the gallery was last read or changed."""
+        if self._index is None:
+            self._index = self._file.index()
+        return self._index
+
+    # --- who is enrolled -------------------------------------------------------------------
+
+    def people(self) -> dict[str, int]:
+        """Return how many photos each person has, in the order of the names."""
+        return self._file.people()
+
+    def photos(self) -> list[StoredPhoto]:
+        """Return every enrolled photo: its number, person, embedding and place."""
+        return self._file.photos()
+
+    def person_of(self, content: bytes) -> str | None:
+        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+        return self._file.person_of(content)
+
+    def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
+        """Enroll described photos: all of them in one step, or none; see `GalleryFile.add`."""
+        return self._changed().add(photos, move=move)
+
+    def enroll(
+        self,
+        inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        name: str | None = None,
+        faces: str = "one",
+        paths: bool = True,
+        move: bool = False,
+        workers: int | None = None,
+        emit: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Counter[str]:
+        """Enroll photos of people. What is enrolled already, by content, is not looked at again.
+
+        Args:
+            inputs: A folder with one folder for each person, or several; with `name`, photos,
+                folders and patterns.
+            name: All photos are of this person.
+            faces: Where a photo has several faces: ``one`` refuses it, ``largest`` takes the
+                largest.
+            paths: Whether the gallery keeps the names of the files.
+            move: Whether photos that are enrolled as somebody else change to this person.
+            workers: Threads that read, find and describe.
+            emit: Gets a row for each photo, a dictionary.
+
+        Returns:
+            How many photos were ``added``, ``known``, ``moved`` and ``failed``.
+
+        Raises:
+            UsageError: A value breaks its rule, or there are no photos of people.
+            GalleryError: The gallery was damaged, or is in use for too long.
+            OutputError: The file cannot be written.
+        """
+        portraits = portraits_to_enrol(inputs, name)
+        policy = EnrolmentPolicy(FaceChoice(faces), self.embedder.min_face, paths=paths, move=move)
+        return enrol(self, self.embedder, portraits, policy, workers=workers, emit=emit)
+
+    def forget(self, names: str | Sequence[str]) -> dict[str, int]:
+        """Remove people, and every byte of them from the file.
+
+        Args:
+            names: One person or several.
+
+        Returns:
+            How many photos each had.
+
+        Raises:
+            UsageError: A name is not in the gallery; then nobody is removed.
+        """
+        return self._changed().forget([names] if isinstance(names, str) else names)
+
+    def forget_photos(
+        self, photos: str | Sequence[str], names: str | Sequence[str] = ()
+    ) -> list[StoredPhoto]:
+        """Remove single photos; a person whose last photo goes is forgotten too.
+
+        Args:
+            photos: Each a photo's place or number in the gallery, or the file itself.
+            names: Whose photos are meant; everybody's by default.
+
+        Returns:
+            The photos that were removed.
+
+        Raises:
+            UsageError: One is not in the gallery, or several have this place; nothing is removed.
+        """
+        file = self._changed()
+        wanted, people = ([x] if isinstance(x, str) else x for x in (photos, names))
+        chosen = chosen_photos(file, wanted, people)
+        file.forget_photos([photo.number for photo in chosen])
+        return chosen
+
+    def rename(self, name: str, new: str, *, merge: bool = False) -> int:
+        """Give a person another name, and remove every byte of the old one.
+
+        Args:
+            name: Who.
+            new: The name from now on.
+            merge: Whether the person may become one with somebody who has the name already.
+
+        Returns:
+            How many photos the person of the new name has.
+
+        Raises:
+            UsageError: Nobody has the name, somebody has the new one, or nobody can have it.
+        """
+        return self._changed().rename(name, new, merge=merge)
+
+    def _changed(self) -> GalleryFile:
+        """Return the file, made if need be, to be changed: the index is read again then."""
+        if isinstance(self._file, NewGalleryFile):
+            self._file = self._file.made()
+        self._index = None
+        return self._file
+
+    # --- how well it tells people apart ----------------------------------------------------
+
+    def calibrate(
+        self,
+        data: str | os.PathLike[str],
+        far: float = 0.001,
+        *,
+        faces: str = "one",
+        dry_run: bool = False,
+        workers: int | None = None,
+    ) -> Calibrated:
+        """Find the threshold for a false-accept rate on photos of people, and keep it.
+
+        Args:
+            data: A folder with one folder for each person, at best other photos than those
+                enrolled.
+            far: The share of pairs of two people that may be taken for one person.
+            faces: Where a photo has several faces: ``one`` leaves it out, ``largest`` takes the
+                largest.
+            dry_run: Leave the gallery as it is.
+            workers: Threads that read, find and describe.
+
+        Returns:
+            The threshold and what it rests on. Where there are too few pairs for the rate, it is
+            not ``enough``, and nothing is kept.
+
+        Raises:
+            UsageError: The rate breaks its rule, or there are no photos of people.
+        """
+        policy = FaceChoice(faces)
+        vectors, labels = describe_people(
+            self.embedder,
+            readable_portraits(os.fspath(data)),
+            policy,
+            self.embedder.min_face,
+            workers=workers,
+        )
+        found = calibrate(vectors, labels, self.settings.embedder.metric, far)
+        if found.enough and not dry_run:
+            file = self._changed()
+            file.save_settings(adopted(file.settings, found))
+        return found
+
+    def audit(self) -> list[AuditFinding]:
+        """Return what looks wrong: mislabeled photos, outliers, people too much alike, copies."""
+        return audit(self.photos(), self.settings)
+
+
+def _source(passphrase: str | None) -> Callable[[], bytes] | None:
+    """Return what gives a passphrase when it is needed."""
+    return None if passphrase is None else passphrase.encode

@@ -1,0 +1,122 @@
+"""The class `Gallery`: enrolling, naming, forgetting and calibrating from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnkit
+from cnnkit.errors import GalleryError, UsageError
+from cnnkit.faces import FaceEmbedder
+from cnnkit.images import decode
+from tests.faces.gallery.portraits import eileen, eva, write, write_people
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_embedder() -> Iterator[None]:
+    """Compile the networks once for this module."""
+    compiled: dict[str, FaceEmbedder] = {}
+    original = FaceEmbedder.load
+
+    def loaded(*arguments, **options):
+        key = repr((arguments, sorted(options.items())))
+        if key not in compiled:
+            compiled[key] = original(*arguments, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceEmbedder, "load", loaded)
+        yield
+
+
+@pytest.fixture(scope="module")
+def astronaut(examples: Path) -> np.ndarray:
+    return decode((examples / "astronaut.jpg").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Path:
+    return write_people(tmp_path_factory.mktemp("people"), astronaut)
+
+
+def test_a_gallery_is_made_with_its_first_photo(
+    tmp_path: Path, people: Path, astronaut: np.ndarray, examples: Path
+) -> None:
+    path, rows = tmp_path / "team.gallery", []
+    with cnnkit.Gallery.create(path) as gallery:
+        assert gallery.enroll(examples / "coffee.jpg", name="Cup", emit=rows.append) == {
+            "failed": 1
+        }
+        assert rows[0]["error"]["kind"] == "no-face"
+        assert not path.exists() and gallery.people() == {}
+        assert gallery.predict(astronaut).faces[0][1].reason == "nobody is enrolled"
+        assert gallery.enroll(people) == {"added": 4}
+        assert gallery.people() == {"Eileen": 2, "Eva": 2}
+        assert gallery.predict(astronaut).names == ["Eileen"]
+    with pytest.raises(UsageError, match="`path` must name a new file"):
+        cnnkit.Gallery.create(path)
+
+
+@pytest.fixture
+def team(tmp_path: Path, people: Path) -> Path:
+    with cnnkit.Gallery.create(tmp_path / "team.gallery") as gallery:
+        gallery.enroll(people)
+    return tmp_path / "team.gallery"
+
+
+def test_people_change_and_are_named_so_at_once(team: Path, astronaut: np.ndarray) -> None:
+    with cnnkit.Gallery.load(team) as gallery:
+        squeezed = eva(astronaut, 3)
+        first, second = gallery.predict([astronaut, squeezed])
+        assert (first.names, second.names) == (["Eileen"], ["Eva"])
+        assert first.to_dict()["faces"][0]["distance"] == pytest.approx(0, abs=1e-3)
+        assert gallery.rename("Eva", "Eve") == 2
+        assert gallery.predict(squeezed).names == ["Eve"]
+        [photo] = gallery.forget_photos("Eve/0.png")
+        assert photo.person == "Eve" and gallery.people() == {"Eileen": 2, "Eve": 1}
+        assert gallery.forget("Eve") == {"Eve": 1}
+        assert gallery.predict(squeezed).faces[0][1].reason == "too far"
+        assert gallery.audit() == []
+    assert gallery.predict(squeezed).names == ["unknown"]  # closed, and still in memory
+
+
+def test_what_was_asked_for_decides(team: Path, astronaut: np.ndarray) -> None:
+    gallery = cnnkit.Gallery.load(team, threshold=1e-6, faces="one")
+    darker = eileen(astronaut, 1)
+    assert gallery.predict(darker[::2, ::2]).names == ["unknown"]
+    both = np.concatenate([astronaut, astronaut], axis=1)
+    assert gallery.predict(both).kind == "several-faces"
+    with pytest.raises(UsageError, match="`threshold` must be a distance"):
+        cnnkit.Gallery.load(team, threshold=-1.0)
+    with pytest.raises(GalleryError, match="without mirrored faces"):
+        cnnkit.Gallery.load(team, mirror=True)
+
+
+def test_a_passphrase_seals_a_new_gallery(tmp_path: Path, people: Path) -> None:
+    path = tmp_path / "sealed.gallery"
+    with pytest.raises(UsageError, match="`passphrase` must have at least 8 characters"):
+        cnnkit.Gallery.create(path, passphrase="short")
+    with cnnkit.Gallery.create(path, passphrase="correct horse") as gallery:
+        gallery.enroll(people)
+    assert b"Eileen" not in path.read_bytes()
+    assert cnnkit.Gallery.load(path, passphrase="correct horse").people() == {
+        "Eileen": 2,
+        "Eva": 2,
+    }
+    with pytest.raises(UsageError, match="wants its passphrase"):
+        cnnkit.Gallery.load(path)
+
+
+def test_too_few_pairs_leave_the_threshold(team: Path, tmp_path: Path, astronaut) -> None:
+    more = tmp_path / "more"
+    for number in (2, 3):
+        write(more / "Eileen" / f"{number}.png", eileen(astronaut, number))
+        write(more / "Eva" / f"{number}.png", eva(astronaut, number))
+    gallery = cnnkit.Gallery.load(team)
+    before = gallery.settings
+    found = gallery.calibrate(more)
+    assert not found.enough and found.different_pairs == 4
+    assert gallery.settings == before
