@@ -27,6 +27,7 @@ class CountingEmbedder:
 
     verification = Verification(0.6, 20.0)
     detector = None
+    min_face = 1
     identity = "numbers"
 
     class bundle:
