@@ -24,6 +24,7 @@ from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.finished_rows import MALFORMED
 from cnnkit.writers.journal import part_path
+from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
 
@@ -46,6 +47,7 @@ class Outputs:
 
     Raises:
         UsageError: The choice breaks a rule.
+        OutputError: A file or folder cannot be written where it is asked for.
     """
 
     rows: Path | None = None
@@ -78,6 +80,8 @@ class Outputs:
             raise UsageError(broken_rule("`report`", "end in .html", self.report))
         for option, path in (("`embeddings`", self.embeddings), ("`report`", self.report)):
             self._check_place(option, path)
+        if self.sort_into:
+            check_writable(self.sort_into)
 
     def _check_place(self, option: str, path: Path | None) -> None:
         if path is None:
@@ -87,6 +91,7 @@ class Outputs:
             raise UsageError(broken_rule(option, rule, path))
         if path.exists() and not (self.resume or self.overwrite):
             raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+        check_writable(path)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.replacing import check_writable
 
 log = logging.getLogger("cnnkit")
 
@@ -135,6 +136,9 @@ def explain(
         retry_errors=retry_errors,
     )
     images = SavedImages(path_of(overlays), path_of(maps), size)
+    for folder in (images.overlays, images.heats):
+        if folder is not None:
+            check_writable(folder)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:

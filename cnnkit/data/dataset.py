@@ -21,6 +21,7 @@ from cnnkit.images import Finder
 from cnnkit.images.folders import LEFT_BEHIND, is_left_behind
 from cnnkit.names import is_safe, is_visible, normal_name
 from cnnkit.results import Failure
+from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,10 @@ def _refuse_boxes(data: str, dataset: Dataset) -> None:
         raise UsageError(broken_rule("`data`", "hold a folder for each class", received, fix))
 
 
+# The folders of `sort_into` that hold what has no class: no class when trained or measured.
+WITHOUT_CLASS = (UNKNOWN_FOLDER, ERRORS_FOLDER)
+
+
 @dataclass
 class _Collected:
     """What the walk over the folders has met so far; labels are still names."""
@@ -155,6 +160,11 @@ class _Collected:
         first: dict[str, str] = {}
         for name in folders:
             place = os.path.join(folder, name)
+            if name in WITHOUT_CLASS:
+                log.warning(
+                    "%s is skipped: sorting puts images without a class there.", printable(place)
+                )
+                continue
             label = normal_name(name)
             check_label(label, f"the folder {printable(place)}")
             if first.setdefault(label, name) != name:

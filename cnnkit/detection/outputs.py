@@ -20,7 +20,7 @@ from cnnkit.formats.image_files import inside
 from cnnkit.results import path_of
 from cnnkit.sorting import folder_names
 from cnnkit.writers import apart, write_rows
-from cnnkit.writers.replacing import replacing
+from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.terminal import printable
@@ -45,6 +45,7 @@ class BoxOutputs:
 
     Raises:
         UsageError: An output breaks a rule, is in the way or collides with another one.
+        OutputError: An output cannot be written where it is asked for.
     """
 
     rows: Sequence[Path] = ()
@@ -61,6 +62,7 @@ class BoxOutputs:
             self._check_file("`output`", path)
         for target in self.boxes:
             check_target(target, overwrite=self.replace)
+            check_writable(with_form(target)[1])
         if self.counts is not None:
             if self.counts.suffix.lower() != ".csv":
                 raise UsageError(broken_rule("`counts`", "end in .csv", self.counts))
@@ -77,12 +79,14 @@ class BoxOutputs:
                 f"{folder} has files already. Use `overwrite=True` to write among them, or name a "
                 "new folder."
             )
+        check_writable(folder)
 
     def _check_file(self, option: str, path: Path) -> None:
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
         if path.exists() and not self.replace:
             raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+        check_writable(path)
 
     @property
     def folders(self) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -37,3 +38,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file or folder that cannot be created or replaced, before the work begins.
+
+    Args:
+        path: The file or folder; nothing of it need exist.
+
+    Raises:
+        OutputError: The folder where it would be created is not writable, or is a file.
+    """
+    path = Path(path)
+    above = path if path.is_dir() else path.absolute().parent
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise OutputError(f"{path} cannot be written: {above} is not a folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: {os.strerror(errno.EACCES)}.")

@@ -37,6 +37,13 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     assert dataset.split_classes == {}
 
 
+def test_what_sorting_leaves_without_a_class_is_no_class(tmp_path: Path, caplog) -> None:
+    put(tmp_path, "a/1.png", "b/2.png", "_unknown/3.png", "_errors/4.png", "_other/5.png")
+    assert read_dataset(str(tmp_path)).classes == ("_other", "a", "b")
+    skipped = [f"{tmp_path}/{name} is skipped" for name in ("_errors", "_unknown")]
+    assert [message.split(":")[0] for message in caplog.messages] == skipped
+
+
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
 def test_split_folders_are_compared_by_class_name(tmp_path: Path, validation: str) -> None:
     put(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "train/stray.jpg")

@@ -274,6 +274,12 @@ def test_outputs_in_the_way_are_refused(images: Path, arguments: dict, told: str
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["annotate", "crops"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(images: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"drawn cannot be written: .*a\.jpg is not a folder"):
+        BoxOutputs(**{name: Path("in/a.jpg/drawn")})
+
+
 @pytest.mark.parametrize(
     ("paths", "folders", "inputs"),
     [

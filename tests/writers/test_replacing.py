@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.errors import OutputError
-from cnnkit.writers.replacing import replacing
+from cnnkit.writers.replacing import check_writable, replacing
 
 
 @pytest.fixture
@@ -70,3 +70,22 @@ def test_a_full_disk_is_an_output_error(target, monkeypatch):
         for _ in range(100):
             file.write(b"x" * 10_000)
     assert os.listdir(target.parent) == []
+
+
+def test_what_can_be_written_is_told_without_a_trace(target):
+    check_writable(target)
+    check_writable(target.parent / "new" / "deep")
+    assert os.listdir(target.parent) == []
+    target.write_text("a file")
+    with pytest.raises(OutputError, match=r"deep cannot be written: .*target.txt is not a folder"):
+        check_writable(target / "deep")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(target):
+    target.parent.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written: Permission denied"):
+            check_writable(target)
+    finally:
+        target.parent.chmod(0o700)
