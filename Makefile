@@ -20,7 +20,7 @@ DEFINITION := setup.cfg pyproject.toml
 .DELETE_ON_ERROR:
 # Two verbs at a time would change one environment under each other; -j is harmless so.
 .NOTPARALLEL:
-.PHONY: help install demo test lint bench docs models clean rebuild
+.PHONY: help install demo test lint bench docs images models clean rebuild
 
 help:
 	@echo "make install   the environment $(VENV) with cnnkit in it, ready to edit"
@@ -29,6 +29,7 @@ help:
 	@echo "make lint      check the code's style and types"
 	@echo "make bench     measure against other tools, in an environment of its own"
 	@echo "make docs      build the documentation's site into build/site"
+	@echo "make images    make the images of README.md and docs/ again, into docs/images"
 	@echo "make models    build the embedded weights again from their sources"
 	@echo "make clean     remove the environments and everything that was built"
 
@@ -52,6 +53,9 @@ bench: $(BENCH_VENV)/installed-bench
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "Open build/site/index.html."
+
+images: $(VENV)/installed
+	$(BIN)/python docs/make_images.py
 
 models: $(VENV)/installed-convert
 	$(BIN)/python -m models.convert all

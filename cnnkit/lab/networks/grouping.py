@@ -72,7 +72,7 @@ def what(row: LayerRow) -> str:
         "GlobalAveragePooling2D": "average of all",
         "GlobalMaxPooling2D": "max of all",
         "Concatenate": "concatenate",
-        "Input": "picture",
+        "Input": "image",
     }
     text = names.get(row.kind, SHORT.get(row.kind, row.kind.lower()))
     if row.kernel:
