@@ -126,7 +126,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, title: str) -> Mar
             "line", x1=frame.x(0), y1=frame.y(0), x2=frame.x(1), y2=frame.y(1), class_="chart-ideal"
         ),
         _text(frame.left + 12, frame.top + 14, "dashed: calibrated"),
-        _axes(counts, ticks, [], "confidence", "pictures", as_percent=True),
+        _axes(counts, ticks, [], "confidence", "images", as_percent=True),
     ]
     return _svg(WIDTH, 414, title, body)
 

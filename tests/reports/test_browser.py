@@ -46,7 +46,7 @@ def test_hostile_gallery_shows_text_and_runs_nothing(chromium, report):
     chromium.open(report)
     assert chromium.run(WAIT_FOR_IMAGES) == len(HOSTILE)
     for place in range(len(HOSTILE)):
-        chromium.run(f"document.querySelectorAll('button.picture')[{place}].click()")
+        chromium.run(f"document.querySelectorAll('button.image')[{place}].click()")
     assert chromium.problems == []
     assert [r for r in chromium.requests if not r.startswith(("file://", "data:"))] == []
     assert chromium.run("document.querySelectorAll('svg[onload], img[onerror]').length") == 0
@@ -138,14 +138,14 @@ def test_filters_and_sorting(chromium, report):
 def test_details_by_keyboard(chromium, report):
     gallery(report, [row(f"photos/{i}.jpg", ("cat", 0.9), ("dog", 0.1)) for i in range(3)])
     chromium.open(report)
-    chromium.run("document.querySelector('button.picture').focus()")
+    chromium.run("document.querySelector('button.image').focus()")
     chromium.press("Enter")
     assert chromium.run("document.getElementById('details').open")
     chromium.press("ArrowRight")
     assert chromium.run("document.getElementById('details-path').textContent") == "photos/1.jpg"
     chromium.press("Escape")
     assert not chromium.run("document.getElementById('details').open")
-    assert chromium.run("document.activeElement.className") == "picture"
+    assert chromium.run("document.activeElement.className") == "image"
 
 
 def test_pages(chromium, report):

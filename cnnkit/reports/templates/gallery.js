@@ -153,7 +153,7 @@
 
   function card(row, place) {
     const made = element("li", "card");
-    const button = element("button", "picture");
+    const button = element("button", "image");
     button.type = "button";
     button.dataset.place = place;
     button.setAttribute("aria-label", `${row.name}: ${row.label}, show details`);
