@@ -76,14 +76,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
-class MainGroup(LazyGroup):
-    """All commands of cnnkit."""
-
-    sections = SECTIONS
-
-
 @click.group(
-    cls=MainGroup,
+    cls=LazyGroup,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: cnnkit classify PHOTOS/",
 )

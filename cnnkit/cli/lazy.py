@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -16,10 +17,13 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called.
 
     Attributes:
-        sections: Its commands, set by a subclass.
+        sections: Its commands, section by section.
     """
 
-    sections: Sections = {}  # noqa: RUF012
+    def __init__(self, *arguments: Any, sections: Sections, **options: Any) -> None:
+        """Take the commands; all else is click's."""
+        super().__init__(*arguments, **options)
+        self.sections = sections
 
     def _commands(self) -> dict[str, tuple[str, str]]:
         return {name: entry for part in self.sections.values() for name, entry in part.items()}

@@ -396,7 +396,7 @@ def test_calibrating_on_enough_and_on_too_few_pairs(team, tmp_path, astronaut):
     settings = json.loads(gallery("list", team, "--json").stdout)["settings"]
     assert settings["threshold"] == pytest.approx(found["threshold"])
     assert settings["calibration"]["far"] == 0.25
-    assert "calibrated for a false-accept rate of 0.25" in gallery("list", team).stderr
+    assert "calibrated for a false accept rate of 0.25" in gallery("list", team).stderr
 
 
 def test_auditing(team, people, tmp_path, astronaut):
@@ -531,7 +531,7 @@ def test_the_whole_command_line(run_cnnkit, team, people, tmp_path):
 
 
 def test_the_passphrase_is_asked_for_in_a_terminal(monkeypatch):
-    from cnnkit.cli import gallery_run
+    from cnnkit.cli import galleries
 
     asked = []
 
@@ -539,16 +539,16 @@ def test_the_passphrase_is_asked_for_in_a_terminal(monkeypatch):
         asked.append((text, options))
         return "long enough"
 
-    monkeypatch.setattr(gallery_run.sys, "stdin", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(gallery_run.click, "prompt", prompt)
-    assert gallery_run.passphrase_source(None, new=True)() == b"long enough"
+    monkeypatch.setattr(galleries.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(galleries.click, "prompt", prompt)
+    assert galleries.passphrase_source(None, new=True)() == b"long enough"
     hidden = {"hide_input": True, "confirmation_prompt": True, "err": True}
     assert asked == [("Passphrase", hidden)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\nsecond", b"\xff\xfe", b"x" * 5000])
 def test_files_that_hold_no_passphrase(tmp_path, content):
-    from cnnkit.cli.gallery_run import passphrase_source
+    from cnnkit.cli.galleries import passphrase_source
 
     file = tmp_path / "word"
     file.write_bytes(content)

@@ -109,7 +109,7 @@ def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
         (("a.jpg", "b.jpg", "--root", "x"), "--root requires --pairs"),
         (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o requires --pairs"),
         (("a.jpg", "b.jpg", "--annotate", "x.gif"), "--annotate must end in .png or .jpg"),
-        (("--pairs", "p.csv", "--json"), "--pairs and --json are mutually exclusive"),
+        (("--pairs", "p.csv", "--json"), "--json and --pairs are mutually exclusive"),
         (("--pairs", "none.csv"), "none.csv cannot be read: No such file"),
         (("a.jpg", "b.jpg", "--embedder", "mtcnn"), "--embedder must be a model for embed-face"),
         (("a.jpg", "b.jpg", "--min-face", "3"), "--min-face must be at least 12 pixels"),

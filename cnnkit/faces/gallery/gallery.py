@@ -203,7 +203,7 @@ class Gallery:
     # --- who is in an image ----------------------------------------------------------------
 
     @overload
-    def predict(self, images: ImageArgument) -> IdentifiedImage | Failure: ...
+    def predict(self, images: ImageArgument) -> IdentifiedImage | Failure: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, images: Iterable[ImageArgument]) -> list[IdentifiedImage | Failure]: ...

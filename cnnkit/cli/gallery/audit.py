@@ -7,11 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 
 # Seconds between two lines of progress where there is no terminal.
@@ -33,15 +32,33 @@ Examples:
     help="Distance below which faces count as similar.  [default: the gallery's]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON Lines to standard output.")
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.verbosity_options
-def command(gallery: str, quiet: bool, **chosen: Any) -> None:
+def command(
+    gallery: str, threshold: float | None, as_json: bool, passphrase_file: str | None, quiet: bool
+) -> None:
     """Find mislabeled photos, outliers, duplicates, and people who are too similar.
 
     Exit status: 1 if there are findings.
     """
-    found = run(gallery, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if found else 0)
+    from cnnkit.faces.gallery.audit import audit
+    from cnnkit.writers.terminal import printable
+
+    with galleries.open_gallery(gallery, passphrase_file) as file:
+        settings = file.settings.deciding(threshold, None)
+        with progress("reading", sum(file.people().values()), quiet) as advance:
+            photos = file.photos(advance)
+    with progress("comparing", len(photos), quiet) as advance:
+        findings = audit(photos, settings, advance)
+    for finding in findings:
+        if as_json:
+            click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))
+        else:
+            click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
+    if not quiet and not as_json:
+        verdict = f"{len(findings):,} findings" if findings else "no findings"
+        click.echo(f"{printable(gallery)}: {len(photos):,} photos, {verdict}", err=True)
+    click.get_current_context().exit(1 if findings else 0)
 
 
 @contextmanager
@@ -79,33 +96,3 @@ def progress(name: str, count: int, quiet: bool) -> Iterator[Callable[[int], Non
                 click.echo(line, err=True)
 
         yield advance
-
-
-def run(
-    path: str,
-    *,
-    quiet: bool,
-    threshold: float | None,
-    as_json: bool,
-    passphrase_file: str | None,
-) -> int:
-    """Compare all photos, show the findings, and return how many there are."""
-    from cnnkit.cli.gallery_run import open_gallery
-    from cnnkit.faces.gallery.audit import audit
-    from cnnkit.writers.terminal import printable
-
-    with open_gallery(path, passphrase_file) as gallery:
-        settings = gallery.settings.deciding(threshold, None)
-        with progress("reading", sum(gallery.people().values()), quiet) as advance:
-            photos = gallery.photos(advance)
-    with progress("comparing", len(photos), quiet) as advance:
-        findings = audit(photos, settings, advance)
-    for finding in findings:
-        if as_json:
-            click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))
-        else:
-            click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
-    if not quiet and not as_json:
-        verdict = f"{len(findings):,} findings" if findings else "no findings"
-        click.echo(f"{printable(path)}: {len(photos):,} photos, {verdict}", err=True)
-    return len(findings)

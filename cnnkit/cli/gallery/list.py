@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
@@ -28,23 +28,17 @@ Examples:
 @click.argument("gallery", metavar="GALLERY")
 @click.option("--photos", is_flag=True, help="List every photo: number, person, and path.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object to standard output.")
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.verbosity_options
 def command(
     gallery: str, quiet: bool, photos: bool, as_json: bool, passphrase_file: str | None
 ) -> None:
     """List the enrolled people, and show the model and threshold of a gallery."""
-    run(gallery, photos=photos, as_json=as_json, passphrase_file=passphrase_file)
-
-
-def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) -> None:
-    """Show the people, or their photos, and the settings."""
-    from cnnkit.cli.gallery_run import open_gallery
     from cnnkit.writers.terminal import fitted, printable
 
-    with open_gallery(path, passphrase_file) as gallery:
-        people, settings, sealed = gallery.people(), gallery.settings, gallery.sealed
-        every = gallery.photos() if photos else []
+    with galleries.open_gallery(gallery, passphrase_file) as file:
+        people, settings, sealed = file.people(), file.settings, file.sealed
+        every = file.photos() if photos else []
     if as_json:
         content = {"people": people, "encrypted": sealed, "settings": asdict(settings)}
         if photos:
@@ -59,7 +53,7 @@ def run(path: str, *, photos: bool, as_json: bool, passphrase_file: str | None) 
     else:
         for name, count in people.items():
             click.echo(f"{fitted(name, NAME_WIDTH)}  {count:>6,}")
-    for line in summary_lines(path, people, settings, sealed):
+    for line in summary_lines(gallery, people, settings, sealed):
         click.echo(line, err=True)
 
 

@@ -7,11 +7,13 @@ import math
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
 from cnnkit.errors import OutputError, UsageError, broken_rule, requires
@@ -51,56 +53,66 @@ Examples:
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(inputs: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
+def command(
+    inputs: tuple[str, ...],
+    sort_into: str | None,
+    how: str,
+    resume: bool,
+    threshold: float | None,
+    min_faces: int,
+    as_json: bool,
+    workers: int | None,
+    quiet: bool,
+    **of_embedder: Any,
+) -> None:
     """Group images by the people in them, without names.
 
     Without --sort-into, shows the groups and changes nothing. With it, writes the plan to
     DIR/plan.jsonl before the first image. Exit status: 1 if some inputs failed.
     """
-    failed = run(list(inputs), quiet=quiet, **chosen)
+    if threshold is not None and not resume and not (math.isfinite(threshold) and threshold > 0):
+        raise UsageError(broken_rule("--threshold", "be a distance over 0", threshold))
+    folder = Path(sort_into) if sort_into else None
+
+    def plan() -> list[dict[str, Any]]:
+        return _planned(inputs, folder, how, threshold, min_faces, workers, quiet, of_embedder)
+
+    if folder is None:
+        if resume:
+            raise _nothing_to_resume(folder)
+        rows = plan()
+        show(rows, as_json)
+        if not quiet:
+            told = "No file was changed. Use --sort-into DIR to sort the images."
+            click.echo(told, err=True)
+    else:
+        with _locked(folder, resume):
+            rows = _resumed(inputs, folder, how, quiet) if resume else plan()
+            if not resume:
+                show(rows, as_json)
+                _sort(rows, folder, how, quiet)
+    failed = sum(row["status"] == "error" for row in rows)
     click.get_current_context().exit(1 if failed else 0)
 
 
-def run(inputs: list[str], *, quiet: bool, **chosen: Any) -> int:
-    """Sort, show, and return how many inputs failed."""
+@contextlib.contextmanager
+def _locked(folder: Path, resume: bool) -> Iterator[None]:
+    """Keep other runs out of the folder, which is created if it is not to be resumed."""
     from cnnkit.writers.locking import locked_folder
 
-    folder = Path(chosen["sort_into"]) if chosen["sort_into"] else None
-    if folder is None:
-        if chosen["resume"]:
-            raise _nothing_to_resume(folder)
-        return _sorted(inputs, None, quiet, chosen)
-    if not chosen["resume"]:
+    if not resume:
         _refuse_files(folder)
         _make_folder(folder)
     elif not os.path.isfile(folder / PLAN):
         raise _nothing_to_resume(folder)
     try:
         with locked_folder(folder):
-            if chosen["resume"]:
-                return _resumed(inputs, folder, chosen["how"], quiet)
-            _refuse_files(folder)  # another run may have filled it since
-            return _sorted(inputs, folder, quiet, chosen)
+            if not resume:
+                _refuse_files(folder)  # another run may have filled it since
+            yield
     finally:
         with contextlib.suppress(OSError):  # nothing came into it
             folder.rmdir()
-
-
-def _sorted(inputs: list[str], folder: Path | None, quiet: bool, chosen: dict[str, Any]) -> int:
-    from cnnkit.faces.gallery.sorting_plan import with_places
-
-    threshold = chosen["threshold"]
-    if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
-        raise UsageError(broken_rule("--threshold", "be a distance over 0", threshold))
-    rows = _rows(inputs, folder, threshold, quiet, chosen)
-    if folder is not None:
-        rows = with_places(rows, folder, chosen["how"])
-    show(rows, chosen["as_json"])
-    if folder is not None:
-        _sort(rows, folder, chosen["how"], quiet)
-    elif not quiet:
-        click.echo("No file was changed. Use --sort-into DIR to sort the images.", err=True)
-    return sum(row["status"] == "error" for row in rows)
 
 
 def _refuse_files(folder: Path) -> None:
@@ -122,32 +134,36 @@ def _nothing_to_resume(folder: Path | None) -> UsageError:
     return UsageError(requires("--resume", other, f"Received: {folder}." if folder else ""))
 
 
-def _rows(
-    inputs: list[str],
+def _planned(
+    inputs: Sequence[str],
     folder: Path | None,
+    how: str,
     threshold: float | None,
+    min_faces: int,
+    workers: int | None,
     quiet: bool,
-    chosen: dict[str, Any],
+    of_embedder: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    from cnnkit.cli.gallery_run import load_embedder
-    from cnnkit.faces.gallery.sorting_plan import sorted_rows
+    """Return a row for each image, with its place in the folder, if there is one."""
+    from cnnkit.faces.gallery.sorting_plan import sorted_rows, with_places
     from cnnkit.images import Finder
 
     exclude = [str(folder)] if folder is not None else []
-    embedder = load_embedder(chosen)
+    embedder = galleries.open_embedder(None, **of_embedder)
     watched = sys.stderr.isatty() and not quiet
     count = sum(1 for _ in Finder(inputs, exclude=exclude)) if watched else 0
     with click.progressbar(
         length=count, label="cluster", file=sys.stderr, hidden=not watched, show_pos=True
     ) as bar:
-        return sorted_rows(
+        rows = sorted_rows(
             embedder,
             Finder(inputs, exclude=exclude),
             threshold=threshold or embedder.verification.threshold,
-            least=chosen["min_faces"],
-            workers=chosen["workers"],
+            least=min_faces,
+            workers=workers,
             advance=lambda: bar.update(1),
         )
+    return rows if folder is None else with_places(rows, folder, how)
 
 
 def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> None:
@@ -161,8 +177,8 @@ def _sort(rows: list[dict[str, Any]], folder: Path, how: str, quiet: bool) -> No
         click.echo(f"{count:,} images {done} into {printable(str(folder))}", err=True)
 
 
-def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
-    """Finish the plan of an interrupted run."""
+def _resumed(inputs: Sequence[str], folder: Path, how: str, quiet: bool) -> list[dict[str, Any]]:
+    """Finish the plan of an interrupted run and return its rows."""
     from cnnkit.faces.gallery.sorting_plan import carry_out, check_plan, read_plan
     from cnnkit.images import Finder
     from cnnkit.writers.terminal import printable
@@ -172,7 +188,7 @@ def _resumed(inputs: list[str], folder: Path, how: str, quiet: bool) -> int:
     count = carry_out(rows, folder, how)
     if not quiet:
         click.echo(f"{count:,} images are in place in {printable(str(folder))}", err=True)
-    return sum(row["status"] == "error" for row in rows)
+    return rows
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
 from cnnkit.errors import UsageError, is_required
@@ -27,7 +27,7 @@ Examples:
     metavar="PHOTO",
     help="Erase only this photo, given by its path, number, or file. Repeatable.",
 )
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.verbosity_options
 @keeps_inputs
 def command(
@@ -43,27 +43,19 @@ def command(
     nothing is erased. With --photo, NAME is the person in the photo. A person whose last photo
     is erased is removed.
     """
-    run(gallery, names, photos, passphrase_file=passphrase_file)
-
-
-def run(
-    path: str, names: tuple[str, ...], photos: tuple[str, ...], *, passphrase_file: str | None
-) -> None:
-    """Erase people or photos, and list them."""
-    from cnnkit.cli.gallery_run import open_gallery
     from cnnkit.faces.gallery.choosing import chosen_photos
     from cnnkit.writers.terminal import printable
 
     if not names and not photos:
         raise UsageError(is_required("NAME or --photo"))
-    with open_gallery(path, passphrase_file) as gallery:
+    with galleries.open_gallery(gallery, passphrase_file) as file:
         if not photos:
-            for name, count in gallery.forget(names).items():
+            for name, count in file.forget(names).items():
                 click.echo(f"{printable(name)}: erased, {count:,} photos")
             return
-        chosen = chosen_photos(gallery, photos, names)
-        gallery.forget_photos([photo.number for photo in chosen])
-        left = gallery.people()
+        chosen = chosen_photos(file, photos, names)
+        file.forget_photos([photo.number for photo in chosen])
+        left = file.people()
     for photo in chosen:
         shown = photo.path if photo.path is not None else f"photo {photo.number}"
         click.echo(f"{printable(shown)}: erased, a photo of {printable(photo.person)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 
 EXAMPLES = """\b
@@ -19,7 +19,7 @@ Examples:
 @click.argument("name", metavar="NAME")
 @click.argument("new", metavar="NEW")
 @click.option("--merge", is_flag=True, help="Merge with NEW if that person is already enrolled.")
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.verbosity_options
 def command(
     gallery: str, name: str, new: str, merge: bool, quiet: bool, passphrase_file: str | None
@@ -29,10 +29,9 @@ def command(
     The photos are not processed again. If a stored path contains a folder with the old name,
     that folder is renamed in the stored path.
     """
-    from cnnkit.cli.gallery_run import open_gallery
     from cnnkit.writers.terminal import printable
 
-    with open_gallery(gallery, passphrase_file) as opened:
+    with galleries.open_gallery(gallery, passphrase_file) as opened:
         photos = opened.rename(name, new, merge=merge)
     if not quiet:
         click.echo(f"{printable(name)} is now {printable(new)}, {photos:,} photos")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
 
@@ -26,7 +25,7 @@ Examples:
 @click.command("identify", epilog=EXAMPLES)
 @click.argument("gallery", metavar="GALLERY")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@gallery_options.decision_options
+@galleries.decision_options
 @click.option(
     "--faces",
     type=click.Choice(["all", "largest", "one"]),
@@ -34,7 +33,7 @@ Examples:
     show_default=True,
     help="Which faces of an image to identify; one rejects images with several.",
 )
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.output_options
 @shared.format_option()
 @shared.null_separated_option
@@ -43,61 +42,59 @@ Examples:
 @shared.verbosity_options
 @keeps_inputs
 def command(
-    gallery: str, inputs: tuple[str, ...], null_separated: bool, quiet: bool, **chosen: Any
+    gallery: str,
+    inputs: tuple[str, ...],
+    threshold: float | None,
+    margin: float | None,
+    faces: str,
+    passphrase_file: str | None,
+    output: str | None,
+    resume: bool,
+    overwrite: bool,
+    retry_errors: bool,
+    form: str | None,
+    null_separated: bool,
+    workers: int | None,
+    quiet: bool,
+    **of_embedder: Any,
 ) -> None:
     """Identify the faces in images: a person of the gallery, or 'unknown'.
 
     Writes one row per input, in order, to standard output or to -o FILE. An image without a face
     has a row with no faces. Exit status: 1 if some inputs failed.
     """
-    paths = shared.input_arguments(inputs, null_separated)
-    failed = run(gallery, paths, quiet=quiet, **chosen)
-    click.get_current_context().exit(1 if failed else 0)
-
-
-def run(path: str, inputs: Iterable[str], *, quiet: bool, form: str | None, **chosen: Any) -> int:
-    """Identify, show, and return how many inputs failed."""
+    paths = list(shared.input_arguments(inputs, null_separated))
     from cnnkit.cli.display import Display
-    from cnnkit.cli.gallery_run import load_embedder, open_gallery
     from cnnkit.commands.inputs import counting
     from cnnkit.faces.gallery import Gallery
     from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, identify
     from cnnkit.folder_job import Outputs
     from cnnkit.images import Finder
 
-    outputs = Outputs(
-        rows=Path(chosen["output"]) if chosen["output"] else None,
-        resume=chosen["resume"],
-        overwrite=chosen["overwrite"],
-        retry_errors=chosen["retry_errors"],
-    )
-    inputs = list(inputs)
-    finder = Finder(inputs)
-    with open_gallery(path, chosen["passphrase_file"]) as file:
-        deciding = {name: chosen[name] for name in ("faces", "threshold", "margin")}
-        file.settings.deciding(deciding["threshold"], deciding["margin"])  # before models load
-        gallery = Gallery(file, load_embedder(chosen, file), **deciding)
-    settings = gallery.settings
+    rows = Path(output) if output else None
+    outputs = Outputs(rows, resume=resume, overwrite=overwrite, retry_errors=retry_errors)
+    with galleries.open_gallery(gallery, passphrase_file) as file:
+        file.settings.deciding(threshold, margin)  # refuses them before models load
+        embedder = galleries.open_embedder(file, **of_embedder)
+        opened = Gallery(file, embedder, faces=faces, threshold=threshold, margin=margin)
     same_on_resume = {
-        "threshold": settings.threshold,
-        "margin": settings.margin,
-        **{name: chosen[name] for name in ("faces", "min_face", "min_score", "max_pixels")},
+        "threshold": opened.settings.threshold,
+        "margin": opened.settings.margin,
+        "faces": faces,
+        **{name: of_embedder[name] for name in ("min_face", "min_score", "max_pixels")},
     }
-
-    display = Display(
-        form, bool(outputs.rows), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout
-    )
+    display = Display(form, bool(output), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout)
     with display:
         summary = identify(
-            gallery,
-            finder,
+            opened,
+            Finder(paths),
             outputs,
             options=same_on_resume,
-            workers=chosen["workers"],
-            emit=counting(display.show, display.progress, lambda: Finder(inputs)),
+            workers=workers,
+            emit=counting(display.show, display.progress, lambda: Finder(paths)),
         )
     display.conclude(summary)
-    return summary.failed
+    click.get_current_context().exit(1 if summary.failed else 0)
 
 
 class NameLayout:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnkit.cli import gallery_options
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 from cnnkit.cli.apart import keeps_inputs
 
@@ -45,50 +45,42 @@ Examples:
     show_default=True,
     help="For photos with several faces: one skips them, largest uses the largest face.",
 )
-@gallery_options.passphrase_options
+@galleries.passphrase_options
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options
 @keeps_inputs
-def command(gallery: str, data: str, quiet: bool, **chosen: Any) -> None:
+def command(
+    gallery: str,
+    data: str,
+    far: float,
+    dry_run: bool,
+    as_json: bool,
+    faces: str,
+    passphrase_file: str | None,
+    workers: int | None,
+    quiet: bool,
+    **of_embedder: Any,
+) -> None:
     """Calibrate the threshold for a false accept rate on your own photos, and save it.
 
     DATA has one subfolder per person, preferably with other photos than those enrolled. Exit
     status: 1 if there are too few pairs to measure the rate; then the gallery is not changed.
     """
-    enough = run(gallery, data, quiet=quiet, **chosen)
-    click.get_current_context().exit(0 if enough else 1)
-
-
-def run(path: str, data: str, *, quiet: bool, **chosen: Any) -> bool:
-    """Calibrate, show, save, and return whether there were enough pairs."""
-    from cnnkit.cli.gallery_run import load_embedder, open_gallery
-    from cnnkit.faces.gallery.calibrating import adopted, calibrate
-    from cnnkit.faces.gallery.describing import describe_people, readable_portraits
-    from cnnkit.faces.verifying import FaceChoice
+    from cnnkit.faces.gallery import Gallery
     from cnnkit.writers.terminal import printable
 
-    portraits = readable_portraits(data)
-    with open_gallery(path, chosen["passphrase_file"]) as gallery:
-        embedder = load_embedder(chosen, gallery)
-        vectors, labels = describe_people(
-            embedder,
-            portraits,
-            FaceChoice(chosen["faces"]),
-            chosen["min_face"],
-            workers=chosen["workers"],
-        )
-        found = calibrate(vectors, labels, gallery.settings.embedder.metric, chosen["far"])
-        people = len(gallery.people())
-        kept = found.enough and not chosen["dry_run"]
-        if kept:
-            gallery.save_settings(adopted(gallery.settings, found))
-    if chosen["as_json"]:
+    with galleries.open_gallery(gallery, passphrase_file) as file:
+        opened = Gallery(file, galleries.open_embedder(file, **of_embedder))
+        found = opened.calibrate(data, far, faces=faces, dry_run=dry_run, workers=workers)
+        people = len(opened.people())
+    kept = found.enough and not dry_run
+    if as_json:
         click.echo(json.dumps(found.to_dict() | {"kept": kept}))
     else:
-        for line in lines(found, people, printable(path), kept):
+        for line in lines(found, people, printable(gallery), kept):
             click.echo(line)
-    return found.enough
+    click.get_current_context().exit(0 if found.enough else 1)
 
 
 def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:

@@ -1,0 +1,254 @@
+"""``cnnkit verify-face`` of two images, or of one and a person of a gallery, as functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import AnyPath, path_of
+from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
+from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
+from cnnkit.faces.gallery import FaceIndex, GallerySettings, person_name
+from cnnkit.faces.turning import turned_words
+from cnnkit.faces.verifying import FaceChoice
+from cnnkit.reports.face_match import Marked, write_faces
+from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, path_fields
+from cnnkit.writers.replacing import check_writable
+from cnnkit.writers.terminal import printable
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Whether faces are of one person.
+
+    Attributes:
+        row: The row, a dictionary as ``cnnkit verify-face --json`` shows it.
+        outcome: The verdict, or why there is none.
+        turned: For each image that is not upright: its path and how it lies.
+    """
+
+    row: dict[str, Any]
+    outcome: FaceMatch | Failure
+    turned: tuple[tuple[str, str], ...]
+
+
+@keeps_inputs
+def verify_images(
+    images: tuple[AnyPath, AnyPath],
+    embedder: FaceEmbedder,
+    *,
+    faces: str = "one",
+    threshold: float | None = None,
+    annotate: AnyPath | None = None,
+    overwrite: bool = False,
+) -> Verified:
+    """Check whether two images show the same person.
+
+    Args:
+        images: Two image files.
+        embedder: Finds and describes faces.
+        faces: For images with several: ``one`` rejects them, ``largest`` uses the largest,
+            ``all`` the closest pair of all.
+        threshold: The largest distance of one person; the model's own by default.
+        annotate: An image file of both images with faces and verdict.
+        overwrite: Overwrite an existing `annotate`.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        OutputError: `annotate` cannot be written.
+    """
+    drawing = check_drawing(annotate, overwrite)
+    a, b = (os.fspath(path) for path in images)
+    verifier = FaceVerifier(embedder, faces, threshold)
+    described = embedder.predict([a, b])
+    outcome = verifier.compare(described[0], described[1], a, b)
+    if drawing is not None:
+        pixels = [
+            None if isinstance(one, Failure) else embedder.read(path)
+            for path, one in zip((a, b), described, strict=True)
+        ]
+        _draw(drawing, pixels, described, outcome)
+    return Verified(make_pair_row(a, b, outcome), outcome, _turned((a, b), described))
+
+
+@keeps_inputs
+def verify_claim(
+    images: AnyPath,
+    name: str,
+    embedder: FaceEmbedder,
+    *,
+    gallery: AnyPath,
+    index: FaceIndex,
+    settings: GallerySettings,
+    faces: str = "one",
+    annotate: AnyPath | None = None,
+    overwrite: bool = False,
+) -> Verified:
+    """Check whether an image shows a person of a gallery.
+
+    Args:
+        images: One image file.
+        name: The person, as `enrolled_name` gives it.
+        embedder: Finds and describes faces as those of the gallery were.
+        gallery: The gallery's file, for the row.
+        index: The gallery's embeddings.
+        settings: The gallery's threshold.
+        faces: For an image with several: ``one`` rejects it, ``largest`` uses the largest,
+            ``all`` the closest of all.
+        annotate: An image file of the image with its face and verdict.
+        overwrite: Overwrite an existing `annotate`.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        OutputError: `annotate` cannot be written.
+    """
+    drawing = check_drawing(annotate, overwrite)
+    choice = FaceChoice(faces)
+    photo = os.fspath(images)
+    pixels: np.ndarray | None = None
+    described: ImageFaces | Failure
+    outcome: FaceMatch | Failure
+    try:
+        pixels = embedder.read(photo)
+        described = embedder.predict(pixels)
+        if isinstance(described, Failure):
+            outcome = described
+        else:
+            counted = choice.of(described, embedder.min_face)
+            outcome = _nearest(described, counted, index, name, settings)
+    except ImageError as error:
+        outcome = Failure(error.kind, f"{photo}: {error.message}")
+        if pixels is None:
+            described = outcome
+    if drawing is not None:
+        _draw(drawing, [pixels], [described], outcome, name)
+    fields = path_fields(photo, "a") | {"gallery": os.fspath(gallery), "as": name}
+    return Verified(make_claim_row(fields, outcome), outcome, _turned([photo], [described]))
+
+
+def enrolled_name(claimed: str, people: Sequence[str], gallery: AnyPath) -> str:
+    """Return a claimed name as a gallery has it.
+
+    Args:
+        claimed: The name.
+        people: Everybody who is enrolled.
+        gallery: The gallery's file, for the message.
+
+    Raises:
+        UsageError: Nobody of that name is enrolled.
+    """
+    name = person_name(claimed)
+    if name not in people:
+        fix = did_you_mean(name, list(people))
+        rule = f"name a person in {os.fspath(gallery)}"
+        raise UsageError(broken_rule("`claimed`", rule, repr(name), fix))
+    return name
+
+
+def _nearest(
+    image: ImageFaces,
+    counted: Sequence[int],
+    index: FaceIndex,
+    name: str,
+    settings: GallerySettings,
+) -> FaceMatch:
+    """Compare the face, of those that count, that is nearest to a person."""
+    own = index.people.index(name)
+    apart = [index.distance_to(own, image.embeddings[n]) for n in counted]
+    nearest = apart.index(min(apart))
+    return FaceMatch(
+        apart[nearest],
+        settings.threshold,
+        settings.probability(apart[nearest]),
+        (image.faces[counted[nearest]],),
+    )
+
+
+def _turned(
+    paths: Sequence[str], described: Sequence[ImageFaces | Failure]
+) -> tuple[tuple[str, str], ...]:
+    """Return which images are not upright, and how they lie."""
+    return tuple(
+        (path, words)
+        for path, image in zip(paths, described, strict=True)
+        if isinstance(image, ImageFaces) and (words := turned_words(image.faces))
+    )
+
+
+# --- the verdict --------------------------------------------------------------------------
+
+
+def verdict(outcome: FaceMatch | Failure) -> str:
+    """Return a verdict as text."""
+    if isinstance(outcome, Failure):
+        return f"undecided: {printable(outcome.message)}"
+    words = "same person" if outcome.same else "different people"
+    parts = [f"distance {outcome.distance:.3f}", f"threshold {outcome.threshold:.3f}"]
+    if outcome.probability is not None:
+        parts.append(f"probability of the same person {percent(outcome.probability)}")
+    return f"{words}: {', '.join(parts)}"
+
+
+def percent(probability: float) -> str:
+    """Return a probability as text that never claims certainty."""
+    if probability > 0.999:
+        return "over 99.9%"
+    return "below 0.1%" if probability < 0.001 else f"{probability:.1%}"
+
+
+# --- the drawing --------------------------------------------------------------------------
+
+
+def check_drawing(annotate: AnyPath | None, overwrite: bool) -> Path | None:
+    """Return where the drawing goes, checked before the work begins.
+
+    Raises:
+        UsageError: It is no image file, lies in no folder, or exists.
+        OutputError: It cannot be written.
+    """
+    path = path_of(annotate)
+    if path is None:
+        return None
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(broken_rule("`annotate`", "end in .png or .jpg", path))
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(broken_rule("`annotate`", "name a file in a folder that exists", path))
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+    check_writable(path)
+    return path
+
+
+def _draw(
+    path: Path,
+    images: Sequence[np.ndarray | None],
+    described: Sequence[ImageFaces | Failure],
+    outcome: FaceMatch | Failure,
+    name: str | None = None,
+) -> None:
+    """Draw the images side by side with the verdict.
+
+    Marks the faces of the verdict, or all faces if undecided.
+
+    Args:
+        path: The image file to write.
+        images: The pixels, uint8 RGB; None where one could not be read.
+        described: What was found in each.
+        outcome: The verdict, or why there is none.
+        name: The person of a gallery whom the image was compared with.
+    """
+    marked = []
+    for number, (image, found) in enumerate(zip(images, described, strict=True)):
+        if image is not None and isinstance(found, ImageFaces):
+            told = [outcome.faces[number]] if isinstance(outcome, FaceMatch) else found.faces
+            marked.append(Marked(image, told))
+    if not marked:
+        return
+    said = verdict(outcome) if name is None else f"{printable(name)}: {verdict(outcome)}"
+    write_faces(path, marked, None if isinstance(outcome, Failure) else outcome.same, said)
