@@ -1,54 +1,63 @@
-"""Build a small residual network of one's own, see what it costs, and train it on digits.
+"""Build a residual network of one's own in Keras, train it, and use it as a cnnkit model.
 
 python examples/custom_network.py
 """
 
+import tempfile
+from pathlib import Path
+
 import keras
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 
-from cnnkit.architectures import blocks
-from cnnkit.lab.networks import read_network, totals
-from cnnkit.runtime import seed_everything
+import cnnkit
 
 
-def residual_block(x, filters, name):
+def residual_block(x, filters):
     """Two convolutions of 3x3; the input is added before the last ReLU."""
     shortcut = x  # (batch, height, width, filters)
-    x = blocks.conv_unit(x, filters, 3, name=f"{name}_first")
-    x = blocks.conv_unit(x, filters, 3, name=f"{name}_second", activation=None)
+    for activation in ("relu", None):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.Activation(activation)(x)
     return keras.layers.Activation("relu")(keras.layers.Add()([x, shortcut]))
 
 
 def digit_network(classes=10):
-    """Return a network over gray images of 8x8 with values of 0 to 255."""
-    image = blocks.rgb_input((8, 8, 1))
-    x = blocks.normalize(image, 1 / 128, -1.0)
-    x = blocks.conv_unit(x, 16, 3, name="stem")
-    x = residual_block(x, 16, "block1")
-    x = keras.layers.MaxPooling2D(2, name="pool")(x)
-    x = residual_block(x, 16, "block2")
-    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    return keras.Model(image, blocks.classifier(x, classes), name="digit_network")
+    """Return a network over RGB images of 16x16 with values of 0 to 255."""
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 128, -1.0)(image)
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    x = residual_block(keras.layers.MaxPooling2D(2)(x), 16)
+    x = residual_block(keras.layers.MaxPooling2D(2)(x), 16)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(classes, activation="softmax")(x))
 
 
-seed_everything(1)
-model = digit_network()
-rows = read_network(model)
-for row in rows:
-    if row.kind == "Conv2D":
-        print(f"{row.name}: {row.output}, {row.parameters:,} parameters, sees {row.field.size}")
-print("{parameters:,} parameters, {multiplies:,} multiplies".format(**totals(rows)))
-
+keras.utils.set_random_seed(1)
 digits = load_digits()
-images = (digits.images[..., None] * 255 / 16).astype(np.float32)  # (1797, 8, 8, 1)
-order = np.random.default_rng(0).permutation(len(images))
-train, test = order[:1400], order[1400:]
-model.compile(
-    keras.optimizers.Adam(0.01),
-    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    metrics=["accuracy"],
-)
-model.fit(images[train], digits.target[train], batch_size=64, epochs=20, verbose=0)
-_, accuracy = model.evaluate(images[test], digits.target[test], batch_size=397, verbose=0)
-print(f"{accuracy:.1%} of {len(test)} new digits are right")
+with tempfile.TemporaryDirectory() as folder:
+    for number in range(600):
+        place = Path(folder, "digits", str(digits.target[number]))
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = (digits.images[number] * 255 / 16).astype(np.uint8)
+        Image.fromarray(pixels).resize((16, 16)).save(place / f"{number}.png")
+
+    options = {"size": 16, "validation": 0.25}
+    train = cnnkit.image_dataset(Path(folder, "digits"), split="train", **options)
+    model = digit_network()
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(train, epochs=15, verbose=0)
+    print(f"{model.count_params():,} parameters")
+
+    model.save(Path(folder, "digits.keras"))
+    Path(folder, "labels.txt").write_text("\n".join("0123456789") + "\n")
+    classifier = cnnkit.Classifier.load(
+        Path(folder, "digits.keras"), labels=Path(folder, "labels.txt")
+    )
+    new = list(range(600, 800))
+    pixels = [(digits.images[n] * 255 / 16).astype(np.uint8) for n in new]
+    found = classifier.predict([np.asarray(Image.fromarray(p).resize((16, 16))) for p in pixels])
+    right = np.mean([one.label == str(digits.target[n]) for one, n in zip(found, new, strict=True)])
+    print(f"{right:.1%} of {len(new)} new digits are right")

@@ -10,9 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 import cnnkit
 
 images = Path(__file__).parent / "images"
@@ -39,5 +36,6 @@ else:
         filters=4,
         progress=watch,
     )
-painted = model.load().painted(np.asarray(Image.open(images / "cat.jpg").convert("RGB")))
-print(f"painted cat.jpg with {model.path.name}: {painted.shape[1]} x {painted.shape[0]}")
+painted = model.load().predict(images / "cat.jpg")
+print(f"style loss {model.metrics['style_before']:.3f} before, {model.metrics['style']:.3f} after")
+print(f"painted cat.jpg with {model.path.name}: {painted.width} x {painted.height}")
