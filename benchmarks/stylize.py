@@ -39,9 +39,9 @@ def write_problem(path: Path, content: Path, style: Path, size: int, steps: int)
     from cnnkit.style.canvas import BORDER, SHIFT, resized
     from cnnkit.style.features import RECIPES
     from cnnkit.style.optimization import RATE
-    from cnnkit.style.settings import Settings, fitted_size
+    from cnnkit.style.settings import OptimizationSettings, fitted_size
 
-    recipe, settings = RECIPES["squeezenet-1.1"], Settings()
+    recipe, settings = RECIPES["squeezenet-1.1"], OptimizationSettings()
     total = settings.alpha + settings.beta
     facts = {
         "content": dict(recipe.content),
@@ -67,7 +67,7 @@ def make_steps(path: Path) -> None:
     from cnnkit.style.features import open_loss_network
     from cnnkit.style.gradients import WholeGradient
     from cnnkit.style.optimization import adam_step
-    from cnnkit.style.state import State
+    from cnnkit.style.state import OptimizationState
     from cnnkit.style.steps import Steps
     from cnnkit.style.targets import image_grams
 
@@ -78,7 +78,7 @@ def make_steps(path: Path) -> None:
     style = image_grams(steps, problem["style_pixels"].astype(np.float32))
     weights = np.array(facts["weights"], np.float32)
     gradient_of = WholeGradient(steps, content, style, None, weights, None)
-    state = State.starting_from(content)
+    state = OptimizationState.starting_from(content)
     seconds, curve = [], []
     for _ in range(facts["steps"]):
         started = time.perf_counter()

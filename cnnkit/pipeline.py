@@ -31,7 +31,7 @@ Task = TypeVar("Task")
 TASKS_AHEAD = 2
 
 
-class Prepared(NamedTuple):
+class NetworkInput(NamedTuple):
     """An image as the network takes it, and what its result will need besides.
 
     Attributes:
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
         path: The input's path.
         outputs: The outputs by name, without the batch axis; empty where there is a failure.
         failure: Why there are no outputs.
-        context: Context of the `Prepared` image, if there is one.
+        context: Context of the `NetworkInput` image, if there is one.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
     context: Any = None
 
 
-Prepare = Callable[[Any], "np.ndarray | Prepared"]
+Prepare = Callable[[Any], "np.ndarray | NetworkInput"]
 
 
 def predictions(
@@ -130,7 +130,7 @@ def stream_many(
     def task(batch: list[Found]) -> list[tuple[str, Any]]:
         """Read and process some inputs; those that cannot be read take no part."""
         prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
-        images = [one.image for one in prepared if isinstance(one, Prepared)]
+        images = [one.image for one in prepared if isinstance(one, NetworkInput)]
         results = iter(_processed(images, process))
         return [
             (item.path, one if isinstance(one, Failure) else next(results))
@@ -180,7 +180,7 @@ def in_order(
 def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> list[Outcome]:
     """Read and predict a few inputs; those that cannot be read take no part."""
     prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
-    images = [one.image for one in prepared if isinstance(one, Prepared)]
+    images = [one.image for one in prepared if isinstance(one, NetworkInput)]
     outputs = predictor.predict(np.stack(images)) if images else {}
     outcomes = []
     position = 0
@@ -194,9 +194,9 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
     return outcomes
 
 
-def _prepared(path: Any, prepare: Prepare) -> Prepared | Failure:
+def _prepared(path: Any, prepare: Prepare) -> NetworkInput | Failure:
     one = attempt(path, prepare)
-    return one if isinstance(one, Prepared | Failure) else Prepared(one, None)
+    return one if isinstance(one, NetworkInput | Failure) else NetworkInput(one, None)
 
 
 def attempt(path: Any, work: Callable[[Any], Any]) -> Any:

@@ -443,9 +443,9 @@ def test_the_costs_that_paint_are_the_courses_times_a_factor() -> None:
 def test_the_image_follows_its_gradient_by_a_rate() -> None:
     """G = G - rate * dJ/dG; one write-up loses the rate. Adam divides by the gradient's size."""
     from cnnkit.style.optimization import adam_step
-    from cnnkit.style.state import State
+    from cnnkit.style.state import OptimizationState
 
-    state = State.starting_from(np.full((1, 3, 3), 100, np.float32))
+    state = OptimizationState.starting_from(np.full((1, 3, 3), 100, np.float32))
     gradient = np.array([2.0, -0.5, 0.0], np.float32)[None, :, None] * np.ones((1, 3, 3))
     adam_step(state, gradient.astype(np.float32), rate=5.0)
     np.testing.assert_allclose(state.pixels[0, :, 0], [95, 105, 100], atol=1e-3)

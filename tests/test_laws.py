@@ -367,6 +367,20 @@ def flags_outside_cli(sources: list[Source]) -> list[str]:
     return broken
 
 
+def class_names_for_two_things(sources: list[Source]) -> list[str]:
+    """No class name stands for two things, those of nested and private classes included."""
+    defined: dict[str, list[str]] = {}
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, []).append(place(source, node.lineno))
+    return [
+        f"{name}: {', '.join(places)}"
+        for name, places in sorted(defined.items())
+        if len(places) > 1
+    ]
+
+
 def docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the texts that stand by themselves, such as docstrings."""
     for node in ast.walk(tree):
@@ -389,6 +403,7 @@ CHECKERS: list[Checker] = [
     processes_outside_children,
     talkative_by_another_door,
     flags_outside_cli,
+    class_names_for_two_things,
 ]
 
 
@@ -469,13 +484,17 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
     (talkative_by_another_door, {"cnnkit.exporting": "def f():\n    import onnxruntime as ort"}),
     (talkative_by_another_door, {"cnnkit.runtime.compile": "from openvino import preprocess"}),
     (processes_outside_children, {"cnnkit.data": "import os\nos.execv('a', [])"}),
+    (
+        class_names_for_two_things,
+        {"cnnkit.style": "class Settings: 0", "cnnkit.lab": "def f():\n    class Settings: 0"},
+    ),
     (flags_outside_cli, {"cnnkit.data": "raise UsageError('--top-k must be at least 1')"}),
     (flags_outside_cli, {"cnnkit.commands.detect": "def f(a):\n    return f'Choose {a} with -o.'"}),
 ]
 
 KEPT = {
     "cnnkit": "from cnnkit.errors import E\nHOMES = {'a': 'cnnkit.classification'}",
-    "cnnkit.errors": "import re",
+    "cnnkit.errors": "import re\nclass E(Exception): 0",
     "cnnkit.results": "import numpy as np\nfrom cnnkit import __version__",
     "cnnkit.architectures": "TABLE = {'a': 'cnnkit.architectures.vgg:vgg16'}",
     "cnnkit.architectures.vgg": "import keras\nfrom keras import layers, ops\nkeras.Input(1)",

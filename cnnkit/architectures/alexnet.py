@@ -22,7 +22,7 @@ HIDDEN = 4096
 SMALLEST = 67
 
 
-class Variant(NamedTuple):
+class AlexNetVariant(NamedTuple):
     """What makes a member of the family.
 
     Attributes:
@@ -42,13 +42,13 @@ class Variant(NamedTuple):
 
 VARIANTS = {
     # The paper says 224, but 55x55 maps come from 227 without padding.
-    "alexnet": Variant((96, 256, 384, 384, 256), (1, 2, 1, 2, 2), 0, 227, True),
-    "alexnet_ungrouped": Variant((96, 256, 384, 384, 256), (1,) * 5, 0, 227, True),
-    "alexnet_one_weird_trick": Variant((64, 192, 384, 256, 256), (1,) * 5, 2, 224, False),
+    "alexnet": AlexNetVariant((96, 256, 384, 384, 256), (1, 2, 1, 2, 2), 0, 227, True),
+    "alexnet_ungrouped": AlexNetVariant((96, 256, 384, 384, 256), (1,) * 5, 0, 227, True),
+    "alexnet_one_weird_trick": AlexNetVariant((64, 192, 384, 256, 256), (1,) * 5, 2, 224, False),
 }
 
 
-def convolutions(x: keras.KerasTensor, variant: Variant) -> keras.KerasTensor:
+def convolutions(x: keras.KerasTensor, variant: AlexNetVariant) -> keras.KerasTensor:
     """Five convolutions, three poolings; (batch, 6, 6, 256) from the published size."""
     shapes = zip(variant.filters, KERNELS, variant.groups, strict=True)
     for number, (filters, kernel_size, groups) in enumerate(shapes, start=1):

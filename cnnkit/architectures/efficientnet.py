@@ -16,7 +16,7 @@ from keras import layers
 from cnnkit.architectures import blocks
 
 
-class Stage(NamedTuple):
+class EfficientNetStage(NamedTuple):
     """A run of inverted bottlenecks; only the first has the stride."""
 
     repeats: int
@@ -27,19 +27,19 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    EfficientNetStage(1, 3, 1, 1, 16),
+    EfficientNetStage(2, 3, 2, 6, 24),
+    EfficientNetStage(2, 5, 2, 6, 40),
+    EfficientNetStage(3, 3, 2, 6, 80),
+    EfficientNetStage(3, 5, 1, 6, 112),
+    EfficientNetStage(4, 5, 2, 6, 192),
+    EfficientNetStage(1, 3, 1, 6, 320),
 )
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 
 
-class Variant(NamedTuple):
+class EfficientNetVariant(NamedTuple):
     """How a member of the family scales the base network."""
 
     width: float
@@ -49,11 +49,11 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "efficientnet_lite0": Variant(1.0, 1.0, 224, 0.2),
-    "efficientnet_lite1": Variant(1.0, 1.1, 240, 0.2),
-    "efficientnet_lite2": Variant(1.1, 1.2, 260, 0.3),
-    "efficientnet_lite3": Variant(1.2, 1.4, 280, 0.3),
-    "efficientnet_lite4": Variant(1.4, 1.8, 300, 0.3),
+    "efficientnet_lite0": EfficientNetVariant(1.0, 1.0, 224, 0.2),
+    "efficientnet_lite1": EfficientNetVariant(1.0, 1.1, 240, 0.2),
+    "efficientnet_lite2": EfficientNetVariant(1.1, 1.2, 260, 0.3),
+    "efficientnet_lite3": EfficientNetVariant(1.2, 1.4, 280, 0.3),
+    "efficientnet_lite4": EfficientNetVariant(1.4, 1.8, 300, 0.3),
 }
 
 
@@ -67,7 +67,7 @@ def scaled_filters(filters: int, width: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * exact else rounded
 
 
-def scaled_stages(variant: Variant) -> list[Stage]:
+def scaled_stages(variant: EfficientNetVariant) -> list[EfficientNetStage]:
     """Return the stages of a variant: channels scaled, inner stages repeated more often."""
     last = len(STAGES) - 1
     return [
@@ -82,7 +82,7 @@ def scaled_stages(variant: Variant) -> list[Stage]:
 
 
 def inverted_bottleneck(
-    x: keras.KerasTensor, stage: Stage, strides: int, name: str
+    x: keras.KerasTensor, stage: EfficientNetStage, strides: int, name: str
 ) -> keras.KerasTensor:
     """Expand by a 1x1 convolution, filter each channel, project; add the input if it fits."""
     shortcut = x  # (batch, height, width, channels)

@@ -23,7 +23,7 @@ STYLE_SIDE = 256
 RESIDUAL_BLOCKS = 5
 
 
-class Stage(NamedTuple):
+class TransformStage(NamedTuple):
     """A run of MobileNetV2's bottlenecks; only the first has the stride."""
 
     repeats: int
@@ -33,13 +33,13 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(1, 1, 1, 16),
-    Stage(2, 2, 6, 24),
-    Stage(3, 2, 6, 32),
-    Stage(4, 2, 6, 64),
-    Stage(3, 1, 6, 96),
-    Stage(3, 2, 6, 160),
-    Stage(1, 1, 6, 320),
+    TransformStage(1, 1, 1, 16),
+    TransformStage(2, 2, 6, 24),
+    TransformStage(3, 2, 6, 32),
+    TransformStage(4, 2, 6, 64),
+    TransformStage(3, 1, 6, 96),
+    TransformStage(3, 2, 6, 160),
+    TransformStage(1, 1, 6, 320),
 )
 
 
@@ -51,7 +51,9 @@ def conv_relu6(
     return layers.Activation("relu6", name=f"{name}_activation")(x)
 
 
-def bottleneck(x: keras.KerasTensor, stage: Stage, strides: int, name: str) -> keras.KerasTensor:
+def bottleneck(
+    x: keras.KerasTensor, stage: TransformStage, strides: int, name: str
+) -> keras.KerasTensor:
     """Expand by a 1x1 convolution, filter each channel, project; add the input if it fits.
 
     Returns:

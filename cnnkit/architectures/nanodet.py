@@ -36,7 +36,7 @@ STRIDES = (8, 16, 32)
 LOWEST = -1e4
 
 
-class Stage(NamedTuple):
+class ShuffleStage(NamedTuple):
     """A cross-stage block; it gives twice its filters."""
 
     filters: int
@@ -44,7 +44,12 @@ class Stage(NamedTuple):
     strides: int
 
 
-STAGES = {1: Stage(32, 1, 1), 2: Stage(64, 2, 2), 3: Stage(128, 2, 2), 4: Stage(256, 3, 2)}
+STAGES = {
+    1: ShuffleStage(32, 1, 1),
+    2: ShuffleStage(64, 2, 2),
+    3: ShuffleStage(128, 2, 2),
+    4: ShuffleStage(256, 3, 2),
+}
 # The stages that the neck reads, one for each of STRIDES.
 READ_STAGES = (2, 3, 4)
 
@@ -71,7 +76,7 @@ def _pooled(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.MaxPooling2D(3, 2, name="pool")(x)
 
 
-def cross_stage_block(x: keras.KerasTensor, name: str, stage: Stage) -> keras.KerasTensor:
+def cross_stage_block(x: keras.KerasTensor, name: str, stage: ShuffleStage) -> keras.KerasTensor:
     """Convolve, send the result through blocks that join their halves, and join it with itself.
 
     Returns:

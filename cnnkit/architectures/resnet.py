@@ -20,7 +20,7 @@ BOTTLENECK_EXPANSION = 4
 EPSILON = 1e-5
 
 
-class Variant(NamedTuple):
+class ResNetVariant(NamedTuple):
     """What makes a member of the family.
 
     Attributes:
@@ -35,11 +35,11 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "resnet_18": Variant((2, 2, 2, 2), False),
-    "resnet_34": Variant((3, 4, 6, 3), False),
-    "resnet_50": Variant((3, 4, 6, 3), True),
-    "resnet_101": Variant((3, 4, 23, 3), True),
-    "resnet_152": Variant((3, 8, 36, 3), True),
+    "resnet_18": ResNetVariant((2, 2, 2, 2), False),
+    "resnet_34": ResNetVariant((3, 4, 6, 3), False),
+    "resnet_50": ResNetVariant((3, 4, 6, 3), True),
+    "resnet_101": ResNetVariant((3, 4, 23, 3), True),
+    "resnet_152": ResNetVariant((3, 8, 36, 3), True),
 }
 VARIANTS |= {
     name.replace("resnet", "plain"): variant._replace(residual=False)
@@ -92,7 +92,7 @@ def block(
     filters: int,
     strides: int,
     name: str,
-    variant: Variant,
+    variant: ResNetVariant,
     stride_in: str,
 ) -> keras.KerasTensor:
     """Return ``relu(path(x) + x)``, the input projected where the shape changes.

@@ -32,7 +32,7 @@ EPSILON = 1e-5  # of the batch normalization; Keras's own 1e-3 moves a score by 
 LARGEST_LOG_SIDE = 10.0
 
 
-class Convolution(NamedTuple):
+class ConvolutionUnit(NamedTuple):
     """Convolution without bias, batch normalization, leaky rectifier."""
 
     name: str
@@ -41,7 +41,7 @@ class Convolution(NamedTuple):
     strides: int = 1
 
 
-class Pooling(NamedTuple):
+class PoolingUnit(NamedTuple):
     """The highest of 2 x 2; with stride 1 the size stays."""
 
     name: str
@@ -55,7 +55,7 @@ class Residual(NamedTuple):
     filters: int
 
 
-class Head(NamedTuple):
+class YoloHead(NamedTuple):
     """The raw output of one stride."""
 
     stride: int
@@ -70,34 +70,34 @@ class Upward(NamedTuple):
     finer: str
 
 
-Block = Convolution | Pooling | Residual | Head | Upward
+Block = ConvolutionUnit | PoolingUnit | Residual | YoloHead | Upward
 
 TINY: tuple[Block, ...] = (
-    Convolution("conv1", 16, 3),
-    Pooling("pool1", 2),
-    Convolution("conv2", 32, 3),
-    Pooling("pool2", 2),
-    Convolution("conv3", 64, 3),
-    Pooling("pool3", 2),
-    Convolution("conv4", 128, 3),
-    Pooling("pool4", 2),
-    Convolution("conv5", 256, 3),
-    Pooling("pool5", 2),
-    Convolution("conv6", 512, 3),
-    Pooling("pool6", 1),
-    Convolution("conv7", 1024, 3),
-    Convolution("neck32", 256, 1),
-    Convolution("before32", 512, 3),
-    Head(32),
+    ConvolutionUnit("conv1", 16, 3),
+    PoolingUnit("pool1", 2),
+    ConvolutionUnit("conv2", 32, 3),
+    PoolingUnit("pool2", 2),
+    ConvolutionUnit("conv3", 64, 3),
+    PoolingUnit("pool3", 2),
+    ConvolutionUnit("conv4", 128, 3),
+    PoolingUnit("pool4", 2),
+    ConvolutionUnit("conv5", 256, 3),
+    PoolingUnit("pool5", 2),
+    ConvolutionUnit("conv6", 512, 3),
+    PoolingUnit("pool6", 1),
+    ConvolutionUnit("conv7", 1024, 3),
+    ConvolutionUnit("neck32", 256, 1),
+    ConvolutionUnit("before32", 512, 3),
+    YoloHead(32),
     Upward("up16", "neck32", 128, "conv5"),
-    Convolution("before16", 256, 3),
-    Head(16),
+    ConvolutionUnit("before16", 256, 3),
+    YoloHead(16),
 )
 
 
 def _stage(number: int, filters: int, repeats: int) -> tuple[Block, ...]:
     """A convolution that halves the size, then residual blocks."""
-    down = Convolution(f"stage{number}_down", filters, 3, 2)
+    down = ConvolutionUnit(f"stage{number}_down", filters, 3, 2)
     return (down, *(Residual(f"stage{number}_block{i}", filters) for i in range(1, repeats + 1)))
 
 
@@ -105,12 +105,12 @@ def _neck(stride: int, filters: int) -> tuple[Block, ...]:
     """Five convolutions, narrow and wide in turn; the next, wide one feeds the head."""
     sizes = [(filters, 1), (2 * filters, 3)] * 2 + [(filters, 1)]
     names = [f"neck{stride}_conv{i}" for i in range(1, 5)] + [f"neck{stride}"]
-    rows = [Convolution(name, *size) for name, size in zip(names, sizes, strict=True)]
-    return (*rows, Convolution(f"before{stride}", 2 * filters, 3), Head(stride))
+    rows = [ConvolutionUnit(name, *size) for name, size in zip(names, sizes, strict=True)]
+    return (*rows, ConvolutionUnit(f"before{stride}", 2 * filters, 3), YoloHead(stride))
 
 
 FULL: tuple[Block, ...] = (
-    Convolution("stem", 32, 3),
+    ConvolutionUnit("stem", 32, 3),
     *_stage(1, 64, 1),
     *_stage(2, 128, 2),
     *_stage(3, 256, 8),
@@ -171,7 +171,7 @@ def output_name(stride: int) -> str:
 
 def strides_of(name: str) -> tuple[int, ...]:
     """Return the strides of the heads of a variant, in the order of Darknet's files."""
-    return tuple(block.stride for block in VARIANTS[name] if isinstance(block, Head))
+    return tuple(block.stride for block in VARIANTS[name] if isinstance(block, YoloHead))
 
 
 def convolutions(name: str) -> Iterator[tuple[str, bool]]:
@@ -181,12 +181,12 @@ def convolutions(name: str) -> Iterator[tuple[str, bool]]:
         The layer's name, and whether a batch normalization follows (else it has a bias).
     """
     for block in VARIANTS[name]:
-        if isinstance(block, Convolution | Upward):
+        if isinstance(block, ConvolutionUnit | Upward):
             yield f"{block.name}_conv", True
         elif isinstance(block, Residual):
             yield f"{block.name}_squeeze_conv", True
             yield f"{block.name}_expand_conv", True
-        elif isinstance(block, Head):
+        elif isinstance(block, YoloHead):
             yield f"head{block.stride}", False
 
 
@@ -233,12 +233,12 @@ def yolo(
     done: dict[str, keras.KerasTensor] = {}
     heads: dict[str, keras.KerasTensor] = {}
     for block in VARIANTS[name]:
-        if isinstance(block, Head):
+        if isinstance(block, YoloHead):
             heads[output_name(block.stride)] = _head(x, block.stride, anchors * (5 + classes))
             continue
-        if isinstance(block, Convolution):
+        if isinstance(block, ConvolutionUnit):
             x = convolution_unit(x, *block)
-        elif isinstance(block, Pooling):
+        elif isinstance(block, PoolingUnit):
             x = layers.MaxPooling2D(2, block.strides, padding="same", name=block.name)(x)
         elif isinstance(block, Residual):
             x = _residual(x, block)

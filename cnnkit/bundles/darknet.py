@@ -217,16 +217,16 @@ def expected_layers(variant: str, anchors: int, classes: int) -> Iterator[tuple[
         return count("convolutional", filters, size, strides, True, "leaky")
 
     for block in yolo.VARIANTS[variant]:
-        if isinstance(block, yolo.Convolution):
+        if isinstance(block, yolo.ConvolutionUnit):
             yield unit(*block[1:])
-        elif isinstance(block, yolo.Pooling):
+        elif isinstance(block, yolo.PoolingUnit):
             yield count("maxpool", 2, block.strides)
         elif isinstance(block, yolo.Residual):
             shortcut = number
             yield unit(block.filters // 2, 1)
             yield unit(block.filters, 3)
             yield count("shortcut", shortcut)
-        elif isinstance(block, yolo.Head):
+        elif isinstance(block, yolo.YoloHead):
             filters = anchors * (5 + classes)
             yield count("convolutional", filters, 1, 1, False, "linear")
             yield count("yolo")
@@ -317,13 +317,13 @@ def _kernel_shapes(variant: str) -> dict[str, tuple[int, int, int]]:
     channels: dict[str, int] = {}
     now = 3
     for block in yolo.VARIANTS[variant]:
-        if isinstance(block, yolo.Convolution):
+        if isinstance(block, yolo.ConvolutionUnit):
             shapes[f"{block.name}_conv"] = (block.size, now, block.filters)
             now = block.filters
         elif isinstance(block, yolo.Residual):
             shapes[f"{block.name}_squeeze_conv"] = (1, now, block.filters // 2)
             shapes[f"{block.name}_expand_conv"] = (3, block.filters // 2, block.filters)
-        elif isinstance(block, yolo.Head):
+        elif isinstance(block, yolo.YoloHead):
             shapes[f"head{block.stride}"] = (1, now, 0)
             continue
         elif isinstance(block, yolo.Upward):

@@ -33,14 +33,14 @@ def check(context: click.Context, listed: Iterable[str] = ()) -> None:
     Raises:
         UsageError: Names both.
     """
-    from cnnkit.commands.apart import INPUT, Given
+    from cnnkit.commands.apart import INPUT, GivenParameter
     from cnnkit.commands.apart import check as check_given
 
     given = [
-        Given(str(one.name), context.params.get(str(one.name)), *_spelled(one))
+        GivenParameter(str(one.name), context.params.get(str(one.name)), *_spelled(one))
         for one in context.command.params
     ]
-    given.append(Given("inputs", list(listed), INPUT, is_argument=True))
+    given.append(GivenParameter("inputs", list(listed), INPUT, is_argument=True))
     check_given(str(context.command.name), given)
 
 

@@ -85,13 +85,13 @@ def residual(data: str | None, quiet: bool, **chosen: Any) -> None:
 
 def run_residual(data: str | None, *, quiet: bool, **chosen: Any) -> None:
     """Run the experiment and show its results."""
-    from cnnkit.lab.experiment import Settings, run, verdict
+    from cnnkit.lab.experiment import ExperimentSettings, run, verdict
     from cnnkit.lab.experiment.images import digits, folder
     from cnnkit.reports.experiment import write_residual_report
     from cnnkit.writers.replacing import replacing
 
     targets = [_target(name, chosen) for name in ("report", "json_file")]
-    settings = Settings(
+    settings = ExperimentSettings(
         depths=_depths(chosen["depths"]),
         epochs=chosen["epochs"],
         batch_size=chosen["batch_size"],

@@ -24,7 +24,7 @@ Examples:
 """
 
 
-class Batch(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
+class BatchSize(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
     """A number of images from 1 up, or ``dynamic``, which gives None."""
 
     name = "batch"
@@ -75,7 +75,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 o
 )
 @click.option(
     "--batch",
-    type=Batch(),
+    type=BatchSize(),
     default="dynamic",
     show_default=True,
     metavar="N|dynamic",

@@ -11,7 +11,7 @@ from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
     from cnnkit.folder_job import Summary
-    from cnnkit.style.optimization import Progress
+    from cnnkit.style.optimization import OptimizationProgress
 
 EXAMPLES = """\b
 Examples:
@@ -209,7 +209,7 @@ class StylizeDisplay:
         """Note how many photos there are."""
         self._total = total
 
-    def progress(self, position: int, progress: Progress) -> None:
+    def progress(self, position: int, progress: OptimizationProgress) -> None:
         """Show the progress of an image.
 
         Args:

@@ -45,7 +45,7 @@ INPUT = "the input"
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
 
 
-class Given(NamedTuple):
+class GivenParameter(NamedTuple):
     """One parameter of a command and what it was given.
 
     Attributes:
@@ -66,7 +66,7 @@ class Given(NamedTuple):
         return [os.fspath(one) for one in values if isinstance(one, str | os.PathLike) and one]
 
 
-class Place(NamedTuple):
+class NamedPath(NamedTuple):
     """A file or folder that a command writes or reads, and the parameter that names it."""
 
     name: str
@@ -108,14 +108,14 @@ def _held(value: Any) -> Any:
     return list(value) if several else value
 
 
-def _given(parameter: inspect.Parameter, value: Any) -> Given:
+def _given(parameter: inspect.Parameter, value: Any) -> GivenParameter:
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-        return Given(parameter.name, value, f"`{parameter.name}`")
+        return GivenParameter(parameter.name, value, f"`{parameter.name}`")
     said = f"`{parameter.name}`" if parameter.name in OUTPUTS else INPUT
-    return Given(parameter.name, value, said, is_argument=True)
+    return GivenParameter(parameter.name, value, said, is_argument=True)
 
 
-def check(command: str, given: Sequence[Given]) -> None:
+def check(command: str, given: Sequence[GivenParameter]) -> None:
     """Refuse outputs that are inputs, each other, or in the way of inputs.
 
     Args:
@@ -147,22 +147,22 @@ def check(command: str, given: Sequence[Given]) -> None:
     _check_files(outputs, images)
 
 
-def _may_replace(given: Sequence[Given]) -> bool:
+def _may_replace(given: Sequence[GivenParameter]) -> bool:
     """Return whether the command may write over what exists."""
     flags = [one.value for one in given if one.name in ("overwrite", "resume")]
     return not flags or any(flags)
 
 
-def outputs_of(command: str, given: Iterable[Given]) -> Iterator[Place]:
+def outputs_of(command: str, given: Iterable[GivenParameter]) -> Iterator[NamedPath]:
     """Yield what the parameters name to be written."""
     changed = ("gallery",) if command in CHANGES_GALLERY else ()
     for one in given:
         if one.name in (*OUTPUTS, *changed):
             for path in one.paths():
-                yield Place(one.name, one.said, _FORM.sub("", path, count=1))
+                yield NamedPath(one.name, one.said, _FORM.sub("", path, count=1))
 
 
-def inputs_of(command: str, given: Iterable[Given]) -> Iterator[Place]:
+def inputs_of(command: str, given: Iterable[GivenParameter]) -> Iterator[NamedPath]:
     """Yield the files and folders that the command reads."""
     changed = ("gallery",) if command in CHANGES_GALLERY else ()
     for one in given:
@@ -174,13 +174,13 @@ def inputs_of(command: str, given: Iterable[Given]) -> Iterator[Place]:
             path = _FORM.sub("", value, count=1)
             if one.name == "source" and os.path.isdir(path):
                 continue  # annotations of another form may well lie beside: the command looks
-            yield Place(one.name, one.said, path)
+            yield NamedPath(one.name, one.said, path)
             if one.name in MODELS and os.path.isdir(value):
                 for file in MODEL_FILES:
-                    yield Place(one.name, one.said, os.path.join(value, file))
+                    yield NamedPath(one.name, one.said, os.path.join(value, file))
 
 
-def _derived(outputs: Iterable[Place], folders: Iterable[Place]) -> Iterator[Place]:
+def _derived(outputs: Iterable[NamedPath], folders: Iterable[NamedPath]) -> Iterator[NamedPath]:
     """Yield what is written beside an output: journals, sidecars, class lists, weights."""
     for one in (*outputs, *folders):
         if os.path.isdir(one.path):
@@ -193,7 +193,7 @@ def _derived(outputs: Iterable[Place], folders: Iterable[Place]) -> Iterator[Pla
             yield one._replace(path=f"{stem}.bin")
 
 
-def _check_outside(inputs: Iterable[Place], outputs: Iterable[Place]) -> None:
+def _check_outside(inputs: Iterable[NamedPath], outputs: Iterable[NamedPath]) -> None:
     """Refuse a model that would lie among the training data: it would be a class next time."""
     folders = {
         apart.identity(one.path): one.path
@@ -209,7 +209,7 @@ def _check_outside(inputs: Iterable[Place], outputs: Iterable[Place]) -> None:
                 raise UsageError(broken_rule(output.said, rule, received, fix))
 
 
-def _check_files(outputs: Iterable[Place], images: list[str]) -> None:
+def _check_files(outputs: Iterable[NamedPath], images: list[str]) -> None:
     """Look through folders and patterns, if an output exists that could be found in them."""
     from cnnkit.images import Finder
 
@@ -218,7 +218,7 @@ def _check_files(outputs: Iterable[Place], images: list[str]) -> None:
         apart.check_apart(files, ((INPUT, one.path) for one in Finder(images)))
 
 
-def _check_folders(folders: Sequence[Place], images: list[str]) -> None:
+def _check_folders(folders: Sequence[NamedPath], images: list[str]) -> None:
     """Refuse folders of results that are those of inputs, wherever a pattern finds these."""
     from cnnkit.images import Finder
 
@@ -241,7 +241,7 @@ def _is_image(path: str) -> bool:
     return has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))
 
 
-def _is_image_folder(command: str, place: Place) -> bool:
+def _is_image_folder(command: str, place: NamedPath) -> bool:
     """Return whether there is a folder that gets files named by the command, not by the user."""
     named = place.name in IMAGE_FOLDERS or command in ("detect", "visualize-activations")
     return named and os.path.isdir(place.path)

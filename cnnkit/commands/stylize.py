@@ -35,7 +35,7 @@ from cnnkit.folder_job import Summary
 from cnnkit.images import Finder, read_bytes
 from cnnkit.images.decode import open_image
 from cnnkit.style.images import Content, check_format, read_content
-from cnnkit.style.job import Target, check_results_apart, stylize_folder, target_of
+from cnnkit.style.job import StylizeTarget, check_results_apart, stylize_folder, target_of
 from cnnkit.style.method import ByOptimization, Watch
 from cnnkit.style.one_pass_method import InOnePass
 from cnnkit.style.stylizer import Stylizer
@@ -134,7 +134,7 @@ def stylize(
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of inputs.
         watch: Gets the position of the image, from 1, and a
-            `cnnkit.style.optimization.Progress` as the optimization advances.
+            `cnnkit.style.optimization.OptimizationProgress` as the optimization advances.
 
     Returns:
         How many photos have a result, failed and were resumed.
@@ -237,7 +237,7 @@ def _other_files(styles: Sequence[str], mask: str | None, start: str) -> list[st
 
 def _checked_target(
     output: AnyPath | None, inputs: list[str], sheet: Path | None, **flags: bool
-) -> Target | None:
+) -> StylizeTarget | None:
     """Return where the results go, None where only a contact sheet is asked for.
 
     Raises:

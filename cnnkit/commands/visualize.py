@@ -31,7 +31,7 @@ from cnnkit.explanation.folders import image_name
 from cnnkit.explanation.outputs import SheetOutputs
 from cnnkit.explanation.patch_sheets import blocks, patch_sheets, write_patches
 from cnnkit.explanation.patches import Patch, PatchSearch, parse_units
-from cnnkit.explanation.sheets import Tile, encoded, sheet, write_image
+from cnnkit.explanation.sheets import SheetTile, encoded, sheet, write_image
 from cnnkit.folder_job import Summary
 from cnnkit.images import Finder
 from cnnkit.reports.visualize import Figure, Section
@@ -297,7 +297,7 @@ def visualize_dream(
     for aim in aims(bundle, names, layer, parse_units(units, MAX_UNIT) if units else []):
         image, values = dream(bundle, aim, steps, seed)
         log.info("%s: activation %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
-        tiles.append(Tile(image, aim.name))
+        tiles.append(SheetTile(image, aim.name))
         detail = f"{values[0]:z.2f} to {values[-1]:z.2f}"
         figures.append(Figure(encoded(image, "PNG"), aim.name, detail))
     if len(tiles) == 1:

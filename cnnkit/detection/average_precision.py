@@ -155,7 +155,7 @@ def _evaluation(truths: Sequence[TrueBoxes], found: Sequence[FoundBoxes], classe
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    class Evaluation(COCOeval):
+    class DetectionEvaluation(COCOeval):
         """COCO's evaluation, in which boxes that are no crowd may be ignored as well."""
 
         def _prepare(self) -> None:
@@ -170,7 +170,7 @@ def _evaluation(truths: Sequence[TrueBoxes], found: Sequence[FoundBoxes], classe
     for side, entries in ((true, _true_entries(truths)), (detected, _found_entries(found))):
         side.dataset = {"images": images, "categories": categories, "annotations": list(entries)}
         side.createIndex()
-    return Evaluation(true, detected, "bbox")
+    return DetectionEvaluation(true, detected, "bbox")
 
 
 def _true_entries(truths: Sequence[TrueBoxes]) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ MERGE_OVERLAP = 0.5
 BORDER = 0.01
 
 
-class Window(NamedTuple):
+class TileWindow(NamedTuple):
     """A tile: rows top to bottom and columns left to right of the image, ends excluded."""
 
     left: int
@@ -63,7 +63,7 @@ class Tiles(NamedTuple):
     groups: np.ndarray
 
 
-def tile_windows(height: int, width: int, side: int) -> list[Window]:
+def tile_windows(height: int, width: int, side: int) -> list[TileWindow]:
     """Return the tiles of an image: of one size, evenly apart, overlapping by `OVERLAP`.
 
     An image that fits in one tile has none: the whole is looked at anyway.
@@ -72,7 +72,7 @@ def tile_windows(height: int, width: int, side: int) -> list[Window]:
     if len(rows) == len(columns) == 1:
         return []
     return [
-        Window(left, top, min(width, left + side), min(height, top + side))
+        TileWindow(left, top, min(width, left + side), min(height, top + side))
         for top in rows
         for left in columns
     ]

@@ -50,14 +50,14 @@ class Where:
         Raises:
             UsageError: It is no condition, or names no class of the model.
         """
-        self._condition = _Reader(text, labels).condition()
+        self._condition = _ConditionReader(text, labels).condition()
 
     def matches(self, found: Iterable[str]) -> bool:
         """Return whether an image with objects of these labels meets the condition."""
         return self._condition(Counter(found))
 
 
-class _Reader:
+class _ConditionReader:
     """Reads a condition from left to right."""
 
     def __init__(self, text: str, labels: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from cnnkit.bundles import Bundle
-from cnnkit.explanation.graph import Graph, Step, is_map, side, trace
+from cnnkit.explanation.graph import Graph, GraphStep, is_map, side, trace
 from cnnkit.explanation.head import find_head
-from cnnkit.explanation.sheets import Tile, enlarged
+from cnnkit.explanation.sheets import SheetTile, enlarged
 from cnnkit.images import DEFAULT_MAX_PIXELS, prepare
 from cnnkit.runtime import building_defaults, import_keras
 from cnnkit.runtime import compile as compiled
@@ -75,10 +75,10 @@ class Activations:
         return image, [Activation(*one) for one in zip(self.layers, maps, strict=True)]
 
 
-def stages(keras: Any, graph: Graph) -> list[Step]:
+def stages(keras: Any, graph: Graph) -> list[GraphStep]:
     """Return the last step of each size of map, up to the features that the scores come from."""
     end = find_head(keras, graph).features.name
-    last: dict[tuple[int, int], Step] = {}
+    last: dict[tuple[int, int], GraphStep] = {}
     for step in graph.steps:
         if is_map(step.output) and step.kind not in ("Rescaling", "Normalization"):
             last.pop(side(step.output), None)
@@ -88,7 +88,7 @@ def stages(keras: Any, graph: Graph) -> list[Step]:
     return list(last.values())[-MAX_LAYERS:]
 
 
-def activation_tiles(activation: Activation, count: int = CHANNELS) -> list[Tile]:
+def activation_tiles(activation: Activation, count: int = CHANNELS) -> list[SheetTile]:
     """Return the channels that answer most as tiles, the strongest first.
 
     Every tile has its own scale, from its lowest value, or 0 if that is lower, to its highest.
@@ -100,7 +100,7 @@ def activation_tiles(activation: Activation, count: int = CHANNELS) -> list[Tile
     output = activation.output
     strength = output.max(axis=(0, 1))
     order = np.argsort(-strength, kind="stable")[:count]
-    return [Tile(_shown(output[..., channel]), f"{channel}") for channel in order]
+    return [SheetTile(_shown(output[..., channel]), f"{channel}") for channel in order]
 
 
 def _shown(channel: np.ndarray) -> np.ndarray:

@@ -274,7 +274,7 @@ class Explainer:
         """
         return pipeline.predictions(images, self.stream)
 
-    def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.Prepared:
+    def prepare(self, source: ImageArgument, long_side: int | None = None) -> pipeline.NetworkInput:
         """Read an image for the method.
 
         Args:
@@ -287,7 +287,7 @@ class Explainer:
         opened = self._opened(source, long_side)
         pixels = self._sliding.prepare(opened) if self._sliding else fit(opened, self.spec)
         kept = opened if long_side is not None else None
-        return pipeline.Prepared(pixels, Seen(opened.height, opened.width, kept))
+        return pipeline.NetworkInput(pixels, Seen(opened.height, opened.width, kept))
 
     def _opened(self, source: ImageArgument, long_side: int | None) -> DecodedImage:
         def needed(height: int, width: int) -> tuple[int, int]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.explanation.graph import Graph, Step, trace
-from cnnkit.explanation.sheets import Tile, enlarged
+from cnnkit.explanation.graph import Graph, GraphStep, trace
+from cnnkit.explanation.sheets import SheetTile, enlarged
 from cnnkit.runtime import building_defaults
 
 TILE = 48
@@ -56,7 +56,7 @@ def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
     return Filters(step.name, kernel, in_color)
 
 
-def first_convolution(graph: Graph) -> Step:
+def first_convolution(graph: Graph) -> GraphStep:
     """Return the first convolution.
 
     Raises:
@@ -68,7 +68,7 @@ def first_convolution(graph: Graph) -> Step:
     raise UsageError(broken_rule("`model`", "have a convolution", "none"))
 
 
-def _sees_colors(graph: Graph, step: Step) -> bool:
+def _sees_colors(graph: Graph, step: GraphStep) -> bool:
     """Return whether only what works on each pixel stands between the image and a layer."""
     before = graph.maker(step.inputs[0])
     while before is not None:
@@ -78,7 +78,7 @@ def _sees_colors(graph: Graph, step: Step) -> bool:
     return True
 
 
-def filter_tiles(filters: Filters) -> tuple[list[Tile], int]:
+def filter_tiles(filters: Filters) -> tuple[list[SheetTile], int]:
     """Return the filters as tiles, at most `MAX_FILTERS` of them, and the tiles of a row.
 
     Gray is 0, and the largest weight of each filter is full. Filters over colors are one image
@@ -101,9 +101,9 @@ def filter_tiles(filters: Filters) -> tuple[list[Tile], int]:
     return tiles, slices
 
 
-def _tile(weights: np.ndarray, caption: str, scale: float | None = None) -> Tile:
+def _tile(weights: np.ndarray, caption: str, scale: float | None = None) -> SheetTile:
     scale = scale or float(np.abs(weights).max()) or 1.0
     shown = np.clip(127.5 + 127.5 * weights / scale, 0, 255).round().astype(np.uint8)
     if shown.ndim == 2:
         shown = shown[..., None].repeat(3, axis=2)
-    return Tile(enlarged(shown, TILE), caption)
+    return SheetTile(enlarged(shown, TILE), caption)

@@ -22,7 +22,7 @@ INERT |= {"Identity", "ActivityRegularization"}
 OWN = "cnnkit_"
 
 
-class Step(NamedTuple):
+class GraphStep(NamedTuple):
     """One call of a layer or operation.
 
     Attributes:
@@ -62,18 +62,18 @@ class Graph:
         output: The network's output.
     """
 
-    def __init__(self, image: Any, steps: list[Step], output: Any) -> None:
+    def __init__(self, image: Any, steps: list[GraphStep], output: Any) -> None:
         """Keep a traced network; `trace` makes one."""
         self.image = image
         self.steps = steps
         self.output = output
         self._makers = {id(step.output): step for step in steps}
 
-    def maker(self, tensor: Any) -> Step | None:
+    def maker(self, tensor: Any) -> GraphStep | None:
         """Return the step that gives a tensor, or None for the image itself."""
         return self._makers.get(id(tensor))
 
-    def layer(self, name: str) -> Step:
+    def layer(self, name: str) -> GraphStep:
         """Return the step of a layer by its full or its own name.
 
         Raises:
@@ -119,7 +119,7 @@ def trace(
         filled = (*(size or own[:2]), *own[2:])
         shape = [side or given for side, given in zip(own, filled, strict=True)]
         image = keras.Input(shape, name=f"{OWN}image", dtype=functional.inputs[0].dtype)
-    steps: list[Step] = []
+    steps: list[GraphStep] = []
     output = _run(keras, functional, image, "", steps, call or called_as_it_is)
     return Graph(image, steps, keras.tree.flatten(output)[0])
 
@@ -148,7 +148,7 @@ def called_as_it_is(
 
 
 def _run(
-    keras: Any, functional: Any, inputs: Any, prefix: str, steps: list[Step], call: Call
+    keras: Any, functional: Any, inputs: Any, prefix: str, steps: list[GraphStep], call: Call
 ) -> Any:
     def visit(operation: Any, *arguments: Any, **named: Any) -> Any:
         """Call one operation, or go on inside of a model that is a layer; note the step."""
@@ -160,7 +160,7 @@ def _run(
         taken = keras.tree.flatten((arguments, named))
         symbolic = tuple(value for value in taken if isinstance(value, keras.KerasTensor))
         outputs = tuple(keras.tree.flatten(output))
-        steps.append(Step(name, operation, symbolic, outputs[0], outputs, arguments, named))
+        steps.append(GraphStep(name, operation, symbolic, outputs[0], outputs, arguments, named))
         return output
 
     # Keras's own way through a graph, the one that `keras.models.clone_model` takes.

@@ -15,7 +15,7 @@ import numpy as np
 
 from cnnkit.bundles.score_reading import activation_name
 from cnnkit.errors import BundleError
-from cnnkit.explanation.graph import INERT, OWN, Graph, Step, is_map
+from cnnkit.explanation.graph import INERT, OWN, Graph, GraphStep, is_map
 
 SQUASHING = ("softmax", "sigmoid")
 # Layers that have their activation last, so that they can be had without it.
@@ -34,11 +34,11 @@ class LinearHead:
 
     kernel: np.ndarray
     bias: np.ndarray
-    features: Step
+    features: GraphStep
 
 
 @dataclass(frozen=True)
-class Head:
+class ClassifierHead:
     """The end of a classifier.
 
     Attributes:
@@ -49,11 +49,11 @@ class Head:
     """
 
     logits: Any
-    features: Step
+    features: GraphStep
     linear: LinearHead | None
 
 
-def find_head(keras: Any, graph: Graph) -> Head:
+def find_head(keras: Any, graph: Graph) -> ClassifierHead:
     """Return the end of a classifier.
 
     Args:
@@ -77,20 +77,20 @@ def find_head(keras: Any, graph: Graph) -> Head:
         logits = keras.layers.Flatten(name=f"{OWN}logits_in_a_row")(logits)
     linear = _linear_head(graph, dense)
     features = linear.features if linear else _last_map(graph)
-    return Head(logits, features, linear)
+    return ClassifierHead(logits, features, linear)
 
 
-def activation_of(step: Step) -> str:
+def activation_of(step: GraphStep) -> str:
     """Return the name of a step's activation, ``linear`` where it has none."""
     return activation_name(step.operation)
 
 
-def _only_squashes(step: Step) -> bool:
+def _only_squashes(step: GraphStep) -> bool:
     """Return whether a step is a softmax or sigmoid by itself: a layer or an operation."""
     return step.kind in ("Softmax", "Sigmoid", "Activation") and activation_of(step) in SQUASHING
 
 
-def _skipping(graph: Graph, step: Step, flat: bool) -> Step:
+def _skipping(graph: Graph, step: GraphStep, flat: bool) -> GraphStep:
     """Return the nearest step back that does something; `flat`: reshaping one pixel is nothing."""
     while True:
         idle = step.kind in INERT or (step.kind == "Activation" and activation_of(step) == "linear")
@@ -106,7 +106,7 @@ def _changes_nothing(rescaling: Any) -> bool:
     return bool(np.all(np.equal(rescaling.scale, 1)) and np.all(np.equal(rescaling.offset, 0)))
 
 
-def _without_activation(step: Step) -> Any:
+def _without_activation(step: GraphStep) -> Any:
     """Return what a layer gives before its own activation, from a twin with its weights."""
     config = step.operation.get_config() | {"activation": "linear"}
     config["name"] = f"{OWN}of_{step.operation.name}"
@@ -116,7 +116,7 @@ def _without_activation(step: Step) -> Any:
     return output
 
 
-def _linear_head(graph: Graph, step: Step) -> LinearHead | None:
+def _linear_head(graph: Graph, step: GraphStep) -> LinearHead | None:
     """Return the head that ends in a step, if it is pooled and linear.
 
     Either features, average, dense; or features, 1x1 convolution, average.
@@ -144,7 +144,7 @@ def _linear_head(graph: Graph, step: Step) -> LinearHead | None:
     return LinearHead(kernel, bias, features)
 
 
-def _is_pointwise(step: Step) -> bool:
+def _is_pointwise(step: GraphStep) -> bool:
     layer = step.operation
     return (
         step.kind == "Conv2D"
@@ -154,7 +154,7 @@ def _is_pointwise(step: Step) -> bool:
     )
 
 
-def _last_map(graph: Graph) -> Step:
+def _last_map(graph: Graph) -> GraphStep:
     """Return the last step with places, the one that the pooling or flattening takes."""
     for step in reversed(graph.steps):
         if is_map(step.output):

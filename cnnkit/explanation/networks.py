@@ -23,7 +23,7 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.errors import BundleError
 from cnnkit.explanation.graph import OWN, Graph, trace
-from cnnkit.explanation.head import Head, find_head
+from cnnkit.explanation.head import ClassifierHead, find_head
 from cnnkit.explanation.receptive_field import fields_of
 from cnnkit.explanation.windows import windows_model
 from cnnkit.runtime import ModelSource, building_defaults
@@ -83,7 +83,7 @@ def as_float(keras: Any, tensor: Any, name: str) -> Any:
 
 def perturbed(
     keras: Any, model: Any, size: tuple[int, int], layer: str | None
-) -> tuple[Any, Graph, Head]:
+) -> tuple[Any, Graph, ClassifierHead]:
     """Return a network with a second input that is added to one layer's output.
 
     The gradient of a score by that input, at zero, is the gradient by the layer's output,
@@ -155,7 +155,7 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def describe(bundle: Bundle) -> tuple[Graph, Head, dict[str, Any]]:
+def describe(bundle: Bundle) -> tuple[Graph, ClassifierHead, dict[str, Any]]:
     """Return a bundle's graph, its head and the receptive field of every step, by name."""
     with building_defaults() as keras:
         graph = trace(keras, bundle.build(), bundle.card.input.size)

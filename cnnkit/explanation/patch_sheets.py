@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.explanation.patches import TILE, Patch, PatchSearch
-from cnnkit.explanation.sheets import Tile, sheet
+from cnnkit.explanation.sheets import SheetTile, sheet
 from cnnkit.images.prepare import PAD_VALUE
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import csv_line, harmless_cell
@@ -46,7 +46,7 @@ def patch_sheets(search: PatchSearch, patches: list[Patch]) -> Iterator[np.ndarr
     """Give the contact sheets, 64 units each."""
     tiles = []
     for unit, own, block in blocks(patches):
-        tiles.append(Tile(block, f"unit {unit}: {own[0].activation:.3g}"))
+        tiles.append(SheetTile(block, f"unit {unit}: {own[0].activation:.3g}"))
         if len(tiles) == UNITS_PER_SHEET:
             yield _sheet(search, tiles)
             tiles = []
@@ -54,6 +54,6 @@ def patch_sheets(search: PatchSearch, patches: list[Patch]) -> Iterator[np.ndarr
         yield _sheet(search, tiles)
 
 
-def _sheet(search: PatchSearch, tiles: list[Tile]) -> np.ndarray:
+def _sheet(search: PatchSearch, tiles: list[SheetTile]) -> np.ndarray:
     note = f"{search.bundle.card.name}, {search.seen:,} images"
     return sheet(tiles, search.layer, note, UNITS_PER_ROW)

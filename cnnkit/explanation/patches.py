@@ -185,13 +185,13 @@ class PatchSearch:
         everything = len(self.units) == self.shape[2]
         chosen = slice(None) if everything else np.asarray(self.units)
 
-        def prepare(path: str) -> pipeline.Prepared:
+        def prepare(path: str) -> pipeline.NetworkInput:
             """Read one image as the network's input, with its own size."""
             image = open_image(
                 read_bytes(path), max_pixels=self.max_pixels, at_least=decoded_size(spec)
             )
             size = (image.height, image.width)
-            return pipeline.Prepared(fit(image, spec), size)
+            return pipeline.NetworkInput(fit(image, spec), size)
 
         def reduce(outcome: pipeline.Outcome) -> Any:
             """Return each unit's highest value and its row and column: all else is forgotten."""

@@ -21,7 +21,7 @@ GAP, MARGIN, CAPTION, TITLE = 10, 24, 20, 48
 QUALITY = 90
 
 
-class Tile(NamedTuple):
+class SheetTile(NamedTuple):
     """One image of a sheet.
 
     Attributes:
@@ -33,7 +33,7 @@ class Tile(NamedTuple):
     caption: str
 
 
-def sheet(tiles: Sequence[Tile], title: str, note: str, columns: int) -> np.ndarray:
+def sheet(tiles: Sequence[SheetTile], title: str, note: str, columns: int) -> np.ndarray:
     """Return a sheet of tiles, row by row.
 
     Args:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cnnkit.errors import BundleError
-from cnnkit.explanation.graph import INERT, OWN, Graph, Step, is_map, side, trace
+from cnnkit.explanation.graph import INERT, OWN, Graph, GraphStep, is_map, side, trace
 from cnnkit.explanation.receptive_field import fields_of
 from cnnkit.lab.networks.sights import Other
 
@@ -55,7 +55,7 @@ def sliding_of(graph: Graph) -> Sliding:
     return Sliding(side(graph.image), field.jump)  # type: ignore[arg-type]
 
 
-def last_map(graph: Graph) -> Step:
+def last_map(graph: Graph) -> GraphStep:
     """Return the last step with places.
 
     Raises:
@@ -108,7 +108,7 @@ def windows_model(
     return keras.Model(image, {"scores": output}, name=model.name)
 
 
-def _slid(keras: Any, step: Step, tensor: Any) -> Any:
+def _slid(keras: Any, step: GraphStep, tensor: Any) -> Any:
     """Return the sliding form of one step behind the last feature map."""
     layers = keras.layers
     before = step.inputs[0]

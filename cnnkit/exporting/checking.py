@@ -32,7 +32,7 @@ class CheckFailedError(CnnkitError):
 
 
 @dataclass(frozen=True)
-class Truth:
+class ExpectedOutputs:
     """What a network is run on, and what the bundle itself says of it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Truth:
 
 def reference(
     bundle: Bundle, exported: NetworkExport, network: Any, earlier: Mapping[str | None, Batches]
-) -> Truth:
+) -> ExpectedOutputs:
     """Return what the bundle itself says: TensorFlow on the processor in float32.
 
     What stands behind the network is NumPy's, so that its form in the export is checked as well.
@@ -71,10 +71,12 @@ def reference(
     with silenced_standard_error():  # TensorFlow finds fault with a graph for each network
         raw = [itself.run(one[image], **{name: one[name] for name in others}) for one in samples]
     expected = [exported.expected(outputs) for outputs in raw]
-    return Truth(samples, expected)
+    return ExpectedOutputs(samples, expected)
 
 
-def compare(form: str, path: Path, exported: NetworkExport, truth: Truth) -> dict[str, float]:
+def compare(
+    form: str, path: Path, exported: NetworkExport, truth: ExpectedOutputs
+) -> dict[str, float]:
     """Run an export and return the largest difference of each output, see `Output.difference`.
 
     A dynamic batch is tried with all images of a call at once and one by one.
@@ -100,7 +102,7 @@ def compare(form: str, path: Path, exported: NetworkExport, truth: Truth) -> dic
 
 
 def differences(
-    run: Run, outputs: tuple[Output, ...], truth: Truth, batch: int | None
+    run: Run, outputs: tuple[Output, ...], truth: ExpectedOutputs, batch: int | None
 ) -> dict[str, float]:
     """Return the largest difference of each output over all samples."""
     found: dict[str, list[float]] = {output.name: [] for output in outputs}

@@ -12,7 +12,7 @@ from typing import Any
 
 from cnnkit.bundles import Bundle
 from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule
-from cnnkit.exporting.checking import Truth, compare, reference
+from cnnkit.exporting.checking import ExpectedOutputs, compare, reference
 from cnnkit.exporting.conversion import convert, deployable
 from cnnkit.exporting.formats import FORMATS
 from cnnkit.exporting.networks import NetworkExport, Output
@@ -94,7 +94,7 @@ def export_model(
         fresh = scratch / target.name
         if names:
             fresh.mkdir()
-        done: dict[str | None, Truth] = {}
+        done: dict[str | None, ExpectedOutputs] = {}
         found: list[tuple[Output, float]] = []
         paths = []
         for exported in networks:
@@ -119,7 +119,7 @@ def _export_network(
     exported: NetworkExport,
     form: str,
     path: Path,
-    done: dict[str | None, Truth],
+    done: dict[str | None, ExpectedOutputs],
 ) -> list[tuple[Output, float]]:
     """Write, check and describe one network; its truth joins those of the ones before it."""
     network = bundle.build(network_name=exported.name)
@@ -218,7 +218,7 @@ def describe(
 
 
 def checked(
-    exported: NetworkExport, truth: Truth, differences: Mapping[str, float]
+    exported: NetworkExport, truth: ExpectedOutputs, differences: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return what the check found, for the description."""
     return {

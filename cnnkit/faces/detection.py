@@ -53,7 +53,7 @@ class Search:
 
 
 @dataclass
-class Candidates:
+class FaceCandidates:
     """Rectangles (n, 4), scores (n,) and offsets (n, 4) of one image."""
 
     rectangles: np.ndarray
@@ -63,9 +63,9 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, indices: np.ndarray) -> Candidates:
+    def take(self, indices: np.ndarray) -> FaceCandidates:
         """Return some of them."""
-        return Candidates(self.rectangles[indices], self.scores[indices], self.offsets[indices])
+        return FaceCandidates(self.rectangles[indices], self.scores[indices], self.offsets[indices])
 
 
 class FaceDetector:
@@ -121,7 +121,7 @@ class FaceDetector:
 
     def _propose(self, image: np.ndarray) -> np.ndarray:
         """Return the squares that may hold a face, (n, 4)."""
-        by_level: dict[int, list[Candidates]] = {}
+        by_level: dict[int, list[FaceCandidates]] = {}
         for canvas in canvases(image, self.search.min_face):
             outputs = self._proposal.predict(canvas.paint()[None])
             for level, found in canvas_candidates(canvas, outputs):
@@ -185,7 +185,7 @@ EMPTY_OUTPUTS = {
 
 def canvas_candidates(
     canvas: Canvas, outputs: dict[str, np.ndarray]
-) -> list[tuple[int, Candidates]]:
+) -> list[tuple[int, FaceCandidates]]:
     """Return what the proposal network found in each piece of a canvas, with its level."""
     found = []
     for piece, left, top in canvas.placed:
@@ -195,16 +195,16 @@ def canvas_candidates(
         scores = outputs["scores"][0, rows, columns, 1]
         offsets = outputs["offsets"][0, rows, columns]
         own = cell_rectangles(piece, scores, offsets, PROPOSAL_THRESHOLD)
-        found.append((piece.level, Candidates(*own)))
+        found.append((piece.level, FaceCandidates(*own)))
     return found
 
 
-def joined(parts: Sequence[Candidates]) -> Candidates:
+def joined(parts: Sequence[FaceCandidates]) -> FaceCandidates:
     """Return the candidates of all parts as one, in their order."""
     if not parts:
-        return Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
+        return FaceCandidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
     names = ("rectangles", "scores", "offsets")
-    return Candidates(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    return FaceCandidates(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def landmarks_on(squares: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

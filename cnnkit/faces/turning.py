@@ -24,14 +24,14 @@ QUARTERS = {3: 90, 1: 270, 2: 180}
 SURE = 0.99
 
 
-class Finder(Protocol):
+class FaceFinder(Protocol):
     """What finds faces, such as a `FaceDetector`."""
 
     def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Return the faces of each image, the largest first."""
 
 
-def find_in_any_orientation(detector: Finder, images: Sequence[np.ndarray]) -> list[list[Face]]:
+def find_in_any_orientation(detector: FaceFinder, images: Sequence[np.ndarray]) -> list[list[Face]]:
     """Find the faces of some images, those without a sure upright one turned by quarters.
 
     Args:
@@ -49,7 +49,7 @@ def find_in_any_orientation(detector: Finder, images: Sequence[np.ndarray]) -> l
     return found
 
 
-def _find_turned(detector: Finder, image: np.ndarray) -> list[Face]:
+def _find_turned(detector: FaceFinder, image: np.ndarray) -> list[Face]:
     """Return the faces of an image that lies on its side, none if no turn shows a sure one."""
     turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in QUARTERS]
     found = dict(zip(QUARTERS, detector.find_all(turned), strict=True))

@@ -15,7 +15,7 @@ from cnnkit.boxes import letterbox_size
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images.arguments import ImageArgument, opened_image
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, DecodedImage
-from cnnkit.images.resample import RESAMPLING, Window, resize
+from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize
 
 FITS = ("crop", "pad", "stretch")
 MAX_SIDE = 4096
@@ -134,7 +134,7 @@ class Placement:
         left: Column of the input where it begins.
     """
 
-    window: Window
+    window: ResampleWindow
     top: int
     left: int
 
@@ -152,15 +152,17 @@ def place(height: int, width: int, spec: InputSpec) -> Placement:
         spec: Input specification of the network.
     """
     if spec.fit == "stretch":
-        return Placement(Window((spec.height, spec.width), 0, 0, spec.height, spec.width), 0, 0)
+        return Placement(
+            ResampleWindow((spec.height, spec.width), 0, 0, spec.height, spec.width), 0, 0
+        )
     if spec.fit == "pad":
         full = letterbox_size(height, width, spec.height, spec.width)
         top, left = (spec.height - full[0]) // 2, (spec.width - full[1]) // 2
-        return Placement(Window(full, 0, 0, *full), top, left)
+        return Placement(ResampleWindow(full, 0, 0, *full), top, left)
     frame = (round(spec.height / spec.crop_fraction), round(spec.width / spec.crop_fraction))
     full = _cover(height, width, frame)
     top, left = round((full[0] - spec.height) / 2), round((full[1] - spec.width) / 2)
-    return Placement(Window(full, top, left, spec.height, spec.width), 0, 0)
+    return Placement(ResampleWindow(full, top, left, spec.height, spec.width), 0, 0)
 
 
 def _cover(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:

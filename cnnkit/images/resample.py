@@ -45,7 +45,7 @@ _ALIGNMENT_SEARCH = 24
 
 
 @dataclass(frozen=True)
-class Window:
+class ResampleWindow:
     """An image resized as a whole, of which only a rectangle is needed.
 
     Attributes:
@@ -63,7 +63,9 @@ class Window:
     width: int
 
 
-def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) -> np.ndarray:
+def resize(
+    image: Image.Image | np.ndarray, window: ResampleWindow, interpolation: str
+) -> np.ndarray:
     """Return one rectangle of the resized image, computed from its own pixels only.
 
     Args:
@@ -99,7 +101,7 @@ def resize(image: Image.Image | np.ndarray, window: Window, interpolation: str) 
     return np.asarray(resized)
 
 
-def _resize_plain(image: Image.Image | np.ndarray, window: Window) -> np.ndarray:
+def _resize_plain(image: Image.Image | np.ndarray, window: ResampleWindow) -> np.ndarray:
     """Return the rectangle by bilinear interpolation between the four nearest pixels.
 
     The corner pixels of both grids lie on each other, as in Darknet.
@@ -166,7 +168,7 @@ def _sides(image: Image.Image | np.ndarray) -> tuple[int, int]:
     return image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
 
 
-def _shrink_fast(image: Image.Image | np.ndarray, window: Window) -> np.ndarray:
+def _shrink_fast(image: Image.Image | np.ndarray, window: ResampleWindow) -> np.ndarray:
     """Return the rectangle by a short filter and OpenCV's bicubic, uint8 (height, width, 3)."""
     height, width = _sides(image)
     rows = _Cut.of(height, window.full[0], window.top, window.height)

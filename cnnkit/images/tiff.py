@@ -43,7 +43,7 @@ _NAMES |= {50002: "JPEG XL", 52546: "JPEG XL"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class TiffEntry:
     """One entry of a directory.
 
     Attributes:
@@ -82,7 +82,7 @@ class Directory:
     def _number(self, position: int, width: int) -> int:
         return int.from_bytes(self._data[position : position + width], self.order)
 
-    def _read(self) -> Iterator[Entry]:
+    def _read(self) -> Iterator[TiffEntry]:
         pointer, size = (8, 20) if self.is_big else (4, 12)
         first = self._number(8 if self.is_big else 4, pointer)
         counted = 8 if self.is_big else 2
@@ -95,7 +95,7 @@ class Directory:
             count = self._number(at + 4, pointer)
             inline = at + 4 + pointer
             start = inline if width * count <= pointer else self._number(inline, pointer)
-            yield Entry(self._number(at, 2), kind, width, count, start)
+            yield TiffEntry(self._number(at, 2), kind, width, count, start)
 
     def ends_early(self) -> bool:
         """Return whether the directory, or a strip or tile that it names, is cut off."""
@@ -128,7 +128,7 @@ class Directory:
         number = value.to_bytes(entry.width, self.order)
         return self._data[: entry.start] + number + self._data[entry.start + entry.width :]
 
-    def as_classic(self, entries: Iterable[Entry] | None = None) -> bytes:
+    def as_classic(self, entries: Iterable[TiffEntry] | None = None) -> bytes:
         """Return the file as TIFF of 32 bits, with another directory behind it.
 
         Args:
@@ -148,7 +148,7 @@ class Directory:
         count = self._bytes(len(entries), 2)
         return b"".join([head, self._data[8:], count, table, bytes(4), beyond])
 
-    def _short(self, entry: Entry) -> bytes:
+    def _short(self, entry: TiffEntry) -> bytes:
         """Return the values of an entry, numbers of 64 bits as those of 32."""
         content = self._data[entry.start : entry.start + entry.width * entry.count]
         if entry.kind not in (16, 17, 18):

@@ -14,7 +14,7 @@ from cnnkit.results import path_of
 
 
 @dataclass
-class _Counts:
+class _ExplanationCounts:
     """What the rows added up to so far."""
 
     ok: int = 0
@@ -49,7 +49,7 @@ def write_explanations(
     Raises:
         OutputError: The file cannot be written; no partial file is left behind.
     """
-    counts = _Counts()
+    counts = _ExplanationCounts()
     context = {
         "title": title,
         "model_name": model_name,
@@ -64,7 +64,7 @@ def write_explanations(
 def _cards(
     rows: Iterable[Mapping[str, Any]],
     thumbnails: Callable[[str], tuple[bytes, bytes] | None],
-    counts: _Counts,
+    counts: _ExplanationCounts,
 ) -> Iterator[dict[str, Any]]:
     for row in rows:
         card = {"path": row["path"], "name": os.path.basename(row["path"])}

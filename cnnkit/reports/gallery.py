@@ -16,7 +16,7 @@ from cnnkit.results import UNKNOWN, path_of
 
 
 @dataclass
-class _Counts:
+class _FindingCounts:
     """What the rows added up to so far."""
 
     ok: int = 0
@@ -86,7 +86,7 @@ def write_gallery(
             both cases nothing is left behind.
         ValueError: When a row is not of the schema.
     """
-    counts, kind = _Counts(), kind or CLASSIFICATIONS
+    counts, kind = _FindingCounts(), kind or CLASSIFICATIONS
     context = {
         "kind": kind,
         "title": title,
@@ -102,7 +102,7 @@ def write_gallery(
 def _records(
     rows: Iterable[Mapping[str, Any]],
     thumbnail: Callable[[str], bytes | None] | None,
-    counts: _Counts,
+    counts: _FindingCounts,
     kind: Kind,
 ) -> Iterator[Markup]:
     """Give the data elements of one row after the other, and count them."""

@@ -62,7 +62,7 @@ def smoothed(gradient: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Patch:
+class CanvasPatch:
     """A rectangle of an image with mirrored borders, and the part of it that counts.
 
     Attributes:
@@ -82,7 +82,7 @@ class Patch:
         return np.ascontiguousarray(canvas[None, self.rows, self.columns])
 
 
-def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
+def whole_patch(height: int, width: int, shift: tuple[int, int]) -> CanvasPatch:
     """Return the patch that holds a whole image, the grid shifted.
 
     Args:
@@ -93,7 +93,7 @@ def whole_patch(height: int, width: int, shift: tuple[int, int]) -> Patch:
     rows = height + 2 * BORDER - SHIFT
     columns = width + 2 * BORDER - SHIFT
     down, right = shift
-    return Patch(
+    return CanvasPatch(
         slice(down, down + rows),
         slice(right, right + columns),
         slice(BORDER - down, BORDER - down + height),
@@ -108,7 +108,7 @@ def tile_patches(
     halo: int,
     shift: tuple[int, int] = (0, 0),
     phase: tuple[int, int] = (0, 0),
-) -> Iterator[Patch]:
+) -> Iterator[CanvasPatch]:
     """Yield the tiles of an image, each with what the network sees around it.
 
     The cores cover the image without overlap; all patches have the same size.
@@ -123,7 +123,7 @@ def tile_patches(
     """
     for rows, core_rows in _spans(height, tile, halo, shift[0], phase[0]):
         for columns, core_columns in _spans(width, tile, halo, shift[1], phase[1]):
-            yield Patch(rows, columns, core_rows, core_columns)
+            yield CanvasPatch(rows, columns, core_rows, core_columns)
 
 
 def _spans(

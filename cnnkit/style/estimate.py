@@ -10,7 +10,7 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.runtime.memory import available_memory, resident_memory
 from cnnkit.style.canvas import BORDER, SHIFT, SHIFTS
-from cnnkit.style.settings import Settings, scales_of
+from cnnkit.style.settings import OptimizationSettings, scales_of
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import halo_of
 
@@ -87,7 +87,7 @@ def seconds_per_pixel(steps: Steps) -> float:
 
 
 def estimated_seconds(
-    steps: Steps, size: tuple[int, int], settings: Settings, per_pixel: float
+    steps: Steps, size: tuple[int, int], settings: OptimizationSettings, per_pixel: float
 ) -> float:
     """Return the wall time of one image.
 

@@ -18,7 +18,7 @@ DEFAULT = "squeezenet-1.1"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LossRecipe:
     """The layers of a network that the losses look at.
 
     Attributes:
@@ -43,8 +43,8 @@ class Recipe:
 
 
 # The first layers hold color and brushwork, the later ones larger forms.
-RECIPES: dict[str, Recipe] = {
-    "squeezenet-1.1": Recipe(
+RECIPES: dict[str, LossRecipe] = {
+    "squeezenet-1.1": LossRecipe(
         content={"fire3_join": 0.25},
         style={
             "conv1_activation": 0.2,
@@ -57,14 +57,14 @@ RECIPES: dict[str, Recipe] = {
         reach=72,
         bytes_per_pixel=700,
     ),
-    "keras:VGG16": Recipe(
+    "keras:VGG16": LossRecipe(
         content={"block4_conv2": 0.25},
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
         reach=72,
         bytes_per_pixel=2700,
     ),
-    "keras:VGG19": Recipe(
+    "keras:VGG19": LossRecipe(
         content={"block4_conv2": 0.25},
         style={f"block{block}_conv1": 0.2 for block in range(1, 6)},
         stride=16,
@@ -88,7 +88,7 @@ class LossNetwork:
     """
 
     name: str
-    recipe: Recipe
+    recipe: LossRecipe
     model: Any
     content_model: Any
     identity: str

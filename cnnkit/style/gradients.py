@@ -11,7 +11,7 @@ from cnnkit.style.canvas import (
     BORDER,
     SHIFT,
     SHIFTS,
-    Patch,
+    CanvasPatch,
     folded,
     mirrored,
     tile_patches,
@@ -58,7 +58,7 @@ class WholeGradient:
         gradient[patch.rows, patch.columns] = found
         return folded(gradient, BORDER), terms
 
-    def _shares_at(self, shift: tuple[int, int], patch: Patch, whole: np.ndarray) -> Arrays:
+    def _shares_at(self, shift: tuple[int, int], patch: CanvasPatch, whole: np.ndarray) -> Arrays:
         if shift not in self._shares:
             mask = whole[patch.rows, patch.columns]
             total = float(mask[patch.core_rows, patch.core_columns].sum())
@@ -115,13 +115,13 @@ class TiledGradient:
         sums[1] = self._style_value(grams)
         return folded(gradient, self._border), sums
 
-    def _shares(self, patch: Patch) -> Arrays:
+    def _shares(self, patch: CanvasPatch) -> Arrays:
         mask = None if self._mask is None else self._mask[patch.rows, patch.columns]
         return patch_shares(self._steps, patch, mask, self._total)
 
     def _patches(
         self, size: tuple[int, int], random: np.random.Generator | None
-    ) -> Iterator[Patch]:
+    ) -> Iterator[CanvasPatch]:
         """Return the tiles, seams and grid where chance puts them."""
         if random is None:
             return tile_patches(*size, self._tile, self._halo)
@@ -129,7 +129,9 @@ class TiledGradient:
         down, right = (int(n) for n in random.integers(self._tile, size=2))
         return tile_patches(*size, self._tile, self._halo, (down, right), phase)
 
-    def _gram_pass(self, canvas: np.ndarray, patches: list[Patch], shares: list[Arrays]) -> Arrays:
+    def _gram_pass(
+        self, canvas: np.ndarray, patches: list[CanvasPatch], shares: list[Arrays]
+    ) -> Arrays:
         grams: Arrays = {}
         for patch, share in zip(patches, shares, strict=True):
             for name, gram in self._steps.grams(patch.of(canvas), share).items():

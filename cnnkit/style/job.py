@@ -98,7 +98,7 @@ class Method(Protocol):
 
 
 @dataclass(frozen=True)
-class Target:
+class StylizeTarget:
     """Where the results go.
 
     Attributes:
@@ -157,7 +157,7 @@ class Target:
         )
 
 
-def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
+def target_of(output: str, inputs: list[str], **flags: bool) -> StylizeTarget:
     """Return where ``output`` sends the results: an image's ending makes it one file.
 
     Raises:
@@ -172,14 +172,14 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> Target:
     if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
         fix = f"Give a folder, such as `output` {path.with_suffix('').name}."
         raise UsageError(broken_rule("`output`", "go with one image", "several", fix))
-    return Target(path, is_file, **flags)
+    return StylizeTarget(path, is_file, **flags)
 
 
 def stylize_folder(
     method: Method,
     found: Iterable[Found],
     inputs: list[str],
-    target: Target,
+    target: StylizeTarget,
     *,
     max_pixels: int,
     emit: Callable[[dict[str, Any]], None] | None = None,
@@ -200,7 +200,7 @@ def stylize_folder(
     """
     _make_folder(target.folder / STATES)
     job = FolderJob(target.outputs(), {"stylize": method.settings})
-    places = Places(target, inputs)
+    places = ResultPlaces(target, inputs)
     try:
         for position, item in enumerate(job.pending(found), start=job.resumed + 1):
             worker = _Image(method, target, places, max_pixels, position)
@@ -214,7 +214,10 @@ def stylize_folder(
 
 
 def check_results_apart(
-    target: Target, inputs: list[str], found: Callable[[], Iterable[Found]], named: Iterable[str]
+    target: StylizeTarget,
+    inputs: list[str],
+    found: Callable[[], Iterable[Found]],
+    named: Iterable[str],
 ) -> None:
     """Refuse a result that would be written over anything that is read, before any is.
 
@@ -229,7 +232,7 @@ def check_results_apart(
     """
     if target.is_file or not target.folder.is_dir():  # a file is checked as the others are
         return
-    places = Places(target, inputs)
+    places = ResultPlaces(target, inputs)
     planned = [places.of(item.path) for item in found() if item.failure is None]
     written = (path for place in planned for path in (place, sidecar_path(place)))
     read = [("", path) for path in named]
@@ -244,10 +247,10 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
 
 
-class Places:
+class ResultPlaces:
     """Which name each result has: that of its content, and no two the same."""
 
-    def __init__(self, target: Target, inputs: list[str]) -> None:
+    def __init__(self, target: StylizeTarget, inputs: list[str]) -> None:
         """Keep where results go and which folders their contents came from."""
         self._target = target
         self._roots = sorted((p for p in inputs if os.path.isdir(p)), key=len, reverse=True)
@@ -308,7 +311,12 @@ class _Image:
     """One image's way through the job."""
 
     def __init__(
-        self, method: Method, target: Target, places: Places, max_pixels: int, position: int
+        self,
+        method: Method,
+        target: StylizeTarget,
+        places: ResultPlaces,
+        max_pixels: int,
+        position: int,
     ) -> None:
         self._method = method
         self._target = target

@@ -26,8 +26,8 @@ from cnnkit.style.images import (
     result_size,
 )
 from cnnkit.style.job import Painted, Workspace
-from cnnkit.style.optimization import Optimization, Progress
-from cnnkit.style.settings import STARTS, Settings
+from cnnkit.style.optimization import Optimization, OptimizationProgress
+from cnnkit.style.settings import STARTS, OptimizationSettings
 from cnnkit.style.sheet import choices_sheet
 from cnnkit.style.state import load_state, save_state
 from cnnkit.style.steps import Steps
@@ -38,7 +38,7 @@ log = logging.getLogger("cnnkit")
 # A kill loses at most so many seconds of work.
 SAVE_EVERY = 5.0
 
-Watch = Callable[[int, Progress], None]
+Watch = Callable[[int, OptimizationProgress], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ByOptimization:
         self,
         network: LossNetwork,
         styles: list[Style],
-        settings: Settings,
+        settings: OptimizationSettings,
         choices: Choices,
         watch: Watch | None = None,
     ) -> None:
@@ -203,7 +203,7 @@ class _Watcher:
         workspace: Workspace,
         run: dict[str, Any],
     ) -> None:
-        self.last: Progress | None = None
+        self.last: OptimizationProgress | None = None
         self._method = method
         self._content = content
         self._mask = mask
@@ -211,7 +211,7 @@ class _Watcher:
         self._run = run
         self._saved = time.monotonic()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: OptimizationProgress) -> None:
         self.last = progress
         choices = self._method._choices
         state, preview = self._workspace.state, self._workspace.preview

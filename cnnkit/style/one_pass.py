@@ -17,7 +17,7 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import ImageArgument, image_pixels
-from cnnkit.images.resample import Window, resize
+from cnnkit.images.resample import ResampleWindow, resize
 from cnnkit.runtime import RuntimeOptions, any_size_network
 
 DEFAULT_MODEL = "magenta-style"
@@ -147,7 +147,7 @@ class OnePassPainter:
         factor = STYLE_SIDE * scale / min(height, width)
         # Long sides are bounded: a style's numbers are a mean over the image.
         size = [min(max(32, round(side * factor)), 8 * STYLE_SIDE) for side in (height, width)]
-        window = Window((size[0], size[1]), 0, 0, size[0], size[1])
+        window = ResampleWindow((size[0], size[1]), 0, 0, size[0], size[1])
         small = resize(pixels, window, "bicubic")
         return self._network(None, "predict").run(small[None])["style"][0]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule, is_required, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.images.resample import Window, resize
+from cnnkit.images.resample import ResampleWindow, resize
 from cnnkit.runtime.memory import resident_memory
 from cnnkit.style.canvas import resized
 from cnnkit.style.estimate import Estimate
@@ -163,7 +163,7 @@ class InOnePass:
         height, width = self.size_of(*content.pixels.shape[:2])
         pixels = content.pixels
         if pixels.shape[:2] != (height, width):
-            pixels = resize(pixels, Window((height, width), 0, 0, height, width), "bicubic")
+            pixels = resize(pixels, ResampleWindow((height, width), 0, 0, height, width), "bicubic")
         mask = mask_of(choices.mask, content, choices.max_pixels)
         if mask is not None:
             mask = np.clip(resized(mask, height, width), 0, 1)

@@ -19,8 +19,8 @@ import numpy as np
 from cnnkit.images import ImageArgument, image_pixels
 from cnnkit.style.canvas import resized, smoothed
 from cnnkit.style.gradients import TiledGradient, WholeGradient
-from cnnkit.style.settings import Scale, Settings, scales_of
-from cnnkit.style.state import State
+from cnnkit.style.settings import OptimizationSettings, Scale, scales_of
+from cnnkit.style.state import OptimizationState
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import StyleTarget
 
@@ -36,7 +36,7 @@ CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
-class Progress:
+class OptimizationProgress:
     """What is told after each step.
 
     Attributes:
@@ -59,10 +59,10 @@ class Progress:
     loss: float
     seconds: float
     remaining: float
-    state: State
+    state: OptimizationState
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[OptimizationProgress], None]
 
 
 class Optimization:
@@ -79,7 +79,7 @@ class Optimization:
         content: ImageArgument,
         size: tuple[int, int],
         style: StyleTarget,
-        settings: Settings,
+        settings: OptimizationSettings,
         *,
         start: ImageArgument | None = None,
         mask: np.ndarray | None = None,
@@ -99,7 +99,7 @@ class Optimization:
             ImageError: An image is no image, or cannot be read.
         """
         self.scales = scales_of(*size, settings.steps, steps.network.recipe.smallest)
-        self._state: State | None = None
+        self._state: OptimizationState | None = None
         self._steps = steps
         self._content = image_pixels(content)
         self._style = style
@@ -112,14 +112,14 @@ class Optimization:
         )
 
     @property
-    def state(self) -> State:
+    def state(self) -> OptimizationState:
         """The current state: the starting pixels, unless the state of another run was set."""
         if self._state is None:
-            self._state = State.starting_from(self._starting_pixels())
+            self._state = OptimizationState.starting_from(self._starting_pixels())
         return self._state
 
     @state.setter
-    def state(self, state: State) -> None:
+    def state(self, state: OptimizationState) -> None:
         self._state = state
 
     def run(self, watch: Watch | None = None) -> np.ndarray:
@@ -174,12 +174,12 @@ class Optimization:
         if self.state.count % every == 0 or self.state.count == self._settings.steps:
             self.state.curve.append([self.state.count, *(float(f"{t:.6g}") for t in terms)])
 
-    def _progress(self, number: int, terms: np.ndarray) -> Progress:
+    def _progress(self, number: int, terms: np.ndarray) -> OptimizationProgress:
         state, scale, settings = self.state, self.scales[number], self._settings
         content, style, variation = (float(term) for term in terms)
         loss = settings.alpha * content + settings.beta * style
         loss += (settings.alpha + settings.beta) * settings.variation * variation
-        return Progress(
+        return OptimizationProgress(
             state.count,
             settings.steps,
             (scale.height, scale.width),
@@ -324,7 +324,7 @@ def _drained(waiting: list[np.ndarray]) -> Iterator[np.ndarray]:
     yield last
 
 
-def adam_step(state: State, gradient: np.ndarray, rate: float) -> None:
+def adam_step(state: OptimizationState, gradient: np.ndarray, rate: float) -> None:
     """Move the image by one step of Adam, and take it into the average.
 
     Args:

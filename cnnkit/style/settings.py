@@ -20,7 +20,7 @@ COARSEST = 128
 
 
 @dataclass(frozen=True)
-class Settings:
+class OptimizationSettings:
     """The settings of one optimization.
 
     Attributes:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cnnkit.style.features import LossNetwork
 from cnnkit.style.images import Content, encoded, finished, result_size
 from cnnkit.style.optimization import Optimization
-from cnnkit.style.settings import Settings
+from cnnkit.style.settings import OptimizationSettings
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import Style, StyleTarget
 from cnnkit.writers.replacing import replacing
@@ -28,7 +28,7 @@ PAGE, TEXT, MUTED = "#ffffff", "#1b1f24", "#59636e"
 def choices_sheet(
     network: LossNetwork,
     styles: list[Style],
-    settings: Settings,
+    settings: OptimizationSettings,
     content: Content,
     path: Path,
     told: Callable[[int, int], None] | None = None,
@@ -72,7 +72,7 @@ def _painted(
     content: Content,
     size: tuple[int, int],
     target: StyleTarget,
-    settings: Settings,
+    settings: OptimizationSettings,
     strength: float,
 ) -> np.ndarray:
     small = replace(

@@ -23,7 +23,7 @@ MAX_FACTS_BYTES = 1 << 20
 
 
 @dataclass
-class State:
+class OptimizationState:
     """Where an optimization stands.
 
     Attributes:
@@ -51,7 +51,7 @@ class State:
     curve: list[list[float]] = field(default_factory=list)
 
     @classmethod
-    def starting_from(cls, pixels: np.ndarray) -> State:
+    def starting_from(cls, pixels: np.ndarray) -> OptimizationState:
         """Return the state before the first step."""
         first, second, average = (np.zeros_like(pixels, np.float32) for _ in range(3))
         return cls(pixels.astype(np.float32), first, second, average)
@@ -63,7 +63,7 @@ class State:
         return np.clip(self.average / np.float32(self.average_weight), 0, 255)
 
 
-def save_state(path: Path, state: State, run: dict[str, Any]) -> None:
+def save_state(path: Path, state: OptimizationState, run: dict[str, Any]) -> None:
     """Write a state, whole or not at all.
 
     Args:
@@ -86,7 +86,9 @@ def save_state(path: Path, state: State, run: dict[str, Any]) -> None:
         file.write(save(arrays, {"cnnkit_stylize": text}))
 
 
-def load_state(path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]) -> State | None:
+def load_state(
+    path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]
+) -> OptimizationState | None:
     """Return the state that a killed run left, or None where there is none to go on with.
 
     Args:
@@ -106,7 +108,7 @@ def _read(
     run: dict[str, Any],
     sizes: list[tuple[int, int]],
     shapes: dict[str, tuple[int, ...]],
-) -> State | None:
+) -> OptimizationState | None:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -125,7 +127,7 @@ def _read(
         arrays = [file.get_tensor(name).astype(np.float32) for name in ARRAYS]
     if not all(np.isfinite(array).all() for array in arrays):
         return None
-    return State(*arrays, **facts)
+    return OptimizationState(*arrays, **facts)
 
 
 def _are_sound(facts: dict[str, Any], scales: int) -> bool:

@@ -33,7 +33,7 @@ from cnnkit.style.job import Workspace
 from cnnkit.style.method import ByOptimization, Choices, Watch
 from cnnkit.style.one_pass import DEFAULT_MODEL, OnePassPainter
 from cnnkit.style.one_pass_method import InOnePass, OnePassChoices
-from cnnkit.style.settings import Settings, loss_weights, tile_choice
+from cnnkit.style.settings import OptimizationSettings, loss_weights, tile_choice
 from cnnkit.writers.replacing import replacing
 
 # One image is painted while the next one is read.
@@ -215,7 +215,7 @@ class Stylizer:
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
             watch: Gets the position of the image, from 1, and a
-                `cnnkit.style.optimization.Progress` after each step.
+                `cnnkit.style.optimization.OptimizationProgress` after each step.
 
         Raises:
             UsageError: A value breaks its rule, or an image cannot be read.
@@ -224,7 +224,7 @@ class Stylizer:
         read = read_styles(_listed(styles), style_weights, max_pixels)
         given: dict[str, Any] = {"variation": variation, "size": size}
         given |= loss_weights(strength, alpha, beta)
-        settings = Settings(
+        settings = OptimizationSettings(
             steps=steps,
             style_scale=style_scale,
             optimizer=optimizer,

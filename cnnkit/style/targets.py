@@ -13,7 +13,7 @@ from cnnkit.style.canvas import (
     BORDER,
     SHIFT,
     SHIFTS,
-    Patch,
+    CanvasPatch,
     mirrored,
     resized,
     tile_patches,
@@ -157,7 +157,7 @@ class TiledContentTarget:
         patches = tile_patches(height, width, tile, self._halo)
         self._scale = _scales(self._steps.content(p.of(self._canvas)) for p in patches)
 
-    def at(self, patch: Patch) -> dict[str, Any]:
+    def at(self, patch: CanvasPatch) -> dict[str, Any]:
         """Return ``features``, ``scale`` and ``shares`` of one tile."""
         features = self._steps.content(patch.of(self._canvas))
         shares = layer_shares(core_mask(patch), features, self._pixels)
@@ -185,7 +185,7 @@ def _scales(patches: Iterator[Arrays] | list[Arrays]) -> Arrays:
     }
 
 
-def core_mask(patch: Patch, mask: np.ndarray | None = None) -> np.ndarray:
+def core_mask(patch: CanvasPatch, mask: np.ndarray | None = None) -> np.ndarray:
     """Return how much each pixel of a patch counts, float32 (height, width, 1).
 
     Args:
@@ -217,7 +217,7 @@ def layer_shares(mask: np.ndarray, features: Arrays, total: float) -> Arrays:
     return found
 
 
-def patch_shares(steps: Steps, patch: Patch, mask: np.ndarray | None, total: float) -> Arrays:
+def patch_shares(steps: Steps, patch: CanvasPatch, mask: np.ndarray | None, total: float) -> Arrays:
     """Return the shares of a patch's positions in every style layer, and of its ``pixels``.
 
     Args:

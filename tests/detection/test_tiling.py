@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnkit.detection.candidates import Candidates
-from cnnkit.detection.tiling import Tiles, Window, merged, tile_windows
+from cnnkit.detection.tiling import Tiles, TileWindow, merged, tile_windows
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(200, 700))
@@ -30,7 +30,7 @@ def test_tiles_are_equal_overlap_and_cover(height: int, width: int, side: int) -
 
 
 def test_which_boxes_a_border_cuts() -> None:
-    window = Window(100, 0, 300, 200)
+    window = TileWindow(100, 0, 300, 200)
     found = np.array([[0, 50, 40, 90], [50, 50, 199, 90], [50, 0, 90, 90], [50, 50, 90, 199]])
     assert window.cuts(found, height=400, width=300).tolist() == [True, False, False, True]
 

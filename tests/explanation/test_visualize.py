@@ -10,7 +10,7 @@ from cnnkit.errors import UsageError
 from cnnkit.explanation.activations import Activation, Activations, activation_tiles
 from cnnkit.explanation.dream import COLORS, _Canvas, aims, dream, movement
 from cnnkit.explanation.filters import Filters, filter_tiles, filters_of
-from cnnkit.explanation.sheets import Tile, sheet, square
+from cnnkit.explanation.sheets import SheetTile, sheet, square
 from tests.explanation.small import opened, some_images
 
 
@@ -99,7 +99,7 @@ def test_movements_are_small():
 
 
 def test_sheets():
-    tiles = [Tile(np.full((10, 12, 3), 9, np.uint8), str(n)) for n in range(5)]
+    tiles = [SheetTile(np.full((10, 12, 3), 9, np.uint8), str(n)) for n in range(5)]
     page = sheet(tiles, "title", "note", columns=3)
     assert (page == 9).all(axis=2).sum() == 5 * 120
     assert square(np.zeros((10, 20, 3), np.uint8), 8)[0, 0].tolist() == [127] * 3

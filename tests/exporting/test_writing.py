@@ -26,7 +26,7 @@ from cnnkit.exporting import (
     writing,
 )
 from cnnkit.exporting import export_model as export_networks
-from cnnkit.exporting.checking import Truth, differences
+from cnnkit.exporting.checking import ExpectedOutputs, differences
 from cnnkit.exporting.images import photographs
 from cnnkit.exporting.networks import TOLERANCE
 from cnnkit.metrics import softmax
@@ -318,7 +318,9 @@ def test_onnx_refuses_a_grouped_convolution(tmp_path):
 def test_the_difference_is_a_share_of_the_probability(given, difference):
     expected = np.float32([[0.2, 0.8], [0.5, 0.5]])
     output = Output("probabilities", "", "probability", "a probability")
-    truth = Truth([{"image": np.arange(2, dtype=np.uint8)}], [{"probabilities": expected}])
+    truth = ExpectedOutputs(
+        [{"image": np.arange(2, dtype=np.uint8)}], [{"probabilities": expected}]
+    )
 
     def run(inputs):
         return {"probabilities": given[inputs["image"]]}

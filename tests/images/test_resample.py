@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.darknet_reference import resized_like_darknet
-from cnnkit.images.resample import RESAMPLING, Window, resize, shrinking_filter
+from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize, shrinking_filter
 
 ANTIALIASED = sorted(name for name, filtered in RESAMPLING.items() if filtered is not None)
 
@@ -24,7 +24,7 @@ def photo(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def whole(image: Image.Image, window: Window, interpolation: str) -> np.ndarray:
+def whole(image: Image.Image, window: ResampleWindow, interpolation: str) -> np.ndarray:
     """The definition: all of the image resized by Pillow, then the rectangle cut out."""
     full = image.resize(window.full[::-1], RESAMPLING[interpolation])
     rows = slice(window.top, window.top + window.height)
@@ -37,7 +37,7 @@ def test_window_equals_the_cut_of_the_whole(size: tuple[int, int], interpolation
     image = photo(*size)
     scale = 128 / min(size)
     full = (round(size[0] * scale), round(size[1] * scale))
-    window = Window(full, (full[0] - 112) // 2, (full[1] - 112) // 2, 112, 112)
+    window = ResampleWindow(full, (full[0] - 112) // 2, (full[1] - 112) // 2, 112, 112)
     result = resize(image, window, interpolation)
     difference = np.abs(result.astype(int) - whole(image, window, interpolation))
     assert result.shape == (112, 112, 3) and result.dtype == np.uint8
@@ -59,7 +59,7 @@ def test_fast_shrinking_is_close_to_pillow_in_every_window(
     full = tuple(max(1, round(side / factor)) for side, factor in zip(size, factors, strict=True))
     height, width = 1 + int(cuts[0] * (full[0] - 1)), 1 + int(cuts[1] * (full[1] - 1))
     top, left = int(cuts[2] * (full[0] - height)), int(cuts[3] * (full[1] - width))
-    window = Window(full, top, left, height, width)
+    window = ResampleWindow(full, top, left, height, width)
     image = photo(*size)
     result = resize(image, window, "bicubic")
     assert result.shape == (height, width, 3)
@@ -70,17 +70,20 @@ def test_fast_shrinking_is_close_to_pillow_in_every_window(
 
 def test_fast_shrinking_of_a_constant_is_that_constant() -> None:
     image = Image.new("RGB", (431, 333), (3, 128, 255))
-    result = resize(image, Window((256, 331), 16, 53, 224, 224), "bicubic")
+    result = resize(image, ResampleWindow((256, 331), 16, 53, 224, 224), "bicubic")
     assert (result == (3, 128, 255)).all()
 
 
 def test_shrinking_is_antialiased() -> None:
     stripes = np.zeros((380, 380, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than the result can show: gray, not stripes
-    result = resize(Image.fromarray(stripes), Window((256, 256), 16, 16, 224, 224), "bicubic")
+    result = resize(
+        Image.fromarray(stripes), ResampleWindow((256, 256), 16, 16, 224, 224), "bicubic"
+    )
     assert np.abs(result.astype(int) - 127).mean() < 26
     for interpolation in ("bilinear", "area", "lanczos", "bicubic"):
-        small = resize(Image.fromarray(stripes), Window((64, 64), 4, 4, 56, 56), interpolation)
+        window = ResampleWindow((64, 64), 4, 4, 56, 56)
+        small = resize(Image.fromarray(stripes), window, interpolation)
         assert np.abs(small.astype(int) - 127).max() < 40
 
 
@@ -88,7 +91,7 @@ def test_shrinking_is_antialiased() -> None:
 def test_extreme_sides_need_no_extreme_memory(size: tuple[int, int]) -> None:
     scale = 256 / min(size)
     full = (int(size[0] * scale), int(size[1] * scale))
-    window = Window(full, (full[0] - 224) // 2, (full[1] - 224) // 2, 224, 224)
+    window = ResampleWindow(full, (full[0] - 224) // 2, (full[1] - 224) // 2, 224, 224)
     assert resize(photo(*size), window, "bicubic").shape == (224, 224, 3)
 
 
@@ -107,11 +110,11 @@ def test_plain_bilinear_is_darknets(size: tuple[int, int], full: tuple[int, int]
     """To a gray level or two: OpenCV takes the four pixels at 32 places between them."""
     image = photo(*size)
     expected = resized_like_darknet(np.asarray(image, np.float32), *full)
-    result = resize(image, Window(full, 0, 0, *full), "plain-bilinear")
+    result = resize(image, ResampleWindow(full, 0, 0, *full), "plain-bilinear")
     # A noisy image: neighbors that differ by 255 move by 255 / 64 at a 64th of a pixel.
     assert np.abs(result - expected).max() < 8
     assert np.abs(result - expected).mean() < 0.6
-    part = resize(image, Window(full, 5, 7, 20, 30), "plain-bilinear")
+    part = resize(image, ResampleWindow(full, 5, 7, 20, 30), "plain-bilinear")
     assert np.abs(part.astype(int) - result[5:25, 7:37]).max() <= 8
 
 
@@ -125,7 +128,7 @@ def test_sides_of_more_pixels_than_16_bits_count(
     red, green = 250 * (rows + 0.5) / height, 250 * (columns + 0.5) / width
     image = np.stack([red, green, 0 * red], axis=-1).round().astype(np.uint8)
     for full in ((min(height, 416), min(width, 416)), (height, width)):
-        window = Window(full, full[0] // 3, full[1] // 4, min(full[0] // 2, 500) or 1, 1)
+        window = ResampleWindow(full, full[0] // 3, full[1] // 4, min(full[0] // 2, 500) or 1, 1)
         window = replace(window, width=min(full[1] // 2, 500) or 1)
         for source in (image, Image.fromarray(image)):
             found = resize(source, window, interpolation)
@@ -140,7 +143,7 @@ def test_sides_of_more_pixels_than_16_bits_count(
 
 def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(5).integers(0, 256, (90, 130, 3), np.uint8)
-    window = Window((70, 61), 3, 2, 60, 55)
+    window = ResampleWindow((70, 61), 3, 2, 60, 55)
     whole = resize(image, window, "plain-bilinear")
     monkeypatch.setattr("cnnkit.images.resample._LARGEST_SIDE", 24)
     for source in (image, Image.fromarray(image)):

@@ -4,7 +4,7 @@ import pytest
 
 from cnnkit.errors import UsageError
 from cnnkit.style import estimate
-from cnnkit.style.settings import Settings
+from cnnkit.style.settings import OptimizationSettings
 
 
 def test_memory_grows_with_the_image_and_tiles_bound_it(steps):
@@ -38,7 +38,7 @@ def test_what_does_not_fit_is_tiled_or_refused_with_advice(steps, monkeypatch):
 
 def test_time_grows_with_steps_and_pixels_and_keeps_to_the_budget(steps):
     def seconds(size, **settings):
-        return estimate.estimated_seconds(steps, size, Settings(**settings), 1e-6)
+        return estimate.estimated_seconds(steps, size, OptimizationSettings(**settings), 1e-6)
 
     assert seconds((512, 512), steps=400) > 1.5 * seconds((512, 512), steps=100)
     assert seconds((1024, 1024)) > 2 * seconds((512, 512))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.images import Finder
-from cnnkit.style.job import STATES, Painted, Target, sidecar_path, stylize_folder, target_of
+from cnnkit.style.job import STATES, Painted, StylizeTarget, sidecar_path, stylize_folder, target_of
 
 
 class Negative:
@@ -208,7 +208,7 @@ def test_what_breaks_a_rule_is_refused(output, inputs, flags, message, tmp_path,
 def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="must name a folder"):
-        Target(tmp_path / "file")
+        StylizeTarget(tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be made"):
         stylize(photos, tmp_path / "file" / "out")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnkit.style.optimization import Optimization
-from cnnkit.style.settings import Settings
+from cnnkit.style.settings import OptimizationSettings
 from cnnkit.style.state import load_state, save_state
 from cnnkit.style.targets import Style, StyleTarget
 
@@ -16,7 +16,7 @@ def make(steps, small):
     content, style = small("cat.jpg", 104, 184), small("coffee.jpg", 104, 184)
 
     def optimization(mask=None, size=(104, 184), **settings) -> Optimization:
-        settings = Settings(**{"steps": 12, **settings})
+        settings = OptimizationSettings(**{"steps": 12, **settings})
         target = StyleTarget(steps, [Style("s", style)], settings.style_scale)
         return Optimization(steps, content, size, target, settings, mask=mask)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cnnkit.errors import UsageError
 from cnnkit.losses.style import ALPHA, BETA
 from cnnkit.style.settings import (
-    Settings,
+    OptimizationSettings,
     fitted_size,
     loss_weights,
     scales_of,
@@ -36,13 +36,13 @@ from cnnkit.style.settings import (
 )
 def test_what_breaks_a_rule_is_refused(values, message):
     with pytest.raises(UsageError, match=message):
-        Settings(**values)
+        OptimizationSettings(**values)
 
 
 def test_strength_is_the_share_of_beta():
-    assert (Settings().alpha, Settings().beta) == (ALPHA, BETA)
-    assert Settings().strength == pytest.approx(0.8)
-    assert Settings(alpha=1, beta=3).strength == pytest.approx(0.75)
+    assert (OptimizationSettings().alpha, OptimizationSettings().beta) == (ALPHA, BETA)
+    assert OptimizationSettings().strength == pytest.approx(0.8)
+    assert OptimizationSettings(alpha=1, beta=3).strength == pytest.approx(0.75)
 
 
 @given(st.integers(64, 3000), st.integers(64, 3000), st.integers(1, 1000))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnkit.style.state import State, load_state, save_state
+from cnnkit.style.state import OptimizationState, load_state, save_state
 
 RUN = {"sha256": "abc", "settings": {"steps": 3, "alpha": 0.1}}
 
@@ -11,7 +11,7 @@ RUN = {"sha256": "abc", "settings": {"steps": 3, "alpha": 0.1}}
 @pytest.fixture
 def saved(tmp_path):
     random = np.random.default_rng(0)
-    state = State(*(random.uniform(0, 255, (4, 6, 3)).astype(np.float32) for _ in range(4)))
+    state = OptimizationState(*random.uniform(0, 255, (4, 4, 6, 3)).astype(np.float32))
     state.scale, state.step, state.count, state.average_weight = 1, 2, 7, 0.5
     state.curve = [[1, 0.5, 0.25, 0.125]]
     file = tmp_path / "state.safetensors"

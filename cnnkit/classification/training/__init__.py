@@ -7,7 +7,7 @@ and a bundle is written that ``cnnkit classify --model BUNDLE`` uses with no oth
 from __future__ import annotations
 
 from cnnkit.classification.training.backbone import Backbone, open_backbone
-from cnnkit.classification.training.head import Head, HeadSearch, search_head
+from cnnkit.classification.training.head import DenseHead, HeadSearch, search_head
 from cnnkit.classification.training.learning import train_classifier
 from cnnkit.classification.training.outcome import TrainedClassifier
 from cnnkit.classification.training.settings import ClassifierSettings
@@ -15,7 +15,7 @@ from cnnkit.classification.training.settings import ClassifierSettings
 __all__ = [
     "Backbone",
     "ClassifierSettings",
-    "Head",
+    "DenseHead",
     "HeadSearch",
     "TrainedClassifier",
     "open_backbone",

@@ -21,7 +21,7 @@ from cnnkit.bundles import (
 )
 from cnnkit.bundles.opening import WEIGHTS
 from cnnkit.bundles.weights import variables_by_path
-from cnnkit.classification.training.head import Head
+from cnnkit.classification.training.head import DenseHead
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import InputSpec
 from cnnkit.images.prepare import check_fit
@@ -55,7 +55,7 @@ class Backbone:
         """Return the builder's arguments for a network with so many classes."""
         return {**self.bundle.card.arguments, "classes": classes}
 
-    def build(self, head: Head) -> Any:
+    def build(self, head: DenseHead) -> Any:
         """Build the network with a new head, flat, its preprocessing inside.
 
         Args:
@@ -98,20 +98,20 @@ def head_layer(model: Any) -> Any:
     return next(x for x in reversed(model.layers) if type(x).__name__ in ("Dense", "Conv2D"))
 
 
-def put_head(model: Any, head: Head) -> None:
+def put_head(model: Any, head: DenseHead) -> None:
     """Put a head's weights into the last layer of a network."""
     kernel, bias = head_layer(model).weights
     kernel.assign(head.kernel.reshape(kernel.shape))
     bias.assign(head.bias)
 
 
-def take_head(model: Any) -> Head:
+def take_head(model: Any) -> DenseHead:
     """Return the weights of the last layer of a network as a head."""
     kernel, bias = (np.asarray(variable.numpy()) for variable in head_layer(model).weights)
-    return Head(kernel.reshape(-1, kernel.shape[-1]), bias)
+    return DenseHead(kernel.reshape(-1, kernel.shape[-1]), bias)
 
 
-def _builder_with_head(backbone: Backbone, head: Head) -> Any:
+def _builder_with_head(backbone: Backbone, head: DenseHead) -> Any:
     build = architectures.builder(backbone.builder or "")
     model = build(**backbone.arguments(len(head.bias)))
     own = {variable.path for variable in head_layer(model).weights}
@@ -135,7 +135,7 @@ def _pretrained(backbone: Backbone, paths: Iterable[str]) -> Iterator[tuple[str,
             yield path, tensors.get_tensor(path).astype(np.float32)
 
 
-def _application_with_head(keras: Any, backbone: Backbone, head: Head) -> Any:
+def _application_with_head(keras: Any, backbone: Backbone, head: DenseHead) -> Any:
     """Build a network of keras.applications as one graph, with a dense layer as its end."""
     full = backbone.bundle.load()
     features = network.penultimate(full)

@@ -33,7 +33,7 @@ IMBALANCE = 3.0
 
 
 @dataclass(frozen=True)
-class Head:
+class DenseHead:
     """A dense layer.
 
     Attributes:
@@ -86,7 +86,7 @@ class HeadSearch:
         trials: All trials, in the order in which they were made.
     """
 
-    head: Head
+    head: DenseHead
     chosen: Trial
     trials: tuple[Trial, ...]
 
@@ -138,7 +138,7 @@ def _searched(
     validation: tuple[np.ndarray, np.ndarray],
     tried: Callable[[Trial], None] | None,
 ) -> HeadSearch:
-    best: list[tuple[Head, Trial]] = []
+    best: list[tuple[DenseHead, Trial]] = []
     trials: list[Trial] = []
 
     def attempt(regularization: float, smoothing: float) -> Trial:
@@ -165,7 +165,7 @@ def _searched(
 
 
 def _judged(
-    head: Head,
+    head: DenseHead,
     regularization: float,
     smoothing: float,
     iterations: int,
@@ -213,7 +213,7 @@ class _Problem:
         """Forget the last solution, from which the next one would start."""
         self._start = np.zeros(self._shape)
 
-    def solve(self, regularization: float, smoothing: float) -> tuple[Head, int]:
+    def solve(self, regularization: float, smoothing: float) -> tuple[DenseHead, int]:
         """Return the best head and the iterations it took, starting from the last one."""
         classes = self._truth.shape[1]
         target = self._truth * (1 - smoothing) + smoothing / classes
@@ -229,7 +229,7 @@ class _Problem:
         # Fold the centering and the scale in, so that the head takes features as they are.
         kernel = solution[:-1] / self._scale
         bias = solution[-1] - self._mean @ kernel
-        return Head(kernel.astype(np.float32), bias.astype(np.float32)), int(done.nit)
+        return DenseHead(kernel.astype(np.float32), bias.astype(np.float32)), int(done.nit)
 
     def _loss(
         self, flat: np.ndarray, target: np.ndarray, regularization: float

@@ -15,7 +15,7 @@ from cnnkit.classification.training.backbone import Backbone, open_backbone
 from cnnkit.classification.training.bundle import write_trained
 from cnnkit.classification.training.extraction import Extracted, extract_all
 from cnnkit.classification.training.figures import evaluation
-from cnnkit.classification.training.head import Head, HeadSearch, class_weights, search_head
+from cnnkit.classification.training.head import DenseHead, HeadSearch, class_weights, search_head
 from cnnkit.classification.training.network import Network, backbone_network, fresh_network
 from cnnkit.classification.training.network_training import (
     NetworkTraining,
@@ -23,7 +23,7 @@ from cnnkit.classification.training.network_training import (
     train_network,
     training_strategy,
 )
-from cnnkit.classification.training.outcome import Calibration, TrainedClassifier, calibrate
+from cnnkit.classification.training.outcome import ScoreCalibration, TrainedClassifier, calibrate
 from cnnkit.classification.training.preparation import TrainingSet, read_training_set
 from cnnkit.classification.training.settings import ClassifierSettings
 from cnnkit.data import SPLITS, Shares
@@ -61,7 +61,7 @@ def train_classifier(
 def _transferred(
     run: TrainingRun, settings: ClassifierSettings, stage: StageProgress
 ) -> TrainedClassifier:
-    clock = _Clock()
+    clock = _StageClock()
     backbone = None
     if not settings.from_scratch:
         backbone = open_backbone(settings.backbone, settings.weights, settings.fit)
@@ -81,7 +81,7 @@ def _on_backbone(
     backbone: Backbone,
     training_set: TrainingSet,
     stage: StageProgress,
-    clock: _Clock,
+    clock: _StageClock,
 ) -> TrainedClassifier:
     """Search a head over frozen features; then perhaps train the whole network."""
     with clock("features"):
@@ -126,7 +126,7 @@ def _fine_tuned(
     truth = training_set.dataset.labels[validation]
     temperature = fit_temperature(logits[validation], truth)
     # The temperature goes into the head, so that training starts from calibrated scores.
-    head = Head(search.head.kernel / temperature, search.head.bias / temperature)
+    head = DenseHead(search.head.kernel / temperature, search.head.bias / temperature)
     start = backbone_network(backbone, head)
     strategy = training_strategy(settings, training_set)
     learned = train_network(settings, start, training_set, weights, strategy)
@@ -152,7 +152,7 @@ def _fine_tuned(
 
 
 def _from_scratch(
-    settings: ClassifierSettings, training_set: TrainingSet, clock: _Clock
+    settings: ClassifierSettings, training_set: TrainingSet, clock: _StageClock
 ) -> TrainedClassifier:
     strategy = training_strategy(settings, training_set)
     with scope_of(strategy):
@@ -198,7 +198,7 @@ def _check_outside(settings: ClassifierSettings) -> None:
         raise OutputError(broken_rule("`output`", rule, settings.output))
 
 
-class _Clock:
+class _StageClock:
     """Measures stages: a context manager for each."""
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ class _Clock:
         self._name = ""
         self._started = 0.0
 
-    def __call__(self, name: str) -> _Clock:
+    def __call__(self, name: str) -> _StageClock:
         self._name = name
         return self
 
@@ -280,7 +280,7 @@ def _search(
 
 def judge(
     settings: ClassifierSettings, training_set: TrainingSet, logits: np.ndarray
-) -> tuple[Calibration, dict[str, dict[str, Any]]]:
+) -> tuple[ScoreCalibration, dict[str, dict[str, Any]]]:
     """Calibrate on validation and measure every split.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnkit import architectures
 from cnnkit.classification.training.backbone import Backbone, head_layer
-from cnnkit.classification.training.head import Head
+from cnnkit.classification.training.head import DenseHead
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import InputSpec
 from cnnkit.images.prepare import MAX_SIDE, check_fit
@@ -48,7 +48,7 @@ class Network:
         return replace(self, build=lambda: model)
 
 
-def backbone_network(backbone: Backbone, head: Head) -> Network:
+def backbone_network(backbone: Backbone, head: DenseHead) -> Network:
     """Return a backbone with a new head."""
     card = backbone.bundle.card
     layer = card.features_layer if backbone.builder else "features"

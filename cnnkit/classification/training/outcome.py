@@ -17,7 +17,7 @@ from cnnkit.classification.training.settings import ClassifierSettings
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ScoreCalibration:
     """How scores become probabilities and decisions.
 
     Attributes:
@@ -63,7 +63,7 @@ class TrainedClassifier:
     learned: NetworkTraining | None
     kept: str
     weights: np.ndarray | None
-    calibration: Calibration
+    calibration: ScoreCalibration
     evaluations: dict[str, dict[str, Any]]
     runtime: tuple[str, str]
     cached: int
@@ -75,7 +75,7 @@ class TrainedClassifier:
         return "test" if "test" in self.evaluations else "val"
 
 
-def calibrate(logits: np.ndarray, truth: np.ndarray, precision: float | None) -> Calibration:
+def calibrate(logits: np.ndarray, truth: np.ndarray, precision: float | None) -> ScoreCalibration:
     """Fit the temperature and the threshold on validation.
 
     Args:
@@ -92,7 +92,7 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, precision: float | None) ->
     threshold = None
     if precision is not None:
         threshold = threshold_for_precision(after, correct, precision)
-    return Calibration(
+    return ScoreCalibration(
         temperature,
         uncalibrated.error,
         metrics.expected_calibration_error(after, correct).error,

@@ -21,7 +21,7 @@ LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
-class Step:
+class LearningStep:
     """Where the search was after a step.
 
     Attributes:
@@ -53,7 +53,7 @@ class Learned:
     padding: str
     loss: float
     variance: float
-    steps: tuple[Step, ...]
+    steps: tuple[LearningStep, ...]
 
     @property
     def explained(self) -> float:
@@ -107,7 +107,7 @@ def learn_kernel(
     way = problem.descend(start, most_steps)
     # Back in the units of the images.
     steps = [
-        Step(number, loss * reach**2, problem.kernel(values) * reach / scale)
+        LearningStep(number, loss * reach**2, problem.kernel(values) * reach / scale)
         for number, (loss, values) in enumerate(way)
     ]
     return Learned(

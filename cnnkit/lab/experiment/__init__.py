@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cnnkit.lab.experiment.images import ImageSet
-from cnnkit.lab.experiment.residual import Curve, Settings, Verdict, run, verdict
+from cnnkit.lab.experiment.residual import Curve, ExperimentSettings, Verdict, run, verdict
 
-__all__ = ["Curve", "ImageSet", "Settings", "Verdict", "run", "verdict"]
+__all__ = ["Curve", "ExperimentSettings", "ImageSet", "Verdict", "run", "verdict"]

@@ -29,7 +29,7 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExperimentSettings:
     """The choices of a run.
 
     Attributes:
@@ -130,7 +130,7 @@ class Verdict:
 
 def run(
     images: ImageSet,
-    settings: Settings | None = None,
+    settings: ExperimentSettings | None = None,
     on_epoch: Callable[[str, int, int, float], None] | None = None,
 ) -> list[Curve]:
     """Train a plain and a residual network of each depth.
@@ -143,7 +143,7 @@ def run(
     Returns:
         A curve for each network, by depth, plain first.
     """
-    settings = settings or Settings()
+    settings = settings or ExperimentSettings()
     require_tensorflow()
     return [
         _train(images, settings, kind, depth, on_epoch)
@@ -154,7 +154,7 @@ def run(
 
 def _train(
     images: ImageSet,
-    settings: Settings,
+    settings: ExperimentSettings,
     kind: str,
     depth: int,
     on_epoch: Callable[[str, int, int, float], None] | None,

@@ -28,7 +28,7 @@ class LossWeights(NamedTuple):
     variation: float
 
 
-class State(NamedTuple):
+class PainterState(NamedTuple):
     """Every number that a step changes, each array float32 (parameters,).
 
     Attributes:
@@ -69,14 +69,14 @@ class Learner:
         self._gradient = runtime.value_and_gradient(self._loss)
         self._terms = runtime.compile(self._terms_of)
 
-    def start(self) -> State:
+    def start(self) -> PainterState:
         """Return the state before the first step: the network as it is."""
         weights = np.concatenate([np.ravel(v) for v in self._model.trainable_variables])
-        return State(weights, np.zeros_like(weights), np.zeros_like(weights))
+        return PainterState(weights, np.zeros_like(weights), np.zeros_like(weights))
 
     def step(
-        self, state: State, photos: np.ndarray, rate: float, number: int
-    ) -> tuple[State, np.ndarray]:
+        self, state: PainterState, photos: np.ndarray, rate: float, number: int
+    ) -> tuple[PainterState, np.ndarray]:
         """Return the next state, and the terms of the loss before it.
 
         Args:
@@ -90,13 +90,13 @@ class Learner:
         """
         corrected = rate * np.sqrt(1 - SQUARE_DECAY**number) / (1 - MEAN_DECAY**number)
         after, terms = self._step(state, photos.astype(np.float32), np.float32(corrected))
-        return State(*after), np.asarray(terms)
+        return PainterState(*after), np.asarray(terms)
 
-    def terms(self, state: State, photos: np.ndarray) -> np.ndarray:
+    def terms(self, state: PainterState, photos: np.ndarray) -> np.ndarray:
         """Return content, style and variation of photos, float32 (3,), without learning."""
         return np.asarray(self._terms(state.weights, photos.astype(np.float32)))
 
-    def put_into_model(self, state: State) -> None:
+    def put_into_model(self, state: PainterState) -> None:
         """Give the network the weights of a state."""
         pieces = self._pieces(np.asarray(state.weights))
         for variable, value in zip(self._model.trainable_variables, pieces, strict=True):

@@ -19,12 +19,12 @@ from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.decoded import DEFAULT_MAX_BAD, MaxBad
 from cnnkit.errors import CnnkitError, UsageError, broken_rule, mutually_exclusive
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
-from cnnkit.images.resample import Window, resize
+from cnnkit.images.resample import ResampleWindow, resize
 from cnnkit.reports.style import write_style_report
 from cnnkit.runtime import building_defaults, seed_everything
 from cnnkit.style.features import DEFAULT, LossNetwork, open_loss_network
 from cnnkit.style.images import read_style
-from cnnkit.style.training.learner import BORDER, Learner, LossWeights, State
+from cnnkit.style.training.learner import BORDER, Learner, LossWeights, PainterState
 from cnnkit.style.training.photos import Photos
 from cnnkit.training.checkpoints import Checkpoints
 from cnnkit.training.run import REPORT, TrainingRun, identity_of
@@ -229,7 +229,7 @@ def style_grams(
     for pixels in styles:
         factor = long_side / max(pixels.shape[:2])
         height, width = (max(2 * BORDER, round(side * factor)) for side in pixels.shape[:2])
-        small = resize(pixels, Window((height, width), 0, 0, height, width), "bicubic")
+        small = resize(pixels, ResampleWindow((height, width), 0, 0, height, width), "bicubic")
         around = ((BORDER, BORDER), (BORDER, BORDER), (0, 0))
         padded = np.pad(small.astype(np.float32), around, mode="reflect")
         features = network.model(padded[None])
@@ -298,7 +298,7 @@ class _PainterTraining:
         state, snapshot, _ = found
         self._step, self._seconds = state["step"], state["seconds"]
         self._curve, self._before = state["curve"], tuple(state["before"])
-        self._state = State(*snapshot.model, *snapshot.optimizer)
+        self._state = PainterState(*snapshot.model, *snapshot.optimizer)
         log.info("Going on after step %d.", self._step)
 
     def _check_facts(self, state: dict[str, Any]) -> None:

@@ -7,15 +7,15 @@ import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.classification.training.backbone import open_backbone, put_head, take_head
-from cnnkit.classification.training.head import Head
+from cnnkit.classification.training.head import DenseHead
 from cnnkit.errors import UsageError
 from cnnkit.runtime import import_keras
 
 
-def random_head(features: int, classes: int = 3) -> Head:
+def random_head(features: int, classes: int = 3) -> DenseHead:
     generator = np.random.default_rng(0)
     kernel = generator.normal(0, 0.05, (features, classes)).astype(np.float32)
-    return Head(kernel, generator.normal(0, 1, classes).astype(np.float32))
+    return DenseHead(kernel, generator.normal(0, 1, classes).astype(np.float32))
 
 
 def some_images(spec) -> np.ndarray:

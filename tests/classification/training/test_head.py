@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cnnkit.classification.training.head import Head, class_weights, search_head
+from cnnkit.classification.training.head import DenseHead, class_weights, search_head
 
 
 def clusters(
@@ -82,7 +82,7 @@ def test_weights_lift_the_recall_of_a_rare_class():
     validation = clusters(600, classes=2, size=4, spread=3.0, seed=1)
     recalls = []
     for weights in (None, class_weights(train[1], 2)):
-        head: Head = search_head(train, validation, 2, weights=weights).head
+        head: DenseHead = search_head(train, validation, 2, weights=weights).head
         rare = validation[1] == 1
         recalls.append((head.logits(validation[0])[rare].argmax(1) == 1).mean())
     assert recalls[1] > recalls[0] + 0.1

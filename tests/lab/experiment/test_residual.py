@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.errors import UsageError
-from cnnkit.lab.experiment import Curve, Settings, run, verdict
+from cnnkit.lab.experiment import Curve, ExperimentSettings, run, verdict
 from cnnkit.lab.experiment.images import digits, folder
 from cnnkit.reports.experiment import write_residual_report
 
@@ -42,7 +42,7 @@ def test_two_small_runs_are_the_same_and_the_pairs_have_equal_parameters():
     images = digits()
     assert images.inputs.shape == (1797, 8, 8, 1) and images.inputs.max() == 255
     few = type(images)("few", images.inputs[:256], images.labels[:256], 10)
-    settings = Settings(depths=(6, 10), epochs=2, filters=(4, 8), batch_size=64)
+    settings = ExperimentSettings(depths=(6, 10), epochs=2, filters=(4, 8), batch_size=64)
     told = []
     curves = run(few, settings, lambda *what: told.append(what[:3]))
     assert [(c.kind, c.depth) for c in curves] == [
@@ -55,7 +55,7 @@ def test_two_small_runs_are_the_same_and_the_pairs_have_equal_parameters():
 
 @pytest.mark.slow
 def test_plain_gets_worse_with_depth_and_residual_does_not():
-    curves = run(digits(), Settings(depths=(10, 50), epochs=12))
+    curves = run(digits(), ExperimentSettings(depths=(10, 50), epochs=12))
     said = verdict(curves)
     assert said.plain_worsens and said.residual_holds, said.sentence
 
@@ -85,7 +85,7 @@ def test_a_folder_for_each_class(tmp_path):
 )
 def test_what_breaks_a_rule_is_one_clear_line(chosen, message):
     with pytest.raises(UsageError, match=message):
-        Settings(**chosen)
+        ExperimentSettings(**chosen)
 
 
 def test_the_report_shows_the_numbers(tmp_path):
@@ -97,7 +97,7 @@ def test_the_report_shows_the_numbers(tmp_path):
     ]
     result = {
         "data": {"name": "<digits>", "pictures": 1797, "classes": 10, "side": 8},
-        "settings": Settings().to_dict(),
+        "settings": ExperimentSettings().to_dict(),
         "curves": [{**c.to_dict(), "last_error": 0.5} for c in curves],
         "verdict": {"sentence": "So & so.", "plain_worsens": True, "residual_holds": True},
     }

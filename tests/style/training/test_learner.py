@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnkit.style.features import open_loss_network
-from cnnkit.style.training.learner import BORDER, Learner, LossWeights, State
+from cnnkit.style.training.learner import BORDER, Learner, LossWeights, PainterState
 from cnnkit.style.training.learning import style_grams
 from tests.style.painters import drawn, small_painter
 
@@ -72,5 +72,5 @@ def test_a_step_is_adams(learner) -> None:
     step = 1e-3 * np.sqrt(1 - 0.999) / (1 - 0.9) * 0.1 * gradient
     expected = before.weights - step / (np.sqrt(0.001) * np.abs(gradient) + 1e-8)
     np.testing.assert_allclose(np.asarray(after.weights), expected, rtol=0, atol=2e-5)
-    later, _ = learner.step(State(*after), photos, 1e-3, 2)
+    later, _ = learner.step(PainterState(*after), photos, 1e-3, 2)
     assert not np.array_equal(np.asarray(later.weights), np.asarray(after.weights))
