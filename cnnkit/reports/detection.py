@@ -98,7 +98,7 @@ def _precision_recall(evaluation: Mapping[str, Any], known: Sequence[Mapping[str
         return None
     return line_chart(
         series,
-        title="Precision by recall at an overlap of 0.5",
+        title="Precision and recall at an IoU of 0.5",
         x_label="recall",
         y_label="precision",
         y_range=(0, 1),
@@ -128,7 +128,7 @@ def _heat(confusion: Mapping[str, Any]) -> Any:
         matrix[np.ix_(kept, kept)],
         names,
         names,
-        title="Which class was taken for which",
+        title="Confusion matrix",
         row_title="truth",
         column_title="found",
     )
@@ -156,7 +156,7 @@ def _learning(epochs: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         series = {key: [(float(e["epoch"]), float(e[key])) for e in own] for key in ("AP50", "AP")}
         losses = [(float(e["epoch"]), e["loss"]) for e in own if math.isfinite(e["loss"])]
         yield {
-            "title": f"Figures on validation: {name}",
+            "title": f"Validation metrics: {name}",
             "chart": line_chart(
                 series, title=f"AP50 and AP, {name}", x_label="epoch", y_label="", y_range=(0, 1)
             ),

@@ -107,7 +107,7 @@ def _classes(classes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     bars = None
     if most:
         pairs = [(c["label"], float(c["pictures"])) for c in shown]
-        bars = bar_chart(pairs, title="Images of each class", maximum=max(2.0, most))
+        bars = bar_chart(pairs, title="Images per class", maximum=max(2.0, most))
     return {
         "classes": classes,
         "splits": splits,

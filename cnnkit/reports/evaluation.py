@@ -14,7 +14,7 @@
      "errors": [{"path": str, "kind": str, "message": str}]}
 
 Rates lie between 0 and 1. ``images`` counts the evaluated ones, without ``errors``. ``top_5``
-may be null for a model with few classes. The matrix has truth as rows and guesses as columns.
+may be null for a model with few classes. The matrix has truth as rows and predictions as columns.
 An empty reliability bin has null as confidence and accuracy. A path that is no valid Unicode has
 ``path_base64`` beside it, as everywhere.
 """
@@ -107,12 +107,12 @@ def most_confused(
     """Return the most frequent mistakes, the most frequent first.
 
     Args:
-        matrix: Counts (classes, classes), rows truth, columns guess.
+        matrix: Counts (classes, classes), rows truth, columns prediction.
         labels: The names of the classes.
         limit: At most so many.
 
     Returns:
-        Dicts with truth, guess, count, and share: the part of the truth's images.
+        Dicts with truth, prediction, count, and share: the part of the truth's images.
     """
     misses = matrix.copy()
     np.fill_diagonal(misses, 0)
@@ -123,7 +123,7 @@ def most_confused(
     return [
         {
             "truth": labels[rows[i]],
-            "guess": labels[columns[i]],
+            "prediction": labels[columns[i]],
             "count": int(misses[rows[i], columns[i]]),
             "share": float(share[i]),
         }
@@ -134,7 +134,7 @@ def most_confused(
 def reduced_matrix(
     matrix: np.ndarray, labels: Sequence[str], keep: int
 ) -> tuple[np.ndarray, list[str], list[str]]:
-    """Keep the classes with the most confusions, in their order; other guesses share a column.
+    """Keep the classes with the most confusions, in their order; other predictions share a column.
 
     Returns:
         The counts (keep, keep + 1), the names of the rows, and those of the columns.
@@ -196,9 +196,9 @@ def _heat(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
         matrix,
         rows,
         columns,
-        title="Confusion matrix, truth against guess",
+        title="Confusion matrix, truth against prediction",
         row_title="truth",
-        column_title="guess",
+        column_title="prediction",
     )
     return {"heat": heat, "reduced": reduced, "heat_rows": len(rows)}
 

@@ -51,7 +51,7 @@ def write_residual_report(
 def _ended(averaged: int) -> str:
     """Return what the error at the end is, in words."""
     if averaged == 1:
-        return "That of the only epoch."
+        return "The error in the only epoch."
     return f"The mean of the last {'two' if averaged == 2 else 'three'} epochs."
 
 

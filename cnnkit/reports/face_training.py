@@ -70,7 +70,7 @@ def _charts(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     charts = [
         {
             "title": "Distances",
-            "text": "Shares of the pairs by distance: the less the two overlap, the better. "
+            "text": "Share of the pairs by distance: the less the two overlap, the better. "
             f"The threshold is {training['threshold']:.4g}.",
             "chart": line_chart(
                 {
@@ -88,7 +88,7 @@ def _charts(training: Mapping[str, Any]) -> list[dict[str, Any]]:
         ("Loss by epoch", "Training and validation.", {"train": "loss", "validation": "val_loss"}),
         (
             "Distances by epoch",
-            "Means on validation; both at 0 would be a collapse.",
+            "Means on validation; if both fall to 0, the embeddings have collapsed.",
             {"same person": "mean_same", "different people": "mean_different"},
         ),
         ("Area under the ROC curve", "On validation.", {"validation": "auc"}),

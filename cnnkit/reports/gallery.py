@@ -131,9 +131,9 @@ def _record(row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
 
 
 def _classification(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return label, score and guesses of a row.
+    """Return label, score and predictions of a row.
 
-    ``chosen`` is the place of the decision among the guesses, -1 where it is ``unknown``.
+    ``chosen`` is the place of the decision among the predictions, -1 where it is ``unknown``.
     """
     labels = [prediction["label"] for prediction in row["predictions"]]
     chosen = labels.index(row["label"]) if row["label"] in labels else -1
@@ -145,7 +145,7 @@ def _classification(row: Mapping[str, Any]) -> dict[str, Any]:
         "label": visible(row["label"]),
         "score": row["score"],
         "chosen": chosen,
-        "guesses": [[visible(p["label"]), p["score"]] for p in row["predictions"]],
+        "predictions": [[visible(p["label"]), p["score"]] for p in row["predictions"]],
     }
 
 
@@ -159,10 +159,10 @@ def _detections(row: Mapping[str, Any]) -> dict[str, Any]:
         "label": label,
         "score": score,
         "chosen": chosen,
-        "guesses": found,
+        "predictions": found,
         "classes": classes,
     }
 
 
-CLASSIFICATIONS = Kind(_classification, "classified", "of them unknown", "Could not be classified")
-DETECTIONS = Kind(_detections, "looked at", "show nothing", "Could not be looked at")
+CLASSIFICATIONS = Kind(_classification, "classified", "unknown", "Could not be classified")
+DETECTIONS = Kind(_detections, "processed", "without objects", "Could not be processed")

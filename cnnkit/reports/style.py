@@ -34,7 +34,7 @@ def write_style_report(
         record: The card's ``training``.
         title: The heading.
         styles: The style's images, uint8 (height, width, 3) each.
-        samples: Photos that were not learned from and what the network makes of them, likewise.
+        samples: Photos not seen in training and what the network makes of them, likewise.
         made: Creation time to show in the report; now by default.
 
     Raises:

@@ -91,7 +91,9 @@ def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
     epochs = training["epochs"]
     if epochs:
         charts.append(_chart("Loss by epoch", epochs, "loss", "Cross-entropy in nats."))
-        charts.append(_chart("Accuracy by epoch", epochs, "accuracy", "Share of right guesses."))
+        charts.append(
+            _chart("Accuracy by epoch", epochs, "accuracy", "Share of correct predictions.")
+        )
     if training["rates"]:
         points = [(math.log10(rate), loss) for rate, loss in training["rates"]]
         chart = line_chart(

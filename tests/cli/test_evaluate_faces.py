@@ -39,4 +39,4 @@ def test_lfws_list_and_a_report(run_cnnkit: Callable, tmp_path: Path, examples: 
     assert figures["metrics"]["same_pairs"] == 2
     assert figures["mistakes"][0]["expected"] is False  # the list itself is wrong there
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Surest mistakes" in page and "no-face" in page
+    assert "Most confident mistakes" in page and "no-face" in page

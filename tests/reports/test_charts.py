@@ -92,7 +92,7 @@ def test_heat_map_by_hand():
         ["cat", "dog"],
         title="t",
         row_title="truth",
-        column_title="guess",
+        column_title="prediction",
     )
     cells = [r for r in parse(svg).iter("rect") if r.attrib["class"].startswith("heat")]
     assert [c.attrib["class"] for c in cells] == ["heat-hit", "heat-miss", "heat-hit"]

@@ -35,7 +35,7 @@ def test_one_safe_page_with_figures_curves_and_images(tmp_path: Path) -> None:
     assert "\x1b" not in page
     for part in (
         "AP50",
-        "Precision by recall",
+        "Precision and recall",
         "Confusion matrix",
         "data:image/jpeg",
         "no preview",
@@ -60,7 +60,7 @@ def test_a_training_shows_its_epochs_and_anchors(tmp_path: Path) -> None:
         },
     }
     page = report(tmp_path, epochs=epochs, record=record)
-    for part in ("Figures on validation: whole network", "Training loss", "10 × 14 pixels"):
+    for part in ("Validation metrics: whole network", "Training loss", "10 × 14 pixels"):
         assert part in page
 
 

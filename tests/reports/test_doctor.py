@@ -68,7 +68,7 @@ def test_many_findings_are_cut_and_the_rest_counted(tmp_path: Path) -> None:
 
 
 def test_a_clean_set_says_so(tmp_path: Path) -> None:
-    assert "Nothing found: the set is clean." in write(tmp_path / "page.html", examination())
+    assert "No problems found." in write(tmp_path / "page.html", examination())
 
 
 @pytest.mark.parametrize("change", [{"schema_version": 2}, {"task": "classify"}])

@@ -68,7 +68,7 @@ def test_class_table(report):
         "cat 2 100.0% 50.0% 66.7%",
         "dog 2 50.0% 50.0% 50.0%",
     ]
-    assert "Left out, without an image in the data: 1." in text_of(html)
+    assert "Not shown because they have no image in the data: 1." in text_of(html)
 
 
 def test_golden_class_table(report):
@@ -91,8 +91,8 @@ def test_mistakes_surest_first(report):
     assert asked == ["photos/0001.jpg", "photos/0003.jpg"]
     cards = [text_of(c) for c in html.split('<li class="card">')[1:]]
     assert cards == [
-        "Truth cat Guess dog score 60.0% 0001.jpg",
-        "no preview Truth dog Guess fish score 50.0% 0003.jpg",
+        "Truth cat Prediction dog score 60.0% 0001.jpg",
+        "no preview Truth dog Prediction fish score 50.0% 0003.jpg",
     ]
     assert html.count("<img") == 1 and 'alt="0001.jpg"' in html
 
@@ -103,7 +103,7 @@ def test_only_the_surest_mistakes_are_shown(report):
     result["mistakes"] = [mistake | {"score": i / 500} for i in range(500)]
     html = section(page(report, result), "mistakes-title")
     assert html.count('class="card"') == 120
-    assert "The 120 surest of 500." in text_of(html)
+    assert "The 120 most confident of 500." in text_of(html)
     assert "99.8%" in html and "50.0%" not in html
 
 
@@ -124,9 +124,9 @@ def test_without_mistakes_and_errors(report):
 def test_most_confused_by_hand():
     matrix = np.array([[5, 2, 0], [2, 1, 1], [0, 0, 4]])
     assert most_confused(matrix, ["a", "b", "c"]) == [
-        {"truth": "b", "guess": "a", "count": 2, "share": 0.5},
-        {"truth": "a", "guess": "b", "count": 2, "share": 2 / 7},
-        {"truth": "b", "guess": "c", "count": 1, "share": 0.25},
+        {"truth": "b", "prediction": "a", "count": 2, "share": 0.5},
+        {"truth": "a", "prediction": "b", "count": 2, "share": 2 / 7},
+        {"truth": "b", "prediction": "c", "count": 1, "share": 0.25},
     ]
     assert len(most_confused(matrix, ["a", "b", "c"], limit=1)) == 1
     assert matrix[0, 0] == 5  # the caller's matrix is left alone
@@ -145,7 +145,7 @@ def test_every_number_of_classes(report, classes, cells):
     heat = section(html, "confusion-title")
     rows = re.findall(r'text-anchor="end">class \d+<', heat)
     assert len(rows) == cells
-    assert (f"Of {classes:,} classes the 30" in heat) == (classes > 40)
+    assert (f"Of {classes:,} classes, the 30" in heat) == (classes > 40)
     assert len(html) < 2_000_000
 
 

@@ -18,5 +18,5 @@ def test_an_image_without_heat_says_so(tmp_path):
         thumbnails=lambda path: (webp(), webp()),
     )
     page = (tmp_path / "e.html").read_text()
-    assert page.count("No heat: no place of the image speaks for") == 1
-    assert "&lt;cat&gt;</span> by this method" in page
+    assert page.count("No heat: with this method, no region of the image supports") == 1
+    assert "&lt;cat&gt;</span>.</p>" in page

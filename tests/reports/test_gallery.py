@@ -49,7 +49,7 @@ def test_rows_stand_in_the_page_in_order(report, thumbnail):
             "label": "Egyptian cat",
             "score": 0.4,
             "chosen": 0,
-            "guesses": [["Egyptian cat", 0.4], ["tabby", 0.3]],
+            "predictions": [["Egyptian cat", 0.4], ["tabby", 0.3]],
         },
         {
             "path": "photos/blur.jpg",
@@ -57,7 +57,7 @@ def test_rows_stand_in_the_page_in_order(report, thumbnail):
             "label": "unknown",
             "score": 0.2,
             "chosen": -1,
-            "guesses": [["beacon", 0.2], ["church", 0.1]],
+            "predictions": [["beacon", 0.2], ["church", 0.1]],
         },
         {"path": "photos/bad.jpg", "error": {"kind": "truncated", "message": "It ends early."}},
         {
@@ -66,7 +66,7 @@ def test_rows_stand_in_the_page_in_order(report, thumbnail):
             "label": "kuvasz",
             "score": 0.9,
             "chosen": 0,
-            "guesses": [["kuvasz", 0.9], ["malamute", 0.05]],
+            "predictions": [["kuvasz", 0.9], ["malamute", 0.05]],
             "sorted_to": "out/kuvasz",
         },
     ]
@@ -87,7 +87,7 @@ def test_counts(report):
     assert figures(gallery(report, ROWS)) == {
         "classified": "3",
         "classes found": "2",
-        "of them unknown": "1",
+        "unknown": "1",
         "failed": "1",
     }
 
@@ -95,7 +95,7 @@ def test_counts(report):
 def test_a_class_named_unknown_is_a_class(report):
     html = gallery(report, [row("a.jpg", ("unknown", 0.9), ("cat", 0.1))])
     assert records(html)[0]["chosen"] == 0
-    assert figures(html)["of them unknown"] == "0"
+    assert figures(html)["unknown"] == "0"
 
 
 def test_no_rows(report):

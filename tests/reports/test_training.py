@@ -77,13 +77,13 @@ def test_every_part_is_there(tmp_path):
         "The weights of epoch 1 are kept.",
         "Before calibration",
         "temperature 1.250",
-        "Below 0.5 the answer is “unknown”",
+        "Below 0.5 the prediction is “unknown”",
         "Confusion matrix",
         "Most confused",
-        "The surest mistakes",
+        "Most confident mistakes",
         "Images by class and split",
         "few cat. Add some.",
-        "which also chose the head",
+        "which also selected the head",
     ):
         assert part in text, part
 
@@ -94,8 +94,8 @@ def test_what_was_not_done_is_not_shown(tmp_path):
     content["record"]["calibration"]["threshold"] = None
     text = page(tmp_path / "report.html", content)
     assert "test accuracy" in text
-    assert "No threshold for “unknown”: none reaches 95.0%" in text
-    for part in ("Search for", "Loss by epoch", "which also chose the head", "Below 0.5"):
+    assert "No threshold for “unknown”: none reaches a precision of 95.0%" in text
+    for part in ("Search for", "Loss by epoch", "which also selected the head", "Below 0.5"):
         assert part not in text
 
 

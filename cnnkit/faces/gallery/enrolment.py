@@ -188,7 +188,7 @@ def enrol(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Counter[str]:
-    """Enrol photos; those that are known by their content are not described again.
+    """Enroll photos; those that are known by their content are not described again.
 
     A row is given once its photo is in the file. Killed at any moment, the same call goes on
     where the last whole batch ended.
@@ -292,7 +292,7 @@ class _Enrolment:
         self._write()
 
     def _write(self) -> None:
-        """Enrol everything up to the first photo that is still being described."""
+        """Enroll everything up to the first photo that is still being described."""
         self._settled = 0
         ready = []
         while self._waiting and self._waiting[0][2] is not None:

@@ -165,7 +165,7 @@ class GalleryFile:
     # --- changes ---------------------------------------------------------------------------
 
     def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
-        """Enrol photos: all of them in one step, or none.
+        """Enroll photos: all of them in one step, or none.
 
         Args:
             photos: The photos.
@@ -395,7 +395,7 @@ class GalleryFile:
         return dict(sorted(counts.items()))
 
     def photos(self, progress: Callable[[int], None] | None = None) -> list[StoredPhoto]:
-        """Return every photo, in the order of enrolment, out of one look at the file.
+        """Return every photo, in the order of enrollment, out of one look at the file.
 
         Args:
             progress: Called with how many photos were read.

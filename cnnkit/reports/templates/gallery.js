@@ -138,16 +138,16 @@
     return image;
   }
 
-  function guess([label, score], chosen) {
-    const line = element("li", chosen ? "guess chosen" : "guess");
-    const name = element("span", "guess-label", label);
+  function prediction([label, score], chosen) {
+    const line = element("li", chosen ? "prediction chosen" : "prediction");
+    const name = element("span", "prediction-label", label);
     name.title = label;
     name.dir = "auto";
-    const track = element("span", "guess-track");
-    const bar = element("span", "guess-bar");
+    const track = element("span", "prediction-track");
+    const bar = element("span", "prediction-bar");
     bar.style.width = Math.min(100, 100 * score) + "%";
     track.append(bar);
-    line.append(name, element("span", "guess-score", percent(score)), track);
+    line.append(name, element("span", "prediction-score", percent(score)), track);
     return line;
   }
 
@@ -159,14 +159,14 @@
     button.setAttribute("aria-label", `${row.name}: ${row.label}, show details`);
     const text = element("div", "card-text");
     if (row.chosen < 0) text.append(element("p", "decision unknown", row.label));
-    const guesses = element("ol", "guesses");
-    row.guesses.slice(0, GUESSES_ON_A_CARD).forEach((entry, i) => {
-      guesses.append(guess(entry, i === row.chosen));
+    const predictions = element("ol", "predictions");
+    row.predictions.slice(0, GUESSES_ON_A_CARD).forEach((entry, i) => {
+      predictions.append(prediction(entry, i === row.chosen));
     });
     const name = element("p", "file-name", row.name);
     name.title = row.path;
     name.dir = "auto";
-    text.append(guesses, name);
+    text.append(predictions, name);
     made.append(button, text);
     nearViewport.observe(button);
     return made;
@@ -205,9 +205,9 @@
     byId("details-image").replaceChildren(image(row));
     byId("details-name").textContent = row.name;
     byId("details-decision").textContent = row.label;
-    byId("details-decision").hidden = row.chosen >= 0; // else the guesses mark it
-    byId("details-guesses").replaceChildren(
-      ...row.guesses.map((entry, i) => guess(entry, i === row.chosen)));
+    byId("details-decision").hidden = row.chosen >= 0; // else the predictions mark it
+    byId("details-predictions").replaceChildren(
+      ...row.predictions.map((entry, i) => prediction(entry, i === row.chosen)));
     byId("details-path").textContent = row.path;
     byId("details-sorted-row").hidden = !row.sorted_to;
     byId("details-sorted").textContent = row.sorted_to || "";

@@ -111,7 +111,7 @@ def test_the_report_shows_the_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("errors", "said"),
-    [((0.5,), "That of the only epoch."), ((0.5, 0.3), "The mean of the last two epochs.")],
+    [((0.5,), "The error in the only epoch."), ((0.5, 0.3), "The mean of the last two epochs.")],
 )
 def test_the_error_at_the_end_says_of_how_many_epochs_it_is(errors, said, tmp_path):
     own = [curve(kind, 10, *errors).to_dict() for kind in ("plain", "residual")]
