@@ -12,7 +12,7 @@ import cnnkit
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
 files = sorted(str(path) for path in folder.glob("*.jpg"))
 
-detector = cnnkit.Detector.load("yolov3-tiny", confidence=0.3)
+detector = cnnkit.Detector.load("nanodet-g")
 total: Counter[str] = Counter()
 for file, result in zip(files, detector.predict(files), strict=True):
     if isinstance(result, cnnkit.Failure):

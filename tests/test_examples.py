@@ -96,7 +96,7 @@ def test_export_classifier(clean_environment):
 
 def test_detect_objects(clean_environment):
     lines = run_example("detect_objects.py", clean_environment)
-    assert any(line.startswith("coffee.jpg: cup (") for line in lines)
+    assert any(line.startswith("cat.jpg: cat (") for line in lines)
     assert lines[-1].startswith("in all: ")
 
 

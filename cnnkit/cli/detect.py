@@ -25,7 +25,7 @@ Examples:
 
 @click.command("detect", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@shared.model_options("yolov3-tiny")
+@shared.model_options("nanodet-g")
 @click.option(
     "--confidence",
     multiple=True,
@@ -36,7 +36,7 @@ Examples:
     "--iou",
     type=float,
     metavar="P",
-    help="IoU threshold of non-maximum suppression.  [default: 0.45]",
+    help="IoU threshold of non-maximum suppression.  [default: the model's own, or 0.45]",
 )
 @click.option(
     "--classes",

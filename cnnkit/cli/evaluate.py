@@ -26,7 +26,7 @@ Examples:
   cnnkit evaluate --model flowers test/
   cnnkit evaluate --model efficientnet-lite0 labels.csv --root images/ --report report.html
   cnnkit evaluate --model flowers test/ --json > figures.json
-  cnnkit evaluate --model yolov3-tiny coco:instances.json --pictures val2017/
+  cnnkit evaluate --model nanodet-g coco:instances.json --pictures val2017/
   cnnkit evaluate --model dlib-face pairs.txt --root lfw/
 """
 

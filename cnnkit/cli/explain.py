@@ -14,7 +14,7 @@ Examples:
   cnnkit explain photos/ -o rows.csv --overlays heat/ --report explained.html
   cnnkit explain cat.jpg --class tabby --method grad-cam++ --overlays heat/
   cnnkit explain street.jpg --method sliding --class minibus --overlays heat/
-  cnnkit explain street.jpg --model yolov3-tiny --class car --overlays heat/
+  cnnkit explain street.jpg --model nanodet-g --class car --overlays heat/
   cnnkit explain selfie.jpg --model dlib-face --with passport.jpg --overlays heat/
   cnnkit explain photos/ --model my-model/ --maps maps/ -o rows.jsonl --resume
 

@@ -33,7 +33,7 @@ from cnnkit.images.prepare import FITS
 from cnnkit.results import Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
-DEFAULT_MODEL = "yolov3-tiny"
+DEFAULT_MODEL = "nanodet-g"
 # Of one image, before suppression: at the confidence of an evaluation NanoDet has 20,000 more,
 # which cost minutes and count for nothing.
 MOST_CANDIDATES = 3000
