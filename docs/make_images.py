@@ -24,7 +24,7 @@ import cnnkit
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ("astronaut", "cat", "coffee", "photographer", "rocket")
 COMMANDS = (
-    "detect coffee.jpg --model yolov3-tiny --annotate drawn/",
+    "detect astronaut.jpg --annotate drawn/",
     "explain photographer.jpg --fit stretch --size 512 --overlays grad-cam/",
     "explain photographer.jpg --fit stretch --method smoothgrad --overlays smoothgrad/",
     "explain photographer.jpg --fit stretch --method occlusion --overlays occlusion/",
@@ -98,7 +98,7 @@ def finished(work: Path) -> dict[str, Image.Image]:
     """Return the finished images by their names."""
     images = {
         "strip.jpg": strip(work),
-        "detect.jpg": Image.open(work / "drawn" / "coffee.jpg"),
+        "detect.jpg": Image.open(work / "drawn" / "astronaut.jpg"),
         "explain.jpg": methods(work),
         "stylize.jpg": styles(work),
         "gallery.jpg": people(work),
@@ -130,17 +130,17 @@ def strip(work: Path) -> Image.Image:
 
 
 def detected(work: Path, size: tuple[int, int]) -> Image.Image:
-    """Return the coffee cup with the box that the detector draws around it."""
-    photo = Image.open(work / "coffee.jpg")
-    found = next(iter(cnnkit.Detector.load("yolov3-tiny").predict(work / "coffee.jpg")))
-    scale = size[1] / photo.height
-    photo = photo.resize((round(photo.width * scale), size[1]), Image.Resampling.LANCZOS)
-    left = min(
-        max(0, round(scale * (found.xyxy[0] + found.xyxy[2]) / 2 - size[0] / 2)), photo.width
+    """Return the astronaut, in a photo of a size, with the box that the detector draws."""
+    photo = Image.open(work / "astronaut.jpg")
+    found = next(iter(cnnkit.Detector.load().predict(work / "astronaut.jpg")))
+    scale = size[0] / photo.width
+    box = (
+        scale * found.xyxy[0],
+        scale * found.xyxy[1],
+        scale * found.xyxy[2],
+        scale * found.xyxy[3],
     )
-    shown = photo.crop((left, 0, left + size[0], size[1]))
-    box = [scale * side - (left, 0, left, 0)[number] for number, side in enumerate(found.xyxy)]
-    return with_label(shown, tuple(box), f"{found.label} {found.score:.0%}")
+    return with_label(photo.resize(size), box, f"{found.label} {found.score:.0%}")
 
 
 def nine_patches(sheet: Path, size: tuple[int, int]) -> Image.Image:
