@@ -272,45 +272,6 @@ def _neighbors(points: np.ndarray) -> list[np.ndarray]:
     return groups
 
 
-def soft_nms(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    sigma: float = 0.5,
-    floor: float = 0.001,
-    groups: np.ndarray | None = None,
-    limit: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lower the scores of boxes that overlap a better one, instead of removing them.
-
-    Bodla et al., "Soft-NMS", https://arxiv.org/abs/1704.04503, the Gaussian form: a score is
-    multiplied with ``exp(-IoU**2 / sigma)`` for each better box of its group.
-
-    Args:
-        boxes: Float (n, 4).
-        scores: Float (n,).
-        sigma: How gently, above 0.
-        floor: A box goes when its score falls below this.
-        groups: See `nms`.
-        limit: Keep at most this many.
-
-    Returns:
-        Indices, int (kept,), best lowered score first, and those scores, float64 (kept,).
-    """
-    boxes, lowered = np.asarray(boxes, np.float64), np.array(scores, np.float64)
-    groups = np.zeros(len(boxes), int) if groups is None else np.asarray(groups)
-    left = np.flatnonzero(lowered >= floor)
-    kept: list[int] = []
-    while len(left) and (limit is None or len(kept) < limit):
-        best = left[np.argmax(lowered[left])]
-        kept.append(int(best))
-        left = left[left != best]
-        rivals = left[groups[left] == groups[best]]
-        lowered[rivals] *= np.exp(-(iou(boxes[best], boxes[rivals]) ** 2) / sigma)
-        left = left[lowered[left] >= floor]
-    indices = np.array(kept, np.intp)
-    return indices, lowered[indices]
-
-
 # --- letterbox ---------------------------------------------------------------------------
 
 

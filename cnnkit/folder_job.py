@@ -19,7 +19,7 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import Found
 from cnnkit.results import key_of, path_of
-from cnnkit.sorting import HOW, finish, free_place, is_place_for, put
+from cnnkit.sorting import HOW, RESUME, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.finished_rows import MALFORMED
@@ -29,6 +29,8 @@ from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
 
 Rows = Iterable[dict[str, Any]]
+# What to do where an image cannot be sorted, and no file of rows says which ones were.
+NO_ROWS = "Fix the cause and run the same command again; only runs with `output` can be resumed."
 
 
 @dataclass(frozen=True)
@@ -295,7 +297,7 @@ class FolderJob:
         if emit is not None:
             emit(row)
         if place is not None:
-            put(path_of(row), place, self._outputs.how)
+            put(path_of(row), place, self._outputs.how, RESUME if self._outputs.rows else NO_ROWS)
 
     def _place(self, row: dict[str, Any]) -> Path | None:
         if self._outputs.sort_into is None:

@@ -136,11 +136,6 @@ class Face:
         """The same as `box`."""
         return self.box
 
-    @property
-    def eye_distance(self) -> float:
-        """Distance between the centers of the eyes in pixels, a measure of resolution."""
-        return math.dist(self.landmarks[0], self.landmarks[1])
-
     def to_dict(self) -> dict[str, Any]:
         """Return the face as it appears in an output row."""
         points = zip(LANDMARKS, self.landmarks, strict=True)

@@ -156,13 +156,17 @@ def _longest_name(folder: Path) -> int:
     return 255
 
 
-def put(source: str, place: Path, how: str) -> None:
+RESUME = "Fix the cause and run the same command with `resume=True`."
+
+
+def put(source: str, place: Path, how: str, fix: str = RESUME) -> None:
     """Copy, link or move a file to a free place, whole or not at all.
 
     Args:
         source: The image.
         place: Where to; its folder is made.
         how: One of `HOW`.
+        fix: What to do where it cannot be put there.
 
     Raises:
         OutputError: It cannot be put there.
@@ -179,8 +183,7 @@ def put(source: str, place: Path, how: str) -> None:
                 os.unlink(source)
     except OSError as error:
         raise OutputError(
-            f"{source} cannot be put into {place.parent}: {error.strerror or error}. "
-            "Mend the cause and give the same command with `resume=True`."
+            f"{source} cannot be put into {place.parent}: {error.strerror or error}. {fix}"
         ) from error
 
 

@@ -143,24 +143,6 @@ def test_groups_leave_each_other_alone() -> None:
     assert boxes.nms(rows[:0], scores[:0], 0.3, groups[:0]).tolist() == []
 
 
-def test_soft_nms_by_hand() -> None:
-    rows = [[0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 60, 60]]
-    kept, scores = boxes.soft_nms(rows, [0.9, 0.8, 0.3], sigma=0.5)
-    assert kept.tolist() == [0, 1, 2]
-    np.testing.assert_allclose(scores, [0.9, 0.8 * math.exp(-0.25 / 0.5), 0.3])
-    kept, scores = boxes.soft_nms(rows, [0.9, 0.8, 0.3], groups=[0, 1, 0], floor=0.5)
-    assert kept.tolist() == [0, 1] and scores.tolist() == [0.9, 0.8]
-
-
-@given(box_lists, st.integers(0, 3))
-def test_soft_nms_only_lowers_and_sorts(rows: np.ndarray, seed: int) -> None:
-    before = np.random.default_rng(seed).uniform(size=len(rows))
-    kept, scores = boxes.soft_nms(rows, before)
-    assert len(set(kept.tolist())) == len(kept)
-    assert (scores <= before[kept] + 1e-12).all() and (scores >= 0.001).all()
-    assert (np.diff(scores) <= 1e-12).all()
-
-
 @pytest.mark.slow
 def test_a_million_boxes_in_bounded_memory() -> None:
     import resource

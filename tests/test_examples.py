@@ -50,8 +50,10 @@ def test_stylize_image(clean_environment):
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("step 1: content ")
-    assert lines[-1].startswith("painted cat.jpg like coffee.jpg: 128 x ")
+    assert lines[0] == "in one pass: 256 x 170"
+    first, last = (float(line.rpartition(" ")[2]) for line in lines[1:3])
+    assert last < first / 2  # the style loss: 0.68 and 0.16 where it was measured
+    assert lines[-1] == "painted cat.jpg like coffee.jpg: 128 x 85"
 
 
 def run_example(name, environment):
@@ -68,8 +70,8 @@ def run_example(name, environment):
 
 def test_custom_network(clean_environment):
     lines = run_example("custom_network.py", clean_environment)
-    assert "stem_conv: (8, 8, 16), 144 parameters, sees (3, 3)" in lines
-    assert float(lines[-1].partition("%")[0]) > 90
+    assert lines[0] == "10,090 parameters"
+    assert float(lines[-1].partition("%")[0]) > 75  # 10 is chance, 88 where it was measured
 
 
 def test_learn_a_filter(clean_environment):
@@ -96,8 +98,15 @@ def test_export_classifier(clean_environment):
 
 def test_detect_objects(clean_environment):
     lines = run_example("detect_objects.py", clean_environment)
-    assert any(line.startswith("cat.jpg: cat (") for line in lines)
-    assert lines[-1].startswith("in all: ")
+    seen = re.compile(r"(\S+): (\S+) \((\d+)%\), (\d+) x (\d+) pixels at (\d+), (\d+)")
+    found = {match[1]: match for match in map(seen.fullmatch, lines) if match}
+    for name, label, box in (
+        ("cat.jpg", "cat", [440, 295, 1, 1]),
+        ("photographer.jpg", "person", [316, 444, 4, 68]),
+    ):
+        assert found[name][2] == label and int(found[name][3]) >= 50
+        assert [int(found[name][n]) for n in range(4, 8)] == pytest.approx(box, abs=10)
+    assert lines[-1] == "in all: 2 person, 2 dining table, 1 cat"
 
 
 def test_verify_faces(clean_environment):
@@ -151,4 +160,6 @@ def test_train_detector(clean_environment):
 def test_train_style(clean_environment):
     lines = run_example("train_style.py", clean_environment)
     assert [line.split(":")[0] for line in lines[:2]] == ["step 1", "step 5"]
+    before, after = (float(number) for number in re.findall(r"\d\.\d+", lines[-2]))
+    assert after < before
     assert lines[-1] == "painted cat.jpg with painter: 451 x 300"

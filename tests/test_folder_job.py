@@ -291,3 +291,17 @@ def test_a_pipe_in_the_journals_place_is_refused_at_once():
     os.mkfifo("rows.jsonl.part")
     with pytest.raises(UsageError, match="be a file"):
         started(overwrite=True)
+
+
+@pytest.mark.parametrize("rows", [None, Path("rows.jsonl")])
+def test_resuming_is_advised_only_where_a_run_can_be_resumed(rows):
+    SORTED.mkdir()
+    (SORTED / "cat").write_text("in the way")
+    outputs = Outputs(rows=rows, sort_into=SORTED)
+    job = FolderJob(outputs, HEADER, destination=lambda row: row["label"])
+    try:
+        with pytest.raises(OutputError, match=r"a\.jpg cannot be put into") as caught:
+            job.record(ok("in/a.jpg"))
+    finally:
+        job.close()
+    assert ("`resume=True`" in str(caught.value)) == (rows is not None)

@@ -12,8 +12,6 @@ it takes the components of each single image and changes the contrast along them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 ALPHA_DEVIATION = 0.1
@@ -61,30 +59,3 @@ def shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
     levels = np.arange(256)[:, None] + shift
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)  # (256, 3)
     return np.stack([table[image[..., c], c] for c in range(3)], -1)
-
-
-def color_components(images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal components of the colors of a training set, in one pass.
-
-    Args:
-        images: uint8 (height, width, 3) each, of any sizes.
-
-    Returns:
-        The eigenvalues, float64 (3,), the largest first, on a scale of 0 to 1, and the
-        eigenvectors in columns, float64 (3, 3), the sign such that each sums to 0 or more.
-
-    Raises:
-        ValueError: There is no pixel.
-    """
-    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
-    for image in images:
-        pixels = image.reshape(-1, 3) / 255.0
-        count += len(pixels)
-        total += pixels.sum(0)
-        products += pixels.T @ pixels
-    if count == 0:
-        raise ValueError("`images` must hold at least one pixel. Received: none.")
-    mean = total / count
-    values, components = np.linalg.eigh(products / count - np.outer(mean, mean))
-    values, components = np.maximum(values[::-1], 0), components[:, ::-1]
-    return values, components * np.where(components.sum(0) < 0, -1, 1)

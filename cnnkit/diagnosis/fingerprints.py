@@ -253,15 +253,3 @@ def _orientation(exif: bytes) -> int:
         if tag == _ORIENTATION_TAG:
             return value
     return 1
-
-
-def data_hash(names: Sequence[str], fingerprints: Fingerprints) -> str:
-    """Return a SHA-256 over the names and contents of a set, whatever its order."""
-    lines = sorted(
-        name.encode("utf-8", "surrogateescape") + b"\0" + fingerprints.sha256[i].tobytes()
-        for i, name in enumerate(names)
-    )
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(len(line).to_bytes(8, "big") + line)
-    return digest.hexdigest()

@@ -58,7 +58,7 @@ def write_face_training(
         "left_out_shown": MOST_LEFT_OUT,
         "options": list(definitions(record["arguments"] | {"seed": record["seed"]})),
         "versions": list(definitions(record["versions"])),
-        "pictures": record["data"]["pictures"],
+        "images": record["data"]["pictures"],
         "people": record["data"]["people"],
     }
     styles = ["evaluation.css", "training.css"]

@@ -157,6 +157,9 @@ def with_fixed_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
     return steps.build()
 
 
+_announced: set[str] = set()
+
+
 def convert(source: ModelSource, folder: Path) -> None:
     """Write a model in OpenVINO's form, in a process of its own where that is possible.
 
@@ -170,7 +173,9 @@ def convert(source: ModelSource, folder: Path) -> None:
     if source.conversion is None:
         save_keras_model(source.build("float32"), folder)
         return
-    log.info("Compiling %s for this machine, once: some seconds.", source.name)
+    if source.name not in _announced:  # a bundle of several networks is announced once
+        _announced.add(source.name)
+        log.info("Compiling %s for this machine, once: some seconds.", source.name)
     module, *arguments = source.conversion
     finished = run_module(
         module, [*arguments, str(folder)], KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"

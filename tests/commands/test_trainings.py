@@ -109,5 +109,10 @@ def test_a_painter_is_trained_and_opened(tmp_path: Path) -> None:
     )
     assert [step.step for step in told] == [1, 2]
     assert [row["step"] for row in model.history] == [1, 2]
+    lines = (model.path / "history.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "step,content,style,variation"
+    assert [float(line.split(",")[2]) for line in lines[1:]] == [
+        pytest.approx(row["style"]) for row in model.history
+    ]
     assert model.metrics["style"] != model.metrics["style_before"]
     assert model.load().predict(pixels).pixels.shape == (80, 90, 3)

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from cnnkit.data.pca_color import (
     IMAGENET_COMPONENTS,
     IMAGENET_VALUES,
-    color_components,
     color_shift,
     shifted,
 )
@@ -40,23 +38,3 @@ def test_one_color_is_added_to_all_pixels_rounded_and_clipped() -> None:
     result = shifted(image, np.array([-4.4, 2.6, 7.0]))
     assert result.tolist() == [[[0, 103, 255], [6, 203, 255]]]
     assert result.dtype == np.uint8
-
-
-def test_the_components_of_a_set_are_those_of_its_covariance() -> None:
-    generator = np.random.default_rng(1)
-    mixing = np.array([[40, 5, 1], [38, -4, 2], [35, 3, -4]])
-    images = [
-        np.clip(120 + generator.normal(size=(30, 20 + n, 3)) @ mixing.T, 0, 255).astype(np.uint8)
-        for n in range(4)
-    ]
-    values, components = color_components(iter(images))
-    pixels = np.concatenate([p.reshape(-1, 3) for p in images]) / 255
-    covariance = np.cov(pixels.T, bias=True)
-    np.testing.assert_allclose(components @ np.diag(values) @ components.T, covariance, atol=1e-10)
-    assert values[0] > values[1] > values[2] > 0
-    assert (components.sum(0) >= 0).all()
-
-
-def test_no_pixels_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one pixel"):
-        color_components([])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from cnnkit.diagnosis.fingerprints import (
-    data_hash,
     fingerprint,
     is_rotated,
     perceptual_hashes,
@@ -93,11 +91,3 @@ def test_files_that_cannot_be_read_are_failures_and_the_others_keep_their_places
 def test_an_image_over_the_limit_is_refused() -> None:
     with pytest.raises(ImageError, match="limit"):
         fingerprint(encoded(scene(1), "PNG"), max_pixels=100)
-
-
-def test_the_hash_of_a_set_depends_on_names_and_contents_but_not_on_order(tmp_path: Path) -> None:
-    paths = [str(save(tmp_path / f"{n}.png", scene(n))) for n in range(3)]
-    first = data_hash(["a", "b", "c"], read_fingerprints(paths))
-    assert data_hash(["c", "a", "b"], read_fingerprints([paths[2], *paths[:2]])) == first
-    assert data_hash(["a", "b", "d"], read_fingerprints(paths)) != first
-    assert data_hash(["a", "c", "b"], read_fingerprints(paths)) != first

@@ -105,12 +105,6 @@ def put_head(model: Any, head: DenseHead) -> None:
     bias.assign(head.bias)
 
 
-def take_head(model: Any) -> DenseHead:
-    """Return the weights of the last layer of a network as a head."""
-    kernel, bias = (np.asarray(variable.numpy()) for variable in head_layer(model).weights)
-    return DenseHead(kernel.reshape(-1, kernel.shape[-1]), bias)
-
-
 def _builder_with_head(backbone: Backbone, head: DenseHead) -> Any:
     build = architectures.builder(backbone.builder or "")
     model = build(**backbone.arguments(len(head.bias)))

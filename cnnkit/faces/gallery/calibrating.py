@@ -68,10 +68,6 @@ class Calibrated:
         """The lowest false-accept rate that so many pairs can show."""
         return min(1.0, RULE_OF_THREE / self.different_pairs)
 
-    def stranger_accepted(self, people: int) -> float:
-        """Return the chance that a stranger is taken for one of so many people."""
-        return 1.0 - (1.0 - self.false_accepts.share) ** people
-
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration ready for JSON."""
         values = {k: v for k, v in vars(self).items() if not isinstance(v, Interval)}

@@ -59,8 +59,8 @@ class EmbedderSettings:
     data: str
     output: Path
     root: str | None = None
-    network: str = SCRATCH
-    loss: str = "semi-hard"
+    network: str = EMBEDDED
+    loss: str = "head"
     margin: float = 0.2
     people: int = 16
     photos: int = 4

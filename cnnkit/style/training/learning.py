@@ -27,7 +27,7 @@ from cnnkit.style.images import read_style
 from cnnkit.style.training.learner import BORDER, Learner, LossWeights, PainterState
 from cnnkit.style.training.photos import Photos
 from cnnkit.training.checkpoints import Checkpoints
-from cnnkit.training.run import REPORT, TrainingRun, identity_of
+from cnnkit.training.run import REPORT, TrainingRun, identity_of, write_history
 from cnnkit.version import __version__
 
 log = logging.getLogger(__name__)
@@ -402,7 +402,10 @@ class _PainterTraining:
             outputs={"picture": {"layer": "picture"}},
             training=record,
         )
+        curve = record["curve"]
         with run.new_bundle(bundle) as folder:
+            rows = (dict(zip(curve["columns"], row, strict=True)) for row in curve["rows"])
+            write_history(folder, curve["columns"], rows)
             write_style_report(
                 folder / REPORT,
                 record,

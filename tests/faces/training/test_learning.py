@@ -28,6 +28,8 @@ def settings(digits, tmp_path_factory):
     return EmbedderSettings(
         str(digits),
         tmp_path_factory.mktemp("bundles") / "small",
+        network="embedding-small",
+        loss="semi-hard",
         crop="none",
         size=16,
         dimensions=16,

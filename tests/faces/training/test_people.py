@@ -25,6 +25,8 @@ def settings(tmp_path):
     return EmbedderSettings(
         str(write_digits(tmp_path / "digits", each=3)),
         tmp_path / "bundle",
+        network="embedding-small",
+        loss="semi-hard",
         crop="none",
         size=16,
         augment="none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,32 @@ import pytest
 from cnnkit.errors import UsageError
 from cnnkit.faces.training import EmbedderSettings
 
+FROM_SCRATCH = {"network": "embedding-small", "loss": "semi-hard"}
+
+
+def asked(**changes) -> EmbedderSettings:
+    """Return the settings of a training from scratch."""
+    return EmbedderSettings("d", Path("b"), **FROM_SCRATCH | changes)
+
 
 def test_the_rates_and_sides_of_the_two_networks():
-    assert EmbedderSettings("d", Path("b")).rate == 1e-3
-    assert EmbedderSettings("d", Path("b"), network="dlib-face").rate == 1e-5
-    assert EmbedderSettings("d", Path("b"), network="dlib-face", size=64).side == 150
-    assert EmbedderSettings("d", Path("b"), size=64).side == 64
-    assert not EmbedderSettings("d", Path("b"), network="dlib-face", loss="head").trains
+    assert asked().rate == 1e-3
+    assert EmbedderSettings("d", Path("b")).rate == 1e-5
+    assert EmbedderSettings("d", Path("b"), size=64).side == 150
+    assert asked(size=64).side == 64
+    assert not EmbedderSettings("d", Path("b")).trains
+
+
+def test_the_defaults_are_those_of_train_face():
+    from cnnkit.commands.train_face import train_face
+
+    function = inspect.signature(train_face).parameters
+    settings = EmbedderSettings("d", Path("b"))
+    assert settings.loss == "head"  # what train_face chooses for its network
+    shared = set(function) & set(vars(settings)) - {"data", "output", "loss", "max_bad"}
+    assert len(shared) >= 18
+    for name in shared - {"max_pixels"}:
+        assert getattr(settings, name) == function[name].default, name
 
 
 @pytest.mark.parametrize(
@@ -40,8 +60,8 @@ def test_the_rates_and_sides_of_the_two_networks():
 )
 def test_what_is_refused(changes, option):
     with pytest.raises(UsageError, match=f"^{option} must"):
-        EmbedderSettings("d", Path("b"), **changes)
+        asked(**changes)
 
 
 def test_the_soft_margin_belongs_to_batch_hard():
-    assert EmbedderSettings("d", Path("b"), loss="batch-hard", margin=0.0).margin == 0
+    assert asked(loss="batch-hard", margin=0.0).margin == 0
