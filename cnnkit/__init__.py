@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     from cnnkit.commands.augment import augment
     from cnnkit.commands.classify import classify
     from cnnkit.commands.convert_boxes import convert_boxes
+    from cnnkit.commands.convolve import (
+        compare_matrices,
+        convolve,
+        convolve_matrix,
+        learn_filter,
+    )
     from cnnkit.commands.detect import detect
     from cnnkit.commands.doctor import doctor
     from cnnkit.commands.evaluate import evaluate
@@ -57,6 +63,12 @@ if TYPE_CHECKING:
     from cnnkit.commands.training import TrainedModel
     from cnnkit.commands.transfer_learn import transfer_learn
     from cnnkit.commands.verify_pairs import verify_pairs
+    from cnnkit.commands.visualize import (
+        visualize_activations,
+        visualize_dream,
+        visualize_filters,
+        visualize_patches,
+    )
     from cnnkit.detection import Detector
     from cnnkit.errors import CnnkitError, ImageError
     from cnnkit.explanation import Explainer, Explanation
@@ -102,13 +114,17 @@ __all__ = [
     "augment",
     "build",
     "classify",
+    "compare_matrices",
     "convert_boxes",
+    "convolve",
+    "convolve_matrix",
     "detect",
     "doctor",
     "evaluate",
     "explain",
     "export",
     "image_dataset",
+    "learn_filter",
     "load_keras",
     "stylize",
     "train_detector",
@@ -116,6 +132,10 @@ __all__ = [
     "train_style",
     "transfer_learn",
     "verify_pairs",
+    "visualize_activations",
+    "visualize_dream",
+    "visualize_filters",
+    "visualize_patches",
 ]
 
 _HOMES = {
@@ -147,6 +167,14 @@ _HOMES = {
     "Summary": "cnnkit.folder_job",
     "TrainedModel": "cnnkit.commands.training",
     "classify": "cnnkit.commands.classify",
+    "convolve": "cnnkit.commands.convolve",
+    "convolve_matrix": "cnnkit.commands.convolve",
+    "compare_matrices": "cnnkit.commands.convolve",
+    "learn_filter": "cnnkit.commands.convolve",
+    "visualize_activations": "cnnkit.commands.visualize",
+    "visualize_dream": "cnnkit.commands.visualize",
+    "visualize_filters": "cnnkit.commands.visualize",
+    "visualize_patches": "cnnkit.commands.visualize",
     "evaluate": "cnnkit.commands.evaluate",
     "export": "cnnkit.commands.export",
     "image_dataset": "cnnkit.commands.image_dataset",

@@ -64,13 +64,10 @@ class Outputs:
     def __post_init__(self) -> None:
         if self.how not in HOW:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
-        if self.resume and self.overwrite:
-            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
+        check_resuming(self.resume, self.overwrite, self.retry_errors)
         if self.resume and not self.rows:
             fix = "Only a file of rows can be gone on with."
             raise UsageError(requires("`resume`", "`output`", fix))
-        if self.retry_errors and not self.resume:
-            raise UsageError(requires("`retry_errors`", "`resume`"))
         if self.rows:
             check_row_suffix(self.rows)
         if self.embeddings:
@@ -94,6 +91,18 @@ class Outputs:
         if path.exists() and not (self.resume or self.overwrite):
             raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
         check_writable(path)
+
+
+def check_resuming(resume: bool, overwrite: bool, retry_errors: bool) -> None:
+    """Refuse flags of a run that exclude each other.
+
+    Raises:
+        UsageError: Names both.
+    """
+    if resume and overwrite:
+        raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
+    if retry_errors and not resume:
+        raise UsageError(requires("`retry_errors`", "`resume`"))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,12 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
+def test_examples_need_nothing_of_cnnkit_but_its_public_names():
+    for path in sorted(EXAMPLES.glob("*.py")):
+        found = re.findall(r"^(?:from|import) (cnnkit[\w.]*)", path.read_text("utf-8"), re.M)
+        assert found == ["cnnkit"], path.name
+
+
 def test_classify_images(clean_environment):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "classify_images.py")],

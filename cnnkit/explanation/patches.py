@@ -4,6 +4,9 @@ Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks",
 https://arxiv.org/abs/1311.2901: the nine images with the highest activation, cut by the unit's
 receptive field. All images pass once, and only the best of each unit are kept: memory does not
 grow with their number.
+
+The images go through the stream of every folder job (`cnnkit.pipeline`), without its journal: the
+result is one table of the whole set, and no row of an image is final before the last one is seen.
 """
 
 from __future__ import annotations

@@ -3,6 +3,11 @@
 A `Method` paints one image; the job does all the rest. The order in which an image is
 finished makes a kill harmless at any moment: the sidecar, which says what the file will hold and
 keeps its name; the image; the row; and only then the state goes.
+
+Rows, resuming and the summary are those of every folder job (`cnnkit.folder_job`). The sidecars
+stay beside its journal because they do what rows cannot: they remain with each image after the
+journal is gone, hold the loss curve, keep a result's name for its photo in the next run, and let
+a single image, which has no file of rows, be resumed.
 """
 
 from __future__ import annotations
@@ -25,10 +30,8 @@ from cnnkit.errors import (
     OutputError,
     UsageError,
     broken_rule,
-    mutually_exclusive,
-    requires,
 )
-from cnnkit.folder_job import FolderJob, Outputs, Summary
+from cnnkit.folder_job import FolderJob, Outputs, Summary, check_resuming
 from cnnkit.images import Found, has_image_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.sorting import with_end
@@ -119,10 +122,7 @@ class StylizeTarget:
     retry_errors: bool = False
 
     def __post_init__(self) -> None:
-        if self.resume and self.overwrite:
-            raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
-        if self.retry_errors and not self.resume:
-            raise UsageError(requires("`retry_errors`", "`resume`"))
+        check_resuming(self.resume, self.overwrite, self.retry_errors)
         if not self.is_file and self.path.exists() and not self.path.is_dir():
             raise UsageError(broken_rule("`output`", "name a folder", f"the file {self.path}"))
         if self.is_file and not self.path.parent.is_dir():
