@@ -36,6 +36,7 @@ IN_MODULES = {
     "visualize activations": ("visualize.visualize_activations",),
     "visualize patches": ("visualize.visualize_patches",),
     "visualize dream": ("visualize.visualize_dream",),
+    "experiment residual": ("experiment.experiment_residual",),
     "convolve": (
         *("convolve.convolve", "convolve.convolve_matrix", "convolve.compare_matrices"),
         "convolve.learn_filter",
@@ -45,7 +46,7 @@ IN_MODULES = {
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
     *("gallery calibrate", "gallery audit", "gallery cluster"),
-    *("models", "network", "shapes", "experiment"),
+    *("models", "network", "shapes"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {

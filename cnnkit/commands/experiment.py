@@ -1,0 +1,136 @@
+"""``cnnkit experiment residual`` as a function."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import AnyPath, path_of
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.lab.experiment import Curve, ExperimentSettings, ImageSet, Verdict, run, verdict
+from cnnkit.lab.experiment.images import digits, folder
+from cnnkit.reports.experiment import write_residual_report
+from cnnkit.writers.replacing import check_writable, replacing
+
+log = logging.getLogger("cnnkit")
+
+SMALLEST_SIDE, LARGEST_SIDE = 8, 128
+
+
+@dataclass(frozen=True)
+class ResidualExperiment:
+    """The training errors of plain and residual networks of several depths.
+
+    Attributes:
+        images: What they were trained on.
+        settings: The choices of the run.
+        curves: The training error of each network, epoch by epoch.
+        verdict: What the curves show.
+    """
+
+    images: ImageSet
+    settings: ExperimentSettings
+    curves: list[Curve]
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "schema_version": 1,
+            "experiment": "residual",
+            "data": {
+                "name": self.images.name,
+                "pictures": len(self.images.labels),
+                "classes": self.images.classes,
+                "side": int(self.images.inputs.shape[1]),
+            },
+            "settings": self.settings.to_dict(),
+            "curves": [curve.to_dict() for curve in self.curves],
+            "verdict": vars(self.verdict),
+        }
+
+
+@keeps_inputs
+def experiment_residual(
+    data: AnyPath | None = None,
+    *,
+    depths: Sequence[int] = (10, 18, 34, 50),
+    epochs: int = 15,
+    batch_size: int = 128,
+    learning_rate: float = 0.1,
+    size: int = 32,
+    seed: int = 0,
+    json_file: AnyPath | None = None,
+    report: AnyPath | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int, float], None] | None = None,
+) -> ResidualExperiment:
+    """Train plain and residual networks of several depths and compare their training errors.
+
+    Args:
+        data: A folder with one subfolder per class; the digits of scikit-learn by default.
+        depths: The numbers of layers to compare.
+        epochs: Passes over the images.
+        batch_size: Images per batch.
+        learning_rate: The initial learning rate.
+        size: The size of the images of `data`, 8 to 128.
+        seed: The random seed of the weights and of the order of the images.
+        json_file: A file for all results as JSON.
+        report: An HTML report with the curves.
+        overwrite: Overwrite existing files.
+        progress: Gets the kind of a network, its depth, the epoch and the training error.
+
+    Raises:
+        UsageError: A parameter breaks a rule, or a file is in the way.
+        OutputError: A file cannot be written.
+    """
+    page = _target("`report`", report, (".html", ".htm"), overwrite)
+    numbers = _target("`json_file`", json_file, (".json",), overwrite)
+    if not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+        rule = f"lie between {SMALLEST_SIDE} and {LARGEST_SIDE}"
+        raise UsageError(broken_rule("`size`", rule, size))
+    settings = ExperimentSettings(
+        depths=tuple(depths),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    images = folder(os.fspath(data), size) if data else digits()
+    for path, reason in images.failures:
+        log.error("%s: %s", path, reason)
+    curves = run(images, settings, progress or _silent)
+    found = ResidualExperiment(images, settings, curves, verdict(curves))
+    if page is not None:
+        write_residual_report(page, found.to_dict())
+    if numbers is not None:
+        with replacing(numbers) as file:
+            file.write((json.dumps(found.to_dict(), indent=1) + "\n").encode())
+    return found
+
+
+def _silent(kind: str, depth: int, epoch: int, error: float) -> None:
+    """Show nothing."""
+
+
+def _target(
+    name: str, given: AnyPath | None, suffixes: Sequence[str], overwrite: bool
+) -> Path | None:
+    """Return a file to write, checked before the work begins."""
+    path = path_of(given)
+    if path is None:
+        return None
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(broken_rule(name, f"end in {suffixes[0]}", path))
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(broken_rule(name, "name a file in a folder that exists", path))
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+    check_writable(path)
+    return path
