@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cnnkit.architectures.nanodet import BINS, decode_head
 from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import detector_spec
-from cnnkit.detection import nanodet
+from cnnkit.detection import Detector, nanodet
 from cnnkit.detection.candidates import sigmoid
 from cnnkit.detection.decoders import make_decoder
 from cnnkit.errors import BundleError
@@ -45,6 +47,19 @@ def test_it_is_the_decoding_of_the_architecture() -> None:
     boxes, classes = (np.asarray(x)[0] for x in decode_head(raw[None], 32))
     np.testing.assert_allclose(found.scores, sigmoid(classes).ravel(), rtol=1e-5)
     np.testing.assert_allclose(found.boxes, np.repeat(boxes.reshape(-1, 4), 3, axis=0), rtol=1e-4)
+
+
+def test_openvino_and_tensorflow_find_the_same(examples: Path) -> None:
+    images = [str(examples / name) for name in ("photographer.jpg", "cat.jpg")]
+    found = [
+        Detector.load(runtime=runtime, device="cpu", precision="float32").predict(images)
+        for runtime in ("openvino", "tensorflow")
+    ]
+    assert [one.labels for one in found[0]] == [("person",), ("cat",)]
+    for one, other in zip(*found, strict=True):
+        assert one.labels == other.labels
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        np.testing.assert_allclose(one.xyxy, other.xyxy, atol=0.05)
 
 
 def test_other_channels_are_refused() -> None:
