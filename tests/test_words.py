@@ -69,7 +69,13 @@ def banned(text: str, words: re.Pattern[str] = IN_DOCS) -> list[str]:
 
 
 def pages() -> list[Path]:
-    names = ("README.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md", "examples/images/CREDITS.md")
+    names = (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGES.md",
+        "benchmarks/RESULTS.md",
+        "examples/images/CREDITS.md",
+    )
     return [*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("*.md"))]
 
 
