@@ -22,7 +22,7 @@ class Threshold:
 
     Attributes:
         value: A best score below it gives ``unknown``, 0 to 1.
-        precision: The share of right guesses among the accepted, 0 to 1.
+        precision: The share of right predictions among the accepted, 0 to 1.
         coverage: The share of images that are accepted, 0 to 1.
     """
 
@@ -53,7 +53,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
     The logits divided by it have the least log loss: Guo, Pleiss, Sun, Weinberger, "On
     Calibration of Modern Neural Networks", ICML 2017, https://arxiv.org/abs/1706.04599. No
-    decision changes. Where all guesses are right the plain optimum would be 0, that is, the
+    decision changes. Where all predictions are right the plain optimum would be 0, that is, the
     claim never to err; so, much as Platt did ("Probabilistic Outputs for Support Vector
     Machines", 1999), the true class counts as (samples + 1/2) / (samples + 1), the rest being
     shared evenly, which is the estimate of Krichevsky and Trofimov for no error so far.
@@ -92,15 +92,15 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 def threshold_for_precision(
     confidence: np.ndarray, correct: np.ndarray, precision: float
 ) -> Threshold | None:
-    """Return the lowest threshold above which guesses are right often enough.
+    """Return the lowest threshold above which predictions are right often enough.
 
     Args:
-        confidence: The probability of each guess (samples,), 0 to 1.
+        confidence: The probability of each prediction (samples,), 0 to 1.
         correct: Whether it was right (samples,), bool.
         precision: The share that must be right, over 0 and under 1.
 
     Returns:
-        The threshold that accepts the most; or None where none reaches the precision on so
+        The threshold that accepts the most; or None if none reaches the precision on so
         many images that a single mistake among them would be allowed, which is the least
         that can show it (20 for 0.95).
 

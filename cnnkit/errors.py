@@ -1,8 +1,8 @@
-"""The errors that cnnkit raises, and the one template of their messages.
+"""The exceptions that cnnkit raises, and the template of their messages.
 
-Every error says the rule first, then what was received, then the fix, in one line. Parameters
-are named as in Python and stand in backticks, with a value where that matters: `top_k`,
-`overwrite=True`. The command line writes them as its own options.
+Each message is one line: the rule, what was received, and how to fix it. Python parameters are
+in backticks, with a value where it matters: `top_k`, `overwrite=True`. The command line replaces
+them with its own options.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class BrokenRule(str):
     """A message made by `broken_rule`, with its parts.
 
     Attributes:
-        parameter: The name of the parameter that the rule is about; None where it is about
-            something else, such as a file.
-        rule: What must hold, to be read after ``NAME must``.
+        parameter: Name of the parameter that the rule is about; None if it is about something
+            else, such as a file.
+        rule: The rule, to be read after ``NAME must``.
         received: The value that was received.
     """
 
@@ -28,21 +28,21 @@ class BrokenRule(str):
 
 
 class CnnkitError(Exception):
-    """Base of every error that cnnkit raises on purpose: the command could not run."""
+    """Base class of all errors that cnnkit raises on purpose."""
 
     @property
     def parameter(self) -> str | None:
-        """The name of the parameter whose rule is broken; None where there is none."""
+        """Name of the parameter with the invalid value, if any."""
         return getattr(self._message, "parameter", None)
 
     @property
     def rule(self) -> str | None:
-        """What must hold, to be read after ``NAME must``; None where unknown."""
+        """The violated rule, to be read after ``NAME must``, if known."""
         return getattr(self._message, "rule", None)
 
     @property
     def received(self) -> object:
-        """The value that was received; None where unknown."""
+        """The value that was received, if known."""
         return getattr(self._message, "received", None)
 
     @property
@@ -51,27 +51,27 @@ class CnnkitError(Exception):
 
 
 class UsageError(CnnkitError):
-    """An option or argument breaks a rule."""
+    """An argument is invalid."""
 
 
 class BundleError(CnnkitError):
-    """A model bundle, card or weight file cannot be opened, or must not be."""
+    """A model bundle, model card or weights file cannot be opened, or is unsafe to open."""
 
 
 class GalleryError(CnnkitError):
-    """A face gallery cannot be opened, or must not be."""
+    """A face gallery cannot be opened, or is unsafe to open."""
 
 
 class OutputError(CnnkitError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written."""
 
 
 class RuntimeUnavailableError(CnnkitError):
-    """The asked device, runtime or precision is not to be had on this machine."""
+    """The requested device, runtime or precision is not available on this machine."""
 
 
 class ImageError(CnnkitError):
-    """One image cannot be read; it becomes one ``error`` row.
+    """An image cannot be read or processed; it becomes one ``error`` row.
 
     Attributes:
         kind: Machine-readable reason, one of `ImageError.KINDS`.
@@ -102,16 +102,16 @@ class ImageError(CnnkitError):
 
 
 def broken_rule(name: str, rule: str, received: object, fix: str = "") -> BrokenRule:
-    """Return one line: the rule, what was received, and how to mend it.
+    """Return one line: the rule, what was received, and how to fix it.
 
     Args:
         name: The parameter that the rule is about, in backticks, or a file or another thing.
-        rule: What must hold, to be read after ``NAME must``, such as ``be at least 1``.
+        rule: The rule, to be read after ``NAME must``, such as ``be at least 1``.
         received: The value that was received.
-        fix: A sentence with the remedy, or "".
+        fix: A sentence that says how to fix it, or "".
 
     Returns:
-        For example "`top_k` must be at least 1. Received: 0. Use a whole number from 1 up."
+        For example "`top_k` must be at least 1. Received: 0. Use an integer from 1 up."
     """
     message = BrokenRule(f"{name} must {rule}. Received: {received}.{' ' + fix if fix else ''}")
     message.parameter, message.rule, message.received = _parameter_of(name), rule, received
@@ -119,18 +119,18 @@ def broken_rule(name: str, rule: str, received: object, fix: str = "") -> Broken
 
 
 def requires(name: str, other: str, fix: str = "") -> BrokenRule:
-    """Return "`name` requires `other`.", and how to mend it."""
+    """Return "`name` requires `other`.", and how to fix it."""
     return _relation(name, f"{name} requires {other}.", f"go with {other}", fix)
 
 
 def mutually_exclusive(name: str, other: str, fix: str = "") -> BrokenRule:
-    """Return "`name` and `other` are mutually exclusive.", and how to mend it."""
+    """Return "`name` and `other` are mutually exclusive.", and how to fix it."""
     said = f"{name} and {other} are mutually exclusive."
     return _relation(name, said, f"go without {other}", fix)
 
 
 def is_required(name: str, fix: str = "") -> BrokenRule:
-    """Return "`name` is required.", and how to mend it."""
+    """Return "`name` is required.", and how to fix it."""
     return _relation(name, f"{name} is required.", "be given", fix)
 
 

@@ -35,21 +35,21 @@ NO_ROWS = "Fix the cause and run the same command again; only runs with `output`
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a run leaves behind.
+    """The outputs of a run.
 
     Attributes:
-        rows: The file of the rows, by suffix ``.jsonl``, ``.csv`` or ``.parquet``.
+        rows: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         embeddings: The file of the features, ``.npy`` or ``.parquet``.
         report: The HTML report.
-        sort_into: The folder that gets a folder per class.
-        how: ``copy``, ``link`` or ``move`` into it.
+        sort_into: The folder with one subfolder per class.
+        how: How images are placed there: ``copy``, ``link`` or ``move``.
         resume: Resume an interrupted run.
-        overwrite: Make existing files anew.
-        retry_errors: When resuming, try failed inputs again.
+        overwrite: Overwrite existing files.
+        retry_errors: When resuming, retry inputs that failed.
 
     Raises:
-        UsageError: The choice breaks a rule.
-        OutputError: A file or folder cannot be written where it is asked for.
+        UsageError: The combination is invalid.
+        OutputError: A file or folder cannot be written where it is requested.
     """
 
     rows: Path | None = None
@@ -66,7 +66,7 @@ class Outputs:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
         check_resuming(self.resume, self.overwrite, self.retry_errors)
         if self.resume and not self.rows:
-            fix = "Only a file of rows can be gone on with."
+            fix = "Only a run that writes rows to a file can be resumed."
             raise UsageError(requires("`resume`", "`output`", fix))
         if self.rows:
             check_row_suffix(self.rows)
@@ -86,10 +86,10 @@ class Outputs:
         if path is None:
             return
         if path.is_dir() or not path.parent.is_dir():
-            rule = "name a file in a folder that exists"
+            rule = "be a file in an existing folder"
             raise UsageError(broken_rule(option, rule, path))
         if path.exists() and not (self.resume or self.overwrite):
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
         check_writable(path)
 
 
@@ -112,9 +112,9 @@ class Summary:
     Attributes:
         ok: Inputs with a result.
         failed: Inputs with an error.
-        resumed: Inputs among them whose row an earlier run had written.
+        resumed: Inputs among them whose row was written by an earlier run.
         skipped: Files in the input folders that are not images.
-        seconds: How long the run took, without loading the model.
+        seconds: Duration of the run in seconds, without loading the model.
     """
 
     ok: int
@@ -143,7 +143,7 @@ class FolderJob:
         Args:
             outputs: The outputs to write.
             header: What must be the same in a resumed run.
-            feature_width: Numbers of a line of features, where they are asked for.
+            feature_width: Numbers of a line of features, where they are requested.
             table: The columns of CSV and Parquet; by default a classifier's.
             write_report: Writes the report's file from the final rows.
             makers: What else is made of them: each is given a function that gives the rows.
@@ -214,8 +214,8 @@ class FolderJob:
             and is_place_for(place, top / folder, name)
         )
         if not fits:
-            rule = "put an image where this run would put it"
-            fix = "Give the same command again, or use `overwrite=True` to start anew."
+            rule = "place images where this run would place them"
+            fix = "Run the same command again, or use `overwrite=True` to start over."
             received = f"{row['path']} in {place}"
             raise UsageError(broken_rule(str(self._unfinished), rule, received, fix))
         if not os.path.lexists(place):
@@ -265,8 +265,8 @@ class FolderJob:
             shown = " and ".join(row[name] for name in ("path", "a", "b") if name in row)
             raise UsageError(
                 f"{self._unfinished} must hold rows of this run's inputs. Received: "
-                f"a row of {shown}. Give the same inputs again, or use `overwrite=True` to start "
-                "anew."
+                f"a row of {shown}. Use the same inputs again, or use `overwrite=True` to start "
+                "over."
             )
 
     def _check_finished(self, path: str) -> None:
@@ -275,8 +275,8 @@ class FolderJob:
             return
         if self._finished is not None and not self._finished.holds(path):
             raise UsageError(
-                f"{self._finished.path} is finished and has no row for {path}. Give the new "
-                "inputs another `output`, or use `overwrite=True` to make all rows anew."
+                f"{self._finished.path} is complete and has no row for {path}. Use another "
+                "`output` for the new inputs, or `overwrite=True` to write all rows again."
             )
 
     def record(
@@ -343,7 +343,7 @@ class FolderJob:
                 raise
             raise UsageError(
                 f"{journal.part} must hold rows of cnnkit. Received: others. "
-                "Use `overwrite=True` to start anew."
+                "Use `overwrite=True` to start over."
             ) from error
         journal.remove()
         if self._spool is not None:

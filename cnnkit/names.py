@@ -34,7 +34,7 @@ def network_key(name: str) -> str:
 
 
 def known_network(name: str, known: Iterable[str]) -> str | None:
-    """Return the one of the known names of networks that is meant, None where none is.
+    """Return the one of the known names of networks that is meant, None if none is.
 
     Args:
         name: As it was typed: case and the separators ``-``, ``_``, ``.`` and space do not count.
@@ -83,7 +83,7 @@ def is_visible(text: str) -> bool:
 
 # A label that reads as a number, so that a number may mean it.
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
-# How pandas writes a whole number of a column that has gaps.
+# How pandas writes an integer of a column that has gaps.
 _WHOLE = re.compile(r"(\d{1,9})\.0+", re.ASCII)
 _SHOWN = 5
 
@@ -170,10 +170,10 @@ class ClassNames:
     def _way_out(self, found: list[int]) -> str:
         same = len({self._labels[i] for i in found}) == 1
         if not same:
-            return "Write it as the model does, with its capitals."
+            return "Use the same capitalization as the model."
         if self._has_numbers:
-            return "These classes have the same name: give the model other labels with `labels`."
-        return "These classes have the same name: give the number of the one that is meant."
+            return "These classes have the same name: set other labels with `labels`."
+        return "These classes have the same name: give the index of one of them."
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:

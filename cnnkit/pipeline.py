@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Task = TypeVar("Task")
 
-# Work waiting behind the workers, in tasks a worker: enough to never run dry.
+# Work waiting behind the workers, in tasks per worker: enough to never run dry.
 TASKS_AHEAD = 2
 
 

@@ -277,7 +277,7 @@ def test_a_run_notices_it_at_its_next_row(change):
 
 def test_a_link_in_the_journals_place_is_not_followed():
     Path("rows.jsonl.part").symlink_to(Path("private/keys.jpg").resolve())
-    with pytest.raises(UsageError, match=r"be a file of its own\. Received: a link"):
+    with pytest.raises(UsageError, match=r"be a regular file\. Received: a link"):
         started(overwrite=True)
     Path("rows.jsonl.part").unlink()
     Path("rows.jsonl.part").symlink_to(Path("private/new").resolve())

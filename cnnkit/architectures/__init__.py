@@ -61,7 +61,7 @@ BUILDERS: dict[str, str] = {
 
 
 def builder_name(name: str) -> str | None:
-    """Return the key of `BUILDERS` that a name in any spelling means, None where none is meant."""
+    """Return the key of `BUILDERS` that a name in any spelling means, None if none is meant."""
     return known_network(name, BUILDERS)
 
 

@@ -1,7 +1,7 @@
 """GoogLeNet: inception blocks stacked, each with 1x1, 3x3 and 5x5 filters side by side.
 
 Szegedy et al., "Going Deeper with Convolutions", https://arxiv.org/abs/1409.4842, table 1. The
-two auxiliary classifiers, which serve training only, are left out.
+two auxiliary classifiers, which serve training only, are omitted.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def ssd_lite0(
 def _unit(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """A 1 x 1 convolution with bias: the new layers have no normalization.
 
-    They learn from few images a step, beside a backbone whose statistics stay as they are.
+    They learn from few images per step, beside a backbone whose statistics stay as they are.
     """
     return layers.Conv2D(filters, 1, activation="relu6", kernel_initializer="he_normal", name=name)(
         x

@@ -2,7 +2,7 @@
 
 A bundle is a folder with ``card.json``, ``labels.txt`` and ``weights.safetensors``, or
 ``model.keras``. `open_model` also takes an embedded name, a bare ``.keras`` file and
-``keras:NAME``. Opening reads and checks; the network is built only when it is asked for.
+``keras:NAME``. Opening reads and checks; the network is built only when it is requested.
 """
 
 from __future__ import annotations

@@ -298,7 +298,7 @@ class Fields:
         return value
 
     def integer(self, key: str, low: int, high: int) -> int:
-        """Return a whole number within bounds."""
+        """Return an integer within bounds."""
         value = self._get(key, False)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self._refuse(key, f"be a whole number from {low} to {high}", value)

@@ -128,10 +128,10 @@ def _network(sections: list[tuple[str, dict[str, str]]]) -> DarknetNetwork:
         raise ValueError("no [yolo]")
     classes, anchors = int(heads[0]["classes"]), _anchors(heads[0])
     if not 1 <= classes <= 100_000 or any(int(head["classes"]) != classes for head in heads):
-        raise ValueError("heads of unlike numbers of classes")
+        raise ValueError("heads with different numbers of classes")
     masks = tuple(_mask(head, len(anchors)) for head in heads)
     if len({len(mask) for mask in masks}) != 1:
-        raise ValueError("heads of unlike numbers of anchors")
+        raise ValueError("heads with different numbers of anchors")
     chain = list(_layers(sections[1:]))
     strides = _strides()
     for architecture, variant in ARCHITECTURES.items():
@@ -152,14 +152,14 @@ def _strides() -> dict[str, tuple[int, ...]]:
 def _side(text: str) -> int:
     side = int(text)
     if side % 32 or not 32 <= side <= MAX_SIDE:
-        raise ValueError(f"an input of {side} pixels, which is no multiple of 32 up to {MAX_SIDE}")
+        raise ValueError(f"an input of {side} pixels, not a multiple of 32 up to {MAX_SIDE}")
     return side
 
 
 def _anchors(head: dict[str, str]) -> tuple[tuple[float, float], ...]:
     values = [float(word) for word in head["anchors"].split(",")]
     if len(values) % 2 or not all(0 < value < 1e5 for value in values):
-        raise ValueError("anchors that are no pairs of sides")
+        raise ValueError("anchors that are not pairs of sides")
     return tuple(zip(values[::2], values[1::2], strict=True))
 
 
@@ -252,7 +252,7 @@ def read_weights(path: Path, architecture: str, anchors: int = 3) -> DarknetWeig
 
     Returns:
         All arrays; or, of a partial file such as ``yolov3-tiny.conv.15``, those of its first
-        layers. For another number of classes the arrays of the heads are to be left out.
+        layers. For another number of classes the arrays of the heads are to be omitted.
 
     Raises:
         BundleError: It is no such file, or ends inside of a layer.
@@ -283,7 +283,7 @@ def parse_weights(
         arrays |= _layer_arrays(layer, part, (filters, channels, size, size), normalized)
         start, layers = start + count, layers + 1
     if start != len(numbers):
-        fix = "It is another network's, or damaged."
+        fix = "It is damaged, or belongs to another network."
         rule = f"end after its last layer, at {start:,} numbers"
         raise BundleError(broken_rule(name, rule, f"{len(numbers):,}", fix))
     _check_sound(arrays, name)
@@ -295,7 +295,7 @@ def parse_weights(
 def _numbers(content: bytes, name: str) -> np.ndarray:
     """Return what follows the header, float32 (n,)."""
     if content[:64].lstrip()[:1] == b"<":
-        fix = "A download that failed gives such a page."
+        fix = "A failed download leaves such a page."
         raise BundleError(broken_rule(name, "be Darknet weights", "an HTML page", fix))
     if len(content) < 20:
         raise BundleError(broken_rule(name, "be Darknet weights", f"{len(content)} bytes"))
@@ -361,7 +361,7 @@ def _check_sound(arrays: Mapping[str, np.ndarray], name: str) -> None:
         if not np.isfinite(values).all():
             raise BundleError(broken_rule(name, f"be finite in {path}", "NaN or infinity"))
         if path.endswith("moving_variance") and (values < 0).any():
-            fix = "It is another network's."
+            fix = "It belongs to another network."
             rule = f"have no negative variance in {path}"
             raise BundleError(broken_rule(name, rule, f"{values.min():.3g}", fix))
 
@@ -373,7 +373,7 @@ def fitting_arrays(weights: DarknetWeights, classes: int, name: str) -> Mapping[
         UsageError: The file is partial, or for another number of classes.
     """
     if weights.classes is None:
-        fix = "It is a beginning for training, not a detector."
+        fix = "It holds pretrained weights for training, not a detector."
         received = f"a partial file of {weights.layers} layers"
         raise UsageError(broken_rule(name, "hold all layers", received, fix))
     if weights.classes != classes:

@@ -5,7 +5,7 @@ It stands beside ``outputs``, which names the network's raw outputs:
     "outputs": {"stride32": {"layer": "stride32"}, "stride16": {"layer": "stride16"}},
     "detector": {
       "kind": "yolo",                      one of `KINDS`: which decoder reads the rest
-      "confidence": 0.25,                  scores below it are left out
+      "confidence": 0.25,                  scores below it are omitted
       "iou": 0.45,                         non-max suppression removes above it
       "thresholds": {"dog": 0.4},          other confidences of single classes, by label; optional
       "category_ids": [1, 2, 4],           COCO's number of each class; optional
@@ -43,7 +43,7 @@ class DetectorSpec:
 
     Attributes:
         kind: Which decoder reads the outputs, one of `KINDS`.
-        confidence: A score below it is left out, 0 to 1.
+        confidence: A score below it is omitted, 0 to 1.
         iou: Non-max suppression removes what overlaps a better box by more, 0 to 1.
         thresholds: The confidence of single classes, by label.
         category_ids: COCO's number of each class, or None: 1, 2, ...

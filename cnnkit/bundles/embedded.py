@@ -27,8 +27,8 @@ def store() -> Path:
         folder = Path(__file__).resolve().parents[2] / "models"
         if not any(folder.glob(f"*/{CARD}")):
             raise BundleError(
-                "cnnkit must have its embedded models beside it. Received: an installation "
-                "without the package cnnkit_models. Install cnnkit again."
+                "cnnkit requires its embedded models. Received: an installation without the "
+                "package cnnkit_models. Reinstall cnnkit."
             ) from error
         return folder
     return Path(cnnkit_models.__path__[0])
@@ -40,7 +40,7 @@ def embedded_names() -> list[str]:
 
 
 def embedded_name(name: str) -> str | None:
-    """Return the embedded model that a name in any spelling means, None where none is meant.
+    """Return the embedded model that a name in any spelling means, None if none is meant.
 
     An embedded name wins over a folder of that name; in another spelling the folder wins.
     """

@@ -34,8 +34,8 @@ MAX_OUTPUT_ELEMENTS = 1 << 28
 # The side of the images that a network of any size is tried on.
 SAMPLE_SIDE = 224
 IN_TRAINING = (
-    "calls layers in training mode even to predict: they are used as they predict, so that an "
-    "answer depends on the image alone."
+    "calls layers in training mode even for prediction: they run in inference mode, so that a "
+    "result depends on the image alone."
 )
 
 
@@ -168,7 +168,7 @@ def plan_keras_file(path: Path) -> Plan:
 
 
 def numbers_of_a_row(shape: tuple[int | None, ...]) -> int | None:
-    """Return how many numbers an output has for an image, or None where it is no row of them.
+    """Return how many numbers an output has for an image, or None if it is no row of them.
 
     Args:
         shape: With the batch: (batch, n), (batch, 1, 1, n), or (batch,) for one number.

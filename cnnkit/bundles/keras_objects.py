@@ -48,7 +48,7 @@ def check_object(path: Path, value: dict[str, Any]) -> None:
             "again before quantization."
         )
     if not _is_known(name, module, value.get("config")):
-        # The name counts, not what it comes to here: a hidden class of code stays one of code.
+        # The name counts, not its result here: a hidden class of code stays one of code.
         if str(module).partition(".")[0] == "keras" and name not in CODE and name != "function":
             raise BundleError(
                 f"{path}: the class {name[:60]!r} of {str(module)[:60]!r} is not supported."

@@ -114,7 +114,7 @@ def penultimate(model: Any) -> Any:
             return type(inner)(inner.inputs, penultimate(inner))(layer.input)
         if kind not in PASS_THROUGH:
             break
-    raise BundleError(f"{model.name} has no dense layer at its end, so no features to give.")
+    raise BundleError(f"{model.name} does not end in a dense layer, so it has no features.")
 
 
 def color_input(keras: Any, model: Any) -> Any:

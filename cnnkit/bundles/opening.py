@@ -317,7 +317,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     if path.suffix.lower() == ".h5":
         raise BundleError(
             f"{path} must be a .keras file. Received: a legacy .h5 file, which can hold code. "
-            "Save it again with model.save('NAME.keras') where you trust it."
+            "Save it again with model.save('NAME.keras') if you trust it."
         )
     plan = keras_files.plan_keras_file(path)
     notes = list(plan.notes)

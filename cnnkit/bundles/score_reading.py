@@ -203,7 +203,7 @@ def activation_name(operation: Any) -> str:
 
 
 def _layer_numbers(operation: Any, before: list[Numbers], shape: tuple[int | None, ...]) -> Numbers:
-    """Return what a layer gives that computes anew, and perhaps squashes, its numbers."""
+    """Return what a layer gives that computes again, and perhaps squashes, its numbers."""
     activation = activation_name(operation)
     kind = _snake(type(operation).__name__)
     if kind in ("lstm", "gru", "conv_lstm2_d", "bidirectional"):

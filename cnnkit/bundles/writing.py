@@ -74,14 +74,14 @@ def check_target(folder: Path, overwrite: bool) -> None:
     """
     if os.path.lexists(folder):
         if not overwrite:
-            raise OutputError(f"{folder} exists already. Use `overwrite=True` to make it anew.")
+            raise OutputError(f"{folder} exists already. Use `overwrite=True` to overwrite it.")
         if folder.is_symlink() or not (folder / CARD).is_file():
-            fix = "Only a bundle is ever replaced: choose another name, or remove it yourself."
-            received = "something else under that name"
+            fix = "Only bundles are overwritten: choose another name, or remove it yourself."
+            received = "something else with that name"
             raise OutputError(broken_rule(str(folder), "be a bundle to replace", received, fix))
     above = folder.absolute().parent
     if not above.is_dir():
-        raise OutputError(broken_rule(str(folder), "lie in a folder that exists", f"{above}"))
+        raise OutputError(broken_rule(str(folder), "be in an existing folder", f"{above}"))
     if not os.access(above, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} cannot be written: {above} allows no new files.")
 

@@ -1,4 +1,4 @@
-"""A classifier: a model bundle, compiled, with its preprocessing and its calibration."""
+"""Classifiers: a compiled model with its preprocessing and calibration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_MODEL = "efficientnet-lite0"
 
 @dataclass(frozen=True)
 class Decision:
-    """How scores become a decision.
+    """How scores are turned into a decision.
 
     Attributes:
         top_k: Number of predictions per image.
@@ -51,7 +51,7 @@ class Decision:
 
 
 class Classifier:
-    """Classifies images. `Classifier.load` makes one.
+    """Classifies images. Create one with `Classifier.load`.
 
     Attributes:
         bundle: The model.
@@ -187,7 +187,7 @@ class Classifier:
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Classification | Failure]]:
-        """Classify any number of images in bounded memory, in order.
+        """Classify any number of images in order, with bounded memory.
 
         Args:
             inputs: One or more files, folders and glob patterns.
@@ -208,16 +208,16 @@ class Classifier:
         return self.bundle.probabilities(scores)
 
     def interpret(self, outputs: dict[str, np.ndarray]) -> Classification | Failure:
-        """Make a result of the model's outputs for one image.
+        """Turn the outputs of the model for one image into a result.
 
         Args:
-            outputs: ``scores`` (classes,) and perhaps ``features`` (n,), float32.
+            outputs: ``scores`` (classes,) and optionally ``features`` (n,), float32.
 
         Returns:
-            A `Failure` where the model's numbers are not finite.
+            A `Failure` if the outputs are not finite.
 
         Raises:
-            BundleError: The scores are not what the model's card says.
+            BundleError: The scores contradict the model card.
         """
         probabilities = self.probabilities(outputs["scores"])
         if not np.all(np.isfinite(probabilities)):

@@ -53,7 +53,7 @@ def evaluate(
             progress()
     if not tally.truth:
         missing = any(error["kind"] == "missing" for error in tally.errors)
-        fix = "Name the folder that its files are relative to with `root`." if missing else ""
+        fix = "Set `root` to the folder that its files are relative to." if missing else ""
         raise UsageError(broken_rule("`data`", "hold readable images", f"none in {data}", fix))
     return {
         "schema_version": SCHEMA_VERSION,
@@ -72,7 +72,7 @@ def evaluate(
 
 
 class _Tally:
-    """Collects truths and guesses: a few numbers for each image."""
+    """Collects truths and predictions: a few numbers for each image."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -132,7 +132,7 @@ class _Tally:
         }
 
     def surest_mistakes(self, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Return the wrong guesses, the surest first."""
+        """Return the wrong predictions, the surest first."""
         wrong = [i for i in range(len(self.truth)) if self.truth[i] != self.guess[i]]
         wrong.sort(key=lambda i: -self.confidence[i])
         return [

@@ -25,14 +25,14 @@ def classify_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Classify every input and leave what was asked for.
+    """Classify every input and leave what was requested.
 
     Args:
         classifier: With features, where ``outputs.embeddings`` asks for them.
         found: The inputs.
         outputs: The outputs to write.
         options: Options that must be the same when a run is resumed.
-        top_k: How many guesses a CSV row has.
+        top_k: How many predictions a CSV row has.
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
 

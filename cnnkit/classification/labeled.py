@@ -45,7 +45,7 @@ def read_labeled(
     files = [file for file in dataset.files if file.split in wanted]
     classes = _truths(dataset, sorted({file.label for file in files}), labels)
     if dataset.strays:
-        log.info("%d files beside the class folders take no part.", len(dataset.strays))
+        log.info("Ignoring %d files beside the class folders.", len(dataset.strays))
     # A folder that cannot be listed is one image that cannot be read, whatever it shows.
     lost = [LabeledImage(path, 0) for path, _ in dataset.failures]
     return [LabeledImage(file.path, classes[file.label]) for file in files] + lost

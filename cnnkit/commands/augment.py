@@ -1,4 +1,4 @@
-"""`augment`: shows what a recipe of augmentation does to images."""
+"""`augment`: shows the effect of an augmentation recipe."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ MAX_DRAWS = 64
 
 @dataclass(frozen=True)
 class AugmentedSheet:
-    """A sheet of augmented images.
+    """A contact sheet of augmented images.
 
     Attributes:
         path: The file.
-        images: How many images it shows.
-        failures: The inputs that could not be read, each with the reason.
+        images: Number of images shown.
+        failures: The inputs that could not be read, with the reasons.
     """
 
     path: Path
@@ -53,24 +53,24 @@ def augment(
     boxes: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> AugmentedSheet:
-    """Show what a recipe of augmentation does to images, on one sheet.
+    """Show the effect of an augmentation recipe on images, in one contact sheet.
 
-    Each image comes first as it is, then `count` draws of the recipe as training would see them:
-    the same seed gives the same draws.
+    Each image is followed by `count` augmented versions, as training would see them.
+    The same seed gives the same versions.
 
     Args:
         inputs: One or more images, folders or patterns; at most 64 images.
-        output: The sheet: a .png, .jpg or .webp file.
+        output: The contact sheet to write: a .png, .jpg or .webp file.
         recipe: ``none``, ``light``, ``strong``, ``boxes``, or a .json or .yaml file in
-            albumentations' own form.
-        count: Draws of each image, 1 to 64.
+            albumentations' own format.
+        count: Augmented versions per image, 1 to 64.
         seed: Random seed for the augmentation, 0 or more.
-        boxes: A file with boxes that go along: COCO's .json, or a .csv with
+        boxes: A file of boxes to augment too: a COCO .json, or a .csv with
             file,label,x1,y1,x2,y2.
-        overwrite: Whether an existing sheet may be overwritten.
+        overwrite: Overwrite an existing sheet.
 
     Raises:
-        UsageError: A value breaks its rule, or no image could be read.
+        UsageError: An argument is invalid, or no image could be read.
     """
     target = Path(output)
     form = FORMATS.get(target.suffix.lower())
@@ -79,7 +79,7 @@ def augment(
     if not 1 <= count <= MAX_DRAWS:
         raise UsageError(broken_rule("`count`", f"lie between 1 and {MAX_DRAWS}", count))
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already. Use `overwrite=True` to make it anew.")
+        raise UsageError(f"{target} exists already. Use `overwrite=True` to overwrite it.")
     augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     names = [os.fspath(path) for path in paths]

@@ -58,7 +58,7 @@ def classify(
     emit: Emit | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Classify images, one row each, in order: a result, or the reason why there is none.
+    """Classify images and write one row per image, in order: a result or an error.
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
@@ -71,16 +71,16 @@ def classify(
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
-        retry_errors: With `resume`: try failed inputs again.
+        retry_errors: With `resume`: retry inputs that failed.
         report: An HTML page with thumbnails and predictions.
         embeddings: A file of the penultimate features: ``.npy`` or ``.parquet``.
-        sort_into: A folder that gets the images, in one folder per class.
-        how: How `sort_into` puts them there: ``copy``, ``link`` or ``move``.
-        fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
+        sort_into: A folder to sort the images into, with one subfolder per class.
+        how: How `sort_into` places images: ``copy``, ``link`` or ``move``.
+        fit: How images are fitted to the network's input: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         batch_size: Images per batch; chosen for the runtime by default.
-        workers: Threads that read and predict; by default one more than processors.
+        workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -89,7 +89,7 @@ def classify(
         progress: Called with the number of new rows so far and the number of inputs.
 
     Returns:
-        How many inputs have a result, failed, were resumed and were skipped.
+        The numbers of inputs that succeeded, failed, were resumed and were skipped.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.

@@ -1,4 +1,4 @@
-"""`convert_boxes`: turns boxes of COCO, Pascal VOC and YOLO into one another."""
+"""`convert_boxes`: converts boxes between COCO, Pascal VOC and YOLO."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ FORM_NAMES = {"voc": "Pascal VOC", "yolo": "YOLO"}
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion wrote, and what it could not take along.
+    """The result of a conversion: what was written and what was lost.
 
     Attributes:
-        source_form: ``coco``, ``voc`` or ``yolo``.
-        target_form: One of the same.
-        images: How many were written.
-        boxes: How many were written.
-        classes: Their names, in their order.
-        problems: Boxes that were wrong.
-        lost: Sentences about what of the boxes was left out or has no place in the target.
-        notes: Sentences about the set as a whole.
+        source_form: Format of the source: ``coco``, ``voc`` or ``yolo``.
+        target_form: Format of the target: ``coco``, ``voc`` or ``yolo``.
+        images: Number of images written.
+        boxes: Number of boxes written.
+        classes: Class names in order.
+        problems: Invalid boxes.
+        lost: Messages about what was dropped or cannot be represented in the target.
+        notes: Messages about the data set as a whole.
     """
 
     source_form: str
@@ -52,7 +52,7 @@ class Conversion:
 
     @property
     def complete(self) -> bool:
-        """Whether every image and every box was taken along as it was."""
+        """Whether every image and box was converted without loss."""
         harmful = [one for one in self.problems if one.code != "size-differs"]
         return not harmful and not any("left out" in sentence for sentence in self.lost)
 
@@ -69,20 +69,20 @@ def convert_boxes(
 ) -> Conversion:
     """Convert boxes between COCO's JSON, Pascal VOC's XML and YOLO's text files.
 
-    No image is ever left out, and boxes go as they are, wrong ones too, unless they are to be
-    mended.
+    No image is ever dropped, and boxes are written unchanged, invalid ones too, unless `mend` is
+    True.
 
     Args:
         source: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``, or a path without a prefix.
         target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
-        images: The folder of the images, if they are elsewhere. YOLO counts in shares of the
-            image, so its images must be there.
-        labels: A file with one label a line: the classes to keep, in their order.
-        mend: Whether wrong boxes are mended or left out.
-        overwrite: Whether the target may be overwritten, or written among its files.
+        images: The folder of the images, if they are elsewhere. YOLO's coordinates are relative to
+            the image size, so its images must exist.
+        labels: A file with one label per line: the classes to keep, in their order.
+        mend: Fix or drop invalid boxes.
+        overwrite: Overwrite an existing target, or write into a folder that is not empty.
 
     Raises:
-        UsageError: A value breaks its rule, or an annotation would be read and written.
+        UsageError: An argument is invalid, or the target would overwrite the source.
     """
     source, target = os.fspath(source), os.fspath(target)
     form, path = check_target(target, overwrite=overwrite)
@@ -188,13 +188,13 @@ def _dropped(found: BoxSet, form: str) -> list[str]:
     """Return sentences about what is said of the whole set, where only COCO has a place for it."""
     if form == "coco":
         marked = found.splits
-        fix = "COCO has no place for them: cnnkit reads them again from `split` of each image."
+        fix = "COCO cannot represent them; cnnkit reads them back from `split` of each image."
         return [f"The splits {', '.join(marked)} are kept in one file. {fix}"] if marked else []
     said = [key for key, value in found.extra.items() if value and key != "categories"]
     more = found.extra.get("categories", {})
     said += ["more of the categories"] if any(more.values()) else []
     name = FORM_NAMES[form]
-    return [f"{', '.join(said)} stay behind: {name} has no place for them."] if said else []
+    return [f"{', '.join(said)} dropped: not representable in {name}."] if said else []
 
 
 def _no_place(form: str, counts: Counter[str]) -> list[str]:
@@ -203,7 +203,7 @@ def _no_place(form: str, counts: Counter[str]) -> list[str]:
     kinds += [("keypoints", "sets of keypoints")]
     kinds += [("difficult", "marks of difficult boxes")] if form == "yolo" else []
     return [
-        f"{counts[key]:,} {what} stay behind: {name} has no place for them."
+        f"{counts[key]:,} {what} dropped: not representable in {name}."
         for key, what in kinds
         if counts[key]
     ]

@@ -72,10 +72,10 @@ def convolve(
         emit: Gets each row, a dictionary.
 
     Returns:
-        How many images succeeded and failed.
+        The numbers of images that succeeded and failed.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
+        UsageError: An argument is invalid, or an output already exists.
         OutputError: A result cannot be written.
     """
     check_positive(max_pixels=max_pixels)

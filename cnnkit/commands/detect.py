@@ -71,38 +71,38 @@ def detect(
     emit: Emit | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Find the objects in images, one row each, in order: the boxes, or why there are none.
+    """Detect objects in images and write one row per image, in order: the boxes or an error.
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
         model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
         weights: The ``.weights`` file that belongs to a ``.cfg`` file.
         labels: A file with one label per line, for a model without labels.
-        confidence: The lowest score, from 0 to 1: for all classes, or by class name. In a
-            mapping the empty name stands for all other classes.
-        iou: Non-max suppression removes boxes that overlap more, from 0 to 1.
-        classes: Only these classes: a name, or several.
-        agnostic: True: one box per object, whatever its class; or groups of class names within
+        confidence: Minimum score from 0 to 1, for all classes or by class name. In a
+            mapping, the empty name stands for all other classes.
+        iou: IoU threshold of non-maximum suppression, from 0 to 1.
+        classes: Names of the classes to keep; all if empty.
+        agnostic: True keeps one box per object regardless of class; or groups of class names within
             which boxes suppress each other.
-        tile: Side of overlapping tiles, in pixels of the image, that are searched besides the
-            whole image; 0 for the network's own side; None for the whole image only.
+        tile: Side of overlapping tiles, in pixels of the image, to search in addition to the
+            whole image; 0 uses the network's input size; None searches the whole image only.
         where: Only images that meet a condition such as ``person>=1 and not dog``.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
             ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``.
         resume: Resume an interrupted run of the first file of rows.
         overwrite: Overwrite existing files.
-        retry_errors: With `resume`: try failed inputs again.
+        retry_errors: With `resume`: retry inputs that failed.
         annotate: A folder for the images with boxes drawn.
-        crops: A folder for the objects cut out, in one folder per class.
-        counts: A CSV file: how many objects of each class each image has.
+        crops: A folder for crops of the objects, with one subfolder per class.
+        counts: A CSV file with the number of objects per class and image.
         report: An HTML page with thumbnails and boxes.
-        sort_into: A folder that gets the images, in one folder per class of the surest object.
-        how: How `sort_into` puts them there: ``copy``, ``link`` or ``move``.
-        fit: How an image becomes the network's square: ``pad`` or ``stretch``; the model's own
+        sort_into: A folder to sort the images into, one subfolder per class of the best detection.
+        how: How `sort_into` places images: ``copy``, ``link`` or ``move``.
+        fit: How images are fitted to the network's input: ``pad`` or ``stretch``; the model's own
             by default.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         batch_size: Images per batch; chosen for the runtime by default.
-        workers: Threads that read and predict; by default one more than processors.
+        workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -111,7 +111,7 @@ def detect(
         progress: Called with the number of new rows so far and the number of inputs.
 
     Returns:
-        How many inputs have a result, failed, were resumed and were skipped.
+        The numbers of inputs that succeeded, failed, were resumed and were skipped.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.

@@ -1,4 +1,4 @@
-"""`doctor`: finds what is wrong with a training set, before training."""
+"""`doctor`: finds problems in a training set before training."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ def doctor(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Examination | BoxExamination:
-    """Find what is wrong with a training set; no file is changed.
+    """Find problems in a training set. No file is changed.
 
     Args:
         data: A folder with one folder for each class, a folder with ``train/`` and ``val/`` of
             such folders, a CSV with the columns file and label, or images with boxes: COCO's
             JSON, Pascal VOC's XML or YOLO's text files.
         root: The folder that the files of a CSV are relative to.
-        images: The folder of the images that have boxes.
-        task: ``classify`` or ``detect``: what the data is for; ``auto``: as it looks.
-        report: An HTML page to write, with thumbnails of what was found.
-        overwrite: Whether an existing report may be overwritten.
+        images: The folder of the images, for data with boxes.
+        task: The task of the data: ``classify``, ``detect``, or ``auto`` to infer it.
+        report: An HTML page to write, with thumbnails of the findings.
+        overwrite: Overwrite an existing report.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read; by default one per processor.
-        progress: Called with how many images are done and how many there are.
+        progress: Called with the number of images done and the total.
 
     Returns:
-        ``.findings``, the worst first, ``.hurts``: whether one would hurt training, and
+        ``.findings``, worst first; ``.hurts``, whether any would harm training; and
         ``.to_dict()``.
 
     Raises:
-        UsageError: A value breaks its rule, or the data has none of these forms.
+        UsageError: An argument is invalid, or the data has none of these formats.
     """
     page = report_target(report, overwrite)
     if task not in TASKS:

@@ -1,4 +1,4 @@
-"""`evaluate`: measures a model on labeled data, whatever its task."""
+"""`evaluate`: evaluates a model on labeled data, for any task."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TASKS_OF_PARAMETERS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of a model.
+    """The evaluation of a model.
 
     Attributes:
-        figures: Everything, as JSON values; docs/output.md has the schema of each task.
-        problems: Boxes of the data that are wrong and were mended or left out, a line each.
-        unknown_classes: Classes of the data that a detector does not know: they count as 0.
+        figures: All results as JSON values; docs/output.md has the schema of each task.
+        problems: Invalid boxes in the data that were fixed or dropped, one line each.
+        unknown_classes: Classes in the data that a detector does not know; they score 0.
     """
 
     figures: dict[str, Any]
@@ -48,16 +48,16 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The main figures, such as ``top_1``, ``AP50`` or ``auc``."""
+        """The main metrics, such as ``top_1``, ``AP50`` or ``auc``."""
         return dict(self.figures["metrics"])
 
     @property
     def failed(self) -> int:
-        """How many images, or pairs of images, could not be measured."""
+        """Number of images, or pairs of images, that could not be evaluated."""
         return int(self.figures["data"]["errors"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures as JSON values."""
+        """Return all results as JSON values."""
         return self.figures
 
 
@@ -99,35 +99,35 @@ def evaluate(
     threads: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure a classifier, a detector or a face embedder on labeled data.
+    """Evaluate a classifier, a detector or a face embedder on labeled data.
 
     Args:
         model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
-        data: For a classifier a folder of class folders, a folder with ``train/``, ``val/`` or
-            ``test/`` of such folders, or a CSV with the columns file and class. For a detector
+        data: For a classifier, a folder of class folders, a folder with ``train/``, ``val/`` or
+            ``test/`` of such folders, or a CSV with the columns file and class. For a detector,
             images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files. For a face
-            embedder a CSV with the columns a, b and same, or the ``pairs.txt`` of LFW.
+            embedder, a CSV with the columns a, b and same, or the ``pairs.txt`` of LFW.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
         labels: A file with one label per line, for a model without labels.
         root: The folder that the files of a CSV are relative to.
-        images: The folder of the images that have boxes.
-        split: Only ``train``, ``val`` or ``test`` of the data; by default all but train.
+        images: The folder of the images, for data with boxes.
+        split: ``train``, ``val`` or ``test``; everything but train by default.
         report: An HTML page to write, with tables, curves and mistakes.
-        overwrite: Whether an existing report may be overwritten.
+        overwrite: Overwrite an existing report.
         fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
-        max_pixels: The largest image that is decoded; by default about 179 million pixels.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         batch_size: Images per batch; chosen for the runtime by default.
-        workers: Threads that read and predict; by default one more than processors.
+        workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        threads: Processor threads; 0 means all.
-        progress: Called with how many inputs are done and how many there are.
+        threads: Number of CPU threads; 0 uses all that are available.
+        progress: Called with the number of inputs done and the total.
 
     Raises:
-        UsageError: A value breaks its rule, or there is nothing to measure.
+        UsageError: An argument is invalid, or there is nothing to evaluate.
         BundleError: The model cannot be opened, or is unsafe to open.
-        RuntimeUnavailableError: The device, runtime or precision is not available.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
     """
     page = report_target(report, overwrite)
     bundle = open_model(os.fspath(model), _text(weights), _text(labels))
@@ -197,15 +197,15 @@ def _classifier(bundle: Bundle, request: _Request) -> Evaluation:
 
 
 def _tell_of_learned(bundle: Bundle, paths: list[str]) -> None:
-    """Warn where a classifier is measured on images that it learned from."""
+    """Warn if a classifier is evaluated on images that it was trained on."""
     from cnnkit.classification.learned_images import SPLIT_FILE, count_learned, learned_contents
 
     folder = Path(bundle.request["model"])
     count = count_learned(paths, learned_contents(folder))
     if count:
         log.warning(
-            "%s learned from %s of these %s images: on new ones the figures come out lower. "
-            "%s divides them: give it as `data`, with their folder as `root`.",
+            "%s was trained on %s of these %s images; results on new images will be lower. "
+            "%s has the split: pass it as `data`, and the images' folder as `root`.",
             printable(bundle.card.name),
             f"{count:,}",
             f"{len(paths):,}",

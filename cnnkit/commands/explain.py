@@ -82,7 +82,7 @@ def explain(
     emit: Emit | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Show which regions of images drive the prediction, one row each, in order.
+    """Show which image regions drive a prediction, and write one row per image, in order.
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
@@ -95,21 +95,21 @@ def explain(
         class_name: The class to explain; the predicted one by default.
         layer: For ``grad-cam`` and ``grad-cam++``; the last spatial layer by default.
         scale: For ``sliding``: image size as a multiple of the window; 2 by default.
-        box_share: The box encloses at least this share of the highest heat, from 0 to 1.
-        reference: For a face embedder: the image of the face to compare with.
-        overlays: A folder for the images with the heat over them.
+        box_share: The box encloses heat above this share of the maximum, from 0 to 1.
+        reference: For a face embedder: an image of the face to compare with.
+        overlays: A folder for the images with the heat map drawn over them.
         maps: A folder for the heat maps, ``.npy``, float32 (height, width).
         size: Longest side of an overlay in pixels, at least 16.
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
-        retry_errors: With `resume`: try failed inputs again.
+        retry_errors: With `resume`: retry inputs that failed.
         report: An HTML page to browse.
-        fit: How an image becomes the network's square: ``crop``, ``pad`` or ``stretch``; the
+        fit: How images are fitted to the network's input: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
-        batch_size: SavedImages per batch; by default what suits the runtime.
-        workers: Threads that read and explain; by default one more than processors.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
+        batch_size: Images per batch; chosen for the runtime by default.
+        workers: Threads that read and explain; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -118,7 +118,7 @@ def explain(
         progress: Called with the number of new rows so far and the number of inputs.
 
     Returns:
-        How many inputs have a result, failed, were resumed and were skipped.
+        The numbers of inputs that succeeded, failed, were resumed and were skipped.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.

@@ -78,7 +78,7 @@ def explainer_of_faces(
     The score of a hidden face is its distance from the reference, less is more alike.
     """
     if reference is None:
-        fix = "Heat is where hiding a face makes it less like that of `reference`."
+        fix = "Heat shows where hiding a part makes a face less similar to that of `reference`."
         raise UsageError(broken_rule("`reference`", "name the image to compare with", "none", fix))
     detector = FaceDetector(open_model(DEFAULT_DETECTOR), None, in_float32(runtime))
     embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])

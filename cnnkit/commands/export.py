@@ -1,4 +1,4 @@
-"""`export`: writes a model as a file for another engine, and checks it by running it there."""
+"""`export`: exports a model to another engine and verifies the result there."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def export(
     weights: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
 ) -> Exported:
-    """Write a model for another engine, and check it by running it there.
+    """Export a model to another engine, and verify it by running it there.
 
     The export takes RGB pixels, uint8 (batch, height, width, 3), as ``image``. A classifier gives
     calibrated ``probabilities``, a detector decoded ``boxes`` and ``scores`` before suppression,
     a face embedder the ``embedding`` of an aligned face, a style model the ``image``. A JSON
-    file beside it says how images are fitted and what comes out, and holds the labels.
+    file beside it describes the preprocessing and the outputs, and holds the labels.
 
     Args:
         model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
@@ -59,23 +59,23 @@ def export(
             networks (``mtcnn``, ``magenta-style``). The form's suffix is added if it has none.
         format: ``keras``, ``onnx``, ``openvino``, ``litert`` or ``saved-model``; by default by
             the suffix of the output.
-        batch: Images per batch, fixed; None: any number.
-        size: Height and width of the images in pixels, for networks that take any; None: left
-            open.
-        check_on: A folder of images to check on; by default two photos, in parts.
-        overwrite: Whether an existing export may be overwritten.
+        batch: Fixed batch size; None for any.
+        size: Height and width of the images in pixels, for networks that accept any; None leaves
+            them open.
+        check_on: A folder of images to verify with; crops of two photos by default.
+        overwrite: Overwrite an existing export.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
         labels: A file with one label per line, for a model without labels.
 
     Returns:
-        Where the export is, its size, and how well it agrees with the model.
+        The location and size of the export, and how closely it matches the model.
 
     Raises:
-        UsageError: An argument breaks its rule, or the output exists.
+        UsageError: An argument is invalid, or the output already exists.
         BundleError: The model cannot be opened, or is unsafe to open.
-        RuntimeUnavailableError: A library that the format needs is not installed.
-        OutputError: The model cannot be converted, or the file not written.
-        CheckFailedError: The export computes something else; nothing is left behind.
+        RuntimeUnavailableError: A library that the format requires is not installed.
+        OutputError: The model cannot be converted, or the file cannot be written.
+        CheckFailedError: The export's results differ from the model's; it was deleted.
     """
     bundle = open_model(os.fspath(model), _text(weights), _text(labels))
     form, target = form_and_path(format, os.fspath(output), len(bundle.card.networks) > 1)
@@ -96,7 +96,7 @@ def networks_of(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
     """Return the networks of a bundle as its task describes them.
 
     Raises:
-        UsageError: They cannot be exported as asked for.
+        UsageError: They cannot be exported as requested.
         BundleError: The card breaks a rule of its task.
     """
     module, _, name = DESCRIPTIONS.get(bundle.card.task, DESCRIPTIONS["classify"]).partition(":")
@@ -110,7 +110,7 @@ def form_and_path(form: str | None, output: str, several: bool = False) -> tuple
 
     Args:
         form: As asked for.
-        output: The path as asked for.
+        output: The path as requested.
         several: Whether the path is that of a folder of several networks.
 
     Raises:

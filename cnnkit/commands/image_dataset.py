@@ -1,4 +1,4 @@
-"""`image_dataset`: labeled images as a ``tf.data.Dataset``, by the loader of the trainings."""
+"""`image_dataset`: labeled images as a ``tf.data.Dataset``, as used for training."""
 
 from __future__ import annotations
 
@@ -40,33 +40,33 @@ def image_dataset(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tf.data.Dataset:
-    """Load labeled images for ``fit``: decoded once, shuffled and augmented anew in each epoch.
+    """Load labeled images for ``fit``: decoded once, shuffled and augmented in each epoch.
 
-    Each pass over the dataset is the next epoch, with an order and draws of its own; the same
-    seed gives the same ones. Images that cannot be read are left out, with a warning; more than
-    5 % of them are an error.
+    Each pass over the dataset is the next epoch, with its own order and augmentation. The same
+    seed gives the same batches. Unreadable images are skipped with a warning; more than
+    5% of them raise an error.
 
     Args:
         data: A folder of class folders, a folder with ``train/`` and ``val/`` of such folders, or
-            a CSV with the columns file and label, and perhaps split.
-        split: ``train``, ``val`` or ``test``; data without splits is divided by `validation`,
-            `test` and `seed`, alike in every call. By default all images.
+            a CSV with the columns file and label, and optionally split.
+        split: ``train``, ``val`` or ``test``; data without splits is split by `validation`,
+            `test` and `seed`, the same way in every call. All images by default.
         root: The folder that the files of a CSV are relative to.
         size: Height and width of the images in pixels, or one number for both.
-        fit: ``crop``, ``pad`` or ``stretch``: how an image becomes that size.
+        fit: How images are fitted to that size: ``crop``, ``pad`` or ``stretch``.
         batch_size: Images per batch.
-        shuffle: Whether each epoch has an order of its own; what does not fill its last batch
-            is then left out. By default unless the split is ``val`` or ``test``.
+        shuffle: Shuffle in each epoch, and drop images that do not fill the last batch.
+            Default: True unless the split is ``val`` or ``test``.
         augment: ``none``, ``light``, ``strong``, or a .json or .yaml file in albumentations' own
-            form: what is done to each image of a shuffled epoch.
-        mix: ``none``, ``mixup`` or ``cutmix``: how the images of a shuffled batch are mixed.
-        validation: The share of each class to validate on, where the data does not say.
-        test: The share of each class to test on, where the data does not say.
+            format, applied to each image of a shuffled epoch.
+        mix: How the images of a shuffled batch are mixed: ``none``, ``mixup`` or ``cutmix``.
+        validation: Share of each class for validation, if the data has no splits.
+        test: Share of each class for testing, if the data has no splits.
         seed: Random seed for the split, the order and the augmentation, 0 or more.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that decode and augment; by default one per processor.
-        progress: Called with how many images are decoded and how many there are.
+        progress: Called with the number of images decoded and the total.
 
     Returns:
         Batches of images, uint8 (batch, height, width, 3), RGB, and labels, int32 (batch,); with
@@ -74,7 +74,7 @@ def image_dataset(
         ``cardinality()`` is the number of batches of an epoch.
 
     Raises:
-        UsageError: A value breaks its rule, or the data has none of these forms.
+        UsageError: An argument is invalid, or the data has none of these formats.
     """
     if mix not in ("none", *MIXERS):
         raise UsageError(broken_rule("`mix`", f"be one of none, {', '.join(MIXERS)}", repr(mix)))

@@ -88,8 +88,8 @@ def counting(
     Args:
         emit: Takes the row.
         progress: Is told how many are done and of how many, at first 0; None: nothing is counted
-            beforehand.
-        found: Gives the inputs, each time anew.
+            in advance.
+        found: Gives the inputs, on each call.
     """
     advance = counter(progress, sum(1 for _ in found())) if progress is not None else None
     if advance is None:
@@ -104,7 +104,7 @@ def counting(
 
 
 def counter(progress: Progress | None, total: int) -> Callable[[], None] | None:
-    """Return what is to be called after each input, or None where nobody watches.
+    """Return what is to be called after each input, or None if nobody watches.
 
     Args:
         progress: Is told how many are done and of how many, at first 0.

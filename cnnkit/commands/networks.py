@@ -29,17 +29,17 @@ def build(
     Args:
         architecture: One of `cnnkit.architectures.BUILDERS` in any spelling, such as
             ``resnet-50`` or ``ResNet50``; ``cnnkit network --list`` shows them all.
-        input_shape: Height, width and channels; by default the architecture's own.
-        classes: Number of classes of the top; by default the architecture's own.
-        include_top: Whether a classifier has its head, or ends with its last feature map.
-        arguments: Further arguments of the builder, such as ``{"dimensions": 64}``.
+        input_shape: Height, width and channels; the architecture's own by default.
+        classes: Number of classes of the top; the architecture's own by default.
+        include_top: Whether to include the classification head, or end with the last feature map.
+        arguments: Additional arguments of the builder, such as ``{"dimensions": 64}``.
 
     Returns:
         A functional model from RGB pixels, 0 to 255, (batch, height, width, channels), which it
         normalizes itself. A classifier gives logits (batch, classes).
 
     Raises:
-        UsageError: There is no such architecture, or it takes no such argument.
+        UsageError: The architecture is unknown, or does not accept an argument.
     """
     if architectures.builder_name(architecture) is not None:
         import_keras()  # quietly, before the builder's own file imports it
@@ -75,12 +75,12 @@ def load_keras(
 
     Args:
         model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
-        network: Which of its networks, for a model of several such as ``mtcnn``.
+        network: Which network to return, for models with several such as ``mtcnn``.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
         labels: A file with one label per line, for a model without labels.
 
     Returns:
-        The network as its builder, or its file, made it: the embedded classifiers give logits
+        The network as its builder or file defines it. The embedded classifiers return logits
         (batch, classes) for RGB pixels, 0 to 255. Weights are float32.
 
     Raises:
@@ -96,7 +96,7 @@ def load_keras(
     if network is None and len(known) == 1:
         network = known[0]
     if (network is None and known) or (network is not None and network not in known):
-        rule = f"be one of {', '.join(known)}" if known else "be left out for this model"
+        rule = f"be one of {', '.join(known)}" if known else "be omitted for this model"
         raise UsageError(broken_rule("`network`", rule, repr(network)))
     with building_defaults():
         return bundle.load() if network is None else bundle.load(network)

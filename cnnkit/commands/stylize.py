@@ -49,7 +49,7 @@ SLOW_ONLY = (
     *("network", "weights", "preview", "contact_sheet"),
 )
 FAST_ONLY = ("model", "device", "runtime", "precision")
-# How many images are looked at beforehand.
+# How many images are looked at in advance.
 LOOKED_AT = 100
 
 
@@ -92,41 +92,41 @@ def stylize(
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Summary:
-    """Paint photos in the style of another image, one row each, in order.
+    """Apply the style of an image to photos, and write one row per photo, in order.
 
-    Each result has a JSON file beside it that says how it was made.
+    A JSON file beside each result records how it was made.
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
-        styles: One or several style images; several are blended.
-        style_weights: The weight of each style; equal by default.
-        style_scale: Size of the style's brush strokes, as a factor.
-        strength: From 0, the photo, to 1, the style; 0.8 by default, 1 with `fast`.
+        styles: One or more style images; several are blended.
+        style_weights: Weight of each style; equal by default.
+        style_scale: Scale factor of the brush strokes.
+        strength: Strength of the style, from 0 (the photo) to 1; 0.8 by default, 1 with `fast`.
         alpha: Weight of the content loss, with `beta`, instead of `strength`.
         beta: Weight of the style loss.
         preserve_color: Keep the photo's colors.
-        mask: An image whose white parts get the style, or a folder with one for each photo.
-        fast: In one pass: a second instead of a minute.
-        model: With `fast`: an embedded name or a bundle of `train_style`.
+        mask: An image whose white regions are stylized, or a folder with one mask per photo.
+        fast: Stylize in one pass: a second instead of a minute.
+        model: With `fast`: an embedded name or a bundle from `train_style`.
         size: Long side of the result in pixels; 512 by default, with `fast` 1024, or the photo's
             if that is smaller. 0 with `fast`: the photo's own.
-        steps: Steps of the optimization in all.
+        steps: Total number of optimization steps.
         time_budget: Time limit per image in seconds.
         start: What the optimization starts from: ``content``, ``noise``, or an image.
         optimizer: ``adam`` or ``l-bfgs``.
         variation: Weight of the total variation; 2.5 by default.
-        tile: Work in tiles of so many pixels; ``none``: never; ``auto``: where memory is short.
+        tile: Side of the tiles in pixels; ``none`` for no tiles; ``auto`` if memory is short.
         seed: Random seed for the noise.
         network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
         weights: Weights for ``keras:NAME``, instead of Keras's download.
         output: A folder, or an image file for one photo.
         resume: Resume an interrupted run.
         overwrite: Overwrite existing results.
-        retry_errors: With `resume`: try failed photos again.
-        preview: Write a preview beside each result every so many steps.
-        contact_sheet: An image file of styles by strengths, to choose from; without `output`
-            nothing else is made.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
+        retry_errors: With `resume`: retry photos that failed.
+        preview: Write a preview beside each result every this many steps.
+        contact_sheet: An image file with a grid of styles and strengths; without `output`,
+            nothing else is written.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         device: With `fast`: ``auto``, ``cpu`` or ``gpu``.
         runtime: With `fast`: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: With `fast`: ``auto``, ``float32`` or ``bfloat16``.
@@ -137,13 +137,13 @@ def stylize(
             `cnnkit.style.optimization.OptimizationProgress` as the optimization advances.
 
     Returns:
-        How many photos have a result, failed and were resumed.
+        The numbers of photos that succeeded, failed and were resumed.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.
         BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
-        OutputError: A result cannot be written; what was written before is safe.
+        OutputError: An output cannot be written; earlier results are kept.
     """
     paths = input_list(inputs)
     check_positive(max_pixels=max_pixels, preview=preview)
@@ -241,12 +241,12 @@ def _checked_target(
     """Return where the results go, None where only a contact sheet is asked for.
 
     Raises:
-        UsageError: Neither is asked for, or something is in the way.
+        UsageError: Neither is requested, or something is in the way.
     """
     if sheet is not None:
         check_format("`contact_sheet`", sheet)
         if not sheet.parent.is_dir():
-            raise UsageError(broken_rule("`contact_sheet`", "lie in a folder that exists", sheet))
+            raise UsageError(broken_rule("`contact_sheet`", "be in an existing folder", sheet))
         if sheet.exists() and not flags["overwrite"]:
             raise UsageError(f"{sheet} exists already. Use `overwrite=True` to overwrite it.")
     if output:

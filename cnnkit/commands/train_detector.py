@@ -50,41 +50,41 @@ def train_detector(
 
     Args:
         data: COCO's JSON, a folder of Pascal VOC's XML, or YOLO's text files; ``coco:``,
-            ``voc:`` or ``yolo:`` before the path says which. No file of it is changed.
-        output: The bundle's new folder.
-        overwrite: Whether an existing bundle is replaced.
+            ``voc:`` or ``yolo:`` before the path selects the format. It is never changed.
+        output: The folder of the new bundle.
+        overwrite: Overwrite an existing bundle.
         resume: Resume an interrupted run.
         images: The folder of the images, if they are elsewhere.
-        validation_data: Other images with boxes to validate on.
-        validation: The share of the images to validate on, where the data has no split.
-        max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
+        validation_data: Separate images with boxes for validation.
+        validation: Share of the images for validation, if the data has no splits.
+        max_bad: Maximum number of unreadable images, or a share such as ``5%``.
         seed: Random seed for the split and the training.
         architecture: ``yolov3-tiny``, ``yolov3``, ``ssd-lite0``, or ``localizer-lite0`` for one
             object per image.
-        from_scratch: Whether to start from random weights.
-        size: Side of the square input, a multiple of 32; by default the architecture's own.
-        anchors: ``default``, ``kmeans``, or ``auto``: those of k-means where they fit better.
+        from_scratch: Start from random weights.
+        size: Side of the square input, a multiple of 32; the architecture's own by default.
+        anchors: ``default``, ``kmeans``, or ``auto`` for whichever fits better.
         box_loss: ``yolo`` or ``ciou``.
-        frozen_epochs: Epochs with a frozen backbone first; by default the architecture's own.
-        epochs: At most so many epochs of the whole network; by default the architecture's own.
-        learning_rate: The highest learning rate; by default the architecture's own.
+        frozen_epochs: Initial epochs with a frozen backbone; the architecture's own by default.
+        epochs: Maximum number of epochs of the whole network; the architecture's own by default.
+        learning_rate: Peak learning rate; the architecture's own by default.
         batch_size: Images per batch.
         augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file.
-        mosaic: The share of mosaics among the training images, 0 to 1; none in the last third.
-        multi_scale: Whether the input size changes from batch to batch.
-        average: Whether a moving average of the weights is kept.
-        patience: Stop after so many epochs without a higher AP50.
+        mosaic: Share of mosaics among the training images, 0 to 1; none in the last third.
+        multi_scale: Vary the input size from batch to batch.
+        average: Keep a moving average of the weights.
+        patience: Stop after this many epochs without a higher AP50.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read and augment.
-        progress: Called with the name of a stage and its number of images; returns a context
-            manager that gives what is called after each image. None: silent.
+        progress: Called with the name of a stage and its number of images. Returns a context
+            manager that yields a function to call after each image. None for no progress.
 
     Returns:
-        The model; its metrics are COCO's, and ``classes`` has the ``AP`` and ``AP50`` of each.
+        The model. Its metrics are COCO's; ``classes`` has the ``AP`` and ``AP50`` per class.
 
     Raises:
-        UsageError: The data or a value cannot be used.
+        UsageError: The data is unusable, or an argument is invalid.
         OutputError: The bundle cannot be written.
         CnnkitError: No epoch had a finite loss.
     """

@@ -1,4 +1,4 @@
-"""`train_face`: learns which faces are of one person."""
+"""`train_face`: trains a face embedding model."""
 
 from __future__ import annotations
 
@@ -43,41 +43,41 @@ def train_face(
     workers: int | None = None,
     progress: StageProgress | None = None,
 ) -> TrainedModel:
-    """Learn which faces are of one person, and write the embedder as a bundle.
+    """Train a face embedding model and write it as a bundle.
 
     Args:
         data: A folder with one folder for each person, or a CSV with the columns file and label.
-        output: The bundle's new folder.
-        overwrite: Whether an existing bundle is replaced.
+        output: The folder of the new bundle.
+        overwrite: Overwrite an existing bundle.
         root: The folder that the files of a CSV are relative to.
-        crop: ``face`` takes the largest face, aligned; ``none`` the whole image.
-        split_by: ``people``: nobody is in two splits; ``images``: everybody may be.
-        validation: The share of the people, or images, to validate on.
-        test: The share of the people, or images, to test on.
-        max_bad: How many photos may be unreadable or without a face: a number, or a share such
+        crop: ``face`` uses the largest face, aligned; ``none`` uses the whole image.
+        split_by: ``people`` puts each person into one split only; ``pictures`` splits by image.
+        validation: Share of the people, or images, for validation.
+        test: Share of the people, or images, for testing.
+        max_bad: Maximum number of photos that are unreadable or without a face, or a share such
             as ``5%``.
         seed: Random seed for the whole run.
-        network: ``dlib-face``, the embedded one, or ``embedding-small``, trained from scratch.
+        network: ``dlib-face``, the embedded model, or ``embedding-small``, trained from scratch.
         loss: ``head`` (a logistic unit on frozen embeddings), ``semi-hard``, ``batch-hard``,
-            ``batch-all`` or ``logistic``; by default head for dlib-face, else semi-hard.
+            ``batch-all`` or ``logistic``. Default: head for dlib-face, otherwise semi-hard.
         margin: Margin of the triplets; 0 is the soft margin of ``batch-hard``.
         people: People per batch.
-        photos: Photos of each of them per batch.
+        photos: Photos per person in a batch.
         dimensions: Embedding size of ``embedding-small``.
         size: Side of the square input of ``embedding-small``.
-        epochs: At most so many.
-        patience: Stop after so many epochs without a lower validation loss.
-        learning_rate: The highest learning rate; by default what suits the network.
+        epochs: Maximum number of epochs.
+        patience: Stop after this many epochs without a lower validation loss.
+        learning_rate: Peak learning rate; chosen for the network by default.
         augment: ``none``, ``light``, ``strong`` or a recipe file.
         resume: Resume an interrupted run.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read.
-        progress: Called with the name of a stage and its number of images; returns a context
-            manager that gives what is called after each image. None: silent.
+        progress: Called with the name of a stage and its number of images. Returns a context
+            manager that yields a function to call after each image. None for no progress.
 
     Raises:
-        UsageError: The data or a value cannot be used.
+        UsageError: The data is unusable, or an argument is invalid.
         OutputError: The bundle cannot be written.
         CnnkitError: The embeddings collapsed, or no epoch had a finite loss.
     """

@@ -1,4 +1,4 @@
-"""`train_style`: trains a network that paints in one style."""
+"""`train_style`: trains a fast style transfer network."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ def train_style(
     seed: int = 0,
     progress: Callable[[PainterStep], None] | None = None,
 ) -> TrainedModel:
-    """Learn one style and write a network that paints any photo in it in one pass.
+    """Train a network that applies one style to any photo in a single pass, and write a bundle.
 
     Args:
-        photos: Images or folders of them, a few hundred of the kind that will be painted.
-        output: The bundle's new folder.
-        styles: One or several images of the style.
-        overwrite: Whether an existing bundle is replaced.
+        photos: Images or folders, a few hundred photos like those to be stylized.
+        output: The folder of the new bundle.
+        styles: One or more images of the style.
+        overwrite: Overwrite an existing bundle.
         resume: Resume an interrupted run.
         steps: Total number of steps.
-        time_budget: Seconds after which training ends early; None: no limit.
-        strength: 0 is the photo, 1 the style.
-        style_size: Long side of the style images in pixels; larger gives larger brush strokes.
-        variation: Weight of smoothness (total variation).
-        size: Side of the crops of photos to learn from.
+        time_budget: Time limit of the training in seconds; None for no limit.
+        strength: Strength of the style, from 0 (the photo) to 1 (the style).
+        style_size: Long side of the style images in pixels; a larger value gives larger strokes.
+        variation: Weight of the total variation loss, which smooths the result.
+        size: Side of the training crops in pixels.
         batch_size: Crops per batch.
-        filters: Number of filters of the network's first layer; 8 is faster.
-        learning_rate: The highest learning rate.
+        filters: Number of filters of the first layer; 8 is faster.
+        learning_rate: Peak learning rate.
         network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
         weights: A weights file for ``keras:NAME``.
-        max_bad: How many photos may be unreadable: a number, or a share such as ``5%``.
+        max_bad: Maximum number of unreadable photos, or a share such as ``5%``.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         seed: Random seed for the whole run.
-        progress: Called after each step. None: silent.
+        progress: Called after each step. None for no progress.
 
     Returns:
-        The model; its metrics are the losses ``content`` and ``style`` on held-out photos, and
+        The model. Its metrics are the losses ``content`` and ``style`` on held-out photos, and
         ``content_before`` and ``style_before``, those of the untrained network.
 
     Raises:
-        UsageError: An image or a value cannot be used.
+        UsageError: An image is unusable, or an argument is invalid.
         OutputError: The bundle cannot be written.
         CnnkitError: The loss became NaN or infinite.
     """

@@ -1,4 +1,4 @@
-"""What the four training functions share: the trained model that they return."""
+"""The result that the four training functions share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that a training has written, and how well it does.
+    """A trained model: its bundle and its metrics.
 
     Attributes:
-        path: The bundle's folder.
+        path: The folder of the bundle.
         task: ``classify``, ``detect``, ``embed-face`` or ``stylize``.
-        metrics: The main figures on images that were not learned from, such as ``top_1``,
+        metrics: Main metrics on held-out images, such as ``top_1``,
             ``AP50`` or ``auc``.
-        judged_on: The split of `metrics`: ``test`` where there is one, else ``val``.
-        history: The epochs, or steps, in order: for each its figures by name.
+        judged_on: The split that `metrics` are from: ``test`` if there is one, otherwise ``val``.
+        history: One dictionary of metrics per epoch or step, in order.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class TrainedModel:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The model card: how the model was made (``training``), and how it is to be used."""
+        """The model card: how the model was trained (``training``) and how to use it."""
         content: dict[str, Any] = json.loads((self.path / CARD).read_text("utf-8"))
         return content
 
@@ -46,8 +46,8 @@ class TrainedModel:
         """Open the model for prediction.
 
         Returns:
-            What its task is done with. For a device or other options, give `path` to that
-            class's own ``load``.
+            The class for its task. For a device or other options, pass `path` to that
+            class's ``load``.
         """
         model = str(self.path.absolute())  # as a path: an embedded model of that name would win
         if self.task == "classify":
@@ -68,7 +68,7 @@ class TrainedModel:
 
 
 def bad_limit(max_bad: int | str) -> MaxBad:
-    """Return how many images may be unreadable: a number, or a share such as ``5%``.
+    """Return the limit of unreadable images: a number, or a share such as ``5%``.
 
     Raises:
         UsageError: It is neither.

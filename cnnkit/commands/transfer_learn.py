@@ -62,52 +62,53 @@ def transfer_learn(
 
     Args:
         data: A folder of class folders, a folder with ``train/`` and ``val/`` (and ``test/``) of
-            such folders, or a CSV with the columns file and label. No file of it is changed.
-        output: The bundle's new folder.
-        overwrite: Whether an existing bundle is replaced.
+            such folders, or a CSV with the columns file and label. It is never changed.
+        output: The folder of the new bundle.
+        overwrite: Overwrite an existing bundle.
         root: The folder that the files of a CSV are relative to.
         split_file: The ``split.csv`` of an earlier bundle.
-        validation: The share of each class to validate on, where the data has no split.
-        test: The share of each class to test on, where the data has no split.
-        copies: ``together`` keeps near copies in one split, ``apart`` only identical files; by
-            default together, except for classes whose images are mostly alike.
-        max_bad: How many images may be unreadable: a number, or a share such as ``5%``.
+        validation: Share of each class for validation, if the data has no splits.
+        test: Share of each class for testing, if the data has no splits.
+        copies: ``together`` keeps near-duplicates in one split, ``apart`` only identical files.
+            Default: together, except for classes whose images are mostly alike.
+        max_bad: Maximum number of unreadable images, or a share such as ``5%``.
         seed: Random seed for the split, the augmented views and the training.
         backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
         weights: A weights file for ``keras:NAME``.
-        views: Augmented views of each training image to learn from as well.
+        views: Number of augmented views of each training image to add.
         augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file; used by `views`,
             `fine_tune` and `from_scratch`.
-        class_weights: ``auto`` gives rare classes more weight above 3 to 1; ``none`` does not.
-        unknown_precision: The precision that the threshold for ``unknown`` is to reach; None: no
+        class_weights: ``auto`` gives rare classes more weight above an imbalance of 3:1; ``none``
+            does not.
+        unknown_precision: Target precision of the threshold for ``unknown``; None for no
             threshold.
-        fine_tune: At most so many epochs of the whole network after the head; 0: none.
+        fine_tune: Maximum number of epochs of fine-tuning the whole network; 0 for none.
         from_scratch: An architecture to train without pretrained weights.
-        epochs: At most so many with `from_scratch`.
+        epochs: Maximum number of epochs with `from_scratch`.
         size: Side of the square input with `from_scratch`.
         mix: ``none``, ``mixup`` or ``cutmix``.
-        stages: How many of the last blocks are unfrozen; by default all.
-        learning_rate: The highest learning rate; by default what suits the network.
-        lr_find: Whether to search for the learning rate first.
-        train_bn: Whether batch normalization learns in `fine_tune`.
+        stages: Number of last stages to unfreeze; all by default.
+        learning_rate: Peak learning rate; chosen for the network by default.
+        lr_find: Search for the learning rate first.
+        train_bn: Train batch normalization during `fine_tune`.
         resume: Resume an interrupted run.
-        deterministic: Use only operations that give the same result every time on a GPU.
+        deterministic: Use only deterministic operations on a GPU.
         tensorboard: A folder for TensorBoard logs.
-        fit: ``crop``, ``pad`` or ``stretch``; by default the backbone's own.
+        fit: ``crop``, ``pad`` or ``stretch``; the backbone's own by default.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         batch_size: Images per batch; chosen for the runtime by default.
         workers: Threads that read and predict.
         device: ``auto``, ``cpu`` or ``gpu``.
-        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``; what computes the features.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``, for computing the features.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        threads: Processor threads; 0 means all.
-        progress: Called with the name of a stage and its number of images; returns a context
-            manager that gives what is called after each image. None: silent.
+        threads: Number of CPU threads; 0 uses all that are available.
+        progress: Called with the name of a stage and its number of images. Returns a context
+            manager that yields a function to call after each image. None for no progress.
 
     Raises:
-        UsageError: The data or a value cannot be used.
-        BundleError: The backbone cannot, or must not, be opened.
+        UsageError: The data is unusable, or an argument is invalid.
+        BundleError: The backbone cannot be opened, or is unsafe to open.
         OutputError: The bundle cannot be written.
     """
     if class_weights not in CLASS_WEIGHTS:

@@ -48,40 +48,40 @@ def verify_pairs(
     emit: Emit | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Say of many pairs of images whether both show one person, one row each, in order.
+    """Check whether pairs of images show the same person, and write one row per pair, in order.
 
-    There is no check that a face is alive, and error rates differ between groups of people.
+    There is no liveness check, and error rates differ between groups of people.
 
     Args:
-        pairs: A CSV file with the columns ``a``, ``b`` and perhaps ``same``, or LFW's
-            ``pairs.txt``; or the pairs themselves. Each image is read and described once.
-        root: The folder that paths are relative to; by default that of the file of pairs.
-        faces: Where an image has several: ``one`` refuses it, ``largest`` takes the largest,
-            ``all`` the nearest two of all.
-        threshold: The largest distance of one person; the embedder's own by default.
+        pairs: A CSV file with columns ``a``, ``b`` and optionally ``same``, or LFW's
+            ``pairs.txt``; or the pairs themselves. Each image is read and embedded once.
+        root: The folder that paths are relative to; the folder of the pairs file by default.
+        faces: For images with several faces: ``one`` refuses them, ``largest`` uses the largest,
+            ``all`` compares all, and the closest pair decides.
+        threshold: Largest distance of the same person; the embedder's own by default.
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
-        retry_errors: With `resume`: try failed pairs again.
-        embedder: What describes faces: an embedded name or a bundle folder.
-        detector: What finds faces: an embedded name or a bundle folder.
-        min_face: The smallest face that is looked for, in pixels, at least 12.
-        min_score: How sure the detector must be, from 0 to below 1.
-        mirror: Average with the mirrored face: twice the work.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
-        workers: Threads that read and describe; by default one more than processors.
+        retry_errors: With `resume`: retry pairs that failed.
+        embedder: The face embedder: an embedded name or a bundle folder.
+        detector: The face detector: an embedded name or a bundle folder.
+        min_face: Smallest face side to search for, in pixels, at least 12.
+        min_score: Minimum score of a face, from 0 to below 1.
+        mirror: Average embeddings with those of the mirrored face, at twice the cost.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
+        workers: Threads that read and embed; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
-        progress: Gets the number of new rows so far and the number of pairs.
+        progress: Called with the number of new rows so far and the number of pairs.
 
     Returns:
-        How many pairs have a verdict, failed and were resumed.
+        The numbers of pairs that succeeded, failed and were resumed.
 
     Raises:
-        UsageError: A parameter breaks a rule, a file is in the way, or the list of pairs cannot
+        UsageError: An argument is invalid, an output already exists, or the list of pairs cannot
             be read.
         BundleError: A model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The requested device, runtime or precision is not available.

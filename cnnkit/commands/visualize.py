@@ -114,7 +114,7 @@ def visualize_activations(
         overwrite: Overwrite existing files.
 
     Returns:
-        How many images succeeded and failed.
+        The numbers of images that succeeded and failed.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.
@@ -195,19 +195,19 @@ def visualize_patches(
         sheets: A folder of contact sheets with 64 units each.
         report: The HTML report. One of `output`, `sheets` and `report` is required.
         overwrite: Overwrite existing files.
-        max_pixels: Refuse larger images before decoding; about 179 million by default.
-        workers: Threads that read and predict; by default one more than processors.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
+        workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
         threads: Number of CPU threads; 0 uses all that are available.
-        progress: Gets the number of images so far and the number of inputs.
+        progress: Called with the number of images so far and the number of inputs.
 
     Returns:
-        How many images succeeded, failed and were skipped.
+        The numbers of images that succeeded, failed and were skipped.
 
     Raises:
-        UsageError: A parameter breaks a rule, a file is in the way, or no image can be read.
+        UsageError: An argument is invalid, an output already exists, or no image can be read.
         BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: A file cannot be written.

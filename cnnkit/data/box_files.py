@@ -38,7 +38,7 @@ def read_image_boxes(source: str, images: Sequence[str]) -> dict[str, Boxes]:
 
     Args:
         source: As for `cnnkit.formats.read_boxes`, or a CSV with the columns file, label, x1,
-            y1, x2, y2. Boxes that are no use, such as empty ones, are left out.
+            y1, x2, y2. Boxes that are no use, such as empty ones, are omitted.
         images: Paths of images.
 
     Raises:

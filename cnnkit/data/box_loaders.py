@@ -1,4 +1,4 @@
-"""Gives batches of images with boxes: drawn anew each epoch, in mosaics, at changing sizes."""
+"""Gives batches of images with boxes: redrawn each epoch, in mosaics, at changing sizes."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class BoxImages:
     Attributes:
         decoded: The pixels.
         labels: The names of the classes.
-        images: The annotations of those that could be read, mended, in the same order.
+        images: The annotations of those that could be read, fixed, in the same order.
         sizes: int64 (images, 2): height and width of each as a viewer shows it.
         boxes: For each image float32 (n, 4): left, top, right, bottom in the square. Crowds
-            and difficult boxes are left out.
+            and difficult boxes are omitted.
         classes: For each image int32 (n,).
     """
 
@@ -74,7 +74,7 @@ class BoxImages:
 
         Args:
             images: As they were read.
-            classes: The labels in the network's order; boxes of others are left out.
+            classes: The labels in the network's order; boxes of others are omitted.
             spec: What the network takes; its ``fit`` is ``pad``.
             max_bad: Maximum number or share of unreadable images.
             max_pixels: Largest number of pixels; larger images count as unreadable.
@@ -179,7 +179,7 @@ class BoxLoader(ImageLoader[BoxBatch]):
             mosaic_share: How many of the images before that are mosaics, 0 to 1.
             sizes: Sides of which each training batch draws one; none: that of the images.
             seed: Random seed for the order and the augmentation, 0 or more.
-            workers: Threads that augment, by default one a processor.
+            workers: Threads that augment, one per CPU by default.
 
         Raises:
             UsageError: There are no images, or the batch size is not at least 1.

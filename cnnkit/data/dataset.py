@@ -57,7 +57,7 @@ class LabeledFile(NamedTuple):
         path: As the user would type it, undecodable bytes surrogate-escaped.
         name: Relative to the set's root, with ``/``: the same wherever the set lies.
         label: Its class, an index into the set's classes.
-        split: ``train``, ``val`` or ``test``, or None where cnnkit is to choose.
+        split: ``train``, ``val`` or ``test``, or None if cnnkit is to choose.
     """
 
     path: str

@@ -72,7 +72,7 @@ class MaxBad:
         shown = f"{self.count}" if self.count is not None else f"{self.share:.0%}"
         rule = f"be at most `max_bad={shown!r}`"
         received = f"{len(failures)} of {total}, the first {path} ({failure.message})"
-        fix = "Run cnnkit doctor, mend or remove them, or raise `max_bad`."
+        fix = "Run cnnkit doctor, fix or remove them, or raise `max_bad`."
         raise UsageError(broken_rule("unreadable images", rule, received, fix))
 
 
@@ -87,8 +87,8 @@ class DecodedImages:
     Attributes:
         pixels: uint8 (images, height, width, 3), RGB; a memory map where it is large.
         labels: int32 (images,).
-        indices: int64 (images,): their places in what was asked for.
-        failures: Path and reason of each image that was left out.
+        indices: int64 (images,): their places in what was requested.
+        failures: Path and reason of each image that was omitted.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class DecodedImages:
             max_pixels: Largest number of pixels; larger images count as unreadable.
             memory_bytes: More than this goes into a file.
             folder: Where to, by default cnnkit's cache folder.
-            workers: Threads, by default one a processor.
+            workers: Threads, one per CPU by default.
             progress: Called after each image.
 
         Raises:
@@ -130,7 +130,7 @@ class DecodedImages:
             self.close()
             raise
         for path, failure in failures:
-            log.warning("%s is left out: %s", path, failure.message)
+            log.warning("Skipping %s: %s", path, failure.message)
         self.failures = tuple(failures)
         self.indices = np.array(kept, np.int64)
         self.labels = np.asarray(labels, np.int32)[self.indices]
@@ -146,7 +146,7 @@ class DecodedImages:
             if size > free - SPARE_DISK_BYTES:
                 rule = f"have room for {size / 1e9:.1f} GB of decoded images"
                 received = f"{free / 1e9:.1f} GB free"
-                fix = "Free some space, or choose smaller images or another cache folder."
+                fix = "Free some space, or use smaller images or another cache folder."
                 raise UsageError(broken_rule(str(folder), rule, received, fix))
             self._file = tempfile.NamedTemporaryFile(dir=folder, prefix="pictures-", suffix=".raw")
             return np.memmap(self._file, np.uint8, "w+", shape=shape)

@@ -42,7 +42,7 @@ def identity_split(
     parts = 3 if shares.test else 2
     if len(able) < LEAST_PEOPLE * parts:
         rule = f"hold at least {LEAST_PEOPLE * parts} people with {LEAST_PHOTOS} photos each"
-        fix = "Add people, or use `split_by='pictures'`, which tells nothing about new people."
+        fix = "Add people, or use `split_by='pictures'`, which says nothing about new people."
         raise UsageError(broken_rule("`data`", rule, f"{len(able)} of {len(names)}", fix))
     able.sort(key=lambda n: hashlib.sha256(f"{seed}\0{names[n]}".encode()).digest())
     sizes = {
@@ -62,7 +62,7 @@ def identity_split(
 
 
 class IdentityLoader(Loader):
-    """Batches of P people with K photos each, in training anew in each epoch.
+    """Batches of P people with K photos each, redrawn in each epoch of training.
 
     Everybody's photos are shuffled and cut into lots of K, a last lot filled up with photos of
     the same person; a batch takes one lot of each of P people, those with most lots left first,
@@ -85,9 +85,9 @@ class IdentityLoader(Loader):
 
         Args:
             images: Decoded, with the person of each.
-            batch_size: P times K; what does not divide is left out, and P is at least 2.
+            batch_size: P times K; what does not divide is omitted, and P is at least 2.
             photos_each: K, at least 2.
-            training: Whether each epoch is drawn anew, and augmented.
+            training: Whether each epoch is redrawn, and augmented.
             augmenter: Applied to each image of a training epoch.
             seed: Seed of the order, 0 or more.
             workers: Threads that augment, by default one per processor.

@@ -36,7 +36,7 @@ class CsvRow(NamedTuple):
 
 
 def read_csv_rows(path: Path) -> Iterator[CsvRow]:
-    """Yield the rows of a CSV with a header; rows of empty cells are left out.
+    """Yield the rows of a CSV with a header; rows of empty cells are omitted.
 
     Args:
         path: A CSV as `cnnkit.formats.csv_text` reads it, with a column ``file`` (or path,

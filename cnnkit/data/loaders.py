@@ -2,7 +2,7 @@
 
 The order is decode, resize, cache (`cnnkit.data.decoded`), then shuffle, batch, augment and
 prefetch (here). A batch is a pure function of the seed, the epoch and its number, so that a
-resumed run goes on with the very batch that would have come next, and TensorFlow's and the
+resumed run continues with exactly the next batch, and TensorFlow's and the
 plain form give the same.
 """
 
@@ -105,7 +105,7 @@ class ImageLoader(Generic[AnyBatch]):
         """Plan the batches.
 
         In training, each epoch has its own order, and images that do not fill the last batch
-        are left out of that epoch. A set smaller than a batch is one batch of its own size. In
+        are omitted from that epoch. A set smaller than a batch is one batch of its own size. In
         validation every image comes once, in order.
 
         Args:

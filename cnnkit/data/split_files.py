@@ -64,7 +64,7 @@ def _line(cells: list[str]) -> bytes:
 def read_split_file(path: Path, dataset: Dataset) -> np.ndarray:
     """Return the split of every image as a split file says.
 
-    Lines of images that are gone are left out, with a warning.
+    Lines of images that are gone are omitted, with a warning.
 
     Args:
         path: A file of `write_split_file`, or a CSV of that form.
@@ -140,5 +140,5 @@ def _missing(path: Path, name: str, label: str, by_file: dict[str, str]) -> str:
     if name in by_file:
         received = f"class {by_file[name]!r} for {name}, which is {label!r} in the data"
         return broken_rule(str(path), "give every image its class", received)
-    fix = "Leave out `split_file` to divide the images anew."
+    fix = "Omit `split_file` to split the images again."
     return broken_rule(str(path), "have a line for every image", f"none for {name}", fix)

@@ -234,7 +234,7 @@ def _given_splits(dataset: Dataset, given: set[str | None]) -> np.ndarray:
 def measured_splits(
     splits: Iterable[str | None], asked: str | None, source: str
 ) -> frozenset[str | None]:
-    """Return which splits a model is measured on, and say so where some are left out.
+    """Return which splits a model is measured on, and say so where some are omitted.
 
     Args:
         splits: Split of each image, or None.
@@ -261,7 +261,7 @@ def measured_splits(
     held_out = frozenset(counts) - {"train"}
     if not held_out:
         rule = "have images that are not for training"
-        fix = "Use `split='train'` to measure on what a model may have learned from."
+        fix = "Use `split='train'` to evaluate on images that the model may have been trained on."
         raise UsageError(broken_rule(source, rule, "train alone", fix))
     if counts["train"]:
         taken = ", ".join(str(name) for name in SPLITS if name in held_out) or "what has no split"

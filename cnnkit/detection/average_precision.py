@@ -1,8 +1,8 @@
 """Average precision and recall of detections by COCO's protocol, computed by pycocotools.
 
-Ten overlaps from 0.50 to 0.95, 101 recalls, at most 100 detections an image and class, areas
+Ten overlaps from 0.50 to 0.95, 101 recalls, at most 100 detections per image and class, areas
 below 32², to 96² and above; boxes of crowds and those that do not count take detections away
-without a mistake. A class without a true box has no figure and is left out of the means.
+without a mistake. A class without a true box has no figure and is omitted from the means.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class BoxFigures:
         return _mean(chosen if label is None else chosen[:, label : label + 1])
 
     def to_dict(self) -> dict[str, float | None]:
-        """Return COCO's twelve figures by name, None where there is none."""
+        """Return COCO's twelve figures by name, None if there is none."""
         figures = {
             "AP": self.average_precision(),
             "AP50": self.average_precision(0.5),
@@ -100,7 +100,7 @@ class BoxFigures:
 
 
 class Matches(NamedTuple):
-    """The detections of one class at an overlap of 0.5, those that do not count left out.
+    """The detections of one class at an overlap of 0.5, those that do not count omitted.
 
     Attributes:
         scores: float64 (n,), falling.

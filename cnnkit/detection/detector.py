@@ -1,4 +1,4 @@
-"""A detector: a model bundle, compiled, that finds the objects in images."""
+"""Detectors: a compiled model that finds objects in images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DETECTING_FITS = tuple(fit for fit in FITS if fit != "crop")
 
 
 class Detector:
-    """Finds objects in images. `Detector.load` makes one.
+    """Detects objects in images. Create one with `Detector.load`.
 
     Attributes:
         bundle: The model.
@@ -105,10 +105,10 @@ class Detector:
             confidence: Minimum score, for all classes or by class name.
             iou: IoU threshold of non-maximum suppression.
             classes: Names of the classes to keep; all if empty.
-            agnostic: True: boxes suppress each other whatever their class; or groups of names
-                within which they do.
-            tile: The side of overlapping tiles, in pixels of the image, that are looked at
-                besides the whole; 0 for the network's own side; None for the whole only.
+            agnostic: True suppresses overlapping boxes regardless of class; or groups of classes
+                within which boxes suppress each other.
+            tile: Side of overlapping tiles, in pixels of the image, to search in addition to
+                the whole image; 0 uses the network's input size; None searches the whole only.
             fit: ``pad`` or ``stretch``; the model's default if None.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
@@ -184,7 +184,7 @@ class Detector:
     def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
     ) -> Detections | Failure | list[Detections | Failure]:
-        """Find the objects in an image, or in several in batches.
+        """Detect objects in an image, or in several in batches.
 
         Args:
             images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
@@ -198,7 +198,7 @@ class Detector:
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Detections | Failure]]:
-        """Find the objects in any number of images in bounded memory, in order.
+        """Detect objects in any number of images in order, with bounded memory.
 
         Args:
             inputs: One or more files, folders and glob patterns.
@@ -220,7 +220,7 @@ class Detector:
 
     @property
     def tiles(self) -> bool:
-        """Whether tiles of an image are looked at besides the whole."""
+        """Whether images are also searched in tiles."""
         return self._tile is not None
 
     # --- one batch -----------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Detector:
         return Candidates(*(values[kept] for values in candidates))
 
     def _detections(self, found: Candidates, height: int, width: int) -> Detections:
-        """Cut at the image's borders; what lies outside is left out."""
+        """Cut at the image's borders; what lies outside is omitted."""
         inside = boxes.clip(found.boxes, height, width)
         some = boxes.area(inside) > 0
         classes = found.classes[some]

@@ -30,7 +30,7 @@ class Evaluated:
 
     Attributes:
         figures: Everything, JSON values.
-        problems: Boxes that were mended or left out.
+        problems: Boxes that were fixed or omitted.
         unknown: Classes of the data that the model does not know.
     """
 
@@ -50,8 +50,8 @@ def evaluate_detector(
     """Measure a detector.
 
     The classes are those of the data that have a box; what the detector finds of any other class
-    is left out, and a class that it does not know counts with an AP of 0. Boxes are not cut at
-    the edge; those that are none (empty, not finite) are left out and named.
+    is omitted, and a class that it does not know counts with an AP of 0. Boxes are not cut at
+    the edge; those that are none (empty, not finite) are omitted and named.
 
     Args:
         detector: Made with `EVALUATED`, so that nearly everything counts.

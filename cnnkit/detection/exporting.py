@@ -38,7 +38,7 @@ def detector_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
     """Describe the export of a detector, for the task ``detect``.
 
     Raises:
-        UsageError: A size is asked for: the boxes are those of one size.
+        UsageError: A size is requested: the boxes are those of one size.
         BundleError: The card's ``detector`` section breaks a rule.
     """
     card = bundle.card

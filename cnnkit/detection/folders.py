@@ -36,7 +36,7 @@ def detect_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Find the objects in every input and leave what was asked for.
+    """Find the objects in every input and leave what was requested.
 
     Args:
         detector: What finds them.

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
 ROWS_A_TASK = 4
-# For the number of an object and the like behind the name of its image.
+# For the number of an object and similar behind the name of its image.
 NUMBER_ROOM = 24
 
 
@@ -187,7 +187,7 @@ def _save(image: Image.Image, path: Path, source: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{path.parent} cannot be created: {error.strerror or error}.") from error
     with replacing(path) as file:
         file.write(buffer.getvalue())
 

@@ -11,7 +11,7 @@ from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes
 from cnnkit.formats import AnnotatedImage
 from cnnkit.images import InputSpec
 
-# As usual for the figures: nearly everything counts, up to 100 boxes an image.
+# As usual for the figures: nearly everything counts, up to 100 boxes per image.
 CONFIDENCE, OVERLAP, MOST = 0.005, 0.45, 100
 
 

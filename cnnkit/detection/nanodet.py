@@ -46,7 +46,7 @@ def _boxes(logits: np.ndarray, places: np.ndarray, columns: int, stride: int) ->
     """Return boxes in pixels of the input, float64 (n, 4).
 
     Args:
-        logits: Of the distances (n, 4 * BINS).
+        logits: Logits of the distances (n, 4 * BINS).
         places: The number of each cell, row by row (n,).
         columns: Cells a row.
         stride: Pixels of the input a cell.

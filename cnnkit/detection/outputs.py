@@ -45,7 +45,7 @@ class BoxOutputs:
 
     Raises:
         UsageError: An output breaks a rule, is in the way or collides with another one.
-        OutputError: An output cannot be written where it is asked for.
+        OutputError: An output cannot be written where it is requested.
     """
 
     rows: Sequence[Path] = ()
@@ -83,9 +83,9 @@ class BoxOutputs:
 
     def _check_file(self, option: str, path: Path) -> None:
         if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
+            raise UsageError(broken_rule(option, "be a file in an existing folder", path))
         if path.exists() and not self.replace:
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
         check_writable(path)
 
     @property

@@ -29,7 +29,7 @@ class Selection:
     """What is wanted.
 
     Attributes:
-        confidence: Lower scores are left out; None: as the model's card says.
+        confidence: Lower scores are omitted; None: as the model's card says.
         confidences: Lowest score for individual classes, by name.
         iou: Non-max suppression removes above it; None: as the card says.
         classes: Only these, by name; empty: all.

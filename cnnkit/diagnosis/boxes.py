@@ -28,15 +28,15 @@ SMALL_SIDE = 8
 
 # Each problem's severity and what to do.
 _ADVICE = {
-    "malformed": ("error", "Mend the entry; it is left out."),
-    "missing-picture": ("error", "Say which folder holds the images, or mend the name."),
-    "unknown-class": ("error", "Add the class to the set's names, or mend the number."),
-    "not-finite": ("error", "Mend or remove the box; it is left out."),
-    "swapped-corners": ("warning", "cnnkit puts them right; other programs may not."),
-    "outside": ("warning", "cnnkit cuts the box at the edge; other programs may not."),
-    "empty": ("warning", "Mend or remove the box; it is left out."),
+    "malformed": ("error", "Fix the entry; it is skipped."),
+    "missing-picture": ("error", "Specify the folder of the images, or fix the name."),
+    "unknown-class": ("error", "Add the class to the names of the data set, or fix the index."),
+    "not-finite": ("error", "Fix or remove the box; it is skipped."),
+    "swapped-corners": ("warning", "cnnkit corrects them; other programs may not."),
+    "outside": ("warning", "cnnkit clips the box to the image; other programs may not."),
+    "empty": ("warning", "Fix or remove the box; it is skipped."),
     "duplicate": ("warning", "Remove all but one; only one counts."),
-    "missing-split": ("warning", "Mend or remove its line; the other splits are read."),
+    "missing-split": ("warning", "Fix or remove its line; the other splits are read."),
     "size-differs": (
         "warning",
         "Annotate the image as a viewer shows it: its EXIF data may turn it. cnnkit scales boxes "
@@ -47,12 +47,12 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class BoxExamination:
-    """What the doctor knows of a set of boxes.
+    """The examination of a data set with boxes.
 
     Attributes:
         boxes: The data set.
         fingerprints: Fingerprints of the existing images.
-        findings: The worst first.
+        findings: The findings, worst first.
     """
 
     boxes: BoxSet
@@ -61,11 +61,11 @@ class BoxExamination:
 
     @property
     def hurts(self) -> bool:
-        """Whether something would hurt training."""
+        """Whether any finding would harm training."""
         return any(finding.hurts for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything for JSON and the report.
+        """Return all results for JSON and the report.
 
         As `cnnkit.diagnosis.findings.report`, with ``"task": "doctor"``, the number of ``boxes``
         under ``data`` and in each class, and ``images`` of a class being those that show it.
@@ -106,7 +106,7 @@ def examine_boxes(
     Args:
         boxes: The set, as `cnnkit.formats.read_boxes` gives it.
         max_pixels: Largest number of pixels; larger images count as unreadable.
-        workers: Threads that read, by default one a processor.
+        workers: Threads that read, one per CPU by default.
         progress: Called after each image.
     """
     there = [image for image in boxes.images if image.path is not None]
@@ -194,14 +194,14 @@ def _about_classes(boxes: BoxSet) -> Iterator[Finding]:
                 "few-boxes",
                 severity,
                 f"fewer than {high} boxes: {', '.join(few[:10])}{more}",
-                f"Annotate more: {ADVISED} and more a class are advised.",
+                f"Annotate more: at least {ADVISED} per class are recommended.",
             )
     if unused := [name for name, count in counts.items() if not count]:
         yield Finding(
             "unused-class",
             "note",
             f"classes without a box, {len(unused)}: {', '.join(unused[:10])}",
-            "Training leaves them out.",
+            "Training skips them.",
         )
     if not any(counts.values()):
         fix = "Give annotations of the images' boxes."
@@ -230,7 +230,7 @@ def _about_images(boxes: BoxSet) -> Iterator[Finding]:
             "background",
             "note",
             f"{counted(len(empty), 'image')} without a box: backgrounds",
-            "They teach what nothing looks like. Annotate them if they show an object.",
+            "They teach the model what background looks like. Annotate any that show an object.",
             tuple((Place(image.path or image.file),) for image in empty),
         )
     small = []
@@ -245,6 +245,6 @@ def _about_images(boxes: BoxSet) -> Iterator[Finding]:
             "note",
             f"{counted(len(small), 'image')} with objects under {SMALL_SIDE} pixels at "
             f"an input of {INPUT_SIDE}",
-            "A network at that size hardly sees them: train at a larger size, or detect in tiles.",
+            "A network hardly sees them at that size: train at a larger size, or detect in tiles.",
             tuple(small),
         )

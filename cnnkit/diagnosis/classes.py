@@ -41,13 +41,13 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Examination:
-    """What the doctor knows of a set.
+    """The examination of a data set.
 
     Attributes:
         dataset: The data set.
         fingerprints: Fingerprints of its images; ``failures`` are those that cannot be read.
-        copies: Which are copies of which.
-        findings: The worst first.
+        copies: Which images are copies of each other.
+        findings: The findings, worst first.
     """
 
     dataset: Dataset
@@ -57,7 +57,7 @@ class Examination:
 
     @property
     def hurts(self) -> bool:
-        """Whether something would hurt training."""
+        """Whether any finding would harm training."""
         return any(finding.hurts for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def examine(
     Args:
         dataset: The data set.
         max_pixels: Largest number of pixels; larger images count as unreadable.
-        workers: Threads that read, by default one a processor.
+        workers: Threads that read, one per CPU by default.
         progress: Called after each image.
     """
     paths = [file.path for file in dataset.files]
@@ -135,7 +135,7 @@ def _about_folders(case: Case) -> Iterator[Finding]:
                 "split-classes",
                 "error",
                 f"{split} has {_named(extra)} that train lacks: no model can learn it",
-                f"Make the class names of {split} and train the same. {close}".strip(),
+                f"Use the same class names in {split} and train. {close}".strip(),
             )
         if missing := sorted(trained - set(names)):
             yield Finding(
@@ -156,7 +156,7 @@ def _about_folders(case: Case) -> Iterator[Finding]:
             "stray-files",
             "note",
             f"{counted(len(dataset.strays), 'file')} beside the class folders: not used",
-            "Move images among them into the folder of their class.",
+            "Move any images among them into the folder of their class.",
             tuple((Place(path),) for path in dataset.strays),
         )
 
@@ -173,7 +173,7 @@ def about_files(case: Case) -> Iterator[Finding]:
             "unreadable",
             "error",
             f"{counted(len(groups), 'file')} cannot be read",
-            "Replace or remove them; training leaves them out by name.",
+            "Replace or remove them; training skips them and names them.",
             groups,
         )
     formats = case.fingerprints.formats
@@ -183,7 +183,7 @@ def about_files(case: Case) -> Iterator[Finding]:
             "wrong-extension",
             "note",
             f"{counted(len(wrong), 'image')} of another format than the ending says",
-            "cnnkit goes by the content; other programs may not: rename them.",
+            "cnnkit goes by the content, but other programs may not: rename them.",
             case.singles(wrong, lambda i: f"{DECODED[formats[i]]} inside"),
         )
     if turned := np.flatnonzero(case.fingerprints.rotated).tolist():
@@ -191,7 +191,7 @@ def about_files(case: Case) -> Iterator[Finding]:
             "exif-rotated",
             "note",
             f"{counted(len(turned), 'image')} that EXIF data turn upright",
-            "cnnkit turns them; nothing is to do.",
+            "cnnkit rotates them; nothing needs to be done.",
             case.singles(turned, case.size),
         )
 
@@ -274,7 +274,7 @@ def _about_images(case: Case) -> Iterator[Finding]:
             "tiny",
             "note" if by_nature else "warning",
             f"{counted(len(tiny), 'image')} with a side under {TINY_SIDE} pixels",
-            "Nothing is to do: the set is small by nature."
+            "Nothing needs to be done: the images of this data set are small."
             if by_nature
             else "Replace thumbnails by the full images.",
             case.singles(tiny, case.size),
@@ -285,7 +285,7 @@ def _about_images(case: Case) -> Iterator[Finding]:
             "blank",
             "warning",
             f"{counted(len(blank), 'image')} of a single shade",
-            "Remove them, unless the class is to hold blank images.",
+            "Remove them, unless the class should contain blank images.",
             case.singles(blank, case.size),
         )
 
@@ -314,7 +314,7 @@ def _about_counts(case: Case) -> Iterator[Finding]:
                 "few-pictures",
                 severity,
                 f"fewer than {high} readable images{where}: {listed}{more}",
-                f"Add images: {ADVISED} and more a class are advised, {LEAST} needed.",
+                f"Add images: at least {ADVISED} per class are recommended, {LEAST} required.",
             )
     present = counts[counts > 0]
     if len(present) > 1 and present.max() > IMBALANCE * present.min():
@@ -324,7 +324,7 @@ def _about_counts(case: Case) -> Iterator[Finding]:
             "warning",
             f"{dataset.classes[most]} has {counts[most] / counts[least]:.1f} times as many "
             f"images{where} as {dataset.classes[least]} ({counts[most]} and {counts[least]})",
-            "Add images to the rare class; class weights make up for a part.",
+            "Add images to the rare class; class weights compensate only in part.",
         )
 
 

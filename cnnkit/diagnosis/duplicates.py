@@ -20,7 +20,7 @@ MIN_SIDE = 64
 # Blank images have nothing to compare: see `cnnkit.diagnosis.classes`.
 BLANK_DEVIATION = 1.5
 
-# Where more than half of a class of so many is alike, it is the class's nature.
+# Where more than half of a class of that many is alike, it is the class's nature.
 MANY_ALIKE = 10
 
 ROWS_AT_ONCE = 256

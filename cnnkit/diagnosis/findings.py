@@ -19,9 +19,9 @@ class Place:
 
     Attributes:
         path: The path as the user would type it.
-        label: Its class, or "".
-        split: Its split, or "".
-        detail: What is special about it, for people, or "".
+        label: Class of the image, or "".
+        split: Split of the image, or "".
+        detail: Human-readable detail, or "".
     """
 
     path: str
@@ -30,22 +30,22 @@ class Place:
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the place as it stands in JSON; what is empty is left out."""
+        """Return the place as JSON values, without empty fields."""
         others = {"label": self.label, "split": self.split, "detail": self.detail}
         return path_fields(self.path) | {name: value for name, value in others.items() if value}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a set, or worth knowing.
+    """A problem of a data set, or something worth knowing.
 
     Attributes:
-        code: A short stable word for scripts.
-        severity: ``error``: training would be wrong or impossible; ``warning``: it would
-            be worse; ``note``: it does no harm.
-        message: What is so, in one line.
+        code: Machine-readable code.
+        severity: ``error``: training would be wrong or impossible; ``warning``: training would
+            be worse; ``note``: harmless.
+        message: The finding, in one line.
         fix: What to do about it, in one line.
-        groups: The files: those that belong together, such as copies, in one group.
+        groups: The affected files; files that belong together, such as copies, form one group.
     """
 
     code: str
@@ -60,7 +60,7 @@ class Finding:
 
     @property
     def hurts(self) -> bool:
-        """Whether training would be the worse for it."""
+        """Whether it would harm training."""
         return self.severity != "note"
 
     @property

@@ -62,7 +62,7 @@ class Fingerprint(NamedTuple):
 
 @dataclass
 class Fingerprints:
-    """The fingerprints of a set as arrays, about 350 bytes an image.
+    """The fingerprints of a set as arrays, about 350 bytes per image.
 
     An image that could not be read has zeros everywhere and an entry in ``failures``.
 
@@ -135,7 +135,7 @@ def read_fingerprints(
     Args:
         paths: The images.
         max_pixels: A larger image is a failure.
-        workers: Threads, by default one a processor.
+        workers: Threads, one per CPU by default.
         progress: Called after each image.
     """
     result = Fingerprints.empty(len(paths))

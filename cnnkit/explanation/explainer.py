@@ -1,4 +1,4 @@
-"""An explainer: a classifier, a method, and what both say of an image."""
+"""Explainers: which regions of an image drive a prediction."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ DEFAULT_MODEL = "efficientnet-lite0"
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a model gives an image a class.
+    """The explanation of one image: the regions that drive the prediction.
 
     Attributes:
-        class_id: The class that is explained, from 0 in the model's order.
-        label: Its name.
-        score: Its probability, 0 to 1; for ``sliding`` that of the best window.
-        predicted: The name of the class that the model predicts.
-        heat: Float32 (rows, columns), not scaled: the share of every place in the score.
-        region: The rectangle of the image that the cells of `heat` tile evenly: left, top,
-            right, bottom in pixels of the upright image; it may reach beyond it.
-        xyxy: The box around the heat, in whole pixels: left, top, right, bottom, the last two
-            not in it; for ``sliding`` the best window. None where there is no heat.
+        class_id: Index of the explained class in the model's labels, from 0.
+        label: Name of the explained class.
+        score: Probability of the class, 0 to 1; for ``sliding``, that of the best window.
+        predicted: Name of the predicted class.
+        heat: Heat map, float32 (rows, columns), unscaled: contribution of each region to the score.
+        region: The rectangle of the image that `heat` covers with equal cells: left, top,
+            right, bottom in pixels of the upright image. May extend beyond the image.
+        xyxy: Box around the hottest region in whole pixels: left, top, right, bottom (exclusive).
+            For ``sliding``, the best window. None if there is no heat.
         height: Height of the upright image.
         width: Width of the upright image.
-        seen: The rectangle of the image that the network saw, in its pixels.
-        target: What the score is about, such as a detected object or a face: left, top, right,
-            bottom in whole pixels. None: the whole image.
+        seen: The rectangle of the image that the network saw, in pixels of the image.
+        target: The detected object or the face that the score is about: left, top, right,
+            bottom in whole pixels. None for the whole image.
     """
 
     class_id: int
@@ -78,7 +78,7 @@ class Explanation:
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """The box around the heat as in a row: left, top, width, height in whole pixels."""
+        """Left, top, width, height of the box in whole pixels, as in an output row."""
         if self.xyxy is None:
             return None
         left, top, right, bottom = self.xyxy
@@ -90,7 +90,7 @@ class Explanation:
         return self.box
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation as it stands in a row, without the heat."""
+        """Return the explanation as it appears in an output row, without the heat map."""
         about = {} if self.target is None else {"target": _sides(self.target)}
         return about | {
             "label": self.label,
@@ -102,7 +102,7 @@ class Explanation:
         }
 
     def over(self, image: ImageArgument, box: bool = True) -> np.ndarray:
-        """Return an image with the heat, and the box, over it.
+        """Draw the heat map, and optionally the box, over an image.
 
         Args:
             image: The image at any scale, see `ImageArgument`.
@@ -132,12 +132,12 @@ def _sides(edges: tuple[float, float, float, float]) -> list[float]:
 
 
 class Seen(NamedTuple):
-    """What is kept of an image while it is explained.
+    """Data of an image that is kept while it is explained.
 
     Attributes:
         height: Height of the upright image.
         width: Width of the upright image.
-        image: The image itself, where an overlay will be drawn.
+        image: The image itself, if an overlay will be drawn.
     """
 
     height: int
@@ -149,13 +149,13 @@ Finish = Callable[[str, "Explanation | Failure", "Seen | None"], Any]
 
 
 class Explainer:
-    """Explains what a classifier says. `Explainer.load` makes one.
+    """Explains the predictions of a classifier. Create one with `Explainer.load`.
 
     Attributes:
         bundle: The model.
         method: One of `cnnkit.explanation.methods.METHODS`.
         spec: Preprocessing of the network's input.
-        predictor: Runs the method.
+        predictor: The compiled method.
     """
 
     def __init__(
@@ -221,11 +221,11 @@ class Explainer:
             method: One of `cnnkit.explanation.methods.METHODS`.
             weights: A weights file for ``keras:NAME``.
             labels: A file with one label per line, for a model without labels.
-            class_name: The class to explain; by default the predicted one.
-            layer: For Grad-CAM; by default the last one that keeps places apart.
+            class_name: The class to explain; the predicted class by default.
+            layer: Layer for Grad-CAM; the last spatial layer by default.
             fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
-            scale: For ``sliding``: the image's size in windows.
-            box_share: The box encloses heat above this share of the highest, over 0 up to 1.
+            scale: For ``sliding``: image size as a multiple of the window.
+            box_share: The box encloses heat above this share of the maximum, over 0 and up to 1.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -263,14 +263,14 @@ class Explainer:
     def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
     ) -> Explanation | Failure | list[Explanation | Failure]:
-        """Explain what the model says of an image, or of several in batches.
+        """Explain the prediction for an image, or for several in batches.
 
         Args:
             images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is an
-            `Explanation`, or a `Failure` that says why there is none.
+            `Explanation`, or a `Failure` with the reason.
         """
         return pipeline.predictions(images, self.stream)
 
@@ -279,7 +279,7 @@ class Explainer:
 
         Args:
             source: See `ImageArgument`.
-            long_side: Where the image itself is wanted too: the longer side that will do.
+            long_side: If the image itself is needed too: its required longer side.
 
         Raises:
             ImageError: It cannot be read.
@@ -300,10 +300,10 @@ class Explainer:
         return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
 
     def interpret(self, outputs: dict[str, np.ndarray], seen: Seen) -> Explanation | Failure:
-        """Make an explanation of a method's outputs for one image.
+        """Turn the outputs of a method for one image into an explanation.
 
         Returns:
-            A `Failure` where the model's numbers are not finite.
+            A `Failure` if the outputs are not finite.
         """
         if not all(np.all(np.isfinite(values)) for values in outputs.values()):
             return Failure("failed", NOT_FINITE)
@@ -329,11 +329,11 @@ class Explainer:
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Explanation | Failure]]:
-        """Explain any number of images in bounded memory, in order.
+        """Explain any number of images in order, with bounded memory.
 
         Args:
             inputs: One or more files, folders and glob patterns.
-            workers: Threads that read and explain; by default one more than compute.
+            workers: Threads that read and explain; by default one more than `threads`.
 
         Yields:
             The path and the result of each image.
@@ -347,13 +347,13 @@ class Explainer:
         workers: int | None = None,
         long_side: int | None = None,
     ) -> Iterator[Any]:
-        """Explain any number of images, in order, and finish each within its worker.
+        """Explain any number of images in order, and finish each in its worker.
 
         Args:
-            found: The inputs, of `cnnkit.images.find_images`.
-            finish: What the workers make of each path, result and image; it is given.
+            found: The inputs, from `cnnkit.images.find_images`.
+            finish: Called in a worker with each path, result and image; its result is yielded.
             workers: Threads that read and explain.
-            long_side: Where `finish` draws: the longer side of the images that it is given.
+            long_side: If `finish` draws: longer side of the images passed to it.
         """
 
         def finished(outcome: pipeline.Outcome) -> Any:
@@ -384,7 +384,7 @@ def _check(
     require_task(bundle, "classify")
     check_fit(fit)
     if method == "sliding" and fit is not None:
-        fix = "It looks at the whole image."
+        fix = "It uses the whole image."
         raise UsageError(mutually_exclusive("`fit`", "`method='sliding'`", fix))
     if scale is not None and method != "sliding":
         raise UsageError(requires("`scale`", "`method='sliding'`"))

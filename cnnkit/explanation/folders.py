@@ -37,7 +37,7 @@ UNFINISHED = ".cnnkit-" + 16 * "[0-9a-f]" + ".part"
 
 
 def _box_side(row: Mapping[str, Any], place: int) -> int | None:
-    """Return one of a row's left, top, width and height, None where there is no box."""
+    """Return one of a row's left, top, width and height, None if there is no box."""
     box: list[int] | None = row.get("box")
     return box[place] if box else None
 
@@ -90,7 +90,7 @@ def explain_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Explain every input and leave what was asked for.
+    """Explain every input and leave what was requested.
 
     Args:
         explainer: The model and the method.
@@ -194,7 +194,7 @@ class _Studio:
         return row
 
     def thumbnails(self, path: str) -> tuple[bytes, bytes] | None:
-        """Return an image as it is and with the heat, small JPEGs; None where there are none."""
+        """Return an image as it is and with the heat, small JPEGs; None if there are none."""
         if self._thumbnails is None:
             return None
         try:
@@ -223,7 +223,7 @@ def _refuse_files(folder: Path | None) -> None:
             fix = "Use `overwrite=True`, or another folder."
             raise UsageError(f"{folder} holds files already. {fix}")
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -232,7 +232,7 @@ def _make_folder(folder: Path) -> None:
         for left in folder.glob(UNFINISHED):  # of a run that was killed as it wrote
             left.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -168,7 +168,7 @@ def _run(
 
 
 def as_functional(operation: Any) -> Any | None:
-    """Return the functional graph of a model, or None where the operation is none."""
+    """Return the functional graph of a model, or None if the operation is none."""
     if type(operation).__name__ == "Sequential":
         operation = operation._functional
     return operation if hasattr(operation, "_run_through_graph") else None

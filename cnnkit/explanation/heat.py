@@ -25,7 +25,7 @@ BOX_COLOR, BOX_EDGE, TARGET_COLOR = (255, 255, 255), (20, 20, 20), (0, 194, 255)
 
 
 class Region(NamedTuple):
-    """A rectangle in pixels; the right and bottom edges are not in it. Not always whole numbers."""
+    """A rectangle in pixels; the right and bottom edges are not in it. Not always integers."""
 
     left: float
     top: float

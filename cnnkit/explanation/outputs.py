@@ -63,7 +63,7 @@ class SheetOutputs:
             UsageError: It is a folder, lies in none, or exists and must not be overwritten.
         """
         if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(broken_rule(name, "name a file in a folder that exists", path))
+            raise UsageError(broken_rule(name, "be a file in an existing folder", path))
         if path.exists() and not self._overwrite:
             raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
 

@@ -48,7 +48,7 @@ class Patch(NamedTuple):
         path: The image.
         box: What the unit sees there, within the image: left, top, right, bottom in whole
             pixels of the upright image, the last two not in it.
-        pixels: That part of the network's input, uint8 RGB (64, 64, 3), or None where the
+        pixels: That part of the network's input, uint8 RGB (64, 64, 3), or None if the
             image could not be read a second time.
     """
 

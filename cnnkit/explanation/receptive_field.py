@@ -15,7 +15,7 @@ from cnnkit.lab.networks.sights import UNKNOWN, AnySight, Other, Sight, describe
 def fields_of(graph: Graph) -> dict[str, Field | Other | None]:
     """Return the receptive field of every step, by name.
 
-    It is None where it is the whole image, as behind a global pooling, and `UNKNOWN` behind an
+    It is None if it is the whole image, as behind a global pooling, and `UNKNOWN` behind an
     operation that is not known, or where the image's rows are no longer those of the map.
 
     Args:

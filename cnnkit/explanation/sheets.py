@@ -97,9 +97,9 @@ def check_image_target(option: str, path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(broken_rule(option, f"end in one of {', '.join(FORMATS)}", path))
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule(option, "name a file in a folder that exists", path))
+        raise UsageError(broken_rule(option, "be a file in an existing folder", path))
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
 
 
 def encoded(pixels: np.ndarray, form: str, quality: int = QUALITY) -> bytes:

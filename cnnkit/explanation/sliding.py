@@ -45,7 +45,7 @@ class SlidingMethod:
             options: Where and how the network runs.
             scale: The canvas's side in sides of a window.
             batch_size: Images of a call; the runtime's own by default.
-            expected: How many images are to come, where it is known.
+            expected: How many images are to come, if known.
 
         Raises:
             UsageError: The scale is too small or too large.

@@ -8,7 +8,7 @@ the figures that cnnkit gives.
 
 A converter can write a file that runs and is wrong without a word (a grouped convolution in
 ONNX, for one). So the file is run on images beside the bundle's own TensorFlow output in
-float32, in a folder of its own; only what agrees takes the name that was asked for.
+float32, in a folder of its own; only what agrees takes the name that was requested.
 """
 
 from __future__ import annotations

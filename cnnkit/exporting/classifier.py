@@ -20,7 +20,7 @@ def classifier_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport
     """Describe the export of a classifier, for the task ``classify``.
 
     Raises:
-        UsageError: A size is asked for.
+        UsageError: A size is requested.
     """
     card = bundle.card
     request.refuse_size(card.name, card.input.height, card.input.width)

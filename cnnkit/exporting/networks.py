@@ -95,7 +95,7 @@ class NetworkExport:
             computed behind the network, inside the file.
         expected: The same in NumPy: from the network's outputs, float32 (n, ...), to the export's.
         samples: What it is checked on, from what the networks before it gave for theirs.
-        batch: Images a call; None: any number.
+        batch: Images per call; None: any number.
         facts: What the description says besides, such as ``labels``.
         notes: What the user should be told once, such as a size that the form makes fixed.
     """
@@ -117,7 +117,7 @@ class Request:
 
     Attributes:
         form: A key of `cnnkit.exporting.FORMATS`.
-        batch: Images a call, fixed; None: any number.
+        batch: Images per call, fixed; None: any number.
         size: Height and width of the images, for networks that take any; None: left open.
         images: What to check on, RGB uint8 (height, width, 3) each; None: `photographs`.
 
@@ -138,7 +138,7 @@ class Request:
         """Refuse a size, for a network that takes one only.
 
         Raises:
-            UsageError: One is asked for.
+            UsageError: One is requested.
         """
         if self.size is not None:
             rule = f"be left out for {name}, which takes {height}x{width} only"

@@ -53,7 +53,7 @@ def check_target(form: str, target: Path, names: Sequence[str], overwrite: bool)
         rule = f"name a folder for `format={form!r}`"
         raise UsageError(broken_rule("`output`", rule, target, fix))
     if not target.parent.is_dir():
-        raise UsageError(broken_rule("`output`", "lie in a folder that exists", target))
+        raise UsageError(broken_rule("`output`", "be in an existing folder", target))
     _check_free(target, names, is_folder=bool(names) or not suffix, overwrite=overwrite)
 
 
@@ -65,7 +65,7 @@ def _check_free(target: Path, names: Sequence[str], is_folder: bool, overwrite: 
             rule = f"leave the name {path.name} free, or to an earlier export"
             raise UsageError(broken_rule("`output`", rule, f"the folder {path}"))
         if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     if is_folder and target.exists() and not target.is_dir():
         raise UsageError(broken_rule("`output`", "name a folder", f"the file {target}"))
 

@@ -33,14 +33,14 @@ DESCRIPTION_VERSION = 2
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished, checked export.
+    """A finished and verified export.
 
     Attributes:
-        path: The file or folder; with several networks the folder of them all.
-        descriptions: The JSON file beside each network's.
-        bytes: What the export takes on disk without its descriptions.
-        images: How many images it was checked on, the most of a network.
-        differences: Each kind of output with its largest difference as a share.
+        path: The file or folder; for several networks, the folder that holds them.
+        descriptions: The JSON file beside each network.
+        bytes: Size on disk, without the descriptions.
+        images: Number of images that it was verified with (the maximum over its networks).
+        differences: The largest relative difference of each kind of output.
     """
 
     path: Path
@@ -82,7 +82,7 @@ def export_model(
     Raises:
         UsageError: An argument breaks its rule, or the target exists.
         RuntimeUnavailableError: A library that the form needs is not installed.
-        OutputError: The model cannot be converted, or the file not written.
+        OutputError: The model cannot be converted, or the file cannot be written.
         CheckFailedError: The export runs differently; nothing was left behind.
     """
     target = Path(target)

@@ -216,7 +216,7 @@ def landmarks_on(squares: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
             square.
 
     Returns:
-        (n, 5, 2), x and y in pixels; whole numbers are the centers of pixels.
+        (n, 5, 2), x and y in pixels; integers are the centers of pixels.
     """
     sides = squares[:, 2:] - squares[:, :2]
     places = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1)  # (n, 5, 2)

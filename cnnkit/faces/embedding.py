@@ -1,4 +1,4 @@
-"""From images to faces and their embeddings: detector, alignment and embedder as one."""
+"""Face embedders: detection, alignment and embedding in one step."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class ImageFaces:
     Attributes:
         height: Height of the upright image in pixels.
         width: Width of the upright image in pixels.
-        faces: The largest first.
-        embeddings: float32 (faces, n).
+        faces: The faces, largest first.
+        embeddings: Embeddings, float32 (faces, n).
     """
 
     height: int
@@ -51,21 +51,21 @@ class ImageFaces:
     embeddings: np.ndarray
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the faces ready for JSON, without the embeddings."""
+        """Return the faces as they appear in an output row, without the embeddings."""
         faces = [face.to_dict() for face in self.faces]
         return {"width": self.width, "height": self.height, "faces": faces}
 
 
 class FaceEmbedder:
-    """Finds the faces of images and describes each by numbers. `FaceEmbedder.load` makes one.
+    """Finds faces in images and computes their embeddings. Create one with `FaceEmbedder.load`.
 
     Attributes:
-        detector: Finds faces.
-        bundle: The embedder's.
-        verification: The embedder's threshold and probability.
-        identity: Names all that embeddings depend on: two of unlike identities must never be
-            compared.
-        mirror: Whether an embedding is the mean of a face's and of its mirror image's.
+        detector: The face detector.
+        bundle: The bundle of the embedder.
+        verification: Threshold and probabilities of the embedder.
+        identity: Identifies everything that embeddings depend on. Embeddings of different
+            identities must never be compared.
+        mirror: Whether embeddings are averaged with those of the mirrored face.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class FaceEmbedder:
 
         Raises:
             UsageError: The bundle is for another task.
-            BundleError: Its card says nothing of how to verify.
+            BundleError: Its card has no verification section.
         """
         require_task(bundle, "embed-face", "`embedder`")
         self.detector = detector
@@ -119,17 +119,17 @@ class FaceEmbedder:
         Args:
             detector: A model for ``find-face``: an embedded name or a bundle folder.
             embedder: A model for ``embed-face``.
-            min_face: The smallest side of a face, pixels; half of it takes four times as long.
-            min_score: The lowest score of a face, 0 to 1.
-            mirror: Average each embedding with that of the mirrored face: a little steadier, at
-                twice the work.
+            min_face: Smallest face side in pixels. Halving it takes four times as long.
+            min_score: Minimum score of a face, 0 to 1.
+            mirror: Average each embedding with that of the mirrored face: slightly more stable, at
+                twice the cost.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``. ``auto`` is float32 here:
-                embeddings are kept and compared across machines.
+            precision: ``auto``, ``float32`` or ``bfloat16``. ``auto`` is float32 here, because
+                embeddings are stored and compared across machines.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
-            expected: How many faces will come, if known.
+            expected: Expected number of faces, if known.
 
         Raises:
             UsageError: An argument is invalid.
@@ -153,14 +153,14 @@ class FaceEmbedder:
 
     @property
     def alignment(self) -> str:
-        """How a face becomes the embedder's input, with the version of that."""
+        """Name and version of the alignment that turns a face into the embedder's input."""
         return ALIGNMENT if isinstance(self.detector, FaceDetector) else WHOLE_IMAGE
 
     @property
     def identity(self) -> str:
-        """The embedder's weights, the alignment and mirroring, the detector's weights.
+        """Identifies the embedder's weights, the alignment, mirroring, and the detector's weights.
 
-        The detector counts: its landmarks are the alignment.
+        The detector matters because its landmarks determine the alignment.
         """
         parts = [self.bundle.card.name, _weights_hash(self.bundle), self.alignment]
         if isinstance(self.detector, FaceDetector):
@@ -170,19 +170,19 @@ class FaceEmbedder:
 
     @property
     def min_face(self) -> int:
-        """The smallest face that is looked for, pixels; 1 where images are taken whole."""
+        """Smallest face side to search for, in pixels; 1 if whole images are used as faces."""
         return self.detector.search.min_face if isinstance(self.detector, FaceDetector) else 1
 
     @property
     def size(self) -> int:
-        """How many numbers an embedding has."""
+        """Number of dimensions of an embedding."""
         blank = np.zeros((1, self._spec.height, self._spec.width, 3), np.uint8)
         return int(self._predict(blank).shape[1])
 
     def find(self, image: ImageArgument) -> list[Face]:
-        """Return the faces of an image, the largest first.
+        """Return the faces in an image, largest first.
 
-        An image without an upright face is looked at on its sides and upside down too; see
+        If no upright face is found, the image is also searched in its other orientations; see
         `Face.turned`.
 
         Args:
@@ -194,14 +194,14 @@ class FaceEmbedder:
         return find_in_any_orientation(self.detector, [self.read(image)])[0]
 
     def embed(self, image: ImageArgument, faces: Sequence[Face]) -> np.ndarray:
-        """Describe faces of an image.
+        """Compute the embeddings of faces in an image.
 
         Args:
-            image: In which the faces were found; see `cnnkit.images.ImageArgument`.
+            image: The image that the faces were found in; see `cnnkit.images.ImageArgument`.
             faces: Faces returned by `find`.
 
         Returns:
-            float32 (faces, n); the Euclidean distance of two says how unlike they are.
+            float32 (faces, n). The smaller the Euclidean distance, the more similar two faces are.
 
         Raises:
             ImageError: It is not an image, or cannot be read.
@@ -209,7 +209,7 @@ class FaceEmbedder:
         return self.embed_chips(self.cut(self.read(image), faces))
 
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        """Return faces of an image as the embedder takes them, uint8 (faces, height, width, 3)."""
+        """Return aligned faces as input of the embedder, uint8 (faces, height, width, 3)."""
         size = (self._spec.height, self._spec.width)
         aligned: Iterable[np.ndarray] = [image] * len(faces)
         if isinstance(self.detector, FaceDetector):
@@ -221,7 +221,7 @@ class FaceEmbedder:
         return np.stack(resized) if resized else np.zeros((0, *size, 3), np.uint8)
 
     def embed_chips(self, aligned: np.ndarray) -> np.ndarray:
-        """Describe faces that `cut` gave, uint8 (faces, height, width, 3)."""
+        """Compute the embeddings of faces from `cut`, uint8 (faces, height, width, 3)."""
         if not len(aligned):
             return np.zeros((0, self.size), np.float32)
         embeddings = self._predict(aligned)
@@ -234,7 +234,7 @@ class FaceEmbedder:
         return next(iter(outputs.values()))
 
     def read(self, image: ImageArgument) -> np.ndarray:
-        """Read an image, upright RGB uint8 (height, width, 3).
+        """Read an image as upright RGB, uint8 (height, width, 3).
 
         Raises:
             ImageError: It is not an image, or cannot be read.
@@ -251,19 +251,19 @@ class FaceEmbedder:
     def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
     ) -> ImageFaces | Failure | list[ImageFaces | Failure]:
-        """Find and describe the faces of an image, or of several in batches.
+        """Find and embed the faces of an image, or of several in batches.
 
         Args:
             images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is
-            `ImageFaces`, perhaps without any, or a `Failure` that says why there are none.
+            `ImageFaces`, possibly without any, or a `Failure` with the reason.
         """
         return pipeline.predictions(images, self.stream)
 
     def _described(self, images: Sequence[np.ndarray]) -> list[ImageFaces]:
-        """Find and describe the faces of images, uint8 (height, width, 3) each."""
+        """Find and embed the faces of images, uint8 (height, width, 3) each."""
         found = find_in_any_orientation(self.detector, images)
         cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
@@ -277,22 +277,22 @@ class FaceEmbedder:
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, ImageFaces | Failure]]:
-        """Find and describe the faces of any number of images in bounded memory, in order.
+        """Find and embed the faces of any number of images in order, with bounded memory.
 
         Args:
             inputs: One or more files, folders and glob patterns.
-            workers: Threads that read, find and describe; by default one more than compute.
+            workers: Threads that read and embed; by default one more than `threads`.
 
         Yields:
-            Each image's path, and its faces or why it could not be read. An image without a
-            face is no failure.
+            The path of each image, and its faces or a `Failure`. An image without a
+            face is not a failure.
         """
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.stream_many(found, self.read, self._described, BATCH, workers)
 
 
 def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:
-    """Return the options with float32 in the place of precision ``auto``."""
+    """Return the options with precision ``auto`` replaced by float32."""
     options = options or RuntimeOptions()
     return replace(options, precision="float32") if options.precision == "auto" else options
 

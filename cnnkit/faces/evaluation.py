@@ -33,7 +33,7 @@ def evaluate_pairs(
         verifier: Loaded.
         pairs: Each with ``same``.
         data: Where they come from, for the result.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
         progress: Called after each pair.
 
     Returns:

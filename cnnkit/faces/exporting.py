@@ -49,7 +49,7 @@ def embedder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
     """Describe the export of a model for ``embed-face``: an aligned face in, its numbers out.
 
     Raises:
-        UsageError: A size is asked for.
+        UsageError: A size is requested.
         BundleError: The card says nothing of how to verify.
     """
     card = bundle.card

@@ -38,14 +38,14 @@ def verify_listed_pairs(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Compare every pair and leave what was asked for; each image is described once.
+    """Compare every pair and leave what was requested; each image is described once.
 
     Args:
         verifier: Loaded.
         pairs: What to compare; a pair that comes again is compared once.
         outputs: The outputs to write.
         options: Options that must be the same when a run is resumed.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
         emit: Called with each row as it is produced.
 
     Raises:

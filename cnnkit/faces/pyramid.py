@@ -2,8 +2,8 @@
 
 The proposal network looks at windows of 12x12 pixels, every 2 pixels. On a canvas the windows
 that lie inside one level give exactly what they would give on that level alone; those across
-a border are left out. Sides are even, so that no window is cut short at a level's end. Canvases
-come in few sizes, because a runtime prepares itself anew for each size, and never grow beyond
+a border are omitted. Sides are even, so that no window is cut short at a level's end. Canvases
+come in few sizes, because a runtime prepares itself again for each size, and never grow beyond
 `MAX_CANVAS`: a larger level is cut into pieces that overlap by what a window needs.
 
 Every level has a black border, as the crops of the later networks are black where they reach

@@ -76,7 +76,7 @@ class Verification:
         return distance <= self.threshold
 
     def probability(self, distance: float) -> float:
-        """Return the probability of one person, if both answers are equally likely beforehand."""
+        """Return the probability of one person, if both answers are equally likely in advance."""
         exponent = self.steepness * (distance - (self.midpoint or self.threshold))
         return 1.0 / (1.0 + math.exp(min(700.0, max(-700.0, exponent))))
 

@@ -1,4 +1,4 @@
-"""One to one: are two images of one person?"""
+"""Face verification: do two images show the same person?"""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Pair = tuple[ImageArgument, ImageArgument]
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """Which faces of an image count.
+    """Which faces of an image are compared.
 
     Attributes:
-        faces: ``one``: an image with more than one is refused; ``largest``: the largest one;
-            ``all``: each one, the nearest two decide.
+        faces: ``one`` refuses images with several faces; ``largest`` uses the largest face;
+            ``all`` compares all faces, and the closest pair decides.
 
     Raises:
-        UsageError: It is another word.
+        UsageError: It is another value.
     """
 
     faces: str = "one"
@@ -47,10 +47,10 @@ class FaceChoice:
             raise UsageError(broken_rule("`faces`", f"be one of {', '.join(CHOICES)}", self.faces))
 
     def of(self, image: ImageFaces, min_face: int) -> list[int]:
-        """Return the indices of the faces that count.
+        """Return the indices of the faces to compare.
 
         Raises:
-            ImageError: ``no-face``, or ``several-faces`` where one is asked for.
+            ImageError: ``no-face``, or ``several-faces`` if exactly one is required.
         """
         found = len(image.faces)
         if found == 0:
@@ -66,25 +66,25 @@ class FaceChoice:
 
 
 class FaceVerifier:
-    """Says whether two images show one person. `FaceVerifier.load` makes one.
+    """Checks whether two images show the same person. Create one with `FaceVerifier.load`.
 
-    There is no check that a face is alive: a photo of a photo passes.
+    There is no liveness check: a photo of a photo passes.
 
     Attributes:
-        embedder: Finds and describes faces.
-        verification: The threshold and the probability.
-        choice: Which faces count.
+        embedder: Finds and embeds faces.
+        verification: Threshold and probabilities.
+        choice: Which faces are compared.
     """
 
     def __init__(
         self, embedder: FaceEmbedder, faces: str = "one", threshold: float | None = None
     ) -> None:
-        """Take an embedder.
+        """Wrap an embedder.
 
         Args:
-            embedder: Loaded.
+            embedder: A loaded embedder.
             faces: ``one``, ``largest`` or ``all``.
-            threshold: The largest distance of one person; by default the embedder's own.
+            threshold: Largest distance of the same person; the embedder's own by default.
 
         Raises:
             UsageError: An argument is invalid.
@@ -116,18 +116,18 @@ class FaceVerifier:
         Args:
             detector: The detector; see `FaceEmbedder.load`, also for arguments not listed here.
             embedder: The embedder; see `FaceEmbedder.load`.
-            faces: ``one``: an image with several faces is refused; ``largest``: the largest one
-                counts; ``all``: each one, and the nearest two decide.
-            threshold: The largest distance of one person; by default the embedder's own.
-            min_face: See there.
-            min_score: See there.
-            mirror: See there.
-            device: See there.
-            runtime: See there.
-            precision: See there.
-            threads: See there.
-            max_pixels: See there.
-            expected: See there.
+            faces: ``one`` refuses images with several faces; ``largest`` uses the largest face;
+                ``all`` compares all faces, and the closest pair decides.
+            threshold: Largest distance of the same person; the embedder's own by default.
+            min_face: See `FaceEmbedder.load`.
+            min_score: See `FaceEmbedder.load`.
+            mirror: See `FaceEmbedder.load`.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
+            expected: Expected number of faces, if known.
 
         Raises:
             UsageError: An argument is invalid.
@@ -158,16 +158,16 @@ class FaceVerifier:
     def predict(
         self, pairs: Pair | Iterable[Pair]
     ) -> FaceMatch | Failure | list[FaceMatch | Failure]:
-        """Compare the faces of two images, or of several pairs of images.
+        """Compare the faces in a pair of images, or in several pairs.
 
         Args:
-            pairs: Two images, or several pairs of them. An image is a path, an array (uint8
-                RGB), a PIL image, or a file's content.
+            pairs: Two images, or several pairs of images. An image is a path, a uint8 RGB
+                array, a PIL image, or encoded bytes.
 
         Returns:
-            The result of one pair, a list of results in order for several. A result is a
-            `FaceMatch`, or a `Failure` where an image cannot be read, has no face, or more than
-            one where one is asked for; its message begins with ``a`` or ``b``, or the path.
+            One result for one pair, or a list of results in order for several. A result is a
+            `FaceMatch`, or a `Failure` if an image cannot be read, has no face, or has more
+            than one although one is required; its message begins with ``a``, ``b``, or the path.
         """
         if _is_pair(pairs):
             several, single = iter([pairs]), True
@@ -180,7 +180,7 @@ class FaceVerifier:
     def compare(
         self, a: ImageFaces | Failure, b: ImageFaces | Failure, name_a: str, name_b: str
     ) -> FaceMatch | Failure:
-        """Compare two described images; a failure names the one that it is about."""
+        """Compare two embedded images; a failure names the image that caused it."""
         ours = self._chosen(a, name_a)
         if isinstance(ours, Failure):
             return ours
@@ -210,13 +210,13 @@ class FaceVerifier:
         pairs: str | os.PathLike[str] | Iterable[FacePair | Pair],
         workers: int | None = None,
     ) -> Iterator[tuple[Any, FaceMatch | Failure]]:
-        """Compare many pairs, in order; each image is read and described once.
+        """Compare many pairs in order; each image is read and embedded once.
 
-        An image's embeddings are kept until its last pair.
+        The embeddings of an image are kept until its last pair.
 
         Args:
             pairs: Pairs of images, or a file that lists them, see `cnnkit.formats.face_pairs`.
-            workers: Threads that read and describe.
+            workers: Threads that read and embed.
 
         Yields:
             Each pair and its result.

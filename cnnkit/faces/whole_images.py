@@ -14,7 +14,7 @@ WHOLE_IMAGE = "whole-picture-1"
 
 
 class WholeImages:
-    """Stands in the place of a `FaceDetector`."""
+    """Stands in place of a `FaceDetector`."""
 
     def find(self, image: np.ndarray) -> list[Face]:
         """Return the image as its own only face, the landmarks where a mean face has them."""

@@ -11,17 +11,17 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class BoxAnnotation:
-    """One box, as its file has it: it may be wrong, see `cnnkit.formats.problems`.
+    """One box as annotated. It may be invalid; see `cnnkit.formats.problems`.
 
     Attributes:
-        label: What the box shows.
-        box: Left, top, width, height in pixels of the image, from 0; fractions are kept.
+        label: Class name.
+        box: Left, top, width, height in pixels of the image, from 0; may be fractional.
         score: Score of a prediction, 0 to 1; None for ground truth.
-        crowd: It holds many that were not told apart (COCO's ``iscrowd``).
-        difficult: It does not count in an evaluation (Pascal VOC's ``difficult``).
-        truncated: The thing goes on outside the box (Pascal VOC's ``truncated``).
+        crowd: Whether it is a crowd of several objects (COCO's ``iscrowd``).
+        difficult: Whether it is ignored in evaluation (Pascal VOC's ``difficult``).
+        truncated: Whether the object extends beyond the box (Pascal VOC's ``truncated``).
         area: Area of the object itself in square pixels, if given in the file.
-        extra: What else its file says of it, such as COCO's ``segmentation``.
+        extra: Other fields of its file, such as COCO's ``segmentation``.
     """
 
     label: str
@@ -36,13 +36,13 @@ class BoxAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class BoxProblem:
-    """Something wrong with the boxes of a set.
+    """A problem with the boxes of a data set.
 
     Attributes:
-        code: A short stable word, a key of `cnnkit.formats.problems.PROBLEMS`.
-        path: The image or annotation file that it is in.
-        detail: What exactly, for people.
-        index: Which of the image's boxes, from 0; None if it is about no single one.
+        code: Machine-readable code, a key of `cnnkit.formats.problems.PROBLEMS`.
+        path: The image or annotation file with the problem.
+        detail: Human-readable detail.
+        index: Index of the box in its image, from 0; None if it is not about a single box.
     """
 
     code: str
@@ -53,7 +53,7 @@ class BoxProblem:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One image and its boxes; without boxes it is a background.
+    """One image and its boxes; an image without boxes is a background.
 
     Attributes:
         file: Its name relative to the folder of the images, with ``/`` between folders.
@@ -61,11 +61,11 @@ class AnnotatedImage:
             where nothing does.
         height: Height in pixels, read in the same way.
         boxes: Its boxes, in the order of the file.
-        path: Where it is, or None where it was not found.
-        id: COCO's ``id``, a whole number or text; None in the other formats.
+        path: Where it is, or None if it was not found.
+        id: COCO's ``id``, an integer or text; None in the other formats.
         split: ``train``, ``val`` or ``test`` where the set says so.
         extra: What else its file says of it.
-        refused: Why nobody can tell where its boxes lie; None where they can be used.
+        refused: Why nobody can tell where its boxes lie; None if they can be used.
     """
 
     file: str

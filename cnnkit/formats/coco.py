@@ -115,7 +115,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _identity(value: Any) -> int | str | None:
-    """Return an id, a whole number or a text; pandas writes 1.0 for 1. None for all else."""
+    """Return an id, an integer or a text; pandas writes 1.0 for 1. None for all else."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
@@ -223,7 +223,7 @@ def write_coco(
     Args:
         path: The JSON.
         images: What to write; an image without an id gets the next number.
-        classes: The names of the categories. A box with another label is left out.
+        classes: The names of the categories. A box with another label is omitted.
         category_ids: The number of each, by default 1, 2, ...
         extra: Further keys of the whole file, such as ``info``; under ``categories`` those of
             each name.
@@ -279,7 +279,7 @@ def _write_entries(
 
 
 class _Numbers:
-    """The ids of annotations: their own whole numbers unless they come again, else new ones."""
+    """The ids of annotations: their own integers unless they come again, else new ones."""
 
     def __init__(self) -> None:
         self._used: set[int] = set()
@@ -326,5 +326,5 @@ def _with_outline(entry: dict[str, Any], image: AnnotatedImage) -> dict[str, Any
 
 
 def _plain(value: float) -> float | int:
-    """Return a whole number without its point."""
+    """Return an integer without its point."""
     return int(value) if float(value).is_integer() else float(value)

@@ -49,7 +49,7 @@ class CsvTable(NamedTuple):
 
     Attributes:
         names: Names of the columns, in lower case, without white space around them.
-        records: The rows below; those whose cells are all empty are left out.
+        records: The rows below; those whose cells are all empty are omitted.
         separator: What stands between the cells.
     """
 
@@ -64,7 +64,7 @@ class CsvTable(NamedTuple):
 
 
 def read_csv_table(path: Path, known: Collection[str]) -> CsvTable:
-    """Open a CSV and read its header; the records are read as they are asked for.
+    """Open a CSV and read its header; the records are read as they are requested.
 
     Args:
         path: UTF-8, with or without a byte order mark, or UTF-16; bytes that are no UTF-8 are

@@ -28,8 +28,8 @@ class FacePair(NamedTuple):
     Attributes:
         a: Path of the first one.
         b: Path of the second one.
-        same: Whether they show one person; None where it is not known.
-        fold: Which part of the list, from 0; None where the list has no parts.
+        same: Whether they show one person; None if it is not known.
+        fold: Which part of the list, from 0; None if the list has no parts.
     """
 
     a: str
@@ -97,7 +97,7 @@ def _same(text: str, where: str) -> bool | None:
     if word in MISSING:
         return None
     known = SAME | DIFFERENT
-    # A data frame with gaps holds its whole numbers as 1.0, and some countries write 1,0.
+    # A data frame with gaps holds its integers as 1.0, and some countries write 1,0.
     whole, _, rest = word.replace(",", ".").partition(".")
     found = known.get(word, known.get(whole) if rest.strip("0") == "" and whole in "01" else None)
     if found is None:
@@ -106,7 +106,7 @@ def _same(text: str, where: str) -> bool | None:
 
 
 def _is_lfw(line: str) -> bool:
-    """Return whether a first line is LFW's: one or two whole numbers."""
+    """Return whether a first line is LFW's: one or two integers."""
     words = line.split()
     return 1 <= len(words) <= 2 and all(word.isascii() and word.isdecimal() for word in words)
 

@@ -83,7 +83,7 @@ class ImageFinder:
 
 
 def size_of(path: str | None) -> tuple[int, int]:
-    """Return (width, height) of an image as a viewer shows it, (0, 0) if it cannot be read."""
+    """Return (width, height) of an upright image, (0, 0) if it cannot be read."""
     if path is None:
         return 0, 0
     try:
@@ -137,7 +137,7 @@ def make_folder(folder: Path, overwrite: bool) -> None:
             )
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -201,9 +201,9 @@ def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
         if path.suffix.lower() != ".json":
             raise UsageError(broken_rule("coco:", "name a .json file", name))
         if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(broken_rule("coco:", "name a file in a folder that exists", name))
+            raise UsageError(broken_rule("coco:", "be a file in an existing folder", name))
         if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     elif path.exists() and not path.is_dir():
         raise UsageError(broken_rule(f"{form}:", "name a folder", f"the file {name}"))
     elif path.is_dir() and any(path.iterdir()) and not overwrite:

@@ -1,4 +1,4 @@
-"""What can be wrong with boxes, by name, and the image mended as far as it goes."""
+"""What can be wrong with boxes, by name, and the image fixed as far as it goes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem
 
 # What each problem is, for people.
 PROBLEMS = {
-    "malformed": "an entry that is no box of its format",
-    "missing-picture": "boxes of an image that is not there",
-    "unknown-class": "a class that the set does not name",
-    "not-finite": "a coordinate that is no finite number",
+    "malformed": "an entry that is not a valid box",
+    "missing-picture": "boxes of a missing image",
+    "unknown-class": "a class that is not declared in the data set",
+    "not-finite": "a coordinate that is not a finite number",
     "swapped-corners": "corners in the wrong order: the box would have a negative side",
     "outside": "beyond the edge of the image",
     "empty": "no area",
     "duplicate": "the same box of the same class again",
-    "missing-split": "a split that data.yaml names and that is not there",
-    "size-differs": "the annotation has another size than the image",
+    "missing-split": "a split that data.yaml names but that does not exist",
+    "size-differs": "the annotation's image size differs from the image",
 }
 # Beyond the edge by less is rounding.
 EDGE_TOLERANCE = 0.5
@@ -35,7 +35,7 @@ def mend(
     """Return an image whose boxes are sound, and what was wrong with them.
 
     Swapped corners are put right and boxes are cut at the edge; what has no finite numbers,
-    an unknown class or no area, and what is there twice, is left out. The image itself
+    an unknown class or no area, and what is there twice, is omitted. The image itself
     always stays.
 
     Args:

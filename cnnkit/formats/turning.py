@@ -1,4 +1,4 @@
-"""Brings boxes to the image as a viewer shows it, where EXIF turns what is stored.
+"""Brings boxes to the upright image, where EXIF turns what is stored.
 
 Some tools annotate the stored pixels and pass EXIF's ``Orientation`` over. Their notes give the
 stored size, by which they are recognized: where the sides are swapped, the boxes are turned
@@ -30,7 +30,7 @@ class _Seen(NamedTuple):
     Attributes:
         image: The note.
         orientation: EXIF's number, 1 where there is no image.
-        shown: (width, height) of the image as a viewer shows it, None where it is not known.
+        shown: (width, height) of the upright image, None if it is not known.
         basis: What the note is about: ``shown``, ``stored``, ``either`` or ``neither``.
     """
 
@@ -70,7 +70,7 @@ def as_shown(
 
 
 def one_as_shown(image: AnnotatedImage) -> AnnotatedImage:
-    """Return one note about its image as a viewer shows it; see `as_shown`."""
+    """Return one note about its upright image; see `as_shown`."""
     return as_shown([image])[0][0]
 
 
@@ -111,7 +111,7 @@ def _placed(one: _Seen, basis: str) -> tuple[AnnotatedImage, str]:
         return image, ""
     said = f"{image.width} x {image.height} noted, {shown[0]} x {shown[1]} shown"
     if basis == "neither":
-        reason = f"{said}: nobody can tell where its boxes lie, it is left out"
+        reason = f"{said}: the position of its boxes is ambiguous; skipped"
         return dataclasses.replace(image, refused=reason), reason
     if not (image.width and image.height):
         swapped = basis == "stored" and one.orientation >= SIDEWAYS
@@ -155,7 +155,7 @@ def _is_mask(segmentation: Any) -> bool:
 
 
 def turned(box: Sides, orientation: int, stored: tuple[int, int]) -> Sides:
-    """Return a box of a stored image in the image as a viewer shows it.
+    """Return a box of a stored image in the upright image.
 
     Args:
         box: Left, top, width, height; a negative side stays negative.

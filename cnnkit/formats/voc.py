@@ -200,7 +200,7 @@ def write_voc(
     """Write one XML file an image, in folders like the images' own.
 
     Splits become ImageSets/Main/train.txt and so on in the folder. Whole pixels stay
-    whole numbers; fractions are written as such.
+    integers; fractions are written as such.
 
     Args:
         folder: Where to; made if needed.

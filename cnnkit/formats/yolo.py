@@ -1,4 +1,4 @@
-"""Reads YOLO's text files: one an image, a line a box: class, center, width, height, relative.
+"""Reads YOLO's text files: one per image, a line a box: class, center, width, height, relative.
 
 The label file of ``.../images/a/b.jpg`` is ``.../labels/a/b.txt``, else ``b.txt`` beside it. A
 missing or empty one means a background. A line of more than six numbers is a polygon, or the

@@ -110,7 +110,7 @@ def class_names(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def _numbered(names: dict[str, Any]) -> list[Any]:
-    """Return names by their numbers; a number that is left out is its own name."""
+    """Return names by their numbers; a number that is omitted is its own name."""
     try:
         by_number = {int(number): name for number, name in names.items()}
         if not all(0 <= number < MOST_CLASSES for number in by_number):

@@ -37,7 +37,7 @@ def write_yolo(
     Args:
         folder: Where to, usually labels/ beside images/; made if needed.
         images: What to write.
-        classes: The names behind the numbers. A box with another label is left out.
+        classes: The names behind the numbers. A box with another label is omitted.
         overwrite: Whether the folder may hold files already.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What counts as an image in Python: one check for all that take images.
+"""Image arguments: one check for everything in Python that accepts images.
 
 A path, the content of a file, a Pillow image, or an array. Whatever else is given is an
 `ImageError` that says what was received and what to do, never a fault of a library further down,
@@ -61,7 +61,7 @@ def shown_name(image: Any, otherwise: str) -> str:
 
 
 def file_content(image: ImageArgument) -> bytes | None:
-    """Return the content of the file that an image is given as, None where it is given otherwise.
+    """Return the content of the file that an image is given as, None if it is given otherwise.
 
     Raises:
         ImageError: The file cannot be read.
@@ -152,7 +152,7 @@ def _problem(pixels: np.ndarray) -> str:
     if pixels.size == 0:
         return "It has no pixels."
     if pixels.ndim == 4:
-        return "It is a batch: give its images one by one."
+        return "It is a batch: pass a list of its images."
     if pixels.ndim not in (2, 3):
         return f"It has {pixels.ndim} axes."
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
@@ -169,7 +169,7 @@ def _problem(pixels: np.ndarray) -> str:
         return "For 16-bit values give (array >> 8).astype('uint8')."
     if pixels.dtype.kind in "iu":
         return "Where its values lie within 0-255, give array.astype('uint8')."
-    return "Its values are no brightness."
+    return "Its values are not pixel values."
 
 
 def _kind(value: Any) -> str:

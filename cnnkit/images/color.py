@@ -23,7 +23,7 @@ def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform
     """Return a decoded image in mode RGB, and what takes its colors to sRGB.
 
     The transform is handed back instead of applied, because it costs per pixel: after a
-    resize there are fewer. It is None where the colors are sRGB already, which most are.
+    resize there are fewer. It is None if the colors are sRGB already, which most are.
 
     Raises:
         ImageError: The mode has no known way to RGB.
@@ -85,7 +85,7 @@ def clear_places(image: Image.Image) -> Image.Image | None:
 def gray_curve(profile: bytes) -> np.ndarray | None:
     """Return what each level of gray looks like by a profile, float64 (256, 3), 0 to 255.
 
-    None where `srgb_transform` has none. A whole image would go through the profile
+    None if `srgb_transform` has none. A whole image would go through the profile
     roughly: what is quick there is up to ten levels off in the dark.
     """
     if srgb_transform(profile, "L") is None:

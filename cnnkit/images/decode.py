@@ -93,7 +93,7 @@ class DecodedImage:
             (h, w, 3).
         height: Height of the full image, upright.
         width: Width of the full image, upright.
-        transform: What takes the colors to sRGB, None where they are sRGB.
+        transform: What takes the colors to sRGB, None if they are sRGB.
     """
 
     content: Image.Image | np.ndarray
@@ -144,7 +144,7 @@ def decode(
 
 
 def upright_size(path: str) -> tuple[int, int]:
-    """Return the (height, width) of an image as a viewer shows it, from its header alone.
+    """Return the (height, width) of an upright image, from its header alone.
 
     Raises:
         ImageError: There is no such file, or no known header in it.

@@ -37,7 +37,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Given(Found):
-    """An image that was given in Python, in the place of a path.
+    """An image that was given in Python, in place of a path.
 
     Attributes:
         path: The image, see `cnnkit.images.ImageArgument`.
@@ -66,7 +66,7 @@ def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Foun
 class Finder:
     """Iterates over the images behind files, folders and patterns.
 
-    - A file that was named is always a candidate, whatever its ending.
+    - A file that was named is always a candidate, whatever its suffix.
     - A folder is walked: names in code-point order, files and subfolders together; hidden
       ones are passed over, linked folders are followed, each folder is entered once. A name
       with an image's ending is a candidate; any other file is one if its first bytes are an

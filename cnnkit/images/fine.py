@@ -63,7 +63,7 @@ def _has_more_bits(source: bytes) -> bool:
 
 
 def _fine(source: bytes) -> np.ndarray | None:
-    """Return the values, float (height, width, 3), or None where 8 bits are all to be had."""
+    """Return the values, float (height, width, 3), or None if 8 bits are all to be had."""
     name = str(image_format(source[:64]))
     image = opened(source, name)
     profile = image.info.get("icc_profile")

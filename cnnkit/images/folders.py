@@ -54,7 +54,7 @@ def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator
     Args:
         pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders.
             Hidden names are matched only where they are written out.
-        is_excluded: Tells the folders that are left out.
+        is_excluded: Tells the folders that are omitted.
     """
     drive, rest = os.path.splitdrive(pattern)
     root = drive + (os.sep if rest.startswith(os.sep) else "")

@@ -48,7 +48,7 @@ class Chunk:
 def open_png(source: bytes) -> ImageFile.ImageFile:
     """Return Pillow's image of a PNG file, not loaded yet, with its color profile.
 
-    What an image can do without is left out unless it tells its colors, its transparency or
+    What an image can do without is omitted unless it tells its colors, its transparency or
     how it is turned, and is sound.
 
     Raises:
@@ -127,7 +127,7 @@ def _turning_text(kind: bytes, content: bytes) -> dict[str, str]:
 
 
 def _profile(content: bytes) -> bytes | None:
-    """Return the color profile of an iCCP chunk, None where it is broken or too large."""
+    """Return the color profile of an iCCP chunk, None if it is broken or too large."""
     name_end = content.find(b"\0")
     if name_end < 0 or content[name_end + 1 : name_end + 2] != b"\0":
         return None
@@ -136,7 +136,7 @@ def _profile(content: bytes) -> bytes | None:
 
 
 def _unpacked(packed: bytes, most: int) -> bytes | None:
-    """Return what compressed bytes unpack to, so many at most; None where they are broken."""
+    """Return what compressed bytes unpack to, so many at most; None if they are broken."""
     try:
         return zlib.decompressobj().decompress(packed, most)
     except zlib.error:

@@ -96,7 +96,7 @@ class InputSpec:
         return self.height, self.width
 
     def with_fit(self, chosen: str | None, among: Sequence[str] = FITS, fix: str = "") -> InputSpec:
-        """Return it with a user's choice in the place of its own; see `check_fit`."""
+        """Return it with a user's choice in place of its own; see `check_fit`."""
         check_fit(chosen, among, fix)
         return self if chosen is None else replace(self, fit=chosen)
 

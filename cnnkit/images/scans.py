@@ -22,7 +22,7 @@ _BARE = frozenset((*range(0xD0, 0xD9), 0x01))
 
 
 def count_scans(data: bytes) -> int:
-    """Return how many scans a JPEG file has, those of its thumbnail left out."""
+    """Return how many scans a JPEG file has, those of its thumbnail omitted."""
     position, scans = 0, 0
     while (found := _MARKER.search(data, position)) is not None:
         kind, position = found.group(1)[0], found.end()

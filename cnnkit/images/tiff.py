@@ -111,7 +111,7 @@ class Directory:
         return False
 
     def values(self, tag: int) -> list[int]:
-        """Return the whole numbers of an entry, [] where there is none or it is cut off."""
+        """Return the integers of an entry, [] where there is none or it is cut off."""
         entry = self.entries.get(tag)
         if entry is None or entry.start + entry.width * entry.count > len(self._data):
             return []
@@ -166,7 +166,7 @@ def open_tiff(source: bytes) -> ImageFile.ImageFile:
     Its `info` has `WHITE_IS_ZERO`, `UNSIGNED` and `BITS` where its values mean so.
 
     Raises:
-        ImageError: Its compression is not to be had here.
+        ImageError: Its compression is not available.
         Exception: Whatever Pillow raises for broken content.
     """
     from PIL.TiffImagePlugin import TiffImageFile
@@ -256,7 +256,7 @@ def silence_libtiff() -> None:
 
 @lru_cache(maxsize=1)
 def _libtiff() -> ctypes.CDLL | None:
-    """Return the libtiff that Pillow has loaded, None where it cannot be told."""
+    """Return the libtiff that Pillow has loaded, None if it cannot be told."""
     from PIL import Image
 
     Image.core  # type: ignore[attr-defined]  # noqa: B018 -- loads it

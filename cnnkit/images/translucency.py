@@ -30,7 +30,7 @@ def decode_with_alpha(
 
     Returns:
         uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 clear to 255 solid, or
-        None where the image is solid all over.
+        None if the image is solid all over.
 
     Raises:
         ImageError: See `decode`.

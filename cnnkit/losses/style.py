@@ -76,7 +76,7 @@ def content_loss(
     Args:
         features: Features of the generated image, (batch, height, width, channels).
         content: Features of the content image, same shape.
-        scale: `content_scale` of the content, where it is known beforehand.
+        scale: `content_scale` of the content, if known in advance.
     """
     scale = content_scale(content) if scale is None else scale
     return ops.mean(ops.square(features - content), axis=(1, 2, 3)) / scale

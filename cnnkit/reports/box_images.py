@@ -1,4 +1,4 @@
-"""Small images with boxes drawn on them, true and found ones told apart, for reports."""
+"""Small images with boxes drawn on them, true and found ones distinguished, for reports."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def line_chart(
     """Draw one line per series, such as the learning curves of a training run.
 
     Args:
-        series: Name to points (x, y) in the order of x. A point that is not finite is left out
+        series: Name to points (x, y) in the order of x. A point that is not finite is omitted
             and breaks the line.
         title: The accessible name of the chart.
         x_label: What x is.

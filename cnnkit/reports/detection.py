@@ -89,7 +89,7 @@ def write_detection_report(
 
 
 def _precision_recall(evaluation: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the curves of the classes with the most boxes, None where there is none."""
+    """Return the curves of the classes with the most boxes, None if there is none."""
     most = sorted(known, key=lambda entry: -entry["boxes"])[:CURVES]
     series = {
         entry["label"]: list(_corners(evaluation["curves"][entry["label"]])) for entry in most
@@ -116,7 +116,7 @@ def _corners(curve: Sequence[Sequence[float]]) -> Iterator[tuple[float, float]]:
 
 
 def _heat(confusion: Mapping[str, Any]) -> Any:
-    """Return the confusion matrix of the classes that occur most, None where there are none."""
+    """Return the confusion matrix of the classes that occur most, None if there are none."""
     matrix, labels = np.array(confusion["matrix"]), confusion["labels"]
     total = matrix.sum(0) + matrix.sum(1)
     order = np.argsort(-total[:-1], kind="stable")[:HEAT_CLASSES]

@@ -102,7 +102,7 @@ def _charts(training: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _epoch_chart(
     epochs: Sequence[Mapping[str, Any]], title: str, names: Mapping[str, str]
 ) -> Any | None:
-    """Return the chart of some figures over the epochs, or None where none is known."""
+    """Return the chart of some figures over the epochs, or None if none is known."""
     series = {
         shown: [(e["epoch"], math.nan if e.get(key) is None else e[key]) for e in epochs]
         for shown, key in names.items()

@@ -100,7 +100,7 @@ def timestamp(moment: datetime | None = None) -> str:
 
 
 def thumbnail_url(thumbnail: Callable[[str], bytes | None] | None, path: str) -> str | None:
-    """Return the ``data:`` address of an image's thumbnail, or None where there is none.
+    """Return the ``data:`` address of an image's thumbnail, or None if there is none.
 
     Args:
         thumbnail: Gives JPEG, PNG or WebP bytes for a path, or None; it may raise `ImageError`,
@@ -150,7 +150,7 @@ def _finalize(value: Any) -> Any:
 
 
 def definitions(options: Mapping[str, object]) -> Iterable[tuple[str, str]]:
-    """Return options as pairs of text for a definition list; None and empty ones left out."""
+    """Return options as pairs of text for a definition list; None and empty ones omitted."""
     for name, value in options.items():
         if value is None or value == "" or value == []:
             continue

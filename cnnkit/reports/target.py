@@ -20,5 +20,5 @@ def report_target(report: str | os.PathLike[str] | None, overwrite: bool) -> Pat
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(broken_rule("`report`", "end in .html", path))
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to make it anew.")
+        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     return path

@@ -50,7 +50,7 @@ def run_module(
         RuntimeUnavailableError: No process can be started.
     """
     if not sys.executable:
-        rule = "be known, to start a process"
+        rule = "be known to start a process"
         raise RuntimeUnavailableError(broken_rule("Python's own place", rule, "none"))
     try:
         return subprocess.run(

@@ -86,7 +86,7 @@ def cache_is_writable() -> bool:
 
 
 def _writable(store: Path) -> Path | None:
-    """Return the store, made if need be, or None where it cannot be written."""
+    """Return the store, made if need be, or None if it cannot be written."""
     try:
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store):

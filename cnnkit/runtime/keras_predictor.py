@@ -71,7 +71,7 @@ def set_backend_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        log.debug("TensorFlow's threads were fixed before; `threads` has no effect on them.")
+        log.debug("TensorFlow's threads are already configured; `threads` has no effect on them.")
 
 
 def compiled_call(

@@ -18,13 +18,13 @@ LIMITS = (
 
 
 def available_memory() -> int | None:
-    """Return how many bytes can be taken without swapping, or None where nobody tells."""
+    """Return how many bytes can be taken without swapping, or None if nobody tells."""
     found = [value for value in (_system_available(), _container_available()) if value is not None]
     return min(found) if found else None
 
 
 def resident_memory() -> int | None:
-    """Return how many bytes of this process lie in memory now, or None where nobody tells."""
+    """Return how many bytes of this process lie in memory now, or None if nobody tells."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -134,13 +134,13 @@ def choose_precision(core: Any, precision: str) -> str:
     """Return ``bfloat16`` where the processor computes in it and it may, else ``float32``.
 
     Raises:
-        RuntimeUnavailableError: bfloat16 was asked for and the processor has none.
+        RuntimeUnavailableError: bfloat16 was requested and the processor has none.
     """
     has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "auto":
         return "bfloat16" if has_bfloat16 else "float32"
     if precision == "bfloat16" and not has_bfloat16:
-        rule = "go with a processor that computes in bfloat16"
+        rule = "be used on a CPU that supports bfloat16"
         received = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
         fix = "Use `precision='float32'` or auto."
         raise RuntimeUnavailableError(broken_rule("`precision='bfloat16'`", rule, received, fix))

@@ -50,5 +50,5 @@ class RuntimeOptions:
         if self.runtime == "openvino" and self.device == "gpu":
             fix = "Use `runtime='xla'` for a GPU, or `device='cpu'`."
             raise UsageError(
-                broken_rule("`runtime='openvino'`", "go with a CPU", "`device='gpu'`", fix)
+                broken_rule("`runtime='openvino'`", "be used on a CPU", "`device='gpu'`", fix)
             )

@@ -86,14 +86,14 @@ def running(
 @cache
 def _warn_of_xla_on_a_cpu() -> None:
     """Say it once, however many networks a command compiles."""
-    log.warning("XLA on a CPU is slow for depthwise convolutions; a GPU is what it is for.")
+    log.warning("XLA is slow for depthwise convolutions on a CPU; it is meant for GPUs.")
 
 
 def choose(options: RuntimeOptions) -> tuple[str, str]:
     """Return the runtime and the device that the options come to on this machine.
 
     Raises:
-        RuntimeUnavailableError: A GPU was asked for and none can be used.
+        RuntimeUnavailableError: A GPU was requested and none can be used.
     """
     wants_gpu = options.device == "gpu"
     may_use_gpu = options.device != "cpu" and options.runtime != "openvino"
@@ -104,7 +104,7 @@ def choose(options: RuntimeOptions) -> tuple[str, str]:
         return ("xla", "gpu") if has_gpu else ("openvino", "cpu")
     if options.runtime == "tensorflow" and backend_name() != "tensorflow":
         fix = "Unset KERAS_BACKEND, or use `runtime='xla'`."
-        rule = "go with Keras's TensorFlow backend"
+        rule = "be used with Keras's TensorFlow backend"
         received = f"KERAS_BACKEND={backend_name()}"
         raise RuntimeUnavailableError(broken_rule("`runtime='tensorflow'`", rule, received, fix))
     return options.runtime, "gpu" if has_gpu else "cpu"

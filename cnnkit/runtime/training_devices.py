@@ -38,7 +38,7 @@ def strategy(devices: Sequence[str] | None = None) -> Any | None:
         devices: Such as ``["GPU:0", "GPU:1"]``; None: all GPUs.
 
     Returns:
-        A `tf.distribute.MirroredStrategy`, or None where there are not two devices. Build the
+        A `tf.distribute.MirroredStrategy`, or None if there are not two devices. Build the
         model in its ``scope()``.
     """
     tf = require_tensorflow()
@@ -56,7 +56,7 @@ def prepare_training(*, deterministic: bool, distributed: bool) -> tuple[bool, l
         distributed: Several devices train together.
 
     Returns:
-        Whether to use XLA: on one GPU, unless determinism is asked for. And what a person
+        Whether to use XLA: on one GPU, unless determinism is requested. And what a person
         should know of that, in sentences.
     """
     tf = require_tensorflow()
@@ -67,7 +67,7 @@ def prepare_training(*, deterministic: bool, distributed: bool) -> tuple[bool, l
     if deterministic:
         notes.append("`deterministic=True`: training runs without XLA.")
     if distributed:
-        notes.append("Several devices train together: Keras compiles without XLA there.")
+        notes.append("Training on several devices: Keras compiles without XLA.")
     return has_gpu and not deterministic and not distributed, notes
 
 
@@ -97,7 +97,7 @@ def seed_epoch(seed: int, epoch: int) -> None:
 
 
 class OutOfMemoryError(Exception):
-    """The device's memory did not suffice for a step."""
+    """The device's memory was not sufficient for a step."""
 
 
 @contextlib.contextmanager

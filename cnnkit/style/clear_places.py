@@ -19,7 +19,7 @@ def without_clear(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
     Args:
         pixels: uint8 (height, width, 3), the colors of clear places of no matter.
-        alpha: uint8 (height, width, 1), or None where it is solid.
+        alpha: uint8 (height, width, 1), or None if it is solid.
 
     Raises:
         ImageError: All of it is transparent.
@@ -28,7 +28,7 @@ def without_clear(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
         return pixels
     solid = alpha[..., 0] >= SOLID
     if not solid.any():
-        raise ImageError("failed", "all of it is transparent: there is no style in it")
+        raise ImageError("failed", "the whole image is transparent, so it has no style")
     rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
     cut = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     pixels, solid = pixels[cut], solid[cut]

@@ -111,7 +111,7 @@ def estimated_seconds(
     return total
 
 
-# A tile's content features are made anew at every step, and its Gram matrices beforehand.
+# A tile's content features are recreated at every step, and its Gram matrices in advance.
 TILED_FACTOR = 1.6
 # Adam, the borders and the averaging, against the network alone.
 STEP_FACTOR = 1.15
@@ -128,7 +128,7 @@ def chosen_tile(steps: Steps, size: tuple[int, int], asked: str) -> int | None:
         asked: ``auto``, ``none``, or a number of pixels.
 
     Raises:
-        UsageError: What was asked for does not fit into the memory.
+        UsageError: What was requested does not fit into the memory.
     """
     available, resident = available_memory(), resident_memory() or 0
     tile = int(asked) if asked not in ("auto", "none") else None

@@ -85,7 +85,7 @@ def _style_reader(request: Request, images: list[np.ndarray] | None) -> NetworkE
 
 
 def _notes(request: Request, size: tuple[int, int], batch: int) -> tuple[str, ...]:
-    """Return what is to be said where the form leaves less open than was asked for."""
+    """Return what is to be said where the form leaves less open than was requested."""
     missing = ["`size`"] * (request.size is None)
     missing += ["`batch`"] * (request.batch is None)
     if not missing:

@@ -35,12 +35,12 @@ DEFAULT_SIZE = 512
 
 @dataclass(frozen=True)
 class Content:
-    """An image that is to be stylised.
+    """An image that is to be stylized.
 
     Attributes:
         path: The path as the user would type it.
         pixels: uint8 RGB (height, width, 3), upright, sRGB.
-        alpha: uint8 (height, width, 1), or None where it is solid.
+        alpha: uint8 (height, width, 1), or None if it is solid.
         sha256: SHA-256 of the file.
     """
 
@@ -51,7 +51,7 @@ class Content:
 
 
 def read_content(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> Content:
-    """Read an image that is to be stylised.
+    """Read an image that is to be stylized.
 
     Raises:
         ImageError: It cannot be read or decoded.
@@ -112,7 +112,7 @@ def result_size(height: int, width: int, size: int | None) -> tuple[int, int]:
     Args:
         height: Height of the content.
         width: Width of the content.
-        size: The long side that was asked for; None: `DEFAULT_SIZE`, or the image's own where
+        size: The long side that was requested; None: `DEFAULT_SIZE`, or the image's own where
             that is smaller.
     """
     return fitted_size(height, width, size or min(DEFAULT_SIZE, max(height, width)))

@@ -1,4 +1,4 @@
-"""The folder job of every way to stylise: rows, names, sidecars, states, previews.
+"""The folder job of every way to stylize: rows, names, sidecars, states, previews.
 
 A `Method` paints one image; the job does all the rest. The order in which an image is
 finished makes a kill harmless at any moment: the sidecar, which says what the file will hold and
@@ -84,7 +84,7 @@ class Workspace:
 
 
 class Method(Protocol):
-    """A way to stylise images.
+    """A way to stylize images.
 
     Attributes:
         settings: All that the results depend on besides the contents, as JSON can hold it.
@@ -93,10 +93,10 @@ class Method(Protocol):
     settings: dict[str, Any]
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one image.
+        """Stylize one image.
 
         Raises:
-            ImageError: This image cannot be stylised.
+            ImageError: This image cannot be stylized.
         """
 
 
@@ -108,11 +108,11 @@ class StylizeTarget:
         path: A folder, or the one result's file.
         is_file: Whether it is a file.
         resume: Go on with a killed run; what is finished stays.
-        overwrite: Make existing results anew.
+        overwrite: Overwrite existing results.
         retry_errors: When resuming, try failed inputs again.
 
     Raises:
-        UsageError: The choice breaks a rule.
+        UsageError: The combination is invalid.
     """
 
     path: Path
@@ -126,18 +126,18 @@ class StylizeTarget:
         if not self.is_file and self.path.exists() and not self.path.is_dir():
             raise UsageError(broken_rule("`output`", "name a folder", f"the file {self.path}"))
         if self.is_file and not self.path.parent.is_dir():
-            rule = "lie in a folder that exists"
+            rule = "be in an existing folder"
             fix = f"Make {self.path.parent} first."
             raise UsageError(broken_rule("`output`", rule, self.path, fix))
         result = self.path if self.is_file else self.path / ROWS
         if self.resume or self.overwrite:
             return
         if result.exists():
-            raise UsageError(f"{result} exists already. Use `overwrite=True` to make it anew.")
+            raise UsageError(f"{result} exists already. Use `overwrite=True` to overwrite it.")
         if not self.is_file and part_path(result).exists():
             raise UsageError(
-                f"{self.path} is an unfinished run. Use `resume=True` to go on with it, or "
-                "`overwrite=True` to start anew."
+                f"{self.path} is an unfinished run. Use `resume=True` to resume it, or "
+                "`overwrite=True` to start over."
             )
 
     @property
@@ -161,7 +161,7 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> StylizeTarget:
     """Return where ``output`` sends the results: an image's ending makes it one file.
 
     Raises:
-        UsageError: A file is asked for more than one image, or in a form that is not written.
+        UsageError: A file is requested more than one image, or in a form that is not written.
     """
     path = Path(output)
     if path.suffix.lower() not in FORMATS and has_image_suffix(output) and not path.is_dir():
@@ -184,7 +184,7 @@ def stylize_folder(
     max_pixels: int,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Stylise images, one row each, in order.
+    """Stylize images, one row each, in order.
 
     Args:
         method: What paints.
@@ -196,7 +196,7 @@ def stylize_folder(
 
     Raises:
         UsageError: Something is in the way, or the run to resume was another.
-        OutputError: A result cannot be written; what was written before is safe.
+        OutputError: An output cannot be written; earlier results are kept.
     """
     _make_folder(target.folder / STATES)
     job = FolderJob(target.outputs(), {"stylize": method.settings})
@@ -224,7 +224,7 @@ def check_results_apart(
     Args:
         target: Where the results go.
         inputs: What the user typed for the contents.
-        found: Gives the contents, each time anew.
+        found: Gives the contents, on each call.
         named: What else is read: styles, masks, where the optimization starts.
 
     Raises:
@@ -244,7 +244,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 class ResultPlaces:
@@ -370,8 +370,8 @@ class _Image:
         record = read_sidecar(sidecar_path(place))
         if any(record.get(name) != value for name, value in json.loads(json.dumps(run)).items()):
             if self._target.is_file:
-                fix = "Give the same command again, or use `overwrite=True` to make it anew."
-                rule = "go on with the same image, settings and version"
+                fix = "Run the same command again, or use `overwrite=True` to overwrite it."
+                rule = "be used with the same image, settings and version"
                 raise UsageError(broken_rule("`resume`", rule, f"another {place}", fix))
             return None
         if record.get("output_sha256") != hashlib.sha256(place.read_bytes()).hexdigest():
@@ -414,7 +414,7 @@ class _Image:
 
 
 def _is_row_of(row: Any, path: str, place: Path) -> bool:
-    """Return whether a sidecar's row, which may be anybody's, is one of this image."""
+    """Return whether a sidecar's row, which is untrusted, is one of this image."""
     if not isinstance(row, dict):
         return False
     fixed = {**path_fields(path), "status": "ok", "output": str(place)}

@@ -1,4 +1,4 @@
-"""The method of a folder job that stylises by optimization."""
+"""The method of a folder job that stylizes by optimization."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Watch = Callable[[int, OptimizationProgress], None]
 
 @dataclass(frozen=True)
 class Choices:
-    """What is asked for besides the settings of the optimization itself.
+    """What is requested besides the settings of the optimization itself.
 
     Attributes:
         size: The long side of the results; None: 512, or an image's own where it is smaller.
@@ -61,7 +61,7 @@ class Choices:
 
 
 class ByOptimization:
-    """Stylises images by optimization; the styles are looked at once.
+    """Stylizes images by optimization; the styles are looked at once.
 
     Attributes:
         settings: What the results depend on, as JSON can hold it.
@@ -140,10 +140,10 @@ class ByOptimization:
         choices_sheet(network, styles, self._settings, content, path, told)
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one image, or go on with it where a killed run left its state.
+        """Stylize one image, or resume it where a killed run left its state.
 
         Raises:
-            ImageError: It cannot be stylised.
+            ImageError: It cannot be stylized.
         """
         started = time.monotonic()
         size = self.size_of(*content.pixels.shape[:2])
@@ -167,7 +167,7 @@ class ByOptimization:
         watcher = _Watcher(self, content, mask, workspace, run)
         pixels = optimization.run(watcher)
         if not np.isfinite(pixels).all():
-            raise ImageError("failed", "the optimization lost its way: numbers without a value")
+            raise ImageError("failed", "the optimization diverged (NaN or infinity)")
         result = finished(pixels, content, mask, settings.preserve_color)
         return self._painted(result, optimization, watcher, tile, time.monotonic() - started)
 

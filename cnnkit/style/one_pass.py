@@ -1,7 +1,7 @@
 """Painting in one pass: feed-forward networks, at any size, large images tile by tile.
 
 A network that normalizes over the whole image would give every tile a style of its own, and
-the seams would show. Here the tiles share one set of statistics, measured beforehand on small
+the seams would show. Here the tiles share one set of statistics, measured in advance on small
 cuts from all over the image, and overlap by all that the network sees, so that two tiles agree
 on every pixel of their border.
 """
@@ -123,7 +123,7 @@ class OnePassPainter:
             return self._compiled[key]
         source = self._bundle.source(network_name=name, statistics_form=statistics_form)
         network = any_size_network(source, self._options)
-        # What measures keeps all that it measured: it is made anew for each large image, in a
+        # What measures keeps all that it measured: it is recreated for each large image, in a
         # fraction of a second, so that its memory is free again for the tiles.
         if statistics_form != "measured" or network.runtime != "openvino":
             self._compiled[key] = network
@@ -206,7 +206,7 @@ def _within(span: slice, length: int) -> slice:
 
 
 def tile_side(height: int, width: int, tile: int | None) -> int | None:
-    """Return the side of an image's tiles, None where it is painted whole.
+    """Return the side of an image's tiles, None if it is painted whole.
 
     Args:
         height: Height of the image.

@@ -1,4 +1,4 @@
-"""The method of a folder job that stylises in one pass."""
+"""The method of a folder job that stylizes in one pass."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROBE_SIDE, PROBE_CALLS = 256, 4
 
 @dataclass(frozen=True)
 class OnePassChoices:
-    """What is asked for.
+    """What is requested.
 
     Attributes:
         size: The long side of the results; 0: the image's own; None: `DEFAULT_SIZE`, or the
@@ -68,14 +68,14 @@ class OnePassChoices:
 
     @property
     def tile_pixels(self) -> int | None:
-        """The side of the tiles: None where it is for the painter to choose, 0 for none."""
+        """The side of the tiles: None if it is for the painter to choose, 0 for none."""
         if self.tile == "auto":
             return None
         return 0 if self.tile == "none" else int(self.tile)
 
 
 class InOnePass:
-    """Stylises images by a feed-forward network; the styles are read once.
+    """Stylizes images by a feed-forward network; the styles are read once.
 
     Attributes:
         settings: What the results depend on, as JSON can hold it.
@@ -93,7 +93,7 @@ class InOnePass:
         Args:
             painter: The compiled networks.
             styles: At least one where the painter reads styles, else none.
-            choices: What is asked for.
+            choices: What is requested.
             identity: Identity of the model, checked when a run is resumed.
 
         Raises:
@@ -154,7 +154,7 @@ class InOnePass:
         return min(times) / PROBE_SIDE**2  # the first calls are many times slower
 
     def paint(self, content: Content, workspace: Workspace) -> Painted:
-        """Stylise one image.
+        """Stylize one image.
 
         Raises:
             ImageError: Its mask cannot be used.

@@ -24,7 +24,7 @@ from cnnkit.style.state import OptimizationState
 from cnnkit.style.steps import Steps
 from cnnkit.style.targets import StyleTarget
 
-# Levels that a pixel moves a step; at the last scale it falls to a tenth.
+# Levels that a pixel moves per step; at the last scale it falls to a tenth.
 RATE = 0.02 * 255
 LAST_RATE = 0.1
 DECAYS = (0.9, 0.99)
@@ -163,7 +163,7 @@ class Optimization:
         share = np.float32(before / (scale.height * scale.width))
         state.pixels = np.clip(resized(state.image(), *size), 0, 255)
         state.first_moment = resized(state.first_moment, *size, cv2.INTER_LINEAR) * share
-        # A second moment of nought, which an overshoot would give, makes a step without bound.
+        # A second moment of zero, which an overshoot would give, makes a step without bound.
         state.second_moment = resized(state.second_moment, *size, cv2.INTER_LINEAR) * share**2
         state.average = np.zeros_like(state.pixels)
         state.average_weight = 0.0
@@ -240,7 +240,7 @@ class _ScaleRun:
         state = self._run.state
         begun = clock.seconds()
         while state.step < self._scale.steps:
-            # A run that is gone on with draws what it would have drawn.
+            # A run that is resumed draws what it would have drawn.
             random = np.random.default_rng([self._settings.seed, state.count])
             gradient, terms = self._gradient(state.pixels, random)
             gradient = smoothed(gradient)
@@ -308,7 +308,7 @@ class _ScaleRun:
             left -= block
 
 
-# L-BFGS tells of its progress after so many steps; its memory begins anew with each block.
+# L-BFGS tells of its progress after so many steps; its memory starts again with each block.
 LBFGS_BLOCK = 25
 
 

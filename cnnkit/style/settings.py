@@ -96,7 +96,7 @@ def _check(option: str, value: float, low: float, high: float) -> None:
 def loss_weights(
     strength: float | None, alpha: float | None, beta: float | None
 ) -> dict[str, float | None]:
-    """Return the weights of the content and style losses that are asked for, None for the usual.
+    """Return the weights of the content and style losses that are requested, None for the usual.
 
     Args:
         strength: The style's share, 0 to 1, instead of the other two.

@@ -38,9 +38,9 @@ def choices_sheet(
     Args:
         network: The loss network.
         styles: At least one.
-        settings: What else is asked for.
+        settings: What else is requested.
         content: The image.
-        path: The sheet's file, by its ending PNG, JPEG or WebP.
+        path: The sheet's file, by its suffix PNG, JPEG or WebP.
         told: Is told how many are done, and of how many.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The state of an optimization: what must be kept to go on with it as if nothing had been.
+"""The state of an optimization: what must be kept to resume it as if nothing had been.
 
 It is a safetensors file: arrays and one JSON text, nothing that runs, and its size is checked
 against the image's before anything is read.
@@ -69,7 +69,7 @@ def save_state(path: Path, state: OptimizationState, run: dict[str, Any]) -> Non
     Args:
         path: The file.
         state: What to keep.
-        run: What must be the same when it is gone on with: settings, inputs, versions.
+        run: What must be the same when it is resumed: settings, inputs, versions.
 
     Raises:
         OutputError: The output cannot be written.
@@ -131,7 +131,7 @@ def _read(
 
 
 def _are_sound(facts: dict[str, Any], scales: int) -> bool:
-    """Return whether the facts of a state, which may be anybody's, are of their kinds."""
+    """Return whether the facts of a state, which is untrusted, are of their kinds."""
     counts = [facts[name] for name in ("scale", "step", "count")]
     numbers = [facts["average_weight"], facts["seconds"]]
     for row in facts["curve"]:

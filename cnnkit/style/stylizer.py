@@ -1,4 +1,4 @@
-"""A stylizer: paints images in a style, one after the other, in one pass or by optimization."""
+"""Stylizers: apply a style to images, in one pass or by optimization."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ Images = ImageArgument | Iterable[ImageArgument]
 
 @dataclass(frozen=True, eq=False)
 class StylizedImage:
-    """A painted image.
+    """A stylized image.
 
     Attributes:
         pixels: uint8 RGB (height, width, 3).
-        alpha: The transparency of the photo, uint8 at the photo's own size (height, width, 1);
-            None where it is opaque.
-        figures: What painting it took: ``seconds``, and for an optimization its ``steps`` and
+        alpha: Alpha channel of the photo, uint8 at the photo's own size (height, width, 1);
+            None if it is opaque.
+        figures: ``seconds``, and for an optimization the ``steps`` and
             losses.
     """
 
@@ -69,10 +69,10 @@ class StylizedImage:
         return int(self.pixels.shape[0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the image, with the photo's transparency where the format has one.
+        """Write the image, with the photo's alpha channel if the format supports it.
 
         Args:
-            path: The file; its suffix says the format: PNG, JPEG or WebP.
+            path: The file to write: a PNG, JPEG or WebP by its suffix.
 
         Raises:
             UsageError: It has another suffix.
@@ -84,12 +84,12 @@ class StylizedImage:
             file.write(encoded(self.pixels, self.alpha, path.suffix))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the size and the figures as they stand in a row."""
+        """Return the size and the figures as they appear in an output row."""
         return {"width": self.width, "height": self.height, **self.figures}
 
 
 class Stylizer:
-    """Paints images in a style. `Stylizer.load` and `Stylizer.by_optimization` make one.
+    """Stylizes images. Create one with `Stylizer.load` or `Stylizer.by_optimization`.
 
     Attributes:
         method: How an image is painted.
@@ -122,19 +122,19 @@ class Stylizer:
         threads: int = 0,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Stylizer:
-        """Open a network that paints an image in one pass: a second instead of a minute.
+        """Open a network that stylizes an image in one pass: a second instead of a minute.
 
         Args:
-            model: An embedded name, or a bundle of `train_style`.
-            styles: The style image, or several to blend; none for a model of one style.
-            style_weights: The weight of each style; equal by default.
-            style_scale: Size of the style's brush strokes, as a factor.
-            strength: From 0, the photo, to 1, the style.
+            model: An embedded name, or a bundle from `train_style`.
+            styles: The style image, or several to blend; none for a model with one style.
+            style_weights: Weight of each style; equal by default.
+            style_scale: Scale factor of the brush strokes.
+            strength: Strength of the style, from 0 (the photo) to 1 (the style).
             preserve_color: Keep the photo's colors.
-            mask: An image whose white parts get the style, or a folder with one for each photo.
+            mask: An image whose white regions are stylized, or a folder with one mask per photo.
             size: Long side of the result in pixels; 1024 by default, or the photo's if that is
                 smaller. 0: the photo's own.
-            tile: Side of the tiles in pixels; ``none``: never tiles; ``auto``: large images only.
+            tile: Side of the tiles in pixels; ``none`` for no tiles; ``auto`` for large images.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -142,7 +142,7 @@ class Stylizer:
             max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
-            UsageError: A value breaks its rule, or a style image cannot be read.
+            UsageError: An argument is invalid, or a style image cannot be read.
             BundleError: The model cannot be opened, or is unsafe to open.
             RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
@@ -192,33 +192,33 @@ class Stylizer:
 
         Args:
             styles: The style image, or several to blend.
-            style_weights: The weight of each style; equal by default.
-            style_scale: Size of the style's brush strokes, as a factor.
+            style_weights: Weight of each style; equal by default.
+            style_scale: Scale factor of the brush strokes.
             strength: From 0, the photo, to 1, the style; 0.8 by default.
             alpha: Weight of the content loss, with `beta`, instead of `strength`.
             beta: Weight of the style loss.
             preserve_color: Keep the photo's colors.
-            mask: An image whose white parts get the style, or a folder with one for each photo.
+            mask: An image whose white regions are stylized, or a folder with one mask per photo.
             size: Long side of the result in pixels; 512 by default, or the photo's if that is
                 smaller.
-            steps: Steps of the optimization in all.
+            steps: Total number of optimization steps.
             time_budget: Time limit per image in seconds.
             start: What the optimization starts from: ``content``, ``noise``, or an image's path.
             optimizer: ``adam`` or ``l-bfgs``.
             variation: Weight of the total variation; 2.5 by default.
-            tile: Side of the tiles in pixels; ``none``: never tiles; ``auto``: where memory is
+            tile: Side of the tiles in pixels; ``none`` for no tiles; ``auto`` if memory is
                 short.
             seed: Random seed for the noise.
             network: The loss network: ``squeezenet-1.1``, ``keras:vgg16`` or ``keras:vgg19``.
             weights: Weights for ``keras:NAME``, instead of Keras's download.
-            preview: In a folder job: write a preview every so many steps.
+            preview: In a folder job: write a preview every this many steps.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
             watch: Gets the position of the image, from 1, and a
                 `cnnkit.style.optimization.OptimizationProgress` after each step.
 
         Raises:
-            UsageError: A value breaks its rule, or an image cannot be read.
+            UsageError: An argument is invalid, or an image cannot be read.
             BundleError: The loss network cannot be opened.
         """
         read = read_styles(_listed(styles), style_weights, max_pixels)
@@ -255,7 +255,7 @@ class Stylizer:
     def predict(
         self, images: ImageArgument | Iterable[ImageArgument]
     ) -> StylizedImage | Failure | list[StylizedImage | Failure]:
-        """Paint an image, or several one after the other.
+        """Stylize an image, or several one after the other.
 
         Args:
             images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.

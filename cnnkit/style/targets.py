@@ -139,7 +139,7 @@ class ContentTarget:
 
 
 class TiledContentTarget:
-    """The features of a large content image, made anew for each tile."""
+    """The features of a large content image, recreated for each tile."""
 
     def __init__(self, steps: Steps, content: np.ndarray, tile: int) -> None:
         """Look once at the whole image for the variance of its features.

@@ -26,7 +26,7 @@ class Batches(Protocol):
     def dataset(self, first_epoch: int = 0, epochs: int | None = 1) -> tf.data.Dataset:
         """Return some epochs' batches: images, labels and weights, of fixed shapes.
 
-        Labels are whole numbers (batch,) or shares of the classes (batch, classes); a weight
+        Labels are integers (batch,) or shares of the classes (batch, classes); a weight
         is 1, or 0 for what only fills up the last batch.
         """
 
@@ -38,9 +38,9 @@ BatchMaker = Callable[[int], Batches]
 
 
 class ArrayBatches:
-    """Batches of arrays that are in memory, shuffled anew each epoch in training.
+    """Batches of arrays that are in memory, reshuffled each epoch in training.
 
-    As in `cnnkit.data.loaders.Loader`, what does not fill the last batch is left out of a
+    As in `cnnkit.data.loaders.Loader`, what does not fill the last batch is omitted from a
     training epoch, and comes with weight 0 in validation.
     """
 
@@ -67,7 +67,7 @@ class ArrayBatches:
         """
         if not 0 < len(inputs) == len(labels):
             received = f"{len(inputs)} and {len(labels)}"
-            raise UsageError(broken_rule("inputs and labels", "be equally many", received))
+            raise UsageError(broken_rule("inputs and labels", "have the same length", received))
         self.batch_size = min(batch_size, len(inputs))
         self._inputs, self._labels = inputs, labels
         self._training, self._seed = training, seed

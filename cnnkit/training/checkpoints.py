@@ -235,7 +235,7 @@ def _content(path: Path, most: int) -> bytes:
 
 
 def damaged(folder: Path) -> UsageError:
-    """Return what is said where no checkpoint of a state folder is one that can be gone on with."""
+    """Return what is said where no checkpoint of a state folder is one that can be resumed."""
     rule = "hold a whole checkpoint to resume from"
     fix = "Start again without `resume=True`."
     return UsageError(broken_rule(str(folder), rule, "only damaged ones", fix))

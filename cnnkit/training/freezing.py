@@ -1,4 +1,4 @@
-"""Which layers learn: whole stages, told apart by their layers' names."""
+"""Which layers learn: whole stages, distinguished by their layers' names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stage_names(model: Any, head_layers: tuple[str, ...] = ()) -> list[str]:
 
     Args:
         model: A `keras.Model`.
-        head_layers: Names of layers that are left out.
+        head_layers: Names of layers that are omitted.
     """
     names: list[str] = []
     for layer in leaf_layers(model):

@@ -55,7 +55,7 @@ def train(
 ) -> TrainingResult:
     """Train a model and leave the best epoch's weights in it.
 
-    Killed at any moment, the same call with `resume` goes on with the epoch that was not
+    Killed at any moment, the same call with `resume` continues with the epoch that was not
     finished and ends, on a CPU, in the same weights as a run that nobody disturbed. Seeds
     Python's, NumPy's and TensorFlow's chance at every epoch.
 
@@ -151,7 +151,7 @@ class _Run:
                 self.on_message(note)
 
     def begin(self, resume: bool, identity: str, model: Any) -> None:
-        """Start, or go on with what was left."""
+        """Start, or resume what was left."""
         shapes = [list(variable.shape) for variable in model.variables]
         self.identity = {"plan": self.plan.to_dict(), "identity": identity, "shapes": shapes}
         self.progress.batch_size = self.plan.batch_size
@@ -220,19 +220,17 @@ class _Run:
             return self.stepper.evaluate(batches)
 
     def _in_memory(self, attempt: Callable[[int], Any], before: Any = None) -> Any:
-        """Return what an attempt gives, with half the batch each time memory does not suffice."""
+        """Return what an attempt gives, with half the batch each time memory is not sufficient."""
         while True:
             try:
                 return attempt(self.progress.batch_size)
             except OutOfMemoryError as error:
                 size = self.progress.batch_size
                 if size == 1:
-                    rule = "leave room for one image a step"
+                    rule = "have room for one image per step"
                     raise CnnkitError(broken_rule("The device's memory", rule, error)) from error
                 self.progress.batch_size = size // 2
-                self.say(
-                    f"The memory does not suffice for batches of {size}: going on with {size // 2}."
-                )
+                self.say(f"Out of memory at batch size {size}; retrying with {size // 2}.")
                 if before is not None:
                     self.stepper.restore(before)
 
@@ -255,7 +253,7 @@ class _Run:
             diverged or (patience is not None and progress.waited >= patience)
         )
         if diverged:
-            self.say(f"The loss of epoch {number} is not finite: training stops here.")
+            self.say(f"The loss of epoch {number} is not finite; training stops.")
 
     def _save(self) -> None:
         if self.checkpoints:

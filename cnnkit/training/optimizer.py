@@ -45,7 +45,7 @@ class ScaledAdam(keras.optimizers.Adam):
         return list(self._model_variables_moving_average) if self.use_ema else []
 
     def finalize_variable_values(self, var_list: list[Any]) -> None:
-        """Do nothing: `fit` would put the averages in the place of what is being trained."""
+        """Do nothing: `fit` would put the averages in place of what is being trained."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable at its own rate."""

@@ -1,4 +1,4 @@
-"""What a training run is asked to do, checked at birth, and its learning rate over time."""
+"""What a training run is asked to do, checked on construction, and its learning rate over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TrainingPlan:
 
     Attributes:
         epochs: At most this many passes over the training images.
-        batch_size: Images a step; halved by itself where memory does not suffice.
+        batch_size: Images per step; halved by itself where memory is not sufficient.
         learning_rate: The highest one, of the head.
         backbone_rate: What the rate of all layers below the head is multiplied by.
         schedule: ``cosine`` down to nearly 0, or ``constant``; both after the warm-up.

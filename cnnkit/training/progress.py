@@ -76,7 +76,7 @@ class Progress:
             plan: That they must fit.
 
         Raises:
-            ValueError: They are no state of such a run.
+            ValueError: They are not a state of such a run.
             KeyError: They lack something; or another error, where it is of another kind.
         """
         history = [EpochReport.from_dict(report) for report in values["history"]]
@@ -96,7 +96,7 @@ class Progress:
             and all(isinstance(note, str) for note in values["notes"])
         )
         if not fits:
-            raise ValueError("no state of such a run.")
+            raise ValueError("not a state of such a run.")
         return Progress(
             batch_size=values["batch_size"],
             history=history,
@@ -113,7 +113,7 @@ def _is_count(value: Any, low: int, high: int) -> bool:
 
 
 def refuse_another_run(ours: dict[str, Any], theirs: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on with a run that had another plan, other data or another network.
+    """Refuse to resume a run that had another plan, other data or another network.
 
     Args:
         ours: With ``plan``, ``identity`` and ``shapes``.
@@ -123,12 +123,12 @@ def refuse_another_run(ours: dict[str, Any], theirs: dict[str, Any], folder: Pat
     Raises:
         UsageError: Names the first difference.
     """
-    fix = "Give the same options, or start again without `resume=True`."
+    fix = "Use the same options, or start again without `resume=True`."
     for name, value in ours["plan"].items():
         if theirs["plan"].get(name) != value:
-            rule = f"go on with {name} = {theirs['plan'].get(name)}, as in {folder}"
+            rule = f"be used with {name} = {theirs['plan'].get(name)}, as in {folder}"
             raise UsageError(broken_rule("`resume`", rule, value, fix))
     for name, what in (("identity", "data"), ("shapes", "network")):
         if theirs[name] != ours[name]:
-            rule = f"go on with the same {what} as in {folder}"
+            rule = f"be used with the same {what} as in {folder}"
             raise UsageError(broken_rule("`resume`", rule, f"another {what}", fix))

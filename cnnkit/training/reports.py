@@ -59,7 +59,7 @@ class EpochReport:
         return cls(**fields)
 
     def is_sound(self, epochs: int) -> bool:
-        """Return whether every field is of its kind, in a run of so many epochs."""
+        """Return whether every field is of its kind, in a run of that many epochs."""
         counts, numbers = (self.epoch, self.epochs), asdict(self)
         for name in ("epoch", "epochs", "best"):
             numbers.pop(name)

@@ -44,7 +44,7 @@ class TrainingRun:
     """One run of a training command, from its first check to its bundle.
 
     Attributes:
-        output: The bundle's folder.
+        output: The folder of the new bundle.
         state_folder: Where an unfinished run keeps its state: beside the bundle.
         may_replace: Whether a bundle of that name may be replaced: with `overwrite`, or when
             resuming a run that was begun with it.
@@ -62,7 +62,7 @@ class TrainingRun:
         """Look at what is there; nothing is changed before `claimed`.
 
         Args:
-            output: The bundle's folder.
+            output: The folder of the new bundle.
             resume: Continue an unfinished run.
             overwrite: Replace an existing bundle, and discard an unfinished run.
             stages: The names of folders in the state folder that hold the checkpoints; none: it
@@ -152,7 +152,7 @@ def write_history(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[s
     Args:
         folder: Folder of the bundle.
         columns: Column names in order.
-        rows: By column name; other names are left out.
+        rows: By column name; other names are omitted.
     """
     lines = [csv_line(list(columns))]
     lines += [csv_line([_cell(row.get(name)) for name in columns]) for row in rows]

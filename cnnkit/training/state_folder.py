@@ -55,7 +55,7 @@ def claimed(
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
     try:
         with locked_folder(folder):
             if used:
@@ -72,7 +72,7 @@ def _make_room(folder: Path, resume: bool, overwrite: bool, stages: Sequence[str
     if resume or not any(folder.iterdir()):
         return
     if not overwrite:
-        fix = "Use `resume=True` to go on with it, or `overwrite=True` to start anew."
+        fix = "Use `resume=True` to resume it, or `overwrite=True` to start over."
         raise UsageError(f"{folder.name} holds an unfinished run. {fix}")
     empty(folder, stages)
 
@@ -108,5 +108,5 @@ def empty(folder: Path, stages: Sequence[str] = ()) -> None:
 
 
 def _foreign(folder: Path) -> UsageError:
-    received = "something else under that name"
+    received = "something else with that name"
     return UsageError(broken_rule(str(folder), "be free for checkpoints", received))

@@ -20,7 +20,7 @@ Named = tuple[str, AnyPath]
 
 
 def identity(path: AnyPath) -> tuple[int, int] | None:
-    """Return what a file or folder is known by, links followed; None where there is none."""
+    """Return what a file or folder is known by, links followed; None if there is none."""
     for resolved in (os.fspath, os.path.realpath):  # the second: ``a/b/..`` before there is b
         with contextlib.suppress(OSError, ValueError):
             status = os.stat(resolved(path))
@@ -88,8 +88,8 @@ def check_not_beside(folders: Iterable[Named], inputs: Iterable[AnyPath]) -> Non
         homes.add(home)
         met = written.get(identity(home) or (-1, -1))
         if met is not None:
-            fix = "Nothing is written beside the images: choose another folder."
-            rule = "be another folder than those of the inputs"
+            fix = "Outputs are never written among the inputs: choose another folder."
+            rule = "differ from the folders of the inputs"
             raise UsageError(broken_rule("an output folder", rule, met, fix))
 
 
@@ -125,11 +125,11 @@ def check_places_differ(outputs: Iterable[Named]) -> None:
     for _, path in outputs:
         place = place_of(path)
         if place in met:
-            raise UsageError(broken_rule("outputs", "have places of their own", path))
+            raise UsageError(broken_rule("outputs", "be different files and folders", path))
         met.add(place)
 
 
 def _refused(option: str, path: AnyPath, what: str) -> UsageError:
-    rule = "name nothing that the command reads"
+    rule = "not be an input"
     received = f"{os.fspath(path)}, which is {what}"
     return UsageError(broken_rule(option, rule, received, "Choose another place for the result."))

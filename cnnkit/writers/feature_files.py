@@ -42,7 +42,7 @@ class FeatureSpool:
             if self._file.tell() < rows * width * 4:
                 raise OutputError(
                     f"{self.part} must hold the features of the {rows} rows made before. "
-                    "Received: fewer. Use `overwrite=True` to start anew."
+                    "Received: fewer. Use `overwrite=True` to start over."
                 )
             self._file.truncate(rows * width * 4)
             self._file.seek(rows * width * 4)
@@ -70,7 +70,7 @@ class FeatureSpool:
         if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
             raise OutputError(
                 f"{self.part} was changed by another program while it was written: features are "
-                "lost. Give the same command with `overwrite=True`."
+                "lost. Run the same command with `overwrite=True`."
             )
 
     def finish(self, rows: Iterable[tuple[int, str]], count: int) -> None:

@@ -73,13 +73,13 @@ class Journal:
         retry_errors: bool = False,
         check: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Journal:
-        """Start a journal, or go on with one.
+        """Start a journal, or resume one.
 
         Args:
             target: The file that is to be finished.
             header: What must be the same in a resumed run: the model and the options.
             resume: Go on where a killed run stopped.
-            overwrite: Start anew, whatever is there.
+            overwrite: Start again, whatever is there.
             retry_errors: When resuming, take inputs that failed once more.
             check: Called with each row of an earlier run; whatever it raises, the row is none.
 
@@ -178,7 +178,7 @@ class Journal:
     def _no_row(self, line: bytes, received: str) -> UsageError:
         return UsageError(
             f"{self.part} must hold rows of cnnkit. Received: {received}. "
-            "Use `overwrite=True` to start anew."
+            "Use `overwrite=True` to start over."
         )
 
     def _check_header(self, line: bytes, header: dict[str, Any]) -> None:
@@ -195,15 +195,15 @@ class Journal:
             raise UsageError(
                 f"{self.part} must hold rows of schema version {SCHEMA_VERSION}. Received: "
                 f"version {str(found['cnnkit_journal'])[:20]}, of another cnnkit. Use "
-                "`overwrite=True` to start anew."
+                "`overwrite=True` to start over."
             )
         expected = json.loads(json_line(header))
         for key in {**expected, **found}:
             if found.get(key) != expected.get(key):
                 raise UsageError(
-                    f"`resume` must go on with the same {key}. Received: "
+                    f"`resume` requires the same {key}. Received: "
                     f"{_difference(found.get(key), expected.get(key))}. "
-                    "Give the same command again, or use `overwrite=True` to start anew."
+                    "Run the same command again, or use `overwrite=True` to start over."
                 )
 
     def is_done(self, path: str) -> bool:
@@ -246,12 +246,12 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"{self.part} cannot be written: {error.strerror or error}. {self.count} rows are "
-                "safe in it: mend the cause and give the same command with `resume=True`."
+                "saved in it: fix the cause, then run the same command with `resume=True`."
             ) from error
         self._note(content)
 
     def _check_unchanged(self) -> None:
-        """Refuse to go on with a file that somebody else has cut, replaced or removed."""
+        """Refuse to append to a file that another program truncated, replaced or removed."""
         descriptor = self._file.fileno()
         if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
             raise self._changed()
@@ -259,7 +259,7 @@ class Journal:
     def _changed(self) -> OutputError:
         return OutputError(
             f"{self.part} was changed by another program while it was written: rows are lost. "
-            "Give the same command with `overwrite=True`."
+            "Run the same command with `overwrite=True`."
         )
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -360,7 +360,7 @@ def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite
     if not target.parent.is_dir():
         raise UsageError(
             broken_rule(
-                "`output`", "lie in a folder that exists", target, f"Make {target.parent} first."
+                "`output`", "be in an existing folder", target, f"Make {target.parent} first."
             )
         )
     if overwrite:
@@ -369,8 +369,8 @@ def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite
         if not resume:
             raise _unfinished(part)
     elif target.exists():
-        what = "is finished, there is nothing to resume" if resume else "exists already"
-        raise UsageError(f"{target} {what}. Use `overwrite=True` to make it anew, or another name.")
+        what = "is complete; there is nothing to resume" if resume else "exists already"
+        raise UsageError(f"{target} {what}. Use `overwrite=True` to overwrite it, or another name.")
 
 
 @contextlib.contextmanager
@@ -387,7 +387,7 @@ def _named_failure(path: Path) -> Iterator[None]:
 def _unfinished(part: Path) -> UsageError:
     return UsageError(
         f"{part} is an unfinished run. "
-        "Use `resume=True` to go on with it, or `overwrite=True` to start anew."
+        "Use `resume=True` to resume it, or `overwrite=True` to start over."
     )
 
 

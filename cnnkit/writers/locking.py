@@ -36,7 +36,7 @@ def open_locked(path: Path, *, anew: bool = False) -> BinaryIO:
         flags |= getattr(os, name, 0)
     if path.is_symlink() and (path.is_file() or not path.exists()):
         fix = "Move it away, or choose another name."
-        raise UsageError(broken_rule(str(path), "be a file of its own", "a link", fix))
+        raise UsageError(broken_rule(str(path), "be a regular file", "a link", fix))
     for _ in range(TRIES):
         descriptor = os.open(path, flags, 0o666)
         try:

@@ -15,7 +15,7 @@ class Column(NamedTuple):
     Attributes:
         name: Its heading.
         kind: ``text``, ``integer`` or ``number``.
-        value: Gives the value of a row, or None where it has none.
+        value: Gives the value of a row, or None if it has none.
     """
 
     name: str
@@ -48,17 +48,17 @@ class RowTable(Protocol):
 
 
 def error_fields(row: Row) -> Row:
-    """Return ``error_kind`` and ``error_message`` of a row, None where it is well."""
+    """Return ``error_kind`` and ``error_message`` of a row, None if it is well."""
     error = row.get("error", {})
     return {"error_kind": error.get("kind"), "error_message": error.get("message")}
 
 
 @dataclass(frozen=True)
 class ClassificationTable:
-    """Path, status, label, score, error; then the further guesses.
+    """Path, status, label, score, error; then the further predictions.
 
     Attributes:
-        top_k: How many guesses a CSV row has.
+        top_k: How many predictions a CSV row has.
     """
 
     top_k: int = 5

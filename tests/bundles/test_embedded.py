@@ -51,7 +51,7 @@ def test_a_package_without_models_says_so(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "cnnkit", tmp_path / "cnnkit", ignore=leave_out)
     done = run(tmp_path)
     assert done.returncode != 0
-    assert "cnnkit must have its embedded models beside it." in done.stderr.splitlines()[-1]
+    assert "cnnkit requires its embedded models." in done.stderr.splitlines()[-1]
 
 
 def test_an_embedded_name_may_be_spelled_otherwise_where_no_path_is(

@@ -76,7 +76,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path):
 
 
 def test_the_folder_above_must_exist(tmp_path):
-    with pytest.raises(OutputError, match="must lie in a folder that exists"):
+    with pytest.raises(OutputError, match="must be in an existing folder"):
         check_target(tmp_path / "none" / "b", overwrite=False)
 
 

@@ -137,7 +137,7 @@ def test_refused_before_anything_is_touched(line, files, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["cnnkit", *line.split()])
     assert _run() == 2
     shown = capsys.readouterr()
-    said = ("which is", "another folder than", "places of their own", "outside DATA")
+    said = ("which is", "differ from the folders", "be different files", "outside DATA")
     assert any(words in shown.err for words in said), shown.err
     assert len(shown.err.splitlines()) == 1
     assert state(files) == before and sorted(a for a, *_ in os.walk(files)) == folders

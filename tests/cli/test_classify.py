@@ -153,7 +153,7 @@ def test_an_existing_file_is_refused_before_any_work(run_cnnkit, photos, tmp_pat
     done = run_cnnkit("classify", "photos", "-o", "rows.jsonl")
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "cnnkit: error: rows.jsonl exists already. Use --overwrite to make it anew, "
+        "cnnkit: error: rows.jsonl exists already. Use --overwrite to overwrite it, "
         "or another name."
     )
     assert (tmp_path / "rows.jsonl").read_text() == "mine"
@@ -181,7 +181,7 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
     ("arguments", "message"),
     [
         (["photos", "-o", "rows.xlsx"], "-o must end in one of .jsonl, .csv, .parquet"),
-        (["photos", "-o", "no/rows.jsonl"], "-o must lie in a folder that exists"),
+        (["photos", "-o", "no/rows.jsonl"], "-o must be in an existing folder"),
         (["photos", "--model", "eficientnet"], "Did you mean 'efficientnet-lite0'?"),
         (["photos", "--fit", "zoom"], "--fit must be one of crop, pad, stretch"),
         (["photos", "--top-k", "0"], "0 is not in the range x>=1"),

@@ -51,7 +51,7 @@ def test_what_is_lost_or_wrong_is_said_and_exits_with_1(run_cnnkit, shapes: Path
     done = run_cnnkit("convert-boxes", "a.json", "yolo:labels")
     assert done.returncode == 1
     assert "1 boxes of other classes are left out." in done.stderr
-    assert "1 marks of crowds stay behind: YOLO has no place for them." in done.stderr
+    assert "1 marks of crowds dropped: not representable in YOLO." in done.stderr
     mended = run_cnnkit("convert-boxes", "a.json", "coco:b.json", "--mend")
     assert mended.returncode == 1
     for code in ("outside, 1", "empty, 1", "unknown-class, 1"):

@@ -110,7 +110,7 @@ def test_a_table_for_people_and_tiles(run_cnnkit, examples):
         (("-o", "coco:a.txt"), "coco: must name a .json file"),
         (("-o", "yolo:"), "yolo: must be followed by a path"),
         (("-o", "a.xml"), "-o must end in one of .jsonl, .csv, .parquet"),
-        (("-o", "a.csv", "-o", "./a.csv"), "outputs must have places of their own"),
+        (("-o", "a.csv", "-o", "./a.csv"), "outputs must be different files and folders"),
         (("--resume",), "--resume requires -o."),
     ],
 )

@@ -44,7 +44,7 @@ def test_what_hurts_is_named_and_exits_with_1(run_cnnkit, photos: Path) -> None:
     assert lines[1:4] == [
         "error    1 file cannot be read  [unreadable]",
         r"           photos/cat/\x1b[31m.jpg  empty: the file has no content (0 bytes)",
-        "         Replace or remove them; training leaves them out by name.",
+        "         Replace or remove them; training skips them and names them.",
     ]
     assert "           photos/cat/003.jpg = photos/dog/copy.jpg" in lines
     assert lines[-1] == "2 errors: fix before training."

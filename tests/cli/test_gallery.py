@@ -211,7 +211,7 @@ def test_identify_keeps_the_protocol_of_folder_jobs(team, tmp_path, people):
     header = {"cnnkit_journal": 2}
     part = tmp_path / "other.jsonl.part"
     part.write_text(json.dumps(header) + "\n")
-    with pytest.raises(UsageError, match="`resume` must go on with the same"):
+    with pytest.raises(UsageError, match="`resume` requires the same"):
         gallery("identify", team, people, "-o", tmp_path / "other.jsonl", "--resume")
 
 
@@ -378,7 +378,7 @@ def test_a_gallery_of_another_embedder(team, people):
         gallery("identify", team, people, "--mirror")
     assert str(caught.value).endswith(
         "without mirrored faces. Received: dlib-face, with mirrored faces. "
-        "Leave `mirror` out, or enroll the photos anew."
+        "Leave `mirror` out, or enroll the photos again."
     )
 
 

@@ -90,7 +90,7 @@ def test_an_interrupted_run_is_resumed(photos) -> None:
         ("photos", {"sort_into": "photos/cat.jpg"}, "name a folder"),
         ("photos", {"sort_into": Path("photos")}, "which is the input photos"),
         (iter(["photos"]), {"report": "photos/cat.jpg", "overwrite": True}, "the input photos/cat"),
-        ("photos", {"output": "a.csv", "embeddings": "b/../a.csv"}, "places of their own"),
+        ("photos", {"output": "a.csv", "embeddings": "b/../a.csv"}, "different files and folders"),
         ([], {}, "`inputs` must name at least one"),
     ],
 )

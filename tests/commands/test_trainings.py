@@ -44,7 +44,7 @@ def test_measuring_on_what_was_learned_from_is_told(
     found = cnnkit.evaluate(classifier.path, photos)
     count = found.figures["data"]["pictures"]
     assert 0 < trained_on < count
-    assert f"learned from {trained_on} of these {count} images" in caplog.text
+    assert f"trained on {trained_on} of these {count} images" in caplog.text
     caplog.clear()
     held_out = cnnkit.evaluate(classifier.path, split, root=photos)
     assert held_out.figures["data"]["pictures"] == count - trained_on

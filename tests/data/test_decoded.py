@@ -57,7 +57,7 @@ def test_bad_images_are_left_out_by_name(paths: list[str], tmp_path: Path, caplo
             ("05.png", "not-an-image"),
         ]
         np.testing.assert_array_equal(decoded.pixels[3], prepare(paths[4], SPEC))
-    assert "03.png is left out: the file has no content" in caplog.text
+    assert "03.png: the file has no content" in caplog.text
 
 
 def test_too_many_bad_images_stop_the_run_and_leave_no_file(paths, tmp_path) -> None:

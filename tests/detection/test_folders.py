@@ -251,7 +251,7 @@ def test_another_option_is_not_resumed(images: Path) -> None:
             options={"iou": 0.45},
             emit=lambda _: 1 / 0,
         )
-    with pytest.raises(UsageError, match="`resume` must go on with the same options"):
+    with pytest.raises(UsageError, match="`resume` requires the same options"):
         run(Outputs(rows=Path("rows.jsonl"), resume=True), iou=0.5)
 
 
@@ -259,7 +259,7 @@ def test_another_option_is_not_resumed(images: Path) -> None:
     ("arguments", "told"),
     [
         ({"counts": Path("a.txt")}, "`counts` must end in .csv"),
-        ({"counts": Path("nowhere/a.csv")}, "`counts` must name a file in a folder that exists"),
+        ({"counts": Path("nowhere/a.csv")}, "`counts` must be a file in an existing folder"),
         ({"annotate": Path("in")}, "in has files already"),
         ({"crops": Path("in/a.jpg")}, "`crops` must name a folder. Received: the file in/a.jpg"),
         ({"boxes": ["coco:a.txt"]}, "coco: must name a .json file"),
@@ -300,7 +300,7 @@ def test_outputs_at_one_place_or_beside_inputs_are_refused(
 def test_nothing_lands_beside_an_input_of_a_list(images: Path) -> None:
     """The folders of a pattern's images are known only when they come."""
     for asked in ({"annotate": Path("in")}, {"boxes": ["voc:in"]}):
-        with pytest.raises(UsageError, match="must be another folder than those of the inputs"):
+        with pytest.raises(UsageError, match="must differ from the folders of the inputs"):
             detect_folders(
                 told_detector(TWO),
                 Finder(["in/*.jpg"]),

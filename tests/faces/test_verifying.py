@@ -225,7 +225,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path, suffix: str) -> N
     summary, read, emitted = run(target, resume=True)
     assert (summary.resumed, emitted, read) == (len(PAIRS), [], {})
     assert target.read_bytes() == before
-    with pytest.raises(UsageError, match="is finished and has no row for"):
+    with pytest.raises(UsageError, match="is complete and has no row for"):
         run(target, pairs=[*PAIRS, FacePair("7.0", "8.0")], resume=True)
 
 

@@ -142,7 +142,7 @@ def test_splits_are_kept_and_equal_names_stay_apart(split_set, monkeypatch, targ
         assert [one["id"] for one in content["licenses"]] == [1, 2]
         assert content["categories"][0]["supercategory"] == "animal"
     else:
-        assert "info, licenses, more of the categories stay behind" in done.output
+        assert "info, licenses, more of the categories dropped" in done.output
 
 
 def test_splits_of_one_images_folder_are_folders_in_data_yaml(tmp_path) -> None:

@@ -106,7 +106,7 @@ def test_a_killed_run_goes_on(photos, tmp_path, killed_at):
     with pytest.raises(KeyboardInterrupt):
         stylize(photos, out, Negative(killed_at=killed_at))
     assert len(list((out / STATES).iterdir())) == 1
-    with pytest.raises(UsageError, match="must go on with the same stylize"):
+    with pytest.raises(UsageError, match="requires the same stylize"):
         stylize(photos, out, Negative(0.5), resume=True)
     method = Negative()
     summary, _ = stylize(photos, out, method, resume=True)
@@ -168,7 +168,7 @@ def test_a_single_file(photos, tmp_path):
     method = Negative()
     assert stylize(photo, out, method, resume=True)[0].ok == 1
     assert method.painted == []
-    with pytest.raises(UsageError, match="go on with the same image, settings"):
+    with pytest.raises(UsageError, match="be used with the same image, settings"):
         stylize(photo, out, Negative(0.5), resume=True)
     assert stylize(photo, out, method, overwrite=True)[0].ok == 1
     assert method.painted == ["a.jpg"]
@@ -187,9 +187,9 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
 @pytest.mark.parametrize(
     ("output", "inputs", "flags", "message"),
     [
-        ("x.png", ["a", "b"], {}, "must go with one image"),
+        ("x.png", ["a", "b"], {}, "must be used with one image"),
         ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
-        ("none/x.png", ["a"], {}, "must lie in a folder that exists"),
+        ("none/x.png", ["a"], {}, "must be in an existing folder"),
         (
             "out",
             ["a"],

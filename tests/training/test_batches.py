@@ -49,7 +49,7 @@ def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
 
 def test_nothing_or_unequal_numbers_are_refused() -> None:
     for inputs, labels in ((np.zeros((0, 1)), np.zeros(0)), (np.zeros((2, 1)), np.zeros(3))):
-        with pytest.raises(UsageError, match="must be equally many"):
+        with pytest.raises(UsageError, match="must have the same length"):
             ArrayBatches(inputs, labels, 1, training=True)
 
 

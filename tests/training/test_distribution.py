@@ -60,7 +60,7 @@ def test_two_devices_learn_what_one_does(results: list) -> None:
 def test_it_is_said_that_xla_is_off(results: list) -> None:
     assert [notes for _, _, notes in results[:2]] == [
         [],
-        ["Several devices train together: Keras compiles without XLA there."],
+        ["Training on several devices: Keras compiles without XLA."],
     ]
 
 

@@ -140,8 +140,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(tmp_path: Path) -> None:
         model, *makers(), plan(2, batch_size=32), on_message=said.append, state_folder=tmp_path
     )
     assert said == [
-        "The memory does not suffice for batches of 32: going on with 16.",
-        "The memory does not suffice for batches of 16: going on with 8.",
+        "Out of memory at batch size 32; retrying with 16.",
+        "Out of memory at batch size 16; retrying with 8.",
     ]
     assert result.batch_size == 8 and list(result.notes) == said
     other = hungry_network()
@@ -180,7 +180,7 @@ def test_memory_that_ends_in_the_middle_of_an_epoch_repeats_that_epoch(
 def test_no_room_for_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model = hungry_network()
     monkeypatch.setattr(HungryLayer, "room", 0)
-    with pytest.raises(CnnkitError, match="memory must leave room for one image a step"):
+    with pytest.raises(CnnkitError, match="memory must have room for one image per step"):
         train(model, *makers(), plan(1, batch_size=2))
 
 

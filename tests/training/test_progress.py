@@ -19,7 +19,7 @@ def report(epoch: int, val_loss: float, best: bool) -> EpochReport:
 
 def told() -> dict:
     """Return a run's state after two epochs, as a checkpoint has it."""
-    progress = Progress(batch_size=8, notes=["The memory does not suffice."])
+    progress = Progress(batch_size=8, notes=["Out of memory."])
     progress.add(report(1, 0.4, True))
     progress.add(report(2, 0.5, False))
     return json.loads(json.dumps(progress.to_dict()))
@@ -28,7 +28,7 @@ def told() -> dict:
 def test_what_was_told_is_gone_on_with() -> None:
     found = Progress(notes=["now"]).gone_on(told(), PLAN)
     assert (found.epoch, found.best_epoch, found.best_loss, found.waited) == (2, 1, 0.4, 1)
-    assert found.notes == ["The memory does not suffice.", "now"]
+    assert found.notes == ["Out of memory.", "now"]
     assert found.history == [report(1, 0.4, True), report(2, 0.5, False)]
 
 

@@ -197,8 +197,8 @@ def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbe
 
 
 OTHERS = [
-    ({"plan": plan(EPOCHS + 1, patience=None, start_counts=True)}, "go on with epochs = 3"),
-    ({"identity": "other images"}, "go on with the same data"),
+    ({"plan": plan(EPOCHS + 1, patience=None, start_counts=True)}, "be used with epochs = 3"),
+    ({"identity": "other images"}, "be used with the same data"),
 ]
 
 

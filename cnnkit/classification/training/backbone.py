@@ -48,7 +48,7 @@ class Backbone:
 
     @property
     def builder(self) -> str | None:
-        """The name of its builder, or None where a ``.keras`` file must hold the network."""
+        """The name of its builder, or None if a ``.keras`` file must hold the network."""
         return self.bundle.card.builder
 
     def arguments(self, classes: int) -> dict[str, Any]:

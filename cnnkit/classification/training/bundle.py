@@ -123,7 +123,7 @@ def arguments(outcome: TrainedClassifier) -> dict[str, Any]:
 
 
 def _network_record(outcome: TrainedClassifier) -> dict[str, Any] | None:
-    """Return how the whole network was trained, or None where only a head was."""
+    """Return how the whole network was trained, or None if only a head was."""
     if outcome.learned is None:
         return None
     return epochs_record(outcome.learned.plan, outcome.learned.result) | {"kept": outcome.kept}

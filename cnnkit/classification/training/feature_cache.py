@@ -65,7 +65,7 @@ class FeatureCache:
             self._give_up(error)
 
     def _opened(self) -> sqlite3.Connection:
-        """Return a connection; a file that is no database is made anew."""
+        """Return a connection; a file that is no database is recreated."""
         try:
             return self._connected()
         except sqlite3.DatabaseError as error:
@@ -93,7 +93,7 @@ class FeatureCache:
             size: How many features a vector must have, if known.
 
         Returns:
-            SHA-256 to float32 (features,); what is damaged is left out.
+            SHA-256 to float32 (features,); what is damaged is omitted.
         """
         found: dict[bytes, np.ndarray] = {}
         if self._connection is None:

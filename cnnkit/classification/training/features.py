@@ -74,7 +74,7 @@ class FeatureExtractor:
         Args:
             backbone: Whose features.
             options: Where and how the network runs.
-            batch_size: Images a call; by default what suits the runtime.
+            batch_size: Images per call; by default what suits the runtime.
             workers: Threads that read and predict; by default one for each processor.
             max_pixels: A larger image is a failure.
         """
@@ -101,7 +101,7 @@ class FeatureExtractor:
         view: int = 0,
         progress: Callable[[], None] | None = None,
     ) -> Features:
-        """Return the features of images, from the disk where they are known.
+        """Return the features of images, from the disk if known.
 
         Args:
             images: Which ones.

@@ -21,7 +21,7 @@ from cnnkit.runtime.linear_algebra import one_linear_algebra_thread
 # From strong to weak, of features whose squared length is 1 on average. On photos of cats and
 # dogs the best was 1e-5 to 1e-4; the ends only bound it.
 REGULARIZATION = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)
-# With ten images a class smoothing lifted the accuracy on ten classes of photos from 0.64 to
+# With ten images per class smoothing lifted the accuracy on ten classes of photos from 0.64 to
 # 0.74; with hundreds a class it makes no difference.
 LABEL_SMOOTHING = (0.0, 0.1)
 MAX_ITERATIONS = 300
@@ -92,7 +92,7 @@ class HeadSearch:
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray | None:
-    """Return weights that make up for rare classes, or None where they are not needed.
+    """Return weights that make up for rare classes, or None if they are not needed.
 
     Args:
         labels: The class of each training sample, int (samples,).

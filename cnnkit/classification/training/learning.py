@@ -44,7 +44,7 @@ def train_classifier(
 
     Raises:
         UsageError: The data or an option cannot be worked with.
-        BundleError: The backbone cannot, or must not, be opened.
+        BundleError: The backbone cannot be opened, or is unsafe to open.
         OutputError: The bundle cannot be written there.
     """
     run = TrainingRun(
@@ -191,10 +191,10 @@ def _check_outside(settings: ClassifierSettings) -> None:
     """
     data, output = Path(settings.data).resolve(), settings.output.resolve()
     if data.is_dir() and output.is_relative_to(data):
-        fix = "There the next run would take it for a class."
+        fix = "Inside, the next run would treat it as a class."
         raise OutputError(broken_rule("`output`", "lie outside `data`", f"{settings.output}", fix))
     if data.is_relative_to(output):
-        rule = "not be a folder that holds `data`"
+        rule = "not contain `data`"
         raise OutputError(broken_rule("`output`", rule, settings.output))
 
 

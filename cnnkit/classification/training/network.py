@@ -44,7 +44,7 @@ class Network:
     build: Callable[[], Any]
 
     def trained(self, model: Any) -> Network:
-        """Return the same network with a model at hand in the place of its own."""
+        """Return the same network with a model at hand in place of its own."""
         return replace(self, build=lambda: model)
 
 

@@ -178,7 +178,7 @@ def train_network(
 def _decoded(
     settings: ClassifierSettings, network: Network, training_set: TrainingSet, split: str
 ) -> Iterator[DecodedImages]:
-    """Give a split's images; all of them, for the unreadable ones were left out before."""
+    """Give a split's images; all of them, for the unreadable ones were omitted before."""
     files = [training_set.dataset.files[i] for i in training_set.members(split)]
     with DecodedImages(
         [file.path for file in files],

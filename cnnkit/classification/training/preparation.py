@@ -36,7 +36,7 @@ class TrainingSet:
         contents: The SHA-256 of each image, uint8 (images, 32).
         splits: int8 (images,), places in `cnnkit.data.SPLITS`.
         findings: What the doctor said of the whole set.
-        failures: Path and reason of what was left out.
+        failures: Path and reason of what was omitted.
     """
 
     dataset: Dataset
@@ -48,7 +48,7 @@ class TrainingSet:
 
     @property
     def images(self) -> list[HashedImage]:
-        """The images, as features are asked for."""
+        """The images, as features are requested."""
         return [
             HashedImage(file.path, content.tobytes())
             for file, content in zip(self.dataset.files, self.contents, strict=True)
@@ -98,7 +98,7 @@ def read_training_set(
 
     Args:
         data: A folder of class folders, split folders of such, or a CSV.
-        root: The folder that a CSV's files are relative to.
+        root: The folder that the files of a CSV are relative to.
         split_file: A ``split.csv`` of an earlier run, or None.
         shares: The parts for validation and test, where the set does not say.
         seed: Random seed for the split.
@@ -145,14 +145,14 @@ def _groups(
     counts = dataset.counts()
     for number in grouping.alike[:NAMED]:
         log.warning(
-            "most of the %s images of the class %r look alike, as a fixed camera makes them: they "
-            "are divided one by one, and figures may be too high. `copies='together'` keeps "
-            "near copies in one split; a test set from another day tells more.",
+            "most of the %s images of class %r look alike, as from a fixed camera: they are split "
+            "one by one, and metrics may be too high. `copies='together'` keeps near-duplicates "
+            "in one split; a test set from another day is more reliable.",
             f"{counts[number]:,}",
             dataset.classes[number],
         )
     if len(grouping.alike) > NAMED:
-        log.warning("and so in %d more classes", len(grouping.alike) - NAMED)
+        log.warning("and likewise in %d more classes", len(grouping.alike) - NAMED)
     return grouping.groups
 
 
@@ -166,7 +166,7 @@ def clean_labels(classes: tuple[str, ...]) -> tuple[str, ...]:
     seen: dict[str, str] = {}
     for name, label in zip(classes, labels, strict=True):
         if not 0 < len(label) <= MAX_LABEL_LENGTH or label in seen:
-            rule = f"have a printable name of its own, 1 to {MAX_LABEL_LENGTH} characters long"
+            rule = f"have a unique printable name of 1 to {MAX_LABEL_LENGTH} characters long"
             received = f"the same as {seen[label]!r}" if label in seen else "another"
             raise UsageError(broken_rule(f"the class {name!r}", rule, received, "Rename it."))
         seen[label] = name

@@ -23,13 +23,13 @@ class ClassifierSettings:
     Attributes:
         data: A folder of class folders, split folders of such, or a CSV.
         output: The bundle's folder, which must not exist unless `overwrite`.
-        root: The folder that a CSV's files are relative to.
+        root: The folder that the files of a CSV are relative to.
         backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
         weights: A weights file for ``keras:NAME``.
         fit: ``crop``, ``pad`` or ``stretch``; None: the backbone's own.
         split_file: A ``split.csv`` of an earlier run.
-        validation: The share of each class to validate on, where the data does not say.
-        test: The share of each class to test on, where the data does not say.
+        validation: Share of each class for validation, if the data has no splits.
+        test: Share of each class for testing, if the data has no splits.
         copies: ``together``: near copies stay in one split; ``apart``: only files with the same
             content do; None: together, but for classes that are mostly alike.
         views: How many augmented views of each training image to learn from as well.
@@ -39,7 +39,7 @@ class ClassifierSettings:
         unknown_precision: The share of right answers above the threshold for ``unknown``;
             None: no threshold.
         max_bad: How many images may be unreadable.
-        fine_tune: At most so many epochs of the whole network after the head; 0: none.
+        fine_tune: Maximum number of epochs of fine-tuning the whole network; 0 for none.
         from_scratch: An architecture to train without pretrained weights, or None.
         epochs: Number of epochs when training from scratch.
         size: The side of the square input of `from_scratch`; None: the architecture's own.
@@ -51,7 +51,7 @@ class ClassifierSettings:
         deterministic: Only operations that give the same result every time on a GPU.
         tensorboard: A folder for logs, or None.
         seed: Random seed for the split, the augmented views and the training.
-        overwrite: Whether an existing bundle is replaced.
+        overwrite: Overwrite an existing bundle.
         max_pixels: Largest number of pixels; larger images count as unreadable.
         batch_size: Images a call of the network.
         workers: Threads that read and predict.
@@ -128,7 +128,7 @@ class ClassifierSettings:
             raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))
         for option, given in {"`stages`": self.stages, "`train_bn`": self.train_bn}.items():
             if given and self.from_scratch:
-                fix = "Without a backbone all of it learns."
+                fix = "Without a backbone, the whole network is trained."
                 raise UsageError(requires(option, "`fine_tune`", fix))
         if self.size is not None and not self.from_scratch:
             raise UsageError(requires("`size`", "`from_scratch`"))
@@ -146,5 +146,5 @@ class ClassifierSettings:
         }
         for option, given in alone.items():
             if given:
-                fix = "The head alone trains in seconds and needs none of it."
+                fix = "Training only the head takes seconds and needs none of it."
                 raise UsageError(requires(option, "`fine_tune` or `from_scratch`", fix))

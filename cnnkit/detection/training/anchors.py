@@ -32,7 +32,7 @@ class AnchorAdvice:
         anchors: Chosen, (n, 2) width and height in pixels of the input, by rising area.
         chosen: ``default`` or ``kmeans``.
         default_fit: Mean IoU of the boxes with the best of the default anchors.
-        kmeans_fit: The same for those of k-means; None where there are too few boxes.
+        kmeans_fit: The same for those of k-means; None if there are too few boxes.
     """
 
     anchors: tuple[tuple[float, float], ...]

@@ -40,7 +40,7 @@ class TrainedDetector:
         figures: On validation.
         truths: True boxes of the validation images.
         found: The detections in them, nearly all that have a score.
-        problems: Boxes that were mended or left out.
+        problems: Boxes that were fixed or omitted.
     """
 
     settings: DetectorSettings

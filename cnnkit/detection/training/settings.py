@@ -55,28 +55,28 @@ class DetectorSettings:
 
     Attributes:
         data: Images with boxes, see `cnnkit.formats.read_boxes`.
-        output: The bundle's folder.
+        output: The folder of the new bundle.
         images: The folder of the images, where they are elsewhere.
         validation_data: Other images with boxes to validate on; None: a share of `data`.
         validation: That share, where the data does not say.
         architecture: A key of `ARCHITECTURES`.
-        from_scratch: Whether to start from random weights.
+        from_scratch: Start from random weights.
         size: Side of the square input, a multiple of 32; None: the architecture's own.
         anchors: ``default``, ``kmeans``, or ``auto``: those of k-means where clearly better.
         box_loss: ``yolo`` or ``ciou``.
         frozen_epochs: Epochs with a frozen backbone; None: the architecture's own.
         epochs: Epochs of the whole network; None: the architecture's own.
         learning_rate: The highest, of the head; None: the architecture's own.
-        batch_size: Images a step.
+        batch_size: Images per step.
         augment: The recipe.
         mosaic: The share of mosaics among the images, 0 to 1; none in the last third.
         multi_scale: Whether the size changes from batch to batch.
         average: Whether a moving average of the weights is what is kept.
-        patience: Stop after so many epochs without a higher AP50.
+        patience: Stop after this many epochs without a higher AP50.
         max_bad: How many images may be unreadable.
         seed: Random seed for the split and the training.
         resume: Go on with an unfinished run.
-        overwrite: Whether an existing bundle is replaced.
+        overwrite: Overwrite an existing bundle.
         max_pixels: Largest number of pixels; larger images count as unreadable.
         workers: Threads that read and augment.
     """

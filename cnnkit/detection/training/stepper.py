@@ -97,13 +97,13 @@ class DetectorStepper(Stepper[BoxLoader]):
         return Scores(1 - half, whole)
 
     def judged(self) -> list[np.ndarray]:
-        """Return the numbers of the model with the average in the place of the weights."""
+        """Return the numbers of the model with the average in place of the weights."""
         with self._averaged():
             return super().judged()
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Put the average in the place of the weights for a while."""
+        """Put the average in place of the weights for a while."""
         averages = self._optimizer.averages
         started = bool(averages) and int(self._optimizer.iterations) > 0
         variables = self._trainer.trainable_variables if started else []

@@ -23,7 +23,7 @@ class AuditFinding:
     Attributes:
         kind: ``mislabeled``, ``outlier``, ``too-alike`` or ``copy``.
         person: Whose entry.
-        path: Path of the photo where it is known, else its number.
+        path: Path of the photo if known, else its number.
         distance: To what it should be near, or should not.
         other: The other person, or "".
         message: What is wrong, for people.
@@ -51,7 +51,7 @@ def audit(
     - mislabeled: nearer to another person than to all others of its own, and near enough.
     - outlier: farther from all others of its own person than the threshold.
     - too-alike: two people with photos nearer than the threshold, which identification cannot
-      tell apart surely.
+      distinguish surely.
     - copy: two entries of one person that are one image.
 
     Args:

@@ -32,7 +32,7 @@ class Calibrated:
     """A threshold and what it rests on.
 
     Attributes:
-        far: The false-accept rate that was asked for.
+        far: The false-accept rate that was requested.
         threshold: The largest distance that keeps to it on these pairs.
         threshold_low: Lower end of the 95 % interval of the threshold, by drawing other people
             out of the same (a bootstrap over people, not over pairs).
@@ -150,7 +150,7 @@ def _threshold_interval(
 
 
 def adopted(settings: GallerySettings, found: Calibrated) -> GallerySettings:
-    """Return a gallery's settings with a calibration in the place of its own."""
+    """Return a gallery's settings with a calibration in place of its own."""
     return replace(
         settings,
         threshold=found.threshold,

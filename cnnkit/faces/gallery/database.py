@@ -74,7 +74,7 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> b
         OutputError: The output cannot be written.
     """
     if not path.parent.is_dir():
-        raise OutputError(broken_rule(str(path), "lie in a folder that exists", path.parent))
+        raise OutputError(broken_rule(str(path), "be in an existing folder", path.parent))
     left = [beside for beside in _beside(path) if os.path.lexists(beside)]
     if left and not os.path.lexists(path):
         raise GalleryError(_foreign(left[0], "a file that belongs to no gallery"))

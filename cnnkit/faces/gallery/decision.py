@@ -1,4 +1,4 @@
-"""Whose face it is: the nearest person, or ``unknown`` and why."""
+"""Face identification: the nearest person, or ``unknown`` with the reason."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TOO_FAR, TOO_CLOSE, NOBODY = "too far", "two people too close", "nobody is enrol
 
 @dataclass(frozen=True)
 class Identification:
-    """What a gallery says of one face.
+    """The identification of one face.
 
     Attributes:
-        name: The person, or ``unknown``.
+        name: Name of the person, or ``unknown``.
         nearest: The nearest people, at most two, nearest first.
-        probability: That the face is the nearest person's, 0 to 1, or None.
-        reason: Why it is ``unknown``: one of `TOO_FAR`, `TOO_CLOSE`, `NOBODY`; else None.
+        probability: Probability that the face is that of the nearest person, 0 to 1, or None.
+        reason: Why the name is ``unknown``: `TOO_FAR`, `TOO_CLOSE` or `NOBODY`; otherwise None.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Identification:
 
     @property
     def distance(self) -> float | None:
-        """Of the nearest person, also where the name is ``unknown``."""
+        """Distance to the nearest person, even if the name is ``unknown``."""
         return self.nearest[0].distance if self.nearest else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the identification as it stands in a row."""
+        """Return the identification as it appears in an output row."""
         row: dict[str, Any] = {"name": self.name}
         if self.nearest:
             row["distance"] = round(self.nearest[0].distance, 6)

@@ -1,4 +1,4 @@
-"""Describes the photos of people, for measuring: those without a face are named and left out."""
+"""Describes the photos of people, for measuring: those without a face are named and omitted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def readable_portraits(data: str) -> list[Portrait]:
-    """Return the photos of a folder of people; those without a person are named and left out.
+    """Return the photos of a folder of people; those without a person are named and omitted.
 
     Raises:
         UsageError: It is no folder of people.
@@ -45,11 +45,11 @@ def describe_people(
     """Return the descriptions of the photos that have a face, and whose they are.
 
     Args:
-        embedder: Loaded.
+        embedder: A loaded embedder.
         portraits: Without failures.
         choice: ``one`` or ``largest``.
         min_face: The smallest face that is looked for, for the message.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
 
     Returns:
         float32 (photos, dimensions) and int (photos,).
@@ -65,7 +65,7 @@ def describe_people(
                 raise ImageError(image.kind, image.message)
             [face] = choice.of(image, min_face)
         except ImageError as error:
-            log.warning("%s is left out: %s", path, error.message)
+            log.warning("Skipping %s: %s", path, error.message)
             continue
         vectors.append(image.embeddings[face])
         people.append(portrait.person)

@@ -29,10 +29,10 @@ def record_of(embedder: FaceEmbedder) -> EmbedderRecord:
 def embedder_name(
     gallery: GalleryFile, embedder: str | os.PathLike[str] | None
 ) -> str | os.PathLike[str]:
-    """Return the model to open for a gallery: the one that was asked for, else its own.
+    """Return the model to open for a gallery: the one that was requested, else its own.
 
     Raises:
-        UsageError: None was asked for, and its own is no embedded one.
+        UsageError: None was requested, and its own is no embedded one.
     """
     ours = gallery.settings.embedder.name
     if embedder is not None:

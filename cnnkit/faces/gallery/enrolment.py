@@ -49,7 +49,7 @@ class PhotoStore(Protocol):
     """Where enrolled photos are kept: a `GalleryFile`, or one that is made with the first photo."""
 
     def person_of(self, content: bytes) -> str | None:
-        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+        """Return the person that a photo with this SHA-256 is enrolled as, or None."""
 
     def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
         """Enroll photos and return what became of each; see `GalleryFile.add`."""
@@ -83,7 +83,7 @@ class EnrolmentPolicy:
         choice: Which face of a photo is the person's: one, or the largest.
         min_face: The smallest face that is looked for, for the message.
         paths: Whether the gallery keeps where a photo lies below its folder.
-        move: Whether a photo that is enrolled under another name changes to this one.
+        move: Move photos that are already enrolled under another name.
     """
 
     choice: FaceChoice
@@ -195,10 +195,10 @@ def enrol(
 
     Args:
         gallery: A gallery made with this embedder.
-        embedder: Loaded.
+        embedder: A loaded embedder.
         portraits: The photos.
         policy: How.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
         emit: Takes each row, in the order of the photos.
 
     Returns:

@@ -35,7 +35,7 @@ class Gallery:
 
     Attributes:
         path: The file.
-        embedder: Finds and describes faces.
+        embedder: Finds and embeds faces.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Gallery:
 
         Args:
             path: The gallery's file.
-            passphrase: Of an encrypted gallery.
+            passphrase: Passphrase of an encrypted gallery.
             faces: Which faces of an image are named: ``all``, the ``largest``, or ``one``: an
                 image with several is a failure.
             threshold: The largest distance to a person; the gallery's own by default.
@@ -91,20 +91,20 @@ class Gallery:
             embedder: The model that the gallery was filled with; only needed where it is not an
                 embedded one.
             min_face: The smallest side of a face in pixels.
-            min_score: The lowest score of a face, 0 to 1.
+            min_score: Minimum score of a face, 0 to 1.
             mirror: Whether the gallery was filled with mirrored faces too.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
             precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
-            threads: Processor threads to use; 0: all that the process may use.
-            max_pixels: The largest image that is decoded.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
             UsageError: A value breaks its rule, there is no such file, or the passphrase is
                 missing, or one too many.
             GalleryError: It is no gallery, damaged, of another embedder, or of another passphrase.
-            BundleError: A model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not available on this machine.
+            BundleError: A model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         file = GalleryFile.open(path, _source(passphrase))
         try:
@@ -155,19 +155,19 @@ class Gallery:
             margin: See there.
             detector: See there.
             embedder: The model that describes faces.
-            min_face: See there.
-            min_score: See there.
+            min_face: See `FaceEmbedder.load`.
+            min_score: See `FaceEmbedder.load`.
             mirror: Average each embedding with that of the mirrored face.
-            device: See there.
-            runtime: See there.
-            precision: See there.
-            threads: See there.
-            max_pixels: See there.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+            threads: Number of CPU threads; 0 uses all that are available.
+            max_pixels: Largest number of pixels of an image to decode.
 
         Raises:
             UsageError: There is such a file already, or a value breaks its rule.
-            BundleError: A model cannot, or must not, be opened.
-            RuntimeUnavailableError: What was asked for is not available on this machine.
+            BundleError: A model cannot be opened, or is unsafe to open.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
         if os.path.lexists(path):
             fix = "Open it with `Gallery.load`."
@@ -214,7 +214,7 @@ class Gallery:
         """Name the faces of an image, or of several in batches.
 
         Args:
-            images: One or more: a path, an array (uint8 RGB), a PIL image, or a file's content.
+            images: One or more images: a path, a uint8 RGB array, a PIL image, or encoded bytes.
 
         Returns:
             The result of one image, a list of results in order for several. A result is an
@@ -229,10 +229,10 @@ class Gallery:
 
         Args:
             inputs: One or more files, folders and glob patterns.
-            workers: Threads that read, find and describe; by default one more than compute.
+            workers: Threads that read and embed; by default one more than `threads`.
 
         Yields:
-            Each image's path and its result.
+            The path and the result of each image.
         """
         for path, image in self.embedder.stream(inputs, workers):
             yield path, image if isinstance(image, Failure) else self._identified(image)
@@ -251,7 +251,7 @@ class Gallery:
 
     @property
     def settings(self) -> GallerySettings:
-        """How it decides: what was asked for in the place of the gallery's own."""
+        """How it decides: what was requested in place of the gallery's own."""
         return self._file.settings.deciding(*self._own)
 
     @property
@@ -269,7 +269,7 @@ class Gallery:
     # --- who is enrolled -------------------------------------------------------------------
 
     def people(self) -> dict[str, int]:
-        """Return how many photos each person has, in the order of the names."""
+        """Return the number of photos of each person, sorted by name."""
         return self._file.people()
 
     def photos(self) -> list[StoredPhoto]:
@@ -277,7 +277,7 @@ class Gallery:
         return self._file.photos()
 
     def person_of(self, content: bytes) -> str | None:
-        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+        """Return the person that a photo with this SHA-256 is enrolled as, or None."""
         return self._file.person_of(content)
 
     def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
@@ -313,7 +313,7 @@ class Gallery:
 
         Raises:
             UsageError: A value breaks its rule, or there are no photos of people.
-            GalleryError: The gallery was damaged, or is in use for too long.
+            GalleryError: The gallery is damaged, or was in use for too long.
             OutputError: The file cannot be written.
         """
         portraits = portraits_to_enrol(inputs, name)
@@ -321,16 +321,16 @@ class Gallery:
         return enrol(self, self.embedder, portraits, policy, workers=workers, emit=emit)
 
     def forget(self, names: str | Sequence[str]) -> dict[str, int]:
-        """Remove people, and every byte of them from the file.
+        """Remove people, and every trace of them from the file.
 
         Args:
             names: One person or several.
 
         Returns:
-            How many photos each had.
+            The number of photos that each had.
 
         Raises:
-            UsageError: A name is not in the gallery; then nobody is removed.
+            UsageError: A name is not in the gallery; then no one is removed.
         """
         return self._changed().forget([names] if isinstance(names, str) else names)
 
@@ -359,15 +359,15 @@ class Gallery:
         """Give a person another name, and remove every byte of the old one.
 
         Args:
-            name: Who.
-            new: The name from now on.
-            merge: Whether the person may become one with somebody who has the name already.
+            name: The person.
+            new: The new name.
+            merge: Merge with a person who already has the new name.
 
         Returns:
-            How many photos the person of the new name has.
+            The number of photos that the person with the new name has.
 
         Raises:
-            UsageError: Nobody has the name, somebody has the new one, or nobody can have it.
+            UsageError: The name is unknown, or the new name is taken or invalid.
         """
         return self._changed().rename(name, new, merge=merge)
 

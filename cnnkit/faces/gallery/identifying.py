@@ -41,14 +41,14 @@ def identify(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
-    """Name the faces of every input and leave what was asked for.
+    """Name the faces of every input and leave what was requested.
 
     Args:
         gallery: Loaded.
         found: The inputs.
         outputs: The outputs to write.
         options: Options that must be the same when a run is resumed.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
         emit: Called with each row as it is produced.
 
     Raises:

@@ -27,14 +27,14 @@ SHOWN = 40
 
 @dataclass(frozen=True)
 class EmbedderRecord:
-    """Which network made a gallery's vectors: vectors of another one mean nothing beside them.
+    """The embedder that a gallery's embeddings are from; those of others are not comparable.
 
     Attributes:
         name: Display name of the model.
-        identity: A hash of the weights and of all else that the vectors depend on.
-        alignment: How a face becomes the network's input, with its version.
-        dimensions: Numbers of a vector, 1 to 4096.
-        metric: How two vectors are compared, one of `METRICS`.
+        identity: Hash of the weights and of everything else that the embeddings depend on.
+        alignment: Name and version of the face alignment.
+        dimensions: Embedding size, 1 to 4096.
+        metric: Metric that embeddings are compared with, one of `METRICS`.
     """
 
     name: str
@@ -129,7 +129,7 @@ def _fix(differing: set[str], held_mirror: str) -> str:
     options += ["`detector`"] * ("detector" in differing)
     if options:
         fixes.append(f"give {' and '.join(options)} as when the photos were enrolled")
-    words = f"{' and '.join(fixes)}, or enroll the photos anew."
+    words = f"{' and '.join(fixes)}, or enroll the photos again."
     return words[0].upper() + words[1:]
 
 
@@ -141,16 +141,16 @@ def _excerpt(text: str, start: int = 0) -> str:
 
 @dataclass(frozen=True)
 class GallerySettings:
-    """How a gallery decides.
+    """The settings of a gallery.
 
     Attributes:
-        embedder: Whose vectors it holds.
-        threshold: A face is a person's where the distance is at most this.
-        margin: And where the next person is farther away by at least this.
-        midpoint: The distance at which two faces are of one person with probability 0.5.
-        slope: How fast that probability falls with the distance, over 0: the probability is
-            ``1 / (1 + exp(slope * (distance - midpoint)))``. Both are None where it is unknown.
-        calibration: How the threshold was found, JSON values; empty: the embedder's own.
+        embedder: The embedder that its embeddings are from.
+        threshold: Largest distance at which a face is identified as a person.
+        margin: Minimum additional distance to the second nearest person.
+        midpoint: Distance at which two faces show the same person with probability 0.5.
+        slope: Steepness of that probability, over 0. The probability is
+            ``1 / (1 + exp(slope * (distance - midpoint)))``. Both are None if it is unknown.
+        calibration: How the threshold was calibrated, as JSON values; empty for the embedder's own.
     """
 
     embedder: EmbedderRecord
@@ -172,14 +172,14 @@ class GallerySettings:
             _check_number("calibration.far", self.calibration.get("far"))
 
     def probability(self, distance: float) -> float | None:
-        """Return the probability that two faces at a distance are of one person, or None."""
+        """Return the probability that two faces at a distance show the same person, or None."""
         if self.midpoint is None or self.slope is None:
             return None
         exponent = min(700.0, max(-700.0, self.slope * (distance - self.midpoint)))
         return 1.0 / (1.0 + math.exp(exponent))
 
     def deciding(self, threshold: float | None, margin: float | None) -> GallerySettings:
-        """Return the settings with what a user asks for in the place of the gallery's own.
+        """Return the settings with what a user asks for in place of the gallery's own.
 
         Raises:
             UsageError: An argument is invalid.
@@ -226,13 +226,13 @@ def _check_number(what: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class NewPhoto:
-    """One face of one photo that is to be enrolled.
+    """One face of a photo to enroll.
 
     Attributes:
-        person: Whose face, see `person_name`.
-        content: The SHA-256 of the photo's file, 32 bytes.
-        vector: float32 (dimensions,), finite.
-        path: Where the photo lies below the folder that was enrolled, or None: left out.
+        person: Name of the person, see `person_name`.
+        content: SHA-256 of the photo's file, 32 bytes.
+        vector: The embedding, float32 (dimensions,), finite.
+        path: Where the photo lies below the folder that was enrolled, or None: omitted.
     """
 
     person: str
@@ -243,13 +243,13 @@ class NewPhoto:
 
 @dataclass(frozen=True)
 class StoredPhoto:
-    """One face that is enrolled.
+    """One enrolled face.
 
     Attributes:
         number: Number of the photo in the gallery.
-        person: Whose face.
-        vector: float32 (dimensions,).
-        path: As in `NewPhoto`.
+        person: Name of the person.
+        vector: The embedding, float32 (dimensions,).
+        path: See `NewPhoto`.
     """
 
     number: int

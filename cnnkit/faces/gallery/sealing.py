@@ -182,7 +182,7 @@ def new_sealing(
     Args:
         passphrase: Passphrase of the user, see `read_passphrase`.
         gallery: The gallery's own 16 random bytes.
-        cost: scrypt's N.
+        cost: The cost parameter N of scrypt.
     """
     derivation = KeyDerivation(secrets.token_hex(SALT_BYTES), cost)
     keys = derive_keys(passphrase, derivation)

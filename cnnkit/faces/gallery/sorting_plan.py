@@ -70,11 +70,11 @@ def sorted_rows(
     """Return a row for each input with the people on it.
 
     Args:
-        embedder: Loaded.
+        embedder: A loaded embedder.
         found: The inputs.
         threshold: Faces at most so far apart are neighbors.
         least: Faces that a person has at least; all others are `OTHERS`.
-        workers: Threads that read and describe.
+        workers: Threads that read and embed.
         advance: Called after each input.
     """
     results: list[tuple[str, ImageFaces | Failure]] = []

@@ -1,4 +1,4 @@
-"""A gallery of faces: one SQLite file of people and the vectors of their photos."""
+"""Face galleries: one SQLite file of people and the embeddings of their photos."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ Passphrase = Callable[[], bytes]
 
 
 class GalleryFile:
-    """An open gallery; a context manager, for one thread.
+    """An open face gallery, for use in one thread. A context manager.
 
-    Many processes may read and write the same file at once: each look and each change is one
-    transaction, and waits for the others.
+    Many processes may read and write the same file at once: every read and every change is one
+    transaction that waits for the others.
 
     Attributes:
         path: The file.
-        settings: Whose vectors it holds, and how it decides.
-        sealed: Whether a passphrase protects it.
+        settings: The embedder that its embeddings are from, and how it decides.
+        sealed: Whether it is encrypted with a passphrase.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, sealing: Sealing) -> None:
-        """Take an open file; `create` and `open` make one."""
+        """Wrap an open file; use `create` or `open` instead."""
         self.path = path
         self.sealed = isinstance(sealing, SealedValues)
         self._connection = connection
@@ -81,13 +81,13 @@ class GalleryFile:
         *,
         cost: int = KeyDerivation.cost,
     ) -> GalleryFile:
-        """Make an empty gallery; one that another process has just made is opened.
+        """Create an empty gallery, or open one that another process has just created.
 
         Args:
             path: The new file.
-            settings: Whose vectors it is to hold, and how it decides.
-            passphrase: Gives the passphrase that is to protect it; None: it is not sealed.
-            cost: scrypt's N.
+            settings: The embedder that its embeddings will be from, and how it decides.
+            passphrase: Function that returns the passphrase; None for no encryption.
+            cost: The cost parameter N of scrypt.
 
         Raises:
             OutputError: The file cannot be written.
@@ -117,16 +117,16 @@ class GalleryFile:
         *,
         optional: bool = False,
     ) -> GalleryFile:
-        """Open a gallery, whoever made it.
+        """Open a gallery. The file is treated as untrusted.
 
         Args:
             path: The file.
-            passphrase: Gives the passphrase, if it has one; called only then.
-            optional: Whether a gallery without a passphrase is welcome where one is given.
+            passphrase: Function that returns the passphrase; called only if one is needed.
+            optional: Accept an unencrypted gallery although a passphrase is given.
 
         Raises:
-            UsageError: There is no such file, or a passphrase is wanted, or one too many given.
-            GalleryError: It is no gallery, was damaged or changed, or another passphrase's.
+            UsageError: The file does not exist, or a passphrase is missing or not needed.
+            GalleryError: It is not a gallery, was damaged or modified, or the passphrase is wrong.
         """
         path = Path(path)
         connection = open_database(path)
@@ -146,14 +146,14 @@ class GalleryFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def check_embedder(self, embedder: EmbedderRecord) -> None:
-        """Refuse an embedder other than the one whose vectors are in the gallery.
+        """Refuse an embedder other than the one that the gallery's embeddings are from.
 
         Raises:
-            GalleryError: The model, the alignment or the kind of vector differs.
+            GalleryError: The model, the alignment or the kind of embedding differs.
         """
         ours = self.settings.embedder
         if difference := embedder_difference(ours, embedder):
@@ -169,15 +169,15 @@ class GalleryFile:
 
         Args:
             photos: The photos.
-            move: Whether a photo that is enrolled under another name changes to this one.
+            move: Move photos that are already enrolled under another name.
 
         Returns:
-            What became of each: ``added``, ``known`` (it was there), ``moved``, or the name of
-            another person whom it is enrolled as, after a colon: ``elsewhere:ANN``.
+            The outcome of each: ``added``, ``known`` (already enrolled), ``moved``, or, if it is
+            enrolled as another person, that name after a colon: ``elsewhere:ANN``.
 
         Raises:
-            UsageError: A name or a vector breaks its rule.
-            GalleryError: The gallery was damaged, or is in use for too long.
+            UsageError: A name or an embedding is invalid.
+            GalleryError: The gallery is damaged, or was in use for too long.
             OutputError: The file cannot be written.
         """
         checked = [self._checked(photo) for photo in photos]
@@ -242,20 +242,20 @@ class GalleryFile:
             self._execute("DELETE FROM person WHERE id = ?", person)
 
     def forget(self, names: Sequence[str]) -> dict[str, int]:
-        """Remove people, and every byte of them from the file.
+        """Remove people, and every trace of them from the file.
 
-        Their rows are overwritten with zeros, then the file is written anew without the gaps.
-        SQLite's journal of the change is removed with it; what the disk, its snapshots and
-        backups keep is out of reach here.
+        Their rows are overwritten with zeros, then the file is rewritten without the gaps.
+        SQLite's journal of the change is removed too. Copies that the disk, its snapshots or
+        backups keep are out of reach.
 
         Args:
-            names: Who; the same name twice counts once.
+            names: The people to remove; duplicates are ignored.
 
         Returns:
-            How many photos each had.
+            The number of photos that each had.
 
         Raises:
-            UsageError: A name is not in the gallery; then nobody is removed.
+            UsageError: A name is not in the gallery; then no one is removed.
         """
         wanted = list(dict.fromkeys(person_name(name) for name in names))
         with self._guarded():
@@ -270,9 +270,9 @@ class GalleryFile:
         return removed
 
     def forget_photos(self, numbers: Sequence[int]) -> None:
-        """Remove photos, and every byte of them from the file; see `forget`.
+        """Remove photos, and every trace of them from the file; see `forget`.
 
-        A person whose last photo goes is forgotten too.
+        A person whose last photo is removed is removed too.
 
         Args:
             numbers: Numbers of the photos, see `StoredPhoto`; duplicates are ignored.
@@ -292,20 +292,20 @@ class GalleryFile:
             self._connection.execute("VACUUM")
 
     def rename(self, name: str, new: str, *, merge: bool = False) -> int:
-        """Give a person another name, and remove every byte of the old one; see `forget`.
+        """Rename a person, and remove every trace of the old name; see `forget`.
 
-        Where a photo lay in a folder of the old name, its place has the new name too.
+        Paths of photos in a folder with the old name are changed too.
 
         Args:
-            name: Who.
-            new: The name from now on.
-            merge: Whether the person may become one with somebody who has the name already.
+            name: The person.
+            new: The new name.
+            merge: Merge with a person who already has the new name.
 
         Returns:
-            How many photos the person of the new name has.
+            The number of photos that the person with the new name has.
 
         Raises:
-            UsageError: Nobody has the name, somebody has the new one, or nobody can have it.
+            UsageError: The name is unknown, or the new name is taken or invalid.
         """
         name, new = person_name(name), person_name(new)
         token = self._sealing.token("name", new.encode())
@@ -333,7 +333,7 @@ class GalleryFile:
         return found.fetchone() is not None
 
     def _hand_over(self, person: int, target: int, name: str, new: str) -> None:
-        """Make the photos of one person another's, sealed anew; a folder's name changes too."""
+        """Make the photos of one person another's, sealed again; a folder's name changes too."""
         looking = "SELECT id, vector, path FROM photo WHERE person = ?"
         for number, vector, path in self._execute(looking, person).fetchall():
             before, after = _photo_context(number, person), _photo_context(number, target)
@@ -362,7 +362,7 @@ class GalleryFile:
         return {name: known[name] for name in wanted}
 
     def save_settings(self, settings: GallerySettings) -> None:
-        """Keep another threshold and calibration; the embedder stays.
+        """Save another threshold and calibration for the same embedder.
 
         Raises:
             GalleryError: The settings name another embedder.
@@ -376,7 +376,7 @@ class GalleryFile:
     # --- looks -----------------------------------------------------------------------------
 
     def person_of(self, content: bytes) -> str | None:
-        """Return whom a photo with this SHA-256 is enrolled as, or None."""
+        """Return the person that a photo with this SHA-256 is enrolled as, or None."""
         with self._guarded():
             holder, owner = self._holder(self._sealing.token("content", content))
             return None if holder is None else self._name(owner)
@@ -387,7 +387,7 @@ class GalleryFile:
             return self._holder(self._sealing.token("content", content))[0]
 
     def people(self) -> dict[str, int]:
-        """Return how many photos each person has, in the order of the names."""
+        """Return the number of photos of each person, sorted by name."""
         counting = "SELECT person, count(*) FROM photo GROUP BY person"
         with self._guarded(), reading(self._connection):
             names = self._people_by_number()
@@ -398,7 +398,7 @@ class GalleryFile:
         """Return every photo, in the order of enrollment, out of one look at the file.
 
         Args:
-            progress: Called with how many photos were read.
+            progress: Called with the number of photos read.
         """
         photos = []
         with self._guarded(), reading(self._connection):
@@ -414,10 +414,10 @@ class GalleryFile:
         return photos
 
     def index(self) -> FaceIndex:
-        """Return the gallery ready to be searched, read at one moment.
+        """Return the search index of the gallery, read in one transaction.
 
         Raises:
-            GalleryError: A row was damaged or changed.
+            GalleryError: A row was damaged or modified.
         """
         vectors, owners = bytearray(), []
         with self._guarded(), reading(self._connection):
@@ -499,7 +499,7 @@ class NewGalleryFile:
 
     Attributes:
         path: The new file.
-        settings: Whose vectors it is to hold, and how it decides.
+        settings: The embedder that its embeddings will be from, and how it decides.
     """
 
     def __init__(
@@ -557,7 +557,7 @@ def _sealing_of(
         return OpenValues()
     if passphrase is None:
         fix = "Give `passphrase_file`, or run the command in a terminal."
-        raise UsageError(f"{path} is encrypted and wants its passphrase. {fix}")
+        raise UsageError(f"{path} is encrypted and needs its passphrase. {fix}")
     return known_sealing(passphrase(), uuid, KeyDerivation.from_text(derivation))
 
 

@@ -63,7 +63,7 @@ def _trained(
 
 
 def _face_cutter(settings: EmbedderSettings) -> CutFaces | None:
-    """Return what finds and aligns faces, or None where whole images are taken."""
+    """Return what finds and aligns faces, or None if whole images are taken."""
     if settings.crop == "none":
         return None
     from cnnkit.faces.training.cutting import cut_largest_faces
@@ -115,8 +115,8 @@ def _judged(
         head = find_head(*parts)
         if settings.loss == "head" and head.loss >= baseline:
             kept = (
-                f"The plain distance is kept: its validation loss of {baseline:.4f} is not beaten "
-                f"by the head's {head.loss:.4f}. More people would help."
+                f"The plain distance is kept: its validation loss, {baseline:.4f}, is not higher "
+                f"than that of the head, {head.loss:.4f}. More people would help."
             )
             head = None
     if head is not None:

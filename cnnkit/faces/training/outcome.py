@@ -27,7 +27,7 @@ class TrainedEmbedder:
         head: The logistic unit, or None.
         baseline: The validation loss of the plain distance's probability, in nats.
         kept: A sentence about what was kept, or "".
-        learned: The training, or None where only a head was found.
+        learned: The training, or None if only a head was found.
         figures: Split to `cnnkit.faces.pairs.summary`.
         seconds: Duration of the whole run in seconds.
     """

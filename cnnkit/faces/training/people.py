@@ -55,7 +55,7 @@ class TrainingPeople:
         dataset: The photos that could be read, in order.
         images: Their pixels.
         splits: int8 (photos,), places in `SPLITS`.
-        failures: Path and reason of each photo that was left out.
+        failures: Path and reason of each photo that was omitted.
     """
 
     dataset: Dataset
@@ -118,14 +118,12 @@ def read_people(
 
 
 def _with_photos(dataset: Dataset) -> Dataset:
-    """Return a data set without the people who have no photo; they are told of."""
+    """Return a data set without the people who have no photo, and log their names."""
     counts = dataset.counts()
     if counts.all():
         return dataset
     empty = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    log.warning(
-        "%s without a photo, left out: %s", _counted(empty, "person", "people"), _few(empty)
-    )
+    log.warning("%s without a photo, skipped: %s", _counted(empty, "person", "people"), _few(empty))
     number = np.cumsum(counts > 0) - 1
     classes = tuple(n for n, count in zip(dataset.classes, counts, strict=True) if count)
     files = tuple(file._replace(label=int(number[file.label])) for file in dataset.files)
@@ -137,7 +135,7 @@ def _tell_of_strays(dataset: Dataset) -> None:
     if strays := [path for path in dataset.strays if has_image_suffix(path)]:
         told = _counted(strays, "photo lies", "photos lie")
         fix = "put each into a folder with its person's name"
-        log.warning("%s beside the folders, left out: %s; %s", told, _few(strays), fix)
+        log.warning("%s beside the folders, skipped: %s; %s", told, _few(strays), fix)
 
 
 def _tell_of_shared_photos(dataset: Dataset, images: FacePhotos) -> None:
@@ -188,7 +186,7 @@ def _read(
     failures = [(paths[i], one) for i, one in enumerate(results) if isinstance(one, Failure)]
     settings.max_bad.check(failures, len(paths))
     for path, failure in failures:
-        log.warning("%s is left out: %s", path, failure.message)
+        log.warning("Skipping %s: %s", path, failure.message)
     side = (settings.side, settings.side, 3)
     cut = [one for one in results if not isinstance(one, Failure)]
     pixels = np.stack(cut) if cut else np.empty((0, *side), np.uint8)

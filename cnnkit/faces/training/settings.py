@@ -29,8 +29,8 @@ class EmbedderSettings:
 
     Attributes:
         data: A folder with one folder for each person, or a CSV with the columns file and label.
-        output: The bundle's new folder.
-        root: The folder that a CSV's files are relative to.
+        output: The folder of the new bundle.
+        root: The folder that the files of a CSV are relative to.
         network: Where f starts: one of `NETWORKS`.
         loss: One of `LOSSES`.
         margin: Margin of the triplets; 0 with batch-hard is the soft margin.
@@ -41,7 +41,7 @@ class EmbedderSettings:
         crop: ``face``: find and align the largest face; ``none``: the whole image is one.
         epochs: At most.
         learning_rate: The highest one; None: 1e-3 from scratch, 1e-5 for embedded weights.
-        split_by: ``people``: nobody is in two splits; ``images``: everybody may be.
+        split_by: ``people`` puts each person into one split only; ``pictures`` splits by image.
         shares: Shares of validation and test.
         augment: ``none``, ``light``, ``strong`` or a recipe's file.
         patience: Epochs without a lower validation loss.
@@ -85,7 +85,7 @@ class EmbedderSettings:
         self._check_numbers()
         if self.loss == "head" and self.network == SCRATCH:
             fix = "Choose another `loss`, or `network='dlib-face'`."
-            rule = "go with a network that knows faces"
+            rule = "be used with a pretrained face network"
             raise UsageError(broken_rule("`loss='head'`", rule, self.network, fix))
         if self.network == EMBEDDED and self.crop != "face":
             rule = "be face with `network='dlib-face'`, which sees aligned faces only"
@@ -94,8 +94,10 @@ class EmbedderSettings:
             fix = "0 is the soft margin of `loss='batch-hard'`."
             raise UsageError(broken_rule("`margin`", "be over 0", 0, fix))
         if self.resume and self.loss == "head":
-            fix = "The head alone is found in seconds."
-            raise UsageError(broken_rule("`resume`", "go with a loss that trains", "head", fix))
+            fix = "Fitting only the head takes seconds."
+            raise UsageError(
+                broken_rule("`resume`", "be used with a loss that trains the network", "head", fix)
+            )
 
     @property
     def trains(self) -> bool:

@@ -1,4 +1,4 @@
-"""Trains the network: P people with K photos a batch, watched for collapse."""
+"""Trains the network: P people with K photos per batch, watched for collapse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLLAPSED = 0.02
 # The distance at which the logistic loss says one half.
 MIDPOINT = 4.0
 COLLAPSE_FIX = (
-    "Lower `learning_rate`, take `loss='semi-hard'` or batch-all, or more `people` a batch."
+    "Lower `learning_rate`, use `loss='semi-hard'` or batch-all, or more `people` per batch."
 )
 
 
@@ -71,7 +71,7 @@ class Watch:
         )
         if figures["spread"] < COLLAPSED:
             log.warning(
-                "collapse: the descriptions of all people are nearly one (spread %.4f). %s",
+                "collapse: the embeddings of all people are nearly identical (spread %.4f). %s",
                 figures["spread"],
                 COLLAPSE_FIX,
             )
@@ -139,7 +139,7 @@ def train_embedder(
     left = spread(describe(model, held_out.pixels))
     if left < COLLAPSED:
         rule = "tell people apart"
-        received = f"the same description for everybody (spread {left:.4f}), a collapse"
+        received = f"the same embedding for everyone (spread {left:.4f}), a collapse"
         raise CnnkitError(broken_rule("the best epoch", rule, received, COLLAPSE_FIX))
     return EmbedderTraining(result, plan, _whole_history(result, watch.epochs))
 
@@ -178,7 +178,7 @@ def objective(settings: EmbedderSettings) -> Any:
 def _check_descriptions(model: Any) -> None:
     shapes = [tuple(output.shape) for output in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 2:
-        rule = "end in descriptions (batch, dimensions)"
+        rule = "end in embeddings (batch, dimensions)"
         raise UsageError(broken_rule(model.name, rule, f"outputs {shapes}"))
 
 

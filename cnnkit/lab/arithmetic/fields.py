@@ -158,7 +158,7 @@ class AxisField:
         return self.behind(taps, 1, places)
 
     def over(self, places: int) -> AxisField:
-        """Return what all places of a map of so many see together."""
+        """Return what all places of a map of that many see together."""
         period = len(self.pattern)
         ends = {*range(min(period, places)), *range(max(0, places - period), places)}
         return AxisField(*union(self.span(place) for place in ends), jump=0)

@@ -94,7 +94,7 @@ def dense_formula(layer: Layer, shape: Shape) -> str:
 
 
 def dense_weights(layer: Layer, shape: Shape) -> int | None:
-    """Return the value of `dense_formula`, None where there is none."""
+    """Return the value of `dense_formula`, None if there is none."""
     if not isinstance(layer, Convolution | Depthwise):
         return None
     return math.prod(shape) * math.prod(layer.output(shape))

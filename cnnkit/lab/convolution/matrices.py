@@ -149,7 +149,7 @@ def checked(array: np.ndarray, option: str, largest: int) -> np.ndarray:
 
 
 def matrix_lines(matrix: np.ndarray, decimals: int = 4) -> list[str]:
-    """Return a matrix (height, width) as aligned lines, whole numbers without a point."""
+    """Return a matrix (height, width) as aligned lines, integers without a point."""
     cells = [[_number(value, decimals) for value in row] for row in matrix]
     width = max(len(cell) for row in cells for cell in row)
     return [" ".join(cell.rjust(width) for cell in row) for row in cells]

@@ -17,7 +17,7 @@ def is_folder(output: str) -> bool:
 
 
 def check_single(output: Path, count: int, overwrite: bool) -> None:
-    """Refuse a file that cannot be the output of so many images.
+    """Refuse a file that cannot be the output of that many images.
 
     Raises:
         UsageError: It has another suffix, exists, or there are several images.

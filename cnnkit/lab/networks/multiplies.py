@@ -44,7 +44,7 @@ def multiplies_of(layer: Any, shapes: Sequence[Shape], output: Shape) -> int | N
 
 
 def _places(layer: Any, shape: Shape) -> int:
-    """Return the places of a map, its channels left out."""
+    """Return the places of a map, its channels omitted."""
     return math.prod(shape[1:] if channels_first(layer) else shape[:-1])
 
 

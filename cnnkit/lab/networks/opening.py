@@ -113,7 +113,7 @@ def rows_of_builder(name: str, arguments: dict[str, Any], wish: Wish) -> list[La
     takes = inspect.signature(build).parameters
     wished = {n: v for n, v in wish.arguments().items() if n in takes or "arguments" in takes}
     if wish.classes is not None and "classes" not in wished:
-        raise UsageError(broken_rule("`classes`", "go with a classifier or a detector", name))
+        raise UsageError(broken_rule("`classes`", "be used with a classifier or a detector", name))
     with variables_without_memory():
         try:
             model = build(**(arguments | wished))
@@ -167,7 +167,7 @@ def rows_of_bundle(name: str, wish: Wish) -> Iterator[Described]:
 def fixed_classes(name: str) -> UsageError:
     """Return the error for another class count than a finished network's."""
     fix = f"Only a builder makes another top: {', '.join(architectures.BUILDERS)}."
-    return UsageError(broken_rule("`classes`", "go with a builder's name", name, fix))
+    return UsageError(broken_rule("`classes`", "be used with a builder's name", name, fix))
 
 
 def _size(wish: Wish, model: Any) -> tuple[int, int] | None:

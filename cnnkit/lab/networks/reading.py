@@ -37,7 +37,7 @@ class LayerRow:
         padding: ``same``, ``valid``, or zeros, where it has some.
         activation: Of its output, "" where there is none.
         parameters: Its weights and biases: no moving averages. Those that an earlier row has
-            counted already are left out.
+            counted already are omitted.
         trained: Those of them that are not frozen.
         statistics: Moving averages of batch normalization and their like.
         multiplies: Multiplications by its weights; None if not counted.

@@ -200,7 +200,7 @@ def along_axis(call: Call) -> AnySight:
 
 
 def reduced(call: Call) -> AnySight:
-    """Return the sight of a sum, a mean or the like."""
+    """Return the sight of a sum, a mean or similar."""
     layer, shape = call.layer, call.shapes[0]
     axes = without_batch(getattr(layer, "axis", None), len(shape))
     keep = len(call.output) == len(shape)

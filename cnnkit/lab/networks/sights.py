@@ -37,7 +37,7 @@ class Sight:
 
     Attributes:
         extent: Sides of the image.
-        lying: For each of them the axis of the tensor along which its places lie, None where all
+        lying: For each of them the axis of the tensor along which its places lie, None if all
             places see the same.
         fields: For each of them what the places see.
     """

@@ -1,7 +1,7 @@
 """The compiled step of training a network for one style, without a backend's name in it.
 
 Everything that a step changes is in its state, arrays that go in and come out, so that a run can
-be written down and gone on with.
+be written down and resumed.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class PainterSettings:
     Attributes:
         photos: Images and folders to learn on.
         styles: Paths of the style's images; the losses see all of them.
-        output: The bundle's folder.
+        output: The folder of the new bundle.
         steps: Total number of steps.
         time_budget: Seconds after which the training ends even so; None: no limit.
         size: Side of the cuts of the photos in pixels.
@@ -285,15 +285,15 @@ class _PainterTraining:
             """Refuse a state of another run, or with facts that no run of ours has."""
             for name, value in json.loads(json.dumps(self._described)).items():
                 if state.get(name) != value:
-                    fix = "Give the same command again, or use `overwrite=True` to start anew."
-                    rule = f"go on with the same {name} as in {self._checkpoints.folder.name}"
+                    fix = "Run the same command again, or use `overwrite=True` to start over."
+                    rule = f"be used with the same {name} as in {self._checkpoints.folder.name}"
                     raise UsageError(broken_rule("`resume`", rule, "others", fix))
             self._check_facts(state)
 
         weights, mean, square = (np.asarray(part) for part in self._state)
         found = self._checkpoints.load(Snapshot([weights], [mean, square]), check)
         if found is None:
-            log.info("There is nothing to resume: starting anew.")
+            log.info("Nothing to resume: starting from the beginning.")
             return
         state, snapshot, _ = found
         self._step, self._seconds = state["step"], state["seconds"]
@@ -318,7 +318,7 @@ class _PainterTraining:
             and all(type(x) in (int, float) and math.isfinite(x) for row in rows for x in row)
         )
         if not fits:
-            raise ValueError("no state of such a training.")
+            raise ValueError("not a state of such a training.")
 
     def _save(self) -> None:
         from cnnkit.training.stepper import Snapshot
@@ -352,7 +352,7 @@ class _PainterTraining:
                     saved = time.monotonic()
         except KeyboardInterrupt:
             self._save()
-            log.info("Stopped after step %d: go on with `resume=True`.", self._step)
+            log.info("Stopped after step %d: continue with `resume=True`.", self._step)
             raise
 
     def _share_done(self) -> float:

@@ -77,6 +77,6 @@ def test_two_devices_learn_what_one_does_and_leave_a_bundle(tmp_path: Path, cach
     for row, other in zip(one[0], two[0], strict=True):
         assert other == pytest.approx(row, rel=5e-3)
     assert two[1] == one[1]
-    line = "Several devices train together: Keras compiles without XLA there."
+    line = "Training on several devices: Keras compiles without XLA."
     assert said.count(line) == 1
     assert open_model(str(tmp_path / "two")).card.builder == "lenet-5"

@@ -50,7 +50,7 @@ def test_a_fixed_camera_can_be_learned_from_and_it_is_said(line: str, caplog) ->
     by_class = [np.bincount(found.splits[found.dataset.labels == c]).tolist() for c in (0, 1)]
     assert by_class == [[9, 3], [9, 3]]
     for name in ("bad", "good"):
-        assert f"most of the 12 images of the class {name!r} look alike" in caplog.text
+        assert f"most of the 12 images of class {name!r} look alike" in caplog.text
 
 
 def test_the_user_may_insist_or_waive(line: str, caplog) -> None:

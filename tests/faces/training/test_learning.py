@@ -133,7 +133,7 @@ def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path,
     description.kernel.assign(0 * description.kernel)
     with pytest.raises(CnnkitError, match=r"the same description for everybody.*`learning_rate`"):
         train_embedder(chosen, model, outcome.people, tmp_path / "state")
-    assert "collapse: the descriptions of all people are nearly one" in caplog.text
+    assert "collapse: the embeddings of all people are nearly identical" in caplog.text
 
 
 def test_the_names_of_the_triplet_losses_are_their_formulas(outcome):

@@ -47,7 +47,7 @@ def test_an_empty_folder_is_no_person(settings, tmp_path, caplog):
     assert np.array_equal(again.images.labels, whole.images.labels)
     assert again.sha256() == whole.sha256()
     [line] = caplog.messages
-    assert line == f"2 people without a photo, left out: {first}a empty, zz"
+    assert line == f"2 people without a photo, skipped: {first}a empty, zz"
 
 
 def test_photos_beside_the_folders_are_told_of(settings, tmp_path, caplog):
@@ -57,7 +57,7 @@ def test_photos_beside_the_folders_are_told_of(settings, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "cnnkit"):
         read_people(settings, no_stage, None)
     [line] = caplog.messages
-    assert "1 photo lies beside the folders, left out: " in line and f"ann{photo.suffix}" in line
+    assert "1 photo lies beside the folders, skipped: " in line and f"ann{photo.suffix}" in line
 
 
 def test_one_photo_under_two_people_is_told_of(settings, tmp_path, caplog):

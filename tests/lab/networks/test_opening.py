@@ -50,7 +50,7 @@ REFUSED = [
     ("no-such-thing", Wish(), "Builders: alexnet, "),
     ("vgg-16", Wish((20, 20, 3)), "vgg-16 cannot be built so: Computed output size would be"),
     ("alexnet", Wish((66, 66, 3)), "must be at least 67x67 for alexnet"),
-    ("mtcnn-output", Wish(classes=3), "`classes` must go with a classifier or a detector"),
+    ("mtcnn-output", Wish(classes=3), "`classes` must be used with a classifier or a detector"),
     ("keras:ResNet51", Wish(), "Did you mean 'keras:ResNet"),
 ]
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_is_refused(name, wish, told) -> None:
 
 
 def test_classes_of_a_finished_network_are_refused(keras_file) -> None:
-    with pytest.raises(UsageError, match="`classes` must go with a builder's name"):
+    with pytest.raises(UsageError, match="`classes` must be used with a builder's name"):
         list(describe(str(keras_file), Wish(classes=3)))
     with pytest.raises(UsageError, match="`size` must be 8x8 for this model"):
         list(describe(str(keras_file), Wish((9, 9, 3))))

@@ -90,7 +90,7 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> N
     unfinished = r"killed\.part holds an unfinished run\. Use `resume=True"
     with pytest.raises(UsageError, match=unfinished):
         learn_style(settings(folder, "killed"))
-    with pytest.raises(UsageError, match="must go on with the same settings"):
+    with pytest.raises(UsageError, match="must be used with the same settings"):
         learn_style(settings(folder, "killed", resume=True, strength=0.5))
     told = []
     made = learn_style(settings(folder, "killed", resume=True), told.append)
