@@ -88,7 +88,7 @@ def test_a_class_folder_that_leads_elsewhere_gets_nothing():
     SORTED.mkdir()
     (SORTED / "cat").symlink_to(Path("elsewhere").resolve())
     unfinished(ok("in/a.jpg") | {"sorted_to": "sorted/cat/a.jpg"})
-    with pytest.raises(UsageError, match="where this run would put it"):
+    with pytest.raises(UsageError, match="where this run would place them"):
         run()
     assert Path("in/a.jpg").exists() and not list(Path("elsewhere").iterdir())
 

@@ -2,7 +2,7 @@
 
 Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
 https://arxiv.org/abs/1603.08155, with what its authors changed later: instance normalization and
-half the channels; and with enlarging by nearest neighbors before a convolution in the place of
+half the channels; and with enlarging by nearest neighbors before a convolution in place of
 a transposed convolution, which leaves checkerboard artifacts (https://distill.pub/2016/deconv-checkerboard).
 """
 

@@ -133,7 +133,7 @@ def stylize(
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of inputs.
-        watch: Gets the position of the image, from 1, and a
+        watch: Called with the position of the image, from 1, and a
             `cnnkit.style.optimization.OptimizationProgress` as the optimization advances.
 
     Returns:
@@ -238,7 +238,7 @@ def _other_files(styles: Sequence[str], mask: str | None, start: str) -> list[st
 def _checked_target(
     output: AnyPath | None, inputs: list[str], sheet: Path | None, **flags: bool
 ) -> StylizeTarget | None:
-    """Return where the results go, None where only a contact sheet is asked for.
+    """Return where the results go, None if only a contact sheet is requested.
 
     Raises:
         UsageError: Neither is requested, or something is in the way.

@@ -52,7 +52,7 @@ def verify_images(
 
     Args:
         images: Two image files.
-        embedder: Finds and describes faces.
+        embedder: Finds and embeds faces.
         faces: For images with several: ``one`` rejects them, ``largest`` uses the largest,
             ``all`` the closest pair of all.
         threshold: The largest distance of one person; the model's own by default.
@@ -60,7 +60,7 @@ def verify_images(
         overwrite: Overwrite an existing `annotate`.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
+        UsageError: An argument is invalid, or an output already exists.
         OutputError: `annotate` cannot be written.
     """
     drawing = check_drawing(annotate, overwrite)
@@ -105,7 +105,7 @@ def verify_claim(
         overwrite: Overwrite an existing `annotate`.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
+        UsageError: An argument is invalid, or an output already exists.
         OutputError: `annotate` cannot be written.
     """
     drawing = check_drawing(annotate, overwrite)
@@ -210,7 +210,7 @@ def check_drawing(annotate: AnyPath | None, overwrite: bool) -> Path | None:
 
     Raises:
         UsageError: It is no image file, lies in no folder, or exists.
-        OutputError: It cannot be written.
+        OutputError: The output cannot be written.
     """
     path = path_of(annotate)
     if path is None:
@@ -218,7 +218,7 @@ def check_drawing(annotate: AnyPath | None, overwrite: bool) -> Path | None:
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(broken_rule("`annotate`", "end in .png or .jpg", path))
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule("`annotate`", "name a file in a folder that exists", path))
+        raise UsageError(broken_rule("`annotate`", "be a file in an existing folder", path))
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     check_writable(path)
@@ -238,7 +238,7 @@ def _draw(
 
     Args:
         path: The image file to write.
-        images: The pixels, uint8 RGB; None where one could not be read.
+        images: The pixels, uint8 RGB; None if one could not be read.
         described: What was found in each.
         outcome: The verdict, or why there is none.
         name: The person of a gallery whom the image was compared with.

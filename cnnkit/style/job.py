@@ -171,7 +171,7 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> StylizeTarget:
     is_file = path.suffix.lower() in FORMATS and not path.is_dir()
     if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
         fix = f"Give a folder, such as `output` {path.with_suffix('').name}."
-        raise UsageError(broken_rule("`output`", "go with one image", "several", fix))
+        raise UsageError(broken_rule("`output`", "be used with one image", "several", fix))
     return StylizeTarget(path, is_file, **flags)
 
 

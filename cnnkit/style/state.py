@@ -89,7 +89,7 @@ def save_state(path: Path, state: OptimizationState, run: dict[str, Any]) -> Non
 def load_state(
     path: Path, run: dict[str, Any], sizes: list[tuple[int, int]]
 ) -> OptimizationState | None:
-    """Return the state that a killed run left, or None where there is none to go on with.
+    """Return the state that a killed run left, or None if there is none to resume.
 
     Args:
         path: The file.

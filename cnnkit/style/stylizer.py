@@ -214,7 +214,7 @@ class Stylizer:
             preview: In a folder job: write a preview every this many steps.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
-            watch: Gets the position of the image, from 1, and a
+            watch: Called with the position of the image, from 1, and a
                 `cnnkit.style.optimization.OptimizationProgress` after each step.
 
         Raises:

@@ -97,7 +97,7 @@ def test_official_weights_bring_their_own_anchors(tmp_path: Path) -> None:
         (("width=416", "wide"), "the line 'wide'"),
         (("[net]", "[pets]"), "[pets] first"),
         (("classes=80", "classes=-1"), "heads with different numbers of classes"),
-        (("10,14", "10,1e99"), "anchors that are no pairs"),
+        (("10,14", "10,1e99"), "anchors that are not pairs"),
         (("[yolo]", "[region]"), "no [yolo]"),
     ],
 )

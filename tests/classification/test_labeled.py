@@ -43,7 +43,7 @@ def test_case_does_not_matter_where_one_class_only_fits(tmp_path):
 
 def test_equal_labels_go_by_number_or_by_the_name_of_their_sorted_folder(tmp_path):
     labels = ("crane", "dog", "crane")
-    with pytest.raises(UsageError, match="same name: give the number"):
+    with pytest.raises(UsageError, match="same name: give the index"):
         read_labeled(put(tmp_path / "d", "crane/1.png"), labels, None)
     assert truths(put(tmp_path / "e", "2/1.png"), labels) == {"e/2/1.png": 2}
     assert truths(put(tmp_path / "f", "crane-2/1.png"), labels) == {"f/crane-2/1.png": 2}

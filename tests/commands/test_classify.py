@@ -91,7 +91,7 @@ def test_an_interrupted_run_is_resumed(photos) -> None:
         ("photos", {"sort_into": Path("photos")}, "which is the input photos"),
         (iter(["photos"]), {"report": "photos/cat.jpg", "overwrite": True}, "the input photos/cat"),
         ("photos", {"output": "a.csv", "embeddings": "b/../a.csv"}, "different files and folders"),
-        ([], {}, "`inputs` must name at least one"),
+        ([], {}, "`inputs` is required"),
     ],
 )
 def test_what_the_command_refuses_the_function_refuses(inputs, keywords, said, photos) -> None:

@@ -54,7 +54,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
     [
         ({"workers": 0}, "`workers` must be at least 1. Received: 0."),
         ({"sort_into": "photos/coffee.jpg"}, "name a folder"),
-        ({"annotate": Path("photos"), "overwrite": True}, "another folder than"),
+        ({"annotate": Path("photos"), "overwrite": True}, "differ from the folders"),
         ({"output": ["a.csv", Path("a.csv")]}, "different files and folders"),
         ({"retry_errors": True}, "resume"),
         ({"confidence": 1.5}, "between 0 and 1"),

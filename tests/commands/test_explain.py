@@ -41,7 +41,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
     [
         ({"batch_size": 0}, "`batch_size` must be at least 1. Received: 0."),
         ({"size": 8}, "at least 16"),
-        ({"overlays": Path("photos"), "overwrite": True}, "another folder than"),
+        ({"overlays": Path("photos"), "overwrite": True}, "differ from the folders"),
         ({"reference": "photos/cat.jpg"}, "embed-face"),
         ({"model": "yolov3-tiny", "layer": "a"}, "requires a model for classify"),
         ({"method": "guessing"}, "guessing"),

@@ -139,10 +139,10 @@ PLANTED: list[tuple[Callable[[Path], None], dict[str, list[str]]]] = [
     (plant_tiny, {"warning tiny": ["tiny.png"]}),
     (plant_blank, {"warning blank": ["blank.jpg"]}),
     (plant_stray, {"note stray-files": ["list.txt"]}),
-    (plant_small_class, {"warning few-images": []}),
-    (plant_class_to_grow, {"note few-images": []}),
-    (plant_class_of_one, {"error few-images": [], "warning imbalance": []}),
-    (plant_empty_class, {"error few-images": []}),
+    (plant_small_class, {"warning few-pictures": []}),
+    (plant_class_to_grow, {"note few-pictures": []}),
+    (plant_class_of_one, {"error few-pictures": [], "warning imbalance": []}),
+    (plant_empty_class, {"error few-pictures": []}),
     (plant_imbalance, {"warning imbalance": []}),
 ]
 

@@ -35,8 +35,8 @@ def test_a_name_means_one_class(labels, name, expected):
     ("labels", "name", "message"),
     [
         (("01", "02"), "1", r"Its labels are numbers themselves, such as 01, 02"),
-        (("Aa", "aA"), "aa", r"name one class.*Write it as the model does"),
-        (("crane", "crane"), "crane", r"give the number"),
+        (("Aa", "aA"), "aa", r"name one class.*Use the same capitalization"),
+        (("crane", "crane"), "crane", r"give the index"),
         (("cat", "dog"), "2", r"`class_name` must name a class of the model"),
         (("cat", "dog"), "tac", r"`class_name` must name a class of the model.*Received: 'tac'"),
     ],

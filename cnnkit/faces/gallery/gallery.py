@@ -202,6 +202,7 @@ class Gallery:
 
     # --- who is in an image ----------------------------------------------------------------
 
+    # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
     def predict(self, images: ImageArgument) -> IdentifiedImage | Failure: ...  # type: ignore[overload-overlap]
 

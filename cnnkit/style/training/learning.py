@@ -299,7 +299,7 @@ class _PainterTraining:
         self._step, self._seconds = state["step"], state["seconds"]
         self._curve, self._before = state["curve"], tuple(state["before"])
         self._state = PainterState(*snapshot.model, *snapshot.optimizer)
-        log.info("Going on after step %d.", self._step)
+        log.info("Resuming after step %d.", self._step)
 
     def _check_facts(self, state: dict[str, Any]) -> None:
         """Refuse what no run of these settings would have written.

@@ -106,7 +106,7 @@ def test_a_passphrase_seals_a_new_gallery(tmp_path: Path, people: Path) -> None:
         "Eileen": 2,
         "Eva": 2,
     }
-    with pytest.raises(UsageError, match="wants its passphrase"):
+    with pytest.raises(UsageError, match="needs its passphrase"):
         cnnkit.Gallery.load(path)
 
 

@@ -131,7 +131,7 @@ def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path,
     model, _ = learning.start_network(replace(chosen, loss="logistic"))
     description = model.get_layer("description")
     description.kernel.assign(0 * description.kernel)
-    with pytest.raises(CnnkitError, match=r"the same description for everybody.*`learning_rate`"):
+    with pytest.raises(CnnkitError, match=r"the same embedding for everyone.*`learning_rate`"):
         train_embedder(chosen, model, outcome.people, tmp_path / "state")
     assert "collapse: the embeddings of all people are nearly identical" in caplog.text
 
