@@ -87,7 +87,7 @@ def experiment_residual(
         progress: Gets the kind of a network, its depth, the epoch and the training error.
 
     Raises:
-        UsageError: A parameter breaks a rule, or a file is in the way.
+        UsageError: An argument is invalid, or an output already exists.
         OutputError: A file cannot be written.
     """
     page = _target("`report`", report, (".html", ".htm"), overwrite)
@@ -129,7 +129,7 @@ def _target(
     if path.suffix.lower() not in suffixes:
         raise UsageError(broken_rule(name, f"end in {suffixes[0]}", path))
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule(name, "name a file in a folder that exists", path))
+        raise UsageError(broken_rule(name, "be a file in an existing folder", path))
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     check_writable(path)

@@ -175,7 +175,7 @@ def convert(source: ModelSource, folder: Path) -> None:
         return
     if source.name not in _announced:  # a bundle of several networks is announced once
         _announced.add(source.name)
-        log.info("Compiling %s for this machine, once: some seconds.", source.name)
+        log.info("Compiling %s for this machine (once, takes a few seconds).", source.name)
     module, *arguments = source.conversion
     finished = run_module(
         module, [*arguments, str(folder)], KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"
