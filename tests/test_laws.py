@@ -381,6 +381,20 @@ def class_names_for_two_things(sources: list[Source]) -> list[str]:
     ]
 
 
+def commands_importing_commands(sources: list[Source]) -> list[str]:
+    """No command imports another: what several share lies beside them."""
+    known = {s.name for s in sources}
+    tables = [s for s in sources if s.module == "cli" and s.is_package]
+    named = {i.target for s in tables for i in imports(s) if not i.at_start} & known
+    return [
+        f"{place(source, found.line)} imports {target}"
+        for source in sources
+        if source.name in named and not source.is_package
+        for found, target in own_imports(source, known)
+        if target in named - {source.name}
+    ]
+
+
 def docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the texts that stand by themselves, such as docstrings."""
     for node in ast.walk(tree):
@@ -403,6 +417,7 @@ CHECKERS: list[Checker] = [
     processes_outside_children,
     talkative_by_another_door,
     flags_outside_cli,
+    commands_importing_commands,
     class_names_for_two_things,
 ]
 
@@ -487,6 +502,14 @@ BROKEN: list[tuple[Checker, dict[str, str]]] = [
     (
         class_names_for_two_things,
         {"cnnkit.style": "class Settings: 0", "cnnkit.lab": "def f():\n    class Settings: 0"},
+    ),
+    (
+        commands_importing_commands,
+        {
+            "cnnkit.cli": "T = {'a': 'cnnkit.cli.a', 'b': 'cnnkit.cli.b'}",
+            "cnnkit.cli.a": "",
+            "cnnkit.cli.b": "def f():\n    from cnnkit.cli.a import g",
+        },
     ),
     (flags_outside_cli, {"cnnkit.data": "raise UsageError('--top-k must be at least 1')"}),
     (flags_outside_cli, {"cnnkit.commands.detect": "def f(a):\n    return f'Choose {a} with -o.'"}),
