@@ -323,7 +323,7 @@ class FolderJob:
         """Make the finished files from the journal, then remove it.
 
         Returns:
-            What the run came to, the rows of the resumed run counted.
+            The summary of the run, including the rows of the resumed run.
 
         Raises:
             OutputError: A file cannot be written, or the journal was changed; it stays.

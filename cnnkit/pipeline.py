@@ -200,7 +200,7 @@ def _prepared(path: Any, prepare: Prepare) -> NetworkInput | Failure:
 
 
 def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
-    """Return what `work` makes of one image, or the `Failure` that it came to."""
+    """Return what `work` makes of one image, or a `Failure`."""
     try:
         return work(path)
     except ImageError as error:

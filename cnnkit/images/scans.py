@@ -53,5 +53,5 @@ def check_scans(data: bytes, size: tuple[int, int]) -> None:
         raise ImageError(
             "too-large",
             f"{scans:,} scans of {width} x {height} pixels ask for more work than an image of "
-            f"this size may; save it anew, with at most {USUAL_SCANS} scans",
+            f"this size may; save it again with at most {USUAL_SCANS} scans",
         )

@@ -107,7 +107,7 @@ class StylizeTarget:
     Attributes:
         path: A folder, or the one result's file.
         is_file: Whether it is a file.
-        resume: Go on with a killed run; what is finished stays.
+        resume: Continue an interrupted run; finished images are kept.
         overwrite: Overwrite existing results.
         retry_errors: When resuming, try failed inputs again.
 

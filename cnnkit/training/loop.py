@@ -65,7 +65,7 @@ def train(
         validation_data: Makes the validation batches of a size.
         plan: What to do.
         state_folder: Where the checkpoints lie; None: there are none.
-        resume: Go on with what the state folder holds; if it holds nothing, start.
+        resume: Continue from the state folder; if it is empty, start.
         identity: What the run is about beside its plan, such as a hash of the data.
         on_epoch: Called after every epoch, after its checkpoint is written.
         on_message: Called with a sentence when something is not as planned.
@@ -126,8 +126,8 @@ class _Run:
         plan: What to do.
         makers: Functions that make the training and the validation batches.
         checkpoints: Or None.
-        on_epoch: Who is told of an epoch.
-        on_message: Who is told of anything else, or None.
+        on_epoch: Called after each epoch.
+        on_message: Called with other messages, or None.
         progress: What has happened.
         best: The model's numbers of the best epoch, or None.
     """

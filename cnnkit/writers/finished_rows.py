@@ -51,7 +51,7 @@ class FinishedRows:
         ) as error:
             raise UsageError(
                 f"{path} must hold rows of cnnkit. Received: another file. Use `overwrite=True` to "
-                "make it anew, or another name."
+                "overwrite it, or another name."
             ) from error
 
     def holds(self, path: str) -> bool:

@@ -93,7 +93,7 @@ class Journal:
         header = {"cnnkit_journal": SCHEMA_VERSION, **header}
         with _named_failure(part):
             try:
-                file = open_locked(part, anew=not (resume or overwrite))
+                file = open_locked(part, new=not (resume or overwrite))
             except FileExistsError:  # since it was looked for
                 raise _unfinished(part) from None
         journal = cls(target, file)

@@ -18,20 +18,20 @@ from cnnkit.errors import OutputError, UsageError, broken_rule
 TRIES = 20
 
 
-def open_locked(path: Path, *, anew: bool = False) -> BinaryIO:
+def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
     """Open a file of ours for reading and writing, its content untouched, and hold its lock.
 
     Args:
         path: Made, empty, where there is none.
-        anew: Refuse one that exists.
+        new: Refuse one that exists.
 
     Raises:
         UsageError: Another run holds it, or it is none of ours to write: a link, or a
             pipe.
-        FileExistsError: There is one, and `anew`.
+        FileExistsError: There is one, and `new`.
         OSError: It cannot be opened.
     """
-    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if anew else 0)
+    flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0)
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     if path.is_symlink() and (path.is_file() or not path.exists()):

@@ -1,4 +1,4 @@
-"""Writes what a run came to: the bundle with its model, card, history, split and report."""
+"""Writes the result of a run: the bundle with its model, card, history, split and report."""
 
 from __future__ import annotations
 

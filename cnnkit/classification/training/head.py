@@ -78,7 +78,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class HeadSearch:
-    """What the search came to.
+    """The result of the search.
 
     Attributes:
         head: The best one.

@@ -47,13 +47,13 @@ class ClassifierSettings:
         learning_rate: The highest; None: the plan's own.
         lr_find: Search for the learning rate first.
         train_bn: Whether batch normalizations learn.
-        resume: Go on with an unfinished run.
+        resume: Continue an unfinished run.
         deterministic: Only operations that give the same result every time on a GPU.
         tensorboard: A folder for logs, or None.
         seed: Random seed for the split, the augmented views and the training.
         overwrite: Overwrite an existing bundle.
         max_pixels: Largest number of pixels; larger images count as unreadable.
-        batch_size: Images a call of the network.
+        batch_size: Images per batch.
         workers: Threads that read and predict.
         runtime: Where and how the network runs.
     """

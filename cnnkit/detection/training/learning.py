@@ -52,7 +52,7 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
     Raises:
         UsageError: The data or an option breaks a rule.
         OutputError: The bundle cannot be written where it is to be.
-        CnnkitError: Training came to nothing.
+        CnnkitError: Training produced no model.
     """
     run = TrainingRun(
         settings.output, resume=settings.resume, overwrite=settings.overwrite, stages=STAGES

@@ -75,7 +75,7 @@ class DetectorSettings:
         patience: Stop after this many epochs without a higher AP50.
         max_bad: How many images may be unreadable.
         seed: Random seed for the split and the training.
-        resume: Go on with an unfinished run.
+        resume: Continue an unfinished run.
         overwrite: Overwrite an existing bundle.
         max_pixels: Largest number of pixels; larger images count as unreadable.
         workers: Threads that read and augment.

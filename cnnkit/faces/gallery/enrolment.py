@@ -206,7 +206,7 @@ def enrol(
 
     Raises:
         GalleryError: The gallery is another embedder's, or cannot be read.
-        OutputError: It cannot be written; what was told of is in it.
+        OutputError: It cannot be written; the photos reported so far are in it.
     """
     run = _Enrolment(gallery, policy, emit)
     for _, described in embedder.stream(run.unknown(portraits), workers):

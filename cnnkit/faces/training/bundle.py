@@ -1,4 +1,4 @@
-"""Writes what a run of train-face came to: bundle, card, history, split and report."""
+"""Writes the result of train-face: bundle, card, history, split and report."""
 
 from __future__ import annotations
 
