@@ -388,7 +388,7 @@ def test_overwrite_never_takes_a_folder_that_is_no_export(small, tmp_path):
         ("keras", "a.h5", {}, "`output` must end in .keras"),
         ("saved-model", "a.onnx", {}, "use `format='onnx'`"),
         ("keras", "a.keras", {"batch": 0}, "`batch` must be at least 1"),
-        ("keras", "no/such/a.keras", {}, "a folder that exists"),
+        ("keras", "no/such/a.keras", {}, "an existing folder"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_built(

@@ -342,7 +342,7 @@ def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
         ("a.json", "begin with coco:"),
         ("coco:", "followed by a path"),
         (f"coco:{tmp_path}/a.txt", "a .json file"),
-        (f"coco:{tmp_path}/none/a.json", "folder that exists"),
+        (f"coco:{tmp_path}/none/a.json", "existing folder"),
         (f"voc:{tmp_path}/full", "has files already"),
         (f"yolo:{tmp_path}/full/x", "name a folder"),
     ):

@@ -156,7 +156,7 @@ def test_names_are_compared_in_one_form(tmp_path):
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
-    with pytest.raises(OutputError, match="folder that exists"):
+    with pytest.raises(OutputError, match="existing folder"):
         GalleryFile.create(tmp_path / "none" / "g", SETTINGS)
     with pytest.raises(UsageError, match="gallery enroll"):
         GalleryFile.open(tmp_path / "g")
