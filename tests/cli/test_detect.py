@@ -106,7 +106,7 @@ def test_a_table_for_people_and_tiles(run_cnnkit, examples):
         (("--model", "squeezenet-1.1"), "--model must be a detector"),
         (("--fit", "crop"), "--fit must be one of pad, stretch"),
         (("--annotate", "photos"), "photos has files already"),
-        (("--crops", "photos", "--overwrite"), "an output folder must be another folder than"),
+        (("--crops", "photos", "--overwrite"), "an output folder must differ from the folders of"),
         (("-o", "coco:a.txt"), "coco: must name a .json file"),
         (("-o", "yolo:"), "yolo: must be followed by a path"),
         (("-o", "a.xml"), "-o must end in one of .jsonl, .csv, .parquet"),

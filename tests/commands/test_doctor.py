@@ -26,7 +26,7 @@ def test_findings_are_given(tmp_path: Path) -> None:
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     photos = class_folders(tmp_path / "photos", {"cat": 2, "dog": 2})
-    with pytest.raises(UsageError, match="annotations of boxes"):
+    with pytest.raises(UsageError, match="`images` requires box annotations"):
         doctor(photos, images=tmp_path)
     with pytest.raises(UsageError, match="be one of auto, classify, detect"):
         doctor(photos, task="segment")

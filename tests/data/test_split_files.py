@@ -48,7 +48,7 @@ def test_images_that_are_gone_are_said_and_new_ones_refused(tmp_path: Path, capl
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
         assert read_split_file(path, dataset(["a", "b", "c"])).tolist() == [0, 1, 0]
     assert "1 of its images are no longer" in caplog.text
-    with pytest.raises(UsageError, match=r"none for e\. Leave out `split_file`"):
+    with pytest.raises(UsageError, match=r"none for e\. Omit `split_file`"):
         read_split_file(path, dataset(["a", "b", "e"]))
 
 

@@ -85,5 +85,5 @@ def test_exact_names_come_first_and_unicode_forms_are_one() -> None:
     labels = ("A", "a", "caf\u00e9")
     assert [class_index(name, labels, "`classes`") for name in ("a", "A")] == [1, 0]
     assert class_index("CAFE\u0301", labels, "`where`") == 2
-    with pytest.raises(UsageError, match=r"`classes` must name one class.*capitals"):
+    with pytest.raises(UsageError, match=r"`classes` must name one class.*capitalization"):
         class_index("aB", ("AB", "ab"), "`classes`")

@@ -93,7 +93,7 @@ def test_boxes_for_a_smaller_copy_of_the_stored_image_are_turned_too(tmp_path) -
 @pytest.mark.parametrize(("orientation", "size"), [(1, (48, 80)), (6, (80, 80)), (3, (48, 80))])
 def test_other_proportions_are_refused_by_name(tmp_path, orientation, size) -> None:
     [found], [problem] = as_shown([note(image(tmp_path / "a.png", orientation), size)])
-    assert "nobody can tell" in found.refused
+    assert "is ambiguous" in found.refused
     assert (problem.path, problem.code) == (str(tmp_path / "a.png"), "size-differs")
 
 
