@@ -28,7 +28,7 @@ def swapped() -> np.ndarray:
     return an_image()[..., [1, 0, 2]]
 
 
-@pytest.mark.parametrize("picture_format", ["PNG", "TIFF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WEBP", "JPEG"])
 def test_profile_is_applied(image_format: str) -> None:
     options = {"lossless": True} if image_format == "WEBP" else {}
     options = {"quality": 98, "subsampling": 0} if image_format == "JPEG" else options

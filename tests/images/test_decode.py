@@ -149,7 +149,7 @@ def test_gray_and_one_bit() -> None:
     assert np.abs(decode(encode(gray, "JPEG", quality=98)) - expected.astype(int)).max() <= 4
 
 
-@pytest.mark.parametrize("picture_format", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
 def test_transparency_lies_over_white(image_format: str) -> None:
     options = {"lossless": True, "exact": True} if image_format == "WEBP" else {}
     image = translucent()
@@ -184,7 +184,7 @@ def test_run_length_bmp() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    ("picture_format", "options"),
+    ("image_format", "options"),
     [
         ("JPEG", {"quality": 95}),
         ("PNG", {}),

@@ -83,7 +83,7 @@ def test_everything_of_the_bundle_is_there(learned: TrainedDetector) -> None:
         p.name for p in folder.parent.glob("images/*")
     )
     report = (folder / "report.html").read_text()
-    assert "Precision by recall" in report
+    assert "Precision and recall" in report
     assert report.count("data:image/jpeg") == 2
     assert not folder.with_name("model.part").exists()
 
