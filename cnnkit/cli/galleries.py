@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("cnnkit")
 
 MAX_PASSPHRASE_BYTES = 4096
-LEAST_PASSPHRASE = 8
 
 
 def passphrase_options(function: Command) -> Command:
@@ -77,9 +76,10 @@ def passphrase_source(file: str | None, *, new: bool) -> Callable[[], bytes]:
 
     def give() -> bytes:
         text = _of_file(Path(file)) if file is not None else _asked(new)
-        if new and len(text) < LEAST_PASSPHRASE:
-            rule = f"have at least {LEAST_PASSPHRASE} characters"
-            raise UsageError(broken_rule("a passphrase", rule, len(text)))
+        if new:
+            from cnnkit.faces.gallery.sealing import check_new_passphrase
+
+            check_new_passphrase(text, "a passphrase")
         return text.encode("utf-8")
 
     return give

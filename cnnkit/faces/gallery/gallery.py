@@ -18,13 +18,12 @@ from cnnkit.faces.gallery.describing import describe_people, readable_portraits
 from cnnkit.faces.gallery.embedders import embedder_name, first_settings, record_of
 from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol, portraits_to_enrol
 from cnnkit.faces.gallery.records import GallerySettings, NewPhoto, StoredPhoto
+from cnnkit.faces.gallery.sealing import check_new_passphrase
 from cnnkit.faces.gallery.search import FaceIndex
 from cnnkit.faces.gallery.store import GalleryFile, NewGalleryFile
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import DEFAULT_MAX_PIXELS, ImageArgument, Inputs
 from cnnkit.results import Failure
-
-LEAST_PASSPHRASE = 8
 
 
 class Gallery:
@@ -172,9 +171,8 @@ class Gallery:
         if os.path.lexists(path):
             fix = "Open it with `Gallery.load`."
             raise UsageError(broken_rule("`path`", "name a new file", f"{path}, which exists", fix))
-        if passphrase is not None and len(passphrase) < LEAST_PASSPHRASE:
-            rule = f"have at least {LEAST_PASSPHRASE} characters"
-            raise UsageError(broken_rule("`passphrase`", rule, len(passphrase)))
+        if passphrase is not None:
+            check_new_passphrase(passphrase)
         loaded = FaceEmbedder.load(
             detector,
             embedder,

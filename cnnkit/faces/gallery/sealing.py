@@ -30,6 +30,18 @@ MAX_DERIVATION_LENGTH = 500
 # scrypt needs 128 * cost * block_size bytes.
 MAX_DERIVATION_BYTES = 256 << 20
 MAX_PARALLEL = 16
+LEAST_PASSPHRASE = 8
+
+
+def check_new_passphrase(text: str, name: str = "`passphrase`") -> None:
+    """Refuse a passphrase for a new gallery that could be found by trying.
+
+    Raises:
+        UsageError: It is shorter than 8 characters; the message calls it by `name`.
+    """
+    if len(text) < LEAST_PASSPHRASE:
+        rule = f"have at least {LEAST_PASSPHRASE} characters"
+        raise UsageError(broken_rule(name, rule, len(text)))
 
 
 class Sealing(Protocol):

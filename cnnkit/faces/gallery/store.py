@@ -556,7 +556,7 @@ def _sealing_of(
             raise UsageError(broken_rule(str(path), "be an encrypted gallery", "a plain one", fix))
         return OpenValues()
     if passphrase is None:
-        fix = "Give `passphrase_file`, or run the command in a terminal."
+        fix = "Give `passphrase`."
         raise UsageError(f"{path} is encrypted and needs its passphrase. {fix}")
     return known_sealing(passphrase(), uuid, KeyDerivation.from_text(derivation))
 

@@ -111,7 +111,7 @@ def test_settings_are_kept(tmp_path, passphrase):
 
 def test_a_passphrase_is_wanted_known_and_not_given_needlessly(tmp_path):
     sealed, plain = make(tmp_path / "s", passphrase=secret()), make(tmp_path / "p")
-    with pytest.raises(UsageError, match="`passphrase_file`"):
+    with pytest.raises(UsageError, match="`passphrase`"):
         GalleryFile.open(sealed)
     with pytest.raises(GalleryError, match="passphrase is not the one"):
         GalleryFile.open(sealed, secret("wrong"))
