@@ -221,8 +221,10 @@ class StylizeDisplay:
         height, width = progress.size
         text = (
             f"image {position} of {self._total}: step {progress.step} of {progress.steps} "
-            f"at {width} x {height}, loss {progress.loss:.4g}, {progress.remaining:.0f} s left"
+            f"at {width} x {height}, loss {progress.loss:.4g}"
         )
+        if progress.step > 1:  # the first step is also the one that compiles
+            text += f", {progress.remaining:.0f} s left"
         if position < self._total and self._paces:
             rest = (self._total - position) * sum(self._paces) / len(self._paces)
             text += f", {(progress.remaining + rest) / 60:.0f} min left in total"

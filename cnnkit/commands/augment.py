@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import path_list
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_files import read_image_boxes
 from cnnkit.data.contact_sheet import SheetImage, contact_sheet
@@ -81,9 +82,7 @@ def augment(
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already. Use `overwrite=True` to overwrite it.")
     augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
-    paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    names = [os.fspath(path) for path in paths]
-    images, failures = _read(names, None if boxes is None else os.fspath(boxes))
+    images, failures = _read(path_list(inputs), None if boxes is None else os.fspath(boxes))
     if not images:
         raise UsageError("None of the images could be read.")
     sheet = contact_sheet(images, augmenter, count)

@@ -229,6 +229,7 @@ def visualize_patches(
     began = time.monotonic()
     strongest, seen = search.run(finder, options, workers, counter(progress, total))
     if not search.seen:
+        _tell_of_failures(search)
         raise UsageError("None of the images could be read.")
     patches = search.cut(strongest, seen, workers, patch_size)
     seconds = time.monotonic() - began
@@ -240,8 +241,7 @@ def visualize_patches(
     failures = [(path, failure.to_dict()) for path, failure in search.failures]
     shown = {"layer": search.layer, "pictures": search.seen, "patch_size": patch_size}
     outputs.report([_patch_section(search, patches)], "Patches", bundle, shown, failures)
-    for path, failure in search.failures:
-        log.error("%s: %s: %s", path, failure.kind, failure.message)
+    _tell_of_failures(search)
     log.info(
         "%s images, %s units of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
         *(f"{search.seen:,}", f"{len(search.units):,}", search.layer, seconds),
@@ -325,6 +325,12 @@ def _activation_sheet(answer: Activation, channels: int) -> np.ndarray:
     if count > channels:
         note += f", the {channels} strongest"
     return sheet(activation_tiles(answer, channels), answer.layer, note, ACTIVATION_COLUMNS)
+
+
+def _tell_of_failures(search: PatchSearch) -> None:
+    """Say which images could not be read."""
+    for path, failure in search.failures:
+        log.error("%s: %s: %s", path, failure.kind, failure.message)
 
 
 def _tell_of_units(search: PatchSearch, units: str | None, patch_size: int | None) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.cli import options
+from cnnkit.cli import display, options
 from cnnkit.cli.stylize import StylizeDisplay, numbers
 from cnnkit.errors import UsageError
+from cnnkit.style.optimization import OptimizationProgress
+from cnnkit.style.state import OptimizationState
 
 
 def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
@@ -94,11 +97,26 @@ def test_lists_of_numbers():
 
 
 def test_rows_are_json_lines_where_nobody_reads_along(capsys):
-    with StylizeDisplay(quiet=True) as display:
-        display.show({"path": "a.jpg", "status": "ok", "output": "b.png"})
+    with StylizeDisplay(quiet=True) as shown:
+        shown.show({"path": "a.jpg", "status": "ok", "output": "b.png"})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "a.jpg", "status": "ok", "output": "b.png"}
     assert err == ""
+
+
+def test_the_step_that_compiles_is_no_measure_of_what_is_left(caplog, monkeypatch):
+    monkeypatch.setattr(display, "SECONDS_A_LINE", 0)
+    caplog.set_level(logging.INFO, "cnnkit")
+    state = OptimizationState.starting_from(np.zeros((2, 3, 3), np.float32))
+    with StylizeDisplay(quiet=False) as shown:
+        shown.count(0, 1)
+        for step in (1, 2):
+            shown.progress(
+                1, OptimizationProgress(step, 60, (2, 3), 1.0, 1.0, 2.0, 9.0, 399.0, state)
+            )
+    first, second = caplog.messages
+    assert "step 1 of 60" in first and "left" not in first
+    assert "step 2 of 60" in second and second.endswith("399 s left")
 
 
 @pytest.mark.slow

@@ -71,3 +71,13 @@ def test_what_goes_together_is_named_by_its_parameters(tmp_path: Path) -> None:
         visualize_filters()
     with pytest.raises(UsageError, match="`units` requires `layer`"):
         visualize_dream(units="0", output=tmp_path / "a.png")
+
+
+def test_images_that_cannot_be_read_are_named_where_none_can(
+    model: Path, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn, output = photos / "torn.png", photos.parent / "patches.csv"
+    with pytest.raises(UsageError, match="None of the images could be read"):
+        visualize_patches(torn, model=model, layer="first", units="0", output=output)
+    assert any(str(torn) in record.message for record in caplog.records)
+    assert not output.exists()

@@ -208,7 +208,7 @@ CATALOG: dict[str, CatalogEntry] = {
     ),
     "squeezenet-1.1": CatalogEntry(
         "SqueezeNet 1.1 (2016)",
-        "the authors' second version",
+        "version 1.1 of its authors",
         (227, 227, 3),
         1000,
         1_235_496,
