@@ -8,6 +8,7 @@ plain form give the same.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -83,7 +84,7 @@ class LoadableImages(Protocol):
 AnyBatch = TypeVar("AnyBatch", bound=tuple[Any, ...])
 
 
-class ImageLoader(Generic[AnyBatch]):
+class ImageLoader(ABC, Generic[AnyBatch]):
     """Batches of decoded images, whatever a batch is; a context manager, because it has threads.
 
     Attributes:
@@ -140,6 +141,7 @@ class ImageLoader(Generic[AnyBatch]):
         count = len(self._images)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
+    @abstractmethod
     def batch(self, epoch: int, step: int) -> AnyBatch:
         """Return one batch.
 
@@ -147,7 +149,6 @@ class ImageLoader(Generic[AnyBatch]):
             epoch: From 0.
             step: From 0 to `steps` - 1.
         """
-        raise NotImplementedError
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Return the places of an epoch's images; the last order is kept."""
@@ -226,13 +227,13 @@ class ImageLoader(Generic[AnyBatch]):
         options.autotune.enabled = False
         return numbers.map(load).prefetch(AHEAD).with_options(options)
 
+    @abstractmethod
     def _types(self) -> tuple[str, ...]:
         """Return the dtypes of the parts of a batch, in their order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shapes(self) -> tuple[tuple[int | None, ...], ...]:
         """Return the shapes of the parts of a batch, in their order."""
-        raise NotImplementedError
 
     def _structured(self, parts: list[tf.Tensor]) -> tuple[Any, ...]:
         """Return the parts as Keras takes them."""

@@ -74,6 +74,7 @@ def _open_saved_model(path: Path) -> Run:
     loaded = tf.saved_model.load(str(path))
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the serving signature; see `Run`."""
         given = {name: tf.constant(values) for name, values in inputs.items()}
         # Taken from `loaded` each time: the signature alone does not keep its variables alive.
         outputs = loaded.signatures["serving_default"](**given)
