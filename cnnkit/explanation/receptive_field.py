@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cnnkit.explanation.graph import Graph
 from cnnkit.lab.arithmetic import Field
-from cnnkit.lab.networks.seeing import Call, sights_behind
+from cnnkit.lab.networks.calls import Call
+from cnnkit.lab.networks.seeing import sights_behind
 from cnnkit.lab.networks.sights import UNKNOWN, AnySight, Other, Sight, described, of_image
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cnnkit.lab.networks.seeing import channels_first
+from cnnkit.lab.networks.calls import channels_first
 
 Shape = tuple[int, ...]
 Count = Callable[[Any, Sequence[Shape], Shape], int | None]

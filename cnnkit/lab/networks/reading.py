@@ -10,9 +10,10 @@ from typing import Any
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.arithmetic import Field
 from cnnkit.lab.arithmetic.windows import padding_text
+from cnnkit.lab.networks.calls import Call, channels_first
 from cnnkit.lab.networks.layers import ACTIVATIONS, window_of
 from cnnkit.lab.networks.multiplies import multiplies_of
-from cnnkit.lab.networks.seeing import Call, channels_first, sights_behind
+from cnnkit.lab.networks.seeing import sights_behind
 from cnnkit.lab.networks.sights import NO_SIGHT, AnySight, described, of_image
 
 BYTES = 4  # of a float32
