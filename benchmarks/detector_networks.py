@@ -1,0 +1,65 @@
+"""Measures the networks of the embedded detectors alone, without decoding, in one run.
+
+    python benchmarks/detector_networks.py [--images 32] [--rounds 9]
+
+Both run on the same images, already at the size of their input, by the runtime and precision that
+``auto`` chooses. They take turns; the median of the rounds counts, by the clock and by seconds of
+all processors together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from cnnkit.bundles import open_model
+from cnnkit.runtime import Predictor, RuntimeOptions, predictor
+
+NETWORKS = ("yolov3-tiny", "nanodet-g")  # the first is what the others are compared with
+
+
+def taken(network: Predictor, images: np.ndarray) -> tuple[float, float]:
+    """Return the seconds that all images take, by the clock and of all processors."""
+    clock, processor = time.perf_counter(), time.process_time()
+    network.predict(images)
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=9)
+    asked = parser.parse_args()
+    random = np.random.default_rng(0)
+    networks, inputs = {}, {}
+    for name in NETWORKS:
+        bundle = open_model(name)
+        networks[name] = predictor(bundle.source(), RuntimeOptions(), expected=asked.images)
+        size = (asked.images, bundle.card.input.height, bundle.card.input.width, 3)
+        inputs[name] = random.integers(0, 256, size, np.uint8)
+        taken(networks[name], inputs[name])  # the first call is slower
+    rounds = [
+        {name: taken(networks[name], inputs[name]) for name in NETWORKS}
+        for _ in range(asked.rounds)
+    ]
+    medians = {
+        name: [statistics.median(one[name][n] for one in rounds) for n in (0, 1)]
+        for name in NETWORKS
+    }
+    usual = medians[NETWORKS[0]]
+    for name, (clock, processor) in medians.items():
+        print(
+            f"{name}: {asked.images / clock:.1f} images/s, {usual[0] / clock:.2f} times; by "
+            f"processor time {usual[1] / processor:.2f} times"
+        )
+
+
+if __name__ == "__main__":
+    main()
