@@ -40,6 +40,8 @@ MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")
 ROOTS = ("root", "images")
 TRAININGS = ("transfer-learn", "train-detector", "train-face", "train-style")
 CHANGES_GALLERY = ("enroll", "calibrate", "forget")
+# Beside a file X they write X.json, which says how it was made.
+DESCRIBING = ("stylize", "export")
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
@@ -140,7 +142,9 @@ def check(command: str, given: Sequence[GivenParameter]) -> None:
     if command in TRAININGS:
         _check_outside(inputs, outputs)
     read = [one.named() for one in inputs]
-    apart.check_apart([one.named() for one in (*outputs, *_derived(outputs, folders))], read)
+    apart.check_apart(
+        [one.named() for one in (*outputs, *_derived(command, outputs, folders))], read
+    )
     if command in (*TRAININGS, "export"):
         for one in outputs:
             apart.check_replaced_folder(*one.named(), read)
@@ -180,14 +184,19 @@ def inputs_of(command: str, given: Iterable[GivenParameter]) -> Iterator[NamedPa
                     yield NamedPath(one.name, one.said, os.path.join(value, file))
 
 
-def _derived(outputs: Iterable[NamedPath], folders: Iterable[NamedPath]) -> Iterator[NamedPath]:
+def _derived(
+    command: str, outputs: Iterable[NamedPath], folders: Iterable[NamedPath]
+) -> Iterator[NamedPath]:
     """Yield what is written beside an output: journals, sidecars, class lists, weights."""
+    if command in TRAININGS:
+        return  # a bundle is a folder, and nothing lies beside it
+    beside = (".part", ".json") if command in DESCRIBING else (".part",)
     for one in (*outputs, *folders):
         if os.path.isdir(one.path):
             names = ("rows.jsonl", "rows.jsonl.part", "plan.jsonl", "classes.txt", "data.yaml")
             yield from (one._replace(path=os.path.join(one.path, name)) for name in names)
             continue
-        yield from (one._replace(path=f"{one.path}{suffix}") for suffix in (".part", ".json"))
+        yield from (one._replace(path=f"{one.path}{suffix}") for suffix in beside)
         stem, suffix = os.path.splitext(one.path)
         if suffix.lower() == ".xml":
             yield one._replace(path=f"{stem}.bin")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnnkit.cli import _run, group
 from cnnkit.commands import apart
+from cnnkit.errors import UsageError
 from tests.test_projection import COMMANDS, functions_of
 
 COCO = '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}'
@@ -214,3 +215,12 @@ def test_every_command_that_writes_makes_the_check():
         and not any(getattr(one, "keeps_inputs", False) for one in does(command))
     ]
     assert without == []
+
+
+def test_only_what_is_written_beside_an_output_is_kept_from_the_inputs(files):
+    """A bundle may be named like its annotations; a painting's description would replace them."""
+    output = apart.GivenParameter("output", "coco", "`output`")
+    given = apart.GivenParameter("data", "coco:coco.json", apart.INPUT, is_argument=True)
+    apart.check("train-detector", [given, output])
+    with pytest.raises(UsageError, match=r"`output` coco\.json|coco\.json, which is"):
+        apart.check("stylize", [given._replace(name="inputs", value="coco.json"), output])

@@ -229,7 +229,7 @@ def test_the_program_of_the_page_finds_the_cup(tmp_path, examples, monkeypatch, 
     exec(compile(program, str(page), "exec"), {})
     (line,) = capsys.readouterr().out.splitlines()
     chosen = {"runtime": "tensorflow", "device": "cpu", "precision": "float32"}
-    found = Detector.load(**chosen).predict("photos/coffee.jpg")
+    found = Detector.load("yolov3-tiny", **chosen).predict("photos/coffee.jpg")
     label, score, *edges = re.findall(r"[\w.-]+", line)
     assert label == found.labels[0] == "cup"
     # OpenCV's own way of making an image smaller is a little another than the card's.
