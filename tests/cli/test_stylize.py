@@ -120,7 +120,7 @@ def test_the_step_that_compiles_is_no_measure_of_what_is_left(caplog, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_image(run_cnnkit, clean_environment, examples, tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_image(run_cnnkit, clean_environment, examples, tmp_path):
     arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
     arguments += ["--size", 256, "--steps", 600]
     command = [sys.executable, "-m", "cnnkit", *map(str, arguments), "-o", "killed.png"]
@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_to_the_same_image(run_cnnkit, clean_environment, e
     process.wait()
     resumed = run_cnnkit(*arguments, "-o", "killed.png", "--resume", timeout=600)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on after step" in resumed.stderr
+    assert "resuming after step" in resumed.stderr
     whole = run_cnnkit(*arguments, "-o", "whole.png", timeout=600)
     assert whole.returncode == 0, whole.stderr
     one, other = (
