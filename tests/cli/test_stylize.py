@@ -120,7 +120,9 @@ def test_the_step_that_compiles_is_no_measure_of_what_is_left(caplog, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_resumed_to_the_same_image(run_cnnkit, clean_environment, examples, tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_image(
+    run_cnnkit, clean_environment, examples, tmp_path
+):
     arguments = ["stylize", examples / "cat.jpg", "--style", examples / "coffee.jpg"]
     arguments += ["--size", 256, "--steps", 600]
     command = [sys.executable, "-m", "cnnkit", *map(str, arguments), "-o", "killed.png"]
