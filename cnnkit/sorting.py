@@ -198,9 +198,7 @@ def _renamed(source: str, place: Path) -> bool:
 
 def _copy(source: str, place: Path) -> None:
     """Copy a file to a free place, which is never replaced by it."""
-    # Short and of ASCII, whatever the image's own name is.
-    digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
-    unfinished = place.with_name(f"{UNFINISHED}-{digest}")
+    unfinished = _unfinished(place)
     try:
         shutil.copy2(source, unfinished)
         try:
@@ -215,6 +213,13 @@ def _copy(source: str, place: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def _unfinished(place: Path) -> Path:
+    """Return where the copy of a file grows, in the folder that it goes to."""
+    # Short and of ASCII, whatever the image's own name is.
+    digest = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
+    return place.with_name(f"{UNFINISHED}-{digest}")
+
+
 def finish(source: str, place: Path, how: str) -> None:
     """Finish what a killed run may have left half done; does nothing where it was done.
 
@@ -225,7 +230,11 @@ def finish(source: str, place: Path, how: str) -> None:
         return
     if not os.path.lexists(place):
         put(source, place, how)
-    elif how == "move":
+        return
+    if how != "link":  # killed after the copy got its name, before it lost the one it grew under
+        with contextlib.suppress(OSError):
+            _unfinished(place).unlink(missing_ok=True)
+    if how == "move":
         _remove_moved(source, place)
 
 

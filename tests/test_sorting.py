@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,17 @@ def test_a_half_done_move_is_finished(tmp_path):
     source.write_bytes(b"another image of the same name")
     finish(str(source), place, "move")
     assert source.exists(), "only what is surely there already may be removed"
+
+
+def test_a_copy_killed_before_it_lost_its_first_name_leaves_one_file(tmp_path, monkeypatch):
+    source, place = tmp_path / "a.jpg", tmp_path / "out" / "a.jpg"
+    source.write_bytes(b"image")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda *_, **__: None)
+        put(str(source), place, "copy")
+    assert len(list(place.parent.iterdir())) == 2
+    finish(str(source), place, "copy")
+    assert [file.name for file in place.parent.iterdir()] == ["a.jpg"] and source.exists()
 
 
 def test_a_failure_names_the_file_and_the_folder(tmp_path):
