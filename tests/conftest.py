@@ -12,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.forked import run_forked, run_module_forked
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a program needs to start, without anything that could change what cnnkit does.
@@ -66,6 +68,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_conversions() -> Iterator[None]:
+    """Convert models in forked processes; tests of fresh ones start a fresh Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cnnkit.runtime.openvino_predictor.run_module", run_module_forked)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def messages_of_this_test_only() -> None:
     """Take back how a command that ran in this process, for a test or a fixture, set up messages.
@@ -92,6 +102,8 @@ def run_cnnkit(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``cnnkit ARGUMENTS`` as a user does, in `tmp_path`, and return the finished process.
 
+    It is forked from one that has loaded everything, unless it is given more variables.
+
     Keyword arguments: `environment` (more variables), `stdin` (text), `cwd`, `timeout` (seconds).
     """
 
@@ -102,11 +114,14 @@ def run_cnnkit(
         cwd: Path = tmp_path,
         timeout: float = 400,
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cnnkit", *map(str, arguments)],
+        command = ["-m", "cnnkit", *map(str, arguments)]
+        if not environment:
+            return run_forked(command, cwd=cwd, env=clean_environment, stdin=stdin, timeout=timeout)
+        return subprocess.run(  # imports read variables too
+            [sys.executable, *command],
             input=stdin,
             cwd=cwd,
-            env=clean_environment | (environment or {}),
+            env=clean_environment | environment,
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",

@@ -14,9 +14,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 
@@ -100,6 +105,12 @@ class Import:
     in_own_process: bool = False
 
 
+def once_for_all(generate: Callable[[K], Iterator[T]]) -> Callable[[K], tuple[T, ...]]:
+    """Keep what a generator gives: each file is looked at by many laws."""
+    return cache(lambda one: tuple(generate(one)))
+
+
+@cache
 def read_sources() -> list[Source]:
     sources = []
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -115,19 +126,25 @@ def top(name: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def nodes(tree: ast.AST, at_start: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+@once_for_all
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
     """Yield every node below `tree`, and whether it runs when the file is imported."""
+    yield from nodes_below(tree, True)
+
+
+def nodes_below(tree: ast.AST, at_start: bool) -> Iterator[tuple[ast.AST, bool]]:
     for child in ast.iter_child_nodes(tree):
         runs = at_start and not (isinstance(child, ast.If) and is_type_checking(child.test))
         yield child, runs
         function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield from nodes(child, runs and not function)
+        yield from nodes_below(child, runs and not function)
 
 
 def is_type_checking(test: ast.expr) -> bool:
     return ast.unparse(test).endswith("TYPE_CHECKING")
 
 
+@once_for_all
 def imports(source: Source) -> Iterator[Import]:
     """Yield the file's imports, those inside functions and in tables of names included."""
     programs = set(programs_started(source.tree))
@@ -238,6 +255,7 @@ def foreign_libraries(sources: list[Source]) -> list[str]:
     return broken
 
 
+@once_for_all
 def dotted_names(source: Source) -> Iterator[tuple[int, str]]:
     """Yield every name and attribute as the module that it comes from spells it.
 

@@ -1,0 +1,214 @@
+"""Commands in processes of their own that need not load TensorFlow each time.
+
+A server loads everything once and forks a process for each command. The process has a command's
+own streams, folder, environment variables and exit status, and starts in milliseconds rather than
+in the ten seconds that the imports take. What a fresh Python would do differently (which module is
+imported when, variables that an import reads) is tested with a fresh Python.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_NUMBER = struct.Struct("<q")
+# Where the server listens: known to it and to all that it forks.
+_address: str | None = None
+
+
+def run_forked(
+    program: Sequence[str],
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    stdin: str = "",
+    timeout: float = 400,
+) -> subprocess.CompletedProcess[str]:
+    """Run a module, a file or some code as ``python`` does with the same arguments.
+
+    Args:
+        program: ``-m`` and a module, ``-c`` and code, or a file; and the program's arguments.
+        cwd: Folder to run in.
+        env: All of its environment variables.
+        stdin: Text on its standard input.
+        timeout: Seconds, after which it is killed.
+
+    Returns:
+        The finished process with what it wrote.
+
+    Raises:
+        subprocess.TimeoutExpired: It was killed.
+    """
+    text = {"encoding": "utf-8", "errors": "surrogateescape"}
+    request = json.dumps([list(program), os.fspath(cwd), dict(env)]).encode()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
+        streams[0].write_text(stdin, **text)
+        files = [stack.enter_context(path.open("a+b")) for path in streams]
+        files[0].seek(0)
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+        connection.connect(_address or _start_server())
+        connection.sendall(_NUMBER.pack(len(request)))
+        socket.send_fds(connection, [b"+"], [file.fileno() for file in files])
+        connection.sendall(request)
+        child = _receive_number(connection)
+        connection.settimeout(timeout)
+        try:
+            status = _receive_number(connection)
+        except TimeoutError:
+            os.kill(child, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(list(program), timeout) from None
+        output, messages = (path.read_text(**text) for path in streams[1:])
+    return subprocess.CompletedProcess(list(program), status, output, messages)
+
+
+def run_module_forked(
+    module: str, arguments: Sequence[str], **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Stand in for `cnnkit.runtime.children.run_module` where no fresh Python is tested."""
+    from cnnkit.runtime.process import child_environment
+
+    environment = child_environment(**variables)
+    return run_forked(["-m", module, *arguments], cwd=os.getcwd(), env=environment)
+
+
+@cache
+def _start_server() -> str:
+    """Start the server, which ends with this process, and return where it listens."""
+    folder = tempfile.TemporaryDirectory(prefix="cnnkit-tests-")
+    atexit.register(folder.cleanup)
+    address = os.path.join(folder.name, "server")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.forked", address],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout is not None and server.stdout.read(1) == b"+", "no server was started"
+    return address
+
+
+def _receive_number(connection: socket.socket) -> int:
+    return _NUMBER.unpack(_receive(connection, _NUMBER.size))[0]
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        assert part, "the server has gone"
+        data += part
+    return data
+
+
+# --- in the server -------------------------------------------------------------------------
+
+
+def _serve(address: str) -> None:
+    """Fork a process for each request until standard input ends, as the caller's end does it."""
+    global _address
+    _load_everything()
+    _address = address
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(16)
+        os.write(1, b"+")
+        while 0 not in select.select([listener, 0], [], [])[0]:
+            connection, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                _wait_for_child(connection)
+            connection.close()
+
+
+def _load_everything() -> None:
+    """Import what commands import. Nothing is computed: running threads cannot be forked."""
+    import albumentations  # noqa: F401
+    import matplotlib  # noqa: F401
+
+    from cnnkit.runtime import openvino_predictor, process
+
+    process.import_openvino_preprocessing()
+    process.import_keras()
+    openvino_predictor.run_module = run_module_forked
+
+
+def _wait_for_child(connection: socket.socket) -> None:
+    """Fork the command's process, and say its number and how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    size = _receive_number(connection)
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    program, folder, variables = json.loads(_receive(connection, size))
+    child = os.fork()
+    if not child:
+        connection.close()
+        _become(program, folder, variables, streams)
+    with contextlib.suppress(OSError):  # nobody listens any more
+        connection.sendall(_NUMBER.pack(child))
+        _, status = os.waitpid(child, 0)
+        connection.sendall(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os._exit(0)
+
+
+def _become(program: list[str], folder: str, variables: dict[str, str], streams: list[int]) -> None:
+    """Be the command's process, to its end."""
+    for number, file in enumerate(streams):
+        os.dup2(file, number)
+        os.close(file)
+    kind = {"encoding": "utf-8", "errors": "surrogateescape", "closefd": False}
+    sys.stdin, sys.stdout = open(0, **kind), open(1, "w", **kind)
+    sys.stderr = open(2, "w", buffering=1, **(kind | {"errors": "backslashreplace"}))
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(folder)
+    os._exit(_status_of(program))
+
+
+def _status_of(program: list[str]) -> int:
+    """Run a program and return its exit status, as Python would."""
+    status = 0
+    try:
+        if program[0] == "-m":
+            sys.argv = program[1:]
+            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        elif program[0] == "-c":
+            sys.argv = ["-c", *program[2:]]
+            exec(compile(program[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.argv = program
+            sys.path.insert(0, os.path.dirname(os.path.abspath(program[0])))
+            runpy.run_path(program[0], run_name="__main__")
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.code, str):
+            sys.stderr.write(f"{exit_.code}\n")
+    except BaseException:  # noqa: BLE001 - whatever ends a program
+        traceback.print_exc()
+        status = 1
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return status
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
