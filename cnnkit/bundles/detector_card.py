@@ -28,7 +28,9 @@ from cnnkit.bundles.card import Fields, ModelCard
 from cnnkit.errors import BundleError
 from cnnkit.names import normal_name
 
-KINDS = ("yolo", "ssd", "single", "nanodet")
+KINDS = ("yolo", "ssd", "single", "nanodet", "yolov8", "end-to-end")
+# What boxes that a network gives are measured in; "auto": as their values say.
+BOX_UNITS = ("auto", "pixels", "normalized")
 DEFAULT_CONFIDENCE = 0.25
 DEFAULT_IOU = 0.45
 MAX_HEADS = 16

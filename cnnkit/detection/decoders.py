@@ -24,6 +24,11 @@ class Decoder(Protocol):
     Making it checks the card's ``detector`` section, and raises `BundleError`.
     """
 
+    @property
+    def end_to_end(self) -> bool:
+        """Whether each object comes once: non-max suppression would remove true neighbors."""
+        ...
+
     def decode(self, outputs: Mapping[str, np.ndarray], least: np.ndarray) -> Candidates:
         """Return the candidates of one image.
 
@@ -40,6 +45,8 @@ DECODERS = {
     "ssd": "cnnkit.detection.ssd:SsdDecoder",
     "nanodet": "cnnkit.detection.nanodet:NanodetDecoder",
     "single": "cnnkit.detection.single:SingleDecoder",
+    "yolov8": "cnnkit.detection.heads_yolo:Yolov8Decoder",
+    "end-to-end": "cnnkit.detection.heads_yolo:EndToEndDecoder",
 }
 
 

@@ -71,6 +71,8 @@ class Detector:
         self.iou = section.iou if selection.iou is None else selection.iou
         self._groups = selection.groups(bundle.labels)
         self._decoder = make_decoder(section, bundle.card)
+        asked = selection.iou is not None or selection.agnostic is not None
+        self._suppresses = asked or not self._decoder.end_to_end
         self._tile = tile
         self.max_pixels = max_pixels
         self._workers = workers or RuntimeOptions().workers
@@ -256,6 +258,10 @@ class Detector:
         return self._detections(kept, image.height, image.width)
 
     def _suppressed(self, candidates: Candidates) -> Candidates:
+        """Return what stays, best first; of an end-to-end network all, unless asked for."""
+        if not self._suppresses:
+            order = np.argsort(-candidates.scores, kind="stable")
+            return Candidates(*(values[order] for values in candidates))
         groups = self._groups[candidates.classes]
         kept = boxes.nms(candidates.boxes, candidates.scores, self.iou, groups)
         return Candidates(*(values[kept] for values in candidates))

@@ -18,6 +18,8 @@ BINS = 11
 class NanodetDecoder:
     """See `cnnkit.detection.decoders.Decoder`."""
 
+    end_to_end = False
+
     def __init__(self, spec: DetectorSpec, card: ModelCard) -> None:
         self._heads = grid_heads(spec.settings)
         self._classes = card.classes

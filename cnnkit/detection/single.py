@@ -14,6 +14,8 @@ from cnnkit.detection.candidates import Candidates, sigmoid
 class SingleDecoder:
     """See `cnnkit.detection.decoders.Decoder`."""
 
+    end_to_end = False
+
     def __init__(self, spec: DetectorSpec, card: ModelCard) -> None:
         self._size = np.array([card.input.width, card.input.height] * 2, np.float64)
 

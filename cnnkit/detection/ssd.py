@@ -19,6 +19,8 @@ LARGEST_LOG_SIDE = 10.0
 class SsdDecoder:
     """See `cnnkit.detection.decoders.Decoder`. The section's ``heads`` are like YOLO's."""
 
+    end_to_end = False
+
     def __init__(self, spec: DetectorSpec, card: ModelCard) -> None:
         self._heads = yolo_heads(spec.settings)
         self._classes = card.classes

@@ -18,6 +18,8 @@ LARGEST_LOG_SIDE = 10.0
 class YoloDecoder:
     """See `cnnkit.detection.decoders.Decoder`."""
 
+    end_to_end = False
+
     def __init__(self, spec: DetectorSpec, card: ModelCard) -> None:
         self._heads = yolo_heads(spec.settings)
         self._classes = card.classes
