@@ -102,9 +102,8 @@ def run_cnnkit(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``cnnkit ARGUMENTS`` as a user does, in `tmp_path`, and return the finished process.
 
-    It is forked from one that has loaded everything, unless it is given more variables.
-
-    Keyword arguments: `environment` (more variables), `stdin` (text), `cwd`, `timeout` (seconds).
+    Keyword arguments: `environment` (more variables), `stdin` (text), `cwd`, `timeout` (seconds),
+    and `fresh`: in a Python that has imported nothing, for variables that imports read.
     """
 
     def run(
@@ -113,15 +112,17 @@ def run_cnnkit(
         stdin: str = "",
         cwd: Path = tmp_path,
         timeout: float = 400,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         command = ["-m", "cnnkit", *map(str, arguments)]
-        if not environment:
-            return run_forked(command, cwd=cwd, env=clean_environment, stdin=stdin, timeout=timeout)
-        return subprocess.run(  # imports read variables too
+        variables = clean_environment | (environment or {})
+        if not fresh:
+            return run_forked(command, cwd=cwd, env=variables, stdin=stdin, timeout=timeout)
+        return subprocess.run(
             [sys.executable, *command],
             input=stdin,
             cwd=cwd,
-            env=clean_environment | environment,
+            env=variables,
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",

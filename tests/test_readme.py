@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cnnkit.images import decode, read_bytes
 from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
+from tests.forked import run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,13 +58,7 @@ def test_the_command_lines_work_in_their_order(
 
 def test_the_program_names_the_images(images: Path, clean_environment: dict[str, str]) -> None:
     (program,) = blocks("python")
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=images,
-        env=clean_environment,
-        capture_output=True,
-        text=True,
-    )
+    done = run_forked(["-c", program], cwd=images, env=clean_environment)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"(.+ \d\.\d+\n){2}top-1 [01]\.\d\d\n", done.stdout)
     assert "cat" in done.stdout.lower()

@@ -88,7 +88,12 @@ def test_a_wrong_request_is_one_line(run_cnnkit, arguments, message):
 
 def test_another_backend_is_refused(run_cnnkit):
     done = run_cnnkit(
-        "export", "squeezenet-1.1", "-o", "a.keras", environment={"KERAS_BACKEND": "jax"}
+        "export",
+        "squeezenet-1.1",
+        "-o",
+        "a.keras",
+        environment={"KERAS_BACKEND": "jax"},
+        fresh=True,
     )
     assert done.returncode == 2 and "Unset KERAS_BACKEND" in done.stderr
 

@@ -51,7 +51,7 @@ def test_models_loads_no_framework(run_cnnkit, tmp_path, command):
         "heavy = {'tensorflow', 'keras', 'jax', 'openvino'}\n"
         "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr))"
     )
-    done = run_cnnkit("models", *command, environment={"PYTHONPATH": str(tmp_path)})
+    done = run_cnnkit("models", *command, environment={"PYTHONPATH": str(tmp_path)}, fresh=True)
     assert done.stderr.splitlines()[-1] == "HEAVY []"
 
 

@@ -9,7 +9,9 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "network-lenet-5.txt"
 
 
 def test_the_list_needs_no_framework(run_cnnkit):
-    done = run_cnnkit("network", "--list", environment={"KERAS_BACKEND": "no-such-backend"})
+    done = run_cnnkit(
+        "network", "--list", environment={"KERAS_BACKEND": "no-such-backend"}, fresh=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     line = next(line for line in done.stdout.splitlines() if line.startswith("vgg-16"))
     assert "138,357,544  15,470,264,320  VGG-16 (2014): column D" in line

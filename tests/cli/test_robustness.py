@@ -140,7 +140,7 @@ def test_no_socket_and_a_clean_home(run_cnnkit, examples, tmp_path, clean_enviro
     fresh = {"PYTHONPATH": str(tmp_path / "spy"), "CNNKIT_CACHE": str(tmp_path / "fresh-cache")}
     assert "CI" not in clean_environment
     for _ in ("cold", "warm"):
-        done = run_cnnkit("classify", examples / "cat.jpg", environment=fresh)
+        done = run_cnnkit("classify", examples / "cat.jpg", environment=fresh, fresh=True)
         assert done.returncode == 0, done.stderr
         assert "SOCKET OPENED" not in done.stderr
     assert list((tmp_path / "home").iterdir()) == []
@@ -156,7 +156,10 @@ def test_a_warm_start_imports_no_framework(run_cnnkit, examples, tmp_path):
     )
     run_cnnkit("classify", examples / "cat.jpg")
     done = run_cnnkit(
-        "classify", examples / "cat.jpg", environment={"PYTHONPATH": str(tmp_path / "spy")}
+        "classify",
+        examples / "cat.jpg",
+        environment={"PYTHONPATH": str(tmp_path / "spy")},
+        fresh=True,
     )
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "HEAVY []"
@@ -165,7 +168,7 @@ def test_a_warm_start_imports_no_framework(run_cnnkit, examples, tmp_path):
 def test_a_read_only_cache_is_no_error(run_cnnkit, examples, tmp_path):
     (tmp_path / "occupied").write_text("a file where the cache should be")
     environment = {"CNNKIT_CACHE": str(tmp_path / "occupied")}
-    done = run_cnnkit("classify", examples / "cat.jpg", environment=environment)
+    done = run_cnnkit("classify", examples / "cat.jpg", environment=environment, fresh=True)
     assert done.returncode == 0, done.stderr
     assert '"status": "ok"' in done.stdout
 

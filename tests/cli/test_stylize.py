@@ -153,7 +153,12 @@ def test_the_jax_backend_paints_the_same(run_cnnkit, examples, tmp_path):
     losses = []
     for backend in ("tensorflow", "jax"):
         done = run_cnnkit(
-            *arguments, "-o", f"{backend}.png", environment={"KERAS_BACKEND": backend}, timeout=600
+            *arguments,
+            "-o",
+            f"{backend}.png",
+            environment={"KERAS_BACKEND": backend},
+            timeout=600,
+            fresh=True,
         )
         assert done.returncode == 0, done.stderr
         losses.append(json.loads(done.stdout)["loss"])

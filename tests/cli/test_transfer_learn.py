@@ -17,6 +17,7 @@ import pytest
 
 from cnnkit.bundles import open_model
 from tests.classification.training.drawings import CLASSES, draw
+from tests.forked import run_forked
 
 COMMAND = [sys.executable, "-m", "cnnkit", "transfer-learn"]
 
@@ -28,9 +29,8 @@ def learn(tmp_path_factory, cache_folder):
     draw(folder / "photos")
 
     def run(*arguments, cwd=folder, **named):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, **named
-        )
+        command = ["-m", "cnnkit", "transfer-learn", *map(str, arguments)]
+        return run_forked(command, cwd=cwd, env=os.environ, **named)
 
     run.folder = folder
     return run
