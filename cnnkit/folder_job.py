@@ -27,6 +27,7 @@ from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
+from cnnkit.writers.targets import target_file, target_page
 
 Rows = Iterable[dict[str, Any]]
 # What to do where an image cannot be sorted, and no file of rows says which ones were.
@@ -70,27 +71,17 @@ class Outputs:
             raise UsageError(requires("`resume`", "`output`", fix))
         if self.rows:
             check_row_suffix(self.rows)
+            check_writable(self.rows)
         if self.embeddings:
             check_feature_suffix(self.embeddings)
         if self.sort_into and self.sort_into.exists() and not self.sort_into.is_dir():
             received = f"the file {self.sort_into}"
             raise UsageError(broken_rule("`sort_into`", "name a folder", received))
-        if self.report and self.report.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(broken_rule("`report`", "end in .html", self.report))
-        for option, path in (("`embeddings`", self.embeddings), ("`report`", self.report)):
-            self._check_place(option, path)
+        replaces = self.resume or self.overwrite
+        target_file("`embeddings`", self.embeddings, overwrite=replaces)
+        target_page(self.report, replaces)
         if self.sort_into:
             check_writable(self.sort_into)
-
-    def _check_place(self, option: str, path: Path | None) -> None:
-        if path is None:
-            return
-        if path.is_dir() or not path.parent.is_dir():
-            rule = "be a file in an existing folder"
-            raise UsageError(broken_rule(option, rule, path))
-        if path.exists() and not (self.resume or self.overwrite):
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
-        check_writable(path)
 
 
 def check_resuming(resume: bool, overwrite: bool, retry_errors: bool) -> None:

@@ -15,10 +15,11 @@ from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_files import read_image_boxes
 from cnnkit.data.contact_sheet import SheetImage, contact_sheet
 from cnnkit.data.recipes import read_recipe
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import ImageError, UsageError, broken_rule, is_required
 from cnnkit.images import Finder, decode, read_bytes
 from cnnkit.results import Failure
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.targets import target_file
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
@@ -72,25 +73,31 @@ def augment(
 
     Raises:
         UsageError: An argument is invalid, or no image could be read.
+        OutputError: The sheet cannot be written.
     """
-    target = Path(output)
-    form = FORMATS.get(target.suffix.lower())
-    if form is None:
-        raise UsageError(broken_rule("`output`", f"end in one of {', '.join(FORMATS)}", target))
+    target = _sheet(output, overwrite)
     if not 1 <= count <= MAX_DRAWS:
         raise UsageError(broken_rule("`count`", f"lie between 1 and {MAX_DRAWS}", count))
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already. Use `overwrite=True` to overwrite it.")
     augmenter = Augmenter(read_recipe(os.fspath(recipe)), seed)
     images, failures = _read(path_list(inputs), None if boxes is None else os.fspath(boxes))
     if not images:
         raise UsageError("None of the images could be read.")
     sheet = contact_sheet(images, augmenter, count)
+    form = FORMATS[target.suffix.lower()]
     buffer = io.BytesIO()
     sheet.save(buffer, form, **({"quality": 90} if form != "PNG" else {}))
     with replacing(target) as file:
         file.write(buffer.getvalue())
     return AugmentedSheet(target, len(images), tuple(failures))
+
+
+def _sheet(output: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Return the path of the sheet, checked before the work begins."""
+    endings = f"one of {', '.join(FORMATS)}"
+    path = target_file("`output`", output, tuple(FORMATS), overwrite=overwrite, endings=endings)
+    if path is None:
+        raise UsageError(is_required("`output`", "Give an image file."))
+    return path
 
 
 def _read(

@@ -22,6 +22,7 @@ from cnnkit.formats import mend as mended_boxes
 from cnnkit.formats.guessing import guessed_form
 from cnnkit.formats.yolo_data import read_class_names
 from cnnkit.writers.apart import check_apart
+from cnnkit.writers.replacing import check_writable
 
 FORM_NAMES = {"voc": "Pascal VOC", "yolo": "YOLO"}
 
@@ -83,9 +84,11 @@ def convert_boxes(
 
     Raises:
         UsageError: An argument is invalid, or the target would overwrite the source.
+        OutputError: The target cannot be written.
     """
     source, target = os.fspath(source), os.fspath(target)
     form, path = check_target(target, overwrite=overwrite)
+    check_writable(path)
     check_annotations_apart(source, form, path)
     found = read_boxes(source, None if images is None else os.fspath(images), "`source`")
     classes = read_class_names(Path(labels)) if labels else found.classes

@@ -24,8 +24,9 @@ from cnnkit.lab.convolution.matrices import LARGEST_KERNEL
 from cnnkit.lab.convolution.places import Places, check_single, is_folder
 from cnnkit.lab.convolution.sliding import brightness
 from cnnkit.reports.learning import write_learning
-from cnnkit.reports.target import report_target
 from cnnkit.results import Failure, make_row
+from cnnkit.writers.replacing import check_writable
+from cnnkit.writers.targets import target_page
 
 CHANNELS = ("gray", "each", "volume")
 SHOW = ("signed", "absolute", "clip")
@@ -93,6 +94,7 @@ def convolve(
     )
     place = os.fspath(output)
     began = time.monotonic()
+    check_writable(place)
     finder = Finder(input_list(inputs), exclude=[place] if is_folder(place) else [])
     found = list(finder)
     target: Places | Path
@@ -260,7 +262,7 @@ def learn_filter(
     """
     check_positive(steps=steps, max_pixels=max_pixels)
     _check_choices(channels, None)
-    page = report_target(report, overwrite)
+    page = target_page(report, overwrite)
     source, target = (_values(os.fspath(path), max_pixels) for path in learn_from)
     if channels in (None, "gray"):
         source = brightness(source)

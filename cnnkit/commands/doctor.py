@@ -15,7 +15,7 @@ from cnnkit.errors import ImageError, UsageError, broken_rule, requires
 from cnnkit.formats import BoxSet, read_boxes
 from cnnkit.formats.opening import is_box_set
 from cnnkit.images import DEFAULT_MAX_PIXELS, thumbnail
-from cnnkit.reports.target import report_target
+from cnnkit.writers.targets import target_page
 
 TASKS = ("auto", "classify", "detect")
 
@@ -55,8 +55,9 @@ def doctor(
 
     Raises:
         UsageError: An argument is invalid, or the data has none of these formats.
+        OutputError: The report cannot be written.
     """
-    page = report_target(report, overwrite)
+    page = target_page(report, overwrite)
     if task not in TASKS:
         raise UsageError(broken_rule("`task`", f"be one of {', '.join(TASKS)}", repr(task)))
     found = _examined(

@@ -14,8 +14,8 @@ from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import Progress, counter
 from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.reports.target import report_target
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.targets import target_page
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
@@ -128,8 +128,9 @@ def evaluate(
         UsageError: An argument is invalid, or there is nothing to evaluate.
         BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
+        OutputError: The report cannot be written.
     """
-    page = report_target(report, overwrite)
+    page = target_page(report, overwrite)
     bundle = open_model(os.fspath(model), _text(weights), _text(labels))
     _check_task(bundle, {"`images`": images, "`split`": split})
     options = RuntimeOptions(device, runtime, precision, threads)

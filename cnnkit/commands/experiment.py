@@ -7,16 +7,16 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import AnyPath, path_of
+from cnnkit.commands.inputs import AnyPath
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.experiment import Curve, ExperimentSettings, ImageSet, Verdict, run, verdict
 from cnnkit.lab.experiment.images import digits, folder
 from cnnkit.reports.experiment import write_residual_report
-from cnnkit.writers.replacing import check_writable, replacing
+from cnnkit.writers.replacing import replacing
+from cnnkit.writers.targets import target_file, target_page
 
 log = logging.getLogger("cnnkit")
 
@@ -90,8 +90,8 @@ def experiment_residual(
         UsageError: An argument is invalid, or an output already exists.
         OutputError: A file cannot be written.
     """
-    page = _target("`report`", report, (".html", ".htm"), overwrite)
-    numbers = _target("`json_file`", json_file, (".json",), overwrite)
+    page = target_page(report, overwrite)
+    numbers = target_file("`json_file`", json_file, (".json",), overwrite=overwrite)
     if not SMALLEST_SIDE <= size <= LARGEST_SIDE:
         rule = f"lie between {SMALLEST_SIDE} and {LARGEST_SIDE}"
         raise UsageError(broken_rule("`size`", rule, size))
@@ -117,20 +117,3 @@ def experiment_residual(
 
 def _silent(kind: str, depth: int, epoch: int, error: float) -> None:
     """Show nothing."""
-
-
-def _target(
-    name: str, given: AnyPath | None, suffixes: Sequence[str], overwrite: bool
-) -> Path | None:
-    """Return a file to write, checked before the work begins."""
-    path = path_of(given)
-    if path is None:
-        return None
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(broken_rule(name, f"end in {suffixes[0]}", path))
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule(name, "be a file in an existing folder", path))
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
-    check_writable(path)
-    return path

@@ -26,7 +26,6 @@ from cnnkit.commands.inputs import (
 from cnnkit.errors import (
     ImageError,
     UsageError,
-    broken_rule,
     is_required,
     mutually_exclusive,
     requires,
@@ -40,6 +39,7 @@ from cnnkit.style.method import ByOptimization, Watch
 from cnnkit.style.one_pass_method import InOnePass
 from cnnkit.style.stylizer import Stylizer
 from cnnkit.writers.durations import duration
+from cnnkit.writers.targets import target_file
 
 log = logging.getLogger("cnnkit")
 
@@ -245,10 +245,7 @@ def _checked_target(
     """
     if sheet is not None:
         check_format("`contact_sheet`", sheet)
-        if not sheet.parent.is_dir():
-            raise UsageError(broken_rule("`contact_sheet`", "be in an existing folder", sheet))
-        if sheet.exists() and not flags["overwrite"]:
-            raise UsageError(f"{sheet} exists already. Use `overwrite=True` to overwrite it.")
+        target_file("`contact_sheet`", sheet, overwrite=flags["overwrite"])
     if output:
         return target_of(os.fspath(output), inputs, **flags)
     if sheet is not None:

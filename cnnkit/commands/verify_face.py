@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import AnyPath, path_of
+from cnnkit.commands.inputs import AnyPath
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
 from cnnkit.faces.gallery import FaceIndex, GallerySettings, person_name
@@ -19,8 +19,10 @@ from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.reports.face_match import Marked, write_faces
 from cnnkit.results import FaceMatch, Failure, make_claim_row, make_pair_row, path_fields
-from cnnkit.writers.replacing import check_writable
+from cnnkit.writers.targets import target_file
 from cnnkit.writers.terminal import printable
+
+DRAWINGS = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -212,17 +214,9 @@ def check_drawing(annotate: AnyPath | None, overwrite: bool) -> Path | None:
         UsageError: It is no image file, lies in no folder, or exists.
         OutputError: The output cannot be written.
     """
-    path = path_of(annotate)
-    if path is None:
-        return None
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UsageError(broken_rule("`annotate`", "end in .png or .jpg", path))
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule("`annotate`", "be a file in an existing folder", path))
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
-    check_writable(path)
-    return path
+    return target_file(
+        "`annotate`", annotate, DRAWINGS, overwrite=overwrite, endings=".png or .jpg"
+    )
 
 
 def _draw(

@@ -23,6 +23,7 @@ from cnnkit.writers import apart, write_rows
 from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
 from cnnkit.writers.row_tables import DetectionTable
+from cnnkit.writers.targets import target_file
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -59,14 +60,11 @@ class BoxOutputs:
     def __post_init__(self) -> None:
         for path in self.rows:
             check_row_suffix(path)
-            self._check_file("`output`", path)
+            target_file("`output`", path, overwrite=self.replace)
         for target in self.boxes:
             check_target(target, overwrite=self.replace)
             check_writable(with_form(target)[1])
-        if self.counts is not None:
-            if self.counts.suffix.lower() != ".csv":
-                raise UsageError(broken_rule("`counts`", "end in .csv", self.counts))
-            self._check_file("`counts`", self.counts)
+        target_file("`counts`", self.counts, (".csv",), overwrite=self.replace)
         for option, folder in (("`annotate`", self.annotate), ("`crops`", self.crops)):
             if folder is not None:
                 self._check_folder(option, folder)
@@ -80,13 +78,6 @@ class BoxOutputs:
                 "new folder."
             )
         check_writable(folder)
-
-    def _check_file(self, option: str, path: Path) -> None:
-        if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(broken_rule(option, "be a file in an existing folder", path))
-        if path.exists() and not self.replace:
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
-        check_writable(path)
 
     @property
     def folders(self) -> list[Path]:

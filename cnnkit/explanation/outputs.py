@@ -13,6 +13,7 @@ from cnnkit.errors import OutputError, UsageError, broken_rule, is_required
 from cnnkit.explanation.sheets import check_image_target, write_image
 from cnnkit.images import has_image_suffix
 from cnnkit.reports.visualize import Section, write_sections
+from cnnkit.writers.targets import target_file, target_page
 
 
 class SheetOutputs:
@@ -47,25 +48,7 @@ class SheetOutputs:
         self.sheets = sheets
         self._report = report
         self._overwrite = overwrite
-        if report is not None:
-            if report.suffix.lower() not in (".html", ".htm"):
-                raise UsageError(broken_rule("`report`", "end in .html", report))
-            self.check_file("`report`", report)
-
-    def check_file(self, name: str, path: Path) -> None:
-        """Refuse a file that cannot be written.
-
-        Args:
-            name: The parameter that names it, in backticks.
-            path: The file.
-
-        Raises:
-            UsageError: It is a folder, lies in none, or exists and must not be overwritten.
-        """
-        if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(broken_rule(name, "be a file in an existing folder", path))
-        if path.exists() and not self._overwrite:
-            raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+        target_page(report, overwrite)
 
     def check_table(self) -> None:
         """Refuse an `output` that is not a CSV file that can be written.
@@ -73,10 +56,7 @@ class SheetOutputs:
         Raises:
             UsageError: It is not.
         """
-        if self.output is not None:
-            if self.output.suffix.lower() != ".csv":
-                raise UsageError(broken_rule("`output`", "end in .csv", self.output))
-            self.check_file("`output`", self.output)
+        target_file("`output`", self.output, (".csv",), overwrite=self._overwrite)
 
     def check_image(self) -> None:
         """Refuse an `output` that is not an image file that can be written.

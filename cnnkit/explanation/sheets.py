@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cnnkit.data.contact_sheet import MUTED, PAGE, TEXT
-from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images.prepare import PAD_VALUE
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.targets import target_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 GAP, MARGIN, CAPTION, TITLE = 10, 24, 20, 48
@@ -94,12 +94,8 @@ def check_image_target(option: str, path: Path, overwrite: bool) -> None:
     Raises:
         UsageError: Another suffix, no such folder, or something is there that must stay.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(broken_rule(option, f"end in one of {', '.join(FORMATS)}", path))
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(broken_rule(option, "be a file in an existing folder", path))
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+    endings = f"one of {', '.join(FORMATS)}"
+    target_file(option, path, tuple(FORMATS), overwrite=overwrite, endings=endings)
 
 
 def encoded(pixels: np.ndarray, form: str, quality: int = QUALITY) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.exporting.formats import FORMATS, form_of_suffix
+from cnnkit.writers.replacing import check_writable
 
 
 def description_path(path: Path) -> Path:
@@ -39,6 +40,7 @@ def check_target(form: str, target: Path, names: Sequence[str], overwrite: bool)
 
     Raises:
         UsageError: It breaks a rule, or something is there and must stay.
+        OutputError: Its folder is not writable.
     """
     suffix = FORMATS[form].suffix
     of_file = form_of_suffix(target)
@@ -54,6 +56,7 @@ def check_target(form: str, target: Path, names: Sequence[str], overwrite: bool)
         raise UsageError(broken_rule("`output`", rule, target, fix))
     if not target.parent.is_dir():
         raise UsageError(broken_rule("`output`", "be in an existing folder", target))
+    check_writable(target)
     _check_free(target, names, is_folder=bool(names) or not suffix, overwrite=overwrite)
 
 

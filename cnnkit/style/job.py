@@ -39,7 +39,7 @@ from cnnkit.style.images import FORMATS, Content, encoded, read_content
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
-from cnnkit.writers.replacing import replacing
+from cnnkit.writers.replacing import check_writable, replacing
 
 SCHEMA_VERSION = 1
 ROWS = "rows.jsonl"
@@ -113,6 +113,7 @@ class StylizeTarget:
 
     Raises:
         UsageError: The combination is invalid.
+        OutputError: Nothing can be written there.
     """
 
     path: Path
@@ -129,6 +130,7 @@ class StylizeTarget:
             rule = "be in an existing folder"
             fix = f"Make {self.path.parent} first."
             raise UsageError(broken_rule("`output`", rule, self.path, fix))
+        check_writable(self.path)
         result = self.path if self.is_file else self.path / ROWS
         if self.resume or self.overwrite:
             return

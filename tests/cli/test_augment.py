@@ -70,7 +70,7 @@ def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, image, tmp_path:
         (["a.jpg", "-o", "a.jpg"], "exists already. Use --overwrite"),
         (["a.jpg", "-o", "s.png", "--recipe", "lihgt"], "Did you mean 'light'?"),
         (["a.jpg", "-o", "s.png", "--count", "0"], "--count"),
-        (["a.jpg", "-o", "none/s.png"], "cannot be written"),
+        (["a.jpg", "-o", "none/s.png"], "-o must be a file in an existing folder"),
         (["none.jpg", "-o", "s.png"], "None of the images could be read"),
     ],
 )

@@ -233,7 +233,7 @@ def test_an_unreadable_place_for_the_rows_is_named(run_cnnkit, photos, tmp_path)
     if os.access(tmp_path / "locked", os.W_OK):
         pytest.skip("this user may write everywhere")
     done = run_cnnkit("classify", "photos", "-o", "locked/rows.jsonl")
-    assert done.returncode == 2 and "locked/rows.jsonl.part cannot be written" in done.stderr
+    assert done.returncode == 2 and "locked/rows.jsonl cannot be written" in done.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

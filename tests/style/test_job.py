@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="must name a folder"):
         StylizeTarget(tmp_path / "file")
-    with pytest.raises(OutputError, match="cannot be created"):
+    with pytest.raises(OutputError, match="file is not a folder"):
         stylize(photos, tmp_path / "file" / "out")
 
 

@@ -1,0 +1,66 @@
+"""Files to write are checked before the work begins, alike for every command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import cnnkit
+from cnnkit.errors import OutputError, UsageError
+from cnnkit.writers.targets import target_file, target_page
+
+
+def test_a_file_that_can_be_written_is_given_as_a_path(tmp_path: Path) -> None:
+    assert target_file("`report`", None, overwrite=False) is None
+    new, old = tmp_path / "new.csv", tmp_path / "old.HTML"
+    old.touch()
+    assert target_file("`counts`", str(new), (".csv",), overwrite=False) == new
+    assert target_page(old, overwrite=True) == old
+    assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("a.gif", r"`diagram` must end in \.svg or \.png. Received: .*a\.gif"),
+        ("gone/a.svg", "`diagram` must be a file in an existing folder"),
+        ("folder.svg", "`diagram` must be a file in an existing folder"),
+        ("old.svg", "old.svg exists already. Use `overwrite=True`"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(given: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "old.svg").touch()
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(UsageError, match=told):
+        target_file(
+            "`diagram`",
+            tmp_path / given,
+            (".svg", ".png"),
+            overwrite=False,
+            endings=".svg or .png",
+        )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="Permission denied"):
+            target_page(tmp_path / "a.html", overwrite=False)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["classify", "doctor", "evaluate", "explain"])
+def test_a_report_is_checked_before_anything_is_read(name: str, tmp_path: Path) -> None:
+    report = tmp_path / "gone" / "report.html"
+    places = ("efficientnet-lite0", "no-such-folder") if name == "evaluate" else ("no-such-folder",)
+    with pytest.raises(UsageError, match="`report` must be a file in an existing folder"):
+        getattr(cnnkit, name)(*places, report=report)
+
+
+def test_a_sheet_is_checked_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`output` must be a file in an existing folder"):
+        cnnkit.augment("no-such-image.jpg", tmp_path / "gone" / "sheet.png")
