@@ -28,13 +28,17 @@ from cnnkit.bundles.card import Fields, ModelCard
 from cnnkit.errors import BundleError
 from cnnkit.names import normal_name
 
-KINDS = ("yolo", "ssd", "single", "nanodet", "yolov8", "end-to-end")
+KINDS = (
+    *("yolo", "ssd", "single", "nanodet"),
+    *("yolov5", "yolov8", "yolox", "end-to-end", "detr", "detections", "boxes-scores"),
+)
 # What boxes that a network gives are measured in; "auto": as their values say.
 BOX_UNITS = ("auto", "pixels", "normalized")
 DEFAULT_CONFIDENCE = 0.25
 DEFAULT_IOU = 0.45
 MAX_HEADS = 16
 MAX_ANCHORS = 64
+MAX_STRIDE = 1024
 MAX_PIXELS = 1e5
 CardFields = Fields
 
@@ -133,6 +137,22 @@ def grid_heads(settings: Mapping[str, Any]) -> tuple[HeadSpec, ...]:
     return tuple(_head(fields, ()) for fields in _head_fields(settings))
 
 
+def strides_of(fields: Fields) -> tuple[int, ...]:
+    """Return the checked ``strides`` of a section: pixels of the input a cell, level by level.
+
+    Raises:
+        BundleError: They are missing or break a rule.
+    """
+    strides = fields.content().get("strides")
+    listed = isinstance(strides, list) and 1 <= len(strides) <= MAX_HEADS
+    if not listed or not all(type(s) is int and 1 <= s <= MAX_STRIDE for s in strides):
+        raise BundleError(
+            f"detector.strides must be a list of 1 to {MAX_HEADS} whole numbers from 1 to "
+            f"{MAX_STRIDE}. Received: another value."
+        )
+    return tuple(strides)
+
+
 def _head_fields(settings: Mapping[str, Any]) -> list[Fields]:
     heads = settings.get("heads")
     if not isinstance(heads, list) or not 1 <= len(heads) <= MAX_HEADS:
@@ -143,7 +163,7 @@ def _head_fields(settings: Mapping[str, Any]) -> list[Fields]:
 
 
 def _head(fields: Fields, anchors: tuple[tuple[float, float], ...]) -> HeadSpec:
-    return HeadSpec(fields.text("output"), fields.integer("stride", 1, 1024), anchors)
+    return HeadSpec(fields.text("output"), fields.integer("stride", 1, MAX_STRIDE), anchors)
 
 
 def _anchors(fields: Fields) -> tuple[tuple[float, float], ...]:

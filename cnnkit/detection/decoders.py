@@ -45,8 +45,13 @@ DECODERS = {
     "ssd": "cnnkit.detection.ssd:SsdDecoder",
     "nanodet": "cnnkit.detection.nanodet:NanodetDecoder",
     "single": "cnnkit.detection.single:SingleDecoder",
+    "yolov5": "cnnkit.detection.heads_yolo:Yolov5Decoder",
     "yolov8": "cnnkit.detection.heads_yolo:Yolov8Decoder",
+    "yolox": "cnnkit.detection.heads_yolo:YoloxDecoder",
     "end-to-end": "cnnkit.detection.heads_yolo:EndToEndDecoder",
+    "detr": "cnnkit.detection.heads_detr:DetrDecoder",
+    "detections": "cnnkit.detection.heads_finished:DetectionsDecoder",
+    "boxes-scores": "cnnkit.detection.heads_finished:BoxesScoresDecoder",
 }
 
 

@@ -6,7 +6,7 @@ that is missing, of another shape, or not what the card says is refused with wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -104,3 +104,40 @@ def dense_scale(centers: np.ndarray, unit: str, size: np.ndarray) -> np.ndarray:
         is_small = largest(centers) <= max(2.0, sides.min() / 8)
         unit = "normalized" if is_small else "pixels"
     return sides if unit == "normalized" else np.ones(4)
+
+
+def grid_cells(size: tuple[int, int], strides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column and row of each cell, float64 (n, 2), and its stride, (n,).
+
+    Cells are in the order of networks: level by level, row by row.
+
+    Args:
+        size: Height and width of the input; a last cell may reach over its border.
+        strides: Pixels of the input a cell, level by level.
+    """
+    places, widths = [], []
+    for stride in strides:
+        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = np.divmod(np.arange(rows * columns), columns)
+        places.append(np.stack([x, y], axis=1))
+        widths.append(np.full(rows * columns, stride))
+    return np.concatenate(places).astype(np.float64), np.concatenate(widths).astype(np.float64)
+
+
+def class_numbers(values: np.ndarray, classes: int, name: str, first: int = 0) -> np.ndarray:
+    """Return class numbers that an output gives as floats, counted from 0, int (n,).
+
+    Args:
+        values: Finite floats (n,).
+        classes: How many classes there are.
+        name: The output, for the message.
+        first: The number of the first class.
+
+    Raises:
+        BundleError: One is no whole number, or none of the classes.
+    """
+    wrong = values[(values < first) | (values >= first + classes) | (values != np.rint(values))]
+    if len(wrong):
+        rule = f"give classes from {first} to {first + classes - 1}"
+        raise BundleError(broken_rule(name, rule, f"{wrong[0]:g}"))
+    return values.astype(np.int64) - first

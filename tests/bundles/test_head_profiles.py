@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cnnkit.bundles.detector_card import KINDS
+from cnnkit.bundles.head_clues import grid_count
 from cnnkit.bundles.head_profiles import (
     PROFILES,
     HeadProfile,
     OutputInfo,
     class_names,
-    grid_count,
     recognize,
 )
 from cnnkit.errors import BundleError, UsageError
@@ -50,7 +50,7 @@ def test_one_output(shape, names: int, kind: str, classes: int) -> None:
     [
         ([], {}, "Received: none for an input of 640 x 640. The known heads are yolov"),
         ([(1, 84, 8401)], {}, r"detector head. Received: output0 \(1 x 84 x 8401\) for"),
-        ([(1, 84, 8400)], named(79), "640 x 640 and 79 class names"),
+        ([(1, 84, 8400)], named(79), "640 x 640 and 79 classes"),
         ([(1, 84, 8400), (1, 32, 160)], {}, r"output1 \(1 x 32 x 160\)"),
         ([(1, None)] * 9, {}, r"output7 \(1 x \?\) and 1 more for"),
         ([(1, 116, 8400)], {"task": "segment"}, "must detect objects. Received: one for segment"),

@@ -66,8 +66,8 @@ def test_yolov8_with_boxes_from_0_to_1() -> None:
     raw[:, 10] = [48, 32, 20, 10, 0.9, 0, 0]
     raw[:4] /= np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])[:, None]
     for unit in ("auto", "normalized"):
-        check(decode(V8 | {"boxes": unit}, output0=raw), [38, 27, 58, 37], [0.9], [0])
-    pixels = decode(V8 | {"boxes": "pixels"}, output0=raw)
+        check(decode(V8 | {"unit": unit}, output0=raw), [38, 27, 58, 37], [0.9], [0])
+    pixels = decode(V8 | {"unit": "pixels"}, output0=raw)
     assert np.abs(pixels.boxes).max() < 1
 
 
