@@ -144,8 +144,11 @@ def strides_of(fields: Fields) -> tuple[int, ...]:
         BundleError: They are missing or break a rule.
     """
     strides = fields.content().get("strides")
-    listed = isinstance(strides, list) and 1 <= len(strides) <= MAX_HEADS
-    if not listed or not all(type(s) is int and 1 <= s <= MAX_STRIDE for s in strides):
+    if (
+        not isinstance(strides, list)
+        or not 1 <= len(strides) <= MAX_HEADS
+        or not all(type(s) is int and 1 <= s <= MAX_STRIDE for s in strides)
+    ):
         raise BundleError(
             f"detector.strides must be a list of 1 to {MAX_HEADS} whole numbers from 1 to "
             f"{MAX_STRIDE}. Received: another value."

@@ -50,10 +50,10 @@ class HeadProfile:
 
 
 class Rows(NamedTuple):
-    """An output (batch, rows, columns); None: that side is not fixed."""
+    """An output (batch, boxes, columns); None: that side is not fixed."""
 
     output: str
-    count: int | None
+    boxes: int | None
     columns: int
 
 

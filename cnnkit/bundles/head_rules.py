@@ -152,7 +152,7 @@ def _yolov5(clues: Clues) -> HeadProfile | None:
     rows = clues.only_rows()
     if rows is None or not clues.fits(rows.columns - 5):
         return None
-    if rows.count is not None and not clues.strides(rows.count, 3) and not clues.is_chosen:
+    if rows.boxes is not None and not clues.strides(rows.boxes, 3) and not clues.is_chosen:
         return None
     return _profile("yolov5", rows.columns - 5, output=rows.output)
 
@@ -174,7 +174,7 @@ def _yolov8(clues: Clues) -> HeadProfile | None:
 
 def _yolox(clues: Clues) -> HeadProfile | None:
     rows = clues.only_rows()
-    strides = None if rows is None else clues.strides(rows.count)
+    strides = None if rows is None else clues.strides(rows.boxes)
     if rows is None or strides is None or not clues.fits(rows.columns - 5):
         return None
     return _profile("yolox", rows.columns - 5, output=rows.output, strides=list(strides))
@@ -182,7 +182,7 @@ def _yolox(clues: Clues) -> HeadProfile | None:
 
 def _end_to_end(clues: Clues) -> HeadProfile | None:
     rows = clues.only_rows()
-    if rows is None or rows.columns != 6 or (clues.is_grid(rows.count) and not clues.is_chosen):
+    if rows is None or rows.columns != 6 or (clues.is_grid(rows.boxes) and not clues.is_chosen):
         return None
     return _profile("end-to-end", clues.classes or 0, output=rows.output)
 
@@ -203,7 +203,7 @@ def _of_bins(
     clues: Clues, name: str, strides: tuple[int, ...], bins: int, offset: float
 ) -> HeadProfile | None:
     rows = clues.only_rows()
-    if rows is None or rows.count != grid_count(clues.size, strides):
+    if rows is None or rows.boxes != grid_count(clues.size, strides):
         return None
     classes = rows.columns - 4 * bins
     if not clues.fits(classes):
@@ -216,11 +216,11 @@ def _of_bins(
 
 
 class Pair(NamedTuple):
-    """Two outputs, boxes (batch, count, 4) and class scores (batch, count, columns)."""
+    """Two outputs, boxes (batch, queries, 4) and class scores (batch, queries, columns)."""
 
     boxes: str
     scores: str
-    count: int
+    queries: int
     columns: int
 
 
@@ -249,7 +249,7 @@ def _rt_detr(clues: Clues) -> HeadProfile | None:
     rows, pair = clues.only_rows(), _pair(clues)
     if rows is not None:  # Ultralytics joins the two
         is_free = rows.columns != 6 or clues.classes is not None  # not finished detections
-        is_usual = rows.count == QUERIES and is_free and not clues.is_grid(QUERIES)
+        is_usual = rows.boxes == QUERIES and is_free and not clues.is_grid(QUERIES)
         if clues.fits(rows.columns - 4) and (is_usual or clues.is_chosen):
             classes = rows.columns - 4
             return _profile("rt-detr", classes, output=rows.output, scores="probabilities")
@@ -290,14 +290,14 @@ def _may_have(clues: Clues, pair: Pair, others: int) -> bool:
 
     Where the classes are known the number of scores tells the kinds apart.
     """
-    return not clues.is_grid(pair.count) and (clues.classes is not None or pair.count != others)
+    return not clues.is_grid(pair.queries) and (clues.classes is not None or pair.queries != others)
 
 
 def _boxes_scores(clues: Clues) -> HeadProfile | None:
     pair = _pair(clues)
     if pair is None or not clues.fits(pair.columns):
         return None
-    if not clues.is_chosen and not clues.strides(pair.count):
+    if not clues.is_chosen and not clues.strides(pair.queries):
         return None
     return _profile("boxes-scores", pair.columns, boxes=pair.boxes, scores=pair.scores)
 
@@ -322,7 +322,8 @@ def _detections(clues: Clues) -> HeadProfile | None:
     roles = _roles(clues.outputs)
     if (len(clues.outputs) != 3 and not clues.is_chosen) or not _are_detections(roles):
         return None
-    return _finished(clues, "detections", roles, order="xyxy", unit="auto", first_class=0)
+    settings = {"order": "xyxy", "unit": "auto", "first_class": 0}
+    return _finished(clues, "detections", roles, settings)
 
 
 def _tflite_detections(clues: Clues) -> HeadProfile | None:
@@ -339,7 +340,7 @@ def _tflite_detections(clues: Clues) -> HeadProfile | None:
     if _plain(roles["boxes"].name) == "detection_boxes" and not clues.is_chosen:
         return None
     settings = {"order": "yxyx", "unit": "normalized", "first_class": 0}
-    return _finished(clues, "tflite-detections", roles, **settings)
+    return _finished(clues, "tflite-detections", roles, settings)
 
 
 def _tf_detections(clues: Clues) -> HeadProfile | None:
@@ -354,16 +355,20 @@ def _tf_detections(clues: Clues) -> HeadProfile | None:
     if not _are_detections(roles):
         return None
     settings = {"order": "yxyx", "unit": "normalized", "first_class": 1}
-    found = _finished(clues, "tf-detections", roles, **settings)
+    found = _finished(clues, "tf-detections", roles, settings)
     every = by_name.get("raw_detection_scores")
     if found.classes or every is None or len(every.shape) != 3 or every.shape[2] is None:
         return found
     # Of each class, and of the background.
-    return _finished(clues, "tf-detections", roles, every.shape[2] - 1, **settings)
+    return _finished(clues, "tf-detections", roles, settings, every.shape[2] - 1)
 
 
 def _finished(
-    clues: Clues, name: str, roles: Mapping[str, OutputInfo], classes: int = 0, **settings: Any
+    clues: Clues,
+    name: str,
+    roles: Mapping[str, OutputInfo],
+    settings: Mapping[str, Any],
+    classes: int = 0,
 ) -> HeadProfile:
     outputs = {role: output.name for role, output in roles.items()}
     return _profile(name, clues.classes or classes, **outputs, **settings)

@@ -82,7 +82,8 @@ def sound(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, name: str)
 def corners(centers: np.ndarray) -> np.ndarray:
     """Return left, top, right, bottom of center x, center y, width, height, float64 (n, 4)."""
     middles, half = centers[:, :2].astype(np.float64), centers[:, 2:4].astype(np.float64) / 2
-    return np.concatenate([middles - half, middles + half], axis=1)
+    with np.errstate(invalid="ignore"):  # what is not finite gives no box
+        return np.concatenate([middles - half, middles + half], axis=1)
 
 
 def largest(values: np.ndarray) -> float:

@@ -1,4 +1,7 @@
-"""Decoders of imported heads: by hand, back from what was encoded, and what they refuse."""
+"""Decoders of imported heads: by hand, back from what was encoded, and what they refuse.
+
+The input is 64 x 96: 126 cells of strides 8, 16 and 32, and 128 with stride 64.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,33 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles.card import ModelCard, parse_card
-from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.bundles.detector_card import KINDS, detector_spec
+from cnnkit.bundles.head_rules import HEADS
 from cnnkit.detection.candidates import Candidates
-from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.decoders import DECODERS, make_decoder
+from cnnkit.detection.heads import grid_cells
 from cnnkit.detection.selection import Selection
 from cnnkit.errors import BundleError
-from tests.detection.small import card_content, told_detector
+from tests.detection.small import SURE, card_content, told_detector
 
 HEIGHT, WIDTH = 64, 96
+SIDES = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
 CLASSES = 3
+CELLS, PLUS_CELLS = 126, 128
+STRIDES, PLUS_STRIDES = [8, 16, 32], [8, 16, 32, 64]
+
+V5 = {"kind": "yolov5", "output": "output0"}
+V8 = {"kind": "yolov8", "output": "output0"}
+X = {"kind": "yolox", "output": "output0", "strides": STRIDES}
+E2E = {"kind": "end-to-end", "output": "output0"}
+NANO = {"kind": "nanodet", "output": "output0", "strides": STRIDES, "bins": 11, "offset": 0.5}
+PLUS = NANO | {"strides": PLUS_STRIDES, "bins": 8, "offset": 0.0}
+DETR = {"kind": "detr", "boxes": "pred_boxes", "logits": "logits", "scores": "sigmoid"}
+JOINED = {"kind": "detr", "output": "output0", "scores": "probabilities"}
+PAIR = {"kind": "boxes-scores", "boxes": "boxes", "scores": "scores"}
+LISTS = {"kind": "detections", "boxes": "boxes", "scores": "scores", "labels": "labels"}
+TFLITE = LISTS | {"count": "count", "order": "yxyx", "unit": "normalized", "first_class": 0}
+TF = TFLITE | {"first_class": 1}
 
 
 def card_of(section: dict[str, Any]) -> ModelCard:
@@ -28,8 +49,9 @@ def card_of(section: dict[str, Any]) -> ModelCard:
 def decode(section: dict[str, Any], least: float | list[float] = 0.5, **outputs: Any) -> Candidates:
     """Return what the decoder of a card's section finds in outputs without the batch."""
     card = card_of(section)
+    wanted = np.resize(np.asarray(least, float), CLASSES)
     arrays = {name: np.asarray(values, np.float32) for name, values in outputs.items()}
-    return make_decoder(detector_spec(card), card).decode(arrays, np.resize(least, CLASSES))
+    return make_decoder(detector_spec(card), card).decode(arrays, wanted)
 
 
 def check(found: Candidates, boxes: Any, scores: Any, classes: list[int]) -> None:
@@ -38,79 +60,336 @@ def check(found: Candidates, boxes: Any, scores: Any, classes: list[int]) -> Non
     assert found.classes.tolist() == classes
 
 
-# --- YOLOv8 ------------------------------------------------------------------------------
+def log_odds(score: float) -> float:
+    return float(np.log(score / (1 - score)))
 
-V8 = {"kind": "yolov8", "output": "output0"}
+
+# --- one object at a known place ---------------------------------------------------------
+
+BOX = [38, 27, 58, 37]  # center 48, 32; sides 20, 10
+SMALL = [48 / WIDTH, 32 / HEIGHT, 20 / WIDTH, 10 / HEIGHT]
 
 
-def v8_output(count: int = 126) -> np.ndarray:
-    """Return an output (7, n) whose cells lie all over the input and hold nothing."""
-    raw = np.zeros((4 + CLASSES, count), np.float32)
-    raw[0], raw[1] = np.linspace(4, WIDTH - 4, count), np.linspace(4, HEIGHT - 4, count)
-    raw[2:4] = 8
+def cells(columns: int, count: int = CELLS) -> np.ndarray:
+    """Return rows of boxes whose centers lie all over the input, with no object in them."""
+    raw = np.zeros((count, columns), np.float32)
+    raw[:, 0], raw[:, 1] = np.linspace(4, WIDTH - 4, count), np.linspace(4, HEIGHT - 4, count)
+    raw[:, 2:4] = 8
     return raw
 
 
-def test_yolov8_by_hand() -> None:
-    raw = v8_output()
+def test_yolov8() -> None:
+    raw = cells(4 + CLASSES).T
     raw[:, 10] = [48, 32, 20, 10, 0.9, 0.2, 0.6]
-    box = [38, 27, 58, 37]
-    check(decode(V8, output0=raw), [box, box], [0.9, 0.6], [0, 2])
-    check(decode(V8, output0=raw.T), [box, box], [0.9, 0.6], [0, 2])
-    check(decode(V8, [0.95, 0.1, np.inf], output0=raw), box, [0.2], [1])
+    check(decode(V8, output0=raw), [BOX, BOX], [0.9, 0.6], [0, 2])
+    check(decode(V8, output0=raw.T), [BOX, BOX], [0.9, 0.6], [0, 2])
+    check(decode(V8, [0.95, 0.1, np.inf], output0=raw), BOX, [0.2], [1])
     check(decode(V8, np.inf, output0=raw), [], [], [])
 
 
-def test_yolov8_with_boxes_from_0_to_1() -> None:
-    raw = v8_output()
-    raw[:, 10] = [48, 32, 20, 10, 0.9, 0, 0]
-    raw[:4] /= np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])[:, None]
-    for unit in ("auto", "normalized"):
-        check(decode(V8 | {"unit": unit}, output0=raw), [38, 27, 58, 37], [0.9], [0])
-    pixels = decode(V8 | {"unit": "pixels"}, output0=raw)
+def test_yolov5() -> None:
+    raw = cells(5 + CLASSES, 3 * CELLS)
+    raw[200] = [48, 32, 20, 10, 0.9, 1, 0.5, 0.8]
+    raw[300, 5:] = 1  # without an object
+    check(decode(V5, output0=raw), [BOX, BOX], [0.9, 0.72], [0, 2])
+    check(decode(V5, [0.95, 0.1, np.inf], output0=raw), BOX, [0.45], [1])
+
+
+def test_yolox() -> None:
+    raw = np.zeros((CELLS, 5 + CLASSES), np.float32)
+    # The second level has 4 rows of 6 cells: row 1, column 2 begins at x 32, y 16.
+    raw[96 + 6 + 2] = [1, 1, np.log(20 / 16), np.log(10 / 16), 0.9, 1, 0, 0.8]
+    check(decode(X, output0=raw), [BOX, BOX], [0.9, 0.72], [0, 2])
+    check(decode(X | {"unit": "offsets"}, output0=raw), [BOX, BOX], [0.9, 0.72], [0, 2])
+    decoded = cells(5 + CLASSES)
+    decoded[96 + 6 + 2] = [48, 32, 20, 10, 0.9, 1, 0, 0.8]
+    check(decode(X, output0=decoded), [BOX, BOX], [0.9, 0.72], [0, 2])
+    raw[96 + 6 + 2, 2] = 1e30
+    assert np.isfinite(decode(X, output0=raw).boxes).all()
+
+
+@pytest.mark.parametrize("section", [V5, V8, X | {"unit": "normalized"}])
+def test_boxes_from_0_to_1(section: dict[str, Any]) -> None:
+    raw = cells(5 + CLASSES - (section == V8))
+    raw[10] = [48, 32, 20, 10, 0.9, *[1] * (section != V8), 0, 0]
+    raw[:, :4] /= SIDES
+    check(decode(section, output0=raw), BOX, [0.9], [0])
+    pixels = decode(section | {"unit": "pixels"}, output0=raw)
     assert np.abs(pixels.boxes).max() < 1
 
 
-def test_what_is_not_finite_gives_no_box() -> None:
-    raw = v8_output()
-    raw[4, :4] = 0.9, 0.8, np.nan, np.inf
-    raw[2, 1] = np.nan
-    assert decode(V8, output0=raw).scores.tolist() == [np.float32(0.9)]
-    check(decode(V8, output0=np.full_like(raw, np.nan)), [], [], [])
+@pytest.mark.parametrize("are_logits", [True, False])
+def test_nanodet(are_logits: bool) -> None:
+    raw = np.zeros((CELLS, CLASSES + 44), np.float32)
+    raw[:, :CLASSES] = -9 if are_logits else 0
+    raw[120, :CLASSES] = [log_odds(0.75), -9, log_odds(0.6)] if are_logits else [0.75, 0, 0.6]
+    raw[120, CLASSES:].reshape(4, 11)[[0, 1, 2, 3], [0, 1, 10, 2]] = SURE
+    # The first cell of stride 32, whose middle is at 16, 16.
+    box = [16, 16 - 32, 16 + 320, 16 + 64]
+    check(decode(NANO, output0=raw), [box, box], [0.75, 0.6], [0, 2])
+    scores = "logits" if are_logits else "probabilities"
+    check(decode(NANO | {"scores": scores}, 0.7, output0=raw), box, [0.75], [0])
 
 
-@pytest.mark.parametrize(
-    ("outputs", "told"),
-    [
-        ({"other": np.zeros((7, 126))}, "must have the output 'output0'.* Received: other"),
-        ({"output0": np.zeros((8, 126))}, "output0 must have 7 channels.*Received: 8 x 126"),
-        ({"output0": np.zeros((2, 7, 126))}, "output0 must have 2 dimensions.*: 2 x 7 x 126"),
-        ({"output0": v8_output() + 3}, "output0 must hold scores from 0 to 1. Received: 3"),
-    ],
-)
-def test_other_outputs_are_refused(outputs: dict[str, Any], told: str) -> None:
-    with pytest.raises(BundleError, match=told):
-        decode(V8, **outputs)
+def test_nanodet_plus() -> None:
+    raw = np.zeros((PLUS_CELLS, CLASSES + 32), np.float32)
+    raw[127, 1] = 0.75
+    raw[127, CLASSES:].reshape(4, 8)[[0, 1, 2, 3], [1, 0, 7, 2]] = SURE
+    raw[127, CLASSES:].reshape(4, 8)[3, 3] = SURE  # half of 2 and half of 3 cells
+    # The second cell of stride 64, whose corner is at 64, 0.
+    check(decode(PLUS, output0=raw), [0, 0, 64 + 7 * 64, 2.5 * 64], [0.75], [1])
 
 
-# --- end to end --------------------------------------------------------------------------
+def test_detr() -> None:
+    boxes = [[0.1, 0.1, 0.1, 0.1], SMALL]
+    logits = [[-9, -9, -9], [log_odds(0.9), -9, log_odds(0.6)]]
+    check(decode(DETR, pred_boxes=boxes, logits=logits), [BOX, BOX], [0.9, 0.6], [0, 2])
+    least = [np.inf, 0.1, 0.1]
+    check(decode(DETR, least, pred_boxes=boxes, logits=logits), BOX, [0.6], [2])
+    # Not more than there are queries: the best.
+    found = decode(DETR, 0, pred_boxes=[SMALL], logits=[[0, 2, 1]])
+    assert found.classes.tolist() == [1]
 
-E2E = {"kind": "end-to-end", "output": "output0"}
+
+def test_detr_with_a_score_for_no_object() -> None:
+    boxes = [SMALL, SMALL, SMALL]
+    logits = np.log([[0.6, 0.3, 0.05, 0.05], [0.1, 0.1, 0.1, 0.7], [0.2, 0.3, 0.4, 0.1]])
+    section = DETR | {"scores": "softmax"}
+    check(decode(section, 0.5, pred_boxes=boxes, logits=logits), BOX, [0.6], [0])
+    check(decode(section, 0.35, pred_boxes=boxes, logits=logits), [BOX, BOX], [0.6, 0.4], [0, 2])
+
+
+def test_detr_in_one_output() -> None:
+    raw = [[*SMALL, 0.9, 0.2, 0.6], [0.5, 0.5, 1, 1, 0.1, 0, 0]]
+    check(decode(JOINED, output0=raw), BOX, [0.9], [0])
+
+
 ROWS = [[10, 20, 30, 40, 0.9, 2], [11, 20, 31, 40, 0.8, 2], [0, 0, 0, 0, 0, 0]]
 
 
-def test_end_to_end_by_hand() -> None:
+def test_end_to_end() -> None:
     check(decode(E2E, output0=ROWS), [ROWS[0][:4], ROWS[1][:4]], [0.9, 0.8], [2, 2])
     check(decode(E2E, 0.0, output0=ROWS), [ROWS[0][:4], ROWS[1][:4]], [0.9, 0.8], [2, 2])
     check(decode(E2E, [0, 0, 0.85], output0=ROWS), ROWS[0][:4], [0.9], [2])
     check(decode(E2E, output0=[[0.5, 0.25, 1, 1.5, 0.9, 0]]), [48, 16, 96, 96], [0.9], [0])
-    check(decode(E2E, output0=[[np.nan, 0, 1, 1, 0.9, 0]]), [], [], [])
+    check(decode(E2E, output0=np.zeros((0, 6))), [], [], [])
 
 
-@pytest.mark.parametrize("number", [3, -1, 0.5])
-def test_a_class_that_does_not_exist_is_refused(number: float) -> None:
-    with pytest.raises(BundleError, match=f"give classes from 0 to 2. Received: {number}"):
-        decode(E2E, output0=[[0, 0, 9, 9, 0.9, number]])
+def test_detections() -> None:
+    outputs = {"boxes": [BOX, BOX, [0, 0, 0, 0]], "scores": [0.9, 0.6, 0], "labels": [2, 0, -1]}
+    check(decode(LISTS, **outputs), [BOX, BOX], [0.9, 0.6], [2, 0])
+    check(decode(LISTS, [0.7, 0.7, 0.95], **outputs), [], [], [])
+    small = {"boxes": np.divide(BOX, SIDES)[None], "scores": [0.9], "labels": [1]}
+    check(decode(LISTS, **small), BOX, [0.9], [1])
+
+
+def test_detections_of_tensorflow() -> None:
+    box = np.divide(BOX, SIDES)[[1, 0, 3, 2]]
+    outputs = {"boxes": [box, box], "scores": [0.9, 0.8], "labels": [2, 1], "count": 1}
+    check(decode(TFLITE, **outputs), BOX, [0.9], [2])
+    check(decode(TF, **outputs), BOX, [0.9], [1])
+    check(decode(TF, **outputs | {"count": [2]}), [BOX, BOX], [0.9, 0.8], [1, 0])
+    check(decode(TF, **outputs | {"count": np.nan}), [], [], [])
+    check(decode(TF, **outputs | {"count": -1}), [], [], [])
+
+
+def test_boxes_and_scores() -> None:
+    boxes, scores = np.zeros((CELLS, 4)), np.zeros((CELLS, CLASSES))
+    boxes[:, 2:], boxes[5], scores[5] = 50, BOX, [0.9, 0.2, 0.6]
+    check(decode(PAIR, boxes=boxes, scores=scores), [BOX, BOX], [0.9, 0.6], [0, 2])
+    check(decode(PAIR, boxes=boxes / SIDES, scores=scores), [BOX, BOX], [0.9, 0.6], [0, 2])
+
+
+# --- back from what was encoded ----------------------------------------------------------
+
+
+def encoded(section: dict[str, Any], boxes: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Return outputs that hold boxes in pixels (n, 4), each with one score a class (n, 3)."""
+    count = len(boxes)
+    left_top, right_bottom = boxes[:, :2], boxes[:, 2:]
+    centers = np.concatenate([(left_top + right_bottom) / 2, right_bottom - left_top], 1)
+    best, labels = scores.max(1), scores.argmax(1)
+    places = np.arange(count) * 2
+    kind = section["kind"]
+    if kind == "yolov8":
+        raw = cells(4 + CLASSES)
+        raw[places] = np.concatenate([centers, scores], 1)
+        return {"output0": raw.T}
+    if kind == "yolov5":
+        raw = cells(5 + CLASSES, 3 * CELLS)
+        raw[places] = np.concatenate([centers, np.ones((count, 1)), scores], 1)
+        return {"output0": raw}
+    corners, strides = grid_cells((HEIGHT, WIDTH), section.get("strides", STRIDES))
+    if kind == "yolox":
+        raw = np.zeros((CELLS, 5 + CLASSES))
+        raw[places, :2] = centers[:, :2] / strides[places, None] - corners[places]
+        raw[places, 2:4] = np.log(centers[:, 2:] / strides[places, None])
+        raw[places, 4:] = np.concatenate([np.ones((count, 1)), scores], 1)
+        return {"output0": raw}
+    if kind == "nanodet":
+        bins = section["bins"]
+        raw = np.full((len(strides), CLASSES + 4 * bins), -50.0)
+        middles = corners[places] + section["offset"]
+        sides = boxes / strides[places, None]
+        reach = np.concatenate([middles - sides[:, :2], sides[:, 2:] - middles], 1)
+        assert (0 <= reach).all() and (reach <= bins - 1).all()
+        below = np.minimum(reach.astype(int), bins - 2)
+        logits = np.full((count, 4, bins), -50.0)
+        for step in (0, 1):  # shares of two bins
+            share = np.abs(reach - below - (1 - step))
+            np.put_along_axis(logits, below[..., None] + step, np.log(share + 1e-20)[..., None], 2)
+        raw[places] = np.concatenate([np.log(scores / (1 - scores)), logits.reshape(count, -1)], 1)
+        return {"output0": raw}
+    if kind == "detr":
+        if "output" in section:
+            return {"output0": np.concatenate([centers / SIDES, scores], 1)}
+        logits = np.log(scores / (1 - scores))
+        if section["scores"] == "softmax":
+            logits = np.log(np.concatenate([scores, 1 - scores.sum(1, keepdims=True)], 1)) + 3
+        return {"pred_boxes": centers / SIDES, "logits": logits}
+    if kind == "boxes-scores":
+        return {"boxes": boxes, "scores": scores}
+    if kind == "end-to-end":
+        return {"output0": np.concatenate([boxes, best[:, None], labels[:, None]], 1)}
+    order = [1, 0, 3, 2] if section.get("order") == "yxyx" else [0, 1, 2, 3]
+    scale = SIDES if section.get("unit") == "normalized" else 1
+    found = {"boxes": (boxes / scale)[:, order], "scores": best, "count": count}
+    return found | {"labels": labels + section.get("first_class", 0)}
+
+
+EVERY = {
+    "yolov5": V5,
+    "yolov8": V8,
+    "yolox": X,
+    "end-to-end": E2E,
+    "nanodet": NANO | {"bins": 8},
+    "nanodet-g": NANO,
+    "nanodet-plus": PLUS,
+    "rt-detr": DETR,
+    "rt-detr in one output": JOINED,
+    "detr": DETR | {"scores": "softmax"},
+    "boxes-scores": PAIR,
+    "detections": LISTS,
+    "tflite-detections": TFLITE,
+    "tf-detections": TF,
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_encoded_comes_back(name: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    section = EVERY[name]
+    corners, strides = grid_cells((HEIGHT, WIDTH), section.get("strides", STRIDES))
+    places = np.arange(20) * 2
+    middles = (corners[places] + section.get("offset", 0.5)) * strides[places, None]
+    reach = random.uniform(0, 6.9, (20, 4)) * strides[places, None]
+    boxes = np.concatenate([middles - reach[:, :2], middles + reach[:, 2:] + 0.1], 1)
+    scores = random.dirichlet([1] * 4, 20)[:, :3] * 0.98 + 0.005
+    found = decode(section, 0, **encoded(section, boxes, scores))
+    single = section["kind"] in ("end-to-end", "detections") or name.endswith("output")
+    if single or section.get("scores") == "softmax":
+        expected = [(i, c) for i, c in enumerate(scores.argmax(1))]
+    elif section["kind"] == "detr":  # as many as queries, the best
+        flat = np.sort(np.argsort(-scores.ravel())[:20])
+        expected = [divmod(int(i), CLASSES) for i in flat]
+    else:
+        expected = [(i, c) for i in range(20) for c in range(CLASSES)]
+    rows, classes = np.array(expected).T
+    kept = found.scores > 1e-4  # the other cells have scores near 0
+    assert found.classes[kept].tolist() == classes.tolist()
+    np.testing.assert_allclose(found.scores[kept], scores[rows, classes], rtol=1e-4)
+    np.testing.assert_allclose(found.boxes[kept], boxes[rows], rtol=1e-4, atol=2e-3)
+
+
+def test_every_kind_has_a_decoder_that_knows_whether_to_suppress() -> None:
+    assert set(DECODERS) == set(KINDS)
+    assert {head.kind for head in HEADS.values()} <= set(KINDS)
+    ends = {}
+    for name, section in EVERY.items():
+        card = card_of(section)
+        ends[name] = make_decoder(detector_spec(card), card).end_to_end
+    assert {name for name, end in ends.items() if end} == {
+        *("end-to-end", "rt-detr", "rt-detr in one output", "detr"),
+        *("detections", "tflite-detections", "tf-detections"),
+    }
+
+
+# --- what is refused or omitted ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_gives_no_box(name: str, bad: float) -> None:
+    section = EVERY[name]
+    boxes = np.array([[38, 27, 58, 37], [20, 20, 40, 44], [30, 10, 50, 40]], float)
+    scores = np.array([[0.1, 0.8, 0.05], [0.1, 0.1, 0.7], [0.75, 0.1, 0.1]])
+    if section["kind"] == "nanodet":
+        corners, strides = grid_cells((HEIGHT, WIDTH), section["strides"])
+        middles = ((corners + section["offset"]) * strides[:, None])[[0, 2, 4]]
+        boxes = np.concatenate([middles - 4, middles + 5], 1)
+    outputs = {k: np.array(v, np.float32) for k, v in encoded(section, boxes, scores).items()}
+    whole = decode(section, 0.6, **outputs)
+    assert whole.classes.tolist() == [1, 2, 0]
+    for output in ("output0", "pred_boxes", "logits", "boxes", "scores"):
+        if output in outputs:
+            spoiled = {k: v.copy() for k, v in outputs.items()}
+            values = spoiled[output].T if section["kind"] == "yolov8" else spoiled[output]
+            place = 2 if section["kind"] in ("yolov8", "yolov5", "yolox", "nanodet") else 1
+            values[place] = bad
+            with np.errstate(all="raise"):
+                assert decode(section, 0.6, **spoiled).classes.tolist() == [1, 0], output
+            empty = {k: np.full_like(v, bad) for k, v in outputs.items()}
+            assert not len(decode(section, 0.6, **empty).scores)
+
+
+@pytest.mark.parametrize(
+    ("section", "outputs", "told"),
+    [
+        (V8, {"other": cells(7)}, "must have the output 'output0'.* Received: other"),
+        (V8, {"output0": cells(8)}, "output0 must have 7 channels.*Received: 126 x 8"),
+        (V8, {"output0": np.zeros((2, 7, 126))}, "output0 must have 2 dimensions.*: 2 x 7 x 126"),
+        (V8, {"output0": cells(7) + 3}, "output0 must hold scores from 0 to 1. Received: 3"),
+        (V5, {"output0": cells(7)}, "output0 must have 8 columns. Received: 126 x 7"),
+        (X, {"output0": cells(8, 125)}, "have 8 columns and 126 rows. Received: 125 x 8"),
+        (E2E, {"output0": cells(7)}, "output0 must have 6 columns"),
+        (E2E, {"output0": [[0, 0, 9, 9, 0.9, 3]]}, "give classes from 0 to 2. Received: 3"),
+        (E2E, {"output0": [[0, 0, 9, 9, 0.9, -1]]}, "give classes from 0 to 2. Received: -1"),
+        (E2E, {"output0": [[0, 0, 9, 9, 0.9, 0.5]]}, "give classes from 0 to 2. Received: 0.5"),
+        (PLUS, {"output0": np.zeros((126, 35))}, "output0 must be 128 x 35, .*: 126 x 35"),
+        (DETR, {"pred_boxes": np.zeros((5, 4)), "logits": np.zeros((5, 4))}, "have 3 class scor"),
+        (DETR, {"pred_boxes": np.zeros((4, 4)), "logits": np.zeros((5, 3))}, "must be 5 x 4"),
+        (PAIR, {"boxes": np.zeros((5, 4)), "scores": np.zeros((5, 4))}, "have 3 class scores"),
+        (PAIR, {"boxes": np.zeros((4, 4)), "scores": np.zeros((5, 3))}, "must be 5 x 4"),
+        (LISTS, {"boxes": np.zeros((4, 4)), "scores": [0, 1], "labels": [1, 1]}, "must be 2 x 4"),
+        (LISTS, {"boxes": [BOX], "scores": [2], "labels": [0.9]}, "scores from 0 to 1. Rec"),
+        (TF, {"boxes": [BOX], "scores": [0.9], "labels": [0], "count": 1}, "from 1 to 3. Rec"),
+    ],
+)
+def test_other_outputs_are_refused(
+    section: dict[str, Any], outputs: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(BundleError, match=told):
+        decode(section, **outputs)
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"kind": "yolov8"}, "detector must have the field 'output'"),
+        (V8 | {"unit": "miles"}, "detector.unit must be one of auto, pixels, normalized"),
+        (X | {"strides": [0]}, "detector.strides must be a list of 1 to 16 whole numbers"),
+        (X | {"strides": [8] * 17}, "detector.strides must be a list of 1 to 16 whole numbers"),
+        (NANO | {"bins": 65}, "detector.bins must be a whole number from 2 to 64"),
+        (NANO | {"offset": 2}, "detector.offset must lie between"),
+        (DETR | {"scores": "many"}, "detector.scores must be one of sigmoid"),
+        ({"kind": "detr", "boxes": "a"}, "detector must have the field 'logits'"),
+        (LISTS | {"order": "xywh"}, "detector.order must be one of xyxy, yxyx"),
+    ],
+)
+def test_a_section_that_breaks_a_rule_is_refused(section: dict[str, Any], told: str) -> None:
+    with pytest.raises(BundleError, match=told):
+        decode(section)
 
 
 def test_only_what_is_asked_for_suppresses_what_an_end_to_end_network_finds() -> None:
