@@ -92,6 +92,19 @@ def cross_stage_block(x: keras.KerasTensor, name: str, stage: ShuffleStage) -> k
     return layers.Concatenate(name=f"{name}_join")([x, shortcut])
 
 
+def _doubled(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
+    """Double height and width by bilinear interpolation."""
+    if None not in x.shape[1:3]:
+        return layers.UpSampling2D(2, interpolation="bilinear", name=f"up{stride}")(x)
+    # Keras resizes bilinearly to sizes known beforehand only. Repeating every value and averaging
+    # neighbors twice gives the same weights: 1/4, 1/2, 1/4 of x, x and its next neighbor.
+    x = layers.UpSampling2D(2, name=f"up{stride}")(x)
+    x = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="symmetric")
+    for _ in range(2):
+        x = layers.AveragePooling2D(2, strides=1)(x)
+    return x
+
+
 def _neck(features: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
     """Mix three maps, finest first: each gets what the coarser ones say, then the finer ones."""
     fine, middle, coarse = (
@@ -99,14 +112,11 @@ def _neck(features: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
         for stride, x in zip(STRIDES, features, strict=True)
     )
 
-    def twice(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
-        return layers.UpSampling2D(2, interpolation="bilinear", name=f"up{stride}")(x)
-
     def half(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
         return layers.AveragePooling2D(2, name=f"down{stride}")(x)
 
-    middle = layers.Add(name="down_add16")([middle, twice(coarse, 16)])
-    fine = layers.Add(name="down_add8")([fine, twice(middle, 8)])
+    middle = layers.Add(name="down_add16")([middle, _doubled(coarse, 16)])
+    fine = layers.Add(name="down_add8")([fine, _doubled(middle, 8)])
     middle = layers.Add(name="up_add16")([middle, half(fine, 16)])
     coarse = layers.Add(name="up_add32")([coarse, half(middle, 32)])
     return [fine, middle, coarse]

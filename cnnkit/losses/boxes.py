@@ -22,6 +22,19 @@ def intersection_over_union(first: Any, second: Any) -> Any:
     return common / (union + TINY)
 
 
+def generalized_iou(first: Any, second: Any) -> Any:
+    """Return the generalized IoU of corners (..., 4) that broadcast, over -1 and at most 1.
+
+    Rezatofighi et al., "Generalized Intersection over Union", https://arxiv.org/abs/1902.09630:
+    IoU, less the share of the enclosing box that neither of them covers.
+    """
+    common, union = _common_and_union(first, second)
+    low = ops.minimum(first[..., :2], second[..., :2])
+    sides = ops.maximum(first[..., 2:], second[..., 2:]) - low
+    enclosing = sides[..., 0] * sides[..., 1]
+    return common / (union + TINY) - (enclosing - union) / (enclosing + TINY)
+
+
 def complete_iou(first: Any, second: Any) -> Any:
     """Return the complete IoU of corners (..., 4) that broadcast, at most 1.
 

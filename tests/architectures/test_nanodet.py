@@ -27,13 +27,18 @@ def test_heads_of_any_class_count_and_size() -> None:
         "stride16": (26, 26, 124),
         "stride32": (13, 13, 124),
     }
+    fixed = checks.spread_weights(small(input_shape=(96, 64, 3), classes=1))
     open_size = small(input_shape=(None, None, 3), classes=1)
-    heads = outputs_of(open_size, np.zeros((2, 96, 64, 3), np.float32))
+    open_size.set_weights(fixed.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (2, 96, 64, 3)).astype(np.float32)
+    heads, heads_of_fixed = outputs_of(open_size, images), outputs_of(fixed, images)
     assert [heads[f"stride{s}"].shape for s in (8, 16, 32)] == [
         (2, 12, 8, 45),
         (2, 6, 4, 45),
         (2, 3, 2, 45),
     ]
+    for name, values in heads_of_fixed.items():
+        np.testing.assert_allclose(heads[name], values, atol=1e-5 * np.abs(values).max())
 
 
 def test_a_side_that_is_no_multiple_of_32_is_refused() -> None:
