@@ -59,12 +59,12 @@ def train_detector(
         validation: Share of the images for validation, if the data has no splits.
         max_bad: Maximum number of unreadable images, or a share such as ``5%``.
         seed: Random seed for the split and the training.
-        architecture: ``yolov3-tiny``, ``yolov3``, ``ssd-lite0``, or ``localizer-lite0`` for one
-            object per image.
+        architecture: ``nanodet-g``, ``yolov3-tiny``, ``yolov3``, ``ssd-lite0``, or
+            ``localizer-lite0`` for one object per image.
         from_scratch: Start from random weights.
         size: Side of the square input, a multiple of 32; the architecture's own by default.
-        anchors: ``default``, ``kmeans``, or ``auto`` for whichever fits better.
-        box_loss: ``yolo`` or ``ciou``.
+        anchors: Of YOLO networks: ``default``, ``kmeans``, or ``auto`` for whichever fits better.
+        box_loss: Of YOLO networks: ``yolo`` or ``ciou``.
         frozen_epochs: Initial epochs with a frozen backbone; the architecture's own by default.
         epochs: Maximum number of epochs of the whole network; the architecture's own by default.
         learning_rate: Peak learning rate; the architecture's own by default.
@@ -73,7 +73,7 @@ def train_detector(
         mosaic: Share of mosaics among the training images, 0 to 1; none in the last third.
         multi_scale: Vary the input size from batch to batch.
         average: Keep a moving average of the weights.
-        patience: Stop after this many epochs without a higher AP50.
+        patience: Stop after this many epochs without a higher AP50, or AP for ``nanodet-g``.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read and augment.

@@ -9,7 +9,7 @@ from typing import Any
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.labeled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold
-from cnnkit.detection.training.outcome import TrainedDetector
+from cnnkit.detection.training.outcome import TrainedDetector, epoch_figures
 from cnnkit.runtime.versions import versions
 from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
 from cnnkit.writers.row_files import csv_line
@@ -119,13 +119,14 @@ def epochs(learned: TrainedDetector) -> Iterator[dict[str, Any]]:
     """Yield every epoch of every stage, the state before training as epoch 0."""
     for stage in learned.stages:
         for report in stage.result.history:
+            half, whole = epoch_figures(report, learned.settings.kind.best_by)
             yield {
                 "stage": stage.name,
                 "epoch": report.epoch,
                 "learning_rate": report.learning_rate,
                 "loss": report.loss,
-                "AP50": 1 - report.val_loss,
-                "AP": report.val_accuracy,
+                "AP50": half,
+                "AP": whole,
                 "seconds": report.seconds,
                 "best": "yes" if report.epoch == stage.result.best_epoch else "no",
             }

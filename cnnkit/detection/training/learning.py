@@ -22,13 +22,19 @@ from cnnkit.data.box_loaders import BoxImages, BoxLoader
 from cnnkit.data.recipes import read_recipe
 from cnnkit.detection.training.bundle import write_trained
 from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
-from cnnkit.detection.training.outcome import DetectorStage, TrainedDetector, trained_classes
+from cnnkit.detection.training.outcome import (
+    DetectorStage,
+    TrainedDetector,
+    epoch_figures,
+    trained_classes,
+)
 from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet, mend, read_boxes
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
 from cnnkit.training import EpochReport, TrainingPlan, train
+from cnnkit.training.freezing import stage_names
 from cnnkit.training.run import StageProgress, TrainingRun, identity_of, silent
 
 log = logging.getLogger(__name__)
@@ -268,12 +274,19 @@ def plans_of(
             settings.whole,
             learning_rate=settings.learning_rate or kind.rate,
             backbone_rate=1.0 if fresh else kind.backbone_rate,
+            stages=None if fresh else _stages_to_train(settings, network),
             train_bn=fresh,
             average=_average(settings, settings.whole * steps),
             **common,
         )
         stages.append(("whole", plan))
     return stages
+
+
+def _stages_to_train(settings: DetectorSettings, network: DetectorNetwork) -> int | None:
+    """Return how many of the last stages learn; None: all, and what is before them."""
+    fixed = settings.kind.fixed_stages
+    return len(stage_names(network.model, network.new_layers)) - fixed if fixed else None
 
 
 def _average(settings: DetectorSettings, steps: int) -> float:
@@ -299,8 +312,15 @@ def _train(
 
     def make(*arguments: Any, **named: Any) -> DetectorStepper:
         classes = len(training.labels)
-        made.append(DetectorStepper(*arguments, task=network.task, classes=classes, **named))
-        return made[-1]
+        stepper = DetectorStepper(
+            *arguments,
+            task=network.task,
+            classes=classes,
+            best_by=settings.kind.best_by,
+            **named,
+        )
+        made.append(stepper)
+        return stepper
 
     def to_train(epochs: int, size: int) -> BoxLoader:
         """Return a loader of the training images for so many epochs and a batch size."""
@@ -333,7 +353,7 @@ def _train(
             state_folder=state_folder / name,
             resume=settings.resume,
             identity=identity,
-            on_epoch=say_epoch,
+            on_epoch=lambda report: say_epoch(report, settings.kind.best_by),
             on_message=None,
             make_stepper=make,
         )
@@ -347,9 +367,10 @@ def _train(
 STAGE_NAMES = {"frozen": "training the new layers", "whole": "training the whole network"}
 
 
-def say_epoch(report: EpochReport) -> None:
-    """Say one line about an epoch."""
-    held_out = f"AP50 {1 - report.val_loss:.4f}, AP {report.val_accuracy:.4f}"
+def say_epoch(report: EpochReport, best_by: str) -> None:
+    """Say one line about an epoch; see `epoch_figures`."""
+    half, whole = epoch_figures(report, best_by)
+    held_out = f"AP50 {half:.4f}, AP {whole:.4f}"
     best = ", the best so far" if report.best else ""
     if report.epoch == 0:
         log.info("start: %s", held_out)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from cnnkit import architectures
+from cnnkit.architectures import nanodet
 from cnnkit.architectures.ssd import default_sizes
 from cnnkit.architectures.yolo import strides_of
 from cnnkit.bundles import open_model
@@ -17,13 +19,15 @@ from cnnkit.bundles.detector_card import HeadSpec, detector_spec, yolo_heads
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.detection.training.anchors import AnchorAdvice, advise, by_head
 from cnnkit.detection.training.settings import DetectorSettings
-from cnnkit.detection.training.tasks import DetectorTask, SingleTask, SsdTask, YoloTask
+from cnnkit.detection.training.tasks import DetectorTask, NanodetTask, SingleTask, SsdTask, YoloTask
 from cnnkit.images import InputSpec
 from cnnkit.runtime import building_defaults
 from cnnkit.runtime.training_devices import seed_epoch
 
 ANCHORS_OF_A_HEAD = 3
+FIRST_SCORE = 0.01  # of a class that NanoDet did not know
 KINDS = {
+    "nanodet-g": "nanodet",
     "yolov3-tiny": "yolo",
     "yolov3": "yolo",
     "ssd-lite0": "ssd",
@@ -68,10 +72,11 @@ class DetectorNetwork:
 
 
 def input_spec(settings: DetectorSettings) -> InputSpec:
-    """Return how an image becomes the input: whole, with gray bars."""
-    plain = KINDS[settings.architecture] == "yolo"  # as the embedded weights are used to
-    interpolation = "plain-bilinear" if plain else "bilinear"
-    return InputSpec(settings.side, settings.side, "pad", 1.0, interpolation)
+    """Return how an image becomes the input: whole, with bars, as the embedded weights expect."""
+    kind = KINDS[settings.architecture]
+    interpolation = "plain-bilinear" if kind == "yolo" else "bilinear"
+    spec = InputSpec(settings.side, settings.side, "pad", 1.0, interpolation)
+    return replace(spec, pad_value=0) if kind == "nanodet" else spec
 
 
 def make_network(
@@ -87,7 +92,7 @@ def make_network(
     kind, side = KINDS[settings.architecture], settings.side
     heads, advice = _heads(settings, sizes)
     arguments: dict[str, Any] = {"input_shape": (side, side, 3), "classes": len(classes)}
-    if heads:
+    if heads and heads[0].anchors:
         arguments["anchors"] = len(heads[0].anchors)
     shape = (None, None, 3) if settings.kind.flexible else arguments["input_shape"]
     seed_epoch(settings.seed, 0)
@@ -99,6 +104,7 @@ def make_network(
         origin, license_ = settings.kind.pretrained, bundle.card.content.get("license")
         copied = _transfer(bundle, model, heads, classes)
     tasks: dict[str, Callable[[], DetectorTask]] = {
+        "nanodet": lambda: NanodetTask(heads),
         "yolo": lambda: YoloTask(heads, settings.box_loss),
         "ssd": lambda: SsdTask(heads),
         "single": SingleTask,
@@ -127,6 +133,8 @@ def _heads(
     kind = KINDS[settings.architecture]
     if kind == "single":
         return (), None
+    if kind == "nanodet":
+        return tuple(HeadSpec(f"stride{s}", s) for s in nanodet.STRIDES), None
     if kind == "ssd":
         from cnnkit.architectures.ssd import STRIDES
 
@@ -158,17 +166,49 @@ def _transfer(
     source = bundle.build()
     copied = copy_weights(source, model)
     if bundle.card.task == "detect":
-        old_heads = {h.stride: h for h in yolo_heads(detector_spec(bundle.card).settings)}
+        spec = detector_spec(bundle.card)
+        old_heads = {}
+        if spec.kind == "yolo":
+            old_heads = {h.stride: h for h in yolo_heads(spec.settings)}
         known, fresh = variables_by_path(source), variables_by_path(model)
+        labels = bundle.labels, classes
         for head in heads:
             names = [f"head{head.stride}/{part}" for part in ("kernel", "bias")]
             kernel, bias = (ops.convert_to_numpy(known[name]) for name in names)
-            heads_of = (old_heads[head.stride], head)
-            values = adapted_head(kernel, bias, heads_of, (bundle.labels, classes))
+            if head.anchors:
+                values = adapted_head(kernel, bias, (old_heads[head.stride], head), labels)
+            else:
+                values = adapted_grid_head(kernel, bias, labels)
             for name, value in zip(names, values, strict=True):
                 fresh[name].assign(value)
                 copied.discard(name)
     return copied
+
+
+def adapted_grid_head(
+    kernel: np.ndarray, bias: np.ndarray, labels: tuple[Sequence[str], Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a head of NanoDet for other classes that places boxes as before.
+
+    A class that the old network knows by name keeps its weights; a new one begins at a score of
+    `FIRST_SCORE` everywhere, so that the many cells without an object do not outweigh the few
+    with one (Lin et al., "Focal Loss", https://arxiv.org/abs/1708.02002).
+
+    Args:
+        kernel: (1, 1, channels, old classes + 4 * BINS).
+        bias: (old classes + 4 * BINS,).
+        labels: The old and the new classes.
+    """
+    old, new = labels
+    everything = np.concatenate([kernel[0, 0], bias[None]])
+    classes = np.zeros((len(everything), len(new)), np.float32)
+    classes[-1] = math.log(FIRST_SCORE / (1 - FIRST_SCORE))
+    places = {name: n for n, name in enumerate(old)}
+    for n, name in enumerate(new):
+        if name in places:
+            classes[:, n] = everything[:, places[name]]
+    flat = np.concatenate([classes, everything[:, len(old) :]], axis=1)
+    return flat[None, None, :-1], flat[-1]
 
 
 def adapted_head(

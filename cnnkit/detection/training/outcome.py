@@ -8,7 +8,7 @@ from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
 from cnnkit.detection.training.network import DetectorNetwork
 from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet
-from cnnkit.training import TrainingPlan, TrainingResult
+from cnnkit.training import EpochReport, TrainingPlan, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,15 @@ class TrainedDetector:
 def trained_classes(boxes: BoxSet) -> tuple[str, ...]:
     """Return the classes of a set that have a box."""
     return tuple(name for name, count in boxes.counts().items() if count)
+
+
+def epoch_figures(report: EpochReport, best_by: str) -> tuple[float, float]:
+    """Return AP50 and AP of an epoch.
+
+    Args:
+        report: Its ``val_loss`` is 1 less the figure that decides which epoch is best, its
+            ``val_accuracy`` the other one.
+        best_by: That figure, ``AP50`` or ``AP``.
+    """
+    best, other = 1 - report.val_loss, report.val_accuracy
+    return (best, other) if best_by == "AP50" else (other, best)

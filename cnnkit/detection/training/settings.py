@@ -28,6 +28,10 @@ class Architecture:
         rate: The learning rate of the head in these.
         backbone_rate: What the rate of all other layers is multiplied by.
         flexible: Whether it takes any size, so that sizes may change in training.
+        fixed_stages: So many of the first stages, and all before them, keep the pretrained
+            weights throughout: edges and colors are the same everywhere, and at the largest
+            resolution learning them costs most.
+        best_by: The figure whose best epoch is kept, ``AP50`` or ``AP``.
     """
 
     pretrained: str | None
@@ -38,9 +42,14 @@ class Architecture:
     rate: float
     backbone_rate: float
     flexible: bool = True
+    fixed_stages: int = 0
+    best_by: str = "AP50"
 
 
 ARCHITECTURES = {
+    "nanodet-g": Architecture(
+        "nanodet-g", 416, 4, 2e-3, 20, 6e-4, 0.3, fixed_stages=1, best_by="AP"
+    ),
     # A higher rate would undo at once what its heads already know.
     "yolov3-tiny": Architecture("yolov3-tiny", 416, 3, 4e-4, 40, 4e-4, 0.3),
     "yolov3": Architecture(None, 416, 0, 1e-3, 100, 5e-4, 1.0),
@@ -62,8 +71,9 @@ class DetectorSettings:
         architecture: A key of `ARCHITECTURES`.
         from_scratch: Start from random weights.
         size: Side of the square input, a multiple of 32; None: the architecture's own.
-        anchors: ``default``, ``kmeans``, or ``auto``: those of k-means where clearly better.
-        box_loss: ``yolo`` or ``ciou``.
+        anchors: Of YOLO networks: ``default``, ``kmeans``, or ``auto``: those of k-means where
+            clearly better.
+        box_loss: Of YOLO networks: ``yolo`` or ``ciou``.
         frozen_epochs: Epochs with a frozen backbone; None: the architecture's own.
         epochs: Epochs of the whole network; None: the architecture's own.
         learning_rate: The highest, of the head; None: the architecture's own.
@@ -72,7 +82,8 @@ class DetectorSettings:
         mosaic: The share of mosaics among the images, 0 to 1; none in the last third.
         multi_scale: Whether the size changes from batch to batch.
         average: Whether a moving average of the weights is what is kept.
-        patience: Stop after this many epochs without a higher AP50.
+        patience: Stop after this many epochs without a higher figure of the architecture's
+            `Architecture.best_by`.
         max_bad: How many images may be unreadable.
         seed: Random seed for the split and the training.
         resume: Continue an unfinished run.

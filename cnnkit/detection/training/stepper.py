@@ -28,7 +28,8 @@ class DetectorStepper(Stepper[BoxLoader]):
     """A stepper whose scores are figures of detection.
 
     `evaluate` gives 1 - AP50 as the loss, so that the best epoch is the one with the highest
-    AP50, and AP as the accuracy; `fit` gives the loss and no accuracy.
+    AP50, and AP as the accuracy, or both the other way around; `fit` gives the loss and no
+    accuracy. `cnnkit.detection.training.outcome.epoch_figures` reads them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class DetectorStepper(Stepper[BoxLoader]):
         classes: int,
         xla: bool,
         strategy: Any | None = None,
+        best_by: str = "AP50",
     ) -> None:
         """Compile.
 
@@ -50,8 +52,9 @@ class DetectorStepper(Stepper[BoxLoader]):
             classes: Number of classes.
             xla: Whether XLA compiles the step.
             strategy: The one in whose scope the model was built, or None.
+            best_by: The figure whose best epoch is kept, ``AP50`` or ``AP``.
         """
-        self._task, self._classes = task, classes
+        self._task, self._classes, self._best_by = task, classes, best_by
         super().__init__(model, plan, xla=xla, strategy=strategy)
         self._boxes = compile(lambda images: task.boxes(model(images), images.shape[1:3]))
         self.figures: BoxFigures | None = None
@@ -94,7 +97,7 @@ class DetectorStepper(Stepper[BoxLoader]):
         ]
         self.figures = box_figures(self.truths, found, self._classes)
         half, whole = self.figures.average_precision(0.5), self.figures.average_precision()
-        return Scores(1 - half, whole)
+        return Scores(1 - half, whole) if self._best_by == "AP50" else Scores(1 - whole, half)
 
     def judged(self) -> list[np.ndarray]:
         """Return the numbers of the model with the average in place of the weights."""

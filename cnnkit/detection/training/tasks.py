@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 from keras import ops
 
+from cnnkit.architectures import nanodet
 from cnnkit.architectures.ssd import decode_offsets, default_boxes
 from cnnkit.architectures.yolo import decode_head
 from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.losses.boxes import corners
 from cnnkit.losses.localization import localization_loss
+from cnnkit.losses.nanodet import nanodet_loss
 from cnnkit.losses.ssd import ssd_loss
 from cnnkit.losses.yolo import LossParts, Truth, yolo_loss
 
@@ -59,6 +61,29 @@ class YoloTask:
             boxes, objects, classes = decode_head(outputs[head.output], head.anchors, head.stride)
             scores = ops.sigmoid(objects)[..., None] * ops.sigmoid(classes)
             found.append((_flat(boxes, 4), _flat(scores, classes.shape[-1])))
+        return tuple(ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+
+
+@dataclass(frozen=True)
+class NanodetTask:
+    """NanoDet.
+
+    Attributes:
+        heads: Heads of the network; they have no anchors.
+    """
+
+    heads: tuple[HeadSpec, ...]
+
+    def loss(self, outputs: dict[str, Any], truth: Truth, size: Any) -> LossParts:
+        """See `DetectorTask`."""
+        return nanodet_loss([outputs[head.output] for head in self.heads], self.heads, truth)
+
+    def boxes(self, outputs: dict[str, Any], size: Any) -> tuple[Any, Any]:
+        """See `DetectorTask`."""
+        found = []
+        for head in self.heads:
+            boxes, classes = nanodet.decode_head(outputs[head.output], head.stride)
+            found.append((_flat(boxes, 4), _flat(ops.sigmoid(classes), classes.shape[-1])))
         return tuple(ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
+from cnnkit.bundles.weights import variables_by_path
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
 from cnnkit.detection.training import learning
@@ -31,11 +32,14 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def learned(shapes: Path) -> TrainedDetector:
-    """YOLOv3-tiny, two epochs, its bundle in ``shapes/model``."""
-    done = learn_boxes(DetectorSettings(str(shapes), shapes / "model", **QUICK))
-    return done
+@pytest.fixture(
+    scope="module", params=["nanodet-g", pytest.param("yolov3-tiny", marks=pytest.mark.slow)]
+)
+def learned(shapes: Path, request: pytest.FixtureRequest) -> TrainedDetector:
+    """Two epochs of a detector, its bundle in ``shapes/NAME/model``."""
+    output = shapes / request.param / "model"
+    output.parent.mkdir()
+    return learn_boxes(DetectorSettings(str(shapes), output, architecture=request.param, **QUICK))
 
 
 def test_the_bundle_detects_what_training_measured(learned: TrainedDetector) -> None:
@@ -68,8 +72,10 @@ def test_everything_of_the_bundle_is_there(learned: TrainedDetector) -> None:
     folder = learned.settings.output
     card = json.loads((folder / "card.json").read_text())
     assert card["task"] == "detect"
-    assert card["architecture"]["builder"] == "yolov3-tiny"
-    assert [head["stride"] for head in card["detector"]["heads"]] == [32, 16]
+    name = learned.settings.architecture
+    strides = {"nanodet-g": [8, 16, 32], "yolov3-tiny": [32, 16]}[name]
+    assert card["architecture"]["builder"] == card["training"]["backbone"]["name"] == name
+    assert [head["stride"] for head in card["detector"]["heads"]] == strides
     assert card["training"]["data"]["pictures"] == {"train": 10, "val": 2}
     rows = list(csv.DictReader((folder / "history.csv").open()))
     assert [(row["stage"], row["epoch"]) for row in rows] == [
@@ -79,21 +85,33 @@ def test_everything_of_the_bundle_is_there(learned: TrainedDetector) -> None:
         ("whole", "1"),
     ]
     splits = list(csv.DictReader((folder / "split.csv").open()))
-    assert sorted(row["file"] for row in splits) == sorted(
-        p.name for p in folder.parent.glob("images/*")
-    )
+    images = folder.parent.with_name("images").glob("*")
+    assert sorted(row["file"] for row in splits) == sorted(p.name for p in images)
     report = (folder / "report.html").read_text()
     assert "Precision and recall" in report
     assert report.count("data:image/jpeg") == 2
     assert not folder.with_name("model.part").exists()
 
 
+def test_only_the_first_stages_keep_their_weights(learned: TrainedDetector) -> None:
+    name = learned.settings.architecture
+    embedded, ours = map(variables_by_path, (open_model(name).build(), learned.network.model))
+    kept = {
+        path.partition("_")[0]
+        for path, variable in ours.items()
+        if "head" not in path and "bn" not in path and np.array_equal(variable, embedded[path])
+    }
+    assert kept == {"nanodet-g": {"stem", "stage1"}, "yolov3-tiny": set()}[name]
+
+
 @pytest.mark.slow
-def test_training_learns(shapes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["nanodet-g", "yolov3-tiny"])
+def test_training_learns(architecture: str, shapes: Path, tmp_path: Path) -> None:
     """The loss of a batch that is seen again and again falls."""
     settings = DetectorSettings(
         str(shapes),
         tmp_path / "model",
+        architecture=architecture,
         **QUICK | {"frozen_epochs": 0, "epochs": 4, "mosaic": 0.0, "augment": "none"},
     )
     done = learn_boxes(settings)
@@ -155,7 +173,9 @@ def test_an_architecture_may_be_spelled_otherwise() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["ssd-lite0", "localizer-lite0", "yolov3-tiny"])
+@pytest.mark.parametrize(
+    "architecture", ["nanodet-g", "ssd-lite0", "localizer-lite0", "yolov3-tiny"]
+)
 def test_a_killed_run_goes_on_and_ends_the_same(
     architecture: str, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +183,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     quick["epochs"] = 0 if architecture == "localizer-lite0" else 1
     whole = learn_boxes(DetectorSettings(str(shapes), tmp_path / "whole", **quick))
 
-    def killed(report):
+    def killed(report, best_by):
         if report.epoch == 1:
             raise KeyboardInterrupt
 

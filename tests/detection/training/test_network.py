@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.architectures import nanodet
 from cnnkit.architectures.ssd import (
     ANCHORS,
     STRIDES,
@@ -18,9 +19,14 @@ from cnnkit.architectures.yolo import decode_head
 from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import HeadSpec, detector_spec
 from cnnkit.detection.decoders import make_decoder
-from cnnkit.detection.training.network import adapted_head, make_network
+from cnnkit.detection.training.network import (
+    FIRST_SCORE,
+    adapted_grid_head,
+    adapted_head,
+    make_network,
+)
 from cnnkit.detection.training.settings import DetectorSettings
-from cnnkit.detection.training.tasks import SingleTask, SsdTask
+from cnnkit.detection.training.tasks import NanodetTask, SingleTask, SsdTask
 from cnnkit.losses.ssd import encode
 
 SIZES = np.array([[20.0, 30.0], [40, 50], [60, 70], [80, 90], [100, 60], [30, 90], [50, 20]])
@@ -45,6 +51,21 @@ def test_an_adapted_head_finds_the_same_boxes() -> None:
         np.testing.assert_allclose(after[1][..., ours], before[1][..., place], atol=1e-5)
         np.testing.assert_allclose(after[2][..., ours, 1], before[2][..., place, 1], atol=1e-5)
         assert not np.asarray(after[2][..., ours, 0]).any()  # half likely
+
+
+def test_an_adapted_grid_head_places_boxes_as_before_and_doubts_every_new_class() -> None:
+    random = np.random.default_rng(3)
+    kernel = random.normal(0, 0.3, (1, 1, 16, 4 + 4 * nanodet.BINS)).astype(np.float32)
+    bias = random.normal(0, 0.3, kernel.shape[-1]).astype(np.float32)
+    labels = ["dog", "cat", "bird", "fish"], ["raccoon", "cat"]
+    fresh = adapted_grid_head(kernel, bias, labels)
+    x = random.normal(0, 1, (1, 4, 4, 16)).astype(np.float32)
+    before = nanodet.decode_head(keras.ops.convert_to_tensor(x @ kernel[0, 0] + bias), 32)
+    after = nanodet.decode_head(keras.ops.convert_to_tensor(x @ fresh[0][0, 0] + fresh[1]), 32)
+    np.testing.assert_allclose(after[0], before[0], rtol=1e-5)
+    np.testing.assert_allclose(after[1][..., 1], before[1][..., 1], atol=1e-5)
+    scores = np.asarray(keras.ops.sigmoid(after[1][..., 0]))
+    np.testing.assert_allclose(scores, FIRST_SCORE, rtol=1e-5)
 
 
 def test_ssd_takes_over_the_backbone_and_leaves_the_rest_to_learn() -> None:
@@ -101,7 +122,7 @@ def card(kind: str, **section):
     )
 
 
-@pytest.mark.parametrize("kind", ["ssd", "single"])
+@pytest.mark.parametrize("kind", ["nanodet", "ssd", "single"])
 def test_detect_decodes_what_training_decodes(kind: str) -> None:
     random = np.random.default_rng(2)
     heads = (
@@ -111,6 +132,12 @@ def test_detect_decodes_what_training_decodes(kind: str) -> None:
     if kind == "ssd":
         shapes = {"stride16": (6, 4, 16), "stride32": (3, 2, 8)}
         task = SsdTask(heads)
+        described = card(kind, heads=[head.to_dict() for head in heads])
+    elif kind == "nanodet":
+        heads = HeadSpec("stride16", 16), HeadSpec("stride32", 32)
+        channels = 3 + 4 * nanodet.BINS
+        shapes = {"stride16": (6, 4, channels), "stride32": (3, 2, channels)}
+        task = NanodetTask(heads)
         described = card(kind, heads=[head.to_dict() for head in heads])
     else:
         shapes, task, described = {"classes": (3,), "box": (4,)}, SingleTask(), card(kind)
