@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cnnkit.classification import Classifier
     from cnnkit.commands.augment import augment
     from cnnkit.commands.classify import classify
+    from cnnkit.commands.cluster_faces import cluster_faces
     from cnnkit.commands.convert_boxes import convert_boxes
     from cnnkit.commands.convolve import (
         compare_matrices,
@@ -52,16 +53,20 @@ if TYPE_CHECKING:
     from cnnkit.commands.detect import detect
     from cnnkit.commands.doctor import doctor
     from cnnkit.commands.evaluate import evaluate
+    from cnnkit.commands.experiment import experiment_residual
     from cnnkit.commands.explain import explain
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
+    from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
+    from cnnkit.commands.shapes import shapes
     from cnnkit.commands.stylize import stylize
     from cnnkit.commands.train_detector import train_detector
     from cnnkit.commands.train_face import train_face
     from cnnkit.commands.train_style import train_style
     from cnnkit.commands.training import TrainedModel
     from cnnkit.commands.transfer_learn import transfer_learn
+    from cnnkit.commands.verify_face import verify_claim, verify_images
     from cnnkit.commands.verify_pairs import verify_pairs
     from cnnkit.commands.visualize import (
         visualize_activations,
@@ -114,6 +119,7 @@ __all__ = [
     "augment",
     "build",
     "classify",
+    "cluster_faces",
     "compare_matrices",
     "convert_boxes",
     "convolve",
@@ -121,16 +127,22 @@ __all__ = [
     "detect",
     "doctor",
     "evaluate",
+    "experiment_residual",
     "explain",
     "export",
     "image_dataset",
     "learn_filter",
+    "list_networks",
     "load_keras",
+    "network",
+    "shapes",
     "stylize",
     "train_detector",
     "train_face",
     "train_style",
     "transfer_learn",
+    "verify_claim",
+    "verify_images",
     "verify_pairs",
     "visualize_activations",
     "visualize_dream",
@@ -186,6 +198,13 @@ _HOMES = {
     "detect": "cnnkit.commands.detect",
     "explain": "cnnkit.commands.explain",
     "stylize": "cnnkit.commands.stylize",
+    "cluster_faces": "cnnkit.commands.cluster_faces",
+    "experiment_residual": "cnnkit.commands.experiment",
+    "list_networks": "cnnkit.commands.network",
+    "network": "cnnkit.commands.network",
+    "shapes": "cnnkit.commands.shapes",
+    "verify_claim": "cnnkit.commands.verify_face",
+    "verify_images": "cnnkit.commands.verify_face",
     "verify_pairs": "cnnkit.commands.verify_pairs",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,54 +12,50 @@ import pytest
 import cnnkit
 from cnnkit.cli import group
 
-# Each command and its function in `cnnkit`.
+# Each command and its functions in `cnnkit`, one for each way to use the command.
 FUNCTIONS = {
-    "classify": "classify",
-    "detect": "detect",
-    "stylize": "stylize",
-    "explain": "explain",
-    "verify-face": "verify_pairs",
-    "transfer-learn": "transfer_learn",
-    "train-style": "train_style",
-    "train-detector": "train_detector",
-    "train-face": "train_face",
-    "evaluate": "evaluate",
-    "export": "export",
-    "doctor": "doctor",
-    "augment": "augment",
-    "convert-boxes": "convert_boxes",
+    "classify": ("classify",),
+    "detect": ("detect",),
+    "stylize": ("stylize",),
+    "explain": ("explain",),
+    "verify-face": ("verify_images", "verify_claim", "verify_pairs"),
+    "gallery cluster": ("cluster_faces",),
+    "transfer-learn": ("transfer_learn",),
+    "train-style": ("train_style",),
+    "train-detector": ("train_detector",),
+    "train-face": ("train_face",),
+    "evaluate": ("evaluate",),
+    "export": ("export",),
+    "doctor": ("doctor",),
+    "augment": ("augment",),
+    "convert-boxes": ("convert_boxes",),
+    "visualize filters": ("visualize_filters",),
+    "visualize activations": ("visualize_activations",),
+    "visualize patches": ("visualize_patches",),
+    "visualize dream": ("visualize_dream",),
+    "experiment residual": ("experiment_residual",),
+    "convolve": ("convolve", "convolve_matrix", "compare_matrices", "learn_filter"),
+    "network": ("network", "list_networks"),
+    "shapes": ("shapes",),
 }
-# Commands whose functions are not among the public names; one for each way to use the command.
-IN_MODULES = {
-    "visualize filters": ("visualize.visualize_filters",),
-    "visualize activations": ("visualize.visualize_activations",),
-    "visualize patches": ("visualize.visualize_patches",),
-    "visualize dream": ("visualize.visualize_dream",),
-    "experiment residual": ("experiment.experiment_residual",),
-    "convolve": (
-        *("convolve.convolve", "convolve.convolve_matrix", "convolve.compare_matrices"),
-        "convolve.learn_filter",
-    ),
-}
-# Commands that show something: `cnnkit.Gallery` is the Python side of the first ones.
+# Commands whose Python side is the methods of `cnnkit.Gallery`, and one that lists the models.
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
-    *("gallery calibrate", "gallery audit", "gallery cluster"),
-    *("models", "network", "shapes"),
+    *("gallery calibrate", "gallery audit", "models"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {
-    *("quiet", "as_json", "form", "null_separated"),
+    *("quiet", "as_json", "form", "null_separated", "brief", "everything", "listed"),
     *("assert_accuracy", "assert_macro_f1", "assert_ap50", "assert_auc"),
 }
 # What a program gives in the place of a terminal.
 OF_A_PROGRAM = {"emit", "progress", "watch"}
-# What the command does besides: a single pair and a claimed name are `cnnkit.FaceVerifier`'s and
-# `cnnkit.Gallery`'s.
-BESIDES = {"verify-face": {"images", "gallery", "claimed", "passphrase_file", "annotate"}}
+# What the command does besides: `cnnkit.Gallery.load` takes the passphrase itself.
+BESIDES = {"verify-face": {"passphrase_file"}}
 # A function has no default before a parameter that is required; its command may have one.
 REQUIRED_IN_PYTHON = {
-    *(("evaluate", "model"), ("verify-face", "pairs")),
+    *(("evaluate", "model"), ("network", "name")),
+    *(("verify-face", name) for name in ("pairs", "claimed", "gallery")),
     *(("convolve", name) for name in ("output", "matrix", "against", "learn_from")),
 }
 
@@ -77,19 +72,13 @@ def commands(of: click.Group, above: str = "") -> Iterator[tuple[str, click.Comm
 
 
 COMMANDS = dict(commands(group))
-PROJECTIONS = sorted([*FUNCTIONS, *IN_MODULES])
+PROJECTIONS = sorted(FUNCTIONS)
 PUBLIC = [name for name in cnnkit.__all__ if inspect.isfunction(getattr(cnnkit, name))]
 
 
 def functions_of(name: str) -> list[Callable[..., Any]]:
     """Return the functions that a command projects."""
-    if name in FUNCTIONS:
-        return [getattr(cnnkit, FUNCTIONS[name])]
-    found = []
-    for path in IN_MODULES.get(name, ()):
-        module, _, function = path.partition(".")
-        found.append(getattr(importlib.import_module(f"cnnkit.commands.{module}"), function))
-    return found
+    return [getattr(cnnkit, one) for one in FUNCTIONS.get(name, ())]
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -106,8 +95,8 @@ def default_of(command: click.Command, parameter: click.Parameter) -> object:
 
 
 def test_every_command_is_accounted_for() -> None:
-    assert set(COMMANDS) == {*FUNCTIONS, *IN_MODULES} | WITHOUT_FUNCTION
-    assert set(FUNCTIONS.values()) <= set(cnnkit.__all__)
+    assert set(COMMANDS) == {*FUNCTIONS} | WITHOUT_FUNCTION
+    assert {name for names in FUNCTIONS.values() for name in names} <= set(cnnkit.__all__)
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnkit.cli import options as shared
-from cnnkit.cli.apart import keeps_inputs
-from cnnkit.errors import UsageError, broken_rule
 
 if TYPE_CHECKING:
-    from cnnkit.lab.networks.opening import Described
+    from cnnkit.lab.networks.opening import DescribedNetwork
     from cnnkit.lab.networks.reading import LayerRow
 
 COLUMNS = "LAYER KIND OUTPUT KERNEL STRIDE PADDING PARAMETERS MULTIPLIES FIELD MEMORY".split()
 LEFT = 2  # columns of text; the others are numbers
-PARAMETERS = (
-    "Parameters are weights, biases, scales, and shifts; moving averages are counted separately."
-)
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +32,7 @@ Examples:
 @click.option("--list", "listed", is_flag=True, help="List the named networks.")
 @click.option(
     "--input",
-    "size",
+    "input_shape",
     metavar="HxWxC",
     help="Input shape, such as 224x224x3.  [default: the network's own]",
 )
@@ -51,8 +45,9 @@ Examples:
 @click.option("--report", metavar="FILE.html", help="HTML report with the diagram and the table.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 @shared.verbosity_options
-@keeps_inputs
-def command(name: str | None, listed: bool, quiet: bool, **chosen: Any) -> None:
+def command(
+    name: str | None, listed: bool, everything: bool, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Show the layers of a network, with their costs and receptive fields.
 
     NAME is a network of --list, an embedded model, a bundle folder, a .keras file, or
@@ -60,28 +55,27 @@ def command(name: str | None, listed: bool, quiet: bool, **chosen: Any) -> None:
     """
     if listed == bool(name):
         raise click.UsageError("Exactly one of NAME and --list is required.")
-    if name:
-        run(name, **chosen)
-    else:
-        show_list(chosen["as_json"])
+    if not name:
+        show_list(as_json)
+        return
+    from cnnkit.commands.network import network
+
+    for one in network(name, **options):
+        show(one, everything, as_json)
 
 
 def show_list(as_json: bool) -> None:
     """List the named networks without building any."""
-    from cnnkit.architectures import BUILDERS
+    from cnnkit.commands.network import list_networks
     from cnnkit.lab.arithmetic import CONVENTION
-    from cnnkit.lab.networks.catalog import CATALOG
 
-    entries = [(name, CATALOG.get(name)) for name in BUILDERS]
+    networks = list_networks()
     if as_json:
-        for name, entry in entries:
-            click.echo(json.dumps({"name": name} | (entry.to_dict() if entry else {})))
+        for name, entry in networks.items():
+            click.echo(json.dumps({"name": name} | entry.to_dict()))
         return
     cells = [("NAME", "INPUT", "PARAMETERS", "MULTIPLIES", "DESCRIPTION")]
-    for name, entry in entries:
-        if entry is None:
-            cells.append((name, "", "", "", ""))
-            continue
+    for name, entry in networks.items():
         numbers = f"{entry.parameters:,}", f"{entry.multiplies:,}"
         what = f"{entry.title}: {entry.variant}"
         cells.append((name, "x".join(map(str, entry.input)), *numbers, what))
@@ -90,95 +84,16 @@ def show_list(as_json: bool) -> None:
     click.echo(click.style(CONVENTION, dim=True))
 
 
-def run(
-    name: str,
-    *,
-    size: str | None,
-    classes: int | None,
-    everything: bool,
-    as_json: bool,
-    diagram: str | None,
-    report: str | None,
-    overwrite: bool,
-) -> None:
-    """Read the network and show it."""
-    from cnnkit.lab.arithmetic import parse_shape
-    from cnnkit.lab.networks.opening import Wish, describe
-
-    for option, path, suffixes in (
-        ("--diagram", diagram, (".svg", ".png")),
-        ("--report", report, (".html", ".htm")),
-    ):
-        check_place(option, path, suffixes, overwrite)
-    wish = Wish(parse_shape(size) if size else None, classes)
-    networks = list(describe(name, wish))
-    if diagram:
-        write_diagram(Path(diagram), networks)
-    if report:
-        write_report(Path(report), name, networks)
-    for network in networks:
-        if as_json:
-            click.echo(json.dumps(content(network)))
-        else:
-            for line in table(network, everything):
-                click.echo(line)
-
-
-def check_place(option: str, path: str | None, suffixes: Sequence[str], overwrite: bool) -> None:
-    """Check the suffix, and that the file does not exist, before the work begins."""
-    if path is None:
+def show(network: DescribedNetwork, everything: bool, as_json: bool) -> None:
+    """Show a network as JSON or as a table."""
+    if as_json:
+        click.echo(json.dumps(network.to_dict()))
         return
-    if Path(path).suffix.lower() not in suffixes:
-        raise UsageError(broken_rule(option, f"end in {' or '.join(suffixes[:2])}", path))
-    if Path(path).exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use --overwrite to overwrite it.")
+    for line in table(network, everything):
+        click.echo(line)
 
 
-def content(network: Described) -> dict[str, Any]:
-    """Return a network as JSON values."""
-    from cnnkit.lab.arithmetic import CONVENTION
-    from cnnkit.lab.networks.reading import totals
-
-    return {
-        "name": network.name,
-        "variant": network.variant,
-        "convention": f"{CONVENTION} {PARAMETERS}",
-        "layers": [row.to_dict() for row in network.rows],
-        "totals": totals(network.rows),
-    }
-
-
-def write_diagram(path: Path, networks: Sequence[Described]) -> None:
-    """Write the drawing of a network; of several, each to a file with its own name in it."""
-    from cnnkit.lab.networks.drawing import draw_network, to_png, to_svg
-    from cnnkit.writers.replacing import replacing
-    from cnnkit.writers.terminal import printable
-
-    for number, network in enumerate(networks, start=1):
-        target = path if len(networks) == 1 else path.with_stem(f"{path.stem}-{number}")
-        drawing = draw_network(printable(network.name), network.rows)
-        png = path.suffix.lower() == ".png"
-        data = to_png(drawing) if png else to_svg(drawing).encode("utf-8")
-        with replacing(target) as file:
-            file.write(data)
-
-
-def write_report(path: Path, name: str, networks: Sequence[Described]) -> None:
-    """Write the page."""
-    from cnnkit.lab.arithmetic import CONVENTION
-    from cnnkit.lab.networks.drawing import draw_network, to_svg
-    from cnnkit.reports.network import write_network
-    from cnnkit.writers.terminal import printable
-
-    shown = []
-    for network in networks:
-        drawing = draw_network(printable(network.name), network.rows)
-        shown.append(content(network) | {"drawing": to_svg(drawing), "width": drawing.width})
-    convention = f"{CONVENTION} {PARAMETERS}"
-    write_network(path, shown, title=f"Network: {Path(name).name or name}", convention=convention)
-
-
-def table(network: Described, everything: bool) -> Iterator[str]:
+def table(network: DescribedNetwork, everything: bool) -> Iterator[str]:
     """Yield a network as lines of text."""
     from cnnkit.writers.terminal import printable
 
@@ -222,13 +137,12 @@ def multiplies_text(count: int | None) -> str:
     return f"{count:,}" if count else ""
 
 
-def conclusion(network: Described) -> Iterator[str]:
+def conclusion(network: DescribedNetwork) -> Iterator[str]:
     """Yield the totals and the counting convention."""
-    from cnnkit.lab.arithmetic import CONVENTION
-    from cnnkit.lab.networks.reading import totals
+    from cnnkit.lab.networks.opening import COUNTED
     from cnnkit.writers.terminal import printable
 
-    sums = totals(network.rows)
+    sums = network.totals
     uncounted = sums["not_counted"]
     fixed = sums["parameters"] - sums["trained"]
     parts = [f"{sums['parameters']:,} parameters" + (f" ({fixed:,} frozen)" if fixed else "")]
@@ -241,7 +155,7 @@ def conclusion(network: Described) -> Iterator[str]:
         yield f"multiplies of {len(uncounted)} rows are not counted: {names}"
     weights, outputs = size_text(sums["weight_bytes"]), size_text(sums["activation_bytes"])
     yield f"in float32: {weights} of weights, {outputs} of activations per image"
-    yield click.style(f"{CONVENTION} {PARAMETERS}", dim=True)
+    yield click.style(COUNTED, dim=True)
     yield ""
 
 

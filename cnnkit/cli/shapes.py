@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
+    from cnnkit.commands.shapes import ChainOfLayers
     from cnnkit.lab.arithmetic import ChainError, Field, Row, Shape
 
 LABEL = 12
@@ -34,47 +35,39 @@ Layers:
 @click.command("shapes", epilog=EXAMPLES)
 @click.argument("layers", nargs=-1, required=True, metavar="LAYER...")
 @click.option(
-    "--input", "size", required=True, metavar="HxWxC", help="Input shape, such as 224x224x3."
+    "--input",
+    "input_shape",
+    required=True,
+    metavar="HxWxC",
+    help="Input shape, such as 224x224x3.",
 )
 @click.option("--brief", is_flag=True, help="One line per layer, without formulas.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Write everything as JSON to standard output."
 )
 @shared.verbosity_options
-def command(layers: tuple[str, ...], quiet: bool, **chosen: Any) -> None:
+def command(
+    layers: tuple[str, ...], input_shape: str, brief: bool, as_json: bool, quiet: bool
+) -> None:
     """Compute the shapes and costs of a chain of layers, formula by formula.
 
     For each layer: its output shape, parameters, multiplies, receptive field, and the weights of
     an equivalent dense layer.
     """
-    run(layers, **chosen)
+    from cnnkit.commands.shapes import shapes
+    from cnnkit.lab.arithmetic import ChainError
 
-
-def run(texts: Sequence[str], *, size: str, brief: bool, as_json: bool) -> None:
-    """Compute and show."""
-    from cnnkit.lab.arithmetic import (
-        CONVENTION,
-        ChainError,
-        follow,
-        parse_chain,
-        parse_shape,
-        totals,
-    )
-
-    shape = parse_shape(size)
     try:
-        rows = follow(parse_chain(texts), shape)
+        chain = shapes(layers, input_shape)
     except ChainError as error:
-        point_at(texts[error.position], error)
+        point_at(layers[error.position], error)
         raise
     if as_json:
-        content: dict[str, Any] = {"input": list(shape), "convention": CONVENTION}
-        content |= {"layers": [row.to_dict() for row in rows], "totals": totals(rows)}
-        click.echo(json.dumps(content))
+        click.echo(json.dumps(chain.to_dict()))
         return
-    for line in table(rows) if brief else blocks(rows, shape):
+    for line in table(chain.rows) if brief else blocks(chain.rows, chain.input):
         click.echo(line)
-    for line in conclusion(rows):
+    for line in conclusion(chain):
         click.echo(line)
 
 
@@ -152,11 +145,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield click.style(f"{first}  {rest}", bold=number == 0)
 
 
-def conclusion(rows: Sequence[Row]) -> Iterator[str]:
+def conclusion(chain: ChainOfLayers) -> Iterator[str]:
     """Yield the totals and the convention."""
-    from cnnkit.lab.arithmetic import CONVENTION, totals
+    from cnnkit.lab.arithmetic import CONVENTION
 
-    sums = totals(rows)
+    sums = chain.totals
     yield ""
     yield (
         f"total: {sums['parameters']:,} parameters, {sums['multiplies']:,} multiplies, "

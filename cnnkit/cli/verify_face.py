@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -120,44 +121,58 @@ def command(
             )
         display.conclude(summary)
         click.get_current_context().exit(1 if summary.failed else 0)
-    from cnnkit.commands.verify_face import (
-        check_drawing,
-        enrolled_name,
-        verify_claim,
-        verify_images,
-    )
-    from cnnkit.faces.verifying import FaceChoice
-
-    FaceChoice(faces)
-    check_drawing(annotate, overwrite)  # before models load
     if gallery:
-        with galleries.open_gallery(gallery, passphrase_file) as file:
-            name = enrolled_name(str(claimed), list(file.people()), gallery)
-            settings, index = file.settings.deciding(threshold, None), file.index()
-            embedder = galleries.open_embedder(file, **of_embedder)
-        verified = verify_claim(
+        verified = check_claim(
             images[0],
-            name,
-            embedder,
-            gallery=gallery,
-            index=index,
-            settings=settings,
-            faces=faces,
-            annotate=annotate,
-            overwrite=overwrite,
-        )
-    else:
-        expected = None if faces == "all" else 2
-        verified = verify_images(
-            (images[0], images[1]),
-            galleries.open_embedder(None, expected=expected, **of_embedder),
+            str(claimed),
+            gallery,
+            passphrase_file,
             faces=faces,
             threshold=threshold,
             annotate=annotate,
             overwrite=overwrite,
+            of_embedder=of_embedder,
+        )
+    else:
+        from cnnkit.commands.verify_face import verify_images
+
+        verified = verify_images(
+            (images[0], images[1]),
+            faces=faces,
+            threshold=threshold,
+            annotate=annotate,
+            overwrite=overwrite,
+            **of_embedder,
         )
     show(verified, as_json)
     click.get_current_context().exit(status_of(verified.outcome))
+
+
+def check_claim(
+    photo: str,
+    claimed: str,
+    gallery: str,
+    passphrase_file: str | None,
+    *,
+    faces: str,
+    threshold: float | None,
+    annotate: str | None,
+    overwrite: bool,
+    of_embedder: dict[str, Any],
+) -> Verified:
+    """Compare a photo with a person of a gallery, with all checks before the models load."""
+    from cnnkit.commands.verify_face import check_drawing, enrolled_name, verify_claim
+    from cnnkit.faces.gallery import Gallery
+    from cnnkit.faces.verifying import FaceChoice
+
+    FaceChoice(faces)
+    check_drawing(annotate, overwrite)
+    with galleries.open_gallery(gallery, passphrase_file) as file:
+        name = enrolled_name(claimed, list(file.people()), gallery)
+        embedder = galleries.open_embedder(file, **of_embedder)
+        opened = Gallery(file, embedder, faces=faces, threshold=threshold)
+        verified = verify_claim(photo, name, opened, annotate=annotate, overwrite=overwrite)
+    return replace(verified, row=verified.row | {"gallery": gallery})  # as it was typed
 
 
 def check_form(count: int, pairs: str | None, gallery: str | None, claimed: str | None) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import AnyPath
+from cnnkit.commands.inputs import AnyPath, check_positive, pixel_limit
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
-from cnnkit.faces.gallery import FaceIndex, GallerySettings, person_name
+from cnnkit.faces.gallery import FaceIndex, Gallery, GallerySettings, person_name
 from cnnkit.faces.turning import turned_words
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.reports.face_match import Marked, write_faces
@@ -43,36 +43,81 @@ class Verified:
 @keeps_inputs
 def verify_images(
     images: tuple[AnyPath, AnyPath],
-    embedder: FaceEmbedder,
     *,
     faces: str = "one",
     threshold: float | None = None,
     annotate: AnyPath | None = None,
     overwrite: bool = False,
+    embedder: AnyPath = "dlib-face",
+    detector: AnyPath = "mtcnn",
+    min_face: int = 40,
+    min_score: float = 0.9,
+    mirror: bool = False,
+    max_pixels: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
 ) -> Verified:
-    """Check whether two images show the same person.
+    """Check whether two images show the same person, and draw why.
+
+    There is no liveness check, and error rates differ between groups of people. To check many
+    images with one loaded model, see `FaceVerifier` and `verify_pairs`.
 
     Args:
         images: Two image files.
-        embedder: Finds and embeds faces.
-        faces: For images with several: ``one`` rejects them, ``largest`` uses the largest,
-            ``all`` the closest pair of all.
-        threshold: The largest distance of one person; the model's own by default.
-        annotate: An image file of both images with faces and verdict.
+        faces: For images with several faces: ``one`` refuses them, ``largest`` uses the largest,
+            ``all`` compares all, and the closest pair decides.
+        threshold: Largest distance of the same person; the embedder's own by default.
+        annotate: An image file to write, .png or .jpg, of both images with their faces and the
+            verdict.
         overwrite: Overwrite an existing `annotate`.
+        embedder: The face embedder: an embedded name or a bundle folder.
+        detector: The face detector: an embedded name or a bundle folder.
+        min_face: Smallest face side to search for, in pixels, at least 12.
+        min_score: Minimum score of a face, from 0 to below 1.
+        mirror: Average embeddings with those of the mirrored face, at twice the cost.
+        max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+        threads: Number of CPU threads; 0 uses all that are available.
+
+    Returns:
+        The `FaceMatch` in ``.outcome``, or a `Failure` if an image has no face, has several, or
+        cannot be read; and the row of the command in ``.row``.
 
     Raises:
         UsageError: An argument is invalid, or an output already exists.
+        BundleError: A model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: `annotate` cannot be written.
     """
     drawing = check_drawing(annotate, overwrite)
+    check_positive(max_pixels=max_pixels)
+    FaceChoice(faces)
+    if isinstance(images, str) or len(images) != 2:
+        raise UsageError(broken_rule("`images`", "be two image files", repr(images)))
     a, b = (os.fspath(path) for path in images)
-    verifier = FaceVerifier(embedder, faces, threshold)
-    described = embedder.predict([a, b])
+    loaded = FaceEmbedder.load(
+        os.fspath(detector),
+        os.fspath(embedder),
+        min_face=min_face,
+        min_score=min_score,
+        mirror=mirror,
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        threads=threads,
+        max_pixels=pixel_limit(max_pixels),
+        expected=None if faces == "all" else 2,
+    )
+    verifier = FaceVerifier(loaded, faces, threshold)
+    described = loaded.predict([a, b])
     outcome = verifier.compare(described[0], described[1], a, b)
     if drawing is not None:
         pixels = [
-            None if isinstance(one, Failure) else embedder.read(path)
+            None if isinstance(one, Failure) else loaded.read(path)
             for path, one in zip((a, b), described, strict=True)
         ]
         _draw(drawing, pixels, described, outcome)
@@ -82,36 +127,36 @@ def verify_images(
 @keeps_inputs
 def verify_claim(
     images: AnyPath,
-    name: str,
-    embedder: FaceEmbedder,
+    claimed: str,
+    gallery: Gallery,
     *,
-    gallery: AnyPath,
-    index: FaceIndex,
-    settings: GallerySettings,
-    faces: str = "one",
     annotate: AnyPath | None = None,
     overwrite: bool = False,
 ) -> Verified:
-    """Check whether an image shows a person of a gallery.
+    """Check whether an image shows the person of a gallery that it is claimed to show.
+
+    There is no liveness check, and error rates differ between groups of people.
 
     Args:
         images: One image file.
-        name: The person, as `enrolled_name` gives it.
-        embedder: Finds and describes faces as those of the gallery were.
-        gallery: The gallery's file, for the row.
-        index: The gallery's embeddings.
-        settings: The gallery's threshold.
-        faces: For an image with several: ``one`` rejects it, ``largest`` uses the largest,
-            ``all`` the closest of all.
-        annotate: An image file of the image with its face and verdict.
+        claimed: The name of the person.
+        gallery: A loaded gallery. Its `faces` say what happens to an image with several faces:
+            ``one`` refuses it, ``largest`` uses the largest, ``all`` the one that is nearest to
+            the person. Its `threshold` decides.
+        annotate: An image file to write, .png or .jpg, of the image with its face and the verdict.
         overwrite: Overwrite an existing `annotate`.
 
+    Returns:
+        The `FaceMatch` in ``.outcome``, or a `Failure` if the image has no face, has several, or
+        cannot be read; and the row of the command in ``.row``.
+
     Raises:
-        UsageError: An argument is invalid, or an output already exists.
+        UsageError: Nobody of that name is enrolled, or an output already exists.
         OutputError: `annotate` cannot be written.
     """
     drawing = check_drawing(annotate, overwrite)
-    choice = FaceChoice(faces)
+    index, embedder = gallery.index, gallery.embedder
+    name = enrolled_name(claimed, index.people, gallery.path)
     photo = os.fspath(images)
     pixels: np.ndarray | None = None
     described: ImageFaces | Failure
@@ -122,15 +167,15 @@ def verify_claim(
         if isinstance(described, Failure):
             outcome = described
         else:
-            counted = choice.of(described, embedder.min_face)
-            outcome = _nearest(described, counted, index, name, settings)
+            counted = gallery.choice.of(described, embedder.min_face)
+            outcome = _nearest(described, counted, index, name, gallery.settings)
     except ImageError as error:
         outcome = Failure(error.kind, f"{photo}: {error.message}")
         if pixels is None:
             described = outcome
     if drawing is not None:
         _draw(drawing, [pixels], [described], outcome, name)
-    fields = path_fields(photo, "a") | {"gallery": os.fspath(gallery), "as": name}
+    fields = path_fields(photo, "a") | {"gallery": os.fspath(gallery.path), "as": name}
     return Verified(make_claim_row(fields, outcome), outcome, _turned([photo], [described]))
 
 

@@ -43,7 +43,7 @@ COMMANDS = dict(leaves(group))
         ("explain", "`class_name` or `classes`", "--class or `classes`"),
         ("export", "`format='onnx'` of `model`", "--format onnx of BUNDLE"),
         ("export", "`model='keras:NAME'` must", "keras:NAME must"),
-        ("shapes", "`size` must", "--input must"),
+        ("shapes", "`input_shape` must", "--input must"),
         ("train-detector", "`average=False`", "--no-average"),
         ("transfer-learn", "lie outside `data`", "lie outside DATA"),
         ("convert-boxes", "`source` and `target`", "FROM and TO"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import cnnkit
 from cnnkit.cli.gallery import command
 from cnnkit.errors import CnnkitError, GalleryError, OutputError, UsageError
 from cnnkit.faces import FaceEmbedder
@@ -471,6 +472,28 @@ def test_a_killed_move_is_finished_from_its_plan(mixed, tmp_path, monkeypatch):
     assert [p.name for p in mixed.iterdir()] == ["coffee.jpg"]
 
 
+def test_the_function_groups_as_the_command_does(mixed, tmp_path, capfd):
+    counts, rows = [], []
+    found = cnnkit.cluster_faces(
+        mixed, emit=rows.append, progress=lambda done, total: counts.append((done, total))
+    )
+    assert capfd.readouterr() == ("", "")
+    assert (counts[0], counts[-1]) == ((0, 7), (7, 7))
+    groups = [{Path(path).name for path in images} for images in found.people.values()]
+    assert list(found.people) == ["person-001", "person-002"]
+    assert groups == [{f"{letter}{n}.png" for n in range(3)} for letter in "ab"]
+    assert (list(found.rows), found.placed, found.failed) == (rows, 0, 0)
+    assert rows_of(gallery("cluster", mixed, "--json").stdout) == rows
+    placed = cnnkit.cluster_faces([mixed], sort_into=tmp_path / "sorted", how="link", min_faces=4)
+    assert placed.placed == 6 and set(placed.people) == {"_others"}
+    with pytest.raises(UsageError, match="`threshold` must be a distance over 0"):
+        cnnkit.cluster_faces(mixed, threshold=0)
+    with pytest.raises(UsageError, match="`how` must be one of copy, link, move"):
+        cnnkit.cluster_faces(mixed, how="throw")
+    with pytest.raises(UsageError, match="`resume` requires `sort_into` with a plan"):
+        cnnkit.cluster_faces(mixed, resume=True)
+
+
 def test_a_plan_that_leads_elsewhere_is_refused(mixed, tmp_path):
     folder = tmp_path / "sorted"
     folder.mkdir()
@@ -516,6 +539,23 @@ def test_an_image_and_a_claimed_name(team, people, tmp_path, examples):
     assert "no face" in nothing.stdout
     with pytest.raises(UsageError, match="Did you mean 'Eva'"):
         verify(photo, "--gallery", team, "--as", "Evva")
+
+
+def test_the_functions_verify_as_the_command_does(team, people, tmp_path, examples):
+    photo, other = people / "Eva" / "0.png", people / "Eva" / "1.png"
+    with cnnkit.Gallery.load(team, faces="one") as opened:
+        claimed = cnnkit.verify_claim(photo, "Eileen", opened, annotate=tmp_path / "why.png")
+        with pytest.raises(UsageError, match="Did you mean 'Eva'"):
+            cnnkit.verify_claim(photo, "Evva", opened)
+    shown = verify(photo, "--gallery", team, "--as", "Eileen", "--json")
+    assert rows_of(shown.stdout) == [claimed.row] and not claimed.outcome.same
+    assert decode((tmp_path / "why.png").read_bytes()).shape[2] == 3
+    pair = cnnkit.verify_images((photo, other))
+    assert pair.outcome.same and rows_of(verify(photo, other, "--json").stdout) == [pair.row]
+    failed = cnnkit.verify_images((photo, examples / "coffee.jpg")).outcome
+    assert failed.kind == "no-face"
+    with pytest.raises(UsageError, match="`images` must be two image files"):
+        cnnkit.verify_images((photo,))
 
 
 def test_the_whole_command_line(run_cnnkit, team, people, tmp_path):

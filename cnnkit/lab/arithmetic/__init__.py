@@ -23,7 +23,13 @@ from cnnkit.lab.arithmetic.layers import (
     Shape,
     ShapeError,
 )
-from cnnkit.lab.arithmetic.parsing import parse_chain, parse_layer, parse_shape, parse_size
+from cnnkit.lab.arithmetic.parsing import (
+    as_shape,
+    parse_chain,
+    parse_layer,
+    parse_shape,
+    parse_size,
+)
 from cnnkit.lab.arithmetic.windows import Window, dilated, output_size, same_padding
 
 __all__ = [
@@ -47,6 +53,7 @@ __all__ = [
     "Shape",
     "ShapeError",
     "Window",
+    "as_shape",
     "dilated",
     "follow",
     "output_size",

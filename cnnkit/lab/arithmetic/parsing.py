@@ -143,11 +143,11 @@ def parse_layer(text: str, offset: int = 0) -> NamedLayer:
     return NamedLayer(" ".join(text.split()), layer)
 
 
-def parse_shape(text: str, option: str = "`size`") -> Shape:
+def parse_shape(text: str, option: str = "`input_shape`") -> Shape:
     """Return a shape written as ``39x39x3``.
 
     Raises:
-        UsageError: It is none; two numbers are none either, as they do not say the channels.
+        UsageError: It is not three numbers; two do not say how many channels there are.
     """
     shape = _sizes(text, 3)
     if not shape:
@@ -157,6 +157,11 @@ def parse_shape(text: str, option: str = "`size`") -> Shape:
         fix = f"For example {sides}x3 for color, {sides}x1 for grayscale."
         raise UsageError(broken_rule(option, rule, repr(text), fix))
     return shape
+
+
+def as_shape(shape: str | Sequence[int]) -> Shape:
+    """Return height, width and channels, given as numbers or as text; see `parse_shape`."""
+    return parse_shape(shape if isinstance(shape, str) else "x".join(map(str, shape)))
 
 
 def parse_size(text: str, option: str) -> Pair:

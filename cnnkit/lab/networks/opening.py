@@ -1,4 +1,4 @@
-"""From what the user typed to rows: a builder's name, a bundle, a .keras file, keras:NAME.
+"""Reads a network by its name: a builder, a bundle, a ``.keras`` file, or ``keras:NAME``.
 
 Networks are built without memory for their weights, so that counting VGG-19 costs no more than
 counting LeNet.
@@ -18,37 +18,58 @@ from cnnkit import architectures
 from cnnkit.bundles import embedded_name, embedded_names, keras_files, open_model
 from cnnkit.bundles.applications import PREFIX, application_name
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
+from cnnkit.lab.arithmetic import CONVENTION
 from cnnkit.lab.networks.catalog import CATALOG
-from cnnkit.lab.networks.reading import LayerRow, read_network
+from cnnkit.lab.networks.reading import LayerRow, read_network, totals
 from cnnkit.runtime import import_keras, variables_without_memory
 
+# What is counted, in sentences.
+COUNTED = (
+    f"{CONVENTION} Parameters are weights, biases, scales, and shifts; moving averages are counted "
+    "separately."
+)
 LARGEST_SIDE = 8192
 LARGEST_CHANNELS = 4
 MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedNetwork:
     """One network, read.
 
     Attributes:
         name: Name of the network.
         variant: Which form of it, and where its counts come from; "" for the user's own.
-        rows: Its layers.
+        rows: Its layers, in the order of computation.
     """
 
     name: str
     variant: str
     rows: list[LayerRow]
 
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The sums over all layers: parameters, multiplies, bytes; see `reading.totals`."""
+        return totals(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the network as JSON values, as ``cnnkit network --json`` does."""
+        return {
+            "name": self.name,
+            "variant": self.variant,
+            "convention": COUNTED,
+            "layers": [row.to_dict() for row in self.rows],
+            "totals": self.totals,
+        }
+
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for beyond the name.
+    """The input and classes that a network is to have.
 
     Attributes:
-        shape: Height, width and channels, or None.
-        classes: Number of classes of the top, or None.
+        shape: Height, width and channels; None for the network's own.
+        classes: Number of classes of the top; None for the network's own.
 
     Raises:
         UsageError: A number is out of bounds.
@@ -58,45 +79,47 @@ class Wish:
     classes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no image and no classifier has."""
+        """Check the bounds."""
         shape = self.shape
         if shape and (max(shape[:2]) > LARGEST_SIDE or shape[2] > LARGEST_CHANNELS):
             rule = f"be at most {LARGEST_SIDE}x{LARGEST_SIDE}x{LARGEST_CHANNELS}"
-            raise UsageError(broken_rule("`size`", rule, "x".join(map(str, shape))))
+            raise UsageError(broken_rule("`input_shape`", rule, "x".join(map(str, shape))))
         if self.classes is not None and not 1 <= self.classes <= MOST_CLASSES:
             rule = f"be between 1 and {MOST_CLASSES:,}"
             raise UsageError(broken_rule("`classes`", rule, self.classes))
 
     def arguments(self) -> dict[str, Any]:
-        """Return the wish as arguments of a builder."""
+        """Return them as arguments of a builder."""
         given = {"input_shape": self.shape, "classes": self.classes}
         return {name: value for name, value in given.items() if value is not None}
 
 
-def describe(name: str, wish: Wish) -> Iterator[Described]:
+def describe(name: str, wish: Wish) -> Iterator[DescribedNetwork]:
     """Yield the network, or the networks, of a name.
 
     Args:
         name: A builder or an embedded model, in any spelling; a bundle folder, a ``.keras`` file
-            or keras:NAME.
-        wish: Another input or class count than its own.
+            or ``keras:NAME``.
+        wish: The input shape and classes, where they differ from the network's own.
 
     Raises:
-        UsageError: There is no such network, or it cannot be had in that form.
+        UsageError: There is no such network, or it cannot be built in that form.
         BundleError: It exists but cannot be opened, or is unsafe to open.
     """
     if not os.path.exists(name):  # a path wins over all but an exact name
         name = architectures.builder_name(name) or embedded_name(name) or name
     if name in architectures.BUILDERS:
         entry = CATALOG.get(name)
-        yield Described(name, entry.variant if entry else "", rows_of_builder(name, {}, wish))
+        yield DescribedNetwork(
+            name, entry.variant if entry else "", rows_of_builder(name, {}, wish)
+        )
     elif name.startswith(PREFIX):
         yield rows_of_application(application_name(name), wish)
     elif Path(name).is_file() and name not in embedded_names():
         if wish.classes is not None:
             raise fixed_classes(name)
         model = keras_files.planned_keras_file(Path(name))
-        yield Described(Path(name).name, "", read_network(model, _size(wish, model)))
+        yield DescribedNetwork(Path(name).name, "", read_network(model, _size(wish, model)))
     elif name in embedded_names() or Path(name).is_dir():
         yield from rows_of_bundle(name, wish)
     else:
@@ -134,34 +157,36 @@ def _refused(name: str, error: Exception) -> UsageError:
     return UsageError(f"{name} cannot be built so: {reason}")
 
 
-def rows_of_application(name: str, wish: Wish) -> Described:
+def rows_of_application(name: str, wish: Wish) -> DescribedNetwork:
     """Return the layers of a network of keras.applications, counted as Keras has it."""
     with variables_without_memory() as keras:
         try:
             model = getattr(keras.applications, name)(weights=None, **wish.arguments())
         except (TypeError, ValueError) as error:
             raise _refused(f"{PREFIX}{name}", error) from error
-    return Described(f"{PREFIX}{name}", "as keras.applications has it", read_network(model))
+    return DescribedNetwork(f"{PREFIX}{name}", "as keras.applications has it", read_network(model))
 
 
-def rows_of_bundle(name: str, wish: Wish) -> Iterator[Described]:
+def rows_of_bundle(name: str, wish: Wish) -> Iterator[DescribedNetwork]:
     """Yield the networks of a bundle, as its card describes them."""
     bundle = open_model(name)
     card = bundle.card
     networks = card.networks or {}
     if card.builder:
-        yield Described(card.name, "", rows_of_builder(card.builder, dict(card.arguments), wish))
+        yield DescribedNetwork(
+            card.name, "", rows_of_builder(card.builder, dict(card.arguments), wish)
+        )
     elif not networks:
         if wish.classes is not None:
             raise fixed_classes(name)
         model = bundle.load()
-        yield Described(card.name, "", read_network(model, _size(wish, model)))
+        yield DescribedNetwork(card.name, "", read_network(model, _size(wish, model)))
     for part, network in networks.items():
         if network.builder is None:
             raise BundleError(f"{card.name}: the network {part} has no builder to describe.")
         title = card.name if len(networks) == 1 else f"{card.name}: {part}"
         rows = rows_of_builder(network.builder, dict(network.arguments), wish)
-        yield Described(title, "", rows)
+        yield DescribedNetwork(title, "", rows)
 
 
 def fixed_classes(name: str) -> UsageError:
@@ -177,5 +202,5 @@ def _size(wish: Wish, model: Any) -> tuple[int, int] | None:
     channels = model.inputs[0].shape[-1]
     if channels is not None and channels != wish.shape[2]:
         rule = f"have {channels} channels for this model"
-        raise UsageError(broken_rule("`size`", rule, wish.shape[2]))
+        raise UsageError(broken_rule("`input_shape`", rule, wish.shape[2]))
     return wish.shape[0], wish.shape[1]

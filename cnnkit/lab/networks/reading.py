@@ -165,11 +165,11 @@ def concrete_shape(
     own = shape[first : first + 2]
     sides = [side for side in size or own if side is not None]
     if len(sides) < len(size or own):
-        fix = "Its height and width are open: say for which size to count."
-        raise UsageError(broken_rule("`size`", "be given for this model", "none", fix))
+        fix = "Its height and width are open: choose the size to count for."
+        raise UsageError(broken_rule("`input_shape`", "be given for this model", "none", fix))
     if any(side not in (None, given) for side, given in zip(own, sides, strict=False)):
         rule = f"be {'x'.join(map(str, own))} for this model"
-        raise UsageError(broken_rule("`size`", rule, "x".join(map(str, sides))))
+        raise UsageError(broken_rule("`input_shape`", rule, "x".join(map(str, sides))))
     full = (*shape[:first], *sides, *shape[first + 2 :])
     return tuple(side for side in full if side is not None)
 

@@ -153,7 +153,7 @@ def test_shapes_are_read(text, shape):
     "text", ["", "3", "32x32", "3x3x3x3", "0x3x3", "-1x3", "3x", "1e3x3", "9999999x3"]
 )
 def test_other_shapes_are_refused(text):
-    with pytest.raises(UsageError, match="`size` must be HEIGHTxWIDTHxCHANNELS"):
+    with pytest.raises(UsageError, match="`input_shape` must be HEIGHTxWIDTHxCHANNELS"):
         parse_shape(text)
 
 

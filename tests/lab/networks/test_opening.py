@@ -65,7 +65,7 @@ def test_what_cannot_be_is_refused(name, wish, told) -> None:
 def test_classes_of_a_finished_network_are_refused(keras_file) -> None:
     with pytest.raises(UsageError, match="`classes` must be used with a builder's name"):
         list(describe(str(keras_file), Wish(classes=3)))
-    with pytest.raises(UsageError, match="`size` must be 8x8 for this model"):
+    with pytest.raises(UsageError, match="`input_shape` must be 8x8 for this model"):
         list(describe(str(keras_file), Wish((9, 9, 3))))
 
 

@@ -73,12 +73,14 @@ def test_open_sizes_are_filled_in() -> None:
     closed = read_network(squeezenet_1_1())
     opened = read_network(model, (227, 227))
     assert [row.to_dict() for row in opened] == [row.to_dict() for row in closed]
-    with pytest.raises(UsageError, match="`size` must be given for this model"):
+    with pytest.raises(UsageError, match="`input_shape` must be given for this model"):
         read_network(model)
 
 
 def test_another_size_than_the_models_own_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"`size` must be 12x10 for this model\. Received: 20x20"):
+    with pytest.raises(
+        UsageError, match=r"`input_shape` must be 12x10 for this model\. Received: 20x20"
+    ):
         read_network(sequential(), (20, 20))
 
 
