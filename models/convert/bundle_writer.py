@@ -9,24 +9,26 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from cnnkit.bundles.weights import SCALE
 from models.convert.network_source import NetworkSource
 from models.convert.source import CONVERT_FOLDER, Source
 
 LABELS = CONVERT_FOLDER / "imagenet_labels.txt"
 NOTICES = CONVERT_FOLDER / "notices"
-NOT_TRAINED = ("/moving_mean", "/moving_variance")  # kept beside the trained parameters
+# Kept beside the trained parameters.
+NOT_TRAINED = ("/moving_mean", "/moving_variance", SCALE)
 
 
-def write_bundle(source: Source | NetworkSource, rounded: dict[str, np.ndarray]) -> None:
+def write_bundle(source: Source | NetworkSource, stored: dict[str, np.ndarray]) -> None:
     """Write weights, labels, license and card; measured figures of the same weights stay.
 
     Args:
         source: What the bundle is made of.
-        rounded: The float16 arrays by variable path.
+        stored: The arrays by variable path: float16, or int8 with their scales.
     """
     source.bundle.mkdir(exist_ok=True)
-    weights = safetensors.numpy.save(rounded)
-    trained = sum(a.size for path, a in rounded.items() if not path.endswith(NOT_TRAINED))
+    weights = safetensors.numpy.save(stored)
+    trained = sum(a.size for path, a in stored.items() if not path.endswith(NOT_TRAINED))
     card = {
         "schema_version": 1,
         "name": source.name,
@@ -36,7 +38,7 @@ def write_bundle(source: Source | NetworkSource, rounded: dict[str, np.ndarray])
             "sha256": hashlib.sha256(weights).hexdigest(),
             "bytes": len(weights),
             "parameters": trained,
-            "dtype": "float16",
+            "dtype": "int8" if any(a.dtype == np.int8 for a in stored.values()) else "float16",
         },
         **(classifier_entries(source) if source.card["task"] == "classify" else {}),
         "license": source.card["license"],

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 def prepared_image(path: Path, rule: dict[str, Any]) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.convert.artifacts import Artifact
+from models.convert.rounding import rounded_arrays
 
 CONVERT_FOLDER = Path(__file__).parent
 MODELS_FOLDER = CONVERT_FOLDER.parent
@@ -27,6 +28,8 @@ class Source:
         original_logits: From the artifact's path, its member and RGB pixels of 0 to 255,
             uint8 (batch, height, width, 3), to the logits of the original network,
             float32 (batch, classes). It runs the original's own code.
+        read_stored: From the artifact's member to what the bundle stores, 8-bit integers and
+            their scales; None: the floats are rounded to float16.
     """
 
     name: str
@@ -34,6 +37,13 @@ class Source:
     card: dict[str, Any]
     read_arrays: Callable[[bytes], dict[str, np.ndarray]]
     original_logits: Callable[[Path, bytes, np.ndarray], np.ndarray]
+    read_stored: Callable[[bytes], dict[str, np.ndarray]] | None = None
+
+    def stored(self, member: bytes) -> dict[str, np.ndarray]:
+        """Return what the bundle stores of the artifact's member."""
+        if self.read_stored is not None:
+            return dict(sorted(self.read_stored(member).items()))
+        return rounded_arrays(self.read_arrays(member))
 
     @property
     def bundle(self) -> Path:

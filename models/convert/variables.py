@@ -9,6 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from cnnkit.architectures import builder
+from cnnkit.bundles.weights import SCALE
 from cnnkit.errors import CnnkitError, broken_rule
 
 
@@ -21,13 +22,14 @@ def network_with(name: str, arrays: dict[str, np.ndarray], **arguments: object) 
 
     Args:
         name: A key of `cnnkit.architectures.BUILDERS`.
-        arrays: From ``layer/variable`` to the value; every variable once, and no other.
+        arrays: From ``layer/variable`` to the value, or to 8-bit integers and their scale; every
+            variable once, and no other.
         **arguments: Of the builder.
 
     Raises:
         VariablesError: A name is missing or unknown, or a shape differs.
     """
-    model = builder(name)(**arguments)
+    model, arrays = builder(name)(**arguments), multiplied_out(arrays)
     variables = {variable.path: variable for variable in model.weights}
     if unequal := sorted(variables.keys() ^ arrays.keys()):
         raise VariablesError(broken_rule(name, "get each variable once", ", ".join(unequal)))
@@ -39,8 +41,17 @@ def network_with(name: str, arrays: dict[str, np.ndarray], **arguments: object) 
     return model
 
 
+def multiplied_out(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return arrays with those that have a scale beside them multiplied by it."""
+    return {
+        path: values * arrays[path + SCALE] if path + SCALE in arrays else values
+        for path, values in arrays.items()
+        if not path.endswith(SCALE)
+    }
+
+
 def embedded_network(bundle: Path) -> keras.Model:
-    """Return the network of a bundle's folder with the bundle's float16 weights."""
+    """Return the network of a bundle's folder with the bundle's weights."""
     return network_with(bundle.name, safetensors.numpy.load_file(bundle / "weights.safetensors"))
 
 

@@ -168,7 +168,7 @@ def test_the_sources_give_the_embedded_bytes(
     _, member = fetched(source, tmp_path)
     embedded = (source.bundle / "weights.safetensors").read_bytes()
     monkeypatch.setattr(Source, "bundle", tmp_path / "bundle")
-    write_bundle(source, rounded_arrays(source.read_arrays(member)))
+    write_bundle(source, source.stored(member))
     assert (tmp_path / "bundle" / "weights.safetensors").read_bytes() == embedded
 
 
@@ -209,4 +209,5 @@ def test_the_card_tells_what_is_measured(source: Source, tmp_path: Path, test_da
     one_photo = 1 / len(classes) + 1e-9
     for what in ("top-1", "top-5"):
         assert figures[what] == pytest.approx(card[what], abs=one_photo)
-    assert figures[ROUNDING] == pytest.approx(card[ROUNDING], abs=1e-3)
+    if source.read_stored is None:
+        assert figures[ROUNDING] == pytest.approx(card[ROUNDING], abs=1e-3)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cnnkit import architectures
 from cnnkit.bundles import (
@@ -20,7 +17,7 @@ from cnnkit.bundles import (
     open_model,
 )
 from cnnkit.bundles.opening import WEIGHTS
-from cnnkit.bundles.weights import variables_by_path
+from cnnkit.bundles.weights import read_weights, variables_by_path
 from cnnkit.classification.training.head import DenseHead
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import InputSpec
@@ -110,23 +107,18 @@ def _builder_with_head(backbone: Backbone, head: DenseHead) -> Any:
     model = build(**backbone.arguments(len(head.bias)))
     own = {variable.path for variable in head_layer(model).weights}
     variables = variables_by_path(model)
-    for path, value in _pretrained(backbone, variables.keys() - own):
+    for path, value in read_weights(_weights_file(backbone), variables.keys() - own):
         variables[path].assign(value)
     put_head(model, head)
     return model
 
 
-def _pretrained(backbone: Backbone, paths: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the weights of some variables, float32; opening the bundle has checked the file."""
-    from safetensors import safe_open
-
+def _weights_file(backbone: Backbone) -> Path:
+    """Return the file of a backbone's weights, which was checked when it was opened."""
     folder = Path(backbone.bundle.request["model"])
     if backbone.name in embedded_names():
         folder = embedded_folder(backbone.name)
-    file = folder / backbone.bundle.card.weights.get("file", WEIGHTS)
-    with safe_open(file, framework="numpy") as tensors:
-        for path in paths:
-            yield path, tensors.get_tensor(path).astype(np.float32)
+    return folder / backbone.bundle.card.weights.get("file", WEIGHTS)
 
 
 def _application_with_head(keras: Any, backbone: Backbone, head: DenseHead) -> Any:
