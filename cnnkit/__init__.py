@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.explain import explain
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
+    from cnnkit.commands.import_model import import_model
     from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
     from cnnkit.commands.shapes import shapes
@@ -131,6 +132,7 @@ __all__ = [
     "explain",
     "export",
     "image_dataset",
+    "import_model",
     "learn_filter",
     "list_networks",
     "load_keras",
@@ -190,6 +192,7 @@ _HOMES = {
     "evaluate": "cnnkit.commands.evaluate",
     "export": "cnnkit.commands.export",
     "image_dataset": "cnnkit.commands.image_dataset",
+    "import_model": "cnnkit.commands.import_model",
     "load_keras": "cnnkit.commands.networks",
     "train_detector": "cnnkit.commands.train_detector",
     "train_face": "cnnkit.commands.train_face",

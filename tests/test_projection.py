@@ -37,11 +37,13 @@ FUNCTIONS = {
     "convolve": ("convolve", "convolve_matrix", "compare_matrices", "learn_filter"),
     "network": ("network", "list_networks"),
     "shapes": ("shapes",),
+    "models import": ("import_model",),
 }
 # Commands whose Python side is the methods of `cnnkit.Gallery`, and one that lists the models.
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
-    *("gallery calibrate", "gallery audit", "models"),
+    *("gallery calibrate", "gallery audit"),
+    *("models list", "models show", "models verify"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {

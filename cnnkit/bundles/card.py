@@ -197,16 +197,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         BundleError: Not UTF-8, too large, not one line for each class, or a line with a character
             that controls a terminal or turns the direction of text.
     """
-    content = read_bounded(path, MAX_LABELS_BYTES)
-    try:
-        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        lines = _LINE_END.split(content.decode("utf-16" if is_utf_16 else "utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{path} must be UTF-8 text. Received: {error.reason}.") from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    _check_characters(path, lines)
-    labels = tuple(normal_name(line) for line in lines)
+    labels = labels_in(read_bounded(path, MAX_LABELS_BYTES), str(path))
     if len(labels) != classes:
         raise BundleError(
             f"{path} must have one line for each of the {classes} classes. Received: {len(labels)}."
@@ -219,14 +210,36 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     return labels
 
 
-def _check_characters(path: Path, lines: Sequence[str]) -> None:
+def labels_in(content: bytes, where: str) -> tuple[str, ...]:
+    """Return the lines of a file of labels in their normal form, however many and long.
+
+    Args:
+        content: Its bytes.
+        where: What they are of, for messages.
+
+    Raises:
+        BundleError: Not UTF-8, or a line with a character that controls a terminal or turns the
+            direction of text.
+    """
+    try:
+        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = _LINE_END.split(content.decode("utf-16" if is_utf_16 else "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{where} must be UTF-8 text. Received: {error.reason}.") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    _check_characters(where, lines)
+    return tuple(normal_name(line) for line in lines)
+
+
+def _check_characters(where: str, lines: Sequence[str]) -> None:
     """Refuse a label that would not be what one sees; dropping the character would rename it."""
     for number, line in enumerate(lines, start=1):
         unsafe = "" if is_safe(line) else next(filter(is_unsafe, line), "")
         if unsafe:
             name = unicodedata.name(unsafe, "a control character")
             raise BundleError(
-                f"{path}, line {number}, must hold no character that controls a terminal or turns "
+                f"{where}, line {number}, must hold no character that controls a terminal or turns "
                 f"the direction of text. Received: U+{ord(unsafe):04X} ({name}). Remove it."
             )
 

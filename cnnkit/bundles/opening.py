@@ -1,4 +1,4 @@
-"""Opening what ``model`` may name: embedded, a folder, a ``.keras`` file, ``keras:NAME``."""
+"""Opening what ``model`` may name: embedded, a folder, a file, ``keras:NAME``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from cnnkit.bundles import (
 )
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
+from cnnkit.bundles.graphs import graph_card, opening_graphs
+from cnnkit.bundles.graphs.scanning import form_of
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, building_defaults, import_keras
@@ -45,6 +47,8 @@ class Bundle:
         labels: The classes' names, in the model's order.
         identity: A hash of all that its answers depend on, for caches and journals.
         notes: What the user should be told once, such as made-up labels.
+        graph: Makes the `openvino.Model` of a graph in another tool's form, which OpenVINO alone
+            runs; None: Keras builds the network.
     """
 
     card: ModelCard
@@ -53,6 +57,7 @@ class Bundle:
     load: Callable[..., Any]
     request: dict[str, Any]
     notes: tuple[str, ...] = ()
+    graph: opening_graphs.RunningModel | None = None
 
     def build(
         self,
@@ -77,9 +82,11 @@ class Bundle:
             the functional model of the builder, its outputs a dict named by the card.
 
         Raises:
-            BundleError: The weights do not fit the network.
+            BundleError: The weights do not fit the network, or it is a graph without layers.
         """
         card = self.card
+        if self.graph is not None:
+            raise graph_only(card.name)
         with building_defaults(precision) as keras:
             if card.networks:
                 name = self.network_name(network_name)
@@ -135,13 +142,25 @@ class Bundle:
             "network_name": network_name,
             "statistics_form": statistics_form,
         }
+        graph = self.graph
         return ModelSource(
             name=self.card.name,
             identity=f"{self.identity} {json.dumps(wanted, sort_keys=True)}",
             input_shape=input_shape or (self.card.input.height, self.card.input.width, 3),
             build=lambda precision: self.build(features, precision, network_name, statistics_form),
             conversion=["cnnkit.bundles.to_openvino", json.dumps(self.request | wanted)],
+            openvino=partial(graph, *self._tensors(features)) if graph else None,
         )
+
+    def _tensors(self, features: bool) -> tuple[dict[str, str], int]:
+        """Return the tensor of each of a graph's outputs, and how many scores there are."""
+        card = self.card
+        if card.task != "classify":
+            return dict(card.networks[self.network_name()].outputs), 0
+        tensors = {"scores": card.scores_layer or ""}
+        if features:
+            tensors["features"] = card.features_layer or ""
+        return tensors, score_kinds.columns(card.scores_kind, card.classes)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return a classifier's probabilities of the classes, calibrated.
@@ -159,6 +178,12 @@ class Bundle:
         return score_kinds.probabilities(scores, self.card.scores_kind, self.card.temperature)
 
 
+def graph_only(name: str) -> BundleError:
+    """Return the refusal of what needs a network's layers, for a graph that has none."""
+    fix = "Use its Keras model, such as a .keras file, to train, explain, or export it."
+    return BundleError(f"{name} is a graph that can only be run, by OpenVINO. {fix}")
+
+
 PathOrName = str | os.PathLike[str]
 
 
@@ -168,8 +193,9 @@ def open_model(
     """Open a model by what the user named it.
 
     Args:
-        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, or Darknet's
-            ``FILE.cfg``.
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, Darknet's
+            ``FILE.cfg``, or a graph: an ONNX or TFLite file, an OpenVINO ``.xml``, or a
+            SavedModel folder.
         weights: A weights file for ``keras:NAME``; the ``.weights`` of a ``.cfg``.
         labels: A file with one label a line, for a model without labels of its own.
 
@@ -195,10 +221,13 @@ def open_model(
     if path.is_dir():
         return _open_folder(path, labels)
     if path.is_file():
-        return _open_keras_file(path, labels)
+        return _open_graph(path, labels) if form_of(path) else _open_keras_file(path, labels)
+    export = opening_graphs.elsewhere(model)
+    if export is not None:
+        raise UsageError(broken_rule("`model`", "be a file on this machine", repr(model), export))
     fix = did_you_mean(model, embedded_names())
     fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
-    rule = "name an embedded model, a bundle folder, a .keras file or keras:NAME"
+    rule = "name an embedded model, a bundle folder, a file of a model, or keras:NAME"
     raise UsageError(broken_rule("`model`", rule, repr(model), fix))
 
 
@@ -216,7 +245,7 @@ def code_hash() -> str:
     """Return a hash of the builders' source: a changed builder makes another model."""
     digest = hashlib.sha256()
     for folder in (Path(architectures.__file__).parent, Path(__file__).parent):
-        for file in sorted(folder.glob("*.py")):
+        for file in sorted(folder.rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -230,11 +259,15 @@ def _user_labels(labels: str | None, classes: int) -> tuple[str, ...] | None:
 
 def _open_folder(folder: Path, labels: str | None) -> Bundle:
     if not (folder / CARD).is_file():
+        if form_of(folder):
+            return _open_graph(folder, labels)
         raise BundleError(
             f"{folder} must be a bundle with a {CARD}. Received: a folder without one."
         )
     card = read_card(folder / CARD)
     names = _user_labels(labels, card.classes) or _bundle_labels(folder, card)
+    if spec := graph_card.graph_spec(card):
+        return _open_graph_bundle(folder, card, spec, names)
     if card.builder or len(card.networks) > 1:
         path = folder / card.weights.get("file", WEIGHTS)
         load = _networks_loader(card, path) if card.networks else _builder_loader(card, path)
@@ -308,6 +341,45 @@ def _built(
 
 def _keras_loader(path: Path) -> Callable[..., Any]:
     return lambda *network_name: keras_files.load_keras_file(path)
+
+
+# --- graphs -----------------------------------------------------------------------------------
+
+
+def _open_graph(path: Path, labels: str | None) -> Bundle:
+    file, planned = opening_graphs.plan_graph(path, labels)
+    card = replace(planned.card, weights={"file": path.name, "sha256": file.sha256})
+    request = {"model": str(path.resolve()), "labels": labels and str(Path(labels).resolve())}
+    opened = _graph_bundle(path, card, planned.spec, [file.sha256], planned.labels, request)
+    return replace(opened, notes=planned.notes)
+
+
+def _open_graph_bundle(
+    folder: Path, card: ModelCard, spec: graph_card.GraphSpec, names: tuple[str, ...]
+) -> Bundle:
+    path = folder / graph_card.FILES[spec.form]
+    hashes = [checked_sha256(path, card.weights.get("sha256"))]
+    if spec.form == "openvino":
+        weights = card.content[graph_card.SECTION].get("weights") or {}
+        hashes.append(checked_sha256(path.with_suffix(".bin"), weights.get("sha256")))
+    return _graph_bundle(path, card, spec, hashes, names, {"model": str(folder.resolve())})
+
+
+def _graph_bundle(
+    path: Path,
+    card: ModelCard,
+    spec: graph_card.GraphSpec,
+    hashes: list[str],
+    names: tuple[str, ...],
+    request: dict[str, Any],
+) -> Bundle:
+    def load(*_: Any) -> Any:
+        """Refuse: a graph has no layers."""
+        raise graph_only(card.name)
+
+    what = (card.input.to_dict(), spec.to_dict(), card.content.get("outputs"), card.classes)
+    graph = opening_graphs.running_model(path, spec, card.input.size)
+    return Bundle(card, names, _identity("graph", *hashes, *what), load, request, graph=graph)
 
 
 # --- a bare .keras file ------------------------------------------------------------------

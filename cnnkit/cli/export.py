@@ -39,26 +39,6 @@ class BatchSize(click.ParamType):  # type: ignore[type-arg]  # generic in click 
         return int(value)
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
-    """A height and a width in pixels, as ``480x640``, or one number for both."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            height, width = value
-            return height, width
-        sides = [side for side in value.lower().split("x") if side.isdecimal()]
-        if len(sides) != value.lower().count("x") + 1 or len(sides) > 2:
-            self.fail(f"must be HEIGHTxWIDTH or one number, in pixels. Received: {value}.")
-        height, width = int(sides[0]), int(sides[-1])
-        if not (1 <= height <= 4096 and 1 <= width <= 4096):
-            self.fail(f"must have sides from 1 to 4096 pixels. Received: {value}.")
-        return height, width
-
-
 @click.command("export", epilog=EXAMPLES)
 @click.argument("model", metavar="BUNDLE|NAME")
 @click.option(
@@ -83,7 +63,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 o
 )
 @click.option(
     "--size",
-    type=Size(),
+    type=shared.Size(),
     metavar="HEIGHTxWIDTH",
     help="Input size, for networks that accept any.  [default: dynamic]",
 )

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnkit.cli.flags import with_flags
-from cnnkit.cli.options import verbosity_options
+from cnnkit.cli.options import NumberList, Size, verbosity_options
+
+if TYPE_CHECKING:
+    from cnnkit.commands.import_model import ImportedModel
 
 EXAMPLES = """\b
 Examples:
   cnnkit models list
   cnnkit models show efficientnet-lite0
   cnnkit models verify
+  cnnkit models import resnet18.onnx --like imagenet --check-on photos/ -o resnet18
 """
 
 
 @click.group("models", epilog=EXAMPLES)
 def command() -> None:
-    """List, show, and verify models: the embedded ones or your own bundles."""
+    """List, show, verify, and import models: the embedded ones or your own."""
 
 
 @command.command("list")
@@ -83,6 +88,101 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
         else:
             click.echo(f"{name}: ok")
     click.get_current_context().exit(1 if failed else 0)
+
+
+@command.command("import")
+@click.argument("model", metavar="FILE|DIR")
+@click.option("-o", "--output", required=True, metavar="BUNDLE", help="Folder of the new bundle.")
+@click.option(
+    "--task",
+    metavar="classify|detect",
+    help="What the model is for.  [default: as its outputs look]",
+)
+@click.option("--labels", metavar="FILE", help="Text file with one label per line.")
+@click.option(
+    "--like",
+    metavar="FAMILY",
+    help="Family with the same preprocessing: imagenet, timm-inception, clip, keras-tf, caffe, "
+    "0-255, 0-1, yolo, yolo-classify, or yolox.",
+)
+@click.option(
+    "--size", type=Size(), metavar="HEIGHTxWIDTH", help="Input size, for a model that takes any."
+)
+@click.option("--layout", metavar="NHWC|NCHW", help="Layout, where the shape does not say it.")
+@click.option("--colors", metavar="RGB|BGR|gray", help="Order of the colors.")
+@click.option(
+    "--mean", type=NumberList(), metavar="R,G,B", help="Subtracted from pixels from 0 to 255."
+)
+@click.option("--std", type=NumberList(), metavar="R,G,B", help="Divides what is left.")
+@click.option("--fit", metavar="crop|pad|stretch", help="How to fit images to the input size.")
+@click.option(
+    "--crop-fraction", type=float, metavar="P", help="Share of the short side that a crop keeps."
+)
+@click.option(
+    "--interpolation",
+    metavar="NAME",
+    help="bilinear, bicubic, lanczos, area, or plain-bilinear (without antialiasing).",
+)
+@click.option(
+    "--scores",
+    metavar="KIND",
+    help="Scores of a classifier: logits, probabilities, independent-logits, logit, or "
+    "probability.  [default: by its last operation]",
+)
+@click.option(
+    "--features",
+    metavar="TENSOR",
+    help="Features of a classifier.  [default: the input of its last dense layer]",
+)
+@click.option("--name", metavar="NAME", help="Name of the model.  [default: the file's]")
+@click.option(
+    "--check-on", metavar="DIR", help="Folder of images; the results of the first five are shown."
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing bundle.")
+@verbosity_options
+def import_model(quiet: bool, **options: Any) -> None:
+    """Make a bundle of a model in another format: ONNX, TFLite, OpenVINO, or SavedModel.
+
+    What the file says of itself is used (metadata of Ultralytics, timm, Transformers, TFLite,
+    and cnnkit); what it does not say must be given. OpenVINO runs the model: it can classify,
+    detect, and be evaluated, but not be trained, explained by gradients, or exported.
+    """
+    from cnnkit.commands.import_model import import_model as make
+
+    imported = make(**options)
+    if not quiet:
+        for line in _imported(imported):
+            click.echo(line)
+
+
+def _imported(imported: ImportedModel) -> Iterator[str]:
+    """Yield what a new bundle is, and its first results."""
+    from cnnkit.writers.terminal import printable
+
+    card = imported.card
+    image, graph = card["input"], card["graph"]["input"]
+    mean, std = (", ".join(f"{v:g}" for v in graph[name]) for name in ("mean", "std"))
+    source = f" (said by {imported.said_by})" if imported.said_by else ""
+    yield printable(
+        f"{imported.path}: {imported.task}, {card['classes']} classes, "
+        f"{image['height']}x{image['width']} {graph['layout']} {graph['colors']}, "
+        f"mean {mean}, std {std}, {image['fit']}, {image['interpolation']}{source}"
+    )
+    for path, result in imported.examples:
+        yield printable(f"  {path}: {_result(result)}")
+
+
+def _result(result: Any) -> str:
+    """Return one line for the result of an image."""
+    from cnnkit.results import Failure
+
+    if isinstance(result, Failure):
+        return f"{result.kind}: {result.message}"
+    if hasattr(result, "predictions"):
+        return ", ".join(f"{one.label} {one.score:.3f}" for one in result.predictions)
+    pairs = zip(result.labels, result.scores, strict=True)
+    found = [f"{label} {score:.2f}" for label, score in pairs]
+    return ", ".join(found) or "nothing found"
 
 
 def _folder(name: str) -> Path:

@@ -35,7 +35,8 @@ def model_options(default: str) -> Callable[[Command], Command]:
                 default=default,
                 show_default=True,
                 metavar="MODEL",
-                help="Embedded model, bundle folder, .keras file, keras:NAME, or FILE.cfg.",
+                help="Embedded model, bundle or SavedModel folder, .keras, .onnx, .tflite, or "
+                "OpenVINO .xml file, keras:NAME, or FILE.cfg.",
             ),
             click.option(
                 "--weights",
@@ -372,3 +373,39 @@ def _expanded(inputs: tuple[str, ...], null_separated: bool) -> Any:
             yield from read_list(sys.stdin.buffer, null_separated)
         else:
             yield item
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
+    """A height and a width in pixels, as ``480x640``, or one number for both."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            height, width = value
+            return height, width
+        sides = [side for side in value.lower().split("x") if side.isdecimal()]
+        if len(sides) != value.lower().count("x") + 1 or len(sides) > 2:
+            self.fail(f"must be HEIGHTxWIDTH or one number, in pixels. Received: {value}.")
+        height, width = int(sides[0]), int(sides[-1])
+        if not (1 <= height <= 4096 and 1 <= width <= 4096):
+            self.fail(f"must have sides from 1 to 4096 pixels. Received: {value}.")
+        return height, width
+
+
+class NumberList(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 only
+    """Numbers between commas, as ``123.7,116.3,103.5``, or one."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"must be numbers between commas. Received: {value}.")

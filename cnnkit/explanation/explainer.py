@@ -175,6 +175,9 @@ class Explainer:
     ) -> None:
         """Prepare a method for an opened model; see `load`."""
         check_method(method, layer)
+        if bundle.graph is not None and method != "occlusion":
+            rule = f"be occlusion for {bundle.card.name}, a graph that can only be run"
+            raise UsageError(broken_rule("`method`", rule, method))
         _check(bundle, method, fit, scale, box_share)
         self.bundle, self.method = bundle, method
         self.spec = bundle.card.input.with_fit(fit)

@@ -23,6 +23,9 @@ class ModelSource:
         conversion: A module of ours and its arguments: run in a process of its own, it writes
             the model as ``model.xml`` into the folder given as its last argument; None where
             only `build` can.
+        openvino: Returns the `openvino.Model` itself, from ``image``, float32 RGB 0 to 255
+            (batch, height, width, 3), to the outputs by name; the batch is open, or 1. Where it
+            is given, only OpenVINO runs the model, and `build` raises.
     """
 
     name: str
@@ -30,6 +33,7 @@ class ModelSource:
     input_shape: tuple[int | None, int | None, int]
     build: Callable[[str], Any]
     conversion: Sequence[str] | None = None
+    openvino: Callable[[], Any] | None = None
 
 
 class Predictor(Protocol):

@@ -44,15 +44,19 @@ class OpenVinoPredictor:
     ) -> None:
         core = ov.Core()
         self.precision = choose_precision(core, precision)
+        model = read(core, source)
         self.batch_size = batch_size or BATCH_SIZE
+        if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image a call
+            self.batch_size = 1
         if expected is not None:
             self.batch_size = max(1, min(self.batch_size, expected))
         calls = threads if expected is None else -(-expected // self.batch_size)
         self.concurrency = max(1, min(threads, calls))
-        with compiled_model(source.identity, lambda folder: convert(source, folder)) as folder:
-            model = core.read_model(folder / MODEL)
+        model = with_fixed_uint8_input(model, (self.batch_size, *source.input_shape))
+        # Compiling may give a tensor the names of several.
+        self._names = [output.get_any_name() for output in model.outputs]
         self._compiled = core.compile_model(
-            with_fixed_uint8_input(model, (self.batch_size, *source.input_shape)),
+            model,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
@@ -62,7 +66,6 @@ class OpenVinoPredictor:
                 "ENABLE_CPU_PINNING": False,
             },
         )
-        self._names = [output.get_any_name() for output in self._compiled.outputs]
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         kind = _OpenSlot if None in source.input_shape else _Slot
         for _ in range(self.concurrency):
@@ -82,6 +85,14 @@ class OpenVinoPredictor:
             name: np.concatenate([part[number] for part in parts])
             for number, name in enumerate(self._names)
         }
+
+
+def read(core: Any, source: ModelSource) -> Any:
+    """Return a source's `openvino.Model`: its own, or what its Keras model is converted to."""
+    if source.openvino is not None:
+        return source.openvino()
+    with compiled_model(source.identity, lambda folder: convert(source, folder)) as folder:
+        return core.read_model(folder / MODEL)
 
 
 class _Slot:

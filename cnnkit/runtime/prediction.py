@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
@@ -41,6 +42,8 @@ def predictor(
     if batch_size is not None and batch_size < 1:
         raise UsageError(broken_rule("`batch_size`", "be at least 1", batch_size))
     options = options or RuntimeOptions()
+    if source.openvino is not None:
+        options = openvino_only(source.name, options)
 
     def openvino(threads: int) -> Predictor:
         return _openvino(source, options.precision, threads, batch_size, expected)
@@ -81,6 +84,26 @@ def running(
     if runtime == "xla" and device == "cpu":
         _warn_of_xla_on_a_cpu()
     return keras(runtime, device, threads)
+
+
+def openvino_only(name: str, options: RuntimeOptions) -> RuntimeOptions:
+    """Return the options for a model that only OpenVINO runs.
+
+    Args:
+        name: Name of the model.
+        options: As the user asks.
+
+    Raises:
+        RuntimeUnavailableError: They ask for another runtime, or for a GPU.
+    """
+    for parameter, value, known in (
+        ("device", options.device, "cpu"),
+        ("runtime", options.runtime, "openvino"),
+    ):
+        if value not in ("auto", known):
+            rule = f"be {known} or auto for {name}, which only OpenVINO runs"
+            raise RuntimeUnavailableError(broken_rule(f"`{parameter}`", rule, value))
+    return replace(options, runtime="openvino")
 
 
 @cache

@@ -164,6 +164,14 @@ def import_openvino_preprocessing() -> ModuleType:
     return preprocess
 
 
+def import_openvino_frontend() -> ModuleType:
+    """Import OpenVINO's ``frontend``, as silent as `import_openvino`."""
+    import_openvino()
+    from openvino import frontend
+
+    return frontend
+
+
 def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry switched off."""
     keep_home_clean()
@@ -225,6 +233,22 @@ def child_environment(**changes: str) -> dict[str, str]:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     path = os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
     return os.environ | {"PATH": path} | changes
+
+
+def bound_memory(size: int, seconds: int) -> None:
+    """Bound what this process may take, for good; where the system has no such bounds, do nothing.
+
+    Args:
+        size: Bytes of address space.
+        seconds: Seconds of processor time.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, limit in ((resource.RLIMIT_AS, size), (resource.RLIMIT_CPU, seconds)):
+        with contextlib.suppress(ValueError, OSError):  # a lower limit is in force
+            resource.setrlimit(kind, (limit, limit))
 
 
 def seed_everything(seed: int) -> None:

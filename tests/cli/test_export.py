@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cnnkit.cli import group
-from cnnkit.cli.export import Size
+from cnnkit.cli.options import Size
 from cnnkit.commands.export import form_and_path
 from cnnkit.exporting import writing
 

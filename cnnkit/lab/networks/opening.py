@@ -17,6 +17,8 @@ from typing import Any
 from cnnkit import architectures
 from cnnkit.bundles import embedded_name, embedded_names, keras_files, open_model
 from cnnkit.bundles.applications import PREFIX, application_name
+from cnnkit.bundles.graphs.scanning import form_of
+from cnnkit.bundles.opening import graph_only
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 from cnnkit.lab.arithmetic import CONVENTION
 from cnnkit.lab.networks.catalog import CATALOG
@@ -118,6 +120,8 @@ def describe(name: str, wish: Wish) -> Iterator[DescribedNetwork]:
     elif Path(name).is_file() and name not in embedded_names():
         if wish.classes is not None:
             raise fixed_classes(name)
+        if form_of(Path(name)):
+            raise graph_only(name)
         model = keras_files.planned_keras_file(Path(name))
         yield DescribedNetwork(Path(name).name, "", read_network(model, _size(wish, model)))
     elif name in embedded_names() or Path(name).is_dir():

@@ -1,0 +1,304 @@
+"""The card of a graph: from what it is, what it says of itself, and what the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnnkit.bundles.card import MAX_CLASSES, ModelCard, parse_card, read_labels
+from cnnkit.bundles.embedded import embedded_folder
+from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing, family
+from cnnkit.bundles.graphs.graph_card import COLORS, LAYOUTS, SECTION, GraphSpec
+from cnnkit.bundles.graphs.network import (
+    GraphInfo,
+    TensorInfo,
+    info_of,
+    numbers_of_a_row,
+    other_input,
+    scores_kind,
+)
+from cnnkit.bundles.graphs.said import Said
+from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
+from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS
+from cnnkit.errors import BundleError, UsageError, broken_rule
+from cnnkit.images import InputSpec
+
+TASKS = ("classify", "detect")
+CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class GraphWish:
+    """What the user says of a graph; None: nothing.
+
+    Attributes:
+        task: ``classify`` or ``detect``.
+        like: A family of `cnnkit.bundles.graphs.families`.
+        size: Height and width of the images.
+        layout: ``NHWC`` or ``NCHW``.
+        preprocessing: How an image becomes numbers.
+        scores: One of `cnnkit.bundles.score_kinds.SCORE_KINDS`.
+        features: The tensor of the features.
+        labels: A file with one label a line.
+        name: Name of the model.
+    """
+
+    task: str | None = None
+    like: str | None = None
+    size: tuple[int, int] | None = None
+    layout: str | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    scores: str | None = None
+    features: str | None = None
+    labels: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("task", self.task, TASKS),
+            ("layout", self.layout, LAYOUTS),
+            ("scores", self.scores, SCORE_KINDS),
+            ("colors", self.preprocessing.colors, COLORS),
+        ):
+            if value is not None and value not in known:
+                raise UsageError(broken_rule(f"`{name}`", f"be one of {', '.join(known)}", value))
+
+
+class Planned(NamedTuple):
+    """A graph as it will be opened.
+
+    Attributes:
+        card: Its card; ``content`` is what a bundle's card.json holds besides its files.
+        spec: Its ``graph`` section.
+        labels: The classes' names.
+        notes: What the user should be told once.
+    """
+
+    card: ModelCard
+    spec: GraphSpec
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def plan(file: GraphFile, model: Any, said: Said, wish: GraphWish, ask: str) -> Planned:
+    """Return how a graph is opened.
+
+    Args:
+        file: A file that was scanned.
+        model: Its `openvino.Model`; it stays as it is.
+        said: What it says of itself.
+        wish: What the user says.
+        ask: What to do where something is missing, for the message.
+
+    Raises:
+        BundleError: It is neither a classifier nor a detector of images.
+        UsageError: Something is not known, or contradicts the file.
+    """
+    info = info_of(model)
+    task = wish.task or said.task or ("classify" if _classifies(info) else "detect")
+    if task == "detect":
+        raise BundleError(f"{file.path} must be a classifier. Received: {_outputs(info)}.")
+    if task != "classify":
+        rule = f"be a model for {' or '.join(TASKS)}"
+        raise BundleError(broken_rule(str(file.path), rule, f"one for {task}"))
+    return _classifier(file, model, info, said, wish, ask)
+
+
+def _classifies(info: GraphInfo) -> bool:
+    return any(numbers_of_a_row(one.shape) for one in info.outputs)
+
+
+def _outputs(info: GraphInfo) -> str:
+    shown = [f"{one.name[:40]} {list(one.shape)}".replace("None", "?") for one in info.outputs[:8]]
+    return f"outputs {', '.join(shown)}"
+
+
+def _classifier(
+    file: GraphFile, model: Any, info: GraphInfo, said: Said, wish: GraphWish, ask: str
+) -> Planned:
+    scores, numbers = _scores(file, info)
+    image = image_of(file, info, wish, said.size)
+    chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
+    kind = wish.scores or said.scores_kind or scores_kind(model, scores.name, numbers)
+    if (numbers > 1 and kind in ONE_NUMBER) or (numbers == 1 and kind not in ONE_NUMBER):
+        rule = "be logit or probability for one number, and none of them for more"
+        raise UsageError(broken_rule("`scores`", rule, f"{kind} for {numbers}"))
+    classes = 2 if kind in ONE_NUMBER else numbers
+    labels, notes = _labels(file, classes, said, wish)
+    outputs: dict[str, Any] = {"scores": {"layer": scores.name, "kind": kind}}
+    if wish.features:
+        outputs["features"] = {"layer": wish.features}
+    return planned(file, image, chosen, "classify", outputs, labels, notes, said, wish)
+
+
+def _scores(file: GraphFile, info: GraphInfo) -> tuple[TensorInfo, int]:
+    """Return the output of the scores and how many there are for an image."""
+    rows = {one: numbers_of_a_row(one.shape) for one in info.outputs}
+    found = [(one, numbers) for one, numbers in rows.items() if numbers]
+    if not found or max(numbers for _, numbers in found) > MAX_CLASSES:
+        rule = "give one row of class scores for each image"
+        raise BundleError(broken_rule(str(file.path), rule, _outputs(info)))
+    return found[0]
+
+
+class ImageInput(NamedTuple):
+    """The input of the image.
+
+    Attributes:
+        tensor: As the graph has it.
+        layout: ``NHWC`` or ``NCHW``.
+        size: Height and width.
+        channels: 1 or 3.
+    """
+
+    tensor: TensorInfo
+    layout: str
+    size: tuple[int, int]
+    channels: int
+
+
+def image_of(
+    file: GraphFile, info: GraphInfo, wish: GraphWish, said_size: tuple[int, int] | None
+) -> ImageInput:
+    """Return the input of the image, its layout, and its size.
+
+    Raises:
+        BundleError: There is none.
+        UsageError: Its layout or size is not known.
+    """
+    images = [one for one in info.inputs if len(one.shape) == 4]
+    others = [one.name for one in info.inputs if one not in images]
+    if len(images) != 1 or any(other_input(name, (1, 1)) is None for name in others):
+        shown = [f"{one.name[:40]} {list(one.shape)}".replace("None", "?") for one in info.inputs]
+        rule = "take one image (batch, height, width, channels)"
+        raise BundleError(broken_rule(str(file.path), rule, f"the inputs {', '.join(shown[:8])}"))
+    shape = images[0].shape
+    layout = wish.layout or _layout(file, shape)
+    sides = shape[1:3] if layout == "NHWC" else shape[2:4]
+    channels = shape[3] if layout == "NHWC" else shape[1]
+    size = tuple(
+        own or wanted for own, wanted in zip(sides, wish.size or said_size or (0, 0), strict=True)
+    )
+    if not all(size):
+        rule = "be given for a graph that takes images of any size"
+        raise UsageError(broken_rule("`size`", rule, f"none for {file.path}", "Such as 224x224."))
+    if wish.size is not None and wish.size != size:
+        rule = f"be {size[0]}x{size[1]} for {file.path}"
+        raise UsageError(broken_rule("`size`", rule, "{}x{}".format(*wish.size)))
+    if channels not in (None, 1, 3):
+        rule = "take images of 1 or 3 channels"
+        raise BundleError(broken_rule(str(file.path), rule, f"{channels} ({layout})"))
+    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3)
+
+
+def _layout(file: GraphFile, shape: tuple[int | None, ...]) -> str:
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+    if first != last:
+        return "NCHW" if first else "NHWC"
+    rule = "be given where the shape does not say it"
+    received = f"{list(shape)} in {file.path}".replace("None", "?")
+    raise UsageError(broken_rule("`layout`", rule, received, "Use NHWC or NCHW."))
+
+
+def preprocessing(
+    file: GraphFile,
+    image: ImageInput,
+    said: Said,
+    wish: GraphWish,
+    default: Preprocessing,
+    ask: str,
+) -> Preprocessing:
+    """Return how an image becomes the graph's numbers.
+
+    Raises:
+        UsageError: The mean and standard deviation are not known.
+    """
+    named = family(wish.like) if wish.like else Preprocessing()
+    known = wish.preprocessing.over(named.over(said.preprocessing))
+    if image.tensor.dtype in ("u8", "i8"):  # it takes pixels as they are
+        known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
+    if known.mean is None and known.std is None:
+        raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
+    known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
+    return known if image.channels == 3 else _gray(known)
+
+
+def _gray(known: Preprocessing) -> Preprocessing:
+    """Return it for one channel: three means become theirs."""
+    mean, std = (sum(v) / len(v) for v in (known.mean or (0.0,), known.std or (1.0,)))
+    return Preprocessing("gray", (mean,), (std,)).over(known)
+
+
+def families() -> str:
+    """Return the names of the families, for messages."""
+    return ", ".join(FAMILIES)
+
+
+def planned(
+    file: GraphFile,
+    image: ImageInput,
+    chosen: Preprocessing,
+    task: str,
+    outputs: Mapping[str, Any],
+    labels: tuple[str, ...],
+    notes: tuple[str, ...],
+    said: Said,
+    wish: GraphWish,
+    detector: Mapping[str, Any] | None = None,
+) -> Planned:
+    """Put a plan together, with its card."""
+    spec = GraphSpec(
+        file.form,
+        image.tensor.name,
+        image.layout,
+        chosen.colors or "RGB",
+        chosen.mean or (0.0,),
+        chosen.std or (1.0,),
+    )
+    entry = {"height": image.size[0], "width": image.size[1]}
+    for name in ("fit", "crop_fraction", "interpolation", "pad_value"):
+        if (value := getattr(chosen, name)) is not None:
+            entry[name] = value
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "name": wish.name or file.name,
+        "task": task,
+        "description": f"Opened from {NAMES[file.form]}.",
+        "architecture": {"builder": None, "arguments": {}},
+        "input": InputSpec.from_dict(entry).to_dict(),
+        "outputs": dict(outputs),
+        "classes": len(labels),
+        SECTION: spec.to_dict() | {"said_by": said.source or None, "like": wish.like},
+    }
+    if detector is not None:
+        content["detector"] = dict(detector)
+    return Planned(parse_card(content), spec, labels, notes)
+
+
+# --- labels --------------------------------------------------------------------------------
+
+
+def _labels(
+    file: GraphFile, classes: int, said: Said, wish: GraphWish
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes' names, and what to say of them."""
+    if wish.labels:
+        return read_labels(Path(wish.labels), classes), ()
+    if said.labels is not None and len(said.labels) == classes:
+        return said.labels, ()
+    if classes in (1000, 1001):
+        own = embedded_folder("efficientnet-lite0") / "labels.txt"
+        names = read_labels(own, 1000)
+        note = f"{classes} classes without `labels`: using ImageNet's names."
+        return (BACKGROUND, *names) if classes == 1001 else names, (note,)
+    return made_up(file, classes)
+
+
+def made_up(file: GraphFile, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return numbered names, and what to say of them."""
+    last = classes - 1
+    note = f"{file.path.name} has no labels: using class_0 to class_{last}. Give `labels`."
+    return tuple(f"class_{number}" for number in range(classes)), (note,)

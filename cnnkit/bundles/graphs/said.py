@@ -1,0 +1,359 @@
+"""What a graph says of itself: in its metadata, and in the descriptions that lie beside it.
+
+Everything here is a stranger's text: it is bounded, read as data, and left out where it is not
+what it should be. What the file does not say is asked for elsewhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnkit.bundles.card import MAX_CLASSES, MAX_LABEL_LENGTH, clean_label, read_bounded
+from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
+from cnnkit.bundles.graphs.scanning import GraphFile
+from cnnkit.bundles.graphs.tflite_form import DESCRIPTIONS
+from cnnkit.errors import BundleError
+
+MAX_TEXT = 1 << 20
+MAX_SIDE = 4096
+# Pillow's numbers of filters, as in the settings of Hugging Face's image processors.
+RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "area")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a file says of itself; None or empty: nothing.
+
+    Attributes:
+        source: Who said it, for the card.
+        task: ``classify`` or ``detect``.
+        labels: The classes' names.
+        size: Height and width of the images.
+        preprocessing: How an image becomes numbers.
+        scores_kind: What the scores are, see `cnnkit.bundles.score_kinds`.
+        metadata: All of it, as texts by name.
+    """
+
+    source: str = ""
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    size: tuple[int, int] | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    scores_kind: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def said_by(file: GraphFile) -> Said:
+    """Return what a file, or a description beside it, says of the network."""
+    metadata = dict(file.metadata)
+    for name in DESCRIPTIONS:
+        if name in metadata:
+            metadata |= _texts(_json(metadata[name]) or _literal(metadata[name]))
+    found = [
+        _cnnkit(file),
+        _ultralytics(metadata | _yaml_beside(file)),
+        _tflite(file),
+        _openvino(metadata),
+        _hugging_face(file),
+    ]
+    first = next((one for one in found if one is not None), Said())
+    return Said(**(vars(first) | {"metadata": metadata | dict(first.metadata)}))
+
+
+# --- texts ---------------------------------------------------------------------------------
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _literal(text: str) -> Any:
+    """Return a Python literal, such as ``{0: 'person'}``: data only, nothing is evaluated."""
+    if len(text) > MAX_TEXT or _depth(text) > 8:
+        return None
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets and signs nest: Python's own parser has no bound of ours."""
+    deepest = depth = 0
+    for character in text:
+        depth += (character in "([{-+~") - (character in ")]}") if character in "()[]{}" else 0
+        deepest = max(deepest, depth)
+    return deepest if not re.search(r"[-+~]{9}", text) else 99
+
+
+def _texts(content: Any) -> dict[str, str]:
+    """Return the entries of an object as texts."""
+    if not isinstance(content, dict):
+        return {}
+    return {
+        str(key): value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in content.items()
+    }
+
+
+def _beside(file: GraphFile, name: str) -> bytes | None:
+    """Return a small file beside the graph, or inside the folder of a SavedModel."""
+    for folder in dict.fromkeys((file.path if file.path.is_dir() else file.path.parent,)):
+        path = folder / name
+        if path.is_file() and not path.is_symlink():
+            try:
+                return read_bounded(path, MAX_TEXT)
+            except BundleError:
+                return None
+    return None
+
+
+def _object(content: bytes | None) -> dict[str, Any]:
+    found = _json(content) if content is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+# --- values --------------------------------------------------------------------------------
+
+
+def names_of(value: Any) -> tuple[str, ...] | None:
+    """Return the classes' names of a list, or of an object from numbers to names, cleaned."""
+    if isinstance(value, dict):
+        try:
+            numbered = {int(key): name for key, name in value.items()}
+        except (ValueError, TypeError):
+            return None
+        if not 0 < len(numbered) <= MAX_CLASSES or set(numbered) != set(range(len(numbered))):
+            return None
+        value = [numbered[number] for number in range(len(numbered))]
+    if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_CLASSES:
+        return None
+    cleaned = [clean_label(str(name))[:MAX_LABEL_LENGTH].strip() for name in value]
+    return tuple(name or f"class_{number}" for number, name in enumerate(cleaned))
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if isinstance(value, int):
+        value = [value, value]
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    try:
+        height, width = (int(side) for side in value)
+    except (ValueError, TypeError):
+        return None
+    return (height, width) if 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE else None
+
+
+def _numbers(value: Any, factor: float = 1.0) -> tuple[float, ...] | None:
+    """Return one or three finite numbers, or None."""
+    if isinstance(value, str):
+        value = re.split(r"[,\s]+", value.strip("[]() \t\n"))
+    if isinstance(value, int | float):
+        value = [value]
+    if not isinstance(value, list | tuple) or len(value) not in (1, 3):
+        return None
+    try:
+        numbers = tuple(float(one) * factor for one in value)
+    except (ValueError, TypeError):
+        return None
+    return numbers if all(math.isfinite(one) for one in numbers) else None
+
+
+def _fraction(value: Any) -> float | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0.05 <= value <= 1
+    return float(value) if usable else None
+
+
+# --- who says it ---------------------------------------------------------------------------
+
+
+def _cnnkit(file: GraphFile) -> Said | None:
+    """Read the description that `cnnkit export` writes beside a classifier."""
+    beside = file.path.with_name(f"{file.path.resolve().name}.json")
+    try:
+        content = _object(read_bounded(beside, MAX_TEXT * 16)) if beside.is_file() else {}
+    except BundleError:
+        return None
+    inputs, made_by = content.get("inputs"), content.get("made_by")
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        return None
+    if content.get("task") != "classify" or "cnnkit" not in str(made_by):
+        return None
+    image: dict[str, Any] = inputs[0]
+    shape = image.get("shape")
+    return Said(
+        source="cnnkit",
+        task="classify",
+        labels=names_of(content.get("labels")),
+        size=_size(shape[1:3]) if isinstance(shape, list) else None,
+        preprocessing=Preprocessing(
+            "RGB",
+            (0.0,),
+            (1.0,),
+            _among(image.get("fit"), ("crop", "pad", "stretch")),
+            _fraction(image.get("crop_fraction")),
+            _among(image.get("interpolation"), (*INTERPOLATIONS, "plain-bilinear")),
+        ),
+        scores_kind="probabilities",
+    )
+
+
+def _among(value: Any, known: Sequence[str]) -> str | None:
+    return value if value in known else None
+
+
+def _yaml_beside(file: GraphFile) -> dict[str, str]:
+    """Return Ultralytics' metadata.yaml, which stands beside what holds none itself."""
+    content = _beside(file, "metadata.yaml")
+    if content is None or file.form not in ("openvino", "saved-model"):
+        return {}
+    import yaml
+
+    try:
+        found = yaml.load(content, yaml.BaseLoader)  # makes texts, lists and objects only
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    wanted = {
+        key: found[key] for key in ("names", "imgsz", "stride", "task", "author") if key in found
+    }
+    return {key: value if isinstance(value, str) else repr(value) for key, value in wanted.items()}
+
+
+def _ultralytics(metadata: Mapping[str, str]) -> Said | None:
+    """Read ``names``, ``imgsz``, ``stride`` and ``task``, Python literals each."""
+    if "names" not in metadata or not {"stride", "task", "imgsz"} & set(metadata):
+        return None
+    task = {"classify": "classify", "detect": "detect"}.get(metadata.get("task", "detect"))
+    like = FAMILIES["yolo-classify" if task == "classify" else "yolo"]
+    return Said(
+        source="ultralytics",
+        task=task or metadata.get("task"),
+        labels=names_of(_literal(metadata["names"])),
+        size=_size(_literal(metadata.get("imgsz", ""))),
+        preprocessing=like,
+        metadata={
+            key: metadata[key] for key in ("names", "imgsz", "stride", "task") if key in metadata
+        },
+    )
+
+
+def _tflite(file: GraphFile) -> Said | None:
+    """Read TFLite's NormalizationOptions, whose numbers are of pixels 0 to 255."""
+    mean, std = (_numbers(file.metadata.get(f"tflite.{name}")) for name in ("mean", "std"))
+    if file.form != "tflite" or (file.labels is None and mean is None):
+        return None
+    colors = file.metadata.get("tflite.colors")
+    said = Preprocessing(colors or ("RGB" if mean else None), mean, std)
+    labels = names_of(file.labels) if file.labels else None
+    return Said("tflite", None, labels, None, said)
+
+
+def _openvino(metadata: Mapping[str, str]) -> Said | None:
+    """Read what the Model API of OpenVINO keeps in ``rt_info``."""
+    info = {
+        k.removeprefix("model_info/"): v for k, v in metadata.items() if k.startswith("model_info/")
+    }
+    if not info:
+        return None
+    labels = info.get("labels", "").split()
+    return Said(
+        source="openvino model_info",
+        labels=names_of([label.replace("_", " ") for label in labels]),
+        preprocessing=Preprocessing(
+            {"True": "RGB", "YES": "RGB"}.get(info.get("reverse_input_channels", "")),
+            _numbers(info.get("mean_values")),
+            _numbers(info.get("scale_values")),
+            {"fit_to_window_letterbox": "pad", "standard": "stretch", "crop": "crop"}.get(
+                info.get("resize_type", "")
+            ),
+        ),
+    )
+
+
+def _hugging_face(file: GraphFile) -> Said | None:
+    """Read the settings that timm and Transformers keep beside their networks."""
+    config = _object(_beside(file, "config.json"))
+    processor = _object(_beside(file, "preprocessor_config.json"))
+    readers: list[Callable[[], Said | None]] = [
+        lambda: _timm(config),
+        lambda: _transformers(config, processor),
+    ]
+    return next((found for read in readers if (found := read()) is not None), None)
+
+
+def _timm(config: Mapping[str, Any]) -> Said | None:
+    own = config.get("pretrained_cfg")
+    if not isinstance(own, dict):
+        return None
+    size = own.get("input_size")
+    labels = names_of(config.get("label_names"))
+    return Said(
+        source="timm config.json",
+        task="classify",
+        labels=labels,
+        size=_size(size[1:]) if isinstance(size, list) and len(size) == 3 else None,
+        preprocessing=Preprocessing(
+            "RGB",
+            _numbers(own.get("mean"), 255),
+            _numbers(own.get("std"), 255),
+            "crop",
+            _fraction(own.get("crop_pct")),
+            _among(own.get("interpolation"), INTERPOLATIONS),
+        ),
+    )
+
+
+def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Said | None:
+    if not {"image_mean", "do_rescale", "do_normalize", "size"} & set(processor):
+        return None
+    normalizes = processor.get("do_normalize", True) is not False
+    rescales = processor.get("do_rescale", True) is not False
+    factor = 255.0 if rescales else 1.0
+    crop = processor.get("crop_size")
+    crops = processor.get("do_center_crop", bool(crop)) is True
+    side, short = _sides(crop if crops else processor.get("size"))
+    fraction = processor.get("crop_pct")
+    full = _sides(processor.get("size"))[1] if crops else None
+    if crops and short and full and full >= short:
+        fraction = short / full
+    names = config.get("id2label")
+    return Said(
+        source="Transformers preprocessor_config.json",
+        labels=names_of(names) if isinstance(names, dict) else None,
+        size=side,
+        preprocessing=Preprocessing(
+            "RGB",
+            (_numbers(processor.get("image_mean"), factor) or (0.0,)) if normalizes else (0.0,),
+            (_numbers(processor.get("image_std"), factor) or (factor,))
+            if normalizes
+            else (factor,),
+            "crop" if crops or fraction else "stretch",
+            _fraction(fraction) or 1.0,
+            RESAMPLE.get(
+                processor.get("resample", 2) if isinstance(processor.get("resample", 2), int) else 2
+            ),
+        ),
+    )
+
+
+def _sides(value: Any) -> tuple[tuple[int, int] | None, int | None]:
+    """Return the height and width, and the short side, of a size in any of its spellings."""
+    if isinstance(value, dict):
+        if "shortest_edge" in value:
+            value = value["shortest_edge"]
+        else:
+            value = [value.get("height"), value.get("width")]
+    size = _size(value)
+    return size, min(size) if size else None

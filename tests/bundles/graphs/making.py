@@ -1,0 +1,207 @@
+"""Small graphs with known answers, and files to refuse, made here in every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnkit.bundles.graphs.reading import kept_as, write_graph
+from cnnkit.bundles.graphs.scanning import scan
+from cnnkit.runtime.compiled_cache import compiled_model
+
+CLASSES = 4
+# From the three channels' means to the classes.
+WEIGHTS = np.array([[1, 0, 0, -1], [0, 2, 0, 1], [0, 0, 3, 0.5]], np.float32)
+BIAS = np.array([0.1, -0.2, 0.3, 0.0], np.float32)
+
+
+def onnx_classifier(
+    path: Path,
+    *,
+    batch: int | str = "batch",
+    side: int | str = 8,
+    last: str = "",
+    metadata: dict[str, str] | None = None,
+    layout: str = "NCHW",
+) -> Path:
+    """Write a network of the channels' means: scores = means @ WEIGHTS + BIAS."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    axes = [2, 3] if layout == "NCHW" else [1, 2]
+    shape = [batch, 3, side, side] if layout == "NCHW" else [batch, side, side, 3]
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=axes, keepdims=0),
+        helper.make_node("Gemm", ["means", "weights", "bias"], ["logits"]),
+    ]
+    if last:
+        nodes.append(helper.make_node(last, ["logits"], ["answer"]))
+    name = "answer" if last else "logits"
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, CLASSES])],
+        [numpy_helper.from_array(WEIGHTS, "weights"), numpy_helper.from_array(BIAS, "bias")],
+    )
+    save(path, graph, metadata)
+    return path
+
+
+def save(path: Path, graph: Any, metadata: dict[str, str] | None = None, **domains: int) -> None:
+    """Write a graph as an ONNX file."""
+    from onnx import helper
+
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(*one) for one in domains.items())]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    for key, value in (metadata or {}).items():
+        model.metadata_props.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+
+
+def onnx_of_nodes(path: Path, nodes: list[Any], tensors: list[Any], **domains: int) -> Path:
+    """Write an ONNX file from ``x`` (batch, 3, 8, 8) to ``y``."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        nodes,
+        "nodes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        tensors,
+    )
+    save(path, graph, **domains)
+    return path
+
+
+def tflite_classifier(path: Path, custom: str = "", metadata: bytes = b"") -> Path:
+    """Write a network from (1, 2, 2, 3) to the sum of the numbers times 1, 2, and 3."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(name: str, shape: list[int], buffer: int, kind: int = 0) -> Any:
+        made = schema.TensorT()
+        made.name, made.shape, made.buffer, made.type = name.encode(), shape, buffer, kind
+        return made
+
+    def buffer(content: bytes = b"") -> Any:
+        made = schema.BufferT()
+        made.data = list(content) if content else None
+        return made
+
+    def code(number: int, name: str = "") -> Any:
+        made = schema.OperatorCodeT()
+        made.builtinCode = number
+        made.deprecatedBuiltinCode = min(number, 127)
+        made.customCode = name.encode() if name else None
+        made.version = 1
+        return made
+
+    flat = np.array([1, 12], np.int32).tobytes()
+    kernel = np.tile(np.arange(1, 4, dtype=np.float32)[:, None], (1, 12)).tobytes()
+    reshape, dense = schema.OperatorT(), schema.OperatorT()
+    reshape.opcodeIndex, reshape.inputs, reshape.outputs = 0, [0, 1], [2]
+    dense.opcodeIndex, dense.inputs, dense.outputs = 1, [2, 3, -1], [4]
+    dense.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+    dense.builtinOptions = schema.FullyConnectedOptionsT()
+    graph = schema.SubGraphT()
+    graph.tensors = [
+        tensor("pixels", [1, 2, 2, 3], 0),
+        tensor("shape", [2], 1, schema.TensorType.INT32),
+        tensor("flat", [1, 12], 0),
+        tensor("kernel", [3, 12], 2),
+        tensor("scores", [1, 3], 0),
+    ]
+    graph.inputs, graph.outputs, graph.operators = [0], [4], [reshape, dense]
+    model = schema.ModelT()
+    model.version, model.subgraphs = 3, [graph]
+    model.operatorCodes = [
+        code(schema.BuiltinOperator.RESHAPE),
+        code(schema.BuiltinOperator.FULLY_CONNECTED),
+    ]
+    if custom:
+        model.operatorCodes.append(code(schema.BuiltinOperator.CUSTOM, custom))
+    model.buffers = [buffer(), buffer(flat), buffer(kernel), buffer(metadata)]
+    if metadata:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = b"TFLITE_METADATA", 3
+        model.metadata = [entry]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def tflite_metadata(mean: list[float], std: list[float], labels: str) -> bytes:
+    """Return TFLite's metadata: how the input is normalized, and the file of the labels."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(256)
+
+    def table(entries: dict[int, Any]) -> int:
+        """Build a table: offsets as ints, one byte as ("b", value)."""
+        builder.StartObject(max(entries) + 1)
+        for slot, value in entries.items():
+            if isinstance(value, tuple):
+                builder.PrependUint8Slot(slot, value[1], 0)
+            else:
+                builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+        return int(builder.EndObject())
+
+    def vector(offsets: list[int]) -> int:
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return int(builder.EndVector())
+
+    def floats(values: list[float]) -> int:
+        return int(builder.CreateNumpyVector(np.array(values, np.float32)))
+
+    numbers = floats(mean), floats(std)
+    options = table({0: numbers[0], 1: numbers[1]})
+    image = table({0: ("b", 1)})
+    content = table({0: ("b", 2), 1: image})
+    unit = table({0: ("b", 1), 1: options})
+    name = builder.CreateString(labels)
+    file = table({0: name, 2: ("b", 2)})
+    source = table({3: content, 4: vector([unit])})
+    files = vector([file])
+    target = table({6: files})
+    inputs, outputs = vector([source]), vector([target])
+    subgraph = table({2: inputs, 3: outputs})
+    graphs = vector([subgraph])
+    builder.Finish(table({3: graphs}), file_identifier=b"M001")
+    return bytes(builder.Output())
+
+
+def openvino_classifier(path: Path, metadata: dict[str, str] | None = None) -> Path:
+    """Write the network of `onnx_classifier` in OpenVINO's own form, NHWC, probabilities."""
+    from cnnkit.runtime.process import import_openvino
+
+    ov = import_openvino()
+    ops = ov.opset13
+    image = ops.parameter([-1, 8, 8, 3], np.float32, name="pixels")
+    image.output(0).get_tensor().set_names({"pixels"})
+    means = ops.reduce_mean(image, np.array([1, 2]), False)
+    logits = ops.add(ops.matmul(means, WEIGHTS, False, False), BIAS)
+    scores = ops.softmax(logits, 1)
+    scores.output(0).get_tensor().set_names({"scores"})
+    model = ov.Model([scores], [image], "means")
+    for key, value in (metadata or {}).items():
+        model.set_rt_info(value, ["model_info", key])
+    ov.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+def read_here(path: Path) -> Path:
+    """Read a graph in this process, as the process of its own would, and keep it."""
+    file = scan(path)
+    with compiled_model(kept_as(file), lambda folder: write_graph(path, file.form, folder)):
+        return path
+
+
+def expected_scores(pixels: np.ndarray, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
+    """Return what `onnx_classifier` gives for RGB pixels (n, height, width, 3)."""
+    values = (pixels.astype(np.float64) - np.array(mean)) / np.array(std)
+    return values.mean((1, 2)) @ WEIGHTS + BIAS

@@ -1,0 +1,103 @@
+"""The card of a graph: what is guessed, what is asked for, and who has the last word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
+from cnnkit.bundles.graphs.planning import GraphWish, Planned, plan
+from cnnkit.bundles.graphs.reading import graph_model
+from cnnkit.bundles.graphs.said import said_by
+from cnnkit.bundles.graphs.scanning import scan
+from cnnkit.errors import BundleError, UsageError
+from tests.bundles.graphs.making import (
+    onnx_classifier,
+    onnx_of_nodes,
+    openvino_classifier,
+    read_here,
+)
+
+
+def planned(path: Path, wish: GraphWish | None = None) -> Planned:
+    file = scan(read_here(path))
+    return plan(file, graph_model(file), said_by(file), wish or GraphWish(), "Say it.")
+
+
+def test_what_is_not_said_is_asked_for(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match=r"not say how its pixels are normalized\. Say it\."):
+        planned(path)
+    with pytest.raises(UsageError, match=r"`like` must be one of .* Did you mean 'imagenet'"):
+        planned(path, GraphWish(like="imagnet"))
+    with pytest.raises(UsageError, match="`size` must be given for a graph that takes images of"):
+        planned(onnx_classifier(tmp_path / "any.onnx", side="any"), GraphWish(like="imagenet"))
+    with pytest.raises(UsageError, match=r"`size` must be 8x8 for .*Received: 9x9"):
+        planned(path, GraphWish(like="imagenet", size=(9, 9)))
+    with pytest.raises(UsageError, match="`task` must be one of classify, detect"):
+        GraphWish(task="segment")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_says_all_of_it(tmp_path: Path, name: str) -> None:
+    family = FAMILIES[name]
+    found = planned(onnx_classifier(tmp_path / "m.onnx"), GraphWish(like=name))
+    spec, image = found.spec, found.card.input
+    assert (spec.layout, spec.colors) == ("NCHW", family.colors)
+    assert (spec.mean, spec.std) == (family.mean, family.std)
+    assert (image.fit, image.crop_fraction) == (family.fit, family.crop_fraction)
+    assert (image.interpolation, image.size) == (family.interpolation, (8, 8))
+    assert found.card.scores_kind == "logits"
+    assert found.labels == ("class_0", "class_1", "class_2", "class_3")
+    assert "`labels`" in found.notes[0]
+
+
+def test_the_user_has_the_last_word(tmp_path: Path) -> None:
+    names = "{0: 'a', 1: 'b', 2: 'c', 3: 'd'}"
+    said = {"names": names, "imgsz": "[8, 8]", "task": "classify", "stride": "1"}
+    path = onnx_classifier(tmp_path / "m.onnx", metadata=said, last="Softmax")
+    found = planned(path)
+    assert (found.spec.std, found.labels, found.notes) == ((255.0,), tuple("abcd"), ())
+    assert found.card.scores_kind == "probabilities"
+    own = Preprocessing(colors="BGR", mean=(1, 2, 3), fit="stretch")
+    found = planned(path, GraphWish(like="imagenet", preprocessing=own, name="mine"))
+    assert (found.spec.colors, found.spec.mean) == ("BGR", (1, 2, 3))
+    assert found.spec.std == FAMILIES["imagenet"].std
+    assert (found.card.input.fit, found.card.name) == ("stretch", "mine")
+
+
+def test_labels_are_the_users_then_the_files(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("w\nx\ny\nz\n")
+    path = onnx_classifier(tmp_path / "m.onnx")
+    found = planned(path, GraphWish(like="0-1", labels=str(tmp_path / "l.txt")))
+    assert found.labels == tuple("wxyz")
+    (tmp_path / "l.txt").write_text("w\nx\n")
+    with pytest.raises(BundleError, match="one line for each of the 4 classes"):
+        planned(path, GraphWish(like="0-1", labels=str(tmp_path / "l.txt")))
+
+
+def test_a_size_of_any_is_the_users(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx", side="any")
+    assert planned(path, GraphWish(like="0-1", size=(5, 7))).card.input.size == (5, 7)
+
+
+def test_model_info_is_enough(tmp_path: Path) -> None:
+    info = {"labels": "a b c d", "mean_values": "0", "scale_values": "255"}
+    found = planned(openvino_classifier(tmp_path / "m.xml", info))
+    assert (found.spec.layout, found.spec.std) == ("NHWC", (255.0,))
+    assert (found.card.scores_kind, found.labels) == ("probabilities", tuple("abcd"))
+
+
+def test_a_kind_of_scores_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match="`scores` must be logit or probability for one number"):
+        planned(path, GraphWish(like="0-1", scores="probability"))
+
+
+def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
+    from onnx import helper
+
+    path = onnx_of_nodes(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], [])
+    with pytest.raises(BundleError, match="must give one row of class scores"):
+        planned(path, GraphWish(task="classify", like="0-1"))

@@ -1,0 +1,137 @@
+"""What files say of themselves, and what of it is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnkit.bundles.graphs.said import Said, said_by
+from cnnkit.bundles.graphs.scanning import GraphFile, scan
+from tests.bundles.graphs.making import (
+    onnx_classifier,
+    openvino_classifier,
+    tflite_classifier,
+    tflite_metadata,
+)
+
+
+def said_of(tmp_path: Path, **metadata: str) -> Said:
+    return said_by(scan(onnx_classifier(tmp_path / "m.onnx", metadata=metadata)))
+
+
+def test_ultralytics_metadata(tmp_path: Path) -> None:
+    said = said_of(
+        tmp_path,
+        names="{0: 'person', 1: 'traffic light'}",
+        imgsz="[640, 480]",
+        stride="32",
+        task="detect",
+    )
+    assert (said.source, said.task, said.size) == ("ultralytics", "detect", (640, 480))
+    assert said.labels == ("person", "traffic light")
+    assert (said.preprocessing.fit, said.preprocessing.std) == ("pad", (255.0,))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "__import__('os').system('true')",
+        "{0: 'a', 2: 'c'}",
+        "{'x': 'a'}",
+        "[" * 500,
+        "-" * 100_000 + "1",
+        "{0: 'a'",
+        "7",
+    ],
+)
+def test_names_that_are_none_are_left_out(tmp_path: Path, names: str) -> None:
+    assert said_of(tmp_path, names=names, stride="32").labels is None
+
+
+def test_names_are_cleaned(tmp_path: Path) -> None:
+    said = said_of(tmp_path, names="{0: 'a\\x1b[31m', 1: '', 2: '\\u202ec'}", stride="32")
+    assert said.labels == ("a[31m", "class_1", "c")
+
+
+def test_tflite_metadata(tmp_path: Path) -> None:
+    said = tflite_metadata([127.5], [127.5], "l.txt")
+    found = said_by(scan(tflite_classifier(tmp_path / "m.tflite", metadata=said)))
+    assert (found.source, found.preprocessing.mean, found.preprocessing.std) == (
+        "tflite",
+        (127.5,),
+        (127.5,),
+    )
+
+
+def test_model_info_of_openvino(tmp_path: Path) -> None:
+    info = {"labels": "cat traffic_light", "mean_values": "1 2 3", "scale_values": "4"}
+    found = said_by(scan(openvino_classifier(tmp_path / "m.xml", info)))
+    assert found.labels == ("cat", "traffic light")
+    assert (found.preprocessing.mean, found.preprocessing.std) == ((1, 2, 3), (4,))
+
+
+def test_a_description_of_ours(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx")
+    image = {"shape": [None, 8, 9, 3], "fit": "crop", "crop_fraction": 0.9}
+    content = {"task": "classify", "made_by": "cnnkit 1", "inputs": [image], "labels": ["a", "b"]}
+    (tmp_path / "m.onnx.json").write_text(json.dumps(content))
+    said = said_by(scan(path))
+    assert (said.source, said.labels, said.size) == ("cnnkit", ("a", "b"), (8, 9))
+    assert (said.preprocessing.fit, said.preprocessing.crop_fraction) == ("crop", 0.9)
+
+
+def test_settings_of_timm_beside_the_file(tmp_path: Path) -> None:
+    own = {
+        "input_size": [3, 160, 160],
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "crop_pct": 0.95,
+        "interpolation": "bicubic",
+    }
+    config = {"pretrained_cfg": own, "label_names": ["a", "b"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert (said.size, said.labels) == ((160, 160), ("a", "b"))
+    assert said.preprocessing.mean == (127.5, 127.5, 127.5)
+    assert said.preprocessing.std == (63.75, 63.75, 63.75)
+    assert (said.preprocessing.crop_fraction, said.preprocessing.interpolation) == (0.95, "bicubic")
+
+
+def test_settings_of_transformers_beside_the_file(tmp_path: Path) -> None:
+    processor = {
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+        "size": {"shortest_edge": 256},
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.2, 0.2],
+        "resample": 3,
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "a", "1": "b"}}))
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert (said.size, said.labels) == ((224, 224), ("a", "b"))
+    assert said.preprocessing.crop_fraction == 0.875
+    assert said.preprocessing.mean == (127.5, 102.0, 76.5)
+    assert (said.preprocessing.fit, said.preprocessing.interpolation) == ("crop", "bicubic")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 5000, '{"pretrained_cfg": {"mean": "x"}}'])
+def test_settings_that_are_none_are_left_out(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert said.preprocessing.mean is None and said.labels is None
+
+
+def test_settings_of_ultralytics_beside_a_model_of_openvino(tmp_path: Path) -> None:
+    path = openvino_classifier(tmp_path / "m.xml")
+    lines = ["task: classify", "stride: 1", "imgsz: [64, 64]", "names:", "  0: a", "  1: b"]
+    (tmp_path / "metadata.yaml").write_text("\n".join(lines))
+    said = said_by(scan(path))
+    assert (said.task, said.labels, said.size) == ("classify", ("a", "b"), (64, 64))
+
+
+def test_nothing_said(tmp_path: Path) -> None:
+    assert said_of(tmp_path).source == ""
+    assert said_by(GraphFile(tmp_path / "none", "onnx", "", ())).labels is None

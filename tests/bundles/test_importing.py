@@ -1,0 +1,152 @@
+"""Graphs opened as they are, and made bundles of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnkit
+from cnnkit import Classifier
+from cnnkit.bundles import open_model
+from cnnkit.classification.training.backbone import open_backbone
+from cnnkit.errors import BundleError, CnnkitError, OutputError, RuntimeUnavailableError, UsageError
+from cnnkit.lab.networks.opening import Wish, describe
+from cnnkit.metrics import softmax
+from cnnkit.results import Classification
+from tests.bundles.graphs.making import (
+    expected_scores,
+    onnx_classifier,
+    openvino_classifier,
+    read_here,
+    tflite_classifier,
+)
+
+SAID = {"names": "['a', 'b', 'c', 'd']", "imgsz": "[8, 8]", "task": "classify", "stride": "1"}
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+
+
+def test_a_file_that_says_enough_is_opened_as_it_is(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx", metadata=SAID)  # read in a process of its own
+    classifier = Classifier.load(path, top_k=4, features=True, precision="float32")
+    for image, result in zip(pixels, classifier.predict(list(pixels)), strict=True):
+        assert isinstance(result, Classification)
+        scores = softmax(expected_scores(image[None], 0, 255)[0])
+        found = {one.label: one.score for one in result.predictions}
+        assert found == pytest.approx(dict(zip("abcd", scores, strict=True)), abs=1e-5)
+        np.testing.assert_allclose(result.features, image.mean((0, 1)) / 255, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite", "openvino"])
+def test_a_bundle_answers_like_its_file(tmp_path: Path, form: str) -> None:
+    make = {
+        "onnx": lambda: onnx_classifier(tmp_path / "m.onnx", batch=1),
+        "tflite": lambda: tflite_classifier(tmp_path / "m.tflite"),
+        "openvino": lambda: openvino_classifier(tmp_path / "m.xml"),
+    }
+    path = read_here(make[form]())
+    made = cnnkit.import_model(path, tmp_path / "bundle", like="0-1", name="mine")
+    files = {file.name for file in (tmp_path / "bundle").iterdir()}
+    weights = {"model.xml", "model.bin"} if form == "openvino" else {f"model.{form}"}
+    assert files == {"card.json", "labels.txt", *weights}
+    assert (made.task, made.card["name"], made.card["graph"]["form"]) == ("classify", "mine", form)
+    (tmp_path / "bundle").rename(tmp_path / "moved")
+    path.unlink()
+    bundle = open_model(tmp_path / "moved")
+    read_here(tmp_path / "moved" / bundle.card.weights["file"])
+    side = bundle.card.input.height
+    result = Classifier.load(tmp_path / "moved").predict(np.full((side, side, 3), 9, np.uint8))
+    assert isinstance(result, Classification) and len(result.predictions) >= 3
+    assert bundle.notes == ()
+
+
+def test_changed_files_are_refused(tmp_path: Path) -> None:
+    path = read_here(openvino_classifier(tmp_path / "m.xml"))
+    cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    for name in ("model.xml", "model.bin", "labels.txt"):
+        folder = shutil.copytree(tmp_path / "b", tmp_path / name)
+        with (folder / name).open("ab") as file:
+            file.write(b"\n")
+        with pytest.raises(BundleError, match="must have the sha256 of its card"):
+            open_model(folder)
+
+
+def test_a_card_is_checked(tmp_path: Path) -> None:
+    path = read_here(onnx_classifier(tmp_path / "m.onnx"))
+    cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    card = json.loads((tmp_path / "b" / "card.json").read_text())
+    for key, value, message in (
+        ("std", [0], "must be a list of 1 or 3 numbers"),
+        ("mean", ["x"], "must be a list of 1 or 3 numbers"),
+        ("mean", [1, 2], "must be a list of 1 or 3 numbers"),
+        ("layout", "HWCN", "must be one of NHWC, NCHW"),
+        ("colors", "CMYK", "must be one of RGB, BGR, gray"),
+    ):
+        graph = card["graph"] | {"input": card["graph"]["input"] | {key: value}}
+        (tmp_path / "b" / "card.json").write_text(json.dumps(card | {"graph": graph}))
+        with pytest.raises(BundleError, match=message):
+            open_model(tmp_path / "b")
+
+
+def test_what_needs_layers_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = read_here(onnx_classifier(tmp_path / "m.onnx", metadata=SAID))
+    said = "m is a graph that can only be run, by OpenVINO. Use its Keras model"
+    with pytest.raises(CnnkitError, match=said):
+        open_model(path).build()
+    with pytest.raises(CnnkitError, match=said):
+        cnnkit.export(path, tmp_path / "x.keras")
+    with pytest.raises(UsageError, match="`method` must be occlusion for m, a graph that can"):
+        cnnkit.Explainer.load(path)
+    with pytest.raises(CnnkitError, match="a graph that can only be run"):
+        list(describe(str(path), Wish()))
+    with pytest.raises(UsageError, match="`backbone` must be an embedded classifier"):
+        open_backbone(str(path))
+    for options in ({"runtime": "xla"}, {"runtime": "tensorflow"}, {"device": "gpu"}):
+        with pytest.raises(RuntimeUnavailableError, match="which only OpenVINO runs"):
+            Classifier.load(path, **options)
+
+
+def test_nothing_is_left_of_what_cannot_be_imported(tmp_path: Path) -> None:
+    path = read_here(onnx_classifier(tmp_path / "m.onnx"))
+    with pytest.raises(UsageError, match="Name a family with `like`"):
+        cnnkit.import_model(path, tmp_path / "b")
+    with pytest.raises(UsageError, match="`mean` must be one finite number, or three"):
+        cnnkit.import_model(path, tmp_path / "b", mean=(1.0, 2.0))
+    with pytest.raises(UsageError, match="`std` must be above 0"):
+        cnnkit.import_model(path, tmp_path / "b", std=(0.0,))
+    with pytest.raises(BundleError, match="lie between 0 and 1"):
+        cnnkit.import_model(path, tmp_path / "b", like="0-255", scores="probabilities")
+    with pytest.raises(BundleError, match="have the tensor 'nowhere'"):
+        cnnkit.import_model(path, tmp_path / "b", like="0-255", features="nowhere")
+    assert not list(tmp_path.glob("*b*/")) and not list(tmp_path.glob(".cnnkit*"))
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OutputError, match="exists already"):
+        cnnkit.import_model(path, tmp_path / "b", like="0-1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "xml", "tflite", ""])
+def test_an_export_of_ours_answers_like_the_model(
+    tmp_path: Path, examples: Path, form: str
+) -> None:
+    """The same probabilities, within what an export may differ."""
+    target = tmp_path / f"model{'.' if form else ''}{form}"
+    cnnkit.export("squeezenet-1.1", target, None if form else "saved-model")
+    own = Classifier.load("squeezenet-1.1", top_k=5, precision="float32").predict(
+        sorted(examples.glob("*.jpg"))[:3]
+    )
+    other = Classifier.load(target, top_k=5, precision="float32").predict(
+        sorted(examples.glob("*.jpg"))[:3]
+    )
+    for one, two in zip(own, other, strict=True):
+        assert isinstance(one, Classification) and isinstance(two, Classification)
+        assert [p.label for p in one.predictions] == [p.label for p in two.predictions]
+        for first, second in zip(one.predictions, two.predictions, strict=True):
+            assert second.score == pytest.approx(first.score, rel=1e-3, abs=1e-6)
