@@ -64,12 +64,14 @@ class Clues(NamedTuple):
         outputs: Its outputs.
         classes: Number of its classes if that is known already, or None.
         size: Height and width of its input.
+        about: What its file says of it, lower case.
         is_chosen: The user chose the profile: what contradicts nothing fits.
     """
 
     outputs: tuple[OutputInfo, ...]
     classes: int | None
     size: tuple[int, int]
+    about: str
     is_chosen: bool
 
     def fits(self, classes: int) -> bool:
@@ -96,9 +98,15 @@ class Clues(NamedTuple):
         fitting = (s for s in STRIDES if anchors * grid_count(self.size, s) == count)
         return next(fitting, None)
 
-    def is_grid(self, count: int | None) -> bool:
-        """Return whether so many boxes are those of all cells."""
-        return any(self.strides(count, anchors) is not None for anchors in (1, 3))
+    def may_be_grid(self, rows: Rows, others: int) -> bool:
+        """Return whether the rows may be those of all cells, with a box, objectness and classes.
+
+        Args:
+            rows: The output.
+            others: How many columns are none of the classes' scores.
+        """
+        is_grid = any(self.strides(rows.boxes, anchors) is not None for anchors in (1, 3))
+        return is_grid and self.fits(rows.columns - others)
 
 
 def grid_count(size: tuple[int, int], strides: Sequence[int]) -> int:

@@ -34,7 +34,8 @@ def recognize(
     Args:
         outputs: All outputs of the network.
         metadata: What the file says about itself, or the user does: ``names`` of the classes (see
-            `class_names`), or ``classes``, how many there are; and ``task``.
+            `class_names`), or ``classes``, how many there are; ``task``, ``head`` and
+            ``description``, as Ultralytics writes them.
         input_size: Height and width of the network's input.
         like: One of `PROFILES`, for outputs that several fit; None: the only one that fits.
 
@@ -48,7 +49,8 @@ def recognize(
     task = metadata.get("task", "detect")
     if task != "detect":
         raise BundleError(broken_rule("the network", "detect objects", f"one for {task[:40]}"))
-    clues = Clues(tuple(outputs), _class_count(metadata), input_size, like is not None)
+    about = " ".join(metadata.get(key, "")[:200].lower() for key in ("head", "description"))
+    clues = Clues(tuple(outputs), _class_count(metadata), input_size, about, like is not None)
     names = PROFILES if like is None else (like,)
     fitting = {name: found for name in names if (found := RULES[name](clues)) is not None}
     usual = [found for found in fitting.values() if found.classes == COCO_CLASSES]

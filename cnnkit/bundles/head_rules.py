@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, grid_count
+from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, Rows, grid_count
 
 # Classes of COCO: where outputs can be read in two ways, the one with as many is meant.
 COCO_CLASSES = 80
@@ -182,7 +183,9 @@ def _yolox(clues: Clues) -> HeadProfile | None:
 
 def _end_to_end(clues: Clues) -> HeadProfile | None:
     rows = clues.only_rows()
-    if rows is None or rows.columns != 6 or (clues.is_grid(rows.boxes) and not clues.is_chosen):
+    if rows is None or rows.columns != 6:
+        return None
+    if not clues.is_chosen and (clues.may_be_grid(rows, 5) or "detr" in clues.about):
         return None
     return _profile("end-to-end", clues.classes or 0, output=rows.output)
 
@@ -247,15 +250,27 @@ def _pair(clues: Clues) -> Pair | None:
 
 def _rt_detr(clues: Clues) -> HeadProfile | None:
     rows, pair = clues.only_rows(), _pair(clues)
-    if rows is not None:  # Ultralytics joins the two
-        is_free = rows.columns != 6 or clues.classes is not None  # not finished detections
-        is_usual = rows.boxes == QUERIES and is_free and not clues.is_grid(QUERIES)
-        if clues.fits(rows.columns - 4) and (is_usual or clues.is_chosen):
-            classes = rows.columns - 4
-            return _profile("rt-detr", classes, output=rows.output, scores="probabilities")
-    elif pair is not None and clues.fits(pair.columns):
-        if clues.is_chosen or (not _is_rf_detr(pair) and _may_have(clues, pair, DETR_QUERIES)):
-            return _queries("rt-detr", pair, pair.columns, "sigmoid")
+    if rows is not None:  # Ultralytics' exports
+        return _rt_detr_in_one(clues, rows)
+    if pair is None or not clues.fits(pair.columns):
+        return None
+    if not clues.is_chosen and (_is_rf_detr(pair) or not _may_have(clues, pair, DETR_QUERIES)):
+        return None
+    return _queries("rt-detr", pair, pair.columns, "sigmoid")
+
+
+def _rt_detr_in_one(clues: Clues, rows: Rows) -> HeadProfile | None:
+    """Recognize one output of the queries, or of finished detections as newer versions give it."""
+    is_said = clues.is_chosen or "detr" in clues.about
+    if is_said and rows.columns == 6 and (clues.classes != 2 or "rtdetrdecoder" in clues.about):
+        settings = {"output": rows.output, "order": "cxcywh", "unit": "normalized"}
+        found = _profile("rt-detr", clues.classes or 0, **settings)
+        return replace(found, kind="end-to-end")
+    is_free = rows.columns != 6 or clues.classes is not None  # not finished detections
+    is_usual = rows.boxes == QUERIES and is_free and not clues.may_be_grid(rows, 5)
+    if clues.fits(rows.columns - 4) and (is_usual or is_said):
+        settings = {"output": rows.output, "scores": "probabilities"}
+        return _profile("rt-detr", rows.columns - 4, **settings)
     return None
 
 
@@ -290,7 +305,8 @@ def _may_have(clues: Clues, pair: Pair, others: int) -> bool:
 
     Where the classes are known the number of scores tells the kinds apart.
     """
-    return not clues.is_grid(pair.queries) and (clues.classes is not None or pair.queries != others)
+    is_free = clues.classes is not None or pair.queries != others
+    return clues.strides(pair.queries) is None and is_free
 
 
 def _boxes_scores(clues: Clues) -> HeadProfile | None:

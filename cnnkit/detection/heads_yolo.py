@@ -124,7 +124,8 @@ class EndToEndDecoder:
     """Rows (n, 6) of left, top, right, bottom, score, class, of which none is to be removed.
 
     YOLOv10, and YOLOv8 and its successors exported with non-max suppression. Unused rows have a
-    score of 0. See `cnnkit.detection.decoders.Decoder`.
+    score of 0. With the ``order`` ``cxcywh`` the first four are center x, center y, width and
+    height, as in RT-DETR from Ultralytics. See `cnnkit.detection.decoders.Decoder`.
     """
 
     end_to_end = True
@@ -133,20 +134,21 @@ class EndToEndDecoder:
         fields = Fields(spec.settings, "detector")
         self._output = fields.text("output")
         self._unit = fields.choice("unit", BOX_UNITS, default="auto")
+        self._order = fields.choice("order", ("xyxy", "cxcywh"), default="xyxy")
         self._size = np.array([card.input.width, card.input.height] * 2, np.float64)
 
     def decode(self, outputs: Mapping[str, np.ndarray], least: np.ndarray) -> Candidates:
         """See `cnnkit.detection.decoders.Decoder.decode`."""
         raw = rows_of(outputs, self._output, 6)
         used = raw[np.isfinite(raw).all(axis=1) & (raw[:, 4] > 0)]
+        boxes = corners(used) if self._order == "cxcywh" else used[:, :4].astype(np.float64)
         unit = self._unit
         if unit == "auto":  # no object ends within two pixels of the corner
-            unit = "normalized" if largest(used[:, 2:4]) <= 2 else "pixels"
-        scale = self._size if unit == "normalized" else 1.0
+            unit = "normalized" if largest(boxes[:, 2:]) <= 2 else "pixels"
+        boxes *= self._size if unit == "normalized" else 1.0
         classes = class_numbers(used[:, 5], len(least), self._output)
         some = used[:, 4] >= least[classes]
-        boxes = used[some, :4].astype(np.float64) * scale
-        return sound(boxes, used[some, 4], classes[some], self._output)
+        return sound(boxes[some], used[some, 4], classes[some], self._output)
 
 
 def rows_of(

@@ -150,6 +150,31 @@ def test_what_fits_two_is_chosen(shapes, options: dict[str, str], fitting: str) 
         assert seen(*shapes, **options, like=like).settings["profile"] == like
 
 
+def test_rt_detr_of_ultralytics_says_that_it_is_one() -> None:
+    """Older exports give queries, newer ones finished detections with a box's center and sides."""
+    finished = seen((1, 300, 6), head="RTDETRDecoder", **named(2))
+    assert (finished.kind, finished.classes) == ("end-to-end", 2)
+    assert finished.settings["order"] == "cxcywh"
+    assert finished.settings["unit"] == "normalized"
+    description = "Ultralytics RT-DETR-l model trained on coco.yaml"
+    older = seen((1, 300, 6), description=description, **named(2))
+    assert (older.kind, older.settings["scores"]) == ("detr", "probabilities")
+    assert seen((1, 300, 6), like="rt-detr").settings["order"] == "cxcywh"
+    assert "order" not in seen((1, 300, 6), head="Detect", **named(3)).settings
+
+
+def test_counts_that_are_also_those_of_cells_by_chance() -> None:
+    """3 anchors of strides 16 and 32 give 300 boxes for an input of 128 x 160."""
+    rows = [OutputInfo("output0", (1, 300, 6), "float32")]
+    for classes, profile in ((1, "yolov5"), (80, "end-to-end")):
+        found = recognize(rows, named(classes), (128, 160))
+        assert found.settings["profile"] == profile
+    rows = [OutputInfo("output0", (1, 300, 84), "float32")]
+    for classes, profile in ((79, "yolov5"), (80, "rt-detr")):
+        found = recognize(rows, named(classes), (128, 160))
+        assert found.settings["profile"] == profile
+
+
 def test_the_number_of_classes_decides_without_names() -> None:
     assert seen((1, 8400, 50), classes="45").kind == "yolox"
     assert seen((1, 8400, 50), classes="6").settings["bins"] == 11

@@ -30,6 +30,7 @@ V5 = {"kind": "yolov5", "output": "output0"}
 V8 = {"kind": "yolov8", "output": "output0"}
 X = {"kind": "yolox", "output": "output0", "strides": STRIDES}
 E2E = {"kind": "end-to-end", "output": "output0"}
+CENTERED = E2E | {"order": "cxcywh", "unit": "normalized"}
 NANO = {"kind": "nanodet", "output": "output0", "strides": STRIDES, "bins": 11, "offset": 0.5}
 PLUS = NANO | {"strides": PLUS_STRIDES, "bins": 8, "offset": 0.0}
 DETR = {"kind": "detr", "boxes": "pred_boxes", "logits": "logits", "scores": "sigmoid"}
@@ -173,6 +174,7 @@ def test_end_to_end() -> None:
     check(decode(E2E, [0, 0, 0.85], output0=ROWS), ROWS[0][:4], [0.9], [2])
     check(decode(E2E, output0=[[0.5, 0.25, 1, 1.5, 0.9, 0]]), [48, 16, 96, 96], [0.9], [0])
     check(decode(E2E, output0=np.zeros((0, 6))), [], [], [])
+    check(decode(CENTERED, output0=[[*SMALL, 0.9, 1]]), BOX, [0.9], [1])
 
 
 def test_detections() -> None:
@@ -250,6 +252,7 @@ def encoded(section: dict[str, Any], boxes: np.ndarray, scores: np.ndarray) -> d
     if kind == "boxes-scores":
         return {"boxes": boxes, "scores": scores}
     if kind == "end-to-end":
+        boxes = centers / SIDES if "order" in section else boxes
         return {"output0": np.concatenate([boxes, best[:, None], labels[:, None]], 1)}
     order = [1, 0, 3, 2] if section.get("order") == "yxyx" else [0, 1, 2, 3]
     scale = SIDES if section.get("unit") == "normalized" else 1
@@ -262,6 +265,7 @@ EVERY = {
     "yolov8": V8,
     "yolox": X,
     "end-to-end": E2E,
+    "rt-detr, finished": CENTERED,
     "nanodet": NANO | {"bins": 8},
     "nanodet-g": NANO,
     "nanodet-plus": PLUS,
@@ -310,7 +314,7 @@ def test_every_kind_has_a_decoder_that_knows_whether_to_suppress() -> None:
         card = card_of(section)
         ends[name] = make_decoder(detector_spec(card), card).end_to_end
     assert {name for name, end in ends.items() if end} == {
-        *("end-to-end", "rt-detr", "rt-detr in one output", "detr"),
+        *("end-to-end", "rt-detr, finished", "rt-detr", "rt-detr in one output", "detr"),
         *("detections", "tflite-detections", "tf-detections"),
     }
 
