@@ -59,6 +59,7 @@ images: $(VENV)/installed
 
 models: $(VENV)/installed-convert
 	$(BIN)/python -m models.convert all
+	$(BIN)/python -m models.convert graphs
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist cnnkit.egg-info

@@ -21,6 +21,7 @@ from cnnkit.bundles import (
     network,
     score_kinds,
     statistics,
+    stored_graphs,
     weights,
 )
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
@@ -49,6 +50,7 @@ class Bundle:
         notes: What the user should be told once, such as made-up labels.
         graph: Makes the `openvino.Model` of a graph in another tool's form, which OpenVINO alone
             runs; None: Keras builds the network.
+        graph_store: The folder of the weights and of `stored_graphs.GRAPHS`; None: it has none.
     """
 
     card: ModelCard
@@ -58,6 +60,7 @@ class Bundle:
     request: dict[str, Any]
     notes: tuple[str, ...] = ()
     graph: opening_graphs.RunningModel | None = None
+    graph_store: Path | None = None
 
     def build(
         self,
@@ -150,6 +153,25 @@ class Bundle:
             build=lambda precision: self.build(features, precision, network_name, statistics_form),
             conversion=["cnnkit.bundles.to_openvino", json.dumps(self.request | wanted)],
             openvino=partial(graph, *self._tensors(features)) if graph else None,
+            stored=lambda: self._stored_graph(features, network_name, statistics_form),
+        )
+
+    def _stored_graph(
+        self, features: bool, network_name: str | None, statistics_form: str | None
+    ) -> Any | None:
+        """Return the network in OpenVINO's form as it came with cnnkit, or None."""
+        if self.graph_store is None:
+            return None
+        card = self.card
+        outputs = ("scores", *(["features"] if features else [])) if not card.networks else ()
+        if card.networks:
+            network_name = self.network_name(network_name)
+        return stored_graphs.read_graph(
+            self.graph_store / stored_graphs.GRAPHS,
+            stored_graphs.graph_name(network_name, statistics_form),
+            self.graph_store / card.weights.get("file", WEIGHTS),
+            f"{network_name}/" if len(card.networks) > 1 else "",
+            outputs,
         )
 
     def _tensors(self, features: bool) -> tuple[dict[str, str], int]:
@@ -216,7 +238,8 @@ def open_model(
         return _open_darknet(model, weights, labels)
     embedded = embedded_name(model)
     if embedded is not None:
-        return _open_folder(embedded_folder(embedded), labels)
+        folder = embedded_folder(embedded)
+        return replace(_open_folder(folder, labels), graph_store=folder)
     path = Path(model)
     if path.is_dir():
         return _open_folder(path, labels)

@@ -74,13 +74,11 @@ class OpenVinoNetwork:
 
     def __init__(self, source: ModelSource, precision: str, threads: int) -> None:
         from cnnkit.runtime import openvino_predictor as engine
-        from cnnkit.runtime.compiled_cache import MODEL, compiled_model
         from cnnkit.runtime.process import import_openvino_preprocessing
 
         core = engine.ov.Core()
         self.precision = engine.choose_precision(core, precision)
-        with compiled_model(source.identity, lambda f: engine.convert(source, f)) as folder:
-            model = core.read_model(folder / MODEL)
+        model = engine.read(core, source)
         steps = import_openvino_preprocessing().PrePostProcessor(model)
         steps.input(IMAGE).tensor().set_element_type(engine.ov.Type.u8)
         for index in range(len(model.outputs)):

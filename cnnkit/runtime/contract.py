@@ -26,6 +26,8 @@ class ModelSource:
         openvino: Returns the `openvino.Model` itself, from ``image``, float32 RGB 0 to 255
             (batch, height, width, 3), to the outputs by name; the batch is open, or 1. Where it
             is given, only OpenVINO runs the model, and `build` raises.
+        stored: Returns the `openvino.Model` that was kept with the weights, which needs no
+            conversion, or None where there is none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ModelSource:
     build: Callable[[str], Any]
     conversion: Sequence[str] | None = None
     openvino: Callable[[], Any] | None = None
+    stored: Callable[[], Any] | None = None
 
 
 class Predictor(Protocol):

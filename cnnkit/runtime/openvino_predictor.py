@@ -13,6 +13,7 @@ from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
 from cnnkit.runtime.contract import ModelSource
+from cnnkit.runtime.keras_conversion import converted
 from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
 
 ov = import_openvino()
@@ -88,9 +89,12 @@ class OpenVinoPredictor:
 
 
 def read(core: Any, source: ModelSource) -> Any:
-    """Return a source's `openvino.Model`: its own, or what its Keras model is converted to."""
+    """Return a source's `openvino.Model`: its own, the stored one, or what Keras's becomes."""
     if source.openvino is not None:
         return source.openvino()
+    stored = source.stored() if source.stored is not None else None
+    if stored is not None:
+        return stored
     with compiled_model(source.identity, lambda folder: convert(source, folder)) as folder:
         return core.read_model(folder / MODEL)
 
@@ -205,22 +209,4 @@ def save_keras_model(model: Any, folder: Path) -> None:
         model: A functional model on the TensorFlow backend whose outputs are a dict.
         folder: An existing folder.
     """
-    import tensorflow as tf
-
-    # One input is called `image` whatever its name in the network; several keep their names.
-    names = ["image"] if len(model.inputs) == 1 else [tensor.name for tensor in model.inputs]
-    specs = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tf.float32, name=name)
-        for name, tensor in zip(names, model.inputs, strict=True)
-    ]
-    function = tf.function(
-        lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0], training=False),
-        autograph=False,  # which leaves compiled files in the temporary folder
-    )
-    converted = ov.convert_model(function.get_concrete_function(*specs))
-    for tensor, name in zip(converted.inputs, names, strict=True):
-        tensor.get_tensor().set_names({name})
-    names = sorted(model.output)
-    for output, name in zip(converted.outputs, names, strict=True):
-        output.get_tensor().set_names({name})
-    ov.save_model(converted, folder / MODEL, compress_to_fp16=False)
+    ov.save_model(converted(model), folder / MODEL, compress_to_fp16=False)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from cnnkit.bundles.embedded import embedded_names
 from cnnkit.errors import CnnkitError
 from models.convert.conversion import CONVERSIONS, SOURCES
+from models.convert.graphs import write_model_graphs
 from models.convert.measure import measure
 from models.convert.source import MODELS_FOLDER
 
@@ -56,6 +58,15 @@ def measure_command(name: str, data: Path, cache: Path) -> None:
     """Measure NAME on labeled photos and write the figures into its card."""
     for what, value in measure(SOURCES[name], data, cache).items():
         click.echo(f"{what}: {value}")
+
+
+@main.command("graphs")
+@click.argument("names", nargs=-1, type=click.Choice(embedded_names()))
+def graphs_command(names: tuple[str, ...]) -> None:
+    """Write the graphs with which NAMES, by default all, start without TensorFlow."""
+    for name in names or embedded_names():
+        size = write_model_graphs(name)
+        click.echo(f"{name}: {size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit.bundles.embedded import embedded_folder
+
 
 @pytest.fixture
 def many(examples, tmp_path):
@@ -134,48 +136,68 @@ socket.socket = Refused
 """
 
 
-def test_no_socket_and_a_clean_home(run_cnnkit, examples, tmp_path, clean_environment):
+@pytest.fixture
+def own(tmp_path):
+    """A bundle as users have them: its network is converted by TensorFlow when it first runs."""
+    return shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
+
+
+def test_no_socket_and_a_clean_home(run_cnnkit, examples, own, tmp_path, clean_environment):
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(NO_SOCKETS)
     fresh = {"PYTHONPATH": str(tmp_path / "spy"), "CNNKIT_CACHE": str(tmp_path / "fresh-cache")}
     assert "CI" not in clean_environment
     for _ in ("cold", "warm"):
-        done = run_cnnkit("classify", examples / "cat.jpg", environment=fresh, fresh=True)
+        command = ("classify", examples / "cat.jpg", "--model", own)
+        done = run_cnnkit(*command, environment=fresh, fresh=True)
         assert done.returncode == 0, done.stderr
         assert "SOCKET OPENED" not in done.stderr
     assert list((tmp_path / "home").iterdir()) == []
     assert (tmp_path / "fresh-cache").is_dir()
 
 
-def test_a_warm_start_imports_no_framework(run_cnnkit, examples, tmp_path):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("classify", "cat.jpg", "--embeddings", "features.npy"),
+        ("detect", "cat.jpg"),
+        ("verify-face", "astronaut.jpg", "astronaut.jpg"),
+        ("stylize", "cat.jpg", "--style", "coffee.jpg", "--fast", "-o", "painted.png"),
+    ],
+)
+def test_the_first_start_imports_no_framework_and_needs_no_cache(
+    run_cnnkit, examples, tmp_path, arguments
+):
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'albumentations'}\n"
         "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr))"
     )
-    run_cnnkit("classify", examples / "cat.jpg")
-    done = run_cnnkit(
-        "classify",
-        examples / "cat.jpg",
-        environment={"PYTHONPATH": str(tmp_path / "spy")},
-        fresh=True,
-    )
-    assert done.returncode == 0
+    (tmp_path / "occupied").write_text("a file where the cache should be")
+    environment = {
+        "PYTHONPATH": str(tmp_path / "spy"),
+        "CNNKIT_CACHE": str(tmp_path / "occupied"),
+    }
+    arguments = [examples / word if word.endswith(".jpg") else word for word in arguments]
+    done = run_cnnkit(*arguments, environment=environment, fresh=True)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "HEAVY []"
+    assert "Compiling" not in done.stderr
 
 
-def test_a_read_only_cache_is_no_error(run_cnnkit, examples, tmp_path):
+def test_a_read_only_cache_is_no_error(run_cnnkit, examples, own, tmp_path):
     (tmp_path / "occupied").write_text("a file where the cache should be")
     environment = {"CNNKIT_CACHE": str(tmp_path / "occupied")}
-    done = run_cnnkit("classify", examples / "cat.jpg", environment=environment, fresh=True)
+    command = ("classify", examples / "cat.jpg", "--model", own)
+    done = run_cnnkit(*command, environment=environment, fresh=True)
     assert done.returncode == 0, done.stderr
     assert '"status": "ok"' in done.stdout
 
 
-def test_concurrent_first_runs_are_safe(examples, tmp_path, clean_environment):
+def test_concurrent_first_runs_are_safe(examples, own, tmp_path, clean_environment):
     environment = clean_environment | {"CNNKIT_CACHE": str(tmp_path / "shared-cache")}
-    command = ["classify", str(examples / "cat.jpg"), "--model", "squeezenet-1.1"]
+    command = ["classify", str(examples / "cat.jpg"), "--model", str(own)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "cnnkit", *command],
@@ -192,9 +214,9 @@ def test_concurrent_first_runs_are_safe(examples, tmp_path, clean_environment):
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "model.bin", "model.xml"]
 
 
-def test_a_damaged_cache_is_made_again(run_cnnkit, examples, tmp_path):
+def test_a_damaged_cache_is_made_again(run_cnnkit, examples, own, tmp_path):
     environment = {"CNNKIT_CACHE": str(tmp_path / "cache")}
-    command = ("classify", examples / "cat.jpg", "--model", "squeezenet-1.1", "-q")
+    command = ("classify", examples / "cat.jpg", "--model", own, "-q")
     first = run_cnnkit(*command, environment=environment)
     (path,) = (tmp_path / "cache" / "openvino").glob("*/model.bin")
     path.write_bytes(path.read_bytes()[:1000])
@@ -237,7 +259,7 @@ def test_a_full_standard_output_is_one_line(clean_environment, arguments):
     )
 
 
-def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, tmp_path):
+def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, own, tmp_path):
     pytest.importorskip("jax")
     # An environment of its own: the processes that cnnkit starts are isolated, and see only that.
     venv.create(tmp_path / "without", with_pip=False)
@@ -256,7 +278,7 @@ def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, tmp_
     environment = {"KERAS_BACKEND": "jax", "CNNKIT_CACHE": str(tmp_path / "cache")}
     python = tmp_path / "without" / "bin" / "python"
     done = subprocess.run(
-        [python, "-m", "cnnkit", "classify", examples / "coffee.jpg", "--model", "squeezenet-1.1"],
+        [python, "-m", "cnnkit", "classify", examples / "coffee.jpg", "--model", own],
         env=clean_environment | environment,
         cwd=tmp_path,
         capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from cnnkit import __version__
 from cnnkit.bundles import open_model
+from cnnkit.bundles.embedded import embedded_folder
 from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.runtime import RuntimeOptions, predictor
 from cnnkit.runtime.children import run_module
@@ -44,7 +46,9 @@ def test_a_first_run_among_planted_modules_compiles_the_model(planted, monkeypat
     """As harmless a name as random.py once made every such run fall back to TensorFlow."""
     monkeypatch.setenv("CNNKIT_CACHE", str(tmp_path / "cold"))
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
-    compiled = predictor(open_model("squeezenet-1.1").source(), RuntimeOptions(device="cpu"))
+    monkeypatch.setattr("cnnkit.runtime.openvino_predictor.run_module", run_module)
+    own = shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
+    compiled = predictor(open_model(own).source(), RuntimeOptions(device="cpu"))
     assert compiled.runtime == "openvino"
     assert not planted.exists()
 

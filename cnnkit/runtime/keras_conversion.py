@@ -1,0 +1,89 @@
+"""From a Keras model to OpenVINO's form, with its weights inside or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cnnkit.runtime.process import import_openvino
+
+# What the name of an input begins with that takes a weight.
+WEIGHT = "weight:"
+
+
+def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
+    """Convert a Keras model, in float32.
+
+    Args:
+        model: A functional model on the TensorFlow backend whose outputs are a dict.
+        weights: Variables of the model by name. They are left out: each becomes an input that is
+            called `WEIGHT` and its name, to be filled in by `with_weights`. None keeps all inside.
+
+    Returns:
+        An `openvino.Model` with named inputs and outputs. A single input is called ``image``
+        whatever its name in the network; several keep their names.
+    """
+    import tensorflow as tf
+
+    ov = import_openvino()
+    left_out = dict(weights or {})
+    names = ["image"] if len(model.inputs) == 1 else [tensor.name for tensor in model.inputs]
+    specs = [
+        tf.TensorSpec((None, *tensor.shape[1:]), tf.float32, name=name)
+        for name, tensor in zip(names, model.inputs, strict=True)
+    ]
+    specs += [
+        tf.TensorSpec(variable.shape, tf.float32, name=f"weight{number}")
+        for number, variable in enumerate(left_out.values())
+    ]
+
+    def call(*tensors: Any) -> Any:
+        inputs, values = list(tensors[: len(names)]), tensors[len(names) :]
+        image = inputs if len(inputs) > 1 else inputs[0]
+        if not values:
+            return model(image, training=False)
+        given = {id(v): value for v, value in zip(left_out.values(), values, strict=True)}
+        trained, others = (
+            [given.get(id(variable), variable.value) for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        )
+        return model.stateless_call(trained, others, image, training=False)[0]
+
+    # Autograph would leave compiled files in the temporary folder.
+    function = tf.function(call, autograph=False)
+    graph = ov.convert_model(function.get_concrete_function(*specs))
+    names += [WEIGHT + name for name in left_out]
+    for node in graph.get_ops():  # a name inside could become an output's when it is compiled
+        for output in node.outputs():
+            output.get_tensor().set_names(set())
+    for tensor, name in zip(graph.inputs, names, strict=True):
+        tensor.get_tensor().set_names({name})
+    for tensor, name in zip(graph.outputs, sorted(model.output), strict=True):
+        tensor.get_tensor().set_names({name})
+    return graph
+
+
+def weight_names(graph: Any) -> list[str]:
+    """Return the names of the weights that a graph lacks, in its order."""
+    names = [tensor.get_any_name() for tensor in graph.inputs]
+    return [name.removeprefix(WEIGHT) for name in names if name.startswith(WEIGHT)]
+
+
+def with_weights(graph: Any, weights: Mapping[str, np.ndarray]) -> Any:
+    """Put weights into a graph that lacks them, and return it.
+
+    Args:
+        graph: From `converted`; it is changed.
+        weights: Float32 values of each of its `weight_names`, of the shapes of its inputs.
+    """
+    ov = import_openvino()
+    for parameter in graph.get_parameters():
+        name = parameter.output(0).get_any_name()
+        if name.startswith(WEIGHT):
+            constant = ov.op.Constant(weights[name.removeprefix(WEIGHT)])
+            parameter.output(0).replace(constant.output(0))
+            graph.remove_parameter(parameter)
+    graph.validate_nodes_and_infer_types()
+    return graph
