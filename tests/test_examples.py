@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import run_forked
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -18,92 +21,104 @@ def test_examples_need_nothing_of_cnnkit_but_its_public_names():
         assert found == ["cnnkit"], path.name
 
 
-def test_classify_images(clean_environment):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "classify_images.py")],
-        env=clean_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+@pytest.fixture
+def run_example(tmp_path, clean_environment):
+    """Run a program of examples/ in an empty folder and return the lines that it prints."""
+
+    def run(name, fresh=False):
+        program = str(EXAMPLES / name)
+        if fresh:  # as a user does, at the cost of all imports
+            done = subprocess.run(
+                [sys.executable, program],
+                cwd=tmp_path,
+                env=clean_environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        else:
+            done = run_forked([program], cwd=tmp_path, env=clean_environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_classify_images(run_example):
+    lines = run_example("classify_images.py", fresh=True)
     assert any(line.startswith("coffee.jpg: espresso") for line in lines)
     assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"
 
 
-def test_explain_images(clean_environment, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "explain_images.py")],
-        cwd=tmp_path,
-        env=clean_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "coffee.jpg: espresso" in done.stdout
+def test_explain_images(run_example, tmp_path):
+    assert any("coffee.jpg: espresso" in line for line in run_example("explain_images.py"))
     assert (tmp_path / "explained" / "coffee.png").is_file()
 
 
-def test_stylize_image(clean_environment):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "stylize_image.py")],
-        env=clean_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_stylize_image(run_example):
+    lines = run_example("stylize_image.py")
     assert lines[0] == "in one pass: 256 x 170"
     first, last = (float(line.rpartition(" ")[2]) for line in lines[1:3])
     assert last < first / 2  # the style loss: 0.68 and 0.16 where it was measured
     assert lines[-1] == "painted cat.jpg like coffee.jpg: 128 x 85"
 
 
-def run_example(name, environment):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+def test_check_dataset(run_example):
+    assert run_example("check_dataset.py") == [
+        "error: 1 file cannot be read",
+        "error: the same image is in two classes, 1 group of copies",
+        "mended: 0 findings, fit to train on: True",
+    ]
 
 
-def test_custom_network(clean_environment):
-    lines = run_example("custom_network.py", clean_environment)
+def test_augment_images(run_example):
+    line = re.compile(r"(\w+): (\d+ x \d+) pixels, mean change (\S+)")
+    seen = [line.fullmatch(one) for one in run_example("augment_images.py")]
+    assert [match[1] for match in seen] == ["none", "light", "strong"]
+    assert {match[2] for match in seen} == {"1820 x 626"}
+    none, light, strong = (float(match[3]) for match in seen)
+    assert none == 0 and light > 8 and strong > 8  # 16.9 and 16.7 where it was measured
+
+
+def test_convert_boxes(run_example):
+    lines = run_example("convert_boxes.py")
+    assert lines[0] == "1 image, 1 box, complete: True"
+    center = ((90 + 225.5 / 2) / 451, (60 + 150 / 2) / 300)
+    label, *numbers = lines[1].removeprefix("YOLO: ").split()
+    assert (label, [float(n) for n in numbers]) == ("0", pytest.approx([*center, 0.5, 0.5]))
+    assert json.loads(lines[2].removeprefix("COCO: ")) == pytest.approx([90, 60, 225.5, 150])
+
+
+def test_custom_network(run_example):
+    lines = run_example("custom_network.py")
     assert lines[0] == "10,090 parameters"
     assert float(lines[-1].partition("%")[0]) > 75  # 10 is chance, 88 where it was measured
 
 
-def test_learn_a_filter(clean_environment):
-    lines = run_example("learn_a_filter.py", clean_environment)
+def test_learn_a_filter(run_example):
+    lines = run_example("learn_a_filter.py")
     assert lines[0].startswith("step 0: loss ")
     found = [[float(number) for number in line.split()] for line in lines[-3:]]
     assert found == [[1, 0, -1], [2, 0, -2], [1, 0, -1]]
 
 
-def test_evaluate_classifier(clean_environment):
-    lines = run_example("evaluate_classifier.py", clean_environment)
+def test_evaluate_classifier(run_example):
+    lines = run_example("evaluate_classifier.py")
     assert lines[0] == "top-1 0.60, top-5 0.80"
     assert lines[1].startswith("cat.jpg shows tabby, called tiger cat (")
     assert len(lines) == 3
 
 
-def test_export_classifier(clean_environment):
-    lines = run_example("export_classifier.py", clean_environment)
+def test_export_classifier(run_example):
+    lines = run_example("export_classifier.py")
     found = re.fullmatch(r"checked on 10 images: differs by (\S+) at most", lines[0])
     assert found is not None and float(found[1]) < 1e-3
     found = re.fullmatch(r"coffee.jpg: espresso \((\S+)\)", lines[1])
     assert found is not None and float(found[1]) > 0.9
 
 
-def test_detect_objects(clean_environment):
-    lines = run_example("detect_objects.py", clean_environment)
+def test_detect_objects(run_example):
+    lines = run_example("detect_objects.py")
     seen = re.compile(r"(\S+): (\S+) \((\d+)%\), (\d+) x (\d+) pixels at (\d+), (\d+)")
     found = {match[1]: match for match in map(seen.fullmatch, lines) if match}
     for name, label, box in (
@@ -115,14 +130,14 @@ def test_detect_objects(clean_environment):
     assert lines[-1] == "in all: 2 person, 2 dining table, 1 cat"
 
 
-def test_verify_faces(clean_environment):
-    lines = run_example("verify_faces.py", clean_environment)
+def test_verify_faces(run_example):
+    lines = run_example("verify_faces.py")
     assert lines[0].startswith("turned, darker, recompressed: same person")
     assert lines[1].startswith("a cup of coffee: no face of at least 40 pixels")
 
 
-def test_face_gallery(clean_environment):
-    lines = run_example("face_gallery.py", clean_environment)
+def test_face_gallery(run_example):
+    lines = run_example("face_gallery.py")
     assert lines[0] == "enrolled 2 photos"
     for line, known in zip(
         lines[1:3], ("a darker photo: Eileen", "a mirrored one: Eva"), strict=True
@@ -132,16 +147,16 @@ def test_face_gallery(clean_environment):
     assert lines[3] == "after Eva is forgotten: unknown (too far)"
 
 
-def test_train_face(clean_environment):
-    lines = run_example("train_face.py", clean_environment)
+def test_train_face(run_example):
+    lines = run_example("train_face.py")
     assert lines[0] == "learned from 6 digits"
     told, _, area = lines[1].rpartition(" ")
     assert told == "2 digits never seen: AUC"
     assert 0.6 <= float(area) <= 1  # 0.5 is chance; 0.72 where it was measured
 
 
-def test_transfer_learn(clean_environment):
-    lines = run_example("transfer_learn.py", clean_environment)
+def test_transfer_learn(run_example):
+    lines = run_example("transfer_learn.py")
     told, _, accuracy = lines[0].rpartition(" ")
     assert told == "accuracy on test:"
     assert float(accuracy) >= 0.8  # 0.5 is chance
@@ -149,22 +164,22 @@ def test_transfer_learn(clean_environment):
 
 
 @pytest.mark.slow
-def test_fine_tune(clean_environment):
-    lines = run_example("fine_tune.py", clean_environment)
+def test_fine_tune(run_example):
+    lines = run_example("fine_tune.py")
     assert [line.split(":")[0] for line in lines[:3]] == ["epoch 0", "epoch 1", "epoch 2"]
     assert float(lines[3].removeprefix("accuracy on validation: ")) >= 0.6  # 0.1 is chance
 
 
 @pytest.mark.slow
-def test_train_detector(clean_environment):
-    lines = run_example("train_detector.py", clean_environment)
+def test_train_detector(run_example):
+    lines = run_example("train_detector.py")
     assert float(lines[0].removeprefix("AP50 on validation: ")) > 0.02
     assert lines[1].startswith("new.png shows a disc; surest: ")
 
 
 @pytest.mark.slow
-def test_train_style(clean_environment):
-    lines = run_example("train_style.py", clean_environment)
+def test_train_style(run_example):
+    lines = run_example("train_style.py")
     assert [line.split(":")[0] for line in lines[:2]] == ["step 1", "step 5"]
     before, after = (float(number) for number in re.findall(r"\d\.\d+", lines[-2]))
     assert after < before
