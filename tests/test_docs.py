@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.images import decode, read_bytes
-from tests.bundles.graphs.making import onnx_classifier
+from tests.bundles.graphs.making import onnx_classifier, onnx_detector
 from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
@@ -58,6 +58,8 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
     elif page == "own-models.md":
         shutil.copytree(examples, tmp_path / "photos")
         onnx_classifier(tmp_path / "flowers.onnx")
+        onnx_detector(tmp_path / "yolo.onnx")
+        (tmp_path / "animals.txt").write_text("cat\ndog\n")
         (tmp_path / "flowers.txt").write_text("daisy\ndandelion\nrose\ntulip\n")
     elif page in BOX_PAGES:
         draw_boxes(tmp_path / "shapes", count=24)

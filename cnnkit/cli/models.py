@@ -103,7 +103,7 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
     "--like",
     metavar="FAMILY",
     help="Family with the same preprocessing: imagenet, timm-inception, clip, keras-tf, caffe, "
-    "0-255, 0-1, yolo, yolo-classify, or yolox.",
+    "0-255, 0-1, yolo, yolo-classify, or yolox; or a detector head, such as yolov8 or detr.",
 )
 @click.option(
     "--size", type=Size(), metavar="HEIGHTxWIDTH", help="Input size, for a model that takes any."

@@ -82,7 +82,8 @@ def import_model(
         output: Folder of the new bundle.
         task: ``classify`` or ``detect``; by default as the outputs look.
         labels: A file with one label per line, in the order of the scores.
-        like: A family of networks whose preprocessing it shares, such as ``imagenet``.
+        like: A family of networks whose preprocessing it shares, such as ``imagenet``; or a
+            detector's head, such as ``yolov8``, where its outputs fit several.
         size: Height and width of the images, for a graph that takes any.
         layout: ``NHWC`` or ``NCHW``, where the shape of the input does not say it.
         colors: ``RGB``, ``BGR``, or ``gray``.

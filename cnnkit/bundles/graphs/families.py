@@ -5,7 +5,7 @@ Means and standard deviations are of pixels 0 to 255, in the order of the family
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,12 @@ FAMILIES: Mapping[str, Preprocessing] = {
 ALIASES = {"torchvision": "imagenet", "timm": "imagenet", "inception": "timm-inception"}
 
 
-def family(name: str) -> Preprocessing:
+def family(name: str, others: Sequence[str] = ()) -> Preprocessing:
     """Return a family's preprocessing.
+
+    Args:
+        name: Of the family.
+        others: What else may be named, for the message.
 
     Raises:
         UsageError: There is no such family.
@@ -82,7 +86,7 @@ def family(name: str) -> Preprocessing:
     known = name.lower()
     found = FAMILIES.get(ALIASES.get(known, known))
     if found is None:
-        names = [*FAMILIES, *ALIASES]
+        names = [*FAMILIES, *ALIASES, *others]
         rule = f"be one of {', '.join(names)}"
         raise UsageError(broken_rule("`like`", rule, repr(name), did_you_mean(name, names)))
     return found

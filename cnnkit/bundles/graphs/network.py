@@ -129,6 +129,19 @@ def prepared(
     return _preprocessed(ov, model, spec)
 
 
+def outputs_at(model: Any, spec: GraphSpec, size: tuple[int, int]) -> tuple[TensorInfo, ...]:
+    """Return the outputs for one image of a size; the model stays as it is.
+
+    Raises:
+        BundleError: It takes no such images.
+    """
+    model = model.clone()
+    image = _image_input(model, spec)
+    _fill_other_inputs(import_openvino(), model, image, size)
+    _reshape(model, image, spec, size, 1)
+    return info_of(model).outputs
+
+
 def _image_input(model: Any, spec: GraphSpec) -> Any:
     known = {name: port for port in model.inputs for name in port.get_names()}
     known |= {f"input{number}": port for number, port in enumerate(model.inputs)}

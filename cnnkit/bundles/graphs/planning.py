@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnkit.bundles.card import MAX_CLASSES, ModelCard, parse_card, read_labels
+from cnnkit.bundles.card import (
+    MAX_CLASSES,
+    MAX_LABELS_BYTES,
+    ModelCard,
+    labels_in,
+    parse_card,
+    read_bounded,
+    read_labels,
+)
 from cnnkit.bundles.embedded import embedded_folder
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing, family
 from cnnkit.bundles.graphs.graph_card import COLORS, LAYOUTS, SECTION, GraphSpec
@@ -17,15 +26,21 @@ from cnnkit.bundles.graphs.network import (
     info_of,
     numbers_of_a_row,
     other_input,
+    outputs_at,
     scores_kind,
 )
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
+from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, recognize
 from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images import InputSpec
 
 TASKS = ("classify", "detect")
+# A detector's head says the rest; what it leaves open is stretched.
+DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
+COCO = 80
+DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
 
@@ -36,7 +51,8 @@ class GraphWish:
 
     Attributes:
         task: ``classify`` or ``detect``.
-        like: A family of `cnnkit.bundles.graphs.families`.
+        like: A family of `cnnkit.bundles.graphs.families`; of a detector also one of
+            `cnnkit.bundles.head_profiles.PROFILES`.
         size: Height and width of the images.
         layout: ``NHWC`` or ``NCHW``.
         preprocessing: How an image becomes numbers.
@@ -98,17 +114,22 @@ def plan(file: GraphFile, model: Any, said: Said, wish: GraphWish, ask: str) -> 
         UsageError: Something is not known, or contradicts the file.
     """
     info = info_of(model)
-    task = wish.task or said.task or ("classify" if _classifies(info) else "detect")
+    task = wish.task or said.task or _task(info, wish)
     if task == "detect":
-        raise BundleError(f"{file.path} must be a classifier. Received: {_outputs(info)}.")
+        return _detector(file, model, info, said, wish, ask)
     if task != "classify":
         rule = f"be a model for {' or '.join(TASKS)}"
         raise BundleError(broken_rule(str(file.path), rule, f"one for {task}"))
     return _classifier(file, model, info, said, wish, ask)
 
 
-def _classifies(info: GraphInfo) -> bool:
-    return any(numbers_of_a_row(one.shape) for one in info.outputs)
+def _task(info: GraphInfo, wish: GraphWish) -> str:
+    """Return the task by the family that the user names, else by the outputs."""
+    if wish.like in PROFILES and wish.like not in FAMILIES:
+        return "detect"
+    boxes = any(len(one.shape) == 3 and one.shape[2] == 4 for one in info.outputs)
+    rows = any(numbers_of_a_row(one.shape) for one in info.outputs)
+    return "classify" if rows and not boxes else "detect"
 
 
 def _outputs(info: GraphInfo) -> str:
@@ -142,6 +163,98 @@ def _scores(file: GraphFile, info: GraphInfo) -> tuple[TensorInfo, int]:
         rule = "give one row of class scores for each image"
         raise BundleError(broken_rule(str(file.path), rule, _outputs(info)))
     return found[0]
+
+
+def _detector(
+    file: GraphFile, model: Any, info: GraphInfo, said: Said, wish: GraphWish, ask: str
+) -> Planned:
+    if wish.like is not None and wish.like not in PROFILES:
+        family(wish.like, PROFILES)
+    image = image_of(file, info, wish, said.size)
+    colors = "RGB" if image.channels == 3 else "gray"
+    spec = GraphSpec(file.form, image.tensor.name, image.layout, colors)
+    outputs = _named(outputs_at(model, spec, image.size))
+    head = _head(file, outputs, image, said, wish)
+    own = replace(wish, like=None) if wish.like in PROFILES else wish
+    chosen = preprocessing(file, image, said, own, _of_the_head(head), ask)
+    labels, notes = _detector_labels(file, head.classes, said, wish)
+    section = head.section() | dict(said.suppression)
+    used = set(_texts_in(section)) & outputs.keys()
+    layers = {name: {"layer": outputs[name].name} for name in outputs if name in used or not used}
+    return planned(file, image, chosen, "detect", layers, labels, notes, said, wish, section)
+
+
+def _named(outputs: Sequence[TensorInfo]) -> dict[str, TensorInfo]:
+    """Return the outputs by names that a card may have."""
+    found: dict[str, TensorInfo] = {}
+    for number, one in enumerate(outputs):
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", one.name.removesuffix(":0"))[:60]
+        if not name[:1].isalpha() or name in found:
+            name = f"output{number}_{name}"[:60]
+        found[name] = one
+    return found
+
+
+def _head(
+    file: GraphFile,
+    outputs: Mapping[str, TensorInfo],
+    image: ImageInput,
+    said: Said,
+    wish: GraphWish,
+) -> HeadProfile:
+    seen = [
+        OutputInfo(n, one.shape, DTYPES.get(one.dtype, one.dtype)) for n, one in outputs.items()
+    ]
+    metadata = {key: value for key, value in said.metadata.items() if key in ("names", "task")}
+    count = _label_count(wish.labels) or len(said.labels or ())
+    if count:
+        metadata = {"task": metadata.get("task", "detect"), "classes": str(count)}
+    like = wish.like if wish.like in PROFILES else said.head
+    try:
+        return recognize(seen, metadata, image.size, like)
+    except BundleError as error:
+        raise BundleError(f"{file.path}: {error}") from error
+
+
+def _label_count(labels: str | None) -> int:
+    if labels is None:
+        return 0
+    return len(labels_in(read_bounded(Path(labels), MAX_LABELS_BYTES), labels))
+
+
+def _of_the_head(head: HeadProfile) -> Preprocessing:
+    """Return how a head's project prepares images."""
+    hints = dict(head.input)
+    colors = {"rgb": "RGB", "bgr": "BGR"}.get(hints.get("color", ""))
+    mean, std = (tuple(hints[name]) if name in hints else None for name in ("mean", "std"))
+    fields = {name: hints.get(name) for name in ("fit", "interpolation", "pad_value")}
+    return Preprocessing(colors, mean, std, crop_fraction=1.0, **fields).over(DETECTING)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield every text in a card's section."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(child)
+
+
+def _detector_labels(
+    file: GraphFile, classes: int, said: Said, wish: GraphWish
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes' names, and what to say of them."""
+    if wish.labels:
+        return read_labels(Path(wish.labels), classes or _label_count(wish.labels)), ()
+    if said.labels and len(said.labels) == (classes or len(said.labels)):
+        return said.labels, ()
+    if not classes:
+        fix = "Give the names of the classes with `labels`."
+        raise UsageError(f"{file.path} does not say how many classes it finds. {fix}")
+    if classes == COCO:
+        note = f"{COCO} classes without `labels`: using COCO's names."
+        return read_labels(embedded_folder("yolov3-tiny") / "labels.txt", COCO), (note,)
+    return made_up(file, classes)
 
 
 class ImageInput(NamedTuple):
@@ -220,6 +333,8 @@ def preprocessing(
     known = wish.preprocessing.over(named.over(said.preprocessing))
     if image.tensor.dtype in ("u8", "i8"):  # it takes pixels as they are
         known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
+    if known.mean is None and known.std is None:
+        known = known.over(Preprocessing(colors=default.colors, mean=default.mean, std=default.std))
     if known.mean is None and known.std is None:
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)

@@ -24,6 +24,8 @@ MAX_TEXT = 1 << 20
 MAX_SIDE = 4096
 # Pillow's numbers of filters, as in the settings of Hugging Face's image processors.
 RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+# Of Ultralytics' detectors; how an image is fitted goes by the head.
+UNIT = Preprocessing("RGB", (0.0,), (255.0,))
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "area")
 
 
@@ -39,6 +41,8 @@ class Said:
         preprocessing: How an image becomes numbers.
         scores_kind: What the scores are, see `cnnkit.bundles.score_kinds`.
         metadata: All of it, as texts by name.
+        head: Of a detector, one of `cnnkit.bundles.head_profiles.PROFILES`.
+        suppression: Of a detector, what its card says besides: ``confidence``, ``iou``, ...
     """
 
     source: str = ""
@@ -48,6 +52,8 @@ class Said:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     scores_kind: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    head: str | None = None
+    suppression: Mapping[str, Any] = field(default_factory=dict)
 
 
 def said_by(file: GraphFile) -> Said:
@@ -178,7 +184,7 @@ def _fraction(value: Any) -> float | None:
 
 
 def _cnnkit(file: GraphFile) -> Said | None:
-    """Read the description that `cnnkit export` writes beside a classifier."""
+    """Read the description that `cnnkit export` writes beside a classifier or a detector."""
     beside = file.path.with_name(f"{file.path.resolve().name}.json")
     try:
         content = _object(read_bounded(beside, MAX_TEXT * 16)) if beside.is_file() else {}
@@ -187,13 +193,15 @@ def _cnnkit(file: GraphFile) -> Said | None:
     inputs, made_by = content.get("inputs"), content.get("made_by")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         return None
-    if content.get("task") != "classify" or "cnnkit" not in str(made_by):
+    task = content.get("task")
+    if task not in ("classify", "detect") or "cnnkit" not in str(made_by):
         return None
     image: dict[str, Any] = inputs[0]
-    shape = image.get("shape")
+    shape, bars, own = image.get("shape"), image.get("bars"), content.get("suppression")
+    pad_value = bars.get("value") if isinstance(bars, dict) else None
     return Said(
         source="cnnkit",
-        task="classify",
+        task=task,
         labels=names_of(content.get("labels")),
         size=_size(shape[1:3]) if isinstance(shape, list) else None,
         preprocessing=Preprocessing(
@@ -203,8 +211,11 @@ def _cnnkit(file: GraphFile) -> Said | None:
             _among(image.get("fit"), ("crop", "pad", "stretch")),
             _fraction(image.get("crop_fraction")),
             _among(image.get("interpolation"), (*INTERPOLATIONS, "plain-bilinear")),
+            pad_value if isinstance(pad_value, int) and 0 <= pad_value <= 255 else None,
         ),
         scores_kind="probabilities",
+        head="boxes-scores" if task == "detect" else None,
+        suppression={k: v for k, v in own.items() if v} if isinstance(own, dict) else {},
     )
 
 
@@ -236,13 +247,13 @@ def _ultralytics(metadata: Mapping[str, str]) -> Said | None:
     if "names" not in metadata or not {"stride", "task", "imgsz"} & set(metadata):
         return None
     task = {"classify": "classify", "detect": "detect"}.get(metadata.get("task", "detect"))
-    like = FAMILIES["yolo-classify" if task == "classify" else "yolo"]
+    like = FAMILIES["yolo-classify"]
     return Said(
         source="ultralytics",
         task=task or metadata.get("task"),
         labels=names_of(_literal(metadata["names"])),
         size=_size(_literal(metadata.get("imgsz", ""))),
-        preprocessing=like,
+        preprocessing=like if task == "classify" else UNIT,
         metadata={
             key: metadata[key] for key in ("names", "imgsz", "stride", "task") if key in metadata
         },

@@ -205,3 +205,103 @@ def expected_scores(pixels: np.ndarray, mean: Any = 0.0, std: Any = 1.0) -> np.n
     """Return what `onnx_classifier` gives for RGB pixels (n, height, width, 3)."""
     values = (pixels.astype(np.float64) - np.array(mean)) / np.array(std)
     return values.mean((1, 2)) @ WEIGHTS + BIAS
+
+
+def onnx_detector(
+    path: Path, classes: int = 2, metadata: dict[str, str] | None = None, batch: int | str = "n"
+) -> Path:
+    """Write a YOLOv8 of 32 x 32 pixels that finds one box of class 1, as sure as x is bright.
+
+    Its center is (16, 12), its sides are 8 and 4.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    fixed = np.zeros((1, 4 + classes, 21), np.float32)
+    fixed[0, :4] = 1
+    fixed[0, :4, 10] = [16, 12, 8, 4]
+    bright = np.zeros((1, 4 + classes, 21), np.float32)
+    bright[0, 5, 10] = 1
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["means"]),
+        helper.make_node("Mul", ["means", "bright"], ["sure"]),
+        helper.make_node("Add", ["sure", "fixed"], ["output0"]),
+    ]
+    tensors = {"column": np.array([-1, 1, 1]), "bright": bright, "fixed": fixed}
+    graph = helper.make_graph(
+        nodes,
+        "detector",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [batch, 4 + classes, 21])],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    save(path, graph, metadata)
+    return path
+
+
+def onnx_lists(path: Path) -> Path:
+    """Write a D-FINE with its post-processing: the sizes go in, labels, boxes, and scores come out.
+
+    It finds class 1 in the upper left quarter of the sizes that it is given.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    def tensor(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    nodes = [
+        helper.make_node("Cast", ["orig_target_sizes"], ["sizes"], to=1),
+        helper.make_node("Concat", ["sizes", "sizes"], ["twice"], axis=1),
+        helper.make_node("Mul", ["twice", "shares"], ["corners"]),
+        helper.make_node("Unsqueeze", ["corners", "one"], ["boxes"]),
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["scores"]),
+        helper.make_node("Cast", ["scores"], ["whole"], to=7),
+        helper.make_node("Mul", ["whole", "zero"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "one"], ["labels"]),
+    ]
+    tensors = {
+        "shares": np.array([[0, 0, 0.5, 0.5]], np.float32),
+        "one": np.array([1]),
+        "zero": np.array([0]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "lists",
+        [tensor("images", [1, 3, 32, 64]), tensor("orig_target_sizes", [1, 2], TensorProto.INT64)],
+        [tensor("labels", [1, 1], 7), tensor("boxes", [1, 1, 4]), tensor("scores", [1, 1])],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    save(path, graph)
+    return path
+
+
+def onnx_pair(path: Path) -> Path:
+    """Write a network (n, 32, 32, 3) of a box from 0, 0 to 10, 10, as sure of class 1 as bright."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["means"]),
+        helper.make_node("Mul", ["means", "some"], ["scores"]),
+        helper.make_node("Mul", ["means", "none"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "box"], ["boxes"]),
+    ]
+    tensors = {
+        "column": np.array([-1, 1, 1]),
+        "some": np.array([[[0, 1 / 255]]], np.float32),
+        "none": np.zeros((1, 1, 4), np.float32),
+        "box": np.array([[[0, 0, 10, 10]]], np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "pair",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 32, 32, 3])],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", 1, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 1, 2]),
+        ],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    save(path, graph)
+    return path

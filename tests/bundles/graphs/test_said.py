@@ -31,7 +31,7 @@ def test_ultralytics_metadata(tmp_path: Path) -> None:
     )
     assert (said.source, said.task, said.size) == ("ultralytics", "detect", (640, 480))
     assert said.labels == ("person", "traffic light")
-    assert (said.preprocessing.fit, said.preprocessing.std) == ("pad", (255.0,))
+    assert (said.preprocessing.fit, said.preprocessing.std) == (None, (255.0,))
 
 
 @pytest.mark.parametrize(
