@@ -24,7 +24,7 @@ FAMILIES = ("yolov5", "yolov8", "yolox", "end-to-end", "nanodet-g", "nanodet-plu
 FAMILIES += ("detr", "boxes-scores", "detections", "tflite-detections", "tf-detections")
 
 
-def onnx_of_outputs(path: Path, outputs: dict[str, Any]) -> Path:
+def onnx_of_outputs(path: Path, outputs: dict[str, Any], metadata: Any = None) -> Path:
     """Write a network that gives these numbers for every image.
 
     The mean of the image is added to itself, negated: nothing depends on it but the shapes.
@@ -43,7 +43,7 @@ def onnx_of_outputs(path: Path, outputs: dict[str, Any]) -> Path:
         infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, whole.shape))
     shape = [1, 3, HEIGHT, WIDTH]
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
-    save(path, helper.make_graph(nodes, "given", [images], infos, tensors))
+    save(path, helper.make_graph(nodes, "given", [images], infos, tensors), metadata)
     return path
 
 
@@ -69,4 +69,15 @@ def test_a_file_finds_what_its_outputs_hold(family: str, tmp_path: Path) -> None
     assert isinstance(found, Detections)
     assert found.labels == ("b", "a", "c")
     np.testing.assert_allclose(found.scores, [0.8, 0.75, 0.7], atol=1e-3)
+    np.testing.assert_allclose(found.xyxy, BOXES[[0, 2, 1]], atol=0.02)
+
+
+def test_the_metadata_of_ultralytics_say_that_it_is_rt_detr(tmp_path: Path) -> None:
+    outputs = encoded(EVERY["rt-detr, finished"], BOXES, SCORES)
+    said = {"names": "['a', 'b', 'c']", "task": "detect", "stride": "32", "head": "RTDETRDecoder"}
+    path = read_here(onnx_of_outputs(tmp_path / "given.onnx", outputs, said))
+    detector = Detector.load(path, precision="float32")
+    assert detector.spec.fit == "stretch"
+    found = detector.predict(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert isinstance(found, Detections)
     np.testing.assert_allclose(found.xyxy, BOXES[[0, 2, 1]], atol=0.02)

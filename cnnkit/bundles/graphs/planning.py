@@ -205,10 +205,12 @@ def _head(
     seen = [
         OutputInfo(n, one.shape, DTYPES.get(one.dtype, one.dtype)) for n, one in outputs.items()
     ]
-    metadata = {key: value for key, value in said.metadata.items() if key in ("names", "task")}
+    metadata = {k: v for k, v in said.metadata.items() if k in ("task", "head", "description")}
     count = _label_count(wish.labels) or len(said.labels or ())
     if count:
-        metadata = {"task": metadata.get("task", "detect"), "classes": str(count)}
+        metadata["classes"] = str(count)
+    elif "names" in said.metadata:
+        metadata["names"] = said.metadata["names"]
     like = wish.like if wish.like in PROFILES else said.head
     try:
         return recognize(seen, metadata, image.size, like)

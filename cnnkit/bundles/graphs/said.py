@@ -24,6 +24,8 @@ MAX_TEXT = 1 << 20
 MAX_SIDE = 4096
 # Pillow's numbers of filters, as in the settings of Hugging Face's image processors.
 RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+# What is read of Ultralytics' metadata.
+ULTRALYTICS = ("names", "imgsz", "stride", "task", "head", "description")
 # Of Ultralytics' detectors; how an image is fitted goes by the head.
 UNIT = Preprocessing("RGB", (0.0,), (255.0,))
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "area")
@@ -236,9 +238,7 @@ def _yaml_beside(file: GraphFile) -> dict[str, str]:
         return {}
     if not isinstance(found, dict):
         return {}
-    wanted = {
-        key: found[key] for key in ("names", "imgsz", "stride", "task", "author") if key in found
-    }
+    wanted = {key: found[key] for key in (*ULTRALYTICS, "author") if key in found}
     return {key: value if isinstance(value, str) else repr(value) for key, value in wanted.items()}
 
 
@@ -254,9 +254,7 @@ def _ultralytics(metadata: Mapping[str, str]) -> Said | None:
         labels=names_of(_literal(metadata["names"])),
         size=_size(_literal(metadata.get("imgsz", ""))),
         preprocessing=like if task == "classify" else UNIT,
-        metadata={
-            key: metadata[key] for key in ("names", "imgsz", "stride", "task") if key in metadata
-        },
+        metadata={key: metadata[key] for key in ULTRALYTICS if key in metadata},
     )
 
 
