@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.export import export
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.import_model import import_model
+    from cnnkit.commands.models import list_models, model_card, verify_models
     from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
     from cnnkit.commands.shapes import shapes
@@ -134,8 +135,10 @@ __all__ = [
     "image_dataset",
     "import_model",
     "learn_filter",
+    "list_models",
     "list_networks",
     "load_keras",
+    "model_card",
     "network",
     "shapes",
     "stylize",
@@ -145,6 +148,7 @@ __all__ = [
     "transfer_learn",
     "verify_claim",
     "verify_images",
+    "verify_models",
     "verify_pairs",
     "visualize_activations",
     "visualize_dream",
@@ -208,6 +212,9 @@ _HOMES = {
     "shapes": "cnnkit.commands.shapes",
     "verify_claim": "cnnkit.commands.verify_face",
     "verify_images": "cnnkit.commands.verify_face",
+    "list_models": "cnnkit.commands.models",
+    "model_card": "cnnkit.commands.models",
+    "verify_models": "cnnkit.commands.models",
     "verify_pairs": "cnnkit.commands.verify_pairs",
 }
 

@@ -38,12 +38,14 @@ FUNCTIONS = {
     "network": ("network", "list_networks"),
     "shapes": ("shapes",),
     "models import": ("import_model",),
+    "models list": ("list_models",),
+    "models show": ("model_card",),
+    "models verify": ("verify_models",),
 }
-# Commands whose Python side is the methods of `cnnkit.Gallery`, and one that lists the models.
+# Commands whose Python side is the methods of `cnnkit.Gallery`.
 WITHOUT_FUNCTION = {
     *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
     *("gallery calibrate", "gallery audit"),
-    *("models list", "models show", "models verify"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
 OF_THE_TERMINAL = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,11 +33,10 @@ def command() -> None:
 @verbosity_options
 def list_models(quiet: bool, as_json: bool) -> None:
     """List the embedded models."""
-    from cnnkit.bundles import embedded_folder, embedded_names, read_card
+    from cnnkit.commands.models import list_models as cards
     from cnnkit.writers.terminal import fitted
 
-    for name in embedded_names():
-        card = read_card(embedded_folder(name) / "card.json")
+    for name, card in cards().items():
         if as_json:
             row = {"name": name, "task": card.task, "classes": card.classes}
             click.echo(json.dumps(row | {"license": card.content.get("license")}))
@@ -57,9 +55,9 @@ def list_models(quiet: bool, as_json: bool) -> None:
 @verbosity_options
 def show_model(quiet: bool, name: str, as_json: bool) -> None:
     """Show a model card: input, classes, license, source, measured metrics."""
-    from cnnkit.bundles import read_card
+    from cnnkit.commands.models import model_card
 
-    card = read_card(_folder(name) / "card.json")
+    card = model_card(name)
     if as_json:
         click.echo(json.dumps(card.content, indent=2, ensure_ascii=False))
         return
@@ -75,18 +73,14 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
 
     Exit status: 0 if all files match, 1 if not.
     """
-    from cnnkit.bundles import embedded_names, open_model
-    from cnnkit.errors import CnnkitError
+    from cnnkit.bundles import embedded_names
+    from cnnkit.commands.models import verify_models as errors_of
 
     failed = 0
     for name in names or embedded_names():
-        try:
-            open_model(name)
-        except CnnkitError as error:
-            failed += 1
-            click.echo(f"{name}: {with_flags(str(error))}")
-        else:
-            click.echo(f"{name}: ok")
+        error = errors_of(name)[name]
+        failed += error is not None
+        click.echo(f"{name}: {'ok' if error is None else with_flags(str(error))}")
     click.get_current_context().exit(1 if failed else 0)
 
 
@@ -183,19 +177,6 @@ def _result(result: Any) -> str:
     pairs = zip(result.labels, result.scores, strict=True)
     found = [f"{label} {score:.2f}" for label, score in pairs]
     return ", ".join(found) or "nothing found"
-
-
-def _folder(name: str) -> Path:
-    from cnnkit.bundles import embedded_folder, embedded_name, embedded_names
-    from cnnkit.errors import UsageError, broken_rule, did_you_mean
-
-    embedded = embedded_name(name)
-    if embedded is not None:
-        return embedded_folder(embedded)
-    if Path(name).is_dir():
-        return Path(name)
-    fix = did_you_mean(name, embedded_names()) or f"Embedded: {', '.join(embedded_names())}."
-    raise UsageError(broken_rule("NAME", "be an embedded model or a bundle folder", name, fix))
 
 
 def _lines(content: Any, indent: str = "") -> list[str]:

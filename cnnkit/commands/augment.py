@@ -71,6 +71,10 @@ def augment(
             file,label,x1,y1,x2,y2.
         overwrite: Overwrite an existing sheet.
 
+    Returns:
+        The sheet's ``.path``, its number of ``.images``, and ``.failures``: the inputs that could
+        not be read, with the reasons.
+
     Raises:
         UsageError: An argument is invalid, or no image could be read.
         OutputError: The sheet cannot be written.

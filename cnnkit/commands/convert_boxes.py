@@ -82,6 +82,10 @@ def convert_boxes(
         mend: Fix or drop invalid boxes.
         overwrite: Overwrite an existing target, or write into a folder that is not empty.
 
+    Returns:
+        The numbers of ``.images`` and ``.boxes``, the ``.classes``, the ``.problems`` with boxes,
+        what was ``.lost``, and whether the conversion is ``.complete``.
+
     Raises:
         UsageError: An argument is invalid, or the target would overwrite the source.
         OutputError: The target cannot be written.

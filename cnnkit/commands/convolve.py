@@ -173,8 +173,11 @@ def convolve_matrix(
         magnitude: Combine with the transposed kernel.
         flip: Flip the kernel.
 
+    Returns:
+        The result in ``.values``, float64 (height, width, channels).
+
     Raises:
-        UsageError: A parameter breaks a rule.
+        UsageError: An argument is invalid.
     """
     _check_choices(channels, None)
     given = _volume(matrix, "`matrix`")
@@ -256,8 +259,12 @@ def learn_filter(
         report: An HTML report.
         overwrite: Overwrite an existing report.
 
+    Returns:
+        The learned ``.kernel``, float64 (height, width, channels), its ``.loss``, and
+        ``.explained``, the share of the target's variance that it explains.
+
     Raises:
-        UsageError: A parameter breaks a rule, or a file cannot be read or is in the way.
+        UsageError: An argument is invalid, a file cannot be read, or the report already exists.
         OutputError: The report cannot be written.
     """
     check_positive(steps=steps, max_pixels=max_pixels)

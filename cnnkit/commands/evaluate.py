@@ -124,6 +124,10 @@ def evaluate(
         threads: Number of CPU threads; 0 uses all that are available.
         progress: Called with the number of inputs done and the total.
 
+    Returns:
+        The main ``.metrics``, such as ``top_1``, ``AP50`` or ``auc``; all figures in
+        ``.figures``, as ``cnnkit evaluate --json`` writes them.
+
     Raises:
         UsageError: An argument is invalid, or there is nothing to evaluate.
         BundleError: The model cannot be opened, or is unsafe to open.

@@ -86,6 +86,9 @@ def experiment_residual(
         overwrite: Overwrite existing files.
         progress: Gets the kind of a network, its depth, the epoch and the training error.
 
+    Returns:
+        A training curve for each network in ``.curves``, and what they show in ``.verdict``.
+
     Raises:
         UsageError: An argument is invalid, or an output already exists.
         OutputError: A file cannot be written.

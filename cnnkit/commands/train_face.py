@@ -76,6 +76,9 @@ def train_face(
         progress: Called with the name of a stage and its number of images. Returns a context
             manager that yields a function to call after each image. None for no progress.
 
+    Returns:
+        The model. Its metrics, such as ``auc``, are those of pairs of held-out images.
+
     Raises:
         UsageError: The data is unusable, or an argument is invalid.
         OutputError: The bundle cannot be written.

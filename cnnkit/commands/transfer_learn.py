@@ -106,6 +106,10 @@ def transfer_learn(
         progress: Called with the name of a stage and its number of images. Returns a context
             manager that yields a function to call after each image. None for no progress.
 
+    Returns:
+        The model. Its metrics are those of held-out images: ``top_1``, ``top_5``, ``macro_f1`` and
+        others, as `evaluate` gives them.
+
     Raises:
         UsageError: The data is unusable, or an argument is invalid.
         BundleError: The backbone cannot be opened, or is unsafe to open.

@@ -37,15 +37,15 @@ class LearningStep:
 
 @dataclass(frozen=True)
 class Learned:
-    """What was found.
+    """A learned filter.
 
     Attributes:
         kernel: float64 (height, width, channels).
-        bias: What is added to every place.
-        padding: ``same`` or ``valid``, as the sizes say.
+        bias: Number that is added to every output.
+        padding: ``same`` or ``valid``, inferred from the sizes of the images.
         loss: Final loss.
         variance: Variance of the target, which is the loss of predicting its mean.
-        steps: The way, the start first.
+        steps: The steps of learning, from the initial kernel on.
     """
 
     kernel: np.ndarray
@@ -57,7 +57,7 @@ class Learned:
 
     @property
     def explained(self) -> float:
-        """The part of the target's variance that the filter explains, at most 1."""
+        """Share of the target's variance that the filter explains, at most 1."""
         return 1 - self.loss / self.variance if self.variance else float(self.loss == 0)
 
     def to_dict(self) -> dict[str, Any]:
