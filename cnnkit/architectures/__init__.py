@@ -57,6 +57,7 @@ BUILDERS: dict[str, str] = {
     "ssd-lite0": "cnnkit.architectures.ssd:ssd_lite0",
     "yolov3": "cnnkit.architectures.yolo:yolov3",
     "yolov3-tiny": "cnnkit.architectures.yolo:yolov3_tiny",
+    "yunet": "cnnkit.architectures.yunet:yunet",
 }
 
 

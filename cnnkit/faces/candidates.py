@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cnnkit.faces.pyramid import STRIDE, WINDOW, Piece
+from cnnkit.results import Face
 
 
 def cell_rectangles(
@@ -106,3 +107,15 @@ def inside(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> n
     part = image[y : max(y, bottom), x : max(x, right)]
     cut[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] = part
     return cut
+
+
+def faces_of(boxes: np.ndarray, scores: np.ndarray, marks: np.ndarray) -> list[Face]:
+    """Return faces, the largest first."""
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    faces = []
+    for i in np.argsort(-areas, kind="stable"):
+        left, top, right, bottom = map(float, boxes[i])
+        landmarks = tuple((float(x), float(y)) for x, y in marks[i])
+        score = min(1.0, float(scores[i]))
+        faces.append(Face(xyxy=(left, top, right, bottom), score=score, landmarks=landmarks))
+    return faces

@@ -13,7 +13,8 @@ from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.faces.alignment import ALIGNMENT, chips
-from cnnkit.faces.detection import FaceDetector, Search
+from cnnkit.faces.detection import FaceDetector
+from cnnkit.faces.searching import Search
 from cnnkit.faces.thresholds import Verification
 from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.faces.whole_images import WHOLE_IMAGE, WholeImages

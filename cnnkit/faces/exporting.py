@@ -1,4 +1,4 @@
-"""Face models as they are exported: the embedder, and the three networks that find faces."""
+"""Face models as they are exported: the embedder, and the networks that find faces."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from cnnkit.exporting.images import fitted_images, photographs
 from cnnkit.exporting.networks import Batches, as_they_are, fitted, image_input
 from cnnkit.faces.alignment import CHIP, TEMPLATE, chips
 from cnnkit.faces.candidates import crops, squared
-from cnnkit.faces.detection import (
+from cnnkit.faces.cascade import (
     LEVEL_OVERLAP,
     OUTPUT_SIDE,
+    OUTPUT_THRESHOLD,
     OVERLAP,
     PROPOSAL_THRESHOLD,
     REFINEMENT_SIDE,
     REFINEMENT_THRESHOLD,
-    FaceDetector,
-    Search,
 )
+from cnnkit.faces.detection import YUNET, FaceDetector, FinderRule
 from cnnkit.faces.embedding import DEFAULT_DETECTOR
+from cnnkit.faces.levels import GRAIN, level_pieces, levels
 from cnnkit.faces.pyramid import FACTOR, STRIDE, WINDOW, canvases
+from cnnkit.faces.searching import Search
 from cnnkit.faces.thresholds import Verification
+from cnnkit.faces.yunet import CLOSER_SIDES, CLOSER_VIEW, HEADS, STRIDES
+from cnnkit.faces.yunet import OVERLAP as YUNET_OVERLAP
 from cnnkit.images import InputSpec, prepare
 from cnnkit.results import Face
 from cnnkit.runtime import RuntimeOptions
@@ -113,14 +117,74 @@ def _found(detector: FaceDetector, image: np.ndarray) -> list[Face]:
         return detector.find(image)
 
 
-# --- the three networks that find faces ---------------------------------------------------
+# --- the networks that find faces ---------------------------------------------------------
 
 
 def finder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
-    """Describe the export of a model for ``find-face``: its three networks, one file each.
+    """Describe the export of a model for ``find-face``: one network, or three, one file each.
 
     The first takes images of any size, or of ``request.size``.
     """
+    if FinderRule.of_bundle(bundle).kind == YUNET:
+        return (_yunet_network(bundle, request),)
+    return _cascade_networks(bundle, request)
+
+
+def _yunet_network(bundle: Bundle, request: Request) -> NetworkExport:
+    """Describe the export of YuNet: its raw heads, and how they are decoded."""
+    height, width = request.size or (None, None)
+    if request.size is not None and any(side % GRAIN for side in request.size):
+        rule = f"have sides that are multiples of {GRAIN}"
+        raise UsageError(broken_rule("`size`", rule, f"{height}x{width}"))
+    contract = {"of": "the image, resized as one likes; sides are multiples of 32, the rest is 0"}
+    meaning = f"raw numbers of each cell: class, object, x, y, w, h, then x, y of {FIVE}"
+    return NetworkExport(
+        name=None,
+        inputs=(image_input(height, width, contract),),
+        outputs=tuple(
+            Output(head, meaning, "number", "a number, or of 1 if that is smaller", least=1.0)
+            for head in HEADS
+        ),
+        ending=as_they_are,
+        expected=lambda raw: raw,
+        samples=lambda earlier: _frames(request),
+        batch=request.batch,
+        facts={"finder": YUNET_DECODING | {"min_score": FinderRule.of_bundle(bundle).min_score}},
+    )
+
+
+YUNET_DECODING = {
+    "strides": list(STRIDES),
+    "score": "sqrt(sigmoid(class) * sigmoid(object))",
+    "center": "(column + x) * stride, (row + y) * stride",
+    "size": "exp(w) * stride, exp(h) * stride",
+    "landmark": "(column + x) * stride, (row + y) * stride",
+    "overlap": YUNET_OVERLAP,
+    "closer_looks": {"sides": list(CLOSER_SIDES), "view": CLOSER_VIEW, "score": "the mean"},
+}
+
+
+def _frames(request: Request) -> Batches:
+    """Return images for YuNet: as it looks at them, or of the requested size."""
+    if request.size is not None:
+        return [{"image": request.fitting(InputSpec(*request.size, "stretch", 1.0, "area"))}]
+    if request.images is None:
+        shapes = ((96, 128, 2), (64, 160, 1))  # two sizes, so that none is frozen into the file
+        return [{"image": photographs(*shape)} for shape in shapes]
+    return [
+        {"image": piece.pixels[None]}
+        for image in islice(request.images, FINDER_IMAGES)
+        for piece in level_pieces(image, _finest_scale(image))
+    ]
+
+
+def _finest_scale(image: np.ndarray) -> float:
+    height, width = image.shape[:2]
+    return levels(height, width, Search().min_face)[0].scale
+
+
+def _cascade_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:
+    """Describe the export of MTCNN's three networks."""
     height, width = request.size or (None, None)
     if request.size is not None and min(request.size) < WINDOW:
         rule = f"have sides of at least {WINDOW}"
@@ -160,7 +224,7 @@ CASCADE = {
     "least_scores": {
         "proposal": PROPOSAL_THRESHOLD,
         "refinement": REFINEMENT_THRESHOLD,
-        "output": Search().min_score,
+        "output": OUTPUT_THRESHOLD,
     },
     "overlap_within_a_size": LEVEL_OVERLAP,
     "overlap": OVERLAP,

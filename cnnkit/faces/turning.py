@@ -17,15 +17,16 @@ from cnnkit.results import Face
 
 # How many quarters counterclockwise `numpy.rot90` turns by, and the same in degrees clockwise.
 QUARTERS = {3: 90, 1: 270, 2: 180}
-# The score of a face that lets a photo stand as it does, and that turns one. Measured on mtcnn: 13
-# photos of people have their right faces at 0.994 and more. Laid on their sides and on their heads
-# 10 of the 39 have a wrong face at up to 0.981, and so have 3 of 103 photos without anybody when
-# they are turned.
-SURE = 0.99
 
 
 class FaceFinder(Protocol):
-    """What finds faces, such as a `FaceDetector`."""
+    """What finds faces, such as a `FaceDetector`.
+
+    Attributes:
+        sure: The score of a face that lets an image stand as it does, and that turns one.
+    """
+
+    sure: float
 
     def find_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Return the faces of each image, the largest first."""
@@ -40,11 +41,11 @@ def find_in_any_orientation(detector: FaceFinder, images: Sequence[np.ndarray]) 
 
     Returns:
         For each image its faces, the largest first, with their places in the image as it is.
-        Of the three turned images the one counts that has the surest face, if it is `SURE`.
+        Of the three turned images the one counts that has the surest face, if it is sure.
     """
     found = detector.find_all(images)
     for number, faces in enumerate(found):
-        if _surest(faces) < SURE:
+        if _surest(faces) < detector.sure:
             found[number] = _find_turned(detector, images[number]) or faces
     return found
 
@@ -54,7 +55,7 @@ def _find_turned(detector: FaceFinder, image: np.ndarray) -> list[Face]:
     turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in QUARTERS]
     found = dict(zip(QUARTERS, detector.find_all(turned), strict=True))
     best = max(found, key=lambda quarters: _surest(found[quarters]))
-    if _surest(found[best]) < SURE:
+    if _surest(found[best]) < detector.sure:
         return []
     height, width = image.shape[:2]
     return [turned_back(face, height, width, best) for face in found[best]]

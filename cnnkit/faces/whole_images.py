@@ -16,6 +16,8 @@ WHOLE_IMAGE = "whole-picture-1"
 class WholeImages:
     """Stands in place of a `FaceDetector`."""
 
+    sure = 1.0
+
     def find(self, image: np.ndarray) -> list[Face]:
         """Return the image as its own only face, the landmarks where a mean face has them."""
         height, width = image.shape[:2]

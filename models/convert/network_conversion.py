@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnnkit.errors import broken_rule
-from models.convert import dlib_face, mtcnn
+from models.convert import dlib_face, mtcnn, yunet
 from models.convert.bundle_writer import add_measured, write_bundle
 from models.convert.golden import GoldenError
 from models.convert.network_source import (
@@ -21,7 +21,7 @@ from models.convert.rounding import rounded_arrays
 from models.convert.variables import largest_difference, require_close
 
 NETWORK_SOURCES: dict[str, NetworkSource] = {
-    module.SOURCE.name: module.SOURCE for module in (dlib_face, mtcnn)
+    module.SOURCE.name: module.SOURCE for module in (dlib_face, mtcnn, yunet)
 }
 PARITY = "largest difference of an output from the original, before rounding"
 ROUNDING = "largest move of an output by rounding the weights to float16"

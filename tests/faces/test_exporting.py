@@ -90,7 +90,7 @@ def swapped(form, folder) -> FaceDetector:
 
     detector = FaceDetector(open_model("mtcnn"), options=IN_PROCESS)
     for name in PARTS:
-        setattr(detector, f"_{name}", Exported(name))
+        setattr(detector._finder, f"_{name}", Exported(name))
     return detector
 
 
@@ -155,6 +155,24 @@ def test_a_model_of_several_networks_is_no_file(tmp_path):
         export_model(bundle, networks, "onnx", tmp_path / "mtcnn.onnx")
     with pytest.raises(UsageError, match="at least 12"):
         exporting.finder_networks(bundle, Request("onnx", size=(8, 40)))
+
+
+@pytest.mark.parametrize("form", only_fast("keras"))
+def test_the_one_network_of_yunet_is_one_file(form, tmp_path, images):
+    bundle = open_model("yunet")
+    path = tmp_path / f"finder{FORMATS[form].suffix}"
+    done = export_model(bundle, exporting.finder_networks(bundle, Request(form)), form, path)
+    assert done.difference < 1e-3
+    content = json.loads(done.descriptions[0].read_text())
+    assert content["inputs"][0]["shape"] == [None, None, None, 3]
+    assert [output["name"] for output in content["outputs"]] == ["stride8", "stride16", "stride32"]
+    assert (
+        content["finder"]["min_score"] == FaceDetector(bundle, options=IN_PROCESS).search.min_score
+    )
+    sizes = [sample["image"].shape for sample in exporting._frames(Request(form, images=images))]
+    assert sizes == [(1, 256, 256, 3)]
+    with pytest.raises(UsageError, match=r"multiples of 32\. Received: 60x64"):
+        exporting.finder_networks(bundle, Request(form, size=(60, 64)))
 
 
 @pytest.mark.slow

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import keras
 import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.faces import FaceDetector, FaceEmbedder, Search
+from cnnkit.faces.candidates import suppressed
+from cnnkit.faces.levels import level_pieces
+from cnnkit.faces.yunet import decoded
+from cnnkit.images import decode, read_bytes
 from models.convert.dlib_face import SOURCE, dlib_embeddings
 from models.convert.network_source import outputs_of
+from models.convert.variables import network_with
+from models.convert.yunet import SOURCE as YUNET
 
 pytestmark = pytest.mark.peer
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +76,28 @@ def test_every_face_of_the_package_is_found(embedder: FaceEmbedder, test_data: P
             assert away.max() < 0.1 * max(width, height), path
             compared += 1
     assert compared >= 15
+
+
+def test_first_looks_are_those_of_opencv(test_data: Path, tmp_path: Path) -> None:
+    """FaceDetectorYN on the original file: the same boxes, scores and landmarks, unrounded."""
+    known = ROOT / ".artifacts"
+    _, members = YUNET.fetch(known if (known / YUNET.artifact.file).exists() else tmp_path)
+    (tmp_path / "yunet.onnx").write_bytes(members["network"])
+    model = network_with("yunet", YUNET.read_arrays(members))
+    for path in sorted((test_data / "faces").rglob("*.jpg")):
+        [piece, *_] = level_pieces(decode(read_bytes(str(path))), 0.25)
+        theirs = cv2.FaceDetectorYN.create(str(tmp_path / "yunet.onnx"), "", (32, 32), 0.6, 0.3)
+        theirs.setInputSize(piece.pixels.shape[1::-1])
+        rows = theirs.detect(np.ascontiguousarray(piece.pixels[..., ::-1]))[1]
+        found = decoded(outputs(model, piece.pixels), 0.6)
+        found = found.take(suppressed(found.boxes, found.scores, 0.3))
+        assert len(rows) == len(found.scores) > 0
+        np.testing.assert_allclose(found.scores, rows[:, 14], atol=1e-4)
+        np.testing.assert_allclose(found.boxes[:, :2], rows[:, :2], atol=0.02)
+        np.testing.assert_allclose(found.boxes[:, 2:], rows[:, :2] + rows[:, 2:4], atol=0.02)
+        np.testing.assert_allclose(found.marks.reshape(-1, 10), rows[:, 4:14], atol=0.02)
+
+
+def outputs(model: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    found = model(pixels[None].astype(np.float32), training=False)
+    return {name: np.asarray(value) for name, value in found.items()}

@@ -13,6 +13,8 @@ from cnnkit.results import Face, Failure
 class OneWhitePixel:
     """Finds the white pixel as a face, in images that are wider than high, and counts."""
 
+    sure = 0.99
+
     def __init__(self, score: float = 0.995) -> None:
         self.looked, self.score = 0, score
 

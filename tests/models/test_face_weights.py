@@ -20,6 +20,7 @@ from models.convert.network_source import (
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATED_TOLERANCE = 2e-3  # another machine, another release of a JPEG decoder
+RUNNERS = {"dlib-face": "dlib", "mtcnn": "mtcnn", "yunet": "onnxruntime"}
 each_source = pytest.mark.parametrize("source", NETWORK_SOURCES.values(), ids=list(NETWORK_SOURCES))
 
 
@@ -70,7 +71,9 @@ def fetched(source: NetworkSource, tmp_path: Path) -> tuple[Path, dict[str, byte
 @pytest.mark.peer
 @each_source
 def test_the_converted_network_is_the_original(source: NetworkSource, tmp_path: Path) -> None:
-    pytest.importorskip({"dlib-face": "dlib", "mtcnn": "mtcnn"}[source.name])
+    pytest.importorskip(
+        {"dlib-face": "dlib", "mtcnn": "mtcnn", "yunet": "onnxruntime"}[source.name]
+    )
     path, members = fetched(source, tmp_path)
     inputs = source.golden_inputs()
     original = source.original_outputs(path, members, inputs)

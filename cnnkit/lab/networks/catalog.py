@@ -250,4 +250,12 @@ CATALOG: dict[str, CatalogEntry] = {
         8_852_366,
         2_782_480_896,
     ),
+    "yunet": CatalogEntry(
+        "YuNet (2023)",
+        "one look at a photo, no anchors",
+        (640, 640, 3),
+        "a face score, box and landmarks of each cell",
+        53_104,
+        344_224_000,
+    ),
 }
