@@ -116,9 +116,9 @@ def open_embedder(
     gallery: GalleryFile | None,
     *,
     embedder: str,
-    detector: str,
+    detector: str | None,
     min_face: int,
-    min_score: float,
+    min_score: float | None,
     mirror: bool,
     max_pixels: int | None,
     device: str,
@@ -149,7 +149,7 @@ def open_embedder(
     """
     from cnnkit.bundles import embedded_names
     from cnnkit.faces import FaceEmbedder
-    from cnnkit.faces.gallery.embedders import record_of
+    from cnnkit.faces.gallery.embedders import detector_name, record_of
     from cnnkit.images import DEFAULT_MAX_PIXELS
 
     if gallery is not None and embedder == "dlib-face":
@@ -159,7 +159,7 @@ def open_embedder(
             rule = f"be {ours}, the model of {gallery.path}"
             raise UsageError(broken_rule("--embedder", rule, embedder, fix))
     opened = FaceEmbedder.load(
-        detector,
+        detector if gallery is None else detector_name(gallery, detector),
         embedder,
         min_face=min_face,
         min_score=min_score,

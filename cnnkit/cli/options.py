@@ -172,10 +172,9 @@ def face_options(function: Command) -> Command:
             ),
             click.option(
                 "--detector",
-                default="mtcnn",
-                show_default=True,
                 metavar="MODEL",
-                help="Face detector.",
+                help="Face detector: mtcnn, yunet, or a bundle folder.  [default: the embedder's, "
+                "or the gallery's]",
             ),
             click.option(
                 "--min-face",
@@ -188,10 +187,8 @@ def face_options(function: Command) -> Command:
             click.option(
                 "--min-score",
                 type=float,
-                default=0.9,
-                show_default=True,
                 metavar="P",
-                help="Minimum detection score.",
+                help="Minimum detection score.  [default: the detector's]",
             ),
             click.option(
                 "--mirror",

@@ -36,6 +36,13 @@ DATA_OPTIONS: list[shared.Command] = [
         help="face uses the largest face, aligned; none uses the whole image.",
     ),
     click.option(
+        "--detector",
+        type=click.Choice(["mtcnn", "yunet"]),
+        default="mtcnn",
+        show_default=True,
+        help="What finds the faces; the bundle keeps it.",
+    ),
+    click.option(
         "--split-by",
         type=click.Choice(["people", "pictures"]),
         default="people",

@@ -80,9 +80,9 @@ def cluster_faces(
     threshold: float | None = None,
     min_faces: int = 2,
     embedder: AnyPath = "dlib-face",
-    detector: AnyPath = "mtcnn",
+    detector: AnyPath | None = None,
     min_face: int = 40,
-    min_score: float = 0.9,
+    min_score: float | None = None,
     mirror: bool = False,
     max_pixels: int | None = None,
     workers: int | None = None,
@@ -109,9 +109,10 @@ def cluster_faces(
             default.
         min_faces: Smallest number of faces of a person; all others go to ``_others``.
         embedder: The face embedder: an embedded name or a bundle folder.
-        detector: The face detector: an embedded name or a bundle folder.
+        detector: The face detector: an embedded name or a bundle folder; by default the one
+            that the embedder was made for.
         min_face: Smallest face side to search for, in pixels, at least 12.
-        min_score: Minimum score of a face, from 0 to below 1.
+        min_score: Minimum score of a face, from 0 to below 1; by default the detector's own.
         mirror: Average embeddings with those of the mirrored face, at twice the cost.
         max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         workers: Threads that read and embed; by default one more than CPUs.
@@ -145,7 +146,7 @@ def cluster_faces(
 
     def rows_of_faces() -> list[dict[str, Any]]:
         loaded = FaceEmbedder.load(
-            os.fspath(detector),
+            detector,
             os.fspath(embedder),
             min_face=min_face,
             min_score=min_score,

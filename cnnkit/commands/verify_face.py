@@ -49,9 +49,9 @@ def verify_images(
     annotate: AnyPath | None = None,
     overwrite: bool = False,
     embedder: AnyPath = "dlib-face",
-    detector: AnyPath = "mtcnn",
+    detector: AnyPath | None = None,
     min_face: int = 40,
-    min_score: float = 0.9,
+    min_score: float | None = None,
     mirror: bool = False,
     max_pixels: int | None = None,
     device: str = "auto",
@@ -73,9 +73,10 @@ def verify_images(
             verdict.
         overwrite: Overwrite an existing `annotate`.
         embedder: The face embedder: an embedded name or a bundle folder.
-        detector: The face detector: an embedded name or a bundle folder.
+        detector: The face detector: an embedded name or a bundle folder; by default the one
+            that the embedder was made for.
         min_face: Smallest face side to search for, in pixels, at least 12.
-        min_score: Minimum score of a face, from 0 to below 1.
+        min_score: Minimum score of a face, from 0 to below 1; by default the detector's own.
         mirror: Average embeddings with those of the mirrored face, at twice the cost.
         max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         device: ``auto``, ``cpu`` or ``gpu``.
@@ -100,7 +101,7 @@ def verify_images(
         raise UsageError(broken_rule("`images`", "be two image files", repr(images)))
     a, b = (os.fspath(path) for path in images)
     loaded = FaceEmbedder.load(
-        os.fspath(detector),
+        detector,
         os.fspath(embedder),
         min_face=min_face,
         min_score=min_score,

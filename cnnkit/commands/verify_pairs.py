@@ -35,9 +35,9 @@ def verify_pairs(
     overwrite: bool = False,
     retry_errors: bool = False,
     embedder: AnyPath = "dlib-face",
-    detector: AnyPath = "mtcnn",
+    detector: AnyPath | None = None,
     min_face: int = 40,
-    min_score: float = 0.9,
+    min_score: float | None = None,
     mirror: bool = False,
     max_pixels: int | None = None,
     workers: int | None = None,
@@ -64,9 +64,10 @@ def verify_pairs(
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry pairs that failed.
         embedder: The face embedder: an embedded name or a bundle folder.
-        detector: The face detector: an embedded name or a bundle folder.
+        detector: The face detector: an embedded name or a bundle folder; by default the one
+            that the embedder was made for.
         min_face: Smallest face side to search for, in pixels, at least 12.
-        min_score: Minimum score of a face, from 0 to below 1.
+        min_score: Minimum score of a face, from 0 to below 1; by default the detector's own.
         mirror: Average embeddings with those of the mirrored face, at twice the cost.
         max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         workers: Threads that read and embed; by default one more than CPUs.
@@ -94,7 +95,7 @@ def verify_pairs(
     )
     listed = _listed(pairs, path_of(root))
     verifier = FaceVerifier.load(
-        os.fspath(detector),
+        detector,
         os.fspath(embedder),
         faces=faces,
         threshold=threshold,
@@ -112,7 +113,7 @@ def verify_pairs(
         "faces": faces,
         "threshold": verifier.verification.threshold,
         "min_face": min_face,
-        "min_score": min_score,
+        "min_score": verifier.embedder.min_score,
     }
     return verify_listed_pairs(
         verifier,

@@ -10,9 +10,10 @@ from typing import Any, overload
 import numpy as np
 
 from cnnkit import pipeline
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle, embedded_names, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.faces.alignment import ALIGNMENT, chips
+from cnnkit.faces.cascade import OUTPUT_THRESHOLD
 from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.searching import Search
 from cnnkit.faces.thresholds import Verification
@@ -31,6 +32,8 @@ from cnnkit.results import Face, Failure
 from cnnkit.runtime import RuntimeOptions, predictor
 
 DEFAULT_DETECTOR = "mtcnn"
+# What found every face before there was a choice.
+FIRST_DETECTOR = "mtcnn"
 DEFAULT_EMBEDDER = "dlib-face"
 BATCH = 4
 
@@ -102,11 +105,11 @@ class FaceEmbedder:
     @classmethod
     def load(
         cls,
-        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        detector: str | os.PathLike[str] | None = None,
         embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
         *,
         min_face: int = 40,
-        min_score: float = 0.9,
+        min_score: float | None = None,
         mirror: bool = False,
         device: str = "auto",
         runtime: str = "auto",
@@ -118,10 +121,11 @@ class FaceEmbedder:
         """Open and compile a detector and an embedder.
 
         Args:
-            detector: A model for ``find-face``: an embedded name or a bundle folder.
+            detector: A model for ``find-face``: an embedded name or a bundle folder. None: the
+                one that the embedder was made for.
             embedder: A model for ``embed-face``.
             min_face: Smallest face side in pixels. Halving it takes four times as long.
-            min_score: Minimum score of a face, 0 to 1.
+            min_score: Minimum score of a face, 0 to 1; None: the detector's own.
             mirror: Average each embedding with that of the mirrored face: slightly more stable, at
                 twice the cost.
             device: ``auto``, ``cpu`` or ``gpu``.
@@ -142,7 +146,8 @@ class FaceEmbedder:
         bundle = open_model(embedder)
         found: FaceDetector | WholeImages = WholeImages()
         if not _takes_whole_images(bundle):
-            found = FaceDetector(open_model(detector), search, in_float32(options))
+            finder = open_model(detector or detector_of(bundle))
+            found = FaceDetector(finder, search, in_float32(options))
         return cls(
             found,
             bundle,
@@ -173,6 +178,13 @@ class FaceEmbedder:
     def min_face(self) -> int:
         """Smallest face side to search for, in pixels; 1 if whole images are used as faces."""
         return self.detector.search.min_face if isinstance(self.detector, FaceDetector) else 1
+
+    @property
+    def min_score(self) -> float:
+        """Minimum score of a face, 0 to 1; it does not count if whole images are used as faces."""
+        found = self.detector
+        score = found.search.min_score if isinstance(found, FaceDetector) else None
+        return OUTPUT_THRESHOLD if score is None else score
 
     @property
     def size(self) -> int:
@@ -290,6 +302,19 @@ class FaceEmbedder:
         """
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.stream_many(found, self.read, self._described, BATCH, workers)
+
+
+def detector_of(bundle: Bundle) -> str:
+    """Return the name of the detector that an embedder's aligned faces are found with by default.
+
+    A trained embedder keeps the one that its training photos were cut with: its card names it, or
+    is older than the choice.
+    """
+    entry = bundle.card.content.get("verification")
+    named = entry.get("detector") if isinstance(entry, dict) else None
+    if named in embedded_names():
+        return str(named)
+    return FIRST_DETECTOR if bundle.card.content.get("training") else DEFAULT_DETECTOR
 
 
 def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:

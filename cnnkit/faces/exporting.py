@@ -26,7 +26,7 @@ from cnnkit.faces.cascade import (
     REFINEMENT_THRESHOLD,
 )
 from cnnkit.faces.detection import YUNET, FaceDetector, FinderRule
-from cnnkit.faces.embedding import DEFAULT_DETECTOR
+from cnnkit.faces.embedding import detector_of
 from cnnkit.faces.levels import GRAIN, level_pieces, levels
 from cnnkit.faces.pyramid import FACTOR, STRIDE, WINDOW, canvases
 from cnnkit.faces.searching import Search
@@ -67,7 +67,9 @@ def embedder_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
         outputs=(Output(EMBEDDING, meaning, "number", "the embedding's largest", least=None),),
         ending=lambda keras, raw: {EMBEDDING: next(iter(raw.values()))},
         expected=lambda raw: {EMBEDDING: next(iter(raw.values()))},
-        samples=lambda earlier: [{"image": _faces(request, verification, spec)}],
+        samples=lambda earlier: [
+            {"image": _faces(request, verification, spec, detector_of(bundle))}
+        ],
         batch=request.batch,
         facts={
             "verification": {
@@ -95,11 +97,13 @@ def _face_contract(verification: Verification, spec: InputSpec) -> dict[str, Any
     }
 
 
-def _faces(request: Request, verification: Verification, spec: InputSpec) -> np.ndarray:
+def _faces(
+    request: Request, verification: Verification, spec: InputSpec, finder: str
+) -> np.ndarray:
     """Return the faces to check on, cut out and aligned, uint8 (n, height, width, 3)."""
     if request.images is None or verification.alignment == "none":
         return request.fitting(spec)
-    detector = FaceDetector(open_model(DEFAULT_DETECTOR), Search(), IN_PROCESS)
+    detector = FaceDetector(open_model(finder), Search(), IN_PROCESS)
     found = [
         prepare(chip, spec)
         for image in request.images

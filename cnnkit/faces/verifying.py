@@ -12,7 +12,6 @@ import numpy as np
 
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import (
-    DEFAULT_DETECTOR,
     DEFAULT_EMBEDDER,
     FaceEmbedder,
     ImageFaces,
@@ -96,13 +95,13 @@ class FaceVerifier:
     @classmethod
     def load(
         cls,
-        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        detector: str | os.PathLike[str] | None = None,
         embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
         *,
         faces: str = "one",
         threshold: float | None = None,
         min_face: int = 40,
-        min_score: float = 0.9,
+        min_score: float | None = None,
         mirror: bool = False,
         device: str = "auto",
         runtime: str = "auto",

@@ -81,7 +81,9 @@ def command(
         "threshold": opened.settings.threshold,
         "margin": opened.settings.margin,
         "faces": faces,
-        **{name: of_embedder[name] for name in ("min_face", "min_score", "max_pixels")},
+        "min_face": of_embedder["min_face"],
+        "min_score": embedder.min_score,
+        "max_pixels": of_embedder["max_pixels"],
     }
     display = Display(form, bool(output), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout)
     with display:

@@ -43,6 +43,24 @@ def embedder_name(
     raise UsageError(broken_rule("`embedder`", rule, "none", "Give the folder of that model."))
 
 
+def detector_name(
+    gallery: GalleryFile, detector: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | None:
+    """Return the detector to open for a gallery: the one that was requested, else its own.
+
+    Returns:
+        None where the gallery names none: its faces are whole images.
+
+    Raises:
+        UsageError: None was requested, and its own is no embedded one.
+    """
+    ours = gallery.settings.embedder.detector
+    if detector is not None or ours is None or ours in embedded_names():
+        return detector or ours
+    rule = f"be {ours}, which found the faces of {gallery.path}"
+    raise UsageError(broken_rule("`detector`", rule, "none", "Give the folder of that model."))
+
+
 def first_settings(embedder: FaceEmbedder) -> GallerySettings:
     """Return the settings of a new gallery: the embedder's threshold and probability."""
     rule = embedder.verification

@@ -9,13 +9,18 @@ from typing import Any, overload
 
 from cnnkit import pipeline
 from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces.embedding import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, FaceEmbedder, ImageFaces
+from cnnkit.faces.embedding import DEFAULT_EMBEDDER, FaceEmbedder, ImageFaces
 from cnnkit.faces.gallery.audit import AuditFinding, audit
 from cnnkit.faces.gallery.calibrating import Calibrated, adopted, calibrate
 from cnnkit.faces.gallery.choosing import chosen_photos
 from cnnkit.faces.gallery.decision import IdentifiedImage, decide
 from cnnkit.faces.gallery.describing import describe_people, readable_portraits
-from cnnkit.faces.gallery.embedders import embedder_name, first_settings, record_of
+from cnnkit.faces.gallery.embedders import (
+    detector_name,
+    embedder_name,
+    first_settings,
+    record_of,
+)
 from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol, portraits_to_enrol
 from cnnkit.faces.gallery.records import GallerySettings, NewPhoto, StoredPhoto
 from cnnkit.faces.gallery.sealing import check_new_passphrase
@@ -66,10 +71,10 @@ class Gallery:
         faces: str = "all",
         threshold: float | None = None,
         margin: float | None = None,
-        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        detector: str | os.PathLike[str] | None = None,
         embedder: str | os.PathLike[str] | None = None,
         min_face: int = 40,
-        min_score: float = 0.9,
+        min_score: float | None = None,
         mirror: bool = False,
         device: str = "auto",
         runtime: str = "auto",
@@ -86,11 +91,12 @@ class Gallery:
                 image with several is a failure.
             threshold: The largest distance to a person; the gallery's own by default.
             margin: How much farther the second person must be; the gallery's own by default.
-            detector: A model that finds faces, as for `FaceEmbedder.load`.
+            detector: The model that found the faces of the gallery; only needed where it is not an
+                embedded one.
             embedder: The model that the gallery was filled with; only needed where it is not an
                 embedded one.
             min_face: The smallest side of a face in pixels.
-            min_score: Minimum score of a face, 0 to 1.
+            min_score: Minimum score of a face, 0 to 1; None: the detector's own.
             mirror: Whether the gallery was filled with mirrored faces too.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
@@ -108,7 +114,7 @@ class Gallery:
         file = GalleryFile.open(path, _source(passphrase))
         try:
             loaded = FaceEmbedder.load(
-                detector,
+                detector_name(file, detector),
                 embedder_name(file, embedder),
                 min_face=min_face,
                 min_score=min_score,
@@ -133,10 +139,10 @@ class Gallery:
         faces: str = "all",
         threshold: float | None = None,
         margin: float | None = None,
-        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
+        detector: str | os.PathLike[str] | None = None,
         embedder: str | os.PathLike[str] = DEFAULT_EMBEDDER,
         min_face: int = 40,
-        min_score: float = 0.9,
+        min_score: float | None = None,
         mirror: bool = False,
         device: str = "auto",
         runtime: str = "auto",
@@ -152,7 +158,7 @@ class Gallery:
             faces: See `load`, as for all below.
             threshold: See there.
             margin: See there.
-            detector: See there.
+            detector: The model that finds faces; see `FaceEmbedder.load`.
             embedder: The model that describes faces.
             min_face: See `FaceEmbedder.load`.
             min_score: See `FaceEmbedder.load`.

@@ -58,6 +58,12 @@ class EmbedderRecord:
             rule = f"be one of {', '.join(METRICS)}"
             raise GalleryError(broken_rule("metric", rule, repr(self.metric)))
 
+    @property
+    def detector(self) -> str | None:
+        """Name of the model that found the faces; None where whole images are faces."""
+        parts = _identity_parts(self.identity)
+        return parts["detector"].partition(":")[0] or None if parts else None
+
 
 class Difference(NamedTuple):
     """What tells two embedders apart, in words for a message.

@@ -55,6 +55,7 @@ def new_bundle(outcome: TrainedEmbedder) -> NewBundle:
         verification={
             "alignment": "five-points" if settings.crop == "face" else "none",
             "metric": outcome.metric,
+            **({"detector": settings.detector} if settings.crop == "face" else {}),
             "threshold": outcome.threshold,
             "steepness": outcome.steepness,
         },
@@ -96,7 +97,7 @@ def training_record(outcome: TrainedEmbedder) -> dict[str, Any]:
 def arguments(outcome: TrainedEmbedder) -> dict[str, Any]:
     """Return the settings that shape the model; of paths only the last part."""
     settings = outcome.settings
-    plain = ("network", "loss", "crop", "split_by", "max_pixels")
+    plain = ("network", "loss", "crop", "detector", "split_by", "max_pixels")
     shown = {name: getattr(settings, name) for name in plain}
     shown |= {"data": Path(settings.data).resolve().name, **vars(settings.shares)}
     if settings.trains:

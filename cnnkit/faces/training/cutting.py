@@ -13,7 +13,7 @@ from cnnkit.bundles import open_model
 from cnnkit.errors import ImageError
 from cnnkit.faces.alignment import CHIP, chip
 from cnnkit.faces.detection import FaceDetector
-from cnnkit.faces.embedding import DEFAULT_DETECTOR, in_float32
+from cnnkit.faces.embedding import in_float32
 from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.faces.turning import find_in_any_orientation
 from cnnkit.images import decode, read_bytes
@@ -34,7 +34,7 @@ def cut_largest_faces(
         settings: With the side and the limit of pixels.
         advance: Called after each.
     """
-    detector = FaceDetector(open_model(DEFAULT_DETECTOR), None, in_float32(None))
+    detector = FaceDetector(open_model(settings.detector), None, in_float32(None))
 
     def cut(path: str) -> np.ndarray | Failure:
         """Return the largest face of an image, aligned, or why there is none."""

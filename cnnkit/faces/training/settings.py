@@ -9,6 +9,7 @@ from pathlib import Path
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.faces.embedding import DEFAULT_DETECTOR
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
 
 SCRATCH, EMBEDDED = "embedding-small", "dlib-face"
@@ -19,6 +20,7 @@ MININGS = ("semi-hard", "batch-hard", "batch-all")
 LOSSES = ("head", *MININGS, "logistic")
 SPLITS_BY = ("people", "pictures")
 CROPS = ("face", "none")
+DETECTORS = ("mtcnn", "yunet")
 LEAST_SIDE, MOST_SIDE = 16, 1024
 DEFAULT_SIDE = 64
 
@@ -39,6 +41,7 @@ class EmbedderSettings:
         dimensions: Numbers of a description; embedding-small only.
         size: Side of the square input; embedding-small only.
         crop: ``face``: find and align the largest face; ``none``: the whole image is one.
+        detector: What finds the faces: a model for ``find-face`` that is embedded.
         epochs: At most.
         learning_rate: The highest one; None: 1e-3 from scratch, 1e-5 for embedded weights.
         split_by: ``people`` puts each person into one split only; ``pictures`` splits by image.
@@ -67,6 +70,7 @@ class EmbedderSettings:
     dimensions: int = 128
     size: int = DEFAULT_SIDE
     crop: str = "face"
+    detector: str = DEFAULT_DETECTOR
     epochs: int = 30
     learning_rate: float | None = None
     split_by: str = "people"
@@ -127,6 +131,7 @@ class EmbedderSettings:
             ("`loss`", self.loss, LOSSES),
             ("`split_by`", self.split_by, SPLITS_BY),
             ("`crop`", self.crop, CROPS),
+            ("`detector`", self.detector, DETECTORS),
         ):
             if value not in known:
                 raise UsageError(broken_rule(option, f"be one of {', '.join(known)}", value))
