@@ -12,6 +12,7 @@ import copy
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ def read_description(path: Path) -> Description:
                 content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
         raise BundleError(f"{path} must be a .keras file. Received: {error}.") from error
     if len(content) > MAX_CONFIG_BYTES:
         raise BundleError(f"{path}: config.json must have at most {MAX_CONFIG_BYTES:,} bytes.")

@@ -100,7 +100,8 @@ class Classifier:
         """Open and compile a model.
 
         Args:
-            model: An embedded name, a bundle folder, a ``.keras`` file, or ``keras:NAME``.
+            model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, an ONNX,
+                TFLite, or OpenVINO ``.xml`` file, or a SavedModel folder.
             weights: A weights file for ``keras:NAME``.
             labels: A file with one label per line, for a model without labels.
             fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.

@@ -62,8 +62,8 @@ def classify(
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
-        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, or a Darknet
-            ``.cfg`` file.
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, a Darknet
+            ``.cfg`` file, an ONNX, TFLite, or OpenVINO ``.xml`` file, or a SavedModel folder.
         weights: Weights for ``keras:NAME``, instead of Keras's download, or for a ``.cfg`` file.
         labels: A file with one label per line, for a model without labels.
         top_k: Predictions per image, at least 1.

@@ -75,7 +75,8 @@ def detect(
 
     Args:
         inputs: A file, folder or pattern such as ``photos/**/*.jpg``, or several of them.
-        model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
+        model: An embedded name, a bundle folder, a Darknet ``.cfg`` file, an ONNX, TFLite, or
+            OpenVINO ``.xml`` file, or a SavedModel folder.
         weights: The ``.weights`` file that belongs to a ``.cfg`` file.
         labels: A file with one label per line, for a model without labels.
         confidence: Minimum score from 0 to 1, for all classes or by class name. In a

@@ -102,7 +102,8 @@ def evaluate(
     """Evaluate a classifier, a detector or a face embedder on labeled data.
 
     Args:
-        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME`` or a ``.cfg``.
+        model: An embedded name, a bundle folder, a ``.keras`` file, ``keras:NAME``, a ``.cfg``,
+            an ONNX, TFLite, or OpenVINO ``.xml`` file, or a SavedModel folder.
         data: For a classifier, a folder of class folders, a folder with ``train/``, ``val/`` or
             ``test/`` of such folders, or a CSV with the columns file and class. For a detector,
             images with boxes: COCO's JSON, Pascal VOC's XML or YOLO's text files. For a face

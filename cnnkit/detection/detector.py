@@ -101,7 +101,8 @@ class Detector:
         """Open and compile a model.
 
         Args:
-            model: An embedded name, a bundle folder, or a Darknet ``.cfg`` file.
+            model: An embedded name, a bundle folder, a Darknet ``.cfg`` file, an ONNX, TFLite,
+                or OpenVINO ``.xml`` file, or a SavedModel folder.
             weights: The ``.weights`` file that belongs to a ``.cfg`` file.
             labels: A file with one label per line, for a model without labels.
             confidence: Minimum score, for all classes or by class name.

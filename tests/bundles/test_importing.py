@@ -104,6 +104,8 @@ def test_what_needs_layers_is_refused_in_one_line(tmp_path: Path) -> None:
         cnnkit.export(path, tmp_path / "x.keras")
     with pytest.raises(UsageError, match="`method` must be occlusion for m, a graph that can"):
         cnnkit.Explainer.load(path)
+    heat = cnnkit.Explainer.load(path, "occlusion").predict(np.zeros((8, 8, 3), np.uint8))
+    assert isinstance(heat, cnnkit.Explanation)
     with pytest.raises(CnnkitError, match="a graph that can only be run"):
         list(describe(str(path), Wish()))
     with pytest.raises(UsageError, match="`backbone` must be an embedded classifier"):

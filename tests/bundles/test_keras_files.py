@@ -196,6 +196,18 @@ def test_a_truncated_file_is_refused(saved, tmp_path, keep):
         read_description(path)
 
 
+def test_a_broken_member_is_refused(saved, tmp_path):
+    path = tmp_path / "broken.keras"
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+        new.writestr(CONFIG, old.read(CONFIG), zipfile.ZIP_DEFLATED)
+        new.writestr("model.weights.h5", old.read("model.weights.h5"))
+    content = bytearray(path.read_bytes())
+    content[30 + len(CONFIG)] = 0xFF  # the first byte of what is compressed
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"broken\.keras must be a \.keras file"):
+        read_description(path)
+
+
 def test_broken_weights_are_refused(saved, tmp_path):
     path = tmp_path / "broken.keras"
     with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:

@@ -40,6 +40,7 @@ TASKS = ("classify", "detect")
 # A detector's head says the rest; what it leaves open is stretched.
 DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
 COCO = 80
+INTEGER_PIXELS = ("u8", "i8")
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
@@ -140,7 +141,7 @@ def _outputs(info: GraphInfo) -> str:
 def _classifier(
     file: GraphFile, model: Any, info: GraphInfo, said: Said, wish: GraphWish, ask: str
 ) -> Planned:
-    scores, numbers = _scores(file, info)
+    scores, numbers = _scores(file, info, said, wish)
     image = image_of(file, info, wish, said.size)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or said.scores_kind or scores_kind(model, scores.name, numbers)
@@ -155,14 +156,17 @@ def _classifier(
     return planned(file, image, chosen, "classify", outputs, labels, notes, said, wish)
 
 
-def _scores(file: GraphFile, info: GraphInfo) -> tuple[TensorInfo, int]:
-    """Return the output of the scores and how many there are for an image."""
+def _scores(
+    file: GraphFile, info: GraphInfo, said: Said, wish: GraphWish
+) -> tuple[TensorInfo, int]:
+    """Return the output of the scores, by the number of labels where it has several rows."""
     rows = {one: numbers_of_a_row(one.shape) for one in info.outputs}
     found = [(one, numbers) for one, numbers in rows.items() if numbers]
     if not found or max(numbers for _, numbers in found) > MAX_CLASSES:
         rule = "give one row of class scores for each image"
         raise BundleError(broken_rule(str(file.path), rule, _outputs(info)))
-    return found[0]
+    known = len(said.labels or ()) or _label_count(wish.labels)
+    return next((pair for pair in found if pair[1] == known), found[0])
 
 
 def _detector(
@@ -178,6 +182,12 @@ def _detector(
     own = replace(wish, like=None) if wish.like in PROFILES else wish
     chosen = preprocessing(file, image, said, own, _of_the_head(head), ask)
     labels, notes = _detector_labels(file, head.classes, said, wish)
+    said_by_nobody = own.like is None and all(
+        one.mean is None and one.std is None for one in (own.preprocessing, said.preprocessing)
+    )
+    if said_by_nobody and image.tensor.dtype not in INTEGER_PIXELS:
+        note = "does not say how its pixels are normalized: using what its head's project does."
+        notes = (*notes, f"{file.path.name} {note}")
     section = head.section() | dict(said.suppression)
     used = set(_texts_in(section)) & outputs.keys()
     layers = {name: {"layer": outputs[name].name} for name in outputs if name in used or not used}
@@ -333,7 +343,7 @@ def preprocessing(
     """
     named = family(wish.like) if wish.like else Preprocessing()
     known = wish.preprocessing.over(named.over(said.preprocessing))
-    if image.tensor.dtype in ("u8", "i8"):  # it takes pixels as they are
+    if image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
         known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
     if known.mean is None and known.std is None:
         known = known.over(Preprocessing(colors=default.colors, mean=default.mean, std=default.std))

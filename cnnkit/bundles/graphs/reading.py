@@ -20,6 +20,7 @@ from cnnkit.errors import BundleError, CnnkitError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
 from cnnkit.runtime.process import bound_memory, import_openvino, import_openvino_frontend
+from cnnkit.version import __version__
 
 FRAMEWORKS = {"onnx": "onnx", "tflite": "tflite", "saved-model": "tf"}
 # What reading may take besides the weights, which a reader may hold more than once.
@@ -46,7 +47,7 @@ def graph_model(file: GraphFile) -> Any:
 
 def kept_as(file: GraphFile) -> str:
     """Return the name in the cache of what a file is read to."""
-    return json.dumps(["graph", file.form, file.sha256])
+    return json.dumps(["graph", __version__, file.form, file.sha256])
 
 
 def _convert(file: GraphFile, folder: Path) -> None:

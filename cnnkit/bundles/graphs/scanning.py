@@ -32,6 +32,7 @@ NAMES = {
     "saved-model": "a SavedModel",
 }
 SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
+CHECKPOINTS = (".pt", ".pth", ".ckpt")
 HEAD_BYTES = 4096
 
 
@@ -89,6 +90,10 @@ def form_of(path: Path) -> str | None:
         return "openvino"
     if onnx_form.is_onnx(head, size):
         return "onnx"
+    if path.suffix.lower() in CHECKPOINTS:
+        fix = "Export it to ONNX with torch.onnx.export."
+        received = "a checkpoint of PyTorch, which can hold code"
+        raise BundleError(broken_rule(str(path), "be a graph", received, fix))
     meant = SUFFIXES.get(path.suffix.lower())
     if meant is not None:
         raise BundleError(broken_rule(str(path), f"be {NAMES[meant]}", _kind(head)))

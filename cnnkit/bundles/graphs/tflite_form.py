@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,11 @@ DESCRIPTIONS = ("metadata.json", "temp_meta.txt")
 MAX_DESCRIPTION = 1 << 20
 MAX_MEMBERS = 64
 MAX_DIRECTORY = 1 << 16
+# What zipfile raises over the bytes of an archive.
+BROKEN_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(NotImplementedError, EOFError, RuntimeError, ValueError),
+)
 END_OF_ZIP = b"PK\x05\x06"
 # ModelMetadata, SubGraphMetadata, TensorMetadata and their parts.
 SUBGRAPHS, INPUTS, OUTPUTS, CONTENT, UNITS, FILES = 3, 2, 3, 3, 4, 6
@@ -136,7 +142,7 @@ def _packed(path: Path, data: memoryview) -> dict[str, bytes]:
                 rule = f"pack at most {MAX_MEMBERS} files"
                 raise BundleError(broken_rule(str(path), rule, len(members)))
             return dict(_unpacked(path, archive, members))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OSError) as error:
+    except (*BROKEN_ARCHIVE, OSError) as error:
         rule = "pack its labels in a whole archive"
         raise BundleError(broken_rule(str(path), rule, error)) from error
 

@@ -48,6 +48,7 @@ def test_an_export_of_ultralytics_is_opened_as_it_is(tmp_path: Path) -> None:
 def test_a_bundle_finds_what_its_file_finds(tmp_path: Path, batch: int | str) -> None:
     path = read_here(onnx_detector(tmp_path / "yolo.onnx", batch=batch))
     (tmp_path / "l.txt").write_text("cat\ndog\n")
+    assert "using what its head's project does" in open_model(path).notes[-1]
     made = cnnkit.import_model(
         path, tmp_path / "b", labels=tmp_path / "l.txt", mean=(0,), std=(510,)
     )

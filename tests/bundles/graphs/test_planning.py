@@ -95,6 +95,21 @@ def test_a_kind_of_scores_that_cannot_be_is_refused(tmp_path: Path) -> None:
         planned(path, GraphWish(like="0-1", scores="probability"))
 
 
+def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    path = onnx_classifier(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    means = helper.make_tensor_value_info("means", TensorProto.FLOAT, ["batch", 3])
+    model.graph.output.insert(0, means)
+    onnx.save(model, path)
+    (tmp_path / "l.txt").write_text("w\nx\ny\nz\n")
+    found = planned(path, GraphWish(like="0-1", labels=str(tmp_path / "l.txt")))
+    assert found.card.scores_layer == "logits"
+    assert planned(path, GraphWish(like="0-1")).card.scores_layer == "means"
+
+
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     from onnx import helper
 
