@@ -1,7 +1,7 @@
-"""Keeps outputs apart from inputs, told by the files themselves and never by their names.
+"""Keeps outputs apart from inputs, which are compared by device and inode, never by name.
 
-A name says little: links, ``./``, hard links, and file systems that do not tell ``A`` from ``a``
-give one file many. Device and inode are the same under all of them.
+One file may have many names: symbolic links, ``./``, hard links, and file systems that ignore
+case.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from cnnkit.errors import UsageError, broken_rule
 
 AnyPath = str | os.PathLike[str]
-# What an option names, or what a command was given, and under which option.
+# The name of a parameter, and the path that it was given.
 Named = tuple[str, AnyPath]
 
 
 def identity(path: AnyPath) -> tuple[int, int] | None:
-    """Return what a file or folder is known by, links followed; None if there is none."""
-    for resolved in (os.fspath, os.path.realpath):  # the second: ``a/b/..`` before there is b
+    """Return the device and inode of a file or folder, following links; None if it is missing."""
+    for resolved in (os.fspath, os.path.realpath):  # the second for ``a/b/..`` without b
         with contextlib.suppress(OSError, ValueError):
             status = os.stat(resolved(path))
             return status.st_dev, status.st_ino
@@ -29,12 +29,12 @@ def identity(path: AnyPath) -> tuple[int, int] | None:
 
 
 def name_key(name: str) -> str:
-    """Return what two names share that some file systems hold for one: case and composition."""
+    """Return a name without case and Unicode composition, which some file systems ignore."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def place_of(path: AnyPath) -> Hashable:
-    """Return what two outputs share if the second would take the first one's place."""
+    """Return a key that is equal for two outputs if one would overwrite the other."""
     found = identity(path)
     if found is not None:
         return found
@@ -43,14 +43,14 @@ def place_of(path: AnyPath) -> Hashable:
 
 
 def check_apart(outputs: Iterable[Named], inputs: Iterable[Named]) -> None:
-    """Refuse an output that is one of the inputs, before anything is touched.
+    """Refuse an output that is one of the inputs.
 
     Args:
-        outputs: Files and folders that are to be written, those that do not exist as well.
-        inputs: Files and folders that are read. They are only gone through if an output exists.
+        outputs: Files and folders to write; they need not exist.
+        inputs: Files and folders to read; iterated only if an output exists.
 
     Raises:
-        UsageError: Names both.
+        UsageError: An output is an input; the message names both.
     """
     written: dict[tuple[int, int], Named] = {}
     for option, path in outputs:
@@ -69,11 +69,11 @@ def check_not_beside(folders: Iterable[Named], inputs: Iterable[AnyPath]) -> Non
     """Refuse a folder of results that is also the folder of an input.
 
     Args:
-        folders: That get files; those that do not exist are in nobody's way.
-        inputs: Files and folders that are read; only gone through if there is such a folder.
+        folders: Folders to write files to; they need not exist.
+        inputs: Files and folders to read; iterated only if such a folder exists.
 
     Raises:
-        UsageError: Names the folder.
+        UsageError: It is; the message names the folder.
     """
     written: dict[tuple[int, int], AnyPath] = {}
     for _, folder in folders:
@@ -94,10 +94,10 @@ def check_not_beside(folders: Iterable[Named], inputs: Iterable[AnyPath]) -> Non
 
 
 def check_replaced_folder(option: str, folder: AnyPath, inputs: Iterable[Named]) -> None:
-    """Refuse a folder that is replaced as a whole while an input lies somewhere in it.
+    """Refuse to replace a folder that contains an input.
 
     Raises:
-        UsageError: Names both.
+        UsageError: It does; the message names both.
     """
     found = identity(folder)
     for name, path in inputs if found is not None else ():
@@ -106,7 +106,7 @@ def check_replaced_folder(option: str, folder: AnyPath, inputs: Iterable[Named])
 
 
 def above(path: AnyPath) -> list[tuple[int, int]]:
-    """Return the identities of a path and of all folders that it lies in, links followed."""
+    """Return the identities of a path and of all folders above it, following links."""
     try:
         place = Path(os.path.realpath(path))
     except (OSError, ValueError):
@@ -116,10 +116,10 @@ def above(path: AnyPath) -> list[tuple[int, int]]:
 
 
 def check_places_differ(outputs: Iterable[Named]) -> None:
-    """Refuse two outputs of which the second would take the first one's place.
+    """Refuse two outputs of which one would overwrite the other.
 
     Raises:
-        UsageError: Names the place.
+        UsageError: They are the same; the message names the path.
     """
     met: set[Hashable] = set()
     for _, path in outputs:

@@ -26,12 +26,12 @@ class FeatureSpool:
 
         Args:
             target: The finished file, ``.npy`` or ``.parquet``.
-            width: Numbers a line.
-            rows: Lines of an earlier run to keep; what follows them is cut off.
+            width: Numbers per line.
+            rows: Number of lines of an earlier run to keep; the file is truncated after them.
 
         Raises:
-            UsageError: Another run writes it.
-            OutputError: It cannot be written, or the earlier run left fewer lines.
+            UsageError: Another run is writing it.
+            OutputError: It cannot be written, or has fewer lines.
         """
         self.target = target
         self.part = part_path(target)
@@ -77,8 +77,8 @@ class FeatureSpool:
         """Write the finished file.
 
         Args:
-            rows: For each final row its index in the journal and its path.
-            count: How many final rows there are.
+            rows: Index in the journal and path of each final row.
+            count: Number of final rows.
 
         Raises:
             OutputError: The output cannot be written.
@@ -117,9 +117,9 @@ class FeatureSpool:
     def remove(self) -> None:
         """Remove the spool."""
         try:
-            self.part.unlink(missing_ok=True)  # once only: then it may be another run's
+            self.part.unlink(missing_ok=True)  # while locked: later it may be another run's
             self._file.close()
-        except PermissionError:  # Windows keeps what is open
+        except PermissionError:  # Windows does not remove open files
             self._file.close()
             self.part.unlink(missing_ok=True)
 
@@ -134,7 +134,7 @@ def check_feature_suffix(path: Path) -> None:
     """Refuse a file for features that is neither ``.npy`` nor ``.parquet``.
 
     Raises:
-        UsageError: So it is, or pyarrow is missing.
+        UsageError: It has another suffix, or pyarrow is missing.
     """
     if path.suffix.lower() not in FEATURE_SUFFIXES:
         rule = f"end in one of {', '.join(FEATURE_SUFFIXES)}"

@@ -1,4 +1,4 @@
-"""What a finished file of rows holds: whether ``resume`` has anything left to do."""
+"""Reads which inputs a finished file of rows has, so that ``resume`` knows what is left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cnnkit.results import key_of, pair_key
 from cnnkit.writers.journal import bounded_lines, path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
 
-# What reading a row may raise where the file is a stranger's.
+# Errors that reading an untrusted row may raise.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)
 
 
 class FinishedRows:
-    """The paths and statuses of a finished file, 8 bytes a path.
+    """The paths and statuses of a finished file, 8 bytes per path.
 
     Attributes:
         path: The file.
@@ -70,7 +70,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if "status" not in (reader.fieldnames or ()):
-            raise KeyError("status")  # a file of one line would pass for one without rows
+            raise KeyError("status")  # else any file of one line would seem to have no rows
         for row in reader:
             yield _shown_key(row), row["status"]
 
@@ -84,11 +84,11 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _shown_key(row: dict[str, str]) -> str:
-    """Return `cnnkit.results.key_of` with the names as they are shown."""
+    """Return `cnnkit.results.key_of` for the paths as the file has them."""
     return row["path"] if "path" in row else pair_key(row["a"], row["b"])
 
 
-# For each kind of file, how a path is written in it, and what reads its keys and statuses.
+# By suffix: the function that spells a path as the file does, and the reader of its rows.
 _Reader = tuple[Callable[[str], str], Callable[[Path], Iterator[tuple[str, str]]]]
 _READERS: dict[str, _Reader] = {
     ".jsonl": (str, _json_rows),

@@ -1,11 +1,11 @@
-"""The journal of a folder job: rows appended as they are made, finished atomically.
+"""The journal of a folder job: rows are appended one by one and finished atomically.
 
-Rows grow in ``FILE.part`` as JSON Lines behind one header line; the finished FILE is made
-from it, in whatever form its suffix asks for. A killed run leaves whole rows and at most
-one torn line, which `Journal.open` cuts off.
+Rows are appended to ``FILE.part`` as JSON Lines after one header line; FILE is then written from
+it in the format of its suffix. A killed run leaves complete rows and at most one truncated line,
+which `Journal.open` removes.
 
-The lock comes first: nothing is cut, emptied or written before it is held. What is in the file is
-then checked as a stranger's is: its rows must be rows, of this run's inputs.
+The file is locked before it is truncated or written. Its content is untrusted: every line must be
+a row of one of this run's inputs.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from cnnkit.results import key_of
 from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.row_files import json_line
 
-# Of the rows: version 2 has `class_id`, and every `box` is left, top, width, height.
+# Version 2 of the rows has `class_id`, and every `box` is left, top, width, height.
 SCHEMA_VERSION = 2
-# No row of ours comes near it; a longer line is refused before it is read.
+# No valid row comes near this length; a longer line is refused before it is read.
 MAX_LINE_BYTES = 1 << 26
 
 
 def path_key(path: str) -> int:
-    """Return 8 bytes that stand for a path, so that a million of them stay small."""
+    """Return an 8-byte hash of a path, so that a million of them fit into memory."""
     digest = hashlib.blake2b(os.fsencode(path), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 class Journal:
-    """The growing rows of one run.
+    """The rows of an unfinished run.
 
     Attributes:
         target: The finished file's path.
-        part: The growing file's path.
-        count: Rows in the journal, replaced ones counted.
+        part: The journal's path.
+        count: Number of rows in the journal, including replaced ones.
         statuses: How many final rows are ``ok`` and ``error``.
     """
 
@@ -53,11 +53,11 @@ class Journal:
         self.statuses = {"ok": 0, "error": 0}
         self._file = file
         self._done: set[int] = set()
-        # Journal index of a row that a later row for the same path replaces.
+        # By journal index, the index of the later row of the same path that replaces it.
         self._replaced: dict[int, int] = {}
-        # Journal index of the row of each input that failed and may be tried again.
+        # Journal index of each failed row, by the key of its input, which may be retried.
         self._failed: dict[int, int] = {}
-        # Where the row of each input of an earlier run begins, until that input is met again.
+        # Offset of each row of an earlier run, until this run reaches its input.
         self._unmet: dict[int, int] = {}
         self._size = 0
         self._checksum = 0
@@ -76,32 +76,32 @@ class Journal:
         """Start a journal, or resume one.
 
         Args:
-            target: The file that is to be finished.
-            header: What must be the same in a resumed run: the model and the options.
-            resume: Go on where a killed run stopped.
-            overwrite: Start again, whatever is there.
-            retry_errors: When resuming, take inputs that failed once more.
-            check: Called with each row of an earlier run; whatever it raises, the row is none.
+            target: The finished file.
+            header: The model and options, which must be the same in a resumed run.
+            resume: Continue an interrupted run.
+            overwrite: Start over, even if a file exists.
+            retry_errors: When resuming, retry inputs that failed.
+            check: Called with each row of an earlier run; the row is refused if it raises.
 
         Raises:
-            UsageError: A file is in the way, another run writes it, or the run to resume was
-                another.
+            UsageError: A file already exists, another run is writing it, or the run to resume
+                had other settings.
             OutputError: The file cannot be written.
         """
         part = part_path(target)
-        _refuse_what_is_in_the_way(target, part, resume, overwrite)
+        _check_free(target, part, resume, overwrite)
         header = {"cnnkit_journal": SCHEMA_VERSION, **header}
         with _named_failure(part):
             try:
                 file = open_locked(part, new=not (resume or overwrite))
-            except FileExistsError:  # since it was looked for
+            except FileExistsError:  # created since the check above
                 raise _unfinished(part) from None
         journal = cls(target, file)
         try:
             if not overwrite and target.exists():  # another run has just finished it
                 if not os.path.getsize(part):
                     part.unlink()
-                _refuse_what_is_in_the_way(target, part, resume, overwrite)
+                _check_free(target, part, resume, overwrite)
             if resume:
                 journal._read(header, retry_errors, check)
             elif os.path.getsize(part):
@@ -119,7 +119,7 @@ class Journal:
         retry_errors: bool,
         check: Callable[[dict[str, Any]], Any] | None,
     ) -> None:
-        """Take in the rows of a killed run and cut off a torn last line."""
+        """Read the rows of a killed run and remove a truncated last line."""
         for number, line in enumerate(bounded_lines(self._file, self.part)):
             if not line.endswith(b"\n"):
                 break
@@ -133,7 +133,7 @@ class Journal:
             self._file.seek(self._size)
 
     def _note(self, line: bytes) -> None:
-        """Remember how long the file is by now, and what is in it."""
+        """Update the expected size and checksum of the file."""
         self._size += len(line)
         self._checksum = zlib.crc32(line, self._checksum)
 
@@ -150,7 +150,7 @@ class Journal:
             self._done.add(key)
 
     def _enter(self, row: dict[str, Any]) -> None:
-        """Count a row, and note which earlier failure it replaces."""
+        """Count a row and record which earlier failure it replaces."""
         if self._failed or row["status"] == "error":
             key = path_key(key_of(row))
             if key in self._failed:
@@ -172,7 +172,7 @@ class Journal:
             return row
         except UsageError:
             raise
-        except Exception as error:  # a stranger's row may break any code on it
+        except Exception as error:  # an untrusted row may break any code that reads it
             raise self._no_row(line, f"{line[:60]!r}") from error
 
     def _no_row(self, line: bytes, received: str) -> UsageError:
@@ -207,29 +207,29 @@ class Journal:
                 )
 
     def is_done(self, path: str) -> bool:
-        """Return whether a row of an earlier run already stands for this input."""
+        """Return whether an earlier run has already written this input's row."""
         return bool(self._done) and path_key(path) in self._done
 
     def meet(self, path: str) -> int | None:
-        """Return where the row of an input stands that an earlier run had, once; else None."""
+        """Return the offset of an input's row from an earlier run on the first call, else None."""
         return self._unmet.pop(path_key(path), None) if self._unmet else None
 
     def unmet(self) -> Iterator[dict[str, Any]]:
-        """Give an earlier run's rows of inputs that this run has not met."""
+        """Yield the rows of an earlier run whose inputs this run has not reached."""
         return map(self.row_at, list(self._unmet.values()))
 
     def row_at(self, start: int) -> dict[str, Any]:
-        """Return the row that `meet` found.
+        """Return the row at an offset returned by `meet`.
 
         Raises:
-            UsageError: It is none any more.
+            UsageError: It is no longer a row.
         """
         with self.part.open("rb") as file:
             file.seek(start)
             return self._parse(file.readline(MAX_LINE_BYTES))
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row and hand it to the operating system: a kill cannot take it back.
+        """Write one row and flush it to the operating system, so that it survives a kill.
 
         Raises:
             OutputError: It cannot be written, for instance because the disk is full.
@@ -263,9 +263,9 @@ class Journal:
         )
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Give the final rows, in input order, each with its index in the journal.
+        """Yield the final rows in input order, each with its index in the journal.
 
-        A row that was tried again stands where it first stood.
+        A retried row takes the place of the failure that it replaces.
         """
         replacements = self._read_indices(set(self._replaced.values()))
         later = set(self._replaced.values())
@@ -283,10 +283,10 @@ class Journal:
         return {index: row for index, row in self._raw_rows() if index in wanted}
 
     def _raw_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Give every row; the file must still be what this run has read and written.
+        """Yield every row, and verify that no other program has changed the file.
 
         Raises:
-            OutputError: It is not.
+            OutputError: It was changed.
         """
         self._check_unchanged()
         checksum = 0
@@ -302,25 +302,25 @@ class Journal:
             raise self._changed()
 
     def close(self) -> None:
-        """Let go of the file; the journal stays for a later ``resume``."""
+        """Close the file; the journal is kept for a later ``resume``."""
         with contextlib.suppress(OSError):
             self._file.close()
 
     def remove(self) -> None:
-        """Remove the journal, once everything that is made from it is finished."""
+        """Remove the journal after everything made from it is finished."""
         try:
-            self.part.unlink(missing_ok=True)  # before the lock goes: nobody finds it half removed
+            self.part.unlink(missing_ok=True)  # while it is still locked
             self.close()
-        except PermissionError:  # Windows keeps what is open
+        except PermissionError:  # Windows does not remove open files
             self.close()
             self.part.unlink(missing_ok=True)
 
 
 def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Give the lines of a file; none is read that is longer than any of ours.
+    """Yield the lines of a file without reading more than `MAX_LINE_BYTES` at once.
 
     Raises:
-        UsageError: There is a longer one.
+        UsageError: A line is longer.
     """
     while line := file.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
@@ -329,32 +329,33 @@ def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
 
 
 def check_row(row: Any) -> None:
-    """Refuse what is no row, by the fields that every row has.
+    """Check the fields that every row has.
 
     Raises:
-        ValueError: So it is; or another error, where a field is of another kind.
+        ValueError: A field is invalid; or KeyError or TypeError, if it is missing or has another
+            type.
     """
     names = ("path",) if "path" in row else ("a", "b")
     if not all(isinstance(row[name], str) and row[name] for name in names):
-        raise ValueError("paths are texts")
+        raise ValueError("paths must be strings")
     if "path" in row and "\0" in key_of(row):
-        raise ValueError("no path has a NUL")
+        raise ValueError("a path must not contain NUL")
     path_key(key_of(row))
     if row["status"] == "error":
         if row["error"]["kind"] not in ImageError.KINDS or not isinstance(
             row["error"]["message"], str
         ):
-            raise ValueError("no error of ours")
+            raise ValueError("an unknown error")
     elif row["status"] != "ok":
-        raise ValueError("no status of ours")
+        raise ValueError("an unknown status")
 
 
 def part_path(target: Path) -> Path:
-    """Return the path of the growing file beside the finished one."""
+    """Return the path of the unfinished file next to the finished one."""
     return target.with_name(target.name + ".part")
 
 
-def _refuse_what_is_in_the_way(target: Path, part: Path, resume: bool, overwrite: bool) -> None:
+def _check_free(target: Path, part: Path, resume: bool, overwrite: bool) -> None:
     if target.is_dir():
         raise UsageError(broken_rule("`output`", "name a file", f"the folder {target}"))
     if not target.parent.is_dir():

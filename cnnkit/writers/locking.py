@@ -1,7 +1,7 @@
-"""One run at a time: a growing file, or a folder of state, is locked before it is touched.
+"""One run at a time: an unfinished file or a folder of state is locked before it is changed.
 
-The lock is the system's own and ends with the process, however it ends. Where there are no such
-locks (Windows, some network file systems) a run still notices that its file was changed.
+The operating system holds the lock and releases it when the process ends. Without such locks
+(Windows, some network file systems), a run still notices that its file was changed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ TRIES = 20
 
 
 def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
-    """Open a file of ours for reading and writing, its content untouched, and hold its lock.
+    """Open and lock a file for reading and writing, without changing its content.
 
     Args:
-        path: Made, empty, where there is none.
-        new: Refuse one that exists.
+        path: The file; created empty if it is missing.
+        new: Refuse an existing file.
 
     Raises:
-        UsageError: Another run holds it, or it is none of ours to write: a link, or a
-            pipe.
-        FileExistsError: There is one, and `new`.
+        UsageError: Another run holds the lock, or it is not a regular file but a link or a pipe.
+        FileExistsError: The file exists and `new` is True.
         OSError: It cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0)
@@ -47,7 +46,7 @@ def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
                 raise in_use(path)
             if is_at(descriptor, path):
                 return os.fdopen(descriptor, "r+b")
-            os.close(descriptor)  # the run that held it has finished with it just now
+            os.close(descriptor)  # the run that held it has just replaced or removed it
         except BaseException:
             os.close(descriptor)
             raise
@@ -56,11 +55,11 @@ def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that exists.
+    """Hold the lock of an existing folder.
 
     Raises:
-        UsageError: Another run holds it.
-        OutputError: It cannot be opened.
+        UsageError: Another run holds the lock.
+        OutputError: The folder cannot be opened.
     """
     if os.name == "nt":  # a folder cannot be opened there
         yield
@@ -78,7 +77,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def lock(descriptor: int) -> bool:
-    """Take the lock of an open file or folder; whether no other process holds it."""
+    """Lock an open file or folder; return False if another process holds the lock."""
     try:
         import fcntl
     except ImportError:
@@ -93,7 +92,7 @@ def lock(descriptor: int) -> bool:
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Return whether a path still leads to what is open."""
+    """Return whether a path still names the open file or folder."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
@@ -101,5 +100,5 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def in_use(path: Path) -> UsageError:
-    """Return what is said where another run holds a file or folder."""
+    """Return the error for a file or folder that another run holds."""
     return UsageError(f"{path} is being written by another run. Wait for it to end.")

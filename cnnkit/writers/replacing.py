@@ -1,4 +1,4 @@
-"""Files that are written beside their target and take its name in one step."""
+"""Files that are written under a temporary name and then renamed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cnnkit.errors import OutputError, broken_rule
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Give a binary file that takes the place of `path` when the block ends well.
+    """Yield a binary file that replaces `path` if the block succeeds.
 
-    It grows under a name of its own in the same folder. If the block raises, that file is
-    removed and `path` stays as it was.
+    It has a temporary name in the same folder. If the block raises, the file is removed and
+    `path` is unchanged.
 
     Raises:
-        OutputError: The file cannot be created, written or put in its place.
+        OutputError: The file cannot be created, written or renamed.
     """
     path = Path(path)
     if path.is_dir():
@@ -44,10 +44,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a file or folder that cannot be created or replaced, before the work begins.
 
     Args:
-        path: The file or folder; nothing of it need exist.
+        path: The file or folder; neither it nor the folders above need exist.
 
     Raises:
-        OutputError: The folder where it would be created is not writable, or is a file.
+        OutputError: The nearest existing folder above is not writable, or is a file.
     """
     path = Path(path)
     above = path if path.is_dir() else path.absolute().parent

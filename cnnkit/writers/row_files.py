@@ -17,12 +17,12 @@ from cnnkit.writers.row_tables import RowTable
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 PARQUET_ROW_GROUP = 10_000
-# These end a line for some readers although JSON allows them in a text.
+# Some readers end a line at these characters, which JSON allows within strings.
 LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 
 
 def json_line(row: dict[str, Any]) -> str:
-    """Return a row as one line of JSON, UTF-8 where it can be."""
+    """Return a row as one line of JSON, with non-ASCII characters unescaped if possible."""
     text = json.dumps(row, ensure_ascii=False, separators=(", ", ": "))
     try:
         text.encode("utf-8")
@@ -32,14 +32,14 @@ def json_line(row: dict[str, Any]) -> str:
 
 
 def csv_lines(row: dict[str, Any], table: RowTable) -> str:
-    """Return a row as one or more lines of CSV; no cell of them starts a formula."""
+    """Return a row as one or more lines of CSV, without cells that start a formula."""
     several = getattr(table, "lines", None)
     lines = several(row) if several is not None else [table.cells(row)]
     return "".join(csv_line([harmless_cell(cell) for cell in cells]) for cells in lines)
 
 
 def harmless_cell(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula and every encoding can hold."""
+    """Return a cell that no spreadsheet reads as a formula and that UTF-8 can encode."""
     cell = encodable(cell)
     return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
@@ -47,17 +47,17 @@ def harmless_cell(cell: str) -> str:
 def csv_line(cells: list[str]) -> str:
     """Return cells as one line of CSV (RFC 4180 quoting, a plain newline)."""
     line = io.StringIO()
-    # What is in the line terminator is quoted in a cell: a name may hold a bare \r as well.
+    # Characters of the line terminator are quoted in cells: a name may contain a bare \r.
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], table: RowTable) -> None:
-    """Write the finished file in the form of its suffix, whole or not at all.
+    """Write the finished file in the format of its suffix, atomically.
 
     Args:
         path: The file.
-        rows: As `cnnkit.results.make_row` gives them.
+        rows: Rows returned by `cnnkit.results.make_row`.
         table: The columns of CSV and Parquet.
 
     Raises:
@@ -80,7 +80,7 @@ def check_row_suffix(path: Path) -> str:
     """Return the suffix of a file for rows.
 
     Raises:
-        UsageError: It is none of `ROW_SUFFIXES`, or pyarrow is missing.
+        UsageError: It is not one of `ROW_SUFFIXES`, or pyarrow is missing.
     """
     suffix = path.suffix.lower()
     if suffix not in ROW_SUFFIXES:
@@ -91,10 +91,10 @@ def check_row_suffix(path: Path) -> str:
 
 
 def import_pyarrow() -> Any:
-    """Import pyarrow, an extra.
+    """Import pyarrow, an optional dependency.
 
     Raises:
-        UsageError: It is not installed; the message says how to.
+        UsageError: It is not installed.
     """
     try:
         import pyarrow
@@ -107,7 +107,7 @@ def import_pyarrow() -> Any:
 
 
 def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Give the rows in lists of at most `size`."""
+    """Yield the rows in lists of at most `size`."""
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""The columns of a capability's rows, for CSV and Parquet: what JSON Lines shows as it is."""
+"""The columns of each capability's rows in CSV and Parquet; JSON Lines needs none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Column(NamedTuple):
     Attributes:
         name: Its heading.
         kind: ``text``, ``integer`` or ``number``.
-        value: Gives the value of a row, or None if it has none.
+        value: Returns the value of a row, or None if it has none.
     """
 
     name: str
@@ -26,8 +26,8 @@ class Column(NamedTuple):
 class RowTable(Protocol):
     """How the rows of a capability become CSV and Parquet.
 
-    Where a row becomes several lines of CSV, the table has ``lines`` besides, which gives the
-    cells of each.
+    A table whose rows have several lines of CSV also has ``lines``, which returns the cells of
+    each line.
     """
 
     def header(self) -> list[str]:
@@ -35,7 +35,7 @@ class RowTable(Protocol):
         ...
 
     def cells(self, row: Row) -> list[str]:
-        """Return a row's cells, not yet made harmless for spreadsheets."""
+        """Return a row's cells; the caller makes them harmless for spreadsheets."""
         ...
 
     def schema(self, pyarrow: Any) -> Any:
@@ -43,12 +43,12 @@ class RowTable(Protocol):
         ...
 
     def flat(self, row: Row) -> Row:
-        """Return a row as that schema takes it."""
+        """Return a row with the fields of that schema."""
         ...
 
 
 def error_fields(row: Row) -> Row:
-    """Return ``error_kind`` and ``error_message`` of a row, None if it is well."""
+    """Return ``error_kind`` and ``error_message`` of a row, None without an error."""
     error = row.get("error", {})
     return {"error_kind": error.get("kind"), "error_message": error.get("message")}
 
@@ -58,7 +58,7 @@ class ClassificationTable:
     """Path, status, label, score, error; then the further predictions.
 
     Attributes:
-        top_k: How many predictions a CSV row has.
+        top_k: Number of predictions in a CSV row.
     """
 
     top_k: int = 5

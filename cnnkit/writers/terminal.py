@@ -1,4 +1,4 @@
-"""Text from files made safe and fitting for a terminal."""
+"""Makes text from files safe for a terminal, and fits it to a width."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import unicodedata
 
 from cnnkit.names import is_unsafe
 
-# Format characters that belong to writing: they shape letters and join emoji, or spell a flag.
-# What else of them is in a text nobody would see, so it is written out.
+# Format characters that text needs: they shape letters, join emoji, or spell a flag. All others
+# are invisible and shown as escapes.
 WRITING = frozenset("\u200c\u200d") | frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 
-_NO_WIDTH = ("Mn", "Me", "Cf")  # marks on the letter before, and format characters
+_NO_WIDTH = ("Mn", "Me", "Cf")  # combining marks and format characters
 
 
 def printable(text: str) -> str:
@@ -32,7 +32,7 @@ def _escape(character: str) -> str:
 
 
 def display_width(text: str) -> int:
-    """Return how many columns of a terminal a printable text takes."""
+    """Return the width of printable text in terminal columns."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
@@ -45,7 +45,7 @@ def fitted(text: str, width: int, keep_end: bool = False) -> str:
     Args:
         text: Any text.
         width: Columns, at least 1.
-        keep_end: Cut at the front: of a path the end says most.
+        keep_end: Cut the beginning instead, as suits a path.
     """
     text = printable(text)
     if display_width(text) > width:
