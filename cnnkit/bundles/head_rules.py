@@ -17,6 +17,8 @@ from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, Rows, grid
 COCO_CLASSES = 80
 # Queries of RT-DETR, D-FINE and RF-DETR, and of DETR.
 QUERIES, DETR_QUERIES = 300, 100
+# How the names of the outputs of TFLite's own detectors begin.
+TFLITE = "tflite_detection_postprocess"
 
 UNIT_RGB = {"color": "rgb", "mean": [0.0, 0.0, 0.0], "std": [255.0, 255.0, 255.0]}
 IMAGENET_RGB = {
@@ -227,8 +229,15 @@ class Pair(NamedTuple):
     columns: int
 
 
-def _pair(clues: Clues) -> Pair | None:
-    """Return the boxes and the class scores if these are all outputs, or have the usual names."""
+def _pair(clues: Clues, is_tflite: bool = False) -> Pair | None:
+    """Return the boxes and the class scores if these are all outputs, or have the usual names.
+
+    Args:
+        clues: What is known.
+        is_tflite: They are what was in front of TFLite_Detection_PostProcess, or are not.
+    """
+    if is_tflite != any(_plain(one.name).startswith(TFLITE) for one in clues.outputs):
+        return None
     by_name = {_plain(output.name): output for output in clues.outputs}
     if {"pred_boxes", "logits"} <= by_name.keys():  # hidden states may stand beside them
         some = [by_name["pred_boxes"], by_name["logits"]]
@@ -343,6 +352,13 @@ def _detections(clues: Clues) -> HeadProfile | None:
 
 
 def _tflite_detections(clues: Clues) -> HeadProfile | None:
+    pair = _pair(clues, is_tflite=True)
+    if pair is not None:  # decoded already, but not suppressed
+        if not clues.fits(pair.columns):
+            return None
+        settings = {"boxes": pair.boxes, "scores": pair.scores, "unit": "normalized", "iou": 0.5}
+        found = _profile("tflite-detections", pair.columns, **settings)
+        return replace(found, kind="boxes-scores")
     outputs = clues.outputs
     numbered = [_numbered_role(output) for output in outputs]
     roles = _roles(outputs)

@@ -30,8 +30,8 @@ class Table:
     def __init__(self, data: memoryview, position: int) -> None:
         self._data = data
         self._position = position
-        vtable = position - self._number("<i", position)
-        self._size = self._number("<H", vtable)
+        vtable = position - self.number("<i", position)
+        self._size = self.number("<H", vtable)
         self._vtable = vtable
 
     @classmethod
@@ -39,7 +39,8 @@ class Table:
         """Return a buffer's first table."""
         return cls(data, _read(data, "<I", 0))
 
-    def _number(self, form: str, position: int) -> int:
+    def number(self, form: str, position: int) -> int:
+        """Return a number anywhere in the buffer; `form` as in `struct`."""
         return _read(self._data, form, position)
 
     def _place(self, number: int) -> int | None:
@@ -47,17 +48,17 @@ class Table:
         entry = 4 + 2 * number
         if entry + 2 > self._size:
             return None
-        offset = self._number("<H", self._vtable + entry)
+        offset = self.number("<H", self._vtable + entry)
         return self._position + offset if offset else None
 
     def integer(self, number: int, form: str = "<I") -> int:
         """Return a number, 0 where there is none; `form` as in `struct`."""
         place = self._place(number)
-        return 0 if place is None else self._number(form, place)
+        return 0 if place is None else self.number(form, place)
 
     def _target(self, number: int) -> int | None:
         place = self._place(number)
-        return None if place is None else place + self._number("<I", place)
+        return None if place is None else place + self.number("<I", place)
 
     def table(self, number: int) -> Table | None:
         """Return a table inside."""
@@ -73,9 +74,14 @@ class Table:
         target = self._target(number)
         return self._data[:0] if target is None else self._vector(target, 1)
 
+    def vector(self, number: int) -> tuple[int, int]:
+        """Return where a vector's items begin, and how many there are; 0 and 0 for none."""
+        target = self._target(number)
+        return (0, 0) if target is None else (target + 4, self.number("<I", target))
+
     def _vector(self, target: int, size: int) -> memoryview:
         begin = target + 4
-        end = begin + size * self._number("<I", target)
+        end = begin + size * self.number("<I", target)
         if end > len(self._data):
             raise FlatError("a list that is longer than the file")
         return self._data[begin:end]
@@ -83,7 +89,7 @@ class Table:
     def tables(self, number: int) -> list[Table]:
         """Return a vector of tables."""
         return self._items(
-            number, lambda place: Table(self._data, place + self._number("<I", place))
+            number, lambda place: Table(self._data, place + self.number("<I", place))
         )
 
     def floats(self, number: int) -> list[float]:
@@ -96,7 +102,7 @@ class Table:
         target = self._target(number)
         if target is None:
             return []
-        length = self._number("<I", target)
+        length = self.number("<I", target)
         if length > MAX_ITEMS:
             raise FlatError(f"a list of {length:,} parts")
         return [read(target + 4 + 4 * index) for index in range(length)]

@@ -234,7 +234,7 @@ def _find(model: Any, tensor: str) -> Any:
     """
     for number, port in enumerate(model.outputs):
         if tensor in port.get_names() or (not _name(port) and tensor == f"output{number}"):
-            return _real(port.get_node().input_value(0))
+            return real_tensor(port.get_node().input_value(0))
     for node in model.get_ordered_ops():
         for port in node.outputs():
             if tensor in port.get_names():
@@ -243,7 +243,7 @@ def _find(model: Any, tensor: str) -> Any:
     raise BundleError(broken_rule("The graph", rule, _listed(info_of(model).outputs)))
 
 
-def _real(port: Any) -> Any:
+def real_tensor(port: Any) -> Any:
     """Return a tensor's real numbers, where it gives the 8 bits that stand for them."""
     if port.get_element_type().get_type_name() not in ("u8", "i8"):
         return port

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles.graphs.network import check_size, one_line, read_model
-from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
+from cnnkit.bundles.graphs.network import check_size, one_line, read_model, real_tensor
+from cnnkit.bundles.graphs.scanning import MAX_GRAPH_BYTES, NAMES, GraphFile, mapped
+from cnnkit.bundles.graphs.tflite_ending import cut_ending, decoded
 from cnnkit.errors import BundleError, CnnkitError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
@@ -89,12 +90,26 @@ def _read(path: Path, form: str) -> Any:
     if form == "openvino":
         return read_model(path)
     reader = import_openvino_frontend().FrontEndManager().load_by_framework(FRAMEWORKS[form])
+    ending = None
+    if form == "tflite":
+        with mapped(path, MAX_GRAPH_BYTES) as data:
+            ending = cut_ending(data)
+    if ending is not None:
+        model = _read_tflite(reader, ending.content)
+        return decoded(import_openvino(), model, ending, real_tensor)
     if form != "tflite" or path.suffix == ".tflite":
         return reader.convert(reader.load(str(path)))
     with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder:  # it goes by the suffix
         link = Path(folder) / "model.tflite"
         link.symlink_to(path)
         return reader.convert(reader.load(str(link)))
+
+
+def _read_tflite(reader: Any, content: bytes) -> Any:
+    with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(content)
+        return reader.convert(reader.load(str(path)))
 
 
 def _unreadable(path: Path, form: str, error: Exception) -> BundleError:

@@ -18,7 +18,7 @@ from cnnkit.errors import BundleError, broken_rule
 
 IDENTIFIER = b"TFL3"
 METADATA = "TFLITE_METADATA"
-# Operations beyond TFLite's own that OpenVINO computes itself.
+# Operations beyond TFLite's own: see cnnkit/bundles/graphs/tflite_ending.py.
 KNOWN_CUSTOM = ("TFLite_Detection_PostProcess",)
 # Ultralytics packs its own description under one of these names.
 DESCRIPTIONS = ("metadata.json", "temp_meta.txt")
