@@ -28,7 +28,8 @@ with tempfile.TemporaryDirectory() as folder:
         for place, label in enumerate(("disc", "square")):
             draw(photos / label / f"{number}.png", label, 2 * number + place)
 
-    model = cnnkit.transfer_learn(photos, Path(folder, "shapes"), test=0.3)
+    bundle = Path(folder, "shapes")
+    model = cnnkit.transfer_learn(photos, bundle, test=0.3, backbone="efficientnet-lite0")
     print(f"accuracy on {model.judged_on}: {model.metrics['top_1']:.2f}")
 
     new = draw(Path(folder, "new.png"), "square", 1000)

@@ -60,10 +60,11 @@ DATA_OPTIONS: list[shared.Command] = [
 MODEL_OPTIONS: list[shared.Command] = [
     click.option(
         "--backbone",
-        default="efficientnet-lite0",
+        default="auto",
         show_default=True,
         metavar="MODEL",
-        help="efficientnet-lite0, squeezenet-1.1, keras:NAME, or a bundle to continue from.",
+        help="An embedded classifier, keras:NAME, or a bundle to continue from. auto tries the "
+        "embedded ones and keeps the best on validation.",
     ),
     click.option("--weights", metavar="FILE", help="Weights file for --backbone keras:NAME."),
     click.option(
@@ -206,6 +207,9 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
         f"{record['calibration']['error_after']:.4f} after"
     )
     yield f"  {threshold_line(record['calibration'])}"
+    if tried := record["backbone"].get("tried"):
+        kept = record["backbone"]["name"]
+        yield f"  backbone {kept}: the lowest loss on validation of {len(tried)} tried"
     name = printable(str(model.path))
     yield f"{name}: trained in {seconds:.1f} s. See {name}/report.html. Next:"
     yield f"  cnnkit classify --model {printable(training.quoted(model.path))} IMAGES"

@@ -30,7 +30,7 @@ def transfer_learn(
     copies: str | None = None,
     max_bad: int | str = "5%",
     seed: int = 0,
-    backbone: AnyPath = "efficientnet-lite0",
+    backbone: AnyPath = "auto",
     weights: AnyPath | None = None,
     views: int = 0,
     augment: AnyPath = "light",
@@ -73,7 +73,9 @@ def transfer_learn(
             Default: together, except for classes whose images are mostly alike.
         max_bad: Maximum number of unreadable images, or a share such as ``5%``.
         seed: Random seed for the split, the augmented views and the training.
-        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
+        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder. ``auto`` tries the
+            embedded ones on at most about 940 images and keeps the one with the lowest loss on
+            validation.
         weights: A weights file for ``keras:NAME``.
         views: Number of augmented views of each training image to add.
         augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file; used by `views`,

@@ -44,7 +44,7 @@ GROUPS = {
         "stylize cat.jpg --style painting.jpg -o slow.png --size 64 --steps 2",
     ],
     "transfer-learn": [
-        "transfer-learn classes -o own",
+        "transfer-learn classes -o own --backbone squeezenet-1.1",
         "evaluate --model own classes",
         "classify --model own photos",
     ],

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.classification.training.outcome import TrainedClassifier
+from cnnkit.classification.training.settings import AUTO
 from cnnkit.data import SPLITS
 from cnnkit.data.split_files import write_split_file
 from cnnkit.errors import ImageError
@@ -78,7 +79,7 @@ def training_record(outcome: TrainedClassifier) -> dict[str, Any]:
         "arguments": arguments(outcome),
         "seed": outcome.settings.seed,
         "versions": versions(LIBRARIES),
-        "backbone": {"name": outcome.network.origin, "sha256": outcome.network.sha256},
+        "backbone": _backbone_record(outcome),
         "runtime": dict(zip(("runtime", "precision"), outcome.runtime, strict=True)),
         "data": {
             "sha256": training_set.sha256(),
@@ -98,13 +99,20 @@ def training_record(outcome: TrainedClassifier) -> dict[str, Any]:
     }
 
 
+def _backbone_record(outcome: TrainedClassifier) -> dict[str, Any]:
+    record = {"name": outcome.network.origin, "sha256": outcome.network.sha256}
+    if not outcome.tried:
+        return record
+    return record | {"tried": [trial.to_dict() for trial in outcome.tried]}
+
+
 def arguments(outcome: TrainedClassifier) -> dict[str, Any]:
     """Return the settings that shape the model; of paths only the last part."""
     settings = outcome.settings
     augmented = settings.views or settings.trains_network
     return {
         "data": Path(settings.data).resolve().name,
-        "backbone": None if settings.from_scratch else outcome.network.origin,
+        "backbone": None if settings.from_scratch else _backbone_asked(outcome),
         "fit": outcome.network.spec.fit,
         "validation": settings.validation,
         "test": settings.test,
@@ -120,6 +128,10 @@ def arguments(outcome: TrainedClassifier) -> dict[str, Any]:
         "unknown_precision": settings.unknown_precision,
         "max_pixels": settings.max_pixels,
     }
+
+
+def _backbone_asked(outcome: TrainedClassifier) -> str:
+    return AUTO if outcome.tried else outcome.network.origin
 
 
 def _network_record(outcome: TrainedClassifier) -> dict[str, Any] | None:

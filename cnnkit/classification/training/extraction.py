@@ -10,7 +10,7 @@ import numpy as np
 from cnnkit.classification.training.backbone import Backbone
 from cnnkit.classification.training.features import FeatureExtractor
 from cnnkit.classification.training.preparation import TrainingSet, check_splits
-from cnnkit.classification.training.settings import ClassifierSettings
+from cnnkit.classification.training.settings import AUTO, ClassifierSettings
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import OutputError, broken_rule
@@ -56,7 +56,7 @@ def extract_all(
         found = extractor.extract(images, progress=advance)
     for number, failure in sorted(found.failures.items()):
         log.warning("left out: %s (%s)", images[number].path, failure.message)
-    if found.cached:
+    if found.cached and settings.backbone != AUTO:  # else they may be of this very run
         log.info("features: %s of them known from an earlier run", f"{found.cached:,}")
     kept = training_set.without(found.failures)
     settings.max_bad.check(kept.failures, len(kept.dataset.files) + len(kept.failures))

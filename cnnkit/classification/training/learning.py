@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from cnnkit.calibration import fit_temperature, log_loss
 from cnnkit.classification.training.backbone import Backbone, open_backbone
 from cnnkit.classification.training.bundle import write_trained
+from cnnkit.classification.training.choosing import choose_backbone
 from cnnkit.classification.training.extraction import Extracted, extract_all
 from cnnkit.classification.training.figures import evaluation
 from cnnkit.classification.training.head import DenseHead, HeadSearch, class_weights, search_head
@@ -25,7 +27,7 @@ from cnnkit.classification.training.network_training import (
 )
 from cnnkit.classification.training.outcome import ScoreCalibration, TrainedClassifier, calibrate
 from cnnkit.classification.training.preparation import TrainingSet, read_training_set
-from cnnkit.classification.training.settings import ClassifierSettings
+from cnnkit.classification.training.settings import AUTO, ClassifierSettings
 from cnnkit.data import SPLITS, Shares
 from cnnkit.errors import OutputError, broken_rule
 from cnnkit.training.run import StageProgress, TrainingRun, silent
@@ -62,15 +64,20 @@ def _transferred(
     run: TrainingRun, settings: ClassifierSettings, stage: StageProgress
 ) -> TrainedClassifier:
     clock = _StageClock()
-    backbone = None
-    if not settings.from_scratch:
-        backbone = open_backbone(settings.backbone, settings.weights, settings.fit)
+    named, chooses = None, settings.backbone == AUTO and not settings.from_scratch
+    if not settings.from_scratch and not chooses:
+        named = open_backbone(settings.backbone, settings.weights, settings.fit)
     with clock("reading"):
         training_set = _read(settings, stage)
-    if backbone is None:
+    if chooses:
+        with clock("choice"):
+            chosen, tried = choose_backbone(settings, training_set, stage)
+        trained = _on_backbone(settings, chosen, training_set, stage, clock)
+        trained = replace(trained, tried=tried)
+    elif named is None:
         trained = _from_scratch(settings, training_set, clock)
     else:
-        trained = _on_backbone(settings, backbone, training_set, stage, clock)
+        trained = _on_backbone(settings, named, training_set, stage, clock)
     with clock("bundle"):
         write_trained(run, trained)
     return trained

@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnkit import metrics
 from cnnkit.calibration import Threshold, fit_temperature, threshold_for_precision
+from cnnkit.classification.training.choosing import TriedBackbone
 from cnnkit.classification.training.head import HeadSearch
 from cnnkit.classification.training.network import Network
 from cnnkit.classification.training.network_training import NetworkTraining
@@ -54,6 +55,7 @@ class TrainedClassifier:
         runtime: The runtime and the precision that gave the features.
         cached: How many features came from the disk.
         seconds: Duration of each stage in seconds, by name.
+        tried: The backbones that this one was chosen of; none: the user named it.
     """
 
     settings: ClassifierSettings
@@ -68,6 +70,7 @@ class TrainedClassifier:
     runtime: tuple[str, str]
     cached: int
     seconds: dict[str, float]
+    tried: tuple[TriedBackbone, ...] = ()
 
     @property
     def judged_on(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,12 +62,15 @@ class TrainingSet:
         """Return the set without images that turned out to be unreadable later."""
         kept = [i for i in range(len(self.dataset.files)) if i not in failures]
         named = tuple((self.dataset.files[i].path, f) for i, f in sorted(failures.items()))
+        return replace(self.only(kept), failures=self.failures + named)
+
+    def only(self, kept: Sequence[int] | np.ndarray) -> TrainingSet:
+        """Return the set with some of its images, by their places."""
         return replace(
             self,
             dataset=replace(self.dataset, files=tuple(self.dataset.files[i] for i in kept)),
             contents=self.contents[kept],
             splits=self.splits[kept],
-            failures=self.failures + named,
         )
 
     def sha256(self) -> str:

@@ -14,6 +14,7 @@ from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime import RuntimeOptions
 
 MAX_VIEWS = 64
+AUTO = "auto"  # of backbones, see `cnnkit.classification.training.choosing`
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class ClassifierSettings:
         data: A folder of class folders, split folders of such, or a CSV.
         output: The bundle's folder, which must not exist unless `overwrite`.
         root: The folder that the files of a CSV are relative to.
-        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder.
+        backbone: An embedded classifier, ``keras:NAME`` or a bundle folder; ``auto``: the
+            embedded one that does best on validation.
         weights: A weights file for ``keras:NAME``.
         fit: ``crop``, ``pad`` or ``stretch``; None: the backbone's own.
         split_file: A ``split.csv`` of an earlier run.
@@ -61,7 +63,7 @@ class ClassifierSettings:
     data: str
     output: Path
     root: str | None = None
-    backbone: str = "efficientnet-lite0"
+    backbone: str = AUTO
     weights: str | None = None
     fit: str | None = None
     split_file: str | None = None
