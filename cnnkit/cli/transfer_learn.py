@@ -209,7 +209,7 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     yield f"  {threshold_line(record['calibration'])}"
     if tried := record["backbone"].get("tried"):
         kept = record["backbone"]["name"]
-        yield f"  backbone {kept}: the lowest loss on validation of {len(tried)} tried"
+        yield f"  backbone {kept}: the best of {len(tried)} on validation"
     name = printable(str(model.path))
     yield f"{name}: trained in {seconds:.1f} s. See {name}/report.html. Next:"
     yield f"  cnnkit classify --model {printable(training.quoted(model.path))} IMAGES"

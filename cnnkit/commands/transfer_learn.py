@@ -74,8 +74,7 @@ def transfer_learn(
         max_bad: Maximum number of unreadable images, or a share such as ``5%``.
         seed: Random seed for the split, the augmented views and the training.
         backbone: An embedded classifier, ``keras:NAME`` or a bundle folder. ``auto`` tries the
-            embedded ones on at most about 940 images and keeps the one with the lowest loss on
-            validation.
+            embedded ones on at most 942 images and keeps the best on validation.
         weights: A weights file for ``keras:NAME``.
         views: Number of augmented views of each training image to add.
         augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file; used by `views`,

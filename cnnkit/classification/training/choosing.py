@@ -1,37 +1,43 @@
 """The choice of a backbone: every embedded classifier is tried on the images at hand.
 
 Each gives their features once, a head is searched on them, and the lowest calibrated loss on
-validation wins. What is tried depends on the number of images, not on a clock, so that the same
-data and seed give the same backbone on every machine, and in a resumed run.
+validation wins; but the default is kept unless another is better by more than the noise of the
+validation images, for with a few of them the lowest is often so by chance. What is tried depends
+on the number of images, not on a clock, so that the same data and seed give the same backbone on
+every machine, and in a resumed run.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from cnnkit.calibration import fit_temperature
 from cnnkit.classification.training.backbone import Backbone, open_backbone
 from cnnkit.classification.training.extraction import extract_all
 from cnnkit.classification.training.head import class_weights, search_head
 from cnnkit.classification.training.preparation import TrainingSet
 from cnnkit.classification.training.settings import ClassifierSettings
+from cnnkit.metrics import softmax
 from cnnkit.training.run import StageProgress
 
 log = logging.getLogger(__name__)
 
-# The embedded classifiers with their multiplies per image, from the fastest; of equally good ones
-# the first is kept.
+# The embedded classifiers with their multiplies per image; the first is the default.
 CANDIDATES = {
-    "squeezenet-1.1": 352_932_608,
     "efficientnet-lite0": 385_187_552,
+    "squeezenet-1.1": 352_932_608,
     "efficientnet-lite3": 1_383_321_872,
 }
 # Multiplies that all candidates together may take: about a minute on two cores, 942 images.
 # Of more images so many are tried.
 BUDGET = 2_000_000_000_000
+LEAST = 1e-12  # probability whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class TriedBackbone:
 def choose_backbone(
     settings: ClassifierSettings, training_set: TrainingSet, stage: StageProgress
 ) -> tuple[Backbone, tuple[TriedBackbone, ...]]:
-    """Return the embedded backbone with the lowest loss on validation, and all that were tried.
+    """Return the embedded backbone that does best on validation, and all that were tried.
 
     Args:
         settings: The settings; their augmented views are not tried.
@@ -70,28 +76,50 @@ def choose_backbone(
     """
     plain = replace(settings, views=0)
     sample = sample_of(training_set, BUDGET // sum(CANDIDATES.values()))
-    found = []
+    backbones, trials, losses = [], [], []
     for name in CANDIDATES:
         backbone = open_backbone(name, settings.weights, settings.fit)
-        sample, trial = _tried(plain, backbone, sample, stage)
-        found.append((backbone, trial))
-    chosen, best = min(found, key=lambda pair: pair[1].validation_loss)
-    trials = tuple(trial for _, trial in found)
-    log.info("backbone: %s has the lowest validation loss of %d", best.name, len(trials))
-    return chosen, trials
+        sample, trial, loss = _tried(plain, backbone, sample, stage)
+        backbones.append(backbone)
+        trials.append(trial)
+        losses.append(loss)
+    place = best_place(losses)
+    log.info("backbone: %s is kept, the best of %d", trials[place].name, len(trials))
+    return backbones[place], tuple(trials)
+
+
+def best_place(losses: Sequence[np.ndarray]) -> int:
+    """Return the place of the best: each is compared with the best of those before it.
+
+    Better is a mean that is lower by more than one standard error of the difference.
+
+    Args:
+        losses: The loss of each validation image, float (images,), of each candidate.
+    """
+    best = 0
+    for place, loss in enumerate(losses):
+        lower = losses[best] - loss
+        spread = float(lower.std(ddof=1)) if len(lower) > 1 else math.inf
+        if lower.mean() > spread / math.sqrt(len(lower)):
+            best = place
+    return best
 
 
 def _tried(
     settings: ClassifierSettings, backbone: Backbone, sample: TrainingSet, stage: StageProgress
-) -> tuple[TrainingSet, TriedBackbone]:
-    """Return the sample without what turned out unreadable, and how well a backbone does."""
+) -> tuple[TrainingSet, TriedBackbone, np.ndarray]:
+    """Return how well a backbone does, and the loss of each validation image, float (images,).
+
+    The sample comes first, without what turned out unreadable.
+    """
     sample, extracted = extract_all(settings, backbone, sample, stage)
     labels = sample.dataset.labels
     train, validation = sample.members("train"), sample.members("val")
+    truth = labels[validation]
     weights = class_weights(labels[train], len(sample.labels)) if settings.class_weights else None
     search = search_head(
         (extracted.values[train], labels[train]),
-        (extracted.values[validation], labels[validation]),
+        (extracted.values[validation], truth),
         len(sample.labels),
         weights=weights,
     )
@@ -105,7 +133,13 @@ def _tried(
         trial.validation_loss,
         trial.validation_accuracy,
     )
-    return sample, trial
+    return sample, trial, _losses(search.head.logits(extracted.values[validation]), truth)
+
+
+def _losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the log loss of each image at the best temperature, in nats."""
+    probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, truth))
+    return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], LEAST))
 
 
 def sample_of(training_set: TrainingSet, most: int) -> TrainingSet:
