@@ -1,8 +1,8 @@
 """Image arguments: one check for everything in Python that accepts images.
 
-A path, the content of a file, a Pillow image, or an array. Whatever else is given is an
-`ImageError` that says what was received and what to do, never a fault of a library further down,
-and never a result about pixels that were not meant.
+A path, the content of a file, a Pillow image, or an array. Anything else raises an `ImageError`
+that says what was received and what to do, rather than an error of another library or a result
+for the wrong pixels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BYTES = (bytes, bytearray, memoryview)
 def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
     """Return images one by one, and whether a single one was given.
 
-    What is no image at all comes back as a single one, so that it becomes one failure.
+    A value that is not an image is returned as a single one, so that it becomes one failure.
 
     Args:
         images: One `ImageArgument`; several; an array (images, height, width, channels); or an
@@ -56,12 +56,12 @@ def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
 
 
 def shown_name(image: Any, otherwise: str) -> str:
-    """Return the path of an image as the user gave it, or another name where it has none."""
+    """Return the path of an image as the user gave it, or a substitute if it has none."""
     return os.fsdecode(image) if isinstance(image, str | os.PathLike) else otherwise
 
 
 def file_content(image: ImageArgument) -> bytes | None:
-    """Return the content of the file that an image is given as, None if it is given otherwise.
+    """Return the content of an image given as a path or as bytes, None for any other.
 
     Raises:
         ImageError: The file cannot be read.
@@ -99,7 +99,7 @@ def opened_image(
 
 
 def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Return any image as pixels; an array of the right form is not copied.
+    """Return any image as pixels; an array of the right shape and dtype is not copied.
 
     Args:
         image: See `ImageArgument`.
@@ -116,7 +116,7 @@ def image_pixels(image: ImageArgument, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
 
 def _as_array(value: Any) -> np.ndarray | None:
-    """Return an array, or what another library calls a tensor, as an array; None: it is none."""
+    """Return an array or a tensor of another library as an array, None for anything else."""
     if not hasattr(value, "__array__"):
         return None
     try:
@@ -126,10 +126,10 @@ def _as_array(value: Any) -> np.ndarray | None:
 
 
 def _image_of(pixels: np.ndarray) -> DecodedImage:
-    """Return an array as an image, after a check of its form.
+    """Return an array as an image, after checking its shape and dtype.
 
     Raises:
-        ImageError: Its form is none of those of `ImageArgument`.
+        ImageError: It is not one of the arrays of `ImageArgument`.
     """
     if problem := _problem(pixels):
         form = f"{pixels.dtype} ({', '.join(map(str, pixels.shape))})"
@@ -148,7 +148,7 @@ def _image_of(pixels: np.ndarray) -> DecodedImage:
 
 
 def _problem(pixels: np.ndarray) -> str:
-    """Return how to mend an array whose form is not taken, "" where there is nothing to mend."""
+    """Return how to convert an unsupported array, "" if there is no way."""
     if pixels.size == 0:
         return "It has no pixels."
     if pixels.ndim == 4:
@@ -173,7 +173,7 @@ def _problem(pixels: np.ndarray) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Return what a value is, for a message."""
+    """Describe a value for a message."""
     if value is None:
         return "None"
     name = type(value).__name__

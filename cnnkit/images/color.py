@@ -1,4 +1,4 @@
-"""Brings every mode of pixel to the RGB that a viewer shows: 8 bits, over white, sRGB."""
+"""Converts every pixel mode to the RGB that a viewer shows: 8 bits, over white, sRGB."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from cnnkit.images.tiff import BITS, UNSIGNED, WHITE_IS_ZERO
 
 # The largest profiles in use (printing presses) have about 3 MB.
 MAX_PROFILE_BYTES = 4 * 1024**2
-# A profile that moves no color of the test chart by more than this is sRGB itself.
+# A profile that changes no color of the test chart by more than this is sRGB itself.
 SAME_COLOR_LEVELS = 2
 
 _DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
-    """Return a decoded image in mode RGB, and what takes its colors to sRGB.
+    """Return a decoded image in mode RGB, and the transform of its colors to sRGB.
 
-    The transform is handed back instead of applied, because it costs per pixel: after a
-    resize there are fewer. It is None if the colors are sRGB already, which most are.
+    The transform is returned instead of applied because its cost is per pixel, and there are
+    fewer pixels after resizing. It is None if the colors are sRGB, as in most images.
 
     Raises:
-        ImageError: The mode has no known way to RGB.
+        ImageError: The mode cannot be converted to RGB.
     """
     profile = image.info.get("icc_profile")
     if is_gray(image):
@@ -39,7 +39,7 @@ def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform
 
 
 def is_gray(image: Image.Image) -> bool:
-    """Return whether an image has one channel besides its transparency."""
+    """Return whether an image has one channel, not counting transparency."""
     return image.mode in ("L", "LA", "La", "I", "F", *_DEEP_GRAY)
 
 
@@ -49,9 +49,9 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def gray_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return a gray image's colors and its transparency apart.
+    """Return a gray image's colors and its transparency separately.
 
-    A profile of gray says how dark each value is: it is followed before there are three of it.
+    A gray profile says how dark each value is, so it is applied before the conversion to RGB.
 
     Returns:
         Mode RGB in sRGB, and mode L or None.
@@ -74,7 +74,7 @@ def gray_apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def clear_places(image: Image.Image) -> Image.Image | None:
-    """Return the transparency of gray of 16 bits, one value of which is clear; or None."""
+    """Return the transparency of 16-bit gray with one transparent value, or None."""
     clear = image.info.get("transparency")
     if not isinstance(clear, int):
         return None
@@ -83,10 +83,10 @@ def clear_places(image: Image.Image) -> Image.Image | None:
 
 @lru_cache(maxsize=16)
 def gray_curve(profile: bytes) -> np.ndarray | None:
-    """Return what each level of gray looks like by a profile, float64 (256, 3), 0 to 255.
+    """Return the color of each gray level under a profile, float64 (256, 3), 0 to 255.
 
-    None if `srgb_transform` has none. A whole image would go through the profile
-    roughly: what is quick there is up to ten levels off in the dark.
+    None if `srgb_transform` returns None. Transforming a whole image would be less exact: its
+    fast path is up to ten levels off in dark areas.
     """
     if srgb_transform(profile, "L") is None:
         return None
@@ -97,11 +97,11 @@ def gray_curve(profile: bytes) -> np.ndarray | None:
 
 
 def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return fine levels of gray as a profile shows them.
+    """Return fractional gray levels as a profile shows them.
 
     Args:
         curve: Curve returned by `gray_curve`.
-        levels: float (height, width), 0 to 255, with their fractions.
+        levels: float (height, width), 0 to 255.
 
     Returns:
         float64 (height, width, 3), 0 to 255.
@@ -110,7 +110,7 @@ def through(curve: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _to_srgb_at_once(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return CMYK or Lab as RGB: the profile describes those channels, not RGB's."""
+    """Return CMYK or Lab as RGB; the profile describes those channels."""
     transform: ImageCms.ImageCmsTransform | None = None
     if image.mode == "LAB":
         transform = _lab_transform()
@@ -138,7 +138,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """Return an image with transparency as it looks on a white page."""
+    """Return an image with transparency composited over white."""
     if alpha is None:
         return image
     translucent = image.convert("RGBA")
@@ -148,7 +148,7 @@ def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Return gray of more than 8 bits in mode L.
+    """Return gray with more than 8 bits in mode L.
 
     16-bit gray keeps its high byte, as viewers and the 16-bit color formats do.
     """
@@ -161,7 +161,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 
 def gray_levels(image: Image.Image) -> np.ndarray:
-    """Return gray of more than 8 bits as it is, float64 (height, width), black 0, white 255.
+    """Return gray with more than 8 bits unrounded, float64 (height, width), black 0, white 255.
 
     White is the greatest number of 16 bits. Wider and signed integers and floats have no fixed
     white: it is the first of 1, 255, 32767 (for 16 signed bits) and 65535 (and then the
@@ -185,7 +185,7 @@ def _is_of_16_bits(image: Image.Image) -> bool:
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:
-    """Return the usual values of white; an integer image of zeros and ones is no white."""
+    """Return the usual values of white; for integers, 1 is not one of them."""
     if image.mode == "F":
         return (1.0, 255.0, 65535.0)
     return (255.0, 32767.0) if image.info.get(BITS) == 16 else (255.0, 65535.0)
@@ -193,10 +193,10 @@ def _whites(image: Image.Image) -> tuple[float, ...]:
 
 @lru_cache(maxsize=16)
 def srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what takes pixels of a color profile to sRGB, or None if nothing is to do.
+    """Return the transform from a color profile to sRGB, or None if none is needed.
 
-    None as well for a broken profile or one of another kind of channels: viewers then show
-    the pixels as they are. The transforms may be used by several threads at once.
+    Also None for a broken profile or one for other channels: viewers then show the pixels
+    unchanged. The transforms are thread-safe.
 
     Args:
         profile: The ICC profile as embedded in the image.
@@ -220,7 +220,7 @@ def _lab_transform() -> ImageCms.ImageCmsTransform:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Return whether a chart of 9 levels per channel comes out (almost) as it went in."""
+    """Return whether the transform leaves a chart of 9 levels per channel almost unchanged."""
     if mode == "CMYK":
         return False
     levels = np.linspace(0, 255, 9).astype(np.uint8)

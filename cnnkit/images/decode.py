@@ -1,10 +1,10 @@
 """Decodes one image, whatever its format, to the RGB that a viewer shows.
 
-Pillow reads every header and decodes every kind. A sound, upright JPEG in color, which most
-photos are, is decoded by simplejpeg instead: the same library underneath and the same pixels,
-straight into an array, which saves a quarter of the time of making a network's input. What it
-refuses goes Pillow's way, which copes or tells the reason. OpenCV's decoder would be as fast,
-but writes its warnings about slightly damaged files straight to standard error.
+Pillow reads every header and decodes every format. An intact, upright color JPEG, as most photos
+are, is decoded by simplejpeg instead: it uses the same library and gives the same pixels, but
+decodes straight into an array, which saves a quarter of the preprocessing time. If it refuses a
+file, Pillow decodes the file or gives the reason. OpenCV's decoder would be as fast, but writes
+its warnings about slightly damaged files straight to standard error.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from cnnkit.images.scans import check_scans
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format, other_content
 from cnnkit.images.tiff import open_tiff
 
-# Twice Pillow's own threshold of warning: 512 MiB as RGB.
+# Twice Pillow's own warning threshold: 512 MiB as RGB.
 DEFAULT_MAX_PIXELS = 178_956_970
 
-# The decoders are imported one by one, when the first file of their kind comes. They are
+# Each decoder is imported when the first file of its format is read. They are
 # called directly: `Image.open` would import all, and warn on standard error of large ones.
 _DECODERS = {
     "JPEG": "JpegImagePlugin:JpegImageFile",
@@ -45,10 +45,10 @@ _DECODERS = {
     "PPM": "PpmImagePlugin:PpmImageFile",
 }
 
-# Formats whose header may stand anywhere.
+# Formats whose header may be anywhere in the file.
 _READ_WHOLE = ("TIFF", "PNG")
 
-# What the decoders raise for broken content. `Warning`: where the caller made them errors.
+# What decoders raise for broken content; `Warning` if the caller turned warnings into errors.
 _BROKEN = (
     OSError,
     SyntaxError,  # Pillow's word for a broken header
@@ -86,14 +86,14 @@ _CUT_WORDS = ("truncated", "end of file", "unexpected end", "not enough image da
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded image, upright, in RGB, perhaps not yet in sRGB.
+    """A decoded image, upright, in RGB, possibly not yet in sRGB.
 
     Attributes:
-        content: The pixels, perhaps at a reduced scale: a Pillow image of mode RGB, or uint8
+        content: The pixels, possibly at a reduced scale: a Pillow image of mode RGB, or uint8
             (h, w, 3).
         height: Height of the full image, upright.
         width: Width of the full image, upright.
-        transform: What takes the colors to sRGB, None if they are sRGB.
+        transform: The transform of the colors to sRGB, None if they are sRGB.
     """
 
     content: Image.Image | np.ndarray
@@ -123,8 +123,9 @@ def decode(
 ) -> np.ndarray:
     """Return the pixels of an image as a viewer shows them.
 
-    Upright by its EXIF orientation, the first frame or page, transparency over white, 16
-    bits reduced to 8, CMYK, palette and gray as RGB, colors of an embedded profile as sRGB.
+    The image is rotated upright by its EXIF orientation; only the first frame or page is used.
+    Transparency is composited over white, 16 bits are reduced to 8, and CMYK, palettes, gray and
+    embedded color profiles are converted to sRGB.
 
     Args:
         source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or PPM file.
@@ -153,10 +154,10 @@ def upright_size(path: str) -> tuple[int, int]:
 
 
 def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
-    """Return an image's (height, width) as a viewer shows it, and how it is stored.
+    """Return an image's (height, width) as a viewer shows it, and its EXIF orientation.
 
-    Only the header is read. The second number is that of EXIF's ``Orientation``, 1 to 8: from
-    5 on the stored image has its sides swapped.
+    Only the header is read. The orientation is 1 to 8; from 5 on, height and width of the stored
+    image are swapped.
 
     Raises:
         ImageError: There is no such file, or no known header in it.
@@ -188,12 +189,12 @@ def open_image(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     at_least: Callable[[int, int], tuple[int, int]] | None = None,
 ) -> DecodedImage:
-    """Return a decoded image before it is made an array, so that it can be resized first.
+    """Return a decoded image that is not yet an array, so that it can be resized first.
 
     Args:
         source: See `decode`.
         max_pixels: See `decode`.
-        at_least: Given the full upright (height, width), returns the one that is needed.
+        at_least: Function from the full upright (height, width) to the one that is needed.
 
     Raises:
         ImageError: See `decode`.
@@ -232,11 +233,11 @@ def open_image(
 def upright_pillow_image(
     image: Image.Image, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> DecodedImage:
-    """Return an image that Pillow has opened as `open_image` returns the content of a file.
+    """Return an image opened by Pillow as `open_image` returns a file.
 
     Args:
         image: Image of any mode; loaded, but not modified.
-        max_pixels: A larger image is refused before it is loaded.
+        max_pixels: Largest number of pixels; larger images are refused before they are loaded.
 
     Raises:
         ImageError: It cannot be decoded, is too large, or has no pixels.
@@ -259,10 +260,10 @@ def upright_pillow_image(
 
 
 def upright_image(source: bytes) -> Image.Image:
-    """Return an image in its own mode, upright, its transparency and profile kept.
+    """Return an image in its own mode, upright, with its transparency and profile.
 
     Args:
-        source: A file that `open_image` takes: only that checks it.
+        source: A file that `open_image` has accepted; it is not checked again.
     """
     name = _known_format(source)
     image = opened(source, name)
@@ -282,7 +283,7 @@ def _sound_jpeg(
         source: The file.
         height: Height of the full image.
         width: Width of the full image.
-        needed: The smallest (height, width) that will do, None for the full one.
+        needed: The smallest (height, width) that suffices, None for full size.
     """
     rows, columns = height, width
     if needed is not None:
@@ -298,7 +299,11 @@ def _sound_jpeg(
 
 
 def _known_format(source: bytes) -> str:
-    """Return the format to decode, or raise what the content is instead."""
+    """Return the format to decode.
+
+    Raises:
+        ImageError: The content is no image, or one that cannot be decoded here.
+    """
     if not source:
         raise ImageError("empty", "the file has no content (0 bytes)")
     header = source[:HEADER_BYTES]
@@ -314,7 +319,7 @@ def _known_format(source: bytes) -> str:
 
 
 def opened(source: bytes, name: str) -> ImageFile.ImageFile:
-    """Return Pillow's image of a file, its header read and nothing else."""
+    """Return Pillow's image of a file with only its header read."""
     opener = {"TIFF": open_tiff, "PNG": open_png}.get(name)
     return opener(source) if opener else _decoder(name)(BytesIO(source))
 
@@ -335,7 +340,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _check_content(source: bytes, name: str, image: Image.Image) -> None:
-    """Raise for content that the decoder itself would pass over, or labor at without end."""
+    """Refuse content that the decoder would not notice, or would take too long to decode."""
     if name == "JPEG":
         check_scans(source, image.size)
     if name == "PNG":
@@ -345,14 +350,14 @@ def _check_content(source: bytes, name: str, image: Image.Image) -> None:
 
 
 def turn_of(image: Image.Image, name: str) -> Image.Transpose | None:
-    """Return what brings an image upright; None if it is, or if its EXIF is broken."""
+    """Return the transposition that makes an image upright; None if none is needed or known."""
     if name == "TIFF":  # Pillow turns it itself as it loads, and gives the upright size
         return None
     return _UPRIGHT.get(_orientation(image))
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's number of how an image is stored: 1 is upright, or nothing that is known."""
+    """Return the EXIF orientation of an image, 1 if it is upright or unknown."""
     # Pillow would load the whole PNG to look further.
     if image.format == "PNG" and not may_be_turned(image):
         return 1
@@ -368,7 +373,7 @@ def _swaps_sides(turn: Image.Transpose | None) -> bool:
 
 
 def _as_image_error(error: BaseException, source: bytes, name: str) -> ImageError:
-    """Return the row's error for what a decoder raised on a file of that format."""
+    """Return the error of a row for what a decoder raised on a file of that format."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if ends_early(source, name) or any(word in reason.lower() for word in _CUT_WORDS):
         return ImageError("truncated", f"the {name} file ends early")

@@ -1,4 +1,4 @@
-"""Reads the bytes of one file, and puts what the system says into the short kinds of a row."""
+"""Reads the bytes of a file, and maps errors of the system to the kinds of `ImageError`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def as_image_error(error: OSError | ValueError) -> ImageError:
-    """Return the row's error for what the system said about a path.
+    """Return the error of a row for an error of the system.
 
     Args:
-        error: From opening, reading or listing; a `ValueError` is a name with a null byte.
+        error: Raised on opening, reading or listing; `ValueError` for a name with a null byte.
     """
     if isinstance(error, ValueError):
         return ImageError("missing", "no file can have this name: it holds a null byte")
@@ -51,11 +51,11 @@ def check_regular(mode: int) -> None:
 
 
 def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
-    """Return the whole content of a regular file, never waiting for a pipe's other end.
+    """Return the content of a regular file, without ever waiting for a pipe.
 
     Args:
         path: The file; undecodable names are surrogate-escaped.
-        max_bytes: A larger file is refused before it is read.
+        max_bytes: Largest size; larger files are refused before they are read.
 
     Raises:
         ImageError: missing, unreadable, empty or too-large.
@@ -77,7 +77,7 @@ def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
 
 
 def read_header(path: str, length: int) -> bytes:
-    """Return the first bytes of a regular file, or b"" where they cannot be read."""
+    """Return the first bytes of a regular file, or b"" if they cannot be read."""
     try:
         descriptor = os.open(path, _FLAGS)
     except (OSError, ValueError):
