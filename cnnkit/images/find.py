@@ -1,4 +1,4 @@
-"""Finds the images behind what the user typed: files, folders, patterns and lists."""
+"""Finds the images that files, folders, patterns and lists refer to."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Found:
     """One input that becomes one row.
 
     Attributes:
-        path: As the user would type it: joined to what was given, never made absolute,
+        path: As the user would type it: relative to the input, never made absolute, with
             undecodable bytes surrogate-escaped.
-        failure: Why there is nothing to decode under that path, or None for a candidate.
+        failure: Why there is nothing to decode at that path, or None for a candidate.
     """
 
     path: str
@@ -37,11 +37,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Given(Found):
-    """An image that was given in Python, in place of a path.
+    """An image given in Python instead of a path.
 
     Attributes:
         path: The image, see `cnnkit.images.ImageArgument`.
-        failure: None: whether it can be read is not known yet.
+        failure: None: it is not yet known whether it can be read.
     """
 
     path: Any
@@ -49,7 +49,7 @@ class Given(Found):
 
 NOT_A_PATH = Failure("not-an-image", "this is no path; `predict` takes images of any kind")
 
-# One or more files, folders and patterns; what was found before may be among them.
+# One or more files, folders and patterns, or `Found` entries.
 Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str] | Found]
 
 
@@ -58,7 +58,7 @@ def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Foun
 
     Args:
         inputs: One or more files, folders and patterns, see `Finder`.
-        exclude: Output folders that the scan of a folder leaves out.
+        exclude: Output folders that the scan of a folder skips.
     """
     return iter(Finder(inputs, exclude=exclude))
 
@@ -66,21 +66,21 @@ def find_images(inputs: Inputs, *, exclude: Sequence[str] = ()) -> Iterator[Foun
 class Finder:
     """Iterates over the images behind files, folders and patterns.
 
-    - A file that was named is always a candidate, whatever its suffix.
+    - A file that was named is always a candidate, regardless of its suffix.
     - A folder is walked: names in code-point order, files and subfolders together; hidden
-      ones are passed over, linked folders are followed, each folder is entered once. A name
-      with an image's ending is a candidate; any other file is one if its first bytes are an
-      image's, else it counts as skipped.
-    - ``*``, ``?``, ``[...]`` and ``**`` in a name that does not exist as it stands expand in
-      the same order; the files that they match are taken like those of a folder.
+      ones are skipped, linked folders are followed, and each folder is entered once. A name
+      with an image suffix is a candidate; any other file is one if its first bytes are those
+      of an image, otherwise it counts as skipped.
+    - ``*``, ``?``, ``[...]`` and ``**`` in a name that does not exist are expanded in
+      the same order; matching files are treated like those of a folder.
     - A folder or pattern without any image gives one failure.
-    - What was met before under the same absolute path does not come again.
-    - What is no path at all gives one failure, and a `Found` comes as it is.
+    - Nothing is yielded twice under the same absolute path.
+    - A value that is not a path gives one failure; a `Found` is yielded unchanged.
 
-    One folder's names are held at a time, and eight bytes per path where inputs can overlap.
+    Memory holds the names of one folder, and eight bytes per path if inputs can overlap.
 
     Attributes:
-        skipped: How many files so far were passed over because they are no images.
+        skipped: Number of files skipped so far because they are not images.
     """
 
     def __init__(self, inputs: Inputs, *, exclude: Sequence[str] = ()) -> None:
@@ -88,7 +88,7 @@ class Finder:
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
         self._inputs = inputs
-        # Folders and patterns that were looked through.
+        # Folders and patterns that were searched.
         self._searched: list[str] = []
         self._excluded = frozenset(os.path.realpath(folder) for folder in exclude)
         self._met: set[bytes] | None = None if _cannot_overlap(inputs) else set()
@@ -105,15 +105,14 @@ class Finder:
                         yield found
 
     def could_have_found(self, path: str) -> bool:
-        """Return whether a file that is gone now may have been found when it was there.
+        """Return whether a missing file could have been found when it existed.
 
-        It is a question of names: the folder or the pattern under which it lay was looked
-        through, in this run too.
+        This is decided by its name: a folder or pattern that this run has searched includes it.
         """
         return any(_lies_in(path, searched) for searched in self._searched)
 
     def _is_new(self, path: str) -> bool:
-        """Return whether the path comes for the first time, and remember it."""
+        """Return whether the path is new, and remember it."""
         if self._met is None:
             return True
         absolute = os.fsencode(os.path.abspath(path))
@@ -123,7 +122,7 @@ class Finder:
         return len(self._met) > before
 
     def _expand(self, given: str) -> Iterator[Found]:
-        """Yield what one input stands for, at least one entry."""
+        """Yield the entries of one input, at least one."""
         try:
             mode = os.stat(given).st_mode
             if stat.S_ISDIR(mode):
@@ -143,7 +142,7 @@ class Finder:
             yield Found(given)
 
     def _or_none(self, found: Iterator[Found], given: str, message: str) -> Iterator[Found]:
-        """Yield what was found, or one failure if it was nothing."""
+        """Yield what was found, or one failure if nothing was."""
         empty = True
         for one in found:
             empty = False
@@ -169,11 +168,11 @@ class Finder:
                     yield _failed(path, as_image_error(error))
 
     def _scanned(self, path: str) -> Iterator[Found]:
-        """Yield a file that was met in a folder if it is, or is called, an image."""
+        """Yield a file found in a folder if its suffix or content is that of an image."""
         try:
             regular = stat.S_ISREG(os.stat(path).st_mode)
         except OSError:
-            regular = True  # a dangling link: its name decides, reading it tells the reason
+            regular = True  # a dangling link: decided by its name; reading it gives the reason
         if regular and (has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))):
             yield Found(path)
         else:
@@ -196,8 +195,8 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
     """Yield the paths of a list as they arrive.
 
     Args:
-        stream: Bytes with one path a line (either kind of line end), or null-separated. Lines
-            may be UTF-16 with its mark.
+        stream: Bytes with one path per line (LF or CRLF), or null-separated. May be UTF-16 with a
+            byte order mark.
         null_separated: Whether null bytes separate the paths; then a name may hold a newline.
     """
     if not null_separated:
@@ -220,7 +219,7 @@ def read_list(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
 
 
 def _lies_in(path: str, searched: str) -> bool:
-    """Return whether a path begins as all paths do that a folder or a pattern gives."""
+    """Return whether a path begins as all paths found by a folder or pattern do."""
     dots = {os.curdir, os.pardir}
     if os.path.isdir(searched):
         top = os.path.join(searched, "")
@@ -236,7 +235,7 @@ def _lies_in(path: str, searched: str) -> bool:
 
 
 def _cannot_overlap(inputs: Iterable[str | os.PathLike[str] | Found]) -> bool:
-    """Return whether no path can come twice: one input, which is no pattern."""
+    """Return whether no path can occur twice: there is one input, and it is not a pattern."""
     if not isinstance(inputs, list | tuple) or len(inputs) != 1:
         return False
     return isinstance(inputs[0], str | os.PathLike) and not glob.has_magic(os.fsdecode(inputs[0]))

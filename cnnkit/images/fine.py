@@ -1,4 +1,4 @@
-"""Decodes an image with all the bits that it has, for those who compute with its values."""
+"""Decodes an image at full bit depth, for computing with its values."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from cnnkit.images.sniff import image_format
 from cnnkit.images.tiff import Directory, planes_of
 
 _BITS_PER_SAMPLE = 258
-# Which bytes of a number of 16 bits Pillow keeps, by the end of its raw mode; and the others.
+# Which bytes of 16-bit numbers Pillow keeps, by the suffix of its raw mode; and the others.
 _OTHER_BYTES = {"16L": "16B", "16B": "16L", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _GRAY_WITH_ALPHA, _COLOR_WITH_ALPHA = 4, 6
-# The head of a PPM file in color: its form, width, height and greatest value.
+# The header of a color PPM file: its format, width, height and maximum value.
 _PPM_HEAD = re.compile(rb"(P[36])" + 3 * rb"\s+(?:#[^\n]*\n\s*)*(\d+)" + rb"\s")
 
 
 def decode_fine(source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Return an image as `decode` does, its values with their fractions.
+    """Return an image as `decode` does, but at full bit depth.
 
-    16 bits a channel (PNG, TIFF, PPM), wider integers and floats (TIFF) keep what 8 bits
-    cannot tell: 65535 is 255, and 257 is 1. Two kinds come in 8 bits all the same: colors with
-    a profile other than sRGB, and CMYK.
+    16 bits per channel (PNG, TIFF, PPM), wider integers and floats (TIFF) are scaled without
+    rounding: 65535 becomes 255, and 257 becomes 1. Colors with a profile other than sRGB, and
+    CMYK, are still reduced to 8 bits.
 
     Args:
         source: See `decode`.
@@ -47,13 +47,13 @@ def decode_fine(source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.nd
     Raises:
         ImageError: See `decode`.
     """
-    pixels = decode(source, max_pixels=max_pixels)  # it refuses all that is broken
+    pixels = decode(source, max_pixels=max_pixels)  # refuses broken files
     fine = _fine(source) if _has_more_bits(source) else None
     return pixels.astype(np.float32) if fine is None else fine.astype(np.float32)
 
 
 def _has_more_bits(source: bytes) -> bool:
-    """Return whether a sound file has more than 8 bits a channel."""
+    """Return whether an intact file has more than 8 bits per channel."""
     name = image_format(source[:64])
     if name == "PNG":
         return source[24:25] == b"\x10"
@@ -63,7 +63,7 @@ def _has_more_bits(source: bytes) -> bool:
 
 
 def _fine(source: bytes) -> np.ndarray | None:
-    """Return the values, float (height, width, 3), or None if 8 bits are all to be had."""
+    """Return the values, float (height, width, 3), or None if there are only 8 bits."""
     name = str(image_format(source[:64]))
     image = opened(source, name)
     profile = image.info.get("icc_profile")
@@ -87,7 +87,7 @@ def _fine(source: bytes) -> np.ndarray | None:
 
 
 def _gray(image: Image.Image) -> np.ndarray:
-    """Return gray of more than 8 bits, float (height, width, 3)."""
+    """Return gray with more than 8 bits, float (height, width, 3)."""
     profile, alpha = image.info.get("icc_profile"), clear_places(image)
     curve = gray_curve(profile) if profile else None
     levels = gray_levels(image)
@@ -96,9 +96,9 @@ def _gray(image: Image.Image) -> np.ndarray:
 
 
 def _gray_with_alpha(source: bytes, image: Image.Image) -> np.ndarray:
-    """Return gray and transparency of 16 bits each, over white, float (height, width, 3).
+    """Return 16-bit gray with 16-bit transparency over white, float (height, width, 3).
 
-    Their four bytes are those of a pixel in color with transparency of 8 bits each.
+    Their four bytes are read as an 8-bit RGBA pixel.
     """
     header = source[12:24] + bytes([8, _COLOR_WITH_ALPHA]) + source[26:29]
     renamed = source[:12] + header + struct.pack(">I", zlib.crc32(header)) + source[33:]
@@ -112,9 +112,9 @@ def _gray_with_alpha(source: bytes, image: Image.Image) -> np.ndarray:
 
 
 def _wide_color(source: bytes, name: str) -> np.ndarray | None:
-    """Return colors of 16 bits, upright, uint16 (height, width, 3 or 4), or None.
+    """Return 16-bit colors, upright, uint16 (height, width, 3 or 4), or None.
 
-    Pillow keeps one byte of each number. Asked for the other order of bytes, it keeps the other.
+    Pillow keeps one byte of each number; with the other byte order it keeps the other one.
     """
     planes = planes_of(source) if name == "TIFF" else None
     if planes is not None:
@@ -139,7 +139,7 @@ def _wide_color(source: bytes, name: str) -> np.ndarray | None:
 
 
 def _joined(planes: list[bytes]) -> np.ndarray | None:
-    """Return planes of 16 bits, each a file, as uint16 (height, width, 3 or 4), or None."""
+    """Return 16-bit planes, one file each, as uint16 (height, width, 3 or 4), or None."""
     images = [opened(plane, "TIFF") for plane in planes]
     if len(images) not in (3, 4) or not all(image.mode.startswith("I;16") for image in images):
         return None
@@ -149,7 +149,7 @@ def _joined(planes: list[bytes]) -> np.ndarray | None:
 
 
 def _wide_ppm(source: bytes) -> np.ndarray | None:
-    """Return the values of a PPM file in color, float (height, width, 3), or None."""
+    """Return the values of a color PPM file, float (height, width, 3), or None."""
     head = _PPM_HEAD.match(source)
     if head is None or int(head[4]) < 256:
         return None
@@ -164,7 +164,7 @@ def _wide_ppm(source: bytes) -> np.ndarray | None:
 
 
 def _upright(values: np.ndarray, image: Image.Image, name: str) -> np.ndarray:
-    """Return values of an image as it is to be seen, (height, width, 3)."""
+    """Return the values of an upright image, (height, width, 3)."""
     turn = turn_of(image, name)
     if turn is None:
         return values
@@ -173,5 +173,5 @@ def _upright(values: np.ndarray, image: Image.Image, name: str) -> np.ndarray:
 
 
 def _over_white(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Return values as they look on a white page; `alpha` is 0 to 1."""
+    """Return values composited over white; `alpha` is 0 to 1."""
     return values if alpha is None else values * alpha + 255.0 * (1 - alpha)

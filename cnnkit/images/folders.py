@@ -7,8 +7,8 @@ import glob
 import os
 from collections.abc import Callable, Iterator
 
-# What archives, network drives and systems leave in folders of images; all else of theirs is
-# hidden. Some hold small copies of the images.
+# Folders that archives, network drives and operating systems leave among images without hiding
+# them. Some hold thumbnails.
 LEFT_BEHIND = {
     *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found", "__pycache__"),
     *("System Volume Information", "Thumbs.db", "desktop.ini"),
@@ -16,7 +16,7 @@ LEFT_BEHIND = {
 
 
 def is_left_behind(name: str) -> bool:
-    """Return whether a file or folder of this name is hidden, or no user's own."""
+    """Return whether a file or folder of this name is hidden, or was created by the system."""
     return name.startswith(".") or name in LEFT_BEHIND
 
 
@@ -38,7 +38,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def entries(folder: str) -> Iterator[tuple[str, bool]]:
-    """Return the paths in a folder and whether each is a folder; lists it at once.
+    """Return the paths in a folder and whether each is a folder.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -53,8 +53,8 @@ def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator
 
     Args:
         pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders.
-            Hidden names are matched only where they are written out.
-        is_excluded: Tells the folders that are omitted.
+            Hidden names are matched only if written out.
+        is_excluded: Function that returns whether to skip a folder.
     """
     drive, rest = os.path.splitdrive(pattern)
     root = drive + (os.sep if rest.startswith(os.sep) else "")
@@ -83,7 +83,7 @@ def _matches(base: str, parts: list[str], is_excluded: Callable[[str], bool]) ->
 def _matches_at_any_depth(
     base: str, rest: list[str], is_excluded: Callable[[str], bool]
 ) -> Iterator[str]:
-    """Yield what matches after a ``**``: here, and in every folder below, each entered once."""
+    """Yield what matches after a ``**``, here and in every folder below, entering each once."""
     if not rest:
         yield base or "."
         return
@@ -106,7 +106,7 @@ def _can_enter(folder: str, entered: set[tuple[int, int]]) -> bool:
 
 
 def _listed(folder: str) -> Iterator[tuple[str, bool]]:
-    """Return the entries of a folder, none where it cannot be listed."""
+    """Return the entries of a folder, none if it cannot be listed."""
     try:
         return entries(folder)
     except OSError:

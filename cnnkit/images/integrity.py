@@ -1,4 +1,4 @@
-"""Checks a file by its format's own rules: does it lack its end, do the checksums hold?"""
+"""Checks a file by the rules of its format: is it truncated, are its checksums correct?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import zlib
 from cnnkit.images.jpeg_end import lacks_end
 from cnnkit.images.tiff import Directory
 
-# Some writers add a few bytes after an image's end: the mark is looked for in this tail.
+# Some writers add a few bytes after the end mark, which is searched for in this tail.
 _TAIL_BYTES = 4096
 
 
 def ends_early(data: bytes, image_format: str) -> bool:
-    """Return whether a file that could not be decoded lacks its end.
+    """Return whether a file that could not be decoded is truncated.
 
     Args:
         data: The file's content.
@@ -36,13 +36,13 @@ def ends_early(data: bytes, image_format: str) -> bool:
 
 
 def check_png(data: bytes) -> None:
-    """Check the checksums of a PNG's pixels, which Pillow passes over.
+    """Verify the checksums of a PNG's pixels, which Pillow ignores.
 
-    Without them, overwritten bytes come out as some other image. A chunk that is cut off
-    is left to the decoder.
+    Otherwise overwritten bytes would decode to a different image. A truncated chunk is left to
+    the decoder.
 
     Raises:
-        ValueError: A checksum does not hold.
+        ValueError: A checksum is wrong.
     """
     position, view = 8, memoryview(data)
     while position + 12 <= len(data):
@@ -56,11 +56,11 @@ def check_png(data: bytes) -> None:
 
 
 def _boxes_end_early(data: bytes) -> bool:
-    """Return whether a box at the top level reaches beyond the end."""
+    """Return whether a box at the top level extends past the end of the file."""
     position = 0
     while position + 8 <= len(data):
         size = int.from_bytes(data[position : position + 4], "big")
-        if size < 8:  # 0: up to the end; 1: a size of 64 bits, which no small file has
+        if size < 8:  # 0: to the end; 1: a 64-bit size, which no small file has
             return False
         position += size
     return position != len(data)

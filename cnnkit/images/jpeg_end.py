@@ -1,4 +1,4 @@
-"""Tells a JPEG file that lacks its end mark only from one that lacks pixels as well."""
+"""Distinguishes a JPEG file that lacks only its end mark from one that also lacks pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _START = b"\xff\xd8\xff"
 _SCAN_MARK = b"\xff\xda"
 _TAIL_BYTES = 4096
 _SHORT_BYTES = 1 << 17
-# What ends the pixels of a scan: a marker that is neither a stuffed byte nor a restart.
+# A scan's pixels end at a marker that is neither a stuffed byte nor a restart.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _PROGRESSIVE = 0xDA, (0xC2, 0xC6, 0xCA, 0xCE)
@@ -25,7 +25,7 @@ _MOST_TOLD = 10_000
 
 
 class NamedBytes(bytes):
-    """The content of a file, and where it came from, for a message.
+    """The content of a file, with its path for messages.
 
     Attributes:
         path: Path of the file.
@@ -35,7 +35,7 @@ class NamedBytes(bytes):
 
 
 def named(data: bytes, path: str) -> bytes:
-    """Return a file's content; if it is a JPEG without its end mark, with its path."""
+    """Return a file's content, with its path if it is a JPEG without an end mark."""
     if not data.startswith(_START) or not lacks_end(data):
         return data
     content = NamedBytes(data)
@@ -47,28 +47,28 @@ def lacks_end(data: bytes) -> bool:
     """Return whether no end mark follows the pixels of a JPEG file."""
     if END not in data[-_TAIL_BYTES:]:
         return True
-    # That may be the mark of a thumbnail, which lies before the pixels in a file so short.
+    # It may be that of a thumbnail, which precedes the pixels.
     return len(data) < _SHORT_BYTES and data.rfind(END) < data.rfind(_SCAN_MARK)
 
 
 def completed(source: bytes) -> bytes:
-    """Return a JPEG with its end mark, if every pixel is there without it; say so of a file.
+    """Return a JPEG with its end mark added, if no pixel is missing; log it for a file.
 
     Raises:
-        OSError: Pixels are missing as well.
+        OSError: Pixels are missing too.
     """
     whole = source.rstrip(b"\0") + END
     if not (_has_all_scans(whole) and _decodes(whole)):
         raise OSError("truncated")
     path = getattr(source, "path", None)
-    if path is not None and path not in _told and len(_told) < _MOST_TOLD:  # once, not each epoch
+    if path is not None and path not in _told and len(_told) < _MOST_TOLD:  # once, not per epoch
         _told.add(path)
         log.warning("%s: the end mark is missing; all pixels are there", path)
     return whole
 
 
 def _decodes(data: bytes) -> bool:
-    """Return whether the decoder finds nothing to complain of."""
+    """Return whether the decoder reports no error."""
     for color in ("RGB", "CMYK"):
         try:
             simplejpeg.decode_jpeg(data, color, strict=True)
@@ -79,13 +79,13 @@ def _decodes(data: bytes) -> bool:
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Return whether each component of the image comes up to its last bit."""
+    """Return whether the scans refine each component to its last bit."""
     position, progressive, missing = 2, False, {}
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             return False
         kind = data[position + 1]
-        if kind in (0xFF, 0x01) or 0xD0 <= kind <= 0xD8:  # fill bytes, marks without content
+        if kind in (0xFF, 0x01) or 0xD0 <= kind <= 0xD8:  # fill bytes, markers without content
             position += 1 if kind == 0xFF else 2
             continue
         content = data[
@@ -103,7 +103,7 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _strike(scan: bytes, progressive: bool, missing: dict[int, set[int]]) -> None:
-    """Strike out the coefficients that a scan brings in full."""
+    """Remove the coefficients that a scan completes."""
     count = scan[0] if scan else 0
     if len(scan) < 4 + 2 * count:
         return

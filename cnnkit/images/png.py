@@ -1,8 +1,8 @@
-"""Opens PNG files with Pillow, given only the chunks that an image is made of.
+"""Opens PNG files with Pillow, passing it only the chunks that the image needs.
 
-Pillow refuses a file for what no viewer minds: a megabyte of text, as the programs that generate
-images write it, a large color profile, or a wrong checksum of a chunk that is only there for
-information. libpng warns of such a chunk and goes on without it.
+Pillow refuses files that every viewer shows: with a megabyte of text, as image generators write
+it, with a large color profile, or with a wrong checksum of an ancillary chunk. libpng warns about
+such a chunk and ignores it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from PIL import Image, ImageFile
 from cnnkit.images.color import MAX_PROFILE_BYTES
 
 _SIGNATURE_BYTES = 8
-# The texts that may tell how an image is turned, by their keywords.
+# Keywords of the texts that may contain EXIF.
 _TURNING_TEXTS = ("Raw profile type exif", "XML:com.adobe.xmp")
-# No more of a text is looked at.
+# The part of a text that is read.
 _MAX_TEXT_BYTES = 4 * 1024**2
-# Bytes that `tRNS` must have, by the kind of color; a palette may have fewer than its entries.
+# Bytes of `tRNS` by color type; for a palette, at most its number of entries.
 _TRANSPARENCY_BYTES = {0: 2, 2: 6, 3: 1}
 
 
@@ -30,7 +30,7 @@ class Chunk:
     """A chunk of a file.
 
     Attributes:
-        kind: Four letters; the first one is small where a viewer may do without the chunk.
+        kind: Four letters; the first is lower case if the chunk is ancillary.
         start: Offset of its length field in the file.
         end: After its checksum.
     """
@@ -41,15 +41,15 @@ class Chunk:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is no image without it."""
+        """Whether the image cannot be decoded without it."""
         return self.kind[:1].isupper()
 
 
 def open_png(source: bytes) -> ImageFile.ImageFile:
     """Return Pillow's image of a PNG file, not loaded yet, with its color profile.
 
-    What an image can do without is omitted unless it tells its colors, its transparency or
-    how it is turned, and is sound.
+    Ancillary chunks are omitted unless they are intact and hold the colors, the transparency or
+    the orientation.
 
     Raises:
         Exception: Whatever Pillow raises for broken content.
@@ -76,7 +76,7 @@ def open_png(source: bytes) -> ImageFile.ImageFile:
                 kept.append(chunk)
     view = memoryview(source)
     parts = [view[chunk.start : chunk.end] for chunk in (*kept, *later)]
-    # A chunk that is cut off is left to the decoder, to be told of.
+    # A truncated chunk is left to the decoder, which reports it.
     image = PngImageFile(BytesIO(b"".join([view[:_SIGNATURE_BYTES], *parts, view[end:]])))
     image.info |= {name: fact for name, fact in facts.items() if fact is not None}
     return image
@@ -88,7 +88,7 @@ def may_be_turned(image: Image.Image) -> bool:
 
 
 def _chunks(source: bytes) -> Iterator[Chunk]:
-    """Yield the whole chunks of a file, up to its end mark."""
+    """Yield the complete chunks of a file, up to its end mark."""
     start, kind = _SIGNATURE_BYTES, b""
     while start + 12 <= len(source) and kind != b"IEND":
         end = start + 12 + int.from_bytes(source[start : start + 4], "big")
@@ -100,19 +100,19 @@ def _chunks(source: bytes) -> Iterator[Chunk]:
 
 
 def _is_sound(source: bytes, chunk: Chunk) -> bool:
-    """Return whether a chunk's checksum holds."""
+    """Return whether a chunk's checksum is correct."""
     found = zlib.crc32(memoryview(source)[chunk.start + 4 : chunk.end - 4])
     return found == int.from_bytes(source[chunk.end - 4 : chunk.end], "big")
 
 
 def _is_transparency(source: bytes, chunk: Chunk) -> bool:
-    """Return whether a chunk says which pixels are clear, and says it whole."""
+    """Return whether a chunk gives the transparency completely."""
     length, color = chunk.end - chunk.start - 12, source[25] if len(source) > 25 else 0
     return chunk.kind == b"tRNS" and length >= _TRANSPARENCY_BYTES.get(color, length + 1)
 
 
 def _turning_text(kind: bytes, content: bytes) -> dict[str, str]:
-    """Return a text that may tell how the image is turned, by its keyword; {} for any other."""
+    """Return a text that may contain EXIF, by its keyword; {} for any other."""
     keyword, _, text = content.partition(b"\0")
     name = keyword.decode("latin-1")
     if name not in _TURNING_TEXTS:
@@ -136,7 +136,7 @@ def _profile(content: bytes) -> bytes | None:
 
 
 def _unpacked(packed: bytes, most: int) -> bytes | None:
-    """Return what compressed bytes unpack to, so many at most; None if they are broken."""
+    """Return decompressed bytes, up to a limit; None if they are broken."""
     try:
         return zlib.decompressobj().decompress(packed, most)
     except zlib.error:

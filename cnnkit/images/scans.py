@@ -1,7 +1,7 @@
-"""Bounds the work that a JPEG of many scans asks for, before it is decoded.
+"""Bounds the work of decoding a JPEG with many scans.
 
-A progressive JPEG refines all of its pixels with every scan. Encoders write 10 to 20 of them; a
-file of some kilobytes can hold thousands that say nothing, and each costs as much.
+Each scan of a progressive JPEG refines all pixels. Encoders write 10 to 20 scans; a file of a few
+kilobytes can hold thousands of empty ones, and each takes as long to decode.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 
 from cnnkit.errors import ImageError
 
-# So many scans any image may have, and more of them where it is small: then their number times
-# that of the pixels is bounded, which keeps decoding below a second or two.
+# Any image may have this many scans, and a small one more: the number of scans times that of the
+# pixels is bounded, which keeps decoding below a second or two.
 USUAL_SCANS = 32
 MAX_SCANNED_PIXELS = 500_000_000
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-# Markers without a length: restarts among the pixels, the image's beginning, and TEM.
+# Markers without a length: restarts, the start of the image, and TEM.
 _BARE = frozenset((*range(0xD0, 0xD9), 0x01))
 
 
 def count_scans(data: bytes) -> int:
-    """Return how many scans a JPEG file has, those of its thumbnail omitted."""
+    """Return the number of scans of a JPEG file, without those of its thumbnail."""
     position, scans = 0, 0
     while (found := _MARKER.search(data, position)) is not None:
         kind, position = found.group(1)[0], found.end()
@@ -36,7 +36,7 @@ def count_scans(data: bytes) -> int:
 
 
 def check_scans(data: bytes, size: tuple[int, int]) -> None:
-    """Refuse a JPEG whose scans ask for far more work than its pixels need.
+    """Refuse a JPEG whose scans take far more work than its pixels need.
 
     Args:
         data: The file.

@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes and never from its name."""
+"""Identifies a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 HEADER_BYTES = 64
 
-# Formats that are decoded, and those that are recognized only to be named in the error.
+# Formats that are decoded, and those that are only recognized to be named in the error.
 DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM")
 RECOGNIZED = ("HEIC", "JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
 
-# A file with one of these endings in a scanned folder always becomes a row, so that a
-# broken image is never passed over in silence.
+# A file with one of these suffixes in a scanned folder always becomes a row, so that a broken
+# image is never skipped silently.
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
     ".heic .heif .jp2 .jxl".split()
@@ -44,7 +44,7 @@ def image_format(header: bytes) -> str | None:
     """Return the format of an image, one of `DECODED` or `RECOGNIZED`, or None.
 
     Args:
-        header: The first bytes of the file, `HEADER_BYTES` are enough.
+        header: The first bytes of the file; `HEADER_BYTES` are enough.
     """
     for signature, name in _SIGNATURES:
         if header.startswith(signature):
@@ -63,7 +63,7 @@ def image_format(header: bytes) -> str | None:
 
 
 def _box_format(header: bytes) -> str | None:
-    """Return AVIF or HEIC for a file of boxes with those brands; videos have others."""
+    """Return AVIF or HEIC for an ISO base media file of those brands; videos have others."""
     size = int.from_bytes(header[:4], "big")
     brands = [header[i : i + 4] for i in (8, *range(16, min(size, len(header)), 4))]
     if any(brand in _AVIF_BRANDS for brand in brands):
@@ -72,17 +72,17 @@ def _box_format(header: bytes) -> str | None:
 
 
 def is_image_header(header: bytes) -> bool:
-    """Return whether the first bytes of a file are those of a photo or drawing in pixels."""
+    """Return whether the first bytes of a file are those of a raster image."""
     return image_format(header) not in (None, "icon", "SVG")
 
 
 def has_image_suffix(name: str) -> bool:
-    """Return whether a file's name ends like an image's, in any case."""
+    """Return whether a file's name has an image suffix, in any case."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def other_content(header: bytes) -> str:
-    """Return what a file that is no image seems to be, for a message, or ""."""
+    """Return what a file that is not an image seems to be, for a message, or ""."""
     start = header.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"%pdf"):
         return "a PDF document"

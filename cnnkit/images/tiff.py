@@ -1,11 +1,10 @@
-"""Opens TIFF files with Pillow, and mends what its reader gets wrong or lets through.
+"""Opens TIFF files with Pillow, and corrects what its reader gets wrong or ignores.
 
-- Gray of 16 bits with white as zero comes out as its negative.
-- Color of 16 bits that lies in planes, and floats of the other byte order, are read at wrong
-  places.
-- Numbers above the half of 32 bits turn negative, and 12 bits look like 16.
-- BigTIFF is known in one order of bytes only.
-- libtiff, underneath, writes what it misses straight to standard error.
+- 16-bit gray with white as zero is read as its negative.
+- 16-bit color in planes, and floats in the other byte order, are read from the wrong offsets.
+- Large 32-bit numbers become negative, and 12 bits are taken for 16.
+- BigTIFF is supported in one byte order only.
+- libtiff writes its errors straight to standard error.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from PIL import ImageFile
 
 from cnnkit.errors import ImageError
 
-# What `Image.info` says of the values of gray images; `cnnkit.images.color` goes by it.
+# Entries of `Image.info` about the values of gray images, for `cnnkit.images.color`.
 WHITE_IS_ZERO = "cnnkit white is zero"
 UNSIGNED = "cnnkit unsigned"
 BITS = "cnnkit bits"
 
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_WIDTHS |= {13: 4, 16: 8, 17: 8, 18: 8}  # directories, and the long numbers of BigTIFF
+_WIDTHS |= {13: 4, 16: 8, 17: 8, 18: 8}  # directories, and the 64-bit numbers of BigTIFF
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _SAMPLE_FORMAT = 258, 259, 262, 277, 284, 339
 _EXTRA_SAMPLES = 338
-# Where strips or tiles begin, and how many bytes each has.
+# Offsets of the strips or tiles, and their sizes in bytes.
 _BLOCKS = ((273, 279), (324, 325))
 _UNCOMPRESSED = 1
 _NAMES = {34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
@@ -47,11 +46,11 @@ class TiffEntry:
     """One entry of a directory.
 
     Attributes:
-        tag: What it is about.
-        kind: The number of its values' type.
-        width: Bytes of one of its values.
-        count: How many it has.
-        start: Where the first one stands in the file.
+        tag: Its tag.
+        kind: The type number of its values.
+        width: Bytes per value.
+        count: Number of values.
+        start: Offset of the first value in the file.
     """
 
     tag: int
@@ -65,10 +64,10 @@ class Directory:
     """The first directory of a TIFF or BigTIFF file, read without trusting it.
 
     Attributes:
-        order: ``little`` or ``big``: of the bytes of a number.
-        entries: By their tags.
-        is_big: Whether it is BigTIFF, with numbers of 64 bits.
-        complete: Whether the file holds all of them.
+        order: Byte order, ``little`` or ``big``.
+        entries: The entries by tag.
+        is_big: Whether it is BigTIFF, with 64-bit offsets.
+        complete: Whether the file has all entries.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -98,7 +97,7 @@ class Directory:
             yield TiffEntry(self._number(at, 2), kind, width, count, start)
 
     def ends_early(self) -> bool:
-        """Return whether the directory, or a strip or tile that it names, is cut off."""
+        """Return whether the directory, or a strip or tile of it, is truncated."""
         if not self.complete:
             return True
         ends = [entry.start + entry.width * entry.count for entry in self.entries.values()]
@@ -111,7 +110,7 @@ class Directory:
         return False
 
     def values(self, tag: int) -> list[int]:
-        """Return the integers of an entry, [] where there is none or it is cut off."""
+        """Return the integers of an entry, [] if it is missing or truncated."""
         entry = self.entries.get(tag)
         if entry is None or entry.start + entry.width * entry.count > len(self._data):
             return []
@@ -123,16 +122,16 @@ class Directory:
         return next(iter(self.values(tag)), default)
 
     def with_value(self, tag: int, value: int) -> bytes:
-        """Return the file with another number in an entry that has one."""
+        """Return the file with another number in an existing entry."""
         entry = self.entries[tag]
         number = value.to_bytes(entry.width, self.order)
         return self._data[: entry.start] + number + self._data[entry.start + entry.width :]
 
     def as_classic(self, entries: Iterable[TiffEntry] | None = None) -> bytes:
-        """Return the file as TIFF of 32 bits, with another directory behind it.
+        """Return the file as 32-bit TIFF, with another directory appended.
 
         Args:
-            entries: The directory, its values anywhere in the file; by default its own.
+            entries: The new directory, with values anywhere in the file; its own by default.
         """
         entries = list(self.entries.values()) if entries is None else list(entries)
         table, beyond = b"", b""
@@ -149,7 +148,7 @@ class Directory:
         return b"".join([head, self._data[8:], count, table, bytes(4), beyond])
 
     def _short(self, entry: TiffEntry) -> bytes:
-        """Return the values of an entry, numbers of 64 bits as those of 32."""
+        """Return the values of an entry, 64-bit numbers as 32-bit ones."""
         content = self._data[entry.start : entry.start + entry.width * entry.count]
         if entry.kind not in (16, 17, 18):
             return content
@@ -163,7 +162,7 @@ class Directory:
 def open_tiff(source: bytes) -> ImageFile.ImageFile:
     """Return Pillow's image of a TIFF file, not loaded yet.
 
-    Its `info` has `WHITE_IS_ZERO`, `UNSIGNED` and `BITS` where its values mean so.
+    Its `info` has `WHITE_IS_ZERO`, `UNSIGNED` and `BITS` if they apply to its values.
 
     Raises:
         ImageError: Its compression is not available.
@@ -180,11 +179,11 @@ def open_tiff(source: bytes) -> ImageFile.ImageFile:
     _check_compression(directory.value(_COMPRESSION, _UNCOMPRESSED))
     bits, white_is_zero = directory.value(_BITS, 1), directory.value(_PHOTOMETRIC, 1) == 0
     single = directory.value(_SAMPLES, 1) == 1
-    if single and directory.value(_PLANES, 1) == 2:  # one plane or one value a pixel: the same
+    if single and directory.value(_PLANES, 1) == 2:  # the same with one value per pixel
         return open_tiff(directory.with_value(_PLANES, 1))
-    unsigned = directory.value(_SAMPLE_FORMAT, 1) != 2  # what white is in signed ones, who knows
+    unsigned = directory.value(_SAMPLE_FORMAT, 1) != 2  # white is undefined for signed values
     inverted = single and white_is_zero and bits > 8 and unsigned
-    if inverted:  # Pillow knows more kinds with black as zero
+    if inverted:  # Pillow supports more formats with black as zero
         source = directory.with_value(_PHOTOMETRIC, 1)
     image = TiffImageFile(BytesIO(source))
     image.info[WHITE_IS_ZERO] = inverted
@@ -195,7 +194,7 @@ def open_tiff(source: bytes) -> ImageFile.ImageFile:
 
 
 def planes_of(source: bytes) -> list[bytes] | None:
-    """Return each plane of a sound file in planes as a file of gray; None for any other file."""
+    """Return each plane of an intact planar file as a gray file; None for any other file."""
     directory = Directory(source)
     samples = directory.value(_SAMPLES, 1)
     if directory.value(_PLANES, 1) != 2 or samples < 2:
@@ -219,10 +218,10 @@ def planes_of(source: bytes) -> list[bytes] | None:
 
 
 def _mended(tile: Any, image: ImageFile.ImageFile, directory: Directory) -> Any:
-    """Return a tile whose values are read as they lie in the file."""
+    """Return a tile whose values are read in the file's byte order."""
     mode, compressed = tile.args[0], directory.value(_COMPRESSION, 1) != _UNCOMPRESSED
     if compressed and mode in ("F;32BF", "I;32BS", "I;16BS") and sys.byteorder == "little":
-        # libtiff gives them in this machine's order
+        # libtiff returns them in this machine's byte order
         mode = f"{mode[:-2]}N{mode[-1]}"
     in_planes = directory.value(_PLANES, 1) == 2 and not compressed
     if in_planes and directory.value(_BITS, 8) == 16:
@@ -245,7 +244,7 @@ def _check_compression(number: int) -> None:
 
 @cache
 def silence_libtiff() -> None:
-    """Keep libtiff from writing to standard error: what it misses, the exception says."""
+    """Keep libtiff from writing to standard error; the exception has the reason."""
     library = _libtiff()
     if library is not None:
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
@@ -256,7 +255,7 @@ def silence_libtiff() -> None:
 
 @lru_cache(maxsize=1)
 def _libtiff() -> ctypes.CDLL | None:
-    """Return the libtiff that Pillow has loaded, None if it cannot be told."""
+    """Return the libtiff that Pillow has loaded, None if it cannot be found."""
     from PIL import Image
 
     Image.core  # type: ignore[attr-defined]  # noqa: B018 -- loads it

@@ -1,4 +1,4 @@
-"""Decodes an image with its transparency kept, for results that must have it again."""
+"""Decodes an image with its transparency, for results that keep it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from cnnkit.images.decode import (
 def decode_with_alpha(
     source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an image's colors and its transparency apart.
+    """Return an image's colors and its transparency separately.
 
-    The colors of pixels that can be seen through are their own, not mixed with any page, so
-    that they can be laid over anything again; those of clear pixels are white.
+    Colors of translucent pixels are not composited, so that they can be laid over anything; fully
+    transparent pixels are white.
 
     Args:
         source: See `decode`.
         max_pixels: See `decode`.
 
     Returns:
-        uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 clear to 255 solid, or
-        None if the image is solid all over.
+        uint8 (height, width, 3), sRGB, and uint8 (height, width, 1), 0 (transparent) to 255
+        (opaque), or None if the whole image is opaque.
 
     Raises:
         ImageError: See `decode`.
     """
-    decoded = open_image(source, max_pixels=max_pixels)  # it refuses all that is broken
+    decoded = open_image(source, max_pixels=max_pixels)  # refuses broken files
     return _with_alpha(decoded, upright_image(source))
 
 
@@ -65,7 +65,7 @@ def image_with_alpha(
 
 
 def _with_alpha(decoded: DecodedImage, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return colors and transparency of an image that is upright, in its own mode."""
+    """Return the colors and transparency of an upright image in its own mode."""
     if image.has_transparency_data:
         solid, transparency = apart(image)
         alpha = np.array(transparency)[..., None]
@@ -76,7 +76,7 @@ def _with_alpha(decoded: DecodedImage, image: Image.Image) -> tuple[np.ndarray, 
 
 
 def apart(image: Image.Image) -> tuple[DecodedImage, Image.Image]:
-    """Return an image that has transparency without it, perhaps not yet in sRGB, and that."""
+    """Return an image without its transparency, possibly not yet in sRGB, and the transparency."""
     if is_gray(image):
         colors, alpha = gray_apart(image)
         if alpha is not None:
