@@ -10,6 +10,7 @@ import pytest
 
 import cnnkit
 from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.bundles.graphs.planning import coco_classes
 from cnnkit.bundles.head_rules import HEADS
 from cnnkit.detection import Detector
 from cnnkit.results import Detections
@@ -81,3 +82,22 @@ def test_the_metadata_of_ultralytics_say_that_it_is_rt_detr(tmp_path: Path) -> N
     found = detector.predict(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert isinstance(found, Detections)
     np.testing.assert_allclose(found.xyxy, BOXES[[0, 2, 1]], atol=0.02)
+
+
+def test_classes_numbered_as_in_coco_have_its_names(tmp_path: Path) -> None:
+    logits = np.full((20, 91), -9.0)
+    logits[3, 18] = 2
+    outputs = {"dets": np.full((20, 4), 0.5), "labels": logits}
+    detector = Detector.load(read_here(onnx_of_outputs(tmp_path / "rf.onnx", outputs)))
+    card = detector.bundle.card
+    assert detector_spec(card).settings["profile"] == "rf-detr"
+    assert detector_spec(card).category_ids == tuple(range(91))
+    found = detector.predict(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert isinstance(found, Detections)
+    assert found.labels == ("dog",)
+    assert detector.bundle.labels[90] == "toothbrush"
+    assert detector.bundle.labels[12] == "unused 12"
+    whole = coco_classes(80)
+    assert whole is not None
+    assert whole.numbers[whole.labels.index("dog")] == 18
+    assert coco_classes(89) is None

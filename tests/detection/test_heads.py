@@ -135,6 +135,31 @@ def test_nanodet_plus() -> None:
     check(decode(PLUS, output0=raw), [0, 0, 64 + 7 * 64, 2.5 * 64], [0.75], [1])
 
 
+@pytest.mark.parametrize("section", [NANO, PLUS])
+def test_nanodet_cell_by_cell(section: dict[str, Any]) -> None:
+    """The project's formula as it is written: a softmax, its mean, times the stride."""
+    random = np.random.default_rng(7)
+    bins = section["bins"]
+    raw = random.normal(0, 2, (PLUS_CELLS, CLASSES + 4 * bins)).astype(np.float32)
+    expected, row = [], 0
+    for stride in section["strides"]:
+        for y in range(-(-HEIGHT // stride)):
+            for x in range(-(-WIDTH // stride)):
+                numbers = raw[row].astype(float)
+                reach = []
+                for side in range(4):
+                    part = numbers[CLASSES + side * bins : CLASSES + (side + 1) * bins]
+                    shares = np.exp(part) / np.exp(part).sum()
+                    reach.append(sum(i * share for i, share in enumerate(shares)) * stride)
+                left, top = (x + section["offset"]) * stride, (y + section["offset"]) * stride
+                box = [left - reach[0], top - reach[1], left + reach[2], top + reach[3]]
+                expected += [[*box, 1 / (1 + np.exp(-n)), c] for c, n in enumerate(numbers[:3])]
+                row += 1
+    found = decode(section, 0.0, output0=raw[:row])
+    listed = np.concatenate([found.boxes, found.scores[:, None], found.classes[:, None]], axis=1)
+    np.testing.assert_allclose(listed, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_detr() -> None:
     boxes = [[0.1, 0.1, 0.1, 0.1], SMALL]
     logits = [[-9, -9, -9], [log_odds(0.9), -9, log_odds(0.6)]]

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.bundles.card import (
+    CARD,
     MAX_CLASSES,
     MAX_LABELS_BYTES,
     ModelCard,
     labels_in,
     parse_card,
     read_bounded,
+    read_card,
     read_labels,
 )
 from cnnkit.bundles.embedded import embedded_folder
@@ -39,7 +41,7 @@ from cnnkit.images import InputSpec
 TASKS = ("classify", "detect")
 # A detector's head says the rest; what it leaves open is stretched.
 DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
-COCO = 80
+COCO, COCO_NUMBERED = 80, (90, 91)
 INTEGER_PIXELS = ("u8", "i8")
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
@@ -189,6 +191,9 @@ def _detector(
         note = "does not say how its pixels are normalized: using what its head's project does."
         notes = (*notes, f"{file.path.name} {note}")
     section = head.section() | dict(said.suppression)
+    coco = coco_classes(len(labels))
+    if coco and coco.labels == labels:
+        section["category_ids"] = list(coco.numbers)
     used = set(_texts_in(section)) & outputs.keys()
     layers = {name: {"layer": outputs[name].name} for name in outputs if name in used or not used}
     return planned(file, image, chosen, "detect", layers, labels, notes, said, wish, section)
@@ -263,10 +268,35 @@ def _detector_labels(
     if not classes:
         fix = "Give the names of the classes with `labels`."
         raise UsageError(f"{file.path} does not say how many classes it finds. {fix}")
-    if classes == COCO:
-        note = f"{COCO} classes without `labels`: using COCO's names."
-        return read_labels(embedded_folder("yolov3-tiny") / "labels.txt", COCO), (note,)
+    coco = coco_classes(classes)
+    if coco:
+        return coco.labels, (f"{classes} classes without `labels`: using COCO's names.",)
     return made_up(file, classes)
+
+
+class CocoClasses(NamedTuple):
+    """The classes of COCO: their names, and the number of each in its annotations."""
+
+    labels: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+def coco_classes(classes: int) -> CocoClasses | None:
+    """Return COCO's classes as so many, None if nobody counts them so.
+
+    80 are those that there are; 90 are all numbers from 1, of which ten are unused, and 91 those
+    from 0, as in TensorFlow's networks and in DETR and RF-DETR.
+    """
+    if classes not in (COCO, *COCO_NUMBERED):
+        return None
+    folder = embedded_folder("yolov3-tiny")
+    labels = read_labels(folder / "labels.txt", COCO)
+    numbers = tuple(read_card(folder / CARD).content["detector"]["category_ids"])
+    if classes == COCO:
+        return CocoClasses(labels, numbers)
+    names = dict(zip(numbers, labels, strict=True))
+    every = tuple(range(max(numbers) + 1 - classes, max(numbers) + 1))
+    return CocoClasses(tuple(names.get(n, f"unused {n}") for n in every), every)
 
 
 class ImageInput(NamedTuple):
