@@ -1,4 +1,4 @@
-"""The one form in memory of images with boxes, whatever file they come from."""
+"""Images with boxes in memory, the same for every file format."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class AnnotatedImage:
 
     Attributes:
         file: Its name relative to the folder of the images, with ``/`` between folders.
-        width: In pixels, as the annotation says or else its header, as a viewer shows it; 0
-            where nothing does.
-        height: Height in pixels, read in the same way.
+        width: Width in pixels of the upright image, from the annotation or else from the image's
+            header; 0 if unknown.
+        height: Height in pixels, from the same source.
         boxes: Its boxes, in the order of the file.
-        path: Where it is, or None if it was not found.
+        path: Path of the image, or None if it was not found.
         id: COCO's ``id``, an integer or text; None in the other formats.
-        split: ``train``, ``val`` or ``test`` where the set says so.
-        extra: What else its file says of it.
-        refused: Why nobody can tell where its boxes lie; None if they can be used.
+        split: ``train``, ``val`` or ``test``, if the set says so.
+        extra: Other fields of its file.
+        refused: Why its boxes cannot be located; None if they can be used.
     """
 
     file: str
@@ -84,13 +84,13 @@ class BoxSet:
     """Images with boxes.
 
     Attributes:
-        source: What was read, as the user would type it.
+        source: The source as the user would type it.
         form: ``coco``, ``voc`` or ``yolo``.
-        classes: The names that the set knows; a box with another label has an unknown class.
-        images: Every image, those without boxes too.
-        category_ids: COCO's number of each class, None in the other formats.
-        problems: What could not be taken in while reading; the rest was.
-        extra: What else a COCO file says of the whole set.
+        classes: The class names of the set; a box with another label has an unknown class.
+        images: All images, including those without boxes.
+        category_ids: COCO's id of each class, None in the other formats.
+        problems: Entries that could not be read; the others were.
+        extra: Other top-level fields of a COCO file.
     """
 
     source: str
@@ -103,12 +103,12 @@ class BoxSet:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the set itself names, in the order train, val, test."""
+        """The splits named in the set, in the order train, val, test."""
         named = {image.split for image in self.images}
         return tuple(split for split in ("train", "val", "test") if split in named)
 
     def counts(self) -> dict[str, int]:
-        """Return how many boxes each known class has."""
+        """Return the number of boxes of each known class."""
         counts = dict.fromkeys(self.classes, 0)
         for image in self.images:
             for one in image.boxes:
@@ -119,11 +119,11 @@ class BoxSet:
 
 @dataclass(frozen=True)
 class Written:
-    """What came of writing a set, in sentences for people.
+    """The result of writing a set, as messages.
 
     Attributes:
-        lost: What other programs of the format will not find again.
-        notes: What else one needs to know.
+        lost: What other programs cannot read from the file.
+        notes: Other messages.
     """
 
     lost: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class Written:
 
 
 def is_counted(one: BoxAnnotation) -> bool:
-    """Return whether a box is learned from and measured: it is no crowd and not difficult."""
+    """Return whether a box counts in training and evaluation: neither crowd nor difficult."""
     return not (one.crowd or one.difficult)
 
 

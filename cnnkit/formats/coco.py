@@ -1,6 +1,6 @@
-"""COCO's JSON of boxes: images, categories and annotations; read whole, written as it grows.
+"""COCO's JSON of images, categories and annotations; read at once, written incrementally.
 
-The form: https://cocodataset.org/#format-data. ``bbox`` is left, top, width, height in pixels
+Format: https://cocodataset.org/#format-data. ``bbox`` is left, top, width, height in pixels
 from 0; ids of categories may have gaps.
 """
 
@@ -44,11 +44,11 @@ def read_coco(path: Path, images: str | None = None, split: str | None = None) -
 
     Args:
         path: The JSON.
-        images: The folder that its file names are relative to; else the usual ones near it.
-        split: What to note as every image's split.
+        images: The folder that its file names are relative to; by default the usual ones near it.
+        split: The split of every image.
 
     Raises:
-        UsageError: The file is not of this form. A single wrong entry only is a problem.
+        UsageError: The file has another format. A single invalid entry is only a problem.
     """
     content = _content(path)
     names, more = {}, {}
@@ -115,7 +115,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _identity(value: Any) -> int | str | None:
-    """Return an id, an integer or a text; pandas writes 1.0 for 1. None for all else."""
+    """Return an id, an integer or a string (pandas writes 1.0 for 1), or None if it is neither."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
@@ -139,7 +139,7 @@ def _boxes(
     path: str,
     problems: list[BoxProblem],
 ) -> dict[int | str, list[BoxAnnotation]]:
-    """Return the boxes by their image's id."""
+    """Return the boxes by image id."""
     boxes: dict[int | str, list[BoxAnnotation]] = {}
     for number, entry in enumerate(entries):
         try:
@@ -167,7 +167,7 @@ def _boxes(
 
 
 def _is_set(flag: Any) -> bool:
-    """Return whether a flag is set; some tools write it as text, where "0" is not."""
+    """Return whether a flag is set; some tools write it as a string, of which "0" is not."""
     if isinstance(flag, str):
         return flag.strip().lower() not in ("", "0", "0.0", "false", "no")
     return bool(flag)
@@ -199,7 +199,7 @@ def _image(
 
 
 def _split(entry: dict[str, Any]) -> str | None:
-    """Return the split that `write_coco` has noted, which COCO itself has no place for."""
+    """Return the split that `write_coco` has stored, for which COCO has no field."""
     split = entry.get("split")
     return split if split in ("train", "val", "test") else None
 
@@ -216,16 +216,16 @@ def write_coco(
     category_ids: Sequence[int] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a COCO file, whole or not at all, holding one image at a time.
+    """Write a COCO file atomically, with one image in memory at a time.
 
     It loads in pycocotools; predictions have a ``score`` as in COCO's lists of results.
 
     Args:
         path: The JSON.
-        images: What to write; an image without an id gets the next number.
+        images: The images; one without an id gets the next number.
         classes: The names of the categories. A box with another label is omitted.
-        category_ids: The number of each, by default 1, 2, ...
-        extra: Further keys of the whole file, such as ``info``; under ``categories`` those of
+        category_ids: The id of each class, by default 1, 2, ...
+        extra: Other top-level keys, such as ``info``; under ``categories`` those of
             each name.
 
     Raises:
@@ -249,7 +249,7 @@ def write_coco(
 def _write_entries(
     file: IO[bytes], spool: IO[str], images: Iterable[AnnotatedImage], ids: dict[str, int]
 ) -> None:
-    """Write the images to their place and the annotations to a spool."""
+    """Write the images to the file and the annotations to a spool."""
     used: set[int | str] = set()
     numbers = _Numbers()
     following, count = 1, 0
@@ -267,7 +267,7 @@ def _write_entries(
             "height": image.height,
             **image.extra,
         }
-        if image.split is not None:  # COCO has no place for it, cnnkit reads it again
+        if image.split is not None:  # not a field of COCO, but cnnkit reads it
             entry["split"] = image.split
         file.write(f"{',' if number else ''}\n{json.dumps(entry)}".encode())
         for one in image.boxes:
@@ -279,7 +279,7 @@ def _write_entries(
 
 
 class _Numbers:
-    """The ids of annotations: their own integers unless they come again, else new ones."""
+    """The ids of annotations: their own integers if unused, otherwise new ones."""
 
     def __init__(self) -> None:
         self._used: set[int] = set()
@@ -316,7 +316,7 @@ def _entry(one: BoxAnnotation, number: int, image: int | str, category: int) -> 
 
 
 def _with_outline(entry: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
-    """Return an entry whose polygon of YOLO, relative, has become COCO's, in pixels."""
+    """Return an entry with YOLO's relative polygon converted to COCO's, in pixels."""
     polygon = entry.pop("polygon", None)
     if polygon and "segmentation" not in entry:
         sides = (image.width, image.height)
@@ -326,5 +326,5 @@ def _with_outline(entry: dict[str, Any], image: AnnotatedImage) -> dict[str, Any
 
 
 def _plain(value: float) -> float | int:
-    """Return an integer without its point."""
+    """Return a whole number as an integer."""
     return int(value) if float(value).is_integer() else float(value)

@@ -1,8 +1,8 @@
-"""The text of a CSV as people's programs write it, one record at a time.
+"""Reads the CSV dialects that common programs write, one record at a time.
 
-Excel writes semicolons where the comma is the decimal mark, tabs and UTF-16 as "Unicode text",
-and perhaps ``sep=;`` as a first line; pandas and databases write UTF-8. What a CSV's columns
-mean is the caller's business.
+Excel writes semicolons where the comma is the decimal mark, tabs and UTF-16 for "Unicode text",
+and sometimes ``sep=;`` as the first line; pandas and databases write UTF-8. The caller interprets
+the columns.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from cnnkit.errors import UsageError, broken_rule
 SEPARATORS = (",", ";", "\t")
 MAX_LINE = 1 << 20
 _PROBE = 16
-# Given to the reader after the last line: a quotation that is still open swallows it.
+# Passed to the reader after the last line; an unclosed quotation swallows it.
 _END = "\ue000end of the file\ue000"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -37,7 +37,7 @@ class CsvRecord(NamedTuple):
 
     Attributes:
         line: The number of its last line in the file, from 1.
-        cells: As written, white space and all.
+        cells: As written, including white space.
     """
 
     line: int
@@ -49,8 +49,8 @@ class CsvTable(NamedTuple):
 
     Attributes:
         names: Names of the columns, in lower case, without white space around them.
-        records: The rows below; those whose cells are all empty are omitted.
-        separator: What stands between the cells.
+        records: The rows below; empty ones are omitted.
+        separator: The separator between cells.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class CsvTable(NamedTuple):
     separator: str
 
     def columns(self) -> str:
-        """Return the columns for a message; the separator too where it is not the comma."""
+        """Return the columns for a message, with the separator if it is not a comma."""
         named = f"the columns {', '.join(self.names) or 'none'}"
         return named if self.separator == "," else f"{named}, separated by {self.separator!r}"
 
@@ -67,13 +67,13 @@ def read_csv_table(path: Path, known: Collection[str]) -> CsvTable:
     """Open a CSV and read its header; the records are read as they are requested.
 
     Args:
-        path: UTF-8, with or without a byte order mark, or UTF-16; bytes that are no UTF-8 are
-            kept as surrogate escapes, for they may be file names.
-        known: Names of columns that tell the separator: of comma, semicolon and tab, the one
-            that gives most of them is taken.
+        path: UTF-8, with or without a byte order mark, or UTF-16; invalid UTF-8 is kept as
+            surrogate escapes, because it may be file names.
+        known: Names of columns that determine the separator: comma, semicolon or tab,
+            whichever finds most of them.
 
     Raises:
-        UsageError: The file cannot be read or is no CSV, at once or while records are read.
+        UsageError: The file cannot be read or is not a CSV; also raised while records are read.
     """
     records = _records(path, known)
     separator = next(records).cells[0]
@@ -82,11 +82,11 @@ def read_csv_table(path: Path, known: Collection[str]) -> CsvTable:
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a text file in the encoding that its first bytes show; line ends are kept.
+    """Open a text file in the encoding that its first bytes show, without newline translation.
 
     Raises:
         OSError: It cannot be opened.
-        UsageError: It is a spreadsheet's own file.
+        UsageError: It is a spreadsheet, not a CSV.
     """
     with path.open("rb") as file:
         start = file.read(_PROBE)
@@ -94,7 +94,7 @@ def open_text(path: Path) -> TextIO:
         fix = "Save it as 'CSV UTF-8' in the program that wrote it."
         raise UsageError(broken_rule(str(path), "be a text file", "a workbook or archive", fix))
     encoding = _encoding(start)
-    # UTF-16 has no escapes for what is undecodable.
+    # UTF-16 has no surrogate escapes.
     errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
     return path.open(encoding=encoding, errors=errors, newline="")
 
@@ -103,7 +103,7 @@ def _encoding(start: bytes) -> str:
     for mark, encoding in _MARKS:
         if start.startswith(mark):
             return encoding
-    # UTF-16 without a mark: a header begins with ASCII, of which every other byte is zero.
+    # UTF-16 without a mark: every other byte of an ASCII header is zero.
     even, odd = start[:16:2], start[1:16:2]
     if odd and not any(odd) and all(even):
         return "utf-16-le"
@@ -126,7 +126,7 @@ def text_lines(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _records(path: Path, known: Collection[str]) -> Iterator[CsvRecord]:
-    """Yield a record that holds the separator only, the header, and the rows."""
+    """Yield a record with only the separator, the header, and the rows."""
     try:
         with open_text(path) as file:
             separator, skipped, first = _header_line(text_lines(file, path), known)
@@ -160,7 +160,7 @@ def _with_end(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _header_line(lines: Iterator[str], known: Collection[str]) -> tuple[str, int, str]:
-    """Return the separator, how many lines stand above the header, and its first line."""
+    """Return the separator, the number of lines above the header, and its first line."""
     skipped = 0
     for line in lines:
         text = line.strip("\ufeff \r\n")
@@ -179,13 +179,13 @@ def _separator(line: str, known: Collection[str]) -> str:
         cells = next(reader, [])
         return sum(cell.strip().lower() in known for cell in cells), len(cells)
 
-    return max(SEPARATORS, key=fits)  # the first of equal ones
+    return max(SEPARATORS, key=fits)  # the first one in a tie
 
 
 def readings(file: str) -> list[str]:
-    """Return what a cell may mean as a path, the literal reading first.
+    """Return the possible paths of a cell, the literal one first.
 
-    People leave spaces around a cell, and Windows puts backslashes between folders.
+    Cells may have spaces around them, and Windows separates folders by backslashes.
     """
     forms = [file, file.strip() or file]
     if os.sep == "/":
@@ -194,7 +194,7 @@ def readings(file: str) -> list[str]:
 
 
 def found_under(root: str | Path, file: str) -> str:
-    """Return the path of a CSV's image: the first reading that exists, else the cell itself.
+    """Return the path of a CSV's image: the first possible path that exists, else the cell.
 
     Args:
         root: The folder that the CSV's files are relative to.

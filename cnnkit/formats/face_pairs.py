@@ -1,8 +1,8 @@
-"""Lists of pairs of images: a CSV with the columns a, b and perhaps same, or LFW's pairs.txt.
+"""Lists of pairs of images: a CSV with the columns a, b and optionally same, or LFW's pairs.txt.
 
-LFW (Labeled Faces in the Wild) counts folds and pairs in the first line; each fold then has its
-pairs of one person (``name i j``) and its pairs of two (``name i name j``); the image is
-``name/name_0001.jpg``.
+The first line of LFW (Labeled Faces in the Wild) has the numbers of folds and pairs. Each fold then
+has pairs of the same person (``name i j``) and of different people (``name i name j``); the image
+is ``name/name_0001.jpg``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cnnkit.formats.csv_text import CsvTable, found_under, open_text, read_csv_t
 COLUMNS = ("a", "b", "same")
 SAME = dict.fromkeys(("1", "true", "yes", "same"), True)
 DIFFERENT = dict.fromkeys(("0", "false", "no", "different"), False)
-# What spreadsheets and data frames write where there is no value.
+# How spreadsheets and data frames write a missing value.
 MISSING = ("", "nan", "na", "n/a", "<na>", "none", "null")
 MAX_FOLDS = 1000
 
@@ -26,10 +26,10 @@ class FacePair(NamedTuple):
     """Two images.
 
     Attributes:
-        a: Path of the first one.
-        b: Path of the second one.
-        same: Whether they show one person; None if it is not known.
-        fold: Which part of the list, from 0; None if the list has no parts.
+        a: Path of the first image.
+        b: Path of the second image.
+        same: Whether they show the same person; None if unknown.
+        fold: Number of the fold, from 0; None without folds.
     """
 
     a: str
@@ -46,7 +46,7 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
         root: The folder that the images' paths are relative to; by default the list's own.
 
     Raises:
-        UsageError: The file cannot be read or is of neither form; the message has the line.
+        UsageError: The file cannot be read or has another format; the message names the line.
     """
     root = root or path.parent
     pairs = _read_lfw(path, root)
@@ -58,7 +58,7 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
 
 
 def _read_lfw(path: Path, root: Path) -> list[FacePair] | None:
-    """Return the pairs of LFW's own list, or None: the file is another."""
+    """Return the pairs of LFW's pairs.txt, or None if the file is another."""
     try:
         with open_text(path) as file:
             lines = text_lines(file, path)
@@ -97,7 +97,7 @@ def _same(text: str, where: str) -> bool | None:
     if word in MISSING:
         return None
     known = SAME | DIFFERENT
-    # A data frame with gaps holds its integers as 1.0, and some countries write 1,0.
+    # A data frame with gaps writes integers as 1.0, some locales as 1,0.
     whole, _, rest = word.replace(",", ".").partition(".")
     found = known.get(word, known.get(whole) if rest.strip("0") == "" and whole in "01" else None)
     if found is None:

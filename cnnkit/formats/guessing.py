@@ -1,6 +1,6 @@
-"""Tells a set of boxes from a set of class folders by what is in it, not by one name alone.
+"""Distinguishes images with boxes from class folders by their content, not by names alone.
 
-A ``classes.txt``, a ``data.yaml`` or a folder ``labels`` lies about in many sets of class folders.
+Many data sets of class folders have a ``classes.txt``, a ``data.yaml`` or a folder ``labels``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from cnnkit.formats.image_files import IMAGE_FOLDERS
 from cnnkit.formats.yolo_data import CLASS_FILES, DATA_FILES
 from cnnkit.images.sniff import has_image_suffix
 
-# Names that a COCO file has in a folder; any other JSON there may be anything.
+# Names of COCO files in a folder; any other JSON may be anything.
 _COCO_PATTERNS = (
     "instances*.json",
     "_annotations.coco.json",
     "*/_annotations.coco.json",
     "annotations/instances*.json",
 )
-# Folders that sets of boxes are made of; as classes they mean nothing.
+# Folders of data sets with boxes; they are not class names.
 BOX_FOLDERS = frozenset(
     name.lower() for name in (*IMAGE_FOLDERS, "labels", "Annotations", "ImageSets")
 )
-# At most so many files are looked at.
+# Largest number of files to read.
 MOST_FILES = 2000
 _HEAD_BYTES = 4096
 
@@ -46,7 +46,7 @@ def guessed_form(path: Path) -> str | None:
 
 def _is_voc_file(path: Path) -> bool:
     content = _head(path)
-    # A broken file says nothing: whoever reads it will name it.
+    # A broken file is no evidence; reading it will report it.
     return b"<annotation" in content or b"<" not in content
 
 
@@ -73,7 +73,7 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _has_class_folders(path: Path) -> bool:
-    """Return whether folders, or folders of folders, hold images under names of their own."""
+    """Return whether folders, or folders in them, contain images and may be classes."""
     for name in _names(path):
         inner = path / name
         if name.lower() in BOX_FOLDERS or not inner.is_dir():
@@ -89,7 +89,7 @@ def _has_class_folders(path: Path) -> bool:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return some of the visible names in a folder, none where it cannot be listed."""
+    """Return some of the visible names in a folder, none if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in itertools.islice(entries, MOST_FILES)]
@@ -99,7 +99,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _texts(folder: Path) -> Iterator[Path]:
-    """Yield text files in a folder and below it, without those of class names."""
+    """Yield the text files in and below a folder, except lists of class names."""
     walked = (Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names))
     for path in itertools.islice(walked, MOST_FILES):
         if path.suffix.lower() == ".txt" and path.name not in CLASS_FILES:
@@ -113,7 +113,7 @@ def _own_texts(folder: Path) -> Iterator[Path]:
 
 
 def _has_image(text: Path) -> bool:
-    """Return whether an image lies beside a text of its name."""
+    """Return whether an image has a text file of the same name next to it."""
     images = filter(has_image_suffix, _names(text.parent))
     return any(text.stem in (name, os.path.splitext(name)[0]) for name in images)
 

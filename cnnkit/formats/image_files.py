@@ -1,4 +1,4 @@
-"""Where the images are that annotations name, and under which names theirs are written."""
+"""Finds the images of annotations, and names the annotation files of images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cnnkit.images import upright_size
 from cnnkit.images.sniff import has_image_suffix
 from cnnkit.writers.apart import name_key
 
-# Folders beside the annotations in which images usually are.
+# Folders next to the annotations where images usually are.
 IMAGE_FOLDERS = ("images", "JPEGImages", "Images", "imgs", "photos", "data")
 
-# So many of the folders of a name are tried at most.
+# Largest number of leading folders of a name to try without.
 MOST_FOLDERS = 12
 
 
 def inside(name: str) -> str:
-    """Return a name out of a file as a relative path that never leaves its folder.
+    """Return a name read from a file as a relative path that never leaves its folder.
 
     Folders are kept, ``..``, drives and leading slashes are not.
     """
@@ -29,10 +29,10 @@ def inside(name: str) -> str:
 
 
 class ImageFinder:
-    """Finds images by the names that annotations have for them; lists each folder once."""
+    """Finds images by the names in annotations; lists each folder once."""
 
     def __init__(self, folders: Iterable[str | os.PathLike[str]]) -> None:
-        """Look in some folders, the first ones first; those that do not exist are passed over."""
+        """Search folders in order; missing ones are skipped."""
         self._folders = [os.fspath(folder) for folder in dict.fromkeys(folders)]
         self._stems: dict[str, dict[str, str]] = {}
 
@@ -40,16 +40,15 @@ class ImageFinder:
         """Return the path of an image, or None.
 
         Args:
-            name: Relative to one of the folders; its ending may be wrong, or its folders.
-            other_stem: A second name without ending to look for, such as the annotation's own.
+            name: Name relative to one of the folders; its suffix or folders may be wrong.
+            other_stem: A second name to look for, without suffix, such as the annotation's.
         """
         return self.locate(name, other_stem)[0]
 
     def locate(self, name: str, other_stem: str = "") -> tuple[str | None, str]:
-        """Return the path of an image, or None, and its name from the folder it was found in.
+        """Return the path of an image, or None, and its name relative to the folder searched.
 
-        The folders that a name begins with are given up one by one: they may be those of
-        another machine.
+        Leading folders of the name are dropped one by one: they may be those of another machine.
 
         Args:
             name: See `find`.
@@ -70,7 +69,7 @@ class ImageFinder:
         return None, name
 
     def _by_stem(self, folder: str, stem: str) -> str | None:
-        """Return the image whose name is so up to its ending."""
+        """Return the image with that name, whatever its suffix."""
         place = os.path.join(folder, os.path.dirname(stem))
         if place not in self._stems:
             found: dict[str, str] = {}
@@ -94,20 +93,20 @@ def size_of(path: str | None) -> tuple[int, int]:
 
 
 class AnnotationNames:
-    """Gives each image of a run an annotation file of its own: a.jpg a.txt, a.png a.png.txt."""
+    """Gives each image its own annotation file: a.txt for a.jpg, then a.png.txt for a.png."""
 
     def __init__(self, suffix: str, taken: Sequence[str] = ()) -> None:
         """Begin.
 
         Args:
             suffix: Suffix of the annotation files, such as ``.txt``.
-            taken: Names that no image gets.
+            taken: Names to avoid.
         """
         self._suffix = suffix
         self._taken = {name_key(name) for name in taken}
 
     def name(self, file: str) -> str:
-        """Return the relative name of the annotation of an image, a new one each time."""
+        """Return the relative name of an image's annotation, new on each call."""
         safe = inside(file)
         stem = os.path.splitext(safe)[0]
         candidates = [f"{stem}{self._suffix}", f"{safe}{self._suffix}"]
@@ -121,10 +120,10 @@ class AnnotationNames:
 
 
 def make_folder(folder: Path, overwrite: bool) -> None:
-    """Make a folder for annotation files; one with files in it is refused.
+    """Create a folder for annotation files.
 
     Raises:
-        UsageError: It has files and `overwrite` is False, or it is no folder.
+        UsageError: It has files and `overwrite` is False, or it is not a folder.
         OutputError: It cannot be created.
     """
     if folder.exists() and not folder.is_dir():

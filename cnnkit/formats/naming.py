@@ -1,4 +1,4 @@
-"""Names of images that come from several folders, so that equal ones stay apart."""
+"""Keeps equal names of images in different folders distinct."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnnkit.formats.annotations import AnnotatedImage
 
 
 def from_one_folder(images: Sequence[AnnotatedImage]) -> tuple[AnnotatedImage, ...]:
-    """Return notes whose files are named from the deepest folder that holds all the images.
+    """Return annotations with files named relative to the common folder of all images.
 
     ``train/1.jpg`` and ``val/1.jpg`` are both ``1.jpg`` in their own folders. An image that was
     not found is named after its split.
@@ -18,7 +18,7 @@ def from_one_folder(images: Sequence[AnnotatedImage]) -> tuple[AnnotatedImage, .
     folders = {os.path.dirname(os.path.abspath(p.path)) for p in images if p.path is not None}
     try:
         top = os.path.commonpath(folders) if folders else ""
-    except ValueError:  # on several drives
+    except ValueError:  # on different drives
         return tuple(images)
     return tuple(dataclasses.replace(p, file=_name(p, top)) for p in images)
 

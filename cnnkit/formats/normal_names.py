@@ -1,4 +1,4 @@
-"""The class names of images with boxes in the one form that all names have."""
+"""Normalizes the class names of images with boxes, as all names are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Reader = Callable[..., BoxSet]
 
 
 def gives_normal_names(read: Reader) -> Reader:
-    """Return a reader whose sets have their class names in the form of `normal_name`."""
+    """Return a reader that normalizes class names with `normal_name`."""
 
     @wraps(read)
     def reading(*arguments: object, **named: object) -> BoxSet:
@@ -23,7 +23,7 @@ def gives_normal_names(read: Reader) -> Reader:
 
 
 def with_normal_names(found: BoxSet) -> BoxSet:
-    """Return a set in which classes of the same name are one, the first one's number kept."""
+    """Return a set with classes of the same name merged, with the first one's number."""
     names = [normal_name(name) for name in found.classes]
     images = tuple(map(_image, found.images))
     if names == list(found.classes):
@@ -32,7 +32,7 @@ def with_normal_names(found: BoxSet) -> BoxSet:
     for place, name in enumerate(names):
         places.setdefault(name, place)
     ids, extra = found.category_ids, dict(found.extra)
-    if isinstance(said := extra.get("categories"), dict):  # what COCO says of each, by its name
+    if isinstance(said := extra.get("categories"), dict):  # COCO's fields of each class, by name
         extra["categories"] = {normal_name(name): more for name, more in said.items()}
     return dataclasses.replace(
         found,

@@ -1,4 +1,4 @@
-"""The three formats behind one door: ``coco:FILE.json``, ``voc:FOLDER``, ``yolo:FOLDER``."""
+"""Reads and writes all three formats: ``coco:FILE.json``, ``voc:FOLDER``, ``yolo:FOLDER``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "
 
 
 def with_form(text: str) -> tuple[str | None, str]:
-    """Return the form that a prefix names, or None, and the path after it.
+    """Return the format of a prefix, or None, and the path after it.
 
     ``coco:a.json`` is ("coco", "a.json"); ``a.json`` is (None, "a.json").
     """
@@ -37,19 +37,19 @@ def with_form(text: str) -> tuple[str | None, str]:
 
 @gives_normal_names
 def read_boxes(source: str, images: str | None = None, option: str = "`data`") -> BoxSet:
-    """Read images with boxes in any of the three formats, in pixels as a viewer shows them.
+    """Read images with boxes in any of the three formats, in pixels of the upright images.
 
-    Notes about images as they are stored are turned along with their EXIF orientation, see
+    Annotations of the stored pixels are rotated by the images' EXIF orientation; see
     `cnnkit.formats.turning.as_shown`.
 
     Args:
-        source: A path, perhaps after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
-            have one JSON a split, in it, in annotations/ or in a folder for each split.
-        images: The folder of the images, where they are not near the annotations.
+        source: A path, optionally after ``coco:``, ``voc:`` or ``yolo:``. A folder for COCO may
+            have one JSON per split, in it, in annotations/ or in a folder per split.
+        images: The folder of the images, if they are not near the annotations.
         option: The parameter that named the source, for the message.
 
     Raises:
-        UsageError: It is none of the formats; the message says what was looked for.
+        UsageError: It has none of the formats; the message says what was expected.
     """
     form, name = with_form(source)
     path = Path(name)
@@ -62,7 +62,7 @@ def read_boxes(source: str, images: str | None = None, option: str = "`data`") -
         fix = "Write coco:, voc: or yolo: before it to say which it is."
         rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
         raise UsageError(broken_rule(option, rule, name, fix))
-    if form == "yolo":  # shares of the image as shown: it has no size that could differ
+    if form == "yolo":  # relative to the upright image: no size can differ
         return read_yolo(path, images)
     if form == "coco":
         found = _read_coco(path, images)
@@ -79,7 +79,7 @@ def _folder(path: Path, form: str) -> Path:
 
 
 def is_box_set(source: str) -> bool:
-    """Return whether what a user typed are images with boxes, by its prefix or its content."""
+    """Return whether a source is images with boxes, by its prefix or its content."""
     form, name = with_form(source)
     return form is not None or guessed_form(Path(name)) is not None
 
@@ -118,7 +118,7 @@ def _read_coco(path: Path, images: str | None) -> BoxSet:
 
 
 def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
-    """Return several sets as one; ids of images that come twice are given up."""
+    """Return several sets as one; duplicate image ids are dropped."""
     numbers: dict[str, int] = {}
     for one in sets:
         for name, number in zip(one.classes, one.category_ids or (), strict=True):
@@ -139,7 +139,7 @@ def _merged(source: str, sets: Sequence[BoxSet]) -> BoxSet:
 
 
 def _merged_extra(extras: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what several files say of the whole set: the first word; all licenses, all names."""
+    """Merge the top-level fields of files: the first value, but all licenses and all names."""
     merged: dict[str, Any] = {}
     for key, value in (item for extra in extras for item in extra.items()):
         known = merged.setdefault(key, value)
@@ -159,21 +159,21 @@ def write_boxes(
     extra: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Written:
-    """Write images with boxes in one of the three formats, holding one image at a time.
+    """Write images with boxes in one of the three formats, with one image in memory at a time.
 
     Args:
         target: ``coco:FILE.json``, ``voc:FOLDER`` or ``yolo:FOLDER``.
-        images: What to write.
+        images: The images.
         classes: The labels to write, in the order of their numbers.
         category_ids: For COCO, by default 1, 2, ...
-        extra: For COCO, further keys of the file.
+        extra: For COCO: other top-level keys of the file.
         overwrite: Whether to replace a file, or write among the files of a folder.
 
     Returns:
-        What other programs will not find again, and what they need to know.
+        What other programs cannot read, and other messages.
 
     Raises:
-        UsageError: The target breaks a rule or is in the way.
+        UsageError: The target is invalid, or already exists.
         OutputError: The output cannot be written.
     """
     form, path = check_target(target, overwrite=overwrite)
@@ -187,10 +187,10 @@ def write_boxes(
 
 
 def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
-    """Return form and path of a target, checked before the work begins.
+    """Check a target and return its format and path.
 
     Raises:
-        UsageError: It has no prefix, or something is in the way.
+        UsageError: It has no prefix, or already exists.
     """
     form, name = with_form(target)
     path = Path(name)

@@ -1,4 +1,4 @@
-"""What can be wrong with boxes, by name, and the image fixed as far as it goes."""
+"""Finds problems of boxes, and fixes them where possible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem
 
-# What each problem is, for people.
+# The description of each problem.
 PROBLEMS = {
     "malformed": "an entry that is not a valid box",
     "missing-picture": "boxes of a missing image",
@@ -21,9 +21,9 @@ PROBLEMS = {
     "missing-split": "a split that data.yaml names but that does not exist",
     "size-differs": "the annotation's image size differs from the image",
 }
-# Beyond the edge by less is rounding.
+# A smaller excess over the edge is rounding.
 EDGE_TOLERANCE = 0.5
-# Two boxes are the same if no number of them differs by more than half of this, in pixels.
+# Two boxes are equal if no coordinate differs by more than half of this, in pixels.
 SAME = 0.02
 
 Sides = tuple[float, float, float, float]
@@ -32,17 +32,17 @@ Sides = tuple[float, float, float, float]
 def mend(
     image: AnnotatedImage, classes: Collection[str] | None = None, *, clip: bool = True
 ) -> tuple[AnnotatedImage, list[BoxProblem]]:
-    """Return an image whose boxes are sound, and what was wrong with them.
+    """Return an image with valid boxes, and the problems found.
 
-    Swapped corners are put right and boxes are cut at the edge; what has no finite numbers,
-    an unknown class or no area, and what is there twice, is omitted. The image itself
-    always stays.
+    Swapped corners are corrected and boxes are clipped at the edge; boxes that are not finite,
+    have an unknown class or no area, or are duplicates are dropped. The image itself is always
+    kept.
 
     Args:
-        image: As it was read.
-        classes: The known ones; None takes every class.
-        clip: Whether to cut boxes at the edge of the image. Where False they are reported
-            and stay as they are.
+        image: The image as it was read.
+        classes: The known classes; None for any.
+        clip: Whether to clip boxes at the edge of the image. If False they are reported but
+            unchanged.
     """
     kept: list[BoxAnnotation] = []
     problems: list[BoxProblem] = []
@@ -99,7 +99,7 @@ def _clipped(box: Sides, width: int, height: int) -> Sides:
 
 
 def _excess(box: Sides, image: AnnotatedImage) -> float:
-    """Return by how many pixels a box goes beyond the image."""
+    """Return by how many pixels a box extends beyond the image."""
     left, top, width, height = box
     right, bottom = left + width - image.width, top + height - image.height
     return max(-left, -top, right, bottom)

@@ -1,9 +1,8 @@
-"""Brings boxes to the upright image, where EXIF turns what is stored.
+"""Maps boxes to the upright image, where EXIF rotates the stored one.
 
-Some tools annotate the stored pixels and pass EXIF's ``Orientation`` over. Their notes give the
-stored size, by which they are recognized: where the sides are swapped, the boxes are turned
-along. Where neither the shown nor the stored image has the noted proportions, nobody can tell
-where the boxes lie.
+Some tools ignore EXIF's ``Orientation`` and annotate the stored pixels. Their annotations have the
+stored size: if its sides are swapped, the boxes are rotated too. If neither the upright nor the
+stored image has the annotated proportions, the boxes cannot be located.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from cnnkit.errors import ImageError
 from cnnkit.formats.annotations import AnnotatedImage, BoxAnnotation, BoxProblem
 from cnnkit.images import size_and_orientation
 
-# Proportions that differ by less are those of one image at another size.
+# Proportions that differ by less are those of the same image at another size.
 SAME_PROPORTIONS = 0.02
-# From this EXIF number on the stored image has its sides swapped.
+# From this EXIF orientation on, height and width are swapped.
 SIDEWAYS = 5
 
 Sides = tuple[float, float, float, float]
 
 
 class _Seen(NamedTuple):
-    """What an image's header says about a note.
+    """What an image's header says about its annotation.
 
     Attributes:
-        image: The note.
-        orientation: EXIF's number, 1 where there is no image.
-        shown: (width, height) of the upright image, None if it is not known.
-        basis: What the note is about: ``shown``, ``stored``, ``either`` or ``neither``.
+        image: The annotation.
+        orientation: EXIF's orientation, 1 without an image.
+        shown: (width, height) of the upright image, None if unknown.
+        basis: The image that was annotated: ``shown``, ``stored``, ``either`` or ``neither``.
     """
 
     image: AnnotatedImage
@@ -43,16 +42,16 @@ class _Seen(NamedTuple):
 def as_shown(
     images: Iterable[AnnotatedImage],
 ) -> tuple[list[AnnotatedImage], list[BoxProblem]]:
-    """Return notes about images as viewers show them, and what was done about each other one.
+    """Return annotations of the upright images, and a message for each that was changed.
 
-    A note without a size gets that of its image. Where EXIF swaps the sides of an image and the
-    note has the stored size, its boxes are turned along. The size cannot tell for an image that
-    is mirrored or turned by 180 degrees: then the set's sideways images decide, if all of them
-    were annotated as stored. A note of other proportions than its image's is marked as
-    `refused`.
+    An annotation without a size gets that of its image. If EXIF swaps the sides of an image and
+    the annotation has the stored size, its boxes are rotated. For an image that is mirrored or
+    rotated by 180 degrees the size is no evidence: its boxes are rotated if all sideways images
+    of the set were annotated as stored. An annotation with other proportions than its image is
+    marked as `refused`.
 
     Args:
-        images: Images of one set; those without an image stay as they are.
+        images: Images of one set; those whose file is missing are unchanged.
     """
     seen = [_seen(image) for image in images]
     sideways = {one.basis for one in seen if one.orientation >= SIDEWAYS}
@@ -70,7 +69,7 @@ def as_shown(
 
 
 def one_as_shown(image: AnnotatedImage) -> AnnotatedImage:
-    """Return one note about its upright image; see `as_shown`."""
+    """Return one annotation of the upright image; see `as_shown`."""
     return as_shown([image])[0][0]
 
 
@@ -87,14 +86,14 @@ def _seen(image: AnnotatedImage) -> _Seen:
 
 
 def _basis(noted: tuple[int, int] | None, shown: tuple[int, int], orientation: int) -> str:
-    """Return which image a noted (width, height) is about."""
+    """Return which image an annotated (width, height) belongs to."""
     stored = shown[::-1] if orientation >= SIDEWAYS else shown
     if noted is None:
         return "either"
     exact = [noted == shown, noted == stored]
     fits = exact if any(exact) else [_alike(noted, shown), _alike(noted, stored)]
     if all(fits):
-        # An upright image is stored as it is shown.
+        # The stored image is upright.
         return "shown" if orientation == 1 else "either"
     return "shown" if fits[0] else "stored" if fits[1] else "neither"
 
@@ -105,7 +104,7 @@ def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _placed(one: _Seen, basis: str) -> tuple[AnnotatedImage, str]:
-    """Return a note about the shown image, and for people what was done, if anything."""
+    """Return an annotation of the upright image, and a message if it was changed."""
     image, shown = one.image, one.shown
     if shown is None:
         return image, ""
@@ -126,11 +125,11 @@ def _placed(one: _Seen, basis: str) -> tuple[AnnotatedImage, str]:
 
 
 def turn(image: AnnotatedImage, orientation: int) -> AnnotatedImage:
-    """Return a note about a stored image as one about the image that a viewer shows.
+    """Return an annotation of a stored image as one of the upright image.
 
     Args:
-        image: In pixels of the stored image.
-        orientation: EXIF's number, 1 to 8.
+        image: The annotation, in pixels of the stored image.
+        orientation: EXIF's orientation, 1 to 8.
     """
     stored = (image.width, image.height)
     boxes = tuple(_turned_box(one, orientation, stored) for one in image.boxes)
@@ -159,7 +158,7 @@ def turned(box: Sides, orientation: int, stored: tuple[int, int]) -> Sides:
 
     Args:
         box: Left, top, width, height; a negative side stays negative.
-        orientation: EXIF's number, 1 to 8.
+        orientation: EXIF's orientation, 1 to 8.
         stored: (width, height) of the stored image.
     """
     left, top, width, height = box
@@ -176,7 +175,7 @@ def turned(box: Sides, orientation: int, stored: tuple[int, int]) -> Sides:
 
 
 def _outline(outline: Any, orientation: int, stored: tuple[int, int]) -> Any:
-    """Return the points of a polygon turned along; anything else stays as it is."""
+    """Return the rotated points of a polygon; anything else is unchanged."""
     if not _are_numbers(outline) or len(outline) % 2:
         return outline
     pairs = zip(outline[::2], outline[1::2], strict=True)
@@ -184,7 +183,7 @@ def _outline(outline: Any, orientation: int, stored: tuple[int, int]) -> Any:
 
 
 def _keypoints(points: Any, orientation: int, stored: tuple[int, int]) -> Any:
-    """Return COCO's keypoints (x, y, visibility) turned along: they count whole pixels from 0."""
+    """Return COCO's keypoints (x, y, visibility), rotated; they count whole pixels from 0."""
     if not _are_numbers(points) or len(points) % 3:
         return points
     found: list[float] = []

@@ -1,4 +1,4 @@
-"""Pascal VOC's XML, one file an image; its corners count pixels from 1, both ends included.
+"""Pascal VOC's XML, one file per image; corners count pixels from 1, both ends included.
 
 A box of VOC that covers the columns xmin to xmax begins at xmin - 1 and is xmax - xmin + 1 wide.
 The files are read without entities, document types or unbounded nesting.
@@ -31,23 +31,23 @@ MAX_BYTES = 32 * 1024**2
 MAX_DEPTH = 32
 _YES = ("1", "1.0", "true", "yes")
 _EXTRA_TAGS = ("pose", "occluded")
-# What follows a name in the lists of a class: whether an image shows it.
+# In the lists of a class, a number after each name says whether the image shows it.
 _SCORED = re.compile(r"\s+(-1|0|1)$")
 SPLIT_FOLDER = os.path.join("ImageSets", "Main")
 _SPLITS = {"train": "train", "val": "val", "test": "test"}
-# Control characters that XML 1.0 cannot hold, and halves of surrogate pairs.
+# Control characters that XML 1.0 does not allow, and halves of surrogate pairs.
 _UNWRITABLE = {c: "�" for c in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF)}
 
 
 def read_voc(folder: Path, images: str | None = None) -> BoxSet:
-    """Read every XML file in a folder and below it.
+    """Read every XML file in and below a folder.
 
     Args:
-        folder: The annotations, or the folder that holds them beside the images.
-        images: The folder of the images; else the usual ones near it.
+        folder: The folder of the annotations, or the one above with the images.
+        images: The folder of the images; by default the usual ones near it.
 
     Raises:
-        UsageError: There is no annotation. A broken one only is a problem.
+        UsageError: There is no annotation. An invalid one is only a problem.
     """
     top, files = _annotation_files(folder)
     if not files:
@@ -83,7 +83,7 @@ def _annotation_files(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def _splits(folder: Path) -> dict[str, str]:
-    """Return stem to split from ImageSets/Main, where it is."""
+    """Return the split of each stem from ImageSets/Main, if it exists."""
     found: dict[str, str] = {}
     for name, split in _SPLITS.items():
         path = folder / SPLIT_FOLDER / f"{name}.txt"
@@ -97,7 +97,7 @@ def parse_safely(content: bytes) -> Element:
     """Parse XML without document types, entities or deep nesting.
 
     Raises:
-        ParseError: It is no such XML; the message says why.
+        ParseError: It is another file; the message says why.
     """
     parser, builder = expat.ParserCreate(), TreeBuilder()
     depth = 0
@@ -106,7 +106,7 @@ def parse_safely(content: bytes) -> Element:
         raise ParseError("a document type or entity, which annotations do not need")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        """Begin an element, unless it lies too deep."""
+        """Begin an element, unless it is nested too deeply."""
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:
@@ -167,7 +167,7 @@ def _box(element: Element) -> BoxAnnotation:
     """Return an object's box.
 
     Raises:
-        ValueError: It has no name, or no four numbers.
+        ValueError: It has no name, or not four numbers.
     """
     label = normal_name(_text(element, "name"))
     if not label:
@@ -197,16 +197,16 @@ def write_voc(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write one XML file an image, in folders like the images' own.
+    """Write one XML file per image, in the same folders as the images.
 
     Splits become ImageSets/Main/train.txt and so on in the folder. Whole pixels stay
     integers; fractions are written as such.
 
     Args:
-        folder: Where to; made if needed.
-        images: What to write, those without boxes too.
+        folder: The target folder; created if missing.
+        images: The images, including those without boxes.
         classes: The labels to write, None for all.
-        overwrite: Whether the folder may hold files already.
+        overwrite: Whether the folder may have files.
 
     Raises:
         UsageError: The folder has files.
@@ -274,6 +274,6 @@ def _add(parent: Element, texts: Iterable[tuple[str, str]]) -> None:
 
 
 def _number(value: float) -> str:
-    """Return a number without needless digits; fractions keep a millionth of a pixel."""
+    """Return a number without trailing zeros, rounded to a millionth of a pixel."""
     rounded = round(float(value), 6)
     return str(int(rounded)) if rounded.is_integer() else repr(rounded)

@@ -1,9 +1,9 @@
-"""Reads YOLO's text files: one per image, a line a box: class, center, width, height, relative.
+"""Reads YOLO's text files: one per image, one line per box: class, center, width, height, relative.
 
 The label file of ``.../images/a/b.jpg`` is ``.../labels/a/b.txt``, else ``b.txt`` beside it. A
 missing or empty one means a background. A line of more than six numbers is a polygon, or the
-corners of a turned box, whose upright box is taken; a sixth number is a prediction's score.
-Where data.yaml has ``kpt_shape``, keypoints follow each box. The names of the classes are in
+corners of a rotated box, and is read as its upright box; a sixth number is a prediction's score.
+If data.yaml has ``kpt_shape``, keypoints follow each box. The names of the classes are in
 ``data.yaml``, ``classes.txt`` or a ``.names`` file.
 """
 
@@ -35,7 +35,7 @@ MAX_BYTES = 32 * 1024**2
 
 
 class _Place(NamedTuple):
-    """An image and where its labels are."""
+    """An image and the path of its labels."""
 
     image: str
     file: str
@@ -49,11 +49,11 @@ def read_yolo(source: Path, images: str | None = None) -> BoxSet:
     Args:
         source: A ``data.yaml``; a folder with one; a folder with images/ and labels/; labels/
             itself; or a folder with images and text files side by side.
-        images: The folder of the images, where it is elsewhere.
+        images: The folder of the images, if it is elsewhere.
 
     Raises:
-        UsageError: There is no image, or the names of the classes are broken. A wrong line
-            only is a problem.
+        UsageError: There is no image, or the class names are invalid. An invalid line is only a
+            problem.
     """
     settings = read_settings(source)
     folder = _own_folder(source)
@@ -91,7 +91,7 @@ def read_yolo(source: Path, images: str | None = None) -> BoxSet:
 
 
 def _own_folder(source: Path) -> Path:
-    """Return the folder of data.yaml, or else the one that was named."""
+    """Return the folder of data.yaml, or else the given one."""
     if not source.is_dir():
         return source.parent
     inner = any((source / name).is_file() for name in DATA_FILES)
@@ -101,12 +101,12 @@ def _own_folder(source: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Folders:
-    """Where a set says that its parts lie.
+    """The folders of a set.
 
     Attributes:
-        own: The folder of data.yaml, or the one that was named.
+        own: The folder of data.yaml, or the given one.
         base: What the paths of data.yaml are relative to.
-        labels: Where its labels are, if it is not where YOLO's rule says.
+        labels: The folder of its labels, if it is not where YOLO's rule says.
     """
 
     own: Path
@@ -115,7 +115,7 @@ class _Folders:
 
 
 def _folders(settings: dict[str, Any], own: Path) -> _Folders:
-    """Return the folders of a set; what is not there, since the set was moved, is passed over."""
+    """Return the folders of a set, without missing ones if the set was moved."""
     named, labels = settings.get("path"), settings.get("labels")
     base = own / named if isinstance(named, str) else own
     elsewhere = own / labels if isinstance(labels, str) and labels else None
@@ -130,7 +130,7 @@ def _places(
     images: str | None,
     problems: list[BoxProblem],
 ) -> list[_Place]:
-    """Return the images of a set; a split that is not there is a problem."""
+    """Return the images of a set; a missing split is a problem."""
     if images is not None:
         labels = folder / "labels" if (folder / "labels").is_dir() else folder
         return list(_scanned(Path(images), labels, None))
