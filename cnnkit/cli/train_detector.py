@@ -46,7 +46,7 @@ DATA_OPTIONS: list[shared.Command] = [
 NETWORK_OPTIONS: list[shared.Command] = [
     click.option(
         "--architecture",
-        default="yolov3-tiny",
+        default="nanodet-g",
         show_default=True,
         metavar="NAME",
         help="nanodet-g, yolov3-tiny, yolov3, ssd-lite0, or localizer-lite0 (one box per image).",

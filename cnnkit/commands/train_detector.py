@@ -28,7 +28,7 @@ def train_detector(
     validation: float = 0.15,
     max_bad: int | str = "5%",
     seed: int = 0,
-    architecture: str = "yolov3-tiny",
+    architecture: str = "nanodet-g",
     from_scratch: bool = False,
     size: int | None = None,
     anchors: str = "auto",

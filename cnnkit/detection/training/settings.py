@@ -97,7 +97,7 @@ class DetectorSettings:
     images: str | None = None
     validation_data: str | None = None
     validation: float = 0.15
-    architecture: str = "yolov3-tiny"
+    architecture: str = "nanodet-g"
     from_scratch: bool = False
     size: int | None = None
     anchors: str = "auto"
