@@ -1,4 +1,4 @@
-"""The one door to albumentations: imported late, quietly, and without asking a server."""
+"""Imports albumentations: late, quietly, and without its version check on a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnnkit.runtime.process import keep_home_clean
 
 @cache
 def import_albumentations() -> ModuleType:
-    """Import albumentations; it would ask a server for its newest version otherwise.
+    """Import albumentations without its check for a newer version on a server.
 
     Returns:
         The module ``albumentations``.

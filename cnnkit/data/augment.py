@@ -1,4 +1,4 @@
-"""Applies a recipe to images: the same draw for a seed, an epoch and an image, anywhere."""
+"""Applies a recipe to images; the result depends only on the seed, the epoch and the image."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from cnnkit.data.albumentations_library import import_albumentations
 from cnnkit.data.recipes import Recipe
 from cnnkit.errors import UsageError, broken_rule
 
-# A box of which a crop leaves less than this share is dropped.
+# A box is dropped if a crop leaves less than this share of it.
 MIN_VISIBLE_SHARE = 0.25
 
 
 class Augmenter:
-    """Draws augmented images; safe to share between threads.
+    """Augments images; thread-safe.
 
-    Each thread has transforms of its own, and each image begins with a seed made from the
-    run's seed, the epoch and the image's index, so that neither the number of threads nor
-    the order of the images changes a pixel.
+    Each thread has its own transforms, and each image its own seed, derived from the run's seed,
+    the epoch and the image's index, so that neither the number of threads nor the order of the
+    images changes a pixel.
     """
 
     def __init__(self, recipe: Recipe, seed: int = 0) -> None:
         """Take a recipe.
 
         Args:
-            recipe: What is to be done.
+            recipe: The augmentation recipe.
             seed: Random seed for the run, 0 or more.
         """
         if seed < 0:
@@ -38,10 +38,10 @@ class Augmenter:
         self._own = threading.local()
 
     def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        """Return the draw of an image, of its own size.
+        """Return an augmented image of the same size.
 
         Args:
-            image: uint8 RGB (height, width, 3); it stays as it is.
+            image: uint8 RGB (height, width, 3); it is not modified.
             epoch: From 0.
             index: Index of the image, from 0.
 
@@ -56,17 +56,17 @@ class Augmenter:
     def with_boxes(
         self, image: np.ndarray, boxes: np.ndarray, epoch: int, index: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the draw of an image and of the boxes in it.
+        """Return an augmented image and its boxes.
 
         Args:
-            image: uint8 RGB (height, width, 3); it stays as it is.
+            image: uint8 RGB (height, width, 3); it is not modified.
             boxes: float (boxes, 4): left, top, right, bottom in pixels.
             epoch: From 0.
             index: Index of the image, from 0.
 
         Returns:
-            The image; the boxes that are still to be seen, float32 (kept, 4), clipped to
-            the image; and their numbers among those given, int64 (kept,).
+            The image; the boxes that are still visible, float32 (kept, 4), clipped to the
+            image; and their indices, int64 (kept,).
 
         Raises:
             UsageError: The user's recipe cannot be applied to an image of this size.
@@ -89,7 +89,7 @@ class Augmenter:
             raise UsageError(self._broken("fit every image", reason)) from error
         made = drawn["image"]
         if made.size == image.size and 1 in image.shape[:2]:
-            # Gray made color again lies on its side where one side is a single pixel.
+            # Gray converted back to color is transposed if one side is a single pixel.
             made = drawn["image"] = made.reshape(image.shape)
         if made.dtype != np.uint8 or made.shape != image.shape:
             received = f"{made.dtype} {made.shape}"
@@ -105,7 +105,7 @@ class Augmenter:
         return int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0])
 
     def _compose(self, height: int, width: int, boxes: bool) -> Any:
-        """Return this thread's Compose for images of a size."""
+        """Return this thread's Compose for images of one size."""
         key = (height, width, boxes)
         if getattr(self._own, "key", None) != key:
             library = import_albumentations()
@@ -120,7 +120,7 @@ class Augmenter:
                     filter_invalid_bboxes=True,
                 )
                 if not any("bboxes" in one.available_keys for one in transforms):
-                    # Only pixels change: without one that knows of boxes, Compose would warn.
+                    # Only pixels change; Compose warns without a transform that supports boxes.
                     transforms.append(library.NoOp())
             self._own.compose = library.Compose(transforms, bbox_params=parameters)
             self._own.key = key
@@ -129,7 +129,7 @@ class Augmenter:
 
 @cache
 def _misfits() -> tuple[type[Exception], ...]:
-    """Return what transforms raise on an image that they were not made for."""
+    """Return the errors that transforms raise for an unsuitable image."""
     import cv2
     from albumentations.augmentations.crops.transforms import CropSizeError
 

@@ -1,4 +1,4 @@
-"""Reads the boxes of a few images, by the images' file names, from any form that has boxes."""
+"""Reads the boxes of a few images by file name, from any format with boxes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Boxes(NamedTuple):
 
     Attributes:
         corners: float32 (boxes, 4): left, top, right, bottom in pixels.
-        labels: What each one shows.
+        labels: Class name of each box.
     """
 
     corners: np.ndarray
@@ -34,15 +34,15 @@ class Boxes(NamedTuple):
 
 
 def read_image_boxes(source: str, images: Sequence[str]) -> dict[str, Boxes]:
-    """Return the boxes of each of some images, found by the file's name without folders.
+    """Return the boxes of some images, matched by file name without folders.
 
     Args:
         source: As for `cnnkit.formats.read_boxes`, or a CSV with the columns file, label, x1,
-            y1, x2, y2. Boxes that are no use, such as empty ones, are omitted.
+            y1, x2, y2. Invalid boxes, such as empty ones, are omitted.
         images: Paths of images.
 
     Raises:
-        UsageError: The file is not of one of these forms.
+        UsageError: The file has none of these formats.
     """
     wanted = {os.path.basename(image) for image in images}
     form, name = with_form(source)
@@ -54,7 +54,7 @@ def read_image_boxes(source: str, images: Sequence[str]) -> dict[str, Boxes]:
 
 def _of_set(source: str, wanted: set[str], images: Sequence[str]) -> Iterator[tuple[str, Boxes]]:
     folder = os.path.dirname(images[0]) or "." if images else None
-    is_yolo = with_form(source)[0] == "yolo"  # whose labels say nothing without the images
+    is_yolo = with_form(source)[0] == "yolo"  # whose labels are relative to the images
     paths = {os.path.basename(path): path for path in images}
     for image in read_boxes(source, folder if is_yolo else None).images:
         name = os.path.basename(image.file)
@@ -95,7 +95,7 @@ def _csv_entries(path: Path) -> Iterator[tuple[str, str, list[float]]]:
     for _, cells in table.records:
         row = dict(zip(table.names, cells, strict=False))
         corners = [float(row[name]) for name in CSV_COLUMNS[2:]]
-        file = readings(row["file"])[-1]  # folders of Windows do not matter here
+        file = readings(row["file"])[-1]  # without folders, also those of Windows
         yield os.path.basename(file), normal_name(row["label"]), corners
 
 

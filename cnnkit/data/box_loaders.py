@@ -1,4 +1,4 @@
-"""Gives batches of images with boxes: redrawn each epoch, in mosaics, at changing sizes."""
+"""Batches of images with boxes: augmented in each epoch, in mosaics, at varying sizes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ TILES = 4
 
 
 class BoxBatch(NamedTuple):
-    """What a detector is given at a time.
+    """A batch for a detector.
 
     Attributes:
         images: uint8 (batch, size, size, 3), RGB.
         boxes: float32 (batch, boxes, 4): center x, center y, width, height as shares of the
-            size; filled up to the largest number of the batch, at least 1.
+            size; padded to the largest number in the batch, at least 1.
         classes: int32 (batch, boxes).
-        valid: float32 (batch, boxes): 0 for what only fills up.
+        valid: float32 (batch, boxes): 0 for padding.
     """
 
     images: np.ndarray
@@ -45,15 +45,15 @@ class BoxBatch(NamedTuple):
 
 
 class BoxImages:
-    """Images decoded into squares, with their boxes in pixels of the square.
+    """Images decoded to squares, with their boxes in pixels of the square.
 
     A context manager, see `cnnkit.data.decoded.DecodedImages`, which `decoded` is.
 
     Attributes:
         decoded: The pixels.
         labels: The names of the classes.
-        images: The annotations of those that could be read, fixed, in the same order.
-        sizes: int64 (images, 2): height and width of each as a viewer shows it.
+        images: The corrected annotations of the readable images, in the same order.
+        sizes: int64 (images, 2): height and width of each upright image.
         boxes: For each image float32 (n, 4): left, top, right, bottom in the square. Crowds
             and difficult boxes are omitted.
         classes: For each image int32 (n,).
@@ -70,12 +70,12 @@ class BoxImages:
         workers: int | None = None,
         progress: Callable[[], None] | None = None,
     ) -> None:
-        """Decode the images that are there, but for those whose boxes nobody can place.
+        """Decode the existing images, except those whose boxes cannot be located.
 
         Args:
-            images: As they were read.
-            classes: The labels in the network's order; boxes of others are omitted.
-            spec: What the network takes; its ``fit`` is ``pad``.
+            images: The annotations as they were read.
+            classes: The labels in the network's order; boxes of other classes are omitted.
+            spec: The network's input; its ``fit`` is ``pad``.
             max_bad: Maximum number or share of unreadable images.
             max_pixels: Largest number of pixels; larger images count as unreadable.
             workers: Threads that read.
@@ -120,7 +120,7 @@ class BoxImages:
         self.close()
 
     def close(self) -> None:
-        """Let go of the pixels."""
+        """Release the pixels."""
         self.decoded.close()
 
 
@@ -131,9 +131,9 @@ def in_square(
 
     Args:
         corners: Left, top, right, bottom in pixels of the annotation.
-        image: Whose width and height are those of the annotation.
+        image: The annotation, with its width and height.
         size: (height, width) of the image itself.
-        spec: What the network takes; its ``fit`` is ``pad``.
+        spec: The network's input; its ``fit`` is ``pad``.
     """
     height, width = size
     noted = (image.height or height, image.width or width)
@@ -174,10 +174,10 @@ class BoxLoader(ImageLoader[BoxBatch]):
             images: The decoded images.
             batch_size: At least 1.
             training: Whether to shuffle and augment.
-            augmenter: What is done to each image of a training epoch.
-            mosaic_until: The epoch, from 0, from which on there are no mosaics any more.
-            mosaic_share: How many of the images before that are mosaics, 0 to 1.
-            sizes: Sides of which each training batch draws one; none: that of the images.
+            augmenter: Applied to each image of a training epoch.
+            mosaic_until: The epoch, from 0, from which there are no more mosaics.
+            mosaic_share: Share of mosaics before that, 0 to 1.
+            sizes: Sides from which each training batch draws one; that of the images if empty.
             seed: Random seed for the order and the augmentation, 0 or more.
             workers: Threads that augment, one per CPU by default.
 
@@ -197,7 +197,7 @@ class BoxLoader(ImageLoader[BoxBatch]):
         self._sizes = tuple(sizes) if training else ()
 
     def batch(self, epoch: int, step: int) -> BoxBatch:
-        """Return one batch; the last one of a validation may have fewer images.
+        """Return one batch; the last one in validation may have fewer images.
 
         Args:
             epoch: From 0.
@@ -216,7 +216,7 @@ class BoxLoader(ImageLoader[BoxBatch]):
         return joined(list(self._pool.map(make, range(len(places)))))
 
     def _one(self, place: int, epoch: int, draw: int) -> BoxedImage:
-        """Return an image of the batch, perhaps a mosaic that it begins."""
+        """Return an image of the batch, or a mosaic that begins with it."""
         if self._augmenter is None:
             return self._plain(place)
         random = np.random.default_rng(draw)
@@ -236,7 +236,7 @@ class BoxLoader(ImageLoader[BoxBatch]):
         )
 
     def _drawn_one(self, place: int, draw: int) -> BoxedImage:
-        """Return the draw of an image with that number, in the set's numbering."""
+        """Return the augmented image with that index in the set."""
         plain = self._plain(place)
         number = int(self.boxed.decoded.indices[place])
         augmenter = self._augmenter
@@ -268,7 +268,7 @@ def resized(image: BoxedImage, size: int) -> BoxedImage:
 
 
 def joined(images: Sequence[BoxedImage]) -> BoxBatch:
-    """Return images of one size as a batch, their boxes as shares."""
+    """Return images of one size as a batch, with relative boxes."""
     most = max(1, *(len(one.boxes) for one in images))
     height, width = images[0].pixels.shape[:2]
     boxes = np.zeros((len(images), most, 4), np.float32)

@@ -1,4 +1,4 @@
-"""Draws a sheet of images: each one as it is, then what a recipe makes of it."""
+"""Draws a sheet of images: each original, then its augmented versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_COLUMNS = 8
 MAX_CELLS = 1024
 
 PAGE, PANEL, TEXT, MUTED, ACCENT = "#ffffff", "#eceef2", "#1b1f24", "#59636e", "#2461c9"
-# Distinct on photos, light and dark; the text on them is chosen by their lightness.
+# Distinct on light and dark photos; the text color is chosen by their lightness.
 BOX_COLORS = ("#ffd400", "#00c2ff", "#ff5c8a", "#5bd75b", "#ff9a3c", "#b48cff", "#f2f2f2")
 
 
@@ -32,7 +32,7 @@ class SheetImage:
     """One image of a sheet.
 
     Attributes:
-        name: What to write below it.
+        name: Caption below it.
         pixels: uint8 RGB (height, width, 3).
         boxes: Boxes in pixels of the image, or None.
     """
@@ -51,15 +51,15 @@ class _Cell:
 
 
 def contact_sheet(images: Sequence[SheetImage], augmenter: Augmenter, count: int) -> Image.Image:
-    """Return a sheet: each image, then its draws of the epochs 0 to count - 1.
+    """Return a sheet of each image and its versions of the epochs 0 to count - 1.
 
     Args:
         images: At least one; each is shrunk to a cell before it is augmented.
-        augmenter: What is to be shown.
-        count: Draws of each image, at least 1.
+        augmenter: The augmentation to show.
+        count: Versions of each image, at least 1.
 
     Raises:
-        UsageError: There would be too many cells, or the recipe does not fit.
+        UsageError: There would be too many cells, or the recipe cannot be applied.
     """
     total = len(images) * (count + 1)
     if total > MAX_CELLS:
@@ -83,9 +83,9 @@ def contact_sheet(images: Sequence[SheetImage], augmenter: Augmenter, count: int
 
 
 def _rows(images: Sequence[SheetImage], augmenter: Augmenter, count: int) -> list[list[_Cell]]:
-    """Return the cells: rows as wide as one image's draws, broken where there are many."""
+    """Return the rows of cells, with long rows wrapped."""
     columns = min(count + 1, MAX_COLUMNS)
-    while (count + 1) % columns and columns > 4:  # rows that are full look better
+    while (count + 1) % columns and columns > 4:  # full rows look better
         columns -= 1
     rows = []
     for index, image in enumerate(images):
@@ -108,7 +108,7 @@ def _cells(image: SheetImage, augmenter: Augmenter, count: int, index: int) -> l
 
 
 def _shrunk(image: SheetImage) -> tuple[np.ndarray, Boxes | None]:
-    """Return an image, and its boxes, as large as fits a cell."""
+    """Return an image and its boxes, scaled to fit a cell."""
     height, width = image.pixels.shape[:2]
     scale = CELL / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -149,7 +149,7 @@ def _draw_cell(
 def _shortened(
     draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> str:
-    """Return a text that fits below a cell, its end kept."""
+    """Return a text shortened at its beginning to fit below a cell."""
     if draw.textlength(text, font=font) <= CELL:
         return text
     while text and draw.textlength(f"...{text}", font=font) > CELL:

@@ -26,13 +26,13 @@ from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
 
-# The names that a split's folder, or a CSV's cell, may have.
+# Names of a split, as a folder or a cell of a CSV.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# What may stand behind them, as in training_set or test-images.
+# What may follow them, as in training_set or test-images.
 _BEHIND_SPLITS = re.compile(r"[\s_-]*(set|data|dataset|images|split)$")
 MAX_LABEL = 255
 
@@ -45,7 +45,7 @@ FORMS = (
 
 
 def split_name(text: str) -> str | None:
-    """Return the split that a folder's name or a cell means, one of train, val, test, or None."""
+    """Return the split that a folder name or a cell means: train, val, test, or None."""
     word = normal_name(text).lower()
     return SPLIT_NAMES.get(word) or SPLIT_NAMES.get(_BEHIND_SPLITS.sub("", word))
 
@@ -54,10 +54,10 @@ class LabeledFile(NamedTuple):
     """One image of a training set.
 
     Attributes:
-        path: As the user would type it, undecodable bytes surrogate-escaped.
-        name: Relative to the set's root, with ``/``: the same wherever the set lies.
-        label: Its class, an index into the set's classes.
-        split: ``train``, ``val`` or ``test``, or None if cnnkit is to choose.
+        path: Path as the user would type it, with undecodable bytes surrogate-escaped.
+        name: Name relative to the set's root, with ``/``; independent of where the set is.
+        label: Index of its class in the set's classes.
+        split: ``train``, ``val`` or ``test``, or None if cnnkit chooses.
     """
 
     path: str
@@ -75,10 +75,10 @@ class Dataset:
         root: The folder that the names are relative to.
         classes: The names of the classes, in code-point order.
         files: The images, in the order of the folders or lines.
-        strays: Files beside the class folders, which take no part.
-        failures: Folders that could not be read, and why.
-        split_classes: For split folders or a CSV with splits: the classes that each one has.
-        by_index: The classes' names are indices of a model's classes, as a CSV's column says.
+        strays: Files next to the class folders, which are ignored.
+        failures: Folders that could not be read, with the reasons.
+        split_classes: The classes of each split, for split folders or a CSV with splits.
+        by_index: Whether class names are indices of a model's classes, by a CSV's column.
     """
 
     source: str
@@ -96,22 +96,22 @@ class Dataset:
         return np.fromiter((f.label for f in self.files), np.int32, len(self.files))
 
     def counts(self, split: str | None = None) -> np.ndarray:
-        """Return the images of each class, int64 (classes,); of one split if it is given."""
+        """Return the number of images of each class, int64 (classes,), optionally of one split."""
         labels = [f.label for f in self.files if split is None or f.split == split]
         return np.bincount(np.asarray(labels, np.int64), minlength=len(self.classes))
 
 
 def read_dataset(data: str, root: str | None = None) -> Dataset:
-    """Read which images a training set has and what they show; none is opened.
+    """Read the images and labels of a training set, without opening any image.
 
     Args:
         data: A folder with one folder for each class (images in folders below it count as
-            well); a folder with ``train/`` and ``val/`` and perhaps ``test/``, each with one
-            folder for each class; or a CSV with the columns file, label and perhaps split.
+            well); a folder with ``train/`` and ``val/`` and optionally ``test/``, each with one
+            folder for each class; or a CSV with the columns file, label and optionally split.
         root: The folder that a CSV's files are relative to; by default the CSV's own.
 
     Raises:
-        UsageError: It has none of these forms; the message names the folder or line.
+        UsageError: It has none of these formats; the message names the folder or line.
     """
     path = Path(data)
     if path.is_dir():
@@ -129,7 +129,7 @@ def read_dataset(data: str, root: str | None = None) -> Dataset:
 
 
 def _refuse_boxes(data: str, dataset: Dataset) -> None:
-    """Refuse images with boxes whose folders would be taken for classes."""
+    """Refuse images with boxes, whose folders would be taken for classes."""
     names = {name.lower() for name in dataset.classes}
     if names <= BOX_FOLDERS and guessed_form(Path(data)) is not None:
         fix = "cnnkit train-detector and cnnkit doctor take them."
@@ -137,13 +137,13 @@ def _refuse_boxes(data: str, dataset: Dataset) -> None:
         raise UsageError(broken_rule("`data`", "hold a folder for each class", received, fix))
 
 
-# The folders of `sort_into` that hold what has no class: no class when trained or measured.
+# Folders of `sort_into` for images without a class; they are not classes.
 WITHOUT_CLASS = (UNKNOWN_FOLDER, ERRORS_FOLDER)
 
 
 @dataclass
 class _Collected:
-    """What the walk over the folders has met so far; labels are still names."""
+    """The files found so far; labels are still names."""
 
     root: str
     files: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -154,7 +154,7 @@ class _Collected:
     by_index: bool = False
 
     def add_classes(self, folder: str, split: str | None) -> None:
-        """Take every folder in `folder` as a class."""
+        """Read every folder in `folder` as a class."""
         folders, files = _listed(folder)
         self.strays += [os.path.join(folder, name) for name in files]
         first: dict[str, str] = {}
@@ -179,7 +179,7 @@ class _Collected:
             self.split_classes[split] = tuple(sorted(first))
 
     def finished(self, source: str) -> Dataset:
-        """Return the set, its classes numbered in the order of their names."""
+        """Return the set, with classes numbered in the order of their names."""
         names = tuple(sorted(self.classes | {label for _, label, _ in self.files}))
         index = {name: number for number, name in enumerate(names)}
         files = tuple(
@@ -215,7 +215,7 @@ def _read_folder(data: str) -> Dataset:
 
 
 def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
-    """Return split to folder name, or nothing if the folders are classes."""
+    """Return folder names by split, or nothing if the folders are classes."""
     named = [name for name in folders if split_name(name)]
     splits = {str(split_name(name)): name for name in named}
     alone = len(folders) == 1 and _holds_folders_only(os.path.join(data, folders[0]))
@@ -239,7 +239,7 @@ def _holds_folders_only(folder: str) -> bool:
 
 
 def _inner(folder: str) -> str:
-    """Return the folder in a split's folder that has its name again, as some archives have it."""
+    """Return the folder of the same name inside a split's folder, as some archives have it."""
     folders, files = _listed(folder)
     again = [name for name in folders if name == os.path.basename(folder)]
     return os.path.join(folder, again[0]) if again and len(folders) == 1 and not files else folder
@@ -289,7 +289,7 @@ def _csv_entries(
 def _distinct(
     entries: Iterator[tuple[str, str, str | None]],
 ) -> Iterator[tuple[str, str, str | None]]:
-    """Leave out a line that says again what an earlier one said."""
+    """Skip a line that repeats an earlier one."""
     seen = set()
     for path, label, split in entries:
         key = (os.path.normpath(path), label, split)
@@ -305,10 +305,10 @@ def _relative(path: str, root: str) -> str:
 
 
 def check_label(label: str, where: str) -> None:
-    """Refuse a class name that could not be written, one a line, or shown.
+    """Refuse a class name that cannot be written on one line or displayed.
 
     Raises:
-        UsageError: It is empty, too long, or holds what has no place in a name.
+        UsageError: It is empty, too long, or has characters that names must not have.
     """
     if is_safe(label) and is_visible(label) and len(label) <= MAX_LABEL:
         return

@@ -21,16 +21,16 @@ from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
 
-# 14,000 images of 224 x 224; above, they go into a file.
+# 14,000 images of 224 x 224; larger sets go into a file.
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
-# Of the disk's free space, what is left to others.
+# Free disk space that is not used.
 SPARE_DISK_BYTES = 1024**3
 BATCH = 256
 
 
 @dataclass(frozen=True)
 class MaxBad:
-    """How many images may be unreadable before a run is given up.
+    """How many images may be unreadable before a run fails.
 
     Attributes:
         share: Share of all images, 0 to 1; or None.
@@ -42,7 +42,7 @@ class MaxBad:
 
     @classmethod
     def parse(cls, text: str) -> MaxBad:
-        """Return the limit that a user typed: ``10`` images or ``5%`` of them.
+        """Parse a limit: ``10`` images or ``5%`` of them.
 
         Raises:
             UsageError: It is neither.
@@ -60,7 +60,7 @@ class MaxBad:
         return cls(share=None, count=int(value))
 
     def check(self, failures: Sequence[tuple[str, Failure]], total: int) -> None:
-        """Raise if there are too many failures, with the first by name.
+        """Raise if there are too many failures, naming the first ones.
 
         Raises:
             UsageError: There are more than allowed.
@@ -80,14 +80,14 @@ DEFAULT_MAX_BAD = MaxBad()
 
 
 class DecodedImages:
-    """The images of a set as one array, and those that could not be read by name.
+    """The images of a set as one array, and the names of unreadable ones.
 
     A context manager: leaving it frees the memory or removes the file.
 
     Attributes:
-        pixels: uint8 (images, height, width, 3), RGB; a memory map where it is large.
+        pixels: uint8 (images, height, width, 3), RGB; a memory map if it is large.
         labels: int32 (images,).
-        indices: int64 (images,): their places in what was requested.
+        indices: int64 (images,): their indices in the request.
         failures: Path and reason of each image that was omitted.
     """
 
@@ -112,13 +112,13 @@ class DecodedImages:
             spec: Input specification of the network.
             max_bad: Maximum number or share of unreadable images.
             max_pixels: Largest number of pixels; larger images count as unreadable.
-            memory_bytes: More than this goes into a file.
-            folder: Where to, by default cnnkit's cache folder.
+            memory_bytes: Largest array to hold in memory; larger ones go into a file.
+            folder: Folder of that file, by default cnnkit's cache folder.
             workers: Threads, one per CPU by default.
             progress: Called after each image.
 
         Raises:
-            UsageError: Too many are unreadable, or the disk has no room for them.
+            UsageError: Too many are unreadable, or the disk is too small.
         """
         self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
         shape = (len(paths), spec.height, spec.width, 3)
@@ -126,7 +126,7 @@ class DecodedImages:
         try:
             kept, failures = _fill(room, paths, spec, max_pixels, workers, progress)
             max_bad.check(failures, len(paths))
-        except BaseException:  # Ctrl-C too: the file with the pixels must go
+        except BaseException:  # Ctrl-C too: the file must be removed
             self.close()
             raise
         for path, failure in failures:
@@ -168,7 +168,7 @@ class DecodedImages:
         self.close()
 
     def close(self) -> None:
-        """Remove the file, if there is one. What still uses the pixels may go on."""
+        """Remove the file, if there is one. Arrays in use stay valid."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -182,14 +182,14 @@ def _fill(
     workers: int | None,
     progress: Callable[[], None] | None,
 ) -> tuple[list[int], list[tuple[str, Failure]]]:
-    """Decode into the room without gaps.
+    """Decode into the array without gaps.
 
     Returns:
         The indices of the images in it, and path and reason of the others.
     """
 
     def read(path: str) -> np.ndarray | Failure:
-        """Read one image; what cannot be read is a result too."""
+        """Read one image, or return why it cannot be read."""
         try:
             return prepare(path, spec, max_pixels=max_pixels)
         except ImageError as error:

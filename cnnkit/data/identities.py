@@ -12,18 +12,18 @@ from cnnkit.data.loaders import LoadableImages, Loader
 from cnnkit.data.splits import TEST, TRAIN, VALIDATION, Shares
 from cnnkit.errors import UsageError, broken_rule
 
-# A person needs this many photos to be compared with itself.
+# Photos that a person needs to form a pair.
 LEAST_PHOTOS = 2
-# And a split this many people to be compared with one another.
+# People that a split needs to form pairs of different people.
 LEAST_PEOPLE = 2
 
 
 def identity_split(
     labels: np.ndarray, names: Sequence[str], shares: Shares, seed: int = 0
 ) -> np.ndarray:
-    """Return a split for each image, all images of a person in the same one.
+    """Return a split for each image, the same for all images of a person.
 
-    Whose images go where depends on the seed and the people's names alone.
+    It depends only on the seed and the people's names.
 
     Args:
         labels: The person of each image, int (images,).
@@ -64,10 +64,10 @@ def identity_split(
 class IdentityLoader(Loader):
     """Batches of P people with K photos each, redrawn in each epoch of training.
 
-    Everybody's photos are shuffled and cut into lots of K, a last lot filled up with photos of
-    the same person; a batch takes one lot of each of P people, those with most lots left first,
-    so that an epoch shows each photo about once. People with a single photo take no part. In
-    validation the batches are drawn in the same way, once and for all.
+    Each person's photos are shuffled and divided into groups of K, the last one filled up with
+    photos of the same person. A batch takes one group from each of P people, those with most
+    groups left first, so that an epoch shows each photo about once. People with a single photo
+    are left out. In validation the batches are drawn in the same way, but only once.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class IdentityLoader(Loader):
         """Plan the batches.
 
         Args:
-            images: Decoded, with the person of each.
-            batch_size: P times K; what does not divide is omitted, and P is at least 2.
+            images: The decoded images, labeled by person.
+            batch_size: P times K, rounded down to a multiple of K; P is at least 2.
             photos_each: K, at least 2.
             training: Whether each epoch is redrawn, and augmented.
             augmenter: Applied to each image of a training epoch.
@@ -126,7 +126,7 @@ class IdentityLoader(Loader):
         return 1.0
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Return the places of an epoch's images, batch after batch."""
+        """Return the indices of an epoch's images, batch by batch."""
         epoch = epoch if self.training else 0
         if self._order is None or self._order[0] != epoch:
             generator = np.random.default_rng((self._seed, epoch, int(self.training)))
@@ -146,7 +146,7 @@ class IdentityLoader(Loader):
         return np.concatenate(order)
 
     def _lots(self, own: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
-        """Return a person's photos in lots of K."""
+        """Return a person's photos in groups of K."""
         count = -(-len(own) // self._each) * self._each
         shuffled = generator.permutation(own)
         return list(np.resize(shuffled, count).reshape(-1, self._each))

@@ -1,4 +1,4 @@
-"""Reads a CSV of files and classes; the same columns are taken wherever cnnkit reads one."""
+"""Reads a CSV of files and classes; all commands accept the same columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CsvRow(NamedTuple):
     Attributes:
         line: Its number in the file, from 1.
         file: The image, as written.
-        label: The class, as `normal_name` gives it.
+        label: The class, normalized by `normal_name`.
         by_index: Whether the column says that the class is given by its index.
         split: The split, as written, or "".
     """
@@ -40,11 +40,11 @@ def read_csv_rows(path: Path) -> Iterator[CsvRow]:
 
     Args:
         path: A CSV as `cnnkit.formats.csv_text` reads it, with a column ``file`` (or path,
-            image, filename), a column ``class`` (or label, class_index, index) and perhaps a
+            image, filename), a column ``class`` (or label, class_index, index) and optionally a
             column ``split`` (or subset).
 
     Raises:
-        UsageError: The file cannot be read, or is not of this form; the message has the line.
+        UsageError: The file cannot be read, or has another format; the message names the line.
     """
     known = (*FILE_COLUMNS, *CLASS_COLUMNS, *SPLIT_COLUMNS)
     table = read_csv_table(path, known)
@@ -54,7 +54,7 @@ def read_csv_rows(path: Path) -> Iterator[CsvRow]:
 
 
 class _Columns(NamedTuple):
-    """Where the columns stand; ``split`` is -1 where there is none."""
+    """Indices of the columns; ``split`` is -1 if there is none."""
 
     file: int
     label: int
@@ -94,14 +94,14 @@ def _find(table: CsvTable, wanted: tuple[str, ...], path: Path) -> int:
 
 
 def protected_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula and that `read_csv_rows` gives back."""
+    """Return a cell that no spreadsheet reads as a formula; `read_csv_rows` restores it."""
     if text.startswith("'"):
         return f"'{text}"
     return f"'{text}" if harmless_cell(text).startswith("'") else text
 
 
 def _plain(cell: str) -> str:
-    """Return what `protected_cell` was given."""
+    """Undo `protected_cell`."""
     if cell.startswith("'") and cell[1:].startswith((*FORMULA_STARTS, "'")):
         return cell[1:]
     return cell

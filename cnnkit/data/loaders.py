@@ -1,9 +1,9 @@
-"""Gives batches for training and validation: shuffled, augmented, of one fixed shape.
+"""Batches for training and validation: shuffled, augmented, of one fixed shape.
 
 The order is decode, resize, cache (`cnnkit.data.decoded`), then shuffle, batch, augment and
 prefetch (here). A batch is a pure function of the seed, the epoch and its number, so that a
-resumed run continues with exactly the next batch, and TensorFlow's and the
-plain form give the same.
+resumed run continues with exactly the next batch, and the batches are the same with and without
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from cnnkit.runtime.process import available_cpus, import_keras
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Batches that are made ahead of the one in use.
+# Batches to prefetch.
 AHEAD = 2
 
 Mixer = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 class Batch(NamedTuple):
-    """What a network is given at a time.
+    """A batch for a network.
 
     Attributes:
         images: uint8 (batch, height, width, 3), RGB.
-        labels: int32 (batch,), or float32 (batch, classes) where images are mixed.
-        weights: float32 (batch,): 0 for what only fills up the last batch. The others are
-            equal, 1 where nothing is filled up, else a little more: so that Keras, which
-            divides by all images of a batch, still gives the mean over the real ones.
-            Metrics must be Keras's ``weighted_metrics`` to leave out the filling.
+        labels: int32 (batch,), or float32 (batch, classes) if images are mixed.
+        weights: float32 (batch,): 0 for padding of the last batch. The others are equal: 1
+            without padding, otherwise a little more, so that Keras, which divides by all
+            images of a batch, still computes the mean over the real ones. Metrics must be
+            Keras's ``weighted_metrics`` to ignore the padding.
     """
 
     images: np.ndarray
@@ -54,7 +54,7 @@ class Mixing:
     """Mixes the images of a batch with one another.
 
     Attributes:
-        mix: `cnnkit.data.mixing.mixup` or ``cutmix``, or one like them.
+        mix: `cnnkit.data.mixing.mixup`, ``cutmix``, or a similar function.
         classes: Number of classes.
     """
 
@@ -63,7 +63,7 @@ class Mixing:
 
 
 class LoadableImages(Protocol):
-    """Decoded images as a loader takes them, such as `cnnkit.data.decoded.DecodedImages`."""
+    """Decoded images for a loader, such as `cnnkit.data.decoded.DecodedImages`."""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -75,7 +75,7 @@ class LoadableImages(Protocol):
 
     @property
     def indices(self) -> np.ndarray:
-        """The place of each image in its data set, int64 (images,)."""
+        """The index of each image in its data set, int64 (images,)."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -85,12 +85,12 @@ AnyBatch = TypeVar("AnyBatch", bound=tuple[Any, ...])
 
 
 class ImageLoader(ABC, Generic[AnyBatch]):
-    """Batches of decoded images, whatever a batch is; a context manager, because it has threads.
+    """Batches of decoded images of any kind; a context manager, because it has threads.
 
     Attributes:
         batch_size: Images of each batch.
         training: Whether they are shuffled.
-        error: What stopped a `dataset`: TensorFlow only says that there was an error.
+        error: The error that stopped a `dataset`, which TensorFlow does not pass on.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class ImageLoader(ABC, Generic[AnyBatch]):
 
         In training, each epoch has its own order, and images that do not fill the last batch
         are omitted from that epoch. A set smaller than a batch is one batch of its own size. In
-        validation every image comes once, in order.
+        validation each image occurs once, in order.
 
         Args:
             images: The decoded images.
@@ -137,7 +137,7 @@ class ImageLoader(ABC, Generic[AnyBatch]):
 
     @property
     def steps(self) -> int:
-        """How many batches an epoch has."""
+        """Number of batches in an epoch."""
         count = len(self._images)
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
@@ -151,7 +151,7 @@ class ImageLoader(ABC, Generic[AnyBatch]):
         """
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Return the places of an epoch's images; the last order is kept."""
+        """Return the indices of an epoch's images; the last order is cached."""
         count = len(self._images)
         if not self.training:
             return np.arange(count)
@@ -162,7 +162,7 @@ class ImageLoader(ABC, Generic[AnyBatch]):
         return known[1]
 
     def batches(self, epoch: int = 0) -> Iterator[AnyBatch]:
-        """Yield the batches of one epoch, made ahead by a thread: the form without TensorFlow."""
+        """Yield the batches of one epoch, prefetched by a thread, without TensorFlow."""
         with ThreadPoolExecutor(1, thread_name_prefix="cnnkit-load") as ahead:
             waiting: deque[Future[AnyBatch]] = deque()
             steps = iter(range(self.steps))
