@@ -1,10 +1,10 @@
-"""Measures the networks of the embedded detectors alone, without decoding, in one run.
+"""Measures the networks of embedded models alone, without decoding, in one run.
 
-    python benchmarks/detector_networks.py [--images 32] [--rounds 9]
+    python benchmarks/detector_networks.py [--images 32] [--rounds 9] [--networks NAME ...]
 
-Both run on the same images, already at the size of their input, by the runtime and precision that
-``auto`` chooses. They take turns; the median of the rounds counts, by the clock and by seconds of
-all processors together.
+By default these are the detectors, compared with the first. All run on the same images, already at
+the size of their input, by the runtime and precision that ``auto`` chooses. They take turns; the
+median of the rounds counts, by the clock and by seconds of all processors together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cnnkit.bundles import open_model
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
-NETWORKS = ("yolov3-tiny", "nanodet-g")  # the first is what the others are compared with
+NETWORKS = ("yolov3-tiny", "nanodet-g")
 
 
 def taken(network: Predictor, images: np.ndarray) -> tuple[float, float]:
@@ -36,24 +36,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
     asked = parser.parse_args()
     random = np.random.default_rng(0)
     networks, inputs = {}, {}
-    for name in NETWORKS:
+    for name in asked.networks:
         bundle = open_model(name)
         networks[name] = predictor(bundle.source(), RuntimeOptions(), expected=asked.images)
         size = (asked.images, bundle.card.input.height, bundle.card.input.width, 3)
         inputs[name] = random.integers(0, 256, size, np.uint8)
         taken(networks[name], inputs[name])  # the first call is slower
     rounds = [
-        {name: taken(networks[name], inputs[name]) for name in NETWORKS}
+        {name: taken(networks[name], inputs[name]) for name in asked.networks}
         for _ in range(asked.rounds)
     ]
     medians = {
         name: [statistics.median(one[name][n] for one in rounds) for n in (0, 1)]
-        for name in NETWORKS
+        for name in asked.networks
     }
-    usual = medians[NETWORKS[0]]
+    usual = medians[asked.networks[0]]
     for name, (clock, processor) in medians.items():
         print(
             f"{name}: {asked.images / clock:.1f} images/s, {usual[0] / clock:.2f} times; by "

@@ -33,19 +33,22 @@ def command() -> None:
 @verbosity_options
 def list_models(quiet: bool, as_json: bool) -> None:
     """List the embedded models."""
+    from cnnkit.bundles.figures import accuracy_of
     from cnnkit.commands.models import list_models as cards
     from cnnkit.writers.terminal import fitted
 
     for name, card in cards().items():
         if as_json:
             row = {"name": name, "task": card.task, "classes": card.classes}
-            click.echo(json.dumps(row | {"license": card.content.get("license")}))
+            row |= {"license": card.content.get("license"), "accuracy": accuracy_of(card.content)}
+            click.echo(json.dumps(row | {"bytes": card.weights.get("bytes")}))
             continue
         parameters = card.weights.get("parameters", 0) / 1e6
+        megabytes = card.weights.get("bytes", 0) / 1e6
         size = f"{card.input.width}x{card.input.height}"
         click.echo(
-            f"{fitted(name, 20)} {fitted(card.task, 10)} {size:>9} {parameters:6.2f} M  "
-            f"{card.description}"
+            f"{fitted(name, 20)} {fitted(card.task, 10)} {size:>9} {parameters:6.2f} M "
+            f"{megabytes:5.1f} MB  {fitted(accuracy_of(card.content), 20)}  {card.description}"
         )
 
 

@@ -22,7 +22,11 @@ def test_list(run_cnnkit):
         "task": "classify",
         "classes": 1000,
         "license": "Apache-2.0",
+        "accuracy": "top-1 0.875",
+        "bytes": 9412712,
     }
+    lite3 = next(line for line in lines if line.startswith("efficientnet-lite3 "))
+    assert "  8.6 MB  top-1 0.920 " in lite3
 
 
 def test_show(run_cnnkit):
