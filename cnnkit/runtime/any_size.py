@@ -1,8 +1,7 @@
-"""Networks that take images of any size, and other inputs beside them.
+"""Networks for images of any size, optionally with other inputs.
 
-`cnnkit.runtime.predictor` is for many images of one size; here a call has one size of its own,
-and nothing is compiled again for another one where the engine can do without (OpenVINO and
-TensorFlow can, XLA compiles once for each size).
+`cnnkit.runtime.predictor` is for many images of one size; here each call has its own size.
+OpenVINO and TensorFlow compile once for all sizes, XLA once for each.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class AnySizeNetwork(Protocol):
     device: str
 
     def run(self, image: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the network; safe to call from several threads, one at a time runs.
+        """Run the network; thread-safe, but calls run one at a time.
 
         Args:
             image: RGB uint8 (n, height, width, 3), of any size.
@@ -49,7 +48,7 @@ def any_size_network(source: ModelSource, options: RuntimeOptions | None = None)
     """Compile a network for this machine, as `cnnkit.runtime.predictor` does.
 
     Args:
-        source: The network; its ``input_shape`` does not count.
+        source: The network; its ``input_shape`` is ignored.
         options: Device, runtime, precision and threads.
 
     Raises:
@@ -67,7 +66,7 @@ def any_size_network(source: ModelSource, options: RuntimeOptions | None = None)
 
 
 class OpenVinoNetwork:
-    """See `AnySizeNetwork`: one stream on all threads, shapes left open."""
+    """See `AnySizeNetwork`: one stream on all threads, with dynamic shapes."""
 
     runtime = "openvino"
     device = "cpu"

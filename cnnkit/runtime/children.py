@@ -1,9 +1,9 @@
-"""Processes that cnnkit starts: isolated, so that no file lying about is taken for a module.
+"""Starts processes of cnnkit, isolated so that they import no module from the current folder.
 
-``python -m`` puts the current folder, which may be full of a stranger's files, before Python's
-own library, and ``PYTHONPATH`` puts other folders there. A child of ours looks in neither: it runs
-with ``-I``. Only what that Python would not find, and this process has already loaded, is found
-where this process found it: that folder is added, behind all others.
+``python -m`` puts the current folder, which may hold untrusted files, before Python's own library
+in the search path, and so does ``PYTHONPATH`` with its folders. A child process runs with ``-I``
+and uses neither. Packages that it would not find but this process has loaded are found where this
+process found them: that folder is added last.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ for name, folder in json.loads(sys.argv[1]).items():
 sys.argv[:] = sys.argv[2:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-# What a child needs that may be installed in folders of their own.
+# Packages of the child that may be installed in other folders.
 NEEDED = ("cnnkit", "numpy", "openvino")
 
 
 def run_module(
     module: str, arguments: Sequence[str], **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a module of ours in a process of its own and wait for its end.
+    """Run a module of cnnkit in a separate process and wait for it to end.
 
     Args:
         module: Its dotted name.
-        arguments: What it is given.
+        arguments: Its command-line arguments.
         variables: Environment variables that differ from this process's.
 
     Returns:
-        The finished process, with what it wrote.
+        The finished process, with its output.
 
     Raises:
         RuntimeUnavailableError: No process can be started.
@@ -69,6 +69,6 @@ def run_module(
 
 
 def loaded_from() -> dict[str, str]:
-    """Return the folders from which this process loaded what a child needs, by name."""
+    """Return the folders from which this process loaded a child's packages, by name."""
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in NEEDED}
     return {name: str(Path(file).resolve().parents[1]) for name, file in files.items() if file}

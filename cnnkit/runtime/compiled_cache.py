@@ -1,7 +1,7 @@
-"""The cache of compiled models: a folder per key, written whole or not at all.
+"""The cache of compiled models: a folder per key, written atomically.
 
-The key names everything that the content depends on, so that nothing stale can be
-served; a checksum catches what a full disk or a crash left behind.
+The key includes everything that the content depends on, so that nothing stale is used; a checksum
+detects what a full disk or a crash left behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONVERTING_LIBRARIES = ("keras", "openvino", "tensorflow")
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that shape a compiled model."""
+    """Return the versions of the libraries that a compiled model depends on."""
     found = {}
     for name in CONVERTING_LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
@@ -37,7 +37,7 @@ def cache_key(identity: str) -> str:
     """Return the key of a model in this environment.
 
     Args:
-        identity: Says all that the model itself depends on: weights, code, outputs.
+        identity: Everything that the model itself depends on: weights, code, outputs.
     """
     everything = json.dumps([identity, library_versions()], sort_keys=True)
     return hashlib.sha256(everything.encode()).hexdigest()[:32]
@@ -58,14 +58,14 @@ def is_whole(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def compiled_model(identity: str, produce: Callable[[Path], None]) -> Iterator[Path]:
-    """Give a folder with ``model.xml`` and ``model.bin``, from the cache or made now.
+    """Yield a folder with ``model.xml`` and ``model.bin``, cached or produced now.
 
-    Several first runs at once each make their own and the first to finish is kept. Where
-    the cache cannot be written the model is made in a temporary folder and used from there.
+    Concurrent first runs each produce their own, and the first to finish is kept. If the cache
+    is not writable, the model is produced in a temporary folder.
 
     Args:
         identity: See `cache_key`.
-        produce: Writes the two files into the folder that it is given.
+        produce: Function that writes the two files into a folder.
     """
     store = cache_folder() / "openvino"
     folder = store / cache_key(identity)
@@ -81,12 +81,12 @@ def compiled_model(identity: str, produce: Callable[[Path], None]) -> Iterator[P
 
 
 def cache_is_writable() -> bool:
-    """Return whether a compiled model can be kept."""
+    """Return whether a compiled model can be cached."""
     return _writable(cache_folder() / "openvino") is not None
 
 
 def _writable(store: Path) -> Path | None:
-    """Return the store, made if need be, or None if it cannot be written."""
+    """Return the cache folder, created if missing, or None if it is not writable."""
     try:
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store):
@@ -96,7 +96,7 @@ def _writable(store: Path) -> Path | None:
 
 
 def _keep(fresh: Path, folder: Path) -> bool:
-    """Move a finished model into the cache; whether the cache now holds a whole one."""
+    """Move a finished model into the cache; return whether the cache now has a complete one."""
     with contextlib.suppress(OSError):
         if folder.exists() and not is_whole(folder):
             shutil.rmtree(folder)

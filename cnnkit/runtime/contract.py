@@ -1,4 +1,4 @@
-"""What the runtime takes and gives: the source of a model, and a compiled model."""
+"""The interface of the runtime: the source of a model, and a compiled model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Everything that a runtime needs of a model, without building it.
+    """Everything that a runtime needs to know about a model, without building it.
 
     Attributes:
-        name: For messages.
-        identity: Says all that the compiled model depends on: weights, code, outputs.
+        name: Name for messages.
+        identity: Everything that the compiled model depends on: weights, code, outputs.
         input_shape: Height, width, channels of the uint8 RGB input; None: any height or width,
             alike within a call.
         build: Takes the precision and builds the `keras.Model` with its weights; its outputs
@@ -46,8 +46,8 @@ class Predictor(Protocol):
         runtime: ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``float32`` or ``bfloat16``.
         device: ``cpu`` or ``gpu``.
-        batch_size: How many images suit one call.
-        concurrency: How many calls may usefully run at once, each from its own thread.
+        batch_size: Suitable number of images per call.
+        concurrency: Useful number of concurrent calls, each from its own thread.
     """
 
     runtime: str
@@ -57,7 +57,7 @@ class Predictor(Protocol):
     concurrency: int
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the model; safe to call from several threads.
+        """Run the model; thread-safe.
 
         Args:
             images: RGB uint8 (n, height, width, 3), any n from 1 up.

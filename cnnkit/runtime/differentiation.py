@@ -1,4 +1,4 @@
-"""The two places that know Keras's backend: compiled functions and gradients.
+"""The only code that depends on Keras's backend: compiled functions and gradients.
 
 `keras.ops` has no gradient of its own; everything that trains or optimizes goes through
 `compile` and `value_and_gradient`.
@@ -23,7 +23,7 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         function: Takes and returns tensors, or lists and dicts of them, written in `keras.ops`.
 
     Returns:
-        The same function, compiled at its first call for each shape of its arguments.
+        The same function, compiled on the first call for each shape of its arguments.
     """
     if _backend() == "jax":
         import jax
@@ -31,25 +31,24 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(function)
     import tensorflow as tf
 
-    # Autograph leaves compiled files in the temporary folder, and what JAX takes needs none.
+    # Autograph leaves compiled files in the temporary folder and is not needed.
     return tf.function(function, jit_compile=backend_drives_gpu(), autograph=False)
 
 
 def value_and_gradient(
     function: Callable[..., Any], *, auxiliary: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """Return a compiled function that gives a scalar and its gradient.
+    """Return a compiled function that returns a scalar and its gradient.
 
     Args:
         function: Takes tensors; returns a scalar tensor. The gradient is that of its first
             argument: a tensor, or a list or dict of them.
-        auxiliary: The function returns the scalar and something else, such as what it computed
-            on the way.
+        auxiliary: Whether the function also returns something else, such as intermediate results.
 
     Returns:
         A function of the same arguments that returns ``(value, gradient)``, the gradient
-        shaped like the first argument; ``((value, something else), gradient)`` where there is
-        something else.
+        shaped like the first argument; ``((value, something else), gradient)`` with
+        `auxiliary`.
     """
     if _backend() == "jax":
         import jax

@@ -1,4 +1,4 @@
-"""What this machine has, asked without importing TensorFlow or JAX."""
+"""Detects this machine's hardware without importing TensorFlow or JAX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CUDA_LIBRARIES = ("libcuda.so.1", "libcuda.so", "nvcuda.dll")
 
 @cache
 def gpu_count() -> int:
-    """Return how many NVIDIA GPUs the driver answers for; 0 without a driver."""
+    """Return the number of NVIDIA GPUs that the driver reports; 0 without a driver."""
     for name in CUDA_LIBRARIES:
         try:
             driver = ctypes.CDLL(name)
@@ -28,7 +28,7 @@ def gpu_count() -> int:
 
 @cache
 def backend_drives_gpu() -> bool:
-    """Return whether a GPU answers and Keras's backend, which is then imported, can use it."""
+    """Return whether there is a GPU that Keras's backend, which is then imported, can use."""
     if not gpu_count():
         return False
     import_keras()
@@ -45,10 +45,10 @@ def backend_drives_gpu() -> bool:
 
 
 def _leave_room(cards: list[Any]) -> bool:
-    """Let TensorFlow take a card's memory as it needs it, not all at once; whether there is one."""
+    """Let TensorFlow allocate GPU memory as needed; return whether there is a GPU."""
     import tensorflow as tf
 
     for card in cards:
-        with contextlib.suppress(RuntimeError):  # too late once the card was used
+        with contextlib.suppress(RuntimeError):  # too late once the GPU was used
             tf.config.experimental.set_memory_growth(card, True)
     return bool(cards)

@@ -1,4 +1,4 @@
-"""From a Keras model to OpenVINO's form, with its weights inside or left out."""
+"""Converts a Keras model to OpenVINO, with or without its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnkit.runtime.process import import_openvino
 
-# What the name of an input begins with that takes a weight.
+# Prefix of the name of an input for a weight.
 WEIGHT = "weight:"
 
 
@@ -18,8 +18,8 @@ def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
 
     Args:
         model: A functional model on the TensorFlow backend whose outputs are a dict.
-        weights: Variables of the model by name. They are left out: each becomes an input that is
-            called `WEIGHT` and its name, to be filled in by `with_weights`. None keeps all inside.
+        weights: Variables of the model by name. Each is left out and becomes an input named
+            `WEIGHT` plus its name, to be filled in by `with_weights`. None keeps all weights.
 
     Returns:
         An `openvino.Model` with named inputs and outputs. A single input is called ``image``
@@ -55,7 +55,7 @@ def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
     function = tf.function(call, autograph=False)
     graph = ov.convert_model(function.get_concrete_function(*specs))
     names += [WEIGHT + name for name in left_out]
-    for node in graph.get_ops():  # a name inside could become an output's when it is compiled
+    for node in graph.get_ops():  # an internal name could become that of an output when compiled
         for output in node.outputs():
             output.get_tensor().set_names(set())
     for tensor, name in zip(graph.inputs, names, strict=True):
@@ -75,7 +75,7 @@ def with_weights(graph: Any, weights: Mapping[str, np.ndarray]) -> Any:
     """Put weights into a graph that lacks them, and return it.
 
     Args:
-        graph: From `converted`; it is changed.
+        graph: Graph returned by `converted`; it is modified.
         weights: Float32 values of each of its `weight_names`, of the shapes of its inputs.
     """
     ov = import_openvino()

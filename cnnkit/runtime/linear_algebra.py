@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def one_linear_algebra_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, for work of many small steps.
+    """Limit BLAS to one thread, for work of many small steps.
 
     Its threads wait for each other after every step: an L-BFGS over 13,000 weights took 3 s with
-    one thread and 17 to 30 s with two on two processors that had other work as well. The result
-    does not depend on the number of processors either.
+    one thread, and 17 to 30 s with two on two processors under other load. With one thread the
+    result does not depend on the number of processors either.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""How much memory this process has and may still take."""
+"""How much memory this process uses, and how much is available to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-# Where a container's limit and its use stand: version 2 of control groups, then version 1.
+# Files of a container's limit and usage: control groups version 2, then version 1.
 LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -18,13 +18,13 @@ LIMITS = (
 
 
 def available_memory() -> int | None:
-    """Return how many bytes can be taken without swapping, or None if nobody tells."""
+    """Return the number of bytes available without swapping, or None if unknown."""
     found = [value for value in (_system_available(), _container_available()) if value is not None]
     return min(found) if found else None
 
 
 def resident_memory() -> int | None:
-    """Return how many bytes of this process lie in memory now, or None if nobody tells."""
+    """Return the resident memory of this process in bytes, or None if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -32,10 +32,10 @@ def resident_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes of this process that lay in memory at once, or None."""
+    """Return the peak resident memory of this process in bytes, or None if unknown."""
     try:
         import resource
-    except ImportError:  # no such thing on this system
+    except ImportError:  # not on this system
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -19,12 +19,12 @@ from cnnkit.runtime.process import import_openvino, import_openvino_preprocessin
 ov = import_openvino()
 log = logging.getLogger(__name__)
 
-# Measured with EfficientNet-Lite0: a stream of one thread is fastest with 2 to 4 images a
+# Measured with EfficientNet-Lite0: a stream of one thread is fastest with 2 to 4 images per
 # call, and loses a tenth with 8, when the activations no longer fit the processor's cache.
 BATCH_SIZE = 4
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
-# A small image for the first call of a network that takes any size.
+# A small image for the first call of a network of any size.
 OPEN_SIDES = (64, 64)
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -47,7 +47,7 @@ class OpenVinoPredictor:
         self.precision = choose_precision(core, precision)
         model = read(core, source)
         self.batch_size = batch_size or BATCH_SIZE
-        if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image a call
+        if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image per call
             self.batch_size = 1
         if expected is not None:
             self.batch_size = max(1, min(self.batch_size, expected))
@@ -100,11 +100,10 @@ def read(core: Any, source: ModelSource) -> Any:
 
 
 class _Slot:
-    """One inference request with its own input memory; used by one thread at a time.
+    """An inference request with its own input memory, used by one thread at a time.
 
-    Everything that turns a tensor into an array is touched here, in the thread that makes the
-    predictor: the first such call initializes OpenVINO's table of types, and two threads that
-    are both first there wait for each other for ever.
+    Tensors are converted to arrays here once, in the thread that creates the predictor: the first
+    conversion initializes OpenVINO's table of types, and two threads that do so at once deadlock.
     """
 
     def __init__(self, request: Any, outputs: int) -> None:
@@ -116,7 +115,7 @@ class _Slot:
             request.get_output_tensor(index).data.dtype  # noqa: B018 - see above
 
     def predict(self, images: np.ndarray) -> list[np.ndarray]:
-        """Run one fixed batch; what is left over from an earlier, longer one does no harm.
+        """Run one fixed batch; leftovers of an earlier, longer batch do no harm.
 
         Args:
             images: uint8 (n, height, width, 3), n at most the batch.
@@ -131,7 +130,7 @@ class _Slot:
 
 
 class _OpenSlot(_Slot):
-    """A request for images of any size, one shape a call."""
+    """A request for images of any size, one shape per call."""
 
     def __init__(self, request: Any, outputs: int) -> None:
         self._request = request
@@ -146,7 +145,7 @@ class _OpenSlot(_Slot):
 
 
 def choose_precision(core: Any, precision: str) -> str:
-    """Return ``bfloat16`` where the processor computes in it and it may, else ``float32``.
+    """Return ``bfloat16`` if the processor supports it and it is allowed, else ``float32``.
 
     Raises:
         RuntimeUnavailableError: bfloat16 was requested and the processor has none.
@@ -176,13 +175,12 @@ _announced: set[str] = set()
 
 
 def convert(source: ModelSource, folder: Path) -> None:
-    """Write a model in OpenVINO's form, in a process of its own where that is possible.
+    """Write a model in OpenVINO's format, in a separate process if possible.
 
-    A child process keeps TensorFlow out of this one, and serves whatever Keras backend
-    this one uses.
+    A child process keeps TensorFlow out of this one, whichever Keras backend this one uses.
 
     Raises:
-        BundleError: The model must not, or cannot, be opened.
+        BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The conversion failed; the last line says why.
     """
     if source.conversion is None:

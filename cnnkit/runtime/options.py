@@ -1,4 +1,4 @@
-"""What a user can ask of the runtime: device, engine, precision, threads."""
+"""The options of the runtime: device, engine, precision, threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RuntimeOptions:
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        threads: Processor threads to use; 0 means all that the process may use.
+        threads: Number of CPU threads; 0 uses all that are available.
 
     Raises:
         UsageError: A value is not one of these.
@@ -33,9 +33,9 @@ class RuntimeOptions:
 
     @property
     def workers(self) -> int:
-        """How many threads read and predict by default: one more than compute.
+        """Default number of threads that read and predict: one more than compute.
 
-        The one more reads on while the others wait for the network: measured 5 % faster.
+        The extra one reads while the others wait for the network: measured 5% faster.
         """
         return (self.threads or available_cpus()) + 1
 

@@ -1,4 +1,4 @@
-"""From a model to a predictor that runs where this machine is fastest."""
+"""Compiles a model for the fastest engine on this machine."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def predictor(
 
     Args:
         source: The model.
-        options: Where and how to run; ``auto`` chooses XLA where a GPU answers and Keras's
-            backend can drive it, else OpenVINO, else TensorFlow.
-        batch_size: Images per call; by default what suits the runtime.
-        expected: How many images will come, if known: a few need no large batch.
+        options: Where and how to run; ``auto`` chooses XLA if there is a GPU that Keras's
+            backend can use, else OpenVINO, else TensorFlow.
+        batch_size: Images per call; chosen for the runtime by default.
+        expected: Number of images to come, if known: a few need no large batch.
 
     Raises:
         UsageError: The batch size is below 1.
