@@ -16,7 +16,7 @@ from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, Rows, grid
 # Classes of COCO: where outputs can be read in two ways, the one with as many is meant.
 COCO_CLASSES = 80
 # Queries of RT-DETR, D-FINE and RF-DETR, and of DETR.
-QUERIES, DETR_QUERIES = 300, 100
+QUERIES, DETR_QUERIES, MOST_QUERIES = 300, 100, 1000
 # How the names of the outputs of TFLite's own detectors begin.
 TFLITE = "tflite_detection_postprocess"
 
@@ -310,19 +310,19 @@ def _is_rf_detr(pair: Pair) -> bool:
 
 
 def _may_have(clues: Clues, pair: Pair, others: int) -> bool:
-    """Return whether the queries are not cells, and not as many as the other kind's usually.
+    """Return whether these are queries, and not as many as the other kind's usually.
 
     Where the classes are known the number of scores tells the kinds apart.
     """
-    is_free = clues.classes is not None or pair.queries != others
-    return clues.strides(pair.queries) is None and is_free
+    is_few = clues.strides(pair.queries) is None and pair.queries <= MOST_QUERIES
+    return is_few and (clues.classes is not None or pair.queries != others)
 
 
 def _boxes_scores(clues: Clues) -> HeadProfile | None:
     pair = _pair(clues)
     if pair is None or not clues.fits(pair.columns):
         return None
-    if not clues.is_chosen and not clues.strides(pair.queries):
+    if not clues.is_chosen and not any(clues.strides(pair.queries, n) for n in (1, 3)):
         return None
     return _profile("boxes-scores", pair.columns, boxes=pair.boxes, scores=pair.scores)
 

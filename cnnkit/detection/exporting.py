@@ -24,6 +24,7 @@ from cnnkit.detection.decoders import make_decoder
 from cnnkit.detection.nanodet import BINS
 from cnnkit.detection.ssd import CENTER_VARIANCE, SIDE_VARIANCE
 from cnnkit.detection.yolo import LARGEST_LOG_SIDE
+from cnnkit.errors import BundleError, broken_rule
 from cnnkit.exporting import NetworkExport, Output, Request
 from cnnkit.exporting.networks import Arrays, fitted, image_input
 
@@ -39,11 +40,14 @@ def detector_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport]:
 
     Raises:
         UsageError: A size is requested: the boxes are those of one size.
-        BundleError: The card's ``detector`` section breaks a rule.
+        BundleError: The card's ``detector`` section breaks a rule, or its kind has no export.
     """
     card = bundle.card
     request.refuse_size(card.name, card.input.height, card.input.width)
     section = detector_spec(card)
+    if section.kind not in ENDINGS:
+        rule = f"be one of {', '.join(ENDINGS)} for an export"
+        raise BundleError(broken_rule("detector.kind", rule, section.kind))
     decoder = make_decoder(section, card)
     every = np.zeros(card.classes)
 

@@ -175,6 +175,16 @@ def test_counts_that_are_also_those_of_cells_by_chance() -> None:
         assert found.settings["profile"] == profile
 
 
+def test_boxes_of_anchors_are_no_queries() -> None:
+    """Three anchors of strides 16 and 32 at 416 x 416; and a count that nothing explains."""
+    pair = [OutputInfo("boxes", (1, 2535, 4), "f"), OutputInfo("scores", (1, 2535, 80), "f")]
+    for classes in ({}, named(80)):
+        found = recognize(pair, classes, (416, 416))
+        assert found.settings["profile"] == "boxes-scores"
+    with pytest.raises(BundleError, match="must be those of a known detector head"):
+        seen((1, 2536, 4), (1, 2536, 80), **named(80))
+
+
 def test_the_number_of_classes_decides_without_names() -> None:
     assert seen((1, 8400, 50), classes="45").kind == "yolox"
     assert seen((1, 8400, 50), classes="6").settings["bins"] == 11

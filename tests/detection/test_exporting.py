@@ -21,7 +21,7 @@ from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.bundles.writing import NewBundle, write_model, writing_bundle
 from cnnkit.detection import Detector, exporting
-from cnnkit.errors import UsageError
+from cnnkit.errors import BundleError, UsageError
 from cnnkit.exporting import FORMATS, CheckFailedError, Request, export_model, images_in
 from cnnkit.images import InputSpec, prepare
 from cnnkit.runtime import RuntimeOptions, building_defaults
@@ -140,6 +140,13 @@ def test_a_wrong_decoder_in_the_file_is_found_out(tmp_path, monkeypatch):
     with pytest.raises(CheckFailedError, match=r"boxes must differ by at most 0\.0001"):
         exported(small_bundle("yolo"), "keras", tmp_path)
     assert left_in(tmp_path) == []
+
+
+def test_a_head_of_another_project_has_no_export() -> None:
+    content = card_content(kind="yolov8", output="stride32")
+    bundle = Bundle(parse_card(content), LABELS, "identity", lambda: None, {})
+    with pytest.raises(BundleError, match=r"detector.kind must be one of yolo, ssd.*for an export"):
+        exporting.detector_networks(bundle, Request("onnx"))
 
 
 def test_another_size_is_refused(tmp_path):
