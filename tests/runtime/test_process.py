@@ -67,3 +67,16 @@ def test_settings_in_the_current_folder_are_not_taken(
             check=False,
         )
         assert (done.stdout.strip(), done.stderr) == (width, "")
+
+
+def test_memory_can_be_bounded() -> None:
+    program = """
+from cnnkit.runtime.process import bound_memory
+bound_memory(1 << 30, 60)
+try:
+    bytearray(2 << 30)
+except MemoryError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "refused\n"

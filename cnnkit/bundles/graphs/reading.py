@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,10 @@ from cnnkit.bundles.graphs.tflite_ending import cut_ending, decoded
 from cnnkit.errors import BundleError, CnnkitError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, compiled_model
-from cnnkit.runtime.process import bound_memory, import_openvino, import_openvino_frontend
+from cnnkit.runtime.process import import_openvino, import_openvino_frontend
 from cnnkit.version import __version__
 
 FRAMEWORKS = {"onnx": "onnx", "tflite": "tflite", "saved-model": "tf"}
-# What reading may take besides the weights, which a reader may hold more than once.
-SPARE_BYTES = 6 << 30
-COPIES = 4
-CPU_SECONDS = 600
 REFUSAL = "refusal.txt"
 # How OpenVINO's report of what it cannot convert begins.
 UNKNOWN = re.compile(r"No conversion rule found for operations?: (.+)")
@@ -54,7 +49,7 @@ def kept_as(file: GraphFile) -> str:
 def _convert(file: GraphFile, folder: Path) -> None:
     size = sum(part.stat().st_size for part in file.parts if part.is_file())
     arguments = [str(file.path.resolve()), file.form, str(size), str(folder)]
-    finished = run_module("cnnkit.bundles.graphs.reading", arguments)
+    finished = run_module("cnnkit.bundles.graphs.to_openvino_form", arguments)
     if (folder / REFUSAL).exists():
         text = (folder / REFUSAL).read_text(encoding="utf-8")
         raise BundleError(text.replace(arguments[0], str(file.path), 1))
@@ -119,18 +114,3 @@ def _unreadable(path: Path, form: str, error: Exception) -> BundleError:
         return BundleError(broken_rule(str(path), rule, found[1].strip()[:200]))
     rule = f"be {NAMES[form]} that OpenVINO can read"
     return BundleError(broken_rule(str(path), rule, one_line(error) or type(error).__name__))
-
-
-def main(path: str, form: str, size: str, folder: str) -> int:
-    """Read a graph of some bytes into a folder; returns the exit status."""
-    bound_memory(SPARE_BYTES + COPIES * int(size), CPU_SECONDS)
-    try:
-        write_graph(Path(path), form, Path(folder))
-    except BundleError as error:
-        (Path(folder) / REFUSAL).write_text(str(error), encoding="utf-8")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

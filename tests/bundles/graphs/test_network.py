@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnkit.bundles.graphs import to_openvino_form
 from cnnkit.bundles.graphs.graph_card import GraphSpec
 from cnnkit.bundles.graphs.network import (
     features_tensor,
@@ -19,6 +20,7 @@ from cnnkit.bundles.graphs.network import (
 from cnnkit.bundles.graphs.reading import graph_model, write_graph
 from cnnkit.bundles.graphs.scanning import scan
 from cnnkit.errors import BundleError
+from cnnkit.runtime.children import run_module
 from cnnkit.runtime.process import import_openvino
 from tests.bundles.graphs.making import (
     BIAS,
@@ -234,3 +236,13 @@ def test_a_loop_without_end_is_refused(tmp_path: Path, times: int) -> None:
     ]
     path = onnx_of_nodes(tmp_path / "m.onnx", [loop], tensors)
     refused(path, "must run a number of times that is known, at most 10,000")
+
+
+def test_a_reader_without_memory_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx")
+    all_but_little = str(-(to_openvino_form.SPARE_BYTES // to_openvino_form.COPIES))
+    arguments = [str(path), "onnx", all_but_little, str(tmp_path)]
+    assert run_module("cnnkit.bundles.graphs.to_openvino_form", arguments).returncode == 2
+    said = (tmp_path / "refusal.txt").read_text()
+    assert said.startswith(f"{path} must be an ONNX file that OpenVINO can read.")
+    assert "\n" not in said
