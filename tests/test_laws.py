@@ -164,11 +164,14 @@ def imports(source: Source) -> Iterator[Import]:
 def programs_started(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the names of modules that run in a process of their own.
 
-    They stand after ``"-m"`` in a list, or first in a list that is passed as ``conversion``.
+    They stand after ``"-m"`` in a list, first in a list that is passed as ``conversion``, or first
+    in a call of ``run_module``.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "conversion":
             yield from node.value.elts[:1] if isinstance(node.value, ast.List) else ()
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_module":
+            yield from node.args[:1]
         if isinstance(node, ast.List | ast.Tuple):
             for option, name in itertools.pairwise(node.elts):
                 if isinstance(option, ast.Constant) and option.value == "-m":
