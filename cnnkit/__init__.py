@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.experiment import experiment_residual
     from cnnkit.commands.explain import explain
     from cnnkit.commands.export import export
+    from cnnkit.commands.identify import identify
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.import_model import import_model
     from cnnkit.commands.models import list_models, model_card, verify_models
@@ -132,6 +133,7 @@ __all__ = [
     "experiment_residual",
     "explain",
     "export",
+    "identify",
     "image_dataset",
     "import_model",
     "learn_filter",
@@ -215,6 +217,7 @@ _HOMES = {
     "list_models": "cnnkit.commands.models",
     "model_card": "cnnkit.commands.models",
     "verify_models": "cnnkit.commands.models",
+    "identify": "cnnkit.commands.identify",
     "verify_pairs": "cnnkit.commands.verify_pairs",
 }
 

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "stylize": ("stylize",),
     "explain": ("explain",),
     "verify-face": ("verify_images", "verify_claim", "verify_pairs"),
+    "gallery identify": ("identify",),
     "gallery cluster": ("cluster_faces",),
     "transfer-learn": ("transfer_learn",),
     "train-style": ("train_style",),
@@ -44,7 +45,7 @@ FUNCTIONS = {
 }
 # Commands whose Python side is the methods of `cnnkit.Gallery`.
 WITHOUT_FUNCTION = {
-    *("gallery enroll", "gallery identify", "gallery list", "gallery forget", "gallery rename"),
+    *("gallery enroll", "gallery list", "gallery forget", "gallery rename"),
     *("gallery calibrate", "gallery audit"),
 }
 # What concerns standard input, standard output, messages and the exit status only.
@@ -54,8 +55,14 @@ OF_THE_TERMINAL = {
 }
 # What a program gives in the place of a terminal.
 OF_A_PROGRAM = {"emit", "progress", "watch"}
-# What the command does besides: `cnnkit.Gallery.load` takes the passphrase itself.
-BESIDES = {"verify-face": {"passphrase_file"}}
+# What the command does besides: these are parameters of `cnnkit.Gallery.load`.
+BESIDES = {
+    "verify-face": {"passphrase_file"},
+    "gallery identify": {
+        *("passphrase_file", "threshold", "margin", "faces", "embedder", "detector", "min_face"),
+        *("min_score", "mirror", "max_pixels", "device", "runtime", "precision", "threads"),
+    },
+}
 # A function has no default before a parameter that is required; its command may have one.
 REQUIRED_IN_PYTHON = {
     *(("evaluate", "model"), ("network", "name")),

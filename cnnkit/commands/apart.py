@@ -111,6 +111,8 @@ def _held(value: Any) -> Any:
 
 
 def _given(parameter: inspect.Parameter, value: Any) -> GivenParameter:
+    if parameter.name == "gallery":  # a path, or one that is loaded
+        value = getattr(value, "path", value)
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
         return GivenParameter(parameter.name, value, f"`{parameter.name}`")
     said = f"`{parameter.name}`" if parameter.name in OUTPUTS else INPUT

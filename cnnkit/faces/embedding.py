@@ -180,6 +180,11 @@ class FaceEmbedder:
         return self.detector.search.min_face if isinstance(self.detector, FaceDetector) else 1
 
     @property
+    def max_pixels(self) -> int:
+        """Largest number of pixels of an image to decode."""
+        return self._max_pixels
+
+    @property
     def min_score(self) -> float:
         """Minimum score of a face, 0 to 1; it does not count if whole images are used as faces."""
         found = self.detector

@@ -216,6 +216,22 @@ def test_identify_keeps_the_protocol_of_folder_jobs(team, tmp_path, people):
         gallery("identify", team, people, "-o", tmp_path / "other.jsonl", "--resume")
 
 
+def test_the_function_writes_the_rows_of_identify(team, tmp_path, people, capfd):
+    rows, counts = tmp_path / "rows.jsonl", []
+    with cnnkit.Gallery.load(team) as opened:
+        summary = cnnkit.identify(
+            opened, people, output=rows, progress=lambda done, total: counts.append((done, total))
+        )
+        with pytest.raises(UsageError, match="exists already"):
+            cnnkit.identify(opened, [people], output=rows)
+    assert capfd.readouterr() == ("", "")
+    assert (summary.failed, counts[0], counts[-1]) == (0, (0, summary.ok), (summary.ok, summary.ok))
+    shown = gallery("identify", team, people, "-o", tmp_path / "command.jsonl")
+    assert shown.exit_code == 0
+    assert (tmp_path / "command.jsonl").read_bytes() == rows.read_bytes()
+    assert {row["names"][0] for row in rows_of(rows.read_text())} == {"Eileen", "Eva"}
+
+
 def test_a_killed_identify_goes_on(team, tmp_path, people):
     rows = tmp_path / "rows.jsonl"
     gallery("identify", team, people, "-o", rows)

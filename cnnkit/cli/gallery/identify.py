@@ -65,35 +65,29 @@ def command(
     """
     paths = list(shared.input_arguments(inputs, null_separated))
     from cnnkit.cli.display import Display
-    from cnnkit.commands.inputs import counting
+    from cnnkit.commands.identify import identify
     from cnnkit.faces.gallery import Gallery
-    from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE, identify
+    from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE
     from cnnkit.folder_job import Outputs
-    from cnnkit.images import Finder
 
-    rows = Path(output) if output else None
-    outputs = Outputs(rows, resume=resume, overwrite=overwrite, retry_errors=retry_errors)
+    rows = Path(output) if output else None  # refused before models load
+    Outputs(rows, resume=resume, overwrite=overwrite, retry_errors=retry_errors)
     with galleries.open_gallery(gallery, passphrase_file) as file:
         file.settings.deciding(threshold, margin)  # refuses them before models load
         embedder = galleries.open_embedder(file, **of_embedder)
         opened = Gallery(file, embedder, faces=faces, threshold=threshold, margin=margin)
-    same_on_resume = {
-        "threshold": opened.settings.threshold,
-        "margin": opened.settings.margin,
-        "faces": faces,
-        "min_face": of_embedder["min_face"],
-        "min_score": embedder.min_score,
-        "max_pixels": of_embedder["max_pixels"],
-    }
     display = Display(form, bool(output), quiet, IDENTIFY_TABLE, "identify", layout=NameLayout)
     with display:
         summary = identify(
             opened,
-            Finder(paths),
-            outputs,
-            options=same_on_resume,
+            paths,
+            output=output,
+            resume=resume,
+            overwrite=overwrite,
+            retry_errors=retry_errors,
             workers=workers,
-            emit=counting(display.show, display.progress, lambda: Finder(paths)),
+            emit=display.show,
+            progress=display.progress,
         )
     display.conclude(summary)
     click.get_current_context().exit(1 if summary.failed else 0)

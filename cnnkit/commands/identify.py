@@ -1,0 +1,79 @@
+"""`identify`: names the faces in images by a gallery, one row per image."""
+
+from __future__ import annotations
+
+from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.inputs import (
+    AnyPath,
+    Emit,
+    Inputs,
+    Progress,
+    check_positive,
+    counting,
+    input_list,
+    path_of,
+)
+from cnnkit.faces.gallery import Gallery
+from cnnkit.faces.gallery.identifying import identify as identify_found
+from cnnkit.folder_job import Outputs, Summary
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
+
+
+@keeps_inputs
+def identify(
+    gallery: Gallery,
+    inputs: Inputs,
+    *,
+    output: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    workers: int | None = None,
+    emit: Emit | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Name the faces in images by a gallery, and write one row per image, in order.
+
+    For a few images in memory, see `Gallery.predict`.
+
+    Args:
+        gallery: A loaded gallery; its `faces`, `threshold` and `margin` decide.
+        inputs: One or more images, folders and patterns.
+        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        resume: Resume an interrupted run of `output`.
+        overwrite: Overwrite existing files.
+        retry_errors: With `resume`: retry inputs that failed.
+        workers: Threads that read and embed; by default one more than CPUs.
+        emit: Called with each new row, a dictionary as in a JSON Lines file.
+        progress: Called with the number of images done and the total.
+
+    Returns:
+        The numbers of inputs that succeeded, failed, were resumed and were skipped.
+
+    Raises:
+        UsageError: An argument is invalid, or an output already exists.
+        OutputError: An output cannot be written; the rows written so far are kept.
+    """
+    paths = input_list(inputs)
+    check_positive(workers=workers)
+    outputs = Outputs(
+        rows=path_of(output), resume=resume, overwrite=overwrite, retry_errors=retry_errors
+    )
+    embedder, settings = gallery.embedder, gallery.settings
+    limit = embedder.max_pixels
+    same_on_resume = {
+        "threshold": settings.threshold,
+        "margin": settings.margin,
+        "faces": gallery.choice.faces,
+        "min_face": embedder.min_face,
+        "min_score": embedder.min_score,
+        "max_pixels": None if limit == DEFAULT_MAX_PIXELS else limit,
+    }
+    return identify_found(
+        gallery,
+        Finder(paths),
+        outputs,
+        options=same_on_resume,
+        workers=workers,
+        emit=counting(emit, progress, lambda: Finder(paths)),
+    )
