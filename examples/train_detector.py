@@ -1,4 +1,4 @@
-"""Draws a few images with boxes, trains SSD on them, and looks for the boxes in a new one.
+"""Draws a few images with boxes, trains NanoDet on them, and looks for the boxes in a new one.
 
 Two minutes of training are little: raise FROZEN_EPOCHS and EPOCHS for a detector of use.
 """
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 import cnnkit
 
-SIDE, FROZEN_EPOCHS, EPOCHS = 96, 2, 1
+SIDE, FROZEN_EPOCHS, EPOCHS = 96, 2, 8
 CLASSES = ("square", "disc")
 
 
@@ -43,15 +43,19 @@ with tempfile.TemporaryDirectory() as folder:
     model = cnnkit.train_detector(
         f"coco:{folder}/shapes.json",
         Path(folder, "shapes"),
-        architecture="ssd-lite0",
+        architecture="nanodet-g",
         size=SIDE,
         frozen_epochs=FROZEN_EPOCHS,
         epochs=EPOCHS,
     )
     print(f"AP50 on validation: {model.metrics['AP50']:.3f}")
 
-    draw(Path(folder, "new.png"), 99)
-    detector = cnnkit.Detector.load(f"{folder}/shapes", confidence=0.01)
-    found = detector.predict(Path(folder, "new.png"))
-    best = next(iter(found))
-    print(f"new.png shows a disc; surest: {best.label}, score {best.score:.2f}")
+    drawn = draw(Path(folder, "new.png"), 99)
+    detector = cnnkit.Detector.load(f"{folder}/shapes", confidence=0.001)
+    best = next(iter(detector.predict(Path(folder, "new.png"))))
+    left, top, width, height = best.xywh
+    print(f"new.png shows a disc at {drawn}")
+    print(
+        f"best: {best.label} at [{left:.0f}, {top:.0f}, {width:.0f}, {height:.0f}], "
+        f"score {best.score:.2f}"
+    )
