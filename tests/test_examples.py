@@ -140,11 +140,11 @@ def test_face_gallery(run_example):
     lines = run_example("face_gallery.py")
     assert lines[0] == "enrolled 2 photos"
     for line, known in zip(
-        lines[1:3], ("a darker photo: Eileen", "a mirrored one: Eva"), strict=True
+        lines[1:3], ("a darker photo: Eileen", "a mirrored one: Philip"), strict=True
     ):
         named, _, sure = line.removesuffix("% sure").partition(", ")
         assert named == known and int(sure) > 90
-    assert lines[3] == "after Eva is forgotten: unknown (too far)"
+    assert lines[3] == "after Philip is forgotten: unknown (too far)"
 
 
 def test_train_face(run_example):

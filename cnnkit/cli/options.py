@@ -173,7 +173,7 @@ def face_options(function: Command) -> Command:
             click.option(
                 "--detector",
                 metavar="MODEL",
-                help="Face detector: mtcnn, yunet, or a bundle folder.  [default: the embedder's, "
+                help="Face detector: yunet, mtcnn, or a bundle folder.  [default: the embedder's, "
                 "or the gallery's]",
             ),
             click.option(

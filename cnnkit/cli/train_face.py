@@ -37,8 +37,8 @@ DATA_OPTIONS: list[shared.Command] = [
     ),
     click.option(
         "--detector",
-        type=click.Choice(["mtcnn", "yunet"]),
-        default="mtcnn",
+        type=click.Choice(["yunet", "mtcnn"]),
+        default="yunet",
         show_default=True,
         help="What finds the faces; the bundle keeps it.",
     ),

@@ -22,7 +22,7 @@ def train_face(
     overwrite: bool = False,
     root: AnyPath | None = None,
     crop: str = "face",
-    detector: str = "mtcnn",
+    detector: str = "yunet",
     split_by: str = "people",
     validation: float = 0.2,
     test: float = 0.0,
@@ -52,7 +52,7 @@ def train_face(
         overwrite: Overwrite an existing bundle.
         root: The folder that the files of a CSV are relative to.
         crop: ``face`` uses the largest face, aligned; ``none`` uses the whole image.
-        detector: What finds the faces, ``mtcnn`` or ``yunet``; the bundle keeps it.
+        detector: What finds the faces, ``yunet`` or ``mtcnn``; the bundle keeps it.
         split_by: ``people`` puts each person into one split only; ``pictures`` splits by image.
         validation: Share of the people, or images, for validation.
         test: Share of the people, or images, for testing.

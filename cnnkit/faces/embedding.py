@@ -31,7 +31,7 @@ from cnnkit.images import (
 from cnnkit.results import Face, Failure
 from cnnkit.runtime import RuntimeOptions, predictor
 
-DEFAULT_DETECTOR = "mtcnn"
+DEFAULT_DETECTOR = "yunet"
 # What found every face before there was a choice.
 FIRST_DETECTOR = "mtcnn"
 DEFAULT_EMBEDDER = "dlib-face"

@@ -39,7 +39,7 @@ CARD = {
     },
     "outputs": OUTPUTS,
     "classes": 0,
-    "finder": {"kind": "yunet", "min_score": 0.71, "sure": 0.9},
+    "finder": {"kind": "yunet", "min_score": 0.71, "sure": 0.85},
     "license": "MIT",
 }
 # The original's outputs of a head in the order of the channels here, and in that of its layers.

@@ -12,6 +12,18 @@ from cnnkit.faces import FaceDetector, FaceEmbedder, ImageFaces, Search, pyramid
 from cnnkit.faces.candidates import crops, inside, moved, squared, suppressed
 from cnnkit.faces.pyramid import canvases
 
+
+@pytest.fixture(scope="module")
+def embedder() -> FaceEmbedder:
+    """One whose faces the cascade finds."""
+    return FaceEmbedder.load("mtcnn", min_face=40)
+
+
+@pytest.fixture(scope="module")
+def astronaut_faces(embedder: FaceEmbedder, astronaut: np.ndarray) -> ImageFaces:
+    return embedder.predict(astronaut)
+
+
 # === Rectangles ===
 
 

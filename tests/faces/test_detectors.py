@@ -95,5 +95,5 @@ def test_a_gallery_of_the_version_before_names_mtcnn() -> None:
 def test_train_face_knows_the_detectors(tmp_path: Path) -> None:
     from cnnkit import train_face
 
-    with pytest.raises(UsageError, match="`detector` must be one of mtcnn, yunet"):
+    with pytest.raises(UsageError, match="`detector` must be one of yunet, mtcnn"):
         train_face(tmp_path / "people", tmp_path / "out", detector="dlib-face")

@@ -58,8 +58,8 @@ def test_distances_by_hand() -> None:
 
 def test_the_identity_names_weights_and_alignment(embedder: FaceEmbedder) -> None:
     weights = open_model("dlib-face").card.weights["sha256"][:16]
-    detector = open_model("mtcnn").card.weights["sha256"][:16]
-    assert embedder.identity == f"dlib-face {weights} five-points-1 mtcnn:{detector}"
+    detector = open_model("yunet").card.weights["sha256"][:16]
+    assert embedder.identity == f"dlib-face {weights} five-points-1 yunet:{detector}"
 
 
 def test_a_gallery_of_another_alignment_or_detector_is_refused(

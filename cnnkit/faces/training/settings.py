@@ -20,7 +20,7 @@ MININGS = ("semi-hard", "batch-hard", "batch-all")
 LOSSES = ("head", *MININGS, "logistic")
 SPLITS_BY = ("people", "pictures")
 CROPS = ("face", "none")
-DETECTORS = ("mtcnn", "yunet")
+DETECTORS = ("yunet", "mtcnn")
 LEAST_SIDE, MOST_SIDE = 16, 1024
 DEFAULT_SIDE = 64
 
