@@ -69,7 +69,7 @@ def test_a_difference_is_status_1_and_leaves_nothing(model, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["squeezenet", "-o", "a.onnx"], "Did you mean 'squeezenet-1.1'?"),
+        (["squeezenet", "-o", "a.onnx"], "Did you mean 'squeezenet-1.1'"),
         (["squeezenet-1.1", "-o", "a.model"], "unless --format is given"),
         (["squeezenet-1.1", "-o", "a.onnx", "--format", "litert"], "-o must end in .tflite"),
         (["squeezenet-1.1", "-o", "a.keras", "--batch", "0"], "a positive integer or dynamic"),

@@ -35,7 +35,7 @@ def test_show(run_cnnkit):
     card = json.loads(run_cnnkit("models", "show", "squeezenet-1.1", "--json").stdout)
     assert card["classes"] == 1000
     done = run_cnnkit("models", "show", "squeezenet")
-    assert done.returncode == 2 and "Did you mean 'squeezenet-1.1'?" in done.stderr
+    assert done.returncode == 2 and "Did you mean 'squeezenet-1.1'" in done.stderr
 
 
 def test_verify(run_cnnkit, tmp_path):
