@@ -89,6 +89,7 @@ def test_convert_boxes(run_example):
     assert json.loads(lines[2].removeprefix("COCO: ")) == pytest.approx([90, 60, 225.5, 150])
 
 
+@pytest.mark.slow
 def test_custom_network(run_example):
     lines = run_example("custom_network.py")
     assert lines[0] == "10,090 parameters"
@@ -155,6 +156,7 @@ def test_train_face(run_example):
     assert 0.6 <= float(area) <= 1  # 0.5 is chance; 0.72 where it was measured
 
 
+@pytest.mark.slow
 def test_transfer_learn(run_example):
     lines = run_example("transfer_learn.py")
     told, _, accuracy = lines[0].rpartition(" ")

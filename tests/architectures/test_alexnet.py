@@ -95,6 +95,7 @@ def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(alexnet.alexnet, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(alexnet.alexnet)
 

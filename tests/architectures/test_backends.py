@@ -16,7 +16,7 @@ from cnnkit.architectures import builder
 from tests.architectures import builder_checks as checks
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("efficientnet-lite0", "squeezenet-1.1", "yolov3-tiny")
+NAMES = ("squeezenet-1.1", "efficientnet-lite0", "yolov3-tiny")
 
 # Runs on JAX in a process of its own, because a process has one backend.
 PROGRAM = """
@@ -28,12 +28,15 @@ numpy.savez(f"{folder}/jax.npz", **{name: logits_of(name) for name in names})
 
 
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_agrees_with_tensorflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [NAMES[:1], pytest.param(NAMES[1:], marks=pytest.mark.slow)], ids="+".join
+)
+def test_jax_agrees_with_tensorflow(tmp_path: Path, names: tuple[str, ...]) -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the tests themselves run on another backend")
     environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), *NAMES],
+        [sys.executable, "-c", PROGRAM, str(tmp_path), *names],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -41,7 +44,7 @@ def test_jax_agrees_with_tensorflow(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     by_jax = np.load(tmp_path / "jax.npz")
-    for name in NAMES:
+    for name in names:
         expected = logits_of(name)
         assert np.ptp(expected) > 1
         np.testing.assert_allclose(by_jax[name], expected, rtol=0, atol=5e-6 * np.ptp(expected))

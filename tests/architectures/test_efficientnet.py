@@ -36,7 +36,9 @@ def test_counts_are_the_published_ones(
     assert multiplies + 3 * normalized == pytest.approx(published, rel=0.005)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite3"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet-lite0", pytest.param("efficientnet-lite3", marks=pytest.mark.slow)]
+)
 def test_shapes(name: str) -> None:
     size = {name: size for name, *_, size in PUBLISHED}[name]
     checks.check_shapes(builder(name), size, features=1280)

@@ -79,6 +79,7 @@ def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(googlenet, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(googlenet)
 

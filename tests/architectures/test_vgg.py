@@ -82,6 +82,7 @@ def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(vgg.vgg_11, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(vgg.vgg_11)
 

@@ -182,7 +182,10 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
     [
         (["photos", "-o", "rows.xlsx"], "-o must end in one of .jsonl, .csv, .parquet"),
         (["photos", "-o", "no/rows.jsonl"], "-o must be in an existing folder"),
-        (["photos", "--model", "eficientnet"], "Did you mean 'efficientnet-lite0'?"),
+        (
+            ["photos", "--model", "eficientnet"],
+            "Did you mean 'efficientnet-lite3' or 'efficientnet-lite0'?",
+        ),
         (["photos", "--fit", "zoom"], "--fit must be one of crop, pad, stretch"),
         (["photos", "--top-k", "0"], "0 is not in the range x>=1"),
         (["photos", "--threshold", "7"], "--threshold must lie between 0 and 1"),

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.forked import run_forked
+
 CODE = """
 import numpy as np
 from cnnkit.runtime import compile, import_keras, value_and_gradient
@@ -33,14 +35,18 @@ print(keras.config.backend())
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_values_and_gradients_are_the_hand_computed_ones(backend):
+def test_values_and_gradients_are_the_hand_computed_ones(backend, tmp_path):
     pytest.importorskip(backend)
-    finished = subprocess.run(
-        [sys.executable, "-c", CODE],
-        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if backend == "tensorflow":
+        finished = run_forked(["-c", CODE], cwd=tmp_path, env=environment)
+    else:
+        finished = subprocess.run(
+            [sys.executable, "-c", CODE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert finished.stdout.strip() == backend

@@ -111,6 +111,7 @@ print(keras.config.backend(), compiled.runtime, "tensorflow" not in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_jax_backend_agrees_without_tensorflow(examples, tmp_path):
     pytest.importorskip("jax")
     images = some_images(examples, 227)[:2]

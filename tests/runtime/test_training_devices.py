@@ -37,6 +37,7 @@ def test_xla_is_for_one_gpu(
     assert any("without XLA" in note for note in notes) is options["distributed"]
 
 
+@pytest.mark.slow
 def test_determinism_turns_xla_off_and_says_so() -> None:
     """In a process of its own: it lasts to the end of one."""
     code = (

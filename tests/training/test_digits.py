@@ -11,6 +11,7 @@ from cnnkit.training import TrainingPlan, train
 from tests.training.digits import digits, makers
 
 
+@pytest.mark.slow
 def test_lenet_reads_digits() -> None:
     seed_everything(42)
     model = builder("lenet-5")()

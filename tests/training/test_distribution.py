@@ -41,6 +41,9 @@ print(json.dumps([*results, [same, result.notes]]))
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def results() -> list:
     done = subprocess.run(

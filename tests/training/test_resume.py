@@ -102,7 +102,7 @@ def test_stopped_after_an_epoch(tmp_path: Path, undisturbed: tuple, stop_after: 
 
 @pytest.mark.parametrize(
     "call",
-    ["rename", *(pytest.param(call, marks=pytest.mark.slow) for call in ("replace", "fsync"))],
+    [pytest.param(call, marks=pytest.mark.slow) for call in ("rename", "replace", "fsync")],
 )
 def test_stopped_at_every_step_of_writing(
     tmp_path: Path, undisturbed: tuple, monkeypatch: pytest.MonkeyPatch, call: str

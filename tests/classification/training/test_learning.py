@@ -81,6 +81,7 @@ def test_fine_tuning_keeps_the_better(photos, tmp_path, caplog):
     assert open_model(str(tmp_path / "tuned")).card.builder == BACKBONE
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_model(photos, tmp_path, monkeypatch):
     def tuned(name, **named):
         changes = {"fine_tune": 2, "stages": 1, "batch_size": 8, "learning_rate": 1e-3}
@@ -117,6 +118,7 @@ def test_a_folder_that_is_no_unfinished_run_is_never_removed(photos, tmp_path):
     assert (tmp_path / "b.part" / "letters.txt").read_text() == "dear to me"
 
 
+@pytest.mark.slow
 def test_an_architecture_is_trained_from_scratch(photos, tmp_path):
     made = learn(
         photos, tmp_path / "own", from_scratch=BACKBONE, size=48, epochs=2, batch_size=8, fit="pad"
@@ -151,6 +153,7 @@ def test_an_architecture_may_be_spelled_otherwise(tmp_path: Path) -> None:
     assert settings.from_scratch == "lenet-5"
 
 
+@pytest.mark.slow
 def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_path):
     source = test_data / "imagenet200"
     if not source.is_dir():

@@ -38,6 +38,7 @@ def test_the_verdict_by_hand():
     assert not said.plain_worsens and not said.residual_holds
 
 
+@pytest.mark.slow
 def test_two_small_runs_are_the_same_and_the_pairs_have_equal_parameters():
     images = digits()
     assert images.inputs.shape == (1797, 8, 8, 1) and images.inputs.max() == 255
