@@ -149,8 +149,8 @@ def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Return ``Did you mean 'x'?`` for the closest known names, or ""."""
     import difflib
 
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {k.lower(): k for k in known}  # a name may be known in two ways
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
     if not close:
         return ""
     return "Did you mean " + " or ".join(repr(by_lower[c]) for c in close) + "?"

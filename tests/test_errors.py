@@ -10,6 +10,7 @@ from cnnkit.errors import (
     ImageError,
     UsageError,
     broken_rule,
+    did_you_mean,
     is_required,
     mutually_exclusive,
     requires,
@@ -49,3 +50,7 @@ def test_relations_of_parameters_have_one_phrasing_each() -> None:
     error = UsageError(is_required("`a`", "Give it."))
     assert str(error) == "`a` is required. Give it."
     assert (error.parameter, error.rule, error.received) == ("a", "be given", None)
+
+
+def test_a_name_that_is_known_twice_is_suggested_once() -> None:
+    assert did_you_mean("lenet", ["lenet-5", "LeNet-5", "vgg"]) == "Did you mean 'LeNet-5'?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -210,7 +210,12 @@ PathOrName = str | os.PathLike[str]
 
 
 def open_model(
-    model: PathOrName, weights: PathOrName | None = None, labels: PathOrName | None = None
+    model: PathOrName,
+    weights: PathOrName | None = None,
+    labels: PathOrName | None = None,
+    *,
+    parameter: str = "model",
+    words: Sequence[str] = (),
 ) -> Bundle:
     """Open a model by what the user named it.
 
@@ -220,6 +225,8 @@ def open_model(
             SavedModel folder.
         weights: A weights file for ``keras:NAME``; the ``.weights`` of a ``.cfg``.
         labels: A file with one label a line, for a model without labels of its own.
+        parameter: What the user calls `model`, for messages.
+        words: What else the user could have meant there, such as ``auto``.
 
     Raises:
         UsageError: There is no such model.
@@ -247,11 +254,12 @@ def open_model(
         return _open_graph(path, labels) if form_of(path) else _open_keras_file(path, labels)
     export = opening_graphs.elsewhere(model)
     if export is not None:
-        raise UsageError(broken_rule("`model`", "be a file on this machine", repr(model), export))
-    fix = did_you_mean(model, embedded_names())
+        rule = "be a file on this machine"
+        raise UsageError(broken_rule(f"`{parameter}`", rule, repr(model), export))
+    fix = did_you_mean(model, [*words, *embedded_names()])
     fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
     rule = "name an embedded model, a bundle folder, a file of a model, or keras:NAME"
-    raise UsageError(broken_rule("`model`", rule, repr(model), fix))
+    raise UsageError(broken_rule(f"`{parameter}`", rule, repr(model), fix))
 
 
 def _text(path: PathOrName | None) -> str | None:

@@ -143,10 +143,10 @@ class FaceEmbedder:
         """
         search = Search(min_face, min_score)
         options = RuntimeOptions(device, runtime, precision, threads)
-        bundle = open_model(embedder)
+        bundle = open_model(embedder, parameter="embedder")
         found: FaceDetector | WholeImages = WholeImages()
         if not _takes_whole_images(bundle):
-            finder = open_model(detector or detector_of(bundle))
+            finder = open_model(detector or detector_of(bundle), parameter="detector")
             found = FaceDetector(finder, search, in_float32(options))
         return cls(
             found,

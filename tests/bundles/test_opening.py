@@ -50,6 +50,13 @@ def test_an_unknown_name_is_helped(model, message):
         open_model(model)
 
 
+def test_the_message_has_the_callers_own_name_and_words():
+    with pytest.raises(UsageError, match=r"^`backbone` must name .*Did you mean 'auto'"):
+        open_model("aut", parameter="backbone", words=("auto",))
+    with pytest.raises(UsageError, match=r"^`detector` must be a file on this machine"):
+        open_model("hf:a/b", parameter="detector")
+
+
 def test_weights_go_with_keras_names_only():
     with pytest.raises(UsageError, match="`weights` requires `model='keras:NAME'`"):
         open_model("squeezenet-1.1", weights="w.h5")

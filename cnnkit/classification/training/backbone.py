@@ -81,7 +81,7 @@ def open_backbone(name: str, weights: str | None = None, fit: str | None = None)
     """
     check_fit(fit)
     name = embedded_name(name) or name
-    bundle = open_model(name, weights)
+    bundle = open_model(name, weights, parameter="backbone", words=("auto",))
     card = bundle.card
     if card.task != "classify" or not (card.builder or name.startswith(applications.PREFIX)):
         rule = "be an embedded classifier, keras:NAME, or a bundle of a known architecture"

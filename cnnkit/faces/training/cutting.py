@@ -34,7 +34,8 @@ def cut_largest_faces(
         settings: With the side and the limit of pixels.
         advance: Called after each.
     """
-    detector = FaceDetector(open_model(settings.detector), None, in_float32(None))
+    bundle = open_model(settings.detector, parameter="detector")
+    detector = FaceDetector(bundle, None, in_float32(None))
 
     def cut(path: str) -> np.ndarray | Failure:
         """Return the largest face of an image, aligned, or why there is none."""

@@ -63,6 +63,8 @@ def test_a_head_is_put_into_the_last_layer():
 def test_what_can_be_no_backbone_is_refused():
     with pytest.raises(UsageError, match="`fit` must be one of crop, pad, stretch"):
         open_backbone("squeezenet-1.1", fit="squash")
+    with pytest.raises(UsageError, match=r"^`backbone` must name .*Did you mean 'auto'"):
+        open_backbone("aut")
     with pytest.raises(UsageError, match="Did you mean 'keras:ConvNeXtTiny'"):
         open_backbone("keras:ConvNextTyny")
 
