@@ -48,7 +48,7 @@ class Architecture:
 
 ARCHITECTURES = {
     "nanodet-g": Architecture(
-        "nanodet-g", 416, 4, 2e-3, 20, 6e-4, 0.3, fixed_stages=1, best_by="AP"
+        "nanodet-g", 416, 4, 2e-3, 34, 6e-4, 0.3, fixed_stages=1, best_by="AP"
     ),
     # A higher rate would undo at once what its heads already know.
     "yolov3-tiny": Architecture("yolov3-tiny", 416, 3, 4e-4, 40, 4e-4, 0.3),
