@@ -11,10 +11,14 @@ import numpy as np
 
 from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
-from cnnkit.runtime.compiled_cache import MODEL, compiled_model
+from cnnkit.runtime.compiled_cache import MODEL, cache_is_writable, compiled_model
 from cnnkit.runtime.contract import ModelSource
 from cnnkit.runtime.keras_conversion import converted
-from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
+from cnnkit.runtime.process import (
+    import_openvino,
+    import_openvino_passes,
+    import_openvino_preprocessing,
+)
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -92,11 +96,26 @@ def read(core: Any, source: ModelSource) -> Any:
     """Return a source's `openvino.Model`: its own, the stored one, or what Keras's becomes."""
     if source.openvino is not None:
         return source.openvino()
-    stored = source.stored() if source.stored is not None else None
-    if stored is not None:
+    if not cache_is_writable() and (stored := _stored(source)) is not None:
         return stored
-    with compiled_model(source.identity, lambda folder: convert(source, folder)) as folder:
+    with compiled_model(source.identity, lambda folder: _produce(source, folder)) as folder:
         return core.read_model(folder / MODEL)
+
+
+def _stored(source: ModelSource) -> Any | None:
+    return source.stored() if source.stored is not None else None
+
+
+def _produce(source: ModelSource, folder: Path) -> None:
+    """Write a model in OpenVINO's form: the stored one, its constants folded once for all."""
+    graph = _stored(source)
+    if graph is None:
+        convert(source, folder)
+        return
+    passes = import_openvino_passes().Manager()
+    passes.register_pass(import_openvino_passes().ConstantFolding())
+    passes.run_passes(graph)
+    ov.save_model(graph, folder / MODEL, compress_to_fp16=False)
 
 
 class _Slot:

@@ -172,6 +172,14 @@ def import_openvino_frontend() -> ModuleType:
     return frontend
 
 
+def import_openvino_passes() -> ModuleType:
+    """Import OpenVINO's ``passes``, as silent as `import_openvino`."""
+    import_openvino()
+    from openvino import passes
+
+    return passes
+
+
 def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry switched off."""
     keep_home_clean()
