@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.identify import identify
     from cnnkit.commands.image_dataset import image_dataset
     from cnnkit.commands.import_model import import_model
+    from cnnkit.commands.merge import merge
     from cnnkit.commands.models import list_models, model_card, verify_models
     from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
@@ -140,6 +141,7 @@ __all__ = [
     "list_models",
     "list_networks",
     "load_keras",
+    "merge",
     "model_card",
     "network",
     "shapes",
@@ -199,6 +201,7 @@ _HOMES = {
     "export": "cnnkit.commands.export",
     "image_dataset": "cnnkit.commands.image_dataset",
     "import_model": "cnnkit.commands.import_model",
+    "merge": "cnnkit.commands.merge",
     "load_keras": "cnnkit.commands.networks",
     "train_detector": "cnnkit.commands.train_detector",
     "train_face": "cnnkit.commands.train_face",

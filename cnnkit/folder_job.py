@@ -27,6 +27,7 @@ from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
+from cnnkit.writers.shards import InputDigest, Shard, record_of
 from cnnkit.writers.targets import target_file, target_page
 
 Rows = Iterable[dict[str, Any]]
@@ -47,6 +48,7 @@ class Outputs:
         resume: Resume an interrupted run.
         overwrite: Overwrite existing files.
         retry_errors: When resuming, retry inputs that failed.
+        shard: Take these inputs only; None: all.
 
     Raises:
         UsageError: The combination is invalid.
@@ -61,11 +63,15 @@ class Outputs:
     resume: bool = False
     overwrite: bool = False
     retry_errors: bool = False
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
         check_resuming(self.resume, self.overwrite, self.retry_errors)
+        if self.shard and self.sort_into:
+            fix = "Shards that run at once would find and take each other's images."
+            raise UsageError(mutually_exclusive("`shard`", "`sort_into`", fix))
         if self.resume and not self.rows:
             fix = "Only a run that writes rows to a file can be resumed."
             raise UsageError(requires("`resume`", "`output`", fix))
@@ -151,6 +157,8 @@ class FolderJob:
         self._found: Iterable[Found] = ()
         self.statuses = {"ok": 0, "error": 0}
         self._outputs = outputs
+        self._inputs = InputDigest()  # all of them, where this run is a shard
+        self._run = header
         self._table = table or ClassificationTable()
         self._write_report = write_report
         self._makers = makers
@@ -160,7 +168,8 @@ class FolderJob:
         self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._finished = _finished_before(outputs)
-        self._journal = None if self._finished else self._open_journal(header)
+        shard = {} if outputs.shard is None else {"shard": str(outputs.shard)}
+        self._journal = None if self._finished else self._open_journal({**header, **shard})
         self._spool = None
         try:
             if outputs.embeddings and not self._finished:
@@ -230,7 +239,7 @@ class FolderJob:
         Nothing that a killed run's row asks for is done before its input is met here.
         """
         self._found = found
-        for item in found:
+        for item in self._of_shard(found):
             earlier = self._journal.meet(item.path) if self._journal is not None else None
             if self._finished is not None:
                 self._check_finished(item.path)
@@ -240,6 +249,17 @@ class FolderJob:
                 if earlier is not None and self._outputs.sort_into is not None:
                     self._finish_sorting(item.path, self._journal.row_at(earlier))
             else:
+                yield item
+
+    def _of_shard(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Give the inputs of this run's shard, and note all others: shards must have the same."""
+        shard = self._outputs.shard
+        if shard is None:
+            yield from found
+            return
+        for position, item in enumerate(found):
+            self._inputs.add(item.path)
+            if shard.has(position):
                 yield item
 
     def _check_met(self) -> None:
@@ -336,10 +356,21 @@ class FolderJob:
                 f"{journal.part} must hold rows of cnnkit. Received: others. "
                 "Use `overwrite=True` to start over."
             ) from error
+        self._record_shard(sum(journal.statuses.values()))
         journal.remove()
         if self._spool is not None:
             self._spool.remove()
         self.close()
+
+    def _record_shard(self, rows: int) -> None:
+        """Write the records by which the files of this shard can be merged with the others."""
+        outputs = self._outputs
+        if outputs.shard is None:
+            return
+        for kind, file in (("rows", outputs.rows), ("embeddings", outputs.embeddings)):
+            if file is not None:
+                record = record_of(kind, file, outputs.shard, self._inputs, rows, self._run)
+                record.write(file)
 
     def _make_files(self, journal: Journal) -> None:
         outputs = self._outputs

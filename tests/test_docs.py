@@ -53,7 +53,7 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         write_people(tmp_path / "photos", image, photos=2)
     elif page == "train-face.md":
         write_digits(tmp_path / "digits", each=10)
-    elif page in ("classify.md", "detect.md"):
+    elif page in ("classify.md", "detect.md", "inputs.md"):
         shutil.copytree(examples, tmp_path / "photos")
     elif page == "own-models.md":
         shutil.copytree(examples, tmp_path / "photos")

@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Data": {
         "doctor": ("cnnkit.cli.doctor", "Find problems in a dataset before training."),
         "augment": ("cnnkit.cli.augment", "Preview data augmentation."),
+        "merge": ("cnnkit.cli.merge", "Merge the results of shards into one file."),
         "convert-boxes": (
             "cnnkit.cli.convert_boxes",
             "Convert boxes between COCO, Pascal VOC, and YOLO.",

@@ -266,6 +266,12 @@ def _resumable(output: Command, function: Command) -> Command:
     )
 
 
+def shard_option(function: Command) -> Command:
+    """``--shard``."""
+    told = "Take only the inputs I, I+N, I+2N, ... from 0; cnnkit merge joins the N files."
+    return click.option("--shard", metavar="I/N", help=told)(function)
+
+
 def verbosity_options(function: Command) -> Command:
     """``-q`` and ``-v``, which set up the messages on standard error. Every command has them."""
 

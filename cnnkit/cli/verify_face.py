@@ -61,6 +61,7 @@ There is no liveness check, and error rates differ between demographic groups.
 @click.option("--json", "as_json", is_flag=True, help="Write the row as JSON.")
 @click.option("--annotate", metavar="FILE", help="Image file of both images with faces and result.")
 @shared.output_options
+@shared.shard_option
 @shared.format_option("Format of --pairs on standard output.")
 @shared.face_options
 @shared.runtime_options
@@ -81,6 +82,7 @@ def command(
     resume: bool,
     overwrite: bool,
     retry_errors: bool,
+    shard: str | None,
     form: str | None,
     workers: int | None,
     quiet: bool,
@@ -94,6 +96,7 @@ def command(
     check_form(len(images), pairs, gallery, claimed)
     of_two = {"--annotate": annotate, "--json": as_json}
     of_pairs = {"--root": root, "-o": output, "--resume": resume, "--retry-errors": retry_errors}
+    of_pairs["--shard"] = shard
     for option, value in (of_two if pairs else of_pairs | {"--format": form}).items():
         if value:
             relation = mutually_exclusive if pairs else requires
@@ -114,6 +117,7 @@ def command(
                 resume=resume,
                 overwrite=overwrite,
                 retry_errors=retry_errors,
+                shard=shard,
                 workers=workers,
                 emit=display.show,
                 progress=display.progress,

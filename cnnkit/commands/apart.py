@@ -32,7 +32,7 @@ SHARING = ("overlays", "maps")
 # Parameters that name what is read.
 INPUTS = (
     *("inputs", "images", "photos", "data", "source", "validation_data", "styles", "mask"),
-    *("start", "labels", "matrix", "kernel", "against", "learn_from", "pairs", "gallery"),
+    *("start", "labels", "matrix", "kernel", "against", "learn_from", "pairs", "gallery", "parts"),
     *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
 )
 MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")

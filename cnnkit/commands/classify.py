@@ -14,6 +14,7 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
+    ShardLike,
     check_positive,
     counting,
     expected_images,
@@ -26,6 +27,7 @@ from cnnkit.commands.inputs import (
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
 
@@ -43,6 +45,7 @@ def classify(
     resume: bool = False,
     overwrite: bool = False,
     retry_errors: bool = False,
+    shard: ShardLike | None = None,
     report: AnyPath | None = None,
     embeddings: AnyPath | None = None,
     sort_into: AnyPath | None = None,
@@ -72,6 +75,8 @@ def classify(
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
+        shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
+            I + 2N and so on, counted from 0. `merge` joins the files of all N.
         report: An HTML page with thumbnails and predictions.
         embeddings: A file of the penultimate features: ``.npy`` or ``.parquet``.
         sort_into: A folder to sort the images into, with one subfolder per class.
@@ -108,6 +113,7 @@ def classify(
         resume=resume,
         overwrite=overwrite,
         retry_errors=retry_errors,
+        shard=Shard.of(shard),
     )
     decision = Decision(top_k, threshold)
     options = RuntimeOptions(device, runtime, precision, threads)
@@ -147,5 +153,5 @@ def classify(
         options=same_on_resume,
         top_k=top_k,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder),
+        emit=counting(emit, progress, finder, outputs.shard),
     )

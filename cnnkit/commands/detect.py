@@ -14,6 +14,7 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
+    ShardLike,
     check_positive,
     counting,
     expected_images,
@@ -29,10 +30,12 @@ from cnnkit.detection.folders import detect_folders
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.selection import Selection
 from cnnkit.detection.where import Where
+from cnnkit.errors import UsageError, mutually_exclusive
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats import with_form
 from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
 
@@ -54,6 +57,7 @@ def detect(
     resume: bool = False,
     overwrite: bool = False,
     retry_errors: bool = False,
+    shard: ShardLike | None = None,
     annotate: AnyPath | None = None,
     crops: AnyPath | None = None,
     counts: AnyPath | None = None,
@@ -93,6 +97,8 @@ def detect(
         resume: Resume an interrupted run of the first file of rows.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
+        shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
+            I + 2N and so on, counted from 0. `merge` joins the files of all N.
         annotate: A folder for the images with boxes drawn.
         crops: A folder for crops of the objects, with one subfolder per class.
         counts: A CSV file with the number of objects per class and image.
@@ -122,6 +128,9 @@ def detect(
     """
     paths = input_list(inputs)
     check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
+    if shard is not None and where is not None:
+        fix = "Rows that are left out cannot be merged in order: select them afterwards."
+        raise UsageError(mutually_exclusive("`shard`", "`where`", fix))
     places = path_list(output)
     rows = [place for place in places if with_form(place)[0] is None]
     outputs = Outputs(
@@ -132,6 +141,7 @@ def detect(
         resume=resume,
         overwrite=overwrite,
         retry_errors=retry_errors,
+        shard=Shard.of(shard),
     )
     further = BoxOutputs(
         rows=[path for place in rows[1:] if (path := path_of(place))],
@@ -177,7 +187,7 @@ def detect(
         where=condition,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder),
+        emit=counting(emit, progress, finder, outputs.shard),
     )
 
 

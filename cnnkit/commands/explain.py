@@ -14,6 +14,7 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
+    ShardLike,
     check_positive,
     counting,
     expected_images,
@@ -31,6 +32,7 @@ from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.writers.replacing import check_writable
+from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
 
@@ -70,6 +72,7 @@ def explain(
     resume: bool = False,
     overwrite: bool = False,
     retry_errors: bool = False,
+    shard: ShardLike | None = None,
     report: AnyPath | None = None,
     fit: str | None = None,
     max_pixels: int | None = None,
@@ -104,6 +107,8 @@ def explain(
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
+        shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
+            I + 2N and so on, counted from 0. `merge` joins the files of all N.
         report: An HTML page to browse.
         fit: How images are fitted to the network's input: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
@@ -134,6 +139,7 @@ def explain(
         resume=resume,
         overwrite=overwrite,
         retry_errors=retry_errors,
+        shard=Shard.of(shard),
     )
     images = SavedImages(path_of(overlays), path_of(maps), size)
     for folder in (images.overlays, images.heats):
@@ -183,7 +189,7 @@ def explain(
         images,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder),
+        emit=counting(emit, progress, finder, outputs.shard),
     )
 
 

@@ -8,6 +8,7 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
+    ShardLike,
     check_positive,
     counting,
     input_list,
@@ -17,6 +18,7 @@ from cnnkit.faces.gallery import Gallery
 from cnnkit.faces.gallery.identifying import identify as identify_found
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
+from cnnkit.writers.shards import Shard
 
 
 @keeps_inputs
@@ -28,6 +30,7 @@ def identify(
     resume: bool = False,
     overwrite: bool = False,
     retry_errors: bool = False,
+    shard: ShardLike | None = None,
     workers: int | None = None,
     emit: Emit | None = None,
     progress: Progress | None = None,
@@ -43,6 +46,8 @@ def identify(
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
+        shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
+            I + 2N and so on, counted from 0. `merge` joins the files of all N.
         workers: Threads that read and embed; by default one more than CPUs.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of images done and the total.
@@ -57,7 +62,11 @@ def identify(
     paths = input_list(inputs)
     check_positive(workers=workers)
     outputs = Outputs(
-        rows=path_of(output), resume=resume, overwrite=overwrite, retry_errors=retry_errors
+        rows=path_of(output),
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+        shard=Shard.of(shard),
     )
     embedder, settings = gallery.embedder, gallery.settings
     limit = embedder.max_pixels
@@ -75,5 +84,5 @@ def identify(
         outputs,
         options=same_on_resume,
         workers=workers,
-        emit=counting(emit, progress, lambda: Finder(paths)),
+        emit=counting(emit, progress, lambda: Finder(paths), outputs.shard),
     )

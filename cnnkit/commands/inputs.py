@@ -9,11 +9,14 @@ from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.writers.shards import Shard
 
 AnyPath = str | os.PathLike[str]
 Inputs = AnyPath | Iterable[AnyPath]
 Emit = Callable[[dict[str, Any]], None]
 Progress = Callable[[int, int], None]
+# ``"2/8"`` or ``(2, 8)``: of 8 shards the one with the inputs 2, 10, 18 and so on, from 0.
+ShardLike = str | tuple[int, int]
 
 # Few enough inputs to look at before the model is compiled for them.
 FEW = 64
@@ -81,7 +84,10 @@ def worker_count(workers: int | None, threads: int) -> int | None:
 
 
 def counting(
-    emit: Emit | None, progress: Progress | None, found: Callable[[], Iterable[object]]
+    emit: Emit | None,
+    progress: Progress | None,
+    found: Callable[[], Iterable[object]],
+    shard: Shard | None = None,
 ) -> Emit | None:
     """Return what takes each new row: gives it to `emit`, and tells `progress` how far the run is.
 
@@ -90,8 +96,10 @@ def counting(
         progress: Is told how many are done and of how many, at first 0; None: nothing is counted
             in advance.
         found: Gives the inputs, on each call.
+        shard: The shard of them that the run takes; None: all.
     """
-    advance = counter(progress, sum(1 for _ in found())) if progress is not None else None
+    total = sum(1 for _ in found()) if progress is not None else 0
+    advance = counter(progress, total if shard is None else shard.size(total))
     if advance is None:
         return emit
 

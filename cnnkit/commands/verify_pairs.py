@@ -11,6 +11,7 @@ from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
     Progress,
+    ShardLike,
     check_positive,
     counting,
     path_of,
@@ -21,6 +22,7 @@ from cnnkit.faces.pair_files import verify_listed_pairs
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats.face_pairs import FacePair, read_pairs
+from cnnkit.writers.shards import Shard
 
 
 @keeps_inputs
@@ -34,6 +36,7 @@ def verify_pairs(
     resume: bool = False,
     overwrite: bool = False,
     retry_errors: bool = False,
+    shard: ShardLike | None = None,
     embedder: AnyPath = "dlib-face",
     detector: AnyPath | None = None,
     min_face: int = 40,
@@ -63,6 +66,8 @@ def verify_pairs(
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry pairs that failed.
+        shard: Which shard of the pairs to take, ``"I/N"`` or ``(I, N)``: the pairs I, I + N,
+            I + 2N and so on, counted from 0. `merge` joins the files of all N.
         embedder: The face embedder: an embedded name or a bundle folder.
         detector: The face detector: an embedded name or a bundle folder; by default the one
             that the embedder was made for.
@@ -91,7 +96,11 @@ def verify_pairs(
     check_positive(max_pixels=max_pixels, workers=workers)
     FaceChoice(faces)
     outputs = Outputs(
-        rows=path_of(output), resume=resume, overwrite=overwrite, retry_errors=retry_errors
+        rows=path_of(output),
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+        shard=Shard.of(shard),
     )
     listed = _listed(pairs, path_of(root))
     verifier = FaceVerifier.load(
@@ -121,7 +130,7 @@ def verify_pairs(
         outputs,
         options=same_on_resume,
         workers=workers,
-        emit=counting(emit, progress, lambda: listed),
+        emit=counting(emit, progress, lambda: listed, outputs.shard),
     )
 
 

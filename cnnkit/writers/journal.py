@@ -202,7 +202,7 @@ class Journal:
             if found.get(key) != expected.get(key):
                 raise UsageError(
                     f"`resume` requires the same {key}. Received: "
-                    f"{_difference(found.get(key), expected.get(key))}. "
+                    f"{first_difference(found.get(key), expected.get(key))}. "
                     "Run the same command again, or use `overwrite=True` to start over."
                 )
 
@@ -392,10 +392,10 @@ def _unfinished(part: Path) -> UsageError:
     )
 
 
-def _difference(found: Any, expected: Any) -> str:
+def first_difference(found: Any, expected: Any, form: str = "then {}, now {}") -> str:
     """Return the first differing entry of two values, as ``then X, now Y``."""
     if isinstance(found, dict) and isinstance(expected, dict):
         for key in {**found, **expected}:
             if found.get(key) != expected.get(key):
-                return f"{key} then {found.get(key)!r}, now {expected.get(key)!r}"
-    return f"then {found!r}, now {expected!r}"
+                return f"{key} {form.format(repr(found.get(key)), repr(expected.get(key)))}"
+    return form.format(repr(found), repr(expected))

@@ -36,6 +36,7 @@ Examples:
 @galleries.passphrase_options
 @shared.output_options
 @shared.format_option()
+@shared.shard_option
 @shared.null_separated_option
 @shared.face_options
 @shared.runtime_options
@@ -52,6 +53,7 @@ def command(
     resume: bool,
     overwrite: bool,
     retry_errors: bool,
+    shard: str | None,
     form: str | None,
     null_separated: bool,
     workers: int | None,
@@ -69,9 +71,16 @@ def command(
     from cnnkit.faces.gallery import Gallery
     from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE
     from cnnkit.folder_job import Outputs
+    from cnnkit.writers.shards import Shard
 
     rows = Path(output) if output else None  # refused before models load
-    Outputs(rows, resume=resume, overwrite=overwrite, retry_errors=retry_errors)
+    Outputs(
+        rows,
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
+        shard=Shard.of(shard),
+    )
     with galleries.open_gallery(gallery, passphrase_file) as file:
         file.settings.deciding(threshold, margin)  # refuses them before models load
         embedder = galleries.open_embedder(file, **of_embedder)
@@ -85,6 +94,7 @@ def command(
             resume=resume,
             overwrite=overwrite,
             retry_errors=retry_errors,
+            shard=shard,
             workers=workers,
             emit=display.show,
             progress=display.progress,
