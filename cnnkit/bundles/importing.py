@@ -9,12 +9,13 @@ from typing import Any
 
 from cnnkit.bundles.card import CARD, check_labels, file_sha256
 from cnnkit.bundles.graphs.graph_card import FILES, SECTION, WEIGHTS_FILE
+from cnnkit.bundles.graphs.opening_graphs import elsewhere
 from cnnkit.bundles.graphs.planning import GraphWish, Planned, families, plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import Said, said_by
 from cnnkit.bundles.graphs.scanning import GraphFile, scan
 from cnnkit.bundles.opening import LABELS
-from cnnkit.errors import OutputError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.runtime.process import import_openvino
 
 ASK = (
@@ -39,6 +40,10 @@ class Import:
             BundleError: It cannot be opened, or is unsafe to open.
             UsageError: Something of it is not known, or contradicts the file.
         """
+        export = None if path.exists() else elsewhere(str(path))
+        if export is not None:
+            rule = "be a file on this machine"
+            raise UsageError(broken_rule("`model`", rule, repr(str(path)), export))
         self.file: GraphFile = scan(path)
         self.said: Said = said_by(self.file)
         self._model = graph_model(self.file)

@@ -27,7 +27,8 @@ from cnnkit.bundles import (
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
 from cnnkit.bundles.graphs import graph_card, opening_graphs
-from cnnkit.bundles.graphs.scanning import form_of
+from cnnkit.bundles.graphs.scanning import first_bytes, form_of
+from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_file
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, building_defaults, import_keras
@@ -251,7 +252,7 @@ def open_model(
     if path.is_dir():
         return _open_folder(path, labels)
     if path.is_file():
-        return _open_graph(path, labels) if form_of(path) else _open_keras_file(path, labels)
+        return _open_file(path, labels)
     export = opening_graphs.elsewhere(model)
     if export is not None:
         rule = "be a file on this machine"
@@ -260,6 +261,16 @@ def open_model(
     fix = fix or f"Embedded: {', '.join(embedded_names())}. Own bundles: give the folder's path."
     rule = "name an embedded model, a bundle folder, a file of a model, or keras:NAME"
     raise UsageError(broken_rule(f"`{parameter}`", rule, repr(model), fix))
+
+
+def _open_file(path: Path, labels: str | None) -> Bundle:
+    """Open a file by its content; a Keras file is a zip archive or named like one."""
+    if form_of(path):
+        return _open_graph(path, labels)
+    head = first_bytes(path)
+    if kind_of(head) != ZIP_ARCHIVE and path.suffix.lower() not in (".keras", ".h5"):
+        raise unknown_file(path, head, "an ONNX, TFLite, OpenVINO .xml, or .keras file")
+    return _open_keras_file(path, labels)
 
 
 def _text(path: PathOrName | None) -> str | None:

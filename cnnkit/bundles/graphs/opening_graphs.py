@@ -20,8 +20,8 @@ RunningModel = Callable[[Mapping[str, str], int], Any]
 # Prefixes of models elsewhere, and how to export one to ONNX there.
 ELSEWHERE = {
     "keras-hub:": "model.export('model.onnx', format='onnx')",
-    "timm:": "onnx_export.py of timm's repository",
-    "hf:": "optimum-cli export onnx",
+    "timm:": "torch.onnx.export(timm.create_model(NAME, pretrained=True), images, 'model.onnx')",
+    "hf:": "optimum-cli export onnx -m REPO DIR",
 }
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from cnnkit.bundles.card import file_sha256
 from cnnkit.bundles.graphs import ir_form, onnx_form, tflite_form
+from cnnkit.bundles.graphs.unknown_files import CHECKPOINTS, unknown_file
 from cnnkit.errors import BundleError, broken_rule
 
 # The largest message that a protocol buffer can hold is 2 GiB; weights beside it may be larger.
@@ -32,7 +33,7 @@ NAMES = {
     "saved-model": "a SavedModel",
 }
 SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".xml": "openvino"}
-CHECKPOINTS = (".pt", ".pth", ".ckpt")
+ACCEPTED = "an ONNX file, a TFLite file, an OpenVINO .xml, or a SavedModel folder"
 HEAD_BYTES = 4096
 
 
@@ -78,12 +79,7 @@ def form_of(path: Path) -> str | None:
     """
     if path.is_dir():
         return "saved-model" if (path / SAVED_MODEL).is_file() else None
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+    head, size = first_bytes(path), path.stat().st_size
     if tflite_form.is_tflite(head):
         return "tflite"
     if ir_form.is_ir(head):
@@ -91,27 +87,24 @@ def form_of(path: Path) -> str | None:
     if onnx_form.is_onnx(head, size):
         return "onnx"
     if path.suffix.lower() in CHECKPOINTS:
-        fix = "Export it to ONNX with torch.onnx.export."
-        received = "a checkpoint of PyTorch, which can hold code"
-        raise BundleError(broken_rule(str(path), "be a graph", received, fix))
+        raise unknown_file(path, head, ACCEPTED)
     meant = SUFFIXES.get(path.suffix.lower())
     if meant is not None:
-        raise BundleError(broken_rule(str(path), f"be {NAMES[meant]}", _kind(head)))
+        raise unknown_file(path, head, NAMES[meant])
     return None
 
 
-def _kind(head: bytes) -> str:
-    """Return what a file looks like that is no graph."""
-    kinds = {
-        b"PK\x03\x04": "a zip archive",
-        b"\x89HDF": "an HDF5 file",
-        b"\x80": "a pickle, which can hold code",
-        b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself",
-        b"<!DOCTYPE": "a page of HTML",
-    }
-    if not head:
-        return "an empty file"
-    return next((kind for start, kind in kinds.items() if head.startswith(start)), "other bytes")
+def first_bytes(path: Path) -> bytes:
+    """Return the beginning of a file.
+
+    Raises:
+        BundleError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def scan(path: Path) -> GraphFile:
@@ -126,7 +119,10 @@ def scan(path: Path) -> GraphFile:
     """
     form = form_of(path)
     if form is None:
-        raise BundleError(broken_rule(str(path), f"be one of {', '.join(NAMES)}", "another file"))
+        if path.is_dir():
+            received = f"a folder without {SAVED_MODEL}"
+            raise BundleError(broken_rule(str(path), f"be {ACCEPTED}", received))
+        raise unknown_file(path, first_bytes(path), ACCEPTED)
     if form == "saved-model":
         return _saved_model(path)
     with mapped(path, MAX_GRAPH_BYTES) as data:

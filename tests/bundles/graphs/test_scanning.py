@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
+from cnnkit.bundles.graphs.planning import GraphWish
 from cnnkit.bundles.graphs.scanning import form_of, scan
 from cnnkit.bundles.graphs.wire import WireError, fields
+from cnnkit.bundles.importing import Import
 from cnnkit.errors import BundleError, UsageError
 from tests.bundles.graphs.making import (
     onnx_classifier,
@@ -21,6 +23,8 @@ from tests.bundles.graphs.making import (
     tflite_classifier,
     tflite_metadata,
 )
+
+WEIGHTS_ALONE = struct.pack("<Q", 40) + b'{"a":{"dtype":"F32"'
 
 
 def test_a_form_is_known_by_its_content(tmp_path: Path) -> None:
@@ -43,22 +47,43 @@ def test_a_form_is_known_by_its_content(tmp_path: Path) -> None:
         ("a.onnx", b"\x80\x04\x95rest", "a pickle, which can hold code"),
         ("a.tflite", b"PK\x03\x04rest", "a zip archive"),
         ("a.onnx", b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
-        ("a.xml", b"<svg></svg>", "other bytes"),
+        (
+            "a.xml",
+            b"<svg></svg>",
+            "other bytes, beginning with 3c 73 76 67. Export the model",
+        ),
         ("a.pt", b"PK\x03\x04rest", "a checkpoint of PyTorch, which can hold code. Export it to"),
+        ("a.bin", b"PK\x03\x04" + b"\0" * 26 + b"archive/data.pkl", "a checkpoint of PyTorch"),
+        ("a.safetensors", WEIGHTS_ALONE, "weights in safetensors, without a network. Export it"),
+        ("a.safetensors", b"rest", "other bytes, .* Export it to ONNX where it was made: yolo"),
+        ("a.jpg", b"\xff\xd8\xff\xe0", "a JPEG image. Export the model to ONNX"),
+        ("a.hdf5", b"\x89HDF", "an HDF5 file. Save it again"),
+        ("a.weights", b"rest", "other bytes, .* A Darknet model needs no import"),
     ],
 )
 def test_what_is_not_its_suffix_is_refused(
     tmp_path: Path, name: str, content: bytes, received: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BundleError, match=rf"must be .*Received: {received}"):
+    refused = pytest.raises(BundleError, match=rf"{name} must be an? .*Received: {received}")
+    with refused:
         open_model(tmp_path / name)
+    with refused:
+        scan(tmp_path / name)
+
+
+def test_a_keras_file_needs_no_import(tmp_path: Path) -> None:
+    (tmp_path / "a.keras").write_bytes(b"PK\x03\x04rest")
+    with pytest.raises(BundleError, match=r"a zip archive\. A \.keras file needs no import"):
+        scan(tmp_path / "a.keras")
 
 
 @pytest.mark.parametrize("prefix", ["timm:resnet18", "hf:google/vit", "keras-hub:resnet_18"])
 def test_a_model_elsewhere_is_to_be_exported(prefix: str) -> None:
     with pytest.raises(UsageError, match="Export it to ONNX"):
         open_model(prefix)
+    with pytest.raises(UsageError, match="Export it to ONNX"):
+        Import(Path(prefix), GraphWish())
 
 
 # --- ONNX ----------------------------------------------------------------------------------
