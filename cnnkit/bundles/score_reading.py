@@ -146,10 +146,7 @@ class _Reader:
             return LINEAR
         node = operation._inbound_nodes[node_index]
         model = as_functional(operation)
-        if model is None and type(operation).__name__ in (
-            "TimeDistributed",
-            "SpectralNormalization",
-        ):
+        if model is None and type(operation).__name__ in WRAPPERS:
             operation = operation.layer
             model = as_functional(operation)
         if model is not None:
