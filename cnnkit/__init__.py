@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         convolve_matrix,
         learn_filter,
     )
+    from cnnkit.commands.dedupe import dedupe
     from cnnkit.commands.detect import detect
     from cnnkit.commands.doctor import doctor
     from cnnkit.commands.evaluate import evaluate
@@ -128,6 +129,7 @@ __all__ = [
     "convert_boxes",
     "convolve",
     "convolve_matrix",
+    "dedupe",
     "detect",
     "doctor",
     "evaluate",
@@ -183,6 +185,7 @@ _HOMES = {
     "augment": "cnnkit.commands.augment",
     "build": "cnnkit.commands.networks",
     "convert_boxes": "cnnkit.commands.convert_boxes",
+    "dedupe": "cnnkit.commands.dedupe",
     "doctor": "cnnkit.commands.doctor",
     "StylizedImage": "cnnkit.style.stylizer",
     "Stylizer": "cnnkit.style.stylizer",

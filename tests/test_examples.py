@@ -188,3 +188,12 @@ def test_train_style(run_example):
     before, after = (float(number) for number in re.findall(r"\d\.\d+", lines[-2]))
     assert after < before
     assert lines[-1] == "painted cat.jpg with painter: 451 x 300"
+
+
+def test_find_copies(run_example):
+    assert run_example("find_copies.py") == [
+        "keep cat.jpg, not cat-small.jpg (near)",
+        "keep coffee-rotated.jpg, not coffee.jpg (near)",
+        "keep rocket (1).jpg, not rocket.jpg (exact)",
+        "copies left: 0",
+    ]

@@ -31,7 +31,7 @@ FLOORS = {
         ("errors", "results", "boxes", "metrics", "calibration", "version", "names"), 0
     ),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
-    **dict.fromkeys(("bundles", "pipeline", "folder_job", "losses", "data"), 2),
+    **dict.fromkeys(("bundles", "pipeline", "folder_job", "sorting_plan", "losses", "data"), 2),
     **dict.fromkeys(("reports", "exporting"), 2),
     **dict.fromkeys(("training", "diagnosis", "lab"), 3),
     **dict.fromkeys(("classification", "detection", "faces", "style"), 4),

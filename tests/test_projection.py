@@ -28,6 +28,7 @@ FUNCTIONS = {
     "evaluate": ("evaluate",),
     "export": ("export",),
     "doctor": ("doctor",),
+    "dedupe": ("dedupe",),
     "augment": ("augment",),
     "convert-boxes": ("convert_boxes",),
     "visualize filters": ("visualize_filters",),

@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Data": {
         "doctor": ("cnnkit.cli.doctor", "Find problems in a dataset before training."),
+        "dedupe": ("cnnkit.cli.dedupe", "Find copies among images."),
         "augment": ("cnnkit.cli.augment", "Preview data augmentation."),
         "merge": ("cnnkit.cli.merge", "Merge the results of shards into one file."),
         "convert-boxes": (

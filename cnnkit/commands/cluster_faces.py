@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cnnkit.commands.apart import keeps_inputs
@@ -22,22 +20,11 @@ from cnnkit.commands.inputs import (
     path_of,
     pixel_limit,
 )
-from cnnkit.errors import OutputError, UsageError, broken_rule, requires
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.gallery.sorting_plan import (
-    carry_out,
-    check_plan,
-    read_plan,
-    sorted_rows,
-    with_places,
-    write_plan,
-)
+from cnnkit.faces.gallery.people_rows import PEOPLE_PLAN, sorted_rows
 from cnnkit.images import Finder
-from cnnkit.sorting import HOW
-from cnnkit.writers.locking import locked_folder
-from cnnkit.writers.replacing import check_writable
-
-PLAN = "plan.jsonl"
+from cnnkit.sorting_plan import check_how, nothing_to_resume, planned_folder, sorted_by_plan
 
 
 @dataclass(frozen=True)
@@ -136,10 +123,9 @@ def cluster_faces(
     check_positive(min_faces=min_faces, max_pixels=max_pixels, workers=workers)
     if threshold is not None and not resume and not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(broken_rule("`threshold`", "be a distance over 0", threshold))
-    if how not in HOW:
-        raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", how))
+    check_how(how)
     if resume and folder is None:
-        raise _nothing_to_resume(folder)
+        raise nothing_to_resume(folder)
 
     def find() -> Finder:
         return Finder(paths, exclude=[] if folder is None else [str(folder)])
@@ -169,14 +155,11 @@ def cluster_faces(
 
     if folder is None:
         return ClusteredFaces(_emitted(rows_of_faces(), emit), 0)
-    with _locked(folder, resume):
-        if resume:
-            rows = read_plan(folder / PLAN)
-            check_plan(rows, folder, how, find())
-        else:
-            rows = list(_emitted(with_places(rows_of_faces(), folder, how), emit))
-            write_plan(folder / PLAN, rows)
-        return ClusteredFaces(tuple(rows), carry_out(rows, folder, how))
+    with planned_folder(folder, resume):
+        rows, placed = sorted_by_plan(
+            PEOPLE_PLAN, folder, how, find, None if resume else rows_of_faces, emit
+        )
+        return ClusteredFaces(tuple(rows), placed)
 
 
 def _emitted(rows: list[dict[str, Any]], emit: Emit | None) -> tuple[dict[str, Any], ...]:
@@ -185,41 +168,3 @@ def _emitted(rows: list[dict[str, Any]], emit: Emit | None) -> tuple[dict[str, A
     for row in rows:
         show(row)
     return tuple(rows)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, resume: bool) -> Iterator[None]:
-    """Keep other runs out of the folder, which is created unless a run is resumed."""
-    if not resume:
-        _refuse_files(folder)
-        _make_folder(folder)
-    elif not os.path.isfile(folder / PLAN):
-        raise _nothing_to_resume(folder)
-    try:
-        with locked_folder(folder):
-            if not resume:
-                _refuse_files(folder)  # another run may have filled it since
-            yield
-    finally:
-        with contextlib.suppress(OSError):  # nothing was written to it
-            folder.rmdir()
-
-
-def _refuse_files(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        fix = "Choose another name, or finish an interrupted run with `resume=True`."
-        rule = "name a new or empty folder"
-        raise UsageError(broken_rule("`sort_into`", rule, str(folder), fix))
-    check_writable(folder)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
-
-
-def _nothing_to_resume(folder: Path | None) -> UsageError:
-    other = f"`sort_into` with a {PLAN}"
-    return UsageError(requires("`resume`", other, f"Received: {folder}." if folder else ""))

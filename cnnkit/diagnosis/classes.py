@@ -335,8 +335,9 @@ def _named(names: list[str]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``2 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its noun, such as ``2 images`` or ``2 copies`` of ``copy``."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"
 
 
 def _copies(number: int) -> str:

@@ -23,7 +23,8 @@ BLANK_DEVIATION = 1.5
 # Where more than half of a class of that many is alike, it is the class's nature.
 MANY_ALIKE = 10
 
-ROWS_AT_ONCE = 256
+# Together 32 MB of hashes, compared at a time.
+ROWS_AT_ONCE, COLUMNS_AT_ONCE = 256, 16_384
 PAIRS_AT_ONCE = 8192
 
 
@@ -60,16 +61,52 @@ def find_copies(fingerprints: Fingerprints) -> Copies:
     """
     exact = _exact_groups(fingerprints)
     first = np.unique(exact, return_index=True)[1]
-    large = fingerprints.sizes[first].min(1) >= MIN_SIDE
-    varied = fingerprints.deviations[first] >= BLANK_DEVIATION
-    compared = first[fingerprints.readable[first] & large & varied]
+    compared = first[_comparable(fingerprints)[first]]
+    order = _by_neighbors(fingerprints, compared)
     return Copies(
         exact,
-        *(
-            _for_all(exact, compared, find(fingerprints, compared))
-            for find in (_near_stars, _near_components)
-        ),
+        _for_all(exact, compared, _first_members(_near_stars(fingerprints, compared, order))),
+        _for_all(exact, compared, _near_components(fingerprints, compared)),
     )
+
+
+def _comparable(fingerprints: Fingerprints) -> np.ndarray:
+    """Return which images have enough in them to be compared by their looks, bool (images,)."""
+    large = fingerprints.sizes.min(1) >= MIN_SIDE
+    return fingerprints.readable & large & (fingerprints.deviations >= BLANK_DEVIATION)
+
+
+def find_originals(fingerprints: Fingerprints, preference: np.ndarray) -> np.ndarray:
+    """Return for each image the one that is to be kept in its place, or itself.
+
+    Going through the images by preference, each is kept unless it is a copy of one that is kept
+    already: a file with the same content, or an image that nearly looks the same. So every image
+    is compared with the very one that is kept for it; there are no chains.
+
+    Args:
+        fingerprints: Fingerprints of the set.
+        preference: Every image's index once, those to keep first, int (images,).
+
+    Returns:
+        int64 (images,).
+    """
+    rank = np.empty(len(preference), np.int64)
+    rank[preference] = np.arange(len(preference))
+    exact = _exact_groups(fingerprints)
+    best = _most_preferred(exact, rank)
+    compared = np.flatnonzero((best == np.arange(len(best))) & _comparable(fingerprints))
+    middles = _near_stars(fingerprints, compared, np.argsort(rank[compared]))
+    originals = np.arange(len(best))
+    originals[compared] = compared[middles]
+    return originals[best]
+
+
+def _most_preferred(groups: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """Return for each image the member of its group with the lowest rank, int64 (images,)."""
+    order = np.lexsort((rank, groups))
+    starts = np.unique(groups[order], return_index=True)[1]
+    inverse = np.unique(groups, return_inverse=True)[1]
+    return order[starts][inverse]
 
 
 def _for_all(exact: np.ndarray, compared: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -79,20 +116,17 @@ def _for_all(exact: np.ndarray, compared: np.ndarray, parts: np.ndarray) -> np.n
     return representative[exact]
 
 
-def _near_stars(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
-    """Return groups of images that look like the one in their middle.
-
-    Those with most neighbors are middles first: an original before its edits. The order
-    depends on the contents alone.
+def _near_stars(fingerprints: Fingerprints, compared: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return for each image the one in the middle of its group, which all others look like.
 
     Args:
         fingerprints: Fingerprints of the set.
         compared: The images to compare, int (n,).
+        order: Places in `compared`: which image becomes a middle first, int (n,).
 
     Returns:
-        int64 (n,), places in `compared`: the first one of each group.
+        int64 (n,), places in `compared`.
     """
-    order = _by_neighbors(fingerprints, compared)
     ordered = compared[order]
     hashes = fingerprints.hashes[ordered]
     mirrored = fingerprints.mirrored_hashes[ordered]
@@ -116,21 +150,29 @@ def _near_stars(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
                 middle[own] = row
                 middle[row] = row
         middles = np.concatenate([middles, block[middle[block] == block]])
-    groups = np.empty(len(ordered), np.int64)
-    groups[order] = middle
+    found = np.empty(len(ordered), np.int64)
+    found[order] = order[middle]
+    return found
+
+
+def _first_members(groups: np.ndarray) -> np.ndarray:
+    """Return groups named by the place of their first member, int64 (n,)."""
     first = np.unique(groups, return_index=True)[1]
     return first[np.unique(groups, return_inverse=True)[1]]
 
 
 def _by_neighbors(fingerprints: Fingerprints, compared: np.ndarray) -> np.ndarray:
-    """Return the places of the compared images, those with most close hashes first."""
+    """Return the places of the compared images, those with most close hashes first.
+
+    An original comes before its edits. The order depends on the contents alone.
+    """
     hashes, mirrored = fingerprints.hashes[compared], fingerprints.mirrored_hashes[compared]
     degrees = np.zeros(len(compared), np.int64)
     everyone = np.arange(len(compared))
     for start in range(0, len(compared), ROWS_AT_ONCE):
         block = everyone[start : start + ROWS_AT_ONCE]
-        upright, turned = _bits(hashes, mirrored, block, everyone)
-        degrees[block] = (np.minimum(upright, turned) <= MAX_BITS).sum(1)
+        rows = _close(hashes, mirrored, block, everyone)[0]
+        degrees[block] = np.bincount(rows - start, minlength=len(block))
     contents = np.ascontiguousarray(fingerprints.sha256[compared])
     return np.lexsort((*contents.T[::-1], -degrees))
 
@@ -148,10 +190,16 @@ def _close(
     hashes: np.ndarray, mirrored: np.ndarray, rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pairs (row, column, mirrored) whose hashes are close, in the rows' order."""
-    upright, turned = _bits(hashes, mirrored, rows, columns)
-    at_row, at_column = np.nonzero(np.minimum(upright, turned) <= MAX_BITS)
-    is_mirrored = turned[at_row, at_column] < upright[at_row, at_column]
-    return rows[at_row], columns[at_column], is_mirrored
+    pairs = []
+    for start in range(0, max(1, len(columns)), COLUMNS_AT_ONCE):
+        some = columns[start : start + COLUMNS_AT_ONCE]
+        upright, turned = _bits(hashes, mirrored, rows, some)
+        at_row, at_column = np.nonzero(np.minimum(upright, turned) <= MAX_BITS)
+        is_mirrored = turned[at_row, at_column] < upright[at_row, at_column]
+        pairs.append((at_row, some[at_column], is_mirrored))
+    at_row, column, is_mirrored = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    order = np.argsort(at_row, kind="stable")  # the columns of a row rise from piece to piece
+    return rows[at_row[order]], column[order], is_mirrored[order]
 
 
 # What a user may say of near copies; None: what `groups_for_split` does by itself.

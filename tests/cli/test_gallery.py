@@ -466,7 +466,7 @@ def test_clustering_into_folders(mixed, tmp_path, how):
 
 
 def test_a_killed_move_is_finished_from_its_plan(mixed, tmp_path, monkeypatch):
-    from cnnkit.faces.gallery import sorting_plan
+    from cnnkit import sorting_plan
 
     folder, moved = tmp_path / "sorted", []
 

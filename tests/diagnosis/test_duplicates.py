@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnkit.diagnosis.duplicates import Copies, correlations, find_copies, groups_for_split
+from cnnkit.diagnosis.duplicates import (
+    Copies,
+    correlations,
+    find_copies,
+    find_originals,
+    groups_for_split,
+)
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
 from tests.data.images import save, scene
 
@@ -192,3 +198,18 @@ def test_the_same_file_twice_stays_together_whatever_the_rule() -> None:
     for rule in ("apart", None):
         groups = groups_for_split(copies, np.zeros(5, int), 2, rule).groups
         assert groups[0] == groups[1] and groups[2] == groups[3] and len(set(groups)) == 3
+
+
+def test_the_preferred_image_is_kept_and_every_copy_is_like_it() -> None:
+    # a is like b, b like c, a and c are not: whichever comes first decides.
+    prints = chain(3)
+    assert find_originals(prints, np.array([0, 1, 2])).tolist() == [0, 0, 2]
+    assert find_originals(prints, np.array([1, 0, 2])).tolist() == [1, 1, 1]
+    assert find_originals(prints, np.array([2, 1, 0])).tolist() == [0, 2, 2]
+
+
+def test_of_equal_files_the_preferred_one_is_kept() -> None:
+    prints = chain(3)
+    prints.sha256[2] = prints.sha256[0]
+    prints.sizes[:] = 8  # too small to be compared by their looks
+    assert find_originals(prints, np.array([2, 1, 0])).tolist() == [2, 1, 2]

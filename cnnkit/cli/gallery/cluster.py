@@ -90,7 +90,7 @@ def conclusion(placed: int, folder: str | None, how: str, resume: bool) -> str:
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Show the rows as JSON Lines, or the people with some of their images."""
-    from cnnkit.faces.gallery.sorting_plan import OTHERS
+    from cnnkit.faces.gallery.people_rows import OTHERS
     from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import printable
 
