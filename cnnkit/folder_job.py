@@ -22,8 +22,7 @@ from cnnkit.results import key_of, path_of
 from cnnkit.sorting import HOW, RESUME, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
-from cnnkit.writers.finished_rows import MALFORMED
-from cnnkit.writers.journal import part_path
+from cnnkit.writers.journal import MALFORMED, part_path
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_row_suffix, csv_lines
 from cnnkit.writers.row_tables import ClassificationTable, RowTable
@@ -175,7 +174,7 @@ class FolderJob:
             if outputs.embeddings and not self._finished:
                 kept = self._journal.count if self._journal and outputs.resume else 0
                 self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else could close the journal
             self.close()
             raise
 

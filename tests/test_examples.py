@@ -55,6 +55,13 @@ def test_explain_images(run_example, tmp_path):
     assert (tmp_path / "explained" / "coffee.png").is_file()
 
 
+@pytest.mark.slow
+def test_import_model(run_example):
+    lines = run_example("import_model.py")
+    assert lines[0] == "squeezenet: classify, 5 images to look at"
+    assert lines[-1] == "coffee.jpg: espresso"
+
+
 def test_stylize_image(run_example):
     lines = run_example("stylize_image.py")
     assert lines[0] == "in one pass: 256 x 170"

@@ -189,6 +189,8 @@ def _with_weights(keras: Any, name: str, build: Any, weights: str | None) -> Any
     if weights is None:
         try:
             return build(weights="imagenet", classifier_activation=None)
+        except (TypeError, AttributeError, NameError):  # a fault of the call, not of the network
+            raise
         except Exception as error:  # Keras reports a failed download as a plain Exception
             reason = (str(error).strip().splitlines() or ["no message"])[0][:200]
             raise BundleError(

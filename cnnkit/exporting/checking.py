@@ -88,7 +88,7 @@ def compare(
         with silenced_standard_error():
             run = FORMATS[form].opener(path)
             worst = differences(run, exported.outputs, truth, exported.batch)
-    except Exception as error:  # engines raise whatever their own libraries do
+    except Exception as error:  # engines raise whatever they like; unchecked, nothing is kept
         reason = f"the {form} export cannot be run: {first_line(error)}"
         raise CheckFailedError(f"{reason} It was deleted.", float("nan")) from error
     for output in exported.outputs:

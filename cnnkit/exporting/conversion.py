@@ -51,14 +51,15 @@ def convert(model: Any, form: str, path: Path) -> None:
     Raises:
         OutputError: The converter cannot.
     """
-    with building_defaults() as keras, silenced_standard_error(), without_compiled_files():
+    with building_defaults() as keras:
+        signature = _signature(keras, model)
+    with building_defaults(), silenced_standard_error(), without_compiled_files():
         try:
             if form == "keras":
                 model.save(path)
                 return
             if form == "openvino":
                 import_openvino()  # in our way first: it would report its use to a server
-            signature = _signature(keras, model)
             export_as = FORMATS[form].keras_name
             model.export(str(path), format=export_as, verbose=False, input_signature=signature)
             if form == "onnx":

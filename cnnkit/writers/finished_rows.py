@@ -9,11 +9,8 @@ from pathlib import Path
 
 from cnnkit.errors import UsageError
 from cnnkit.results import key_of, pair_key
-from cnnkit.writers.journal import bounded_lines, path_key
+from cnnkit.writers.journal import MALFORMED, bounded_lines, path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
-
-# Errors that reading an untrusted row may raise.
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)
 
 
 class FinishedRows:
@@ -40,15 +37,7 @@ class FinishedRows:
                 if key not in self._keys:  # a CSV has a line for each box of an image
                     self._keys.add(key)
                     self.statuses[status] += 1
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            csv.Error,
-        ) as error:
+        except (OSError, *MALFORMED) as error:
             raise UsageError(
                 f"{path} must hold rows of cnnkit. Received: another file. Use `overwrite=True` to "
                 "overwrite it, or another name."

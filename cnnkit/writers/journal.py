@@ -11,6 +11,7 @@ a row of one of this run's inputs.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -28,6 +29,17 @@ from cnnkit.writers.row_files import json_line
 SCHEMA_VERSION = 2
 # No valid row comes near this length; a longer line is refused before it is read.
 MAX_LINE_BYTES = 1 << 26
+# Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
+# to throw rows away for those.
+MALFORMED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    csv.Error,
+)
 
 
 def path_key(path: str) -> int:
@@ -108,7 +120,7 @@ class Journal:
                 file.truncate(0)
             if journal._size == 0:
                 journal._write(json_line(header))
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else could close it
             journal.close()
             raise
         return journal
@@ -172,7 +184,7 @@ class Journal:
             return row
         except UsageError:
             raise
-        except Exception as error:  # an untrusted row may break any code that reads it
+        except MALFORMED as error:
             raise self._no_row(line, f"{line[:60]!r}") from error
 
     def _no_row(self, line: bytes, received: str) -> UsageError:

@@ -47,7 +47,7 @@ def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
             if is_at(descriptor, path):
                 return os.fdopen(descriptor, "r+b")
             os.close(descriptor)  # the run that held it has just replaced or removed it
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the lock must not outlive this call
             os.close(descriptor)
             raise
     raise in_use(path)

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from cnnkit.bundles import open_model
+from cnnkit.bundles import applications, open_model
 from cnnkit.bundles.applications import (
     APPLICATIONS,
     application_name,
@@ -104,3 +104,11 @@ def test_without_a_network_one_line_says_what_was_tried(keras, monkeypatch):
     with pytest.raises(BundleError, match=r"download failed.*`weights`") as caught:
         build_application(keras, "NASNetMobile", None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_fault_of_the_call_is_not_called_a_failed_download():
+    def builder(**named):
+        raise TypeError("unexpected argument")
+
+    with pytest.raises(TypeError):
+        applications._with_weights(None, "NASNetMobile", builder, None)

@@ -145,3 +145,20 @@ def test_undecodable_names_survive(tmp_path):
     assert journal.is_done(path)
     assert final_rows(journal) == [row]
     assert json.loads((tmp_path / "rows.jsonl.part").read_bytes().splitlines()[1]) == row
+
+
+def test_a_fault_of_the_program_is_not_blamed_on_the_rows(tmp_path):
+    target = written(tmp_path, [ok("a")])
+
+    def check(error):
+        def raising(row):
+            raise error
+
+        return raising
+
+    for error in (NameError("a typo"), OSError("unreachable")):
+        with pytest.raises(type(error)):
+            Journal.open(target, HEADER, resume=True, check=check(error))
+    for error in (IndexError("no predictions"), OverflowError("infinite")):
+        with pytest.raises(UsageError, match="must hold rows of cnnkit"):
+            Journal.open(target, HEADER, resume=True, check=check(error))

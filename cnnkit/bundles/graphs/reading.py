@@ -72,7 +72,9 @@ def write_graph(path: Path, form: str, folder: Path) -> None:
     """
     try:
         model = _read(path, form)
-    except Exception as error:  # readers raise whatever their own libraries do
+    except CnnkitError:
+        raise
+    except Exception as error:  # readers raise whatever their own libraries do; nothing is run
         raise _unreadable(path, form, error) from error
     try:
         check_size(model)
