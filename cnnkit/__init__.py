@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.models import list_models, model_card, verify_models
     from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
+    from cnnkit.commands.search import search
     from cnnkit.commands.shapes import shapes
     from cnnkit.commands.stylize import stylize
     from cnnkit.commands.train_detector import train_detector
@@ -146,6 +147,7 @@ __all__ = [
     "merge",
     "model_card",
     "network",
+    "search",
     "shapes",
     "stylize",
     "train_detector",
@@ -217,6 +219,7 @@ _HOMES = {
     "experiment_residual": "cnnkit.commands.experiment",
     "list_networks": "cnnkit.commands.network",
     "network": "cnnkit.commands.network",
+    "search": "cnnkit.commands.search",
     "shapes": "cnnkit.commands.shapes",
     "verify_claim": "cnnkit.commands.verify_face",
     "verify_images": "cnnkit.commands.verify_face",

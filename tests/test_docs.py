@@ -55,6 +55,11 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         write_digits(tmp_path / "digits", each=10)
     elif page in ("classify.md", "detect.md", "inputs.md"):
         shutil.copytree(examples, tmp_path / "photos")
+    elif page == "search.md":
+        shutil.copytree(examples, tmp_path / "photos")
+        (tmp_path / "queries").mkdir()
+        for query in (tmp_path / "query.jpg", tmp_path / "queries"):
+            shutil.copy(examples / "cat.jpg", query)
     elif page == "own-models.md":
         shutil.copytree(examples, tmp_path / "photos")
         onnx_classifier(tmp_path / "flowers.onnx")

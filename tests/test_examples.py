@@ -204,3 +204,9 @@ def test_find_copies(run_example):
         "keep rocket (1).jpg, not rocket.jpg (exact)",
         "copies left: 0",
     ]
+
+
+def test_search_images(run_example):
+    lines = run_example("search_images.py")
+    assert lines[0] == "1.00 coffee.jpg"
+    assert lines[1].endswith("coffee-rotated.jpg")

@@ -28,10 +28,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 # The floor of every module; a package counts as one. A module imports from lower floors only.
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "results", "boxes", "metrics", "calibration", "version", "names"), 0
+        ("errors", "results", "boxes", "metrics", "calibration", "version", "names", "neighbors"),
+        0,
     ),
     **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
-    **dict.fromkeys(("bundles", "pipeline", "folder_job", "sorting_plan", "losses", "data"), 2),
+    **dict.fromkeys(
+        ("bundles", "pipeline", "folder_job", "sorting_plan", "embedding_index", "losses", "data"),
+        2,
+    ),
     **dict.fromkeys(("reports", "exporting"), 2),
     **dict.fromkeys(("training", "diagnosis", "lab"), 3),
     **dict.fromkeys(("classification", "detection", "faces", "style"), 4),
@@ -48,6 +52,7 @@ LIBRARIES: dict[str, set[str]] = {
     "names": set(),
     "results": {"numpy", "supervision"},  # the latter where a user has it
     "boxes": {"numpy"},
+    "neighbors": {"numpy"},
     "metrics": {"numpy"},
     "images": {"numpy", "cv2", "PIL", "simplejpeg"},
     "architectures": {"keras"},

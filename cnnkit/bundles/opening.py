@@ -63,6 +63,16 @@ class Bundle:
     graph: opening_graphs.RunningModel | None = None
     graph_store: Path | None = None
 
+    @property
+    def content_hash(self) -> str:
+        """A hash of the weights and of how images are prepared for them.
+
+        Unlike `identity`, it is the same in every version of cnnkit.
+        """
+        weights = self.card.weights.get("sha256") or self.identity
+        what = [weights, self.card.input.to_dict(), self.card.features_layer]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
     def build(
         self,
         features: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found, thumbnail
 from cnnkit.results import Failure, make_row, path_of
 from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_names
+from cnnkit.writers.embedding_paths import EmbeddingsOrigin, image_line, write_paths
 from cnnkit.writers.row_tables import ClassificationTable
 
 
@@ -21,6 +23,7 @@ def classify_folders(
     outputs: Outputs,
     *,
     options: dict[str, Any],
+    given: str | None = None,
     top_k: int = 5,
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
@@ -32,6 +35,7 @@ def classify_folders(
         found: The inputs.
         outputs: The outputs to write.
         options: Options that must be the same when a run is resumed.
+        given: What the user gave as the model, for the paths of embeddings.
         top_k: How many predictions a CSV row has.
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
@@ -46,7 +50,13 @@ def classify_folders(
     width = feature_width(classifier) if outputs.embeddings else 0
     table = ClassificationTable(top_k)
     folders = partial(destination, folders=folder_names(bundle.labels))
-    job = FolderJob(outputs, header, width, table, report, destination=folders)
+    makers = []
+    if outputs.embeddings and outputs.embeddings.suffix.lower() == ".npy":
+        # Whether an image was changed since an earlier run has read it is not known.
+        began = 0 if outputs.resume else time.time_ns()
+        origin = embeddings_origin(classifier, given or bundle.card.name)
+        makers.append(partial(_write_paths, outputs.embeddings, origin, began))
+    job = FolderJob(outputs, header, width, table, report, makers, destination=folders)
     try:
         for path, result in classifier.stream(job.pending(found), workers):
             features = None if isinstance(result, Failure) else result.features
@@ -55,6 +65,23 @@ def classify_folders(
     finally:
         job.close()
     return summary
+
+
+def embeddings_origin(classifier: Classifier, given: str) -> EmbeddingsOrigin:
+    """Return what makes a classifier's embeddings.
+
+    Args:
+        classifier: With features.
+        given: What the user gave as the model.
+    """
+    bundle = classifier.bundle
+    return EmbeddingsOrigin(bundle.card.name, given, bundle.content_hash, classifier.spec.fit)
+
+
+def _write_paths(
+    embeddings: Path, origin: EmbeddingsOrigin, began: int, rows: Callable[[], Rows]
+) -> None:
+    write_paths(embeddings, origin, (image_line(row, began) for row in rows()))
 
 
 def destination(row: dict[str, Any], folders: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Use": {
         "classify": ("cnnkit.cli.classify", "Classify images."),
         "detect": ("cnnkit.cli.detect", "Detect objects in images."),
+        "search": ("cnnkit.cli.search", "Find similar images."),
         "stylize": ("cnnkit.cli.stylize", "Apply the style of an image to photos."),
         "verify-face": ("cnnkit.cli.verify_face", "Check whether two images show the same person."),
         "gallery": ("cnnkit.cli.gallery", "Recognize people: enroll, identify, forget."),

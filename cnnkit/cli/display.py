@@ -317,3 +317,31 @@ class DetectionLayout:
         words = ", ".join(f"{n} {label}" for label, n in counts.items())
         objects = click.style(fitted(words, self._rest).rstrip(), bold=True)
         return f"{path}  {found[0]['score']:>{SCORE_WIDTH}.1%}  {objects}"
+
+
+class MatchesLayout:
+    """The columns of a search: the query, its best match's score, its matches."""
+
+    def __init__(self, width: int) -> None:
+        """Divide `width` columns of a terminal."""
+        self._path = max(16, min(40, int(width * 0.3)))
+        self._rest = max(16, width - self._path - SCORE_WIDTH - 5)
+
+    def header(self) -> str:
+        """See `Layout`."""
+        return f"{fitted('QUERY', self._path)}  {'SCORE':>{SCORE_WIDTH}}  MATCH"
+
+    def line(self, row: dict[str, Any]) -> str:
+        """Return the lines of a query's matches, the best one first."""
+        if row["status"] == "error":
+            return failed_line(row, self._path, self._rest + SCORE_WIDTH + 2)
+        path = fitted(row["path"], self._path, keep_end=True)
+        if not row["matches"]:
+            return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('no matches', dim=True)}"
+        lines = []
+        for match in row["matches"]:
+            found = fitted(match["path"], self._rest, keep_end=True).rstrip()
+            gone = click.style(" (gone)", dim=True) if match.get("gone") else ""
+            lines.append(f"{path}  {match['score']:>{SCORE_WIDTH}.3f}  {found}{gone}")
+            path = " " * self._path
+        return "\n".join(lines)

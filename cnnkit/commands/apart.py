@@ -32,7 +32,19 @@ SHARING = ("overlays", "maps")
 # Parameters that name what is read.
 INPUTS = (
     *("inputs", "images", "photos", "data", "source", "validation_data", "styles", "mask"),
-    *("start", "labels", "matrix", "kernel", "against", "learn_from", "pairs", "gallery", "parts"),
+    *(
+        "index",
+        "update",
+        "start",
+        "labels",
+        "matrix",
+        "kernel",
+        "against",
+        "learn_from",
+        "pairs",
+        "gallery",
+        "parts",
+    ),
     *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
 )
 MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")
@@ -194,6 +206,8 @@ def _derived(
         return  # a bundle is a folder, and nothing lies beside it
     beside = (".part", ".json") if command in DESCRIBING else (".part",)
     for one in (*outputs, *folders):
+        if one.name == "embeddings":
+            yield one._replace(path=f"{one.path}.paths.jsonl")
         if os.path.isdir(one.path):
             names = ("rows.jsonl", "rows.jsonl.part", "plan.jsonl", "classes.txt", "data.yaml")
             yield from (one._replace(path=os.path.join(one.path, name)) for name in names)

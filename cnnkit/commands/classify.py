@@ -151,6 +151,7 @@ def classify(
         finder(),
         outputs,
         options=same_on_resume,
+        given=os.path.abspath(model) if os.path.exists(model) else os.fspath(model),
         top_k=top_k,
         workers=worker_count(workers, threads),
         emit=counting(emit, progress, finder, outputs.shard),

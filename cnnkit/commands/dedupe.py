@@ -278,7 +278,7 @@ def _write(found: CopiesFound, rows_file: Path | None, page: Path | None) -> Non
     if rows_file is not None:
         write_rows(rows_file, found.rows, COPIES_TABLE)
     if page is not None:
-        from cnnkit.reports.copies import write_copies
+        from cnnkit.reports.image_groups import write_copies
 
         moved = {path_in(row): row["sorted_to"][0] for row in found.rows if "sorted_to" in row}
         write_copies(

@@ -1,0 +1,135 @@
+"""The most similar of many vectors, exactly, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Rows compared at a time: with 1,280 numbers each, 80 MB.
+ROWS_AT_ONCE = 16_384
+# What a cosine computed in float32 may be wrong by; everything so near to the best is computed
+# again in float64.
+ROUNDING = 1e-5
+
+
+def lengths_of(vectors: np.ndarray) -> np.ndarray:
+    """Return the length of each vector, float32 (n,), NaN where a number is not finite.
+
+    Args:
+        vectors: float32 (n, dimensions); may be mapped from a file.
+    """
+    lengths = np.empty(len(vectors), np.float32)
+    with np.errstate(all="ignore"):
+        for start, block in _blocks(vectors):
+            squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+            lengths[start : start + len(block)] = np.sqrt(squares)
+    lengths[~np.isfinite(lengths)] = np.nan
+    return lengths
+
+
+def most_similar(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    count: int,
+    lengths: np.ndarray | None = None,
+    min_score: float = -1.0,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the vectors with the highest cosine similarity to each query.
+
+    The vectors are read once, block by block. A cosine is computed in float32 to tell which
+    vectors may be among the best, and in float64 for these: the result does not depend on the
+    size of a block, and equal vectors come in their order. Vectors that are zero or not finite
+    are never among the best.
+
+    Args:
+        vectors: float32 (n, dimensions); may be mapped from a file.
+        queries: float (m, dimensions), finite.
+        count: How many at most for each query, at least 1.
+        lengths: From `lengths_of`, if there are several searches.
+        min_score: Only vectors with at least this similarity, -1 to 1.
+
+    Returns:
+        For each query int64 (k,), best first, and float64 (k,) in -1 to 1, k at most `count`.
+    """
+    lengths = lengths_of(vectors) if lengths is None else lengths
+    queries = np.asarray(queries, np.float64)
+    sizes = np.sqrt((queries**2).sum(axis=1, keepdims=True))
+    unit = (queries / np.where(sizes > 0, sizes, 1)).astype(np.float32)
+    candidates = [_Candidates(count, min_score) for _ in queries]
+    usable = np.where(lengths > 0, lengths, np.nan)
+    with np.errstate(all="ignore"):
+        for start, block in _blocks(vectors):
+            rough = (unit @ block.T) / usable[start : start + len(block)]  # (queries, rows)
+            for scores, query in zip(rough, candidates, strict=True):
+                query.add(start, scores)
+    return [
+        _exact(vectors, query, found.rows(), count, min_score)
+        for query, found in zip(queries, candidates, strict=True)
+    ]
+
+
+def _blocks(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        yield start, np.asarray(vectors[start : start + ROWS_AT_ONCE])
+
+
+class _Candidates:
+    """The rows that may be among the best of one query."""
+
+    def __init__(self, count: int, min_score: float) -> None:
+        self._count = count
+        self._least = min_score - ROUNDING  # the rough score that a candidate has at least
+        self._rows = np.zeros(0, np.int64)
+        self._scores = np.zeros(0, np.float32)
+
+    def add(self, start: int, rough: np.ndarray) -> None:
+        """Take in the rough scores of a block of rows."""
+        new = np.flatnonzero(rough >= self._least)  # never of NaN
+        if not len(new):
+            return
+        rows = np.concatenate([self._rows, start + new])
+        scores = np.concatenate([self._scores, rough[new]])
+        if len(scores) > self._count:
+            last = float(np.partition(scores, -self._count)[-self._count])
+            self._least = max(self._least, last - 2 * ROUNDING)
+            near = scores >= self._least
+            rows, scores = rows[near], scores[near]
+        self._rows, self._scores = rows, scores
+
+    def rows(self) -> np.ndarray:
+        """Return the candidates, int64 (k,), rising."""
+        return self._rows
+
+
+def _exact(
+    vectors: np.ndarray, query: np.ndarray, rows: np.ndarray, count: int, min_score: float
+) -> tuple[np.ndarray, np.ndarray]:
+    scores = cosines(vectors, rows, query)
+    enough = scores >= min_score
+    rows, scores = rows[enough], scores[enough]
+    best = np.argsort(-scores, kind="stable")[:count]
+    return rows[best], scores[best]
+
+
+def cosines(vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return the cosine similarity of some rows with a vector, float64 (rows,).
+
+    Equal vectors have the similarity 1 exactly.
+
+    Args:
+        vectors: float32 (n, dimensions).
+        rows: int (k,); none of these vectors is zero.
+        query: float (dimensions,).
+    """
+    query = np.asarray(query, np.float64)
+    size = np.einsum("i,i", query, query)
+    result = np.zeros(len(rows))
+    if size == 0:
+        return result
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = np.asarray(vectors[rows[start : start + ROWS_AT_ONCE]], np.float64)
+        products = np.einsum("ij,j->i", some, query)
+        squares = np.einsum("ij,ij->i", some, some)
+        result[start : start + len(some)] = products / np.sqrt(squares * size)
+    return np.clip(result, -1.0, 1.0)

@@ -1,0 +1,140 @@
+"""Groups of images side by side, the most important one first: copies, and matches of a query."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cnnkit.reports.page import thumbnail_url, timestamp, write_page
+from cnnkit.results import path_of
+
+SHOWN_OF_A_GROUP = 13
+
+Row = Mapping[str, Any]
+Thumbnail = Callable[[str], bytes | None] | None
+
+
+def write_copies(
+    path: str | os.PathLike[str],
+    groups: Sequence[Sequence[Row]],
+    *,
+    images: int,
+    failed: int,
+    thumbnail: Thumbnail = None,
+    made: datetime | None = None,
+) -> None:
+    """Write the report of ``cnnkit dedupe`` as one HTML file that opens anywhere.
+
+    Groups and thumbnails are written one by one, so memory does not grow with their number.
+
+    Args:
+        path: The file to write. An existing file is replaced once the new one is complete.
+        groups: The rows of each group, the image to keep first.
+        images: Number of images that were compared.
+        failed: Number of images that could not be read.
+        thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
+            None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
+        made: Creation time to show in the report; now by default.
+
+    Raises:
+        OutputError: The file cannot be written; no partial file is left behind.
+    """
+    copies = [row for group in groups for row in group if row["copy"]]
+    figures = [
+        ("images", images, "main"),
+        ("groups", len(groups), ""),
+        ("exact copies", sum(row["copy"] == "exact" for row in copies), ""),
+        ("near copies", sum(row["copy"] == "near" for row in copies), ""),
+        ("failed", failed, "failed" if failed else ""),
+    ]
+    cards = (
+        {
+            "title": f"Group {group[0]['group']}",
+            "images": [_card(row, _about_copy(row), thumbnail) for row in _shown(group)],
+            "more": max(0, len(group) - SHOWN_OF_A_GROUP),
+        }
+        for group in groups
+    )
+    _write(path, "Copies", "", figures, cards, "" if groups else "No copies were found.", made)
+
+
+def _about_copy(row: Row) -> str:
+    return f"{row['copy'] or 'keep'} · {row['width']}x{row['height']}"
+
+
+def write_matches(
+    path: str | os.PathLike[str],
+    rows: Iterator[Row],
+    *,
+    index: str,
+    images: int,
+    thumbnail: Thumbnail = None,
+    made: datetime | None = None,
+) -> None:
+    """Write the report of ``cnnkit search`` as one HTML file; see `write_copies`.
+
+    Args:
+        path: The file to write.
+        rows: The rows of the queries.
+        index: What was searched.
+        images: Number of images in it.
+        thumbnail: See `write_copies`.
+        made: Creation time to show in the report; now by default.
+
+    Raises:
+        OutputError: The file cannot be written; no partial file is left behind.
+    """
+    cards = (
+        {
+            "title": os.path.basename(row["path"]),
+            "images": [_card(row, _about_query(row), thumbnail)]
+            + [
+                _card(match, f"{match['score']:.3f}", thumbnail)
+                for match in _shown(row.get("matches", []))
+            ],
+            "more": max(0, len(row.get("matches", [])) - SHOWN_OF_A_GROUP),
+        }
+        for row in rows
+    )
+    _write(path, "Similar images", index, [("images searched", images, "main")], cards, "", made)
+
+
+def _about_query(row: Row) -> str:
+    if row["status"] == "error":
+        return f"{row['error']['kind']}: {row['error']['message']}"
+    return "query" if row["matches"] else "query, no matches"
+
+
+def _shown(group: Sequence[Row]) -> Sequence[Row]:
+    return group[:SHOWN_OF_A_GROUP]
+
+
+def _card(row: Row, about: str, thumbnail: Thumbnail) -> dict[str, Any]:
+    return {
+        "path": row["path"],
+        "name": os.path.basename(row["path"]),
+        "image": thumbnail_url(thumbnail, path_of(row)),
+        "about": about,
+    }
+
+
+def _write(
+    path: str | os.PathLike[str],
+    title: str,
+    subtitle: str,
+    figures: Sequence[tuple[str, int, str]],
+    groups: Iterator[dict[str, Any]],
+    verdict: str,
+    made: datetime | None,
+) -> None:
+    context = {
+        "title": title,
+        "subtitle": subtitle,
+        "made": timestamp(made),
+        "figures": figures,
+        "groups": groups,
+        "verdict": verdict,
+    }
+    write_page(path, "image_groups.html.jinja", context, styles=["doctor.css"])

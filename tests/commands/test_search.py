@@ -1,0 +1,130 @@
+"""`cnnkit.search`: the index that classify writes, its matches, and its updates."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnkit
+from cnnkit.errors import UsageError
+
+MODEL = "squeezenet-1.1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, examples):
+    """A folder of photos and its index."""
+    folder = tmp_path_factory.mktemp("search")
+    shutil.copytree(examples, folder / "photos")
+    (folder / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    os.utime(folder / "photos" / "cat.jpg", (1, 1))
+    cnnkit.classify(folder / "photos", model=MODEL, embeddings=folder / "photos.npy")
+    return folder
+
+
+@pytest.fixture
+def place(made, tmp_path):
+    """A copy of the folder and its index, to be changed."""
+    shutil.copytree(made, tmp_path / "copy")
+    text = (tmp_path / "copy" / "photos.npy.paths.jsonl").read_text()
+    changed = text.replace(str(made), str(tmp_path / "copy"))
+    (tmp_path / "copy" / "photos.npy.paths.jsonl").write_text(changed)
+    return tmp_path / "copy"
+
+
+def found(index, queries, **options):
+    rows = []
+    summary = cnnkit.search(index, queries, emit=rows.append, **options)
+    return rows, summary
+
+
+def names(row):
+    return [os.path.basename(match["path"]) for match in row["matches"]]
+
+
+def test_an_image_finds_itself_and_what_is_like_it(made):
+    queries = [made / "photos" / name for name in ("coffee.jpg", "bad.jpg", "cat.jpg")]
+    rows, summary = found(made / "photos.npy", queries, top_k=2)
+    assert [row["status"] for row in rows] == ["ok", "error", "ok"]
+    assert (summary.ok, summary.failed) == (2, 1)
+    assert names(rows[0]) == ["coffee.jpg", "coffee-rotated.jpg"]
+    assert rows[0]["matches"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert names(rows[2])[0] == "cat.jpg"
+    alone, _ = found(made / "photos.npy", queries[:1], top_k=9, min_score=0.9)
+    assert names(alone[0]) == ["coffee.jpg", "coffee-rotated.jpg"]
+
+
+def test_the_scores_are_those_of_the_features(made):
+    rows, _ = found(made / "photos.npy", made / "photos" / "cat.jpg", top_k=20)
+    features = np.load(made / "photos.npy").astype(float)
+    paths = [json.loads(line) for line in (made / "photos.npy.paths.jsonl").open()][1:]
+    places = {os.path.basename(line["path"]): n for n, line in enumerate(paths)}
+    cat = features[places["cat.jpg"]]
+    assert "bad.jpg" not in names(rows[0]) and np.isnan(features[places["bad.jpg"]]).all()
+    for match in rows[0]["matches"]:
+        own = features[places[os.path.basename(match["path"])]]
+        cosine = own @ cat / np.linalg.norm(own) / np.linalg.norm(cat)
+        assert match["score"] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_new_changed_and_lost_images(place, caplog):
+    photos = place / "photos"
+    with Image.open(photos / "rocket.jpg") as rocket:
+        rocket.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photos / "new.png")
+    shutil.copy(photos / "coffee.jpg", photos / "cat.jpg")  # other content under an old name
+    os.unlink(photos / "astronaut.jpg")
+    with caplog.at_level(logging.INFO, "cnnkit"):
+        rows, _ = found(place / "photos.npy", photos / "coffee.jpg", update=photos, top_k=20)
+    assert "1 gone" in caplog.text
+    assert set(names(rows[0])[:2]) == {"cat.jpg", "coffee.jpg"}
+    marked = {os.path.basename(m["path"]) for m in rows[0]["matches"] if m.get("gone")}
+    assert marked == {"astronaut.jpg"}
+    rows, _ = found(place / "photos.npy", photos / "rocket.jpg", top_k=2)
+    assert set(names(rows[0])) == {"rocket.jpg", "new.png"}
+    before = (place / "photos.npy").read_bytes()
+    _, summary = found(place / "photos.npy", None, update=photos)
+    assert (summary.ok, summary.failed) == (0, 0)
+    assert (place / "photos.npy").read_bytes() == before
+
+
+def test_another_model_is_refused(made):
+    with pytest.raises(UsageError, match=r"`model` must be the model that made .*squeezenet-1\.1"):
+        cnnkit.search(made / "photos.npy", "x.jpg", model="efficientnet-lite0")
+
+
+def test_a_report_shows_queries_and_matches(made, tmp_path):
+    query = tmp_path / "<i>query.jpg"
+    shutil.copy(made / "photos" / "cat.jpg", query)
+    cnnkit.search(made / "photos.npy", query, top_k=3, report=tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("data:image/") == 4
+    assert "<i>query" not in page and "&lt;i&gt;query" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"top_k": 0}, "`top_k` must be at least 1"),
+        ({"min_score": 2}, "`min_score` must lie between -1 and 1"),
+        ({"min_score": float("nan")}, "`min_score` must lie between"),
+        ({"inputs": None}, "`inputs` is required"),
+    ],
+)
+def test_wrong_arguments(made, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        cnnkit.search(**{"index": made / "photos.npy", "inputs": "x.jpg"} | arguments)
+
+
+def test_the_paths_are_no_output_over_an_input(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made / "photos" / "cat.jpg", "photos.npy.paths.jsonl")
+    with pytest.raises(UsageError, match=r"paths\.jsonl"):
+        cnnkit.classify(
+            "photos.npy.paths.jsonl", model=MODEL, embeddings="photos.npy", overwrite=True
+        )
