@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -220,18 +220,13 @@ def _searched(
     min_score: float,
 ) -> Iterator[tuple[str, _Matches | Failure]]:
     """Yield the matches of each query, in order; many are compared with the index at once."""
-    first = list(_taken(stream, 1))  # a lone query does not wait for others
+    first = list(islice(stream, 1))  # a lone query does not wait for others
     for some in chain([first], batched(stream, QUERIES_AT_ONCE)):
         results = [result for _, result in some if isinstance(result, Classification)]
         vectors = [result.features for result in results if result.features is not None]
         found = iter(index.search(np.stack(vectors), top_k, min_score) if vectors else ())
         for path, result in some:
             yield path, result if isinstance(result, Failure) else _Matches(next(found))
-
-
-def _taken(stream: Iterator[Any], count: int) -> Iterator[Any]:
-    for _, item in zip(range(count), stream, strict=False):
-        yield item
 
 
 def _write_report(path: Path, rows: Rows, *, index: str, images: int) -> None:

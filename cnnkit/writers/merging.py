@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.writers.embedding_paths import EmbeddingPaths, paths_file, write_paths
 from cnnkit.writers.journal import bounded_lines, first_difference
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import PARQUET_ROW_GROUP, csv_line, import_pyarrow
@@ -118,7 +119,25 @@ def merge_parts(parts: Sequence[Part], output: Path) -> int:
             merge(parts, target, files)
     except (ValueError, csv.Error) as error:
         raise _changed(parts[0]) from error
+    if output.suffix.lower() == ".npy":
+        _merge_paths(parts, output)
     return sum(part.record.rows for part in parts)
+
+
+def _merge_paths(parts: Sequence[Part], output: Path) -> None:
+    """Merge the files of paths, which embeddings can be searched with, where all parts have one.
+
+    Raises:
+        UsageError: One is missing, or of other embeddings.
+        OutputError: The file cannot be written.
+    """
+    if not all(paths_file(part.path).is_file() for part in parts):
+        return
+    paths = [EmbeddingPaths(part.path) for part in parts]
+    for part, one in zip(parts, paths, strict=True):
+        if one.origin != paths[0].origin or len(one) != part.record.rows:
+            raise _changed(part)
+    write_paths(output, paths[0].origin, _interleaved(parts, [iter(one) for one in paths]))
 
 
 def _changed(part: Part) -> UsageError:

@@ -128,7 +128,7 @@ def test_rows_and_report_are_written(photos, tmp_path):
     found = cnnkit.dedupe(photos, output=tmp_path / "rows.jsonl", report=tmp_path / "r.html")
     assert tuple(map(json.loads, (tmp_path / "rows.jsonl").open())) == found.rows
     page = (tmp_path / "r.html").read_text()
-    assert page.count('class="copy-group"') == 2
+    assert page.count('class="panel finding"') == 2
     assert page.count("data:image/") == 6
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
 

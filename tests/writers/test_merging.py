@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cnnkit
+from cnnkit.embedding_index import EmbeddingIndex
 from cnnkit.errors import UsageError
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Finder, Found
 from cnnkit.results import path_fields
+from cnnkit.writers.embedding_paths import EmbeddingsOrigin, write_paths
 from cnnkit.writers.row_tables import ClassificationTable, DetectionTable
 from cnnkit.writers.shards import Shard
 
@@ -77,6 +80,19 @@ def test_parquet_and_embeddings_merge(count, monkeypatch):
     assert parquet.read_table("merged.parquet") == parquet.read_table("one.parquet")
     cnnkit.merge(features, "merged.npy")
     assert Path("merged.npy").read_bytes() == Path("one.npy").read_bytes()
+
+
+def test_merged_embeddings_can_be_searched_like_those_of_one_run():
+    origin = EmbeddingsOrigin("lite", "efficientnet-lite0", "c" * 64, "crop")
+    features = [Path(f"part-{index}.npy") for index in range(3)]
+    for index, place in enumerate(features):
+        run(f"part-{index}.jsonl", (index, 3), embeddings=place)
+        write_paths(place, origin, [path_fields(name) for name in NAMES[index::3]])
+    cnnkit.merge(features, "merged.npy")
+    assert [line["path"] for line in EmbeddingIndex("merged.npy").lines()] == NAMES
+    write_paths(features[1], replace(origin, model="other"), [{"path": "a"}] * 4)
+    with pytest.raises(UsageError, match=r"part-1\.npy must be as its run finished it"):
+        cnnkit.merge(features, "merged.npy", overwrite=True)
 
 
 def test_shards_of_a_folder_take_every_nth_image_and_say_so_in_their_journal(examples):
