@@ -15,7 +15,8 @@ from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import batched, encodable, import_pyarrow
 
 FEATURE_SUFFIXES = (".npy", ".parquet")
-ROWS_AT_ONCE = 4_096
+BYTES_AT_ONCE = 1 << 22
+ROWS_IN_A_GROUP = 4_096  # of a Parquet file
 
 
 class FeatureSpool:
@@ -84,23 +85,28 @@ class FeatureSpool:
             OutputError: The output cannot be written.
         """
         self._check_unchanged()
-        if not count:
-            spool = np.empty((0, self._width), np.float32)
-        else:
-            spool = np.memmap(self.part, np.float32, "r").reshape(-1, self._width)
         if self.target.suffix.lower() == ".npy":
-            self._finish_npy(rows, count, spool)
+            self._finish_npy(rows, count)
         else:
-            self._finish_parquet(rows, spool)
+            self._finish_parquet(rows)
 
-    def _finish_npy(self, rows: Iterable[tuple[int, str]], count: int, spool: np.ndarray) -> None:
+    def _lines(self, indices: list[int]) -> np.ndarray:
+        """Return some lines, float32 (indices, width).
+
+        The file is mapped anew each time: pages that stay mapped count as this process's memory,
+        which would grow with the file.
+        """
+        return np.memmap(self.part, np.float32, "r").reshape(-1, self._width)[indices]
+
+    def _finish_npy(self, rows: Iterable[tuple[int, str]], count: int) -> None:
         with replacing(self.target) as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, self._width)}
             np.lib.format.write_array_header_1_0(file, header)
-            for indices, _ in _index_batches(rows):
-                file.write(np.ascontiguousarray(spool[indices]).tobytes())
+            lines = max(1, BYTES_AT_ONCE // (4 * self._width))
+            for indices, _ in _index_batches(rows, lines):
+                file.write(np.ascontiguousarray(self._lines(indices)).data)
 
-    def _finish_parquet(self, rows: Iterable[tuple[int, str]], spool: np.ndarray) -> None:
+    def _finish_parquet(self, rows: Iterable[tuple[int, str]]) -> None:
         pyarrow = import_pyarrow()
         vector = pyarrow.list_(pyarrow.float32(), self._width)
         schema = pyarrow.schema([("path", pyarrow.string()), ("features", vector)])
@@ -108,8 +114,8 @@ class FeatureSpool:
             replacing(self.target) as file,
             pyarrow.parquet.ParquetWriter(file, schema) as writer,
         ):
-            for indices, paths in _index_batches(rows):
-                flat = pyarrow.array(spool[indices].ravel())
+            for indices, paths in _index_batches(rows, ROWS_IN_A_GROUP):
+                flat = pyarrow.array(self._lines(indices).ravel())
                 features = pyarrow.FixedSizeListArray.from_arrays(flat, self._width)
                 names = [encodable(path) for path in paths]
                 writer.write_table(pyarrow.table([names, features], schema=schema))
@@ -124,8 +130,10 @@ class FeatureSpool:
             self.part.unlink(missing_ok=True)
 
 
-def _index_batches(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
-    for batch in batched(rows, ROWS_AT_ONCE):
+def _index_batches(
+    rows: Iterable[tuple[int, str]], size: int
+) -> Iterator[tuple[list[int], list[str]]]:
+    for batch in batched(rows, size):
         indices, paths = zip(*batch, strict=True)
         yield list(indices), list(paths)
 

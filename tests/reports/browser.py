@@ -71,7 +71,13 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def open(
-        self, file: Path, *, width: int = 1280, height: int = 900, dark: bool = False
+        self,
+        file: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        patience: float = 60,
     ) -> float:
         """Open a file at a width in CSS pixels; return the seconds until it had loaded."""
         self.problems, self.requests, self._loaded = [], [], False
@@ -84,7 +90,7 @@ class Browser:
         begun = time.perf_counter()
         self.call("Page.navigate", url=file.resolve().as_uri())
         while not self._loaded:
-            self._handle(self._receive(60))
+            self._handle(self._receive(patience))
         return time.perf_counter() - begun
 
     def run(self, expression: str) -> Any:
@@ -108,6 +114,11 @@ class Browser:
         """Save what the page shows, or the whole page, as PNG."""
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         file.write_bytes(base64.b64decode(answer["data"]))
+
+    @property
+    def process_id(self) -> int:
+        """The browser's first process; the others are below it."""
+        return self._process.pid
 
     def close(self) -> None:
         self._process.terminate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,22 @@ def test_no_rows_make_an_empty_file(tmp_path):
     spool = FeatureSpool(tmp_path / "f.npy", 4)
     spool.finish([], 0)
     assert np.load(tmp_path / "f.npy").shape == (0, 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    lines, width = 64, 1 << 18  # of 1 MiB each
+    spool = FeatureSpool(tmp_path / "f.npy", width)
+    for value in range(lines):
+        spool.append(np.full(width, value, np.float32))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = memory("VmRSS")
+    spool.finish([(i, str(i)) for i in range(lines)], lines)
+    assert memory("VmHWM") - before < 24 * 1024
+    assert np.load(tmp_path / "f.npy", mmap_mode="r")[:, -1].tolist() == list(range(lines))
+
+
+def memory(name):
+    """Return a line of this process's status, in KiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0])
