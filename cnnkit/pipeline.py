@@ -20,6 +20,7 @@ from cnnkit.images import Found, Given, one_or_several
 from cnnkit.results import Failure
 from cnnkit.runtime import Predictor
 from cnnkit.runtime.process import one_opencv_thread
+from cnnkit.storage.ahead import read_ahead
 from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
@@ -164,10 +165,10 @@ def in_order(
 ) -> Iterator[T]:
     """Run a task over a few inputs at a time in some threads; give its results in input order."""
     pending: deque[Future[list[T]]] = deque()
-    with one_opencv_thread():
+    with one_opencv_thread(), read_ahead(found) as ahead:
         executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
         try:
-            for batch in batched(found, batch_size):
+            for batch in batched(ahead, batch_size):
                 pending.append(executor.submit(task, batch))
                 if len(pending) > TASKS_AHEAD * workers:
                     yield from pending.popleft().result()

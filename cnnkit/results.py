@@ -356,8 +356,8 @@ def path_fields(path: str, name: str = "path") -> dict[str, str]:
         path.encode("utf-8")
     except UnicodeEncodeError:
         encoded = base64.b64encode(os.fsencode(path)).decode("ascii")
-        return {name: path, f"{name}_base64": encoded}
-    return {name: path}
+        return {name: str(path), f"{name}_base64": encoded}
+    return {name: str(path)}  # paths may be of a class that knows more than their text
 
 
 def path_of(row: Mapping[str, Any], name: str = "path") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ SLOW_PAGES = (
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
+def write_containers(folder: Path, images: Path) -> None:
+    """Write the example images as a tar file and as Parquet files."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    files = sorted(images.glob("c*.jpg"))
+    with tarfile.open(folder / "photos.tar", "w") as archive:
+        for file in files:
+            archive.add(file, file.name)
+    cells = [file.read_bytes() for file in files]
+    parquet.write_table(pyarrow.table({"bytes": cells}), folder / "photos.parquet")
+    parquet.write_table(pyarrow.table({"picture": cells}), folder / "other.parquet")
+
+
 def command_lines(page: str) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
@@ -55,6 +69,8 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         write_digits(tmp_path / "digits", each=10)
     elif page in ("classify.md", "detect.md", "inputs.md"):
         shutil.copytree(examples, tmp_path / "photos")
+        if page == "inputs.md":
+            write_containers(tmp_path, examples)
     elif page == "search.md":
         shutil.copytree(examples, tmp_path / "photos")
         (tmp_path / "queries").mkdir()

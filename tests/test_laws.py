@@ -31,7 +31,8 @@ FLOORS = {
         ("errors", "results", "boxes", "metrics", "calibration", "version", "names", "neighbors"),
         0,
     ),
-    **dict.fromkeys(("images", "architectures", "runtime", "writers", "sorting", "formats"), 1),
+    **dict.fromkeys(("images", "architectures", "runtime", "storage", "writers"), 1),
+    **dict.fromkeys(("sorting", "formats"), 1),
     **dict.fromkeys(
         ("bundles", "pipeline", "folder_job", "sorting_plan", "embedding_index", "losses", "data"),
         2,

@@ -31,6 +31,7 @@ FUNCTIONS = {
     "dedupe": ("dedupe",),
     "augment": ("augment",),
     "convert-boxes": ("convert_boxes",),
+    "merge": ("merge",),
     "visualize filters": ("visualize_filters",),
     "visualize activations": ("visualize_activations",),
     "visualize patches": ("visualize_patches",),

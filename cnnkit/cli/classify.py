@@ -41,6 +41,7 @@ Examples:
     help="Output file for the penultimate features: .npy or .parquet.",
 )
 @shared.sorting_options("Sort images into one folder per class.")
+@shared.column_option
 @shared.shard_option
 @shared.null_separated_option
 @shared.image_options

@@ -74,6 +74,7 @@ Examples:
 )
 @click.option("--report", metavar="FILE.html", help="HTML report with thumbnails and boxes.")
 @shared.sorting_options("Sort images into folders by the class with the highest score.")
+@shared.column_option
 @shared.shard_option
 @shared.null_separated_option
 @lambda function: shared.image_options(function, fits="pad|stretch")

@@ -78,6 +78,7 @@ Methods:
 @shared.output_options
 @shared.format_option()
 @click.option("--report", metavar="FILE.html", help="HTML report.")
+@shared.column_option
 @shared.shard_option
 @shared.null_separated_option
 @shared.image_options

@@ -266,6 +266,12 @@ def _resumable(output: Command, function: Command) -> Command:
     )
 
 
+def column_option(function: Command) -> Command:
+    """``--column``."""
+    told = "Column of the images in Parquet files.  [default: image or bytes]"
+    return click.option("--column", metavar="NAME", help=told)(function)
+
+
 def shard_option(function: Command) -> Command:
     """``--shard``."""
     told = "Take only the inputs I, I+N, I+2N, ... from 0; cnnkit merge joins the N files."

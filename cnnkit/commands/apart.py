@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.storage.places import is_url
 from cnnkit.writers import apart
 
 P = ParamSpec("P")
@@ -142,6 +143,10 @@ def check(command: str, given: Sequence[GivenParameter]) -> None:
         UsageError: Names both.
     """
     outputs = list(outputs_of(command, given))
+    for one in outputs:
+        if is_url(one.path):
+            fix = "Write it here, then copy it there."
+            raise UsageError(broken_rule(one.said, "be a local file or folder", one.path, fix))
     folders = [one for one in outputs if _is_image_folder(command, one)]
     outputs = [one for one in outputs if one not in folders]
     apart.check_places_differ(

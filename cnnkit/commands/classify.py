@@ -16,6 +16,7 @@ from cnnkit.commands.inputs import (
     Progress,
     ShardLike,
     check_positive,
+    check_sortable,
     counting,
     expected_images,
     input_list,
@@ -46,6 +47,7 @@ def classify(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    column: str | None = None,
     report: AnyPath | None = None,
     embeddings: AnyPath | None = None,
     sort_into: AnyPath | None = None,
@@ -77,6 +79,8 @@ def classify(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        column: The column of Parquet files that holds the images' bytes; by default ``image``, with
+            its field ``bytes``, or ``bytes``.
         report: An HTML page with thumbnails and predictions.
         embeddings: A file of the penultimate features: ``.npy`` or ``.parquet``.
         sort_into: A folder to sort the images into, with one subfolder per class.
@@ -103,6 +107,7 @@ def classify(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     paths = input_list(inputs)
+    check_sortable(paths, sort_into)
     check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
     outputs = Outputs(
         rows=path_of(output),
@@ -144,7 +149,9 @@ def classify(
     }
 
     def finder() -> Finder:
-        return Finder(paths, exclude=[] if not sort_into else [text_of(sort_into) or ""])
+        return Finder(
+            paths, exclude=[] if not sort_into else [text_of(sort_into) or ""], column=column
+        )
 
     return classify_folders(
         classifier,

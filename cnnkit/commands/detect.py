@@ -16,6 +16,7 @@ from cnnkit.commands.inputs import (
     Progress,
     ShardLike,
     check_positive,
+    check_sortable,
     counting,
     expected_images,
     input_list,
@@ -58,6 +59,7 @@ def detect(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    column: str | None = None,
     annotate: AnyPath | None = None,
     crops: AnyPath | None = None,
     counts: AnyPath | None = None,
@@ -99,6 +101,8 @@ def detect(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        column: The column of Parquet files that holds the images' bytes; by default ``image``, with
+            its field ``bytes``, or ``bytes``.
         annotate: A folder for the images with boxes drawn.
         crops: A folder for crops of the objects, with one subfolder per class.
         counts: A CSV file with the number of objects per class and image.
@@ -127,6 +131,7 @@ def detect(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     paths = input_list(inputs)
+    check_sortable(paths, sort_into)
     check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
     if shard is not None and where is not None:
         fix = "Rows that are left out cannot be merged in order: select them afterwards."
@@ -177,7 +182,7 @@ def detect(
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
 
     def finder() -> Finder:
-        return Finder(paths, exclude=exclude)
+        return Finder(paths, exclude=exclude, column=column)
 
     return detect_folders(
         detector,

@@ -73,6 +73,7 @@ def explain(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    column: str | None = None,
     report: AnyPath | None = None,
     fit: str | None = None,
     max_pixels: int | None = None,
@@ -109,6 +110,8 @@ def explain(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        column: The column of Parquet files that holds the images' bytes; by default ``image``, with
+            its field ``bytes``, or ``bytes``.
         report: An HTML page to browse.
         fit: How images are fitted to the network's input: ``crop``, ``pad`` or ``stretch``; the
             model's own by default.
@@ -180,7 +183,7 @@ def explain(
     exclude = [str(folder) for folder in (images.overlays, images.heats) if folder]
 
     def finder() -> Finder:
-        return Finder(paths, exclude=exclude)
+        return Finder(paths, exclude=exclude, column=column)
 
     return explain_folders(
         explainer,

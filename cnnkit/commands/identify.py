@@ -31,6 +31,7 @@ def identify(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    column: str | None = None,
     workers: int | None = None,
     emit: Emit | None = None,
     progress: Progress | None = None,
@@ -48,6 +49,8 @@ def identify(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        column: The column of Parquet files that holds the images' bytes; by default ``image``, with
+            its field ``bytes``, or ``bytes``.
         workers: Threads that read and embed; by default one more than CPUs.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of images done and the total.
@@ -80,9 +83,9 @@ def identify(
     }
     return identify_found(
         gallery,
-        Finder(paths),
+        Finder(paths, column=column),
         outputs,
         options=same_on_resume,
         workers=workers,
-        emit=counting(emit, progress, lambda: Finder(paths), outputs.shard),
+        emit=counting(emit, progress, lambda: Finder(paths, column=column), outputs.shard),
     )

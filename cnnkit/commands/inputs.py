@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.storage.places import container_suffix, is_elsewhere
 from cnnkit.writers.shards import Shard
 
 AnyPath = str | os.PathLike[str]
@@ -55,8 +56,22 @@ def path_of(path: AnyPath | None) -> Path | None:
 
 def expected_images(paths: Sequence[str]) -> int | None:
     """Return how many images will come, if the inputs are a few plain files."""
-    few = len(paths) <= FEW and all(os.path.isfile(path) for path in paths)
-    return len(paths) if few else None
+    if len(paths) > FEW or any(container_suffix(path) is not None for path in paths):
+        return None
+    return len(paths) if all(os.path.isfile(path) for path in paths) else None
+
+
+def check_sortable(paths: Sequence[str], sort_into: AnyPath | None) -> None:
+    """Refuse to sort images that are no files: they can neither be moved nor linked.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
+    elsewhere = (path for path in paths if is_elsewhere(path) and not os.path.isdir(path))
+    first = next(elsewhere, None) if sort_into else None
+    if first is not None:
+        rule = "be used with image files and folders only"
+        raise UsageError(broken_rule("`sort_into`", rule, first))
 
 
 def check_positive(**numbers: int | None) -> None:

@@ -22,6 +22,7 @@ from cnnkit.faces.pair_files import verify_listed_pairs
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats.face_pairs import FacePair, read_pairs
+from cnnkit.storage.places import is_url
 from cnnkit.writers.shards import Shard
 
 
@@ -141,5 +142,11 @@ def _listed(
     if isinstance(pairs, str | os.PathLike):
         return list(dict.fromkeys(read_pairs(Path(pairs), root)))
     folder = root or ""
-    named = (FacePair(os.path.join(folder, a), os.path.join(folder, b)) for a, b in pairs)
+    named = (FacePair(_under(folder, a), _under(folder, b)) for a, b in pairs)
     return list(dict.fromkeys(named))
+
+
+def _under(root: AnyPath, path: AnyPath) -> str:
+    """Return a path relative to the root; URLs are not."""
+    given = os.fspath(path)
+    return given if is_url(given) else os.path.join(root, given)

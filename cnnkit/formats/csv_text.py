@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.storage.places import is_url
 
 SEPARATORS = (",", ";", "\t")
 MAX_LINE = 1 << 20
@@ -197,9 +198,11 @@ def found_under(root: str | Path, file: str) -> str:
     """Return the path of a CSV's image: the first possible path that exists, else the cell.
 
     Args:
-        root: The folder that the CSV's files are relative to.
+        root: The folder that the CSV's files are relative to; URLs are not.
         file: The cell.
     """
+    if is_url(file):
+        return file
     forms = readings(file)
     if len(forms) > 1:
         found = (form for form in forms if os.path.lexists(os.path.join(root, form)))

@@ -8,6 +8,8 @@ import stat
 
 from cnnkit.errors import ImageError
 from cnnkit.images.jpeg_end import named
+from cnnkit.storage.places import SCHEMES, scheme_of
+from cnnkit.storage.reading import lies_elsewhere, read_elsewhere
 
 # No image within the default pixel limit is larger than this in any common format.
 DEFAULT_MAX_BYTES = 2 * 1024**3
@@ -50,30 +52,48 @@ def check_regular(mode: int) -> None:
     raise ImageError("unreadable", "not a regular file")
 
 
+def no_such_scheme(path: str) -> ImageError | None:
+    """Return the error of a URL that is never opened, such as ``http://``; None for a path."""
+    scheme = scheme_of(path)
+    if scheme is None or scheme in SCHEMES:
+        return None
+    known = ", ".join(f"{one}://" for one in SCHEMES)
+    return ImageError("unsupported", f"{scheme}:// is never opened, only {known}")
+
+
 def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
     """Return the content of a regular file, without ever waiting for a pipe.
 
     Args:
-        path: The file; undecodable names are surrogate-escaped.
+        path: The file, or an image elsewhere, see `cnnkit.storage.places`; undecodable names are
+            surrogate-escaped.
         max_bytes: Largest size; larger files are refused before they are read.
 
     Raises:
         ImageError: missing, unreadable, empty or too-large.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            check_regular(status.st_mode)
-            if status.st_size > max_bytes:
-                message = f"the file has {status.st_size:,} bytes, the limit is {max_bytes:,}"
-                raise ImageError("too-large", message)
-            data = file.read(max_bytes)
+        if lies_elsewhere(path):
+            data = read_elsewhere(path, max_bytes)
+        else:
+            data = _read_file(path, max_bytes)
     except (OSError, ValueError) as error:
-        raise as_image_error(error) from error
+        found = as_image_error(error)
+        raise (found.kind == "missing" and no_such_scheme(path)) or found from error
     if not data:
         raise ImageError("empty", "the file has no content (0 bytes)")
     return named(data, path)
+
+
+def _read_file(path: str, max_bytes: int) -> bytes:
+    descriptor = os.open(path, _FLAGS)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        check_regular(status.st_mode)
+        if status.st_size > max_bytes:
+            message = f"the file has {status.st_size:,} bytes, the limit is {max_bytes:,}"
+            raise ImageError("too-large", message)
+        return file.read(max_bytes)
 
 
 def read_header(path: str, length: int) -> bytes:

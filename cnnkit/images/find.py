@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from cnnkit.errors import ImageError
-from cnnkit.images.files import as_image_error, check_regular, read_header
+from cnnkit.images.elsewhere import listed
+from cnnkit.images.files import as_image_error, check_regular, no_such_scheme, read_header
 from cnnkit.images.folders import enter, entries, expand_pattern
 from cnnkit.images.sniff import HEADER_BYTES, has_image_suffix, is_image_header
 from cnnkit.results import Failure
+from cnnkit.storage.places import container_suffix, is_elsewhere, is_url, place_key, split_member
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class Finder:
       of an image, otherwise it counts as skipped.
     - ``*``, ``?``, ``[...]`` and ``**`` in a name that does not exist are expanded in
       the same order; matching files are treated like those of a folder.
+    - Tar and Parquet files that are named, or matched by a pattern that ends in their suffix, give
+      the images in them; URLs of object stores are listed like folders. See
+      `cnnkit.images.elsewhere.listed`.
     - A folder or pattern without any image gives one failure.
     - Nothing is yielded twice under the same absolute path.
     - A value that is not a path gives one failure; a `Found` is yielded unchanged.
@@ -83,8 +88,18 @@ class Finder:
         skipped: Number of files skipped so far because they are not images.
     """
 
-    def __init__(self, inputs: Inputs, *, exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self, inputs: Inputs, *, exclude: Sequence[str] = (), column: str | None = None
+    ) -> None:
+        """Settle what to find.
+
+        Args:
+            inputs: Files, folders, patterns and URLs.
+            exclude: Output folders that the scan of a folder skips.
+            column: Column of the images in Parquet files; by default the usual one.
+        """
         self.skipped = 0
+        self._column = column
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
         self._inputs = inputs
@@ -115,7 +130,7 @@ class Finder:
         """Return whether the path is new, and remember it."""
         if self._met is None:
             return True
-        absolute = os.fsencode(os.path.abspath(path))
+        absolute = os.fsencode(place_key(path))
         digest = hashlib.blake2b(absolute, digest_size=8).digest()
         before = len(self._met)
         self._met.add(digest)
@@ -123,6 +138,9 @@ class Finder:
 
     def _expand(self, given: str) -> Iterator[Found]:
         """Yield the entries of one input, at least one."""
+        if is_url(given):
+            yield from self._elsewhere(given)
+            return
         try:
             mode = os.stat(given).st_mode
             if stat.S_ISDIR(mode):
@@ -134,12 +152,29 @@ class Finder:
             if glob.has_magic(given) and not os.path.lexists(given):
                 self._searched.append(given)
                 yield from self._or_none(self._pattern(given), given, "matches no image")
+            elif "!" in given and split_member(given) is not None:
+                yield from self._elsewhere(given)
             else:
-                yield _failed(given, as_image_error(error))
+                yield _failed(given, no_such_scheme(given) or as_image_error(error))
         except ImageError as error:
             yield _failed(given, error)
         else:
-            yield Found(given)
+            if container_suffix(given) is None:
+                yield Found(given)
+            else:
+                yield from self._elsewhere(given)
+
+    def _elsewhere(self, given: str) -> Iterator[Found]:
+        """Yield the images of a URL, a tar file or a Parquet file."""
+        try:
+            for one in listed(given, self._column):
+                if one is None:
+                    self.skipped += 1
+                else:
+                    path, error = one
+                    yield Found(path) if error is None else _failed(path, error)
+        except (OSError, ValueError) as error:
+            yield _failed(given, as_image_error(error))
 
     def _or_none(self, found: Iterator[Found], given: str, message: str) -> Iterator[Found]:
         """Yield what was found, or one failure if nothing was."""
@@ -180,9 +215,12 @@ class Finder:
 
     def _pattern(self, pattern: str) -> Iterator[Found]:
         """Yield the images that a pattern matches, and those in folders that it matches."""
+        containers = container_suffix(pattern)
         for path in expand_pattern(pattern, self._is_excluded):
             if os.path.isdir(path):
                 yield from self._walk(path)
+            elif containers is not None and container_suffix(path) == containers:
+                yield from self._elsewhere(path)
             else:
                 yield from self._scanned(path)
 
@@ -238,7 +276,13 @@ def _cannot_overlap(inputs: Iterable[str | os.PathLike[str] | Found]) -> bool:
     """Return whether no path can occur twice: there is one input, and it is not a pattern."""
     if not isinstance(inputs, list | tuple) or len(inputs) != 1:
         return False
-    return isinstance(inputs[0], str | os.PathLike) and not glob.has_magic(os.fsdecode(inputs[0]))
+    if not isinstance(inputs[0], str | os.PathLike):
+        return False
+    given = os.fsdecode(inputs[0])
+    # Members of a tar file may have the same name.
+    return not glob.has_magic(given) and (
+        not is_elsewhere(given) or (is_url(given) and container_suffix(given) is None)
+    )
 
 
 def _failed(path: str, error: ImageError) -> Found:

@@ -73,6 +73,7 @@ def keep_home_clean() -> None:
         os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
     os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "matplotlib" not in sys.modules and os.path.lexists("matplotlibrc"):
         _import_matplotlib_elsewhere()

@@ -36,6 +36,7 @@ Examples:
 @galleries.passphrase_options
 @shared.output_options
 @shared.format_option()
+@shared.column_option
 @shared.shard_option
 @shared.null_separated_option
 @shared.face_options
@@ -53,6 +54,7 @@ def command(
     resume: bool,
     overwrite: bool,
     retry_errors: bool,
+    column: str | None,
     shard: str | None,
     form: str | None,
     null_separated: bool,
@@ -95,6 +97,7 @@ def command(
             overwrite=overwrite,
             retry_errors=retry_errors,
             shard=shard,
+            column=column,
             workers=workers,
             emit=display.show,
             progress=display.progress,
