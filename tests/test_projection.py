@@ -39,7 +39,6 @@ FUNCTIONS = {
     "experiment residual": ("experiment_residual",),
     "convolve": ("convolve", "convolve_matrix", "compare_matrices", "learn_filter"),
     "network": ("network", "list_networks"),
-    "merge": ("merge",),
     "search": ("search",),
     "shapes": ("shapes",),
     "models import": ("import_model",),
