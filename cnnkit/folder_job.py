@@ -25,7 +25,7 @@ from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.journal import MALFORMED, part_path
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_row_suffix, csv_lines
-from cnnkit.writers.row_tables import ClassificationTable, RowTable
+from cnnkit.writers.row_tables import ClassificationTable, FrameTable, RowTable
 from cnnkit.writers.shards import InputDigest, Shard, record_of
 from cnnkit.writers.targets import target_file, target_page
 
@@ -133,6 +133,7 @@ class FolderJob:
         makers: Sequence[Callable[[Callable[[], Rows]], None]] = (),
         keeps: Callable[[dict[str, Any]], bool] | None = None,
         destination: Callable[[dict[str, Any]], str | None] | None = None,
+        replay: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """Open the journals.
 
@@ -146,6 +147,7 @@ class FolderJob:
             keeps: Whether a row belongs to the final ones; None: all do.
             destination: Gives the name of the folder that a row's image goes to: "" for the
                 top one, None for none.
+            replay: Called with each row of the run that is resumed, as its input is met.
 
         Raises:
             UsageError: An output already exists, or the run to resume has other settings.
@@ -163,6 +165,7 @@ class FolderJob:
         self._makers = makers
         self._keeps = keeps
         self._destination = destination or (lambda row: None)
+        self._replay = replay
         # Places that rows of a killed run have chosen, and nothing has taken yet.
         self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -238,15 +241,19 @@ class FolderJob:
         Nothing that a killed run's row asks for is done before its input is met here.
         """
         self._found = found
+        if hasattr(found, "earlier"):  # a video: its frames are not decoded for nothing
+            found.earlier = self._status_of
         for item in self._of_shard(found):
-            earlier = self._journal.meet(item.path) if self._journal is not None else None
+            earlier = self._journal.meet(item.key) if self._journal is not None else None
             if self._finished is not None:
-                self._check_finished(item.path)
+                self._check_finished(item.key)
                 self.resumed += 1
-            elif self._journal is not None and self._journal.is_done(item.path):
+            elif self._journal is not None and self._journal.is_done(item.key):
                 self.resumed += 1
                 if earlier is not None and self._outputs.sort_into is not None:
                     self._finish_sorting(item.path, self._journal.row_at(earlier))
+                if earlier is not None and self._replay is not None:
+                    self._replay(self._journal.row_at(earlier))
             else:
                 yield item
 
@@ -261,6 +268,12 @@ class FolderJob:
             if shard.has(position):
                 yield item
 
+    def _status_of(self, key: str) -> str | None:
+        """Return the status of the row that an input has already, None if it is yet to come."""
+        if self._finished is not None:
+            return "ok" if self._keeps is not None else self._finished.status_of(key)
+        return self._journal.status_of(key) if self._journal is not None else None
+
     def _check_met(self) -> None:
         """Refuse a killed run's rows of what is no input of this one.
 
@@ -269,7 +282,7 @@ class FolderJob:
         """
         could_have_found = getattr(self._found, "could_have_found", lambda path: False)
         for row in self._journal.unmet() if self._journal is not None else ():
-            path = key_of(row)
+            path = path_of(row) if "path" in row else key_of(row)
             if "path" in row and not os.path.lexists(path) and could_have_found(path):
                 continue
             shown = " and ".join(row[name] for name in ("path", "a", "b") if name in row)
@@ -379,7 +392,10 @@ class FolderJob:
             make(self._final_rows)
         if self._spool is not None:
             rows = ((index, row["path"]) for index, row in journal.rows())
-            self._spool.finish(rows, sum(journal.statuses.values()))
+            frames = None
+            if isinstance(self._table, FrameTable):
+                frames = ((row.get("frame"), row.get("time")) for _, row in journal.rows())
+            self._spool.finish(rows, sum(journal.statuses.values()), frames)
         if outputs.report and self._write_report:
             self._write_report(outputs.report, self._final_rows())
 

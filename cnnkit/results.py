@@ -372,25 +372,68 @@ def pair_key(a: str, b: str) -> str:
     return f"{a}\0{b}"
 
 
+@dataclass(frozen=True)
+class FramePlace:
+    """The place of a frame in a video or an animation; a row of it begins with this.
+
+    Attributes:
+        path: Path of the file.
+        frame: Number of the frame in order of presentation, from 0.
+        time: Seconds since the first frame, by the file's time stamps; None for the pages of
+            a TIFF.
+    """
+
+    path: str
+    frame: int
+    time: float | None
+
+    @property
+    def key(self) -> str:
+        """The key of the frame's row."""
+        return frame_key(self.path, self.frame)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields with which a row of this frame begins."""
+        timed = {} if self.time is None else {"time": self.time}
+        return path_fields(self.path) | {"frame": self.frame} | timed
+
+
+def path_text(path: str | FramePlace) -> str:
+    """Return a path as it is, a frame as its file and number, such as ``clip.mp4-12``."""
+    return f"{path.path}-{path.frame}" if isinstance(path, FramePlace) else path
+
+
+def place_of(row: Mapping[str, Any]) -> str | FramePlace:
+    """Return the path or the frame that a row is of: the inverse of `make_row`."""
+    path = path_of(row)
+    return FramePlace(path, row["frame"], row.get("time")) if "frame" in row else path
+
+
+def frame_key(path: str, frame: int) -> str:
+    """Return the key of a frame, used like the path of an image."""
+    return f"{path}\0{frame}"
+
+
 def key_of(row: dict[str, Any]) -> str:
-    """Return the key of a row: its path, or the `pair_key` of a pair of images.
+    """Return the key of a row: its path, a `frame_key`, or the `pair_key` of a pair of images.
 
     Raises:
         KeyError: The row has neither.
     """
     if "path" in row:
-        return path_of(row)
+        path = path_of(row)
+        return path if row.get("frame") is None else frame_key(path, row["frame"])
     return pair_key(path_of(row, "a"), path_of(row, "b"))
 
 
-def make_row(path: str, outcome: Any) -> dict[str, Any]:
+def make_row(path: str | FramePlace, outcome: Any) -> dict[str, Any]:
     """Return the output row of one input.
 
     Args:
-        path: Path of the input.
+        path: Path of the input, or place of a frame.
         outcome: A `Failure`, or a result with ``to_dict()``.
     """
-    return _row(path_fields(path), outcome)
+    return _row(path.fields() if isinstance(path, FramePlace) else path_fields(path), outcome)
 
 
 def make_pair_row(a: str, b: str, outcome: Any) -> dict[str, Any]:

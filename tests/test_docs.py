@@ -26,6 +26,7 @@ SLOW_PAGES = (
     "stylize.md",
     "train-detector.md",
     "train-style.md",
+    "video.md",
     "visualize.md",
 )
 
@@ -76,6 +77,10 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         (tmp_path / "queries").mkdir()
         for query in (tmp_path / "query.jpg", tmp_path / "queries"):
             shutil.copy(examples / "cat.jpg", query)
+    elif page == "video.md":
+        from tests.video.clips import make_clip  # needs the extra `video`
+
+        make_clip(tmp_path / "clip.mp4", 40)
     elif page == "own-models.md":
         shutil.copytree(examples, tmp_path / "photos")
         onnx_classifier(tmp_path / "flowers.onnx")

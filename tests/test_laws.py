@@ -34,7 +34,16 @@ FLOORS = {
     **dict.fromkeys(("images", "architectures", "runtime", "storage", "writers"), 1),
     **dict.fromkeys(("sorting", "formats"), 1),
     **dict.fromkeys(
-        ("bundles", "pipeline", "folder_job", "sorting_plan", "embedding_index", "losses", "data"),
+        (
+            "bundles",
+            "pipeline",
+            "folder_job",
+            "sorting_plan",
+            "embedding_index",
+            "losses",
+            "data",
+            "video",
+        ),
         2,
     ),
     **dict.fromkeys(("reports", "exporting"), 2),

@@ -11,10 +11,11 @@ from typing import Any
 from cnnkit.classification.classifier import Classifier
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found, thumbnail
-from cnnkit.results import Failure, make_row, path_of
+from cnnkit.results import Failure, make_row
 from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_names
+from cnnkit.video.rows import RowFrames
 from cnnkit.writers.embedding_paths import EmbeddingsOrigin, image_line, write_paths
-from cnnkit.writers.row_tables import ClassificationTable
+from cnnkit.writers.row_tables import ClassificationTable, RowTable
 
 
 def classify_folders(
@@ -27,6 +28,7 @@ def classify_folders(
     top_k: int = 5,
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
+    table: RowTable | None = None,
 ) -> Summary:
     """Classify every input and leave what was requested.
 
@@ -39,6 +41,7 @@ def classify_folders(
         top_k: How many predictions a CSV row has.
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
+        table: The columns of CSV and Parquet, instead of a classifier's with `top_k`.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -48,7 +51,7 @@ def classify_folders(
     header = {"command": "classify", "model": bundle.identity, "options": options}
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
-    table = ClassificationTable(top_k)
+    table = table or ClassificationTable(top_k)
     folders = partial(destination, folders=folder_names(bundle.labels))
     makers = []
     if outputs.embeddings and outputs.embeddings.suffix.lower() == ".npy":
@@ -108,21 +111,26 @@ def feature_width(classifier: Classifier) -> int:
 def _write_report(path: Path, rows: Rows, *, model_name: str, options: dict[str, Any]) -> None:
     from cnnkit.reports.gallery import write_gallery
 
-    moved: dict[str, str] = {}
+    at_hand: dict[str, Any] = {}
+    frames = RowFrames()
 
-    def noting_places() -> Rows:
-        """Remember where the one row at hand was put: its image may have been moved."""
+    def noting() -> Rows:
+        """Remember the one row at hand: its image may have been moved, or be a frame."""
         for row in rows:
-            moved.clear()
-            if "sorted_to" in row:
-                moved[path_of(row)] = row["sorted_to"]
+            at_hand.clear()
+            at_hand.update(row)
             yield row
+
+    def small(name: str) -> bytes:
+        """Return the thumbnail of the row at hand."""
+        frame = frames.image(at_hand)
+        return thumbnail(at_hand.get("sorted_to", name) if frame is None else frame)
 
     write_gallery(
         path,
-        noting_places(),
+        noting(),
         title="Images by class",
         model_name=model_name,
-        thumbnail=lambda name: thumbnail(moved.get(name, name)),
+        thumbnail=small,
         options=options,
     )

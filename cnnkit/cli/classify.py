@@ -32,6 +32,7 @@ Examples:
 @click.option(
     "--threshold", type=float, metavar="P", help="Minimum score; below it the label is 'unknown'."
 )
+@shared.frame_options
 @shared.output_options
 @shared.format_option()
 @click.option("--report", metavar="FILE.html", help="HTML report with thumbnails and predictions.")
@@ -58,9 +59,10 @@ def command(
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.display import Display
     from cnnkit.commands.classify import classify
+    from cnnkit.commands.frames import frame_table
     from cnnkit.writers.row_tables import ClassificationTable
 
-    table = ClassificationTable(chosen["top_k"])
+    table = frame_table(ClassificationTable(chosen["top_k"]), paths, chosen)
     with Display(form, bool(chosen["output"]), quiet, table) as display:
         summary = classify(paths, emit=display.show, progress=display.progress, **chosen)
     display.conclude(summary)

@@ -63,6 +63,7 @@ Examples:
     metavar="CONDITION",
     help='Keep only images that match, such as "person>=1 and not dog".',
 )
+@shared.frame_options
 @shared.box_output_options
 @shared.format_option()
 @click.option("--annotate", metavar="DIR", help="Folder for the images with boxes drawn.")
@@ -97,9 +98,11 @@ def command(
     }
     from cnnkit.cli.display import DetectionLayout, Display
     from cnnkit.commands.detect import detect
+    from cnnkit.commands.frames import frame_table
     from cnnkit.writers.row_tables import DetectionTable
 
-    to_file, table = bool(chosen["output"]), DetectionTable()
+    to_file = bool(chosen["output"])
+    table = frame_table(DetectionTable(), paths, chosen)
     with Display(form, to_file, quiet, table, task="detect", layout=DetectionLayout) as display:
         try:
             summary = detect(paths, emit=display.show, progress=display.progress, **chosen)

@@ -165,9 +165,17 @@ class Layout(Protocol):
         ...
 
 
+def shown_path(row: dict[str, Any]) -> str:
+    """Return the path of a row, with the number and time of its frame."""
+    if "frame" not in row:
+        return str(row["path"])
+    time = f" ({row['time']:.2f} s)" if "time" in row else ""
+    return f"{row['path']} #{row['frame']}{time}"
+
+
 def failed_line(row: dict[str, Any], path_width: int, room: int) -> str:
     """Return the line of an input that failed."""
-    path = fitted(row["path"], path_width, keep_end=True)
+    path = fitted(shown_path(row), path_width, keep_end=True)
     error = row["error"]
     text = fitted(f"{error['kind']}: {error['message']}", room).rstrip()
     return f"{path}  {click.style(text, fg='red')}"
@@ -194,7 +202,7 @@ class TableLayout:
         """Return a row's line, colored where the terminal shows colors."""
         if row["status"] == "error":
             return failed_line(row, self._path, self._label + SCORE_WIDTH + self._rest + 4)
-        path = fitted(row["path"], self._path, keep_end=True)
+        path = fitted(shown_path(row), self._path, keep_end=True)
         label = fitted(row["label"], self._label)
         rest = fitted(self._text(row), self._rest).rstrip() if self._rest > 8 else ""
         line = f"{path}  {click.style(label, bold=True)}  {row['score']:>{SCORE_WIDTH}.1%}"
@@ -309,7 +317,7 @@ class DetectionLayout:
         """See `Layout`."""
         if row["status"] == "error":
             return failed_line(row, self._path, self._rest + SCORE_WIDTH + 2)
-        path = fitted(row["path"], self._path, keep_end=True)
+        path = fitted(shown_path(row), self._path, keep_end=True)
         found = row["detections"]
         if not found:
             return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('no objects', dim=True)}"

@@ -75,6 +75,7 @@ Methods:
     metavar="N",
     help="Longest side of an overlay, in pixels.",
 )
+@shared.frame_options
 @shared.output_options
 @shared.format_option()
 @click.option("--report", metavar="FILE.html", help="HTML report.")
@@ -95,10 +96,12 @@ def command(
     paths = shared.input_arguments(inputs, null_separated)
     from cnnkit.cli.display import Display
     from cnnkit.commands.explain import explain
+    from cnnkit.commands.frames import frame_table
     from cnnkit.explanation.folders import TABLE
 
     to_file = bool(chosen["output"])
-    with Display(form, to_file, quiet, TABLE, "explain", ("BOX", _box)) as display:
+    table = frame_table(TABLE, paths, chosen)
+    with Display(form, to_file, quiet, table, "explain", ("BOX", _box)) as display:
         summary = explain(paths, emit=display.show, progress=display.progress, **chosen)
     display.conclude(summary)
     click.get_current_context().exit(1 if summary.failed else 0)

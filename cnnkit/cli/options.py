@@ -202,6 +202,30 @@ def face_options(function: Command) -> Command:
     )
 
 
+def frame_options(function: Command) -> Command:
+    """``--every``, ``--from``, ``--to``, ``--frames``: which frames of videos are wanted."""
+    return apply(
+        [
+            click.option(
+                "--every",
+                metavar="0.5s|10f|key",
+                help="Videos: one frame per time or number of frames, or key frames only; also "
+                "find the videos in folders.  [default: all frames]",
+            ),
+            click.option(
+                "--from", "from_time", metavar="TIME", help="Videos: start, such as 90 or 1:30."
+            ),
+            click.option("--to", "to_time", metavar="TIME", help="Videos: end, exclusive."),
+            click.option(
+                "--frames",
+                is_flag=True,
+                help="Take all frames of animated GIF, WebP, and PNG files, and all TIFF pages.",
+            ),
+        ],
+        function,
+    )
+
+
 def output_options(function: Command) -> Command:
     """``-o`` and the options about resuming and overwriting."""
     rows = click.option(

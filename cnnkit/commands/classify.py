@@ -9,6 +9,7 @@ from cnnkit.bundles import open_model
 from cnnkit.classification.classifier import DEFAULT_MODEL, Classifier, Decision
 from cnnkit.classification.folders import classify_folders
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -18,7 +19,6 @@ from cnnkit.commands.inputs import (
     check_positive,
     check_sortable,
     counting,
-    expected_images,
     input_list,
     path_of,
     pixel_limit,
@@ -26,8 +26,9 @@ from cnnkit.commands.inputs import (
     worker_count,
 )
 from cnnkit.folder_job import Outputs, Summary
-from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.video import FrameSelection
+from cnnkit.writers.row_tables import ClassificationTable
 from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
@@ -42,6 +43,10 @@ def classify(
     labels: AnyPath | None = None,
     top_k: int = 5,
     threshold: float | None = None,
+    every: str | None = None,
+    from_time: str | float | None = None,
+    to_time: str | float | None = None,
+    frames: bool = False,
     output: AnyPath | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -73,6 +78,13 @@ def classify(
         labels: A file with one label per line, for a model without labels.
         top_k: Predictions per image, at least 1.
         threshold: Below this score, from 0 to 1, the label is ``unknown``.
+        every: For videos: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame,
+            ``key`` for the key frames only; all frames by default. With it, the videos of a
+            folder are read too.
+        from_time: For videos: start, in seconds or as ``1:30``.
+        to_time: For videos: end, in seconds or as ``1:30``, exclusive.
+        frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
+            files, not the first only.
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
@@ -120,6 +132,9 @@ def classify(
         retry_errors=retry_errors,
         shard=Shard.of(shard),
     )
+    exclude = [text_of(sort_into) or ""] if sort_into else []
+    videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
+    videos.refuse_frames(sort_into=sort_into, shard=shard)
     decision = Decision(top_k, threshold)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
@@ -132,7 +147,7 @@ def classify(
         features=embeddings is not None,
         options=options,
         batch_size=batch_size,
-        expected=expected_images(paths),
+        expected=videos.expected,
         max_pixels=pixel_limit(max_pixels),
     )
     same_on_resume = {
@@ -146,20 +161,16 @@ def classify(
         "sort_into": text_of(sort_into),
         "how": how,
         "embeddings": text_of(embeddings),
+        **videos.options(),
     }
-
-    def finder() -> Finder:
-        return Finder(
-            paths, exclude=[] if not sort_into else [text_of(sort_into) or ""], column=column
-        )
-
+    limit = pixel_limit(max_pixels)
     return classify_folders(
         classifier,
-        finder(),
+        videos.finder(limit),
         outputs,
         options=same_on_resume,
         given=os.path.abspath(model) if os.path.exists(model) else os.fspath(model),
-        top_k=top_k,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder, outputs.shard),
+        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        table=videos.table(ClassificationTable(top_k)),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnkit.bundles import open_model
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -18,7 +19,6 @@ from cnnkit.commands.inputs import (
     check_positive,
     check_sortable,
     counting,
-    expected_images,
     input_list,
     path_list,
     path_of,
@@ -34,8 +34,9 @@ from cnnkit.detection.where import Where
 from cnnkit.errors import UsageError, mutually_exclusive
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats import with_form
-from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.video import FrameSelection
+from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
@@ -54,6 +55,10 @@ def detect(
     agnostic: bool | Sequence[Sequence[str]] | None = None,
     tile: int | None = None,
     where: str | None = None,
+    every: str | None = None,
+    from_time: str | float | None = None,
+    to_time: str | float | None = None,
+    frames: bool = False,
     output: Inputs | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -94,6 +99,13 @@ def detect(
         tile: Side of overlapping tiles, in pixels of the image, to search in addition to the
             whole image; 0 uses the network's input size; None searches the whole image only.
         where: Only images that meet a condition such as ``person>=1 and not dog``.
+        every: For videos: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame,
+            ``key`` for the key frames only; all frames by default. With it, the videos of a
+            folder are read too.
+        from_time: For videos: start, in seconds or as ``1:30``.
+        to_time: For videos: end, in seconds or as ``1:30``, exclusive.
+        frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
+            files, not the first only.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
             ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``.
         resume: Resume an interrupted run of the first file of rows.
@@ -158,6 +170,9 @@ def detect(
         replace=resume or overwrite,
     )
     _check_outputs(outputs, further, paths)
+    exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
+    videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
+    videos.refuse_frames(sort_into=sort_into, shard=shard)
     selection = selection_of(confidence, iou, classes, agnostic)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
@@ -171,28 +186,26 @@ def detect(
         fit=fit,
         options=options,
         batch_size=batch_size,
-        expected=expected_images(paths),
+        expected=videos.expected,
         max_pixels=pixel_limit(max_pixels),
     )
     same_on_resume = {
         **_asked(detector, selection, tile, where),
         "sort_into": text_of(sort_into),
         "how": how,
+        **videos.options(),
     }
-    exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
-
-    def finder() -> Finder:
-        return Finder(paths, exclude=exclude, column=column)
-
+    limit = detector.max_pixels
     return detect_folders(
         detector,
-        finder(),
+        videos.finder(limit),
         outputs,
         further,
         where=condition,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder, outputs.shard),
+        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        table=videos.table(DetectionTable()),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.explain_subjects import explainer_of_detector, explainer_of_faces
+from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -17,7 +18,6 @@ from cnnkit.commands.inputs import (
     ShardLike,
     check_positive,
     counting,
-    expected_images,
     input_list,
     path_of,
     pixel_limit,
@@ -26,11 +26,11 @@ from cnnkit.commands.inputs import (
 )
 from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.explanation import Explainer
-from cnnkit.explanation.folders import OVERLAY_SIDE, SavedImages, explain_folders
+from cnnkit.explanation.folders import OVERLAY_SIDE, TABLE, SavedImages, explain_folders
 from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
-from cnnkit.images import Finder
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.video import FrameSelection
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.shards import Shard
 
@@ -68,6 +68,10 @@ def explain(
     overlays: AnyPath | None = None,
     maps: AnyPath | None = None,
     size: int = OVERLAY_SIDE,
+    every: str | None = None,
+    from_time: str | float | None = None,
+    to_time: str | float | None = None,
+    frames: bool = False,
     output: AnyPath | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -104,6 +108,13 @@ def explain(
         overlays: A folder for the images with the heat map drawn over them.
         maps: A folder for the heat maps, ``.npy``, float32 (height, width).
         size: Longest side of an overlay in pixels, at least 16.
+        every: For videos: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame,
+            ``key`` for the key frames only; all frames by default. With it, the videos of a
+            folder are read too.
+        from_time: For videos: start, in seconds or as ``1:30``.
+        to_time: For videos: end, in seconds or as ``1:30``, exclusive.
+        frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
+            files, not the first only.
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
@@ -148,6 +159,9 @@ def explain(
     for folder in (images.overlays, images.heats):
         if folder is not None:
             check_writable(folder)
+    exclude = [str(folder) for folder in (images.overlays, images.heats) if folder]
+    videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
+    videos.refuse_frames(shard=shard)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
@@ -163,7 +177,7 @@ def explain(
         pixel_limit(max_pixels),
         options,
     )
-    explainer = _explainer_of(bundle, question, batch_size, expected_images(paths))
+    explainer = _explainer_of(bundle, question, batch_size, videos.expected)
     same_on_resume = {
         "model": bundle.card.name,
         "method": explainer.method,
@@ -179,20 +193,18 @@ def explain(
         "overlays": text_of(overlays),
         "maps": text_of(maps),
         "size": size,
+        **videos.options(),
     }
-    exclude = [str(folder) for folder in (images.overlays, images.heats) if folder]
-
-    def finder() -> Finder:
-        return Finder(paths, exclude=exclude, column=column)
-
+    limit = pixel_limit(max_pixels)
     return explain_folders(
         explainer,
-        finder(),
+        videos.finder(limit),
         outputs,
         images,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, finder, outputs.shard),
+        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        table=videos.table(TABLE),
     )
 
 

@@ -16,7 +16,7 @@ from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
 from cnnkit.results import Detections, make_row
 from cnnkit.sorting import ERRORS_FOLDER, folder_names
-from cnnkit.writers.row_tables import DetectionTable
+from cnnkit.writers.row_tables import DetectionTable, RowTable
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def detect_folders(
     options: dict[str, Any],
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
+    table: RowTable | None = None,
 ) -> Summary:
     """Find the objects in every input and leave what was requested.
 
@@ -47,6 +48,7 @@ def detect_folders(
         options: Options that must be the same when a run is resumed.
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
+        table: The columns of CSV and Parquet; a detector's by default.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -57,10 +59,10 @@ def detect_folders(
     job = FolderJob(
         outputs,
         {"command": "detect", "model": bundle.identity, "options": options},
-        table=DetectionTable(),
+        table=table or DetectionTable(),
         write_report=partial(_write_report, model_name=bundle.card.name, options=options),
         makers=further.makers(
-            bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels
+            bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels, table
         ),
         keeps=keeps,
         destination=partial(destination, folders=folder_names(bundle.labels), where=where),

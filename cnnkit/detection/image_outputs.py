@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from cnnkit import pipeline
-from cnnkit.errors import OutputError, UsageError
+from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.formats.image_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
 from cnnkit.sorting import with_end
+from cnnkit.video.rows import RowFrames
 from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
 
@@ -53,10 +54,11 @@ class ImageNames:
 
 
 class Work(NamedTuple):
-    """A row, and the relative name that its images get."""
+    """A row, the relative name that its images get, and its frame if it is of a video."""
 
     row: Row
     name: str
+    frame: Any = None
 
 
 def write_annotated(
@@ -78,7 +80,9 @@ def write_annotated(
     """
     names = ImageNames()
     work = (Work(row, names.name(file_of(row))) for row in rows if row["status"] == "ok")
-    return _in_parallel(work, partial(_annotate, folder=folder, max_pixels=max_pixels))
+    return _in_parallel(
+        _with_frames(work, max_pixels), partial(_annotate, folder=folder, max_pixels=max_pixels)
+    )
 
 
 def write_crops(
@@ -104,7 +108,25 @@ def write_crops(
         return names.name(short).removesuffix(".jpg")
 
     work = (Work(row, stem(row)) for row in rows if row["status"] == "ok" and row["detections"])
-    return _in_parallel(work, partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels))
+    framed = _with_frames(work, max_pixels)
+    return _in_parallel(
+        framed, partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels)
+    )
+
+
+def _with_frames(work: Iterator[Work], max_pixels: int) -> Iterator[Work]:
+    """Add the frames of rows of videos, a failure where one cannot be read any more."""
+    frames = RowFrames(max_pixels)
+    for one in work:
+        yield one._replace(frame=pipeline.attempt(one.row, frames.image))
+
+
+def _pixels(one: Work, max_pixels: int) -> np.ndarray:
+    if isinstance(one.frame, Failure):
+        raise ImageError(one.frame.kind, one.frame.message)
+    if one.frame is not None:
+        return np.array(one.frame)
+    return decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
 
 
 def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str]:
@@ -154,12 +176,12 @@ def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
 
 
 def _annotate(one: Work, *, folder: Path, max_pixels: int) -> None:
-    pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
+    pixels = _pixels(one, max_pixels)
     _save(draw_boxes(pixels, drawn_boxes(one.row)), folder / one.name, path_of(one.row))
 
 
 def _crop(one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int) -> None:
-    pixels = decode(read_bytes(source_of(one.row)), max_pixels=max_pixels)
+    pixels = _pixels(one, max_pixels)
     for number, found in enumerate(one.row["detections"], start=1):
         part = cut_out(pixels, found["box"])
         place = folder / folders[found["class_id"]] / f"{one.name}-{number}.jpg"

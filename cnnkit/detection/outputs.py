@@ -22,7 +22,7 @@ from cnnkit.sorting import folder_names
 from cnnkit.writers import apart, write_rows
 from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
-from cnnkit.writers.row_tables import DetectionTable
+from cnnkit.writers.row_tables import DetectionTable, RowTable
 from cnnkit.writers.targets import target_file
 from cnnkit.writers.terminal import printable
 
@@ -98,6 +98,8 @@ class BoxOutputs:
         path = row["path"]
         if self.root is not None and path_of(row).startswith(self.root):
             path = path[len(self.root) :]
+        if "frame" in row:
+            path = f"{os.path.splitext(path)[0]}-{row['frame']:06d}.png"
         return inside(path)
 
     def makers(
@@ -105,11 +107,12 @@ class BoxOutputs:
         labels: Sequence[str],
         category_ids: Sequence[int] | None,
         max_pixels: int,
+        table: RowTable | None = None,
     ) -> list[Callable[[Callable[[], Rows]], None]]:
         """Return what makes each output from a function that gives the final rows."""
         made: list[Callable[[Callable[[], Rows]], None]] = []
         for path in self.rows:
-            made.append(partial(_write_table, path))
+            made.append(partial(_write_table, path, table or DetectionTable()))
         for target in self.boxes:
             made.append(partial(self._write_boxes, target, labels, category_ids))
         if self.counts is not None:
@@ -175,24 +178,31 @@ def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence
     apart.check_not_beside((("`output`", folder) for folder in folders), inputs)
 
 
-def _write_table(path: Path, rows: Callable[[], Rows]) -> None:
+def _write_table(path: Path, table: RowTable, rows: Callable[[], Rows]) -> None:
     """Write a CSV or Parquet file of the rows, a line for each box."""
-    write_rows(path, rows(), DetectionTable())
+    write_rows(path, rows(), table)
 
 
 def write_counts(path: Path, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
     """Write a CSV with a line for each image and a column for each class that occurs.
 
+    Lines of frames have their number and time after the path.
+
     Raises:
         OutputError: The output cannot be written.
     """
-    occurring = {one["label"] for row in rows() for one in row.get("detections", ())}
+    occurring: set[str] = set()
+    framed = False
+    for row in rows():
+        occurring |= {one["label"] for one in row.get("detections", ())}
+        framed = framed or "frame" in row
     columns = [label for label in labels if label in occurring]
     with replacing(path) as file:
-        header = ["path", "status", "objects", *columns]
+        header = ["path", *(("frame", "time") if framed else ()), "status", "objects", *columns]
         file.write(csv_line([harmless_cell(cell) for cell in header]).encode())
         for row in rows():
-            cells = [row["path"], row["status"]]
+            place = [str(row.get(name, "")) for name in ("frame", "time")] if framed else []
+            cells = [row["path"], *place, row["status"]]
             if row["status"] == "ok":
                 counts = Counter(one["label"] for one in row["detections"])
                 cells += [str(counts.total()), *(str(counts[label]) for label in columns)]

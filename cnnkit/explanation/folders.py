@@ -22,9 +22,9 @@ from cnnkit.explanation.explainer import Explainer, Explanation, Seen
 from cnnkit.explanation.scored import ScoredExplainer
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
-from cnnkit.results import Failure, make_row
+from cnnkit.results import Failure, FramePlace, make_row, path_text
 from cnnkit.writers.replacing import replacing
-from cnnkit.writers.row_tables import Column, FlatTable
+from cnnkit.writers.row_tables import Column, FlatTable, RowTable
 
 OVERLAY_QUALITY, THUMBNAIL_QUALITY = 90, 75
 OVERLAY_SIDE = 1024
@@ -89,6 +89,7 @@ def explain_folders(
     options: dict[str, Any],
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
+    table: RowTable = TABLE,
 ) -> Summary:
     """Explain every input and leave what was requested.
 
@@ -100,6 +101,7 @@ def explain_folders(
         options: Options that must be the same when a run is resumed.
         workers: Threads that read and explain.
         emit: Called with each row as it is produced.
+        table: The columns of CSV and Parquet.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -112,7 +114,7 @@ def explain_folders(
     job = FolderJob(
         outputs,
         header,
-        table=TABLE,
+        table=table,
         write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
     )
     try:
@@ -169,12 +171,14 @@ class _Studio:
         for folder in self._folders():
             _make_folder(folder)
 
-    def finish(self, path: str, result: Explanation | Failure, seen: Seen | None) -> dict[str, Any]:
+    def finish(
+        self, path: str | FramePlace, result: Explanation | Failure, seen: Seen | None
+    ) -> dict[str, Any]:
         """Write what belongs to one image, and return its row."""
         row = make_row(path, result)
         if isinstance(result, Failure):
             return row
-        name = image_name(path)
+        name = image_name(path_text(path))
         if self._images.heats is not None:
             row["heat"] = str(self._images.heats / f"{name}.npy")
             buffer = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import BinaryIO
 
 from cnnkit.errors import ImageError
 from cnnkit.images.jpeg_end import named
@@ -94,6 +95,23 @@ def _read_file(path: str, max_bytes: int) -> bytes:
             message = f"the file has {status.st_size:,} bytes, the limit is {max_bytes:,}"
             raise ImageError("too-large", message)
         return file.read(max_bytes)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file to read it, without ever waiting for a pipe.
+
+    Raises:
+        ImageError: It is not a regular file.
+        OSError: It cannot be opened; see `as_image_error`.
+        ValueError: No file can have that name.
+    """
+    file = os.fdopen(os.open(path, _FLAGS), "rb")
+    try:
+        check_regular(os.fstat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def read_header(path: str, length: int) -> bytes:

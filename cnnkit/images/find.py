@@ -18,7 +18,13 @@ from cnnkit.errors import ImageError
 from cnnkit.images.elsewhere import listed
 from cnnkit.images.files import as_image_error, check_regular, no_such_scheme, read_header
 from cnnkit.images.folders import enter, entries, expand_pattern
-from cnnkit.images.sniff import HEADER_BYTES, has_image_suffix, is_image_header
+from cnnkit.images.sniff import (
+    HEADER_BYTES,
+    VIDEO_HEADER_BYTES,
+    has_image_suffix,
+    is_image_header,
+    video_format,
+)
 from cnnkit.results import Failure
 from cnnkit.storage.places import container_suffix, is_elsewhere, is_url, place_key, split_member
 
@@ -35,6 +41,11 @@ class Found:
 
     path: str
     failure: Failure | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the input's row, see `cnnkit.results.key_of`."""
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,12 @@ class Finder:
     """
 
     def __init__(
-        self, inputs: Inputs, *, exclude: Sequence[str] = (), column: str | None = None
+        self,
+        inputs: Inputs,
+        *,
+        exclude: Sequence[str] = (),
+        column: str | None = None,
+        videos: bool = False,
     ) -> None:
         """Settle what to find.
 
@@ -97,9 +113,11 @@ class Finder:
             inputs: Files, folders, patterns and URLs.
             exclude: Output folders that the scan of a folder skips.
             column: Column of the images in Parquet files; by default the usual one.
+            videos: Whether the scan of a folder also finds videos, by their first bytes.
         """
         self.skipped = 0
         self._column = column
+        self._videos = videos
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
         self._inputs = inputs
@@ -208,10 +226,17 @@ class Finder:
             regular = stat.S_ISREG(os.stat(path).st_mode)
         except OSError:
             regular = True  # a dangling link: decided by its name; reading it gives the reason
-        if regular and (has_image_suffix(path) or is_image_header(read_header(path, HEADER_BYTES))):
+        if regular and (has_image_suffix(path) or self._is_wanted(path)):
             yield Found(path)
         else:
             self.skipped += 1
+
+    def _is_wanted(self, path: str) -> bool:
+        """Return whether a file's content is that of an image, or of a video if these count."""
+        header = read_header(path, VIDEO_HEADER_BYTES if self._videos else HEADER_BYTES)
+        if is_image_header(header[:HEADER_BYTES]):
+            return True
+        return self._videos and video_format(header) is not None
 
     def _pattern(self, pattern: str) -> Iterator[Found]:
         """Yield the images that a pattern matches, and those in folders that it matches."""

@@ -19,6 +19,7 @@ from cnnkit.images.color import MAX_PROFILE_BYTES
 _SIGNATURE_BYTES = 8
 # Keywords of the texts that may contain EXIF.
 _TURNING_TEXTS = ("Raw profile type exif", "XML:com.adobe.xmp")
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # The part of a text that is read.
 _MAX_TEXT_BYTES = 4 * 1024**2
 # Bytes of `tRNS` by color type; for a palette, at most its number of entries.
@@ -45,11 +46,15 @@ class Chunk:
         return self.kind[:1].isupper()
 
 
-def open_png(source: bytes) -> ImageFile.ImageFile:
+def open_png(source: bytes, *, animated: bool = False) -> ImageFile.ImageFile:
     """Return Pillow's image of a PNG file, not loaded yet, with its color profile.
 
     Ancillary chunks are omitted unless they are intact and hold the colors, the transparency or
     the orientation.
+
+    Args:
+        source: The file.
+        animated: Whether the further frames of an animation are kept, too.
 
     Raises:
         Exception: Whatever Pillow raises for broken content.
@@ -64,7 +69,7 @@ def open_png(source: bytes) -> ImageFile.ImageFile:
     for chunk in _chunks(source):
         end = chunk.end
         before_pixels = before_pixels and chunk.kind != b"IDAT"
-        if chunk.is_needed:
+        if chunk.is_needed or (animated and chunk.kind in _ANIMATION and _is_sound(source, chunk)):
             (kept if before_pixels else later).append(chunk)
         elif _is_sound(source, chunk):
             content = source[chunk.start + 8 : chunk.end - 4]

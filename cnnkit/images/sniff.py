@@ -71,6 +71,40 @@ def _box_format(header: bytes) -> str | None:
     return "HEIC" if any(brand in _HEIC_BRANDS for brand in brands) else None
 
 
+# First bytes of containers of videos, by the name of their demuxer in libav. Playlists, which name
+# other files, and raw streams, which any file could be, are none.
+_CONTAINERS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (0, b"\0\0\x01\xba", "mpeg"),
+    (0, b"FLV\x01", "flv"),
+    (0, b"OggS", "ogg"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (0, b"DKIF", "ivf"),
+    (8, b"AVI ", "avi"),
+    *((4, box, "mov") for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
+)
+# A packet of MPEG-TS has 188 bytes, each beginning with 0x47; on cameras 4 more precede it.
+_TS_PACKETS = ((0, 188), (4, 192))
+VIDEO_HEADER_BYTES = 600
+
+
+def video_format(header: bytes) -> str | None:
+    """Return the name of libav's demuxer for the container of a video, or None.
+
+    Args:
+        header: The first `VIDEO_HEADER_BYTES` of the file.
+    """
+    if image_format(header[:HEADER_BYTES]) is not None:
+        return None
+    for offset, signature, name in _CONTAINERS:
+        if header[offset : offset + len(signature)] == signature:
+            return name if name != "avi" or header[:4] == b"RIFF" else None
+    for first, length in _TS_PACKETS:
+        if len(header) > first + 2 * length and header[first::length][:3] == b"GGG":
+            return "mpegts"
+    return None
+
+
 def is_image_header(header: bytes) -> bool:
     """Return whether the first bytes of a file are those of a raster image."""
     return image_format(header) not in (None, "icon", "SVG")

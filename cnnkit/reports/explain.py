@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnkit.reports.escaping import image_data_url
 from cnnkit.reports.page import definitions, timestamp, write_page
-from cnnkit.results import path_of
+from cnnkit.results import path_text, place_of
 
 
 @dataclass
@@ -67,7 +67,8 @@ def _cards(
     counts: _ExplanationCounts,
 ) -> Iterator[dict[str, Any]]:
     for row in rows:
-        card = {"path": row["path"], "name": os.path.basename(row["path"])}
+        text = path_text(place_of(row)) if "frame" in row else row["path"]
+        card = {"path": text, "name": os.path.basename(text)}
         if row["status"] == "error":
             counts.failed += 1
             yield card | {"error": row["error"]}
@@ -75,7 +76,7 @@ def _cards(
         counts.ok += 1
         other = row["predicted"] if row["predicted"] != row["label"] else None
         counts.other += other is not None
-        images = thumbnails(path_of(dict(row)))
+        images = thumbnails(path_text(place_of(row)))
         urls = [image_data_url(one) for one in images] if images else [None, None]
         yield card | {
             "plain": urls[0],

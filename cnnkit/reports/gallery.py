@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from cnnkit.reports.escaping import json_for_html, visible
 from cnnkit.reports.page import definitions, thumbnail_url, timestamp, write_page
-from cnnkit.results import UNKNOWN, path_of
+from cnnkit.results import UNKNOWN, path_of, path_text, place_of
 
 
 @dataclass
@@ -120,13 +120,14 @@ def _records(
 
 def _record(row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """Return what the page needs of a row, every text made visible."""
-    path = visible(row["path"])
+    text = path_text(place_of(row)) if "frame" in row else row["path"]
+    path = visible(text)
     if row["status"] == "error":
         error = {name: visible(str(row["error"][name])) for name in ("kind", "message")}
         return {"path": path, "error": error}
     if row["status"] != "ok":
         raise ValueError(f"`status` must be ok or error. Received: status={row['status']!r}.")
-    record = {"path": path, "name": visible(os.path.basename(row["path"]))} | kind.record(row)
+    record = {"path": path, "name": visible(os.path.basename(text))} | kind.record(row)
     return record | ({"sorted_to": visible(row["sorted_to"])} if row.get("sorted_to") else {})
 
 

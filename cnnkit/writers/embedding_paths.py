@@ -24,6 +24,8 @@ from cnnkit.writers.row_files import json_line
 
 SUFFIX = ".paths.jsonl"
 VERSION = 1
+# What a line has of its row.
+FIELDS = ("path", "path_base64", "frame", "time")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def image_line(row: Mapping[str, Any], began: int) -> dict[str, Any]:
         began: When the run began, in nanoseconds: a file changed since may not be the one that
             was read, so its state is not noted.
     """
-    line = {name: row[name] for name in ("path", "path_base64") if name in row}
+    line = {name: row[name] for name in FIELDS if name in row}
     state = state_of(path_of(line))
     if state is None and "sorted_to" in row:  # it was moved there
         line = path_fields(row["sorted_to"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,18 @@ class FeatureSpool:
                 "lost. Run the same command with `overwrite=True`."
             )
 
-    def finish(self, rows: Iterable[tuple[int, str]], count: int) -> None:
+    def finish(
+        self,
+        rows: Iterable[tuple[int, str]],
+        count: int,
+        frames: Iterable[tuple[int | None, float | None]] | None = None,
+    ) -> None:
         """Write the finished file.
 
         Args:
             rows: Index in the journal and path of each final row.
             count: Number of final rows.
+            frames: Number and time of the frame of each row, where there are videos.
 
         Raises:
             OutputError: The output cannot be written.
@@ -88,7 +95,7 @@ class FeatureSpool:
         if self.target.suffix.lower() == ".npy":
             self._finish_npy(rows, count)
         else:
-            self._finish_parquet(rows)
+            self._finish_parquet(rows, frames)
 
     def _lines(self, indices: list[int]) -> np.ndarray:
         """Return some lines, float32 (indices, width).
@@ -106,10 +113,16 @@ class FeatureSpool:
             for indices, _ in _index_batches(rows, lines):
                 file.write(np.ascontiguousarray(self._lines(indices)).data)
 
-    def _finish_parquet(self, rows: Iterable[tuple[int, str]]) -> None:
+    def _finish_parquet(
+        self,
+        rows: Iterable[tuple[int, str]],
+        frames: Iterable[tuple[int | None, float | None]] | None,
+    ) -> None:
         pyarrow = import_pyarrow()
         vector = pyarrow.list_(pyarrow.float32(), self._width)
-        schema = pyarrow.schema([("path", pyarrow.string()), ("features", vector)])
+        place = [("frame", pyarrow.int64()), ("time", pyarrow.float64())] if frames else []
+        schema = pyarrow.schema([("path", pyarrow.string()), *place, ("features", vector)])
+        further = iter(frames or ())
         with (
             replacing(self.target) as file,
             pyarrow.parquet.ParquetWriter(file, schema) as writer,
@@ -118,7 +131,9 @@ class FeatureSpool:
                 flat = pyarrow.array(self._lines(indices).ravel())
                 features = pyarrow.FixedSizeListArray.from_arrays(flat, self._width)
                 names = [encodable(path) for path in paths]
-                writer.write_table(pyarrow.table([names, features], schema=schema))
+                places = list(islice(further, len(indices)))
+                columns = [list(column) for column in zip(*places, strict=True)]
+                writer.write_table(pyarrow.table([names, *columns, features], schema=schema))
 
     def remove(self) -> None:
         """Remove the spool."""

@@ -6,9 +6,10 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cnnkit.errors import UsageError
-from cnnkit.results import key_of, pair_key
+from cnnkit.results import frame_key, key_of, pair_key
 from cnnkit.writers.journal import MALFORMED, bounded_lines, path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
 
@@ -31,11 +32,14 @@ class FinishedRows:
         self.statuses = {"ok": 0, "error": 0}
         self._form, read = _READERS[path.suffix.lower()]
         self._keys: set[int] = set()
+        self._failed: set[int] = set()
         try:
             for name, status in read(path):
                 key = path_key(name)
                 if key not in self._keys:  # a CSV has a line for each box of an image
                     self._keys.add(key)
+                    if status == "error":
+                        self._failed.add(key)
                     self.statuses[status] += 1
         except (OSError, *MALFORMED) as error:
             raise UsageError(
@@ -45,7 +49,15 @@ class FinishedRows:
 
     def holds(self, path: str) -> bool:
         """Return whether the file has a row for this input, a path or a `pair_key`."""
-        return path_key("\0".join(map(self._form, path.split("\0")))) in self._keys
+        return self._key(path) in self._keys
+
+    def status_of(self, path: str) -> str | None:
+        """Return the status of this input's row, None if it has none."""
+        key = self._key(path)
+        return ("error" if key in self._failed else "ok") if key in self._keys else None
+
+    def _key(self, path: str) -> int:
+        return path_key("\0".join(map(self._form, path.split("\0"))))
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
@@ -66,15 +78,22 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:
     with import_pyarrow().parquet.ParquetFile(path) as file:
-        known = [name for name in ("path", "a", "b", "status") if name in file.schema_arrow.names]
+        known = [
+            name
+            for name in ("path", "frame", "a", "b", "status")
+            if name in file.schema_arrow.names
+        ]
         for batch in file.iter_batches(columns=known):
             for row in batch.to_pylist():
                 yield _shown_key(row), row["status"]
 
 
-def _shown_key(row: dict[str, str]) -> str:
+def _shown_key(row: dict[str, Any]) -> str:
     """Return `cnnkit.results.key_of` for the paths as the file has them."""
-    return row["path"] if "path" in row else pair_key(row["a"], row["b"])
+    if "path" not in row:
+        return pair_key(row["a"], row["b"])
+    # Without a frame: an image among videos.
+    return row["path"] if row.get("frame") in (None, "") else frame_key(row["path"], row["frame"])
 
 
 # By suffix: the function that spells a path as the file does, and the reader of its rows.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
-from cnnkit.results import key_of
+from cnnkit.results import key_of, path_of
 from cnnkit.writers.locking import is_at, open_locked
 from cnnkit.writers.row_files import json_line
 
@@ -222,6 +222,12 @@ class Journal:
         """Return whether an earlier run has already written this input's row."""
         return bool(self._done) and path_key(path) in self._done
 
+    def status_of(self, path: str) -> str | None:
+        """Return the status of this input's row from an earlier run, None if it has none."""
+        if not self.is_done(path):
+            return None
+        return "error" if path_key(path) in self._failed else "ok"
+
     def meet(self, path: str) -> int | None:
         """Return the offset of an input's row from an earlier run on the first call, else None."""
         return self._unmet.pop(path_key(path), None) if self._unmet else None
@@ -350,8 +356,10 @@ def check_row(row: Any) -> None:
     names = ("path",) if "path" in row else ("a", "b")
     if not all(isinstance(row[name], str) and row[name] for name in names):
         raise ValueError("paths must be strings")
-    if "path" in row and "\0" in key_of(row):
+    if "path" in row and "\0" in path_of(row):
         raise ValueError("a path must not contain NUL")
+    if "frame" in row and (type(row["frame"]) is not int or row["frame"] < 0):
+        raise ValueError("a frame must have a number")
     path_key(key_of(row))
     if row["status"] == "error":
         if row["error"]["kind"] not in ImageError.KINDS or not isinstance(

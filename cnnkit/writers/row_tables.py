@@ -151,6 +151,45 @@ class DetectionTable:
 
 
 @dataclass(frozen=True)
+class FrameTable:
+    """The table of a run with videos: frame and time after the path; images have neither.
+
+    Attributes:
+        inner: The capability's own table.
+    """
+
+    inner: RowTable
+
+    def header(self) -> list[str]:
+        """See `RowTable`."""
+        path, *rest = self.inner.header()
+        return [path, "frame", "time", *rest]
+
+    def cells(self, row: Row) -> list[str]:
+        """See `RowTable`."""
+        return self.lines(row)[0]
+
+    def lines(self, row: Row) -> list[list[str]]:
+        """Return the cells of each line."""
+        several = getattr(self.inner, "lines", None)
+        lines = several(row) if several is not None else [self.inner.cells(row)]
+        place = [str(row.get("frame", "")), f"{row['time']:.3f}" if "time" in row else ""]
+        return [[path, *place, *rest] for path, *rest in lines]
+
+    def schema(self, pyarrow: Any) -> Any:
+        """See `RowTable`."""
+        inner = self.inner.schema(pyarrow)
+        path, *rest = [inner.field(number) for number in range(len(inner.names))]
+        frame = pyarrow.field("frame", pyarrow.int64())
+        return pyarrow.schema([path, frame, pyarrow.field("time", pyarrow.float64()), *rest])
+
+    def flat(self, row: Row) -> Row:
+        """See `RowTable`."""
+        place = {"frame": row.get("frame"), "time": row.get("time")}
+        return self.inner.flat(row) | place
+
+
+@dataclass(frozen=True)
 class FlatTable:
     """Path, status, columns of the capability's own, error: one line for each row.
 

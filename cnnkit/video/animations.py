@@ -1,0 +1,101 @@
+"""The frames of animated GIF, WebP, and PNG files, and the pages of TIFF files."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnkit.errors import ImageError
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found
+from cnnkit.images.decode import opened, upright_pillow_image
+from cnnkit.images.files import read_bytes
+from cnnkit.images.png import open_png
+from cnnkit.results import Failure, FramePlace
+from cnnkit.video.reading import Earlier, FoundFrame, no_earlier
+from cnnkit.video.selecting import Chooser, FrameSelection
+
+ANIMATED = ("GIF", "WebP", "PNG", "TIFF")
+# A file of a few megabytes can have millions of empty frames.
+MAX_FRAMES = 100_000
+_MILLISECOND = Fraction(1, 1000)
+# What Pillow raises for frames that are broken.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
+    *(AttributeError, AssertionError, RuntimeError, struct.error, zlib.error),
+)
+
+
+class AnimationFrame(FramePlace):
+    """A frame of an animation or a page, which any function that takes an image accepts."""
+
+    def __init__(self, place: FramePlace, pixels: np.ndarray) -> None:
+        super().__init__(place.path, place.frame, place.time)
+        self._pixels = pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return uint8 (height, width, 3), RGB, upright."""
+        return self._pixels
+
+
+def read_animation(
+    path: str,
+    form: str,
+    selection: FrameSelection,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    earlier: Earlier = no_earlier,
+    decodes: bool = True,
+) -> Iterator[Found]:
+    """Yield the wanted frames of an image file that may have several; see `read_video`.
+
+    A file of a single frame is yielded as it is, and so is one that cannot be opened: reading
+    it as an image gives the reason.
+    """
+    try:
+        content = read_bytes(path)
+        image: Any = open_png(content, animated=True) if form == "PNG" else opened(content, form)
+        several = getattr(image, "n_frames", 1) > 1
+    except (ImageError, Image.DecompressionBombError, *_BROKEN):
+        several = False
+    if not several:
+        yield Found(path)
+        return
+    chooser = Chooser(selection, _MILLISECOND)
+    passed = 0.0
+    for number in range(min(image.n_frames, MAX_FRAMES)):
+        place = FramePlace(path, number, None if form == "TIFF" else round(passed / 1000, 3))
+        try:
+            image.seek(number)
+            is_taken = chooser.takes(number, round(passed), True)
+            wanted = is_taken and decodes and earlier(place.key) is None
+            pixels = _pixels(image, max_pixels) if wanted else None
+            passed += float(image.info.get("duration") or 0)
+        except EOFError:
+            return
+        except (ImageError, Image.DecompressionBombError, *_BROKEN) as error:
+            yield FoundFrame(place, _failure(error))
+            return
+        if is_taken:
+            yield FoundFrame(place if pixels is None else AnimationFrame(place, pixels))
+    if image.n_frames > MAX_FRAMES:
+        end = FramePlace(path, MAX_FRAMES, place.time)
+        message = f"the file has {image.n_frames:,} frames, the limit is {MAX_FRAMES:,}"
+        yield FoundFrame(end, Failure("too-large", message))
+
+
+def _pixels(image: Any, max_pixels: int) -> np.ndarray:
+    decoded = upright_pillow_image(image, max_pixels=max_pixels)
+    return decoded.to_srgb(np.array(decoded.content))
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, ImageError):
+        return Failure(error.kind, error.message)
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return Failure("corrupt", f"the frames from here cannot be decoded: {reason}")

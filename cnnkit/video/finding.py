@@ -1,0 +1,111 @@
+"""Finds the frames of the videos among the inputs; images stay images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, Found
+from cnnkit.images.files import read_header
+from cnnkit.images.sniff import VIDEO_HEADER_BYTES, image_format, video_format
+from cnnkit.video.animations import ANIMATED, read_animation
+from cnnkit.video.reading import Earlier, no_earlier, read_video
+from cnnkit.video.selecting import FrameSelection, Time
+
+
+class FrameFinder:
+    """Iterates over images and over the frames of videos, lazily and in order.
+
+    Attributes:
+        skipped: Number of files skipped so far.
+        earlier: Status of the row that an input has already; `cnnkit.folder_job` sets it, so
+            that no frame is decoded for nothing.
+    """
+
+    def __init__(
+        self,
+        finder: Finder,
+        selection: FrameSelection,
+        *,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        decodes: bool = True,
+    ) -> None:
+        """Take the inputs.
+
+        Args:
+            finder: Gives the files.
+            selection: Which frames are wanted.
+            max_pixels: Largest number of pixels of a frame.
+            decodes: If false, frames are only counted.
+        """
+        self._finder, self._selection = finder, selection
+        self._max_pixels, self._decodes = max_pixels, decodes
+        self.earlier: Earlier = no_earlier
+
+    @property
+    def skipped(self) -> int:
+        """Number of files skipped so far."""
+        return self._finder.skipped
+
+    def could_have_found(self, path: str) -> bool:
+        """See `cnnkit.images.Finder.could_have_found`."""
+        return self._finder.could_have_found(path)
+
+    def __iter__(self) -> Iterator[Found]:
+        for found in self._finder:
+            yield from [found] if found.failure else self._frames(found)
+
+    def _frames(self, found: Found) -> Iterator[Found]:
+        header = read_header(found.path, VIDEO_HEADER_BYTES)
+        form, read = video_format(header), read_video
+        if form is None and self._selection.animations:
+            form, read = image_format(header), read_animation
+            form = form if form in ANIMATED else None
+        if form is None:
+            yield found
+            return
+        yield from read(
+            found.path,
+            form,
+            self._selection,
+            max_pixels=self._max_pixels,
+            earlier=self.earlier,
+            decodes=self._decodes,
+        )
+
+
+def frames(
+    path: str | os.PathLike[str],
+    *,
+    every: str | None = None,
+    from_time: Time = None,
+    to_time: Time = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Iterator[Found]:
+    """Yield the frames of a video or an animation, in order and in bounded memory.
+
+    What is yielded can be given to any ``stream`` or, its ``path``, to any ``predict``: it is
+    an image and has ``frame`` and ``time``.
+
+    Args:
+        path: The file.
+        every: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame, ``key``
+            for the key frames only; all by default.
+        from_time: Start, in seconds or as ``1:30``.
+        to_time: End, likewise, exclusive.
+        max_pixels: Largest number of pixels of a frame.
+
+    Raises:
+        UsageError: An argument is invalid, or PyAV is not installed.
+    """
+    selection = FrameSelection(every, from_time, to_time, animations=True)
+    return iter(FrameFinder(Finder(path), selection, max_pixels=max_pixels))
+
+
+def holds_video(paths: Iterable[str]) -> bool:
+    """Return whether one of some paths is a video file, by its content."""
+    return any(
+        video_format(read_header(path, VIDEO_HEADER_BYTES)) is not None
+        for path in paths
+        if not os.path.isdir(path)
+    )

@@ -1,0 +1,277 @@
+"""Reads the wanted frames of one video, in order; what is damaged is one entry, not the end.
+
+Every packet is decoded by itself, so that a damaged one costs its own frames only. With a
+`Timeline` the frames are known by their time stamps: their numbers stay the same wherever
+decoding starts, and a wanted frame far ahead is reached by seeking to its key frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import ImageError
+from cnnkit.images import DEFAULT_MAX_PIXELS, Found
+from cnnkit.results import Failure, FramePlace
+from cnnkit.video.opening import OpenVideo, opened_video
+from cnnkit.video.selecting import Chooser, FrameSelection
+from cnnkit.video.timeline import Timeline
+
+# Frames that a seek must save: the decoder starts from nothing after one.
+SEEK_WORTH = 16
+
+# The status of the row that an earlier run has written for a frame, by its key; None: none.
+Earlier = Callable[[str], str | None]
+
+
+class VideoFrame(FramePlace):
+    """A frame of a video, which any function that takes an image accepts as one.
+
+    Its pixels are converted only as they are taken, in the thread that takes them.
+    """
+
+    def __init__(self, path: str, frame: int, time: float | None, decoded: Any) -> None:
+        super().__init__(path, frame, time)
+        self._decoded = decoded
+
+    @property
+    def stamp(self) -> Any:
+        """The decoded frame itself, an `av.VideoFrame`, with its time stamp."""
+        return self._decoded
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return uint8 (height, width, 3), RGB, upright."""
+        pixels = self._decoded.to_ndarray(format="rgb24")
+        turns = (self._decoded.rotation // 90) % 4
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+@dataclass(frozen=True)
+class FoundFrame(Found):
+    """A frame that becomes one row: a `VideoFrame`, or the `FramePlace` of one that fails."""
+
+    path: Any
+
+    @property
+    def key(self) -> str:
+        """See `Found.key`."""
+        return str(self.path.key)
+
+
+def no_earlier(key: str) -> str | None:
+    """Return None: no frame has a row yet."""
+    return None
+
+
+def read_video(
+    path: str,
+    form: str,
+    selection: FrameSelection,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    earlier: Earlier = no_earlier,
+    decodes: bool = True,
+) -> Iterator[Found]:
+    """Yield the wanted frames of a video in order.
+
+    Args:
+        path: The file.
+        form: Its container, from `cnnkit.images.sniff.video_format`.
+        selection: Which frames are wanted.
+        max_pixels: Largest number of pixels of a frame.
+        earlier: Status of the row that a frame has already. Such frames are yielded without
+            being decoded where seeking allows.
+        decodes: If false, only places are yielded, to count them.
+
+    Yields:
+        A `FoundFrame` with a `VideoFrame`; or one with a failure for each damaged stretch and
+        for the end of a file that ends early; or a `Found` with a failure where the file cannot
+        be opened.
+    """
+    try:
+        with opened_video(path, form, max_pixels) as video:
+            timeline = Timeline(video)
+            is_cut_off = video.is_cut_off
+        if not decodes:
+            yield from _places(path, timeline, selection)
+            return
+        with opened_video(path, form, max_pixels) as video:
+            if selection.is_key_only and timeline.is_exact:
+                video.stream.codec_context.skip_frame = "NONKEY"
+            read = _stamped if timeline.is_exact else _counted
+            yield from read(path, video, timeline, selection, earlier, is_cut_off)
+    except ImageError as error:
+        yield Found(path, Failure(error.kind, error.message))
+
+
+def _places(path: str, timeline: Timeline, selection: FrameSelection) -> Iterator[Found]:
+    """Yield the places of the wanted frames; about as many where they are not known."""
+    if timeline.is_exact:
+        for number in timeline.chosen(selection):
+            yield FoundFrame(FramePlace(path, number, timeline.seconds(number)))
+        return
+    chooser = Chooser(selection, timeline.tick)
+    for number in range(timeline.packets):
+        if chooser.takes(number, number, True):
+            yield FoundFrame(FramePlace(path, number, None))
+
+
+def _stamped(
+    path: str,
+    video: OpenVideo,
+    timeline: Timeline,
+    selection: FrameSelection,
+    earlier: Earlier,
+    is_cut_off: bool,
+) -> Iterator[Found]:
+    """Yield the wanted frames of a video whose frames are known by their time stamps."""
+    cursor = _Cursor(video, timeline, seeks=not selection.is_key_only)
+    lost: list[FramePlace] = []
+    # Status of the row before the frame at hand, if an earlier run has written it.
+    before: str | None = None
+    for number in timeline.chosen(selection):
+        place = FramePlace(path, number, timeline.seconds(number))
+        status = earlier(place.key)
+        decoded = cursor.frame(number) if status is None else None
+        if status is None and decoded is None:
+            # What follows an earlier row of a damaged stretch belongs to it.
+            if video.is_damaged and before != "error":
+                lost.append(place)
+            continue
+        if lost:
+            yield _damage(lost[0], len(lost), video.problem)
+            lost = []
+        before = status
+        yield FoundFrame(place if decoded is None else frame_at(place, decoded))
+    end = timeline.end(path)
+    if is_cut_off and timeline.is_chosen_to_end(selection):
+        if earlier(end.key) is not None:
+            yield FoundFrame(end)
+        elif before != "error":
+            yield _end(lost[0] if lost else end)
+    elif lost:
+        yield _damage(lost[0], len(lost), video.problem)
+
+
+def _counted(
+    path: str,
+    video: OpenVideo,
+    timeline: Timeline,
+    selection: FrameSelection,
+    earlier: Earlier,
+    is_cut_off: bool,
+) -> Iterator[Found]:
+    """Yield the wanted frames of a video whose frames can only be counted as they are decoded.
+
+    A packet that cannot be decoded counts as a frame.
+    """
+    chooser = Chooser(selection, timeline.tick)
+    clock = _FrameClock(timeline.tick, video.stream.average_rate)
+    number = lost = 0
+    for decoded in video.decoded_frames():
+        if decoded is None:
+            lost += 1
+            continue
+        ordered = timeline.is_ordered
+        ticks = timeline.ticks(number + lost) if ordered else clock.ticks(decoded.pts)
+        if chooser.is_past(ticks):
+            return
+        time = round(float(ticks * timeline.tick), 3)
+        if lost:
+            gap = FramePlace(path, number, time)
+            known = earlier(gap.key) is not None
+            yield FoundFrame(gap) if known else _damage(gap, lost, video.problem)
+            number, lost = number + lost, 0
+        if chooser.takes(number, ticks, bool(decoded.key_frame)):
+            place = FramePlace(path, number, time)
+            known = earlier(place.key) is not None
+            yield FoundFrame(place if known else frame_at(place, decoded))
+        number += 1
+    if is_cut_off or lost:
+        ticks = timeline.ticks(number) if timeline.is_ordered else clock.end
+        end = FramePlace(path, number, round(float(ticks * timeline.tick), 3))
+        known = earlier(end.key) is not None
+        failed = _end(end) if is_cut_off else _damage(end, lost, video.problem)
+        yield FoundFrame(end) if known else failed
+
+
+def frame_at(place: FramePlace, decoded: Any) -> VideoFrame:
+    """Return a frame with its pixels, an `av.VideoFrame`."""
+    return VideoFrame(place.path, place.frame, place.time, decoded)
+
+
+def _damage(place: FramePlace, count: int, problem: str) -> FoundFrame:
+    what = "1 frame" if count == 1 else f"{count:,} frames"
+    return FoundFrame(place, Failure("corrupt", f"{what} from here cannot be decoded: {problem}"))
+
+
+def _end(place: FramePlace) -> FoundFrame:
+    return FoundFrame(place, Failure("truncated", "the video ends early: the rest is missing"))
+
+
+class _Cursor:
+    """Finds frames by their numbers, in ascending order, seeking where that saves decoding."""
+
+    def __init__(self, video: OpenVideo, timeline: Timeline, *, seeks: bool) -> None:
+        self._video, self._timeline, self._seeks = video, timeline, seeks
+        self._frames = self._numbered()
+        self._at: tuple[int, Any] = (-1, None)
+
+    def frame(self, number: int) -> Any:
+        """Return a frame, None if the decoder does not give it.
+
+        Args:
+            number: Its number, higher than that of the last call.
+        """
+        timeline = self._timeline
+        key = timeline.key_before(number)
+        if self._seeks and timeline.keys[key] > self._at[0] + SEEK_WORTH:
+            self._seek(key)
+            self._advance(number)
+            if self._at[0] > number and key > 0:  # it led too far
+                self._seek(0)
+        self._advance(number)
+        return self._at[1] if self._at[0] == number else None
+
+    def _seek(self, key: int) -> None:
+        self._video.seek(int(self._timeline.key_seeks[key]))
+        self._frames = self._numbered()
+        self._at = (-1, None)
+
+    def _advance(self, number: int) -> None:
+        while self._at[0] < number:
+            self._at = next(self._frames, (len(self._timeline), None))
+
+    def _numbered(self) -> Iterator[tuple[int, Any]]:
+        for decoded in self._video.decoded_frames():
+            if decoded is not None:
+                number = self._timeline.number(decoded.pts)
+                if number is not None:
+                    yield number, decoded
+
+
+class _FrameClock:
+    """Times of frames that may lack time stamps: a missing one is one frame after the last."""
+
+    def __init__(self, tick: Fraction, rate: Fraction | None) -> None:
+        self._step = max(1, round(1 / (rate * tick))) if rate else 1
+        self._first: int | None = None
+        self._last = -self._step
+
+    def ticks(self, stamp: int | None) -> int:
+        """Return the time of the next frame since the first one."""
+        following = self._last + self._step
+        if self._first is None:
+            self._first = stamp or 0
+        ticks = following if stamp is None else stamp - self._first
+        self._last = ticks if ticks > self._last else following
+        return self._last
+
+    @property
+    def end(self) -> int:
+        """The time after the last frame."""
+        return self._last + self._step
