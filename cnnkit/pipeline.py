@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Task = TypeVar("Task")
 
-# Work waiting behind the workers, in tasks per worker: enough to never run dry.
-TASKS_AHEAD = 2
+# Images waiting behind the workers, per worker: enough to never run dry while one large image,
+# whose result is the next to be given, is decoded.
+IMAGES_AHEAD = 8
 
 
 class NetworkInput(NamedTuple):
@@ -165,12 +166,13 @@ def in_order(
 ) -> Iterator[T]:
     """Run a task over a few inputs at a time in some threads; give its results in input order."""
     pending: deque[Future[list[T]]] = deque()
+    most = workers * max(2, IMAGES_AHEAD // batch_size)
     with one_opencv_thread(), read_ahead(found) as ahead:
         executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
         try:
             for batch in batched(ahead, batch_size):
                 pending.append(executor.submit(task, batch))
-                if len(pending) > TASKS_AHEAD * workers:
+                if len(pending) > most:
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()

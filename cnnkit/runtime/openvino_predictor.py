@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: one inference stream per thread, a small fixed batch."""
+"""OpenVINO on a CPU: one inference stream per thread, one image per call."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ from cnnkit.runtime.process import (
 ov = import_openvino()
 log = logging.getLogger(__name__)
 
-# Measured with EfficientNet-Lite0: a stream of one thread is fastest with 2 to 4 images per
-# call, and loses a tenth with 8, when the activations no longer fit the processor's cache.
-BATCH_SIZE = 4
+# Streams of one thread predict one image per call as fast as four, with every embedded network
+# but dlib-face, by CPU time per image (benchmarks/python_api.py); a lone image is never padded.
+BATCH_SIZE = 1
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
-# A small image for the first call of a network of any size.
-OPEN_SIDES = (64, 64)
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -57,7 +55,10 @@ class OpenVinoPredictor:
             self.batch_size = max(1, min(self.batch_size, expected))
         calls = threads if expected is None else -(-expected // self.batch_size)
         self.concurrency = max(1, min(threads, calls))
-        model = with_fixed_uint8_input(model, (self.batch_size, *source.input_shape))
+        # A larger batch stays open: full ones cost up to 5 % more than a fixed one, but others,
+        # such as the faces of one photo, need no padding.
+        batch = 1 if self.batch_size == 1 else None
+        model = with_uint8_input(model, (batch, *source.input_shape))
         # Compiling may give a tensor the names of several.
         self._names = [output.get_any_name() for output in model.outputs]
         self._compiled = core.compile_model(
@@ -72,7 +73,7 @@ class OpenVinoPredictor:
             },
         )
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        kind = _OpenSlot if None in source.input_shape else _Slot
+        kind = _OpenSlot if None in (batch, *source.input_shape) else _Slot
         for _ in range(self.concurrency):
             self._slots.put(kind(self._compiled.create_infer_request(), len(self._names)))
 
@@ -127,40 +128,38 @@ class _Slot:
 
     def __init__(self, request: Any, outputs: int) -> None:
         self._request = request
-        self._input = request.get_input_tensor().data  # uint8 (batch, height, width, 3)
-        self._input[:] = 0
         self._outputs = range(outputs)
         for index in self._outputs:
             request.get_output_tensor(index).data.dtype  # noqa: B018 - see above
+        self._input = request.get_input_tensor().data  # uint8 (1, height, width, 3)
 
     def predict(self, images: np.ndarray) -> list[np.ndarray]:
-        """Run one fixed batch; leftovers of an earlier, longer batch do no harm.
+        """Run one batch of the shape that the model takes.
 
         Args:
-            images: uint8 (n, height, width, 3), n at most the batch.
+            images: uint8 (n, height, width, 3).
 
         Returns:
             For each output float32 (n, ...), own memory.
         """
-        count = len(images)
-        self._input[:count] = images
+        self._input[:] = images
+        return self._outputs_of_call()
+
+    def _outputs_of_call(self) -> list[np.ndarray]:
         self._request.infer(share_outputs=True)
-        return [self._request.get_output_tensor(i).data[:count].copy() for i in self._outputs]
+        return [self._request.get_output_tensor(i).data.copy() for i in self._outputs]
 
 
 class _OpenSlot(_Slot):
-    """A request for images of any size, one shape per call."""
+    """A request for any number of images, or images of any size, one shape per call.
 
-    def __init__(self, request: Any, outputs: int) -> None:
-        self._request = request
-        self._outputs = range(outputs)
-        self.predict(np.zeros((1, *OPEN_SIDES, 3), np.uint8))  # see `_Slot`
+    OpenVINO prepares itself for a shape in its first call, and keeps that.
+    """
 
     def predict(self, images: np.ndarray) -> list[np.ndarray]:
         """See `_Slot.predict`."""
         self._request.set_input_tensor(ov.Tensor(np.ascontiguousarray(images)))
-        self._request.infer(share_outputs=True)
-        return [self._request.get_output_tensor(i).data.copy() for i in self._outputs]
+        return self._outputs_of_call()
 
 
 def choose_precision(core: Any, precision: str) -> str:
@@ -180,8 +179,8 @@ def choose_precision(core: Any, precision: str) -> str:
     return precision
 
 
-def with_fixed_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
-    """Give a model a fixed input shape (batch, height, width, 3) of uint8 pixels; None: any."""
+def with_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
+    """Give a model an input of uint8 pixels (batch, height, width, 3); None: any number."""
     model.reshape([-1 if side is None else side for side in shape])
     steps = import_openvino_preprocessing().PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8)

@@ -69,11 +69,15 @@ def test_any_number_of_images_and_threads_gives_the_same(reference):
     bundle, images, expected = reference
     options = RuntimeOptions(device="cpu", runtime="openvino", precision="float32")
     compiled = predictor(bundle.source(), options)
+    batches = predictor(bundle.source(), options, batch_size=4)
+    assert (compiled.batch_size, batches.batch_size) == (1, 4)
     many = np.concatenate([images] * 3)[:11]
     wanted = np.concatenate([expected["scores"]] * 3)[:11]
     for count in (1, 3, 4, 5, 11):
         scores = compiled.predict(many[:count])["scores"]
         np.testing.assert_allclose(scores, wanted[:count], atol=1e-3)
+        in_batches = batches.predict(many[:count])["scores"]
+        np.testing.assert_allclose(in_batches, scores, atol=1e-4)
     with ThreadPoolExecutor(8) as threads:
         alone = list(
             threads.map(lambda i: compiled.predict(many[i : i + 1])["scores"][0], range(11))
