@@ -15,6 +15,7 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     check_positive,
+    check_sortable,
     counter,
     input_list,
     path_of,
@@ -120,6 +121,7 @@ def cluster_faces(
         OutputError: An image cannot be placed; `resume` finishes the rest.
     """
     paths, folder = input_list(inputs), path_of(sort_into)
+    check_sortable(paths, sort_into)
     check_positive(min_faces=min_faces, max_pixels=max_pixels, workers=workers)
     if threshold is not None and not resume and not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(broken_rule("`threshold`", "be a distance over 0", threshold))

@@ -19,6 +19,7 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     check_positive,
+    check_sortable,
     counter,
     input_list,
     path_of,
@@ -148,6 +149,7 @@ def dedupe(
         OutputError: An output cannot be written, or a copy cannot be placed.
     """
     paths, folder = input_list(inputs), path_of(sort_into)
+    check_sortable(paths, sort_into)
     check_positive(max_pixels=max_pixels, workers=workers)
     check_how(how)
     if keep not in KEEP:

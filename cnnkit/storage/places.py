@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import re
 
+from cnnkit.errors import ImageError
+
 # Scheme of a URL, and the extra and package that opens it.
 SCHEMES = {
     "s3": ("s3", "s3fs"),
@@ -59,6 +61,16 @@ def scheme_of(path: str) -> str | None:
 def is_url(path: str) -> bool:
     """Return whether a path names an object or a prefix of an object store."""
     return scheme_of(path) in SCHEMES
+
+
+def refuse_chains(url: str) -> None:
+    """Refuse a URL such as ``s3://b/x::file:///etc/passwd``, by which fsspec chains file systems.
+
+    Raises:
+        ImageError: It is one.
+    """
+    if "::" in url and is_url(url):
+        raise ImageError("unsupported", "a URL must not chain file systems by ::")
 
 
 def container_suffix(path: str) -> str | None:

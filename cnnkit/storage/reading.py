@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future
 
-from cnnkit.storage.places import PARQUET, Member, container_suffix, is_url, split_member
+from cnnkit.storage.places import (
+    PARQUET,
+    Member,
+    container_suffix,
+    is_url,
+    refuse_chains,
+    split_member,
+)
 
 
 class Fetched(str):
@@ -55,6 +62,7 @@ def read_elsewhere(path: str, max_bytes: int) -> bytes:
         return data if data is not None else read_elsewhere(path.source, max_bytes)
     if isinstance(path, Member):
         return _read_member(path.file, path.name, max_bytes, path)
+    refuse_chains(path)
     parts = split_member(path)
     if parts is not None:
         return _read_member(*parts, max_bytes)

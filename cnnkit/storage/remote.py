@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from cnnkit.errors import ImageError, UsageError
-from cnnkit.storage.places import SCHEMES, scheme_of
+from cnnkit.storage.places import SCHEMES, refuse_chains, scheme_of
 
 # An image is read whole; larger objects are refused before they are read.
 MAX_OBJECT_BYTES = 256 * 1024**2
@@ -47,8 +47,7 @@ def file_system(url: str) -> Any:
         ImageError: The URL chains file systems.
     """
     scheme = scheme_of(url) or ""
-    if "::" in url:
-        raise ImageError("unsupported", "a URL must not chain file systems by ::")
+    refuse_chains(url)
     with _lock:
         if scheme not in _opened:
             _opened[scheme] = _open(scheme)
