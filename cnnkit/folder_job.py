@@ -24,7 +24,7 @@ from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.journal import MALFORMED, part_path
 from cnnkit.writers.replacing import check_writable
-from cnnkit.writers.row_files import check_row_suffix, csv_lines
+from cnnkit.writers.row_files import check_cells, check_row_suffix
 from cnnkit.writers.row_tables import ClassificationTable, FrameTable, RowTable
 from cnnkit.writers.shards import InputDigest, Shard, record_of
 from cnnkit.writers.targets import target_file, target_page
@@ -204,7 +204,7 @@ class FolderJob:
             UsageError: Its image was to go where this run would not put it.
             Exception: It lacks what its table shows, or holds something else there.
         """
-        csv_lines(row, self._table)
+        check_cells(row, self._table)
         if "sorted_to" not in row:
             return
         place, top, folder = Path(row["sorted_to"]), self._outputs.sort_into, self._destination(row)
@@ -244,11 +244,13 @@ class FolderJob:
         if hasattr(found, "earlier"):  # a video: its frames are not decoded for nothing
             found.earlier = self._status_of
         for item in self._of_shard(found):
-            earlier = self._journal.meet(item.key) if self._journal is not None else None
+            earlier, done = None, False
+            if self._journal is not None:
+                earlier, done = self._journal.meet(item.key)
             if self._finished is not None:
                 self._check_finished(item.key)
                 self.resumed += 1
-            elif self._journal is not None and self._journal.is_done(item.key):
+            elif self._journal is not None and done:
                 self.resumed += 1
                 if earlier is not None and self._outputs.sort_into is not None:
                     self._finish_sorting(item.path, self._journal.row_at(earlier))

@@ -44,8 +44,9 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
         OSError: The folder cannot be listed.
     """
     with os.scandir(folder or ".") as entries:
-        names = sorted((e.name, _is_folder(e)) for e in entries if not is_left_behind(e.name))
-    return ((os.path.join(folder, name), is_folder) for name, is_folder in names)
+        names = sorted([(e.name, _is_folder(e)) for e in entries if not is_left_behind(e.name)])
+    prefix = os.path.join(folder, "")
+    return ((prefix + name, is_folder) for name, is_folder in names)
 
 
 def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator[str]:

@@ -152,8 +152,7 @@ class Journal:
     def _take_in(
         self, line: bytes, retry_errors: bool, check: Callable[[dict[str, Any]], Any] | None
     ) -> None:
-        row = self._parse(line, check)
-        key = path_key(key_of(row))
+        row, key = self._parse(line, check)
         if key in self._unmet and key not in self._failed:
             raise self._no_row(line, "two rows for one input")
         self._enter(row)
@@ -175,13 +174,14 @@ class Journal:
 
     def _parse(
         self, line: bytes, check: Callable[[dict[str, Any]], Any] | None = None
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], int]:
+        """Return a row and its input's key."""
         try:
-            row = json.loads(line)
-            check_row(row)
+            row = json.loads(line.decode("utf-8"))  # without guessing the encoding
+            key = check_row(row)
             if check is not None:
                 check(row)
-            return row
+            return row, key
         except UsageError:
             raise
         except MALFORMED as error:
@@ -228,9 +228,16 @@ class Journal:
             return None
         return "error" if path_key(path) in self._failed else "ok"
 
-    def meet(self, path: str) -> int | None:
-        """Return the offset of an input's row from an earlier run on the first call, else None."""
-        return self._unmet.pop(path_key(path), None) if self._unmet else None
+    def meet(self, path: str) -> tuple[int | None, bool]:
+        """Tell of an input whether an earlier run has written its row.
+
+        Returns:
+            The offset of that row on the first call, else None; and `is_done`.
+        """
+        if not self._unmet and not self._done:
+            return None, False
+        key = path_key(path)
+        return self._unmet.pop(key, None), key in self._done
 
     def unmet(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of an earlier run whose inputs this run has not reached."""
@@ -244,7 +251,7 @@ class Journal:
         """
         with self.part.open("rb") as file:
             file.seek(start)
-            return self._parse(file.readline(MAX_LINE_BYTES))
+            return self._parse(file.readline(MAX_LINE_BYTES))[0]
 
     def append(self, row: dict[str, Any]) -> None:
         """Write one row and flush it to the operating system, so that it survives a kill.
@@ -346,8 +353,11 @@ def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield line
 
 
-def check_row(row: Any) -> None:
+def check_row(row: Any) -> int:
     """Check the fields that every row has.
+
+    Returns:
+        The `path_key` of its input.
 
     Raises:
         ValueError: A field is invalid; or KeyError or TypeError, if it is missing or has another
@@ -360,7 +370,7 @@ def check_row(row: Any) -> None:
         raise ValueError("a path must not contain NUL")
     if "frame" in row and (type(row["frame"]) is not int or row["frame"] < 0):
         raise ValueError("a frame must have a number")
-    path_key(key_of(row))
+    key = path_key(key_of(row))
     if row["status"] == "error":
         if row["error"]["kind"] not in ImageError.KINDS or not isinstance(
             row["error"]["message"], str
@@ -368,6 +378,7 @@ def check_row(row: Any) -> None:
             raise ValueError("an unknown error")
     elif row["status"] != "ok":
         raise ValueError("an unknown status")
+    return key
 
 
 def part_path(target: Path) -> Path:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.writers.row_files import (
+    check_cells,
     csv_lines,
     harmless_cell,
     json_line,
@@ -124,3 +125,10 @@ def test_a_flat_table_as_parquet(tmp_path):
     first, second = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     assert (first["left"], first["score"], first["error_kind"]) == (3, 0.75, None)
     assert (second["left"], second["error_kind"]) == (None, "empty")
+
+
+@pytest.mark.parametrize("broken", [{"label": 3}, {"score": "high"}, {"predictions": [{}, {}]}])
+def test_a_row_is_checked_as_it_would_be_written(broken):
+    check_cells(OK, ClassificationTable(3))
+    with pytest.raises((TypeError, ValueError, KeyError)):
+        check_cells(OK | broken, ClassificationTable(3))
