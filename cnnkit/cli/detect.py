@@ -19,6 +19,7 @@ Examples:
   cnnkit detect photos/ --classes person,dog --confidence 0.3 --confidence dog=0.5
   cnnkit detect photos/ --where "person>=1 and not dog" --sort-into people/
   cnnkit detect aerial/ --tile --report found.html
+  cnnkit detect clip.mp4 --track --counts counts.csv -o rows.jsonl
   cnnkit detect photos/ --agnostic=car+truck+bus --counts counts.csv
 """
 
@@ -63,6 +64,7 @@ Examples:
     metavar="CONDITION",
     help='Keep only images that match, such as "person>=1 and not dog".',
 )
+@click.option("--track", is_flag=True, help="Videos: number the objects, the same in every frame.")
 @shared.frame_options
 @shared.box_output_options
 @shared.format_option()
@@ -71,7 +73,9 @@ Examples:
     "--crops", metavar="DIR", help="Folder for the cropped objects, one subfolder per class."
 )
 @click.option(
-    "--counts", metavar="FILE.csv", help="CSV of object counts per class, one line per image."
+    "--counts",
+    metavar="FILE.csv",
+    help="CSV of object counts per class, one line per image; with --track, per video.",
 )
 @click.option("--report", metavar="FILE.html", help="HTML report with thumbnails and boxes.")
 @shared.sorting_options("Sort images into folders by the class with the highest score.")
@@ -102,7 +106,7 @@ def command(
     from cnnkit.writers.row_tables import DetectionTable
 
     to_file = bool(chosen["output"])
-    table = frame_table(DetectionTable(), paths, chosen)
+    table = frame_table(DetectionTable(chosen["track"]), paths, chosen)
     with Display(form, to_file, quiet, table, task="detect", layout=DetectionLayout) as display:
         try:
             summary = detect(paths, emit=display.show, progress=display.progress, **chosen)

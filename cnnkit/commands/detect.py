@@ -36,10 +36,13 @@ from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats import with_form
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
+from cnnkit.video.tracking import LOW_SHARE, RowTracker
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
 
 log = logging.getLogger("cnnkit")
+
+_RETRIED = "A frame that is read later would change the tracks of all that follow."
 
 
 @keeps_inputs
@@ -55,6 +58,7 @@ def detect(
     agnostic: bool | Sequence[Sequence[str]] | None = None,
     tile: int | None = None,
     where: str | None = None,
+    track: bool = False,
     every: str | None = None,
     from_time: str | float | None = None,
     to_time: str | float | None = None,
@@ -106,6 +110,7 @@ def detect(
         to_time: For videos: end, in seconds or as ``1:30``, exclusive.
         frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
             files, not the first only.
+        track: Follow the objects of videos: each gets a number that lasts from frame to frame.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
             ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``.
         resume: Resume an interrupted run of the first file of rows.
@@ -117,7 +122,8 @@ def detect(
             its field ``bytes``, or ``bytes``.
         annotate: A folder for the images with boxes drawn.
         crops: A folder for crops of the objects, with one subfolder per class.
-        counts: A CSV file with the number of objects per class and image.
+        counts: A CSV file with the number of objects per class and image; with `track`, of
+            different objects per class and video.
         report: An HTML page with thumbnails and boxes.
         sort_into: A folder to sort the images into, one subfolder per class of the best detection.
         how: How `sort_into` places images: ``copy``, ``link`` or ``move``.
@@ -168,8 +174,11 @@ def detect(
         counts=path_of(counts),
         root=root_of(paths),
         replace=resume or overwrite,
+        track=track,
     )
     _check_outputs(outputs, further, paths)
+    if track and retry_errors:
+        raise UsageError(mutually_exclusive("`track`", "`retry_errors`", _RETRIED))
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
     videos.refuse_frames(sort_into=sort_into, shard=shard)
@@ -194,7 +203,9 @@ def detect(
         "sort_into": text_of(sort_into),
         "how": how,
         **videos.options(),
+        **({"track": True} if track else {}),
     }
+    tracker = RowTracker(detector.find_weaker(LOW_SHARE)) if track else None
     limit = detector.max_pixels
     return detect_folders(
         detector,
@@ -205,7 +216,8 @@ def detect(
         options=same_on_resume,
         workers=worker_count(workers, threads),
         emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
-        table=videos.table(DetectionTable()),
+        table=videos.table(DetectionTable(track)),
+        tracker=tracker,
     )
 
 

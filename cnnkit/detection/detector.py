@@ -221,6 +221,16 @@ class Detector:
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.in_order(found, task, batch_size, workers)
 
+    def find_weaker(self, share: float) -> np.ndarray:
+        """Also find objects whose score is that share of the least wanted one, for a tracker.
+
+        Returns:
+            The least wanted score of each class, float64 (classes,).
+        """
+        wanted = self.least
+        self.least = wanted * share
+        return wanted
+
     @property
     def tiles(self) -> bool:
         """Whether images are also searched in tiles."""

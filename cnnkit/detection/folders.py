@@ -16,6 +16,7 @@ from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Found
 from cnnkit.results import Detections, make_row
 from cnnkit.sorting import ERRORS_FOLDER, folder_names
+from cnnkit.video.tracking import RowTracker
 from cnnkit.writers.row_tables import DetectionTable, RowTable
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def detect_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
     table: RowTable | None = None,
+    tracker: RowTracker | None = None,
 ) -> Summary:
     """Find the objects in every input and leave what was requested.
 
@@ -49,6 +51,7 @@ def detect_folders(
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
         table: The columns of CSV and Parquet; a detector's by default.
+        tracker: Follows the objects of videos.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -66,11 +69,14 @@ def detect_folders(
         ),
         keeps=keeps,
         destination=partial(destination, folders=folder_names(bundle.labels), where=where),
+        replay=tracker.replay if tracker is not None else None,
     )
     blank = _Blank(detector)
     try:
         for path, result in detector.stream(job.pending(found), workers):
             row = make_row(path, result)
+            if tracker is not None:
+                tracker.follow(row)
             blank.note(result)
             job.record(row, emit=emit if keeps is None or keeps(row) else None)
         summary = job.finish()

@@ -170,7 +170,8 @@ def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
     boxes = []
     for one in row["detections"]:
         left, top, width, height = (side * scale for side in one["box"])
-        label = f"{one['label']} {one['score']:.0%}"
+        number = f" #{one['track']}" if one.get("track") else ""
+        label = f"{one['label']}{number} {one['score']:.0%}"
         boxes.append(DrawnBox((left, top, left + width, top + height), label, one["class_id"]))
     return boxes
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ class BoxOutputs:
         counts: A CSV of how many objects of each class each image has.
         root: What the names of images in outputs are relative to; None: as they were typed.
         replace: Whether files may be there already.
+        track: Whether objects are tracked: then different ones of a video are counted.
 
     Raises:
         UsageError: An output breaks a rule, is in the way or collides with another one.
@@ -56,6 +59,7 @@ class BoxOutputs:
     counts: Path | None = None
     root: str | None = None
     replace: bool = False
+    track: bool = False
 
     def __post_init__(self) -> None:
         for path in self.rows:
@@ -116,13 +120,16 @@ class BoxOutputs:
         for target in self.boxes:
             made.append(partial(self._write_boxes, target, labels, category_ids))
         if self.counts is not None:
-            counts = self.counts
-            made.append(lambda rows: write_counts(counts, rows, labels))
+            made.append(partial(self._write_counts, self.counts, labels))
         crop = partial(write_crops, folders=folder_names(labels))
         for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
             if folder is not None:
                 made.append(partial(self._write_images, write, folder, max_pixels))
         return made
+
+    def _write_counts(self, path: Path, labels: Sequence[str], rows: Callable[[], Rows]) -> None:
+        write = write_track_counts if self.track else write_counts
+        write(path, rows, labels)
 
     def _write_boxes(
         self,
@@ -208,4 +215,31 @@ def write_counts(path: Path, rows: Callable[[], Rows], labels: Sequence[str]) ->
                 cells += [str(counts.total()), *(str(counts[label]) for label in columns)]
             else:
                 cells += [""] * (1 + len(columns))
+            file.write(csv_line([harmless_cell(cell) for cell in cells]).encode())
+
+
+def write_track_counts(path: Path, rows: Callable[[], Rows], labels: Sequence[str]) -> None:
+    """Write a CSV with a line for each video: how many different objects of each class it shows.
+
+    Objects that were seen in one frame only have no number and are not counted.
+
+    Raises:
+        OutputError: The output cannot be written.
+    """
+    occurring: set[str] = set()
+    for row in rows():
+        occurring |= {one["label"] for one in row.get("detections", ()) if one.get("track")}
+    columns = [label for label in labels if label in occurring]
+    with replacing(path) as file:
+        header = ["path", "objects", *columns]
+        file.write(csv_line([harmless_cell(cell) for cell in header]).encode())
+        for name, of_video in itertools.groupby(rows(), key=itemgetter("path")):
+            tracks = {
+                (one["track"], one["label"])
+                for row in of_video
+                for one in row.get("detections", ())
+                if one.get("track")
+            }
+            counts = Counter(label for _, label in tracks)
+            cells = [name, str(counts.total()), *(str(counts[label]) for label in columns)]
             file.write(csv_line([harmless_cell(cell) for cell in cells]).encode())

@@ -100,7 +100,7 @@ class FeatureSpool:
     def _lines(self, indices: list[int]) -> np.ndarray:
         """Return some lines, float32 (indices, width).
 
-        The file is mapped anew each time: pages that stay mapped count as this process's memory,
+        The file is mapped again each time: pages that stay mapped count as this process's memory,
         which would grow with the file.
         """
         return np.memmap(self.part, np.float32, "r").reshape(-1, self._width)[indices]

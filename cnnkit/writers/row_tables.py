@@ -106,12 +106,20 @@ class ClassificationTable:
         return row | error_fields(row)
 
 
+@dataclass(frozen=True)
 class DetectionTable:
-    """One line of CSV for each box, and one for an image without any; Parquet keeps lists."""
+    """One line of CSV for each box, and one for an image without any; Parquet keeps lists.
+
+    Attributes:
+        tracks: Whether objects are tracked: then each box has a number.
+    """
+
+    tracks: bool = False
 
     def header(self) -> list[str]:
         """See `RowTable`."""
         box = ["label", "class_id", "score", "left", "top", "box_width", "box_height"]
+        box += ["track"] if self.tracks else []
         return ["path", "status", "width", "height", *box, "error_kind", "error_message"]
 
     def cells(self, row: Row) -> list[str]:
@@ -124,9 +132,10 @@ class DetectionTable:
         error = [text or "" for text in error_fields(row).values()]
         boxes = [
             [one["label"], str(one["class_id"]), f"{one['score']:.6f}", *map(str, one["box"])]
+            + ([str(one.get("track") or "")] if self.tracks else [])
             for one in row.get("detections", ())
         ]
-        return [[*image, *box, *error] for box in boxes or [[""] * 7]]
+        return [[*image, *box, *error] for box in boxes or [[""] * (8 if self.tracks else 7)]]
 
     def schema(self, pyarrow: Any) -> Any:
         """See `RowTable`."""
@@ -137,6 +146,7 @@ class DetectionTable:
                 ("score", pyarrow.float32()),
                 ("box", pyarrow.list_(pyarrow.float32())),
             ]
+            + ([("track", pyarrow.int64())] if self.tracks else [])
         )
         texts = ("path", "status", "error_kind", "error_message", "path_base64", "sorted_to")
         return pyarrow.schema(

@@ -169,3 +169,27 @@ def test_frames_of_an_animation(examples: Path, tmp_path: Path) -> None:
     cnnkit.classify(path, emit=first.append)
     assert "frame" not in first[0]
     assert first[0]["predictions"] == rows[0]["predictions"]
+
+
+def test_tracked_objects_keep_their_number_and_are_counted_once(clip: str, capfd: Any) -> None:
+    options = {"track": True, "confidence": 0.3, "classes": ["person"]}
+    cnnkit.detect(clip, output=["whole.jsonl", "rows.csv"], counts="counts.csv", **options)
+    rows = json_rows("whole.jsonl")
+    assert [one["track"] for row in rows for one in row["detections"]] == [1] * 8
+    lines = list(csv.DictReader(Path("rows.csv").open()))
+    assert [line["track"] for line in lines] == ["1"] * 8
+    assert Path("counts.csv").read_text().splitlines() == ["path,objects,person", "clip.mkv,1,1"]
+
+    done = []
+
+    def stop(row: dict[str, Any]) -> None:
+        done.append(row)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cnnkit.detect(clip, output="part.jsonl", emit=stop, **options)
+    cnnkit.detect(clip, output="part.jsonl", resume=True, **options)
+    assert Path("part.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="`track` and `retry_errors` are mutually exclusive"):
+        cnnkit.detect(clip, output="p.jsonl", resume=True, retry_errors=True, **options)
