@@ -33,6 +33,10 @@ MAX_INPUT_SIDE = 4096
 EARLIER_ARGUMENTS = {"normalised": "normalized"}
 MAX_NETWORKS = 8
 MAX_OUTPUTS = 16
+MAX_RANGES = 4096
+MAX_ACTIVATION = 1e9
+# The section of the ranges of activations.
+INT8 = "int8"
 TASKS = ("classify", "detect", "embed-face", "find-face", "stylize")
 # Of a file of labels; what else Unicode calls a line's end may stand in one.
 _LINE_END = re.compile("\r\n|\n|\r")
@@ -78,6 +82,8 @@ class ModelCard:
         temperature: Divides the logits before the softmax or sigmoid; probabilities are taken
             back to logits for it.
         threshold: Below it the decision is ``unknown``; None: never.
+        ranges: The lowest and the highest activation in front of each layer that ``int8``
+            computes in 8-bit integers, by the name of the layer's weight in the weights file.
         content: The whole card as it was read.
     """
 
@@ -96,6 +102,7 @@ class ModelCard:
     networks: Mapping[str, NetworkSpec] = field(default_factory=dict)
     temperature: float = 1.0
     threshold: float | None = None
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -186,6 +193,7 @@ def parse_card(card: Any) -> ModelCard:
         networks={} if classifies else _networks(fields, architecture),
         temperature=calibration.number("temperature", 1e-3, 1e3, default=1.0),
         threshold=calibration.number("threshold", 0.0, 1.0, default=None),
+        ranges=_ranges(fields.section(INT8, optional=True)),
         content=card,
     )
 
@@ -384,6 +392,25 @@ def _input_shape(value: Any) -> tuple[int, int, int]:
         rule = f"be [height, width, 1 or 3], at most {MAX_INPUT_SIDE} a side"
         raise BundleError(f"arguments.input_shape must {rule}. Received: {_short(value)}.")
     return tuple(value)
+
+
+def _ranges(section: Fields) -> dict[str, tuple[float, float]]:
+    """Return the ranges of activations, each two numbers of which the first is not the larger."""
+    entries = section.section("ranges", optional=True).content()
+    if len(entries) > MAX_RANGES:
+        raise BundleError(f"ranges must be at most {MAX_RANGES}. Received: {len(entries)}.")
+    return {str(name): _range(name, value) for name, value in entries.items()}
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+    are_numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+    if not are_numbers or len(value) != 2 or not -MAX_ACTIVATION <= value[0] <= value[1]:
+        value, rule = _short(value), "be [lowest, highest]"
+        raise BundleError(f"ranges.{clean_label(name)[:80]} must {rule}. Received: {value}.")
+    if value[1] > MAX_ACTIVATION:
+        rule = f"be at most {MAX_ACTIVATION:g}"
+        raise BundleError(f"ranges.{clean_label(name)[:80]} must {rule}. Received: {value[1]}.")
+    return float(value[0]), float(value[1])
 
 
 def _input_spec(fields: Fields) -> InputSpec:

@@ -17,6 +17,7 @@ from cnnkit import architectures
 from cnnkit.bundles import (
     applications,
     darknet,
+    figures,
     keras_files,
     network,
     score_kinds,
@@ -31,13 +32,15 @@ from cnnkit.bundles.graphs.scanning import first_bytes, form_of
 from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_file
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
-from cnnkit.runtime import ModelSource, building_defaults, import_keras
+from cnnkit.runtime import ModelSource, Quantization, building_defaults, import_keras
 from cnnkit.version import __version__
 
 WEIGHTS = "weights.safetensors"
 KERAS_FILE = "model.keras"
 LABELS = "labels.txt"
 DEFAULT_SIDE = 224
+# Asks `cnnkit.bundles.to_openvino` to keep the names of the weights.
+NAMED = {"names_weights": True}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Bundle:
         graph: Makes the `openvino.Model` of a graph in another tool's form, which OpenVINO alone
             runs; None: Keras builds the network.
         graph_store: The folder of the weights and of `stored_graphs.GRAPHS`; None: it has none.
+        int8_in_float: Whether float32 computes what 8-bit integers give, see
+            `cnnkit.runtime.contract.Quantization`.
     """
 
     card: ModelCard
@@ -62,6 +67,7 @@ class Bundle:
     notes: tuple[str, ...] = ()
     graph: opening_graphs.RunningModel | None = None
     graph_store: Path | None = None
+    int8_in_float: bool = False
 
     @property
     def content_hash(self) -> str:
@@ -165,7 +171,37 @@ class Bundle:
             conversion=["cnnkit.bundles.to_openvino", json.dumps(self.request | wanted)],
             openvino=partial(graph, *self._tensors(features)) if graph else None,
             stored=lambda: self._stored_graph(features, network_name, statistics_form),
+            quantization=self._quantization(wanted),
+            without_int8=(
+                f"activation ranges, which the card of {self.card.name} lacks",
+                without_ranges(self),
+            ),
         )
+
+    def _quantization(self, wanted: dict[str, Any]) -> Quantization | None:
+        """Return what the card says of 8-bit integers for a network, or None."""
+        prefix = self.prefix(wanted["network_name"])
+        ranges = {
+            name.removeprefix(prefix): ends
+            for name, ends in self.card.ranges.items()
+            if name.startswith(prefix)
+        }
+        if not ranges or self.graph is not None:
+            return None
+        # Features are kept and compared with those of other machines.
+        automatic = not wanted["features"] and figures.int8_is_accurate(self.card.content)
+        request = json.dumps(self.request | wanted | NAMED)
+        return Quantization(
+            ranges,
+            automatic,
+            conversion=["cnnkit.bundles.to_openvino", request],
+            in_float=self.int8_in_float,
+        )
+
+    def prefix(self, network_name: str | None = None) -> str:
+        """Return what the names of a network's weights begin with in the bundle's files."""
+        several = len(self.card.networks) > 1
+        return f"{self.network_name(network_name)}/" if several else ""
 
     def _stored_graph(
         self, features: bool, network_name: str | None, statistics_form: str | None
@@ -181,7 +217,7 @@ class Bundle:
             self.graph_store / stored_graphs.GRAPHS,
             stored_graphs.graph_name(network_name, statistics_form),
             self.graph_store / card.weights.get("file", WEIGHTS),
-            f"{network_name}/" if len(card.networks) > 1 else "",
+            self.prefix(network_name),
             outputs,
         )
 
@@ -209,6 +245,13 @@ class Bundle:
             BundleError: The scores are not what the card says.
         """
         return score_kinds.probabilities(scores, self.card.scores_kind, self.card.temperature)
+
+
+def without_ranges(bundle: Bundle) -> str:
+    """Return what a user can do who wants 8-bit integers of a bundle that has no ranges."""
+    if bundle.card.content.get("training"):
+        return "Train it again with this version, or use `precision='float32'`."
+    return "Use `precision='float32'` or auto."
 
 
 def graph_only(name: str) -> BundleError:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from cnnkit.bundles.opening import Bundle, open_model
+from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import CnnkitError
 from cnnkit.runtime.compiled_cache import cache_is_writable, compiled_model
 from cnnkit.runtime.openvino_predictor import REFUSAL, save_keras_model
@@ -25,14 +26,15 @@ def main(request: str, folder: str) -> int:
     """
     wanted = json.loads(request)
     how = {name: wanted.pop(name) for name in ("features", "network_name", "statistics_form")}
+    names_weights = wanted.pop("names_weights", False)
     try:
         bundle = open_model(**wanted)
         model = bundle.build(**how)
     except CnnkitError as error:
         (Path(folder) / REFUSAL).write_text(str(error), encoding="utf-8")
         return 2
-    save_keras_model(model, Path(folder))
-    if bundle.card.task == "find-face" and cache_is_writable():
+    save_keras_model(model, Path(folder), variables_by_path(model) if names_weights else None)
+    if not names_weights and bundle.card.task == "find-face" and cache_is_writable():
         keep_others(bundle, how["network_name"])
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,7 +64,7 @@ def show_model(quiet: bool, name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(card.content, indent=2, ensure_ascii=False))
         return
-    for line in _lines(card.content):
+    for line in _lines(_summary(card.content)):
         click.echo(line)
 
 
@@ -180,6 +180,21 @@ def _result(result: Any) -> str:
     pairs = zip(result.labels, result.scores, strict=True)
     found = [f"{label} {score:.2f}" for label, score in pairs]
     return ", ".join(found) or "nothing found"
+
+
+def _summary(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card with its accuracies by precision, and without a line for each range."""
+    from cnnkit.bundles.card import INT8
+    from cnnkit.bundles.figures import accuracy_by_precision
+
+    shown = dict(content)
+    if content.get(INT8):
+        section = dict(content[INT8])
+        shown[INT8] = section | {"ranges": f"of {len(section.get('ranges', ()))} layers"}
+    if accuracies := accuracy_by_precision(content):
+        measured = shown.pop("measured")
+        shown |= {"accuracy": accuracies, "measured": measured}
+    return shown
 
 
 def _lines(content: Any, indent: str = "") -> list[str]:

@@ -75,8 +75,8 @@ def runtime_options(function: Command) -> Command:
                 "--precision",
                 default="auto",
                 show_default=True,
-                metavar="auto|float32|bfloat16",
-                help="Numeric precision; auto uses bfloat16 where the hardware supports it.",
+                metavar="auto|float32|bfloat16|int8",
+                help="Numeric precision; auto uses int8 or bfloat16 where it is fast and accurate.",
             ),
             click.option(
                 "--threads",

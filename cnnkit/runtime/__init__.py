@@ -8,7 +8,7 @@ Keras uses. Importing this package imports no framework.
 from __future__ import annotations
 
 from cnnkit.runtime.any_size import AnySizeNetwork, any_size_network
-from cnnkit.runtime.contract import ModelSource, Predictor
+from cnnkit.runtime.contract import ModelSource, Predictor, Quantization
 from cnnkit.runtime.differentiation import compile, value_and_gradient
 from cnnkit.runtime.options import RuntimeOptions
 from cnnkit.runtime.prediction import predictor
@@ -25,6 +25,7 @@ __all__ = [
     "AnySizeNetwork",
     "ModelSource",
     "Predictor",
+    "Quantization",
     "RuntimeOptions",
     "any_size_network",
     "available_cpus",

@@ -23,7 +23,7 @@ class AnySizeNetwork(Protocol):
 
     Attributes:
         runtime: ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16``, ``int8``, or ``int8 with 7-bit kernels``.
         device: ``cpu`` or ``gpu``.
     """
 
@@ -76,14 +76,13 @@ class OpenVinoNetwork:
         from cnnkit.runtime.process import import_openvino_preprocessing
 
         core = engine.ov.Core()
-        self.precision = engine.choose_precision(core, precision)
-        model = engine.read(core, source)
+        model, self.precision = engine.read(core, source, precision)
         steps = import_openvino_preprocessing().PrePostProcessor(model)
         steps.input(IMAGE).tensor().set_element_type(engine.ov.Type.u8)
         for index in range(len(model.outputs)):
             steps.output(index).tensor().set_element_type(engine.ov.Type.f32)
         settings = {
-            "INFERENCE_PRECISION_HINT": engine.PRECISIONS[self.precision],
+            "INFERENCE_PRECISION_HINT": engine.hint(self.precision),
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,

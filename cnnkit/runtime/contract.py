@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What it takes to compute a model in 8-bit integers.
+
+    Attributes:
+        ranges: The lowest and the highest activation in front of each layer that is computed so,
+            by the path of the layer's weight.
+        automatic: Whether the model's measured accuracy lets the precision ``auto`` choose it.
+        conversion: As in `ModelSource`, of a model whose weights keep their names.
+        in_float: Compute what 8-bit integers give in float32 instead: slow, but the same on every
+            processor.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    automatic: bool
+    conversion: Sequence[str]
+    in_float: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,6 +47,8 @@ class ModelSource:
             is given, only OpenVINO runs the model, and `build` raises.
         stored: Returns the `openvino.Model` that was kept with the weights, which needs no
             conversion, or None where there is none.
+        quantization: None: the model cannot be computed in 8-bit integers.
+        without_int8: What 8-bit integers require then, and the fix, for the message.
     """
 
     name: str
@@ -37,6 +58,11 @@ class ModelSource:
     conversion: Sequence[str] | None = None
     openvino: Callable[[], Any] | None = None
     stored: Callable[[], Any] | None = None
+    quantization: Quantization | None = None
+    without_int8: tuple[str, str] = (
+        "a network of a bundle with activation ranges",
+        "Use `precision='float32'` or auto.",
+    )
 
 
 class Predictor(Protocol):
@@ -44,7 +70,7 @@ class Predictor(Protocol):
 
     Attributes:
         runtime: ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16``, ``int8``, or ``int8 with 7-bit kernels``.
         device: ``cpu`` or ``gpu``.
         batch_size: Suitable number of images per call.
         concurrency: Useful number of concurrent calls, each from its own thread.

@@ -72,7 +72,7 @@ def weight_names(graph: Any) -> list[str]:
 
 
 def with_weights(graph: Any, weights: Mapping[str, np.ndarray]) -> Any:
-    """Put weights into a graph that lacks them, and return it.
+    """Put weights into a graph that lacks them, under the names of its inputs, and return it.
 
     Args:
         graph: Graph returned by `converted`; it is modified.
@@ -83,6 +83,7 @@ def with_weights(graph: Any, weights: Mapping[str, np.ndarray]) -> Any:
         name = parameter.output(0).get_any_name()
         if name.startswith(WEIGHT):
             constant = ov.op.Constant(weights[name.removeprefix(WEIGHT)])
+            constant.set_friendly_name(name)
             parameter.output(0).replace(constant.output(0))
             graph.remove_parameter(parameter)
     graph.validate_nodes_and_infer_types()

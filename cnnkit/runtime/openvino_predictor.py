@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,11 @@ import numpy as np
 from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, cache_is_writable, compiled_model
-from cnnkit.runtime.contract import ModelSource
-from cnnkit.runtime.keras_conversion import converted
-from cnnkit.runtime.process import (
-    import_openvino,
-    import_openvino_passes,
-    import_openvino_preprocessing,
-)
+from cnnkit.runtime.contract import ModelSource, Quantization
+from cnnkit.runtime.keras_conversion import converted, weight_names, with_weights
+from cnnkit.runtime.precision import INT8, INT8_HALF, choose_precision, this_processor
+from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
+from cnnkit.runtime.quantization import FULL_RANGE, fold_constants, quantize
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 1
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoPredictor:
@@ -46,8 +46,7 @@ class OpenVinoPredictor:
         expected: int | None = None,
     ) -> None:
         core = ov.Core()
-        self.precision = choose_precision(core, precision)
-        model = read(core, source)
+        model, self.precision = read(core, source, precision)
         self.batch_size = batch_size or BATCH_SIZE
         if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image per call
             self.batch_size = 1
@@ -65,7 +64,7 @@ class OpenVinoPredictor:
             model,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+                "INFERENCE_PRECISION_HINT": hint(self.precision),
                 "NUM_STREAMS": self.concurrency,
                 "INFERENCE_NUM_THREADS": threads,
                 # The decoding threads share the same cores: pinned streams would wait for them.
@@ -93,30 +92,69 @@ class OpenVinoPredictor:
         }
 
 
-def read(core: Any, source: ModelSource) -> Any:
-    """Return a source's `openvino.Model`: its own, the stored one, or what Keras's becomes."""
+def hint(precision: str) -> str:
+    """Return what OpenVINO computes in where a network is not quantized."""
+    return "bf16" if precision == "bfloat16" else "f32"
+
+
+def read(core: Any, source: ModelSource, precision: str) -> tuple[Any, str]:
+    """Return a source's `openvino.Model`, and the precision that it computes in, for users.
+
+    Args:
+        core: An `openvino.Core`.
+        source: The model: its own `openvino.Model`, the stored one, or what Keras's becomes.
+        precision: As the user asks.
+
+    Raises:
+        BundleError: The model cannot be opened, or its ranges do not fit it.
+        RuntimeUnavailableError: See `choose_precision`.
+    """
+    processor = this_processor(core)
+    said = choose_precision(processor, precision, source)
     if source.openvino is not None:
-        return source.openvino()
-    if not cache_is_writable() and (stored := _stored(source)) is not None:
-        return stored
-    with compiled_model(source.identity, lambda folder: _produce(source, folder)) as folder:
-        return core.read_model(folder / MODEL)
+        return source.openvino(), said
+    identity, how, reach = source.identity, None, FULL_RANGE
+    if said == "int8" and (how := source.quantization) is not None:
+        reach = FULL_RANGE if how.in_float else processor.reach
+        said = INT8 if reach == FULL_RANGE else INT8_HALF
+        identity += json.dumps([said, how.in_float, sorted(how.ranges.items())])
+    if not cache_is_writable() and (graph := _stored(source)) is not None:
+        return _quantized(source, graph, how, reach), said
+    with compiled_model(identity, lambda folder: _produce(source, folder, how, reach)) as folder:
+        return core.read_model(folder / MODEL), said
 
 
 def _stored(source: ModelSource) -> Any | None:
     return source.stored() if source.stored is not None else None
 
 
-def _produce(source: ModelSource, folder: Path) -> None:
-    """Write a model in OpenVINO's form: the stored one, its constants folded once for all."""
+def _produce(source: ModelSource, folder: Path, how: Quantization | None, reach: int) -> None:
+    """Write a model in OpenVINO's form, quantized if that is asked for.
+
+    What depends on constants alone is computed once for all, also of a stored one.
+    """
     graph = _stored(source)
-    if graph is None:
-        convert(source, folder)
+    if graph is None and how is None:
+        convert(source, source.conversion, folder)
         return
-    passes = import_openvino_passes().Manager()
-    passes.register_pass(import_openvino_passes().ConstantFolding())
-    passes.run_passes(graph)
-    ov.save_model(graph, folder / MODEL, compress_to_fp16=False)
+    with tempfile.TemporaryDirectory(dir=folder) as converted:
+        if graph is None and how is not None:
+            convert(source, how.conversion, Path(converted))
+            graph = ov.Core().read_model(Path(converted) / MODEL)
+        graph = _quantized(source, graph, how, reach)
+        fold_constants(graph)
+        ov.save_model(graph, folder / MODEL, compress_to_fp16=False)
+        del graph  # Windows removes no file that is still mapped
+
+
+def _quantized(source: ModelSource, graph: Any, how: Quantization | None, reach: int) -> Any:
+    if how is None:
+        return graph
+    try:
+        return quantize(graph, how.ranges, reach, in_float=how.in_float)
+    except KeyError as error:
+        rule = "have a layer for each activation range of its card"
+        raise BundleError(broken_rule(source.name, rule, f"none for {error}")) from error
 
 
 class _Slot:
@@ -162,23 +200,6 @@ class _OpenSlot(_Slot):
         return self._outputs_of_call()
 
 
-def choose_precision(core: Any, precision: str) -> str:
-    """Return ``bfloat16`` if the processor supports it and it is allowed, else ``float32``.
-
-    Raises:
-        RuntimeUnavailableError: bfloat16 was requested and the processor has none.
-    """
-    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == "auto":
-        return "bfloat16" if has_bfloat16 else "float32"
-    if precision == "bfloat16" and not has_bfloat16:
-        rule = "be used on a CPU that supports bfloat16"
-        received = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
-        fix = "Use `precision='float32'` or auto."
-        raise RuntimeUnavailableError(broken_rule("`precision='bfloat16'`", rule, received, fix))
-    return precision
-
-
 def with_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
     """Give a model an input of uint8 pixels (batch, height, width, 3); None: any number."""
     model.reshape([-1 if side is None else side for side in shape])
@@ -192,22 +213,27 @@ def with_uint8_input(model: Any, shape: tuple[int | None, ...]) -> Any:
 _announced: set[str] = set()
 
 
-def convert(source: ModelSource, folder: Path) -> None:
+def convert(source: ModelSource, conversion: Sequence[str] | None, folder: Path) -> None:
     """Write a model in OpenVINO's format, in a separate process if possible.
 
     A child process keeps TensorFlow out of this one, whichever Keras backend this one uses.
+
+    Args:
+        source: The model.
+        conversion: What the child process runs; None: the model is built in this one.
+        folder: An existing folder.
 
     Raises:
         BundleError: The model cannot be opened, or is unsafe to open.
         RuntimeUnavailableError: The conversion failed; the last line says why.
     """
-    if source.conversion is None:
+    if conversion is None:
         save_keras_model(source.build("float32"), folder)
         return
     if source.name not in _announced:  # a bundle of several networks is announced once
         _announced.add(source.name)
         log.info("Compiling %s for this machine (once, takes a few seconds).", source.name)
-    module, *arguments = source.conversion
+    module, *arguments = conversion
     finished = run_module(
         module, [*arguments, str(folder)], KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"
     )
@@ -218,11 +244,16 @@ def convert(source: ModelSource, folder: Path) -> None:
         raise RuntimeUnavailableError(f"{source.name} cannot be compiled: {lines[-1]}")
 
 
-def save_keras_model(model: Any, folder: Path) -> None:
+def save_keras_model(model: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
     """Write a Keras model as ``model.xml`` and ``model.bin``, float32.
 
     Args:
         model: A functional model on the TensorFlow backend whose outputs are a dict.
         folder: An existing folder.
+        weights: Variables that are to keep their names, by these; None: none does.
     """
-    ov.save_model(converted(model), folder / MODEL, compress_to_fp16=False)
+    graph = converted(model, weights)
+    if weights:
+        values = {name: np.asarray(weights[name].numpy()) for name in weight_names(graph)}
+        graph = with_weights(graph, values)
+    ov.save_model(graph, folder / MODEL, compress_to_fp16=False)

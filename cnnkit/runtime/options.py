@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.errors import UsageError, broken_rule, did_you_mean, requires
 from cnnkit.runtime.process import available_cpus
 
 DEVICES = ("auto", "cpu", "gpu")
 RUNTIMES = ("auto", "openvino", "xla", "tensorflow")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RuntimeOptions:
     Attributes:
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``, which OpenVINO alone has.
         threads: Number of CPU threads; 0 uses all that are available.
 
     Raises:
@@ -52,3 +52,8 @@ class RuntimeOptions:
             raise UsageError(
                 broken_rule("`runtime='openvino'`", "be used on a CPU", "`device='gpu'`", fix)
             )
+        if self.precision == "int8":
+            if self.device == "gpu":
+                raise UsageError(requires("`precision='int8'`", "`device='cpu'`"))
+            if self.runtime not in ("auto", "openvino"):
+                raise UsageError(requires("`precision='int8'`", "`runtime='openvino'`"))

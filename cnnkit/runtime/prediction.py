@@ -77,7 +77,7 @@ def running(
         try:
             return openvino(threads)
         except RuntimeUnavailableError as error:
-            if options.runtime == "openvino":
+            if options.runtime == "openvino" or options.precision == "int8":
                 raise
             runtime = "tensorflow" if backend_name() == "tensorflow" else "xla"
             log.warning("openvino: %s Using %s instead.", error, runtime)
@@ -118,6 +118,8 @@ def choose(options: RuntimeOptions) -> tuple[str, str]:
     Raises:
         RuntimeUnavailableError: A GPU was requested and none can be used.
     """
+    if options.precision == "int8":  # no other runtime has it
+        return "openvino", "cpu"
     wants_gpu = options.device == "gpu"
     may_use_gpu = options.device != "cpu" and options.runtime != "openvino"
     has_gpu = may_use_gpu and backend_drives_gpu()

@@ -181,6 +181,14 @@ def import_openvino_passes() -> ModuleType:
     return passes
 
 
+def import_openvino_opset() -> ModuleType:
+    """Import the operations that OpenVINO graphs are made of, as silent as `import_openvino`."""
+    import_openvino()
+    from openvino import opset13
+
+    return opset13
+
+
 def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry switched off."""
     keep_home_clean()

@@ -136,7 +136,7 @@ class InOnePass:
         side = tile_side(*size, self._choices.tile_pixels)
         pixels = size[0] * size[1]
         at_once = pixels if side is None else (side + 2 * HALO) ** 2
-        network = at_once * NETWORK_BYTES[self._painter.precision]
+        network = at_once * NETWORK_BYTES.get(self._painter.precision, NETWORK_BYTES["float32"])
         if self._seconds_per_pixel is None:
             self._seconds_per_pixel = self._measured_pace()
         again = 1.0 if side is None else (1 + 2 * HALO / side) ** 2

@@ -9,9 +9,11 @@ import click
 
 from cnnkit.bundles.embedded import embedded_names
 from cnnkit.errors import CnnkitError
-from models.convert.conversion import CONVERSIONS, SOURCES
+from models.convert.conversion import CONVERSIONS, DETECTORS, SOURCES
 from models.convert.graphs import write_model_graphs
 from models.convert.measure import measure
+from models.convert.measure_int8 import measure_int8
+from models.convert.ranges import CALIBRATIONS, write_ranges
 from models.convert.source import MODELS_FOLDER
 
 cache_option = click.option(
@@ -51,12 +53,25 @@ main.add_command(conversion_command("all", list(CONVERSIONS)))
 
 
 @main.command("measure")
-@click.argument("name", type=click.Choice(list(SOURCES)))
+@click.argument("name", type=click.Choice(list(CALIBRATIONS)))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Labeled photos.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="float32 is for classifiers: `cnnkit evaluate` measures detectors.",
+)
 @cache_option
-def measure_command(name: str, data: Path, cache: Path) -> None:
+def measure_command(name: str, data: Path, precision: str, cache: Path) -> None:
     """Measure NAME on labeled photos and write the figures into its card."""
-    for what, value in measure(SOURCES[name], data, cache).items():
+    if precision == "int8":
+        figures = measure_int8({**SOURCES, **DETECTORS}[name], data)
+    elif name in SOURCES:
+        figures = measure(SOURCES[name], data, cache)
+    else:
+        raise click.BadParameter(f"must name a classifier in float32. Received: {name}.")
+    for what, value in figures.items():
         click.echo(f"{what}: {value}")
 
 
@@ -67,6 +82,20 @@ def graphs_command(names: tuple[str, ...]) -> None:
     for name in names or embedded_names():
         size = write_model_graphs(name)
         click.echo(f"{name}: {size:,} bytes")
+
+
+@main.command("ranges")
+@click.argument("names", nargs=-1, type=click.Choice(list(CALIBRATIONS)))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder with coco64/ and imagenet200/.",
+)
+def ranges_command(names: tuple[str, ...], data: Path) -> None:
+    """Write the ranges of activations of NAMES, by default all, into their cards."""
+    for name in names or CALIBRATIONS:
+        click.echo(f"{name}: {write_ranges(name, data)} layers in 8-bit integers")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
 
+from cnnkit.bundles.card import INT8
 from cnnkit.bundles.weights import SCALE
 from models.convert.network_source import NetworkSource
 from models.convert.source import CONVERT_FOLDER, Source
+
+if TYPE_CHECKING:
+    from models.convert.detector import DetectorSource
 
 LABELS = CONVERT_FOLDER / "imagenet_labels.txt"
 NOTICES = CONVERT_FOLDER / "notices"
@@ -44,6 +48,7 @@ def write_bundle(source: Source | NetworkSource, stored: dict[str, np.ndarray]) 
         "license": source.card["license"],
         "source": source.origin,
     }
+    card |= int8_before(source, card["weights"]["sha256"])
     card["measured"] = measured_before(source, card["weights"]["sha256"])
     (source.bundle / "weights.safetensors").write_bytes(weights)
     (source.bundle / "LICENSE").write_bytes((NOTICES / f"{source.name}.txt").read_bytes())
@@ -68,8 +73,22 @@ def measured_before(source: Source | NetworkSource, weights_sha256: str) -> list
     return card["measured"] if card["weights"]["sha256"] == weights_sha256 else []
 
 
+def int8_before(
+    source: Source | NetworkSource | DetectorSource, weights_sha256: str
+) -> dict[str, Any]:
+    """Return the card's section of 8-bit integers, if there is one of these weights already."""
+    if not (source.bundle / "card.json").exists():
+        return {}
+    card = read_card(source)
+    same = INT8 in card and card["weights"]["sha256"] == weights_sha256
+    return {INT8: card[INT8]} if same else {}
+
+
 def add_measured(
-    source: Source | NetworkSource, figures: dict[str, float], data: str, command: str
+    source: Source | NetworkSource | DetectorSource,
+    figures: dict[str, float],
+    data: str,
+    command: str,
 ) -> None:
     """Put figures into the card, in place of earlier ones of the same name."""
     card = read_card(source)
@@ -82,12 +101,12 @@ def add_measured(
     write_card(source, card)
 
 
-def read_card(source: Source | NetworkSource) -> dict[str, Any]:
+def read_card(source: Source | NetworkSource | DetectorSource) -> dict[str, Any]:
     """Return the card of the written bundle."""
     return json.loads((source.bundle / "card.json").read_text(encoding="utf-8"))
 
 
-def write_card(source: Source | NetworkSource, card: dict[str, Any]) -> None:
+def write_card(source: Source | NetworkSource | DetectorSource, card: dict[str, Any]) -> None:
     """Write card.json."""
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     (source.bundle / "card.json").write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from models.convert.artifacts import Artifact
+from models.convert.bundle_writer import int8_before
 from models.convert.golden import IMAGES, IMAGES_FOLDER, PATTERNS, pattern
 from models.convert.images import prepared_image
 from models.convert.rounding import rounded_arrays
@@ -220,8 +221,9 @@ def write(source: DetectorSource, rounded: Arrays, figures: list[dict[str, Any]]
         "labels": {"file": "labels.txt", "sha256": hashlib.sha256(labels).hexdigest()},
         "license": source.card["license"],
         "source": asdict(source.artifact),
-        "measured": figures,
     }
+    card |= int8_before(source, card["weights"]["sha256"])
+    card["measured"] = figures
     (source.bundle / "weights.safetensors").write_bytes(weights)
     (source.bundle / "labels.txt").write_bytes(labels)
     notice = CONVERT_FOLDER / "notices" / f"{source.name}.txt"

@@ -12,9 +12,11 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.bundles.embedded import embedded_folder, embedded_names
 from cnnkit.bundles.stored_graphs import GRAPHS, graph_name, read_graph, write_graphs
-from cnnkit.bundles.weights import save_weights
+from cnnkit.bundles.weights import save_weights, variables_by_path
 from cnnkit.errors import BundleError
+from cnnkit.runtime.openvino_predictor import save_keras_model
 from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.quantization import quantizable
 from tests.training.small import small_network
 
 
@@ -54,6 +56,29 @@ def test_a_graph_is_the_network_of_its_builder(name, graph):
         wanted = np.asarray(tensor)
         assert np.ptp(wanted) > 0
         np.testing.assert_allclose(outputs[output], wanted, rtol=0, atol=2e-5 * np.ptp(wanted))
+
+
+WITH_RANGES = [name for name in embedded_names() if open_model(name).card.ranges]
+
+
+@pytest.mark.parametrize("name", WITH_RANGES)
+def test_every_range_of_a_card_is_of_a_layer_of_the_stored_graph(name):
+    bundle = open_model(name)
+    assert set(bundle.card.ranges) <= set(quantizable(bundle.source().stored()))
+
+
+def test_a_fresh_conversion_has_the_layers_of_the_stored_graph(tmp_path):
+    bundle = open_model("squeezenet-1.1")
+    model = bundle.build()
+    save_keras_model(model, tmp_path, variables_by_path(model))
+    fresh = import_openvino().Core().read_model(tmp_path / "model.xml")
+    layers = quantizable(fresh)
+    assert set(bundle.card.ranges) <= set(layers)
+    stored_layers = quantizable(bundle.source().stored())
+    assert list(layers) == list(stored_layers)
+    for name, layer in layers.items():
+        kernel, kept = (one.input_value(1).get_node().data for one in (layer, stored_layers[name]))
+        np.testing.assert_array_equal(kernel, kept)
 
 
 @pytest.mark.parametrize("name", embedded_names())

@@ -15,7 +15,10 @@ from cnnkit.runtime.prediction import choose
     [
         ({"device": "tpu"}, "`device` must be one of auto, cpu, gpu"),
         ({"runtime": "openvno"}, "Did you mean 'openvino'"),
-        ({"precision": "int8"}, "`precision` must be one of"),
+        ({"precision": "int4"}, "`precision` must be one of"),
+        ({"precision": "int8", "runtime": "xla"}, "^`precision='int8'` requires `runtime='openv"),
+        ({"precision": "int8", "runtime": "tensorflow"}, "requires `runtime='openvino'`"),
+        ({"precision": "int8", "device": "gpu"}, "requires `device='cpu'`"),
         ({"threads": -1}, "`threads` must not be negative"),
         ({"runtime": "openvino", "device": "gpu"}, "Use `runtime='xla'`"),
     ],
@@ -27,6 +30,7 @@ def test_a_wrong_option_is_refused_with_the_fix(options, message):
 
 @pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU")
 def test_without_a_gpu():
+    assert choose(RuntimeOptions(precision="int8")) == ("openvino", "cpu")
     assert choose(RuntimeOptions()) == ("openvino", "cpu")
     assert choose(RuntimeOptions(runtime="xla")) == ("xla", "cpu")
     with pytest.raises(RuntimeUnavailableError, match=r"no NVIDIA GPU.*`device='cpu'`"):

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
-from cnnkit.errors import RuntimeUnavailableError
+from cnnkit.errors import BundleError, RuntimeUnavailableError
 from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
 
 # The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
@@ -63,6 +64,42 @@ def test_a_runtime_agrees_with_the_reference(reference, runtime, precision):
     assert np.abs(difference).max() <= TOLERANCES[precision]
     if precision == "float32":
         np.testing.assert_allclose(outputs["features"], expected["features"], atol=1e-3)
+
+
+def test_int8_is_near_the_reference_and_kept_apart_from_float(reference):
+    bundle, images, expected = reference
+    source = bundle.source(features=True)
+    compiled = predictor(source, RuntimeOptions(precision="int8"))
+    assert compiled.precision in ("int8", "int8 with 7-bit kernels")
+    scores = compiled.predict(images)["scores"]
+    assert np.corrcoef(scores.ravel(), expected["scores"].ravel())[0, 1] > 0.95
+    assert np.abs(scores - expected["scores"]).max() > 1e-3
+    in_float = replace(source, quantization=replace(source.quantization, in_float=True))
+    simulated = predictor(in_float, RuntimeOptions(precision="int8")).predict(images)["scores"]
+    assert np.corrcoef(simulated.ravel(), expected["scores"].ravel())[0, 1] > 0.95
+    exact = predictor(source, RuntimeOptions(runtime="openvino", precision="float32"))
+    np.testing.assert_allclose(exact.predict(images)["scores"], expected["scores"], atol=1e-3)
+
+
+def test_int8_without_ranges_is_refused_in_one_line():
+    source = open_model("yunet").source()
+    message = "^`precision='int8'` requires activation ranges, which the card of yunet lacks. Use"
+    for runtime in ("auto", "openvino"):
+        with pytest.raises(RuntimeUnavailableError, match=message):
+            predictor(source, RuntimeOptions(runtime=runtime, precision="int8"))
+
+
+def test_ranges_that_are_not_the_models_are_refused():
+    source = open_model("squeezenet-1.1").source()
+    strange = replace(source.quantization, ranges={"other/kernel": (0.0, 1.0)})
+    with pytest.raises(BundleError, match="must have a layer for each activation range"):
+        predictor(replace(source, quantization=strange), RuntimeOptions(precision="int8"))
+
+
+def test_features_are_never_int8_by_themselves():
+    bundle = open_model("efficientnet-lite0")
+    assert bundle.source().quantization.automatic
+    assert not bundle.source(features=True).quantization.automatic
 
 
 def test_any_number_of_images_and_threads_gives_the_same(reference):

@@ -1,0 +1,171 @@
+"""8-bit integer arithmetic for OpenVINO: FakeQuantize operations in front of the layers.
+
+A FakeQuantize operation rounds to levels of a range, and stays in float. Where a convolution or
+a dense layer has one at both of its inputs, OpenVINO computes it in 8-bit integers: kernels
+symmetric with a scale for each output channel, activations unsigned with one range for the tensor,
+in which zero is a level of its own (padding stays exact).
+
+Without the dot product of VNNI or AMX a processor adds two products of unsigned and signed 8-bit
+integers in 16 bits, and saturates silently: 2 * 255 * 127 is more than 32,767. Kernels in
+`HALF_RANGE` cannot reach that: 2 * 255 * 64 is 32,640.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cnnkit.runtime.keras_conversion import WEIGHT
+from cnnkit.runtime.process import import_openvino, import_openvino_opset, import_openvino_passes
+
+# The lowest and the highest activation of a layer's input, by the path of the layer's weight.
+Ranges = Mapping[str, tuple[float, float]]
+
+KERNEL_LEVELS = 255  # -127 to 127
+ACTIVATION_LEVELS = 256
+FULL_RANGE, HALF_RANGE = 127, 64
+# Below it the channel is empty: its scale only has to be a number.
+_NOTHING = 1e-12
+
+
+def quantizable(graph: Any) -> dict[str, Any]:
+    """Return the convolutions and dense layers of a graph by the path of their weight.
+
+    Args:
+        graph: An `openvino.Model` whose weights bear their names, see
+            `cnnkit.runtime.keras_conversion.with_weights`. Its constants are folded.
+    """
+    found = {}
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() in ("Convolution", "GroupConvolution", "MatMul"):
+            weight = node.input_value(1).get_node()
+            while weight.get_type_name() != "Constant" and weight.get_input_size():
+                weight = weight.input_value(0).get_node()
+            name = weight.get_friendly_name()
+            if weight.get_type_name() == "Constant" and name.startswith(WEIGHT):
+                found[name.removeprefix(WEIGHT)] = node
+    fold_constants(graph)
+    return found
+
+
+def quantize(graph: Any, ranges: Ranges, reach: int = FULL_RANGE, *, in_float: bool = False) -> Any:
+    """Put FakeQuantize operations in front of the layers that have a range, and return the graph.
+
+    Args:
+        graph: See `quantizable`; it is modified.
+        ranges: Of the activations that enter each layer; the other layers stay float.
+        reach: The largest 8-bit integer of a kernel: `FULL_RANGE`, or `HALF_RANGE`.
+        in_float: Round the kernels here and now: without a FakeQuantize operation of its own
+            there OpenVINO computes the layer in float32.
+
+    Raises:
+        KeyError: The graph has no layer for a range.
+    """
+    layers = quantizable(graph)
+    known: dict[tuple[str, int], Any] = {}  # an activation that enters several layers has one
+    for name, (low, high) in ranges.items():
+        layer = layers[name]
+        tensor = layer.input_value(0)
+        where = (tensor.get_node().get_friendly_name(), tensor.get_index())
+        if where not in known:
+            known[where] = _activation(tensor, *activation_range(low, high))
+        layer.input(0).replace_source_output(known[where].output(0))
+        kernel = _rounded_kernel(layer, reach) if in_float else _kernel(layer, reach)
+        layer.input(1).replace_source_output(kernel.output(0))
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def activation_range(low: float, high: float) -> tuple[float, float]:
+    """Return the range with 256 levels, nearest to one that was measured, where zero is a level."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = max((high - low) / (ACTIVATION_LEVELS - 1), _NOTHING)
+    below = round(-low / step)
+    return -below * step, (ACTIVATION_LEVELS - 1 - below) * step
+
+
+def kernel_limits(kernel: np.ndarray, axes: tuple[int, ...], reach: int) -> np.ndarray:
+    """Return the upper limits of a kernel's ranges; the lower ones are their negatives.
+
+    Args:
+        kernel: Float32, any shape.
+        axes: Those that are not output channels.
+        reach: The integer that the largest weight of a channel becomes.
+
+    Returns:
+        Float32, of the kernel's shape with the axes at 1.
+    """
+    largest = np.abs(kernel).max(axis=axes, keepdims=True)
+    return np.maximum(largest * np.float32(FULL_RANGE / reach), np.float32(_NOTHING))
+
+
+def measure_ranges(graph: Any, batches: Iterable[Mapping[str, np.ndarray]]) -> Ranges:
+    """Return the mean of each image's lowest and highest activation in front of each layer.
+
+    The mean is less than the extremes of all images: single outliers would cost every other value
+    its resolution.
+
+    Args:
+        graph: See `quantizable`; it is modified.
+        batches: The inputs of some calls by name, one image each.
+    """
+    ov, opset = import_openvino(), import_openvino_opset()
+    tensors = {name: layer.input_value(0) for name, layer in quantizable(graph).items()}
+    ends = []
+    for tensor in tensors.values():
+        axes = np.arange(tensor.get_partial_shape().rank.get_length())
+        for reduced in (opset.reduce_min(tensor, axes), opset.reduce_max(tensor, axes)):
+            ends.append(opset.result(reduced))
+    measured = ov.Model(ends, graph.get_parameters())
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = ov.Core().compile_model(measured, "CPU", settings)
+    found = []
+    for batch in batches:
+        results = compiled(dict(batch))
+        found.append([float(results[number]) for number in range(len(ends))])
+    means = np.mean(np.array(found), axis=0).reshape(-1, 2)
+    return {name: (float(a), float(b)) for name, (a, b) in zip(tensors, means, strict=True)}
+
+
+def rounded(ranges: Ranges) -> dict[str, list[float]]:
+    """Return ranges with four digits, for a card."""
+    return {name: [float(f"{end:.4g}") for end in ends] for name, ends in ranges.items()}
+
+
+def _activation(tensor: Any, low: float, high: float) -> Any:
+    ends = [np.float32(low), np.float32(high)]
+    return import_openvino_opset().fake_quantize(tensor, *ends, *ends, ACTIVATION_LEVELS)
+
+
+def _kernel(layer: Any, reach: int) -> Any:
+    tensor = layer.input_value(1)
+    kernel = tensor.get_node().data
+    limits = kernel_limits(kernel, _summed_axes(layer, kernel.ndim), reach)
+    ends = [-limits, limits]
+    return import_openvino_opset().fake_quantize(tensor, *ends, *ends, KERNEL_LEVELS)
+
+
+def _rounded_kernel(layer: Any, reach: int) -> Any:
+    kernel = layer.input_value(1).get_node().data
+    step = kernel_limits(kernel, _summed_axes(layer, kernel.ndim), reach) / np.float32(FULL_RANGE)
+    return import_openvino().op.Constant(np.round(kernel / step) * step)
+
+
+def _summed_axes(layer: Any, axes: int) -> tuple[int, ...]:
+    """Return the axes of a layer's kernel, as OpenVINO holds it, that are not output channels."""
+    kind = layer.get_type_name()
+    kept: tuple[int, ...]
+    if kind == "MatMul":
+        kept = (axes - 2,) if layer.get_attributes()["transpose_b"] else (axes - 1,)
+    else:
+        kept = (0,) if kind == "Convolution" else (0, 1)
+    return tuple(axis for axis in range(axes) if axis not in kept)
+
+
+def fold_constants(graph: Any) -> None:
+    """Compute what depends on constants alone, so that each kernel is a constant."""
+    passes = import_openvino_passes().Manager()
+    passes.register_pass(import_openvino_passes().ConstantFolding())
+    passes.run_passes(graph)

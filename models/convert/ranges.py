@@ -1,0 +1,98 @@
+"""Measures the ranges of activations for 8-bit integers, and writes them into the cards.
+
+No photo is one that a figure of the card is measured on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles.card import INT8
+from cnnkit.errors import CnnkitError, broken_rule
+from cnnkit.images import decode, prepare, read_bytes
+from cnnkit.runtime.quantization import measure_ranges, rounded
+from models.convert.source import MODELS_FOLDER
+
+MOST = 64
+# The folders of photos beside each other, and whose figures they are for.
+COCO, IMAGENET = "coco64/images", "imagenet200/images"
+
+
+class RangesError(CnnkitError):
+    """There are no photos to measure with."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the ranges of a model are measured with.
+
+    Attributes:
+        folder: Of the photos, in the folder of all.
+        words: What they are, for the card.
+        inputs: From the bundle and the photos to its inputs, RGB uint8 (height, width, 3).
+        in_float: How the names of layers begin that stay in float.
+    """
+
+    folder: str
+    words: str
+    inputs: Callable[[Bundle, list[np.ndarray]], Iterator[np.ndarray]]
+    in_float: tuple[str, ...] = ()
+
+
+def whole_photos(bundle: Bundle, photos: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield each photo as the network takes it."""
+    return (prepare(photo, bundle.card.input) for photo in photos)
+
+
+CLASSIFIER = Calibration(COCO, "64 photos of coco64", whole_photos)
+# The last layers of a detector: there rounding moves boxes and scores themselves.
+DETECTOR = Calibration(IMAGENET, "64 photos of imagenet200", whole_photos, ("head",))
+# The networks of faces and of painting have none: yunet misses faces then, and distances of
+# dlib-face move by more than 0.02.
+CALIBRATIONS = {
+    "efficientnet-lite0": CLASSIFIER,
+    "efficientnet-lite3": CLASSIFIER,
+    "nanodet-g": DETECTOR,
+    "squeezenet-1.1": CLASSIFIER,
+    "yolov3-tiny": DETECTOR,
+}
+
+
+def write_ranges(name: str, data: Path) -> int:
+    """Measure the ranges of an embedded model and write them into its card; return how many.
+
+    Args:
+        name: One of `CALIBRATIONS`.
+        data: The folder of the folders of photos.
+
+    Raises:
+        RangesError: There are no photos.
+    """
+    how, bundle = CALIBRATIONS[name], open_model(name)
+    inputs = how.inputs(bundle, photos_in(data / how.folder))
+    batches = ({"image": pixels[None].astype(np.float32)} for pixels in inputs)
+    graph = bundle.source().stored()
+    ranges = rounded(measure_ranges(graph, batches))
+    ranges = {path: ends for path, ends in ranges.items() if not path.startswith(how.in_float)}
+    path = MODELS_FOLDER / name / "card.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card[INT8] = {"data": how.words, "ranges": ranges}
+    card["measured"] = card.pop("measured")  # it stays the last
+    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return len(ranges)
+
+
+def photos_in(folder: Path) -> list[np.ndarray]:
+    """Return at most `MOST` photos of a folder, evenly spread, RGB uint8 (height, width, 3)."""
+    paths = sorted(folder.glob("*.jpg"))
+    if not paths:
+        raise RangesError(broken_rule("--data", "have photos for the ranges", folder))
+    chosen = np.linspace(0, len(paths) - 1, min(MOST, len(paths))).round().astype(int)
+    return [decode(read_bytes(str(paths[index]))) for index in chosen]

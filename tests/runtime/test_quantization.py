@@ -1,0 +1,122 @@
+"""8-bit integers: FakeQuantize against its formula, and a convolution against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnkit.runtime.keras_conversion import WEIGHT
+from cnnkit.runtime.process import import_openvino, import_openvino_opset
+from cnnkit.runtime.quantization import (
+    FULL_RANGE,
+    HALF_RANGE,
+    activation_range,
+    kernel_limits,
+    measure_ranges,
+    quantizable,
+    quantize,
+    rounded,
+)
+
+ov, opset = import_openvino(), import_openvino_opset()
+
+
+def fake_quantized(values: np.ndarray, low, high, levels: int) -> np.ndarray:
+    """NumPy's twin of OpenVINO's FakeQuantize where output and input ranges are the same."""
+    step = (high - low) / np.float32(levels - 1)
+    return (np.round((np.clip(values, low, high) - low) / step) * step + low).astype(np.float32)
+
+
+def test_the_formula_by_hand():
+    # Four levels of 0 to 3: halves go to the even level, what lies outside to the ends.
+    given = np.array([-1, 0.4, 0.5, 1.5, 2.6, 9], np.float32)
+    np.testing.assert_array_equal(fake_quantized(given, 0, 3, 4), [0, 0, 0, 2, 3, 3])
+    image = opset.parameter([6], np.float32, "image")
+    ends = [np.float32(0), np.float32(3)]
+    graph = ov.Model([opset.fake_quantize(image, *ends, *ends, 4)], [image])
+    found = ov.Core().compile_model(graph, "CPU")(given)[0]
+    np.testing.assert_array_equal(found, [0, 0, 0, 2, 3, 3])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 6), (-1, 3), (2, 5), (-4, -1), (0, 0)])
+def test_zero_is_a_level_of_an_activation(low, high):
+    start, end = activation_range(low, high)
+    step = (end - start) / 255
+    assert start <= 0 <= end
+    assert -start / step == pytest.approx(round(-start / step), abs=1e-6)
+    assert start == pytest.approx(min(low, 0), abs=step / 2 + 1e-9)
+    assert end == pytest.approx(max(high, 0), abs=step / 2 + 1e-9)
+
+
+def test_each_output_channel_of_a_kernel_has_limits_of_its_own():
+    kernel = np.array([[1.0, -2.0], [0.0, 0.0], [-0.5, 0.25]], np.float32)
+    limits = kernel_limits(kernel, (1,), FULL_RANGE)
+    np.testing.assert_allclose(limits, [[2], [1e-12], [0.5]])
+    integers = np.round(kernel / (kernel_limits(kernel, (1,), HALF_RANGE) / 127))
+    np.testing.assert_array_equal(integers, [[32, -64], [0, 0], [-64, 32]])
+
+
+def convolution(kernel: np.ndarray, side: int = 6):
+    """A graph of one convolution without padding, its weight named ``layer/kernel``."""
+    image = opset.parameter([1, kernel.shape[1], side, side], np.float32, "image")
+    image.output(0).get_tensor().set_names({"image"})
+    weight = opset.constant(kernel, np.float32)
+    weight.set_friendly_name(f"{WEIGHT}layer/kernel")
+    layer = opset.convolution(image, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+    return ov.Model([layer], [image])
+
+
+def convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """NumPy's valid cross-correlation of (1, channels, side, side)."""
+    windows = np.lib.stride_tricks.sliding_window_view(image[0], kernel.shape[2:], axis=(1, 2))
+    return np.einsum("chwij,ocij->ohw", windows, kernel)[None]
+
+
+def run(graph, image: np.ndarray) -> np.ndarray:
+    return ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image)[0]
+
+
+@pytest.mark.parametrize("in_float", [False, True])
+def test_a_convolution_in_8_bit_integers_is_numpys(in_float):
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(8, 16, 3, 3)).astype(np.float32)
+    image = rng.uniform(-1, 3, (1, 16, 6, 6)).astype(np.float32)
+    graph = quantize(convolution(kernel), {"layer/kernel": (-1, 3)}, HALF_RANGE, in_float=in_float)
+    low, high = activation_range(-1, 3)
+    limits = kernel_limits(kernel, (1, 2, 3), HALF_RANGE)
+    exact = convolved(
+        fake_quantized(image, low, high, 256), fake_quantized(kernel, -limits, limits, 255)
+    )
+    np.testing.assert_allclose(run(graph, image), exact, atol=2e-3)
+    assert np.abs(exact - convolved(image, kernel)).max() > 2e-3  # it is no float convolution
+
+
+def test_the_half_range_never_saturates():
+    """The worst case: every product of the largest activation and the largest weight."""
+    kernel = np.ones((16, 64, 3, 3), np.float32)
+    kernel[::2] = -1
+    image = np.ones((1, 64, 6, 6), np.float32)
+    graph = quantize(convolution(kernel), {"layer/kernel": (0, 1)}, HALF_RANGE)
+    np.testing.assert_allclose(run(graph, image), convolved(image, kernel), rtol=1e-5)
+
+
+def test_the_ranges_are_the_means_of_the_images_extremes():
+    kernel = np.ones((1, 1, 1, 1), np.float32)
+    graph = convolution(kernel, side=2)
+    images = [[-2, 0, 1, 3], [-1, 0, 0, 8]]
+    batches = [{"image": np.array(image, np.float32).reshape(1, 1, 2, 2)} for image in images]
+    assert measure_ranges(graph, batches) == {"layer/kernel": (-1.5, 5.5)}
+    assert rounded({"a": (-1.23456, 123456.0)}) == {"a": [-1.235, 123500.0]}
+
+
+def test_a_layer_without_range_stays_float():
+    kernel = np.full((1, 1, 1, 1), 1 / 3, np.float32)
+    graph = quantize(convolution(kernel), {})
+    image = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)
+    np.testing.assert_allclose(run(graph, image), image / 3, rtol=1e-6)
+    assert list(quantizable(graph)) == ["layer/kernel"]
+
+
+def test_a_range_of_no_layer_is_refused():
+    with pytest.raises(KeyError, match="other/kernel"):
+        quantize(convolution(np.ones((1, 1, 1, 1), np.float32)), {"other/kernel": (0, 1)})
