@@ -138,6 +138,14 @@ def test_detect_objects(run_example):
     assert lines[-1] == "in all: 2 person, 2 dining table, 1 cat"
 
 
+def test_detect_in_video(run_example, tmp_path):
+    pytest.importorskip("av", reason="the extra `video` is not installed")
+    lines = run_example("detect_in_video.py")
+    found = re.fullmatch(r"person 1: 0\.0 s to 1\.1 s, moved \+(\d+) pixels to the right", lines[0])
+    assert 25 <= int(found[1]) <= 75
+    assert (tmp_path / "drawn.mp4").is_file()
+
+
 def test_verify_faces(run_example):
     lines = run_example("verify_faces.py")
     assert lines[0].startswith("turned, darker, recompressed: same person")

@@ -68,7 +68,11 @@ Examples:
 @shared.frame_options
 @shared.box_output_options
 @shared.format_option()
-@click.option("--annotate", metavar="DIR", help="Folder for the images with boxes drawn.")
+@click.option(
+    "--annotate",
+    metavar="DIR|FILE.mp4",
+    help="Folder for the images and videos with boxes drawn; FILE.mp4 for one video.",
+)
 @click.option(
     "--crops", metavar="DIR", help="Folder for the cropped objects, one subfolder per class."
 )

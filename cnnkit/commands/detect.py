@@ -31,11 +31,11 @@ from cnnkit.detection.folders import detect_folders
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.selection import Selection
 from cnnkit.detection.where import Where
-from cnnkit.errors import UsageError, mutually_exclusive
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats import with_form
 from cnnkit.runtime import RuntimeOptions
-from cnnkit.video import FrameSelection
+from cnnkit.video import FrameSelection, holds_video
 from cnnkit.video.tracking import LOW_SHARE, RowTracker
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
@@ -120,7 +120,8 @@ def detect(
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
         column: The column of Parquet files that holds the images' bytes; by default ``image``, with
             its field ``bytes``, or ``bytes``.
-        annotate: A folder for the images with boxes drawn.
+        annotate: A folder for the images and videos with boxes drawn; for one video, also a file
+            that ends in ``.mp4``.
         crops: A folder for crops of the objects, with one subfolder per class.
         counts: A CSV file with the number of objects per class and image; with `track`, of
             different objects per class and video.
@@ -177,6 +178,9 @@ def detect(
         track=track,
     )
     _check_outputs(outputs, further, paths)
+    if further.annotated_clip is not None and not (len(paths) == 1 and holds_video(paths)):
+        rule, fix = "be a folder for anything but one video", "Name a folder."
+        raise UsageError(broken_rule("`annotate`", rule, further.annotated_clip, fix))
     if track and retry_errors:
         raise UsageError(mutually_exclusive("`track`", "`retry_errors`", _RETRIED))
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -16,10 +18,13 @@ from cnnkit import pipeline
 from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.formats.image_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
-from cnnkit.reports.box_drawing import DrawnBox, draw_boxes
+from cnnkit.images.files import read_header
+from cnnkit.images.sniff import VIDEO_HEADER_BYTES, video_format
+from cnnkit.reports.box_drawing import DrawnBox, draw_boxes, enlargement
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
 from cnnkit.sorting import with_end
+from cnnkit.video.encoding import new_clip
 from cnnkit.video.rows import RowFrames
 from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
@@ -28,6 +33,7 @@ Row = dict[str, Any]
 # What Pillow writes under each ending; other images become PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
+CLIP_SUFFIX = ".mp4"
 ROWS_A_TASK = 4
 # For the number of an object and similar behind the name of its image.
 NUMBER_ROOM = 24
@@ -79,10 +85,64 @@ def write_annotated(
         OutputError: A file cannot be written.
     """
     names = ImageNames()
-    work = (Work(row, names.name(file_of(row))) for row in rows if row["status"] == "ok")
+    sound = (row for row in rows if row["status"] == "ok" and not is_of_video(row))
+    work = (Work(row, names.name(file_of(row))) for row in sound)
     return _in_parallel(
         _with_frames(work, max_pixels), partial(_annotate, folder=folder, max_pixels=max_pixels)
     )
+
+
+def write_annotated_clips(
+    place: Path, rows: Iterable[Row], name_of: Callable[[Row], str], max_pixels: int
+) -> list[str]:
+    """Write every video with the boxes of its rows drawn, the frames that have rows.
+
+    Args:
+        place: A file that ends in .mp4, for one video; else a folder, made if needed.
+        rows: The final rows; failed ones and those of images are passed over.
+        name_of: Gives the relative name of a row's video.
+        max_pixels: See `write_annotated`.
+
+    Returns:
+        See `write_annotated`.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    names, failed = AnnotationNames(CLIP_SUFFIX), []
+    for source, of_video in itertools.groupby(filter(is_of_video, rows), key=path_of):
+        target = place
+        if place.suffix.lower() != CLIP_SUFFIX:
+            target = place / names.name(name_of({"path": source}))
+            check_not_beside(target, source)
+            _make_folder(target.parent)
+        failed += _annotate_clip(target, of_video, max_pixels)
+    return failed
+
+
+def _annotate_clip(target: Path, rows: Iterable[Row], max_pixels: int) -> list[str]:
+    frames, failed = RowFrames(max_pixels), []
+    with new_clip(target) as clip:
+        for row in rows:
+            frame = pipeline.attempt(row, frames.image)
+            if isinstance(frame, Failure):
+                failed.append(f"{row['path']}: frame {row['frame']}: {frame.message}")
+                continue
+            pixels = np.asarray(frame)
+            # All alike, with boxes or without: a video has one size.
+            factor = enlargement(pixels.shape[:2])
+            if factor > 1:
+                size = (pixels.shape[1] * factor, pixels.shape[0] * factor)
+                pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+            clip.add(frame, np.asarray(draw_boxes(pixels, drawn_boxes(row, factor))))
+    return failed
+
+
+def is_of_video(row: Row) -> bool:
+    """Return whether a row is that of a frame of a video, not of an animation, and all right."""
+    if row["status"] != "ok" or "frame" not in row:
+        return False
+    return video_format(read_header(path_of(row), VIDEO_HEADER_BYTES)) is not None
 
 
 def write_crops(
@@ -172,7 +232,8 @@ def drawn_boxes(row: Row, scale: float = 1.0) -> list[DrawnBox]:
         left, top, width, height = (side * scale for side in one["box"])
         number = f" #{one['track']}" if one.get("track") else ""
         label = f"{one['label']}{number} {one['score']:.0%}"
-        boxes.append(DrawnBox((left, top, left + width, top + height), label, one["class_id"]))
+        color = one.get("track") or one["class_id"]
+        boxes.append(DrawnBox((left, top, left + width, top + height), label, color))
     return boxes
 
 
@@ -207,12 +268,16 @@ def _save(image: Image.Image, path: Path, source: str) -> None:
     # Full color resolution: thin colored lines and small text smear without it.
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
     image.save(buffer, form, **options)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent} cannot be created: {error.strerror or error}.") from error
+    _make_folder(path.parent)
     with replacing(path) as file:
         file.write(buffer.getvalue())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def check_not_beside(path: Path, source: str) -> None:

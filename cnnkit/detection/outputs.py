@@ -14,7 +14,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from cnnkit.detection.image_outputs import check_not_beside, write_annotated, write_crops
+from cnnkit.detection.image_outputs import (
+    CLIP_SUFFIX,
+    check_not_beside,
+    write_annotated,
+    write_annotated_clips,
+    write_crops,
+)
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.folder_job import Rows
 from cnnkit.formats import AnnotatedImage, check_target, image_of_row, with_form, write_boxes
@@ -40,7 +46,8 @@ class BoxOutputs:
     Attributes:
         rows: Files of rows besides the first one: .jsonl, .csv or .parquet.
         boxes: ``coco:FILE.json``, ``yolo:FOLDER`` or ``voc:FOLDER``.
-        annotate: The folder of the images with boxes drawn.
+        annotate: The folder of the images with boxes drawn; for one video, a file that ends in
+            .mp4.
         crops: The folder of the objects cut out.
         counts: A CSV of how many objects of each class each image has.
         root: What the names of images in outputs are relative to; None: as they were typed.
@@ -69,8 +76,11 @@ class BoxOutputs:
             check_target(target, overwrite=self.replace)
             check_writable(with_form(target)[1])
         target_file("`counts`", self.counts, (".csv",), overwrite=self.replace)
+        if self.annotated_clip is not None:
+            target_file("`annotate`", self.annotated_clip, overwrite=self.replace)
+            check_writable(self.annotated_clip)
         for option, folder in (("`annotate`", self.annotate), ("`crops`", self.crops)):
-            if folder is not None:
+            if folder is not None and folder != self.annotated_clip:
                 self._check_folder(option, folder)
 
     def _check_folder(self, option: str, folder: Path) -> None:
@@ -84,18 +94,26 @@ class BoxOutputs:
         check_writable(folder)
 
     @property
+    def annotated_clip(self) -> Path | None:
+        """The file of the annotated video, if it is one file."""
+        path = self.annotate
+        return path if path is not None and path.suffix.lower() == CLIP_SUFFIX else None
+
+    @property
     def folders(self) -> list[Path]:
         """The folders that get files: no input is looked for in them."""
         of_boxes = [with_form(target) for target in self.boxes]
         found = [Path(path) for form, path in of_boxes if form != "coco"]
-        return found + [folder for folder in (self.annotate, self.crops) if folder is not None]
+        annotated = None if self.annotated_clip is not None else self.annotate
+        return found + [folder for folder in (annotated, self.crops) if folder is not None]
 
     @property
     def files(self) -> list[Path]:
         """The files that are written."""
         of_boxes = [with_form(target) for target in self.boxes]
         found = [Path(path) for form, path in of_boxes if form == "coco"]
-        return [*self.rows, *found] + ([self.counts] if self.counts is not None else [])
+        further = (self.counts, self.annotated_clip)
+        return [*self.rows, *found, *(path for path in further if path is not None)]
 
     def file_of(self, row: Row) -> str:
         """Return the name of a row's image for the outputs, relative, with / between folders."""
@@ -105,6 +123,10 @@ class BoxOutputs:
         if "frame" in row:
             path = f"{os.path.splitext(path)[0]}-{row['frame']:06d}.png"
         return inside(path)
+
+    def video_of(self, row: Row) -> str:
+        """Return the name of a row's video for the outputs, like `file_of`."""
+        return self.file_of({name: value for name, value in row.items() if name != "frame"})
 
     def makers(
         self,
@@ -123,8 +145,10 @@ class BoxOutputs:
             made.append(partial(self._write_counts, self.counts, labels))
         crop = partial(write_crops, folders=folder_names(labels))
         for folder, write in ((self.annotate, write_annotated), (self.crops, crop)):
-            if folder is not None:
+            if folder is not None and folder != self.annotated_clip:
                 made.append(partial(self._write_images, write, folder, max_pixels))
+        if self.annotate is not None:
+            made.append(partial(self._write_clips, self.annotate, max_pixels))
         return made
 
     def _write_counts(self, path: Path, labels: Sequence[str], rows: Callable[[], Rows]) -> None:
@@ -168,6 +192,10 @@ class BoxOutputs:
     ) -> None:
         for line in write(folder, rows(), self.file_of, max_pixels):
             log.warning("not in %s: %s", folder, line)
+
+    def _write_clips(self, place: Path, max_pixels: int, rows: Callable[[], Rows]) -> None:
+        for line in write_annotated_clips(place, rows(), self.video_of, max_pixels):
+            log.warning("not in %s: %s", place, line)
 
 
 def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence[str]) -> None:

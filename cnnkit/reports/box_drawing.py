@@ -58,8 +58,13 @@ def color_of(number: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+def enlargement(size: tuple[int, ...]) -> int:
+    """Return by what factor an image of that size is enlarged so that labels can be read."""
+    return max(1, min(LARGEST_FACTOR, -(-LEAST_SIDE // max(size))))
+
+
 def _enlarged(image: Image.Image, wanted: bool) -> tuple[Image.Image, int]:
-    factor = min(LARGEST_FACTOR, -(-LEAST_SIDE // max(image.size))) if wanted else 1
+    factor = enlargement(image.size) if wanted else 1
     if factor <= 1:
         return image, 1
     size = image.width * factor, image.height * factor

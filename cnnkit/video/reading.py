@@ -39,7 +39,7 @@ class VideoFrame(FramePlace):
         self._decoded = decoded
 
     @property
-    def stamp(self) -> Any:
+    def decoded(self) -> Any:
         """The decoded frame itself, an `av.VideoFrame`, with its time stamp."""
         return self._decoded
 

@@ -193,3 +193,31 @@ def test_tracked_objects_keep_their_number_and_are_counted_once(clip: str, capfd
     assert Path("part.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
     with pytest.raises(UsageError, match="`track` and `retry_errors` are mutually exclusive"):
         cnnkit.detect(clip, output="p.jsonl", resume=True, retry_errors=True, **options)
+
+
+def test_annotated_videos_keep_their_times(clip: str, examples: Path) -> None:
+    chosen = {"classes": ["person"], "every": "3f"}
+    cnnkit.detect(clip, annotate="drawn.mp4", **chosen)
+    drawn, plain = list(frames("drawn.mp4")), list(frames(clip, every="3f"))
+    assert [one.path.time for one in drawn] == [one.path.time for one in plain]
+    first = np.asarray(drawn[0].path)
+    assert first.shape == (480, 640, 3)  # enlarged, so that labels can be read
+    enlarged = np.asarray(plain[0].path).repeat(2, 0).repeat(2, 1).astype(int)
+    far = np.abs(first - enlarged).max(2) > 60
+    assert 500 < far.sum() < far.size / 8  # a box and its label
+    with pytest.raises(UsageError, match=r"drawn\.mp4 exists already"):
+        cnnkit.detect(clip, annotate="drawn.mp4", **chosen)
+    with pytest.raises(UsageError, match="input"):  # never one of the inputs
+        cnnkit.detect("drawn.mp4", annotate="drawn.mp4", overwrite=True, **chosen)
+
+
+def test_annotated_videos_and_images_in_a_folder(clip: str, examples: Path) -> None:
+    Path("in/a").mkdir(parents=True)
+    Path(clip).rename("in/a/clip.mkv")
+    Image.open(examples / "coffee.jpg").save("in/coffee.png")
+    with pytest.raises(UsageError, match="`annotate` must be a folder for anything but one video"):
+        cnnkit.detect("in", annotate="drawn.mp4", every="4f")
+    cnnkit.detect("in", annotate="drawn", every="4f")
+    files = sorted(str(path) for path in Path("drawn").rglob("*.*"))
+    assert files == ["drawn/a/clip.mp4", "drawn/coffee.png"]
+    assert len(list(frames("drawn/a/clip.mp4"))) == 2
