@@ -104,7 +104,7 @@ class Display:
 
         def advance(done: int, total: int) -> None:
             rate = (done - before) / max(1e-6, time.monotonic() - started)
-            progress.update(task, completed=done, total=total, rate=f"{rate:.0f}/s")
+            progress.update(task, completed=done, total=total or None, rate=f"{rate:.0f}/s")
 
         self._stack.enter_context(progress)
         return advance

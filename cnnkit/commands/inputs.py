@@ -109,11 +109,12 @@ def counting(
     Args:
         emit: Takes the row.
         progress: Is told how many are done and of how many, at first 0; None: nothing is counted
-            in advance.
+            in advance. Of how many is 0 for object stores: they would be listed twice.
         found: Gives the inputs, on each call.
         shard: The shard of them that the run takes; None: all.
     """
-    total = sum(1 for _ in found()) if progress is not None else 0
+    inputs: Iterable[object] = found() if progress is not None else ()
+    total = 0 if getattr(inputs, "is_remote", False) else sum(1 for _ in inputs)
     advance = counter(progress, total if shard is None else shard.size(total))
     if advance is None:
         return emit

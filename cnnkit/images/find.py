@@ -97,6 +97,7 @@ class Finder:
 
     Attributes:
         skipped: Number of files skipped so far because they are not images.
+        is_remote: Whether an input is in an object store, which is slow to list.
     """
 
     def __init__(
@@ -116,10 +117,14 @@ class Finder:
             videos: Whether the scan of a folder also finds videos, by their first bytes.
         """
         self.skipped = 0
+        self.is_remote = False
         self._column = column
         self._videos = videos
         if isinstance(inputs, str | os.PathLike):
             inputs = [inputs]
+        if isinstance(inputs, list | tuple):
+            paths = (one for one in inputs if isinstance(one, str | os.PathLike))
+            self.is_remote = any(is_url(os.fsdecode(path)) for path in paths)
         self._inputs = inputs
         # Folders and patterns that were searched.
         self._searched: list[str] = []

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import cnnkit
+from cnnkit.commands.inputs import counting
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import Finder, read_bytes
 from cnnkit.storage import places, remote
@@ -187,6 +188,19 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         list(Finder(["gs://b/a.jpg"]))
     message = "gs:// needs the package no_such_package. Install it with: pip install 'cnnkit[gs]'."
     assert str(caught.value) == message
+
+
+def test_a_bucket_is_not_listed_twice_to_count_it(bucket, monkeypatch):
+    put(bucket, {"a.jpg": b"1", "b.jpg": b"2"})
+    listed, steps = [], []
+    entries = remote.entries
+    monkeypatch.setattr(remote, "entries", lambda url: listed.append(url) or entries(url))
+    emit = counting(None, lambda *step: steps.append(step), lambda: Finder(["memory://b"]))
+    emit({})
+    assert listed == [] and steps == [(0, 0), (1, 0)]
+    local = counting(None, lambda *step: steps.append(step), lambda: Finder(["none.jpg"]))
+    local({})
+    assert steps[-1] == (1, 1)
 
 
 def test_rows_are_those_of_files(bucket, examples):
