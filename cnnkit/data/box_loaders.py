@@ -18,6 +18,7 @@ from cnnkit.formats import AnnotatedImage, corners_of, mend
 from cnnkit.formats.annotations import is_counted
 from cnnkit.formats.turning import SAME_PROPORTIONS, as_shown
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, upright_size
+from cnnkit.runtime.processes import WHOLE, Share
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -196,12 +197,13 @@ class BoxLoader(ImageLoader[BoxBatch]):
         self._mosaics = (mosaic_until, mosaic_share)
         self._sizes = tuple(sizes) if training else ()
 
-    def batch(self, epoch: int, step: int) -> BoxBatch:
+    def batch(self, epoch: int, step: int, share: Share = WHOLE) -> BoxBatch:
         """Return one batch; the last one in validation may have fewer images.
 
         Args:
             epoch: From 0.
             step: From 0 to `steps` - 1.
+            share: The part that is returned, of a training batch.
         """
         start = step * self.batch_size
         places = self._epoch_order(epoch)[start : start + self.batch_size]
@@ -213,7 +215,20 @@ class BoxLoader(ImageLoader[BoxBatch]):
             drawn = self._one(int(places[row]), epoch, int(draws[row]))
             return drawn if size is None else resized(drawn, size)
 
-        return joined(list(self._pool.map(make, range(len(places)))))
+        rows = range(len(places))[share.of(len(places))]
+        return joined(list(self._pool.map(make, rows)))
+
+    def padded(self, batch: BoxBatch) -> BoxBatch:
+        """Return a batch with room for as many boxes as any batch of this loader can have.
+
+        So all batches have one shape, on every process: JAX compiles once for each shape.
+        """
+        tiles = TILES if self.training and self._mosaics[1] > 0 else 1
+        most = max(1, tiles * max(map(len, self.boxed.boxes)))
+        room = most - batch.boxes.shape[1]
+        images, *others = batch
+        around = [((0, 0), (0, room), *[(0, 0)] * (part.ndim - 2)) for part in others]
+        return BoxBatch(images, *map(np.pad, others, around))
 
     def _one(self, place: int, epoch: int, draw: int) -> BoxedImage:
         """Return an image of the batch, or a mosaic that begins with it."""

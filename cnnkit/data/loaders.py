@@ -22,6 +22,7 @@ import numpy as np
 from cnnkit.data.augment import Augmenter
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import available_cpus, import_keras
+from cnnkit.runtime.processes import WHOLE, Share
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -142,12 +143,13 @@ class ImageLoader(ABC, Generic[AnyBatch]):
         return count // self.batch_size if self.training else -(-count // self.batch_size)
 
     @abstractmethod
-    def batch(self, epoch: int, step: int) -> AnyBatch:
-        """Return one batch.
+    def batch(self, epoch: int, step: int, share: Share = WHOLE) -> AnyBatch:
+        """Return one batch, or a share of it.
 
         Args:
             epoch: From 0.
             step: From 0 to `steps` - 1.
+            share: The part that is returned; `batch_size` is a multiple of its count.
         """
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
@@ -161,17 +163,17 @@ class ImageLoader(ABC, Generic[AnyBatch]):
             self._order = known = (epoch, order)
         return known[1]
 
-    def batches(self, epoch: int = 0) -> Iterator[AnyBatch]:
-        """Yield the batches of one epoch, prefetched by a thread, without TensorFlow."""
+    def batches(self, epoch: int = 0, share: Share = WHOLE) -> Iterator[AnyBatch]:
+        """Yield the batches of one epoch, or shares of them, prefetched, without TensorFlow."""
         with ThreadPoolExecutor(1, thread_name_prefix="cnnkit-load") as ahead:
             waiting: deque[Future[AnyBatch]] = deque()
             steps = iter(range(self.steps))
             for step in islice(steps, AHEAD):
-                waiting.append(ahead.submit(self.batch, epoch, step))
+                waiting.append(ahead.submit(self.batch, epoch, step, share))
             while waiting:
                 done = waiting.popleft().result()
                 for step in islice(steps, 1):
-                    waiting.append(ahead.submit(self.batch, epoch, step))
+                    waiting.append(ahead.submit(self.batch, epoch, step, share))
                 yield done
 
     def dataset(self, first_epoch: int = 0, epochs: int | None = 1) -> tf.data.Dataset:
@@ -300,12 +302,14 @@ class Loader(ImageLoader[Batch]):
         """The weight of an image, such that those of an epoch add up to its places."""
         return 1.0 if self.training else self.steps * self.batch_size / len(self._images)
 
-    def batch(self, epoch: int, step: int) -> Batch:
-        """Return one batch.
+    def batch(self, epoch: int, step: int, share: Share = WHOLE) -> Batch:
+        """Return one batch, or a share of it.
 
         Args:
             epoch: From 0.
             step: From 0 to `steps` - 1.
+            share: The part that is returned. Only its images are augmented, unless images are
+                mixed: an image is mixed with any other of the batch.
         """
         start = step * self.batch_size
         places = self._epoch_order(epoch)[start : start + self.batch_size]
@@ -313,13 +317,14 @@ class Loader(ImageLoader[Batch]):
         weights[: len(places)] = self._weight
         filler = np.full(self.batch_size - len(places), places[0])
         places = np.concatenate([places, filler])
-        images = self._drawn(places, epoch)
-        labels = self._images.labels[places]
-        if self._mixing is not None:
-            generator = np.random.default_rng((self._seed, epoch, step))
-            one_hot = np.eye(self._mixing.classes, dtype=np.float32)[labels]
-            images, labels = self._mixing.mix(images, one_hot, generator)
-        return Batch(images, labels, weights)
+        rows = share.of(self.batch_size)
+        if self._mixing is None:
+            images, labels = self._drawn(places[rows], epoch), self._images.labels[places[rows]]
+            return Batch(images, labels, weights[rows])
+        generator = np.random.default_rng((self._seed, epoch, step))
+        one_hot = np.eye(self._mixing.classes, dtype=np.float32)[self._images.labels[places]]
+        images, labels = self._mixing.mix(self._drawn(places, epoch), one_hot, generator)
+        return Batch(images[rows], labels[rows], weights[rows])
 
     def _drawn(self, places: np.ndarray, epoch: int) -> np.ndarray:
         pixels, augmenter = self._images.pixels, self._augmenter

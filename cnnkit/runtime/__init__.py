@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cnnkit.runtime.any_size import AnySizeNetwork, any_size_network
 from cnnkit.runtime.contract import ModelSource, Predictor, Quantization
-from cnnkit.runtime.differentiation import compile, value_and_gradient
+from cnnkit.runtime.differentiation import compile, compile_model, value_and_gradient
 from cnnkit.runtime.options import RuntimeOptions
 from cnnkit.runtime.prediction import predictor
 from cnnkit.runtime.process import (
@@ -32,6 +32,7 @@ __all__ = [
     "building_defaults",
     "cache_folder",
     "compile",
+    "compile_model",
     "import_keras",
     "predictor",
     "seed_everything",

@@ -35,6 +35,33 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=backend_drives_gpu(), autograph=False)
 
 
+def compile_model(model: Any, function: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """Compile a model and what follows it; the weights are those at the time of each call.
+
+    Args:
+        model: A `keras.Model`; its weights may change between calls.
+        function: Takes the model's outputs and the images, returns tensors.
+
+    Returns:
+        A function of images.
+    """
+    if _backend() != "jax":
+        return compile(lambda images: function(model(images), images))
+    import jax
+
+    @jax.jit
+    def graph(trainable: Any, fixed: Any, images: Any) -> Any:
+        outputs, _ = model.stateless_call(trainable, fixed, images, training=False)
+        return function(outputs, images)
+
+    def call(images: Any) -> Any:
+        """Pass the weights: a compiled function would keep those of its first call."""
+        variables = model.trainable_variables, model.non_trainable_variables
+        return graph(*([v.value for v in part] for part in variables), images)
+
+    return call
+
+
 def value_and_gradient(
     function: Callable[..., Any], *, auxiliary: bool = False
 ) -> Callable[..., tuple[Any, Any]]:

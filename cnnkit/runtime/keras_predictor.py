@@ -124,7 +124,7 @@ def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:
     import jax
     import jax.numpy as jnp
 
-    place = jax.devices(device)[0]
+    place = jax.local_devices(backend=device)[0]
     trainable = [jax.device_put(v.value, place) for v in model.trainable_variables]
     fixed = [jax.device_put(v.value, place) for v in model.non_trainable_variables]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sys
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,14 @@ def import_keras() -> ModuleType:
 
             tf.config.list_physical_devices()  # the first listing is the noisy one
     return keras
+
+
+def import_tensorflow() -> ModuleType:
+    """Import TensorFlow quietly, whatever backend Keras uses."""
+    import_keras()
+    with silenced_standard_error():
+        import tensorflow as tf
+    return tf
 
 
 @contextlib.contextmanager
@@ -270,4 +279,13 @@ def bound_memory(size: int, seconds: int) -> None:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and Keras's backend."""
-    import_keras().utils.set_random_seed(seed)
+    keras = import_keras()
+    if backend_name() == "jax" and "tensorflow" not in sys.modules:
+        # Keras's function would import TensorFlow to seed it. Its layers draw their seeds from
+        # Python's generator.
+        import numpy as np
+
+        random.seed(seed)
+        np.random.seed(seed)
+        return
+    keras.utils.set_random_seed(seed)

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnnkit.errors import RuntimeUnavailableError, broken_rule
+from cnnkit.errors import RuntimeUnavailableError, broken_rule, requires
+from cnnkit.runtime.differentiation import DIFFERENTIABLE_BACKENDS
 from cnnkit.runtime.hardware import backend_drives_gpu
 from cnnkit.runtime.process import backend_name, import_keras, seed_everything
 
@@ -31,6 +32,21 @@ def require_tensorflow() -> Any:
     return tf
 
 
+def require_training_backend() -> str:
+    """Return the name of Keras's backend, one that training runs on.
+
+    Raises:
+        RuntimeUnavailableError: Keras uses another backend.
+    """
+    import_keras()
+    name = backend_name()
+    if name not in DIFFERENTIABLE_BACKENDS:
+        rule = f"be one of {', '.join(DIFFERENTIABLE_BACKENDS)} in training"
+        fix = "Set KERAS_BACKEND=tensorflow to train."
+        raise RuntimeUnavailableError(broken_rule("KERAS_BACKEND", rule, name, fix))
+    return name
+
+
 def strategy(devices: Sequence[str] | None = None) -> Any | None:
     """Return the strategy that trains on several devices of this machine at once.
 
@@ -38,9 +54,11 @@ def strategy(devices: Sequence[str] | None = None) -> Any | None:
         devices: Such as ``["GPU:0", "GPU:1"]``; None: all GPUs.
 
     Returns:
-        A `tf.distribute.MirroredStrategy`, or None if there are not two devices. Build the
-        model in its ``scope()``.
+        A `tf.distribute.MirroredStrategy`, or None if there are not two devices, or on JAX. Build
+        the model in its ``scope()``.
     """
+    if require_training_backend() == "jax":
+        return None
     tf = require_tensorflow()
     names = list(devices or [])
     if devices is None and backend_drives_gpu():
@@ -57,8 +75,18 @@ def prepare_training(*, deterministic: bool, distributed: bool) -> tuple[bool, l
 
     Returns:
         Whether to use XLA: on one GPU, unless determinism is requested. And what a person
-        should know of that, in sentences.
+        should know of that, in sentences. JAX always compiles by XLA.
+
+    Raises:
+        RuntimeUnavailableError: JAX on a GPU is to be deterministic.
     """
+    if require_training_backend() == "jax":
+        if deterministic and backend_drives_gpu():
+            fix = "Set KERAS_BACKEND=tensorflow."
+            raise RuntimeUnavailableError(
+                requires("`deterministic=True`", "TensorFlow on a GPU", fix)
+            )
+        return True, []
     tf = require_tensorflow()
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -80,15 +108,27 @@ def training_precision(asked: str) -> str:
     """
     if asked != "auto":
         return asked
-    tf = require_tensorflow()
+    backend = require_training_backend()
     if not backend_drives_gpu():
         return "float32"
+    if backend == "jax":
+        import jax
+
+        able = [_capability(gpu) >= BFLOAT16_CAPABILITY for gpu in jax.local_devices()]
+        return "bfloat16" if all(able) else "float32"
+    tf = require_tensorflow()
     details = [
         tf.config.experimental.get_device_details(gpu)
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     able = [d.get("compute_capability", (0, 0)) >= BFLOAT16_CAPABILITY for d in details]
     return "bfloat16" if all(able) else "float32"
+
+
+def _capability(gpu: Any) -> tuple[int, ...]:
+    """Return a GPU's compute capability as JAX tells it; (0,) where it does not."""
+    told = str(getattr(gpu, "compute_capability", "0"))
+    return tuple(int(part) for part in told.split(".") if part.isdecimal())
 
 
 def seed_epoch(seed: int, epoch: int) -> None:
@@ -102,17 +142,30 @@ class OutOfMemoryError(Exception):
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn every form in which TensorFlow says it has no memory left into one error.
+    """Turn every form in which the backend says it has no memory left into one error.
 
     Raises:
         OutOfMemoryError: It had none left.
     """
+    if require_training_backend() == "jax":
+        import jax
+
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if not _is_exhausted(error):
+                raise
+            raise OutOfMemoryError(str(error)[:200]) from error
+        return
     tf = require_tensorflow()
     try:
         yield
     except tf.errors.OpError as error:
-        exhausted = isinstance(error, tf.errors.ResourceExhaustedError)
-        # XLA reports it as an internal error that only says so.
-        if exhausted or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
-            raise OutOfMemoryError(str(error)[:200]) from error
-        raise
+        if not (isinstance(error, tf.errors.ResourceExhaustedError) or _is_exhausted(error)):
+            raise
+        raise OutOfMemoryError(str(error)[:200]) from error
+
+
+def _is_exhausted(error: Exception) -> bool:
+    """Return whether an error of XLA, which has one class for all, says that memory ran out."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)

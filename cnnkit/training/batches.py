@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.runtime import import_keras
+from cnnkit.runtime.processes import WHOLE, Share
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,6 +30,9 @@ class Batches(Protocol):
         Labels are integers (batch,) or shares of the classes (batch, classes); a weight
         is 1, or 0 for what only fills up the last batch.
         """
+
+    def batches(self, epoch: int = 0, share: Share = WHOLE) -> Iterator[tuple[Any, ...]]:
+        """Yield a share of each batch of one epoch, as `dataset` does, but as NumPy arrays."""
 
     def close(self) -> None:
         """Let go of threads and files."""
@@ -91,6 +95,15 @@ class ArrayBatches:
         if epochs is not None:
             batches = batches.apply(tf.data.experimental.assert_cardinality(epochs * self.steps))
         return batches.prefetch(1).with_options(options)
+
+    def batches(self, epoch: int = 0, share: Share = WHOLE) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield a share of each batch of one epoch, see `Batches`."""
+        [order] = self._order(np.int64(epoch))
+        for whole in order.reshape(self.steps, self.batch_size):
+            places = whole[share.of(self.batch_size)]
+            weights = (places >= 0).astype(np.float32)
+            kept = np.maximum(places, 0)
+            yield self._inputs[kept], self._labels[kept], weights
 
     def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
         import tensorflow as tf

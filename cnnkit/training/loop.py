@@ -19,7 +19,7 @@ from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.training_devices import (
     OutOfMemoryError,
     prepare_training,
-    require_tensorflow,
+    require_training_backend,
     seed_epoch,
     training_precision,
 )
@@ -57,7 +57,7 @@ def train(
 
     Killed at any moment, the same call with `resume` continues with the epoch that was not
     finished and ends, on a CPU, in the same weights as a run that nobody disturbed. Seeds
-    Python's, NumPy's and TensorFlow's chance at every epoch.
+    Python's, NumPy's and Keras's chance at every epoch.
 
     Args:
         model: Functional, one output; of logits (batch, classes) where `objective` is None.
@@ -80,7 +80,7 @@ def train(
         OutputError: A checkpoint cannot be written.
         CnnkitError: Not even one image a step fits into memory, or no epoch had a finite loss.
     """
-    require_tensorflow()
+    require_training_backend()
     from cnnkit.training.objective import classification
     from cnnkit.training.stepper import Stepper, computing_in
 

@@ -16,7 +16,7 @@ from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.training_devices import (
     prepare_training,
-    require_tensorflow,
+    require_training_backend,
     training_precision,
 )
 from cnnkit.training.batches import Batches, BatchMaker
@@ -78,7 +78,7 @@ def find_learning_rate(
         UsageError: The rates or steps make no search, or the plan does not fit the model.
         CnnkitError: The loss was not finite from the start.
     """
-    require_tensorflow()
+    require_training_backend()
     from cnnkit.training.stepper import Stepper, computing_in
 
     if steps < 10 or not 0 < lowest < highest:
@@ -113,7 +113,7 @@ def _losses(
     batches = train_data(batch_size)
     with contextlib.closing(batches):
         for number, (batch, rate) in enumerate(
-            zip(batches.dataset(epochs=None), rates, strict=False), start=1
+            zip(stepper.endless(batches), rates, strict=False), start=1
         ):
             loss = stepper.step(batch, float(rate))
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss

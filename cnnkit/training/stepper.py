@@ -1,14 +1,20 @@
-"""The compiled form of a model in training: runs an epoch, measures, keeps and gives back state."""
+"""The compiled form of a model in training: runs an epoch, measures, keeps and gives back state.
+
+On the TensorFlow backend Keras's `fit` runs the epochs, on JAX `cnnkit.runtime.jax_steps`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 
+from cnnkit.runtime.process import backend_name
+from cnnkit.runtime.processes import current_group
 from cnnkit.runtime.training_devices import memory_errors
 from cnnkit.training.batches import Batches
 from cnnkit.training.freezing import leaf_layers
@@ -16,6 +22,9 @@ from cnnkit.training.objective import Objective, classification
 from cnnkit.training.optimizer import ScaledAdam
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import Scores
+
+if TYPE_CHECKING:
+    from cnnkit.runtime.jax_steps import JaxSteps
 
 
 class Snapshot(NamedTuple):
@@ -68,7 +77,11 @@ class Stepper(Generic[B]):
                 self._trainer.trainable_variables,
                 {id(variable) for layer in head for variable in layer.trainable_variables},
             )
-            self._compile(objective, xla)
+            self._steps: JaxSteps | None = None
+            if backend_name() == "jax":
+                self._steps = self._made_steps(objective)
+            else:
+                self._compile(objective, xla)
 
     def _made_trainer(self, model: Any) -> Any:
         """Return the model that is compiled; it shares the layers of the one that is given."""
@@ -86,6 +99,26 @@ class Stepper(Generic[B]):
             jit_compile=xla,
         )
 
+    def _made_steps(self, objective: Objective) -> JaxSteps:
+        """Return the trainer's compiled steps on JAX, in place of `_compile`."""
+        from cnnkit.runtime.jax_steps import JaxSteps
+
+        return JaxSteps(
+            self._trainer,
+            self._optimizer,
+            lambda images, labels, weights, outputs: objective.loss(labels, outputs, weights),
+            (objective.held_out_loss, objective.accuracy),
+        )
+
+    def _parts(self, batch: Any) -> tuple[Any, Any, Any]:
+        """Return a batch as `JaxSteps` takes it: images, labels and weights."""
+        images, labels, weights = batch
+        return images, labels, weights
+
+    def _share(self, batches: B, epoch: int = 0) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield this process's share of each batch of an epoch."""
+        return map(self._parts, batches.batches(epoch, current_group().share))
+
     def fit(self, batches: B, epoch: int, rate: Callable[[int], float]) -> Scores:
         """Train one epoch.
 
@@ -101,6 +134,9 @@ class Stepper(Generic[B]):
             OutOfMemoryError: A step did not fit into memory.
         """
         with memory_errors():
+            if self._steps is not None:
+                loss, accuracy = self._steps.train(self._share(batches, epoch), rate)
+                return self._scores({"loss": loss, "accuracy": accuracy})
             history = self._trainer.fit(
                 batches.dataset(first_epoch=epoch, epochs=1),
                 callbacks=[_RateSetter(rate)],
@@ -120,16 +156,27 @@ class Stepper(Generic[B]):
             OutOfMemoryError: A step did not fit into memory.
         """
         with memory_errors():
+            if self._steps is not None:
+                return Scores(*self._steps.evaluate(self._share(batches)))
             logs = self._trainer.evaluate(batches.dataset(), verbose=0, return_dict=True)
         return Scores(logs["held_out"], logs["accuracy"])
+
+    def endless(self, batches: B) -> Iterator[tuple[Any, ...]]:
+        """Yield what `step` takes, one epoch after the other."""
+        if self._steps is None:
+            return iter(batches.dataset(epochs=None))
+        return itertools.chain.from_iterable(self._share(batches, n) for n in itertools.count())
 
     def step(self, batch: tuple[Any, ...], rate: float) -> float:
         """Train one step at a rate and return its loss before the update.
 
         Args:
-            batch: Images, labels and weights.
+            batch: Images, labels and weights, as `endless` yields them.
             rate: The head's learning rate.
         """
+        if self._steps is not None:
+            with memory_errors():
+                return self._steps.train([self._parts(batch)], lambda _: rate)[0]
         self._optimizer.learning_rate = rate
         self._trainer.reset_metrics()
         with memory_errors():

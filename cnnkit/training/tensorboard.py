@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from types import TracebackType
 
-from cnnkit.runtime.training_devices import require_tensorflow
+from cnnkit.runtime.process import import_tensorflow
 from cnnkit.training.reports import EpochReport
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -17,7 +17,7 @@ class EventWriter:
 
     def __init__(self, folder: Path) -> None:
         """Open an event file of its own in the folder."""
-        self._tensorflow = require_tensorflow()
+        self._tensorflow = import_tensorflow()
         self._writer = self._tensorflow.summary.create_file_writer(str(folder))
 
     def __enter__(self) -> EventWriter:

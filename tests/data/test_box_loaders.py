@@ -12,6 +12,7 @@ from cnnkit.data.box_loaders import BoxImages, BoxLoader, in_square
 from cnnkit.data.recipes import read_recipe
 from cnnkit.formats import AnnotatedImage, BoxAnnotation, read_boxes
 from cnnkit.images import InputSpec
+from cnnkit.runtime.processes import Share
 from tests.formats.drawn_boxes import CLASSES, COLORS, draw_boxes
 
 SPEC = InputSpec(64, 64, "pad", 1.0, "bilinear")
@@ -56,6 +57,16 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(boxed: BoxImages) -> None:
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert first.images.shape != later.images.shape or (first.images != later.images).any()
+
+
+def test_shares_of_a_batch_make_up_the_batch_and_have_one_width(boxed: BoxImages) -> None:
+    with loader(boxed) as drawn:
+        whole = drawn.padded(drawn.batch(1, 0))
+        parts = [drawn.padded(drawn.batch(1, 0, Share(index, 2))) for index in range(2)]
+    assert whole.boxes.shape[1] == 4 * max(map(len, boxed.boxes))  # four images of a mosaic
+    for name in whole._fields:
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
 
 
 def test_drawn_boxes_stay_on_the_shapes(boxed: BoxImages) -> None:

@@ -15,6 +15,7 @@ from cnnkit.data.mixing import cutmix
 from cnnkit.data.recipes import Recipe, read_recipe
 from cnnkit.errors import UsageError
 from cnnkit.images import InputSpec
+from cnnkit.runtime.processes import Share
 from tests.data.images import save, scene
 
 COUNT = 11
@@ -130,6 +131,20 @@ def test_tensorflow_gets_the_same_batches_with_fixed_shapes(decoded, training, m
             for mine, plain in zip(one, other, strict=True):
                 assert mine.dtype == plain.dtype
                 np.testing.assert_array_equal(mine, plain)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mixing", [None, Mixing(cutmix, 3)])
+def test_shares_of_a_batch_make_up_the_batch(decoded, training, mixing) -> None:
+    augmenter = Augmenter(read_recipe("light"))
+    options = {"training": training, "augmenter": augmenter, "mixing": mixing, "seed": 3}
+    with Loader(decoded, 4, **options) as loader:
+        for step, whole in enumerate(loader.batches(1)):
+            parts = [loader.batch(1, step, Share(index, 2)) for index in range(2)]
+            assert all(len(part.images) == 2 for part in parts)
+            for name in whole._fields:
+                joined = np.concatenate([getattr(part, name) for part in parts])
+                np.testing.assert_array_equal(joined, getattr(whole, name))
 
 
 def test_keras_fits_on_an_endless_dataset(decoded) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,12 +16,16 @@ from cnnkit.detection.average_precision import BoxFigures, FoundBoxes, TrueBoxes
 from cnnkit.detection.measuring import found_boxes, true_boxes
 from cnnkit.detection.training.tasks import DetectorTask
 from cnnkit.losses.yolo import Truth
-from cnnkit.runtime import compile
+from cnnkit.runtime import compile_model
+from cnnkit.runtime.processes import current_group
 from cnnkit.runtime.training_devices import memory_errors
 from cnnkit.training.objective import Objective
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import Scores
 from cnnkit.training.stepper import Stepper
+
+if TYPE_CHECKING:
+    from cnnkit.runtime.jax_steps import JaxSteps
 
 
 class DetectorStepper(Stepper[BoxLoader]):
@@ -56,7 +60,9 @@ class DetectorStepper(Stepper[BoxLoader]):
         """
         self._task, self._classes, self._best_by = task, classes, best_by
         super().__init__(model, plan, xla=xla, strategy=strategy)
-        self._boxes = compile(lambda images: task.boxes(model(images), images.shape[1:3]))
+        self._boxes = compile_model(
+            model, lambda outputs, images: task.boxes(outputs, images.shape[1:3])
+        )
         self.figures: BoxFigures | None = None
         self.truths: list[TrueBoxes] = []
         self.found: list[FoundBoxes] = []
@@ -66,6 +72,23 @@ class DetectorStepper(Stepper[BoxLoader]):
 
     def _compile(self, objective: Objective, xla: bool) -> None:
         self._trainer.compile(self._optimizer, jit_compile=xla)
+
+    def _made_steps(self, objective: Objective) -> JaxSteps:
+        from cnnkit.runtime.jax_steps import JaxSteps
+
+        def loss(images: Any, truth: Any, weights: Any, outputs: Any) -> Any:
+            """Return the loss of a batch, as `_Trainer` does."""
+            return ops.mean(sum(self._task.loss(outputs, Truth(**truth), ops.shape(images)[1:3])))
+
+        return JaxSteps(self._trainer, self._optimizer, loss, None)
+
+    def _share(self, batches: BoxLoader, epoch: int = 0) -> Iterator[tuple[Any, Any, Any]]:
+        share = current_group().share
+        return (self._parts(batches.padded(x)) for x in batches.batches(epoch, share))
+
+    def _parts(self, batch: Any) -> tuple[Any, Any, Any]:
+        images, boxes, classes, valid = batch
+        return images, {"boxes": boxes, "classes": classes, "valid": valid}, None
 
     def _scores(self, logs: dict[str, float]) -> Scores:
         return Scores(logs["loss"], math.nan)
