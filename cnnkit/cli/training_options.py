@@ -6,10 +6,11 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cnnkit.cli.options import Command, apply
+from cnnkit.cli.options import Command, apply, configure_messages
 from cnnkit.errors import UsageError, broken_rule
 
 log = logging.getLogger("cnnkit")
@@ -69,6 +70,49 @@ def learning_rate_option(function: Command) -> Command:
     """``--learning-rate``; by default what suits the network and the task."""
     told = "Peak learning rate.  [default: chosen for the network]"
     return click.option("--learning-rate", type=float, metavar="R", help=told)(function)
+
+
+def processes_options(function: Command) -> Command:
+    """``--coordinator``, ``--processes``, ``--process-id``."""
+    return apply(
+        [
+            click.option(
+                "--coordinator",
+                metavar="HOST:PORT",
+                help="Train on several processes, which meet at this address of process 0.",
+            ),
+            click.option(
+                "--processes",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Number of processes.  [default: as the launcher says]",
+            ),
+            click.option(
+                "--process-id",
+                type=click.IntRange(min=0),
+                metavar="I",
+                help="Number of this process, from 0.  [default: as the launcher says]",
+            ),
+        ],
+        function,
+    )
+
+
+def reports(options: dict[str, Any]) -> bool:
+    """Return whether this process tells of its training: of several only the first does.
+
+    Where there are several, Keras is made to use JAX before it is imported.
+    """
+    if options["coordinator"] is None:
+        return True
+    from cnnkit.runtime.processes import choose_jax, place_of
+
+    choose_jax()
+    place = place_of(options["coordinator"], options["processes"], options["process_id"])
+    if place is None or place.process_id == 0:
+        return True
+    configure_messages(max(logging.WARNING, logging.getLogger("cnnkit").level))
+    return False
 
 
 def check_floors(floors: dict[str, float | None]) -> None:

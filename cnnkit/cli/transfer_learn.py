@@ -154,6 +154,7 @@ TRAINING_OPTIONS: list[shared.Command] = [
         "--deterministic", is_flag=True, help="Make results reproducible on a GPU; disables XLA."
     ),
     click.option("--tensorboard", metavar="DIR", help="Write logs for TensorBoard."),
+    training.processes_options,
 ]
 
 
@@ -172,6 +173,8 @@ def command(
     that form; or a CSV with the columns file and label. No file of DATA is changed. Exit status:
     1 if a metric is below its --assert option.
     """
+    reports = training.reports(options)
+    quiet = quiet or not reports
     from cnnkit.cli.display import reading_progress
     from cnnkit.commands.transfer_learn import transfer_learn
 
@@ -179,6 +182,8 @@ def command(
     training.check_floors(floors)
     started = time.monotonic()
     model = transfer_learn(**options, progress=partial(reading_progress, quiet=quiet))
+    if not reports:
+        return
     for line in summary_lines(model, time.monotonic() - started):
         click.echo(line)
     reached = (model.metrics["top_1"], model.metrics["macro_f1"])

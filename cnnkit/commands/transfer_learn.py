@@ -10,8 +10,9 @@ from cnnkit.classification.training.bundle import history
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
 from cnnkit.commands.training import TrainedModel, bad_limit
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.processes import joined
 from cnnkit.training.run import StageProgress, silent
 
 CLASS_WEIGHTS = ("auto", "none")
@@ -56,6 +57,9 @@ def transfer_learn(
     runtime: str = "auto",
     precision: str = "auto",
     threads: int = 0,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
     progress: StageProgress | None = None,
 ) -> TrainedModel:
     """Train a classifier on labeled images and write it as a bundle.
@@ -104,6 +108,11 @@ def transfer_learn(
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``, for computing the features.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         threads: Number of CPU threads; 0 uses all that are available.
+        coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
+            `fine_tune` or `from_scratch`, and Keras on JAX (``KERAS_BACKEND=jax``). All return;
+            process 0 writes the bundle.
+        processes: Number of processes; by default what Slurm, torchrun or Open MPI says.
+        process_id: Number of this process, from 0; by default what the launcher says.
         progress: Called with the name of a stage and its number of images. Returns a context
             manager that yields a function to call after each image. None for no progress.
 
@@ -154,7 +163,10 @@ def transfer_learn(
         workers=workers or threads or None,
         runtime=RuntimeOptions(device, runtime, precision, threads),
     )
-    trained = train_classifier(settings, progress or silent)
+    if coordinator is not None and not settings.trains_network:
+        raise UsageError(requires("`coordinator`", "`fine_tune` or `from_scratch`"))
+    with joined(coordinator, processes, process_id):
+        trained = train_classifier(settings, progress or silent)
     return TrainedModel(
         settings.output,
         "classify",

@@ -149,7 +149,7 @@ class ImageLoader(ABC, Generic[AnyBatch]):
         Args:
             epoch: From 0.
             step: From 0 to `steps` - 1.
-            share: The part that is returned; `batch_size` is a multiple of its count.
+            share: The part that is returned; `batch_size` is a multiple of their number.
         """
 
     def _epoch_order(self, epoch: int) -> np.ndarray:

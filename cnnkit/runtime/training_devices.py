@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnnkit.errors import RuntimeUnavailableError, broken_rule, requires
+from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule, requires
 from cnnkit.runtime.differentiation import DIFFERENTIABLE_BACKENDS
 from cnnkit.runtime.hardware import backend_drives_gpu
 from cnnkit.runtime.process import backend_name, import_keras, seed_everything
@@ -64,6 +64,23 @@ def strategy(devices: Sequence[str] | None = None) -> Any | None:
     if devices is None and backend_drives_gpu():
         names = [f"GPU:{n}" for n, _ in enumerate(tf.config.list_logical_devices("GPU"))]
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
+
+
+def shared_evenly(size: int, images: int, devices: int) -> int:
+    """Return a batch size, at most `size` where it can be, that each device gets as much of.
+
+    Args:
+        size: Asked for, at least 1.
+        images: Number of images in the split.
+        devices: Number of devices that share a batch.
+
+    Raises:
+        UsageError: There are fewer images than devices.
+    """
+    if images < devices:
+        rule = "have an image for each device that trains"
+        raise UsageError(broken_rule("Each split", rule, f"{images} for {devices} devices"))
+    return size if devices == 1 else max(devices, min(size, images) // devices * devices)
 
 
 def prepare_training(*, deterministic: bool, distributed: bool) -> tuple[bool, list[str]]:

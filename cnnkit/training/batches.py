@@ -98,7 +98,7 @@ class ArrayBatches:
 
     def batches(self, epoch: int = 0, share: Share = WHOLE) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield a share of each batch of one epoch, see `Batches`."""
-        [order] = self._order(np.int64(epoch))
+        [order] = self._order(np.array(epoch))
         for whole in order.reshape(self.steps, self.batch_size):
             places = whole[share.of(self.batch_size)]
             weights = (places >= 0).astype(np.float32)

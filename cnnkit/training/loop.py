@@ -16,6 +16,7 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import without_compiled_files
+from cnnkit.runtime.processes import current_group
 from cnnkit.runtime.training_devices import (
     OutOfMemoryError,
     prepare_training,
@@ -29,6 +30,12 @@ from cnnkit.training.freezing import unfrozen
 from cnnkit.training.plan import TrainingPlan, learning_rate_at
 from cnnkit.training.progress import Progress, refuse_another_run
 from cnnkit.training.reports import EpochReport, Scores, TrainingResult
+from cnnkit.training.together import (
+    Standing,
+    found_by_first,
+    refuse_different_runs,
+    scores_of_first,
+)
 
 if TYPE_CHECKING:
     from cnnkit.training.objective import Objective
@@ -88,6 +95,7 @@ def train(
         objective = objective or classification(plan)
         objective.check(model)
         make_stepper = partial(Stepper[Batches], objective=objective)
+    leads = current_group().leads
     xla, notes = prepare_training(
         deterministic=plan.deterministic, distributed=strategy is not None
     )
@@ -101,11 +109,11 @@ def train(
             make_stepper(model, plan, xla=xla, strategy=strategy),
             plan,
             (train_data, validation_data),
-            Checkpoints(Path(state_folder)) if state_folder is not None else None,
-            [on_epoch] if on_epoch else [],
+            Checkpoints(Path(state_folder)) if state_folder is not None and leads else None,
+            [on_epoch] if on_epoch and leads else [],
             on_message,
         )
-        if tensorboard_folder is not None:
+        if tensorboard_folder is not None and leads:
             from cnnkit.training.tensorboard import EventWriter
 
             run.on_epoch.append(open_things.enter_context(EventWriter(tensorboard_folder)))
@@ -155,33 +163,46 @@ class _Run:
         shapes = [list(variable.shape) for variable in model.variables]
         self.identity = {"plan": self.plan.to_dict(), "identity": identity, "shapes": shapes}
         self.progress.batch_size = self.plan.batch_size
-        if self.checkpoints and self.checkpoints.epochs():
-            if not resume:
-                rule = "be empty unless `resume=True` is given"
-                raise UsageError(
-                    broken_rule(str(self.checkpoints.folder), rule, "another run's checkpoints")
-                )
-            self._go_on(self.checkpoints)
+        refuse_different_runs(self.identity)
+        if self._go_on(self._checkpoint(resume)):
             return
         self.stepper.seed_dropout(self.plan.seed)
         if self.plan.start_counts:
             self._measure_the_start()
         self._save()
 
-    def _go_on(self, checkpoints: Checkpoints) -> None:
-        folder = checkpoints.folder
+    def _checkpoint(self, resume: bool) -> Standing | None:
+        """Return the checkpoint to continue from, or None if there is none."""
+        if self.checkpoints is None or not self.checkpoints.epochs():
+            return None
+        folder = self.checkpoints.folder
+        if not resume:
+            rule = "be empty unless `resume=True` is given"
+            raise UsageError(broken_rule(str(folder), rule, "another run's checkpoints"))
 
         def check(state: dict[str, Any]) -> None:
             refuse_another_run(self.identity, state, folder)
             self.progress.gone_on(state["progress"], self.plan)
 
-        loaded = checkpoints.load(self.stepper.snapshot(), check)
-        if loaded is None:
-            return
-        state, snapshot, self.best = loaded
-        self.stepper.restore(snapshot)
-        self.progress = self.progress.gone_on(state["progress"], self.plan)
+        loaded = self.checkpoints.load(self.stepper.snapshot(), check)
+        return None if loaded is None else Standing(loaded[0]["progress"], *loaded[1:])
+
+    def _go_on(self, found: Standing | None) -> bool:
+        """Continue from a checkpoint of the first process; return whether there is one."""
+        if current_group().count > 1:
+            start = self.stepper.snapshot()
+            progress, snapshot, self.best = found_by_first(found or Standing(None, start, None))
+            self.stepper.restore(snapshot)
+        elif found is not None:
+            progress, snapshot, self.best = found
+            self.stepper.restore(snapshot)
+        else:
+            progress = None
+        if progress is None:
+            return False
+        self.progress = self.progress.gone_on(progress, self.plan)
         self.say(f"Resumed after epoch {self.progress.epoch} of {self.plan.epochs}.")
+        return True
 
     def _measure_the_start(self) -> None:
         began = time.monotonic()
@@ -207,6 +228,7 @@ class _Run:
                 scores = self.stepper.fit(
                     batches, number, lambda n: learning_rate_at(self.plan, first + n, total)
                 )
+                scores = scores_of_first(scores)
                 rate = learning_rate_at(self.plan, first + batches.steps - 1, total)
             return scores, self._evaluate(size), rate
 
@@ -217,7 +239,7 @@ class _Run:
 
     def _evaluate(self, size: int) -> Scores:
         with _opened(self.makers[1], size) as batches:
-            return self.stepper.evaluate(batches)
+            return scores_of_first(self.stepper.evaluate(batches))
 
     def _in_memory(self, attempt: Callable[[int], Any], before: Any = None) -> Any:
         """Return what an attempt gives, with half the batch each time memory is not sufficient."""
@@ -226,6 +248,12 @@ class _Run:
                 return attempt(self.progress.batch_size)
             except OutOfMemoryError as error:
                 size = self.progress.batch_size
+                if current_group().count > 1:  # which would all have to halve it at once
+                    rule = "have room for its share of a batch"
+                    fix = "Lower `batch_size`."
+                    raise CnnkitError(
+                        broken_rule("The memory of each device", rule, error, fix)
+                    ) from error
                 if size == 1:
                     rule = "have room for one image per step"
                     raise CnnkitError(broken_rule("The device's memory", rule, error)) from error

@@ -21,6 +21,8 @@ from typing import Any
 
 from cnnkit.bundles import embedded_folder, embedded_names
 from cnnkit.bundles.writing import NewBundle, check_target, write_model, writing_bundle
+from cnnkit.runtime.process import backend_name, import_tensorflow
+from cnnkit.runtime.processes import current_group
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import TrainingResult
 from cnnkit.training.state_folder import claimed, empty, state_folder_of
@@ -76,6 +78,11 @@ class TrainingRun:
         self._resume, self._overwrite = resume, overwrite
         self._stages, self._keeps_state = tuple(stages), keeps_state
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the state and the bundle; of several only the first does."""
+        return current_group().leads
+
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Hold the state folder; remove the state where the block ends well.
@@ -85,6 +92,9 @@ class TrainingRun:
                 is no training's state lies there.
             OutputError: The bundle cannot be written there.
         """
+        if not self.leads:
+            yield
+            return
         check_target(self.output, self.may_replace)
         with claimed(
             self.state_folder,
@@ -110,6 +120,9 @@ class TrainingRun:
         Raises:
             OutputError: The output cannot be written.
         """
+        if backend_name() == "jax":
+            with contextlib.suppress(ImportError):
+                import_tensorflow()  # as Keras does when it saves a model, but not quietly
         with writing_bundle(self.output, self.may_replace) as folder:
             write_model(folder, content)
             yield folder

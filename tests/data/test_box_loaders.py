@@ -62,7 +62,7 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone(boxed: BoxImages) -> None:
 def test_shares_of_a_batch_make_up_the_batch_and_have_one_width(boxed: BoxImages) -> None:
     with loader(boxed) as drawn:
         whole = drawn.padded(drawn.batch(1, 0))
-        parts = [drawn.padded(drawn.batch(1, 0, Share(index, 2))) for index in range(2)]
+        parts = [drawn.padded(drawn.batch(1, 0, Share(part, 2))) for part in range(2)]
     assert whole.boxes.shape[1] == 4 * max(map(len, boxed.boxes))  # four images of a mosaic
     for name in whole._fields:
         joined = np.concatenate([getattr(part, name) for part in parts])

@@ -140,7 +140,7 @@ def test_shares_of_a_batch_make_up_the_batch(decoded, training, mixing) -> None:
     options = {"training": training, "augmenter": augmenter, "mixing": mixing, "seed": 3}
     with Loader(decoded, 4, **options) as loader:
         for step, whole in enumerate(loader.batches(1)):
-            parts = [loader.batch(1, step, Share(index, 2)) for index in range(2)]
+            parts = [loader.batch(1, step, Share(part, 2)) for part in range(2)]
             assert all(len(part.images) == 2 for part in parts)
             for name in whole._fields:
                 joined = np.concatenate([getattr(part, name) for part in parts])

@@ -30,6 +30,7 @@ from cnnkit.classification.training.preparation import TrainingSet, read_trainin
 from cnnkit.classification.training.settings import AUTO, ClassifierSettings
 from cnnkit.data import SPLITS, Shares
 from cnnkit.errors import OutputError, broken_rule
+from cnnkit.runtime.process import backend_name
 from cnnkit.training.run import StageProgress, TrainingRun, silent
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,9 @@ def _transferred(
         trained = _from_scratch(settings, training_set, clock)
     else:
         trained = _on_backbone(settings, named, training_set, stage, clock)
-    with clock("bundle"):
-        write_trained(run, trained)
+    if run.leads:
+        with clock("bundle"):
+            write_trained(run, trained)
     return trained
 
 
@@ -184,7 +186,7 @@ def _from_scratch(
         weights,
         calibration,
         evaluations,
-        ("tensorflow", "float32"),
+        (backend_name(), "float32"),
         0,
         clock.seconds,
     )

@@ -21,6 +21,8 @@ from cnnkit.data.decoded import DecodedImages, MaxBad
 from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
+from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.training_devices import shared_evenly
 from cnnkit.runtime.training_devices import strategy as all_gpus
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
 from cnnkit.training.rate_search import STOP_FACTOR
@@ -69,20 +71,6 @@ def scope_of(strategy: Any | None) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def shared_evenly(size: int, images: int, strategy: Any | None) -> int:
-    """Return a batch size, at most `size` where it can be, that each device gets as much of.
-
-    Args:
-        size: Asked for, at least 1.
-        images: Number of images in the split, at least one per device.
-        strategy: Keras fails where its devices get unequal parts of a batch; None: one device.
-    """
-    if strategy is None:
-        return size
-    devices = strategy.num_replicas_in_sync
-    return max(devices, min(size, images) // devices * devices)
-
-
 def plan_of(settings: ClassifierSettings, model: Any, weights: np.ndarray | None) -> TrainingPlan:
     """Return the plan of a run.
 
@@ -127,6 +115,7 @@ def train_network(
     """
     with scope_of(strategy):
         model = network.build()
+    devices = current_group().devices if strategy is None else strategy.num_replicas_in_sync
     plan = plan_of(settings, model, weights)
     augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
     mixing = None
@@ -143,7 +132,7 @@ def train_network(
             """Return a loader of the training images for a batch size."""
             return Loader(
                 decoded["train"],
-                shared_evenly(size, len(decoded["train"]), strategy),
+                shared_evenly(size, len(decoded["train"]), devices),
                 training=True,
                 augmenter=augmenter,
                 mixing=mixing,
@@ -152,7 +141,7 @@ def train_network(
             )
 
         def to_validate(size: int) -> Loader:
-            size = shared_evenly(size, len(decoded["val"]), strategy)
+            size = shared_evenly(size, len(decoded["val"]), devices)
             return Loader(decoded["val"], size, training=False, workers=settings.workers)
 
         rates: tuple[tuple[float, float], ...] = ()

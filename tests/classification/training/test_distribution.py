@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.classification.training import ClassifierSettings
-from cnnkit.classification.training.network_training import shared_evenly, training_strategy
+from cnnkit.classification.training.network_training import training_strategy
+from cnnkit.errors import UsageError
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.training_devices import shared_evenly
 from tests.classification.training.drawings import draw
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,9 +50,13 @@ print(json.dumps([mirrored.num_replicas_in_sync, found, said]))
     [(32, 900, 2, 32), (32, 900, 3, 30), (1, 900, 2, 2), (32, 9, 2, 8), (32, 9, 1, 32)],
 )
 def test_every_device_gets_as_much_of_a_batch(size, images, devices, shared) -> None:
-    strategy = SimpleNamespace(num_replicas_in_sync=devices) if devices > 1 else None
-    assert shared_evenly(size, images, strategy) == shared
+    assert shared_evenly(size, images, devices) == shared
     assert shared == size or shared % devices == 0
+
+
+def test_a_split_has_an_image_for_each_device() -> None:
+    with pytest.raises(UsageError, match="an image for each device"):
+        shared_evenly(32, 2, 3)
 
 
 def test_a_cpu_trains_without_a_strategy() -> None:
