@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.few_shot import write_table
 from cnnkit.bundles import open_model, read_card
 from cnnkit.classification.training import ClassifierSettings, train_classifier
 from cnnkit.classification.training.learning import weights_of
@@ -17,20 +18,6 @@ from cnnkit.errors import UsageError
 from tests.classification.training.drawings import draw
 
 BACKBONE = "squeezenet-1.1"
-
-# ImageNet's classes by index: ten kinds of things, first and last index of each range.
-SUPER_CLASSES = {
-    "birds": ((7, 24), (80, 100), (127, 146)),
-    "reptiles": ((25, 68),),
-    "insects": ((69, 79), (300, 326)),
-    "dogs": ((151, 268),),
-    "cats and bears": ((269, 299),),
-    "hoofed animals": ((339, 355),),
-    "primates": ((365, 384),),
-    "landscapes": ((970, 980),),
-    "food": ((924, 965),),
-    "fish and crustaceans": ((0, 6), (389, 397), (118, 126)),
-}
 
 
 def learn(data, output, **named):
@@ -161,14 +148,7 @@ def test_a_few_photos_of_ten_kinds_are_enough_to_tell_them_apart(test_data, tmp_
     # A split depends on the images' names: relative ones, so that it is the same everywhere.
     (tmp_path / "images").symlink_to(source / "images")
     table = tmp_path / "ten.csv"
-    with (source / "labels.csv").open() as file, table.open("w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["file", "label"])
-        for row in csv.DictReader(file):
-            index = int(row["class_index"])
-            for name, ranges in SUPER_CLASSES.items():
-                if any(low <= index <= high for low, high in ranges):
-                    writer.writerow([f"images/{row['file']}", name])
+    write_table(source, table)
     # About four photos a class to learn from, none of the test photos' own breeds among them.
     # A split tests 24 photos, so that one split alone says little: its accuracy varies by 0.08,
     # and the mean of three by 0.05. Calling every photo a dog, the largest class, gives 0.24.
