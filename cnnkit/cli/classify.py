@@ -15,6 +15,8 @@ Examples:
   cnnkit classify photos/ -o rows.jsonl --resume
   cnnkit classify 'shoots/**/*.jpg' --threshold 0.5 --sort-into sorted/
   find . -name '*.png' -print0 | cnnkit classify -0 - --top-k 1
+  cnnkit classify 's3://bucket/photos/**/*.jpg' shards.tar table.parquet -o rows.jsonl
+  cnnkit classify photos/ --shard 0/8 -o part-0.jsonl
 """
 
 

@@ -154,6 +154,7 @@ def check(command: str, given: Sequence[GivenParameter]) -> None:
     )
     inputs = list(inputs_of(command, given))
     images = [one.path for one in inputs if one.said == INPUT and one.path != "-"]
+    images = [path for path in images if not is_url(path)]  # no file here is one of those
     if _may_replace(given):
         _check_folders(folders, images)
     else:  # a file that exists, and a folder that holds any, are refused by the command itself

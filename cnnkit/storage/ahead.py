@@ -41,7 +41,9 @@ def _ahead(found: Iterable[T], readers: _Readers) -> Iterator[T]:
     waiting: deque[T] = deque()
     for item in found:
         path = getattr(item, "path", None)
-        if isinstance(path, str) and getattr(item, "failure", None) is None:
+        if not isinstance(path, str):  # pixels, as of a frame: few of them fit into memory
+            yield from _drained(waiting)
+        elif getattr(item, "failure", None) is None:
             many = _pool_of(path)
             if many is not None:
                 fetched: Any = item
@@ -49,7 +51,12 @@ def _ahead(found: Iterable[T], readers: _Readers) -> Iterator[T]:
         waiting.append(item)
         while waiting and (readers.is_full(len(waiting)) or not _is_fetched(waiting[0])):
             yield waiting.popleft()
-    yield from waiting
+    yield from _drained(waiting)
+
+
+def _drained(waiting: deque[T]) -> Iterator[T]:
+    while waiting:
+        yield waiting.popleft()
 
 
 def _is_fetched(item: Any) -> bool:

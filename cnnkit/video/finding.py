@@ -47,6 +47,11 @@ class FrameFinder:
         """Number of files skipped so far."""
         return self._finder.skipped
 
+    @property
+    def is_remote(self) -> bool:
+        """See `cnnkit.images.Finder`."""
+        return self._finder.is_remote
+
     def could_have_found(self, path: str) -> bool:
         """See `cnnkit.images.Finder.could_have_found`."""
         return self._finder.could_have_found(path)

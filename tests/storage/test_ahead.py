@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cnnkit.images import Found, read_bytes
+from cnnkit.images import Found, Given, read_bytes
 from cnnkit.results import Failure
 from cnnkit.storage import ahead, places, remote
 
@@ -102,3 +102,18 @@ def test_local_files_are_not_kept_back():
     with ahead.read_ahead(inputs()) as found:
         next(found)
         assert seen == [0]
+
+
+def test_pixels_do_not_wait_behind_objects(store):
+    taken = 0
+
+    def inputs():
+        for number in range(20):
+            assert number - taken <= 11
+            yield Found(f"memory://b/{number}.jpg") if number < 10 else Given(object())
+
+    with ahead.read_ahead(inputs()) as found:
+        for one in found:
+            taken += 1
+            assert isinstance(one, Given) == (taken > 10)
+    assert taken == 20
