@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles.card import CARD, SCHEMA_VERSION, file_sha256, read_card, read_labels
+from cnnkit.bundles.card import CARD, INT8, SCHEMA_VERSION, file_sha256, read_card, read_labels
+from cnnkit.bundles.measuring_ranges import TrainingImages, int8_section
 from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS
 from cnnkit.bundles.weights import save_weights, variables_by_path
 from cnnkit.errors import OutputError, broken_rule
@@ -48,6 +49,7 @@ class NewBundle:
         detector: The card's ``detector``, see `cnnkit.bundles.detector_card`.
         license: License of the weights, if known.
         training: How the model was made, JSON values.
+        images: What it learned from, if it is to be computed in 8-bit integers.
     """
 
     name: str
@@ -64,6 +66,7 @@ class NewBundle:
     detector: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    images: TrainingImages | None = None
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
@@ -228,6 +231,9 @@ def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         card["architecture"] = {"builder": None, "arguments": {}}
     if bundle.verification:
         card["verification"] = dict(bundle.verification)
+    if bundle.images is not None:
+        section = int8_section(bundle.model, bundle.images, bundle.input)
+        card |= {INT8: section} if section else {}
     return card
 
 

@@ -50,6 +50,31 @@ def quantizable(graph: Any) -> dict[str, Any]:
     return found
 
 
+def last_layers(layers: Mapping[str, Any]) -> set[str]:
+    """Return the names of those layers whose output enters no other of them.
+
+    Args:
+        layers: From `quantizable`.
+    """
+    others = {layer.get_friendly_name() for layer in layers.values()}
+    return {name for name, layer in layers.items() if not _reaches(layer, others)}
+
+
+def _reaches(layer: Any, names: set[str]) -> bool:
+    """Return whether what a layer gives enters one of the named operations."""
+    waiting, seen = [layer], set()
+    while waiting:
+        for output in waiting.pop().outputs():
+            for follower in (entered.get_node() for entered in output.get_target_inputs()):
+                name = follower.get_friendly_name()
+                if name in names:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    waiting.append(follower)
+    return False
+
+
 def quantize(graph: Any, ranges: Ranges, reach: int = FULL_RANGE, *, in_float: bool = False) -> Any:
     """Put FakeQuantize operations in front of the layers that have a range, and return the graph.
 
@@ -101,7 +126,9 @@ def kernel_limits(kernel: np.ndarray, axes: tuple[int, ...], reach: int) -> np.n
     return np.maximum(largest * np.float32(FULL_RANGE / reach), np.float32(_NOTHING))
 
 
-def measure_ranges(graph: Any, batches: Iterable[Mapping[str, np.ndarray]]) -> Ranges:
+def measure_ranges(
+    graph: Any, batches: Iterable[Mapping[str, np.ndarray]], last: bool = True
+) -> Ranges:
     """Return the mean of each image's lowest and highest activation in front of each layer.
 
     The mean is less than the extremes of all images: single outliers would cost every other value
@@ -109,10 +136,13 @@ def measure_ranges(graph: Any, batches: Iterable[Mapping[str, np.ndarray]]) -> R
 
     Args:
         graph: See `quantizable`; it is modified.
-        batches: The inputs of some calls by name, one image each.
+        batches: The inputs of some calls by name, one image each; none: no range is known.
+        last: Whether the last layers are measured too, see `last_layers`.
     """
     ov, opset = import_openvino(), import_openvino_opset()
-    tensors = {name: layer.input_value(0) for name, layer in quantizable(graph).items()}
+    layers = quantizable(graph)
+    left_out = set() if last else last_layers(layers)
+    tensors = {n: layer.input_value(0) for n, layer in layers.items() if n not in left_out}
     ends = []
     for tensor in tensors.values():
         axes = np.arange(tensor.get_partial_shape().rank.get_length())
@@ -125,6 +155,8 @@ def measure_ranges(graph: Any, batches: Iterable[Mapping[str, np.ndarray]]) -> R
     for batch in batches:
         results = compiled(dict(batch))
         found.append([float(results[number]) for number in range(len(ends))])
+    if not found or not tensors:
+        return {}
     means = np.mean(np.array(found), axis=0).reshape(-1, 2)
     return {name: (float(a), float(b)) for name, (a, b) in zip(tensors, means, strict=True)}
 

@@ -36,13 +36,13 @@ class Calibration:
         folder: Of the photos, in the folder of all.
         words: What they are, for the card.
         inputs: From the bundle and the photos to its inputs, RGB uint8 (height, width, 3).
-        in_float: How the names of layers begin that stay in float.
+        last: Whether the last layers are computed in 8-bit integers too.
     """
 
     folder: str
     words: str
     inputs: Callable[[Bundle, list[np.ndarray]], Iterator[np.ndarray]]
-    in_float: tuple[str, ...] = ()
+    last: bool = True
 
 
 def whole_photos(bundle: Bundle, photos: list[np.ndarray]) -> Iterator[np.ndarray]:
@@ -52,7 +52,7 @@ def whole_photos(bundle: Bundle, photos: list[np.ndarray]) -> Iterator[np.ndarra
 
 CLASSIFIER = Calibration(COCO, "64 photos of coco64", whole_photos)
 # The last layers of a detector: there rounding moves boxes and scores themselves.
-DETECTOR = Calibration(IMAGENET, "64 photos of imagenet200", whole_photos, ("head",))
+DETECTOR = Calibration(IMAGENET, "64 photos of imagenet200", whole_photos, last=False)
 # The networks of faces and of painting have none: yunet misses faces then, and distances of
 # dlib-face move by more than 0.02.
 CALIBRATIONS = {
@@ -78,8 +78,7 @@ def write_ranges(name: str, data: Path) -> int:
     inputs = how.inputs(bundle, photos_in(data / how.folder))
     batches = ({"image": pixels[None].astype(np.float32)} for pixels in inputs)
     graph = bundle.source().stored()
-    ranges = rounded(measure_ranges(graph, batches))
-    ranges = {path: ends for path, ends in ranges.items() if not path.startswith(how.in_float)}
+    ranges = rounded(measure_ranges(graph, batches, how.last))
     path = MODELS_FOLDER / name / "card.json"
     card = json.loads(path.read_text(encoding="utf-8"))
     card[INT8] = {"data": how.words, "ranges": ranges}

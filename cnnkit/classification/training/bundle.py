@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.bundles.measuring_ranges import TrainingImages
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.classification.training.outcome import TrainedClassifier
 from cnnkit.classification.training.settings import AUTO
@@ -39,6 +40,7 @@ def write_trained(run: TrainingRun, outcome: TrainedClassifier) -> None:
 def new_bundle(outcome: TrainedClassifier) -> NewBundle:
     """Return the model, built, and all that its card says."""
     network, labels = outcome.network, outcome.training_set.labels
+    files = outcome.training_set.dataset.files
     how = "trained from scratch" if outcome.search is None else "learned on"
     return NewBundle(
         name=outcome.settings.output.resolve().name,
@@ -53,6 +55,11 @@ def new_bundle(outcome: TrainedClassifier) -> NewBundle:
         calibration=_calibration(outcome),
         license=network.license,
         training=training_record(outcome),
+        images=TrainingImages(
+            [files[place].path for place in outcome.training_set.members("train")],
+            outcome.settings.seed,
+            outcome.settings.max_pixels,
+        ),
     )
 
 

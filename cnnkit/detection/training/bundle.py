@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnnkit.bundles.measuring_ranges import TrainingImages
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.labeled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold
@@ -67,6 +68,12 @@ def new_bundle(learned: TrainedDetector) -> NewBundle:
         },
         license=network.license,
         training=training_record(learned),
+        images=TrainingImages(
+            [image.path for image in learned.training if image.path is not None],
+            settings.seed,
+            settings.max_pixels,
+            last_in_int8=False,
+        ),
     )
 
 

@@ -1,0 +1,102 @@
+"""The ranges of a network that was just trained, for 8-bit integers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cnnkit.bundles import open_model
+from cnnkit.bundles.measuring_ranges import MOST, TrainingImages, int8_section
+from cnnkit.bundles.writing import NewBundle, write_model
+from cnnkit.images import InputSpec
+from cnnkit.runtime import RuntimeOptions, predictor
+
+SPEC = InputSpec(8, 8, "stretch", 1.0, "bilinear")
+
+
+def network(channels: int = 3) -> keras.Model:
+    image = keras.Input((8, 8, channels), name="picture")
+    hidden = keras.layers.Conv2D(4, 3, activation="relu", name="first")(image)
+    hidden = keras.layers.DepthwiseConv2D(3, name="second")(hidden)
+    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+    return keras.Model(image, keras.layers.Dense(2, name="logits")(hidden))
+
+
+@pytest.fixture
+def images(tmp_path) -> TrainingImages:
+    """Two images, of one color each, and one that is gone."""
+    paths = [str(tmp_path / f"{color}.png") for color in (10, 250)]
+    for path, color in zip(paths, (10, 250), strict=True):
+        Image.new("RGB", (8, 8), (color,) * 3).save(path)
+    return TrainingImages([*paths, str(tmp_path / "gone.png")], seed=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_layer_has_the_mean_range_of_its_input(images, channels):
+    section = int8_section(network(channels), images, SPEC)
+    assert section["data"] == "2 training images"
+    assert set(section["ranges"]) == {"first/kernel", "second/kernel", "logits/kernel"}
+    assert section["ranges"]["first/kernel"] == pytest.approx([130, 130], abs=0.1)
+    assert section["ranges"]["second/kernel"][0] >= 0  # behind a ReLU
+
+
+def test_the_last_layers_are_left_out_for_detectors(images):
+    section = int8_section(network(), replace(images, last_in_int8=False), SPEC)
+    assert set(section["ranges"]) == {"first/kernel", "second/kernel"}
+
+
+def test_no_image_gives_no_section(images):
+    assert int8_section(network(), replace(images, paths=images.paths[2:]), SPEC) == {}
+
+
+def test_what_openvino_cannot_convert_is_said_and_no_error(images, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
+    image = keras.Input((8, 8, 3))
+    unknown = keras.layers.Lambda(tf.math.bessel_i0)(image)
+    model = keras.Model(image, keras.layers.Conv2D(1, 8)(unknown))
+    with caplog.at_level(logging.WARNING, logger="cnnkit"):
+        assert int8_section(model, images, SPEC) == {}
+    assert "cannot be computed in int8: OpenVINO cannot convert the network" in caplog.text
+
+
+def test_a_choice_of_many_is_seeded():
+    many = TrainingImages([f"{n}.png" for n in range(1000)], seed=3)
+
+    class Read(list):
+        def __getitem__(self, index):
+            seen.append(index)
+            return super().__getitem__(index)
+
+    chosen = []
+    for seed in (3, 3, 4):
+        seen: list[int] = []
+        assert not list(replace(many, paths=Read(many.paths), seed=seed).some(SPEC))
+        chosen.append(seen)
+    assert len(chosen[0]) == MOST and chosen[0] == chosen[1] != chosen[2]
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_in_int8_as_it_is_opened(images, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    for path, image in zip(images.paths, pixels, strict=False):
+        Image.fromarray(image).save(path)
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    outputs = {"scores": {"layer": "logits", "kind": "logits"}}
+    content = NewBundle("b", "classify", "Two.", network(), "ab", SPEC, None, {}, outputs)
+    write_model(folder, replace(content, images=replace(images, last_in_int8=False)))
+    card = json.loads((folder / "card.json").read_text())
+    assert len(card["int8"]["ranges"]) == 2
+    source = open_model(folder).source()
+    found = [
+        predictor(source, RuntimeOptions(precision=precision)).predict(pixels)["scores"]
+        for precision in ("float32", "int8")
+    ]
+    assert 0 < np.abs(found[1] - found[0]).max() < 0.1 * np.ptp(found[0])
