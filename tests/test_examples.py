@@ -50,6 +50,14 @@ def test_classify_images(run_example):
     assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"
 
 
+def test_merge_shards(run_example):
+    lines = run_example("merge_shards.py")
+    assert lines[2] == "merged: 6 rows in the order of the images"
+    assert [line.partition(":")[0] for line in lines[3:6]] == [
+        *("astronaut.jpg", "cat.jpg", "coffee-rotated.jpg")
+    ]
+
+
 def test_explain_images(run_example, tmp_path):
     assert any("coffee.jpg: espresso" in line for line in run_example("explain_images.py"))
     assert (tmp_path / "explained" / "coffee.png").is_file()
