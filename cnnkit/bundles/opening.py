@@ -249,7 +249,8 @@ class Bundle:
 
 def without_ranges(bundle: Bundle) -> str:
     """Return what a user can do who wants 8-bit integers of a bundle that has no ranges."""
-    if bundle.card.content.get("training"):
+    # Only these trainings measure ranges.
+    if bundle.card.content.get("training") and bundle.card.task in ("classify", "detect"):
         return "Train it again with this version, or use `precision='float32'`."
     return "Use `precision='float32'` or auto."
 

@@ -110,7 +110,7 @@ class Classifier:
             features: Whether results include the penultimate features.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
             threads: Number of CPU threads; 0 uses all that are available.
             batch_size: Images per batch; chosen for the runtime by default.
             expected: Expected number of images, if known.

@@ -121,7 +121,7 @@ def evaluate(
         workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
         progress: Called with the number of inputs done and the total.
 

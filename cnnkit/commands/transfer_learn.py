@@ -106,7 +106,7 @@ def transfer_learn(
         workers: Threads that read and predict.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``, for computing the features.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
         coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
             `fine_tune` or `from_scratch`, and Keras on JAX (``KERAS_BACKEND=jax``). All return;

@@ -115,7 +115,7 @@ class Detector:
             fit: ``pad`` or ``stretch``; the model's default if None.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
             threads: Number of CPU threads; 0 uses all that are available.
             batch_size: Images per batch; chosen for the runtime by default.
             expected: Expected number of images, if known.
