@@ -29,10 +29,11 @@ RESAMPLING = {
     "plain-bilinear": None,
 }
 
-# The fast form holds for these factors of shrinking: below there is nothing to filter,
-# above the filter of 7 taps is too short.
-_FAST_FACTORS = (1.02, 2.0)
-_TAPS_EACH_SIDE = 3
+# The fast form holds for these factors of shrinking: below there is nothing to filter, above
+# Pillow averages whole blocks first.
+_FAST_FACTORS = (1.02, 3.0)
+# Up to these factors that many taps on each side of the center suffice.
+_TAPS_EACH_SIDE = {2.0: 3, 2.5: 4, 3.0: 5}
 _FACTORS_PER_UNIT = 100  # factors are rounded to this, so that few filters are made
 _OPENCV_CUBIC = -0.75  # the kernel parameters of OpenCV's and Pillow's bicubic
 _PILLOW_CUBIC = -0.5
@@ -204,10 +205,11 @@ class _Cut:
     factor: float
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, size: int, full: int, first: int, count: int) -> _Cut:
         """Return the cut for ``count`` of ``full`` resized pixels from ``first`` on."""
         factor = size / full
-        margin = _TAPS_EACH_SIDE + 3  # what the filter and the bicubic kernel reach beyond
+        margin = _taps_each_side(factor) + 3  # what the filter and the bicubic kernel reach beyond
         nearest = max(0, math.floor(first - margin / factor))
         begins = range(max(0, nearest - _ALIGNMENT_SEARCH), nearest + 1)
         begin = min(begins, key=lambda at: abs(at * factor - round(at * factor)))
@@ -219,12 +221,16 @@ def shrinking_filter(factor: float) -> np.ndarray:
     """Return the filter that, before OpenCV's bicubic, gives an antialiased bicubic.
 
     Args:
-        factor: Source pixels per resized pixel, 1 to 2.
+        factor: Source pixels per resized pixel, 1 to 3.
 
     Returns:
-        float64 (7,), symmetric, sum 1.
+        float64 (7,), (9,) or (11,), symmetric, sum 1.
     """
     return _shrinking_filter(round(factor * _FACTORS_PER_UNIT))
+
+
+def _taps_each_side(factor: float) -> int:
+    return next(taps for most, taps in _TAPS_EACH_SIDE.items() if factor <= most)
 
 
 @lru_cache(maxsize=256)
@@ -235,14 +241,15 @@ def _shrinking_filter(factor_in_steps: int) -> np.ndarray:
     ``sum_j taps[j] * cubic(x - j)``; the wanted weight is ``cubic(x / factor)``.
     """
     factor = factor_in_steps / _FACTORS_PER_UNIT
-    reach = 2 * _TAPS_EACH_SIDE + 1
-    offsets = np.arange(-reach, reach + 1)[None, :] + np.arange(16)[:, None] / 16  # (16, 15)
+    each_side = _taps_each_side(factor)
+    reach = 2 * each_side + 1
+    offsets = np.arange(-reach, reach + 1)[None, :] + np.arange(16)[:, None] / 16  # (16, 15-23)
     wanted = _cubic(offsets / factor, _PILLOW_CUBIC)
     wanted /= wanted.sum(axis=1, keepdims=True)
     terms = [_cubic(offsets, _OPENCV_CUBIC)]
-    for j in range(1, _TAPS_EACH_SIDE + 1):
+    for j in range(1, each_side + 1):
         terms.append(_cubic(offsets - j, _OPENCV_CUBIC) + _cubic(offsets + j, _OPENCV_CUBIC))
-    matrix = np.stack([term.ravel() for term in terms], axis=1)  # (240, 4)
+    matrix = np.stack([term.ravel() for term in terms], axis=1)  # (240, 4) to (368, 6)
     half = np.linalg.lstsq(matrix, wanted.ravel(), rcond=None)[0]
     taps = np.concatenate([half[:0:-1], half])
     taps /= taps.sum()

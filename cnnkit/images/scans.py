@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from cnnkit.errors import ImageError
 
 # Any image may have this many scans, and a small one more: the number of scans times that of the
@@ -45,7 +47,7 @@ def check_scans(data: bytes, size: tuple[int, int]) -> None:
     Raises:
         ImageError: too-large.
     """
-    if data.count(b"\xff\xda") <= USUAL_SCANS:  # never too few
+    if _scan_marks(data) <= USUAL_SCANS:  # never too few
         return
     width, height = size
     scans = count_scans(data)
@@ -55,3 +57,10 @@ def check_scans(data: bytes, size: tuple[int, int]) -> None:
             f"{scans:,} scans of {width} x {height} pixels ask for more work than an image of "
             f"this size may; save it again with at most {USUAL_SCANS} scans",
         )
+
+
+def _scan_marks(data: bytes) -> int:
+    """Count the bytes FF DA: `bytes.count` takes twice as long."""
+    content = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(content[1:] == _START_OF_SCAN)
+    return int(np.count_nonzero(content[places] == 0xFF))

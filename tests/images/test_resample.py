@@ -50,7 +50,7 @@ sides = st.integers(20, 500)
 
 @given(
     size=st.tuples(sides, sides),
-    factors=st.tuples(st.floats(1.03, 2.0), st.floats(1.03, 2.0)),
+    factors=st.tuples(st.floats(1.03, 3.0), st.floats(1.03, 3.0)),
     cuts=st.tuples(*[st.floats(0, 1)] * 4),
 )
 def test_fast_shrinking_is_close_to_pillow_in_every_window(
@@ -95,13 +95,13 @@ def test_extreme_sides_need_no_extreme_memory(size: tuple[int, int]) -> None:
     assert resize(photo(*size), window, "bicubic").shape == (224, 224, 3)
 
 
-@given(st.floats(1.0, 2.0))
+@given(st.floats(1.0, 3.0))
 def test_shrinking_filter_is_symmetric_and_keeps_the_mean(factor: float) -> None:
     taps = shrinking_filter(factor)
-    assert taps.shape == (7,)
+    assert taps.shape in ((7,), (9,), (11,))
     assert np.allclose(taps, taps[::-1])
     assert taps.sum() == pytest.approx(1)
-    assert taps.argmax() == 3
+    assert taps.argmax() == len(taps) // 2
     assert not taps.flags.writeable
 
 
