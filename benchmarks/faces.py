@@ -38,8 +38,9 @@ OURS = """
 import json, sys, time
 from pathlib import Path
 from cnnkit.faces import FaceEmbedder
-folder, out, smallest, score = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-embedder = FaceEmbedder.load("mtcnn", min_face=smallest, min_score=score)
+folder, out, detector, smallest = *sys.argv[1:4], int(sys.argv[4])
+score = float(sys.argv[5]) if len(sys.argv) > 5 else None
+embedder = FaceEmbedder.load(detector, min_face=smallest, min_score=score)
 paths = sorted(str(path) for path in Path(folder).iterdir())
 started = time.perf_counter()
 faces = 0
@@ -80,8 +81,12 @@ def measure_folder(folder: Path, scratch: Path, arguments: argparse.Namespace) -
     ours = [sys.executable, "-c", OURS, str(folder), out]
     contestants = {
         "mtcnn package, dlib": peer,
-        "cnnkit, mtcnn (faces from 40 pixels, score 0.9)": [*ours, "40", "0.9"],
-        "cnnkit, mtcnn, the package's search (from 20 pixels, score 0.7)": [*ours, "20", "0.7"],
+        "cnnkit, yunet (default: faces from 40 pixels)": [*ours, "yunet", "40"],
+        "cnnkit, yunet (faces from 20 pixels)": [*ours, "yunet", "20"],
+        "cnnkit, mtcnn (faces from 40 pixels, score 0.9)": [*ours, "mtcnn", "40", "0.9"],
+        "cnnkit, mtcnn, the package's search (from 20 pixels, score 0.7)": [
+            *(*ours, "mtcnn", "20", "0.7")
+        ],
     }
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     faces = {}
@@ -118,12 +123,13 @@ def measure_start(data: Path) -> None:
     )
 
 
-def measure_verdicts(data: Path) -> None:
+def measure_verdicts(data: Path, detector: str) -> None:
     """Print the distances within and between people, and the faces of the groups."""
     from cnnkit.faces import FaceEmbedder, distances
     from cnnkit.images import Found
 
-    embedder = FaceEmbedder.load()
+    embedder = FaceEmbedder.load(detector)
+    print(f"\nFaces found by {detector}:")
     paths = sorted([*data.glob("gallery/*/*.jpg"), *data.glob("probes/*.jpg")])
     names = np.array([PROBES.get(path.stem, path.parent.name) for path in paths])
     stream = embedder.stream(Found(str(path)) for path in paths)
@@ -172,7 +178,8 @@ def main() -> None:
             folder = gathered(arguments.data, Path(scratch) / "photos", arguments.copies)
             measure_folder(folder, Path(scratch), arguments)
     measure_start(arguments.data)
-    measure_verdicts(arguments.data)
+    for detector in ("yunet", "mtcnn"):
+        measure_verdicts(arguments.data, detector)
 
 
 if __name__ == "__main__":

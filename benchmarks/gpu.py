@@ -51,7 +51,7 @@ from cnnkit.runtime import (  # noqa: E402
 from cnnkit.runtime.prediction import choose  # noqa: E402
 from cnnkit.runtime.process import backend_name  # noqa: E402
 
-NETWORKS = ("efficientnet-lite0", "squeezenet-1.1")
+NETWORKS = ("efficientnet-lite0", "efficientnet-lite3", "squeezenet-1.1")
 PRECISIONS = ("float32", "bfloat16")
 # The largest difference of a probability to float32 op by op. A GPU may multiply float32 with
 # the 11 bits of TF32; bfloat16 has 8.
@@ -102,16 +102,26 @@ class Contestant:
     rates: list[float] | None = None
 
 
-def embedded_source(name: str) -> ModelSource:
-    """Return an embedded network as `runtime.predictor` takes it.
+def embedded_arrays(name: str) -> dict[str, np.ndarray]:
+    """Return the weights of an embedded model by name, float32.
 
     The bundle's own door needs Pillow and OpenCV as well, which a machine with a GPU may lack.
     """
     from safetensors.numpy import load_file
 
-    folder = ROOT / "models" / name
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    arrays = load_file(folder / card["weights"]["file"])
+    arrays = load_file(ROOT / "models" / name / "weights.safetensors")
+    # An 8-bit integer stands for a float; its scale lies beside it.
+    return {
+        key: value.astype(np.float32) * arrays.get(f"{key}:scale", np.float32(1))
+        for key, value in arrays.items()
+        if not key.endswith(":scale")
+    }
+
+
+def embedded_source(name: str) -> ModelSource:
+    """Return an embedded network as `runtime.predictor` takes it."""
+    card = json.loads((ROOT / "models" / name / "card.json").read_text(encoding="utf-8"))
+    arrays = embedded_arrays(name)
 
     def build(precision: str) -> Any:
         with building_defaults(precision) as keras:

@@ -119,3 +119,31 @@ def test_a_share_is_of_the_peak_of_its_own_precision() -> None:
     lines = gpu.table("net", 4, group, 2_000_000_000, peaks)
     assert lines[-2].startswith("| op by op | float32 | 11 | 1.00 | 2.20% |")
     assert lines[-1].startswith("| compiled | float32 | 44 | 4.00 | 8.80% |")
+
+
+@pytest.mark.slow
+def test_the_whole_script_runs_in_small_where_tensorflow_is_missing(tmp_path: Path) -> None:
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    blocker = BARE.partition("sys.argv = sys.argv[2:]")[0].replace("sys.argv[1]", "'tensorflow'")
+    (tmp_path / "sitecustomize.py").write_text(blocker, "utf-8")
+    command = ["sh", str(ROOT / "benchmarks" / "gpu.sh"), "--small", "--python", sys.executable]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for name in ("nanodet-g", "yunet", "efficientnet-lite3", "mtcnn/output"):
+        assert f"\n| {name} | 0.0" in done.stdout
+    for heading in ("A step of fine-tuning", "Files to rows"):
+        assert f"\n### {heading}" in done.stdout
+    assert "Not measured" not in done.stdout
+
+
+def test_8_bit_weights_are_multiplied_by_their_scales() -> None:
+    from safetensors.numpy import load_file
+
+    arrays = gpu.embedded_arrays("efficientnet-lite3")
+    stored = load_file(ROOT / "models" / "efficientnet-lite3" / "weights.safetensors")
+    scaled = [name for name in stored if name.endswith(":scale")]
+    assert scaled and not set(scaled) & set(arrays)
+    name = scaled[0].removesuffix(":scale")
+    assert np.abs(arrays[name]).max() < 0.2 * np.abs(stored[name]).max()

@@ -1,0 +1,264 @@
+"""The parts of benchmarks/gpu.sh beside gpu.py: parity, a fine-tuning step, and a folder job.
+
+    KERAS_BACKEND=jax python benchmarks/gpu_parts.py [--parts parity training job] [--small]
+        [--device gpu|cpu]
+
+Every embedded network must give on the device, compiled, what it gives on the processor op by op:
+a status of 1 says that one does not. What lacks a library that this machine does not have is left
+out and named. The figures are Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.gpu import embedded_arrays, synthetic_images  # noqa: E402 - found only now
+from cnnkit.architectures import builder  # noqa: E402
+from cnnkit.runtime import available_cpus, building_defaults, compile, import_keras  # noqa: E402
+
+PARTS = ("parity", "training", "job")
+# The largest difference, as a share of the largest number of the output. A GPU may multiply
+# float32 with the 11 bits of TF32; bfloat16 has 8.
+AGREEMENT = {"float32": 0.02, "bfloat16": 0.15}
+JOB_LIBRARIES = {"PIL": "Pillow", "cv2": "OpenCV", "platformdirs": "platformdirs"}
+
+
+@dataclass(frozen=True)
+class EmbeddedNetwork:
+    """One network of an embedded model.
+
+    Attributes:
+        model: The model's name.
+        part: The network's name, where the model has several; else "".
+        spec: Its builder and arguments.
+        size: Height and width of the model's images.
+    """
+
+    model: str
+    part: str
+    spec: dict[str, Any]
+    size: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return f"{self.model}/{self.part}" if self.part else self.model
+
+    def build(self, precision: str) -> Any:
+        """Return the network with its weights."""
+        arrays = embedded_arrays(self.model)
+        prefix = f"{self.part}/" if self.part else ""
+        with building_defaults(precision):
+            network = builder(self.spec["builder"])(**arguments_of(self.spec))
+            for variable in network.weights:
+                variable.assign(arrays[prefix + variable.path])
+        return network
+
+    def inputs(self, network: Any, count: int) -> list[np.ndarray]:
+        """Return inputs of its shapes, float32: colored patches, or numbers of 0 to 1."""
+        found = []
+        for tensor in network.inputs:
+            shape = [
+                side or own for side, own in zip(tensor.shape[1:], (*self.size, 3), strict=False)
+            ]
+            if len(shape) == 3 and shape[-1] == 3:
+                found.append(synthetic_images(count, *shape[:2]).astype(np.float32))
+            else:
+                found.append(np.random.default_rng(0).random((count, *shape), np.float32))
+        return found
+
+
+def arguments_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a builder's arguments as a card has them, shapes as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in spec["arguments"].items()}
+
+
+def embedded() -> Iterator[EmbeddedNetwork]:
+    """Yield every embedded network."""
+    for path in sorted((ROOT / "models").glob("*/card.json")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        size = (card["input"]["height"], card["input"]["width"])
+        architecture = card["architecture"]
+        parts = architecture.get("networks") or {"": architecture}
+        for part, spec in parts.items():
+            yield EmbeddedNetwork(path.parent.name, part if len(parts) > 1 else "", spec, size)
+
+
+def outputs_of(network: Any, inputs: list[Any]) -> list[np.ndarray]:
+    """Return a network's outputs, op by op where it is not compiled."""
+    keras = import_keras()
+    found = network(inputs if len(inputs) > 1 else inputs[0], training=False)
+    return [np.asarray(keras.ops.convert_to_numpy(one), np.float32) for one in leaves(found)]
+
+
+def leaves(found: Any) -> list[Any]:
+    """Return a network's outputs as a list."""
+    if isinstance(found, dict):
+        return [found[name] for name in sorted(found)]
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def compiled_outputs(network: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Return a network's outputs through the compiler."""
+    keras = import_keras()
+    run = compile(
+        lambda *given: leaves(network(list(given) if len(given) > 1 else given[0], training=False))
+    )
+    given = [keras.ops.convert_to_tensor(one) for one in inputs]
+    return [np.asarray(keras.ops.convert_to_numpy(one), np.float32) for one in run(*given)]
+
+
+def difference(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """Return the largest difference, as a share of the largest number of its output."""
+    shares = [
+        np.abs(a - b).max() / max(1e-6, np.abs(b).max())
+        for a, b in zip(found, expected, strict=True)
+    ]
+    return float(np.max(shares))  # NaN stays NaN
+
+
+def parity(device: str, small: bool) -> bool:
+    """Print how near every network's outputs are to the processor's; return whether all are."""
+    keras = import_keras()
+    print("\n### Parity of the embedded networks with the processor, op by op in float32\n")
+    print("| network | float32 | bfloat16 | seconds |\n|---|---|---|---|")
+    agreed = True
+    for one in embedded():
+        started = time.perf_counter()
+        with keras.device("cpu:0"):
+            network = one.build("float32")
+            inputs = one.inputs(network, 1 if small else 4)
+            expected = outputs_of(network, inputs)
+        apart = {}
+        for precision in AGREEMENT:
+            with keras.device(f"{device}:0"):
+                apart[precision] = difference(
+                    compiled_outputs(one.build(precision), inputs), expected
+                )
+            agreed &= apart[precision] <= AGREEMENT[precision]
+        figures = " | ".join(f"{value:.5f}" for value in apart.values())
+        print(f"| {one.name} | {figures} | {time.perf_counter() - started:.1f} |", flush=True)
+    if not agreed:
+        print(f"\nOne gives other answers; at most {AGREEMENT} may be.")
+    return agreed
+
+
+def training(device: str, small: bool) -> bool:
+    """Print what a step of fine-tuning takes with and without the compiler."""
+    keras = import_keras()
+    name, count, steps = ("squeezenet-1.1", 2, 1) if small else ("efficientnet-lite0", 64, 10)
+    one = next(found for found in embedded() if found.model == name)
+    images = synthetic_images(count, *one.size).astype(np.float32)
+    labels = np.arange(count) % 10
+    print(f"\n### A step of fine-tuning {name}, {count} images, float32\n")
+    print("| how | images/s | times op by op | loss |\n|---|---|---|---|")
+    base = 0.0
+    for way, with_xla in (("op by op", False), ("compiled", True)):
+        with keras.device(f"{device}:0"):
+            keras.utils.set_random_seed(0)
+            network = one.build("float32")
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            for layer in network.layers:
+                layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+            network.compile(
+                keras.optimizers.Adam(1e-4), loss, jit_compile=with_xla, run_eagerly=not with_xla
+            )
+            first = float(network.train_on_batch(images, labels))
+            seconds = []
+            for _ in range(1 if not with_xla else steps):
+                began = time.perf_counter()
+                network.train_on_batch(images, labels)  # gives a number: waits for the device
+                seconds.append(time.perf_counter() - began)
+        rate = count / statistics.median(seconds)
+        base = base or rate
+        print(f"| {way} | {rate:,.1f} | {rate / base:.2f} | {first:.4f} |", flush=True)
+    return True
+
+
+def job(device: str, small: bool) -> bool:
+    """Print images/s from files to rows and the decoder's share of the time."""
+    print("\n### Files to rows: `cnnkit classify` of photos of 440 pixels, startup left out\n")
+    missing = [name for module, name in JOB_LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        print(f"Not measured: without {', '.join(missing)} no image can be read here.")
+        return True
+    from PIL import Image
+
+    from cnnkit.classification import Classifier, classify_folders
+    from cnnkit.folder_job import Outputs
+    from cnnkit.images import Finder
+
+    model, count, batch = "efficientnet-lite0", 2048, None
+    if small:
+        model, count, batch = "squeezenet-1.1", 8, 2
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "images")
+        folder.mkdir()
+        photos = sorted((ROOT / "examples" / "images").glob("*.jpg"))
+        for number, photo in enumerate(photos):
+            with Image.open(photo) as image:
+                image.convert("RGB").resize((440, 440)).save(folder / f"{number}.jpg", quality=90)
+        for number in range(len(photos), count):
+            os.link(folder / f"{number % len(photos)}.jpg", folder / f"{number}.jpg")
+        rates = {}
+        for precision in ("float32", "bfloat16"):
+            classifier = Classifier.load(
+                model, device=device, runtime="xla", precision=precision, batch_size=batch
+            )
+            for name in ("warm", precision):
+                outputs = Outputs(rows=Path(temporary, f"{name}.jsonl"), overwrite=True)
+                began = time.perf_counter()
+                classify_folders(classifier, Finder([str(folder)]), outputs, options={})
+                rates[precision] = count / (time.perf_counter() - began)
+        decoding = rate_of_decoding(classifier.prepare, sorted(map(str, folder.iterdir())))
+    print("| precision | images/s | decoding alone, images/s | its share of the time |")
+    print("|---|---|---|---|")
+    for precision, rate in rates.items():
+        print(f"| {precision} | {rate:,.0f} | {decoding:,.0f} | {rate / decoding:.0%} |")
+    return True
+
+
+def rate_of_decoding(prepare: Callable[[str], Any], files: list[str]) -> float:
+    """Return how many files a second all processors decode."""
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        list(pool.map(prepare, files[:8]))
+        began = time.perf_counter()
+        list(pool.map(prepare, files))
+        return len(files) / (time.perf_counter() - began)
+
+
+def main() -> int:
+    """Measure, print, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--small", action="store_true", help="to see that it runs")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    measures = {"parity": parity, "training": training, "job": job}
+    with tempfile.TemporaryDirectory(prefix="cnnkit-benchmark-") as folder:
+        os.environ.setdefault("CNNKIT_CACHE", folder)
+        done = [measures[part](chosen.device, chosen.small) for part in chosen.parts]
+    return 0 if all(done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
