@@ -38,6 +38,8 @@ install: $(VENV)/installed
 demo: $(VENV)/installed
 	$(BIN)/cnnkit classify examples/images --format table
 
+# What is compiled is kept, whatever the caller's environment says: tests start many processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 

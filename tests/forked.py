@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -120,22 +123,31 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _serve(address: str) -> None:
-    """Fork a process for each request until standard input ends, as the caller's end does it."""
+    """Fork a process for each connection until standard input ends, as the caller's end does it."""
     global _address
     _load_everything()
+    gc.freeze()  # a collection in a child would copy all of this memory
     _address = address
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    connections: dict[int, socket.socket] = {}  # by the child that each waits for
+    ended = _told_of_ended_children()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
-        listener.listen(16)
+        listener.listen(64)
         os.write(1, b"+")
-        while 0 not in select.select([listener, 0], [], [])[0]:
-            connection, _ = listener.accept()
-            if not os.fork():
-                listener.close()
-                _wait_for_child(connection)
-            connection.close()
+        while 0 not in (ready := select.select([listener, ended, 0], [], [])[0]):
+            if listener in ready:
+                connection, _ = listener.accept()
+                child = os.fork()
+                if not child:
+                    for other in (listener, ended, *connections.values()):
+                        other.close()
+                    _become(connection)
+                connections[child] = connection
+                _send_number(connection, child)
+            if ended in ready:
+                ended.recv(4096)
+                _tell_of_ended_children(connections)
 
 
 def _load_everything() -> None:
@@ -143,33 +155,49 @@ def _load_everything() -> None:
     import albumentations  # noqa: F401
     import matplotlib  # noqa: F401
 
+    import cnnkit
     from cnnkit.runtime import openvino_predictor, process
 
     process.import_openvino_preprocessing()
     process.import_keras()
+    for module in pkgutil.walk_packages(cnnkit.__path__, "cnnkit."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     openvino_predictor.run_module = run_module_forked
 
 
-def _wait_for_child(connection: socket.socket) -> None:
-    """Fork the command's process, and say its number and how it ended."""
+def _told_of_ended_children() -> socket.socket:
+    """Return a socket that can be read from whenever a child has ended."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reader
+
+
+def _tell_of_ended_children(connections: dict[int, socket.socket]) -> None:
+    """Say how the children that have ended did so, and close their connections."""
+    for child in list(connections):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            with connections.pop(child) as connection:
+                _send_number(connection, os.waitstatus_to_exitcode(status))
+
+
+def _send_number(connection: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        connection.sendall(_NUMBER.pack(number))
+
+
+def _become(connection: socket.socket) -> None:
+    """Be the process of the command that the connection asks for, to its end."""
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    size = _receive_number(connection)
-    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-    program, folder, variables = json.loads(_receive(connection, size))
-    child = os.fork()
-    if not child:
-        connection.close()
-        _become(program, folder, variables, streams)
-    with contextlib.suppress(OSError):  # nobody listens any more
-        connection.sendall(_NUMBER.pack(child))
-        _, status = os.waitpid(child, 0)
-        connection.sendall(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
-    os._exit(0)
-
-
-def _become(program: list[str], folder: str, variables: dict[str, str], streams: list[int]) -> None:
-    """Be the command's process, to its end."""
+    with connection:
+        size = _receive_number(connection)
+        _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+        program, folder, variables = json.loads(_receive(connection, size))
     for number, file in enumerate(streams):
         os.dup2(file, number)
         os.close(file)

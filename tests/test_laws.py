@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -618,12 +619,32 @@ def command_lines() -> list[tuple[str, ...]]:
     return list(below(group, ()))
 
 
+# Shows every command's help one after the other, and says what each has loaded by its end.
+HELP = """
+import json, sys
+from cnnkit.cli import group
+for words in json.loads(sys.argv[1]):
+    group.main([*words, "--help"], prog_name="cnnkit", standalone_mode=False)
+    print("LOADED", json.dumps([words, sorted(set(sys.argv[2:]) & set(sys.modules))]))
+"""
+
+
 def test_help_loads_nothing_heavy() -> None:
     words = command_lines()
     assert ("classify",) in words
-    for command in words:
-        done, modules = imported_by("-m", "cnnkit", *command, "--help")
-        assert done.returncode == 0, done.stderr
-        assert "Usage: " in done.stdout
-        assert "click" in modules
-        assert not modules & set(NEVER_AT_HELP), f"cnnkit {' '.join(command)} --help"
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, json.dumps(words), "click", *NEVER_AT_HELP],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: ") == len(words)
+    told = [line.removeprefix("LOADED ") for line in done.stdout.splitlines() if "LOADED " in line]
+    assert [json.loads(line) for line in told] == [[[*command], ["click"]] for command in words]
+
+
+def test_the_program_itself_loads_nothing_heavy() -> None:
+    done, modules = imported_by("-m", "cnnkit", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout
+    assert "click" in modules and not modules & set(NEVER_AT_HELP)

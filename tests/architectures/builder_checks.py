@@ -143,6 +143,35 @@ def check_mixed_precision(build: Builder, policy: str, tolerance: float) -> None
     np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance * np.ptp(expected))
 
 
+def heads_of(model: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """What a detector's heads give, by name."""
+    return {name: np.asarray(value) for name, value in model(pixels, training=False).items()}
+
+
+def check_heads_in_mixed_bfloat16(build: Builder) -> None:
+    """Half precision inside a detector, and heads in float32 that are not far off."""
+    full = heads_of(spread_weights(build()), images())
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = spread_weights(build())
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {tensor.dtype for tensor in mixed.outputs} == {"float32"}
+    inside = {layer.compute_dtype for layer in mixed.layers if layer.weights}
+    assert inside == {"bfloat16"}
+    for name, values in heads_of(mixed, images()).items():
+        np.testing.assert_allclose(values, full[name], rtol=0, atol=0.1 * np.ptp(full[name]))
+
+
+def check_variables(build: Builder, written: Path) -> None:
+    """The paths and shapes of the variables, which weight files rely on, are those in a file."""
+    with variables_without_memory():
+        model = build()
+    paths = [f"{v.path} {'x'.join(map(str, v.shape))}" for v in model.weights]
+    assert paths == written.read_text(encoding="utf-8").splitlines()
+
+
 def check_eager_equals_compiled(build: Builder) -> None:
     tensorflow = pytest.importorskip("tensorflow")
     model = spread_weights(build(input_shape=SMALL, classes=10))
@@ -168,5 +197,4 @@ def check_layer_names(build: Builder, written: Path | None = None) -> None:
     assert not [layer.name for layer in first.layers if re.match(numbered, layer.name)]
     assert headless < {variable.path for variable in first.weights}
     if written:
-        paths = [f"{v.path} {'x'.join(map(str, v.shape))}" for v in first.weights]
-        assert paths == written.read_text(encoding="utf-8").splitlines()
+        check_variables(build, written)

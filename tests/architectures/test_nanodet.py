@@ -14,10 +14,6 @@ def small(**arguments) -> keras.Model:
     return nanodet.nanodet_g(**{"input_shape": checks.SMALL, "classes": 3} | arguments)
 
 
-def outputs_of(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in model(images, training=False).items()}
-
-
 def test_heads_of_any_class_count_and_size() -> None:
     model = nanodet.nanodet_g()
     assert model.count_params() == 3_786_068
@@ -31,7 +27,7 @@ def test_heads_of_any_class_count_and_size() -> None:
     open_size = small(input_shape=(None, None, 3), classes=1)
     open_size.set_weights(fixed.get_weights())
     images = np.random.default_rng(0).uniform(0, 255, (2, 96, 64, 3)).astype(np.float32)
-    heads, heads_of_fixed = outputs_of(open_size, images), outputs_of(fixed, images)
+    heads, heads_of_fixed = checks.heads_of(open_size, images), checks.heads_of(fixed, images)
     assert [heads[f"stride{s}"].shape for s in (8, 16, 32)] == [
         (2, 12, 8, 45),
         (2, 6, 4, 45),
@@ -55,22 +51,11 @@ def test_the_pooling_never_takes_its_border_for_an_activation() -> None:
 
 
 def test_half_precision_inside_and_float32_out() -> None:
-    full = outputs_of(checks.spread_weights(small()), checks.images())
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        mixed = checks.spread_weights(small())
-    finally:
-        keras.config.set_dtype_policy(before)
-    assert {t.dtype for t in mixed.outputs} == {"float32"}
-    for name, values in outputs_of(mixed, checks.images()).items():
-        np.testing.assert_allclose(values, full[name], rtol=0, atol=0.1 * np.ptp(full[name]))
+    checks.check_heads_in_mixed_bfloat16(small)
 
 
 def test_layer_names_are_stable() -> None:
-    written = Path(__file__).with_name("nanodet-g.variables.txt")
-    paths = [f"{v.path} {'x'.join(map(str, v.shape))}" for v in nanodet.nanodet_g().weights]
-    assert paths == written.read_text(encoding="utf-8").splitlines()
+    checks.check_variables(nanodet.nanodet_g, Path(__file__).with_name("nanodet-g.variables.txt"))
 
 
 def test_decoding_by_hand() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -10,14 +9,10 @@ from cnnkit.architectures.yunet import HEAD_CHANNELS, yunet
 from tests.architectures import builder_checks as checks
 
 
-def outputs_of(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in model(images, training=False).items()}
-
-
 def test_heads_of_any_size() -> None:
     model = yunet()
     assert model.count_params() == 53_104
-    heads = outputs_of(model, np.zeros((2, 96, 64, 3), np.float32))
+    heads = checks.heads_of(model, np.zeros((2, 96, 64, 3), np.float32))
     assert {name: values.shape for name, values in heads.items()} == {
         "stride8": (2, 12, 8, HEAD_CHANNELS),
         "stride16": (2, 6, 4, HEAD_CHANNELS),
@@ -41,19 +36,8 @@ def test_a_coarse_cell_repeats_into_four_finer_ones() -> None:
 
 
 def test_half_precision_inside_and_float32_out() -> None:
-    full = outputs_of(checks.spread_weights(yunet()), checks.images())
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        mixed = checks.spread_weights(yunet())
-    finally:
-        keras.config.set_dtype_policy(before)
-    assert {t.dtype for t in mixed.outputs} == {"float32"}
-    for name, values in outputs_of(mixed, checks.images()).items():
-        np.testing.assert_allclose(values, full[name], rtol=0, atol=0.1 * np.ptp(full[name]))
+    checks.check_heads_in_mixed_bfloat16(yunet)
 
 
 def test_layer_names_are_stable() -> None:
-    written = Path(__file__).with_name("yunet.variables.txt")
-    paths = [f"{v.path} {'x'.join(map(str, v.shape))}" for v in yunet().weights]
-    assert paths == written.read_text(encoding="utf-8").splitlines()
+    checks.check_variables(yunet, Path(__file__).with_name("yunet.variables.txt"))

@@ -14,23 +14,32 @@ import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import pytest
 
 from cnnkit.bundles.embedded import embedded_folder
 from tests.forked import run_forked
 
+COUNT = 120
+
+
+def write_many(folder, examples, count=COUNT):
+    """Write small images, some of them broken."""
+    folder.mkdir()
+    small = []
+    for path in sorted(examples.glob("*.jpg")):
+        image = cv2.imread(str(path))
+        scale = 240 / min(image.shape[:2])
+        small.append(cv2.imencode(".jpg", cv2.resize(image, None, fx=scale, fy=scale))[1].tobytes())
+    for number in range(count):
+        content = small[number % len(small)] if number % 17 else b"broken"
+        (folder / f"{number:03d}.jpg").write_bytes(content)
+    return folder
+
 
 @pytest.fixture
 def many(examples, tmp_path):
-    """Some hundred images, some of them broken."""
-    folder = tmp_path / "many"
-    folder.mkdir()
-    names = sorted(p for p in examples.glob("*.jpg"))
-    for number in range(240):
-        shutil.copy(names[number % len(names)], folder / f"{number:03d}.jpg")
-        if number % 17 == 0:
-            (folder / f"{number:03d}.jpg").write_bytes(b"broken")
-    return folder
+    return write_many(tmp_path / "many", examples)
 
 
 def start(arguments, cwd, environment):
@@ -43,9 +52,13 @@ def start(arguments, cwd, environment):
     )
 
 
+@pytest.mark.parametrize(
+    ("count", "least", "most"), [(COUNT, 2, 3), pytest.param(240, 5, 8, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_again_and_again_finishes_with_the_same_rows(
-    run_cnnkit, many, tmp_path, clean_environment
+    run_cnnkit, examples, tmp_path, clean_environment, count, least, most
 ):
+    write_many(tmp_path / "many", examples, count)
     command = ["classify", "many", "-o", "rows.jsonl", "--sort-into", "sorted"]
     run_cnnkit("classify", "many", "-o", "whole.jsonl", "--sort-into", "sorted")
     expected = (tmp_path / "whole.jsonl").read_text()
@@ -57,7 +70,7 @@ def test_a_run_killed_again_and_again_finishes_with_the_same_rows(
         resume = ["--resume"] if part.exists() else []
         process = start(command + resume, tmp_path, clean_environment)
         before = part.stat().st_size if part.exists() else 0
-        while process.poll() is None and kills < 8:
+        while process.poll() is None and kills < most:
             # Killed shortly after the first new rows, so that every kill meets the writing.
             if part.exists() and part.stat().st_size > before + 200:
                 time.sleep(chance.uniform(0, 0.03))
@@ -66,7 +79,7 @@ def test_a_run_killed_again_and_again_finishes_with_the_same_rows(
                 break
             time.sleep(0.002)
         process.communicate()
-    assert kills >= 5
+    assert kills >= least
     assert (tmp_path / "rows.jsonl").read_text() == expected
     placed = [json.loads(line)["sorted_to"] for line in expected.splitlines()]
     assert all((tmp_path / place).exists() for place in placed)
@@ -85,7 +98,7 @@ def test_moves_survive_a_kill(run_cnnkit, many, tmp_path, clean_environment):
     done = run_cnnkit(*command, "--resume")
     assert done.returncode == 1, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert len({row["path"] for row in rows}) == len(rows) == 240
+    assert len({row["path"] for row in rows}) == len(rows) == COUNT
     moved = [tmp_path / row["sorted_to"] for row in rows]
     assert sorted(p.read_bytes() for p in moved) == contents
     assert not list(many.iterdir())
@@ -104,7 +117,7 @@ def test_interruption_keeps_what_was_made(many, tmp_path, clean_environment, run
     assert process.returncode == 130
     assert messages.decode().splitlines()[-1] == "cnnkit: interrupted"
     assert run_cnnkit("classify", "many", "-o", "rows.jsonl", "--resume").returncode == 1
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 240
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == COUNT
 
 
 def test_failed_inputs_are_tried_again_in_their_places(
@@ -122,7 +135,7 @@ def test_failed_inputs_are_tried_again_in_their_places(
     done = run_cnnkit(*command, "--resume", "--retry-errors")
     assert done.returncode == 1, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert [row["path"] for row in rows] == [f"many/{i:03d}.jpg" for i in range(240)]
+    assert [row["path"] for row in rows] == [f"many/{i:03d}.jpg" for i in range(COUNT)]
     assert rows[0]["label"] == "espresso"
 
 
