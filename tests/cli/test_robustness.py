@@ -157,13 +157,14 @@ def own(tmp_path):
     return shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
 
 
-def test_no_socket_and_a_clean_home(run_cnnkit, examples, own, tmp_path, clean_environment):
+@pytest.mark.parametrize("model", ["squeezenet-1.1", pytest.param("own", marks=pytest.mark.slow)])
+def test_no_socket_and_a_clean_home(run_cnnkit, examples, own, tmp_path, clean_environment, model):
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(NO_SOCKETS)
     fresh = {"PYTHONPATH": str(tmp_path / "spy"), "CNNKIT_CACHE": str(tmp_path / "fresh-cache")}
     assert "CI" not in clean_environment
     for _ in ("cold", "warm"):
-        command = ("classify", examples / "cat.jpg", "--model", own)
+        command = ("classify", examples / "cat.jpg", "--model", model)
         done = run_cnnkit(*command, environment=fresh, fresh=True)
         assert done.returncode == 0, done.stderr
         assert "SOCKET OPENED" not in done.stderr
@@ -270,6 +271,7 @@ def test_a_full_standard_output_is_one_line(clean_environment, arguments):
     )
 
 
+@pytest.mark.slow
 def test_without_tensorflow_on_the_jax_backend(clean_environment, examples, own, tmp_path):
     pytest.importorskip("jax")
     # An environment of its own: the processes that cnnkit starts are isolated, and see only that.
