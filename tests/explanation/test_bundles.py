@@ -31,13 +31,13 @@ def drawings(tmp_path_factory) -> Path:
     return draw(tmp_path_factory.mktemp("drawings"), count=4)
 
 
-@pytest.fixture(scope="module")
-def tuned(drawings, tmp_path_factory) -> Bundle:
-    """A bundle of transfer-learn, its last block trained for an epoch."""
+@pytest.fixture(scope="module", params=["head", pytest.param("last-block", marks=pytest.mark.slow)])
+def tuned(request, drawings, tmp_path_factory) -> Bundle:
+    """A bundle of transfer-learn: a new head, and its last block trained for an epoch or not."""
     folder = tmp_path_factory.mktemp("bundles") / "tuned"
-    chosen = {"backbone": "squeezenet-1.1", "fine_tune": 1, "stages": 1, "augment": "none"}
-    settings = ClassifierSettings(str(drawings), folder, batch_size=4, runtime=REFERENCE, **chosen)
-    train_classifier(settings)
+    chosen = {"fine_tune": 1, "stages": 1, "augment": "none"} if request.param != "head" else {}
+    chosen |= {"backbone": "squeezenet-1.1", "batch_size": 4, "runtime": REFERENCE}
+    train_classifier(ClassifierSettings(str(drawings), folder, **chosen))
     return open_model(str(folder))
 
 
