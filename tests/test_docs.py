@@ -53,8 +53,8 @@ def command_lines(page: str) -> list[str]:
 
 
 def pages() -> list[object]:
-    """Return the pages; those whose commands train or optimize are slow."""
-    names = sorted(path.name for path in DOCS.glob("*.md"))
+    """Return the pages that show commands; those whose commands train or optimize are slow."""
+    names = sorted(path.name for path in DOCS.glob("*.md") if command_lines(path.name))
     return [pytest.param(n, marks=pytest.mark.slow if n in SLOW_PAGES else ()) for n in names]
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.lab.networks.reading import read_network, totals
+from cnnkit.lab.networks.reading import LayerRow, read_network, totals
 from cnnkit.runtime import variables_without_memory
 
 SMALL = (64, 64, 3)
@@ -49,7 +49,7 @@ def check_parameters(build: Builder, published: int) -> None:
     assert sum(int(np.prod(v.shape)) for v in model.trainable_weights) == published
 
 
-def check_counts(build: Builder, parameters: int, multiplies: float, **arguments) -> None:
+def check_counts(build: Builder, parameters: int, multiplies: float, **arguments) -> list[LayerRow]:
     """The published numbers, without taking memory for the weights.
 
     Args:
@@ -57,13 +57,17 @@ def check_counts(build: Builder, parameters: int, multiplies: float, **arguments
         parameters: Those that training moves, exactly.
         multiplies: Of one image: exactly, or published in billions of three decimals.
         arguments: For the builder.
+
+    Returns:
+        The network's rows.
     """
     with variables_without_memory():
-        model = build(**arguments)
-    found = totals(read_network(model))
+        rows = read_network(build(**arguments))
+    found = totals(rows)
     assert found["trained"] == parameters
     tolerance = 0 if isinstance(multiplies, int) else 0.0005e9
     assert found["multiplies"] == pytest.approx(multiplies, rel=0, abs=tolerance)
+    return rows
 
 
 def check_shapes(build: Builder, size: int, features: int) -> None:
