@@ -161,8 +161,9 @@ def _load_everything() -> None:
     process.import_openvino_preprocessing()
     process.import_keras()
     for module in pkgutil.walk_packages(cnnkit.__path__, "cnnkit."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+        if module.name != "cnnkit.__main__":  # which would run
+            with contextlib.suppress(ImportError):  # of a library that is optional
+                importlib.import_module(module.name)
     openvino_predictor.run_module = run_module_forked
 
 
