@@ -25,19 +25,24 @@ class Match:
     """An image of an index, and how similar it is.
 
     Attributes:
-        path: Path of the image.
+        path: Path of the image, or of the video that it is a frame of.
         score: Cosine similarity of the embeddings, -1 to 1; 1 is the same.
         gone: Whether the image was gone when the index was last updated.
+        frame: Number of the frame, from 0; None for an image.
+        time: Seconds since the first frame, if known.
     """
 
     path: str
     score: float
     gone: bool = False
+    frame: int | None = None
+    time: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the match as it appears in an output row."""
-        fields = path_fields(self.path) | {"score": round(self.score, 6)}
-        return fields | ({"gone": True} if self.gone else {})
+        further = {"frame": self.frame, "time": self.time, "gone": self.gone or None}
+        known = {name: value for name, value in further.items() if value is not None}
+        return path_fields(self.path) | {"score": round(self.score, 6)} | known
 
 
 class EmbeddingIndex:
@@ -99,7 +104,8 @@ class EmbeddingIndex:
 
     def _match(self, row: int, score: float) -> Match:
         line = self._paths[row]
-        return Match(path_of(line), score, bool(line.get("gone")))
+        gone = bool(line.get("gone"))
+        return Match(path_of(line), score, gone, line.get("frame"), line.get("time"))
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Return the line of each image, see `cnnkit.writers.embedding_paths.image_line`."""

@@ -49,6 +49,14 @@ def test_matches_have_the_paths_of_their_lines(index):
     assert other[0].path == "a.jpg"
 
 
+def test_a_frame_of_a_video_is_named_by_its_number_and_time(tmp_path):
+    np.save(tmp_path / "clip.npy", VECTORS[:1])
+    line = {"path": "clip.mp4", "frame": 12, "time": 0.48}
+    write_paths(tmp_path / "clip.npy", ORIGIN, [image_line(line, 0)])
+    [[match]] = EmbeddingIndex(tmp_path / "clip.npy").search(np.array([[1, 0]]))
+    assert match.to_dict() == {"path": "clip.mp4", "score": 1.0, "frame": 12, "time": 0.48}
+
+
 @pytest.mark.parametrize("vectors", [np.ones((1, 3)), np.full((1, 2), np.nan)])
 def test_other_vectors_are_refused(index, vectors):
     with pytest.raises(UsageError, match="must be 2 finite numbers each"):

@@ -12,7 +12,7 @@ import numpy as np
 from cnnkit.classification.classifier import Classifier
 from cnnkit.embedding_index import EmbeddingIndex
 from cnnkit.images import Finder
-from cnnkit.results import Failure, make_row, path_of
+from cnnkit.results import Failure, key_of, make_row, path_of
 from cnnkit.writers.embedding_paths import image_line, state_of
 
 log = logging.getLogger("cnnkit")
@@ -34,7 +34,7 @@ def updated(
     """
     began = time.time_ns()
     lines = list(index.lines())
-    places = {path_of(line): place for place, line in enumerate(lines)}
+    places = {key_of(line): place for place, line in enumerate(lines)}
     wanted = [
         found for found in finder if found.failure is None and _is_stale(found.path, lines, places)
     ]
