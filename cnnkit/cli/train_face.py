@@ -131,6 +131,7 @@ TRAINING_OPTIONS: list[shared.Command] = [
     ),
     shared.max_pixels_option(),
     shared.workers_option("Threads that read images."),
+    training.processes_options,
 ]
 
 
@@ -145,12 +146,16 @@ def command(quiet: bool, assert_auc: float | None, **options: Any) -> None:
     bundle works with verify-face, gallery, and evaluate. Exit status: 1 if the AUC is below
     --assert-auc.
     """
+    reports = training.reports(options)
+    quiet = quiet or not reports
     from cnnkit.cli.display import reading_progress
     from cnnkit.commands.train_face import train_face
 
     training.check_floors({"--assert-auc": assert_auc})
     started = time.monotonic()
     model = train_face(**options, progress=partial(reading_progress, quiet=quiet))
+    if not reports:
+        return
     for line in summary_lines(model, time.monotonic() - started):
         click.echo(line)
     where = f" on {training.SPLIT_NAMES[model.judged_on]}"

@@ -9,8 +9,10 @@ from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
 from cnnkit.commands.training import TrainedModel, bad_limit
 from cnnkit.data import Shares
+from cnnkit.errors import UsageError, requires
 from cnnkit.faces.training import EmbedderSettings, learn_faces
 from cnnkit.faces.training.bundle import epochs as epoch_rows
+from cnnkit.runtime.processes import joined
 from cnnkit.training.run import StageProgress, silent
 
 
@@ -42,6 +44,9 @@ def train_face(
     resume: bool = False,
     max_pixels: int | None = None,
     workers: int | None = None,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
     progress: StageProgress | None = None,
 ) -> TrainedModel:
     """Train a face embedding model and write it as a bundle.
@@ -75,6 +80,10 @@ def train_face(
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read.
+        coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
+            Keras on JAX (``KERAS_BACKEND=jax``). All return; process 0 writes the bundle.
+        processes: Number of processes; by default what Slurm, torchrun or Open MPI says.
+        process_id: Number of this process, from 0; by default what the launcher says.
         progress: Called with the name of a stage and its number of images. Returns a context
             manager that yields a function to call after each image. None for no progress.
 
@@ -112,7 +121,10 @@ def train_face(
         max_pixels=pixel_limit(max_pixels),
         workers=workers,
     )
-    trained = learn_faces(settings, progress or silent)
+    if coordinator is not None and not settings.trains:
+        raise UsageError(requires("`coordinator`", "a `loss` that trains the network"))
+    with joined(coordinator, processes, process_id):
+        trained = learn_faces(settings, progress or silent)
     return TrainedModel(
         settings.output,
         "embed-face",

@@ -80,6 +80,7 @@ class IdentityLoader(Loader):
         augmenter: Augmenter | None = None,
         seed: int = 0,
         workers: int | None = None,
+        multiple: int = 1,
     ) -> None:
         """Plan the batches.
 
@@ -91,9 +92,10 @@ class IdentityLoader(Loader):
             augmenter: Applied to each image of a training epoch.
             seed: Seed of the order, 0 or more.
             workers: Threads that augment, by default one per processor.
+            multiple: The batch size is a multiple of it, with fewer people where it takes that.
 
         Raises:
-            UsageError: There are fewer than two people with two photos.
+            UsageError: There are fewer than two people with two photos, or no such batch size.
         """
         if photos_each < LEAST_PHOTOS:
             raise UsageError(broken_rule("`photos`", f"be at least {LEAST_PHOTOS}", photos_each))
@@ -113,6 +115,12 @@ class IdentityLoader(Loader):
             raise UsageError(broken_rule("a split", rule, len(self._photos)))
         self._each = photos_each
         self._people = min(max(LEAST_PEOPLE, batch_size // photos_each), len(self._photos))
+        while self._people >= LEAST_PEOPLE and self._people * photos_each % multiple:
+            self._people -= 1
+        if self._people < LEAST_PEOPLE:
+            self.close()
+            rule = f"make batches that {multiple} devices can share with some number of people"
+            raise UsageError(broken_rule("`photos`", rule, photos_each))
         self.batch_size = self._people * photos_each
 
     @property

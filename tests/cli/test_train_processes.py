@@ -11,6 +11,7 @@ import pytest
 
 from cnnkit.bundles import open_model
 from tests.classification.training.drawings import draw
+from tests.faces.training.digits import write_digits
 from tests.training.processes import ROOT, ended, environment, free_address
 
 pytest.importorskip("jax")
@@ -65,6 +66,16 @@ def test_transfer_learn(tmp_path: Path) -> None:
     assert [status for status, _, _ in found] == [2, 2]
     assert "exists already" in found[0][2] and "exists already" in found[1][2]
     assert len(found[1][2].splitlines()) == 1
+
+
+def test_train_face(tmp_path: Path) -> None:
+    digits = str(write_digits(tmp_path / "digits", each=6))
+    arguments = ["train-face", digits, "--network", "embedding-small", "--crop", "none"]
+    arguments += ["--size", "16", "--epochs", "2", "--people", "4", "--photos", "2"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    [(status, _, errors)] = ended(command(*arguments, "-o", str(one)))
+    assert status == 0, errors
+    assert_same_training(one, two, together(*arguments, "-o", str(two)))
 
 
 def test_a_head_alone_needs_no_processes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cnnkit.data import Shares
 from cnnkit.data.identities import IdentityLoader, identity_split
 from cnnkit.errors import UsageError
+from cnnkit.runtime.processes import Share
 
 
 def images(counts: list[int]) -> SimpleNamespace:
@@ -101,3 +102,14 @@ def test_people_with_one_photo_are_learned_from():
 def test_too_few_people():
     with pytest.raises(UsageError, match="at least 4 people with 2 photos"):
         identity_split(np.array([0, 0, 1, 1, 2, 2, 3]), list("abcd"), Shares(0.2))
+
+
+def test_devices_get_equal_parts_of_a_batch_or_there_is_none():
+    with IdentityLoader(images([6] * 5), 15, photos_each=3, training=True, multiple=2) as loader:
+        assert loader.batch_size == 12  # of 4 people in place of 5
+        whole = loader.batch(0, 0)
+        parts = [loader.batch(0, 0, Share(part, 2)) for part in range(2)]
+    joined = np.concatenate([part.images for part in parts])
+    np.testing.assert_array_equal(joined, whole.images)
+    with pytest.raises(UsageError, match="that 7 devices can share"):
+        IdentityLoader(images([6] * 5), 15, photos_each=3, training=True, multiple=7)

@@ -47,7 +47,8 @@ def learn_faces(settings: EmbedderSettings, stage: StageProgress = silent) -> Tr
     )
     with run.claimed():
         trained = _trained(run, settings, stage, started)
-        write_trained(run, trained)
+        if run.leads:
+            write_trained(run, trained)
     return trained
 
 

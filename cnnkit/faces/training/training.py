@@ -17,6 +17,7 @@ from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.faces.pairs import area_under_curve, pair_distances, spread
 from cnnkit.faces.training.people import FacePhotos, TrainingPeople
 from cnnkit.faces.training.settings import EmbedderSettings
+from cnnkit.runtime.processes import current_group
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
 from cnnkit.training.run import identity_of
 
@@ -197,6 +198,7 @@ def _batches(
             augmenter=augmenter,
             seed=settings.seed,
             workers=settings.workers,
+            multiple=current_group().devices,
         )
 
     return make
