@@ -110,6 +110,7 @@ def test_embeddings_have_a_line_for_each_row(run_cnnkit, photos, tmp_path):
     assert near < far / 3
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
         "features.npy",
+        "features.npy.paths.jsonl",
         "rows.jsonl",
     ]
 
