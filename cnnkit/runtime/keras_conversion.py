@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.process import import_openvino, root_logger_kept
 
 # Prefix of the name of an input for a weight.
 WEIGHT = "weight:"
@@ -53,7 +53,8 @@ def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
 
     # Autograph would leave compiled files in the temporary folder.
     function = tf.function(call, autograph=False)
-    graph = ov.convert_model(function.get_concrete_function(*specs))
+    with root_logger_kept():  # OpenVINO leaves it silent where it cannot convert
+        graph = ov.convert_model(function.get_concrete_function(*specs))
     names += [WEIGHT + name for name in left_out]
     for node in graph.get_ops():  # an internal name could become that of an output when compiled
         for output in node.outputs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import sys
@@ -204,6 +205,18 @@ def import_onnxruntime() -> ModuleType:
     import onnxruntime
 
     return onnxruntime
+
+
+@contextlib.contextmanager
+def root_logger_kept() -> Iterator[None]:
+    """Give the root logger its level and filters back: they are the program's, not a library's."""
+    logger = logging.getLogger()
+    level, filters = logger.level, list(logger.filters)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.filters[:] = filters
 
 
 @contextlib.contextmanager

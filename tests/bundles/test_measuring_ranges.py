@@ -61,8 +61,11 @@ def test_what_openvino_cannot_convert_is_said_and_no_error(images, caplog, monke
     image = keras.Input((8, 8, 3))
     unknown = keras.layers.Lambda(tf.math.bessel_i0)(image)
     model = keras.Model(image, keras.layers.Conv2D(1, 8)(unknown))
+    root = logging.getLogger()
+    before = root.level, list(root.filters)
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
         assert int8_section(model, images, SPEC) == {}
+    assert (root.level, list(root.filters)) == before
     assert "cannot be computed in int8: OpenVINO cannot convert the network" in caplog.text
 
 

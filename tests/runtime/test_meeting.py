@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -76,12 +77,22 @@ def test_an_address_that_is_taken_is_refused() -> None:
     assert "be a free address of the machine of process 0" in str(error)
 
 
+def connected(address: str) -> socket.socket:
+    """Return a connection to a host that is about to listen."""
+    for _ in range(200):
+        try:
+            return socket.create_connection(parsed_address(address), timeout=5)
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    raise AssertionError(f"nobody listens at {address}")
+
+
 def test_a_stranger_is_left_standing() -> None:
     """What connects and is no process of the training neither joins nor disturbs."""
     address = free_address()
     with ThreadPoolExecutor(2) as pool:
         host = pool.submit(member, address, 0, 2)
-        with socket.create_connection(parsed_address(address), timeout=5) as stranger:
+        with connected(address) as stranger:
             stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert stranger.recv(1) == b""
         guest = pool.submit(member, address, 1, 2)
