@@ -40,7 +40,7 @@ def losses(bundle: Path) -> list[list[float]]:
     with (bundle / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     return [
-        [float(v) for k, v in row.items() if v and "second" not in k and k != "stage"]
+        [float(v) for k, v in row.items() if v and "second" not in k and k not in ("stage", "best")]
         for row in rows
     ]
 
