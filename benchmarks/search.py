@@ -12,7 +12,7 @@ most of the time of ``cnnkit dedupe``.
 from __future__ import annotations
 
 import argparse
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -129,8 +129,9 @@ def measure_copies(count: int) -> None:
 
 
 def peak_megabytes() -> float:
-    """Return the peak memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the peak memory of this process; `getrusage` would count its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def main() -> None:
