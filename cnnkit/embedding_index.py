@@ -156,7 +156,8 @@ def _mapped(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         rule = "be an embeddings file"
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "another file"
-        raise UsageError(broken_rule(str(path), rule, reason)) from error
+        fix = "classify writes one with its embeddings."
+        raise UsageError(broken_rule(str(path), rule, reason, fix)) from error
     if vectors.ndim != 2 or vectors.dtype != np.dtype("<f4") or not vectors.flags.c_contiguous:
         rule = "hold float32 numbers, one line per image"
         raise UsageError(broken_rule(str(path), rule, f"{vectors.dtype}, shape {vectors.shape}"))

@@ -133,6 +133,7 @@ def cluster_faces(
         return Finder(paths, exclude=[] if folder is None else [str(folder)])
 
     def rows_of_faces() -> list[dict[str, Any]]:
+        """Find the faces of all inputs, and return a row per image."""
         loaded = FaceEmbedder.load(
             detector,
             os.fspath(embedder),

@@ -35,6 +35,7 @@ from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Finder, thumbnail
 from cnnkit.results import Classification, Failure, make_row
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.writers.embedding_paths import state_of
 from cnnkit.writers.row_files import batched
 from cnnkit.writers.row_tables import Column, FlatTable
 
@@ -160,7 +161,7 @@ def search(
 
     emit = counting(emit, progress, finder)
     same_on_resume = {
-        "index": len(known),
+        "index": [len(known), state_of(str(known.path))],
         "top_k": top_k,
         "min_score": min_score,
         "max_pixels": pixel_limit(max_pixels),

@@ -17,6 +17,7 @@ import selectors
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ def parsed_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class Meeting:
+class Meeting(ABC):
     """What all processes do alike: wait for each other, and end where one is lost.
 
     Attributes:
@@ -127,16 +128,17 @@ class Meeting:
         logging.shutdown()
         os._exit(COULD_NOT_RUN)
 
+    @abstractmethod
     def _tell_of_loss(self, rank: int, reason: str) -> None:
         """Pass it on."""
 
+    @abstractmethod
     def meet(self, last: bool = False) -> None:
         """Wait until every process has called it as often.
 
         Args:
             last: Whether the processes may leave afterwards.
         """
-        raise NotImplementedError
 
     def _await(self, there: Callable[[], bool]) -> None:
         with self._changed:
@@ -146,9 +148,9 @@ class Meeting:
         """Wait until every process has finished; from here on each may leave."""
         self.meet(last=True)
 
+    @abstractmethod
     def close(self, reason: str = "") -> None:
         """Leave, with the reason where this process has failed."""
-        raise NotImplementedError
 
 
 class Host(Meeting):
@@ -364,6 +366,9 @@ class Guest(Meeting):
         here = self._rounds
         self._line.send(here=here)
         self._await(lambda: self._went >= here)
+
+    def _tell_of_loss(self, rank: int, reason: str) -> None:
+        """Tell nobody: the first process notices by itself, and tells the others."""
 
     def close(self, reason: str = "") -> None:
         """See `Meeting`."""

@@ -219,6 +219,6 @@ def _without_record(file: Path, error: OSError) -> str:
         return broken_rule(str(file), "be finished", f"an unfinished run, {file.name}.part", fix)
     if not file.exists():
         return f"{file} cannot be read: {error.strerror or error}."
-    fix = "Runs with `shard` write it; keep both files together."
+    fix = "The run of a shard writes it; keep both files together."
     place = record_path(file)
     return broken_rule(str(file), f"have its record {place.name} beside it", "none", fix)

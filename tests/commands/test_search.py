@@ -98,6 +98,19 @@ def test_another_model_is_refused(made):
         cnnkit.search(made / "photos.npy", "x.jpg", model="efficientnet-lite0")
 
 
+def test_a_run_is_not_resumed_with_an_index_that_has_changed(place, tmp_path):
+    queries = [place / "photos" / name for name in ("cat.jpg", "coffee.jpg", "rocket.jpg")]
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cnnkit.search(place / "photos.npy", queries, output=tmp_path / "r.jsonl", emit=stop)
+    os.utime(place / "photos.npy", (1, 1))
+    with pytest.raises(UsageError, match="index"):
+        cnnkit.search(place / "photos.npy", queries, output=tmp_path / "r.jsonl", resume=True)
+
+
 def test_a_report_shows_queries_and_matches(made, tmp_path):
     query = tmp_path / "<i>query.jpg"
     shutil.copy(made / "photos" / "cat.jpg", query)
