@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from cnnkit.cli.flags import with_flags
+from cnnkit.cli.interruption import interrupt_outside_locks, was_interrupted
 from cnnkit.cli.lazy import LazyGroup
 from cnnkit.errors import CnnkitError
 from cnnkit.version import __version__
@@ -92,6 +93,7 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    interrupt_outside_locks()
     try:
         status = _run()
         sys.stdout.flush()
@@ -126,6 +128,8 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # the last line before the user: never a traceback
+        if was_interrupted(error):
+            return _say("interrupted", INTERRUPTED)
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:  # wherever a name is looked up
             received = f"{str(getattr(error, 'filename', ''))[:60]}..."
             return _say(f"error: the file name is too long: {received}", COULD_NOT_RUN)

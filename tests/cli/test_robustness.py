@@ -46,10 +46,19 @@ def start(arguments, cwd, environment):
     return subprocess.Popen(
         [sys.executable, "-m", "cnnkit", *arguments],
         cwd=cwd,
-        env=environment,
+        env=dict(environment, PYTHONFAULTHANDLER="1"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+
+
+def messages_of(process):
+    """Wait for a process and return its messages; if it hangs, fail with where it does."""
+    try:
+        return process.communicate(timeout=240)[1].decode()
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        pytest.fail(process.communicate(timeout=60)[1].decode())
 
 
 @pytest.mark.parametrize(
@@ -111,11 +120,11 @@ def test_interruption_keeps_what_was_made(many, tmp_path, clean_environment, run
     while process.poll() is None and not (part.exists() and part.stat().st_size > 1000):
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=240)
+    messages = messages_of(process)
     if process.returncode == 1:
         pytest.skip("the run was faster than the interruption")
     assert process.returncode == 130
-    assert messages.decode().splitlines()[-1] == "cnnkit: interrupted"
+    assert messages.splitlines()[-1] == "cnnkit: interrupted"
     assert run_cnnkit("classify", "many", "-o", "rows.jsonl", "--resume").returncode == 1
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == COUNT
 
