@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from cnnkit.commands.network import list_networks, network
     from cnnkit.commands.networks import build, load_keras
     from cnnkit.commands.search import search
+    from cnnkit.commands.serve import serve
     from cnnkit.commands.shapes import shapes
     from cnnkit.commands.stylize import stylize
     from cnnkit.commands.train_detector import train_detector
@@ -148,6 +149,7 @@ __all__ = [
     "model_card",
     "network",
     "search",
+    "serve",
     "shapes",
     "stylize",
     "train_detector",
@@ -220,6 +222,7 @@ _HOMES = {
     "list_networks": "cnnkit.commands.network",
     "network": "cnnkit.commands.network",
     "search": "cnnkit.commands.search",
+    "serve": "cnnkit.commands.serve",
     "shapes": "cnnkit.commands.shapes",
     "verify_claim": "cnnkit.commands.verify_face",
     "verify_images": "cnnkit.commands.verify_face",

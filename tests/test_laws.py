@@ -50,7 +50,7 @@ FLOORS = {
     **dict.fromkeys(("reports", "exporting"), 2),
     **dict.fromkeys(("training", "diagnosis", "lab"), 3),
     **dict.fromkeys(("classification", "detection", "faces", "style"), 4),
-    "explanation": 4,
+    **dict.fromkeys(("explanation", "serving"), 4),
     "commands": 5,
     **dict.fromkeys(("cli", "__init__", "__main__"), 6),
 }

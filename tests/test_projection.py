@@ -40,6 +40,7 @@ FUNCTIONS = {
     "convolve": ("convolve", "convolve_matrix", "compare_matrices", "learn_filter"),
     "network": ("network", "list_networks"),
     "search": ("search",),
+    "serve": ("serve",),
     "shapes": ("shapes",),
     "models import": ("import_model",),
     "models list": ("list_models",),

@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "classify": ("cnnkit.cli.classify", "Classify images."),
         "detect": ("cnnkit.cli.detect", "Detect objects in images."),
         "search": ("cnnkit.cli.search", "Find similar images."),
+        "serve": ("cnnkit.cli.serve", "Serve models over HTTP, with a page to try them."),
         "stylize": ("cnnkit.cli.stylize", "Apply the style of an image to photos."),
         "verify-face": ("cnnkit.cli.verify_face", "Check whether two images show the same person."),
         "gallery": ("cnnkit.cli.gallery", "Recognize people: enroll, identify, forget."),

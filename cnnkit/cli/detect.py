@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -98,6 +97,8 @@ def command(
     inputs succeeded, 1 if some failed, 2 if the command could not run.
     """
     paths = shared.input_arguments(inputs, null_separated)
+    from cnnkit.detection.written import confidence_of, groups_of, parts
+
     chosen |= {
         "confidence": confidence_of(chosen["confidence"]),
         "classes": parts(chosen["classes"]),
@@ -120,35 +121,6 @@ def command(
             raise UsageError(f"{error} {AGNOSTIC_HINT}") from error
     display.conclude(summary)
     click.get_current_context().exit(1 if summary.failed else 0)
-
-
-def parts(values: Sequence[str], separator: str = ",") -> list[str]:
-    """Return the parts of repeated options with separators."""
-    return [part.strip() for value in values for part in value.split(separator) if part.strip()]
-
-
-def confidence_of(values: Sequence[str]) -> dict[str, float] | None:
-    """Return the minimum scores by class, "" for all others; None: the model's own.
-
-    Raises:
-        UsageError: One is not a number.
-    """
-    found = {}
-    for part in parts(values):
-        name, equals, value = part.rpartition("=")
-        try:
-            found[name.strip() or equals] = float(value)
-        except ValueError:
-            rule = "be a number, or CLASS=NUMBER"
-            raise UsageError(broken_rule("--confidence", rule, repr(part))) from None
-    return found or None
-
-
-def groups_of(value: str | None) -> bool | list[list[str]] | None:
-    """Return the groups of classes that are written ``car+truck,cat+dog``, True for all."""
-    if value is None:
-        return None
-    return [parts([group], "+") for group in parts([value])] or True
 
 
 def tile_of(value: str | None) -> int | None:

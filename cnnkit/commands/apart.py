@@ -45,10 +45,11 @@ INPUTS = (
         "pairs",
         "gallery",
         "parts",
+        "token_file",
     ),
     *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
 )
-MODELS = ("model", "weights", "embedder", "detector", "backbone", "name")
+MODELS = ("model", "models", "weights", "embedder", "detector", "backbone", "name")
 # Folders that names are relative to: results may well be written into them.
 ROOTS = ("root", "images")
 TRAININGS = ("transfer-learn", "train-detector", "train-face", "train-style")

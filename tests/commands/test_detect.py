@@ -10,8 +10,8 @@ import pytest
 
 import cnnkit
 from cnnkit.cli import _run
-from cnnkit.cli.detect import confidence_of, groups_of
 from cnnkit.commands.detect import selection_of
+from cnnkit.detection.written import confidence_of, groups_of
 
 
 @pytest.fixture

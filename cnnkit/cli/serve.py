@@ -1,0 +1,100 @@
+"""``cnnkit serve``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cnnkit.cli import options as shared
+
+EXAMPLES = """\b
+Examples:
+  cnnkit serve
+  cnnkit serve --model efficientnet-lite3 --model my-detector/
+  cnnkit serve --host 0.0.0.0 --token-file token.txt --allow-host vision.example.org
+  curl --data-binary @cat.jpg "http://127.0.0.1:8000/v1/classify?top-k=3"
+"""
+
+
+@click.command("serve", epilog=EXAMPLES)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to serve. Repeatable; the first of a task is its default.  "
+    "[default: efficientnet-lite0, nanodet-g]",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on; any but this machine's own requires a token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    metavar="N",
+    help="Port to listen on; 0 for any that is free.",
+)
+@click.option(
+    "--token",
+    metavar="SECRET",
+    help="Token that clients must send; other users of this machine can see it here.",
+)
+@click.option("--token-file", metavar="FILE", help="File whose first line is the token.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Another name by which clients may call the service. Repeatable.",
+)
+@click.option(
+    "--max-body",
+    type=click.FloatRange(0, min_open=True),
+    default=25,
+    show_default=True,
+    metavar="MB",
+    help="Largest request, in megabytes.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=64_000_000,
+    show_default=True,
+    metavar="N",
+    help="Reject larger images before decoding.",
+)
+@click.option(
+    "--max-queue",
+    type=click.IntRange(min=0),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Requests that may wait; more are refused with status 503.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit of a request.",
+)
+@shared.workers_option("Threads that answer.  [default: CPUs + 1]")
+@shared.runtime_options
+@shared.verbosity_options
+def command(quiet: bool, **chosen: Any) -> None:
+    """Serve models over HTTP, with a page to try them in a browser.
+
+    POST an image to /v1/classify or /v1/detect; the answer is the row of the command. Only this
+    machine can reach the service, unless --host and a token say otherwise. Ctrl+C stops it, after
+    the requests under way are answered.
+    """
+    from cnnkit.commands.serve import serve
+
+    serve(**chosen)

@@ -1,0 +1,145 @@
+"""``cnnkit serve`` as a function."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cnnkit.bundles import Bundle, open_model
+from cnnkit.commands.inputs import AnyPath, Inputs, check_positive, path_list
+from cnnkit.commands.serve_tasks import classify_task, classifying, detect_task, detecting
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.serving.tasks import ServedModel, ServedTask
+
+log = logging.getLogger("cnnkit")
+
+# What is served unless models are named: the default of each task.
+DEFAULT_MODELS = ("efficientnet-lite0", "nanodet-g")
+MEGABYTE = 1_000_000
+LONGEST_TOKEN_FILE = 4096
+
+Opener = Callable[[Bundle, RuntimeOptions, int], ServedModel]
+TASKS: dict[str, tuple[Opener, Callable[[Sequence[ServedModel]], ServedTask]]] = {
+    "classify": (classifying, classify_task),
+    "detect": (detecting, detect_task),
+}
+
+
+def serve(
+    models: Inputs = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    token_file: AnyPath | None = None,
+    allow_host: Sequence[str] = (),
+    max_body: float = 25,
+    max_pixels: int = 64_000_000,
+    max_queue: int = 32,
+    timeout: float = 60,
+    workers: int | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+) -> None:
+    """Answer requests over HTTP: an image in, the row of the command out; and a page to try it.
+
+    It listens on this machine only, unless a token keeps strangers out. It returns when the
+    process is told to stop (SIGTERM), after the requests under way are answered.
+
+    Args:
+        models: Classifiers and detectors: embedded names, bundle folders, or model files;
+            efficientnet-lite0 and nanodet-g by default. The first of a task is its default.
+        host: The address to listen on. Any other than this machine's own needs a token.
+        port: The port to listen on; 0 for any that is free.
+        token: What clients must send in the header ``Authorization: Bearer TOKEN``, at least 16
+            characters.
+        token_file: A file whose first line is the token.
+        allow_host: Further names by which clients may call the service, such as that of a proxy.
+        max_body: Largest request, in megabytes.
+        max_pixels: Largest number of pixels of an image to decode.
+        max_queue: Requests that may wait; further ones are refused (503).
+        timeout: Seconds that a request may take.
+        workers: Threads that answer; by default one more than CPUs.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
+        threads: Number of CPU threads; 0 uses all that are available.
+
+    Raises:
+        UsageError: An argument is invalid, or the port is taken.
+        BundleError: A model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
+        KeyboardInterrupt: Ctrl+C stopped it.
+    """
+    check_positive(max_pixels=max_pixels, workers=workers)
+    try:
+        from cnnkit.serving.app import Limits, make_app
+        from cnnkit.serving.guards import Access
+        from cnnkit.serving.running import listening, run, url_of
+    except ImportError as error:
+        fix = "Install it with: pip install 'cnnkit[serve]'."
+        raise UsageError(f"Serving needs {error.name}. {fix}") from error
+    options = RuntimeOptions(device, runtime, precision, threads)
+    access = Access(host, _token(token, token_file), allow_host)
+    limits = Limits(workers or options.workers, max_queue, round(max_body * MEGABYTE), timeout)
+    if not 0 <= port <= 65535:
+        raise UsageError(broken_rule("`port`", "lie between 0 and 65535", port))
+    with listening(host, port) as opened:
+        tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels)
+        app = make_app(tasks, limits, access)
+        log.info("Ready: %s", url_of(opened))
+        run(app, opened, timeout=timeout, connections=limits.workers + limits.max_queue)
+
+
+def open_tasks(models: Sequence[str], options: RuntimeOptions, max_pixels: int) -> list[ServedTask]:
+    """Open and compile models, and return what they can do.
+
+    Args:
+        models: Names, folders and files.
+        options: Where they run.
+        max_pixels: Largest number of pixels of an image to decode.
+
+    Raises:
+        UsageError: A model has another task, or two have one name.
+        BundleError: A model cannot be opened, or is unsafe to open.
+        RuntimeUnavailableError: The requested device, runtime or precision is not available.
+    """
+    loaded: dict[str, list[ServedModel]] = {task: [] for task in TASKS}
+    names: set[str] = set()
+    for model in models:
+        bundle = open_model(os.fspath(model))
+        for note in bundle.notes:
+            log.info(note)
+        task, name = bundle.card.task, bundle.card.name
+        if task not in TASKS:
+            rule = f"be for one of {', '.join(TASKS)}"
+            raise UsageError(broken_rule("`models`", rule, f"{name}, for {task}"))
+        if name in names:
+            raise UsageError(broken_rule("`models`", "have different names", f"{name} twice"))
+        names.add(name)
+        loaded[task].append(TASKS[task][0](bundle, options, max_pixels))
+    return [TASKS[task][1](several) for task, several in loaded.items() if several]
+
+
+def _token(token: str | None, file: AnyPath | None) -> str | None:
+    """Return the token, None if there is none.
+
+    Raises:
+        UsageError: Both are given, or the file cannot be read.
+    """
+    if file is None:
+        return token
+    if token is not None:
+        raise UsageError(mutually_exclusive("`token`", "`token_file`"))
+    try:
+        with Path(file).open("rb") as opened:
+            content = opened.read(LONGEST_TOKEN_FILE)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(broken_rule("`token_file`", "be readable", reason)) from error
+    return content.partition(b"\n")[0].strip().decode("ascii", "replace")

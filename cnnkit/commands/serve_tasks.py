@@ -1,0 +1,97 @@
+"""The tasks of ``cnnkit serve``: what answers a request, and with which options of a command.
+
+A model is compiled once. The options of a request are applied to it in microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cnnkit.bundles import Bundle
+from cnnkit.classification.classifier import Classifier, Decision
+from cnnkit.commands.classify import classify
+from cnnkit.commands.detect import detect, selection_of
+from cnnkit.detection import Detector
+from cnnkit.detection.detector import DETECTING_FITS
+from cnnkit.detection.selection import Selection
+from cnnkit.detection.written import confidence_of, groups_of, parts
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.results import make_row
+from cnnkit.runtime import RuntimeOptions
+from cnnkit.serving.tasks import Answer, Images, ServedModel, ServedTask, Values, options_of
+
+# Predictions of one answer: a row of all 1,000 classes is of no use, and 100 times as large.
+MOST_PREDICTIONS = 100
+IMAGE = "image"
+
+
+def classifying(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> ServedModel:
+    """Return a classifier that answers requests."""
+    loaded = Classifier.from_bundle(bundle, Decision(), options=options, max_pixels=max_pixels)
+    fits = {None: loaded.spec}
+
+    def answer(images: Images, values: Values) -> Answer:
+        """Classify an image."""
+        top_k = values.get("top_k", 5)
+        if top_k > MOST_PREDICTIONS:
+            raise UsageError(broken_rule("`top_k`", f"be at most {MOST_PREDICTIONS}", top_k))
+        decision = Decision(top_k, values.get("threshold"))
+        fit = values.get("fit")
+        spec = fits[None] if fit is None else bundle.card.input.with_fit(fit)
+        classifier = Classifier(bundle, loaded.predictor, spec, decision, max_pixels, 1)
+        return Answer(make_row(IMAGE, classifier.predict(images[IMAGE])))
+
+    return served(bundle, loaded.predictor, answer)
+
+
+def detecting(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> ServedModel:
+    """Return a detector that answers requests."""
+    loaded = Detector.from_bundle(bundle, Selection(), options=options, max_pixels=max_pixels)
+
+    def answer(images: Images, values: Values) -> Answer:
+        """Detect the objects in an image."""
+        selection = selection_of(
+            values.get("confidence"),
+            values.get("iou"),
+            values.get("classes", ()),
+            values.get("agnostic"),
+        )
+        fit, spec = values.get("fit"), loaded.spec
+        if fit is not None:
+            spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
+        detector = Detector(bundle, loaded.predictor, spec, selection, None, max_pixels, 1)
+        return Answer(make_row(IMAGE, detector.predict(images[IMAGE])))
+
+    return served(bundle, loaded.predictor, answer)
+
+
+def served(bundle: Bundle, engine: Any, answer: Callable[[Images, Values], Answer]) -> ServedModel:
+    """Return a model with what answers for it.
+
+    Args:
+        bundle: The model.
+        engine: What runs it, with its ``runtime`` and ``precision``.
+        answer: See `ServedModel`.
+    """
+    card = bundle.card
+    said = {"runtime": engine.runtime, "precision": engine.precision}
+    return ServedModel(card.name, card.content, said, answer)
+
+
+def classify_task(models: Sequence[ServedModel]) -> ServedTask:
+    """Return the task of classifiers."""
+    options = options_of(classify, ("top_k", "threshold", "fit"))
+    return ServedTask("classify", "Classify an image.", models, options)
+
+
+def detect_task(models: Sequence[ServedModel]) -> ServedTask:
+    """Return the task of detectors."""
+    parsers: dict[str, Callable[[str], Any]] = {
+        "confidence": lambda text: confidence_of([text]),
+        "classes": lambda text: parts([text]),
+        "agnostic": groups_of,
+    }
+    names = ("confidence", "iou", "classes", "agnostic", "fit")
+    options = options_of(detect, names, parsers)
+    return ServedTask("detect", "Detect the objects in an image.", models, options)

@@ -1,0 +1,85 @@
+"""Runs the application: one process that listens, answers, and stops when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+from cnnkit.errors import UsageError, broken_rule
+
+log = logging.getLogger(__name__)
+
+# Connections besides those whose requests are admitted: refused requests, health checks, pages.
+MORE_CONNECTIONS = 64
+# Bytes of a request's line and headers.
+MOST_HEADER_BYTES = 16 * 1024
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: A name or an address.
+        port: 0 for any that is free.
+
+    Raises:
+        UsageError: The address is not this machine's, or the port is taken.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise UsageError(broken_rule("`host`", "be an address of this machine", host)) from error
+    family, kind, protocol, _, address = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(128)
+    except OSError as error:
+        opened.close()
+        reason = error.strerror or str(error)
+        fix = "Use another port, or `port=0` for any that is free."
+        rule = f"be free on {host}"
+        raise UsageError(broken_rule("`port`", rule, f"{port} ({reason})", fix)) from error
+    return opened
+
+
+def url_of(opened: socket.socket) -> str:
+    """Return the address of the page."""
+    host, port = opened.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def run(app: Starlette, opened: socket.socket, *, timeout: float, connections: int) -> None:
+    """Answer requests until the process is told to stop; then finish those under way.
+
+    Args:
+        app: The application.
+        opened: A socket that listens; closed at the end.
+        timeout: Seconds for the requests under way.
+        connections: Connections of requests that are admitted.
+
+    Raises:
+        KeyboardInterrupt: It was Ctrl+C that stopped it.
+    """
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        ws="none",
+        http="h11",
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        limit_concurrency=connections + MORE_CONNECTIONS,
+        timeout_graceful_shutdown=max(1, round(timeout)),
+    )
+    server = uvicorn.Server(config)
+    with opened:
+        asyncio.run(server.serve(sockets=[opened]))
