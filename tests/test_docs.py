@@ -70,7 +70,9 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         write_digits(tmp_path / "digits", each=10)
     elif page in ("classify.md", "detect.md", "inputs.md"):
         shutil.copytree(examples, tmp_path / "photos")
-        if page == "inputs.md":
+        if page == "classify.md":
+            draw(tmp_path / "examples", count=3)
+        elif page == "inputs.md":
             write_containers(tmp_path, examples)
     elif page == "search.md":
         shutil.copytree(examples, tmp_path / "photos")

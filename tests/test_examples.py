@@ -50,6 +50,14 @@ def test_classify_images(run_example):
     assert lines[-1] == "most alike: coffee-rotated.jpg and coffee.jpg"
 
 
+def test_classify_by_example(run_example):
+    named = [line.rpartition(" ")[0] for line in run_example("classify_by_example.py")]
+    assert named == [
+        *("astronaut.jpg: unknown", "cat.jpg: cat", "coffee-rotated.jpg: cup", "coffee.jpg: cup"),
+        *("photographer.jpg: unknown", "rocket.jpg: unknown"),
+    ]
+
+
 def test_merge_shards(run_example):
     lines = run_example("merge_shards.py")
     assert lines[2] == "merged: 6 rows in the order of the images"

@@ -12,6 +12,7 @@ import numpy as np
 from cnnkit import pipeline
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
+from cnnkit.classification.example_classes import ExampleClasses, ExampleFiles
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
@@ -34,7 +35,7 @@ class Decision:
     Attributes:
         top_k: Number of predictions per image.
         threshold: Minimum score; below it, the label is ``unknown``. None uses the model's own
-            threshold, if it has one.
+            threshold, if it has one, or the one calibrated on the examples.
 
     Raises:
         UsageError: An argument is invalid.
@@ -51,12 +52,13 @@ class Decision:
 
 
 class Classifier:
-    """Classifies images. Create one with `Classifier.load`.
+    """Classifies images. Create one with `Classifier.load` or `Classifier.by_examples`.
 
     Attributes:
         bundle: The model.
         spec: Preprocessing of the network's input.
         predictor: The compiled model.
+        examples: The classes, where they are given by examples; None: they are the model's.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Classifier:
         decision: Decision | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         workers: int | None = None,
+        examples: ExampleClasses | None = None,
     ) -> None:
         self.bundle = bundle
         self.predictor = compiled
@@ -74,9 +77,11 @@ class Classifier:
         self._decision = decision or Decision()
         self._max_pixels = max_pixels
         self._workers = workers or RuntimeOptions().workers
-        own = bundle.card.threshold
-        chosen = self._decision.threshold
-        self._threshold = chosen if chosen is not None else own
+        self.examples = examples
+        self._threshold = self._decision.threshold
+        if self._threshold is None:
+            own = bundle.card.threshold
+            self._threshold = own if examples is None else examples.calibrated_threshold()
 
     @classmethod
     def load(
@@ -135,6 +140,63 @@ class Classifier:
         )
 
     @classmethod
+    def by_examples(
+        cls,
+        examples: str | os.PathLike[str],
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        fit: str | None = None,
+        top_k: int = 5,
+        threshold: float | None = None,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        batch_size: int | None = None,
+        expected: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Classifier:
+        """Open and compile a model, and name images by their nearest examples; nothing is learned.
+
+        A score is the mean cosine similarity with the three most similar examples of a class, 0 to
+        1, measured on the penultimate features.
+
+        Args:
+            examples: A folder with one folder for each class and a few images in each, or a CSV
+                with the columns file and label.
+            model: As in `load`; its own classes do not matter.
+            weights: A weights file for ``keras:NAME``.
+            fit: ``crop``, ``pad`` or ``stretch``; the model's default if None.
+            top_k: Number of predictions per image.
+            threshold: Minimum similarity; below it, the label is ``unknown``. By default it is
+                calibrated on the examples, see `cnnkit.classification.example_classes`.
+            device: ``auto``, ``cpu`` or ``gpu``.
+            runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
+            threads: Number of CPU threads; 0 uses all that are available.
+            batch_size: Images per batch; chosen for the runtime by default.
+            expected: Expected number of images, if known.
+            max_pixels: Largest number of pixels of an image to decode.
+
+        Raises:
+            UsageError: An argument is invalid, or an example cannot be read.
+            BundleError: The model cannot be opened, is unsafe to open, or has no features.
+            RuntimeUnavailableError: The requested device, runtime or precision is not available.
+        """
+        decision, files = Decision(top_k, threshold), ExampleFiles.read(examples)
+        return cls.from_bundle(
+            open_model(model, weights),
+            decision,
+            fit=fit,
+            options=RuntimeOptions(device, runtime, precision, threads),
+            batch_size=batch_size,
+            expected=expected,
+            max_pixels=max_pixels,
+            examples=files,
+        )
+
+    @classmethod
     def from_bundle(
         cls,
         bundle: Bundle,
@@ -146,15 +208,21 @@ class Classifier:
         batch_size: int | None = None,
         expected: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        examples: ExampleFiles | None = None,
     ) -> Classifier:
-        """Compile an opened model; see `load`."""
+        """Compile an opened model; see `load` and `by_examples`."""
         options = options or RuntimeOptions()
         require_task(bundle, "classify")
         spec = bundle.card.input.with_fit(fit)
+        features = features or examples is not None
         compiled = predictor(
             bundle.source(features), options, batch_size=batch_size, expected=expected
         )
-        return cls(bundle, compiled, spec, decision, max_pixels, options.workers)
+        made = cls(bundle, compiled, spec, decision, max_pixels, options.workers)
+        if examples is None:
+            return made
+        classes = ExampleClasses.embedded(examples, made.stream)
+        return cls(bundle, compiled, spec, decision, max_pixels, options.workers, classes)
 
     # A path is an iterable of paths too, but the first signature that fits is taken.
     @overload
@@ -204,6 +272,11 @@ class Classifier:
             else:
                 yield outcome.path, self.interpret(outcome.outputs)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.bundle.labels if self.examples is None else self.examples.files.labels
+
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return the class probabilities, float (classes,), of one row of the model's scores."""
         return self.bundle.probabilities(scores)
@@ -220,12 +293,15 @@ class Classifier:
         Raises:
             BundleError: The scores contradict the model card.
         """
-        probabilities = self.probabilities(outputs["scores"])
-        if not np.all(np.isfinite(probabilities)):
+        if self.examples is None:
+            scores = self.probabilities(outputs["scores"])
+        else:
+            scores = self.examples.similarities(outputs["features"])
+        if not np.all(np.isfinite(scores)):
             return Failure("failed", NOT_FINITE)
-        best = top_indices(probabilities, self._decision.top_k)
-        labels = self.bundle.labels
-        guesses = tuple(Prediction(int(i), labels[i], float(probabilities[i])) for i in best)
+        best = top_indices(scores, self._decision.top_k)
+        labels = self.labels
+        guesses = tuple(Prediction(int(i), labels[i], float(scores[i])) for i in best)
         unknown = self._threshold is not None and guesses[0].score < self._threshold
         label = UNKNOWN if unknown else guesses[0].label
         return Classification(guesses, label, outputs.get("features"))

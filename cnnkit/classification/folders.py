@@ -52,7 +52,7 @@ def classify_folders(
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
     table = table or ClassificationTable(top_k)
-    folders = partial(destination, folders=folder_names(bundle.labels))
+    folders = partial(destination, folders=folder_names(classifier.labels))
     makers = []
     if outputs.embeddings and outputs.embeddings.suffix.lower() == ".npy":
         # Whether an image was changed since an earlier run has read it is not known.

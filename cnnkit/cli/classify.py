@@ -16,6 +16,7 @@ Examples:
   cnnkit classify 'shoots/**/*.jpg' --threshold 0.5 --sort-into sorted/
   find . -name '*.png' -print0 | cnnkit classify -0 - --top-k 1
   cnnkit classify 's3://bucket/photos/**/*.jpg' shards.tar table.parquet -o rows.jsonl
+  cnnkit classify photos/ --examples examples/ --sort-into sorted/
   cnnkit classify photos/ --shard 0/8 -o part-0.jsonl
 """
 
@@ -23,6 +24,11 @@ Examples:
 @click.command("classify", epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @shared.model_options("efficientnet-lite0")
+@click.option(
+    "--examples",
+    metavar="DIR",
+    help="Name images by their nearest examples: one folder per class with a few images each.",
+)
 @click.option(
     "--top-k",
     type=click.IntRange(min=1),

@@ -38,6 +38,7 @@ INPUTS = (
         "update",
         "start",
         "labels",
+        "examples",
         "matrix",
         "kernel",
         "against",

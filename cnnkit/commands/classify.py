@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 from cnnkit.bundles import open_model
 from cnnkit.classification.classifier import DEFAULT_MODEL, Classifier, Decision
+from cnnkit.classification.example_classes import ExampleFiles
 from cnnkit.classification.folders import classify_folders
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.frames import FrameInputs
@@ -25,6 +27,7 @@ from cnnkit.commands.inputs import (
     text_of,
     worker_count,
 )
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
@@ -41,6 +44,7 @@ def classify(
     model: AnyPath = DEFAULT_MODEL,
     weights: AnyPath | None = None,
     labels: AnyPath | None = None,
+    examples: AnyPath | None = None,
     top_k: int = 5,
     threshold: float | None = None,
     every: str | None = None,
@@ -76,8 +80,12 @@ def classify(
             ``.cfg`` file, an ONNX, TFLite, or OpenVINO ``.xml`` file, or a SavedModel folder.
         weights: Weights for ``keras:NAME``, instead of Keras's download, or for a ``.cfg`` file.
         labels: A file with one label per line, for a model without labels.
+        examples: A folder with one folder for each class and a few images in each: images are
+            named by their nearest examples in the model's embedding space, and nothing is
+            learned. Scores are cosine similarities. A scan of the inputs skips this folder.
         top_k: Predictions per image, at least 1.
-        threshold: Below this score, from 0 to 1, the label is ``unknown``.
+        threshold: Below this score, from 0 to 1, the label is ``unknown``. With `examples`, it is
+            calibrated on them by default.
         every: For videos: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame,
             ``key`` for the key frames only; all frames by default. With it, the videos of a
             folder are read too.
@@ -132,10 +140,12 @@ def classify(
         retry_errors=retry_errors,
         shard=Shard.of(shard),
     )
-    exclude = [text_of(sort_into) or ""] if sort_into else []
+    # The scan of a folder skips what sorting puts there, and the examples, which may lie in it.
+    exclude = [os.fspath(folder) for folder in (sort_into, examples) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
     videos.refuse_frames(sort_into=sort_into, shard=shard)
     decision = Decision(top_k, threshold)
+    example_files = _read_examples(examples, labels, sort_into)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
@@ -149,6 +159,7 @@ def classify(
         batch_size=batch_size,
         expected=videos.expected,
         max_pixels=pixel_limit(max_pixels),
+        examples=example_files,
     )
     same_on_resume = {
         "model": bundle.card.name,
@@ -162,6 +173,7 @@ def classify(
         "how": how,
         "embeddings": text_of(embeddings),
         **videos.options(),
+        **({} if example_files is None else {"examples": example_files.summary}),
     }
     limit = pixel_limit(max_pixels)
     return classify_folders(
@@ -174,3 +186,24 @@ def classify(
         emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
         table=videos.table(ClassificationTable(top_k)),
     )
+
+
+def _read_examples(
+    examples: AnyPath | None, labels: AnyPath | None, sort_into: AnyPath | None
+) -> ExampleFiles | None:
+    """Find the examples, if there are any.
+
+    Raises:
+        UsageError: They cannot be used, or not with the other two.
+    """
+    if not examples:
+        return None
+    if labels:
+        fix = "The classes are the folders of the examples."
+        raise UsageError(mutually_exclusive("`labels`", "`examples`", fix))
+    if sort_into and os.path.realpath(examples) in map(
+        str, Path(os.path.realpath(sort_into)).parents
+    ):
+        fix = "The sorted images would be examples next time."
+        raise UsageError(broken_rule("`sort_into`", "lie outside `examples`", sort_into, fix))
+    return ExampleFiles.read(examples)
