@@ -22,6 +22,8 @@ from cnnkit.errors import CnnkitError, UsageError, did_you_mean
 from cnnkit.serving.bodies import images_of, read_body
 from cnnkit.serving.guards import Access, Guard
 from cnnkit.serving.log import RequestLog
+from cnnkit.serving.openapi import openapi_document
+from cnnkit.serving.page_files import page_routes
 from cnnkit.serving.pool import WorkerPool
 from cnnkit.serving.refusals import Refusal, json_response, status_of, timed_out
 from cnnkit.serving.tasks import Answer, Images, ServedModel, ServedTask, Values, in_query_words
@@ -58,7 +60,7 @@ def make_app(tasks: Sequence[ServedTask], limits: Limits, access: Access) -> Sta
         limits: See `Limits`.
         access: Who may use it.
     """
-    service = _Service(tasks, limits)
+    service = _Service(tasks, limits, openapi_document(tasks, with_token=access.token is not None))
     app = Starlette(
         routes=service.routes(),
         middleware=[Middleware(RequestLog), Middleware(Guard, access=access)],
@@ -76,8 +78,11 @@ class _Service:
         pool: The threads that answer.
     """
 
-    def __init__(self, tasks: Sequence[ServedTask], limits: Limits) -> None:
+    def __init__(
+        self, tasks: Sequence[ServedTask], limits: Limits, document: dict[str, Any]
+    ) -> None:
         self._tasks = tasks
+        self._document = document
         self._limits = limits
         self.pool = WorkerPool(limits.workers, limits.workers + limits.max_queue)
 
@@ -89,6 +94,8 @@ class _Service:
         ]
         return [
             *found,
+            *page_routes(),
+            Route("/openapi.json", _says(self._document)),
             Route("/v1/models", self._models),
             Route("/healthz", _says({"status": "ok"})),
             Route("/v2/health/live", _says({"live": True})),
