@@ -14,7 +14,7 @@ from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import ImageError, RuntimeUnavailableError
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, image_pixels, prepare
 from cnnkit.runtime import import_keras
-from cnnkit.runtime.keras_conversion import converted, weight_names, with_weights
+from cnnkit.runtime.keras_conversion import named_graph
 from cnnkit.runtime.process import backend_name, silenced_standard_error
 from cnnkit.runtime.quantization import measure_ranges, rounded
 
@@ -84,9 +84,7 @@ def _graph(model: Any) -> Any:
     weights = variables_by_path(model)
     try:
         with silenced_standard_error():
-            graph = converted(model, weights)
+            return named_graph(model, weights)
     except Exception as error:  # OpenVINO's converter raises whatever it likes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
         raise RuntimeUnavailableError(f"OpenVINO cannot convert the network: {reason}") from error
-    values = {name: np.asarray(weights[name].numpy()) for name in weight_names(graph)}
-    return with_weights(graph, values)

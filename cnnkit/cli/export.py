@@ -10,7 +10,7 @@ import click
 from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
-    from cnnkit.exporting import Exported, Output
+    from cnnkit.exporting import Exported, Int8Output, Output
 
 log = logging.getLogger("cnnkit")
 
@@ -20,6 +20,7 @@ Examples:
   cnnkit export flowers --format saved-model -o flowers-served
   cnnkit export flowers -o flowers.tflite --batch 1 --check-on photos/
   cnnkit export yolov3-tiny -o detector.onnx
+  cnnkit export nanodet-g -o detector.xml --precision int8
   cnnkit export mtcnn --format onnx -o face-finder
 """
 
@@ -68,6 +69,13 @@ class BatchSize(click.ParamType):  # type: ignore[type-arg]  # generic in click 
     help="Input size, for networks that accept any.  [default: dynamic]",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the export; int8: openvino and onnx, models with activation ranges.",
+)
+@click.option(
     "--check-on",
     metavar="DIR",
     help="Folder of images to verify on.  [default: crops of two photos]",
@@ -112,6 +120,12 @@ def summary(exported: Exported) -> str:
     from cnnkit.writers import printable
 
     plural = "" if exported.images == 1 else "s"
+    if exported.int8:
+        closeness = "; ".join(_closeness(one) for one in exported.int8)
+        return printable(
+            f"{exported.path}: {exported.bytes / 1e6:,.1f} MB; int8 against float32 on "
+            f"{exported.images} image{plural}: {closeness}"
+        )
     found = [_agreement(*pair) for pair in exported.differences]
     found[0] = found[0].replace(" by ", " differs from the model's own by ", 1)
     return printable(
@@ -123,3 +137,15 @@ def summary(exported: Exported) -> str:
 def _agreement(output: Output, difference: float) -> str:
     share_of = "it" if output.share_of.split()[-1] == output.noun else output.share_of
     return f"no {output.noun} by more than {difference:.0e} of {share_of}"
+
+
+def _closeness(one: Int8Output) -> str:
+    export, own = one.export, one.own
+    unit = f" of {one.output.unit_name}" if one.output.unit_name else ""
+    text = (
+        f"{one.output.noun} off by {export.mean:.1e}{unit} on average, {export.largest:.1e} at "
+        f"most (the model's own int8: {own.mean:.1e}, {own.largest:.1e})"
+    )
+    if export.same_first is None or own.same_first is None:
+        return text
+    return f"{text}, same top-1 in {export.same_first:.0%} (own int8: {own.same_first:.0%})"

@@ -41,6 +41,7 @@ def export(
     *,
     batch: int | None = None,
     size: tuple[int, int] | None = None,
+    precision: str = "float32",
     check_on: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     weights: str | os.PathLike[str] | None = None,
@@ -62,6 +63,8 @@ def export(
         batch: Fixed batch size; None for any.
         size: Height and width of the images in pixels, for networks that accept any; None leaves
             them open.
+        precision: ``float32``, or ``int8``: 8-bit integers, for ``openvino`` and ``onnx``, of a
+            model whose card holds activation ranges.
         check_on: A folder of images to verify with; crops of two photos by default.
         overwrite: Overwrite an existing export.
         weights: Weights for ``keras:NAME`` or a ``.cfg``.
@@ -73,7 +76,8 @@ def export(
     Raises:
         UsageError: An argument is invalid, or the output already exists.
         BundleError: The model cannot be opened, or is unsafe to open.
-        RuntimeUnavailableError: A library that the format requires is not installed.
+        RuntimeUnavailableError: A library that the format requires is not installed, or the model
+            has no activation ranges for int8.
         OutputError: The model cannot be converted, or the file cannot be written.
         CheckFailedError: The export's results differ from the model's; it was deleted.
     """
@@ -85,7 +89,7 @@ def export(
     networks = networks_of(bundle, Request(form, batch, size, images))
     for note in (note for network in networks for note in network.notes):
         log.warning(note)
-    return export_model(bundle, networks, form, target, overwrite=overwrite)
+    return export_model(bundle, networks, form, target, overwrite=overwrite, precision=precision)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:

@@ -14,6 +14,7 @@ float32, in a folder of its own; only what agrees takes the name that was reques
 from __future__ import annotations
 
 from cnnkit.exporting.checking import CheckFailedError
+from cnnkit.exporting.checking_integers import Int8Output
 from cnnkit.exporting.classifier import classifier_networks
 from cnnkit.exporting.formats import FORMATS, form_of_suffix
 from cnnkit.exporting.images import images_in
@@ -25,6 +26,7 @@ __all__ = [
     "CheckFailedError",
     "Exported",
     "Input",
+    "Int8Output",
     "NetworkExport",
     "Output",
     "Request",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,9 @@ def compare(
     Raises:
         CheckFailedError: It cannot be run, or differs by more than an output's tolerance.
     """
-    try:
-        with silenced_standard_error():
-            run = FORMATS[form].opener(path)
-            worst = differences(run, exported.outputs, truth, exported.batch)
-    except Exception as error:  # engines raise whatever they like; unchecked, nothing is kept
-        reason = f"the {form} export cannot be run: {first_line(error)}"
-        raise CheckFailedError(f"{reason} It was deleted.", float("nan")) from error
+    with unchecked_is_refused(form):
+        run = FORMATS[form].opener(path)
+        worst = differences(run, exported.outputs, truth, exported.batch)
     for output in exported.outputs:
         if not worst[output.name] <= output.tolerance:  # NaN fails too
             rule = f"differ by at most {output.tolerance:g} of {output.share_of} from the model"
@@ -106,15 +103,36 @@ def differences(
 ) -> dict[str, float]:
     """Return the largest difference of each output over all samples."""
     found: dict[str, list[float]] = {output.name: [] for output in outputs}
+    for given, wanted in answers(run, truth, batch):
+        for output in outputs:
+            difference = output.difference(given[output.name], wanted[output.name])
+            found[output.name].append(difference)
+    return {name: float(np.max(values)) for name, values in found.items()}
+
+
+def answers(run: Run, truth: ExpectedOutputs, batch: int | None) -> Iterator[tuple[Arrays, Arrays]]:
+    """Yield what an export gives in each call, and what it should give."""
     for sample, expected in zip(truth.samples, truth.expected, strict=True):
         count = len(_first(sample))
         for size in (batch,) if batch else sorted({count, 1}, reverse=True):
             for chosen in _chosen(count, size):
                 given = run({name: values[chosen] for name, values in sample.items()})
-                for output in outputs:
-                    wanted = expected[output.name][chosen]
-                    found[output.name].append(output.difference(given[output.name], wanted))
-    return {name: float(np.max(values)) for name, values in found.items()}
+                yield given, {name: values[chosen] for name, values in expected.items()}
+
+
+@contextmanager
+def unchecked_is_refused(form: str) -> Iterator[None]:
+    """Refuse an export that an engine cannot run.
+
+    Raises:
+        CheckFailedError: The block raises anything.
+    """
+    try:
+        with silenced_standard_error():
+            yield
+    except Exception as error:  # engines raise whatever they like; unchecked, nothing is kept
+        reason = f"the {form} export cannot be run: {first_line(error)}"
+        raise CheckFailedError(f"{reason} It was deleted.", float("nan")) from error
 
 
 def _chosen(count: int, size: int) -> Iterator[np.ndarray]:

@@ -76,11 +76,20 @@ class Output:
         """
         if given.shape != wanted.shape:
             raise ValueError(f"{self.name} has the shape {given.shape}, not {wanted.shape}.")
-        size = np.abs(wanted)
-        if self.least is None:
-            size = np.max(size, axis=tuple(range(1, size.ndim)), keepdims=True)
+        size = np.abs(wanted) if self.least is not None else self.unit(wanted)
         size = np.maximum(size, self.least or np.finfo(np.float32).tiny)
         return float(np.max(np.abs(given - wanted) / size))
+
+    def unit(self, wanted: np.ndarray) -> Any:
+        """Return what rounding moves a number by a share of, float: the same for a whole image."""
+        if self.least is not None:
+            return max(self.least, 1.0)
+        return np.max(np.abs(wanted), axis=tuple(range(1, wanted.ndim)), keepdims=True)
+
+    @property
+    def unit_name(self) -> str:
+        """What `unit` is called; "" where it is 1."""
+        return self.share_of if self.least is None or self.least > 1 else ""
 
 
 @dataclass(frozen=True)

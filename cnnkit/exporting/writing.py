@@ -13,8 +13,10 @@ from typing import Any
 from cnnkit.bundles import Bundle
 from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule
 from cnnkit.exporting.checking import ExpectedOutputs, compare, reference
+from cnnkit.exporting.checking_integers import Int8Output, compare_integers
 from cnnkit.exporting.conversion import convert, deployable
 from cnnkit.exporting.formats import FORMATS
+from cnnkit.exporting.integers import check_precision, convert_in_integers, ranges_of
 from cnnkit.exporting.networks import NetworkExport, Output
 from cnnkit.exporting.places import (
     bytes_of,
@@ -41,6 +43,8 @@ class Exported:
         bytes: Size on disk, without the descriptions.
         images: Number of images that it was verified with (the maximum over its networks).
         differences: The largest relative difference of each kind of output.
+        precision: ``float32`` or ``int8``.
+        int8: Of an export in 8-bit integers, how near each output is to float32.
     """
 
     path: Path
@@ -48,6 +52,8 @@ class Exported:
     bytes: int
     images: int
     differences: tuple[tuple[Output, float], ...]
+    precision: str = "float32"
+    int8: tuple[Int8Output, ...] = ()
 
     @property
     def description(self) -> Path:
@@ -67,6 +73,7 @@ def export_model(
     target: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    precision: str = "float32",
 ) -> Exported:
     """Write the networks of a model in another form, check them by running them, describe them.
 
@@ -78,16 +85,19 @@ def export_model(
         target: The file, with the form's suffix, or the folder to write; with several networks
             a folder of them, whatever the form.
         overwrite: Whether an earlier export of that name may be replaced.
+        precision: One of `cnnkit.exporting.integers.PRECISIONS`.
 
     Raises:
         UsageError: An argument breaks its rule, or the target exists.
-        RuntimeUnavailableError: A library that the form needs is not installed.
+        RuntimeUnavailableError: A library that the form needs is not installed, or the model has
+            no activation ranges for 8-bit integers.
         OutputError: The model cannot be converted, or the file cannot be written.
         CheckFailedError: The export runs differently; nothing was left behind.
     """
     target = Path(target)
     names = [exported.name or "" for exported in networks] if len(networks) > 1 else []
     check_form(form)
+    check_precision(precision, form, bundle)
     check_target(form, target, names, overwrite)
     check_environment(form)
     with scratch_folder(target) as scratch:
@@ -96,17 +106,22 @@ def export_model(
             fresh.mkdir()
         done: dict[str | None, ExpectedOutputs] = {}
         found: list[tuple[Output, float]] = []
+        int8: list[Int8Output] = []
         paths = []
         for exported in networks:
             path = fresh / f"{exported.name}{FORMATS[form].suffix}" if names else fresh
             paths.append(path)
-            found += _export_network(bundle, exported, form, path, done)
+            differences, of_int8 = _export_network(bundle, exported, form, path, done, precision)
+            found += differences
+            int8 += of_int8
         finished = Exported(
             target,
             tuple(target.parent / description_path(p).relative_to(scratch) for p in paths),
             sum(bytes_of(part) for path in paths for part in parts(path)),
             max(truth.images for truth in done.values()),
             _worst_of_each(found),
+            precision,
+            tuple(int8),
         )
         whole = [fresh] if names else (description_path(fresh), *reversed(parts(fresh)))
         for part in whole:  # what is asked for comes last
@@ -120,21 +135,30 @@ def _export_network(
     form: str,
     path: Path,
     done: dict[str | None, ExpectedOutputs],
-) -> list[tuple[Output, float]]:
+    precision: str,
+) -> tuple[list[tuple[Output, float]], tuple[Int8Output, ...]]:
     """Write, check and describe one network; its truth joins those of the ones before it."""
     network = bundle.build(network_name=exported.name)
     earlier = {name: truth.expected for name, truth in done.items()}
     truth = reference(bundle, exported, network, earlier)
     model = deployable(network, exported)
-    convert(model, form, path)
-    differences = compare(form, path, exported, truth)
+    int8: tuple[Int8Output, ...] = ()
+    if precision == "int8":
+        convert_in_integers(network, model, exported, ranges_of(bundle, exported), form, path)
+        int8 = compare_integers(bundle, exported, network, form, path, truth)
+        differences = {one.output.name: one.export.largest for one in int8}
+        said = checked_integers(truth, int8)
+    else:
+        convert(model, form, path)
+        differences = compare(form, path, exported, truth)
+        said = checked(exported, truth, differences)
     shapes = {name: list(tensor.shape) for name, tensor in model.output.items()}
     content = describe(bundle, exported, form, path, shapes)
-    content |= {"checked": checked(exported, truth, differences), "made_by": MADE_BY}
+    content |= {"precision": precision, "checked": said, "made_by": MADE_BY}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     description_path(path).write_text(text, "utf-8")
     done[exported.name] = truth
-    return [(output, differences[output.name]) for output in exported.outputs]
+    return [(output, differences[output.name]) for output in exported.outputs], int8
 
 
 def _worst_of_each(found: Sequence[tuple[Output, float]]) -> tuple[tuple[Output, float], ...]:
@@ -231,5 +255,27 @@ def checked(
                 "as_a_share_of": output.share_of,
             }
             for output in exported.outputs
+        },
+    }
+
+
+def checked_integers(truth: ExpectedOutputs, found: Sequence[Int8Output]) -> dict[str, Any]:
+    """Return what the check of an export in 8-bit integers found, for the description."""
+    return {
+        "against": "the model itself in TensorFlow, float32",
+        "pictures": truth.images,
+        "outputs": {
+            one.output.name: {
+                "mean_difference": one.export.mean,
+                "largest_difference": one.export.largest,
+                "same_top_1": one.export.same_first,
+                "own_int8": {
+                    "mean_difference": one.own.mean,
+                    "largest_difference": one.own.largest,
+                    "same_top_1": one.own.same_first,
+                },
+                "as_a_share_of": one.output.unit_name or "1",
+            }
+            for one in found
         },
     }

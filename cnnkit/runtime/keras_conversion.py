@@ -13,13 +13,16 @@ from cnnkit.runtime.process import import_openvino, root_logger_kept
 WEIGHT = "weight:"
 
 
-def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
+def converted(
+    model: Any, weights: Mapping[str, Any] | None = None, *, own_dtypes: bool = False
+) -> Any:
     """Convert a Keras model, in float32.
 
     Args:
         model: A functional model on the TensorFlow backend whose outputs are a dict.
         weights: Variables of the model by name. Each is left out and becomes an input named
             `WEIGHT` plus its name, to be filled in by `with_weights`. None keeps all weights.
+        own_dtypes: Whether the inputs have the dtypes that the model gives them, not float32.
 
     Returns:
         An `openvino.Model` with named inputs and outputs. A single input is called ``image``
@@ -31,7 +34,9 @@ def converted(model: Any, weights: Mapping[str, Any] | None = None) -> Any:
     left_out = dict(weights or {})
     names = ["image"] if len(model.inputs) == 1 else [tensor.name for tensor in model.inputs]
     specs = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tf.float32, name=name)
+        tf.TensorSpec(
+            (None, *tensor.shape[1:]), tensor.dtype if own_dtypes else tf.float32, name=name
+        )
         for name, tensor in zip(names, model.inputs, strict=True)
     ]
     specs += [
@@ -89,3 +94,16 @@ def with_weights(graph: Any, weights: Mapping[str, np.ndarray]) -> Any:
             graph.remove_parameter(parameter)
     graph.validate_nodes_and_infer_types()
     return graph
+
+
+def named_graph(model: Any, weights: Mapping[str, Any], *, own_dtypes: bool = False) -> Any:
+    """Convert a Keras model to an `openvino.Model` whose weights bear their names.
+
+    Args:
+        model: See `converted`.
+        weights: Its variables by name.
+        own_dtypes: See `converted`.
+    """
+    graph = converted(model, weights, own_dtypes=own_dtypes)
+    values = {name: np.asarray(weights[name].numpy()) for name in weight_names(graph)}
+    return with_weights(graph, values)

@@ -16,7 +16,7 @@ from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, cache_is_writable, compiled_model
 from cnnkit.runtime.contract import ModelSource, Quantization
-from cnnkit.runtime.keras_conversion import converted, weight_names, with_weights
+from cnnkit.runtime.keras_conversion import converted, named_graph
 from cnnkit.runtime.precision import INT8, INT8_HALF, choose_precision, this_processor
 from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
 from cnnkit.runtime.quantization import FULL_RANGE, fold_constants, quantize
@@ -252,8 +252,5 @@ def save_keras_model(model: Any, folder: Path, weights: Mapping[str, Any] | None
         folder: An existing folder.
         weights: Variables that are to keep their names, by these; None: none does.
     """
-    graph = converted(model, weights)
-    if weights:
-        values = {name: np.asarray(weights[name].numpy()) for name in weight_names(graph)}
-        graph = with_weights(graph, values)
+    graph = named_graph(model, weights) if weights else converted(model)
     ov.save_model(graph, folder / MODEL, compress_to_fp16=False)

@@ -1,0 +1,132 @@
+"""8-bit integers in ONNX: against OpenVINO's in float32, layer by layer in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+
+from cnnkit.bundles.weights import variables_by_path
+from cnnkit.errors import OutputError
+from cnnkit.exporting.conversion import convert
+from cnnkit.exporting.onnx_integers import ScaleAndZero, pair_of, quantize_onnx
+from cnnkit.runtime.keras_conversion import named_graph
+from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.quantization import HALF_RANGE, measure_ranges, quantizable, quantize
+from tests.exporting.running import needs_onnx
+
+pytestmark = needs_onnx
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Every shape of thing between layers: batch normalization, a skip, branches, activations."""
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Rescaling(1 / 255)(image)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(16, 3, use_bias=False)(x)))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.DepthwiseConv2D(3, use_bias=False)(x)))
+    x = skip = layers.Conv2D(16, 1, name="straight")(x)
+    x = layers.LeakyReLU(0.1)(layers.Conv2D(16, 3, padding="same", name="before_leaky")(x))
+    x = layers.Add()([layers.Conv2D(16, 1, name="before_skip")(x), skip])
+    x = layers.ReLU()(layers.Conv2D(16, 1, name="behind_skip")(x))
+    branches = [layers.ReLU()(layers.Conv2D(8, side, padding="same")(x)) for side in (1, 3)]
+    x = layers.MaxPooling2D()(layers.Concatenate()(branches))
+    x = layers.ReLU(6.0)(layers.Conv2D(16, 1, name="behind_branches")(x))
+    x = layers.Dense(5, name="head")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, {"scores": x})
+    rng = np.random.default_rng(3)
+    for variable in model.weights:
+        if variable.path.endswith(("gamma", "variance")):
+            variable.assign(rng.uniform(0.2, 2, variable.shape))
+        elif variable.path.endswith(("beta", "mean", "bias")):
+            variable.assign(rng.normal(scale=0.2, size=variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(4).integers(0, 256, (24, 16, 16, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ranges(network, images):
+    graph = named_graph(network, variables_by_path(network))
+    return measure_ranges(graph, [{"image": one[None]} for one in images])
+
+
+def in_integers(network, ranges, folder) -> int:
+    """Write the network as ``small.onnx`` in 8-bit integers."""
+    variables = variables_by_path(network)
+    kernels = {name: np.asarray(variables[name].numpy()) for name in ranges}
+    convert(network, "onnx", folder / "small.onnx")
+    return quantize_onnx(folder / "small.onnx", kernels, ranges, HALF_RANGE)
+
+
+def test_onnx_runtime_computes_all_convolutions_in_integers(network, images, ranges, tmp_path):
+    import onnx
+    import onnxruntime
+
+    assert in_integers(network, ranges, tmp_path) == len(ranges) == 10
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx", options)
+    given = session.run(None, {"image": images})[0]
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    kinds = Counter(node.op_type for node in optimized.graph.node)
+    assert kinds["QLinearConv"] == 9 and not kinds["Conv"] and not kinds["FusedConv"]
+    # The same rounding in OpenVINO, in float32: the last bit may fall otherwise, nothing else.
+    graph = named_graph(network, variables_by_path(network))
+    exact = quantize(graph, ranges, HALF_RANGE, in_float=True)
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    wanted = import_openvino().Core().compile_model(exact, "CPU", settings)(images)["scores"]
+    floats = np.asarray(network(images)["scores"])
+    assert np.abs(given - wanted).mean() < 1.5 * np.abs(wanted - floats).mean()
+    assert 0 < np.abs(given - floats).mean() < 0.03 * np.ptp(floats)
+
+
+def test_the_kernels_are_integers_with_a_scale_for_each_channel(network, ranges, tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    in_integers(network, ranges, tmp_path)
+    graph = onnx.load(tmp_path / "small.onnx").graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    kernels = [v for name, v in constants.items() if name.endswith("kernel/integers")]
+    assert len(kernels) == 10
+    assert {kernel.dtype.name for kernel in kernels} == {"int8"}
+    for kernel in kernels:
+        rows = kernel.T if kernel.ndim == 2 else kernel
+        assert np.all(np.abs(rows.reshape(len(rows), -1)).max(axis=1) == HALF_RANGE)
+    assert not any(v.dtype == np.float32 and v.ndim > 3 and v.size > 99 for v in constants.values())
+
+
+def test_what_has_no_range_stays_float_and_a_foreign_kernel_is_refused(
+    network, images, ranges, tmp_path
+):
+    import onnxruntime
+
+    floats = np.asarray(network(images)["scores"])
+    head = "head/kernel"
+    assert in_integers(network, {head: ranges[head]}, tmp_path) == 1
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    given = session.run(None, {"image": images})[0]
+    assert 0 < np.abs(given - floats).max() < 0.02 * np.ptp(floats)
+    foreign = {"head/kernel": np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32)}
+    with pytest.raises(OutputError, match=r"small\.onnx must have a layer for one of the"):
+        quantize_onnx(tmp_path / "small.onnx", foreign, {"head/kernel": (0, 1)}, HALF_RANGE)
+
+
+def test_every_layer_that_openvino_quantizes_has_a_range(network, ranges):
+    assert set(ranges) == set(quantizable(named_graph(network, variables_by_path(network))))
+
+
+def test_a_pair_has_a_level_for_zero():
+    assert pair_of(-1, 3) == ScaleAndZero(np.float32(4 / 255), 64)
+    assert pair_of(2, 5) == ScaleAndZero(np.float32(5 / 255), 0)
+    low, high = pair_of(-1, 3).ends
+    assert (low, high) == pytest.approx((-64 * 4 / 255, 191 * 4 / 255))
