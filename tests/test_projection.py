@@ -61,6 +61,7 @@ OF_THE_TERMINAL = {
 OF_A_PROGRAM = {"emit", "progress", "watch"}
 # What the command does besides: these are parameters of `cnnkit.Gallery.load`.
 BESIDES = {
+    "serve": {"passphrase_file"},
     "verify-face": {"passphrase_file"},
     "gallery identify": {
         *("passphrase_file", "threshold", "margin", "faces", "embedder", "detector", "min_face"),

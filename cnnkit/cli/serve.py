@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
+from cnnkit.errors import UsageError, requires
+
+if TYPE_CHECKING:
+    from cnnkit.faces.gallery import Gallery
 
 EXAMPLES = """\b
 Examples:
   cnnkit serve
   cnnkit serve --model efficientnet-lite3 --model my-detector/
+  cnnkit serve --gallery team.gallery --passphrase-file secret.txt
   cnnkit serve --host 0.0.0.0 --token-file token.txt --allow-host vision.example.org
   curl --data-binary @cat.jpg "http://127.0.0.1:8000/v1/classify?top-k=3"
+  curl -F a=@passport.jpg -F b=@selfie.jpg http://127.0.0.1:8000/v1/verify
 """
 
 
@@ -24,8 +31,10 @@ Examples:
     multiple=True,
     metavar="MODEL",
     help="Model to serve. Repeatable; the first of a task is its default.  "
-    "[default: efficientnet-lite0, nanodet-g]",
+    "[default: the default model of each task]",
 )
+@click.option("--gallery", metavar="FILE", help="Face gallery whose people are recognized.")
+@galleries.passphrase_options
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -88,13 +97,40 @@ Examples:
 @shared.workers_option("Threads that answer.  [default: CPUs + 1]")
 @shared.runtime_options
 @shared.verbosity_options
-def command(quiet: bool, **chosen: Any) -> None:
+def command(quiet: bool, gallery: str | None, passphrase_file: str | None, **chosen: Any) -> None:
     """Serve models over HTTP, with a page to try them in a browser.
 
-    POST an image to /v1/classify or /v1/detect; the answer is the row of the command. Only this
-    machine can reach the service, unless --host and a token say otherwise. Ctrl+C stops it, after
-    the requests under way are answered.
+    POST an image to /v1/classify, detect, verify, identify, explain, or stylize; the answer is the
+    row of the command. Only this machine can reach the service, unless --host and a token say
+    otherwise. Ctrl+C stops it, after the requests under way are answered.
     """
     from cnnkit.commands.serve import serve
 
-    serve(**chosen)
+    opened = None
+    if gallery is not None:
+        opened = _gallery(gallery, passphrase_file, chosen)
+    elif passphrase_file is not None:
+        raise UsageError(requires("`passphrase_file`", "`gallery`"))
+    serve(gallery=opened, **chosen)
+
+
+def _gallery(path: str, passphrase_file: str | None, chosen: dict[str, Any]) -> Gallery:
+    """Open a gallery with the embedder that filled it."""
+    from cnnkit.faces.gallery import Gallery
+    from cnnkit.faces.gallery.embedders import embedder_name
+
+    with galleries.open_gallery(path, passphrase_file) as file:
+        embedder = galleries.open_embedder(
+            file,
+            embedder=str(embedder_name(file, None)),
+            detector=None,
+            min_face=40,
+            min_score=None,
+            mirror=file.settings.embedder.identity.endswith(" mirror"),
+            max_pixels=chosen["max_pixels"],
+            device=chosen["device"],
+            runtime=chosen["runtime"],
+            precision="auto",
+            threads=chosen["threads"],
+        )
+        return Gallery(file, embedder)

@@ -208,6 +208,20 @@ def explain(
     )
 
 
+def open_explainer(
+    bundle: Bundle,
+    options: RuntimeOptions,
+    max_pixels: int,
+    *,
+    method: str | None = None,
+    class_name: str | None = None,
+    box_share: float = 0.2,
+) -> Explainer | ScoredExplainer:
+    """Return what explains single images by an opened classifier or detector; see `explain`."""
+    question = _Question(method, class_name, None, None, box_share, None, None, max_pixels, options)
+    return _explainer_of(bundle, question, None, None)
+
+
 def _explainer_of(
     bundle: Bundle, question: _Question, batch_size: int | None, expected: int | None
 ) -> Explainer | ScoredExplainer:

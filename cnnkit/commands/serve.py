@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.commands.inputs import AnyPath, Inputs, check_positive, path_list
+from cnnkit.commands.serve_faces import identify_task, verify_task, verifying
+from cnnkit.commands.serve_images import explain_task, explaining, stylize_task, stylizing
 from cnnkit.commands.serve_tasks import classify_task, classifying, detect_task, detecting
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
+from cnnkit.faces.gallery import Gallery
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.serving.tasks import ServedModel, ServedTask
 
 log = logging.getLogger("cnnkit")
 
 # What is served unless models are named: the default of each task.
-DEFAULT_MODELS = ("efficientnet-lite0", "nanodet-g")
+DEFAULT_MODELS = ("efficientnet-lite0", "nanodet-g", "dlib-face", "magenta-style")
 MEGABYTE = 1_000_000
 LONGEST_TOKEN_FILE = 4096
 
-Opener = Callable[[Bundle, RuntimeOptions, int], ServedModel]
-TASKS: dict[str, tuple[Opener, Callable[[Sequence[ServedModel]], ServedTask]]] = {
-    "classify": (classifying, classify_task),
-    "detect": (detecting, detect_task),
+MakeTask = Callable[[Sequence[ServedModel]], ServedTask]
+TASKS: dict[str, MakeTask] = {
+    "classify": classify_task,
+    "detect": detect_task,
+    "verify": verify_task,
+    "explain": explain_task,
+    "stylize": stylize_task,
 }
+# What the models for a task of a card are served for.
+SERVED = ("classify", "detect", "embed-face", "stylize")
 
 
 def serve(
     models: Inputs = (),
     *,
+    gallery: Gallery | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
@@ -52,8 +61,10 @@ def serve(
     process is told to stop (SIGTERM), after the requests under way are answered.
 
     Args:
-        models: Classifiers and detectors: embedded names, bundle folders, or model files;
-            efficientnet-lite0 and nanodet-g by default. The first of a task is its default.
+        models: Classifiers, detectors, face embedders, and networks that stylize in one pass:
+            embedded names, bundle folders, or model files; by default the default of each task.
+            The first of a task is its default.
+        gallery: A loaded gallery, whose people are then recognized.
         host: The address to listen on. Any other than this machine's own needs a token.
         port: The port to listen on; 0 for any that is free.
         token: What clients must send in the header ``Authorization: Bearer TOKEN``, at least 16
@@ -90,19 +101,25 @@ def serve(
     if not 0 <= port <= 65535:
         raise UsageError(broken_rule("`port`", "lie between 0 and 65535", port))
     with listening(host, port) as opened:
-        tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels)
+        tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels, gallery)
         app = make_app(tasks, limits, access)
         log.info("Ready: %s", url_of(opened))
         run(app, opened, timeout=timeout, connections=limits.workers + limits.max_queue)
 
 
-def open_tasks(models: Sequence[str], options: RuntimeOptions, max_pixels: int) -> list[ServedTask]:
+def open_tasks(
+    models: Sequence[str],
+    options: RuntimeOptions,
+    max_pixels: int,
+    gallery: Gallery | None = None,
+) -> list[ServedTask]:
     """Open and compile models, and return what they can do.
 
     Args:
         models: Names, folders and files.
         options: Where they run.
         max_pixels: Largest number of pixels of an image to decode.
+        gallery: A loaded gallery.
 
     Raises:
         UsageError: A model has another task, or two have one name.
@@ -116,14 +133,33 @@ def open_tasks(models: Sequence[str], options: RuntimeOptions, max_pixels: int) 
         for note in bundle.notes:
             log.info(note)
         task, name = bundle.card.task, bundle.card.name
-        if task not in TASKS:
-            rule = f"be for one of {', '.join(TASKS)}"
+        if task not in SERVED:
+            rule = f"be for one of {', '.join(SERVED)}"
             raise UsageError(broken_rule("`models`", rule, f"{name}, for {task}"))
         if name in names:
             raise UsageError(broken_rule("`models`", "have different names", f"{name} twice"))
         names.add(name)
-        loaded[task].append(TASKS[task][0](bundle, options, max_pixels))
-    return [TASKS[task][1](several) for task, several in loaded.items() if several]
+        for served_for, one in _opened(model, bundle, options, max_pixels):
+            loaded[served_for].append(one)
+    tasks = [TASKS[task](several) for task, several in loaded.items() if several]
+    if gallery is not None:
+        tasks.insert(min(3, len(tasks)), identify_task(gallery))
+    return tasks
+
+
+def _opened(
+    model: str, bundle: Bundle, options: RuntimeOptions, max_pixels: int
+) -> Iterator[tuple[str, ServedModel]]:
+    """Yield what a model is served for, and what answers then."""
+    task = bundle.card.task
+    if task == "embed-face":
+        yield "verify", verifying(model, bundle, options, max_pixels)
+    elif task == "stylize":
+        yield "stylize", stylizing(bundle, options, max_pixels)
+    else:
+        opener = classifying if task == "classify" else detecting
+        yield task, opener(bundle, options, max_pixels)
+        yield "explain", explaining(bundle, options, max_pixels)
 
 
 def _token(token: str | None, file: AnyPath | None) -> str | None:

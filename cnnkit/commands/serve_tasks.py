@@ -92,6 +92,12 @@ def detect_task(models: Sequence[ServedModel]) -> ServedTask:
         "classes": lambda text: parts([text]),
         "agnostic": groups_of,
     }
+    told = {
+        "confidence": "Minimum score from 0 to 1, for all classes or by class: 0.3,dog=0.5.",
+        "classes": "Names of the classes to keep, such as person,dog; all by default.",
+        "agnostic": "Groups of classes within which boxes suppress each other, such as car+truck; "
+        "given without a value, all classes are one group.",
+    }
     names = ("confidence", "iou", "classes", "agnostic", "fit")
-    options = options_of(detect, names, parsers)
+    options = options_of(detect, names, parsers, told)
     return ServedTask("detect", "Detect the objects in an image.", models, options)

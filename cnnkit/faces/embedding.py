@@ -70,6 +70,7 @@ class FaceEmbedder:
         identity: Identifies everything that embeddings depend on. Embeddings of different
             identities must never be compared.
         mirror: Whether embeddings are averaged with those of the mirrored face.
+        predictor: The compiled embedder.
     """
 
     def __init__(
@@ -98,9 +99,7 @@ class FaceEmbedder:
         spec = bundle.card.input
         self._spec = InputSpec(spec.height, spec.width, "stretch", 1.0, "bilinear")
         source = bundle.source(input_shape=(spec.height, spec.width, 3))
-        self._predictor = predictor(
-            source, in_float32(options), batch_size=BATCH, expected=expected
-        )
+        self.predictor = predictor(source, in_float32(options), batch_size=BATCH, expected=expected)
 
     @classmethod
     def load(
@@ -248,7 +247,7 @@ class FaceEmbedder:
         return embeddings
 
     def _predict(self, aligned: np.ndarray) -> np.ndarray:
-        outputs = self._predictor.predict(aligned)
+        outputs = self.predictor.predict(aligned)
         return next(iter(outputs.values()))
 
     def read(self, image: ImageArgument) -> np.ndarray:

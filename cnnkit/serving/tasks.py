@@ -16,6 +16,8 @@ Values = Mapping[str, Any]
 # Query parameters that every task has.
 MODEL = "model"
 _TRUE, _FALSE = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
+# What the command line calls a parameter otherwise.
+FLAGS = {"class_name": "class"}
 _PARAMETER = re.compile(r"`([a-z]\w*)(?:=[^`]*)?`")
 
 
@@ -44,12 +46,14 @@ class ServedModel:
         card: The content of its card.
         engine: The runtime and the precision that it runs in.
         answer: Takes the images by part and the options by name. Called from several threads.
+        needs: Images that it needs besides those that every model of its task needs.
     """
 
     name: str
     card: Mapping[str, Any]
     engine: Mapping[str, str]
     answer: Callable[[Images, Values], Answer]
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class TaskOption:
     @property
     def flag(self) -> str:
         """The name as the command line and the query spell it."""
-        return self.name.replace("_", "-")
+        return flag_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class ServedTask:
         options: What a request may set.
         images: The images that a request has, by the name of their part.
         more_images: Images that it may have besides.
+        no_row: The first fields of a row, where an error comes before the task itself.
     """
 
     name: str
@@ -95,6 +100,7 @@ class ServedTask:
     options: Sequence[TaskOption] = ()
     images: Sequence[str] = ("image",)
     more_images: Sequence[str] = ()
+    no_row: Mapping[str, str] = field(default_factory=lambda: {"path": "image"})
     by_name: dict[str, ServedModel] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -105,11 +111,6 @@ class ServedTask:
         """The address."""
         return f"/v1/{self.name}"
 
-    @property
-    def no_row(self) -> dict[str, Any]:
-        """The first fields of a row, where an error comes before the task itself."""
-        return {"path": "image"} if len(self.images) == 1 else {name: name for name in self.images}
-
     def read(self, query: Sequence[tuple[str, str]]) -> tuple[ServedModel, dict[str, Any]]:
         """Return the model and the options that a query asks for.
 
@@ -119,21 +120,21 @@ class ServedTask:
         Raises:
             UsageError: A name or a value is unknown, or a name occurs twice.
         """
-        known = {option.name: option for option in self.options}
+        known = {option.flag: option for option in self.options}
         model, values = self.models[0], {}
         seen: set[str] = set()
         for given, text in query:
-            name = given.replace("-", "_")
+            name = given.replace("_", "-")
             if name in seen:
                 raise UsageError(broken_rule("each option", "be given once", repr(given)))
             seen.add(name)
             if name == MODEL:
                 model = self._model(text)
             elif name in known:
-                values[name] = known[name].parse(text)
+                values[known[name].name] = known[name].parse(text)
             else:
-                flags = [MODEL, *(option.flag for option in self.options)]
-                fix = did_you_mean(given.replace("_", "-"), flags)
+                flags = [MODEL, *known]
+                fix = did_you_mean(name, flags)
                 fix = fix or f"It has: {', '.join(flags)}."
                 rule = f"name options of {self.path}"
                 raise UsageError(broken_rule("the query", rule, repr(given), fix))
@@ -152,6 +153,7 @@ def options_of(
     function: Callable[..., Any],
     names: Sequence[str],
     parsers: Mapping[str, Callable[[str], Any]] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> list[TaskOption]:
     """Return parameters of a command's function as options of a task.
 
@@ -160,8 +162,10 @@ def options_of(
         names: The parameters to offer.
         parsers: How the values of some are read; by default by their type, which is then one of
             ``int``, ``float``, ``bool`` and ``str``, with or without None.
+        told: What is said of some, instead of what the docstring says.
     """
-    parameters, told = inspect.signature(function).parameters, descriptions(function)
+    parameters, said = inspect.signature(function).parameters, descriptions(function)
+    said |= told or {}
     made = []
     for name in names:
         kind = str(parameters[name].annotation).partition(" ")[0]
@@ -171,7 +175,7 @@ def options_of(
         else:
             kind = "str"
         schema = {"int": "integer", "float": "number", "bool": "boolean"}.get(kind, "string")
-        made.append(TaskOption(name, schema, parameters[name].default, told[name], parse))
+        made.append(TaskOption(name, schema, parameters[name].default, said[name], parse))
     return made
 
 
@@ -187,9 +191,14 @@ def descriptions(function: Callable[..., Any]) -> dict[str, str]:
     return {name: " ".join(words.split()).replace("``", "") for name, words in found}
 
 
+def flag_of(name: str) -> str:
+    """Return a parameter's name as the command line and the query spell it."""
+    return FLAGS.get(name, name.replace("_", "-"))
+
+
 def in_query_words(message: str) -> str:
     """Return a message of the library with its parameters as the query spells them."""
-    return _PARAMETER.sub(lambda found: found[1].replace("_", "-"), message)
+    return _PARAMETER.sub(lambda found: flag_of(found[1]), message)
 
 
 def _parser(name: str, kind: str) -> Callable[[str], Any]:

@@ -115,7 +115,7 @@ def test_the_stream_keeps_order_and_names_what_cannot_be_read(
 
 
 def test_float32_unless_asked_otherwise(embedder: FaceEmbedder) -> None:
-    assert embedder._predictor.precision == "float32"
+    assert embedder.predictor.precision == "float32"
 
 
 def test_a_model_for_something_else_is_refused(embedder: FaceEmbedder) -> None:

@@ -116,7 +116,7 @@ def test_a_bad_option_is_refused_in_one_line(client, examples, query, said):
 
 
 def test_other_addresses_and_methods_are_refused(client):
-    assert "Did you mean '/v1/classify'?" in client.post("/v1/clasify").json()["error"]["message"]
+    assert "Did you mean '/v1/classify'" in client.post("/v1/clasify").json()["error"]["message"]
     answer = client.get("/v1/classify")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
@@ -127,8 +127,8 @@ def test_it_says_how_it_is_and_what_it_serves(client):
     assert client.get("/v2/health/ready").json() == {"ready": True}
     models = client.get("/v1/models").json()["models"]
     assert [(m["name"], m["endpoints"]) for m in models] == [
-        ("efficientnet-lite0", ["/v1/classify"]),
-        ("nanodet-g", ["/v1/detect"]),
+        ("efficientnet-lite0", ["/v1/classify", "/v1/explain"]),
+        ("nanodet-g", ["/v1/detect", "/v1/explain"]),
     ]
     assert models[0]["card"]["license"]
 

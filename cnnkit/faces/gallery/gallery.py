@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -193,6 +194,34 @@ class Gallery:
         )
         file = NewGalleryFile(path, first_settings(loaded), _source(passphrase))
         return cls(file, loaded, faces=faces, threshold=threshold, margin=margin)
+
+    def deciding(
+        self,
+        *,
+        faces: str | None = None,
+        threshold: float | None = None,
+        margin: float | None = None,
+    ) -> Gallery:
+        """Return this gallery with other rules, for recognizing only; the people are shared.
+
+        Args:
+            faces: See `load`; None leaves it as it is, as for all below.
+            threshold: See there.
+            margin: See there.
+
+        Raises:
+            UsageError: A value breaks its rule.
+        """
+        other = copy.copy(self)
+        if faces is not None:
+            other._choice = FaceChoice(faces)
+        own = self._own
+        other._own = (
+            own[0] if threshold is None else threshold,
+            own[1] if margin is None else margin,
+        )
+        self._file.settings.deciding(*other._own)  # refuses what breaks a rule
+        return other
 
     def __enter__(self) -> Gallery:
         return self

@@ -184,7 +184,7 @@
     const input = element("input", "hidden");
     input.type = "file";
     input.accept = "image/*";
-    input.multiple = isSingle();
+    input.multiple = true; // of a task with two images, both at once
     input.setAttribute("aria-label", isSingle() ? "Choose images" : "Choose " + name.toLowerCase());
     input.addEventListener("change", () => take([...input.files], part));
     pick.append(input);
@@ -221,13 +221,12 @@
     files.slice(0, free.length).forEach((file, place) => { chosen[free[place]] = file; });
     showSlots();
     if (task.parts.every((one) => chosen[one])) ask({ ...chosen });
-    else if (task.name === "stylize" && task.required.every((one) => chosen[one])) offerAlone();
+    else if (task.required.every((one) => chosen[one])) offerAlone();
   }
 
-  /** A model with a style of its own needs no style image. */
+  /** Send what is required: a model with a style of its own needs no style image. */
   function offerAlone() {
-    const alone = button("Stylize without a style image", () => ask({ ...chosen }));
-    byId("slots").append(alone);
+    byId("slots").append(button("Send without it", () => ask({ ...chosen })));
   }
 
   const nextPart = () => task.parts.find((one) => !chosen[one]) || task.parts[0];
@@ -401,12 +400,15 @@
 
   const verdict = (text, unknown) => element("p", unknown ? "verdict unknown" : "verdict", text);
 
-  function bars(predictions, label) {
+  /** A probability as the command says it, which never claims certainty. */
+  const cautious = (share) => (share > 0.999 ? "over 99.9%" : share < 0.001 ? "below 0.1%" : percent(share));
+
+  function bars(predictions, label, said = percent) {
     const list = element("ul", "predictions");
     for (const one of predictions) {
       const item = element("li", one.label === label ? "prediction chosen" : "prediction");
       item.append(element("span", "prediction-label", one.label));
-      item.append(element("span", "prediction-score", percent(one.score)));
+      item.append(element("span", "prediction-score", said(one.score)));
       const track = element("span", "prediction-track");
       const bar = element("span", "prediction-bar");
       bar.style.width = percent(one.score);
@@ -487,7 +489,7 @@
       const lines = [verdict(row.same ? "Same person" : "Different people")];
       lines.push(element("p", "", `Distance ${row.distance.toFixed(3)}, threshold ${row.threshold.toFixed(3)}`));
       if (row.probability !== undefined) {
-        lines.push(bars([{ label: "probability of the same person", score: row.probability }]));
+        lines.push(bars([{ label: "probability of the same person", score: row.probability }], null, cautious));
       }
       return lines;
     },
