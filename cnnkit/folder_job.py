@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from cnnkit.writers.shards import InputDigest, Shard, record_of
 from cnnkit.writers.targets import target_file, target_page
 
 Rows = Iterable[dict[str, Any]]
+# A row and its features, float32 (n,), or None.
+RowAndFeatures = tuple[dict[str, Any], "np.ndarray | None"]
 # What to do where an image cannot be sorted, and no file of rows says which ones were.
 NO_ROWS = "Fix the cause and run the same command again; only runs with `output` can be resumed."
 
@@ -120,6 +122,19 @@ class Summary:
     seconds: float = field(default=0.0, compare=False)
 
 
+class RowEngine(Protocol):
+    """What makes the rows of a job elsewhere than in this process."""
+
+    def planned(self, found: Iterable[Found], header: dict[str, Any]) -> Iterable[Found]:
+        """Return the inputs of the run, listed once; the journal is open."""
+
+    def rows(self, pending: Iterator[Found]) -> Iterator[RowAndFeatures]:
+        """Yield a row for each of those inputs that has none yet, in order."""
+
+    def clear(self) -> None:
+        """Remove what it has kept for a run that is resumed."""
+
+
 class FolderJob:
     """One run over a folder, from its first row to its finished files."""
 
@@ -134,6 +149,7 @@ class FolderJob:
         keeps: Callable[[dict[str, Any]], bool] | None = None,
         destination: Callable[[dict[str, Any]], str | None] | None = None,
         replay: Callable[[dict[str, Any]], None] | None = None,
+        engine: RowEngine | None = None,
     ) -> None:
         """Open the journals.
 
@@ -148,6 +164,7 @@ class FolderJob:
             destination: Gives the name of the folder that a row's image goes to: "" for the
                 top one, None for none.
             replay: Called with each row of the run that is resumed, as its input is met.
+            engine: Makes the rows, see `made`; None: this process does.
 
         Raises:
             UsageError: An output already exists, or the run to resume has other settings.
@@ -166,6 +183,7 @@ class FolderJob:
         self._keeps = keeps
         self._destination = destination or (lambda row: None)
         self._replay = replay
+        self._engine = engine
         # Places that rows of a killed run have chosen, and nothing has taken yet.
         self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -234,6 +252,23 @@ class FolderJob:
             place = Path(row["sorted_to"])
             finish(path, place, self._outputs.how)
             self._claimed.discard(place)
+
+    def made(
+        self,
+        found: Iterable[Found],
+        make: Callable[[Iterable[Found]], Iterable[RowAndFeatures]],
+    ) -> Iterator[RowAndFeatures]:
+        """Yield a row for each input that has none yet, in order, to be given to `record`.
+
+        Args:
+            found: The inputs.
+            make: Makes the rows in this process, unless there is an engine.
+        """
+        if self._engine is None or self._finished is not None:
+            yield from make(self.pending(found))
+        else:
+            planned = self._engine.planned(found, self._run)
+            yield from self._engine.rows(self.pending(planned))
 
     def pending(self, found: Iterable[Found]) -> Iterator[Found]:
         """Give the inputs that have no row yet, counting the others.
@@ -371,6 +406,8 @@ class FolderJob:
                 "Use `overwrite=True` to start over."
             ) from error
         self._record_shard(sum(journal.statuses.values()))
+        if self._engine is not None:
+            self._engine.clear()
         journal.remove()
         if self._spool is not None:
             self._spool.remove()

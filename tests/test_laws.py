@@ -37,6 +37,7 @@ FLOORS = {
     **dict.fromkeys(
         (
             "bundles",
+            "cluster",
             "pipeline",
             "folder_job",
             "sorting_plan",
@@ -81,7 +82,7 @@ NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split(
 BACKEND_NAMES = {"GradientTape", "value_and_grad", "jax.grad", "jax.jit", "tensorflow.function"}
 PRINTING_NAMES = {"print", "sys.stdout", "sys.__stdout__", "sys.stderr.write", "rich.print"}
 # Libraries that would write into the home folder, or send, if nobody kept them from it.
-TALKATIVE = {"onnxruntime", "openvino", "openvino_telemetry"}
+TALKATIVE = {"onnxruntime", "openvino", "openvino_telemetry", "ray"}
 # What starts a process; multiprocessing and its like are none of ours at all.
 STARTING_NAMES = {
     *"subprocess multiprocessing ProcessPoolExecutor pty os.system os.popen os.fork".split(),

@@ -111,7 +111,7 @@ def test_every_library_that_is_imported_is_required() -> None:
         "prometheus-client": "prometheus_client",
     }
     required = lines("options", "install_requires")
-    for extra in ("parquet", "export", "encryption", "remote", "serve", "video"):
+    for extra in ("parquet", "export", "encryption", "remote", "serve", "video", "ray"):
         required += lines("options.extras_require", extra)
     names = {re.split(r"[ <>=!~]", line)[0].lower() for line in required}
     # JAX is the other backend that Keras may have, instead of TensorFlow; who converts detections

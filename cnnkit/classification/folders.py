@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnnkit.classification.classifier import Classifier
-from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Rows, Summary
 from cnnkit.images import Found, thumbnail
 from cnnkit.results import Failure, make_row
 from cnnkit.sorting import ERRORS_FOLDER, UNKNOWN_FOLDER, folder_names
@@ -29,6 +29,7 @@ def classify_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
     table: RowTable | None = None,
+    engine: RowEngine | None = None,
 ) -> Summary:
     """Classify every input and leave what was requested.
 
@@ -42,6 +43,7 @@ def classify_folders(
         workers: Threads that read and predict.
         emit: Called with each row as it is produced.
         table: The columns of CSV and Parquet, instead of a classifier's with `top_k`.
+        engine: Makes the rows elsewhere, by `classified_rows`.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -59,15 +61,30 @@ def classify_folders(
         began = 0 if outputs.resume else time.time_ns()
         origin = embeddings_origin(classifier, given or bundle.card.name)
         makers.append(partial(_write_paths, outputs.embeddings, origin, began))
-    job = FolderJob(outputs, header, width, table, report, makers, destination=folders)
+    job = FolderJob(
+        outputs, header, width, table, report, makers, destination=folders, engine=engine
+    )
     try:
-        for path, result in classifier.stream(job.pending(found), workers):
-            features = None if isinstance(result, Failure) else result.features
-            job.record(make_row(path, result), features, emit)
+        for row, features in job.made(found, partial(classified_rows, classifier, workers)):
+            job.record(row, features, emit)
         summary = job.finish()
     finally:
         job.close()
     return summary
+
+
+def classified_rows(
+    classifier: Classifier, workers: int | None, found: Iterable[Found]
+) -> Iterator[RowAndFeatures]:
+    """Yield the row and the features of each input, in order.
+
+    Args:
+        classifier: The model.
+        workers: Threads that read and predict.
+        found: The inputs.
+    """
+    for path, result in classifier.stream(found, workers):
+        yield make_row(path, result), None if isinstance(result, Failure) else result.features
 
 
 def embeddings_origin(classifier: Classifier, given: str) -> EmbeddingsOrigin:

@@ -18,6 +18,7 @@ Examples:
   cnnkit classify 's3://bucket/photos/**/*.jpg' shards.tar table.parquet -o rows.jsonl
   cnnkit classify photos/ --examples examples/ --sort-into sorted/
   cnnkit classify photos/ --shard 0/8 -o part-0.jsonl
+  cnnkit classify photos/ --engine ray:auto -o rows.jsonl
 """
 
 
@@ -52,6 +53,7 @@ Examples:
 @shared.sorting_options("Sort images into one folder per class.")
 @shared.column_option
 @shared.shard_option
+@shared.engine_options
 @shared.null_separated_option
 @shared.image_options
 @shared.runtime_options

@@ -84,6 +84,7 @@ Examples:
 @shared.sorting_options("Sort images into folders by the class with the highest score.")
 @shared.column_option
 @shared.shard_option
+@shared.engine_options
 @shared.null_separated_option
 @lambda function: shared.image_options(function, fits="pad|stretch")
 @shared.runtime_options

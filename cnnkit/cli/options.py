@@ -302,6 +302,29 @@ def shard_option(function: Command) -> Command:
     return click.option("--shard", metavar="I/N", help=told)(function)
 
 
+def engine_options(function: Command) -> Command:
+    """``--engine`` and ``--shard-size``."""
+    return apply(
+        [
+            click.option(
+                "--engine",
+                metavar="ray[:ADDRESS]",
+                help="Run one process per machine of a Ray cluster: ray for this machine alone, "
+                "ray:auto, or ray:HOST:PORT.",
+            ),
+            click.option(
+                "--shard-size",
+                type=click.IntRange(min=1),
+                default=1000,
+                show_default=True,
+                metavar="N",
+                help="With --engine: inputs per shard.",
+            ),
+        ],
+        function,
+    )
+
+
 def verbosity_options(function: Command) -> Command:
     """``-q`` and ``-v``, which set up the messages on standard error. Every command has them."""
 

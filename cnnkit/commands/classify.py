@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from cnnkit.bundles import open_model
+from cnnkit.bundles import Bundle, open_model
 from cnnkit.classification.classifier import DEFAULT_MODEL, Classifier, Decision
 from cnnkit.classification.example_classes import ExampleFiles
-from cnnkit.classification.folders import classify_folders
+from cnnkit.classification.folders import classified_rows, classify_folders
+from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import (
+    SHARD_SIZE,
+    cluster_for,
+    model_elsewhere,
+    place_elsewhere,
+    progress_on,
+)
 from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
     AnyPath,
@@ -28,7 +39,8 @@ from cnnkit.commands.inputs import (
     worker_count,
 )
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
-from cnnkit.folder_job import Outputs, Summary
+from cnnkit.folder_job import Outputs, RowAndFeatures, Summary
+from cnnkit.images import Found
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
 from cnnkit.writers.row_tables import ClassificationTable
@@ -56,6 +68,8 @@ def classify(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    engine: str | None = None,
+    shard_size: int = SHARD_SIZE,
     column: str | None = None,
     report: AnyPath | None = None,
     embeddings: AnyPath | None = None,
@@ -99,6 +113,9 @@ def classify(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        engine: ``ray`` to run one process per machine of a Ray cluster: of this machine alone, or
+            ``ray:auto`` or ``ray:HOST:PORT``.
+        shard_size: With `engine`: number of inputs that a process takes at a time.
         column: The column of Parquet files that holds the images' bytes; by default ``image``, with
             its field ``bytes``, or ``bytes``.
         report: An HTML page with thumbnails and predictions.
@@ -143,7 +160,8 @@ def classify(
     # The scan of a folder skips what sorting puts there, and the examples, which may lie in it.
     exclude = [os.fspath(folder) for folder in (sort_into, examples) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
-    videos.refuse_frames(sort_into=sort_into, shard=shard)
+    videos.refuse_frames(sort_into=sort_into, shard=shard, engine=engine)
+    cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     decision = Decision(top_k, threshold)
     example_files = _read_examples(examples, labels, sort_into)
     options = RuntimeOptions(device, runtime, precision, threads)
@@ -176,6 +194,21 @@ def classify(
         **({} if example_files is None else {"examples": example_files.summary}),
     }
     limit = pixel_limit(max_pixels)
+    if cluster is not None:
+        opens = partial(
+            _opened,
+            **model_elsewhere(model, weights, labels, classifier.predictor),
+            examples=place_elsewhere(examples),
+            decision=decision,
+            fit=fit,
+            features=embeddings is not None,
+            max_pixels=limit,
+            threads=threads,
+            workers=worker_count(workers, threads),
+        )
+        identity = _identity(bundle, example_files)
+        cluster.order(opens, identity, uses_gpu=classifier.predictor.device == "gpu")
+    progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return classify_folders(
         classifier,
         videos.finder(limit),
@@ -183,8 +216,9 @@ def classify(
         options=same_on_resume,
         given=os.path.abspath(model) if os.path.exists(model) else os.fspath(model),
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        emit=counting(emit, progress, counted, outputs.shard),
         table=videos.table(ClassificationTable(top_k)),
+        engine=cluster,
     )
 
 
@@ -207,3 +241,46 @@ def _read_examples(
         fix = "The sorted images would be examples next time."
         raise UsageError(broken_rule("`sort_into`", "lie outside `examples`", sort_into, fix))
     return ExampleFiles.read(examples)
+
+
+def _opened(
+    workers: int | None,
+    model: str,
+    weights: str | None,
+    labels: str | None,
+    examples: str | None,
+    decision: Decision,
+    fit: str | None,
+    features: bool,
+    batch_size: int | None,
+    max_pixels: int,
+    **options: Any,
+) -> OpenedModel:
+    """Open the model in a process of a cluster; see `Classifier.from_bundle`."""
+    bundle = open_model(model, weights, labels)
+    files = ExampleFiles.read(examples) if examples is not None else None
+    classifier = Classifier.from_bundle(
+        bundle,
+        decision,
+        fit=fit,
+        features=features,
+        options=RuntimeOptions(**options),
+        batch_size=batch_size,
+        max_pixels=max_pixels,
+        examples=files,
+    )
+    rows = partial(_rows_elsewhere, classifier, workers, features)
+    return OpenedModel(_identity(bundle, files), rows)
+
+
+def _identity(bundle: Bundle, examples: ExampleFiles | None) -> str:
+    """Return what rows depend on besides the options."""
+    return f"{bundle.identity} {'' if examples is None else examples.digest}"
+
+
+def _rows_elsewhere(
+    classifier: Classifier, workers: int | None, features: bool, found: Iterable[Found]
+) -> Iterator[RowAndFeatures]:
+    """Yield rows, with features only if somebody asks for them: they are sent over a network."""
+    for row, vector in classified_rows(classifier, workers, found):
+        yield row, vector if features else None

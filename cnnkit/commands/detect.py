@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cnnkit.bundles import open_model
+from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, model_elsewhere, progress_on
 from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
     AnyPath,
@@ -27,7 +30,7 @@ from cnnkit.commands.inputs import (
     worker_count,
 )
 from cnnkit.detection.detector import DEFAULT_MODEL, Detector
-from cnnkit.detection.folders import detect_folders
+from cnnkit.detection.folders import detect_folders, detected_rows
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.selection import Selection
 from cnnkit.detection.where import Where
@@ -43,6 +46,7 @@ from cnnkit.writers.shards import Shard
 log = logging.getLogger("cnnkit")
 
 _RETRIED = "A frame that is read later would change the tracks of all that follow."
+_ELSEWHERE = "Objects are followed from frame to frame, in one process."
 
 
 @keeps_inputs
@@ -68,6 +72,8 @@ def detect(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    engine: str | None = None,
+    shard_size: int = SHARD_SIZE,
     column: str | None = None,
     annotate: AnyPath | None = None,
     crops: AnyPath | None = None,
@@ -118,6 +124,9 @@ def detect(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        engine: ``ray`` to run one process per machine of a Ray cluster: of this machine alone, or
+            ``ray:auto`` or ``ray:HOST:PORT``.
+        shard_size: With `engine`: number of inputs that a process takes at a time.
         column: The column of Parquet files that holds the images' bytes; by default ``image``, with
             its field ``bytes``, or ``bytes``.
         annotate: A folder for the images and videos with boxes drawn; for one video, also a file
@@ -181,11 +190,14 @@ def detect(
     if further.annotated_clip is not None and not (len(paths) == 1 and holds_video(paths)):
         rule, fix = "be a folder for anything but one video", "Name a folder."
         raise UsageError(broken_rule("`annotate`", rule, further.annotated_clip, fix))
+    if track and engine is not None:
+        raise UsageError(mutually_exclusive("`track`", "`engine`", _ELSEWHERE))
     if track and retry_errors:
         raise UsageError(mutually_exclusive("`track`", "`retry_errors`", _RETRIED))
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
-    videos.refuse_frames(sort_into=sort_into, shard=shard)
+    videos.refuse_frames(sort_into=sort_into, shard=shard, engine=engine)
+    cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     selection = selection_of(confidence, iou, classes, agnostic)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
@@ -211,6 +223,19 @@ def detect(
     }
     tracker = RowTracker(detector.find_weaker(LOW_SHARE)) if track else None
     limit = detector.max_pixels
+    if cluster is not None:
+        opens = partial(
+            _opened,
+            **model_elsewhere(model, weights, labels, detector.predictor),
+            selection=selection,
+            tile=tile,
+            fit=fit,
+            max_pixels=limit,
+            threads=threads,
+            workers=worker_count(workers, threads),
+        )
+        cluster.order(opens, bundle.identity, uses_gpu=detector.predictor.device == "gpu")
+    progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return detect_folders(
         detector,
         videos.finder(limit),
@@ -219,10 +244,37 @@ def detect(
         where=condition,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        emit=counting(emit, progress, counted, outputs.shard),
         table=videos.table(DetectionTable(track)),
         tracker=tracker,
+        engine=cluster,
     )
+
+
+def _opened(
+    workers: int | None,
+    model: str,
+    weights: str | None,
+    labels: str | None,
+    selection: Selection,
+    tile: int | None,
+    fit: str | None,
+    batch_size: int | None,
+    max_pixels: int,
+    **options: Any,
+) -> OpenedModel:
+    """Open the model in a process of a cluster; see `Detector.from_bundle`."""
+    bundle = open_model(model, weights, labels)
+    detector = Detector.from_bundle(
+        bundle,
+        selection,
+        tile=tile,
+        fit=fit,
+        options=RuntimeOptions(**options),
+        batch_size=batch_size,
+        max_pixels=max_pixels,
+    )
+    return OpenedModel(bundle.identity, partial(detected_rows, detector, workers))
 
 
 def selection_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from cnnkit.bundles.detector_card import detector_spec
 from cnnkit.detection.detector import Detector
 from cnnkit.detection.outputs import BoxOutputs
 from cnnkit.detection.where import Where
-from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Rows, Summary
 from cnnkit.images import Found
-from cnnkit.results import Detections, make_row
+from cnnkit.results import make_row
 from cnnkit.sorting import ERRORS_FOLDER, folder_names
 from cnnkit.video.tracking import RowTracker
 from cnnkit.writers.row_tables import DetectionTable, RowTable
@@ -38,6 +38,7 @@ def detect_folders(
     emit: Callable[[dict[str, Any]], None] | None = None,
     table: RowTable | None = None,
     tracker: RowTracker | None = None,
+    engine: RowEngine | None = None,
 ) -> Summary:
     """Find the objects in every input and leave what was requested.
 
@@ -52,6 +53,7 @@ def detect_folders(
         emit: Called with each row as it is produced.
         table: The columns of CSV and Parquet; a detector's by default.
         tracker: Follows the objects of videos.
+        engine: Makes the rows elsewhere, by `detected_rows`.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -70,20 +72,34 @@ def detect_folders(
         keeps=keeps,
         destination=partial(destination, folders=folder_names(bundle.labels), where=where),
         replay=tracker.replay if tracker is not None else None,
+        engine=engine,
     )
     blank = _Blank(detector)
     try:
-        for path, result in detector.stream(job.pending(found), workers):
-            row = make_row(path, result)
+        for row, _ in job.made(found, partial(detected_rows, detector, workers)):
             if tracker is not None:
                 tracker.follow(row)
-            blank.note(result)
+            blank.note(row)
             job.record(row, emit=emit if keeps is None or keeps(row) else None)
         summary = job.finish()
     finally:
         job.close()
     blank.advise()
     return summary
+
+
+def detected_rows(
+    detector: Detector, workers: int | None, found: Iterable[Found]
+) -> Iterator[RowAndFeatures]:
+    """Yield the row of each input, in order.
+
+    Args:
+        detector: The model.
+        workers: Threads that read and predict.
+        found: The inputs.
+    """
+    for path, result in detector.stream(found, workers):
+        yield make_row(path, result), None
 
 
 def meets(where: Where, row: dict[str, Any]) -> bool:
@@ -120,10 +136,10 @@ class _Blank:
         self._side = 0 if detector.tiles else LARGE * max(detector.spec.height, detector.spec.width)
         self._count, self._largest = 0, 0
 
-    def note(self, result: Any) -> None:
-        """Take in a result: a large image in which nothing was found counts."""
-        if isinstance(result, Detections) and not len(result):
-            side = max(result.width, result.height)
+    def note(self, row: dict[str, Any]) -> None:
+        """Take in a row: a large image in which nothing was found counts."""
+        if row["status"] == "ok" and not row["detections"]:
+            side = max(row["width"], row["height"])
             if self._side and side >= self._side:
                 self._count += 1
                 self._largest = max(self._largest, side)

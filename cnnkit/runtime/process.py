@@ -207,6 +207,58 @@ def import_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
+def import_ray() -> ModuleType:
+    """Import Ray, an optional dependency, with its usage reports switched off.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    return ray
+
+
+def work_in(folder: str) -> bool:
+    """Make a folder this process's current one, and return whether it exists."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def changed_environment(**variables: str | None) -> Iterator[None]:
+    """Change environment variables for a block; None removes one."""
+    before = {name: os.environ.get(name) for name in variables}
+    try:
+        _set_variables(variables)
+        yield
+    finally:
+        _set_variables(before)
+
+
+def _set_variables(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextlib.contextmanager
+def current_folder(folder: str) -> Iterator[None]:
+    """Make a folder this process's current one for a block."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
 @contextlib.contextmanager
 def root_logger_kept() -> Iterator[None]:
     """Give the root logger its level and filters back: they are the program's, not a library's."""
