@@ -16,7 +16,7 @@ from typing import Any
 
 from cnnkit.cluster.plan import input_fields
 from cnnkit.cluster.scheduling import LOOK, Ticket, TicketEnd
-from cnnkit.cluster.worker import ImageWorker, Refusal, WorkOrder
+from cnnkit.cluster.worker import CannotWork, ImageWorker, WorkOrder
 from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.runtime.ray_session import ray_session
 
@@ -50,7 +50,7 @@ class _Host:
 
 
 class RayPool:
-    """See `cnnkit.cluster.scheduling.WorkerPool`."""
+    """See `cnnkit.cluster.scheduling.TicketPool`."""
 
     def __init__(self, ray: Any, order: WorkOrder, uses_gpu: bool) -> None:
         self._ray, self._order, self._uses_gpu = ray, order, uses_gpu
@@ -61,7 +61,7 @@ class RayPool:
         self._alone_since = time.monotonic()
 
     def idle(self) -> int:
-        """See `WorkerPool`."""
+        """See `TicketPool`."""
         return sum(1 for _ in self._idle_hosts())
 
     def _idle_hosts(self) -> Iterator[_Host]:
@@ -70,14 +70,14 @@ class RayPool:
                 yield host
 
     def give(self, ticket: Ticket) -> None:
-        """See `WorkerPool`."""
+        """See `TicketPool`."""
         host = next(self._idle_hosts())
         host.ticket = ticket
         lines = [input_fields(found) for found in ticket.inputs]
         self._call(host, host.actor.make.remote(lines))
 
     def wait(self, seconds: float) -> list[TicketEnd]:
-        """See `WorkerPool`."""
+        """See `TicketPool`."""
         self._look()
         if not self._calls:
             time.sleep(min(seconds, 0.5))
@@ -87,7 +87,7 @@ class RayPool:
         return [end for end in ends if end is not None]
 
     def state(self) -> str:
-        """See `WorkerPool`."""
+        """See `TicketPool`."""
         now = time.monotonic()
         at_work = [
             f"{host.name} ({_work_of(host)}, {now - host.since:.0f} s)"
@@ -117,7 +117,7 @@ class RayPool:
             self._remove(host)
             log.info("the process on %s died%s", host.name, "" if host.is_open else " opening")
             return None if ticket is None else TicketEnd(ticket, None)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CannotWork):
             raise RuntimeUnavailableError(f"{host.name}: {reply.message.rstrip('.')}.")
         if ticket is None:
             host.is_open = True

@@ -70,7 +70,7 @@ class TicketEnd(NamedTuple):
     made: MadeRows | None
 
 
-class WorkerPool(Protocol):
+class TicketPool(Protocol):
     """Processes that make rows. They may die; others are started in their place."""
 
     def idle(self) -> int:
@@ -108,7 +108,7 @@ class _OpenShard:
 class Scheduler:
     """Gives out all shards of a run and collects their parts."""
 
-    def __init__(self, pool: WorkerPool, parts: PartFolder, retry_errors: bool = False) -> None:
+    def __init__(self, pool: TicketPool, parts: PartFolder, retry_errors: bool = False) -> None:
         """Settle who works.
 
         Args:

@@ -45,7 +45,7 @@ class WorkOrder(NamedTuple):
     version: str = __version__
 
 
-class Refusal(NamedTuple):
+class CannotWork(NamedTuple):
     """Why a worker cannot work: an error of the run, not of an image."""
 
     message: str
@@ -59,36 +59,36 @@ class ImageWorker:
         self._model: OpenedModel | None = None
         self._is_in_folder = False
 
-    def open(self) -> Refusal | None:
+    def open(self) -> CannotWork | None:
         """Open the model, once."""
         order = self._order
         if order.version != __version__:
-            return Refusal(f"cnnkit {order.version} is needed, {__version__} is installed")
+            return CannotWork(f"cnnkit {order.version} is needed, {__version__} is installed")
         self._is_in_folder = work_in(order.folder)
         try:
             self._model = order.opens()
         except CnnkitError as error:
-            return Refusal(str(error))
+            return CannotWork(str(error))
         if self._model.identity != order.identity:
-            return Refusal("the model is another one than where the run was started")
+            return CannotWork("the model is another one than where the run was started")
         return None
 
-    def make(self, lines: Sequence[dict[str, Any]]) -> MadeRows | Refusal:
+    def make(self, lines: Sequence[dict[str, Any]]) -> MadeRows | CannotWork:
         """Make the rows of some inputs.
 
         Args:
             lines: The inputs, as `cnnkit.cluster.plan.input_fields` gives them.
         """
         if self._model is None:
-            return Refusal("the model is not open")
+            return CannotWork("the model is not open")
         inputs = [input_of(line) for line in lines]
         if not self._is_in_folder and not all(is_independent(one) for one in inputs):
             fix = "give absolute paths"
-            return Refusal(f"there is no folder {self._order.folder}: make it, or {fix}")
+            return CannotWork(f"there is no folder {self._order.folder}: make it, or {fix}")
         try:
             return packed(self._model.rows(inputs))
         except CnnkitError as error:
-            return Refusal(str(error))
+            return CannotWork(str(error))
 
 
 def is_independent(found: Found) -> bool:

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator
 
 from cnnkit.cluster.scheduling import Ticket, TicketEnd
-from cnnkit.cluster.worker import ImageWorker, Refusal, WorkOrder
+from cnnkit.cluster.worker import CannotWork, ImageWorker, WorkOrder
 from cnnkit.errors import RuntimeUnavailableError
 
 
@@ -43,7 +43,7 @@ class LocalPool:
         if self.dies(ticket):
             return [TicketEnd(ticket, None)]
         reply = self._worker.make([input_fields(one) for one in ticket.inputs])
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CannotWork):
             raise RuntimeUnavailableError(reply.message)
         return [TicketEnd(ticket, reply)]
 

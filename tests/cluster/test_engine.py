@@ -265,13 +265,13 @@ def test_a_machine_without_the_images_is_noticed() -> None:
 
 def test_relative_paths_need_the_folder(tmp_path: Path) -> None:
     from cnnkit.cluster.plan import input_fields
-    from cnnkit.cluster.worker import ImageWorker, Refusal, WorkOrder
+    from cnnkit.cluster.worker import CannotWork, ImageWorker, WorkOrder
 
     worker = ImageWorker(WorkOrder(partial(opened), "abc", str(tmp_path / "gone")))
     assert worker.open() is None
-    assert isinstance(worker.make([input_fields(Found("a.jpg"))]), Refusal)
-    assert not isinstance(worker.make([input_fields(Found("/a.jpg"))]), Refusal)
-    assert isinstance(worker.make([input_fields(Found("/a.jpg\0b.jpg"))]), Refusal)
-    assert not isinstance(worker.make([input_fields(Found("s3://a/b.tar!c"))]), Refusal)
+    assert isinstance(worker.make([input_fields(Found("a.jpg"))]), CannotWork)
+    assert not isinstance(worker.make([input_fields(Found("/a.jpg"))]), CannotWork)
+    assert isinstance(worker.make([input_fields(Found("/a.jpg\0b.jpg"))]), CannotWork)
+    assert not isinstance(worker.make([input_fields(Found("s3://a/b.tar!c"))]), CannotWork)
     old = ImageWorker(WorkOrder(partial(opened), "abc", str(tmp_path), "0.0.1"))
     assert old.open() is not None

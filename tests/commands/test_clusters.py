@@ -67,7 +67,9 @@ def test_classify_by_examples(pool) -> None:
         Path("examples", name).mkdir(parents=True)
         shutil.copy(f"photos/{name}.jpg", f"examples/{name}")
     for output, more in (("plain.jsonl", {}), ("cluster.jsonl", {"engine": "ray"})):
-        cnnkit.classify("photos", examples="examples", output=output, threads=1, **more)
+        cnnkit.classify(
+            "photos", examples="examples", threshold=0.5, output=output, threads=1, **more
+        )
     assert Path("plain.jsonl").read_bytes() == Path("cluster.jsonl").read_bytes()
     assert len(pool.pools) == 1
 
