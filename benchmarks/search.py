@@ -1,12 +1,14 @@
 """Measures the search by image and the search for copies, at several sizes.
 
-    python benchmarks/search.py [--images 10000 100000] [--copies 10000 100000] [--rounds 5]
+    python benchmarks/search.py [--images 10000 100000] [--copies 10000 100000]
+        [--alike 10000 20000] [--rounds 5]
 
 Search: made-up embeddings of 1,280 numbers, mapped from a file in the disk's cache; one query and
 batches of 64, against NumPy's product with the whole array and a full sort, and, where it is
 installed (``pip install usearch``), usearch's exact search in half precision, in turns.
 Copies: made-up fingerprints, a tenth of which are copies; the images are not read, which takes
-most of the time of ``cnnkit dedupe``.
+most of the time of ``cnnkit dedupe``. Look-alikes: made-up embeddings, all pairs compared as by
+``cnnkit dedupe --look-alikes``; the network is not run.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cnnkit.diagnosis.duplicates import find_originals
+from cnnkit.commands.look_alikes import ROWS_AT_ONCE
+from cnnkit.diagnosis.duplicates import find_originals, stars
 from cnnkit.diagnosis.fingerprints import Fingerprints
-from cnnkit.neighbors import lengths_of, most_similar
+from cnnkit.neighbors import lengths_of, most_similar, similar_pairs
 
 DIMENSIONS, BATCH, TOP = 1_280, 64, 10
 
@@ -128,6 +132,21 @@ def measure_copies(count: int) -> None:
     )
 
 
+def measure_look_alikes(folder: Path, count: int) -> None:
+    """Print the time of comparing all embeddings, and the memory of the process."""
+    vectors = made_up_index(folder, count)
+    lengths = lengths_of(vectors)[:, None]
+    path = folder / f"unit-{count}.npy"
+    unit = np.lib.format.open_memmap(path, "w+", np.float32, vectors.shape)
+    for start in range(0, count, 10_000):
+        piece = slice(start, start + 10_000)
+        unit[piece] = vectors[piece] / lengths[piece]
+    unit.flush()
+    unit = np.load(path, mmap_mode="r")
+    taken = seconds(lambda: stars(count, partial(similar_pairs, unit, min_score=0.8), ROWS_AT_ONCE))
+    print(f"{count:,} embeddings, all pairs: {taken:.1f} s, peak memory {peak_megabytes():.0f} MB")
+
+
 def peak_megabytes() -> float:
     """Return the peak memory of this process; `getrusage` would count its parent's, too."""
     status = Path("/proc/self/status").read_text()
@@ -138,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--copies", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--alike", type=int, nargs="*", default=[10_000, 20_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -147,6 +167,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for count in options.images:
             measure_search(Path(folder), count, options.rounds)
+        for count in options.alike:
+            measure_look_alikes(Path(folder), count)
     for count in options.copies:  # each in a process of its own, for its memory
         subprocess.run([sys.executable, __file__, "--alone", str(count)], check=True)
 

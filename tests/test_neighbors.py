@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnkit import neighbors
-from cnnkit.neighbors import GroupedVectors, cosines, lengths_of, most_similar
+from cnnkit.neighbors import (
+    GroupedVectors,
+    cosines,
+    lengths_of,
+    most_similar,
+    pair_cosines,
+    similar_pairs,
+)
 
 
 def test_cosines_by_hand():
@@ -76,3 +83,22 @@ def test_the_similarity_with_a_group_is_the_mean_of_its_most_similar_members(cou
         others = np.flatnonzero((groups == groups[row]) & (np.arange(8) != row))
         own = np.sort(wide[others] @ wide[row] / lengths[others] / lengths[row])
         assert left_out[row] == pytest.approx(own[-counted[groups[row]] :].mean())
+
+
+def test_similar_pairs_are_exact_and_in_order(monkeypatch):
+    random = np.random.default_rng(3)
+    wide = random.standard_normal((40, 6))
+    wide[17] = wide[3] * 2
+    vectors = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    vectors[5] = np.nan
+    exact = vectors.astype(float)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    rows, columns = np.array([3, 9, 5, 20]), np.array([17, 0, 30, 2, 5, 39, 4])
+    expected = [(r, c) for r in rows for c in columns if exact[r] @ exact[c] >= 0.1]
+    for block in (2, 100):
+        monkeypatch.setattr(neighbors, "ROWS_AT_ONCE", block)
+        monkeypatch.setattr(neighbors, "PAIRS_AT_ONCE", block)
+        found = similar_pairs(vectors, rows, columns, 0.1)
+        assert list(zip(*(part.tolist() for part in found), strict=True)) == expected
+    assert pair_cosines(vectors, np.array([3]), np.array([17])) == pytest.approx([1])
+    assert len(similar_pairs(vectors, rows, columns[:0], 0.1)[0]) == 0

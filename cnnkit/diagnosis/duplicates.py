@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def find_copies(fingerprints: Fingerprints) -> Copies:
     """
     exact = _exact_groups(fingerprints)
     first = np.unique(exact, return_index=True)[1]
-    compared = first[_comparable(fingerprints)[first]]
+    compared = first[comparable(fingerprints)[first]]
     order = _by_neighbors(fingerprints, compared)
     return Copies(
         exact,
@@ -70,7 +71,7 @@ def find_copies(fingerprints: Fingerprints) -> Copies:
     )
 
 
-def _comparable(fingerprints: Fingerprints) -> np.ndarray:
+def comparable(fingerprints: Fingerprints) -> np.ndarray:
     """Return which images have enough in them to be compared by their looks, bool (images,)."""
     large = fingerprints.sizes.min(1) >= MIN_SIDE
     return fingerprints.readable & large & (fingerprints.deviations >= BLANK_DEVIATION)
@@ -94,7 +95,7 @@ def find_originals(fingerprints: Fingerprints, preference: np.ndarray) -> np.nda
     rank[preference] = np.arange(len(preference))
     exact = _exact_groups(fingerprints)
     best = _most_preferred(exact, rank)
-    compared = np.flatnonzero((best == np.arange(len(best))) & _comparable(fingerprints))
+    compared = np.flatnonzero((best == np.arange(len(best))) & comparable(fingerprints))
     middles = _near_stars(fingerprints, compared, np.argsort(rank[compared]))
     originals = np.arange(len(best))
     originals[compared] = compared[middles]
@@ -131,28 +132,69 @@ def _near_stars(fingerprints: Fingerprints, compared: np.ndarray, order: np.ndar
     hashes = fingerprints.hashes[ordered]
     mirrored = fingerprints.mirrored_hashes[ordered]
     thumbnails = fingerprints.thumbnails[ordered]
-    middle = np.full(len(ordered), -1)
-    middles = np.zeros(0, np.int64)
-    for start in range(0, len(ordered), ROWS_AT_ONCE):
-        block = np.arange(start, min(start + ROWS_AT_ONCE, len(ordered)))
-        rows, columns, is_mirrored = _close(hashes, mirrored, block, middles)
+
+    def alike(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs that nearly look the same."""
+        rows, columns, is_mirrored = _close(hashes, mirrored, rows, columns)
         same = _look_alike(thumbnails, rows, columns, is_mirrored)
-        # Assigned from the last to the first, so that the first middle stays.
-        middle[rows[same][::-1]] = columns[same][::-1]
-        open_rows = block[middle[block] < 0]
-        rows, columns, is_mirrored = _close(hashes, mirrored, open_rows, open_rows)
-        same = _look_alike(thumbnails, rows, columns, is_mirrored)
-        alike = np.zeros((len(block), len(block)), bool)
-        alike[rows[same] - start, columns[same] - start] = True
-        for row in open_rows:
-            if middle[row] < 0:
-                own = open_rows[(middle[open_rows] < 0) & alike[open_rows - start, row - start]]
-                middle[own] = row
-                middle[row] = row
-        middles = np.concatenate([middles, block[middle[block] == block]])
+        return rows[same], columns[same]
+
+    middle = stars(len(ordered), alike)
     found = np.empty(len(ordered), np.int64)
     found[order] = order[middle]
     return found
+
+
+# Gives the pairs of some rows and some columns that are alike, in the order of the rows and, of a
+# row, of the columns.
+Alike = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def stars(count: int, alike: Alike, rows_at_once: int = ROWS_AT_ONCE) -> np.ndarray:
+    """Return for each item the one in the middle of its group, which all others are like.
+
+    Going through the items in order, each becomes the middle of a group of its own unless it is
+    like an earlier middle; then it belongs to the first of those.
+
+    Args:
+        count: Number of items.
+        alike: Tells which are alike.
+        rows_at_once: Items that are compared with all middles so far at a time.
+
+    Returns:
+        int64 (count,); a middle's own is itself.
+    """
+    middle = np.full(count, -1)
+    middles = np.zeros(0, np.int64)
+    for start in range(0, count, rows_at_once):
+        block = np.arange(start, min(start + rows_at_once, count))
+        rows, columns = alike(block, middles)
+        # Assigned from the last to the first, so that the first middle stays.
+        middle[rows[::-1]] = columns[::-1]
+        open_rows = block[middle[block] < 0]
+        rows, columns = alike(open_rows, open_rows)
+        pairs = np.zeros((len(block), len(block)), bool)
+        pairs[rows - start, columns - start] = True
+        for row in open_rows:
+            if middle[row] < 0:
+                own = open_rows[(middle[open_rows] < 0) & pairs[open_rows - start, row - start]]
+                middle[own] = row
+                middle[row] = row
+        middles = np.concatenate([middles, block[middle[block] == block]])
+    return middle
+
+
+def bits_apart(fingerprints: Fingerprints, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return in how many of 64 bits the hashes of pairs differ, upright or mirrored, int (pairs,).
+
+    Args:
+        fingerprints: Fingerprints of the set.
+        one: The first image of each pair, int (pairs,).
+        other: The second one of each.
+    """
+    hashes, mirrored = fingerprints.hashes, fingerprints.mirrored_hashes
+    upright = np.bitwise_count(hashes[one] ^ hashes[other])
+    return np.minimum(upright, np.bitwise_count(hashes[one] ^ mirrored[other]))
 
 
 def _first_members(groups: np.ndarray) -> np.ndarray:

@@ -1,16 +1,22 @@
-"""Groups of images side by side, the most important one first: copies, and matches of a query."""
+"""Groups of images side by side, the most important one first: copies, look-alikes, matches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
+from cnnkit.reports.escaping import visible
 from cnnkit.reports.page import thumbnail_url, timestamp, write_page
 from cnnkit.results import path_of
 
 SHOWN_OF_A_GROUP = 13
+ERRORS_SHOWN = 1_000
+LOOK_ALIKES = (
+    "Look-alikes: other images that show nearly the same. They are no copies: nothing sorts them."
+)
 
 Row = Mapping[str, Any]
 Thumbnail = Callable[[str], bytes | None] | None
@@ -21,7 +27,8 @@ def write_copies(
     groups: Sequence[Sequence[Row]],
     *,
     images: int,
-    failed: int,
+    failed: Sequence[Row] = (),
+    look_alikes: Sequence[Sequence[Row]] | None = None,
     thumbnail: Thumbnail = None,
     made: datetime | None = None,
 ) -> None:
@@ -33,7 +40,9 @@ def write_copies(
         path: The file to write. An existing file is replaced once the new one is complete.
         groups: The rows of each group, the image to keep first.
         images: Number of images that were compared.
-        failed: Number of images that could not be read.
+        failed: The rows of the images that could not be read.
+        look_alikes: The rows of each group of look-alikes, the one that the others look like
+            first; None: they were not looked for.
         thumbnail: Gives a small JPEG, PNG or WebP for a path as the file system wants it, or
             None. It may raise `cnnkit.errors.ImageError`: the card then has no image.
         made: Creation time to show in the report; now by default.
@@ -47,21 +56,52 @@ def write_copies(
         ("groups", len(groups), ""),
         ("exact copies", sum(row["copy"] == "exact" for row in copies), ""),
         ("near copies", sum(row["copy"] == "near" for row in copies), ""),
-        ("failed", failed, "failed" if failed else ""),
     ]
-    cards = (
-        {
-            "title": f"Group {group[0]['group']}",
-            "images": [_card(row, _about_copy(row), thumbnail) for row in _shown(group)],
-            "more": max(0, len(group) - SHOWN_OF_A_GROUP),
-        }
-        for group in groups
+    if look_alikes is not None:
+        figures.append(("look-alikes", sum(len(group) - 1 for group in look_alikes), ""))
+    figures.append(("failed", len(failed), "failed" if failed else ""))
+    cards = chain(
+        (
+            _group_card(f"Group {group[0]['group']}", group, thumbnail, _about_copy)
+            for group in groups
+        ),
+        (
+            _group_card(
+                f"Look-alikes {number}",
+                group,
+                thumbnail,
+                _about_look_alike,
+                LOOK_ALIKES if number == 1 else "",
+            )
+            for number, group in enumerate(look_alikes or (), 1)
+        ),
     )
-    _write(path, "Copies", "", figures, cards, "" if groups else "No copies were found.", made)
+    verdict = "" if groups else "No copies were found."
+    _write(path, "Copies", "", figures, cards, verdict, made, failed)
+
+
+def _group_card(
+    title: str,
+    group: Sequence[Row],
+    thumbnail: Thumbnail,
+    about: Callable[[Row], str],
+    above: str = "",
+) -> dict[str, Any]:
+    return {
+        "title": title,
+        "above": above,
+        "images": [_card(row, about(row), thumbnail) for row in _shown(group)],
+        "more": max(0, len(group) - SHOWN_OF_A_GROUP),
+    }
 
 
 def _about_copy(row: Row) -> str:
     return f"{row['copy'] or 'keep'} · {row['width']}x{row['height']}"
+
+
+def _about_look_alike(row: Row) -> str:
+    similarity = f"{row['similarity']:.3f} · " if "similarity" in row else ""
+    return f"{similarity}{row['width']}x{row['height']}"
 
 
 def write_matches(
@@ -89,6 +129,7 @@ def write_matches(
     cards = (
         {
             "title": os.path.basename(row["path"]),
+            "above": "",
             "images": [_card(row, _about_query(row), thumbnail)]
             + [
                 _card(match, f"{match['score']:.3f}", thumbnail)
@@ -128,7 +169,13 @@ def _write(
     groups: Iterator[dict[str, Any]],
     verdict: str,
     made: datetime | None,
+    failed: Sequence[Row] = (),
 ) -> None:
+    errors = [
+        {"path": visible(row["path"])}
+        | {name: visible(str(row["error"][name])) for name in ("kind", "message")}
+        for row in failed[:ERRORS_SHOWN]
+    ]
     context = {
         "title": title,
         "subtitle": subtitle,
@@ -136,5 +183,7 @@ def _write(
         "figures": figures,
         "groups": groups,
         "verdict": verdict,
+        "errors": errors,
+        "more_errors": len(failed) - len(errors),
     }
     write_page(path, "image_groups.html.jinja", context, styles=["doctor.css"])

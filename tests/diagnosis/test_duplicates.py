@@ -13,6 +13,7 @@ from cnnkit.diagnosis.duplicates import (
     find_copies,
     find_originals,
     groups_for_split,
+    stars,
 )
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
 from tests.data.images import save, scene
@@ -213,3 +214,20 @@ def test_of_equal_files_the_preferred_one_is_kept() -> None:
     prints.sha256[2] = prints.sha256[0]
     prints.sizes[:] = 8  # too small to be compared by their looks
     assert find_originals(prints, np.array([2, 1, 0])).tolist() == [2, 1, 2]
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 3, 50])
+def test_stars_follow_the_order_whatever_the_blocks(rows_at_once):
+    random = np.random.default_rng(4)
+    near = random.random((20, 20)) < 0.15
+    near |= near.T
+
+    def alike(rows, columns):
+        places = np.nonzero(near[np.ix_(rows, columns)])
+        return rows[places[0]], columns[places[1]]
+
+    expected: list[int] = []
+    for item in range(20):
+        middles = [m for m in range(item) if expected[m] == m and near[item, m]]
+        expected.append(middles[0] if middles else item)
+    assert stars(20, alike, rows_at_once).tolist() == expected
