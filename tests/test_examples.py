@@ -230,6 +230,14 @@ def test_find_copies(run_example):
     ]
 
 
+@pytest.mark.slow
+def test_serve_and_ask(run_example):
+    pytest.importorskip("uvicorn")  # the extra `serve`
+    lines = run_example("serve_and_ask.py")
+    assert [line.partition("%  ")[2] for line in lines[:2]] == ["tiger cat", "Egyptian cat"]
+    assert lines[2:] == ["the same as in Python: True", "stopped with status 0"]
+
+
 def test_search_images(run_example):
     lines = run_example("search_images.py")
     assert lines[0] == "1.00 coffee.jpg"

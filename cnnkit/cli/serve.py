@@ -44,7 +44,7 @@ Examples:
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=int,
     default=8000,
     show_default=True,
     metavar="N",
@@ -64,7 +64,7 @@ Examples:
 )
 @click.option(
     "--max-body",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     default=25,
     show_default=True,
     metavar="MB",
@@ -80,7 +80,7 @@ Examples:
 )
 @click.option(
     "--max-queue",
-    type=click.IntRange(min=0),
+    type=int,
     default=32,
     show_default=True,
     metavar="N",
@@ -88,7 +88,7 @@ Examples:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     default=60,
     show_default=True,
     metavar="SECONDS",

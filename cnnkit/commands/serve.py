@@ -88,6 +88,14 @@ def serve(
         KeyboardInterrupt: Ctrl+C stopped it.
     """
     check_positive(max_pixels=max_pixels, workers=workers)
+    for name, value, low, high in (
+        ("port", port, 0, 65535),
+        ("max_body", max_body, 0.001, 2000),
+        ("max_queue", max_queue, 0, 10_000),
+        ("timeout", timeout, 0.01, 86_400),
+    ):
+        if not low <= value <= high:
+            raise UsageError(broken_rule(f"`{name}`", f"lie between {low} and {high}", value))
     try:
         from cnnkit.serving.app import Limits, make_app
         from cnnkit.serving.guards import Access
@@ -98,8 +106,6 @@ def serve(
     options = RuntimeOptions(device, runtime, precision, threads)
     access = Access(host, _token(token, token_file), allow_host)
     limits = Limits(workers or options.workers, max_queue, round(max_body * MEGABYTE), timeout)
-    if not 0 <= port <= 65535:
-        raise UsageError(broken_rule("`port`", "lie between 0 and 65535", port))
     with listening(host, port) as opened:
         tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels, gallery)
         app = make_app(tasks, limits, access)

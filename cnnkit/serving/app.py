@@ -20,10 +20,12 @@ from starlette.routing import Route
 
 from cnnkit.errors import CnnkitError, UsageError, did_you_mean
 from cnnkit.serving.bodies import images_of, read_body
+from cnnkit.serving.draining import Drain
 from cnnkit.serving.guards import Access, Guard
 from cnnkit.serving.log import RequestLog
+from cnnkit.serving.metrics import Metrics
 from cnnkit.serving.openapi import openapi_document
-from cnnkit.serving.page_files import page_routes
+from cnnkit.serving.page_files import FILES, page_routes
 from cnnkit.serving.pool import WorkerPool
 from cnnkit.serving.refusals import Refusal, json_response, status_of, timed_out
 from cnnkit.serving.tasks import Answer, Images, ServedModel, ServedTask, Values, in_query_words
@@ -33,6 +35,10 @@ log = logging.getLogger(__name__)
 # What a JPEG and a PNG begin with, for the type of an image that is sent.
 _TYPES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"))
 CLIENT_LEFT = 499
+# The addresses that every service has, besides its page.
+MODELS, OPENAPI, METRICS, HEALTH = "/v1/models", "/openapi.json", "/metrics", "/healthz"
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
+OTHER_PATHS = (MODELS, OPENAPI, METRICS, HEALTH, LIVE, READY)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,11 @@ def make_app(tasks: Sequence[ServedTask], limits: Limits, access: Access) -> Sta
     service = _Service(tasks, limits, openapi_document(tasks, with_token=access.token is not None))
     app = Starlette(
         routes=service.routes(),
-        middleware=[Middleware(RequestLog), Middleware(Guard, access=access)],
+        middleware=[
+            Middleware(Drain),
+            Middleware(RequestLog, count=service.metrics.count),
+            Middleware(Guard, access=access),
+        ],
         exception_handlers={HTTPException: service.unknown},
         lifespan=service.lifespan,
     )
@@ -76,6 +86,7 @@ class _Service:
 
     Attributes:
         pool: The threads that answer.
+        metrics: What is counted.
     """
 
     def __init__(
@@ -85,6 +96,8 @@ class _Service:
         self._document = document
         self._limits = limits
         self.pool = WorkerPool(limits.workers, limits.workers + limits.max_queue)
+        paths = [*(task.path for task in tasks), *FILES, *OTHER_PATHS]
+        self.metrics = Metrics(paths, lambda: self.pool.taken)
 
     def routes(self) -> list[Route]:
         """Return the addresses."""
@@ -95,11 +108,12 @@ class _Service:
         return [
             *found,
             *page_routes(),
-            Route("/openapi.json", _says(self._document)),
-            Route("/v1/models", self._models),
-            Route("/healthz", _says({"status": "ok"})),
-            Route("/v2/health/live", _says({"live": True})),
-            Route("/v2/health/ready", _says({"ready": True})),
+            Route(OPENAPI, _says(self._document)),
+            Route(MODELS, self._models),
+            Route(METRICS, self.metrics.answer),
+            Route(HEALTH, _says({"status": "ok"})),
+            Route(LIVE, _says({"live": True})),
+            Route(READY, _says({"ready": True})),
         ]
 
     @contextlib.asynccontextmanager

@@ -1,9 +1,10 @@
-"""The log: of each request its method, path, sizes, status, and time, and nothing else."""
+"""The log: of each request its method, path, size, status, and time, and nothing else."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,10 +16,17 @@ LONGEST_PATH = 80
 
 
 class RequestLog:
-    """ASGI middleware that logs each request when it is answered."""
+    """ASGI middleware that logs and counts each request when it is answered."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[str, int, int, float], None]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: The application.
+            count: See `cnnkit.serving.metrics.Metrics.count`.
+        """
         self._app = app
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log what became of it."""
@@ -41,6 +49,9 @@ class RequestLog:
         try:
             await self._app(scope, counted, noted)
         finally:
-            took = 1000 * (time.perf_counter() - began)
+            took = time.perf_counter() - began
+            self._count(scope["path"], status, size, took)
             path = printable(scope["path"][:LONGEST_PATH])
-            log.info("%s %s %d, %d bytes, %.0f ms", scope["method"], path, status, size, took)
+            log.info(
+                "%s %s %d, %d bytes, %.0f ms", scope["method"], path, status, size, 1000 * took
+            )

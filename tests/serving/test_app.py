@@ -142,6 +142,20 @@ def test_the_log_has_sizes_and_nothing_of_the_content(client, caplog):
     assert not any("secret" in line or "\x1b" in line or "\n" in line for line in lines)
 
 
+def test_the_figures_tell_addresses_apart_but_not_those_that_are_made_up(client, examples):
+    client.post("/v1/classify", content=b"")
+    for number in range(3):
+        client.get(f"/made-up-{number}")
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[0] != "#")
+    assert float(lines['cnnkit_requests_total{path="/v1/classify",status="422"}']) >= 1
+    assert float(lines['cnnkit_requests_total{path="other",status="404"}']) >= 3
+    assert float(lines['cnnkit_request_seconds_count{path="/v1/classify"}']) >= 1
+    assert float(lines["cnnkit_admitted_requests"]) == 0
+    assert "made-up" not in answer.text and "process_open_fds" in lines
+
+
 # --- what a model does that never should ----------------------------------------------------
 
 
