@@ -20,6 +20,7 @@ from cnnkit.bundles import (
     figures,
     keras_files,
     network,
+    own_graphs,
     score_kinds,
     statistics,
     stored_graphs,
@@ -55,6 +56,7 @@ class Bundle:
         graph: Makes the `openvino.Model` of a graph in another tool's form, which OpenVINO alone
             runs; None: Keras builds the network.
         graph_store: The folder of the weights and of `stored_graphs.GRAPHS`; None: it has none.
+        trusted_graphs: Whether these came with cnnkit; if not, see `cnnkit.bundles.own_graphs`.
         int8_in_float: Whether float32 computes what 8-bit integers give, see
             `cnnkit.runtime.contract.Quantization`.
     """
@@ -67,7 +69,17 @@ class Bundle:
     notes: tuple[str, ...] = ()
     graph: opening_graphs.RunningModel | None = None
     graph_store: Path | None = None
+    trusted_graphs: bool = False
     int8_in_float: bool = False
+
+    @property
+    def weights_hash(self) -> str:
+        """A hash of the weights, and of the graph that came with them, if one did."""
+        weights = str(self.card.weights.get("sha256") or self.identity)
+        graph = None if self.trusted_graphs else own_graphs.graph_hash(self.card)
+        if graph is None:
+            return weights
+        return hashlib.sha256(f"{weights} {graph}".encode()).hexdigest()
 
     @property
     def content_hash(self) -> str:
@@ -75,8 +87,7 @@ class Bundle:
 
         Unlike `identity`, it is the same in every version of cnnkit.
         """
-        weights = self.card.weights.get("sha256") or self.identity
-        what = [weights, self.card.input.to_dict(), self.card.features_layer]
+        what = [self.weights_hash, self.card.input.to_dict(), self.card.features_layer]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def build(
@@ -206,11 +217,17 @@ class Bundle:
     def _stored_graph(
         self, features: bool, network_name: str | None, statistics_form: str | None
     ) -> Any | None:
-        """Return the network in OpenVINO's form as it came with cnnkit, or None."""
+        """Return the network in OpenVINO's form as it was kept with the weights, or None."""
         if self.graph_store is None:
             return None
+        if not self.trusted_graphs:
+            if statistics_form is not None:
+                return None
+            weights = self.graph_store / WEIGHTS
+            outputs = self.outputs(features)
+            return own_graphs.read_own_graph(self.card, self.graph_store, weights, outputs)
         card = self.card
-        outputs = ("scores", *(["features"] if features else [])) if not card.networks else ()
+        wanted = tuple(self.outputs(features)) if not card.networks else ()
         if card.networks:
             network_name = self.network_name(network_name)
         return stored_graphs.read_graph(
@@ -218,8 +235,16 @@ class Bundle:
             stored_graphs.graph_name(network_name, statistics_form),
             self.graph_store / card.weights.get("file", WEIGHTS),
             self.prefix(network_name),
-            outputs,
+            wanted,
         )
+
+    def outputs(self, features: bool = False) -> own_graphs.Outputs:
+        """Return the outputs of a bundle with one network; scores say how many numbers they are."""
+        card = self.card
+        if card.networks:
+            return dict.fromkeys(card.networks[self.network_name()].outputs)
+        scores = {"scores": score_kinds.columns(card.scores_kind, card.classes)}
+        return scores | ({"features": None} if features else {})
 
     def _tensors(self, features: bool) -> tuple[dict[str, str], int]:
         """Return the tensor of each of a graph's outputs, and how many scores there are."""
@@ -301,7 +326,8 @@ def open_model(
     embedded = embedded_name(model)
     if embedded is not None:
         folder = embedded_folder(embedded)
-        return replace(_open_folder(folder, labels), graph_store=folder)
+        opened = _open_folder(folder, labels)
+        return replace(opened, graph_store=folder, trusted_graphs=True)
     path = Path(model)
     if path.is_dir():
         return _open_folder(path, labels)
@@ -373,9 +399,13 @@ def _open_folder(folder: Path, labels: str | None) -> Bundle:
         card = _with_scores_kind(card, path)
     sha256 = checked_sha256(path, card.weights.get("sha256"))
     networks = {name: vars(spec) for name, spec in card.networks.items()}
-    what = (card.builder, card.arguments, card.scores_layer, card.features_layer, networks)
+    what: list[Any]
+    what = [card.builder, card.arguments, card.scores_layer, card.features_layer, networks]
+    graph = own_graphs.graph_hash(card)
+    what += [] if graph is None else [graph]
     request = {"model": str(folder.resolve())}
-    return Bundle(card, names, _identity(sha256, *what), load, request)
+    store = None if graph is None or len(card.networks) > 1 else folder
+    return Bundle(card, names, _identity(sha256, *what), load, request, graph_store=store)
 
 
 def _with_scores_kind(card: ModelCard, path: Path) -> ModelCard:

@@ -49,12 +49,9 @@ def read_graph(
     Raises:
         BundleError: A file is damaged or lacks something.
     """
-    found = _read_pair(graphs, name)
-    if found is None:
+    graph = read_bare(graphs, name)
+    if graph is None:
         return None
-    ov = import_openvino()
-    xml, numbers = found
-    graph = ov.Core().read_model(xml, ov.Tensor(np.frombuffer(numbers, np.uint8)))
     pairs = zip(graph.outputs, graph.get_results(), strict=True)
     results = {output.get_any_name(): result for output, result in pairs}
     if not set(outputs) <= set(results):
@@ -65,6 +62,16 @@ def read_graph(
     names = weight_names(graph)
     values = dict(read_weights(weights, [prefix + name for name in names]))
     return with_weights(graph, {name: values[prefix + name] for name in names})
+
+
+def read_bare(graphs: Path, name: str) -> Any | None:
+    """Return a network without its weights, or None where the file lacks it; see `read_graph`."""
+    found = _read_pair(graphs, name)
+    if found is None:
+        return None
+    ov = import_openvino()
+    xml, numbers = found
+    return ov.Core().read_model(xml, ov.Tensor(np.frombuffer(numbers, np.uint8)))
 
 
 def _read_pair(graphs: Path, name: str) -> tuple[bytes, bytes] | None:

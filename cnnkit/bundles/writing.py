@@ -14,16 +14,19 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cnnkit.bundles import own_graphs
 from cnnkit.bundles.card import CARD, INT8, SCHEMA_VERSION, file_sha256, read_card, read_labels
 from cnnkit.bundles.measuring_ranges import TrainingImages, int8_section
-from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS
+from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS, open_model
+from cnnkit.bundles.own_graphs import write_own_graph
 from cnnkit.bundles.weights import save_weights, variables_by_path
-from cnnkit.errors import OutputError, broken_rule
+from cnnkit.errors import BundleError, OutputError, broken_rule
 from cnnkit.images import InputSpec
+from cnnkit.runtime.process import backend_name
 
 UNFINISHED = ".cnnkit-unfinished-"
 REPLACED = ".cnnkit-replaced-"
@@ -195,10 +198,38 @@ def write_model(folder: Path, bundle: NewBundle) -> None:
     save_weights(bundle.model, folder / WEIGHTS)
     bundle.model.save(folder / KERAS_FILE)
     card = _card(folder, bundle)
+    _write_card(folder, card)
+    read_labels(folder / LABELS, read_card(folder / CARD).classes)
+    if section := _graph_section(folder, bundle.model):
+        _write_card(folder, card | {own_graphs.SECTION: section})
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     # An undecodable byte of a file name becomes the escape that JSON has for it.
     (folder / CARD).write_bytes(text.encode("utf-8", "backslashreplace"))
-    read_labels(folder / LABELS, read_card(folder / CARD).classes)
+
+
+def _graph_section(folder: Path, model: Any) -> dict[str, str]:
+    """Write the network's graph, and return the card's section; an empty one where it has none.
+
+    On JAX there is none: OpenVINO converts TensorFlow alone, so that such a bundle is converted
+    in a process of its own when it is first opened.
+    """
+    if backend_name() != "tensorflow":
+        return {}
+    opened = open_model(folder)
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        # The weights are those of the file: it need not be built once more.
+        opened = replace(opened, load=lambda *network_name: model)
+    for features in (True, False) if not opened.card.networks else (False,):
+        try:
+            network = opened.build(features)
+        except (BundleError, ValueError):  # it has no features
+            continue
+        weights = folder / WEIGHTS
+        return write_own_graph(network, folder, weights, opened.card, opened.outputs(features))
+    return {}
 
 
 def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:

@@ -334,4 +334,4 @@ def _takes_whole_images(bundle: Bundle) -> bool:
 
 def _weights_hash(bundle: Bundle) -> str:
     """Return the start of the hash of a bundle's weights, 64 bits."""
-    return str(bundle.card.weights.get("sha256") or bundle.identity)[:16]
+    return bundle.weights_hash[:16]

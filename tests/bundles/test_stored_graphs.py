@@ -95,7 +95,7 @@ def test_scores_alone_leave_the_features_out():
     assert [output.get_any_name() for output in graph.outputs] == ["scores"]
 
 
-def test_a_users_own_bundle_is_not_looked_into_for_graphs(tmp_path):
+def test_a_graph_that_the_card_of_an_own_bundle_does_not_name_is_not_looked_into(tmp_path):
     folder = shutil.copytree(embedded_folder("squeezenet-1.1"), tmp_path / "own")
     assert open_model(folder).source().stored() is None
 
