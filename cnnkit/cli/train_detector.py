@@ -120,6 +120,7 @@ TRAINING_OPTIONS: list[shared.Command] = [
     ),
     shared.max_pixels_option(),
     shared.workers_option("Threads that read images."),
+    training.processes_options,
     click.option(
         "--assert-ap50", type=float, metavar="P", help="Exit with status 1 if AP50 is lower."
     ),
@@ -141,12 +142,16 @@ def command(quiet: bool, assert_ap50: float | None, **options: Any) -> None:
     cnnkit evaluate; its report.html shows the curves and mistakes. Exit status: 1 if AP50 is
     below --assert-ap50.
     """
+    reports = training.reports(options)
+    quiet = quiet or not reports
     from cnnkit.cli.display import reading_progress
     from cnnkit.commands.train_detector import train_detector
 
     training.check_floors({"--assert-ap50": assert_ap50})
     started = time.monotonic()
     model = train_detector(**options, progress=partial(reading_progress, quiet=quiet))
+    if not reports:
+        return
     for line in summary_lines(model, time.monotonic() - started):
         click.echo(line)
     missed = training.missed([("--assert-ap50", assert_ap50, _number(model.metrics["AP50"]))])

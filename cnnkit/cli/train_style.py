@@ -92,6 +92,7 @@ OPTIONS: list[shared.Command] = [
     training.max_bad_option("Maximum number or share of unreadable photos."),
     shared.max_pixels_option(),
     training.seed_option(),
+    training.processes_options,
 ]
 
 
@@ -105,6 +106,8 @@ def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
     PHOTOS are images or folders of images: a few hundred photos like those to stylize. The losses
     are those of `cnnkit stylize`.
     """
+    reports = training.reports(options)
+    quiet = quiet or not reports
     from cnnkit.cli.display import ProgressLine
     from cnnkit.commands.train_style import train_style
 
@@ -118,7 +121,7 @@ def command(quiet: bool, time_budget: str | None, **options: Any) -> None:
         model = train_style(**options, time_budget=shared.seconds_of(time_budget), progress=show)
     finally:
         line.end()
-    for text in summary_lines(model):
+    for text in summary_lines(model) if reports else ():
         click.echo(text)
 
 

@@ -13,6 +13,7 @@ from cnnkit.detection.training.bundle import epochs as epoch_rows
 from cnnkit.detection.training.learning import learn_boxes
 from cnnkit.detection.training.outcome import TrainedDetector
 from cnnkit.detection.training.settings import DetectorSettings
+from cnnkit.runtime.processes import joined
 from cnnkit.training.run import StageProgress, silent
 
 
@@ -44,6 +45,9 @@ def train_detector(
     patience: int = 15,
     max_pixels: int | None = None,
     workers: int | None = None,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
     progress: StageProgress | None = None,
 ) -> TrainedModel:
     """Train a detector on images with boxes and write it as a bundle.
@@ -77,6 +81,10 @@ def train_detector(
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         workers: Threads that read and augment.
+        coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
+            Keras on JAX (``KERAS_BACKEND=jax``). All return; process 0 writes the bundle.
+        processes: Number of processes; by default what Slurm, torchrun or Open MPI says.
+        process_id: Number of this process, from 0; by default what the launcher says.
         progress: Called with the name of a stage and its number of images. Returns a context
             manager that yields a function to call after each image. None for no progress.
 
@@ -115,7 +123,8 @@ def train_detector(
         max_pixels=pixel_limit(max_pixels),
         workers=workers,
     )
-    trained = learn_boxes(settings, progress or silent)
+    with joined(coordinator, processes, process_id):
+        trained = learn_boxes(settings, progress or silent)
     return TrainedModel(
         settings.output, "detect", _metrics(trained), "val", tuple(epoch_rows(trained))
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath, Inputs, path_list, pixel_limit, text_of
 from cnnkit.commands.training import TrainedModel, bad_limit
+from cnnkit.runtime.processes import joined
 from cnnkit.style.training.learning import PainterSettings, PainterStep, learn_style
 
 
@@ -33,6 +34,9 @@ def train_style(
     max_bad: int | str = "5%",
     max_pixels: int | None = None,
     seed: int = 0,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
     progress: Callable[[PainterStep], None] | None = None,
 ) -> TrainedModel:
     """Train a network that applies one style to any photo in a single pass, and write a bundle.
@@ -58,6 +62,10 @@ def train_style(
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as
             unreadable.
         seed: Random seed for the whole run.
+        coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
+            Keras on JAX (``KERAS_BACKEND=jax``). All return; process 0 writes the bundle.
+        processes: Number of processes; by default what Slurm, torchrun or Open MPI says.
+        process_id: Number of this process, from 0; by default what the launcher says.
         progress: Called after each step. None for no progress.
 
     Returns:
@@ -90,7 +98,8 @@ def train_style(
         max_bad=bad_limit(max_bad),
         max_pixels=pixel_limit(max_pixels),
     )
-    trained = learn_style(settings, progress)
+    with joined(coordinator, processes, process_id):
+        trained = learn_style(settings, progress)
     losses = dict(zip(("content", "style"), trained.after, strict=True))
     losses |= dict(zip(("content_before", "style_before"), trained.before, strict=True))
     curve = trained.record["curve"]

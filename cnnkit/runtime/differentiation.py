@@ -12,6 +12,7 @@ from typing import Any
 from cnnkit.errors import RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.hardware import backend_drives_gpu
 from cnnkit.runtime.process import backend_name, import_keras
+from cnnkit.runtime.processes import current_group
 
 DIFFERENTIABLE_BACKENDS = ("tensorflow", "jax")
 
@@ -23,12 +24,14 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         function: Takes and returns tensors, or lists and dicts of them, written in `keras.ops`.
 
     Returns:
-        The same function, compiled on the first call for each shape of its arguments.
+        The same function, compiled on the first call for each shape of its arguments. Where
+        several processes train together, each has the whole of what it returns.
     """
     if _backend() == "jax":
         import jax
 
-        return jax.jit(function)
+        shared = current_group().replicated()
+        return jax.jit(function, **({} if shared is None else {"out_shardings": shared}))
     import tensorflow as tf
 
     # Autograph leaves compiled files in the temporary folder and is not needed.

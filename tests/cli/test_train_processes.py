@@ -12,6 +12,7 @@ import pytest
 from cnnkit.bundles import open_model
 from tests.classification.training.drawings import draw
 from tests.faces.training.digits import write_digits
+from tests.formats.drawn_boxes import draw_boxes
 from tests.training.processes import ROOT, ended, environment, free_address
 
 pytest.importorskip("jax")
@@ -72,6 +73,26 @@ def test_train_face(tmp_path: Path) -> None:
     digits = str(write_digits(tmp_path / "digits", each=6))
     arguments = ["train-face", digits, "--network", "embedding-small", "--crop", "none"]
     arguments += ["--size", "16", "--epochs", "2", "--people", "4", "--photos", "2"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    [(status, _, errors)] = ended(command(*arguments, "-o", str(one)))
+    assert status == 0, errors
+    assert_same_training(one, two, together(*arguments, "-o", str(two)))
+
+
+def test_train_detector(tmp_path: Path) -> None:
+    draw_boxes(tmp_path / "shapes", count=13)
+    arguments = ["train-detector", str(tmp_path / "shapes"), "--size", "96", "--batch-size", "4"]
+    arguments += ["--frozen-epochs", "1", "--epochs", "1", "--one-scale"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    [(status, _, errors)] = ended(command(*arguments, "-o", str(one)))
+    assert status == 0, errors
+    assert_same_training(one, two, together(*arguments, "-o", str(two)))
+
+
+def test_train_style(tmp_path: Path, examples: Path) -> None:
+    arguments = ["train-style", str(examples), "--style", str(examples / "coffee.jpg")]
+    arguments += ["--size", "64", "--style-size", "64", "--batch-size", "2", "--filters", "8"]
+    arguments += ["--steps", "3", "--time-budget", "1h"]
     one, two = tmp_path / "one", tmp_path / "two"
     [(status, _, errors)] = ended(command(*arguments, "-o", str(one)))
     assert status == 0, errors

@@ -33,6 +33,8 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.formats import AnnotatedImage, BoxProblem, BoxSet, mend, read_boxes
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import read_bytes
+from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.training_devices import shared_evenly
 from cnnkit.training import EpochReport, TrainingPlan, train
 from cnnkit.training.freezing import stage_names
 from cnnkit.training.run import StageProgress, TrainingRun, identity_of, silent
@@ -65,7 +67,8 @@ def learn_boxes(settings: DetectorSettings, progress: StageProgress = silent) ->
     )
     with run.claimed():
         trained = _trained(settings, run.state_folder, progress)
-        write_trained(run, trained)
+        if run.leads:
+            write_trained(run, trained)
     return trained
 
 
@@ -326,7 +329,7 @@ def _train(
         """Return a loader of the training images for so many epochs and a batch size."""
         return BoxLoader(
             training,
-            size,
+            shared_evenly(size, len(training), current_group().devices),
             training=True,
             augmenter=augmenter,
             mosaic_until=math.ceil(epochs * MOSAICS_UNTIL),

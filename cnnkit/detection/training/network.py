@@ -22,6 +22,7 @@ from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.detection.training.tasks import DetectorTask, NanodetTask, SingleTask, SsdTask, YoloTask
 from cnnkit.images import InputSpec
 from cnnkit.runtime import building_defaults
+from cnnkit.runtime.processes import current_group
 from cnnkit.runtime.training_devices import seed_epoch
 
 ANCHORS_OF_A_HEAD = 3
@@ -144,7 +145,9 @@ def _heads(
     strides = strides_of(settings.architecture.replace("-", "_"))
     count = ANCHORS_OF_A_HEAD * len(strides)
     advice = advise(sizes, count, settings.side, settings.anchors, settings.seed)
-    anchors = by_head(advice.anchors, strides)
+    # Each process has found them for itself, perhaps rounded in another way.
+    [found] = current_group().from_first([np.array(advice.anchors, np.float64)])
+    anchors = by_head([(float(w), float(h)) for w, h in found], strides)
     return tuple(HeadSpec(f"stride{s}", s, anchors[s]) for s in strides), advice
 
 

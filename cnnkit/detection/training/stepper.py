@@ -107,10 +107,8 @@ class DetectorStepper(Stepper[BoxLoader]):
         found: list[FoundBoxes] = []
         boxed = batches.boxed
         with memory_errors(), self._averaged() if averaged else contextlib.nullcontext():
-            for batch in batches.batches():
-                pixels = batch.images.astype(np.float32)
-                boxes, scores = map(ops.convert_to_numpy, self._boxes(pixels))
-                for row in range(len(batch.images)):
+            for boxes, scores in self._predicted(batches):
+                for row in range(len(boxes)):
                     height, width = map(int, boxed.sizes[len(found)])
                     found.append(found_boxes(boxes[row], scores[row], (height, width), boxed.spec))
         self.found = found
@@ -121,6 +119,27 @@ class DetectorStepper(Stepper[BoxLoader]):
         self.figures = box_figures(self.truths, found, self._classes)
         half, whole = self.figures.average_precision(0.5), self.figures.average_precision()
         return Scores(1 - half, whole) if self._best_by == "AP50" else Scores(1 - whole, half)
+
+    def _predicted(self, batches: BoxLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield boxes and scores of each batch; several processes take turns with the batches."""
+        group = current_group()
+        if group.count == 1:
+            for batch in batches.batches():
+                yield self._numbers(batch.images)
+            return
+        for first in range(0, batches.steps, group.count):
+            # Where there is no batch left for a process, it repeats the last one.
+            images = batches.batch(0, min(first + group.rank, batches.steps - 1)).images
+            missing = batches.batch_size - len(images)
+            filled = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)])
+            boxes, scores = map(group.gathered, self._numbers(filled))
+            for step in range(first, min(first + group.count, batches.steps)):
+                rows = min(batches.batch_size, len(batches.boxed) - step * batches.batch_size)
+                yield boxes[step - first][:rows], scores[step - first][:rows]
+
+    def _numbers(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        boxes, scores = map(ops.convert_to_numpy, self._boxes(images.astype(np.float32)))
+        return boxes, scores
 
     def judged(self) -> list[np.ndarray]:
         """Return the numbers of the model with the average in place of the weights."""

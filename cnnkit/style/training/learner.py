@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnkit import runtime
+from cnnkit.runtime.processes import current_group
 from cnnkit.style.features import LossNetwork
 
 # The loss network pads with zeros, which no image has beside it: mirrored pixels instead.
@@ -64,6 +65,7 @@ class Learner:
         self._network = network
         self._grams = {name: np.asarray(gram, np.float32) for name, gram in grams.items()}
         self._losses = np.asarray(losses, np.float32)
+        self._group = current_group()
         self._fixed = [np.asarray(v) for v in model.non_trainable_variables]
         self._step = runtime.compile(self._one_step)
         self._gradient = runtime.value_and_gradient(self._loss)
@@ -81,7 +83,7 @@ class Learner:
 
         Args:
             state: Now.
-            photos: uint8 (batch, height, width, 3).
+            photos: uint8 (batch, height, width, 3); of several processes, this one's share.
             rate: The learning rate.
             number: Number of the step, from 1.
 
@@ -89,7 +91,8 @@ class Learner:
             The state, and content, style and variation, float32 (3,).
         """
         corrected = rate * np.sqrt(1 - SQUARE_DECAY**number) / (1 - MEAN_DECAY**number)
-        after, terms = self._step(state, photos.astype(np.float32), np.float32(corrected))
+        pixels = self._group.spread(photos.astype(np.float32))
+        after, terms = self._step(state, pixels, np.float32(corrected))
         return PainterState(*after), np.asarray(terms)
 
     def terms(self, state: PainterState, photos: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,13 +22,19 @@ from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, find_images
 from cnnkit.images.resample import ResampleWindow, resize
 from cnnkit.reports.style import write_style_report
 from cnnkit.runtime import building_defaults, seed_everything
+from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.training_devices import shared_evenly
 from cnnkit.style.features import DEFAULT, LossNetwork, open_loss_network
 from cnnkit.style.images import read_style
 from cnnkit.style.training.learner import BORDER, Learner, LossWeights, PainterState
 from cnnkit.style.training.photos import Photos
 from cnnkit.training.checkpoints import Checkpoints
 from cnnkit.training.run import REPORT, TrainingRun, identity_of, write_history
+from cnnkit.training.together import Standing, found_by_first, refuse_different_runs
 from cnnkit.version import __version__
+
+if TYPE_CHECKING:
+    from cnnkit.training.stepper import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -261,14 +267,16 @@ class _PainterTraining:
             self._model = builder(BUILDER)(**self._arguments)
         losses = LossWeights(1 - settings.strength, settings.strength, settings.variation / 50)
         grams = style_grams(network, styles, settings.style_size)
+        self._group = current_group()
+        self._batch_size = shared_evenly(settings.batch_size, len(photos), self._group.devices)
         self._learner = Learner(self._model, network, grams, losses)
         self._state = self._learner.start()
         self._described = {"settings": settings.described(), "identity": identity}
         self._step, self._seconds = 0, 0.0
         self._curve: list[list[float]] = []
         self._checkpoints = Checkpoints(state_folder)
-        if settings.resume:
-            self._load()
+        refuse_different_runs(self._described)
+        self._begin()
         if not self._step:
             self._before = self._judged()
 
@@ -278,8 +286,28 @@ class _PainterTraining:
 
     # === State ===
 
-    def _load(self) -> None:
+    def _begin(self) -> None:
+        """Take the state that the first process has found or begins with."""
+        found = self._found() if self._settings.resume and self._group.leads else None
+        state, snapshot, _ = found_by_first(found or Standing(None, self._snapshot(), None))
+        self._state = PainterState(*snapshot.model, *snapshot.optimizer)
+        if self._group.count > 1:
+            self._state = PainterState(*map(self._group.everywhere, self._state))
+        if state is not None:
+            self._step, self._seconds = state["step"], state["seconds"]
+            self._curve, self._before = state["curve"], tuple(state["before"])
+            log.info("Resuming after step %d.", self._step)
+        elif self._settings.resume:
+            log.info("Nothing to resume: starting from the beginning.")
+
+    def _snapshot(self) -> Snapshot:
         from cnnkit.training.stepper import Snapshot
+
+        weights, mean, square = (np.asarray(part) for part in self._state)
+        return Snapshot([weights], [mean, square])
+
+    def _found(self) -> Standing | None:
+        """Return the newest checkpoint, or None if there is none."""
 
         def check(state: dict[str, Any]) -> None:
             """Refuse a state of another run, or with facts that no run of ours has."""
@@ -290,16 +318,8 @@ class _PainterTraining:
                     raise UsageError(broken_rule("`resume`", rule, "others", fix))
             self._check_facts(state)
 
-        weights, mean, square = (np.asarray(part) for part in self._state)
-        found = self._checkpoints.load(Snapshot([weights], [mean, square]), check)
-        if found is None:
-            log.info("Nothing to resume: starting from the beginning.")
-            return
-        state, snapshot, _ = found
-        self._step, self._seconds = state["step"], state["seconds"]
-        self._curve, self._before = state["curve"], tuple(state["before"])
-        self._state = PainterState(*snapshot.model, *snapshot.optimizer)
-        log.info("Resuming after step %d.", self._step)
+        found = self._checkpoints.load(self._snapshot(), check)
+        return None if found is None else Standing(*found)
 
     def _check_facts(self, state: dict[str, Any]) -> None:
         """Refuse what no run of these settings would have written.
@@ -321,8 +341,8 @@ class _PainterTraining:
             raise ValueError("not a state of such a training.")
 
     def _save(self) -> None:
-        from cnnkit.training.stepper import Snapshot
-
+        if not self._group.leads:
+            return
         state = {
             "step": self._step,
             "seconds": self._seconds,
@@ -331,8 +351,7 @@ class _PainterTraining:
             "best_epoch": None,
             **self._described,
         }
-        weights, mean, square = (np.asarray(part) for part in self._state)
-        self._checkpoints.save(self._step, state, Snapshot([weights], [mean, square]))
+        self._checkpoints.save(self._step, state, self._snapshot())
 
     # === Training ===
 
@@ -344,7 +363,7 @@ class _PainterTraining:
             while self._step < self._settings.steps and self._share_done() < 1:
                 terms = self._one_step()
                 now = time.monotonic()
-                self._seconds = before + now - started
+                self._seconds = self._seconds_of_first(before + now - started)
                 if watch is not None:
                     watch(self._progress(terms))
                 if now - saved >= SAVE_EVERY:
@@ -354,6 +373,13 @@ class _PainterTraining:
             self._save()
             log.info("Stopped after step %d: continue with `resume=True`.", self._step)
             raise
+
+    def _seconds_of_first(self, seconds: float) -> float:
+        """Return what the first process has measured: all stop, and slow down, by one clock."""
+        if self._settings.time_budget is None:
+            return seconds
+        [[found]] = self._group.from_first([np.array([seconds])])
+        return float(found)
 
     def _share_done(self) -> float:
         """Return how much of the run lies behind, 0 to 1, by steps or by time."""
@@ -365,7 +391,8 @@ class _PainterTraining:
     def _one_step(self) -> np.ndarray:
         rise = min(1.0, (self._step + 1) / 50)
         fall = 0.5 * (1 + math.cos(math.pi * self._share_done()))
-        photos = self._photos.batch(self._step, self._settings.batch_size)
+        photos = self._photos.batch(self._step, self._batch_size)
+        photos = photos[self._group.share.of(len(photos))]
         rate = self._settings.learning_rate * rise * fall
         self._state, terms = self._learner.step(self._state, photos, rate, self._step + 1)
         self._step += 1
@@ -387,8 +414,16 @@ class _PainterTraining:
     def write(self, run: TrainingRun) -> TrainedPainter:
         """Write the bundle with its report."""
         self._learner.put_into_model(self._state)
-        settings, after = self._settings, self._judged()
+        after = self._judged()
         record = self._record(after)
+        if run.leads:
+            self._write_bundle(run, record)
+        return TrainedPainter(
+            self._settings.output, self._step, self._seconds, self._before, after, record
+        )
+
+    def _write_bundle(self, run: TrainingRun, record: dict[str, Any]) -> None:
+        settings = self._settings
         side = settings.size
         bundle = NewBundle(
             name=settings.output.absolute().name,
@@ -413,9 +448,6 @@ class _PainterTraining:
                 styles=self._styles,
                 samples=self._samples(),
             )
-        return TrainedPainter(
-            settings.output, self._step, self._seconds, self._before, after, record
-        )
 
     def _record(self, after: tuple[float, float]) -> dict[str, Any]:
         held_out = [
