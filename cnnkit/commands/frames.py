@@ -46,7 +46,11 @@ class FrameInputs:
         self._exclude, self._column = exclude, column
         named = holds_video(path for path in paths if not has_image_suffix(path))
         if named or selection.is_given:
-            import_av()
+            try:
+                import_av()
+            except UsageError:
+                if named or self._finds_video():
+                    raise
         self.has_frames = named or selection.is_given or selection.animations
         self.expected = None if self.has_frames else expected_images(paths)
 
@@ -66,6 +70,13 @@ class FrameInputs:
         if not self.has_frames:
             return finder
         return FrameFinder(finder, self._selection, max_pixels=max_pixels, decodes=decodes)
+
+    def _finds_video(self) -> bool:
+        """Return whether there is a video among the files; those elsewhere are not looked at."""
+        finder = Finder(self._paths, exclude=self._exclude, column=self._column, videos=True)
+        if finder.is_remote:
+            return False
+        return holds_video(found.path for found in finder if not has_image_suffix(found.path))
 
     def table(self, table: RowTable) -> RowTable:
         """Return the columns of the rows: with frames and times where there may be any."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from cnnkit.reports.escaping import image_data_url
-from cnnkit.reports.page import definitions, timestamp, write_page
+from cnnkit.reports.page import CARDS, IMAGE_BYTES, Room, definitions, timestamp, write_page
 from cnnkit.results import path_text, place_of
 
 
@@ -20,6 +20,8 @@ class _ExplanationCounts:
     ok: int = 0
     failed: int = 0
     other: int = 0
+    cards: Room = field(default_factory=lambda: Room(CARDS))
+    images: Room = field(default_factory=lambda: Room(IMAGE_BYTES))
 
 
 def write_explanations(
@@ -34,7 +36,8 @@ def write_explanations(
 ) -> None:
     """Write all explained images into one HTML file that opens anywhere.
 
-    Rows and thumbnails are taken and written one by one: memory does not grow with them.
+    Rows and thumbnails are taken and written one by one: memory does not grow with them. The
+    page has the first `CARDS` rows and the first `IMAGE_BYTES` of thumbnails, and counts all rows.
 
     Args:
         path: The file to write. An existing file is replaced once the new one is complete.
@@ -71,19 +74,34 @@ def _cards(
         card = {"path": text, "name": os.path.basename(text)}
         if row["status"] == "error":
             counts.failed += 1
-            yield card | {"error": row["error"]}
+            if counts.cards.take():
+                yield card | {"error": row["error"]}
             continue
         counts.ok += 1
         other = row["predicted"] if row["predicted"] != row["label"] else None
         counts.other += other is not None
-        images = thumbnails(path_text(place_of(row)))
-        urls = [image_data_url(one) for one in images] if images else [None, None]
+        if not counts.cards.take():
+            continue
+        plain, heat = _addresses(path_text(place_of(row)), thumbnails, counts.images)
         yield card | {
-            "plain": urls[0],
-            "heat": urls[1],
+            "plain": plain,
+            "heat": heat,
             "label": row["label"],
             "score": row["score"],
             "other": other,
             "box": row["box"],
             "error": None,
         }
+
+
+def _addresses(
+    path: str, thumbnails: Callable[[str], tuple[bytes, bytes] | None], room: Room
+) -> tuple[str | None, str | None]:
+    """Return the ``data:`` addresses of an image's two thumbnails, as far as there is room."""
+    images = None if room.is_full else thumbnails(path)
+    plain, heat = (image_data_url(one) for one in images) if images else (None, None)
+    if room.is_full or plain is not None:
+        size = len(plain or "") + len(heat or "")
+        if not room.take(size):
+            return None, None
+    return plain, heat

@@ -11,7 +11,15 @@ from typing import Any
 from markupsafe import Markup
 
 from cnnkit.reports.escaping import json_for_html, visible
-from cnnkit.reports.page import definitions, thumbnail_url, timestamp, write_page
+from cnnkit.reports.page import (
+    IMAGE_BYTES,
+    ROW_BYTES,
+    Room,
+    definitions,
+    thumbnail_url,
+    timestamp,
+    write_page,
+)
 from cnnkit.results import UNKNOWN, path_of, path_text, place_of
 
 
@@ -23,6 +31,8 @@ class _FindingCounts:
     failed: int = 0
     unknown: int = 0
     classes: set[str] = field(default_factory=set)
+    rows: Room = field(default_factory=lambda: Room(ROW_BYTES))
+    images: Room = field(default_factory=lambda: Room(IMAGE_BYTES))
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in one record of the page."""
@@ -67,8 +77,9 @@ def write_gallery(
     """Write all images of a run into one HTML file that opens anywhere.
 
     Rows and thumbnails are taken and written one by one, so memory does not grow with their
-    number (only the set of classes found is kept). The file is mostly thumbnails: WebP of at
-    most 200 pixels at quality 50 takes about 4 kB, which makes 55 MB of 10,000 images.
+    number (only the set of classes found is kept). The page does not grow without bound either:
+    the first `IMAGE_BYTES` of thumbnails (a WebP of at most 200 pixels at quality 50 takes about
+    4 kB) and the first `ROW_BYTES` of rows are in it, and its figures count all rows.
 
     Args:
         path: The file to write. An existing file is replaced once the new one is complete.
@@ -112,7 +123,11 @@ def _records(
         text = Markup('<script type="application/json" class="row">%s</script>') % json_for_html(
             record
         )
-        address = thumbnail_url(thumbnail, path_of(row)) if "error" not in record else None
+        if not counts.rows.take(len(text)):
+            continue
+        address = None
+        if "error" not in record:
+            address = thumbnail_url(thumbnail, path_of(row), counts.images)
         if address:
             text += Markup('<script type="text/plain" class="thumbnail">%s</script>') % address
         yield text

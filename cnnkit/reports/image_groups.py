@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Any
 
 from cnnkit.reports.escaping import visible
-from cnnkit.reports.page import thumbnail_url, timestamp, write_page
+from cnnkit.reports.page import CARDS, IMAGE_BYTES, Room, thumbnail_url, timestamp, write_page
 from cnnkit.results import path_of
 
-SHOWN_OF_A_GROUP = 13
+SHOWN_OF_A_GROUP = 14  # the first one and 13 others
 ERRORS_SHOWN = 1_000
 LOOK_ALIKES = (
     "Look-alikes: other images that show nearly the same. They are no copies: nothing sorts them."
@@ -60,16 +60,13 @@ def write_copies(
     if look_alikes is not None:
         figures.append(("look-alikes", sum(len(group) - 1 for group in look_alikes), ""))
     figures.append(("failed", len(failed), "failed" if failed else ""))
-    cards = chain(
+    cards = _Cards(thumbnail)
+    groups_shown = chain(
+        (cards.group(f"Group {group[0]['group']}", group, _about_copy) for group in groups),
         (
-            _group_card(f"Group {group[0]['group']}", group, thumbnail, _about_copy)
-            for group in groups
-        ),
-        (
-            _group_card(
+            cards.group(
                 f"Look-alikes {number}",
                 group,
-                thumbnail,
                 _about_look_alike,
                 LOOK_ALIKES if number == 1 else "",
             )
@@ -77,22 +74,47 @@ def write_copies(
         ),
     )
     verdict = "" if groups else "No copies were found."
-    _write(path, "Copies", "", figures, cards, verdict, made, failed)
+    _write(path, "Copies", "", figures, cards, groups_shown, verdict, made, failed)
 
 
-def _group_card(
-    title: str,
-    group: Sequence[Row],
-    thumbnail: Thumbnail,
-    about: Callable[[Row], str],
-    above: str = "",
-) -> dict[str, Any]:
-    return {
-        "title": title,
-        "above": above,
-        "images": [_card(row, about(row), thumbnail) for row in _shown(group)],
-        "more": max(0, len(group) - SHOWN_OF_A_GROUP),
-    }
+class _Cards:
+    """The cards of a page, as many as it has room for.
+
+    Attributes:
+        images: Room for thumbnails.
+        cards: Room for cards; a group is shown whole or not at all.
+    """
+
+    def __init__(self, thumbnail: Thumbnail) -> None:
+        self._thumbnail = thumbnail
+        self.images, self.cards = Room(IMAGE_BYTES), Room(CARDS)
+
+    @property
+    def left_out(self) -> int:
+        """How many groups are not shown."""
+        return self.cards.refused
+
+    def group(
+        self, title: str, rows: Sequence[Row], about: Callable[[Row], str], above: str = ""
+    ) -> dict[str, Any] | None:
+        """Return what the page shows of a group, None where it has no room."""
+        shown = rows[:SHOWN_OF_A_GROUP]
+        if not self.cards.take(len(shown)):
+            return None
+        return {
+            "title": title,
+            "above": above,
+            "images": [self._card(row, about(row)) for row in shown],
+            "more": len(rows) - len(shown),
+        }
+
+    def _card(self, row: Row, about: str) -> dict[str, Any]:
+        return {
+            "path": row["path"],
+            "name": os.path.basename(row["path"]),
+            "image": thumbnail_url(self._thumbnail, path_of(row), self.images),
+            "about": about,
+        }
 
 
 def _about_copy(row: Row) -> str:
@@ -126,20 +148,17 @@ def write_matches(
     Raises:
         OutputError: The file cannot be written; no partial file is left behind.
     """
-    cards = (
-        {
-            "title": os.path.basename(row["path"]),
-            "above": "",
-            "images": [_card(row, _about_query(row), thumbnail)]
-            + [
-                _card(match, f"{match['score']:.3f}", thumbnail)
-                for match in _shown(row.get("matches", []))
-            ],
-            "more": max(0, len(row.get("matches", [])) - SHOWN_OF_A_GROUP),
-        }
+    cards = _Cards(thumbnail)
+    groups = (
+        cards.group(os.path.basename(row["path"]), [row, *row.get("matches", [])], _about_match)
         for row in rows
     )
-    _write(path, "Similar images", index, [("images searched", images, "main")], cards, "", made)
+    figures = [("images searched", images, "main")]
+    _write(path, "Similar images", index, figures, cards, groups, "", made)
+
+
+def _about_match(row: Row) -> str:
+    return _about_query(row) if "status" in row else f"{row['score']:.3f}"
 
 
 def _about_query(row: Row) -> str:
@@ -148,25 +167,13 @@ def _about_query(row: Row) -> str:
     return "query" if row["matches"] else "query, no matches"
 
 
-def _shown(group: Sequence[Row]) -> Sequence[Row]:
-    return group[:SHOWN_OF_A_GROUP]
-
-
-def _card(row: Row, about: str, thumbnail: Thumbnail) -> dict[str, Any]:
-    return {
-        "path": row["path"],
-        "name": os.path.basename(row["path"]),
-        "image": thumbnail_url(thumbnail, path_of(row)),
-        "about": about,
-    }
-
-
 def _write(
     path: str | os.PathLike[str],
     title: str,
     subtitle: str,
     figures: Sequence[tuple[str, int, str]],
-    groups: Iterator[dict[str, Any]],
+    cards: _Cards,
+    groups: Iterator[dict[str, Any] | None],
     verdict: str,
     made: datetime | None,
     failed: Sequence[Row] = (),
@@ -181,7 +188,8 @@ def _write(
         "subtitle": subtitle,
         "made": timestamp(made),
         "figures": figures,
-        "groups": groups,
+        "groups": (group for group in groups if group is not None),
+        "cards": cards,
         "verdict": verdict,
         "errors": errors,
         "more_errors": len(failed) - len(errors),

@@ -24,6 +24,44 @@ from cnnkit.errors import ImageError
 from cnnkit.reports.escaping import image_data_url, visible
 from cnnkit.writers.replacing import replacing
 
+# What a page has room for: browsers open 100 MB in a second or two, and ten times that hardly.
+IMAGE_BYTES = 64 << 20
+ROW_BYTES = 32 << 20
+# Cards of a page that shows all of them at once.
+CARDS = 20_000
+
+
+class Room:
+    """The room that a page has for something: what does not fit, and all after it, is left out.
+
+    Attributes:
+        taken: How many things have found room.
+        refused: How many have not.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Begin with all of it free.
+
+        Args:
+            size: In bytes, or whatever `take` counts in.
+        """
+        self._free = size
+        self.taken = self.refused = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something has been left out, so that all else will be."""
+        return self.refused > 0
+
+    def take(self, size: int = 1) -> bool:
+        """Return whether there is room for something of this size, which then has it."""
+        if self.is_full or size > self._free:
+            self.refused += 1
+            return False
+        self._free -= size
+        self.taken += 1
+        return True
+
 
 def write_page(
     path: str | os.PathLike[str],
@@ -99,20 +137,29 @@ def timestamp(moment: datetime | None = None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def thumbnail_url(thumbnail: Callable[[str], bytes | None] | None, path: str) -> str | None:
+def thumbnail_url(
+    thumbnail: Callable[[str], bytes | None] | None, path: str, room: Room | None = None
+) -> str | None:
     """Return the ``data:`` address of an image's thumbnail, or None if there is none.
 
     Args:
         thumbnail: Gives JPEG, PNG or WebP bytes for a path, or None; it may raise `ImageError`,
             for example when the image has been moved away since.
         path: The path as the file system wants it.
+        room: What the page has for images; once it is full, no thumbnail is made.
     """
     if thumbnail is None:
         return None
+    if room is not None and room.is_full:
+        room.take()
+        return None
     try:
-        return image_data_url(thumbnail(path))
+        address = image_data_url(thumbnail(path))
     except ImageError:
         return None
+    if address is None or room is None:
+        return address
+    return address if room.take(len(address)) else None
 
 
 def percent(share: float | None) -> str:

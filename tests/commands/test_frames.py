@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,16 @@ def test_without_pyav_nothing_is_opened(clip: str, monkeypatch: pytest.MonkeyPat
         cnnkit.classify(clip, model="none")
     with pytest.raises(UsageError, match="Videos need PyAV"):
         cnnkit.classify(".", every="key", model="none")
+
+
+def test_images_alone_need_no_pyav(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    rows: list[dict[str, Any]] = []
+    shutil.copy(examples / "coffee.jpg", tmp_path / "coffee.jpg")
+    cnnkit.classify(tmp_path, every="2s", model="squeezenet-1.1", emit=rows.append)
+    assert [row["status"] for row in rows] == ["ok"]
 
 
 def test_frames_of_an_animation(examples: Path, tmp_path: Path) -> None:

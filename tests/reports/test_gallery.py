@@ -232,3 +232,25 @@ def test_the_page_names_nothing_outside_itself(report, thumbnail):
     assert all(source.startswith(("#", "data:")) for source in sources)
     assert " style=" not in outside_scripts(html)
     assert not re.search(r"\son\w+=", outside_scripts(html))
+
+
+def test_the_page_has_a_bound_and_counts_all(report, monkeypatch):
+    asked = []
+
+    def thumbnail(path):
+        asked.append(path)
+        return webp()
+
+    whole = gallery(report, ROWS * 3, thumbnail)
+    assert "Listed are" not in whole and "Thumbnails are" not in whole
+    one = len(re.search(r"data:image/[^<]*", whole)[0])
+    size = sum(map(len, re.findall(r'<script type="application/json".*?</script>', whole)[:5]))
+    monkeypatch.setattr("cnnkit.reports.gallery.IMAGE_BYTES", 2 * one)
+    monkeypatch.setattr("cnnkit.reports.gallery.ROW_BYTES", size)
+    asked.clear()
+    html = gallery(report, ROWS * 3, thumbnail)
+    assert records(html) == records(whole)[:5]
+    assert html.count("data:image/") == 2 and len(asked) == 3
+    assert figures(html) == figures(whole)
+    assert "Listed are the first 5 of 12 inputs" in html
+    assert "Thumbnails are shown of the first 2 images" in html
