@@ -81,6 +81,7 @@ Methods:
 @click.option("--report", metavar="FILE.html", help="HTML report.")
 @shared.column_option
 @shared.shard_option
+@shared.engine_options
 @shared.null_separated_option
 @shared.image_options
 @shared.runtime_options

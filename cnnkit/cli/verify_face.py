@@ -62,6 +62,7 @@ There is no liveness check, and error rates differ between demographic groups.
 @click.option("--annotate", metavar="FILE", help="Image file of both images with faces and result.")
 @shared.output_options
 @shared.shard_option
+@shared.engine_options
 @shared.format_option("Format of --pairs on standard output.")
 @shared.face_options
 @shared.runtime_options
@@ -83,6 +84,8 @@ def command(
     overwrite: bool,
     retry_errors: bool,
     shard: str | None,
+    engine: str | None,
+    shard_size: int,
     form: str | None,
     workers: int | None,
     quiet: bool,
@@ -96,7 +99,7 @@ def command(
     check_form(len(images), pairs, gallery, claimed)
     of_two = {"--annotate": annotate, "--json": as_json}
     of_pairs = {"--root": root, "-o": output, "--resume": resume, "--retry-errors": retry_errors}
-    of_pairs["--shard"] = shard
+    of_pairs |= {"--shard": shard, "--engine": engine}
     for option, value in (of_two if pairs else of_pairs | {"--format": form}).items():
         if value:
             relation = mutually_exclusive if pairs else requires
@@ -118,6 +121,8 @@ def command(
                 overwrite=overwrite,
                 retry_errors=retry_errors,
                 shard=shard,
+                engine=engine,
+                shard_size=shard_size,
                 workers=workers,
                 emit=display.show,
                 progress=display.progress,

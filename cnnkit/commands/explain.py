@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from cnnkit.bundles import Bundle, open_model
+from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, place_elsewhere, progress_on
 from cnnkit.commands.explain_subjects import explainer_of_detector, explainer_of_faces
 from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
@@ -26,7 +30,13 @@ from cnnkit.commands.inputs import (
 )
 from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.explanation import Explainer
-from cnnkit.explanation.folders import OVERLAY_SIDE, TABLE, SavedImages, explain_folders
+from cnnkit.explanation.folders import (
+    OVERLAY_SIDE,
+    TABLE,
+    SavedImages,
+    explain_folders,
+    explained_rows,
+)
 from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.runtime import RuntimeOptions
@@ -77,6 +87,8 @@ def explain(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    engine: str | None = None,
+    shard_size: int = SHARD_SIZE,
     column: str | None = None,
     report: AnyPath | None = None,
     fit: str | None = None,
@@ -121,6 +133,9 @@ def explain(
         retry_errors: With `resume`: retry inputs that failed.
         shard: Which shard of the inputs to take, ``"I/N"`` or ``(I, N)``: the inputs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        engine: ``ray`` to run one process per machine of a Ray cluster: of this machine alone, or
+            ``ray:auto`` or ``ray:HOST:PORT``.
+        shard_size: With `engine`: number of inputs that a process takes at a time.
         column: The column of Parquet files that holds the images' bytes; by default ``image``, with
             its field ``bytes``, or ``bytes``.
         report: An HTML page to browse.
@@ -161,7 +176,8 @@ def explain(
             check_writable(folder)
     exclude = [str(folder) for folder in (images.overlays, images.heats) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
-    videos.refuse_frames(shard=shard)
+    videos.refuse_frames(shard=shard, engine=engine)
+    cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
@@ -196,6 +212,21 @@ def explain(
         **videos.options(),
     }
     limit = pixel_limit(max_pixels)
+    if cluster is not None:
+        compiled = explainer.predictor
+        where = getattr(compiled, "device", device)
+        chosen = RuntimeOptions(where, compiled.runtime, compiled.precision, threads)
+        opens = partial(
+            _opened,
+            [place_elsewhere(model), place_elsewhere(weights), place_elsewhere(labels)],
+            replace(question, reference=place_elsewhere(reference), options=chosen),
+            getattr(compiled, "batch_size", batch_size),
+            images,
+            outputs.report,
+            worker_count(workers, threads),
+        )
+        cluster.order(opens, bundle.identity, uses_gpu=where == "gpu")
+    progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return explain_folders(
         explainer,
         videos.finder(limit),
@@ -203,9 +234,26 @@ def explain(
         images,
         options=same_on_resume,
         workers=worker_count(workers, threads),
-        emit=counting(emit, progress, lambda: videos.finder(limit, decodes=False), outputs.shard),
+        emit=counting(emit, progress, counted, outputs.shard),
         table=videos.table(TABLE),
+        engine=cluster,
     )
+
+
+def _opened(
+    model: list[str | None],
+    question: _Question,
+    batch_size: int | None,
+    images: SavedImages,
+    report: Path | None,
+    workers: int | None,
+) -> OpenedModel:
+    """Open the model in a process of a cluster."""
+    name, weights, labels = model
+    bundle = open_model(str(name), weights, labels)
+    explainer = _explainer_of(bundle, question, batch_size, None)
+    rows = partial(explained_rows, explainer, images, report, workers)
+    return OpenedModel(bundle.identity, rows)
 
 
 def open_explainer(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, place_elsewhere, progress_on
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -18,10 +22,11 @@ from cnnkit.commands.inputs import (
     pixel_limit,
 )
 from cnnkit.faces import FaceVerifier
-from cnnkit.faces.pair_files import verify_listed_pairs
+from cnnkit.faces.pair_files import verified_rows, verify_listed_pairs
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats.face_pairs import FacePair, read_pairs
+from cnnkit.results import pair_key
 from cnnkit.storage.places import is_url
 from cnnkit.writers.shards import Shard
 
@@ -38,6 +43,8 @@ def verify_pairs(
     overwrite: bool = False,
     retry_errors: bool = False,
     shard: ShardLike | None = None,
+    engine: str | None = None,
+    shard_size: int = SHARD_SIZE,
     embedder: AnyPath = "dlib-face",
     detector: AnyPath | None = None,
     min_face: int = 40,
@@ -69,6 +76,9 @@ def verify_pairs(
         retry_errors: With `resume`: retry pairs that failed.
         shard: Which shard of the pairs to take, ``"I/N"`` or ``(I, N)``: the pairs I, I + N,
             I + 2N and so on, counted from 0. `merge` joins the files of all N.
+        engine: ``ray`` to run one process per machine of a Ray cluster: of this machine alone, or
+            ``ray:auto`` or ``ray:HOST:PORT``.
+        shard_size: With `engine`: number of pairs that a process takes at a time.
         embedder: The face embedder: an embedded name or a bundle folder.
         detector: The face detector: an embedded name or a bundle folder; by default the one
             that the embedder was made for.
@@ -104,20 +114,38 @@ def verify_pairs(
         shard=Shard.of(shard),
     )
     listed = _listed(pairs, path_of(root))
+    cluster = cluster_for(engine, shard_size, outputs, (pair_key(one.a, one.b) for one in listed))
+    settings: dict[str, Any] = {
+        "faces": faces,
+        "threshold": threshold,
+        "min_face": min_face,
+        "min_score": min_score,
+        "mirror": mirror,
+        "threads": threads,
+        "max_pixels": pixel_limit(max_pixels),
+    }
     verifier = FaceVerifier.load(
         detector,
         os.fspath(embedder),
-        faces=faces,
-        threshold=threshold,
-        min_face=min_face,
-        min_score=min_score,
-        mirror=mirror,
         device=device,
         runtime=runtime,
         precision=precision,
-        threads=threads,
-        max_pixels=pixel_limit(max_pixels),
+        **settings,
     )
+    if cluster is not None:
+        compiled = verifier.embedder.predictor
+        opens = partial(
+            _opened,
+            workers=workers,
+            detector=place_elsewhere(detector),
+            embedder=place_elsewhere(embedder),
+            device=compiled.device,
+            runtime=compiled.runtime,
+            precision=compiled.precision,
+            **settings,
+        )
+        cluster.order(opens, verifier.embedder.identity, uses_gpu=compiled.device == "gpu")
+    progress, counted = progress_on(cluster, progress, lambda: listed)
     same_on_resume = {
         "embedder": verifier.embedder.identity,
         "faces": faces,
@@ -131,8 +159,15 @@ def verify_pairs(
         outputs,
         options=same_on_resume,
         workers=workers,
-        emit=counting(emit, progress, lambda: listed, outputs.shard),
+        emit=counting(emit, progress, counted, outputs.shard),
+        engine=cluster,
     )
+
+
+def _opened(workers: int | None, **settings: Any) -> OpenedModel:
+    """Open the models in a process of a cluster; see `FaceVerifier.load`."""
+    verifier = FaceVerifier.load(**settings)
+    return OpenedModel(verifier.embedder.identity, partial(verified_rows, verifier, workers))
 
 
 def _listed(

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ import simplejpeg
 from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.explanation.explainer import Explainer, Explanation, Seen
 from cnnkit.explanation.scored import ScoredExplainer
-from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
+from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Rows, Summary
 from cnnkit.images import Found
-from cnnkit.results import Failure, FramePlace, make_row, path_text
+from cnnkit.results import Failure, FramePlace, make_row, path_text, place_of
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_tables import Column, FlatTable, RowTable
 
@@ -90,6 +90,7 @@ def explain_folders(
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
     table: RowTable = TABLE,
+    engine: RowEngine | None = None,
 ) -> Summary:
     """Explain every input and leave what was requested.
 
@@ -102,6 +103,7 @@ def explain_folders(
         workers: Threads that read and explain.
         emit: Called with each row as it is produced.
         table: The columns of CSV and Parquet.
+        engine: Makes the rows elsewhere, by `explained_rows`; the folders of images are shared.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -109,24 +111,51 @@ def explain_folders(
     """
     images = images or SavedImages()
     bundle = explainer.bundle
-    studio = _Studio(images, outputs)
+    studio = _Studio(images, outputs.report)
+    if not (outputs.resume or outputs.overwrite):
+        for folder in (images.overlays, images.heats):
+            _refuse_files(folder)
     header = {"command": "explain", "model": bundle.identity, "options": options}
     job = FolderJob(
         outputs,
         header,
         table=table,
         write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
+        engine=engine,
     )
     try:
         studio.make_folders()
-        pending, side = job.pending(found), studio.long_side
-        for row in explainer.stream_finished(pending, studio.finish, workers, side):
+        make = partial(explained_rows, explainer, images, outputs.report, workers)
+        for row, _ in job.made(found, make):
+            if engine is not None:
+                studio.check(row)
             job.record(row, emit=emit)
         summary = job.finish()
         studio.clear()
     finally:
         job.close()
     return summary
+
+
+def explained_rows(
+    explainer: Explainer | ScoredExplainer,
+    images: SavedImages,
+    report: Path | None,
+    workers: int | None,
+    found: Iterable[Found],
+) -> Iterator[RowAndFeatures]:
+    """Write what belongs to each input into the folders, which exist, and yield its row, in order.
+
+    Args:
+        explainer: The model and the method.
+        images: The overlays and the heat maps.
+        report: The report that the overlays are also for, or None.
+        workers: Threads that read and explain.
+        found: The inputs.
+    """
+    studio = _Studio(images, report)
+    for row in explainer.stream_finished(found, studio.finish, workers, studio.long_side):
+        yield row, None
 
 
 def image_name(path: str) -> str:
@@ -143,20 +172,17 @@ def image_name(path: str) -> str:
 class _Studio:
     """Draws and writes in the workers, and makes the rows."""
 
-    def __init__(self, images: SavedImages, outputs: Outputs) -> None:
+    def __init__(self, images: SavedImages, report: Path | None) -> None:
         """Settle what is drawn, and how large the images must be read for it."""
         self._images = images
         # Small overlays for the report lie beside it until it is written: a killed run that is
         # resumed has them still.
         self._thumbnails: Path | None = None
-        if outputs.report is not None:
-            self._thumbnails = outputs.report.with_name(f"{outputs.report.name}.part")
+        if report is not None:
+            self._thumbnails = report.with_name(f"{report.name}.part")
         sides = [images.side] if images.overlays else []
-        sides += [THUMBNAIL_SIDE] if outputs.report else []
+        sides += [THUMBNAIL_SIDE] if report else []
         self.long_side = max(sides) if sides else None
-        if not (outputs.resume or outputs.overwrite):
-            for folder in (images.overlays, images.heats):
-                _refuse_files(folder)
 
     def _folders(self) -> list[Path]:
         folders = (self._images.overlays, self._images.heats, self._thumbnails)
@@ -196,6 +222,20 @@ class _Studio:
             both = np.concatenate([small, result.over(small)])
             _write(self._thumbnails / f"{name}.jpg", jpeg(both, THUMBNAIL_QUALITY))
         return row
+
+    def check(self, row: dict[str, Any]) -> None:
+        """Refuse the row of an image whose files another machine has written elsewhere.
+
+        Raises:
+            OutputError: A file is not here.
+        """
+        files = [Path(row[name]) for name in ("overlay", "heat") if name in row]
+        if self._thumbnails is not None and row["status"] == "ok":
+            files.append(self._thumbnails / f"{image_name(path_text(place_of(row)))}.jpg")
+        for file in files:
+            if not file.is_file():
+                rule = "be a folder that all machines of the cluster share"
+                raise OutputError(broken_rule(str(file.parent), rule, f"no {file.name} in it"))
 
     def thumbnails(self, path: str) -> tuple[bytes, bytes] | None:
         """Return an image as it is and with the heat, small JPEGs; None if there are none."""

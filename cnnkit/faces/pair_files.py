@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from cnnkit.faces.verifying import FaceVerifier
-from cnnkit.folder_job import FolderJob, Outputs, Summary
+from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Summary
 from cnnkit.formats.face_pairs import FacePair
 from cnnkit.images import Found
-from cnnkit.results import make_pair_row, pair_key
+from cnnkit.results import key_of, make_pair_row, pair_key
 from cnnkit.writers.row_tables import Column, FlatTable
 
 
@@ -37,6 +38,7 @@ def verify_listed_pairs(
     options: dict[str, Any],
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
+    engine: RowEngine | None = None,
 ) -> Summary:
     """Compare every pair and leave what was requested; each image is described once.
 
@@ -47,6 +49,7 @@ def verify_listed_pairs(
         options: Options that must be the same when a run is resumed.
         workers: Threads that read and embed.
         emit: Called with each row as it is produced.
+        engine: Makes the rows elsewhere, by `verified_rows`.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -58,15 +61,31 @@ def verify_listed_pairs(
         "model": verifier.embedder.bundle.identity,
         "options": options,
     }
-    job = FolderJob(outputs, header, table=PAIR_TABLE)
+    job = FolderJob(outputs, header, table=PAIR_TABLE, engine=engine)
     try:
-        waiting = [keyed[found.path] for found in job.pending(Found(key) for key in keyed)]
-        for pair, outcome in verifier.stream(waiting, workers):
-            job.record(with_expected(make_pair_row(pair.a, pair.b, outcome), pair), emit=emit)
+        found = (Found(key) for key in keyed)
+        for row, _ in job.made(found, partial(verified_rows, verifier, workers)):
+            job.record(with_expected(row, keyed[key_of(row)]), emit=emit)
         summary = job.finish()
     finally:
         job.close()
     return summary
+
+
+def verified_rows(
+    verifier: FaceVerifier, workers: int | None, found: Iterable[Found]
+) -> Iterator[RowAndFeatures]:
+    """Yield the row of each pair, in order; each image is described once.
+
+    Args:
+        verifier: Loaded.
+        workers: Threads that read and embed.
+        found: The pairs, by their keys.
+    """
+    several = (one.key.split("\0") for one in found)
+    pairs = [FacePair(a, b) for a, b in several]
+    for pair, outcome in verifier.stream(pairs, workers):
+        yield make_pair_row(pair.a, pair.b, outcome), None
 
 
 def with_expected(row: dict[str, Any], pair: FacePair) -> dict[str, Any]:

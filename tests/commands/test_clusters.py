@@ -92,6 +92,40 @@ def test_detect(pool) -> None:
     assert b"person" in files("plain")["rows.jsonl"]
 
 
+@pytest.mark.slow
+def test_explain(pool) -> None:
+    for folder, more in (("plain", {}), ("cluster", {"engine": "ray", "shard_size": 3})):
+        Path(folder).mkdir()
+        cnnkit.explain(
+            "photos",
+            output=f"{folder}/rows.csv",
+            overlays="overlays",
+            report=f"{folder}/report.html",
+            overwrite=True,
+            threads=1,
+            **more,
+        )
+    assert files("plain") == files("cluster")
+    assert len(files("overlays")) == 3 and len(pool.pools) == 1
+
+
+@pytest.mark.slow
+def test_verify_pairs(pool, examples: Path) -> None:
+    shutil.copy(examples / "astronaut.jpg", "photos")
+    names = ("astronaut.jpg", "photographer.jpg", "text.jpg")
+    lines = [f"{a},{b},{int(a == b)}" for a in names for b in names]
+    Path("pairs.csv").write_text("\n".join(["a,b,same", *lines]))
+    for output, more in (
+        ("plain.jsonl", {}),
+        ("cluster.jsonl", {"engine": "ray", "shard_size": 4}),
+    ):
+        cnnkit.verify_pairs(
+            "pairs.csv", root="photos", faces="largest", output=output, threads=1, **more
+        )
+    assert Path("plain.jsonl").read_bytes() == Path("cluster.jsonl").read_bytes()
+    assert len(pool.pools[0].given) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
