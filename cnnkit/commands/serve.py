@@ -23,6 +23,8 @@ log = logging.getLogger("cnnkit")
 DEFAULT_MODELS = ("efficientnet-lite0", "nanodet-g", "dlib-face", "magenta-style")
 MEGABYTE = 1_000_000
 LONGEST_TOKEN_FILE = 4096
+# Further threads with a GPU: they prepare images and wait for their batch.
+GPU_WORKERS = 32
 
 MakeTask = Callable[[Sequence[ServedModel]], ServedTask]
 TASKS: dict[str, MakeTask] = {
@@ -75,7 +77,8 @@ def serve(
         max_pixels: Largest number of pixels of an image to decode.
         max_queue: Requests that may wait; further ones are refused (503).
         timeout: Seconds that a request may take.
-        workers: Threads that answer; by default one more than CPUs.
+        workers: Threads that answer; by default one more than CPUs, and 32 more with a GPU, where
+            requests share batches.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
         precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
@@ -105,9 +108,10 @@ def serve(
         raise UsageError(f"Serving needs {error.name}. {fix}") from error
     options = RuntimeOptions(device, runtime, precision, threads)
     access = Access(host, _token(token, token_file), allow_host)
-    limits = Limits(workers or options.workers, max_queue, round(max_body * MEGABYTE), timeout)
     with listening(host, port) as opened:
         tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels, gallery)
+        count = workers or options.workers + (GPU_WORKERS if _on_gpu(tasks) else 0)
+        limits = Limits(count, max_queue, round(max_body * MEGABYTE), timeout)
         app = make_app(tasks, limits, access)
         log.info("Ready: %s", url_of(opened))
         run(app, opened, timeout=timeout, connections=limits.workers + limits.max_queue)
@@ -166,6 +170,11 @@ def _opened(
         opener = classifying if task == "classify" else detecting
         yield task, opener(bundle, options, max_pixels)
         yield "explain", explaining(bundle, options, max_pixels)
+
+
+def _on_gpu(tasks: Sequence[ServedTask]) -> bool:
+    """Return whether a model runs on a GPU, which wants the images of many requests at a time."""
+    return any(model.engine.get("device") == "gpu" for task in tasks for model in task.models)
 
 
 def _token(token: str | None, file: AnyPath | None) -> str | None:

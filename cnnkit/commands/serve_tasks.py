@@ -19,6 +19,7 @@ from cnnkit.detection.written import confidence_of, groups_of, parts
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.results import make_row
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.serving.batching import batched
 from cnnkit.serving.tasks import Answer, Images, ServedModel, ServedTask, Values, options_of
 
 # Predictions of one answer: a row of all 1,000 classes is of no use, and 100 times as large.
@@ -29,7 +30,7 @@ IMAGE = "image"
 def classifying(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> ServedModel:
     """Return a classifier that answers requests."""
     loaded = Classifier.from_bundle(bundle, Decision(), options=options, max_pixels=max_pixels)
-    fits = {None: loaded.spec}
+    compiled = batched(loaded.predictor)
 
     def answer(images: Images, values: Values) -> Answer:
         """Classify an image."""
@@ -38,8 +39,8 @@ def classifying(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Ser
             raise UsageError(broken_rule("`top_k`", f"be at most {MOST_PREDICTIONS}", top_k))
         decision = Decision(top_k, values.get("threshold"))
         fit = values.get("fit")
-        spec = fits[None] if fit is None else bundle.card.input.with_fit(fit)
-        classifier = Classifier(bundle, loaded.predictor, spec, decision, max_pixels, 1)
+        spec = loaded.spec if fit is None else bundle.card.input.with_fit(fit)
+        classifier = Classifier(bundle, compiled, spec, decision, max_pixels, 1)
         return Answer(make_row(IMAGE, classifier.predict(images[IMAGE])))
 
     return served(bundle, loaded.predictor, answer)
@@ -48,6 +49,7 @@ def classifying(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Ser
 def detecting(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> ServedModel:
     """Return a detector that answers requests."""
     loaded = Detector.from_bundle(bundle, Selection(), options=options, max_pixels=max_pixels)
+    compiled = batched(loaded.predictor)
 
     def answer(images: Images, values: Values) -> Answer:
         """Detect the objects in an image."""
@@ -60,7 +62,7 @@ def detecting(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Serve
         fit, spec = values.get("fit"), loaded.spec
         if fit is not None:
             spec = bundle.card.input.with_fit(fit, DETECTING_FITS, "A crop would lose objects.")
-        detector = Detector(bundle, loaded.predictor, spec, selection, None, max_pixels, 1)
+        detector = Detector(bundle, compiled, spec, selection, None, max_pixels, 1)
         return Answer(make_row(IMAGE, detector.predict(images[IMAGE])))
 
     return served(bundle, loaded.predictor, answer)
@@ -76,6 +78,7 @@ def served(bundle: Bundle, engine: Any, answer: Callable[[Images, Values], Answe
     """
     card = bundle.card
     said = {"runtime": engine.runtime, "precision": engine.precision}
+    said["device"] = getattr(engine, "device", "cpu" if engine.runtime == "openvino" else "auto")
     return ServedModel(card.name, card.content, said, answer)
 
 
