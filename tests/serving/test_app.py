@@ -17,7 +17,9 @@ from cnnkit.commands.serve import open_tasks
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.serving.app import Limits, make_app
 from cnnkit.serving.guards import Access
+from cnnkit.serving.refusals import STATUS_OF_KIND
 from cnnkit.serving.tasks import Answer, ServedModel, ServedTask
+from tests.ugly_files import bad_files, good_files
 
 MAX_BODY, MAX_PIXELS = 300_000, 600_000
 
@@ -80,6 +82,15 @@ def test_a_bad_image_is_an_error_row_with_its_status(client, content, status, ki
     row = answer.json()
     assert (answer.status_code, row["path"], row["status"]) == (status, "image", "error")
     assert kind is None or row["error"]["kind"] == kind
+
+
+def test_every_strange_file_gets_its_row_and_the_service_goes_on(client):
+    for name, (kind, content) in bad_files().items():
+        answer = client.post("/v1/classify", content=content)
+        assert (name, answer.json()["error"]["kind"]) == (name, kind)
+        assert answer.status_code == STATUS_OF_KIND.get(kind, 422), name
+    for name, content in good_files().items():
+        assert (name, client.post("/v1/classify", content=content).status_code) == (name, 200)
 
 
 def test_a_body_without_a_length_is_bounded_too(client):

@@ -70,7 +70,7 @@ def page(address):
     with browser(program) as opened:
         opened.show_at(1280, 900)
         opened.open(address)
-        opened.wait_for("document.querySelectorAll('#tasks label').length === 2")
+        opened.wait_for("document.querySelectorAll('#tasks label').length === 3")
         yield opened
 
 
