@@ -126,6 +126,27 @@ def test_verify_pairs(pool, examples: Path) -> None:
     assert len(pool.pools[0].given) == 3
 
 
+@pytest.mark.slow
+def test_identify(pool, examples: Path) -> None:
+    shutil.copy(examples / "astronaut.jpg", "photos")
+    shutil.copytree("photos", "people/Eileen", ignore=shutil.ignore_patterns("[!a]*"))
+    with cnnkit.Gallery.create("team.gallery", threads=1) as gallery:
+        gallery.enroll("people")
+        cnnkit.identify(gallery, "photos", output="plain.jsonl")
+        cnnkit.identify(gallery, "photos", output="cluster.jsonl", engine="ray", shard_size=2)
+    assert Path("plain.jsonl").read_bytes() == Path("cluster.jsonl").read_bytes()
+    assert "Eileen" in Path("plain.jsonl").read_text()
+    assert len(pool.pools[0].given) == 3
+
+
+def test_an_encrypted_gallery_stays_on_this_machine(pool) -> None:
+    pytest.importorskip("cryptography")
+    with cnnkit.Gallery.create("team.gallery", passphrase="long enough", threads=1) as gallery:
+        gallery.enroll("photos/photographer.jpg", name="Ann")
+        with pytest.raises(UsageError, match="`engine` must be used with galleries that are not"):
+            cnnkit.identify(gallery, "photos", output="rows.jsonl", engine="ray")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -38,6 +38,7 @@ Examples:
 @shared.format_option()
 @shared.column_option
 @shared.shard_option
+@shared.engine_options
 @shared.null_separated_option
 @shared.face_options
 @shared.runtime_options
@@ -56,6 +57,8 @@ def command(
     retry_errors: bool,
     column: str | None,
     shard: str | None,
+    engine: str | None,
+    shard_size: int,
     form: str | None,
     null_separated: bool,
     workers: int | None,
@@ -97,6 +100,8 @@ def command(
             overwrite=overwrite,
             retry_errors=retry_errors,
             shard=shard,
+            engine=engine,
+            shard_size=shard_size,
             column=column,
             workers=workers,
             emit=display.show,

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from cnnkit import pipeline
-from cnnkit.errors import ImageError, UsageError, broken_rule
-from cnnkit.faces.embedding import DEFAULT_EMBEDDER, FaceEmbedder, ImageFaces
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.faces.embedding import DEFAULT_EMBEDDER, FaceEmbedder
 from cnnkit.faces.gallery.audit import AuditFinding, audit
 from cnnkit.faces.gallery.calibrating import Calibrated, adopted, calibrate
 from cnnkit.faces.gallery.choosing import chosen_photos
-from cnnkit.faces.gallery.decision import IdentifiedImage, decide
+from cnnkit.faces.gallery.decision import IdentifiedImage
 from cnnkit.faces.gallery.describing import describe_people, readable_portraits
 from cnnkit.faces.gallery.embedders import (
     detector_name,
@@ -23,6 +23,7 @@ from cnnkit.faces.gallery.embedders import (
     record_of,
 )
 from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol, portraits_to_enrol
+from cnnkit.faces.gallery.known import KnownFaces
 from cnnkit.faces.gallery.records import GallerySettings, NewPhoto, StoredPhoto
 from cnnkit.faces.gallery.sealing import check_new_passphrase
 from cnnkit.faces.gallery.search import FaceIndex
@@ -268,25 +269,21 @@ class Gallery:
         Yields:
             The path and the result of each image.
         """
-        for path, image in self.embedder.stream(inputs, workers):
-            yield path, image if isinstance(image, Failure) else self._identified(image)
+        yield from self.known().stream(self.embedder, inputs, workers)
 
-    def _identified(self, image: ImageFaces) -> IdentifiedImage | Failure:
-        if not image.faces:
-            return IdentifiedImage(())
-        try:
-            chosen = self._choice.of(image, self.embedder.min_face)
-        except ImageError as error:
-            return Failure(error.kind, error.message)
-        index, settings = self.index, self.settings
-        return IdentifiedImage(
-            tuple((image.faces[n], decide(index, image.embeddings[n], settings)) for n in chosen)
-        )
+    def known(self) -> KnownFaces:
+        """Return what names faces, as the gallery is now."""
+        return KnownFaces(self.index, self.settings, self._choice)
 
     @property
     def settings(self) -> GallerySettings:
         """How it decides: what was requested in place of the gallery's own."""
         return self._file.settings.deciding(*self._own)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its file is encrypted with a passphrase."""
+        return isinstance(self._file, GalleryFile) and self._file.sealed
 
     @property
     def choice(self) -> FaceChoice:

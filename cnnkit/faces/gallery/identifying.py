@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from cnnkit.faces.embedding import FaceEmbedder
 from cnnkit.faces.gallery.gallery import Gallery
+from cnnkit.faces.gallery.known import KnownFaces
 from cnnkit.faces.gallery.search import FaceIndex
-from cnnkit.folder_job import FolderJob, Outputs, Summary
+from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Summary
 from cnnkit.images import Found
 from cnnkit.results import make_row
 from cnnkit.writers.row_tables import Column, FlatTable
@@ -40,6 +43,7 @@ def identify(
     options: dict[str, Any],
     workers: int | None = None,
     emit: Callable[[dict[str, Any]], None] | None = None,
+    engine: RowEngine | None = None,
 ) -> Summary:
     """Name the faces of every input and leave what was requested.
 
@@ -50,6 +54,7 @@ def identify(
         options: Options that must be the same when a run is resumed.
         workers: Threads that read and embed.
         emit: Called with each row as it is produced.
+        engine: Makes the rows elsewhere, by `identified_rows`.
 
     Raises:
         UsageError: An output already exists, or the run to resume has other settings.
@@ -61,14 +66,30 @@ def identify(
         "gallery": fingerprint(gallery.index),
         "options": options,
     }
-    job = FolderJob(outputs, header, 0, IDENTIFY_TABLE)
+    job = FolderJob(outputs, header, 0, IDENTIFY_TABLE, engine=engine)
     try:
-        for path, result in gallery.stream(job.pending(found), workers):
-            job.record(make_row(path, result), emit=emit)
+        make = partial(identified_rows, gallery.known(), gallery.embedder, workers)
+        for row, _ in job.made(found, make):
+            job.record(row, emit=emit)
         summary = job.finish()
     finally:
         job.close()
     return summary
+
+
+def identified_rows(
+    known: KnownFaces, embedder: FaceEmbedder, workers: int | None, found: Iterable[Found]
+) -> Iterator[RowAndFeatures]:
+    """Yield the row of each input, in order.
+
+    Args:
+        known: The people, and how they are recognized.
+        embedder: Finds and embeds faces.
+        workers: Threads that read and embed.
+        found: The inputs.
+    """
+    for path, result in known.stream(embedder, found, workers):
+        yield make_row(path, result), None
 
 
 def fingerprint(index: FaceIndex) -> str:
