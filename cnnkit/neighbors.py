@@ -8,6 +8,9 @@ import numpy as np
 
 # Rows compared at a time: with 1,280 numbers each, 80 MB.
 ROWS_AT_ONCE = 16_384
+# Of the first block nearly everything is a candidate: with many queries it is small.
+FIRST_ROWS = 2_048
+FEW_QUERIES = 3
 PAIRS_AT_ONCE = 4_096
 # What a cosine computed in float32 may be wrong by; everything so near to the best is computed
 # again in float64.
@@ -57,50 +60,73 @@ def most_similar(
     queries = np.asarray(queries, np.float64)
     sizes = np.sqrt((queries**2).sum(axis=1, keepdims=True))
     unit = (queries / np.where(sizes > 0, sizes, 1)).astype(np.float32)
-    candidates = [_Candidates(count, min_score) for _ in queries]
+    candidates = _Candidates(len(queries), count, min_score)
     usable = np.where(lengths > 0, lengths, np.nan)
     with np.errstate(all="ignore"):
-        for start, block in _blocks(vectors):
-            rough = (unit @ block.T) / usable[start : start + len(block)]  # (queries, rows)
-            for scores, query in zip(rough, candidates, strict=True):
-                query.add(start, scores)
+        for start, block in _blocks(vectors, FIRST_ROWS if len(unit) > FEW_QUERIES else None):
+            rough = _product(block, unit)
+            rough /= usable[start : start + len(block), None]
+            candidates.add(start, rough)
     return [
-        _exact(vectors, query, found.rows(), count, min_score)
-        for query, found in zip(queries, candidates, strict=True)
+        _exact(vectors, query, rows, count, min_score)
+        for query, rows in zip(queries, candidates.rows, strict=True)
     ]
 
 
-def _blocks(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        yield start, np.asarray(vectors[start : start + ROWS_AT_ONCE])
+def _product(block: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the products of all rows with all queries, float32 (rows, queries).
+
+    A product with one vector reads the block at the speed of the memory; one with a matrix first
+    rearranges it, which takes as long as three of the others.
+    """
+    if len(unit) <= FEW_QUERIES:
+        return np.stack([block @ one for one in unit], axis=1)
+    return block @ unit.T
+
+
+def _blocks(vectors: np.ndarray, first: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield where each block begins, and the block.
+
+    Args:
+        vectors: May be mapped from a file.
+        first: Rows of the first block; as many as of the others by default.
+    """
+    start, size = 0, min(first or ROWS_AT_ONCE, ROWS_AT_ONCE)
+    while start < len(vectors):
+        yield start, np.asarray(vectors[start : start + size])
+        start, size = start + size, ROWS_AT_ONCE
 
 
 class _Candidates:
-    """The rows that may be among the best of one query."""
+    """The rows that may be among the best of each query.
 
-    def __init__(self, count: int, min_score: float) -> None:
+    Attributes:
+        rows: The candidates of each query, int64 (k,), rising.
+    """
+
+    def __init__(self, queries: int, count: int, min_score: float) -> None:
         self._count = count
-        self._least = min_score - ROUNDING  # the rough score that a candidate has at least
-        self._rows = np.zeros(0, np.int64)
-        self._scores = np.zeros(0, np.float32)
+        # The rough score that a candidate of each query has at least.
+        self._least = np.full(queries, min_score - ROUNDING, np.float32)
+        self.rows = [np.zeros(0, np.int64) for _ in range(queries)]
+        self._scores = [np.zeros(0, np.float32) for _ in range(queries)]
 
     def add(self, start: int, rough: np.ndarray) -> None:
-        """Take in the rough scores of a block of rows."""
-        new = np.flatnonzero(rough >= self._least)  # never of NaN
-        if not len(new):
-            return
-        rows = np.concatenate([self._rows, start + new])
-        scores = np.concatenate([self._scores, rough[new]])
+        """Take in the rough scores of a block of rows, float32 (rows, queries)."""
+        new = rough >= self._least  # never of NaN
+        for query in np.flatnonzero(new.any(axis=0)).tolist():
+            rows = np.flatnonzero(new[:, query])
+            self._take(query, start + rows, rough[rows, query])
+
+    def _take(self, query: int, rows: np.ndarray, scores: np.ndarray) -> None:
+        rows = np.concatenate([self.rows[query], rows])
+        scores = np.concatenate([self._scores[query], scores])
         if len(scores) > self._count:
             last = float(np.partition(scores, -self._count)[-self._count])
-            self._least = max(self._least, last - 2 * ROUNDING)
-            near = scores >= self._least
+            self._least[query] = max(float(self._least[query]), last - 2 * ROUNDING)
+            near = scores >= self._least[query]
             rows, scores = rows[near], scores[near]
-        self._rows, self._scores = rows, scores
-
-    def rows(self) -> np.ndarray:
-        """Return the candidates, int64 (k,), rising."""
-        return self._rows
+        self.rows[query], self._scores[query] = rows, scores
 
 
 def _exact(

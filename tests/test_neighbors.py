@@ -41,17 +41,17 @@ def test_the_least_score_and_a_query_of_nothing():
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 40))
-def test_blocks_do_not_matter_and_ties_come_in_order(seed, block, count):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 40), st.integers(1, 6))
+def test_blocks_do_not_matter_and_ties_come_in_order(seed, block, count, several):
     random = np.random.default_rng(seed)
     vectors = random.integers(-2, 3, (30, 4)).astype(np.float32)  # many are equal or parallel
-    queries = random.integers(-2, 3, (3, 4)).astype(float)
-    before = neighbors.ROWS_AT_ONCE
-    neighbors.ROWS_AT_ONCE = block
+    queries = random.integers(-2, 3, (several, 4)).astype(float)
+    before = neighbors.ROWS_AT_ONCE, neighbors.FIRST_ROWS
+    neighbors.ROWS_AT_ONCE, neighbors.FIRST_ROWS = block, 2
     try:
         found = most_similar(vectors, queries, count)
     finally:
-        neighbors.ROWS_AT_ONCE = before
+        neighbors.ROWS_AT_ONCE, neighbors.FIRST_ROWS = before
     usable = np.flatnonzero(np.abs(vectors).sum(axis=1))
     for query, (rows, scores) in zip(queries, found, strict=True):
         if not query.any():  # a cosine of 0 with all
