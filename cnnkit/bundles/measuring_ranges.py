@@ -1,27 +1,54 @@
-"""Measures the ranges of activations of a network that was just trained, for 8-bit integers."""
+"""Measures the ranges of activations of a network that was just trained, for 8-bit integers.
+
+And how accurate it then is on validation images, beside float32: `cnnkit.bundles.figures` decides
+by these two figures whether the precision ``auto`` may be int8.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cnnkit.bundles.card import INT8, ModelCard
 from cnnkit.bundles.network import color_input
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import ImageError, RuntimeUnavailableError
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, image_pixels, prepare
 from cnnkit.runtime import import_keras
 from cnnkit.runtime.keras_conversion import named_graph
-from cnnkit.runtime.process import backend_name, silenced_standard_error
-from cnnkit.runtime.quantization import measure_ranges, rounded
+from cnnkit.runtime.process import backend_name, import_openvino, silenced_standard_error
+from cnnkit.runtime.quantization import FULL_RANGE, measure_ranges, quantize, rounded
 
 log = logging.getLogger(__name__)
 
 # More images change the means of their extremes by little.
 MOST = 64
+# Of validation images; more would take time, and change an accuracy by little.
+MOST_JUDGED = 500
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+
+# The place of an image among the validation images, its height and width, and what the network
+# gives for it by the output's name, float32 without the batch.
+Result = tuple[int, tuple[int, int], Mapping[str, np.ndarray]]
+# From the card and the results to accuracies by their names in `cnnkit.bundles.figures`.
+Judge = Callable[[ModelCard, Iterator[Result]], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class ValidationImages:
+    """The images that a network is judged by.
+
+    Attributes:
+        paths: Of all of them.
+        judge: Measures the accuracies.
+    """
+
+    paths: Sequence[str]
+    judge: Judge
 
 
 @dataclass(frozen=True)
@@ -34,41 +61,89 @@ class TrainingImages:
         max_pixels: A larger image is left out.
         last_in_int8: Whether the last layers are computed in 8-bit integers too; a detector's
             give boxes and scores, which rounding would move.
+        validation: What the accuracy in 8-bit integers is measured on; None: it is not.
     """
 
     paths: Sequence[str]
     seed: int
     max_pixels: int = DEFAULT_MAX_PIXELS
     last_in_int8: bool = True
+    validation: ValidationImages | None = None
 
     def some(self, spec: InputSpec) -> Iterator[np.ndarray]:
         """Yield at most `MOST` as the network takes them, RGB uint8 (height, width, 3)."""
-        chosen = np.random.default_rng(self.seed).permutation(len(self.paths))[:MOST]
+        for _, _, pixels in self._chosen(self.paths, MOST, spec):
+            yield pixels
+
+    def to_judge(self, spec: InputSpec) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
+        """Yield at most `MOST_JUDGED` validation images: place, height and width, and input."""
+        return self._chosen(self.validation.paths if self.validation else (), MOST_JUDGED, spec)
+
+    def _chosen(
+        self, paths: Sequence[str], most: int, spec: InputSpec
+    ) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
+        chosen = np.random.default_rng(self.seed).permutation(len(paths))[:most]
         for index in sorted(chosen):
             try:
-                pixels = image_pixels(self.paths[index], max_pixels=self.max_pixels)
+                pixels = image_pixels(paths[index], max_pixels=self.max_pixels)
             except ImageError:  # it was readable in training, and is gone since
                 continue
-            yield prepare(pixels, spec)
+            yield int(index), pixels.shape[:2], prepare(pixels, spec)
 
 
-def int8_section(model: Any, images: TrainingImages, spec: InputSpec) -> dict[str, Any]:
-    """Return the card's section of 8-bit integers, or an empty one where it cannot be measured.
+def int8_sections(
+    model: Any,
+    images: TrainingImages,
+    spec: InputSpec,
+    card: ModelCard | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Return the sections of a card that say how it is computed in 8-bit integers, and how well.
 
     Args:
         model: A functional `keras.Model` of one image, gray or in color.
-        images: What it learned from.
+        images: What it learned from, and is judged by.
         spec: How an image becomes its input.
+        card: The card without these sections, for the judge; None: the network is not judged.
+        command: The training, for the figures.
+
+    Returns:
+        No sections where they cannot be measured.
     """
     if backend_name() != "tensorflow":  # OpenVINO converts no other
         return {}
     batches = [{"image": pixels[None].astype(np.float32)} for pixels in images.some(spec)]
     try:
-        ranges = measure_ranges(_graph(model), batches, images.last_in_int8)
+        graph = _graph(model)
     except RuntimeUnavailableError as error:  # the training went well all the same
         log.warning("The bundle cannot be computed in int8: %s", error)
         return {}
-    return {"data": f"{len(batches)} training images", "ranges": rounded(ranges)} if ranges else {}
+    whole = graph.clone()  # measuring folds the constants, by whose names layers are known
+    ranges = measure_ranges(graph, batches, images.last_in_int8)
+    if not ranges:
+        return {}
+    section = {"data": f"{len(batches)} training images", "ranges": rounded(ranges)}
+    if card is None or images.validation is None:
+        return {INT8: section}
+    in_int8 = quantize(whole, ranges, FULL_RANGE, in_float=True)
+    count = min(MOST_JUDGED, len(images.validation.paths))
+    about = {"data": f"{count} validation images", "command": command}
+    measured = [
+        {"what": f"{name}{behind}", "value": round(float(value), 4), **about}
+        for behind, one in (("", graph), (f", {INT8}", in_int8))
+        for name, value in images.validation.judge(card, _results(one, images, spec)).items()
+        if np.isfinite(value)
+    ]
+    return {INT8: section} | ({"measured": measured} if measured else {})
+
+
+def _results(graph: Any, images: TrainingImages, spec: InputSpec) -> Iterator[Result]:
+    """Run a network on the validation images, one at a time."""
+    compiled = import_openvino().Core().compile_model(graph, "CPU", F32)
+    for place, size, pixels in images.to_judge(spec):
+        found = compiled({"image": pixels[None].astype(np.float32)})
+        outputs = {one.get_any_name(): found[one][0] for one in compiled.outputs}
+        yield place, size, outputs
 
 
 def _graph(model: Any) -> Any:

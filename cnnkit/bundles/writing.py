@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import own_graphs
-from cnnkit.bundles.card import CARD, INT8, SCHEMA_VERSION, file_sha256, read_card, read_labels
-from cnnkit.bundles.measuring_ranges import TrainingImages, int8_section
-from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS, open_model
+from cnnkit.bundles.card import CARD, SCHEMA_VERSION, file_sha256, read_card, read_labels
+from cnnkit.bundles.measuring_ranges import TrainingImages, int8_sections
+from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS, Bundle, open_model
 from cnnkit.bundles.own_graphs import write_own_graph
 from cnnkit.bundles.weights import save_weights, variables_by_path
 from cnnkit.errors import BundleError, OutputError, broken_rule
@@ -200,8 +200,8 @@ def write_model(folder: Path, bundle: NewBundle) -> None:
     card = _card(folder, bundle)
     _write_card(folder, card)
     read_labels(folder / LABELS, read_card(folder / CARD).classes)
-    if section := _graph_section(folder, bundle.model):
-        _write_card(folder, card | {own_graphs.SECTION: section})
+    if sections := _sections_of_network(folder, bundle):
+        _write_card(folder, card | sections)
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
@@ -210,26 +210,33 @@ def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     (folder / CARD).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _graph_section(folder: Path, model: Any) -> dict[str, str]:
-    """Write the network's graph, and return the card's section; an empty one where it has none.
+def _sections_of_network(folder: Path, bundle: NewBundle) -> dict[str, Any]:
+    """Write the network's graph, and return what the card says of it and of 8-bit integers.
 
-    On JAX there is none: OpenVINO converts TensorFlow alone, so that such a bundle is converted
+    On JAX there is neither: OpenVINO converts TensorFlow alone, so that such a bundle is converted
     in a process of its own when it is first opened.
     """
     if backend_name() != "tensorflow":
         return {}
     opened = open_model(folder)
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
+    if all(layer.compute_dtype == "float32" for layer in bundle.model.layers):
         # The weights are those of the file: it need not be built once more.
-        opened = replace(opened, load=lambda *network_name: model)
-    for features in (True, False) if not opened.card.networks else (False,):
-        try:
-            network = opened.build(features)
-        except (BundleError, ValueError):  # it has no features
-            continue
-        weights = folder / WEIGHTS
-        return write_own_graph(network, folder, weights, opened.card, opened.outputs(features))
-    return {}
+        opened = replace(opened, load=lambda *network_name: bundle.model)
+    network, outputs = _with_most_outputs(opened)
+    sections: dict[str, Any] = {}
+    if bundle.images is not None:
+        command = f"cnnkit {bundle.training.get('command', '')}".rstrip()
+        sections |= int8_sections(network, bundle.images, bundle.input, opened.card, command)
+    section = write_own_graph(network, folder, folder / WEIGHTS, opened.card, outputs)
+    return sections | ({own_graphs.SECTION: section} if section else {})
+
+
+def _with_most_outputs(opened: Bundle) -> tuple[Any, own_graphs.Outputs]:
+    """Return a bundle's network and its outputs, of a classifier the features as well."""
+    if not opened.card.networks:
+        with contextlib.suppress(BundleError, ValueError):
+            return opened.build(features=True), opened.outputs(features=True)
+    return opened.build(), opened.outputs()
 
 
 def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
@@ -262,9 +269,6 @@ def _card(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         card["architecture"] = {"builder": None, "arguments": {}}
     if bundle.verification:
         card["verification"] = dict(bundle.verification)
-    if bundle.images is not None:
-        section = int8_section(bundle.model, bundle.images, bundle.input)
-        card |= {INT8: section} if section else {}
     return card
 
 

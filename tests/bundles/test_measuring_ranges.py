@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import replace
 
 import keras
@@ -13,7 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnkit.bundles import open_model
-from cnnkit.bundles.measuring_ranges import MOST, TrainingImages, int8_section
+from cnnkit.bundles.figures import int8_is_accurate
+from cnnkit.bundles.measuring_ranges import MOST, TrainingImages, ValidationImages, int8_sections
 from cnnkit.bundles.writing import NewBundle, write_model
 from cnnkit.images import InputSpec
 from cnnkit.runtime import RuntimeOptions, predictor
@@ -40,7 +42,7 @@ def images(tmp_path) -> TrainingImages:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_layer_has_the_mean_range_of_its_input(images, channels):
-    section = int8_section(network(channels), images, SPEC)
+    section = int8_sections(network(channels), images, SPEC)["int8"]
     assert section["data"] == "2 training images"
     assert set(section["ranges"]) == {"first/kernel", "second/kernel", "logits/kernel"}
     assert section["ranges"]["first/kernel"] == pytest.approx([130, 130], abs=0.1)
@@ -48,12 +50,49 @@ def test_each_layer_has_the_mean_range_of_its_input(images, channels):
 
 
 def test_the_last_layers_are_left_out_for_detectors(images):
-    section = int8_section(network(), replace(images, last_in_int8=False), SPEC)
+    section = int8_sections(network(), replace(images, last_in_int8=False), SPEC)["int8"]
     assert set(section["ranges"]) == {"first/kernel", "second/kernel"}
 
 
+def test_the_accuracy_in_both_precisions_is_the_judges(images, tmp_path):
+    """The judge sees each image that can be read, with its size, in float32 and then in int8."""
+    seen = []
+
+    def judge(card, results):
+        found = [(place, size, outputs["scores"]) for place, size, outputs in results]
+        seen.append(found)
+        return {"top-1": 0.98765 - 0.004 * len(seen), "top-5": math.nan}
+
+    validation = ValidationImages([images.paths[2], *images.paths[:2]], judge)
+    outputs = {"scores": {"layer": "logits", "kind": "logits"}}
+    model = network()
+    for seed, weight in enumerate(model.weights):  # positive: no ReLU is at zero
+        weight.assign(np.random.default_rng(seed).uniform(0.1, 0.5, weight.shape))
+    content = NewBundle("b", "classify", "Two.", model, "ab", SPEC, None, {}, outputs)
+    training = {"command": "transfer-learn"}
+    content = replace(content, training=training, images=replace(images, validation=validation))
+    write_model(tmp_path, content)
+    card = json.loads((tmp_path / "card.json").read_text())
+    about = {"data": "3 validation images", "command": "cnnkit transfer-learn"}
+    assert card["measured"] == [
+        {"what": "top-1", "value": 0.9837, **about},
+        {"what": "top-1, int8", "value": 0.9797, **about},
+    ]
+    assert int8_is_accurate(card) and open_model(tmp_path).source().quantization.automatic
+    assert [[one[:2] for one in found] for found in seen] == [[(1, (8, 8)), (2, (8, 8))]] * 2
+    exact, quantized = (np.stack([scores for *_, scores in found]) for found in seen)
+    given = np.stack([np.full((8, 8, 3), color, np.float32) for color in (10, 250)])
+    np.testing.assert_allclose(exact, network_scores(tmp_path, given), rtol=1e-4)
+    error = np.abs(quantized - exact) / exact
+    assert 0 < error[0].max() < 0.05  # the other image lies outside the ranges, which are means
+
+
+def network_scores(folder, images):
+    return np.asarray(open_model(folder).build()(images)["scores"])
+
+
 def test_no_image_gives_no_section(images):
-    assert int8_section(network(), replace(images, paths=images.paths[2:]), SPEC) == {}
+    assert int8_sections(network(), replace(images, paths=images.paths[2:]), SPEC) == {}
 
 
 def test_what_openvino_cannot_convert_is_said_and_no_error(images, caplog, monkeypatch):
@@ -64,7 +103,7 @@ def test_what_openvino_cannot_convert_is_said_and_no_error(images, caplog, monke
     root = logging.getLogger()
     before = root.level, list(root.filters)
     with caplog.at_level(logging.WARNING, logger="cnnkit"):
-        assert int8_section(model, images, SPEC) == {}
+        assert int8_sections(model, images, SPEC) == {}
     assert (root.level, list(root.filters)) == before
     assert "cannot be computed in int8: OpenVINO cannot convert the network" in caplog.text
 

@@ -37,6 +37,11 @@ def test_train_evaluate_detect(run_cnnkit, tmp_path: Path) -> None:
     # Nothing of TensorFlow's own log, which begins otherwise.
     assert all(line.startswith("cnnkit: ") for line in trained.stderr.splitlines())
     assert "cnnkit detect --model model IMAGES" in trained.stdout
+    card = json.loads((tmp_path / "model" / "card.json").read_text("utf-8"))
+    found = {entry["what"]: entry["value"] for entry in card["measured"]}
+    # By OpenVINO, and the same as what the training measured.
+    assert found["AP"] == pytest.approx(card["training"]["metrics"]["val"]["AP"], abs=2e-3)
+    assert set(found) == {"AP", "AP50", "AP, int8", "AP50, int8"}
     measured = run_cnnkit("evaluate", "--model", "model", "shapes", "--json", "--report", "r.html")
     assert measured.returncode == 0, measured.stderr
     figures = json.loads(measured.stdout)

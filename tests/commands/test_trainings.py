@@ -36,6 +36,16 @@ def test_a_trained_model_says_how_well_it_does_and_predicts(
     assert found.predictions[0].label in CLASSES
 
 
+def test_a_trained_model_is_measured_in_8_bit_integers_too(
+    classifier: cnnkit.TrainedModel,
+) -> None:
+    exact, quantized = classifier.card["measured"]
+    assert (exact["what"], quantized["what"]) == ("top-1", "top-1, int8")
+    assert exact["value"] == pytest.approx(classifier.metrics["top_1"], abs=0.05)
+    assert abs(quantized["value"] - exact["value"]) <= 0.15
+    assert exact["command"] == "cnnkit transfer-learn"
+
+
 def test_measuring_on_what_was_learned_from_is_told(
     classifier: cnnkit.TrainedModel, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.bundles.measuring_ranges import TrainingImages
+from cnnkit.bundles import ModelCard
+from cnnkit.bundles.measuring_ranges import Result, TrainingImages, ValidationImages
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.classification.training.outcome import TrainedClassifier
 from cnnkit.classification.training.settings import AUTO
@@ -59,8 +60,21 @@ def new_bundle(outcome: TrainedClassifier) -> NewBundle:
             [files[place].path for place in outcome.training_set.members("train")],
             outcome.settings.seed,
             outcome.settings.max_pixels,
+            validation=_validation(outcome),
         ),
     )
+
+
+def _validation(outcome: TrainedClassifier) -> ValidationImages:
+    """Return the validation images, judged by the share whose highest score is the truth's."""
+    training_set = outcome.training_set
+    files = [training_set.dataset.files[place] for place in training_set.members("val")]
+
+    def judge(card: ModelCard, results: Iterator[Result]) -> dict[str, float]:
+        right = [outputs["scores"].argmax() == files[place].label for place, _, outputs in results]
+        return {"top-1": float(np.mean(right))} if right else {}
+
+    return ValidationImages([file.path for file in files], judge)
 
 
 def _calibration(outcome: TrainedClassifier) -> dict[str, Any]:

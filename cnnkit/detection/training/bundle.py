@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles.measuring_ranges import TrainingImages
+import numpy as np
+
+from cnnkit.bundles import ModelCard
+from cnnkit.bundles.detector_card import detector_spec
+from cnnkit.bundles.measuring_ranges import Result, TrainingImages, ValidationImages
 from cnnkit.bundles.writing import NewBundle
 from cnnkit.data.labeled_csv import protected_cell
-from cnnkit.detection.average_precision import best_threshold
+from cnnkit.detection.average_precision import best_threshold, box_figures
+from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.measuring import found_boxes, true_boxes
 from cnnkit.detection.training.outcome import TrainedDetector, epoch_figures
 from cnnkit.runtime.versions import versions
 from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
@@ -73,8 +79,28 @@ def new_bundle(learned: TrainedDetector) -> NewBundle:
             settings.seed,
             settings.max_pixels,
             last_in_int8=False,
+            validation=_validation(learned),
         ),
     )
+
+
+def _validation(learned: TrainedDetector) -> ValidationImages:
+    """Return the validation images, judged by average precision."""
+    images = [image for image in learned.validation if image.path is not None]
+
+    def judge(card: ModelCard, results: Iterator[Result]) -> dict[str, float]:
+        decoder, every = make_decoder(detector_spec(card), card), np.zeros(card.classes)
+        truths, found = [], []
+        for place, size, outputs in results:
+            one = decoder.decode(outputs, every)
+            boxes = one.boxes.reshape(-1, card.classes, 4)[:, 0]
+            scores = one.scores.reshape(-1, card.classes)
+            found.append(found_boxes(boxes, scores, size, card.input))
+            truths.append(true_boxes(images[place], learned.classes, size))
+        figures = box_figures(truths, found, card.classes)
+        return {"AP": figures.average_precision(), "AP50": figures.average_precision(0.5)}
+
+    return ValidationImages([str(image.path) for image in images], judge)
 
 
 def thresholds(learned: TrainedDetector) -> dict[str, float]:
