@@ -270,7 +270,8 @@ class GroupedVectors:
                 continue
             members = self._unit[start : start + size]
             for first in range(0, size, 256):
-                scores = members[first : first + 256] @ members.T  # (rows, size)
+                with np.errstate(all="ignore"):  # of what BLAS reads beyond the ends
+                    scores = members[first : first + 256] @ members.T  # (rows, size)
                 rows = np.arange(len(scores))
                 scores[rows, first + rows] = -np.inf
                 best = np.partition(scores, size - count, axis=1)[:, size - count :]

@@ -23,7 +23,7 @@ class Prediction:
     Attributes:
         class_id: Index of the class in the model's labels, from 0.
         label: Name of the class.
-        score: Probability of the class, 0 to 1.
+        score: Probability of the class, 0 to 1; for classes given by examples, the similarity.
     """
 
     class_id: int

@@ -43,8 +43,17 @@ def gallery(folder: Path) -> cnnkit.Gallery:
     return made
 
 
+def by_examples(folder: Path) -> cnnkit.Classifier:
+    """Return a classifier that knows the astronaut and coffee by an example of each."""
+    for label, name in (("person", "astronaut.jpg"), ("cup", "coffee-rotated.jpg")):
+        (folder / label).mkdir()
+        shutil.copy(IMAGES / name, folder / label)
+    return cnnkit.Classifier.by_examples(folder, "squeezenet-1.1", threshold=0.5, threads=2)
+
+
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "Classifier": lambda _: cnnkit.Classifier.load("squeezenet-1.1", threads=2),
+    "Classifier.by_examples": by_examples,
     "Detector": lambda _: cnnkit.Detector.load(threads=2),
     "Explainer": lambda _: cnnkit.Explainer.load("squeezenet-1.1", threads=2),
     "FaceEmbedder": lambda _: cnnkit.FaceEmbedder.load(threads=2),
@@ -122,7 +131,8 @@ def test_the_stream_gives_failures_where_there_is_nothing(door: Any, tmp_path: P
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_load_has_the_same_typed_keywords(name: str) -> None:
-    parameters = inspect.signature(getattr(cnnkit, name).load).parameters
+    owner, _, opens = name.partition(".")
+    parameters = inspect.signature(getattr(getattr(cnnkit, owner), opens or "load")).parameters
     defaults = {key: parameters[key].default for key in ("device", "runtime", "precision")}
     assert defaults == dict.fromkeys(defaults, "auto")
     assert parameters["threads"].default == 0

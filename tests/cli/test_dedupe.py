@@ -7,8 +7,9 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from cnnkit.cli import group
+from cnnkit.cli import _run, group
 
 
 @pytest.fixture
@@ -55,3 +56,34 @@ def test_copies_are_moved_and_nothing_else(photos):
     assert sorted(path.name for path in photos.iterdir()) == ["\x1b[31mevil.jpg", "rocket.jpg"]
     [moved] = (photos.parent / "copies" / "group-00001").iterdir()
     assert moved.name == "cat.jpg"
+
+
+def test_look_alikes_are_shown_below_the_copies(photos):
+    with Image.open(photos / "cat.jpg") as cat:
+        cat.crop((45, 30, cat.width, cat.height)).save(photos / "part.png")
+    options = ("--look-alikes", "--model", "squeezenet-1.1")
+    done = dedupe(*options, "--format", "table")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [(line[0], line[-1]) for line in lines[:3]] == [
+        ("keep", "photos/\\x1b[31mevil.jpg"),
+        ("exact", "photos/cat.jpg"),
+        ("image", "photos/\\x1b[31mevil.jpg"),
+    ]
+    assert 0.86 < float(lines[3][0]) < 1 and lines[3][-1] == "photos/part.png"
+    assert "in 1 group, 1 look-alike in 1 group, 0 failed" in done.stderr
+    header, *rows = dedupe(*options, "--format", "csv").stdout.splitlines()
+    assert "original,width,height,look_alike_group,look_alike_of,similarity," in header
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--all-pairs", "--all-pairs requires --look-alikes."),
+        ("--look-alikes --model mine", "--min-score is required."),
+    ],
+)
+def test_options_of_look_alikes_are_named_as_such(photos, monkeypatch, capfd, line, said):
+    monkeypatch.setattr("sys.argv", ["cnnkit", "dedupe", "photos", *line.split()])
+    assert _run() == 2
+    assert said in capfd.readouterr().err
