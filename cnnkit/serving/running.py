@@ -12,11 +12,14 @@ import uvicorn
 from starlette.applications import Starlette
 
 from cnnkit.errors import UsageError, broken_rule
+from cnnkit.serving.connections import protocol
 
 log = logging.getLogger(__name__)
 
 # Connections besides those whose requests are admitted: refused requests, health checks, pages.
 MORE_CONNECTIONS = 64
+# For how long a connection may be open without a request.
+QUIET_SECONDS = 30.0
 # Bytes of a request's line and headers.
 MOST_HEADER_BYTES = 16 * 1024
 
@@ -77,7 +80,7 @@ def run(app: Starlette, opened: socket.socket, *, timeout: float, connections: i
         server_header=False,
         date_header=False,
         ws="none",
-        http="h11",
+        http=protocol(QUIET_SECONDS, timeout + QUIET_SECONDS),
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         limit_concurrency=connections + MORE_CONNECTIONS,
         timeout_graceful_shutdown=max(1, round(timeout)),
