@@ -49,12 +49,9 @@ def run_module(
     Raises:
         RuntimeUnavailableError: No process can be started.
     """
-    if not sys.executable:
-        rule = "be known to start a process"
-        raise RuntimeUnavailableError(broken_rule("Python's own place", rule, "none"))
     try:
         return subprocess.run(
-            [sys.executable, "-I", "-c", START, json.dumps(loaded_from()), module, *arguments],
+            _command(module, arguments),
             env=child_environment(**variables),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -63,9 +60,44 @@ def run_module(
             check=False,
         )
     except OSError as error:
-        raise RuntimeUnavailableError(
-            f"{sys.executable} cannot be started: {error.strerror or error}."
-        ) from error
+        raise _cannot_start(error) from error
+
+
+def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a module of cnnkit in a separate process, which gets our end of a pipe as its input.
+
+    It does not get the signals that a terminal sends to this process.
+
+    Args:
+        module: Its dotted name.
+        arguments: Its command-line arguments.
+
+    Raises:
+        RuntimeUnavailableError: No process can be started.
+    """
+    try:
+        return subprocess.Popen(
+            _command(module, arguments),
+            env=child_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _cannot_start(error) from error
+
+
+def _command(module: str, arguments: Sequence[str]) -> list[str]:
+    if not sys.executable:
+        rule = "be known to start a process"
+        raise RuntimeUnavailableError(broken_rule("Python's own place", rule, "none"))
+    return [sys.executable, "-I", "-c", START, json.dumps(loaded_from()), module, *arguments]
+
+
+def _cannot_start(error: OSError) -> RuntimeUnavailableError:
+    reason = error.strerror or error
+    return RuntimeUnavailableError(f"{sys.executable} cannot be started: {reason}.")
 
 
 def loaded_from() -> dict[str, str]:

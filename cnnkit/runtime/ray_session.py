@@ -1,7 +1,8 @@
 """A connection to Ray that leaves nothing behind and lets nobody in.
 
 A cluster of this machine alone listens on the loopback address only, has no dashboard, asks for a
-token, keeps its files in a temporary folder, and ends with the block.
+token, keeps its files in a temporary folder, and ends with the block, also if this process is
+killed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import RuntimeUnavailableError, UsageError
+from cnnkit.runtime.children import start_module
 from cnnkit.runtime.process import (
     available_cpus,
     cache_folder,
@@ -57,10 +59,13 @@ def ray_session(address: str | None) -> Iterator[Any]:
         if ray.is_initialized():
             yield ray
             return
-        ending.enter_context(_handlers_kept())
+        before = signal.getsignal(signal.SIGTERM)
+        ending.callback(_set_handler, before)
         folder = tempfile.mkdtemp(prefix="cnnkit-ray-", dir=_short_temporary())
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
         settings = {"address": address} if address is not None else _local_settings(folder)
+        if address is None:
+            ending.enter_context(_watched(folder))
         ending.callback(ray.shutdown)
         try:
             # Workers would import modules from the folder that this is called in.
@@ -70,6 +75,8 @@ def ray_session(address: str | None) -> Iterator[Any]:
             what = "started" if address is None else f"reached at {address}"
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RuntimeUnavailableError(f"Ray cannot be {what}: {reason}") from error
+        # Ray's own would print a stack trace.
+        _set_handler(_end if before == signal.SIG_DFL else before)
         yield ray
 
 
@@ -129,14 +136,21 @@ def _short_temporary() -> str | None:
 
 
 @contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Give the signal that ends a process its handler back: Ray replaces it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
+def _watched(folder: str) -> Iterator[None]:
+    """Have a cluster ended if this process is killed in the block, see `ray_watch`."""
+    watcher = start_module("cnnkit.runtime.ray_watch", [folder, str(os.getpid())])
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        watcher.communicate(b".")
+
+
+def _set_handler(handler: Any) -> None:
+    """Set what happens upon SIGTERM; only a main thread may."""
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _end(number: int, frame: object) -> None:
+    """End in good order, with the status that shells give a killed process."""
+    raise SystemExit(128 + number)
