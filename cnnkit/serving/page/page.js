@@ -367,6 +367,7 @@
     const image = element("img");
     image.alt = request.files[part].name;
     image.src = URL.createObjectURL(request.files[part]);
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
     image.addEventListener("error", () => {
       made.replaceChildren(element("p", "no-preview", "The browser cannot show this file."));
     }, { once: true });
