@@ -4,7 +4,8 @@ Nothing is learned. An image's similarity with a class is the mean cosine of its
 those of the class's three most similar examples (k nearest neighbors). Below a calibrated
 similarity with all classes it is ``unknown``.
 
-The calibration leaves out each example in turn and compares it with the others of its class. The
+The calibration leaves out each example in turn and compares it with the others of its class, of
+which near copies count once. The
 threshold is the lowest of these similarities that still keeps `SHARE_KEPT` of the images that
 belong to a class: of n similarities the one of rank floor((1 - share) (n + 1)), the conformal
 quantile of Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, by leaving one
@@ -27,6 +28,8 @@ from functools import cached_property
 import numpy as np
 
 from cnnkit.data import read_dataset
+from cnnkit.diagnosis.duplicates import find_originals
+from cnnkit.diagnosis.fingerprints import read_fingerprints
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Found, read_bytes
 from cnnkit.neighbors import GroupedVectors
@@ -57,6 +60,8 @@ class ExampleFiles:
         classes: The class of each, int64 (images,).
         digest: Hash of the classes' names and the images' contents; the files' names and places
             do not count.
+        distinct: Which images do not nearly look the same as an earlier one, bool (images,); None:
+            all. Of a burst of photos, the others would make any other photo `unknown`.
     """
 
     source: str
@@ -64,6 +69,7 @@ class ExampleFiles:
     paths: tuple[str, ...]
     classes: np.ndarray
     digest: str
+    distinct: np.ndarray | None = None
 
     @classmethod
     def read(cls, examples: str | os.PathLike[str]) -> ExampleFiles:
@@ -133,14 +139,11 @@ class ExampleFiles:
         digest = hashlib.sha256()
         for name, content in sorted((labels[of], content) for content, (_, of) in first.items()):
             digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogatepass"))
-        kept = list(first.values())
-        return cls(
-            source,
-            labels,
-            tuple(path for path, _ in kept),
-            np.array([label for _, label in kept], np.int64),
-            digest.hexdigest(),
-        )
+        kept = tuple(path for path, _ in first.values())
+        of_class = np.array([label for _, label in first.values()], np.int64)
+        everyone = np.arange(len(kept))
+        distinct = find_originals(read_fingerprints(kept), everyone) == everyone
+        return cls(source, labels, kept, of_class, digest.hexdigest(), distinct)
 
     @property
     def summary(self) -> str:
@@ -204,11 +207,14 @@ class ExampleClasses:
         Raises:
             UsageError: No class has two examples, of which one could be left out.
         """
-        similarities = self._groups.left_out()
+        distinct = self.files.distinct
+        chosen = slice(None) if distinct is None else distinct
+        classes = np.unique(self.files.classes[chosen], return_inverse=True)[1]
+        similarities = GroupedVectors(self.vectors[chosen], classes, NEAREST).left_out()
         similarities = np.sort(similarities[np.isfinite(similarities)])
         if not len(similarities):
             rule = "hold two different images of a class, to calibrate what is unknown"
-            received = f"one image of each class in {self.files.source}"
+            received = f"one image of each class, or copies of one, in {self.files.source}"
             fix = "Add images, or set `threshold`."
             raise UsageError(broken_rule("`examples`", rule, received, fix))
         threshold = max(0.0, float(similarities[_rank(len(similarities)) - 1]))

@@ -148,6 +148,23 @@ def test_examples_without_an_embedding_are_named():
         ExampleClasses.embedded(files, embed)
 
 
+def test_near_copies_do_not_raise_the_threshold(photos, tmp_path, caplog):
+    def threshold(examples: Path) -> float:
+        return cnnkit.Classifier.by_examples(examples, MODEL).examples.calibrated_threshold()
+
+    before = threshold(photos / "examples")
+    shutil.copytree(photos / "examples", tmp_path / "burst")
+    for number in range(12):
+        with Image.open(photos / "examples" / "cat" / "cat-0.jpg") as image:
+            image.save(tmp_path / "burst" / "cat" / f"z-{number}.jpg", quality=70 + number)
+    assert threshold(tmp_path / "burst") == pytest.approx(before, abs=1e-9)
+    for name in ("cat-1.jpg", "cat-3.jpg", "cat-4.jpg"):
+        os.unlink(tmp_path / "burst" / "cat" / name)
+    shutil.rmtree(tmp_path / "burst" / "cup")
+    with pytest.raises(UsageError, match="two different images of a class"):
+        threshold(tmp_path / "burst")
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, examples) -> Path:
     """Crops of two photos as examples, other crops of them, and a photo of something else."""
