@@ -62,6 +62,7 @@ def test_the_bundle_is_whole(made):
     assert sorted(path.name for path in bundle.iterdir()) == [
         "LICENSE.backbone",
         "card.json",
+        "graphs.zip",
         "history.csv",
         "labels.txt",
         "model.keras",
