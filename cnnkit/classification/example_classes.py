@@ -32,6 +32,7 @@ from cnnkit.diagnosis.duplicates import find_originals
 from cnnkit.diagnosis.fingerprints import read_fingerprints
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.images import Found, read_bytes
+from cnnkit.images.sniff import has_image_suffix
 from cnnkit.neighbors import GroupedVectors
 from cnnkit.results import NOT_FINITE, Classification, Failure
 from cnnkit.writers.terminal import printable
@@ -88,6 +89,8 @@ class ExampleFiles:
         if not os.path.exists(source):
             received = f"{source}, which does not exist"
             raise UsageError(broken_rule("`examples`", CLASSES, received))
+        if os.path.isfile(source) and has_image_suffix(source):
+            raise UsageError(broken_rule("`examples`", CLASSES, f"the image {source}"))
         try:
             dataset = read_dataset(source)
         except UsageError as error:

@@ -78,6 +78,7 @@ def refused(examples: Path) -> str:
 def test_what_is_refused(colors, monkeypatch):
     assert "does not exist" in refused(colors / "none")
     assert "a folder for each class" in refused(colors / "light")
+    assert "the image " in refused(colors / "light" / "a.png")
     (colors / "empty").mkdir()
     assert "no image of 'empty'" in refused(colors)
     (colors / "empty").rmdir()
