@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -128,7 +128,7 @@ class RowEngine(Protocol):
     def planned(self, found: Iterable[Found], header: dict[str, Any]) -> Iterable[Found]:
         """Return the inputs of the run, listed once; the journal is open."""
 
-    def rows(self, pending: Iterator[Found]) -> Iterator[RowAndFeatures]:
+    def rows(self, pending: Iterator[Found]) -> Generator[RowAndFeatures]:
         """Yield a row for each of those inputs that has none yet, in order."""
 
     def clear(self) -> None:
@@ -184,6 +184,7 @@ class FolderJob:
         self._destination = destination or (lambda row: None)
         self._replay = replay
         self._engine = engine
+        self._made: Generator[RowAndFeatures] | None = None  # by the engine
         # Places that rows of a killed run have chosen, and nothing has taken yet.
         self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -268,7 +269,8 @@ class FolderJob:
             yield from make(self.pending(found))
         else:
             planned = self._engine.planned(found, self._run)
-            yield from self._engine.rows(self.pending(planned))
+            self._made = self._engine.rows(self.pending(planned))
+            yield from self._made
 
     def pending(self, found: Iterable[Found]) -> Iterator[Found]:
         """Give the inputs that have no row yet, counting the others.
@@ -459,7 +461,9 @@ class FolderJob:
         return counted.statuses if counted is not None else self.statuses
 
     def close(self) -> None:
-        """Let go of the files; an unfinished journal stays for ``resume``."""
+        """Let go of the files and the engine; an unfinished journal stays for ``resume``."""
+        if self._made is not None:
+            self._made.close()
         if self._journal is not None:
             self._journal.close()
         if self._scratch is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -142,7 +142,7 @@ class Cluster:
         self._parts.run, self.total = plan.run, plan.count
         return plan
 
-    def rows(self, pending: Iterator[Found]) -> Iterator[Made]:
+    def rows(self, pending: Iterator[Found]) -> Generator[Made]:
         """Yield a row and its features for each input of the plan that has no row yet.
 
         Raises:

@@ -129,16 +129,25 @@ class RayPool:
     def _remove(self, host: _Host) -> None:
         """Forget an actor, whose node gets another one if it is still there."""
         self._hosts.pop(host.node, None)
-        self._looked = -LOOK
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(host.actor)
-        if not host.is_open:
-            failures = self._failures[host.node] = self._failures.get(host.node, 0) + 1
-            if failures >= OPENING_TRIES and host.node in self._alive():
-                raise RuntimeUnavailableError(
-                    f"{host.name}: the process died {failures} times before the model was open; "
-                    "there may not be enough memory."
-                )
+        if host.is_open:
+            self._looked = -LOOK
+            return
+        failures = self._failures[host.node] = self._failures.get(host.node, 0) + 1
+        if failures >= OPENING_TRIES:
+            said = f"{host.name}: the process died {failures} times before the model was open"
+            log.warning("%s; it is left out.", said)
+            if not self._usable() and host.node in self._alive():
+                raise RuntimeUnavailableError(f"{said}; there may not be enough memory.")
+
+    def _usable(self) -> dict[str, dict[str, Any]]:
+        """Return the nodes of `_alive` where the model can be opened, as far as is known."""
+        return {
+            identity: node
+            for identity, node in self._alive().items()
+            if self._failures.get(identity, 0) < OPENING_TRIES
+        }
 
     def _alive(self) -> dict[str, dict[str, Any]]:
         """Return the nodes that have processors, by their identity."""
@@ -154,7 +163,7 @@ class RayPool:
         if now - self._looked < LOOK:
             return
         self._looked = now
-        for identity, node in self._alive().items():
+        for identity, node in self._usable().items():
             if identity not in self._hosts:
                 self._start(identity, node)
         if self._hosts:

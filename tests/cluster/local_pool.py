@@ -17,6 +17,7 @@ class LocalPool:
     Attributes:
         dies: Whether a worker dies of a ticket.
         given: All tickets that workers were given.
+        ended: Whether the run has let go of it.
     """
 
     def __init__(self, order: WorkOrder, dies: Callable[[Ticket], bool], size: int = 2) -> None:
@@ -27,6 +28,7 @@ class LocalPool:
         self.dies, self._size = dies, size
         self._held: list[Ticket] = []
         self.given: list[Ticket] = []
+        self.ended = False
 
     def idle(self) -> int:
         return self._size - len(self._held)
@@ -57,7 +59,10 @@ def local_pools(dies: Callable[[Ticket], bool] = lambda ticket: False) -> Callab
     @contextlib.contextmanager
     def pool(address: str | None, order: WorkOrder, uses_gpu: bool) -> Iterator[LocalPool]:
         pools.append(LocalPool(order, dies))
-        yield pools[-1]
+        try:
+            yield pools[-1]
+        finally:
+            pools[-1].ended = True
 
     pools: list[LocalPool] = []
     pool.pools = pools

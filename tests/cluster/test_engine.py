@@ -18,7 +18,7 @@ from cnnkit.images import Found
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.storage.places import Member
 from cnnkit.writers.row_tables import ClassificationTable
-from tests.cluster.local_pool import local_pools
+from tests.cluster.local_pool import LocalPool, local_pools
 
 HEADER = {"command": "test", "model": "abc", "options": {"top_k": 5}}
 NAMES = [
@@ -169,6 +169,22 @@ def test_a_killed_run_is_resumed_without_listing_again(limit: int) -> None:
     assert len(made) == 7 - done
 
 
+def test_the_workers_end_with_a_run_that_fails() -> None:
+    pool = local_pools()
+    run("rows.jsonl", pool)
+    assert pool.pools[0].ended
+    cluster = Cluster(EngineChoice(None, 4), Path("other.jsonl"), digest_of(["photos"]))
+    cluster.order(opened, "abc")
+    job = job_of("other.jsonl", cluster)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cnnkit.cluster.ray_pool.ray_pool", pool)
+        rows = job.made(INPUTS, rows_of)
+        job.record(*next(rows))
+        assert not pool.pools[1].ended
+        job.close()
+        assert pool.pools[1].ended
+
+
 def test_a_cut_off_part_is_made_again() -> None:
     run("plain.jsonl")
     run("rows.jsonl", local_pools(), limit=0)
@@ -254,6 +270,19 @@ def test_what_is_no_engine_is_refused(engine: str) -> None:
 def test_sizes(size: int) -> None:
     with pytest.raises(UsageError, match="`shard_size` must be from 1"):
         EngineChoice.of(None, size)
+
+
+def test_it_is_said_what_is_waited_for(caplog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.cluster.scheduling.PATIENCE", -1.0)
+    waits = iter([True, True])
+    end = LocalPool.wait
+
+    def slow(pool: LocalPool, seconds: float) -> list:
+        return [] if next(waits, False) else end(pool, seconds)
+
+    monkeypatch.setattr(LocalPool, "wait", slow)
+    run("rows.jsonl", local_pools())
+    assert caplog.messages == ["waiting for nothing"] * 2
 
 
 def test_a_machine_without_the_images_is_noticed() -> None:

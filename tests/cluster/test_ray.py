@@ -49,6 +49,15 @@ def opens(**settings):
 command._opened = opens
 cnnkit.classify("photos", output="rows.jsonl", engine="ray", shard_size=20)
 """
+# A model that cannot be opened in a process of the cluster.
+HOPELESS = """
+import os, sys, cnnkit, cnnkit.commands.classify as command
+command._opened = lambda **settings: os.kill(os.getpid(), 9)
+try:
+    cnnkit.classify("photos", output="rows.jsonl", engine="ray")
+except cnnkit.CnnkitError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
 # Two machines in one: the cluster runs until a line comes in, then loses a machine.
 TWO_NODES = """
 import sys
@@ -249,6 +258,11 @@ def test_an_image_that_kills_its_process_is_a_row(run, plain, photos, tmp_path) 
     assert [row["error"]["kind"] for row in crashed] == ["crashed"], err
     others = [row for row in rows if row not in crashed]
     assert others == [json.loads(line) for line in plain.read_text().splitlines()]
+
+
+def test_a_model_that_kills_each_process_ends_the_run(run) -> None:
+    _, err = ended(run("-c", HOPELESS), 1)
+    assert "RuntimeUnavailableError: 127.0.0.1: the process died 3 times before" in err
 
 
 def test_a_machine_that_is_lost_loses_nothing(run, plain, tmp_path) -> None:
