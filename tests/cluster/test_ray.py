@@ -49,6 +49,26 @@ def opens(**settings):
 command._opened = opens
 cnnkit.classify("photos", output="rows.jsonl", engine="ray", shard_size=20)
 """
+# Every other job, by one connection, in one process and on the cluster.
+JOBS = """
+import os, cnnkit
+from cnnkit.runtime.ray_session import ray_session
+os.makedirs("people/Eileen")
+os.symlink(os.path.abspath("photos/00-astronaut.jpg"), "people/Eileen/a.jpg")
+gallery = cnnkit.Gallery.create("team.gallery")
+gallery.enroll("people")
+names = ["photos/00-astronaut.jpg", "photos/01-photographer.jpg", "photos/05-text.jpg"]
+pairs = [(a, b) for a in names for b in names]
+with ray_session(None):
+    for name, more in (("plain", {}), ("cluster", {"engine": "ray", "shard_size": 2})):
+        os.mkdir(name)
+        outputs = [f"{name}/detect.jsonl", f"coco:{name}/coco.json"]
+        cnnkit.detect(names, output=outputs, **more)
+        maps = {"maps": "maps", "overwrite": True}
+        cnnkit.explain(names, output=f"{name}/explain.csv", **maps, **more)
+        cnnkit.identify(gallery, names, output=f"{name}/identify.jsonl", **more)
+        cnnkit.verify_pairs(pairs, faces="largest", output=f"{name}/pairs.jsonl", **more)
+"""
 # A model that cannot be opened in a process of the cluster.
 HOPELESS = """
 import os, sys, cnnkit, cnnkit.commands.classify as command
@@ -258,6 +278,15 @@ def test_an_image_that_kills_its_process_is_a_row(run, plain, photos, tmp_path) 
     assert [row["error"]["kind"] for row in crashed] == ["crashed"], err
     others = [row for row in rows if row not in crashed]
     assert others == [json.loads(line) for line in plain.read_text().splitlines()]
+
+
+def test_every_other_job_gives_the_same_files(run, tmp_path) -> None:
+    ended(run("-c", JOBS), 0)
+    plain, cluster = tmp_path / "plain", tmp_path / "cluster"
+    names = sorted(os.listdir(plain))
+    assert names == ["coco.json", "detect.jsonl", "explain.csv", "identify.jsonl", "pairs.jsonl"]
+    assert sorted(os.listdir(cluster)) == names
+    assert [(plain / n).read_bytes() for n in names] == [(cluster / n).read_bytes() for n in names]
 
 
 def test_a_model_that_kills_each_process_ends_the_run(run) -> None:
