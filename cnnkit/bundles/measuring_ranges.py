@@ -97,6 +97,7 @@ def int8_sections(
     spec: InputSpec,
     card: ModelCard | None = None,
     command: str = "",
+    graph: Any | None = None,
 ) -> dict[str, Any]:
     """Return the sections of a card that say how it is computed in 8-bit integers, and how well.
 
@@ -106,6 +107,8 @@ def int8_sections(
         spec: How an image becomes its input.
         card: The card without these sections, for the judge; None: the network is not judged.
         command: The training, for the figures.
+        graph: The model as an `openvino.Model` whose weights bear their names, which is modified;
+            None: it is converted.
 
     Returns:
         No sections where they cannot be measured.
@@ -114,7 +117,7 @@ def int8_sections(
         return {}
     batches = [{"image": pixels[None].astype(np.float32)} for pixels in images.some(spec)]
     try:
-        graph = _graph(model)
+        graph = _graph(model) if graph is None else graph
     except RuntimeUnavailableError as error:  # the training went well all the same
         log.warning("The bundle cannot be computed in int8: %s", error)
         return {}

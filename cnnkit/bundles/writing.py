@@ -23,6 +23,7 @@ from cnnkit.bundles.card import CARD, SCHEMA_VERSION, file_sha256, read_card, re
 from cnnkit.bundles.measuring_ranges import TrainingImages, int8_sections
 from cnnkit.bundles.opening import KERAS_FILE, LABELS, WEIGHTS, Bundle, open_model
 from cnnkit.bundles.own_graphs import write_own_graph
+from cnnkit.bundles.stored_graphs import GRAPHS, ONLY, read_graph
 from cnnkit.bundles.weights import save_weights, variables_by_path
 from cnnkit.errors import BundleError, OutputError, broken_rule
 from cnnkit.images import InputSpec
@@ -223,12 +224,14 @@ def _sections_of_network(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         # The weights are those of the file: it need not be built once more.
         opened = replace(opened, load=lambda *network_name: bundle.model)
     network, outputs = _with_most_outputs(opened)
-    sections: dict[str, Any] = {}
+    section = write_own_graph(network, folder, folder / WEIGHTS, opened.card, outputs)
+    sections: dict[str, Any] = {own_graphs.SECTION: section} if section else {}
     if bundle.images is not None:
         command = f"cnnkit {bundle.training.get('command', '')}".rstrip()
-        sections |= int8_sections(network, bundle.images, bundle.input, opened.card, command)
-    section = write_own_graph(network, folder, folder / WEIGHTS, opened.card, outputs)
-    return sections | ({own_graphs.SECTION: section} if section else {})
+        # What was written is what was just converted.
+        graph = read_graph(folder / GRAPHS, ONLY, folder / WEIGHTS) if section else None
+        sections |= int8_sections(network, bundle.images, bundle.input, opened.card, command, graph)
+    return sections
 
 
 def _with_most_outputs(opened: Bundle) -> tuple[Any, own_graphs.Outputs]:
