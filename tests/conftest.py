@@ -76,6 +76,17 @@ def quick_conversions() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def graphs_as_they_are() -> None:
+    """Let TensorFlow run graphs unoptimized: that takes longer than the few steps of a test.
+
+    Commands, in processes of their own, optimize theirs.
+    """
+    if "tensorflow" in sys.modules:
+        options = {"disable_meta_optimizer": True}
+        sys.modules["tensorflow"].config.optimizer.set_experimental_options(options)
+
+
 @pytest.fixture(autouse=True)
 def messages_of_this_test_only() -> None:
     """Take back how a command that ran in this process, for a test or a fixture, set up messages.

@@ -20,12 +20,17 @@ from tests.formats.drawn_boxes import draw_boxes
 
 BOX_PAGES = ("boxes.md", "train-detector.md")
 SLOW_PAGES = (
+    "boxes.md",
+    "course.md",
     "experiment.md",
     "explain.md",
     "export.md",
+    "gallery.md",
     "stylize.md",
     "train-detector.md",
+    "train-face.md",
     "train-style.md",
+    "transfer-learn.md",
     "video.md",
     "visualize.md",
 )

@@ -66,6 +66,7 @@ def test_merge_shards(run_example):
     ]
 
 
+@pytest.mark.slow
 def test_explain_images(run_example, tmp_path):
     assert any("coffee.jpg: espresso" in line for line in run_example("explain_images.py"))
     assert (tmp_path / "explained" / "coffee.png").is_file()
@@ -133,6 +134,7 @@ def test_evaluate_classifier(run_example):
     assert len(lines) == 3
 
 
+@pytest.mark.slow
 def test_export_classifier(run_example):
     lines = run_example("export_classifier.py")
     found = re.fullmatch(r"checked on 10 images: differs by (\S+) at most", lines[0])
@@ -179,6 +181,7 @@ def test_face_gallery(run_example):
     assert lines[3] == "after Philip is forgotten: unknown (too far)"
 
 
+@pytest.mark.slow
 def test_train_face(run_example):
     lines = run_example("train_face.py")
     assert lines[0] == "learned from 6 digits"

@@ -28,9 +28,8 @@ numpy.savez(f"{folder}/jax.npz", **{name: logits_of(name) for name in names})
 
 
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-@pytest.mark.parametrize(
-    "names", [NAMES[:1], pytest.param(NAMES[1:], marks=pytest.mark.slow)], ids="+".join
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [NAMES[:1], NAMES[1:]], ids="+".join)
 def test_jax_agrees_with_tensorflow(tmp_path: Path, names: tuple[str, ...]) -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the tests themselves run on another backend")

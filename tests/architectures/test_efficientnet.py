@@ -53,6 +53,7 @@ def test_dropout_works_in_training_only() -> None:
     checks.check_training_mode(lite0)
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(lite0, tmp_path)
 
@@ -64,6 +65,7 @@ def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(lite0, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(lite0)
 

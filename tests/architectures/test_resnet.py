@@ -105,6 +105,7 @@ def test_logits_are_finite_and_varied(build: checks.Builder) -> None:
     checks.check_finite_and_varied(build)
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(resnet.resnet_18, tmp_path)
 

@@ -55,6 +55,7 @@ def test_the_localizer_gives_one_class_and_one_box() -> None:
     assert np.isfinite(np.asarray(outputs["box"])).all()
 
 
+@pytest.mark.slow
 def test_it_saves_and_loads(ssd: keras.Model, tmp_path) -> None:
     ssd.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)

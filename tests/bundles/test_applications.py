@@ -70,9 +70,8 @@ def test_a_network_of_a_newer_keras_is_found_in_it(keras, monkeypatch):
         installed.cache_clear()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("MobileNetV2", marks=pytest.mark.slow), "MobileNetV3Small"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
 def test_weights_from_a_file_with_the_familys_own_preprocessing(keras, tmp_path, name):
     original = getattr(keras.applications, name)(weights=None)
     path = tmp_path / "own.weights.h5"

@@ -98,6 +98,7 @@ def test_another_backend_is_refused(run_cnnkit):
     assert done.returncode == 2 and "Unset KERAS_BACKEND" in done.stderr
 
 
+@pytest.mark.slow
 def test_several_networks_become_a_folder(tmp_path, monkeypatch, examples):
     monkeypatch.chdir(tmp_path)
     command = ["export", "mtcnn", "--format", "keras", "-o", "finder"]

@@ -38,9 +38,12 @@ def test_a_condition_is_taken_and_given_back_whole(signals, method):
     with pytest.raises(KeyboardInterrupt):
         getattr(interrupted_condition(), method)()  # Python's own handler: the lock stays taken
     interrupt_outside_locks()
-    getattr(interrupted_condition(), method)()
+    returned = False
     with pytest.raises(KeyboardInterrupt):
+        getattr(interrupted_condition(), method)()
+        returned = True
         time.sleep(5)
+    assert returned
 
 
 @timers

@@ -130,6 +130,7 @@ def test_the_keras_file_opens_without_cnnkit_and_gives_the_same(made, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_split_give_the_same_model(made, learn):
     bundle, _ = made
     split = bundle / "split.csv"

@@ -31,6 +31,7 @@ def test_a_built_network_learns() -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_loaded_classifier_answers_and_learns(examples: Path) -> None:
     model = load_keras("squeezenet-1.1")
     bundle = open_model("squeezenet-1.1")

@@ -86,6 +86,7 @@ def test_values_that_break_a_rule_are_refused_before_any_work(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_embedder_is_trained_and_opened(tmp_path: Path) -> None:
     digits = write_digits(tmp_path / "digits", each=8)
     model = cnnkit.train_face(
@@ -106,6 +107,7 @@ def test_an_embedder_is_trained_and_opened(tmp_path: Path) -> None:
     assert model.load().size == 16
 
 
+@pytest.mark.slow
 def test_a_painter_is_trained_and_opened(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()

@@ -31,7 +31,10 @@ def drawings(tmp_path_factory) -> Path:
     return draw(tmp_path_factory.mktemp("drawings"), count=4)
 
 
-@pytest.fixture(scope="module", params=["head", pytest.param("last-block", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(part, marks=pytest.mark.slow) for part in ("head", "last-block")],
+)
 def tuned(request, drawings, tmp_path_factory) -> Bundle:
     """A bundle of transfer-learn: a new head, and its last block trained for an epoch or not."""
     folder = tmp_path_factory.mktemp("bundles") / "tuned"

@@ -94,7 +94,7 @@ def swapped(form, folder) -> FaceDetector:
     return detector
 
 
-@pytest.mark.parametrize("form", only_fast("keras"))
+@pytest.mark.parametrize("form", only_fast())
 def test_the_three_networks_find_the_astronauts_face(form, tmp_path, images):
     done = finder(form, tmp_path, images=images)
     assert left_in(tmp_path) == ["finder"] and len(done.descriptions) == 3
@@ -124,6 +124,7 @@ def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path):
     assert left_in(done.path) == sorted([*names, "holiday.jpg"])
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_last_network_leaves_no_file_of_any(tmp_path, monkeypatch):
     """An earlier export stays as it was."""
 

@@ -119,6 +119,7 @@ def test_images_are_cropped_or_stretched(tmp_path: Path) -> None:
 # === The command ===
 
 
+@pytest.mark.slow
 def test_a_failed_conversion_is_one_line_and_status_2(tmp_path: Path) -> None:
     source = SOURCES["squeezenet-1.1"]
     before = {path.name: sha256(path.read_bytes()) for path in source.bundle.iterdir()}

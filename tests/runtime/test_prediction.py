@@ -45,8 +45,15 @@ def reference(request, examples):
     return bundle, images, predictor(bundle.source(features=True), options).predict(images)
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "xla"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("runtime", "precision"),
+    [
+        ("openvino", "float32"),
+        ("openvino", "bfloat16"),
+        ("xla", "float32"),
+        pytest.param("xla", "bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_a_runtime_agrees_with_the_reference(reference, runtime, precision):
     bundle, images, expected = reference
     options = RuntimeOptions(device="cpu", runtime=runtime, precision=precision)

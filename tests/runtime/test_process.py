@@ -23,7 +23,11 @@ sys.addaudithook(lambda event, _: event in TOLD and sys.stderr.write(f"DID {even
         ("onnxruntime", "from cnnkit.runtime.process import import_onnxruntime as f; f()"),
         ("openvino", "from cnnkit.runtime.process import import_openvino as f; f().Core()"),
         ("openvino", "from cnnkit.runtime.process import import_openvino_preprocessing as f; f()"),
-        ("tf2onnx", "from cnnkit.runtime import import_keras as f; f(); import tf2onnx"),
+        pytest.param(
+            "tf2onnx",
+            "from cnnkit.runtime import import_keras as f; f(); import tf2onnx",
+            marks=pytest.mark.slow,
+        ),
         ("ai_edge_litert", "from cnnkit.exporting.formats import _open_litert as f; f('x.tflite')"),
         ("pycocotools", "from pycocotools.cocoeval import COCOeval"),
         ("albumentations", "from cnnkit.data.albumentations_library import *; "

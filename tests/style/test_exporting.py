@@ -25,7 +25,7 @@ def exported(bundle, form, target, **asked):
     return export_model(bundle, networks, form, target)
 
 
-@pytest.mark.parametrize("form", only_fast("keras", "openvino"))
+@pytest.mark.parametrize("form", only_fast("openvino"))
 def test_a_painter_of_one_style(painter, form, tmp_path):
     done = exported(painter, form, tmp_path / f"painter{FORMATS[form].suffix}")
     assert done.difference < 1e-4

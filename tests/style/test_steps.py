@@ -61,6 +61,7 @@ def test_the_gradient_is_that_of_the_loss(steps, images):
     assert slope == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
 
 
+@pytest.mark.slow
 def test_tiles_give_the_gradient_and_the_terms_of_the_whole(steps, small):
     content = small("cat.jpg", 256, 320).astype(np.float32)
     grams = image_grams(steps, small("coffee.jpg", 256, 320).astype(np.float32))

@@ -85,6 +85,7 @@ def test_patience_ends_a_run() -> None:
     assert result.history[-1].epoch == result.best_epoch + 2 < 30
 
 
+@pytest.mark.slow
 def test_the_start_is_kept_where_it_was_better() -> None:
     model = small_network()
     train(model, *makers(), plan(8))
@@ -97,6 +98,7 @@ def test_the_start_is_kept_where_it_was_better() -> None:
     assert_same([values(model)[n] for n in weights], [before[n] for n in weights])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights() -> None:
     runs = []
     for _ in range(2):
@@ -110,6 +112,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not np.array_equal(values(model)[0], runs[0][0])  # other dropout
 
 
+@pytest.mark.slow
 def test_class_weights_move_the_decision() -> None:
     shares = []
     for weight in (0.05, 20.0):
@@ -120,6 +123,7 @@ def test_class_weights_move_the_decision() -> None:
     assert shares[0] < shares[1]
 
 
+@pytest.mark.slow
 def test_mixed_labels_are_learned_from() -> None:
     images, labels = examples(48, 1)
     shares = 0.8 * np.eye(CLASSES, dtype=np.float32)[labels] + np.float32(0.2 / CLASSES)
@@ -149,6 +153,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(tmp_path: Path) -> None:
     assert_same(values(model), values(other))
 
 
+@pytest.mark.slow
 def test_memory_that_ends_in_the_middle_of_an_epoch_repeats_that_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

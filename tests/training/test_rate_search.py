@@ -45,6 +45,7 @@ def test_it_stops_where_the_loss_explodes() -> None:
     assert all(x <= 4 * min(search.losses[: n + 1]) for n, x in enumerate(search.losses[:-1]))
 
 
+@pytest.mark.slow
 def test_it_changes_nothing() -> None:
     """Weights, statistics, dropout, the flags, the process's chance; and what comes after."""
     expected = small_network()
@@ -75,6 +76,7 @@ def test_it_gives_everything_back_when_it_fails() -> None:
     assert_same(values(model), before)
 
 
+@pytest.mark.slow
 def test_the_same_search_twice() -> None:
     first, second = (
         find_learning_rate(small_network(seed=5), makers()[0], plan(), steps=15) for _ in range(2)

@@ -87,7 +87,10 @@ def check_same(
     assert_same(first[1], second[1])
 
 
-@pytest.mark.parametrize("stop_after", range(EPOCHS + 1))
+@pytest.mark.parametrize(
+    "stop_after",
+    [1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(EPOCHS + 1) if n != 1)],
+)
 def test_stopped_after_an_epoch(tmp_path: Path, undisturbed: tuple, stop_after: int) -> None:
     def stop(report: object) -> None:
         if report.epoch == stop_after:
@@ -166,6 +169,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path, undisturbed: tuple)
     assert told == []
 
 
+@pytest.mark.slow
 def test_patience_and_best_are_kept_over_a_stop(tmp_path: Path) -> None:
     wild = plan(30, learning_rate=1.0, patience=3, warm_up=0.0, train_bn=False)
     expected = run(None, plan=wild)
@@ -182,6 +186,7 @@ def test_patience_and_best_are_kept_over_a_stop(tmp_path: Path) -> None:
     check_same(resumed, expected)
 
 
+@pytest.mark.slow
 def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbed: tuple) -> None:
     """The weights of the start are in the first checkpoint."""
 
@@ -197,7 +202,11 @@ def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbe
 
 
 OTHERS = [
-    ({"plan": plan(EPOCHS + 1, patience=None, start_counts=True)}, "be used with epochs = 3"),
+    pytest.param(
+        {"plan": plan(EPOCHS + 1, patience=None, start_counts=True)},
+        "be used with epochs = 3",
+        marks=pytest.mark.slow,
+    ),
     ({"identity": "other images"}, "be used with the same data"),
 ]
 

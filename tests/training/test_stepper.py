@@ -101,6 +101,7 @@ def test_the_given_model_is_not_compiled() -> None:
     assert not model.compiled and not hasattr(model, "optimizer")
 
 
+@pytest.mark.slow
 def test_bfloat16_inside_and_float32_at_the_ends() -> None:
     model = small_network()
     before = [layer.dtype_policy.name for layer in model.layers]

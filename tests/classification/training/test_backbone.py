@@ -33,6 +33,7 @@ def test_the_network_gives_the_heads_logits(name, size):
     np.testing.assert_allclose(logits, head.logits(np.asarray(features)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_network_of_keras_is_flat_and_gives_the_heads_logits(tmp_path):
     keras = import_keras()
     keras.utils.set_random_seed(0)

@@ -97,6 +97,7 @@ def test_the_best_backbone_is_kept(chosen) -> None:
     assert record["backbone"]["tried"] == [trial.to_dict() for trial in made.tried]
 
 
+@pytest.mark.slow
 def test_a_named_backbone_gives_the_model_that_chose_it(chosen) -> None:
     made, folder = chosen
     settings = ClassifierSettings(

@@ -29,6 +29,7 @@ def photos(tmp_path_factory):
     return draw(tmp_path_factory.mktemp("photos") / "photos")
 
 
+@pytest.mark.slow
 def test_views_are_learned_from_and_kept(photos, tmp_path):
     first, second = (learn(photos, tmp_path / name, views=2) for name in ("first", "second"))
     assert second.cached == 42 + 2 * len(first.training_set.members("train"))
@@ -51,6 +52,7 @@ def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     assert "`class_weights='none'` was given" in caplog.text
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_better(photos, tmp_path, caplog):
     caplog.set_level("INFO", "cnnkit")
     learn(photos, tmp_path / "plain")

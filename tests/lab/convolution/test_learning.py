@@ -28,6 +28,7 @@ def test_sobel_is_learned_from_examples_of_its_output(cat, padding):
     assert learned.explained > 0.999999
 
 
+@pytest.mark.slow
 def test_the_way_goes_down_and_begins_at_the_start(cat):
     target = slide(cat, read_kernel("vertical"), Window((3, 3)), "volume")
     learned = learn_kernel(cat, target, seed=5)
