@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.browser import Browser, find_chromium
 from tests.forked import run_forked, run_module_forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,17 @@ def messages_of_this_test_only() -> None:
     logger = logging.getLogger("cnnkit")
     logger.setLevel(logging.NOTSET)
     logger.propagate, logger.handlers[:] = True, []
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium with one page; skips where there is none."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    browser = Browser(executable, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

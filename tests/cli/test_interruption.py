@@ -1,63 +1,78 @@
+"""Signals change the whole process: each test has one of its own."""
+
 from __future__ import annotations
 
-import functools
 import signal
+import subprocess
+import sys
 import threading
-import time
-from types import SimpleNamespace
 
 import pytest
 
-from cnnkit.cli.interruption import interrupt_outside_locks, was_interrupted
+from cnnkit.cli.interruption import was_interrupted
 
 timers = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
 
-
-@pytest.fixture
-def signals():
-    """Handle SIGINT as a fresh Python does, for one test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
+START = """
+import functools, signal, sys, threading, time
+from types import SimpleNamespace
+from cnnkit.cli.interruption import interrupt_outside_locks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a fresh Python
 
 def interrupted_condition():
-    """Return a condition that is interrupted in the very step that takes or gives its lock."""
+    # It is interrupted in the very step that takes or gives its lock.
     condition = threading.Condition()
     interrupt = functools.partial(signal.raise_signal, signal.SIGINT)
     condition._lock = SimpleNamespace(__enter__=interrupt, __exit__=interrupt)
     return condition
 
+def steps(action):
+    done = []
+    try:
+        action()
+        done.append("returned")
+        time.sleep(5)
+        done.append("slept")
+    except KeyboardInterrupt:
+        done.append("interrupted")
+    print(*done)
+"""
+
+
+def printed(code: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", START + code], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
 
 @timers
 @pytest.mark.parametrize("method", ["__enter__", "__exit__"])
-def test_a_condition_is_taken_and_given_back_whole(signals, method):
-    with pytest.raises(KeyboardInterrupt):
-        getattr(interrupted_condition(), method)()  # Python's own handler: the lock stays taken
-    interrupt_outside_locks()
-    returned = False
-    with pytest.raises(KeyboardInterrupt):
-        getattr(interrupted_condition(), method)()
-        returned = True
-        time.sleep(5)
-    assert returned
+def test_a_condition_is_taken_and_given_back_whole(method):
+    call = f"steps(interrupted_condition().{method})\n"
+    # With Python's own handler it does not return: the lock stays taken.
+    assert printed(f"{call}interrupt_outside_locks()\n{call}") == [
+        "interrupted",
+        "returned interrupted",
+    ]
 
 
 @timers
-def test_anything_else_is_interrupted_at_once(signals):
-    interrupt_outside_locks()
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+def test_anything_else_is_interrupted_at_once():
+    code = "interrupt_outside_locks()\nsteps(lambda: signal.raise_signal(signal.SIGINT))"
+    assert printed(code) == ["interrupted"]
 
 
 @timers
-def test_an_ignored_signal_stays_ignored(signals):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    interrupt_outside_locks()
-    signal.raise_signal(signal.SIGINT)
+def test_an_ignored_signal_stays_ignored():
+    code = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+interrupt_outside_locks()
+signal.raise_signal(signal.SIGINT)
+print("ignored")
+"""
+    assert printed(code) == ["ignored"]
 
 
 def test_an_error_of_an_interrupted_clean_up_is_an_interruption():

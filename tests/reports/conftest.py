@@ -14,7 +14,6 @@ import pytest
 
 from cnnkit import metrics
 from cnnkit.results import UNKNOWN, Classification, Failure, Prediction, make_row
-from tests.reports.browser import Browser, find_chromium
 
 MADE = datetime(2025, 3, 9, 17, 5, tzinfo=UTC)
 
@@ -129,17 +128,6 @@ def random_evaluation(classes: int, samples: int = 400, labels: list[str] | None
 def outside_scripts(html: str) -> str:
     """Return the page without the contents of its scripts and styles."""
     return re.sub(r"(<(script|style)\b[^>]*>).*?(</\2>)", r"\1\3", html, flags=re.DOTALL)
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless Chromium with one page; skips where there is none."""
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    browser = Browser(executable, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from cnnkit.serving.app import Limits, make_app
 from cnnkit.serving.guards import PUBLIC, Access
 from cnnkit.serving.page_files import FILES, page_text
 from cnnkit.serving.running import listening, url_of
-from tests.serving.chromium import browser, chromium_path
 
 
 def test_the_files_of_the_page_are_served_with_their_types():
@@ -63,15 +62,10 @@ def address():
 
 
 @pytest.fixture
-def page(address):
-    program = chromium_path()
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    with browser(program) as opened:
-        opened.show_at(1280, 900)
-        opened.open(address)
-        opened.wait_for("document.querySelectorAll('#tasks label').length === 3")
-        yield opened
+def page(address, chromium):
+    chromium.open(address)
+    chromium.wait_for("document.querySelectorAll('#tasks label').length === 3")
+    return chromium
 
 
 CARDS = "document.querySelectorAll('.answer').length"
@@ -116,9 +110,9 @@ def test_boxes_are_drawn_and_options_are_sent(page, examples):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone_and_everything_has_a_name(page, examples, scheme):
-    page.show_at(390, 844, scheme)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_is_wider_than_a_phone_and_everything_has_a_name(page, examples, dark):
+    page.show_at(390, 844, dark=dark)
     page.choose(".slot input", examples / "cat.jpg")
     page.wait_for(f"{CARDS} === 1 && {DONE}")
     assert page.run("document.documentElement.scrollWidth") == 390
@@ -138,8 +132,7 @@ def test_nothing_is_wider_than_a_phone_and_everything_has_a_name(page, examples,
 def test_the_keyboard_reaches_the_tasks_and_the_file_button(page):
     reached = []
     for _ in range(8):
-        for kind in ("keyDown", "keyUp"):
-            page.call("Input.dispatchKeyEvent", type=kind, key="Tab", windowsVirtualKeyCode=9)
+        page.press("Tab")
         reached.append(
             page.run(
                 "document.activeElement.getAttribute('aria-label')"

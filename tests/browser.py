@@ -33,7 +33,7 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One page of one browser: open a file, run JavaScript, press keys, take an image.
+    """One page of one browser: open an address, run JavaScript, give it files, press keys.
 
     Attributes:
         problems: Console errors, uncaught exceptions and dialogs since the last `open`.
@@ -67,31 +67,36 @@ class Browser:
         page = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         answer = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = answer["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "DOM", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def open(
         self,
-        file: Path,
+        address: Path | str,
         *,
         width: int = 1280,
         height: int = 900,
         dark: bool = False,
         patience: float = 60,
     ) -> float:
-        """Open a file at a width in CSS pixels; return the seconds until it had loaded."""
+        """Open a file or a URL at a size in CSS pixels; return the seconds until it had loaded."""
         self.problems, self.requests, self._loaded = [], [], False
+        self.show_at(width, height, dark=dark)
+        begun = time.perf_counter()
+        url = address if isinstance(address, str) else address.resolve().as_uri()
+        self.call("Page.navigate", url=url)
+        while not self._loaded:
+            self._handle(self._receive(patience))
+        return time.perf_counter() - begun
+
+    def show_at(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Show the page at a size in CSS pixels, that of a phone below a width of 600."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        begun = time.perf_counter()
-        self.call("Page.navigate", url=file.resolve().as_uri())
-        while not self._loaded:
-            self._handle(self._receive(patience))
-        return time.perf_counter() - begun
 
     def run(self, expression: str) -> Any:
         """Evaluate JavaScript in the page, await it, and return its value."""
@@ -101,6 +106,30 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
         return answer["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 30) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({expression})"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{expression}; {self.problems}")
+            time.sleep(0.05)
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in an input, as its dialog does."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        found = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=found, files=[str(file) for file in files])
+
+    def drop(self, selector: str, *files: Path) -> None:
+        """Drag files over an element and drop them there."""
+        at = self.run(
+            f"(() => {{ const r = document.querySelector({selector!r}).getBoundingClientRect();"
+            " return { x: r.x + r.width / 2, y: r.y + r.height / 4 }; })()"
+        )
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, data=data, **at)
 
     def press(self, key: str) -> None:
         """Press and release a key such as ``Tab``, ``Enter`` or ``Escape``."""
