@@ -211,16 +211,10 @@ def test_every_control_has_a_name(chromium, report):
 
 def test_a_network_fits_a_phone(chromium, tmp_path):
     """Nothing is wider than the screen, no number than its card; the drawing shows its start."""
-    from cnnkit.cli.network import content
-    from cnnkit.lab.networks.drawing import draw_network, to_svg
-    from cnnkit.lab.networks.opening import Wish, describe
-    from cnnkit.reports.network import write_network
+    from cnnkit.commands.network import network
 
     for name in ("lenet-5", "googlenet"):
-        [network] = describe(name, Wish())
-        drawing = draw_network(name, network.rows)
-        shown = content(network) | {"drawing": to_svg(drawing), "width": drawing.width}
-        write_network(tmp_path / "n.html", [shown], title=name, convention="")
+        network(name, report=tmp_path / "n.html", overwrite=True)
         chromium.open(tmp_path / "n.html", width=390, height=844)
         assert chromium.run("document.documentElement.scrollWidth") <= 390
         assert chromium.run(
