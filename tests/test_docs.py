@@ -21,7 +21,9 @@ from tests.formats.drawn_boxes import draw_boxes
 BOX_PAGES = ("boxes.md", "train-detector.md")
 SLOW_PAGES = (
     "boxes.md",
+    "classify.md",
     "course.md",
+    "detect.md",
     "experiment.md",
     "explain.md",
     "export.md",
@@ -31,6 +33,7 @@ SLOW_PAGES = (
     "train-face.md",
     "train-style.md",
     "transfer-learn.md",
+    "verify-face.md",
     "video.md",
     "visualize.md",
 )

@@ -18,6 +18,7 @@ from cnnkit.style.optimization import OptimizationProgress
 from cnnkit.style.state import OptimizationState
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_bad_file_then_resumed(run_cnnkit, examples, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()

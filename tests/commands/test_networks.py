@@ -21,6 +21,7 @@ def fitted(model, images: np.ndarray, labels: np.ndarray, steps: int) -> list[fl
     return model.fit(**data, epochs=steps).history["loss"]
 
 
+@pytest.mark.slow
 def test_a_built_network_learns() -> None:
     generator = np.random.default_rng(0)
     labels = np.array([0, 1] * 4)

@@ -61,6 +61,7 @@ def test_measuring_on_what_was_learned_from_is_told(
     assert "learned from" not in caplog.text
 
 
+@pytest.mark.slow
 def test_training_is_silent_unless_progress_is_asked_for(
     photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

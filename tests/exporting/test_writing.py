@@ -97,7 +97,7 @@ def squeezenet_truth(squeezenet, examples):
     return images, softmax(np.asarray(scores))
 
 
-@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("form", only_fast("onnx", "openvino", "saved-model"))
 def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp_path, form):
     images, expected = squeezenet_truth
     target = target_for(form, tmp_path)
@@ -255,7 +255,7 @@ def small(tmp_path):
     return open_model(str(tmp_path / "models" / "small.keras"))
 
 
-@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("form", only_fast("keras", "onnx", "openvino"))
 def test_a_wrong_export_is_not_kept(small, tmp_path, form, monkeypatch):
     """A converter that moves one weight is found out; what was there before stays."""
 

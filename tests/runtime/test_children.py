@@ -42,6 +42,7 @@ def test_a_child_imports_nothing_from_the_current_folder_or_python_path(planted,
     assert not planted.exists()
 
 
+@pytest.mark.slow
 def test_a_first_run_among_planted_modules_compiles_the_model(planted, monkeypatch, tmp_path):
     """As harmless a name as random.py once made every such run fall back to TensorFlow."""
     monkeypatch.setenv("CNNKIT_CACHE", str(tmp_path / "cold"))

@@ -23,7 +23,13 @@ def some_images(spec) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("name", "size"), [("efficientnet-lite3", 1280), ("squeezenet-1.1", 512)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        pytest.param("efficientnet-lite3", 1280, marks=pytest.mark.slow),
+        ("squeezenet-1.1", 512),
+    ],
+)
 def test_the_network_gives_the_heads_logits(name, size):
     backbone = open_backbone(name)
     head, images = random_head(size), some_images(backbone.spec)

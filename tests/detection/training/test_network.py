@@ -68,6 +68,7 @@ def test_an_adapted_grid_head_places_boxes_as_before_and_doubts_every_new_class(
     np.testing.assert_allclose(scores, FIRST_SCORE, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_ssd_takes_over_the_backbone_and_leaves_the_rest_to_learn() -> None:
     settings = DetectorSettings("data", Path("out"), architecture="ssd-lite0", size=96)
     network = make_network(settings, ["disc", "square"], SIZES)
