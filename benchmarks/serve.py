@@ -62,6 +62,7 @@ def peer(port: int) -> Iterator[tuple[int, int]]:
     try:
         while True:
             time.sleep(0.5)
+            assert process.poll() is None, "the peer ended: run serve_fastapi.py to see why"
             with contextlib.suppress(OSError):
                 http.client.HTTPConnection("127.0.0.1", port, timeout=2).connect()
                 break
