@@ -93,8 +93,8 @@ def _of_file(path: Path) -> str:
             log.warning("%s holds a passphrase, but other users can read it.", path)
         text = content.decode("utf-8").split("\n", 1)[0].rstrip("\r")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(broken_rule("--passphrase-file", "be readable", reason)) from error
+        received = f"{path}: {error.strerror or error}"
+        raise UsageError(broken_rule("--passphrase-file", "be readable", received)) from error
     except UnicodeDecodeError as error:
         raise UsageError(
             broken_rule("--passphrase-file", "be UTF-8 text", "another encoding")

@@ -191,6 +191,6 @@ def _token(token: str | None, file: AnyPath | None) -> str | None:
         with Path(file).open("rb") as opened:
             content = opened.read(LONGEST_TOKEN_FILE)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(broken_rule("`token_file`", "be readable", reason)) from error
+        received = f"{os.fspath(file)}: {error.strerror or error}"
+        raise UsageError(broken_rule("`token_file`", "be readable", received)) from error
     return content.partition(b"\n")[0].strip().decode("ascii", "replace")

@@ -130,6 +130,7 @@ def _own_integers(bundle: Bundle, exported: NetworkExport, network: Any) -> Run:
     kept = source.stored
 
     def stored() -> Any:
+        """Return the graph whose layers have the names of the card's ranges."""
         graph = kept() if kept is not None else None
         if graph is None:
             with silenced_standard_error():

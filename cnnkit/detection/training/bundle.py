@@ -89,6 +89,7 @@ def _validation(learned: TrainedDetector) -> ValidationImages:
     images = [image for image in learned.validation if image.path is not None]
 
     def judge(card: ModelCard, results: Iterator[Result]) -> dict[str, float]:
+        """Return the average precision of a network's outputs, as the card decodes them."""
         decoder, every = make_decoder(detector_spec(card), card), np.zeros(card.classes)
         truths, found = [], []
         for place, size, outputs in results:

@@ -314,6 +314,7 @@ def _train(
     made: list[DetectorStepper] = []
 
     def make(*arguments: Any, **named: Any) -> DetectorStepper:
+        """Return a stepper of this run; the last one holds the figures of the end."""
         classes = len(training.labels)
         stepper = DetectorStepper(
             *arguments,
