@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.faces.gallery.records import GallerySettings, StoredPhoto
-from cnnkit.faces.gallery.search import BLOCK, quick_distances, squared_lengths
+from cnnkit.neighbors import BLOCK, quick_distances, squared_lengths
 
 MISLABELED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
 # Two photos nearer than this part of the threshold are one image, saved twice.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnnkit.faces.gallery.search import BLOCK, quick_distances
+from cnnkit.neighbors import BLOCK, quick_distances
 
 # Of each face, so many of its nearest neighbors count: memory stays bounded where one person
 # has thousands of photos.
