@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnkit.bundles.score_reading import as_functional, contradiction
 from cnnkit.errors import BundleError, broken_rule
+from cnnkit.runtime.process import import_keras
 
 # Layers that stand between the features and the scores without being either.
 PASS_THROUGH = frozenset(
@@ -93,10 +94,40 @@ def with_card_outputs(keras: Any, model: Any, outputs: Mapping[str, str]) -> Any
 
 
 def _layer_output(model: Any, name: str) -> Any:
-    try:
-        return model.get_layer(name).output
-    except ValueError as error:
-        raise BundleError(f"{model.name} must have the layer {name!r} of its card.") from error
+    """Return what a layer gives, also where it is inside a nested model.
+
+    Raises:
+        BundleError: There is no such layer.
+    """
+    found = _output_in(model, name)
+    if found is None:
+        raise BundleError(f"{model.name} must have the layer {name!r} of its card.")
+    return found
+
+
+def _output_in(model: Any, name: str) -> Any | None:
+    for layer in model.layers:
+        if layer.name == name:
+            return import_keras().Operation.output.fget(layer)  # see `_up_to`
+    for layer in model.layers:
+        inner = as_functional(layer)
+        tensor = None if inner is None else _output_in(inner, name)
+        if tensor is not None:
+            return _up_to(tensor, name, layer, inner)
+    return None
+
+
+def _up_to(tensor: Any, what: str, layer: Any, inner: Any) -> Any:
+    """Return a tensor of a nested model as one of the model around it.
+
+    The outer graph does not reach inside: the nested one is built again as far as the tensor, with
+    the same layers.
+    """
+    # Keras would give it the name that a nested model without one has already.
+    part = type(inner)(inner.inputs, tensor, name=f"cnnkit_{what}_in_{layer.name}")
+    # What a functional model calls its input is its own, not what it is called with.
+    entering = import_keras().Operation.input.fget(layer)
+    return part(entering)
 
 
 def penultimate(model: Any) -> Any:
@@ -110,8 +141,7 @@ def penultimate(model: Any) -> Any:
         if kind in ("Dense", "Conv2D"):
             return layer.input
         if (inner := as_functional(layer)) is not None:
-            # The outer graph does not reach inside: rebuild it as one graph to this point.
-            return type(inner)(inner.inputs, penultimate(inner))(layer.input)
+            return _up_to(penultimate(inner), "features", layer, inner)
         if kind not in PASS_THROUGH:
             break
     raise BundleError(f"{model.name} does not end in a dense layer, so it has no features.")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.bundles import open_model
+from cnnkit.bundles import network, open_model
 from cnnkit.bundles.keras_files import plan_keras_file, read_description
 from cnnkit.errors import BundleError
 
@@ -92,6 +92,28 @@ def test_one_sigmoid_is_two_classes(tmp_path):
     bundle = open_model(str(path))
     assert bundle.card.scores_kind == "probability" and len(bundle.labels) == 2
     assert bundle.build()(np.zeros((1, 8, 8, 3), np.float32))["scores"].shape == (1, 1)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_network_of_gray_images_has_features(named):
+    import keras
+
+    # Built without names, as in most programs: Keras calls the first model "functional".
+    keras.utils.clear_session()
+    layers = keras.layers
+    image = keras.Input((8, 8, 1))
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(layers.Conv2D(4, 3)(image))
+    gray = keras.Model(image, layers.Dense(3, name="logits")(pooled))
+    inside = ("logits", "pooled") if named else (None, None)
+    model = network.with_named_outputs(
+        keras, network.color_input(keras, gray), *inside, features=True, numbers=3, kind="logits"
+    )
+    pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    outputs = model(pixels)
+    luminance = keras.ops.image.rgb_to_grayscale(pixels)
+    np.testing.assert_allclose(outputs["scores"], gray(luminance), atol=1e-6)
+    wanted = keras.Model(image, pooled)(luminance)
+    np.testing.assert_allclose(outputs["features"], wanted, atol=1e-6)
 
 
 def as_lambda(config):
