@@ -302,15 +302,20 @@ def shard_option(function: Command) -> Command:
     return click.option("--shard", metavar="I/N", help=told)(function)
 
 
-def engine_options(function: Command) -> Command:
-    """``--engine`` and ``--shard-size``."""
+def engine_options(function: Command, does: str = "Run") -> Command:
+    """``--engine`` and ``--shard-size``.
+
+    Args:
+        function: The command.
+        does: What the help says that the processes are for.
+    """
     return apply(
         [
             click.option(
                 "--engine",
                 metavar="ray[:ADDRESS]",
-                help="Run one process per machine of a Ray cluster: ray for this machine alone, "
-                "ray:auto, or ray:HOST:PORT.",
+                help=f"{does} one process per machine of a Ray cluster: ray for this machine "
+                "alone, ray:auto, or ray:HOST:PORT.",
             ),
             click.option(
                 "--shard-size",

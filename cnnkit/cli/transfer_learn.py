@@ -24,6 +24,7 @@ Examples:
   cnnkit transfer-learn labels.csv --root images/ -o flowers --fit pad
   cnnkit transfer-learn photos/ -o flowers --fine-tune 10 --stages 3
   cnnkit transfer-learn photos/ -o again --split-file flowers/split.csv
+  cnnkit transfer-learn photos/ -o flowers --engine ray:auto
 """
 
 
@@ -163,6 +164,7 @@ TRAINING_OPTIONS: list[shared.Command] = [
 @lambda function: shared.apply(DATA_OPTIONS + MODEL_OPTIONS + TRAINING_OPTIONS, function)
 @shared.image_options
 @shared.runtime_options
+@partial(shared.engine_options, does="Compute the features with")
 @shared.verbosity_options
 def command(
     quiet: bool, assert_accuracy: float | None, assert_macro_f1: float | None, **options: Any

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,9 +32,11 @@ class PlannedInput(Found):
 
     Attributes:
         position: Its place among all inputs, from 0.
+        task: Further arguments of its model, JSON values; plans on disk have none.
     """
 
     position: int = 0
+    task: dict[str, Any] | None = field(default=None, compare=False)
 
 
 def input_fields(found: Found) -> dict[str, Any]:
@@ -44,6 +46,8 @@ def input_fields(found: Found) -> dict[str, Any]:
         fields["member"] = [found.path.file, found.path.name, found.path.start, found.path.size]
     if found.failure is not None:
         fields["failure"] = [found.failure.kind, found.failure.message]
+    if isinstance(found, PlannedInput) and found.task is not None:
+        fields["task"] = found.task
     return fields
 
 
@@ -70,7 +74,7 @@ def input_of(fields: dict[str, Any], position: int = 0) -> PlannedInput:
         if kind not in ImageError.KINDS or not isinstance(message, str):
             raise ValueError("an unknown error")
         failure = Failure(kind, message)
-    return PlannedInput(path, failure, position)
+    return PlannedInput(path, failure, position, fields.get("task"))
 
 
 class InputPlan:

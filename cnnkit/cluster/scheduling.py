@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from cnnkit.cluster.parts import Made, MadeRows, PartFolder, joined, packed
+from cnnkit.cluster.parts import Made, MadeRows, joined, packed
 from cnnkit.cluster.plan import PlannedInput
 from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.results import Failure, key_of, make_pair_row, make_row
@@ -90,6 +90,19 @@ class TicketPool(Protocol):
         """Return what the pool is waiting for, for a message."""
 
 
+class ShardStore(Protocol):
+    """Keeps finished shards, see `cnnkit.cluster.parts.PartFolder`."""
+
+    def commit(self, number: int, made: MadeRows) -> None:
+        """Keep the rows of a shard."""
+
+    def holds(self, number: int, inputs: Sequence[PlannedInput], retry_errors: bool) -> bool:
+        """Return whether an earlier run has made a row for each of the inputs."""
+
+    def read(self, number: int, inputs: Sequence[PlannedInput] | None) -> Iterator[Made]:
+        """Yield the rows of those inputs of a shard, in their order; None: all of them."""
+
+
 @dataclass
 class _OpenShard:
     """A shard that was handed out, until its rows are given.
@@ -108,7 +121,7 @@ class _OpenShard:
 class Scheduler:
     """Gives out all shards of a run and collects their parts."""
 
-    def __init__(self, pool: TicketPool, parts: PartFolder, retry_errors: bool = False) -> None:
+    def __init__(self, pool: TicketPool, parts: ShardStore, retry_errors: bool = False) -> None:
         """Settle who works.
 
         Args:
@@ -230,10 +243,15 @@ def _check_rows(ticket: Ticket, made: MadeRows) -> None:
     paths = (path for key in keys for path in key.split("\0"))
     here = next(filter(os.path.exists, paths), None) if kinds == {"missing"} else None
     if here is not None:
-        raise RuntimeUnavailableError(
-            f"All machines of the cluster must have the images at the same paths. {here} is here, "
-            "and missing where it was to be read."
-        )
+        raise missing_elsewhere(here)
+
+
+def missing_elsewhere(path: str) -> RuntimeUnavailableError:
+    """Return the error of a machine that lacks an image which this one has."""
+    return RuntimeUnavailableError(
+        f"All machines of the cluster must have the images at the same paths. {path} is here, "
+        "and missing where it was to be read."
+    )
 
 
 def crashed_row(key: str) -> dict[str, object]:

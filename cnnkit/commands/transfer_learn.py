@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from cnnkit.classification.training import ClassifierSettings, train_classifier
 from cnnkit.classification.training.bundle import history
+from cnnkit.classification.training.feature_cluster import FeatureCluster
+from cnnkit.cluster import EngineChoice
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import SHARD_SIZE
 from cnnkit.commands.inputs import AnyPath, pixel_limit, text_of
 from cnnkit.commands.training import TrainedModel, bad_limit
-from cnnkit.errors import UsageError, broken_rule, requires
+from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.processes import joined
+from cnnkit.runtime.ray_session import check_ray
 from cnnkit.training.run import StageProgress, silent
 
 CLASS_WEIGHTS = ("auto", "none")
@@ -57,6 +62,8 @@ def transfer_learn(
     runtime: str = "auto",
     precision: str = "auto",
     threads: int = 0,
+    engine: str | None = None,
+    shard_size: int = SHARD_SIZE,
     coordinator: str | None = None,
     processes: int | None = None,
     process_id: int | None = None,
@@ -108,6 +115,9 @@ def transfer_learn(
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``, for computing the features.
         precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
+        engine: ``ray`` to compute the features with one process per machine of a Ray cluster: of
+            this machine alone, or ``ray:auto`` or ``ray:HOST:PORT``. All else is done here.
+        shard_size: With `engine`: largest number of images that a process takes at a time.
         coordinator: ``HOST:PORT`` of process 0 where several processes train together; requires
             `fine_tune` or `from_scratch`, and Keras on JAX (``KERAS_BACKEND=jax``). All return;
             process 0 writes the bundle.
@@ -128,6 +138,11 @@ def transfer_learn(
     if class_weights not in CLASS_WEIGHTS:
         rule = f"be one of {', '.join(CLASS_WEIGHTS)}"
         raise UsageError(broken_rule("`class_weights`", rule, class_weights))
+    choice = EngineChoice.of(engine, shard_size)
+    if choice is not None and coordinator is not None:
+        fix = "Each of several processes computes the features for itself."
+        raise UsageError(mutually_exclusive("`engine`", "`coordinator`", fix))
+    features = None if choice is None else FeatureCluster(choice)
     settings = ClassifierSettings(
         os.fspath(data),
         Path(output),
@@ -162,10 +177,14 @@ def transfer_learn(
         batch_size=batch_size,
         workers=workers or threads or None,
         runtime=RuntimeOptions(device, runtime, precision, threads),
+        engine=features,
     )
     if coordinator is not None and not settings.trains_network:
         raise UsageError(requires("`coordinator`", "`fine_tune` or `from_scratch`"))
-    with joined(coordinator, processes, process_id):
+    with joined(coordinator, processes, process_id), contextlib.ExitStack() as ending:
+        if features is not None:
+            check_ray()  # the images are examined first, which may take long
+            ending.callback(features.close)
         trained = train_classifier(settings, progress or silent)
     return TrainedModel(
         settings.output,

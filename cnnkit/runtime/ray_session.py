@@ -16,6 +16,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from cnnkit.runtime.process import (
     silenced_standard_error,
 )
 
+NEEDS_RAY = "`engine='ray'` needs Ray. Install it with: pip install 'cnnkit[ray]'."
 LOOPBACK = "127.0.0.1"
 # Results of a few shards; more would go to disk.
 STORE_BYTES = 200 * 1024**2
@@ -80,13 +82,21 @@ def ray_session(address: str | None) -> Iterator[Any]:
         yield ray
 
 
+def check_ray() -> None:
+    """Refuse to begin what Ray will be needed for, where it is not installed.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    if find_spec("ray") is None:
+        raise UsageError(NEEDS_RAY)
+
+
 def _imported_ray() -> Any:
     try:
         return import_ray()
     except ImportError as error:
-        raise UsageError(
-            "`engine='ray'` needs Ray. Install it with: pip install 'cnnkit[ray]'."
-        ) from error
+        raise UsageError(NEEDS_RAY) from error
 
 
 def _local_settings(folder: str) -> dict[str, Any]:

@@ -5,10 +5,12 @@ Each test has a network of its own, with the loopback address and one that other
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.classification.training.drawings import draw
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,6 +36,7 @@ ip addr add 10.87.1.1/24 dev lo
 exec "$@"
 """
 ROUNDS = 12
+TOPS = ("plain", "cluster")
 SECONDS = 240
 # Which process an image kills, in the script that runs a job.
 FATAL = """
@@ -68,6 +73,24 @@ with ray_session(None):
         cnnkit.explain(names, output=f"{name}/explain.csv", **maps, **more)
         cnnkit.identify(gallery, names, output=f"{name}/identify.jsonl", **more)
         cnnkit.verify_pairs(pairs, faces="largest", output=f"{name}/pairs.jsonl", **more)
+"""
+# A backbone that an image kills: it is left out.
+FATAL_FEATURE = """
+import os, sys, cnnkit
+from cnnkit.classification.training import feature_cluster
+from cnnkit.cluster import OpenedModel
+opened = feature_cluster.opened_features
+def opens(**settings):
+    model = opened(**settings)
+    def rows(found):
+        for one in found:
+            if "grids/003" in one.path:
+                os.kill(os.getpid(), 9)
+        return model.rows(found)
+    return OpenedModel(model.identity, rows)
+feature_cluster.opened_features = opens
+more = {"backbone": "squeezenet-1.1", "max_bad": 1, "engine": "ray", "shard_size": 8}
+cnnkit.transfer_learn("drawings", "fatal", **more)
 """
 # A model that cannot be opened in a process of the cluster.
 HOPELESS = """
@@ -287,6 +310,57 @@ def test_every_other_job_gives_the_same_files(run, tmp_path) -> None:
     assert names == ["coco.json", "detect.jsonl", "explain.csv", "identify.jsonl", "pairs.jsonl"]
     assert sorted(os.listdir(cluster)) == names
     assert [(plain / n).read_bytes() for n in names] == [(cluster / n).read_bytes() for n in names]
+
+
+def features_in(cache: Path) -> dict[tuple[str, bytes], bytes]:
+    """Return the features that are kept, by the file and the image's content."""
+    found = {}
+    for file in (cache / "features").glob("*.sqlite"):
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            for content, vector in database.execute("SELECT content, vector FROM features"):
+                found[file.name, content] = vector
+    return found
+
+
+@pytest.fixture
+def drawings(tmp_path: Path, cache_folder: Path) -> Path:
+    """Images to learn from, whose features are not known."""
+    shutil.rmtree(cache_folder / "features", ignore_errors=True)
+    return draw(tmp_path / "drawings", count=6)
+
+
+def test_a_classifier_is_the_one_that_one_process_trains(
+    run, run_cnnkit, drawings, cache_folder, tmp_path
+) -> None:
+    for top in TOPS:
+        (tmp_path / top).mkdir()
+    few = ["--engine", "ray", "--shard-size", "4", "--views", "1"]
+    process = run("-m", "cnnkit", "transfer-learn", "drawings", "-o", "cluster/model", *few)
+    until(lambda: len(features_in(cache_folder)) >= 8, process)
+    for pid in workers(network_of(process.pid)):
+        os.kill(pid, signal.SIGKILL)
+    network = network_of(process.pid)
+    ended(process, 0)
+    assert in_network(network) == []
+    computed = features_in(cache_folder)
+    assert len(computed) == 3 * 18 + 15  # of each backbone, and a view of each training image
+    shutil.rmtree(cache_folder / "features")
+    plain = run_cnnkit("transfer-learn", "drawings", "-o", "plain/model", "--views", "1")
+    assert plain.returncode == 0, plain.stderr
+    assert features_in(cache_folder) == computed
+    names = sorted(os.listdir(tmp_path / "plain" / "model"))
+    assert sorted(os.listdir(tmp_path / "cluster" / "model")) == names
+    for name in names:
+        if name not in ("report.html", "model.keras"):  # they name the time
+            contents = [(tmp_path / top / "model" / name).read_bytes() for top in TOPS]
+            assert contents[0] == contents[1], name
+
+
+def test_an_image_that_kills_its_process_is_left_out_of_a_training(run, drawings, tmp_path) -> None:
+    _, err = ended(run("-c", FATAL_FEATURE), 0)
+    card = json.loads((tmp_path / "fatal" / "card.json").read_text())
+    assert card["training"]["data"]["left_out"] == 1, err
+    assert sum(card["training"]["data"]["pictures"].values()) == 17
 
 
 def test_a_model_that_kills_each_process_ends_the_run(run) -> None:

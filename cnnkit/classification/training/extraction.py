@@ -43,12 +43,17 @@ def extract_all(
     stage: StageProgress,
 ) -> tuple[TrainingSet, Extracted]:
     """Return the set without what turned out unreadable, and the features of the rest."""
+    augmenter = None
+    if settings.views:
+        augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
     extractor = FeatureExtractor(
         backbone,
         settings.runtime,
+        augmenter=augmenter,
         batch_size=settings.batch_size,
         workers=settings.workers,
         max_pixels=settings.max_pixels,
+        engine=settings.engine,
     )
     extractor.predictor  # noqa: B018 - compiled first, so that the images' rate is theirs alone
     images = training_set.images
@@ -76,13 +81,12 @@ def _extract_views(
     """Return the features of augmented views of the training split, and how many were known."""
     if not settings.views:
         return [], 0
-    augmenter = Augmenter(read_recipe(settings.augment), settings.seed)
     images = training_set.images
     train = [images[i] for i in training_set.members("train")]
     views, cached = [], 0
     with stage("views", settings.views * len(train)) as advance:
         for view in range(settings.views):
-            found = extractor.extract(train, augmenter=augmenter, view=view, progress=advance)
+            found = extractor.extract(train, view=view, progress=advance)
             for number, failure in found.failures.items():
                 rule = "stay readable during the run"
                 raise OutputError(broken_rule(train[number].path, rule, failure.message))

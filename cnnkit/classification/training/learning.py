@@ -95,6 +95,10 @@ def _on_backbone(
     """Search a head over frozen features; then perhaps train the whole network."""
     with clock("features"):
         training_set, extracted = extract_all(settings, backbone, training_set, stage)
+    if settings.engine is not None:
+        settings.engine.close()  # what follows needs this machine's processors and memory
+        if settings.fine_tune:
+            log.info("The cluster computes the features only: fine-tuning runs on this machine.")
     with clock("head"):
         weights = weights_of(settings, training_set)
         search = _search(training_set, extracted, weights)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnkit import architectures
+from cnnkit.classification.training.features import FeatureEngine
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.mixing import MIXERS
 from cnnkit.diagnosis.duplicates import COPIES
@@ -58,6 +59,7 @@ class ClassifierSettings:
         batch_size: Images per batch.
         workers: Threads that read and predict.
         runtime: Where and how the network runs.
+        engine: Computes the features of the backbone; None: this process does.
     """
 
     data: str
@@ -93,6 +95,7 @@ class ClassifierSettings:
     batch_size: int | None = None
     workers: int | None = None
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    engine: FeatureEngine | None = None
 
     def __post_init__(self) -> None:
         if self.from_scratch:
@@ -125,6 +128,9 @@ class ClassifierSettings:
         for other in ("fine_tune", "views", "weights"):
             if self.from_scratch and getattr(self, other):
                 raise UsageError(mutually_exclusive("`from_scratch`", f"`{other}`"))
+        if self.from_scratch and self.engine is not None:
+            fix = "Without a backbone there are no features to compute; see `coordinator`."
+            raise UsageError(mutually_exclusive("`from_scratch`", "`engine`", fix))
         if self.lr_find and self.resume:
             fix = "Give `learning_rate` with the rate that the search suggested."
             raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))
