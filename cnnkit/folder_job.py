@@ -125,8 +125,10 @@ class Summary:
 class RowEngine(Protocol):
     """What makes the rows of a job elsewhere than in this process."""
 
-    def planned(self, found: Iterable[Found], header: dict[str, Any]) -> Iterable[Found]:
-        """Return the inputs of the run, listed once; the journal is open."""
+    def planned(
+        self, found: Iterable[Found], header: dict[str, Any], *, is_new: bool
+    ) -> Iterable[Found]:
+        """Return the inputs of the run, listed once; the journal is open, and perhaps new."""
 
     def rows(self, pending: Iterator[Found]) -> Generator[RowAndFeatures]:
         """Yield a row for each of those inputs that has none yet, in order."""
@@ -268,7 +270,8 @@ class FolderJob:
         if self._engine is None or self._finished is not None:
             yield from make(self.pending(found))
         else:
-            planned = self._engine.planned(found, self._run)
+            is_new = self._journal is None or self._journal.is_new
+            planned = self._engine.planned(found, self._run, is_new=is_new)
             self._made = self._engine.rows(self.pending(planned))
             yield from self._made
 

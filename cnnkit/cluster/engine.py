@@ -119,7 +119,7 @@ class Cluster:
         self._order = WorkOrder(opens, identity, os.getcwd())
         self._uses_gpu = uses_gpu
 
-    def planned(self, found: Iterable[Found], header: dict[str, Any]) -> InputPlan:
+    def planned(self, found: Iterable[Found], header: dict[str, Any], *, is_new: bool) -> InputPlan:
         """Return all inputs of the run: as a killed run has listed them, or listed now.
 
         The journal must be open: it is locked, so that no other run writes here.
@@ -127,13 +127,15 @@ class Cluster:
         Args:
             found: The inputs.
             header: What the journal's first line says of the run.
+            is_new: Whether no earlier run has begun the journal. What lies in ``FILE.parts`` is
+                then of a run that was finished by one process, or whose rows were removed.
 
         Raises:
             UsageError: The plan is of another run.
             OutputError: The plan cannot be written.
         """
         size = self._choice.shard_size
-        if self._resume and self._parts.plan.is_file():
+        if self._resume and not is_new and self._parts.plan.is_file():
             plan = InputPlan.read(self._parts.plan, header, self._given, size)
         else:
             self._parts.clear()

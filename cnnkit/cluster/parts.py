@@ -182,7 +182,8 @@ class PartFolder:
             with path.open("rb") as lines, path.open("rb") as rest:
                 lines.seek(head.start)
                 rest.seek(head.start + head.text)
-                for line, _ in zip(bounded_lines(lines, path), range(head.rows), strict=False):
+                # The range comes first: what follows the last row are no lines.
+                for _, line in zip(range(head.rows), bounded_lines(lines, path), strict=False):
                     vector = np.frombuffer(rest.read(4 * head.width), "<f4")
                     row = json.loads(line)
                     check_row(row)

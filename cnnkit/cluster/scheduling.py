@@ -22,6 +22,7 @@ from cnnkit.cluster.parts import Made, MadeRows, joined, packed
 from cnnkit.cluster.plan import PlannedInput
 from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.results import Failure, key_of, make_pair_row, make_row
+from cnnkit.storage.places import Member
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +230,7 @@ class Scheduler:
 
 
 def _check_rows(ticket: Ticket, made: MadeRows) -> None:
-    """Refuse rows that are not those of the ticket, or of a machine that lacks the images.
+    """Refuse rows that are not those of the ticket, or of a machine that lacks an image.
 
     Raises:
         RuntimeUnavailableError: Says what is wrong.
@@ -239,11 +240,16 @@ def _check_rows(ticket: Ticket, made: MadeRows) -> None:
     if [key_of(row) for row in rows] != keys or len(made.features) != len(keys):
         received = f"{len(rows)} others for {len(keys)} inputs"
         raise RuntimeUnavailableError(f"A worker must return the rows of its inputs: {received}.")
-    kinds = {row["error"]["kind"] if row["status"] == "error" else "" for row in rows}
-    paths = (path for key in keys for path in key.split("\0"))
-    here = next(filter(os.path.exists, paths), None) if kinds == {"missing"} else None
-    if here is not None:
-        raise missing_elsewhere(here)
+    for row, one in zip(rows, ticket.inputs, strict=True):
+        if row["status"] == "error" and row["error"]["kind"] == "missing" and _is_here(one):
+            raise missing_elsewhere(one.key.replace("\0", " and "))
+
+
+def _is_here(found: PlannedInput) -> bool:
+    """Return whether this machine has the file of an input, or both files of a pair."""
+    if isinstance(found.path, Member):  # it was listed here
+        return os.path.exists(found.path.file)
+    return all(os.path.exists(path) for path in found.key.split("\0"))
 
 
 def missing_elsewhere(path: str) -> RuntimeUnavailableError:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from cnnkit.bundles import embedded_name
 from cnnkit.cluster import Cluster, EngineChoice
 from cnnkit.cluster.engine import SHARD_SIZE, digest_of
 from cnnkit.commands.inputs import AnyPath, Progress, text_of
@@ -14,7 +15,14 @@ from cnnkit.folder_job import Outputs
 from cnnkit.runtime import Predictor
 from cnnkit.storage.places import is_url
 
-__all__ = ["SHARD_SIZE", "cluster_for", "model_elsewhere", "place_elsewhere", "progress_on"]
+__all__ = [
+    "SHARD_SIZE",
+    "cluster_for",
+    "model_elsewhere",
+    "named_elsewhere",
+    "place_elsewhere",
+    "progress_on",
+]
 
 
 def cluster_for(
@@ -57,6 +65,12 @@ def place_elsewhere(path: AnyPath | None) -> str | None:
     return os.path.abspath(given) if given is not None and exists else given
 
 
+def named_elsewhere(model: AnyPath | None) -> str | None:
+    """Return a model as other processes find it too: an embedded one is never a folder here."""
+    given = text_of(model)
+    return given if given is not None and embedded_name(given) else place_elsewhere(given)
+
+
 def model_elsewhere(
     model: AnyPath, weights: AnyPath | None, labels: AnyPath | None, predictor: Predictor
 ) -> dict[str, Any]:
@@ -69,7 +83,7 @@ def model_elsewhere(
         predictor: The model as it was compiled here: what ``auto`` became is asked for there.
     """
     return {
-        "model": place_elsewhere(model),
+        "model": named_elsewhere(model),
         "weights": place_elsewhere(weights),
         "labels": place_elsewhere(labels),
         "device": predictor.device,

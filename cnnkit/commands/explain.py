@@ -11,7 +11,13 @@ from pathlib import Path
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, place_elsewhere, progress_on
+from cnnkit.commands.clusters import (
+    SHARD_SIZE,
+    cluster_for,
+    named_elsewhere,
+    place_elsewhere,
+    progress_on,
+)
 from cnnkit.commands.explain_subjects import explainer_of_detector, explainer_of_faces
 from cnnkit.commands.frames import FrameInputs
 from cnnkit.commands.inputs import (
@@ -218,7 +224,7 @@ def explain(
         chosen = RuntimeOptions(where, compiled.runtime, compiled.precision, threads)
         opens = partial(
             _opened,
-            [place_elsewhere(model), place_elsewhere(weights), place_elsewhere(labels)],
+            [named_elsewhere(model), place_elsewhere(weights), place_elsewhere(labels)],
             replace(question, reference=place_elsewhere(reference), options=chosen),
             getattr(compiled, "batch_size", batch_size),
             images,

@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, place_elsewhere, progress_on
+from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, named_elsewhere, progress_on
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -137,8 +137,8 @@ def verify_pairs(
         opens = partial(
             _opened,
             workers=workers,
-            detector=place_elsewhere(detector),
-            embedder=place_elsewhere(embedder),
+            detector=named_elsewhere(detector),
+            embedder=named_elsewhere(embedder),
             device=compiled.device,
             runtime=compiled.runtime,
             precision=compiled.precision,

@@ -56,6 +56,7 @@ class Journal:
         part: The journal's path.
         count: Number of rows in the journal, including replaced ones.
         statuses: How many final rows are ``ok`` and ``error``.
+        is_new: Whether no earlier run has begun it.
     """
 
     def __init__(self, target: Path, file: BinaryIO) -> None:
@@ -63,6 +64,7 @@ class Journal:
         self.part = part_path(target)
         self.count = 0
         self.statuses = {"ok": 0, "error": 0}
+        self.is_new = True
         self._file = file
         self._done: set[int] = set()
         # By journal index, the index of the later row of the same path that replaces it.
@@ -118,7 +120,8 @@ class Journal:
                 journal._read(header, retry_errors, check)
             elif os.path.getsize(part):
                 file.truncate(0)
-            if journal._size == 0:
+            journal.is_new = journal._size == 0
+            if journal.is_new:
                 journal._write(json_line(header))
         except BaseException:  # whatever it is, nobody else could close it
             journal.close()

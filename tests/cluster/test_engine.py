@@ -12,10 +12,11 @@ import pytest
 
 from cnnkit.cluster import Cluster, EngineChoice, OpenedModel
 from cnnkit.cluster.engine import digest_of
+from cnnkit.cluster.parts import PartFolder, packed
 from cnnkit.errors import RuntimeUnavailableError, UsageError
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found
-from cnnkit.results import Failure, make_row, path_fields
+from cnnkit.results import Failure, make_pair_row, make_row, pair_key, path_fields
 from cnnkit.storage.places import Member
 from cnnkit.writers.row_tables import ClassificationTable
 from tests.cluster.local_pool import LocalPool, local_pools
@@ -55,14 +56,6 @@ def opened() -> OpenedModel:
 
 def opened_other() -> OpenedModel:
     return OpenedModel("abd", rows_of)
-
-
-def missing(found):
-    return ((make_row(one.path, Failure("missing", "no such file")), None) for one in found)
-
-
-def lost() -> OpenedModel:
-    return OpenedModel("abc", missing)
 
 
 def job_of(output: str, engine: Cluster | None, **flags: bool) -> FolderJob:
@@ -185,12 +178,36 @@ def test_the_workers_end_with_a_run_that_fails() -> None:
         assert pool.pools[1].ended
 
 
-def test_a_cut_off_part_is_made_again() -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-5],
+        lambda content: content.replace(b'"cat"', b'"cot"'),
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        lambda content: content.split(b"\n")[0],
+        lambda content: b"",
+    ],
+)
+def test_a_damaged_part_is_made_again(damage) -> None:
     run("plain.jsonl")
     run("rows.jsonl", local_pools(), limit=0)
-    part = min(PARTS.glob("*.part"))
-    part.write_bytes(part.read_bytes()[:-5])
+    for part in PARTS.glob("*.part"):
+        part.write_bytes(damage(part.read_bytes()))
     run("rows.jsonl", local_pools(), resume=True)
+    assert same("plain.jsonl", "rows.jsonl")
+
+
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_a_second_run_leaves_the_parts_of_the_first_alone(flag: str) -> None:
+    run("plain.jsonl")
+
+    def disturbing(ticket) -> bool:
+        if ticket.shard == 3:
+            with pytest.raises(UsageError, match="is being written by another run"):
+                run("rows.jsonl", local_pools(), **{flag: True})
+        return False
+
+    run("rows.jsonl", local_pools(disturbing))
     assert same("plain.jsonl", "rows.jsonl")
 
 
@@ -202,6 +219,17 @@ def test_a_run_of_one_process_resumes_one_of_several_and_the_other_way_round() -
     run("back.jsonl", limit=6)
     run("back.jsonl", local_pools(), resume=True)
     assert same("plain.jsonl", "back.jsonl")
+
+
+def test_parts_of_a_run_that_one_process_has_finished_are_not_resumed() -> None:
+    run("rows.jsonl", local_pools(), limit=6)
+    run("rows.jsonl", resume=True)
+    assert PARTS.is_dir()
+    Path("rows.jsonl").unlink()
+    later = [*INPUTS[:4], Found("later.jpg"), *INPUTS[4:]]
+    run("plain.jsonl", inputs=later)
+    assert len(run("rows.jsonl", local_pools(), inputs=later, resume=True)) == len(later)
+    assert same("plain.jsonl", "rows.jsonl") and not PARTS.exists()
 
 
 def test_errors_are_retried_on_demand() -> None:
@@ -241,6 +269,16 @@ def test_a_plan_with_a_line_less_is_refused() -> None:
     plan.write_text("\n".join(plan.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(UsageError, match="must be the plan"):
         run("rows.jsonl", local_pools(), resume=True)
+
+
+def test_features_behind_the_rows_of_a_part_are_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnkit.writers.journal.MAX_LINE_BYTES", 1_000)
+    parts = PartFolder(PARTS)
+    parts.make()
+    inputs = [Found("a.jpg"), Found("b.jpg")]
+    parts.commit(0, packed((row, np.zeros(500, np.float32)) for row, _ in rows_of(inputs)))
+    assert parts.holds(0, inputs, False)
+    assert [row["path"] for row, _ in parts.read(0, None)] == ["a.jpg", "b.jpg"]
 
 
 def test_rows_of_other_images_in_a_part_are_not_taken() -> None:
@@ -285,11 +323,40 @@ def test_it_is_said_what_is_waited_for(caplog, monkeypatch: pytest.MonkeyPatch) 
     assert caplog.messages == ["waiting for nothing"] * 2
 
 
-def test_a_machine_without_the_images_is_noticed() -> None:
-    Path("here.jpg").write_text("")
+def mostly_missing(found):
+    for one in found:
+        failure = Failure("corrupt", "bad") if one.key == "a.jpg" else Failure("missing", "no")
+        first, *second = one.key.split("\0")
+        yield make_pair_row(first, second[0], failure) if second else make_row(first, failure), None
 
-    with pytest.raises(RuntimeUnavailableError, match=r"here\.jpg is here, and missing where"):
-        run("rows.jsonl", local_pools(), inputs=[Found("a.jpg"), Found("here.jpg")], opens=lost)
+
+def lost() -> OpenedModel:
+    return OpenedModel("abc", mostly_missing)
+
+
+@pytest.mark.parametrize("path", ["here.jpg", Member("here.tar", "b.jpg", 512, 3)])
+def test_a_machine_without_an_image_that_is_here_is_noticed(path: str) -> None:
+    for name in ("here.jpg", "here.tar"):
+        Path(name).write_text("")
+    with pytest.raises(RuntimeUnavailableError, match=r"here\..* is here, and missing where"):
+        run("rows.jsonl", local_pools(), inputs=[Found("a.jpg"), Found(path)], opens=lost)
+
+
+@pytest.mark.parametrize(("second", "is_refused"), [("gone.jpg", False), ("here.jpg", True)])
+def test_a_pair_of_an_image_that_is_missing_everywhere_is_a_row(
+    second: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnkit.cluster.ray_pool.ray_pool", local_pools())
+    Path("here.jpg").write_text("")
+    cluster = Cluster(EngineChoice(None, 4), Path("rows.jsonl"), digest_of(["pairs"]))
+    cluster.order(lost, "abc")
+    inputs = cluster.planned([Found(pair_key("here.jpg", second))], HEADER, is_new=True)
+    if is_refused:
+        with pytest.raises(RuntimeUnavailableError, match=r"here\.jpg and here\.jpg is here"):
+            list(cluster.rows(iter(inputs)))
+    else:
+        [(row, _)] = cluster.rows(iter(inputs))
+        assert (row["b"], row["error"]["kind"]) == (second, "missing")
 
 
 def test_relative_paths_need_the_folder(tmp_path: Path) -> None:

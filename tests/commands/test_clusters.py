@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import cnnkit
+from cnnkit.commands.clusters import named_elsewhere
 from cnnkit.errors import UsageError
 from tests.cluster.local_pool import local_pools
 
@@ -62,6 +64,15 @@ def test_classify(pool) -> None:
     assert plain == cluster
 
 
+def test_a_folder_is_never_taken_for_an_embedded_model() -> None:
+    for name in ("squeezenet-1.1", "flowers"):
+        Path(name).mkdir()
+    assert named_elsewhere("squeezenet-1.1") == "squeezenet-1.1"
+    assert named_elsewhere("flowers") == os.path.abspath("flowers")
+    assert named_elsewhere("./squeezenet-1.1") == os.path.abspath("squeezenet-1.1")
+    assert named_elsewhere("keras:ResNet50") == "keras:ResNet50"
+
+
 def test_classify_by_examples(pool) -> None:
     for name in ("cat", "coffee"):
         Path("examples", name).mkdir(parents=True)
@@ -93,7 +104,9 @@ def test_detect(pool) -> None:
 
 
 @pytest.mark.slow
-def test_explain(pool) -> None:
+def test_explain(pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A report names the minute in which it was made, which may have passed between two runs.
+    monkeypatch.setattr("cnnkit.reports.explain.timestamp", lambda made: "2025-03-09 17:05 UTC")
     for folder, more in (("plain", {}), ("cluster", {"engine": "ray", "shard_size": 3})):
         Path(folder).mkdir()
         cnnkit.explain(
