@@ -23,11 +23,13 @@ from cnnkit.sorting import HOW, RESUME, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
 from cnnkit.writers.journal import MALFORMED, part_path
+from cnnkit.writers.remote_files import RemoteFile
+from cnnkit.writers.remote_outputs import RemoteOutputs
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_cells, check_row_suffix
 from cnnkit.writers.row_tables import ClassificationTable, FrameTable, RowTable
 from cnnkit.writers.shards import InputDigest, Shard, record_of
-from cnnkit.writers.targets import target_file, target_page
+from cnnkit.writers.targets import check_page_suffix, target_file, target_page
 
 Rows = Iterable[dict[str, Any]]
 # A row and its features, float32 (n,), or None.
@@ -50,6 +52,7 @@ class Outputs:
         overwrite: Overwrite existing files.
         retry_errors: When resuming, retry inputs that failed.
         shard: Take these inputs only; None: all.
+        remote: Those of the files that are objects, and are only made at these paths.
 
     Raises:
         UsageError: The combination is invalid.
@@ -65,6 +68,7 @@ class Outputs:
     overwrite: bool = False
     retry_errors: bool = False
     shard: Shard | None = None
+    remote: tuple[RemoteFile, ...] = ()
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
@@ -85,8 +89,18 @@ class Outputs:
             received = f"the file {self.sort_into}"
             raise UsageError(broken_rule("`sort_into`", "name a folder", received))
         replaces = self.resume or self.overwrite
-        target_file("`embeddings`", self.embeddings, overwrite=replaces)
-        target_page(self.report, replaces)
+        made_here = {one.local for one in self.remote}
+        if self.embeddings not in made_here:
+            target_file("`embeddings`", self.embeddings, overwrite=replaces)
+        if self.report in made_here:
+            check_page_suffix(self.report)
+        else:
+            target_page(self.report, replaces)
+        if self.sort_into and self.rows in made_here:
+            fix = "A run that is resumed elsewhere could not tell which images were sorted."
+            raise UsageError(
+                broken_rule("`output`", "be a local file with `sort_into`", "a URL", fix)
+            )
         if self.sort_into:
             check_writable(self.sort_into)
 
@@ -190,17 +204,35 @@ class FolderJob:
         # Places that rows of a killed run have chosen, and nothing has taken yet.
         self._claimed: set[Path] = set()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._finished = _finished_before(outputs)
-        shard = {} if outputs.shard is None else {"shard": str(outputs.shard)}
-        self._journal = None if self._finished else self._open_journal({**header, **shard})
-        self._spool = None
+        self._finished: FinishedRows | None = None
+        self._journal: Journal | None = None
+        self._spool: FeatureSpool | None = None
+        self._remote: RemoteOutputs | None = None
         try:
-            if outputs.embeddings and not self._finished:
-                kept = self._journal.count if self._journal and outputs.resume else 0
-                self._spool = FeatureSpool(outputs.embeddings, feature_width, kept)
+            if outputs.remote:
+                self._remote = RemoteOutputs(outputs.remote, outputs.rows, outputs.embeddings)
+                self._remote.open(outputs.resume, outputs.overwrite)
+            self._finished = _finished_before(outputs)
+            if self._finished is None:
+                shard = {} if outputs.shard is None else {"shard": str(outputs.shard)}
+                self._open(feature_width, {**header, **shard})
         except BaseException:  # whatever it is, nobody else could close the journal
             self.close()
             raise
+
+    def _open(self, feature_width: int, header: dict[str, Any]) -> None:
+        """Open the journals of a run that is not finished."""
+        self._journal = self._open_journal(header)
+        if self._outputs.embeddings:
+            kept = self._journal.count if self._journal and self._outputs.resume else 0
+            self._spool = FeatureSpool(self._outputs.embeddings, feature_width, kept)
+        if self._remote is not None:
+            self._remote.begin(*self._sizes())
+
+    def _sizes(self) -> tuple[int, int]:
+        """Return the bytes of the journal and of the features."""
+        journal = self._journal.size if self._journal is not None else 0
+        return journal, self._spool.size if self._spool is not None else 0
 
     def _open_journal(self, header: dict[str, Any]) -> Journal | None:
         outputs = self._outputs
@@ -367,6 +399,8 @@ class FolderJob:
             self._spool.append(features)
         if self._journal is not None:
             self._journal.append(row)
+        if self._remote is not None:
+            self._remote.note(*self._sizes())
         self.statuses[row["status"]] += 1
         if emit is not None:
             emit(row)
@@ -411,11 +445,15 @@ class FolderJob:
                 "Use `overwrite=True` to start over."
             ) from error
         self._record_shard(sum(journal.statuses.values()))
+        if self._remote is not None:
+            self._remote.publish()
         if self._engine is not None:
             self._engine.clear()
         journal.remove()
         if self._spool is not None:
             self._spool.remove()
+        if self._remote is not None:
+            self._remote.finish()
         self.close()
 
     def _record_shard(self, rows: int) -> None:
@@ -474,6 +512,11 @@ class FolderJob:
                 self._spool.remove()
             self._scratch.cleanup()
             self._scratch = None
+        if self._spool is not None:
+            self._spool.close()
+        if self._remote is not None:
+            self._remote.close()
+            self._remote = None
 
 
 def _finished_before(outputs: Outputs) -> FinishedRows | None:

@@ -153,3 +153,47 @@ def run_cnnkit(
         )
 
     return run
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """An empty object store in memory, which nothing but a test may open."""
+    pytest.importorskip("fsspec")
+    from cnnkit.storage import places, remote
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(places.SCHEMES, "memory", ("remote", "fsspec"))
+    system = remote.file_system("memory://")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    yield system
+    system.store.clear()
+    remote._opened.pop("memory")
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path):
+    """A bucket on a server on the loopback address."""
+    pytest.importorskip("s3fs")
+    fsspec = pytest.importorskip("fsspec")
+    from cnnkit.storage import remote
+
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(remote, "_opened", {})
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    system = remote.file_system("s3://bkt")
+    if not system.exists("bkt"):  # the server of an earlier test had the same state
+        system.mkdir("bkt")
+    yield system
+    server.stop()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from cnnkit.writers.remote_files import RemoteFile
 
 Command = Callable[..., Any]
 
@@ -16,19 +19,24 @@ def keeps_inputs(function: Command) -> Command:
 
     @functools.wraps(function)
     def checked(*arguments: Any, **options: Any) -> Any:
-        check(click.get_current_context())
-        return function(*arguments, **options)
+        from cnnkit.writers.remote_files import named_by_url
+
+        with named_by_url(check(click.get_current_context())):
+            return function(*arguments, **options)
 
     checked.keeps_inputs = True  # type: ignore[attr-defined]
     return checked
 
 
-def check(context: click.Context, listed: Iterable[str] = ()) -> None:
+def check(context: click.Context, listed: Iterable[str] = ()) -> tuple[RemoteFile, ...]:
     """Refuse outputs that are inputs, each other, or in the way of inputs.
 
     Args:
         context: Of the command, its parameters read.
         listed: Inputs that came as a list on standard input.
+
+    Returns:
+        The outputs that are objects.
 
     Raises:
         UsageError: Names both.
@@ -41,7 +49,7 @@ def check(context: click.Context, listed: Iterable[str] = ()) -> None:
         for one in context.command.params
     ]
     given.append(GivenParameter("inputs", list(listed), INPUT, is_argument=True))
-    check_given(str(context.command.name), given)
+    return check_given(str(context.command.name), given)
 
 
 def _spelled(parameter: click.Parameter) -> tuple[str, bool]:

@@ -6,6 +6,7 @@ goes through all commands and finds the ones that it does not know.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -13,9 +14,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from cnnkit.errors import UsageError, broken_rule
-from cnnkit.storage.places import is_url
+from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.storage.places import container_suffix, is_url, scheme_of, split_member
+from cnnkit.storage.remote import has_magic, key_of, matches
+from cnnkit.storage.writing import check_target
 from cnnkit.writers import apart
+from cnnkit.writers.remote_files import RemoteFile, named_by_url, remote_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +61,15 @@ TRAININGS = ("transfer-learn", "train-detector", "train-face", "train-style")
 CHANGES_GALLERY = ("enroll", "calibrate", "forget")
 # Beside a file X they write X.json, which says how it was made.
 DESCRIBING = ("stylize", "export")
+# What may be an object instead of a file, by command.
+REMOTE_OUTPUTS = {
+    "classify": ("output", "embeddings", "report"),
+    "detect": ("output", "report"),
+    "explain": ("output",),
+    "identify": ("output",),
+    "verify-face": ("output",),
+    "verify-pairs": ("output",),
+}
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
@@ -111,8 +124,9 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in bound.arguments.items():
             if name in (*OUTPUTS, *INPUTS):
                 bound.arguments[name] = _held(value)
-        check(command, [_given(signature.parameters[n], v) for n, v in bound.arguments.items()])
-        return function(*bound.args, **bound.kwargs)
+        given = [_given(signature.parameters[n], v) for n, v in bound.arguments.items()]
+        with named_by_url(check(command, given)):
+            return function(*bound.args, **bound.kwargs)
 
     checked.keeps_inputs = True  # type: ignore[attr-defined]
     return checked
@@ -134,21 +148,24 @@ def _given(parameter: inspect.Parameter, value: Any) -> GivenParameter:
     return GivenParameter(parameter.name, value, said, is_argument=True)
 
 
-def check(command: str, given: Sequence[GivenParameter]) -> None:
+def check(command: str, given: Sequence[GivenParameter]) -> tuple[RemoteFile, ...]:
     """Refuse outputs that are inputs, each other, or in the way of inputs.
 
     Args:
         command: The command's name.
         given: Its parameters.
 
+    Returns:
+        The outputs that are objects.
+
     Raises:
         UsageError: Names both.
     """
     outputs = list(outputs_of(command, given))
-    for one in outputs:
-        if is_url(one.path):
-            fix = "Write it here, then copy it there."
-            raise UsageError(broken_rule(one.said, "be a local file or folder", one.path, fix))
+    objects = [one for one in outputs if is_url(one.path)]
+    outputs = [one for one in outputs if not is_url(one.path)]
+    if objects:
+        _check_objects(command, given, objects)
     folders = [one for one in outputs if _is_image_folder(command, one)]
     outputs = [one for one in outputs if one not in folders]
     apart.check_places_differ(
@@ -171,6 +188,50 @@ def check(command: str, given: Sequence[GivenParameter]) -> None:
         for one in outputs:
             apart.check_replaced_folder(*one.named(), read)
     _check_files(outputs, images)
+    return remote_files(*(one.path for one in objects))
+
+
+def _check_objects(
+    command: str, given: Sequence[GivenParameter], objects: Sequence[NamedPath]
+) -> None:
+    """Refuse objects that a command cannot write, or that are each other or inputs.
+
+    Raises:
+        UsageError: Names what it is about.
+    """
+    by_name = {one.name: one.paths() for one in given}
+    met: set[str] = set()
+    for one in objects:
+        # Of the outputs of `detect`, the first file of rows: it is what is resumed.
+        rows = [path for path in by_name[one.name] if _FORM.match(path) is None]
+        if one.name not in REMOTE_OUTPUTS.get(command, ()) or one.path not in rows[:1]:
+            fix = "Write it here, then copy it there."
+            raise UsageError(broken_rule(one.said, "be a local file or folder", one.path, fix))
+        check_target(one.said, one.path)
+        if one.path in met:
+            raise UsageError(broken_rule("outputs", "be different files and folders", one.path))
+        met.add(one.path)
+    for read in inputs_of(command, given):
+        file = (split_member(read.path) or (read.path,))[0]
+        for one in objects if is_url(file) else ():
+            if _is_same_object(one.path, file):
+                rule, fix = "not be an input", "Choose another place for the result."
+                received = f"{one.path}, which is {read.said} {read.path}"
+                raise UsageError(broken_rule(one.said, rule, received, fix))
+
+
+def _is_same_object(output: str, given: str) -> bool:
+    """Return whether an input, which may be a pattern, is or finds an object."""
+    if key_of(output) == key_of(given):
+        return scheme_of(output) == scheme_of(given)
+    if not has_magic(given) or container_suffix(output) != container_suffix(given):
+        return False  # a pattern finds images, and the containers that it ends in
+    if container_suffix(output) is None:
+        return False
+    with contextlib.suppress(ImageError):  # the row of that input says what is wrong
+        found = (one.url for one in matches(given) if not one.is_folder)
+        return key_of(output) in map(key_of, found)
+    return False
 
 
 def _may_replace(given: Sequence[GivenParameter]) -> bool:

@@ -43,6 +43,7 @@ from cnnkit.folder_job import Outputs, RowAndFeatures, Summary
 from cnnkit.images import Found
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
+from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.row_tables import ClassificationTable
 from cnnkit.writers.shards import Shard
 
@@ -156,6 +157,7 @@ def classify(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(output, embeddings, report),
     )
     # The scan of a folder skips what sorting puts there, and the examples, which may lie in it.
     exclude = [os.fspath(folder) for folder in (sort_into, examples) if folder]

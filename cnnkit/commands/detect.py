@@ -40,6 +40,7 @@ from cnnkit.formats import with_form
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection, holds_video
 from cnnkit.video.tracking import LOW_SHARE, RowTracker
+from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
 
@@ -175,6 +176,7 @@ def detect(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(*rows[:1], report),
     )
     further = BoxOutputs(
         rows=[path for place in rows[1:] if (path := path_of(place))],

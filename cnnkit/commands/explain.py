@@ -47,6 +47,7 @@ from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
+from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.shards import Shard
 
@@ -175,6 +176,7 @@ def explain(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(output),
     )
     images = SavedImages(path_of(overlays), path_of(maps), size)
     for folder in (images.overlays, images.heats):

@@ -29,6 +29,7 @@ from cnnkit.faces.gallery.identifying import identify as identify_found
 from cnnkit.faces.gallery.known import KnownFaces
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder
+from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.shards import Shard
 
 
@@ -86,6 +87,7 @@ def identify(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(output),
     )
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     if cluster is not None:

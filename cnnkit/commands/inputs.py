@@ -10,6 +10,7 @@ from typing import Any
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.storage.places import container_suffix, is_elsewhere
+from cnnkit.writers.remote_files import local_file
 from cnnkit.writers.shards import Shard
 
 AnyPath = str | os.PathLike[str]
@@ -50,8 +51,8 @@ def text_of(path: AnyPath | None) -> str | None:
 
 
 def path_of(path: AnyPath | None) -> Path | None:
-    """Return a path, None for none or an empty one."""
-    return Path(path) if path else None
+    """Return a path, of a URL the file here that it is made in; None for none or an empty one."""
+    return local_file(path) if path else None
 
 
 def expected_images(paths: Sequence[str]) -> int | None:

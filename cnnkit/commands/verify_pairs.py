@@ -28,6 +28,7 @@ from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats.face_pairs import FacePair, read_pairs
 from cnnkit.results import pair_key
 from cnnkit.storage.places import is_url
+from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.shards import Shard
 
 
@@ -112,6 +113,7 @@ def verify_pairs(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(output),
     )
     listed = _listed(pairs, path_of(root))
     cluster = cluster_for(engine, shard_size, outputs, (pair_key(one.a, one.b) for one in listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -21,7 +22,11 @@ ROWS_IN_A_GROUP = 4_096  # of a Parquet file
 
 
 class FeatureSpool:
-    """Raw float32 lines in ``FILE.part``, line i for row i of the run's journal."""
+    """Raw float32 lines in ``FILE.part``, line i for row i of the run's journal.
+
+    Attributes:
+        size: Bytes of all lines.
+    """
 
     def __init__(self, target: Path, width: int, rows: int = 0) -> None:
         """Open the spool.
@@ -48,7 +53,7 @@ class FeatureSpool:
                 )
             self._file.truncate(rows * width * 4)
             self._file.seek(rows * width * 4)
-            self._size = rows * width * 4
+            self.size = rows * width * 4
         except OSError as error:
             raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
 
@@ -65,11 +70,11 @@ class FeatureSpool:
             self._file.flush()
         except OSError as error:
             raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
-        self._size += self._width * 4
+        self.size += self._width * 4
 
     def _check_unchanged(self) -> None:
         descriptor = self._file.fileno()
-        if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
+        if os.fstat(descriptor).st_size != self.size or not is_at(descriptor, self.part):
             raise OutputError(
                 f"{self.part} was changed by another program while it was written: features are "
                 "lost. Run the same command with `overwrite=True`."
@@ -134,6 +139,11 @@ class FeatureSpool:
                 places = list(islice(further, len(indices)))
                 columns = [list(column) for column in zip(*places, strict=True)]
                 writer.write_table(pyarrow.table([names, *columns, features], schema=schema))
+
+    def close(self) -> None:
+        """Close the file; it is kept for a later ``resume``."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def remove(self) -> None:
         """Remove the spool."""

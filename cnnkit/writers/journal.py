@@ -55,6 +55,7 @@ class Journal:
         target: The finished file's path.
         part: The journal's path.
         count: Number of rows in the journal, including replaced ones.
+        size: Bytes of all its lines.
         statuses: How many final rows are ``ok`` and ``error``.
         is_new: Whether no earlier run has begun it.
     """
@@ -73,7 +74,7 @@ class Journal:
         self._failed: dict[int, int] = {}
         # Offset of each row of an earlier run, until this run reaches its input.
         self._unmet: dict[int, int] = {}
-        self._size = 0
+        self.size = 0
         self._checksum = 0
 
     @classmethod
@@ -120,7 +121,7 @@ class Journal:
                 journal._read(header, retry_errors, check)
             elif os.path.getsize(part):
                 file.truncate(0)
-            journal.is_new = journal._size == 0
+            journal.is_new = journal.size == 0
             if journal.is_new:
                 journal._write(json_line(header))
         except BaseException:  # whatever it is, nobody else could close it
@@ -144,12 +145,12 @@ class Journal:
                 self._take_in(line, retry_errors, check)
             self._note(line)
         with _named_failure(self.part):
-            self._file.truncate(self._size)
-            self._file.seek(self._size)
+            self._file.truncate(self.size)
+            self._file.seek(self.size)
 
     def _note(self, line: bytes) -> None:
         """Update the expected size and checksum of the file."""
-        self._size += len(line)
+        self.size += len(line)
         self._checksum = zlib.crc32(line, self._checksum)
 
     def _take_in(
@@ -159,7 +160,7 @@ class Journal:
         if key in self._unmet and key not in self._failed:
             raise self._no_row(line, "two rows for one input")
         self._enter(row)
-        self._unmet[key] = self._size
+        self._unmet[key] = self.size
         if row["status"] == "ok" or not retry_errors:
             self._done.add(key)
 
@@ -281,7 +282,7 @@ class Journal:
     def _check_unchanged(self) -> None:
         """Refuse to append to a file that another program truncated, replaced or removed."""
         descriptor = self._file.fileno()
-        if os.fstat(descriptor).st_size != self._size or not is_at(descriptor, self.part):
+        if os.fstat(descriptor).st_size != self.size or not is_at(descriptor, self.part):
             raise self._changed()
 
     def _changed(self) -> OutputError:

@@ -50,3 +50,13 @@ def target_file(
 def target_page(report: str | os.PathLike[str] | None, overwrite: bool) -> Path | None:
     """Return the path of an HTML report, checked as `target_file` does; None for none."""
     return target_file("`report`", report, PAGES, overwrite=overwrite)
+
+
+def check_page_suffix(report: Path) -> None:
+    """Refuse a file for an HTML report that has another suffix.
+
+    Raises:
+        UsageError: It has.
+    """
+    if report.suffix.lower() not in PAGES:
+        raise UsageError(broken_rule("`report`", f"end in {PAGES[0]}", report))

@@ -346,12 +346,6 @@ def test_what_is_no_file_is_not_sorted(path, how):
         assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["s3://b/rows.jsonl", "gs://b/rows.jsonl"])
-def test_outputs_are_local(path, examples):
-    with pytest.raises(UsageError, match="`output` must be a local file or folder"):
-        cnnkit.classify(examples, output=path)
-
-
 def test_spellings():
     assert places.split_member("a.tar!b!c.jpg") == ("a.tar", "b!c.jpg")
     assert places.split_member("a.TAR!b") == ("a.TAR", "b") and places.split_member("a!b") is None

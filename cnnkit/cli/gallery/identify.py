@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -73,18 +72,20 @@ def command(
     paths = list(shared.input_arguments(inputs, null_separated))
     from cnnkit.cli.display import Display
     from cnnkit.commands.identify import identify
+    from cnnkit.commands.inputs import path_of
     from cnnkit.faces.gallery import Gallery
     from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE
     from cnnkit.folder_job import Outputs
+    from cnnkit.writers.remote_files import remote_files
     from cnnkit.writers.shards import Shard
 
-    rows = Path(output) if output else None  # refused before models load
-    Outputs(
-        rows,
+    Outputs(  # refused before models load
+        path_of(output),
         resume=resume,
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        remote=remote_files(output),
     )
     with galleries.open_gallery(gallery, passphrase_file) as file:
         file.settings.deciding(threshold, margin)  # refuses them before models load
