@@ -202,6 +202,12 @@ def as_image_error(error: Exception) -> ImageError:
 
 
 def _is_beyond_end(error: Exception) -> bool:
-    """Return whether a range was refused because the object ends before it: HTTP status 416."""
+    """Return whether a range was refused because the object ends before it: HTTP status 416.
+
+    Messages may name the object, whose key may hold the number.
+    """
+    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+        return False
+    status = [getattr(error, name, None) for name in ("status", "status_code", "code")]
     text = str(error)
-    return "416" in text or "InvalidRange" in text or "not satisfiable" in text.lower()
+    return 416 in status or "InvalidRange" in text or "not satisfiable" in text.lower()

@@ -111,10 +111,27 @@ def read_member(member: Member, max_bytes: int) -> bytes:
     if member.size > max_bytes:
         message = f"the file has {member.size:,} bytes, the limit is {max_bytes:,}"
         raise ImageError("too-large", message)
-    data = read_range(member.file, member.start, member.start + member.size)
-    if len(data) < member.size:
+    first = max(0, member.start - tarfile.BLOCKSIZE)
+    data = read_range(member.file, first, member.start + member.size)
+    header, content = data[: tarfile.BLOCKSIZE], data[tarfile.BLOCKSIZE :]
+    if len(header) == tarfile.BLOCKSIZE and not _is_header_of(header, member):
+        raise ImageError("unreadable", "the tar file has changed since its images were listed")
+    if len(content) < member.size:
         raise ImageError("truncated", "the tar file ends before the image does")
-    return data
+    return content
+
+
+def _is_header_of(block: bytes, member: Member) -> bool:
+    """Return whether a block is the header of a member, whose bytes follow it.
+
+    A name that is long or not ASCII stands whole in headers before this one only.
+    """
+    try:
+        found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    is_whole = member.name.isascii() and len(member.name) < tarfile.LENGTH_NAME
+    return found.size == member.size and (found.name == member.name or not is_whole)
 
 
 class _Index:

@@ -83,6 +83,21 @@ def test_a_changed_tar_file_is_indexed_again():
     assert read_bytes("x.tar!a.jpg") == b"new one"
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_another_image_at_the_place_of_a_listed_one_is_not_taken_for_it(form):
+    names = ["a.jpg", "b.jpg", "d/" * 55 + "c.jpg"]
+    names += [] if form == tarfile.USTAR_FORMAT else ["é.jpg", "n" * 120 + ".jpg"]
+    contents = {name: str(place).encode() for place, name in enumerate(names)}
+    write_tar("x.tar", contents, form)
+    listed = [one.path for one in Finder(["x.tar"])]
+    assert [read_bytes(path) for path in listed] == list(contents.values())
+    write_tar("x.tar", {"b.jpg": b"1", "a.jpg": b"0"}, form)
+    assert kind_of(listed[0]) == kind_of(listed[1]) == "unreadable"
+    assert read_bytes("x.tar!a.jpg") == b"0"
+    write_tar("x.tar", {"z" * 120: b"0", "a.jpg": b"0"}, tarfile.GNU_FORMAT)
+    assert kind_of(listed[0]) == "unreadable"
+
+
 def test_files_and_folders_keep_their_meaning():
     write_tar("x.tar", {"a.jpg": b"inside"})
     Path("x.tar!a.jpg").write_bytes(b"outside")

@@ -64,6 +64,7 @@ def test_objects_patterns_and_what_is_missing(bucket):
     assert (
         kind_of("memory://b/none.jpg") == "missing" and kind_of("memory://b/empty.jpg") == "empty"
     )
+    assert kind_of("memory://b/416.jpg") == "missing"  # no HTTP status
     assert found("memory://b/**/*.jpg")[:2] == [
         ("memory://b/a.jpg", None),
         ("memory://b/c/1.jpg", None),
