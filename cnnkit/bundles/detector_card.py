@@ -40,6 +40,8 @@ MAX_HEADS = 16
 MAX_ANCHORS = 64
 MAX_STRIDE = 1024
 MAX_PIXELS = 1e5
+# Distances that NanoDet's heads weigh for each side of a box.
+NANODET_BINS = 11
 CardFields = Fields
 
 
@@ -135,6 +137,38 @@ def grid_heads(settings: Mapping[str, Any]) -> tuple[HeadSpec, ...]:
         BundleError: A field is missing or breaks a rule.
     """
     return tuple(_head(fields, ()) for fields in _head_fields(settings))
+
+
+def head_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output that the decoder of a detector of ours reads.
+
+    Args:
+        card: Of a detector.
+
+    Returns:
+        By the name of the output, without the batch: (rows, columns, channels), or of kind
+        ``single`` (classes,) and (4,). Empty for the kinds of imported networks.
+
+    Raises:
+        BundleError: The ``detector`` section breaks a rule.
+    """
+    spec = detector_spec(card)
+    if spec.kind == "single":
+        return {"classes": (card.classes,), "box": (4,)}
+    if spec.kind == "nanodet" and "heads" in spec.settings:
+        heads, of_a_cell = grid_heads(spec.settings), card.classes + 4 * NANODET_BINS
+    elif spec.kind in ("yolo", "ssd"):
+        heads, of_a_cell = yolo_heads(spec.settings), 5 + card.classes
+    else:
+        return {}
+    return {
+        head.output: (
+            -(-card.input.height // head.stride),
+            -(-card.input.width // head.stride),
+            max(1, len(head.anchors)) * of_a_cell,
+        )
+        for head in heads
+    }
 
 
 def strides_of(fields: Fields) -> tuple[int, ...]:

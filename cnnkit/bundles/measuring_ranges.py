@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.bundles.card import INT8, ModelCard
+from cnnkit.bundles.card import INT8, MAX_ACTIVATION, ModelCard
 from cnnkit.bundles.network import color_input
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import ImageError, RuntimeUnavailableError
@@ -124,6 +124,9 @@ def int8_sections(
     whole = graph.clone()  # measuring folds the constants, by whose names layers are known
     ranges = measure_ranges(graph, batches, images.last_in_int8)
     if not ranges:
+        return {}
+    if not all(abs(end) <= MAX_ACTIVATION for ends in ranges.values() for end in ends):  # or NaN
+        log.warning("The bundle cannot be computed in int8: its activations are not bounded.")
         return {}
     section = {"data": f"{len(batches)} training images", "ranges": rounded(ranges)}
     if card is None or images.validation is None:

@@ -17,6 +17,7 @@ from cnnkit import architectures
 from cnnkit.bundles import (
     applications,
     darknet,
+    detector_card,
     figures,
     keras_files,
     network,
@@ -40,6 +41,11 @@ WEIGHTS = "weights.safetensors"
 KERAS_FILE = "model.keras"
 LABELS = "labels.txt"
 DEFAULT_SIDE = 224
+# The shape of what a bundle of one network gives, without the batch; None: any side.
+OUTPUT_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "embed-face": (None,),
+    "stylize": (None, None, 3),
+}
 # Asks `cnnkit.bundles.to_openvino` to keep the names of the weights.
 NAMED = {"names_weights": True}
 
@@ -239,12 +245,19 @@ class Bundle:
         )
 
     def outputs(self, features: bool = False) -> own_graphs.Outputs:
-        """Return the outputs of a bundle with one network; scores say how many numbers they are."""
+        """Return the outputs of a bundle with one network, and their shapes where these are known.
+
+        Raises:
+            BundleError: It is a detector, and its section breaks a rule.
+        """
         card = self.card
-        if card.networks:
-            return dict.fromkeys(card.networks[self.network_name()].outputs)
-        scores = {"scores": score_kinds.columns(card.scores_kind, card.classes)}
-        return scores | ({"features": None} if features else {})
+        if not card.networks:
+            scores = {"scores": (score_kinds.columns(card.scores_kind, card.classes),)}
+            return scores | ({"features": None} if features else {})
+        names = card.networks[self.network_name()].outputs
+        known = detector_card.head_shapes(card) if card.task == "detect" else {}
+        alike = OUTPUT_SHAPES.get(card.task)
+        return {name: known.get(name, alike) for name in names}
 
     def _tensors(self, features: bool) -> tuple[dict[str, str], int]:
         """Return the tensor of each of a graph's outputs, and how many scores there are."""

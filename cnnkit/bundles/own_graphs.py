@@ -13,6 +13,7 @@ is cached, or kept in galleries and indexes, under one graph is never taken for 
 from __future__ import annotations
 
 import logging
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -33,13 +34,18 @@ from cnnkit.runtime.process import silenced_standard_error
 log = logging.getLogger(__name__)
 
 SECTION = "stored_graph"
-# The outputs, and how many numbers each gives for an image as (batch, numbers); None: any shape.
-Outputs = Mapping[str, int | None]
+# The shape of each output without the batch, in which None is any side; None: any shape.
+Outputs = Mapping[str, tuple[int | None, ...] | None]
 MAX_MEMBERS = 16
 MAX_FILE_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 64 << 20
 # What reading a broken or hostile zip file raises.
-ZIP_ERRORS = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, LookupError)
+ZIP_ERRORS = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(RuntimeError, ValueError, LookupError),
+)
+# Others would take more memory than their content: a dictionary of LZMA has up to 4 GB.
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def graph_hash(card: ModelCard) -> str | None:
@@ -79,7 +85,11 @@ def write_own_graph(
         log.debug("%s has no graph of its own: %s", card.name, error)
         path.unlink(missing_ok=True)
         return {}
-    return {"sha256": file_sha256(path), "weights_sha256": file_sha256(weights)}
+    return {
+        "sha256": file_sha256(path),
+        "weights_sha256": file_sha256(weights),
+        "network_sha256": card.weights.get("sha256"),
+    }
 
 
 def _convert(model: Any, path: Path) -> None:
@@ -122,6 +132,9 @@ def _read(card: ModelCard, folder: Path, weights: Path, outputs: Outputs) -> Any
     path = folder / GRAPHS
     if path.stat().st_size > MAX_FILE_BYTES:
         raise BundleError(broken_rule(str(path), f"have at most {MAX_FILE_BYTES:,} bytes", "more"))
+    if section.get("network_sha256") != card.weights.get("sha256"):
+        rule = f"be the graph of {card.weights.get('file')}, which the bundle is built from"
+        raise BundleError(broken_rule(str(path), rule, "that of an earlier one"))
     sha256 = section.get("weights_sha256")
     # Where it is the file that the network is built from, it was checked when it was opened.
     if sha256 != card.weights.get("sha256") or weights.name != card.weights.get("file"):
@@ -163,6 +176,8 @@ def _unpack(path: Path, folder: Path) -> None:
                     broken_rule(str(path), f"have at most {MAX_MEMBERS} files", "more")
                 )
             for name in (f"{ONLY}.xml", f"{ONLY}.bin"):
+                if file.getinfo(name).compress_type not in COMPRESSIONS:
+                    raise ValueError(f"{name} is compressed in another way than deflate")
                 with file.open(name) as member:
                     content = member.read(MAX_MEMBER_BYTES + 1)
                 if len(content) > MAX_MEMBER_BYTES:
@@ -221,12 +236,25 @@ def check_outputs(graph: Any, outputs: Outputs, where: str) -> None:
     if not set(outputs) <= set(found):
         rule = f"give {', '.join(sorted(outputs))}"
         raise BundleError(broken_rule(where, rule, ", ".join(sorted(found))[:80]))
-    for name, numbers in outputs.items():
+    for name, shape in outputs.items():
         one = found[name]
-        fits = numbers is None or one.shape in ((None, numbers), (1, numbers))
-        if one.dtype != "f32" or len(one.shape) < 2 or not fits:
-            rule = f"give {name} as float32 (batch, {'...' if numbers is None else numbers})"
+        if one.dtype != "f32" or not _fits(one.shape, shape):
+            sides = ("...",) if shape is None else ("?" if side is None else side for side in shape)
+            rule = f"give {name} as float32 ({', '.join(map(str, ('batch', *sides)))})"
             raise BundleError(broken_rule(where, rule, f"{one.dtype} {list(one.shape)}"))
+
+
+def _fits(found: tuple[int | None, ...], wanted: tuple[int | None, ...] | None) -> bool:
+    """Return whether an output has the batch first and then a shape; see `Outputs`."""
+    if len(found) < 2 or wanted is None:
+        return len(found) >= 2
+    if found[0] not in (None, 1) or len(found) != 1 + len(wanted):
+        return False
+    *places, (last, needed) = zip(found[1:], wanted, strict=True)
+    # Rows and columns may be as open as those of the image.
+    return needed in (None, last) and all(
+        side in (None, have) or have is None for have, side in places
+    )
 
 
 def keep_outputs(graph: Any, outputs: Collection[str]) -> None:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnkit.bundles.card import Fields, ModelCard
-from cnnkit.bundles.detector_card import DetectorSpec, HeadSpec, grid_heads, strides_of
+from cnnkit.bundles.detector_card import (
+    NANODET_BINS,
+    DetectorSpec,
+    HeadSpec,
+    grid_heads,
+    strides_of,
+)
 from cnnkit.detection.candidates import Candidates, logit, sigmoid
 from cnnkit.detection.heads import grid_cells, output_of, shape_text, sound
 from cnnkit.errors import BundleError, broken_rule
 
-# As in cnnkit/architectures/nanodet.py, which needs Keras.
-BINS = 11
 MAX_BINS = 64
 
 
@@ -52,8 +56,8 @@ class NanodetDecoder:
 
     def _decode_head(self, head: HeadSpec, raw: np.ndarray, least: np.ndarray) -> Candidates:
         columns, channels = raw.shape[1:]
-        if channels != self._classes + 4 * BINS:
-            rule = f"have {self._classes + 4 * BINS} channels, by its classes"
+        if channels != self._classes + 4 * NANODET_BINS:
+            rule = f"have {self._classes + 4 * NANODET_BINS} channels, by its classes"
             raise BundleError(broken_rule(head.output, rule, channels))
         cells = raw.reshape(-1, channels)
         hopeful, which, scores, classes = self._scored(cells[:, : self._classes], least, True)

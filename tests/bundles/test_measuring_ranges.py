@@ -49,6 +49,16 @@ def test_each_layer_has_the_mean_range_of_its_input(images, channels):
     assert section["ranges"]["second/kernel"][0] >= 0  # behind a ReLU
 
 
+def test_activations_without_bounds_make_no_card_that_is_refused(images, tmp_path):
+    model = network()
+    for weight in model.weights[:2]:
+        weight.assign(np.full(weight.shape, 1e30))
+    outputs = {"scores": {"layer": "logits", "kind": "logits"}}
+    content = NewBundle("b", "classify", "Two.", model, "ab", SPEC, None, {}, outputs)
+    write_model(tmp_path, replace(content, images=images))
+    assert not open_model(tmp_path).card.ranges
+
+
 def test_the_last_layers_are_left_out_for_detectors(images):
     section = int8_sections(network(), replace(images, last_in_int8=False), SPEC)["int8"]
     assert set(section["ranges"]) == {"first/kernel", "second/kernel"}

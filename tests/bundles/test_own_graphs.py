@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -125,6 +126,47 @@ def test_any_task_has_its_graph(tmp_path):
     np.testing.assert_allclose(given["out"], open_model(tmp_path).build()(images)["out"], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted", "fits"),
+    [
+        ((None, 13, 13, 18), (13, 13, 18), True),
+        ((1, None, None, 18), (13, 13, 18), True),
+        ((None, 13, 13, 18), (26, 26, 18), False),
+        ((None, 13, 13, 18), (13, 13, 24), False),
+        ((None, 13, 13, None), (13, 13, 18), False),
+        ((2, 13, 13, 18), (13, 13, 18), False),
+        ((None, 169, 18), (13, 13, 18), False),
+        ((None, 18), (None,), True),
+        ((None, 18), None, True),
+        ((18,), None, False),
+    ],
+)
+def test_outputs_have_the_shape_of_the_card(found, wanted, fits):
+    assert own_graphs._fits(found, wanted) == fits
+
+
+def test_a_detectors_graph_has_the_heads_of_its_card(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
+    keras.utils.set_random_seed(1)
+    image = keras.Input((64, 96, 3))
+    x = keras.layers.Conv2D(3 * 8, 16, 16, "same", name="stride16")(image)
+    head = {"output": "stride16", "stride": 16, "anchors": [[9, 9], [20, 20], [40, 40]]}
+    bundle = replace(
+        new_bundle(keras.Model(image, x, name="heads"), "detect"),
+        labels=["a", "b", "c"],
+        input=InputSpec(64, 96),
+        outputs={"stride16": {"layer": "stride16"}},
+        detector={"kind": "yolo", "heads": [head]},
+    )
+    write_model(tmp_path, bundle)
+    assert stored(tmp_path) is not None
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    card["detector"]["heads"][0]["anchors"].pop()
+    (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
+    assert stored(tmp_path) is None
+    assert "must give stride16 as float32 (batch, 4, 6, 16)" in caplog.text
+
+
 def test_without_a_graph_or_on_jax_there_is_none(own, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("cnnkit"), "propagate", True)
     (own / GRAPHS).unlink()
@@ -157,6 +199,31 @@ def another_weights_file(folder):
 
 def no_zip(folder):
     give(folder, b"no zip file at all")
+
+
+def cut_short(folder):
+    with zipfile.ZipFile(folder / "other.zip", "w") as file:
+        file.writestr("network.xml", b"<net/>")
+        file.writestr("network.bin", bytes(9_000))
+    size, claimed = (number.to_bytes(4, "little") * 2 for number in (9_000, 90_000))
+    give(folder, (folder / "other.zip").read_bytes().replace(size, claimed))
+
+
+def compressed_otherwise(folder):
+    with zipfile.ZipFile(folder / GRAPHS) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(folder / "other.zip", "w", zipfile.ZIP_LZMA) as file:
+        for name, text in content.items():
+            file.writestr(name, text)
+    give(folder, (folder / "other.zip").read_bytes())
+
+
+def another_network(folder):
+    (folder / "model.keras").unlink()
+    network(classes=3).save(folder / "model.keras")
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    card["weights"]["sha256"] = file_sha256(folder / "model.keras")
+    (folder / "card.json").write_text(json.dumps(card), "utf-8")
 
 
 def too_many_members(folder):
@@ -212,6 +279,9 @@ def two_images(folder):
         (changed_file, "must have the sha256 of its card"),
         (another_weights_file, "must have the sha256 of its card"),
         (no_zip, "must be a zip file with network.xml"),
+        (cut_short, "must be a zip file with network.xml"),
+        (compressed_otherwise, "another way than deflate"),
+        (another_network, r"must be the graph of model\.keras"),
         (too_many_members, "must have at most 16 files"),
         (a_bomb, "must hold files of at most"),
         (entities, "must hold no document type"),

@@ -9,8 +9,8 @@ import pytest
 
 from cnnkit.architectures.nanodet import BINS, decode_head
 from cnnkit.bundles.card import parse_card
-from cnnkit.bundles.detector_card import detector_spec
-from cnnkit.detection import Detector, nanodet
+from cnnkit.bundles.detector_card import NANODET_BINS, detector_spec
+from cnnkit.detection import Detector
 from cnnkit.detection.candidates import sigmoid
 from cnnkit.detection.decoders import make_decoder
 from cnnkit.errors import BundleError
@@ -41,7 +41,7 @@ def test_boxes_by_hand() -> None:
 
 
 def test_it_is_the_decoding_of_the_architecture() -> None:
-    assert nanodet.BINS == BINS
+    assert NANODET_BINS == BINS
     raw = np.random.default_rng(5).normal(0, 2, (3, 2, CHANNELS)).astype(np.float32)
     found = decode(raw, np.zeros(3))
     boxes, classes = (np.asarray(x)[0] for x in decode_head(raw[None], 32))

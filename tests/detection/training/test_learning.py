@@ -72,6 +72,7 @@ def test_everything_of_the_bundle_is_there(learned: TrainedDetector) -> None:
     folder = learned.settings.output
     card = json.loads((folder / "card.json").read_text())
     assert card["task"] == "detect"
+    assert open_model(folder).source().stored() is not None
     name = learned.settings.architecture
     strides = {"nanodet-g": [8, 16, 32], "yolov3-tiny": [32, 16]}[name]
     assert card["architecture"]["builder"] == card["training"]["backbone"]["name"] == name

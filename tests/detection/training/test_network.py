@@ -17,7 +17,7 @@ from cnnkit.architectures.ssd import (
 )
 from cnnkit.architectures.yolo import decode_head
 from cnnkit.bundles.card import parse_card
-from cnnkit.bundles.detector_card import HeadSpec, detector_spec
+from cnnkit.bundles.detector_card import HeadSpec, detector_spec, head_shapes
 from cnnkit.detection.decoders import make_decoder
 from cnnkit.detection.training.network import (
     FIRST_SCORE,
@@ -142,6 +142,7 @@ def test_detect_decodes_what_training_decodes(kind: str) -> None:
         described = card(kind, heads=[head.to_dict() for head in heads])
     else:
         shapes, task, described = {"classes": (3,), "box": (4,)}, SingleTask(), card(kind)
+    assert head_shapes(described) == shapes
     outputs = {name: random.normal(0, 1, s).astype(np.float32) for name, s in shapes.items()}
     batch = {name: keras.ops.convert_to_tensor(value[None]) for name, value in outputs.items()}
     boxes, scores = (np.asarray(v)[0] for v in task.boxes(batch, (96, 64)))
