@@ -88,7 +88,7 @@ def write_own_graph(
     return {
         "sha256": file_sha256(path),
         "weights_sha256": file_sha256(weights),
-        "network_sha256": card.weights.get("sha256"),
+        "network_sha256": str(card.weights.get("sha256")),
     }
 
 

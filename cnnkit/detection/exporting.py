@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnkit.bundles import Bundle, ModelCard
 from cnnkit.bundles.detector_card import (
+    NANODET_BINS,
     DetectorSpec,
     HeadSpec,
     detector_spec,
@@ -21,7 +22,6 @@ from cnnkit.bundles.detector_card import (
     yolo_heads,
 )
 from cnnkit.detection.decoders import make_decoder
-from cnnkit.detection.nanodet import BINS
 from cnnkit.detection.ssd import CENTER_VARIANCE, SIDE_VARIANCE
 from cnnkit.detection.yolo import LARGEST_LOG_SIDE
 from cnnkit.errors import BundleError, broken_rule
@@ -166,8 +166,10 @@ def nanodet_ending(
         """Return the corners and the scores of one head's boxes."""
         cells = raw[head.output]
         rows, columns = cells.shape[1:3]
-        logits = keras.ops.reshape(cells[..., card.classes :], (-1, rows, columns, 4, BINS))
-        shares = _scaled(keras, keras.ops.softmax(logits, axis=-1), np.arange(BINS) * head.stride)
+        logits = keras.ops.reshape(cells[..., card.classes :], (-1, rows, columns, 4, NANODET_BINS))
+        shares = _scaled(
+            keras, keras.ops.softmax(logits, axis=-1), np.arange(NANODET_BINS) * head.stride
+        )
         reach = keras.ops.sum(shares, axis=-1)  # (batch, rows, columns, 4), in pixels
         middles = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5
         middles = middles * head.stride  # (rows, columns, 2): x, y
