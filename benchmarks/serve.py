@@ -5,9 +5,10 @@
 Clients are threads of this process that send the JPEG files of FOLDER over connections that stay
 open, on the same machine: they take part of its processors. The service, its peer
 (benchmarks/serve_fastapi.py, ``pip install fastapi``), and ``cnnkit classify`` of the same files
-are measured in turns, by the clock and by the processor time of the answering process alone, which
-other work on the machine disturbs less. The last part sends many requests, a tenth of them bad,
-and watches the service's memory, threads, and open files.
+are measured in turns, by the clock and by the processor time of the answering process and of its
+children alone, which other work on the machine disturbs less. The last part sends many requests, a
+tenth of them bad, and watches the memory of the service and of the processes that decode, threads,
+and open files.
 """
 
 from __future__ import annotations
@@ -105,9 +106,18 @@ def load(port: int, images: list[bytes], clients: int, seconds: float) -> tuple[
 
 
 def processor_seconds(process: int) -> float:
-    """Return the processor time of a process so far."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the processor time of a process and its children so far."""
+    ticks = 0
+    for one in (process, *children(process)):
+        fields = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children(process: int) -> list[int]:
+    """Return the children of a process: those that decode."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(one) for names in lists for one in names.read_text(encoding="utf-8").split()]
 
 
 def stream_cost(folder: Path, files: int) -> tuple[float, float]:
@@ -173,8 +183,8 @@ def compare(
         print(f"CPU per image, {name} / serve: {statistics.median(costs[name]) / cost:.2f}")
 
 
-def state_of(process: int) -> dict[str, int]:
-    """Return the memory in MiB, the threads, and the open files of a process."""
+def state_of(process: int) -> dict[str, object]:
+    """Return the memory in MiB, the threads, and the open files of the service."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     numbers = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+)", status, re.M)}
     return {
@@ -182,7 +192,15 @@ def state_of(process: int) -> dict[str, int]:
         "VmHWM": numbers["VmHWM"] // 1024,
         "threads": numbers["Threads"],
         "files": len(os.listdir(f"/proc/{process}/fd")),
+        "PSS of the decoders": [memory_share(one) for one in children(process)],
     }
+
+
+def memory_share(process: int) -> int:
+    """Return the memory of a process in MiB, its part of what it shares."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+    found = re.search(r"^Pss:\s+(\d+)", text, re.M)
+    return int(found[1]) // 1024 if found else 0
 
 
 def soak(images: list[bytes], requests: int, clients: int = 8) -> None:

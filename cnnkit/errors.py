@@ -91,7 +91,7 @@ class ImageError(CnnkitError):
         "no-face",  # no face was found in it
         "several-faces",  # more than one face was found and one is asked for
         "failed",  # the model or an output could not handle this image
-        "crashed",  # the process that handled it died each time
+        "crashed",  # the process that handled it died
     )
 
     def __init__(self, kind: str, message: str) -> None:

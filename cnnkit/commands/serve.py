@@ -101,6 +101,7 @@ def serve(
             raise UsageError(broken_rule(f"`{name}`", f"lie between {low} and {high}", value))
     try:
         from cnnkit.serving.app import Limits, make_app
+        from cnnkit.serving.decoders import Decoders
         from cnnkit.serving.guards import Access
         from cnnkit.serving.running import listening, run, url_of
     except ImportError as error:
@@ -108,11 +109,13 @@ def serve(
         raise UsageError(f"Serving needs {error.name}. {fix}") from error
     options = RuntimeOptions(device, runtime, precision, threads)
     access = Access(host, _token(token, token_file), allow_host)
-    with listening(host, port) as opened:
+    several = min(workers or options.workers, options.workers)
+    with listening(host, port) as opened, Decoders(several) as decoders:
         tasks = open_tasks(path_list(models) or DEFAULT_MODELS, options, max_pixels, gallery)
         count = workers or options.workers + (GPU_WORKERS if _on_gpu(tasks) else 0)
         limits = Limits(count, max_queue, round(max_body * MEGABYTE), timeout)
-        app = make_app(tasks, limits, access)
+        decoders.check()
+        app = make_app(tasks, limits, access, decoders)
         log.info("Ready: %s", url_of(opened))
         run(app, opened, timeout=timeout, connections=limits.workers + limits.max_queue)
 

@@ -14,7 +14,7 @@ from cnnkit.bundles import Bundle
 from cnnkit.commands.explain import explain, open_explainer
 from cnnkit.commands.serve_tasks import IMAGE, served
 from cnnkit.commands.stylize import stylize
-from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.explanation.folders import OVERLAY_QUALITY, OVERLAY_SIDE, jpeg, shrunk
 from cnnkit.images import Given
 from cnnkit.results import Failure, make_row
@@ -108,7 +108,13 @@ def stylizing(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Serve
             preserve_color=values.get("preserve_color", False),
             max_pixels=max_pixels,
         )
-        styles = read_styles([images[STYLE]] if STYLE in images else [], None, max_pixels)
+        try:
+            styles = read_styles([images[STYLE]] if STYLE in images else [], None, max_pixels)
+        except UsageError as error:
+            if isinstance(error.__cause__, ImageError) and error.__cause__.kind == "crashed":
+                failure = Failure("crashed", f"{STYLE}: {error.__cause__.message}")
+                return Answer(make_row(IMAGE, failure))
+            raise
         with painting:
             method = InOnePass(painter, styles, chosen, bundle.identity)
             result = Stylizer(method, max_pixels).predict(images[IMAGE])

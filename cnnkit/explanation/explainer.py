@@ -36,7 +36,7 @@ from cnnkit.images import (
 )
 from cnnkit.images.arguments import opened_image
 from cnnkit.images.decode import DecodedImage
-from cnnkit.images.prepare import check_fit, decoded_size, fit
+from cnnkit.images.prepare import check_fit, decoded_size, kept_size, prepare_and_keep
 from cnnkit.results import NOT_FINITE, Failure
 from cnnkit.runtime import RuntimeOptions
 
@@ -287,18 +287,24 @@ class Explainer:
         Raises:
             ImageError: It cannot be read.
         """
-        opened = self._opened(source, long_side)
-        pixels = self._sliding.prepare(opened) if self._sliding else fit(opened, self.spec)
+        if self._sliding is None:
+            prepared, opened = prepare_and_keep(
+                source, self.spec, long_side, max_pixels=self._max_pixels
+            )
+            pixels = prepared.pixels
+        else:
+            opened = self._opened(source, self._sliding, long_side)
+            pixels = self._sliding.prepare(opened)
         kept = opened if long_side is not None else None
         return pipeline.NetworkInput(pixels, Seen(opened.height, opened.width, kept))
 
-    def _opened(self, source: ImageArgument, long_side: int | None) -> DecodedImage:
+    def _opened(
+        self, source: ImageArgument, sliding: SlidingMethod, long_side: int | None
+    ) -> DecodedImage:
         def needed(height: int, width: int) -> tuple[int, int]:
             """Return the least sides of the decoded image that network and drawing need."""
-            spec = self._sliding.spec(height, width) if self._sliding else self.spec
-            least = decoded_size(spec)(height, width)
-            share = 0.0 if long_side is None else min(1.0, long_side / max(height, width))
-            return max(least[0], round(share * height)), max(least[1], round(share * width))
+            least = decoded_size(sliding.spec(height, width))(height, width)
+            return kept_size(least, (height, width), long_side)
 
         return opened_image(source, max_pixels=self._max_pixels, at_least=needed)
 

@@ -11,6 +11,7 @@ from cnnkit.images.prepare import (
     Prepared,
     place,
     prepare,
+    prepare_and_keep,
     prepare_placed,
     thumbnail,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "one_or_several",
     "place",
     "prepare",
+    "prepare_and_keep",
     "prepare_placed",
     "read_bytes",
     "read_list",

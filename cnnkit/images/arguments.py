@@ -22,11 +22,21 @@ from cnnkit.images.decode import (
     open_image,
     upright_pillow_image,
 )
+from cnnkit.images.encoded import OPENED, DecodingWork, EncodedImage
 from cnnkit.images.files import read_bytes
 
 # A path, the content of a file, a Pillow image, or an array: uint8 RGB (height, width, 3), RGBA
-# (height, width, 4) over white, or gray (height, width).
-ImageArgument = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
+# (height, width, 4) over white, or gray (height, width). Or a file that is decoded elsewhere.
+ImageArgument = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | Image.Image
+    | np.ndarray
+    | EncodedImage
+)
 
 ACCEPTED = (
     "Give a path, the bytes of a file, a Pillow image, or an array: uint8 (height, width, 3), RGB."
@@ -82,11 +92,14 @@ def opened_image(
     Args:
         image: See `ImageArgument`.
         max_pixels: See `open_image`.
-        at_least: See `open_image`.
+        at_least: See `open_image`; an image that is decoded elsewhere comes at its full size.
 
     Raises:
         ImageError: It is not an image, or cannot be read or decoded.
     """
+    if isinstance(image, EncodedImage):
+        done = image.decoded(DecodingWork(OPENED, max_pixels))
+        return DecodedImage(done.arrays[0], done.height, done.width, None)
     content = file_content(image)
     if content is not None:
         return open_image(content, max_pixels=max_pixels, at_least=at_least)

@@ -15,6 +15,7 @@ from cnnkit.boxes import letterbox_size
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images.arguments import ImageArgument, opened_image
 from cnnkit.images.decode import DEFAULT_MAX_PIXELS, DecodedImage
+from cnnkit.images.encoded import KEPT, PREPARED, DecodingWork, EncodedImage
 from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize
 
 FITS = ("crop", "pad", "stretch")
@@ -217,7 +218,61 @@ def prepare_placed(
     Raises:
         ImageError: It is not an image, or cannot be read or decoded.
     """
+    if isinstance(source, EncodedImage):
+        height, width, [pixels] = source.decoded(DecodingWork(PREPARED, max_pixels, spec.to_dict()))
+        return Prepared(pixels, height, width, place(height, width, spec))
     image = opened_image(source, max_pixels=max_pixels, at_least=decoded_size(spec))
+    return _prepared(image, spec)
+
+
+def prepare_and_keep(
+    source: ImageArgument,
+    spec: InputSpec,
+    long_side: int | None = None,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> tuple[Prepared, DecodedImage]:
+    """Return one image as the network takes it, and the image itself, to draw on.
+
+    Args:
+        source: See `ImageArgument`.
+        spec: Input specification of the network.
+        long_side: The longer side that the image itself must have, unless it is smaller; None:
+            any.
+        max_pixels: Largest number of pixels; larger images are refused before they are decoded.
+
+    Raises:
+        ImageError: It is not an image, or cannot be read or decoded.
+    """
+    if isinstance(source, EncodedImage):
+        work = DecodingWork(KEPT, max_pixels, spec.to_dict(), long_side)
+        height, width, [pixels, kept] = source.decoded(work)
+        image = DecodedImage(kept, height, width, None)
+        return Prepared(pixels, height, width, place(height, width, spec)), image
+
+    def needed(height: int, width: int) -> tuple[int, int]:
+        """Return the least sides of the decoded image."""
+        return kept_size(decoded_size(spec)(height, width), (height, width), long_side)
+
+    image = opened_image(source, max_pixels=max_pixels, at_least=needed)
+    return _prepared(image, spec), image
+
+
+def kept_size(
+    least: tuple[int, int], full: tuple[int, int], long_side: int | None
+) -> tuple[int, int]:
+    """Return the least (height, width) of a decoded image that is also drawn on.
+
+    Args:
+        least: What the network needs.
+        full: Height and width of the full image.
+        long_side: See `prepare_and_keep`.
+    """
+    share = 0.0 if long_side is None else min(1.0, long_side / max(full))
+    return max(least[0], round(share * full[0])), max(least[1], round(share * full[1]))
+
+
+def _prepared(image: DecodedImage, spec: InputSpec) -> Prepared:
     placement = place(image.height, image.width, spec)
     return Prepared(fit(image, spec), image.height, image.width, placement)
 

@@ -14,6 +14,7 @@ from cnnkit.images.decode import (
     turn_of,
     upright_image,
 )
+from cnnkit.images.encoded import WITH_ALPHA, DecodingWork, EncodedImage
 
 
 def decode_with_alpha(
@@ -51,6 +52,9 @@ def image_with_alpha(
     Raises:
         ImageError: It is not an image, or cannot be read or decoded.
     """
+    if isinstance(image, EncodedImage):
+        colors, *alpha = image.decoded(DecodingWork(WITH_ALPHA, max_pixels)).arrays
+        return colors, alpha[0] if alpha else None
     content = file_content(image)
     if content is not None:
         return decode_with_alpha(content, max_pixels=max_pixels)

@@ -9,6 +9,8 @@ process found them: that folder is added last.
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +33,8 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 # Packages of the child that may be installed in other folders.
 NEEDED = ("cnnkit", "numpy", "openvino")
+# How long a helper may take to end by itself.
+LAST_SECONDS = 0.5
 
 
 def run_module(
@@ -86,6 +90,69 @@ def start_module(module: str, arguments: Sequence[str]) -> subprocess.Popen[byte
         )
     except OSError as error:
         raise _cannot_start(error) from error
+
+
+class Helper:
+    """A process that helps this one, and the connection with it.
+
+    Attributes:
+        number: The system's number of the process.
+        connection: Our end.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process, self.connection = process, connection
+        self.number = process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def end(self) -> str:
+        """End it, and return how it ended: the name of a signal, or its exit status."""
+        self.connection.close()
+        try:  # it may be ending by itself: then that is the cause
+            code = self._process.wait(LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+def connect_module(module: str, **variables: str) -> Helper:
+    """Start a module of cnnkit in a separate process whose standard input is a socket.
+
+    It does not get the signals that a terminal sends to this process, and what it writes to its
+    standard output and error is dropped.
+
+    Args:
+        module: Its dotted name; it begins with `cnnkit.runtime.helper.as_helper`.
+        variables: Environment variables that differ from this process's.
+
+    Raises:
+        RuntimeUnavailableError: No process can be started.
+    """
+    try:
+        ours, its = socket.socketpair()
+    except OSError as error:
+        raise _cannot_start(error) from error
+    try:
+        with its:
+            process = subprocess.Popen(
+                _command(module, []),
+                env=child_environment(**variables),
+                stdin=its.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+    except BaseException as error:
+        ours.close()
+        if isinstance(error, OSError):
+            raise _cannot_start(error) from error
+        raise
+    return Helper(process, ours)
 
 
 def _command(module: str, arguments: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from cnnkit.errors import CnnkitError, UsageError, did_you_mean
 from cnnkit.serving.bodies import images_of, read_body
+from cnnkit.serving.decoders import Decoders
 from cnnkit.serving.draining import Drain
 from cnnkit.serving.guards import Access, Guard
 from cnnkit.serving.log import RequestLog
@@ -58,15 +59,22 @@ class Limits:
     timeout: float = 60.0
 
 
-def make_app(tasks: Sequence[ServedTask], limits: Limits, access: Access) -> Starlette:
+def make_app(
+    tasks: Sequence[ServedTask],
+    limits: Limits,
+    access: Access,
+    decoders: Decoders | None = None,
+) -> Starlette:
     """Return the service as an ASGI application.
 
     Args:
         tasks: What it offers.
         limits: See `Limits`.
         access: Who may use it.
+        decoders: The processes that decode images; None: this one.
     """
-    service = _Service(tasks, limits, openapi_document(tasks, with_token=access.token is not None))
+    document = openapi_document(tasks, with_token=access.token is not None)
+    service = _Service(tasks, limits, document, decoders)
     app = Starlette(
         routes=service.routes(),
         middleware=[
@@ -90,9 +98,13 @@ class _Service:
     """
 
     def __init__(
-        self, tasks: Sequence[ServedTask], limits: Limits, document: dict[str, Any]
+        self,
+        tasks: Sequence[ServedTask],
+        limits: Limits,
+        document: dict[str, Any],
+        decoders: Decoders | None,
     ) -> None:
-        self._tasks = tasks
+        self._tasks, self._decoders = tasks, decoders
         self._document = document
         self._limits = limits
         self.pool = WorkerPool(limits.workers, limits.workers + limits.max_queue)
@@ -152,11 +164,15 @@ class _Service:
 
     async def _answer(self, task: ServedTask, request: Request) -> Answer:
         with self.pool.place() as place:
-            async with asyncio.timeout(self._limits.timeout):
+            async with asyncio.timeout(self._limits.timeout) as limit:
                 model, values = task.read(request.query_params.multi_items())
                 body = await read_body(request, self._limits.max_body)
                 kind = request.headers.get("content-type", "")
-                images = images_of(body, kind, task.images, task.more_images)
+                parts = images_of(body, kind, task.images, task.more_images)
+                images: Images = parts
+                if self._decoders is not None:
+                    left = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+                    images = {name: self._decoders.image(parts[name], left) for name in parts}
                 return await place.run(partial(_attempt, model, images, values))
 
     async def _models(self, request: Request) -> Response:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
+from cnnkit.images import ImageArgument
 
-Images = Mapping[str, bytes]
+Images = Mapping[str, ImageArgument]
 Values = Mapping[str, Any]
 
 # Query parameters that every task has.

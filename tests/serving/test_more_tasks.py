@@ -9,9 +9,12 @@ from starlette.testclient import TestClient
 
 import cnnkit
 from cnnkit.commands.serve import open_tasks
+from cnnkit.errors import ImageError
 from cnnkit.images import decode
+from cnnkit.images.encoded import EncodedImage
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.serving.app import Limits, make_app
+from cnnkit.serving.decoders import Decoders
 from cnnkit.serving.guards import Access
 from tests.bundles.graphs.making import onnx_classifier
 from tests.faces.astronauts import write_astronauts
@@ -42,11 +45,16 @@ def tiny(folder):
 
 
 @pytest.fixture(scope="module")
-def client(gallery, tiny):
-    tasks = open_tasks([*MODELS, str(tiny)], RuntimeOptions(), 10**7, gallery)
-    app = make_app(tasks, Limits(workers=2), Access())
-    with TestClient(app, base_url="http://localhost") as opened:
-        yield opened
+def tasks(gallery, tiny):
+    return open_tasks([*MODELS, str(tiny)], RuntimeOptions(), 10**7, gallery)
+
+
+@pytest.fixture(scope="module")
+def client(tasks):
+    with Decoders(1) as decoders:  # as `cnnkit serve` does
+        app = make_app(tasks, Limits(workers=2), Access(), decoders)
+        with TestClient(app, base_url="http://localhost") as opened:
+            yield opened
 
 
 def pair(a, b):
@@ -125,3 +133,17 @@ def test_a_photo_is_stylized_as_by_the_command(client, examples, tmp_path):
     ):
         refused = client.post(f"/v1/stylize{query}", files=form)
         assert refused.status_code == 400 and said in refused.json()["error"]["message"]
+
+
+class Deadly(EncodedImage):
+    """An image whose decoder dies."""
+
+    def decoded(self, work):
+        raise ImageError("crashed", "it died")
+
+
+def test_a_style_that_ends_its_decoder_is_no_mistake_of_the_request(tasks, examples):
+    [task] = [task for task in tasks if task.name == "stylize"]
+    images = {"image": (examples / "cat.jpg").read_bytes(), "style": Deadly()}
+    error = task.models[0].answer(images, {}).row["error"]
+    assert error == {"kind": "crashed", "message": "style: it died"}

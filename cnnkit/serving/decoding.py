@@ -1,0 +1,100 @@
+"""Decodes images in a process of its own, which may die of one without harm to the service.
+
+    python -m cnnkit.serving.decoding
+
+`cnnkit.serving.decoders` starts it. It imports nothing that runs a network.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import ImageError
+from cnnkit.images import InputSpec, decode_with_alpha, image_pixels, prepare_placed
+from cnnkit.images.encoded import KEPT, OPENED, PREPARED, WITH_ALPHA, DecodedArrays, DecodingWork
+from cnnkit.images.prepare import prepare_and_keep
+from cnnkit.runtime.helper import as_helper, ending_after
+from cnnkit.runtime.process import one_opencv_thread
+from cnnkit.serving.messages import BUFFER_BYTES, receive_header, receive_into, send
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Decode images until the service ends."""
+    connection = as_helper()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    with one_opencv_thread():
+        while True:
+            try:
+                answer_one(connection)
+            except (EOFError, OSError):
+                return
+
+
+def answer_one(connection: socket.socket) -> None:
+    """Decode one image, and send what was asked of it.
+
+    Raises:
+        EOFError: The service has ended.
+        OSError: Likewise.
+    """
+    header, size = receive_header(connection)
+    content = bytearray(size)
+    receive_into(connection, memoryview(content))
+    with ending_after(header.pop("seconds")):
+        reply = _attempt(DecodingWork(**header), bytes(content))
+    if isinstance(reply, ImageError):
+        send(connection, {"error": [reply.kind, reply.message]})
+        return
+    arrays = [np.ascontiguousarray(one) for one in reply.arrays]
+    shapes = [one.shape for one in arrays]
+    sent: dict[str, Any] = {"height": reply.height, "width": reply.width, "shapes": shapes}
+    send(connection, sent, *arrays)
+
+
+def _attempt(work: DecodingWork, content: bytes) -> DecodedArrays | ImageError:
+    try:
+        return perform(work, content)
+    except ImageError as error:
+        return error
+    except MemoryError:
+        return ImageError("too-large", "There is not enough memory to decode it.")
+    except Exception as error:  # one strange image must not end the process without need
+        log.debug("a fault of cnnkit's", exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        return ImageError("failed", f"{type(error).__name__}: {reason[:500]}")
+
+
+def perform(work: DecodingWork, content: bytes) -> DecodedArrays:
+    """Return what is wanted of the content of an image file.
+
+    Raises:
+        ImageError: It cannot be decoded.
+    """
+    if work.kind == OPENED:
+        pixels = image_pixels(content, max_pixels=work.max_pixels)
+        return DecodedArrays(pixels.shape[0], pixels.shape[1], [pixels])
+    if work.kind == WITH_ALPHA:
+        pixels, alpha = decode_with_alpha(content, max_pixels=work.max_pixels)
+        arrays = [pixels] if alpha is None else [pixels, alpha]
+        return DecodedArrays(pixels.shape[0], pixels.shape[1], arrays)
+    spec = InputSpec.from_dict(work.spec)
+    if work.kind == KEPT:
+        prepared, image = prepare_and_keep(
+            content, spec, work.long_side, max_pixels=work.max_pixels
+        )
+        kept = image.to_srgb(np.array(image.content))
+        return DecodedArrays(image.height, image.width, [prepared.pixels, kept])
+    if work.kind != PREPARED:
+        raise ValueError(f"no work of the kind {work.kind!r}")
+    prepared = prepare_placed(content, spec, max_pixels=work.max_pixels)
+    return DecodedArrays(prepared.height, prepared.width, [prepared.pixels])
+
+
+if __name__ == "__main__":
+    main()
