@@ -3,7 +3,8 @@
 What a vector depends on is in its key: the SHA-256 of the image's content, and a hash of
 everything else (the network, the preparation, the runtime and its precision, the library
 versions, the augmented view). Each such hash has one SQLite file, so that old ones are removed
-whole: the least recently used go first when all of them take more than `MAX_BYTES`.
+whole: the least recently used go first when all of them take more than `MAX_BYTES`. The one that
+was just used stays, however large it is: it is what an interrupted run continues from.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class FeatureCache:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            trim(self._folder)
+            trim(self._folder, kept=self._path)
 
 
 def _is_whole(vector: bytes, checksum: int, size: int | None) -> bool:
@@ -148,12 +149,13 @@ def _is_whole(vector: bytes, checksum: int, size: int | None) -> bool:
     return fits and zlib.crc32(vector) == checksum
 
 
-def trim(folder: Path, max_bytes: int = MAX_BYTES) -> None:
+def trim(folder: Path, max_bytes: int = MAX_BYTES, kept: Path | None = None) -> None:
     """Remove the least recently used files until the rest takes at most `max_bytes`.
 
     Args:
         folder: Folder of the cache.
         max_bytes: What all files together may take.
+        kept: A file that stays, or None.
     """
     files = []
     for path in folder.glob(f"*{SUFFIX}"):
@@ -165,5 +167,6 @@ def trim(folder: Path, max_bytes: int = MAX_BYTES) -> None:
         if total <= max_bytes:
             return
         with contextlib.suppress(OSError):
-            path.unlink()
-            total -= size
+            if path != kept:
+                path.unlink()
+                total -= size

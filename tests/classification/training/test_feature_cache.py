@@ -72,5 +72,14 @@ def test_the_least_recently_used_files_go_first(tmp_path):
     size = (tmp_path / "new.sqlite").stat().st_size
     trim(tmp_path, max_bytes=2 * size)
     assert sorted(p.stem for p in tmp_path.glob("*.sqlite")) == ["middle", "new"]
+    trim(tmp_path, max_bytes=size // 2, kept=tmp_path / "middle.sqlite")
+    assert [p.stem for p in tmp_path.glob("*.sqlite")] == ["middle"]
     trim(tmp_path, max_bytes=0)
     assert list(tmp_path.glob("*.sqlite")) == []
+
+
+def test_the_features_of_a_large_set_stay_for_the_next_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(trim, "__defaults__", (1, None))
+    for name in ("old", "large"):
+        kept(tmp_path, name, A=vector(0))
+    assert [p.stem for p in tmp_path.glob("*.sqlite")] == ["large"]
