@@ -67,6 +67,7 @@ REMOTE_OUTPUTS = {
     "detect": ("output", "report"),
     "explain": ("output",),
     "identify": ("output",),
+    "merge": ("output",),
     "verify-face": ("output",),
     "verify-pairs": ("output",),
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnnkit.errors import OutputError, UsageError
-from cnnkit.storage.writing import download, object_size, upload
+from cnnkit.storage.places import is_url
+from cnnkit.storage.writing import download, object_size, objects_in, upload
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.locking import locked_folder
-from cnnkit.writers.remote_files import BESIDE, RemoteFile
+from cnnkit.writers.remote_files import BESIDE, RemoteFile, named_by_url
 from cnnkit.writers.replica import Replica
 
 
@@ -155,6 +158,54 @@ class RemoteOutputs:
                 with contextlib.suppress(OSError):
                     os.rmdir(one.folder)
         self._locks.close()
+
+
+@contextlib.contextmanager
+def fetched_parts(paths: Sequence[str]) -> Iterator[list[Path]]:
+    """Yield the files of shards, those that are objects as copies on this machine.
+
+    Args:
+        paths: Files and URLs, in any order. What lies beside an object is copied as well.
+
+    Raises:
+        OutputError: An object or a file cannot be read or written.
+    """
+    from cnnkit.runtime.process import cache_folder
+
+    if not any(map(is_url, paths)):
+        yield [Path(one) for one in paths]
+        return
+    home = cache_folder() / "outputs"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix="merge-", dir=home)
+    except OSError as error:
+        raise OutputError(f"{home} cannot be written: {error.strerror or error}.") from error
+    with scratch as folder:
+        copies = [
+            RemoteFile(one, Path(folder, str(number), _plain_name(one)))
+            for number, one in enumerate(paths)
+            if is_url(one)
+        ]
+        with named_by_url(copies):
+            for one in copies:
+                _fetch(one)
+            by_url = {one.url: one.local for one in copies}
+            yield [by_url.get(one, Path(one)) for one in paths]
+
+
+def _plain_name(url: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", url.rsplit("/", 1)[-1])[-100:]
+
+
+def _fetch(file: RemoteFile) -> None:
+    """Copy an object and what lies beside it, as far as it is there."""
+    file.folder.mkdir()
+    for suffix in ("", *BESIDE):
+        if object_size(file.url + suffix) is not None:
+            download(file.url + suffix, file.local.with_name(file.local.name + suffix))
+    if not file.local.exists() and objects_in(f"{file.url}.parts/"):
+        part_path(file.local).touch()  # an unfinished run, as such a file says of a local one
 
 
 def _upload_new(file: RemoteFile, new: bool) -> None:

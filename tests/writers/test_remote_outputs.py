@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import cnnkit
 from cnnkit.errors import CnnkitError, OutputError, UsageError
 from cnnkit.folder_job import FolderJob, Outputs, Summary
 from cnnkit.images import Found
@@ -363,6 +365,32 @@ def test_shards_have_their_records_beside_them(bucket):
     found = objects(bucket)
     assert {"rows.csv.shard.json", "f.npy.shard.json"} <= {*found}
     assert json.loads(found["rows.csv.shard.json"])["size"] == len(found["rows.csv"])
+
+
+def test_shards_are_merged(bucket, machine, expected, tmp_path):
+    names = [f"memory://b/out/part {number}" for number in range(3)]
+    parts = [f"{name}.csv" for name in names]
+    for number, name in enumerate(names[:2]):
+        run(f"{name}.csv", f"{name}.npy", None, shard=Shard(number, 3))
+    machine("second")
+    told = f"{parts[2]} cannot be read: No such file or directory."
+    with pytest.raises(UsageError, match=re.escape(told)):
+        cnnkit.merge(parts, ROWS)
+    killed(parts[2], f"{names[2]}.npy", None, shard=Shard(2, 3), until=1)
+    with pytest.raises(UsageError, match=re.escape(f"{parts[2]} must be finished")):
+        cnnkit.merge(parts, ROWS)
+    run(parts[2], f"{names[2]}.npy", None, shard=Shard(2, 3), resume=True)
+    assert cnnkit.merge(reversed(parts), ROWS) == 9
+    cnnkit.merge([f"{name}.npy" for name in names], tmp_path / "f.npy")
+    assert objects(bucket)["rows.csv"] == expected["rows.csv"]
+    assert (tmp_path / "f.npy").read_bytes() == expected["f.npy"]
+    with pytest.raises(UsageError, match=f"{ROWS} exists already"):
+        cnnkit.merge(parts, ROWS)
+    with pytest.raises(UsageError, match=f"must not be an input. Received: {parts[0]}, "):
+        cnnkit.merge(parts, parts[0], overwrite=True)
+    with pytest.raises(UsageError, match=re.escape(f"{ROWS[:-3]}txt")):
+        cnnkit.merge(parts, f"{ROWS[:-3]}txt")
+    assert not list(machine("second").iterdir())
 
 
 def test_only_some_outputs_are_objects(bucket, machine, expected, tmp_path):
