@@ -35,6 +35,8 @@ PATIENCE = 60.0
 # Seconds between two looks at what workers there are.
 LOOK = 5.0
 CRASHED = "the process that handled it died twice, with nothing else in hand"
+# Inputs of finished shards that may wait for one before them: more would only fill memory.
+HELD_INPUTS = 100_000
 # Where no image is ever done, it is not for the images that processes die.
 HOPELESS = 10
 
@@ -134,6 +136,7 @@ class Scheduler:
         self._again: deque[Ticket] = deque()
         self._open: dict[int, _OpenShard] = {}
         self._out = 0  # tickets that workers have
+        self._held = 0  # inputs of shards that an earlier run has finished, not yet given
         self._done = self._crashed = 0
         self._heard = time.monotonic()
 
@@ -155,7 +158,9 @@ class Scheduler:
             more = self._hand_out(fresh, order) and more
             while order and not self._open[order[0]].missing:
                 number = order.popleft()
-                yield from self._parts.read(number, self._open.pop(number).wanted)
+                wanted = self._open.pop(number).wanted
+                self._held -= len(wanted or ())
+                yield from self._parts.read(number, wanted)
             if not (more or order):
                 return
             if self._out or self._again or not self._pool.idle():
@@ -171,10 +176,12 @@ class Scheduler:
             if not inputs:
                 return False
             order.append(number)
-            held = self._parts.holds(number, inputs, self._retry_errors)
-            if held:
+            if self._parts.holds(number, inputs, self._retry_errors):
                 self._open[number] = _OpenShard(0, inputs)
-                return True  # it may be the next one to be given
+                self._held += len(inputs)
+                if number == order[0] or self._held > HELD_INPUTS:
+                    return True  # it is the next one to be given, or has to wait for that
+                continue
             self._open[number] = _OpenShard(len(inputs))
             self._give(Ticket(number, 0, inputs))
         return True

@@ -197,6 +197,26 @@ def test_a_damaged_part_is_made_again(damage) -> None:
     assert same("plain.jsonl", "rows.jsonl")
 
 
+@pytest.mark.parametrize(("most", "seen"), [(100_000, 7), (4, 3)])
+def test_no_worker_waits_while_finished_shards_are_looked_at(
+    most: int, seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("plain.jsonl")
+    run("rows.jsonl", local_pools(), limit=24)
+    (PARTS / "00000000.part").unlink()
+    journal = Path("rows.jsonl.part")
+    journal.write_bytes(journal.read_bytes().split(b"\n")[0] + b"\n")
+    Path("rows.npy.part").unlink(missing_ok=True)
+    events: list[str] = []
+    wait, holds = LocalPool.wait, PartFolder.holds
+    monkeypatch.setattr("cnnkit.cluster.scheduling.HELD_INPUTS", most)
+    monkeypatch.setattr(LocalPool, "wait", lambda *a: events.append("wait") or wait(*a))
+    monkeypatch.setattr(PartFolder, "holds", lambda *a: events.append("look") or holds(*a))
+    run("rows.jsonl", local_pools(), resume=True)
+    assert events.index("wait") == seen and events.count("look") == 7
+    assert same("plain.jsonl", "rows.jsonl")
+
+
 @pytest.mark.parametrize("flag", ["resume", "overwrite"])
 def test_a_second_run_leaves_the_parts_of_the_first_alone(flag: str) -> None:
     run("plain.jsonl")
