@@ -150,6 +150,14 @@ def _is_cross_site(scope: Scope, headers: Headers, host: str) -> bool:
     if scope["method"] == "GET" and scope["path"] == "/":
         return False
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _place(origin) != host.lower():
         return True
     return headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+
+
+def _place(origin: str) -> str:
+    """Return the host and port of an origin in lower case, "" where it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # brackets around what is no address
+        return ""
