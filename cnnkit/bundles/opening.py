@@ -57,7 +57,7 @@ class Bundle:
     Attributes:
         card: What it is.
         labels: The classes' names, in the model's order.
-        identity: A hash of all that its answers depend on, for caches and journals.
+        identity: A hash of all that the network's numbers depend on, for caches.
         notes: What the user should be told once, such as made-up labels.
         graph: Makes the `openvino.Model` of a graph in another tool's form, which OpenVINO alone
             runs; None: Keras builds the network.
@@ -86,6 +86,17 @@ class Bundle:
         if graph is None:
             return weights
         return hashlib.sha256(f"{weights} {graph}".encode()).hexdigest()
+
+    @property
+    def answers_hash(self) -> str:
+        """A hash of all that rows depend on but the options of a run, for journals.
+
+        Besides the network these are the labels, and how the card prepares images and decides.
+        """
+        card = self.card
+        decides = [card.scores_kind, card.temperature, card.threshold, card.content.get("detector")]
+        what = [self.identity, self.labels, card.input.to_dict(), *decides]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
     def content_hash(self) -> str:

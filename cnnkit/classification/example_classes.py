@@ -5,11 +5,11 @@ those of the class's three most similar examples (k nearest neighbors). Below a 
 similarity with all classes it is ``unknown``.
 
 The calibration leaves out each example in turn and compares it with the others of its class, of
-which near copies count once. The
-threshold is the lowest of these similarities that still keeps `SHARE_KEPT` of the images that
-belong to a class: of n similarities the one of rank floor((1 - share) (n + 1)), the conformal
-quantile of Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, by leaving one
-out as in Barber, Candes, Ramdas, Tibshirani, "Predictive inference with the jackknife+", 2021,
+which near copies count once. The threshold is the lowest of these similarities that still keeps
+`SHARE_KEPT` of the images that belong to a class: of n similarities the one of rank
+floor((1 - share) (n + 1)), the conformal quantile of Vovk, Gammerman, Shafer, "Algorithmic Learning
+in a Random World", 2005, by leaving one out as in Barber, Candes, Ramdas, Tibshirani, "Predictive
+inference with the jackknife+", 2021,
 https://arxiv.org/abs/1905.02928. Distances to nearest neighbors tell unknown images: Sun, Ming,
 Zhu, Li, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022,
 https://arxiv.org/abs/2204.06507.
@@ -87,7 +87,7 @@ class ExampleFiles:
         """
         source = os.fspath(examples)
         if not os.path.exists(source):
-            received = f"{source}, which does not exist"
+            received = f"{printable(source or repr(source))}, which does not exist"
             raise UsageError(broken_rule("`examples`", CLASSES, received))
         if os.path.isfile(source) and has_image_suffix(source):
             raise UsageError(broken_rule("`examples`", CLASSES, f"the image {source}"))

@@ -50,7 +50,7 @@ def classify_folders(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     bundle = classifier.bundle
-    header = {"command": "classify", "model": bundle.identity, "options": options}
+    header = {"command": "classify", "model": bundle.answers_hash, "options": options}
     report = partial(_write_report, model_name=bundle.card.name, options=options)
     width = feature_width(classifier) if outputs.embeddings else 0
     table = table or ClassificationTable(top_k)

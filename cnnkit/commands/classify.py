@@ -170,15 +170,20 @@ def classify(
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
         log.info(note)
+    limit = pixel_limit(max_pixels)
+    # What is the same in each process of a cluster; see `Classifier.from_bundle`.
+    settings: dict[str, Any] = {
+        "decision": decision,
+        "fit": fit,
+        "features": embeddings is not None,
+        "max_pixels": limit,
+    }
     classifier = Classifier.from_bundle(
         bundle,
-        decision,
-        fit=fit,
-        features=embeddings is not None,
+        **settings,
         options=options,
         batch_size=batch_size,
         expected=videos.expected,
-        max_pixels=pixel_limit(max_pixels),
         examples=example_files,
     )
     same_on_resume = {
@@ -186,7 +191,7 @@ def classify(
         "top_k": top_k,
         "threshold": threshold,
         "fit": classifier.spec.fit,
-        "max_pixels": pixel_limit(max_pixels),
+        "max_pixels": limit,
         "runtime": classifier.predictor.runtime,
         "precision": classifier.predictor.precision,
         "sort_into": text_of(sort_into),
@@ -195,16 +200,12 @@ def classify(
         **videos.options(),
         **({} if example_files is None else {"examples": example_files.summary}),
     }
-    limit = pixel_limit(max_pixels)
     if cluster is not None:
         opens = partial(
             _opened,
+            settings,
+            place_elsewhere(examples),
             **model_elsewhere(model, weights, labels, classifier.predictor),
-            examples=place_elsewhere(examples),
-            decision=decision,
-            fit=fit,
-            features=embeddings is not None,
-            max_pixels=limit,
             threads=threads,
             workers=worker_count(workers, threads),
         )
@@ -232,7 +233,7 @@ def _read_examples(
     Raises:
         UsageError: They cannot be used, or not with the other two.
     """
-    if not examples:
+    if examples is None:
         return None
     if labels:
         fix = "The classes are the folders of the examples."
@@ -246,38 +247,32 @@ def _read_examples(
 
 
 def _opened(
+    settings: dict[str, Any],
+    examples: str | None,
     workers: int | None,
     model: str,
     weights: str | None,
     labels: str | None,
-    examples: str | None,
-    decision: Decision,
-    fit: str | None,
-    features: bool,
     batch_size: int | None,
-    max_pixels: int,
     **options: Any,
 ) -> OpenedModel:
     """Open the model in a process of a cluster; see `Classifier.from_bundle`."""
     bundle = open_model(model, weights, labels)
-    files = ExampleFiles.read(examples) if examples is not None else None
+    files = None if examples is None else ExampleFiles.read(examples)
     classifier = Classifier.from_bundle(
         bundle,
-        decision,
-        fit=fit,
-        features=features,
+        **settings,
         options=RuntimeOptions(**options),
         batch_size=batch_size,
-        max_pixels=max_pixels,
         examples=files,
     )
-    rows = partial(_rows_elsewhere, classifier, workers, features)
+    rows = partial(_rows_elsewhere, classifier, workers, settings["features"])
     return OpenedModel(_identity(bundle, files), rows)
 
 
 def _identity(bundle: Bundle, examples: ExampleFiles | None) -> str:
     """Return what rows depend on besides the options."""
-    return f"{bundle.identity} {'' if examples is None else examples.digest}"
+    return f"{bundle.answers_hash} {'' if examples is None else examples.digest}"
 
 
 def _rows_elsewhere(

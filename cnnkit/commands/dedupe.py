@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,12 +95,24 @@ def _folders(row: Row) -> list[str]:
     return [group_folder(row["group"])] if row.get("copy") else []
 
 
+def _folders_beside_look_alikes(row: Row) -> list[str]:
+    """Return the same in a run that also lists look-alikes.
+
+    Raises:
+        ValueError: The plan is that of a run without them: that none are in it says nothing.
+    """
+    if row["status"] == "ok" and "look_alike_group" not in row:
+        raise ValueError("one without look-alikes")
+    return _folders(row)
+
+
 COPIES_PLAN = PlanKind(
     command="dedupe",
     folders=_folders,
     names=re.compile(r"group-\d{5,}"),
     table=COPIES_TABLE,
 )
+LOOK_ALIKES_PLAN = replace(COPIES_PLAN, folders=_folders_beside_look_alikes)
 
 
 @dataclass(frozen=True)
@@ -229,7 +241,14 @@ def dedupe(
     check_how(how)
     if keep not in KEEP:
         raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))
-    for name, given in (("all_pairs", all_pairs), ("min_score", min_score is not None)):
+    for name, given in (
+        ("all_pairs", all_pairs),
+        ("min_score", min_score is not None),
+        ("model", os.fspath(model) != DEFAULT_MODEL),
+        ("device", device != "auto"),
+        ("runtime", runtime != "auto"),
+        ("precision", precision != "auto"),
+    ):
         if given and not look_alikes:
             raise UsageError(requires(f"`{name}`", "`look_alikes`"))
     if resume and folder is None:
@@ -268,7 +287,8 @@ def dedupe(
         return done
     with planned_folder(folder, resume):
         make_rows = None if resume else compared
-        rows, placed = sorted_by_plan(COPIES_PLAN, folder, how, find, make_rows, emit)
+        kind = LOOK_ALIKES_PLAN if look_alikes else COPIES_PLAN
+        rows, placed = sorted_by_plan(kind, folder, how, find, make_rows, emit)
         done = CopiesFound(tuple(rows), placed)
         _write(done, rows_file, page, copies_table(look_alikes))
         return done

@@ -236,7 +236,7 @@ def detect(
             threads=threads,
             workers=worker_count(workers, threads),
         )
-        cluster.order(opens, bundle.identity, uses_gpu=detector.predictor.device == "gpu")
+        cluster.order(opens, bundle.answers_hash, uses_gpu=detector.predictor.device == "gpu")
     progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return detect_folders(
         detector,
@@ -276,7 +276,7 @@ def _opened(
         batch_size=batch_size,
         max_pixels=max_pixels,
     )
-    return OpenedModel(bundle.identity, partial(detected_rows, detector, workers))
+    return OpenedModel(bundle.answers_hash, partial(detected_rows, detector, workers))
 
 
 def selection_of(

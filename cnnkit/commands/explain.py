@@ -233,7 +233,7 @@ def explain(
             outputs.report,
             worker_count(workers, threads),
         )
-        cluster.order(opens, bundle.identity, uses_gpu=where == "gpu")
+        cluster.order(opens, bundle.answers_hash, uses_gpu=where == "gpu")
     progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return explain_folders(
         explainer,
@@ -261,7 +261,7 @@ def _opened(
     bundle = open_model(str(name), weights, labels)
     explainer = _explainer_of(bundle, question, batch_size, None)
     rows = partial(explained_rows, explainer, images, report, workers)
-    return OpenedModel(bundle.identity, rows)
+    return OpenedModel(bundle.answers_hash, rows)
 
 
 def open_explainer(

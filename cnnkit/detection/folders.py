@@ -63,7 +63,7 @@ def detect_folders(
     keeps = partial(meets, where) if where is not None else None
     job = FolderJob(
         outputs,
-        {"command": "detect", "model": bundle.identity, "options": options},
+        {"command": "detect", "model": bundle.answers_hash, "options": options},
         table=table or DetectionTable(),
         write_report=partial(_write_report, model_name=bundle.card.name, options=options),
         makers=further.makers(

@@ -115,7 +115,7 @@ def explain_folders(
     if not (outputs.resume or outputs.overwrite):
         for folder in (images.overlays, images.heats):
             _refuse_files(folder)
-    header = {"command": "explain", "model": bundle.identity, "options": options}
+    header = {"command": "explain", "model": bundle.answers_hash, "options": options}
     job = FolderJob(
         outputs,
         header,

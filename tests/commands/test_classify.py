@@ -79,10 +79,30 @@ def test_an_interrupted_run_is_resumed(photos) -> None:
     assert [row["status"] for row in rows] == ["ok", "ok", "error", "error"]
 
 
+def test_a_run_is_not_resumed_with_other_labels(photos) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(row) -> None:
+        raise Stop
+
+    for name in ("one", "other"):
+        Path(f"{name}.txt").write_text("".join(f"{name} {place}\n" for place in range(1000)))
+    model = "squeezenet-1.1"
+    with pytest.raises(Stop):
+        cnnkit.classify("photos", output="rows.jsonl", model=model, labels="one.txt", emit=stop)
+    for labels in (None, "other.txt"):
+        with pytest.raises(cnnkit.CnnkitError, match="same model"):
+            cnnkit.classify("photos", output="rows.jsonl", model=model, labels=labels, resume=True)
+    cnnkit.classify("photos", output="rows.jsonl", model=model, labels="one.txt", resume=True)
+    assert "other" not in Path("rows.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("inputs", "keywords", "said"),
     [
         ("photos", {"top_k": 0}, "at least 1"),
+        ("photos", {"examples": ""}, "Received: '', which does not exist."),
         ("photos", {"batch_size": 0}, "`batch_size` must be at least 1. Received: 0."),
         ("photos", {"workers": 0}, "`workers` must be at least 1. Received: 0."),
         ("photos", {"max_pixels": 0}, "`max_pixels` must be at least 1. Received: 0."),

@@ -95,6 +95,16 @@ def test_the_plan_of_a_killed_run_is_resumed_with_them(photos, found, tmp_path):
     )
     assert len(again.look_alikes) == 1
     assert "look_alike_group,look_alike_of,similarity" in (tmp_path / "rows.csv").read_text()
+    lines = [json.loads(line) for line in plan.read_text().splitlines()]
+    for line in lines:
+        line.pop("look_alike_group", None)
+    (tmp_path / "without").mkdir()
+    plan_without = tmp_path / "without" / "plan.jsonl"
+    plan_without.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UsageError, match=r"an earlier dedupe\. Received: one without look-alikes"):
+        cnnkit.dedupe(
+            photos, look_alikes=True, model=MODEL, sort_into=tmp_path / "without", resume=True
+        )
     plan.write_text(plan.read_text().replace('"look_alike_group": 1', '"look_alike_group": []'))
     with pytest.raises(UsageError, match=r"the \.jsonl of an earlier dedupe"):
         cnnkit.dedupe(photos, sort_into=tmp_path / "sorted", resume=True)
@@ -122,6 +132,8 @@ def test_rows_say_nothing_of_look_alikes_where_nobody_asked(photos):
     [
         ({"all_pairs": True}, "`all_pairs` requires `look_alikes`"),
         ({"min_score": 0.5}, "`min_score` requires `look_alikes`"),
+        ({"model": MODEL}, "`model` requires `look_alikes`"),
+        ({"precision": "float32"}, "`precision` requires `look_alikes`"),
         ({"look_alikes": True, "min_score": 1.5}, "`min_score` must lie between -1 and 1"),
         ({"look_alikes": True, "model": "mine"}, "`min_score` is required"),
         ({"look_alikes": True, "model": "mtcnn", "min_score": 0.5}, "`model` must be a classifier"),
