@@ -247,7 +247,7 @@ def checked(
     """Return what the check found, for the description."""
     return {
         "against": "the model itself in TensorFlow, float32",
-        "pictures": truth.images,
+        "images": truth.images,
         "outputs": {
             output.name: {
                 "largest_difference": differences[output.name],
@@ -263,7 +263,7 @@ def checked_integers(truth: ExpectedOutputs, found: Sequence[Int8Output]) -> dic
     """Return what the check of an export in 8-bit integers found, for the description."""
     return {
         "against": "the model itself in TensorFlow, float32",
-        "pictures": truth.images,
+        "images": truth.images,
         "outputs": {
             one.output.name: {
                 "mean_difference": one.export.mean,

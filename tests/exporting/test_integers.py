@@ -60,6 +60,7 @@ def test_an_own_bundle_in_integers_is_as_near_as_its_own_integers(bundle, form, 
     content = json.loads(done.description.read_text("utf-8"))
     assert content["precision"] == done.precision == "int8"
     assert content["inputs"][0]["shape"] == [2, 32, 32, 3]
+    assert content["checked"]["images"] == done.images
     said = content["checked"]["outputs"]["probabilities"]
     assert said["mean_difference"] == found.export.mean
     assert said["own_int8"]["largest_difference"] == found.own.largest

@@ -109,6 +109,7 @@ def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp
     assert 0 <= exported.difference < 1e-4
     assert exported.bytes > 4 * 1_200_000  # float32 weights
     content = json.loads(exported.description.read_text("utf-8"))
+    assert content["checked"]["images"] == exported.images
     assert left_in(tmp_path) == sorted([*content["files"], f"{target.name}.json"])
     assert content["format"] == form and len(content["labels"]) == 1000
     assert content["inputs"][0]["shape"] == [None, 227, 227, 3]
