@@ -53,6 +53,7 @@ class Outputs:
         retry_errors: When resuming, retry inputs that failed.
         shard: Take these inputs only; None: all.
         remote: Those of the files that are objects, and are only made at these paths.
+        prefix: Instead of `rows`: the URL of a prefix where the engine's parts stay.
 
     Raises:
         UsageError: The combination is invalid.
@@ -69,6 +70,7 @@ class Outputs:
     retry_errors: bool = False
     shard: Shard | None = None
     remote: tuple[RemoteFile, ...] = ()
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
@@ -77,7 +79,11 @@ class Outputs:
         if self.shard and self.sort_into:
             fix = "Shards that run at once would find and take each other's images."
             raise UsageError(mutually_exclusive("`shard`", "`sort_into`", fix))
-        if self.resume and not self.rows:
+        if self.prefix and (self.embeddings or self.sort_into):
+            name = "`embeddings`" if self.embeddings else "`sort_into`"
+            fix = "Name one object or file with `output`."
+            raise UsageError(mutually_exclusive(name, "an `output` that ends with /", fix))
+        if self.resume and not (self.rows or self.prefix):
             fix = "Only a run that writes rows to a file can be resumed."
             raise UsageError(requires("`resume`", "`output`", fix))
         if self.rows:
@@ -147,8 +153,11 @@ class RowEngine(Protocol):
     def rows(self, pending: Iterator[Found]) -> Generator[RowAndFeatures]:
         """Yield a row for each of those inputs that has none yet, in order."""
 
-    def clear(self) -> None:
-        """Remove what it has kept for a run that is resumed."""
+    def end(self) -> None:
+        """Remove what it has kept for a run that is resumed: this one is finished."""
+
+    def close(self) -> None:
+        """Let go of everything, whether the run is finished or not."""
 
 
 class FolderJob:
@@ -431,6 +440,8 @@ class FolderJob:
         summary = Summary(self.ok, self.failed, self.resumed, getattr(self._found, "skipped", 0))
         if self._journal is not None:
             self._finish(self._journal)
+        elif self._engine is not None and self._finished is None:
+            self._engine.end()
         return replace(summary, seconds=time.monotonic() - self._began)
 
     def _finish(self, journal: Journal) -> None:
@@ -448,7 +459,7 @@ class FolderJob:
         if self._remote is not None:
             self._remote.publish()
         if self._engine is not None:
-            self._engine.clear()
+            self._engine.end()
         journal.remove()
         if self._spool is not None:
             self._spool.remove()
@@ -505,6 +516,8 @@ class FolderJob:
         """Let go of the files and the engine; an unfinished journal stays for ``resume``."""
         if self._made is not None:
             self._made.close()
+        if self._engine is not None:
+            self._engine.close()
         if self._journal is not None:
             self._journal.close()
         if self._scratch is not None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from cnnkit.cluster.parts import Made, PartFolder
 from cnnkit.cluster.plan import InputPlan, PlannedInput
+from cnnkit.cluster.remote_parts import RemoteParts
 from cnnkit.cluster.scheduling import Scheduler
 from cnnkit.cluster.worker import OpenedModel, WorkOrder
 from cnnkit.errors import UsageError, broken_rule
@@ -83,25 +84,32 @@ class Cluster:
     def __init__(
         self,
         choice: EngineChoice,
-        rows: Path,
+        rows: Path | str,
         given: dict[str, Any],
         *,
         resume: bool = False,
+        overwrite: bool = False,
         retry_errors: bool = False,
     ) -> None:
         """Settle where and for what; nothing is started or written yet.
 
         Args:
             choice: Where.
-            rows: The finished file; the parts lie in ``FILE.parts``.
+            rows: The finished file; the parts lie in ``FILE.parts``. Or the URL of a prefix, where
+                the parts stay.
             given: What says which inputs were asked for, see `digest_of`.
             resume: Resume an interrupted run.
+            overwrite: Start over; for a file, its journal says so.
             retry_errors: When resuming, retry inputs that failed.
         """
         self.total = 0
         self._choice, self._given = choice, given
         self._resume, self._retry_errors = resume, retry_errors
-        self._parts = PartFolder(rows.with_name(f"{rows.name}.parts"))
+        self._parts: PartFolder | RemoteParts
+        if isinstance(rows, str):
+            self._parts = RemoteParts(rows, resume, overwrite)
+        else:
+            self._parts = PartFolder(rows.with_name(f"{rows.name}.parts"))
         self._order: WorkOrder | None = None
         self._uses_gpu = False
 
@@ -135,13 +143,16 @@ class Cluster:
             OutputError: The plan cannot be written.
         """
         size = self._choice.shard_size
-        if self._resume and not is_new and self._parts.plan.is_file():
+        is_known = self._parts.find_plan() and not (is_new and self._parts.needs_journal)
+        if self._resume and is_known:
             plan = InputPlan.read(self._parts.plan, header, self._given, size)
         else:
             self._parts.clear()
             self._parts.make()
             plan = InputPlan.write(self._parts.plan, found, header, self._given, size)
+            self._parts.publish()
         self._parts.run, self.total = plan.run, plan.count
+        self._parts.check_run()
         return plan
 
     def rows(self, pending: Iterator[Found]) -> Generator[Made]:
@@ -163,9 +174,13 @@ class Cluster:
             scheduler = Scheduler(pool, self._parts, self._retry_errors)
             yield from scheduler.rows(inputs, self._choice.shard_size)
 
-    def clear(self) -> None:
-        """Remove the plan and the parts, once all is made from them."""
-        self._parts.clear()
+    def end(self) -> None:
+        """Remove the plan and the parts, once all is made from them, unless they are to stay."""
+        self._parts.end()
+
+    def close(self) -> None:
+        """Let go of the place of the parts."""
+        self._parts.close()
 
 
 def _after(first: Found, rest: Iterator[Found]) -> Iterator[Found]:

@@ -89,7 +89,13 @@ class _PartHead(NamedTuple):
 
 
 class PartFolder:
-    """The folder ``FILE.parts``."""
+    """The folder ``FILE.parts``.
+
+    Attributes:
+        needs_journal: Whether the parts belong to a journal: without it they are of another run.
+    """
+
+    needs_journal = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -99,6 +105,23 @@ class PartFolder:
     def plan(self) -> Path:
         """The path of the plan."""
         return self.folder / PLAN_NAME
+
+    def find_plan(self) -> bool:
+        """Return whether there is a plan."""
+        return self.plan.is_file()
+
+    def publish(self) -> None:
+        """Leave the plan where it is."""
+
+    def check_run(self) -> None:
+        """Take any name of a plan."""
+
+    def end(self) -> None:
+        """Remove everything, once all is made from it."""
+        self.clear()
+
+    def close(self) -> None:
+        """Leave everything for a run that is resumed."""
 
     def make(self) -> None:
         """Make the folder.

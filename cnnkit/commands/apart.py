@@ -19,7 +19,7 @@ from cnnkit.storage.places import container_suffix, is_url, scheme_of, split_mem
 from cnnkit.storage.remote import has_magic, key_of, matches
 from cnnkit.storage.writing import check_target
 from cnnkit.writers import apart
-from cnnkit.writers.remote_files import RemoteFile, named_by_url, remote_files
+from cnnkit.writers.remote_files import RemoteFile, is_prefix, named_by_url, remote_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +71,8 @@ REMOTE_OUTPUTS = {
     "verify-face": ("output",),
     "verify-pairs": ("output",),
 }
+# Those that may leave the parts of a cluster's run in a prefix.
+PREFIXED = ("classify", "detect", "explain", "identify")
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
@@ -208,7 +210,8 @@ def _check_objects(
         if one.name not in REMOTE_OUTPUTS.get(command, ()) or one.path not in rows[:1]:
             fix = "Write it here, then copy it there."
             raise UsageError(broken_rule(one.said, "be a local file or folder", one.path, fix))
-        check_target(one.said, one.path)
+        prefix = is_prefix(one.path) and one.name == "output" and command in PREFIXED
+        check_target(one.said, one.path, prefix=prefix)
         if one.path in met:
             raise UsageError(broken_rule("outputs", "be different files and folders", one.path))
         met.add(one.path)

@@ -35,6 +35,7 @@ from cnnkit.commands.inputs import (
     input_list,
     path_of,
     pixel_limit,
+    prefix_of,
     text_of,
     worker_count,
 )
@@ -157,6 +158,7 @@ def classify(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        prefix=prefix_of(output),
         remote=remote_files(output, embeddings, report),
     )
     # The scan of a folder skips what sorting puts there, and the examples, which may lie in it.

@@ -41,9 +41,13 @@ def cluster_for(
         UsageError: An argument is invalid, or another one excludes `engine`.
     """
     choice = EngineChoice.of(engine, shard_size)
+    if choice is None and outputs.prefix is not None:
+        fix = "Name one object: the parts of a run are those of the engine's shards."
+        raise UsageError(requires("an `output` that ends with /", "`engine`", fix))
     if choice is None:
         return None
-    if outputs.rows is None:
+    rows = outputs.rows or outputs.prefix
+    if rows is None:
         fix = "Only a run that writes rows to a file survives the loss of processes."
         raise UsageError(requires("`engine`", "`output`", fix))
     if outputs.shard is not None:
@@ -51,9 +55,10 @@ def cluster_for(
         raise UsageError(mutually_exclusive("`engine`", "`shard`", fix))
     return Cluster(
         choice,
-        outputs.rows,
+        rows,
         digest_of(inputs, **further),
         resume=outputs.resume,
+        overwrite=outputs.overwrite,
         retry_errors=outputs.retry_errors,
     )
 

@@ -26,6 +26,7 @@ from cnnkit.commands.inputs import (
     path_list,
     path_of,
     pixel_limit,
+    prefix_of,
     text_of,
     worker_count,
 )
@@ -176,6 +177,7 @@ def detect(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        prefix=prefix_of(rows[0]) if rows else None,
         remote=remote_files(*rows[:1], report),
     )
     further = BoxOutputs(
@@ -188,6 +190,9 @@ def detect(
         replace=resume or overwrite,
         track=track,
     )
+    if outputs.prefix is not None and where is not None:
+        fix = "Parts have a row for each image: select them afterwards."
+        raise UsageError(mutually_exclusive("`where`", "an `output` that ends with /", fix))
     _check_outputs(outputs, further, paths)
     if further.annotated_clip is not None and not (len(paths) == 1 and holds_video(paths)):
         rule, fix = "be a folder for anything but one video", "Name a folder."

@@ -31,6 +31,7 @@ from cnnkit.commands.inputs import (
     input_list,
     path_of,
     pixel_limit,
+    prefix_of,
     text_of,
     worker_count,
 )
@@ -176,6 +177,7 @@ def explain(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        prefix=prefix_of(output),
         remote=remote_files(output),
     )
     images = SavedImages(path_of(overlays), path_of(maps), size)

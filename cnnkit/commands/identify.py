@@ -19,6 +19,7 @@ from cnnkit.commands.inputs import (
     counting,
     input_list,
     path_of,
+    prefix_of,
 )
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.detection import FaceDetector
@@ -87,6 +88,7 @@ def identify(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        prefix=prefix_of(output),
         remote=remote_files(output),
     )
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)

@@ -10,7 +10,7 @@ from typing import Any
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.storage.places import container_suffix, is_elsewhere
-from cnnkit.writers.remote_files import local_file
+from cnnkit.writers.remote_files import is_prefix, local_file
 from cnnkit.writers.shards import Shard
 
 AnyPath = str | os.PathLike[str]
@@ -51,8 +51,13 @@ def text_of(path: AnyPath | None) -> str | None:
 
 
 def path_of(path: AnyPath | None) -> Path | None:
-    """Return a path, of a URL the file here that it is made in; None for none or an empty one."""
-    return local_file(path) if path else None
+    """Return a path, of an object the file here that it is made in; None for any other or none."""
+    return local_file(path) if path and not is_prefix(path) else None
+
+
+def prefix_of(path: AnyPath | None) -> str | None:
+    """Return a URL that ends with a slash, None for anything else."""
+    return os.fspath(path) if path and is_prefix(path) else None
 
 
 def expected_images(paths: Sequence[str]) -> int | None:

@@ -31,12 +31,13 @@ _SECRET = re.compile(
 )
 
 
-def check_target(name: str, url: str) -> None:
+def check_target(name: str, url: str, *, prefix: bool = False) -> None:
     """Refuse a URL that does not name one object.
 
     Args:
         name: The parameter that was given, in backticks.
         url: The URL, of a known scheme.
+        prefix: It is to name a prefix instead, and ends with a slash.
 
     Raises:
         UsageError: Says why.
@@ -46,7 +47,7 @@ def check_target(name: str, url: str) -> None:
     except ImageError as error:
         raise UsageError(broken_rule(name, "not chain file systems by ::", url)) from error
     bucket, _, key = remote.key_of(url).partition("/")
-    if not bucket or not key.strip("/") or key.endswith("/"):
+    if not bucket or not (prefix or (key.strip("/") and not key.endswith("/"))):
         raise UsageError(broken_rule(name, "name an object, as s3://bucket/rows.jsonl does", url))
     if remote.has_magic(url) or not url.isprintable() or "@" in bucket:
         rule = "name an object without *, ?, [, @ in the bucket, or control characters"
@@ -67,6 +68,12 @@ def _named_failure(url: str, what: str = "written") -> Iterator[None]:
         raise
     except Exception as error:
         raise OutputError(f"{url} cannot be {what}: {reason_of(error)}.") from error
+
+
+def is_refusal(error: OutputError) -> bool:
+    """Return whether a store has refused, or this program, so that trying again does not help."""
+    cause = error.__cause__
+    return cause is None or isinstance(cause, PermissionError | FileNotFoundError)
 
 
 def reason_of(error: Exception) -> str:

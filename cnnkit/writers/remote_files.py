@@ -53,7 +53,13 @@ class RemoteFile:
 def remote_files(*outputs: str | os.PathLike[str] | None) -> tuple[RemoteFile, ...]:
     """Return those of some outputs that are objects."""
     given = (os.fspath(one) for one in outputs if one)
-    return tuple(RemoteFile.of(one) for one in given if is_url(one))
+    return tuple(RemoteFile.of(one) for one in given if is_url(one) and not is_prefix(one))
+
+
+def is_prefix(path: str | os.PathLike[str]) -> bool:
+    """Return whether an output is a URL that ends with a slash."""
+    given = os.fspath(path)
+    return is_url(given) and given.endswith("/")
 
 
 def local_file(path: str | os.PathLike[str]) -> Path:

@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.storage.places import scheme_of
 from cnnkit.storage.remote import read_object
-from cnnkit.storage.writing import object_size, objects_in, put_object, remove_object
+from cnnkit.storage.writing import is_refusal, object_size, objects_in, put_object, remove_object
 from cnnkit.writers.journal import MALFORMED
 
 log = logging.getLogger(__name__)
@@ -234,9 +234,8 @@ class Replica:
         Raises:
             OutputError: It is not out of reach but refuses, or has been so for too long.
         """
-        cause, since = error.__cause__, self._failing_since
-        refuses = cause is None or isinstance(cause, PermissionError | FileNotFoundError)
-        if refuses or now - (now if since is None else since) >= PATIENCE:
+        since = self._failing_since
+        if is_refusal(error) or now - (now if since is None else since) >= PATIENCE:
             self._is_open = False
             raise self.with_advice(error) from error
         if since is None:

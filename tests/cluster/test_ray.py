@@ -114,6 +114,35 @@ print("lost", flush=True)
 sys.stdin.readline()
 cluster.shutdown()
 """
+# An object store, which copies its objects into a folder for each line that comes in.
+STORE = """
+import logging, os, sys, fsspec
+from moto.server import ThreadedMotoServer
+logging.disable()
+server = ThreadedMotoServer("127.0.0.1", 9000, verbose=False)
+server.start()
+key = {"key": "test", "secret": "test", "endpoint_url": "http://127.0.0.1:9000"}
+store = fsspec.filesystem("s3", use_listings_cache=False, **key)
+store.mkdir("bkt")
+print("ready", flush=True)
+for line in sys.stdin:
+    names = store.find("bkt")
+    for name in names:
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(store.cat_file(name))
+    print(*names, flush=True)
+"""
+# A command that writes there, from a machine with a cache of its own.
+STORED = """
+import os, sys
+cache, *arguments = sys.argv[1:]
+key = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+os.environ.update(key, AWS_ENDPOINT_URL="http://127.0.0.1:9000", CNNKIT_CACHE=cache)
+from cnnkit.cli import main
+sys.argv = ["cnnkit", "classify", "photos", "--engine", "ray", "--shard-size", "8", *arguments]
+main()
+"""
 
 
 @pytest.fixture
@@ -381,3 +410,32 @@ def test_a_machine_that_is_lost_loses_nothing(run, plain, tmp_path) -> None:
     assert cluster.stdout.readline() == "lost\n"
     ended(process, 1)
     assert (tmp_path / "rows.jsonl").read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.parametrize("output", ["s3://bkt/out/", "s3://bkt/rows.jsonl"])
+def test_a_killed_command_that_writes_objects_is_resumed_elsewhere(
+    run, plain, tmp_path, output
+) -> None:
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    store = run("-c", STORE)
+    assert store.stdout.readline() == "ready\n"
+
+    def objects() -> list[str]:
+        store.stdin.write("\n")
+        store.stdin.flush()
+        return store.stdout.readline().split()
+
+    driver = run("-c", STORED, str(tmp_path / "first"), "-o", output)
+    until(lambda: len(objects()) >= (4 if output.endswith("/") else 1), driver)
+    driver.kill()
+    driver.communicate()
+    ended(run("-c", STORED, str(tmp_path / "second"), "-o", output, "--resume"), 1)
+    found = objects()
+    if output.endswith("/"):
+        assert found[0] == "bkt/out/finished.json" and found[-1] == "bkt/out/plan.jsonl"
+        rows = b"".join((tmp_path / name).read_bytes() for name in found[1:-1])
+    else:
+        assert found == ["bkt/rows.jsonl"]
+        rows = (tmp_path / "bkt" / "rows.jsonl").read_bytes()
+    assert rows == plain.read_bytes()

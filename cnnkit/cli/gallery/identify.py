@@ -72,7 +72,7 @@ def command(
     paths = list(shared.input_arguments(inputs, null_separated))
     from cnnkit.cli.display import Display
     from cnnkit.commands.identify import identify
-    from cnnkit.commands.inputs import path_of
+    from cnnkit.commands.inputs import path_of, prefix_of
     from cnnkit.faces.gallery import Gallery
     from cnnkit.faces.gallery.identifying import IDENTIFY_TABLE
     from cnnkit.folder_job import Outputs
@@ -85,6 +85,7 @@ def command(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
+        prefix=prefix_of(output),
         remote=remote_files(output),
     )
     with galleries.open_gallery(gallery, passphrase_file) as file:
