@@ -51,9 +51,10 @@ def explainer_of_detector(
         if not len(found):
             raise nothing_to_ask(f"no {class_name or 'object'} was detected")
         box, index = found.xyxy[:1], int(found.class_id[0])
+        of_class = unsure.of_class(index)
 
         def score_of(batch: Any) -> Any:
-            return [_likeness(one, box, index) for one in unsure.predict(list(batch))]
+            return [_likeness(one, box) for one in of_class.predict(list(batch))]
 
         label, score = found.labels[0], float(found.scores[0])
         whole = Region(0, 0, found.width, found.height)
@@ -63,10 +64,9 @@ def explainer_of_detector(
     return ScoredExplainer(bundle, ask, surest.spec, engine, **more)
 
 
-def _likeness(found: Any, box: Any, index: int) -> float:
+def _likeness(found: Any, box: Any) -> float:
     """Return the highest product of score and overlap with a box among the found of its class."""
-    same = found.class_id == index
-    overlaps = boxes.iou(found.xyxy[same], box) * found.scores[same]
+    overlaps = boxes.iou(found.xyxy, box) * found.scores
     return float(overlaps.max(initial=0.0))
 
 

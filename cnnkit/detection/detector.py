@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
@@ -76,6 +77,21 @@ class Detector:
         self._tile = tile
         self.max_pixels = max_pixels
         self._workers = workers or RuntimeOptions().workers
+        self._only: int | None = None
+
+    def of_class(self, index: int) -> Detector:
+        """Return a detector with the same network that gives the objects of one class alone.
+
+        They are those that this one gives, unless classes suppress each other here. With a low
+        minimum score, suppressing the boxes of all classes takes most of the time beside the
+        network.
+
+        Args:
+            index: The class's number.
+        """
+        made = copy.copy(self)
+        made._only = index
+        return made
 
     @classmethod
     def load(
@@ -270,6 +286,9 @@ class Detector:
 
     def _suppressed(self, candidates: Candidates) -> Candidates:
         """Return what stays, best first; of an end-to-end network all, unless asked for."""
+        if self._only is not None:
+            some = candidates.classes == self._only
+            candidates = Candidates(*(values[some] for values in candidates))
         if not self._suppresses:
             order = np.argsort(-candidates.scores, kind="stable")
             return Candidates(*(values[order] for values in candidates))

@@ -70,6 +70,15 @@ def test_suppression_is_by_class_unless_told_otherwise() -> None:
         assert found.labels == ("person",)
 
 
+def test_a_detector_of_one_class_gives_what_the_whole_one_gives_of_it() -> None:
+    raw = raw_head(*((r, c, {0: 0.9, 1: 0.6, 2: 0.3}) for r in (0, 1) for c in (0, 1)))
+    detector = told_detector(raw, Selection(confidence=0.1))
+    dogs, whole = (one.predict(an_image(70, 90)) for one in (detector.of_class(1), detector))
+    assert set(dogs.labels) == {"dog"} and len(set(whole.labels)) == 3
+    np.testing.assert_array_equal(dogs.xyxy, whole.xyxy[whole.class_id == 1])
+    np.testing.assert_array_equal(dogs.scores, whole.scores[whole.class_id == 1])
+
+
 def test_the_card_gives_what_the_user_does_not(tmp_path: Path) -> None:
     raw = raw_head((0, 0, {0: 0.5, 1: 0.5}))
     detector = told_detector(raw, thresholds={"dog": 0.6})
