@@ -115,10 +115,12 @@ def read_member(member: Member, max_bytes: int) -> bytes:
     data = read_range(member.file, first, member.start + member.size)
     header, content = data[: tarfile.BLOCKSIZE], data[tarfile.BLOCKSIZE :]
     if len(header) == tarfile.BLOCKSIZE and not _is_header_of(header, member):
+        with _lock:
+            _last.clear()  # of an object it is not known when it changes
         raise ImageError("unreadable", "the tar file has changed since its images were listed")
     if len(content) < member.size:
         raise ImageError("truncated", "the tar file ends before the image does")
-    return content
+    return content[: member.size]
 
 
 def _is_header_of(block: bytes, member: Member) -> bool:

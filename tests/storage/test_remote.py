@@ -96,6 +96,23 @@ def test_sizes_are_bounded_by_the_request(bucket, monkeypatch):
     assert asked == [{"start": 0, "end": 6}, {"start": 0, "end": 5}]
 
 
+def test_a_tar_object_that_was_replaced_is_indexed_again(bucket):
+    def put_tar(*names: str) -> None:
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as archive:
+            for name in names:
+                info = tarfile.TarInfo(name)
+                info.size = 5
+                archive.addfile(info, io.BytesIO(name.encode()))
+        put(bucket, {"x.tar": tar.getvalue()})
+
+    put_tar("a.jpg", "b.jpg")
+    assert read_bytes("memory://b/x.tar!a.jpg") == b"a.jpg"
+    put_tar("b.jpg", "a.jpg")
+    assert kind_of("memory://b/x.tar!a.jpg") == "unreadable"  # it could have been the other
+    assert read_bytes("memory://b/x.tar!a.jpg") == b"a.jpg"
+
+
 def test_tar_and_parquet_objects(bucket):
     pyarrow, parquet = (pytest.importorskip(f"pyarrow{name}") for name in ("", ".parquet"))
     tar, table = io.BytesIO(), io.BytesIO()

@@ -22,7 +22,6 @@ from cnnkit.classification.training.feature_cluster import (
 from cnnkit.classification.training.features import FeatureExtractor, HashedImage
 from cnnkit.cluster import EngineChoice
 from cnnkit.cluster.parts import packed
-from cnnkit.cluster.session import shard_size_of
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import RuntimeUnavailableError, UsageError
@@ -167,12 +166,6 @@ def test_a_machine_with_another_version_of_a_library_cannot_work(setting) -> Non
     settings["versions"]["numpy"] = "1.0"
     with pytest.raises(RuntimeUnavailableError, match=r"same version of numpy\. Received: .*1\.0"):
         opened_features(**settings)
-
-
-@pytest.mark.parametrize(("count", "size"), [(1, 32), (942, 32), (10_000, 313), (10**6, 1_000)])
-def test_of_few_images_every_machine_gets_some(count: int, size: int) -> None:
-    assert shard_size_of(count, 1_000) == size
-    assert shard_size_of(count, 5) == 5
 
 
 @pytest.mark.parametrize(
