@@ -147,7 +147,8 @@ def explain_task(models: Sequence[ServedModel]) -> ServedTask:
         "method": "grad-cam or occlusion; by default grad-cam for classifiers, else occlusion.",
     }
     options = options_of(explain, ("method", "class_name", "size"), told=told)
-    return ServedTask("explain", "Show which image regions drive a prediction.", models, options)
+    summary = "Show which image regions drive a prediction."
+    return ServedTask("explain", summary, models, options, slow=True)
 
 
 def stylize_task(models: Sequence[ServedModel]) -> ServedTask:
@@ -160,5 +161,5 @@ def stylize_task(models: Sequence[ServedModel]) -> ServedTask:
     options = options_of(stylize, names, told=told)
     summary = "Apply the style of an image to a photo."
     if all(model.needs for model in models):
-        return ServedTask("stylize", summary, models, options, (IMAGE, STYLE))
-    return ServedTask("stylize", summary, models, options, more_images=(STYLE,))
+        return ServedTask("stylize", summary, models, options, (IMAGE, STYLE), slow=True)
+    return ServedTask("stylize", summary, models, options, more_images=(STYLE,), slow=True)

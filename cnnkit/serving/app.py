@@ -47,7 +47,7 @@ class Limits:
     """What one request, and all of them together, may take.
 
     Attributes:
-        workers: Threads that answer.
+        workers: Threads that answer; slow tasks have further ones, see `WorkerPool`.
         max_queue: Requests that may wait for a thread.
         max_body: Bytes of a request.
         timeout: Seconds from its first byte to its answer.
@@ -163,7 +163,7 @@ class _Service:
             return Refusal(400, "usage", words).response(task.no_row)
 
     async def _answer(self, task: ServedTask, request: Request) -> Answer:
-        with self.pool.place() as place:
+        with self.pool.place(task.slow) as place:
             async with asyncio.timeout(self._limits.timeout) as limit:
                 model, values = task.read(request.query_params.multi_items())
                 body = await read_body(request, self._limits.max_body)

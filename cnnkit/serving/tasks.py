@@ -93,6 +93,7 @@ class ServedTask:
         images: The images that a request has, by the name of their part.
         more_images: Images that it may have besides.
         no_row: The first fields of a row, where an error comes before the task itself.
+        slow: Whether an answer may take many times as long as those of other tasks.
     """
 
     name: str
@@ -102,6 +103,7 @@ class ServedTask:
     images: Sequence[str] = ("image",)
     more_images: Sequence[str] = ()
     no_row: Mapping[str, str] = field(default_factory=lambda: {"path": "image"})
+    slow: bool = False
     by_name: dict[str, ServedModel] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:

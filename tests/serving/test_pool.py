@@ -44,3 +44,26 @@ def test_a_request_that_timed_out_keeps_its_place_until_its_thread_is_free():
     asyncio.run(scene())
     pool.close()
     assert pool.taken == 0
+
+
+def test_quick_requests_wait_for_no_slow_one():
+    pool, go = WorkerPool(1, 4), threading.Event()
+
+    async def request(work, slow):
+        with pool.place(slow) as place:
+            return await place.run(work)
+
+    async def scene():
+        slow = [asyncio.create_task(request(go.wait, True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal):  # half of the places
+            await request(go.wait, True)
+        assert pool.taken == 2
+        assert await asyncio.wait_for(request(lambda: "quick", False), 20) == "quick"
+        go.set()
+        assert await asyncio.gather(*slow) == [True, True]
+        assert await request(go.wait, True)
+
+    asyncio.run(scene())
+    pool.close()
+    assert pool.taken == 0
