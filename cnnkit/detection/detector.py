@@ -31,7 +31,7 @@ from cnnkit.images import (
     prepare_placed,
 )
 from cnnkit.images.prepare import FITS
-from cnnkit.results import Detections, Failure
+from cnnkit.results import NOT_FINITE, Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 
 DEFAULT_MODEL = "nanodet-g"
@@ -268,19 +268,27 @@ class Detector:
     def _prepare(self, image: ImageArgument) -> Prepared:
         return prepare_placed(image, self.spec, max_pixels=self.max_pixels)
 
-    def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates]:
-        """Run the network; give the candidates of each image in the image's own pixels."""
+    def _candidates(self, prepared: Sequence[Prepared]) -> list[Candidates | Failure]:
+        """Run the network; give the candidates of each image in the image's own pixels.
+
+        NaN is above no threshold: a network that gives nothing else seems to find nothing.
+        """
         if not prepared:
             return []
         outputs = self.predictor.predict(np.stack([one.pixels for one in prepared]))
-        found = []
+        found: list[Candidates | Failure] = []
         for position, one in enumerate(prepared):
             own = {name: values[position] for name, values in outputs.items()}
             raw = strongest(self._decoder.decode(own, self.least), MOST_CANDIDATES)
+            if not len(raw.scores) and not _has_numbers(own):
+                found.append(Failure("failed", NOT_FINITE))
+                continue
             found.append(raw._replace(boxes=mapping_of(one).to_image(raw.boxes)))
         return found
 
-    def _result(self, candidates: Candidates, image: Prepared) -> Detections:
+    def _result(self, candidates: Candidates | Failure, image: Prepared) -> Detections | Failure:
+        if isinstance(candidates, Failure):
+            return candidates
         kept = self._suppressed(candidates)
         return self._detections(kept, image.height, image.width)
 
@@ -304,20 +312,25 @@ class Detector:
         labels = tuple(self.bundle.labels[index] for index in classes.tolist())
         return Detections(width, height, inside[some], found.scores[some], classes, labels)
 
-    def _detect_tiled(self, image: ImageArgument) -> Detections:
+    def _detect_tiled(self, image: ImageArgument) -> Detections | Failure:
         """Look at the whole image and at overlapping tiles of it."""
         pixels = image_pixels(image, max_pixels=self.max_pixels)
         whole = self._prepare(pixels)
         height, width = whole.height, whole.width
         side = self._tile or max(self.spec.height, self.spec.width)
         windows = tile_windows(height, width, side)
-        parts = [self._suppressed(self._candidates([whole])[0])]
+        (first,) = self._candidates([whole])
+        if isinstance(first, Failure):
+            return first
+        parts = [self._suppressed(first)]
         cut = [np.zeros(len(parts[0].scores), bool)]
         step = self.predictor.batch_size
         for start in range(0, len(windows), step):
             some = windows[start : start + step]
             views = [self._prepare(pixels[w.top : w.bottom, w.left : w.right]) for w in some]
             for window, raw in zip(some, self._candidates(views), strict=True):
+                if isinstance(raw, Failure):
+                    return raw
                 found = self._suppressed(raw)
                 cut.append(window.cuts(found.boxes, height, width))
                 moved = found.boxes + np.array([window.left, window.top] * 2)
@@ -325,6 +338,11 @@ class Detector:
         joined = Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
         tiles = Tiles(joined, np.concatenate(cut), self._groups[joined.classes])
         return self._detections(merged(tiles, self.iou, MERGE_OVERLAP), height, width)
+
+
+def _has_numbers(outputs: Mapping[str, np.ndarray]) -> bool:
+    """Return whether no output of an image is NaN throughout."""
+    return not any(values.size and np.isnan(values).all() for values in outputs.values())
 
 
 def mapping_of(prepared: Prepared) -> boxes.Letterbox:

@@ -12,7 +12,7 @@ from cnnkit.detection.detector import Detector
 from cnnkit.detection.selection import Selection
 from cnnkit.errors import BundleError, UsageError
 from cnnkit.images import find_images
-from cnnkit.results import Detections, Failure
+from cnnkit.results import NOT_FINITE, Detections, Failure
 from tests.detection.small import raw_head, told_detector
 
 
@@ -98,6 +98,15 @@ def test_a_broken_image_is_a_failure_among_the_others(tmp_path: Path) -> None:
     assert results[str(tmp_path / "b.png")].kind == "empty"
     assert [path[-5:] for path in results] == ["a.png", "b.png", "c.png"]
     assert detector.predict([]) == []
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_network_that_gives_no_numbers_does_not_find_nothing(tile: int | None) -> None:
+    detector = told_detector(np.full_like(raw_head(), np.nan), tile=tile)
+    found = detector.predict(an_image(100, 100))
+    assert found == Failure("failed", NOT_FINITE)
+    detector.predictor.raw[0, 0] = raw_head()[0, 0]
+    assert detector.predict(an_image(100, 100)).labels == ()
 
 
 def test_tiles_see_what_is_small() -> None:
