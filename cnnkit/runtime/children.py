@@ -33,8 +33,6 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 # Packages of the child that may be installed in other folders.
 NEEDED = ("cnnkit", "numpy", "openvino")
-# How long a helper may take to end by itself.
-LAST_SECONDS = 0.5
 
 
 def run_module(
@@ -109,11 +107,15 @@ class Helper:
         """Whether it has ended."""
         return self._process.poll() is not None
 
-    def end(self) -> str:
-        """End it, and return how it ended: the name of a signal, or its exit status."""
+    def end(self, patience: float = 0.0) -> str:
+        """End it, and return how it ended: the name of a signal, or its exit status.
+
+        Args:
+            patience: Seconds for it to end by itself.
+        """
         self.connection.close()
-        try:  # it may be ending by itself: then that is the cause
-            code = self._process.wait(LAST_SECONDS)
+        try:
+            code = self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()

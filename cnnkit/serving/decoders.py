@@ -43,6 +43,8 @@ LATE = "it took too long to decode"
 MORE_SECONDS = 5.0
 # A request is answered as timed out before its decoder is ended.
 GRACE = 0.5
+# From the end of its connection to that of a process that dies: only then it is known of what.
+DYING_SECONDS = 0.5
 # Until a new decoder has imported what it needs, on a busy machine.
 START_SECONDS = 120.0
 # The smallest image that there is, to see that a decoder works: one gray pixel.
@@ -112,7 +114,7 @@ class Decoders:
                 log.debug("no decoder", exc_info=True)
                 name = "the process that decodes images"
                 raise RuntimeUnavailableError(
-                    broken_rule(name, "start", decoder.helper.end())
+                    broken_rule(name, "start", decoder.helper.end(DYING_SECONDS))
                 ) from error
 
     def image(self, content: bytes, seconds: float) -> IsolatedImage:
@@ -157,9 +159,8 @@ class Decoders:
             self._idle.put(decoder)
 
     def _replace(self, decoder: _Decoder, reason: str) -> None:
-        log.warning(
-            "An image ended its decoder (%s: %s). A new one starts.", reason, decoder.helper.end()
-        )
+        how = decoder.helper.end(DYING_SECONDS if reason == CRASHED else 0.0)
+        log.warning("An image ended its decoder (%s: %s). A new one starts.", reason, how)
         try:
             decoder.start()
         except RuntimeUnavailableError as error:  # the next request tries again

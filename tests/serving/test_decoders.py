@@ -31,6 +31,7 @@ from cnnkit.serving.decoders import CRASHED, Decoders, start_decoder
 from cnnkit.serving.guards import Access
 from cnnkit.serving.messages import send
 from cnnkit.serving.tasks import Answer, ServedModel, ServedTask
+from tests.serving.processes import is_running
 from tests.ugly_files import bad_files, good_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # of what this process decodes
@@ -153,18 +154,9 @@ def test_a_crash_is_an_error_row_and_harms_no_other_request(decoders, examples):
         assert set(decoders.processes) != set(before)
         for process in decoders.processes:  # of nobody's image
             os.kill(process, signal.SIGKILL)
-            while decoders_state(process) not in ("Z", ""):
+            while is_running(process):
                 time.sleep(0.01)
         assert client.post("/v1/mean", content=sound).status_code == 200
-
-
-def decoders_state(process):
-    """The state of a process, "" if there is none."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[0]
 
 
 def test_a_hang_ends_with_the_time_of_its_request(start, examples):
@@ -180,7 +172,7 @@ def test_a_hang_ends_with_the_time_of_its_request(start, examples):
             while service.state.pool.taken:  # its thread is free again
                 assert time.monotonic() < end
                 time.sleep(0.01)
-            assert decoders_state(hanging) == ""
+            assert not is_running(hanging)
             [new] = decoders.processes
             assert new != hanging
             decoders.check()
@@ -210,11 +202,11 @@ def test_decoders_end_with_a_service_that_is_killed_and_by_no_signal_to_all():
     os.kill(process, signal.SIGTERM)  # as a service manager does, while requests are under way
     os.kill(process, signal.SIGINT)
     time.sleep(0.1)
-    assert decoders_state(process) in ("S", "R")
+    assert is_running(process)
     holder.kill()
     holder.communicate()
     end = time.monotonic() + 20
-    while decoders_state(process) not in ("Z", ""):
+    while is_running(process):
         assert time.monotonic() < end
         time.sleep(0.01)
 

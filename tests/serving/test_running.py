@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +21,7 @@ import cnnkit
 from cnnkit.cli.serve import command
 from cnnkit.errors import UsageError
 from cnnkit.serving.running import listening, url_of
+from tests.serving.processes import is_running
 
 
 def test_a_free_port_is_found_and_a_taken_one_is_refused():
@@ -132,3 +135,33 @@ def test_what_is_no_http_and_what_is_too_much_harms_nobody(service, examples):
                 pass
     assert post(port, (examples / "cat.jpg").read_bytes()) == 200
     assert process.poll() is None
+
+
+def decoders_of(process):
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(one) for names in lists for one in names.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the system's process table")
+def test_every_request_is_answered_while_decoders_die(service, examples):
+    process, port = service
+    content = (examples / "cat.jpg").read_bytes()
+    numbers = (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)
+    with ThreadPoolExecutor(8) as executor:
+        posts = [executor.submit(post, port, content) for _ in range(120)]
+        for number in (*numbers, *numbers):
+            for decoder in decoders_of(process)[:1]:
+                os.kill(decoder, number)
+            time.sleep(0.1)
+        statuses = [one.result() for one in posts]
+    assert set(statuses) <= {200, 422} and statuses.count(200) >= 100
+    assert post(port, content) == 200
+    decoders = decoders_of(process)
+    assert decoders
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while any(map(is_running, decoders)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
