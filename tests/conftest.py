@@ -168,7 +168,7 @@ def bucket(tmp_path, monkeypatch):
     system.pseudo_dirs[:] = [""]
     yield system
     system.store.clear()
-    remote._opened.pop("memory")
+    remote._opened.pop("memory", None)
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def output_options(function: Command) -> Command:
         "-o",
         "--output",
         metavar="FILE",
-        help="Output file for the rows: .jsonl, .csv, or .parquet.",
+        help="Output file or URL for the rows: .jsonl, .csv, or .parquet.",
     )
     return _resumable(rows, function)
 

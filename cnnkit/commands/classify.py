@@ -109,7 +109,7 @@ def classify(
         to_time: For videos: end, in seconds or as ``1:30``, exclusive.
         frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
             files, not the first only.
-        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        output: The file or URL of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
@@ -120,8 +120,8 @@ def classify(
         shard_size: With `engine`: number of inputs that a process takes at a time.
         column: The column of Parquet files that holds the images' bytes; by default ``image``, with
             its field ``bytes``, or ``bytes``.
-        report: An HTML page with thumbnails and predictions.
-        embeddings: A file of the penultimate features: ``.npy`` or ``.parquet``.
+        report: An HTML page with thumbnails and predictions, a file or URL.
+        embeddings: A file or URL of the penultimate features: ``.npy`` or ``.parquet``.
         sort_into: A folder to sort the images into, with one subfolder per class.
         how: How `sort_into` places images: ``copy``, ``link`` or ``move``.
         fit: How images are fitted to the network's input: ``crop``, ``pad`` or ``stretch``; the

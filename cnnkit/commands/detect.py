@@ -120,7 +120,7 @@ def detect(
             files, not the first only.
         track: Follow the objects of videos: each gets a number that lasts from frame to frame.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
-            ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``.
+            ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``. The first one of rows may be a URL.
         resume: Resume an interrupted run of the first file of rows.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
@@ -136,7 +136,7 @@ def detect(
         crops: A folder for crops of the objects, with one subfolder per class.
         counts: A CSV file with the number of objects per class and image; with `track`, of
             different objects per class and video.
-        report: An HTML page with thumbnails and boxes.
+        report: An HTML page with thumbnails and boxes, a file or URL.
         sort_into: A folder to sort the images into, one subfolder per class of the best detection.
         how: How `sort_into` places images: ``copy``, ``link`` or ``move``.
         fit: How images are fitted to the network's input: ``pad`` or ``stretch``; the model's own

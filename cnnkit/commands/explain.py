@@ -135,7 +135,7 @@ def explain(
         to_time: For videos: end, in seconds or as ``1:30``, exclusive.
         frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
             files, not the first only.
-        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        output: The file or URL of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.

@@ -58,7 +58,7 @@ def identify(
     Args:
         gallery: A loaded gallery; its `faces`, `threshold` and `margin` decide.
         inputs: One or more images, folders and patterns.
-        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        output: The file or URL of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.

@@ -71,7 +71,7 @@ def verify_pairs(
         faces: For images with several faces: ``one`` refuses them, ``largest`` uses the largest,
             ``all`` compares all, and the closest pair decides.
         threshold: Largest distance of the same person; the embedder's own by default.
-        output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
+        output: The file or URL of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
         resume: Resume an interrupted run of `output`.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry pairs that failed.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ from cnnkit.errors import CnnkitError, ImageError, OutputError, UsageError, brok
 from cnnkit.storage import remote
 from cnnkit.storage.places import refuse_chains, scheme_of
 
-# Bytes of one request of an upload, and requests at a time: both bound the memory it takes. S3
-# allows 10,000 requests for an object.
-UPLOAD_BYTES = 32 * 1024**2
+# Bytes of one request of an upload, and requests at a time: both bound the memory it takes.
+UPLOAD_BYTES = 16 * 1024**2
 UPLOADS = 4
-_UPLOAD_OPTIONS: dict[str, dict[str, Any]] = {
-    "s3": {"chunksize": UPLOAD_BYTES, "max_concurrency": UPLOADS},
-    "gs": {"chunksize": UPLOAD_BYTES},
+# Requests that S3 allows for an object.
+MAX_REQUESTS = 10_000
+REMOVALS = 8  # requests at a time
+# The option by which a store refuses, in the same request, to replace an object.
+_CONDITIONS: dict[str, dict[str, Any]] = {
+    "s3": {"mode": "create"},
+    "gs": {"mode": "create"},
+    "az": {"overwrite": False},
+    "memory": {"mode": "create"},
 }
-# Stores that can refuse to replace an object in the same request that writes it.
-_CONDITIONAL = {"s3", "gs", "az", "memory"}
 _QUERY = re.compile(r"(\w+://[^\s?\"']+)\?[^\s\"']*")
 _USER = re.compile(r"(\w+://)[^\s/@\"']+@")
 _SECRET = re.compile(
@@ -67,6 +71,8 @@ def _named_failure(url: str, what: str = "written") -> Iterator[None]:
     except (CnnkitError, FileExistsError):
         raise
     except Exception as error:
+        if type(error).__name__ == "ResourceExistsError":  # of Azure's library
+            raise FileExistsError(url) from error
         raise OutputError(f"{url} cannot be {what}: {reason_of(error)}.") from error
 
 
@@ -122,18 +128,32 @@ def upload(file: Path, url: str, *, new: bool = False) -> None:
         OutputError: It cannot be written, or has another size afterwards.
         UsageError: A package is not installed.
     """
+    expected = file.stat().st_size
     with _named_failure(url):
         system = remote.file_system(url)
-        options = _UPLOAD_OPTIONS.get(scheme_of(url) or "", {})
+        options = _upload_options(url, expected)
         condition = _condition(url, system, "put_file", new)
         system.put_file(str(file), remote.key_of(url), **options, **condition)
-    size, expected = object_size(url), file.stat().st_size
+    size = object_size(url)
     if size != expected:
-        received = f"{'no object' if size is None else f'{size:,} bytes'}"
-        raise OutputError(broken_rule(url, f"have {expected:,} bytes", received, "Upload failed."))
+        received = "no object" if size is None else f"{size:,} bytes"
+        raise OutputError(
+            broken_rule(url, f"have {expected:,} bytes", received, "Upload it again.")
+        )
 
 
-def _condition(url: str, system: Any, method: str, new: bool) -> dict[str, str]:
+def _upload_options(url: str, size: int) -> dict[str, int]:
+    """Return the options that bound the memory of an upload of so many bytes."""
+    scheme = scheme_of(url)
+    if scheme == "s3":
+        most = max(UPLOAD_BYTES, -(-size // MAX_REQUESTS))
+        return {"chunksize": most, "max_concurrency": UPLOADS}
+    return {"gs": {"chunksize": UPLOAD_BYTES}, "az": {"max_concurrency": UPLOADS}}.get(
+        scheme or "", {}
+    )
+
+
+def _condition(url: str, system: Any, method: str, new: bool) -> dict[str, Any]:
     """Return the option that makes a request refuse to replace an object.
 
     Raises:
@@ -142,8 +162,9 @@ def _condition(url: str, system: Any, method: str, new: bool) -> dict[str, str]:
     if not new:
         return {}
     call = getattr(system, f"_{method}", None) or getattr(system, method)
-    if scheme_of(url) in _CONDITIONAL and "mode" in inspect.signature(call).parameters:
-        return {"mode": "create"}
+    condition = _CONDITIONS.get(scheme_of(url) or "", {})
+    if condition and condition.keys() <= inspect.signature(call).parameters.keys():
+        return condition
     if object_size(url) is not None:
         raise FileExistsError(url)
     return {}
@@ -204,3 +225,24 @@ def remove_object(url: str) -> None:
     """
     with _named_failure(url, "removed"), contextlib.suppress(FileNotFoundError):
         remote.file_system(url).rm_file(remote.key_of(url))
+
+
+def remove_objects(prefix: str, names: Iterable[str]) -> None:
+    """Remove objects that lie directly in a prefix, as far as they are there.
+
+    Args:
+        prefix: Its URL, which ends with a slash.
+        names: The objects. Where each removal is a commit, all that is in the prefix is removed
+            in one.
+
+    Raises:
+        OutputError: One cannot be removed.
+        UsageError: A package is not installed.
+    """
+    if scheme_of(prefix) == "hf":
+        with _named_failure(prefix, "removed"), contextlib.suppress(FileNotFoundError):
+            remote.file_system(prefix).rm(remote.key_of(prefix).rstrip("/"), recursive=True)
+        return
+    with ThreadPoolExecutor(REMOVALS) as pool:
+        for _ in pool.map(remove_object, [prefix + name for name in names]):
+            pass

@@ -23,7 +23,14 @@ from typing import BinaryIO, NamedTuple
 from cnnkit.errors import ImageError, OutputError, UsageError, broken_rule
 from cnnkit.storage.places import scheme_of
 from cnnkit.storage.remote import read_object
-from cnnkit.storage.writing import is_refusal, object_size, objects_in, put_object, remove_object
+from cnnkit.storage.writing import (
+    is_refusal,
+    object_size,
+    objects_in,
+    put_object,
+    remove_object,
+    remove_objects,
+)
 from cnnkit.writers.journal import MALFORMED
 
 log = logging.getLogger(__name__)
@@ -77,6 +84,7 @@ class Replica:
         self._sizes: list[int] = []  # of each part
         self._sent = self._safe = (0, 0)  # bytes of the journal and of the features
         self._is_open = False
+        self._needs_mark = scheme_of(url) != "hf"  # where all parts are removed at once
         self._seconds = SLOW_SECONDS.get(scheme_of(url) or "", SECONDS)
         self._due = 0.0
         self._failing_since: float | None = None
@@ -106,11 +114,9 @@ class Replica:
         Raises:
             OutputError: One cannot be removed.
         """
-        urls = [self._part(number) for number in self._numbers()]
-        with ThreadPoolExecutor(READERS) as pool:
-            for _ in pool.map(remove_object, urls):
-                pass
-        remove_object(self._prefix + DONE)
+        remove_objects(self._prefix, [f"{number:08d}" for number in self._numbers()])
+        if self._needs_mark:
+            remove_object(self._prefix + DONE)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -325,7 +331,8 @@ class Replica:
         """Remove the parts, once the finished object is there."""
         self._is_open = False
         try:
-            put_object(self._prefix + DONE, b"")
+            if self._needs_mark:
+                put_object(self._prefix + DONE, b"")
             self.remove()
         except OutputError as error:
             log.warning("%s The next run with this output removes its parts.", error)

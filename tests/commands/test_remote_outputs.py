@@ -62,7 +62,10 @@ def test_classify(bucket, photos, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("detect", "detect photos --model nanodet-g --report {}/page.html -o {}/detect.jsonl"),
+        pytest.param(
+            *("detect", "detect photos --model nanodet-g --report {}/page.html -o {}/detect.jsonl"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *("explain", "explain photos/cat.jpg -o {}/explain.jsonl"), marks=pytest.mark.slow
         ),

@@ -453,7 +453,7 @@ def test_a_url_that_names_no_object_is_refused(url):
 
 
 def test_a_store_without_conditions_is_asked_before(bucket, monkeypatch):
-    monkeypatch.setattr(writing, "_CONDITIONAL", set())
+    monkeypatch.setattr(writing, "_CONDITIONS", {})
     writing.put_object("memory://b/x", b"1", new=True)
     with pytest.raises(FileExistsError):
         writing.put_object("memory://b/x", b"2", new=True)
@@ -466,3 +466,27 @@ def test_errors_name_the_objects():
         raise UsageError(f"{file.local}.part is bad")
     assert str(caught.value) == f"{ROWS}.part is bad"
     assert os.fspath(file.folder) not in str(caught.value)
+
+
+def test_an_upload_has_no_more_requests_than_a_store_allows():
+    for size in (0, writing.UPLOAD_BYTES * writing.MAX_REQUESTS + 1, 5 * 1024**4):
+        least = writing._upload_options("s3://b/x", size)["chunksize"]
+        assert least >= writing.UPLOAD_BYTES and least * writing.MAX_REQUESTS >= size
+    assert writing._upload_options("hf://b/x", 1) == {}
+
+
+@pytest.mark.slow
+def test_a_large_upload_is_whole_and_new(s3, tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(np.random.default_rng(0).bytes(3 * writing.UPLOAD_BYTES + 5))
+    writing.upload(file, "s3://bkt/large.npy", new=True)
+    with pytest.raises(FileExistsError):
+        writing.upload(file, "s3://bkt/large.npy", new=True)
+    writing.download("s3://bkt/large.npy", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == file.read_bytes()
+    prefix = "s3://bkt/many.parts/"
+    for number in range(20):
+        writing.put_object(f"{prefix}{number}", b"x", new=True)
+    assert len(writing.objects_in(prefix)) == 20
+    writing.remove_objects(prefix, map(str, range(21)))
+    assert writing.objects_in(prefix) == {}
