@@ -546,7 +546,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     if None in plan.input_shape[:2]:
         notes.append(f"{path.name} takes any size: using {DEFAULT_SIDE}x{DEFAULT_SIDE}.")
     height, width = (side or DEFAULT_SIDE for side in plan.input_shape[:2])
-    names = _user_labels(labels, plan.classes)
+    names, sha256 = _user_labels(labels, plan.classes), file_sha256(path)
     if names is None:
         last = plan.classes - 1
         names = tuple(f"class_{index}" for index in range(plan.classes))
@@ -562,11 +562,11 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
         scores_kind=plan.scores_kind,
         features_layer=None,
         classes=plan.classes,
-        weights={"file": path.name},
+        weights={"file": path.name, "sha256": sha256},
         labels={},
     )
     request = {"model": str(path.resolve()), "labels": labels and str(Path(labels).resolve())}
-    identity = _identity("keras-file", file_sha256(path))
+    identity = _identity("keras-file", sha256)
     return Bundle(card, names, identity, _keras_loader(path), request, tuple(notes))
 
 
@@ -620,6 +620,7 @@ def _open_application(model: str, weights: str | None, labels: str | None) -> Bu
         raise UsageError(broken_rule("`weights`", "name a file", repr(weights)))
     embedded = embedded_folder("efficientnet-lite0") / LABELS  # ImageNet's classes, in order
     names = read_labels(Path(labels) if labels else embedded, 1000)
+    sha256 = file_sha256(Path(weights)) if weights else "downloaded"
     card = ModelCard(
         name=f"{applications.PREFIX}{name}",
         task="classify",
@@ -631,13 +632,12 @@ def _open_application(model: str, weights: str | None, labels: str | None) -> Bu
         scores_kind="logits",
         features_layer=None,
         classes=1000,
-        weights={},
+        weights={"sha256": sha256} if weights else {},
         labels={},
     )
 
     def load() -> Any:
         return applications.build_application(import_keras(), name, weights)
 
-    sha256 = file_sha256(Path(weights)) if weights else "downloaded"
     request = {"model": card.name, "weights": weights and str(Path(weights).resolve())}
     return Bundle(card, names, _identity("keras-application", name, sha256), load, request)

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnkit.bundles import network, open_model
+from cnnkit.bundles import network, open_model, opening
+from cnnkit.bundles.card import file_sha256
 from cnnkit.bundles.keras_files import plan_keras_file, read_description
 from cnnkit.errors import BundleError
 
@@ -71,6 +72,15 @@ def test_a_bare_file_opens_with_made_up_labels_said_once(saved):
     outputs = bundle.build(features=True)(np.full((2, 16, 12, 3), 128, np.float32))
     assert outputs["scores"].shape == (2, 5)
     assert outputs["features"].shape == (2, 4)
+
+
+def test_another_version_makes_the_same_embeddings_of_a_bare_file(saved, monkeypatch):
+    """An index made of them is not refused after an upgrade."""
+    before = open_model(str(saved))
+    monkeypatch.setattr(opening, "code_hash", lambda: "another")
+    after = open_model(str(saved))
+    assert after.identity != before.identity and after.content_hash == before.content_hash
+    assert after.card.weights["sha256"] == file_sha256(saved)
 
 
 def test_labels_can_be_given(saved, tmp_path):
