@@ -80,10 +80,18 @@ class Bundle:
 
     @property
     def weights_hash(self) -> str:
-        """A hash of the weights, and of the graph that came with them, if one did."""
-        weights = str(self.card.weights.get("sha256") or self.identity)
-        graph = None if self.trusted_graphs else own_graphs.graph_hash(self.card)
-        if graph is None:
+        """A hash of the weights, and of the graph that came with them, if one did.
+
+        Of a graph in another tool's form also what it takes, which is in the card alone.
+        """
+        card = self.card
+        weights = str(card.weights.get("sha256") or self.identity)
+        if spec := graph_card.graph_spec(card):
+            further = card.content[graph_card.SECTION].get("weights") or {}
+            graph = json.dumps([spec.to_dict(), further.get("sha256")], sort_keys=True)
+        elif not self.trusted_graphs and (own := own_graphs.graph_hash(card)) is not None:
+            graph = own
+        else:
             return weights
         return hashlib.sha256(f"{weights} {graph}".encode()).hexdigest()
 

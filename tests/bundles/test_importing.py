@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -42,6 +43,23 @@ def test_a_file_that_says_enough_is_opened_as_it_is(tmp_path: Path, pixels: np.n
         found = {one.label: one.score for one in result.predictions}
         assert found == pytest.approx(dict(zip("abcd", scores, strict=True)), abs=1e-5)
         np.testing.assert_allclose(result.features, image.mean((0, 1)) / 255, rtol=1e-4)
+
+
+def test_embeddings_depend_on_all_that_a_graph_depends_on(tmp_path: Path) -> None:
+    """An index of one is refused for another: its weights, and how pixels enter, are parts."""
+    path = read_here(openvino_classifier(tmp_path / "m.xml"))
+    cnnkit.import_model(path, tmp_path / "one", like="0-1")
+    cnnkit.import_model(path, tmp_path / "other", like="imagenet")
+    one, other = open_model(tmp_path / "one"), open_model(tmp_path / "other")
+    assert one.card.weights == other.card.weights
+    assert one.content_hash != other.content_hash
+    card = json.loads((tmp_path / "one" / "card.json").read_text())
+    numbers = bytearray((tmp_path / "one" / "model.bin").read_bytes())
+    numbers[-1] ^= 1
+    (tmp_path / "one" / "model.bin").write_bytes(numbers)
+    card["graph"]["weights"]["sha256"] = hashlib.sha256(numbers).hexdigest()
+    (tmp_path / "one" / "card.json").write_text(json.dumps(card))
+    assert open_model(tmp_path / "one").content_hash != one.content_hash
 
 
 @pytest.mark.parametrize("form", ["onnx", "tflite", "openvino"])
