@@ -64,7 +64,7 @@ DESCRIBING = ("stylize", "export")
 # What may be an object instead of a file, by command.
 REMOTE_OUTPUTS = {
     "classify": ("output", "embeddings", "report"),
-    "detect": ("output", "report"),
+    "detect": ("output", "report", "counts"),
     "explain": ("output",),
     "identify": ("output",),
     "merge": ("output",),
@@ -76,6 +76,7 @@ PREFIXED = ("classify", "detect", "explain", "identify")
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
+_FOLDER_FORM = re.compile(r"(voc|yolo):", re.IGNORECASE)
 
 
 class GivenParameter(NamedTuple):
@@ -202,15 +203,18 @@ def _check_objects(
     Raises:
         UsageError: Names what it is about.
     """
+    given_paths = [path for one in given for path in one.paths()]
+    folders = [_FORM.sub("", path, count=1) for path in given_paths if _FOLDER_FORM.match(path)]
     by_name = {one.name: one.paths() for one in given}
     met: set[str] = set()
     for one in objects:
-        # Of the outputs of `detect`, the first file of rows: it is what is resumed.
-        rows = [path for path in by_name[one.name] if _FORM.match(path) is None]
-        if one.name not in REMOTE_OUTPUTS.get(command, ()) or one.path not in rows[:1]:
+        if one.name not in REMOTE_OUTPUTS.get(command, ()) or one.path in folders:
             fix = "Write it here, then copy it there."
             raise UsageError(broken_rule(one.said, "be a local file or folder", one.path, fix))
-        prefix = is_prefix(one.path) and one.name == "output" and command in PREFIXED
+        # Of the outputs of `detect`, the first file of rows: it is what is resumed.
+        rows = [path for path in by_name[one.name] if _FORM.match(path) is None]
+        is_first = one.name == "output" and one.path in rows[:1]
+        prefix = is_prefix(one.path) and is_first and command in PREFIXED
         check_target(one.said, one.path, prefix=prefix)
         if one.path in met:
             raise UsageError(broken_rule("outputs", "be different files and folders", one.path))

@@ -39,9 +39,10 @@ from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 from cnnkit.folder_job import Outputs, Summary
 from cnnkit.formats import with_form
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.storage.places import is_url
 from cnnkit.video import FrameSelection, holds_video
 from cnnkit.video.tracking import LOW_SHARE, RowTracker
-from cnnkit.writers.remote_files import remote_files
+from cnnkit.writers.remote_files import local_file, remote_files
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
 
@@ -120,7 +121,7 @@ def detect(
             files, not the first only.
         track: Follow the objects of videos: each gets a number that lasts from frame to frame.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
-            ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``. The first one of rows may be a URL.
+            ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``. Files may be URLs.
         resume: Resume an interrupted run of the first file of rows.
         overwrite: Overwrite existing files.
         retry_errors: With `resume`: retry inputs that failed.
@@ -134,7 +135,7 @@ def detect(
         annotate: A folder for the images and videos with boxes drawn; for one video, also a file
             that ends in ``.mp4``.
         crops: A folder for crops of the objects, with one subfolder per class.
-        counts: A CSV file with the number of objects per class and image; with `track`, of
+        counts: A CSV file or URL with the number of objects per class and image; with `track`, of
             different objects per class and video.
         report: An HTML page with thumbnails and boxes, a file or URL.
         sort_into: A folder to sort the images into, one subfolder per class of the best detection.
@@ -168,6 +169,8 @@ def detect(
         raise UsageError(mutually_exclusive("`shard`", "`where`", fix))
     places = path_list(output)
     rows = [place for place in places if with_form(place)[0] is None]
+    boxes = [with_form(place) for place in places if with_form(place)[0] is not None]
+    objects = remote_files(*rows, *(path for _, path in boxes), counts, report)
     outputs = Outputs(
         rows=path_of(rows[0]) if rows else None,
         report=path_of(report),
@@ -178,17 +181,21 @@ def detect(
         retry_errors=retry_errors,
         shard=Shard.of(shard),
         prefix=prefix_of(rows[0]) if rows else None,
-        remote=remote_files(*rows[:1], report),
+        remote=objects,
     )
     further = BoxOutputs(
         rows=[path for place in rows[1:] if (path := path_of(place))],
-        boxes=[place for place in places if with_form(place)[0] is not None],
+        boxes=[
+            f"{form}:{local_file(path)}" if is_url(path) else f"{form}:{path}"
+            for form, path in boxes
+        ],
         annotate=path_of(annotate),
         crops=path_of(crops),
         counts=path_of(counts),
         root=root_of(paths),
         replace=resume or overwrite,
         track=track,
+        made_here=frozenset(one.local for one in objects),
     )
     if outputs.prefix is not None and where is not None:
         fix = "Parts have a row for each image: select them afterwards."

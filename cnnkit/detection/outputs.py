@@ -53,6 +53,7 @@ class BoxOutputs:
         root: What the names of images in outputs are relative to; None: as they were typed.
         replace: Whether files may be there already.
         track: Whether objects are tracked: then different ones of a video are counted.
+        made_here: Files among them that are made for objects, and may be there.
 
     Raises:
         UsageError: An output breaks a rule, is in the way or collides with another one.
@@ -67,21 +68,32 @@ class BoxOutputs:
     root: str | None = None
     replace: bool = False
     track: bool = False
+    made_here: frozenset[Path] = frozenset()
 
     def __post_init__(self) -> None:
         for path in self.rows:
             check_row_suffix(path)
-            target_file("`output`", path, overwrite=self.replace)
+            self._check_file("`output`", path)
         for target in self.boxes:
-            check_target(target, overwrite=self.replace)
-            check_writable(with_form(target)[1])
-        target_file("`counts`", self.counts, (".csv",), overwrite=self.replace)
+            path = Path(with_form(target)[1])
+            if path in self.made_here:
+                _check_suffix("coco:", path, ".json")
+            else:
+                check_target(target, overwrite=self.replace)
+                check_writable(path)
+        self._check_file("`counts`", self.counts, (".csv",))
         if self.annotated_clip is not None:
             target_file("`annotate`", self.annotated_clip, overwrite=self.replace)
             check_writable(self.annotated_clip)
         for option, folder in (("`annotate`", self.annotate), ("`crops`", self.crops)):
             if folder is not None and folder != self.annotated_clip:
                 self._check_folder(option, folder)
+
+    def _check_file(self, option: str, path: Path | None, suffixes: Sequence[str] = ()) -> None:
+        if path is None or path not in self.made_here:
+            target_file(option, path, suffixes, overwrite=self.replace)
+        elif suffixes:
+            _check_suffix(option, path, *suffixes)
 
     def _check_folder(self, option: str, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
@@ -196,6 +208,16 @@ class BoxOutputs:
     def _write_clips(self, place: Path, max_pixels: int, rows: Callable[[], Rows]) -> None:
         for line in write_annotated_clips(place, rows(), self.video_of, max_pixels):
             log.warning("not in %s: %s", place, line)
+
+
+def _check_suffix(name: str, path: Path, suffix: str) -> None:
+    """Refuse a file of another suffix.
+
+    Raises:
+        UsageError: It has another one.
+    """
+    if path.suffix.lower() != suffix:
+        raise UsageError(broken_rule(name, f"end in {suffix}", path))
 
 
 def check_apart(paths: Sequence[Path], folders: Sequence[Path], inputs: Sequence[str]) -> None:

@@ -63,7 +63,9 @@ def test_classify(bucket, photos, monkeypatch, capfd):
     ("task", "said"),
     [
         pytest.param(
-            *("detect", "detect photos --model nanodet-g --report {}/page.html -o {}/detect.jsonl"),
+            "detect",
+            "detect photos --model nanodet-g --report {}/page.html -o {}/detect.jsonl "
+            "-o {}/detect.csv -o coco:{}/boxes.json --counts {}/counts.csv",
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -89,7 +91,10 @@ def test_other_folder_jobs(bucket, photos, monkeypatch, task, said):
     assert status == (0 if task == "explain" else 1)
     assert run_cli(monkeypatch, said.replace("{}", OUT) + " -q") == status
     assert content(bucket, f"{task}.jsonl") == Path(f"{task}.jsonl").read_bytes() != b""
-    assert len(bucket.find("b")) == (2 if task == "detect" else 1)
+    if task == "detect":
+        for name in ("detect.csv", "boxes.json", "counts.csv"):
+            assert content(bucket, name) == Path(name).read_bytes()
+    assert len(bucket.find("b")) == (5 if task == "detect" else 1)
 
 
 def test_an_interrupted_run_is_resumed_elsewhere(bucket, photos, monkeypatch, tmp_path):
@@ -113,9 +118,9 @@ def test_an_interrupted_run_is_resumed_elsewhere(bucket, photos, monkeypatch, tm
 @pytest.mark.parametrize(
     ("name", "keywords"),
     [
-        ("detect", {"output": ["rows.jsonl", f"{OUT}/rows.csv"]}),
-        ("detect", {"output": f"coco:{OUT}/boxes.json"}),
-        ("detect", {"counts": f"{OUT}/counts.csv"}),
+        ("detect", {"output": ["rows.jsonl", f"yolo:{OUT}/rows"]}),
+        ("detect", {"output": f"VOC:{OUT}/boxes"}),
+        ("detect", {"crops": f"{OUT}/crops"}),
         ("explain", {"overlays": f"{OUT}/overlays"}),
         ("explain", {"report": f"{OUT}/page.html"}),
         ("classify", {"sort_into": f"{OUT}/sorted"}),
@@ -154,6 +159,20 @@ def test_places_that_cannot_be_written(bucket, photos, output):
     with pytest.raises(UsageError, match="`output` must") as caught:
         cnnkit.classify(photos, output=output)
     assert output in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"output": f"coco:{OUT}/boxes.txt"},
+        {"output": [f"{OUT}/rows.csv", f"{OUT}/further/"]},
+        {"counts": f"{OUT}/counts.txt"},
+    ],
+)
+def test_further_outputs_of_detect_have_their_suffixes(bucket, photos, options):
+    with pytest.raises(UsageError, match=r"must (end|name an object)") as caught:
+        cnnkit.detect(photos, **options)
+    assert OUT in str(caught.value)
 
 
 @pytest.mark.slow
