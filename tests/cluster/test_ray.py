@@ -43,8 +43,8 @@ FATAL = """
 import os, sys, cnnkit, cnnkit.commands.classify as command
 from cnnkit.cluster import OpenedModel
 opened = command._opened
-def opens(**settings):
-    model = opened(**settings)
+def opens(*arguments, **settings):
+    model = opened(*arguments, **settings)
     def rows(found):
         for one in found:
             if "fatal" in one.path:
@@ -95,7 +95,7 @@ cnnkit.transfer_learn("drawings", "fatal", **more)
 # A model that cannot be opened in a process of the cluster.
 HOPELESS = """
 import os, sys, cnnkit, cnnkit.commands.classify as command
-command._opened = lambda **settings: os.kill(os.getpid(), 9)
+command._opened = lambda *arguments, **settings: os.kill(os.getpid(), 9)
 try:
     cnnkit.classify("photos", output="rows.jsonl", engine="ray")
 except cnnkit.CnnkitError as error:
