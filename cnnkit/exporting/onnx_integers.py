@@ -200,7 +200,8 @@ class _OnnxGraph:
             return dict.fromkeys(node.input, pair)
         low, high = pair.ends
         if node.op_type == "LeakyRelu":
-            return {node.input[0]: pair_of(low / _attribute(node, "alpha", 0.01), high)}
+            slope = _attribute(node, "alpha", 0.01)
+            return {node.input[0]: pair_of(low / slope, high)} if slope > 0 else {}
         if node.op_type == "Add":
             known = [name for name in node.input if name in pairs]
             others = [name for name in node.input if name not in pairs]
@@ -274,7 +275,11 @@ class _OnnxGraph:
         self._fresh.append(node)
 
     def finish(self) -> None:
-        """Put the nodes in an order in which each comes after its inputs; drop what none takes."""
+        """Put the nodes in an order in which each comes after its inputs; drop what none takes.
+
+        Raises:
+            OutputError: Nothing gives what a node takes.
+        """
         from onnx import numpy_helper
 
         waiting = [*self._fresh, *self._graph.node]
@@ -288,6 +293,11 @@ class _OnnxGraph:
                     ready.update(node.output)
                 else:
                     left.append(node)
+            if len(left) == len(waiting):
+                unknown = next(name for name in left[0].input if name not in ready)
+                raise OutputError(
+                    broken_rule("the ONNX graph", "give what its nodes take", unknown)
+                )
             waiting = left
         del self._graph.node[:], self._graph.initializer[:], self._graph.value_info[:]
         self._graph.node.extend(ordered)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -50,7 +51,8 @@ class Access:
         allow_host: Further names by which clients may call it.
 
     Raises:
-        UsageError: Other machines could use it without a token, or the token is too short.
+        UsageError: Other machines could use it without a token, the token is too short, or no
+            client calls a machine by such a name.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +60,10 @@ class Access:
     allow_host: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        for name in self.allow_host:
+            if not _is_host(name):
+                rule = "be a name or an address, without scheme, port, and path"
+                raise UsageError(broken_rule("`allow_host`", rule, repr(name)))
         if self.token is None and not is_loopback(self.host):
             fix = "It keeps others from using the service; make one with: openssl rand -hex 32"
             raise UsageError(requires(f"`host={self.host}`", "`token_file` or `token`", fix))
@@ -82,6 +88,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_host(name: str) -> bool:
+    if re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
+        return True
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _is_token(text: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import OutputError
 from cnnkit.exporting.conversion import convert
-from cnnkit.exporting.onnx_integers import ScaleAndZero, pair_of, quantize_onnx
+from cnnkit.exporting.onnx_integers import ScaleAndZero, _OnnxGraph, pair_of, quantize_onnx
 from cnnkit.runtime.keras_conversion import named_graph
 from cnnkit.runtime.process import import_openvino
 from cnnkit.runtime.quantization import HALF_RANGE, measure_ranges, quantizable, quantize
@@ -130,3 +130,23 @@ def test_a_pair_has_a_level_for_zero():
     assert pair_of(2, 5) == ScaleAndZero(np.float32(5 / 255), 0)
     low, high = pair_of(-1, 3).ends
     assert (low, high) == pytest.approx((-64 * 4 / 255, 191 * 4 / 255))
+
+
+def test_a_graph_that_is_not_whole_is_refused_and_ends():
+    from onnx import helper
+
+    nodes = [helper.make_node("Relu", ["nowhere"], ["y"])]
+    whole = _OnnxGraph(helper.make_graph(nodes, "part", [], []))
+    with pytest.raises(OutputError, match=r"give what its nodes take\. Received: nowhere"):
+        whole.finish()
+
+
+@pytest.mark.parametrize(("slope", "lowest"), [(0.1, -20.0), (0.0, None)])
+def test_a_leaky_relu_hands_its_range_back_where_it_can_be_told(slope, lowest):
+    from onnx import helper
+
+    node = helper.make_node("LeakyRelu", ["x"], ["y"], alpha=slope)
+    pairs = {"y": pair_of(-2.0, 20.0)}
+    _OnnxGraph(helper.make_graph([node], "leaky", [], [])).hand_back("y", pairs)
+    assert ("x" in pairs) == (lowest is not None)
+    assert lowest is None or pairs["x"].ends[0] == pytest.approx(lowest, abs=0.2)

@@ -66,6 +66,17 @@ def test_further_names_can_be_allowed():
     assert wild.get("/v1/x", headers=sent | {"Host": "any.example"}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["https://a.example", "a.example:443", "a.example/", "a b", ""])
+def test_what_no_client_sends_as_a_name_is_refused(name):
+    with pytest.raises(UsageError, match="without scheme, port, and path"):
+        Access(allow_host=[name])
+
+
+def test_names_and_addresses_can_be_allowed():
+    given = ["vision.example", "10.0.0.5", "fd00::5", "my_host-1"]
+    assert Access(allow_host=given).hosts >= set(given)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
