@@ -24,6 +24,7 @@ from cnnkit.storage.remote import read_object
 from cnnkit.storage.writing import (
     download,
     is_refusal,
+    object_size,
     objects_in,
     put_object,
     remove_object,
@@ -86,12 +87,13 @@ class RemoteParts:
         self.make()
         self._lock.enter_context(locked_folder(self._folder))
         self._is_held = True
-        self._there = objects_in(self._url)
-        own = [name for name in self._there if _OWN.fullmatch(name)]
-        if own and not (self._resume or self._overwrite):
+        if object_size(self._url + PLAN_NAME) is None:
+            return False
+        if not (self._resume or self._overwrite):
             fix = "Use `resume=True` to resume it, `overwrite=True` to start over, or another name."
             raise UsageError(f"{self._url} has a run already. {fix}")
-        if not self._resume or PLAN_NAME not in own:
+        self._there = objects_in(self._url)
+        if not self._resume:
             return False
         download(self._url + PLAN_NAME, self.plan)
         return True
@@ -109,14 +111,14 @@ class RemoteParts:
             raise OutputError(f"{self._folder} cannot be created: {reason}.") from error
 
     def clear(self) -> None:
-        """Remove the plan and the parts of an earlier run, the plan first.
+        """Remove the plan and the parts of an earlier run, the plan last: it says that they exist.
 
         Raises:
             OutputError: One cannot be removed.
         """
-        for name in sorted(self._there, key=lambda name: name != PLAN_NAME):
-            if _OWN.fullmatch(name):
-                remove_object(self._url + name)
+        own = [name for name in sorted(self._there) if _OWN.fullmatch(name)]
+        for name in sorted(own, key=lambda name: name == PLAN_NAME):
+            remove_object(self._url + name)
         self._there.clear()
 
     def publish(self) -> None:

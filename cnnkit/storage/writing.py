@@ -186,7 +186,21 @@ def object_size(url: str) -> int | None:
 
 
 def objects_in(url: str) -> dict[str, int]:
-    """Return the objects that lie directly in a prefix: their sizes by their names.
+    """Return the objects that lie directly in a prefix, which has some: their sizes by their names.
+
+    Raises:
+        OutputError: They cannot be listed.
+        UsageError: A package is not installed.
+    """
+    with _named_failure(url, "listed"):
+        found = remote.file_system(url).ls(remote.key_of(url).rstrip("/"), detail=True)
+        return _sizes(found)
+
+
+def objects_below(url: str) -> dict[str, int]:
+    """Return the objects in a prefix that need not exist: their sizes by the ends of their names.
+
+    `objects_in` would list what lies beside a prefix that does not exist, which may be millions.
 
     Raises:
         OutputError: They cannot be listed.
@@ -194,14 +208,18 @@ def objects_in(url: str) -> dict[str, int]:
     """
     with _named_failure(url, "listed"):
         try:
-            found = remote.file_system(url).ls(remote.key_of(url).rstrip("/"), detail=True)
+            found = remote.file_system(url).find(remote.key_of(url).rstrip("/"), detail=True)
         except FileNotFoundError:
             return {}
-        return {
-            str(one["name"]).rsplit("/", 1)[-1]: int(one["size"])
-            for one in found
-            if one["type"] != "directory"
-        }
+        return _sizes(found.values())
+
+
+def _sizes(found: Iterable[dict[str, Any]]) -> dict[str, int]:
+    return {
+        str(one["name"]).rsplit("/", 1)[-1]: int(one["size"])
+        for one in found
+        if one["type"] != "directory"
+    }
 
 
 def download(url: str, file: Path) -> None:

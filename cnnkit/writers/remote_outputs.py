@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.storage.places import is_url
-from cnnkit.storage.writing import download, object_size, objects_in, upload
+from cnnkit.storage.writing import download, object_size, objects_below, upload
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.remote_files import BESIDE, RemoteFile, named_by_url
@@ -115,7 +115,10 @@ class RemoteOutputs:
     def begin(self, text: int, features: int) -> None:
         """See `Replica.begin`."""
         if self._replica is not None:
-            self._replica.begin(text, features)
+            try:
+                self._replica.begin(text, features)
+            finally:
+                self._can_resume = self._replica.has_parts
 
     def note(self, text: int, features: int) -> None:
         """See `Replica.note`."""
@@ -204,7 +207,7 @@ def _fetch(file: RemoteFile) -> None:
     for suffix in ("", *BESIDE):
         if object_size(file.url + suffix) is not None:
             download(file.url + suffix, file.local.with_name(file.local.name + suffix))
-    if not file.local.exists() and objects_in(f"{file.url}.parts/"):
+    if not file.local.exists() and objects_below(f"{file.url}.parts/"):
         part_path(file.local).touch()  # an unfinished run, as such a file says of a local one
 
 

@@ -26,7 +26,7 @@ from cnnkit.storage.remote import read_object
 from cnnkit.storage.writing import (
     is_refusal,
     object_size,
-    objects_in,
+    objects_below,
     put_object,
     remove_object,
     remove_objects,
@@ -93,7 +93,7 @@ class Replica:
         return f"{self._prefix}{number:08d}"
 
     def _numbers(self) -> dict[int, int]:
-        found = objects_in(self._prefix)
+        found = objects_below(self._prefix)
         return {int(name): size for name, size in sorted(found.items()) if _NUMBER.fullmatch(name)}
 
     def is_unfinished(self) -> bool:
@@ -102,7 +102,7 @@ class Replica:
         Raises:
             OutputError: The store cannot be read.
         """
-        found = objects_in(self._prefix)
+        found = objects_below(self._prefix)
         if DONE in found:
             self.remove()
             return False
@@ -250,8 +250,13 @@ class Replica:
 
     def with_advice(self, error: OutputError) -> OutputError:
         """Return the error with what can be done about it."""
-        saved = "The rows are saved: fix the cause, then run the same command with `resume=True`."
-        return OutputError(f"{error} {saved}")
+        fix = "Fix the cause, then run the same command with `resume=True`."
+        return OutputError(f"{error} The rows are saved on this machine. {fix}")
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the store has something that can be resumed, as far as is known."""
+        return bool(self._sizes)
 
     def push(self) -> None:
         """Copy all complete rows that were not copied yet.

@@ -13,6 +13,7 @@ from cnnkit.cluster import Cluster, EngineChoice, remote_parts
 from cnnkit.cluster.engine import digest_of
 from cnnkit.errors import CnnkitError, OutputError, UsageError
 from cnnkit.folder_job import FolderJob, Outputs, Summary
+from cnnkit.storage import writing
 from cnnkit.writers.row_tables import ClassificationTable
 from tests.cluster.local_pool import local_pools
 from tests.cluster.test_engine import HEADER, INPUTS, opened, opened_other, rows_of
@@ -96,6 +97,19 @@ def test_what_is_there_is_not_overwritten(bucket):
     with pytest.raises(UsageError, match=f"{URL} has a run already. Use `resume=True`"):
         run()
     assert run(resume=True) == Summary(len(INPUTS) - 2, 2, 0)
+    with pytest.MonkeyPatch.context() as patch:  # killed while the old parts are removed
+        left = [2]
+
+        def remove(url: str) -> None:
+            if not left[0]:
+                raise OutputError("cut off")
+            left[0] -= 1
+            writing.remove_object(url)
+
+        patch.setattr(remote_parts, "remove_object", remove)
+        with pytest.raises(OutputError, match="cut off"):
+            run(overwrite=True, size=20)
+    assert "plan.jsonl" in names(bucket) and len(names(bucket)) == 8
     run(overwrite=True, size=20)
     assert rows(bucket) == EXPECTED and len(names(bucket)) == 5
     assert bucket.cat_file("b/out/mine.txt") == b"mine"
@@ -142,7 +156,7 @@ def test_of_two_runs_one_ends(bucket, machine):
                 run(resume=True)  # here
             machine("second")
             with pytest.MonkeyPatch.context() as patch:  # both saw an empty place
-                patch.setattr(remote_parts, "objects_in", lambda url: {})
+                patch.setattr(remote_parts, "object_size", lambda url: None)
                 with pytest.raises(OutputError, match="is being written by another run"):
                     run()
             if not resumed:

@@ -141,6 +141,7 @@ def test_what_was_not_copied_yet_is_kept_here(bucket, machine, expected, monkeyp
     monkeypatch.setattr(replica, "SECONDS", 1000.0)
     killed()
     assert len(objects(bucket)) == 1
+    assert "is an unfinished run" in refusal()  # and takes nothing away
     assert run(resume=True) == Summary(8, 1, 5)
     assert objects(bucket) == expected
     killed(overwrite=True)
@@ -317,15 +318,15 @@ def test_a_lost_network_ends_the_run_and_its_rows_are_kept(bucket, expected, mon
         job.close()
     message = str(caught.value)
     assert message == (
-        f"{ROWS}.parts/00000003 cannot be written: no route to http://host/b. The rows are saved: "
-        "fix the cause, then run the same command with `resume=True`."
+        f"{ROWS}.parts/00000003 cannot be written: no route to http://host/b. The rows are saved "
+        "on this machine. Fix the cause, then run the same command with `resume=True`."
     )
     assert run(resume=True) == Summary(8, 1, 3)
     assert objects(bucket) == expected
 
 
 @pytest.mark.parametrize("error", [PermissionError("AKIA"), FileNotFoundError("x")])
-def test_a_store_that_refuses_ends_the_run_at_once(bucket, error, monkeypatch):
+def test_a_store_that_refuses_ends_the_run_at_once(bucket, machine, error, monkeypatch):
     def fails(*arguments, **options):
         raise error
 
@@ -333,6 +334,7 @@ def test_a_store_that_refuses_ends_the_run_at_once(bucket, error, monkeypatch):
     message = refusal(OutputError)
     assert message.startswith(f"{ROWS}.parts/00000001 cannot be written: ")
     assert "AKIA" not in message and objects(bucket) == {}
+    assert not list(machine("first").iterdir())
 
 
 def test_an_upload_that_fails_can_be_resumed(bucket, machine, expected, monkeypatch):
@@ -342,7 +344,7 @@ def test_an_upload_that_fails_can_be_resumed(bucket, machine, expected, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(type(bucket), "put_file", fails)
         message = refusal(OutputError)
-    assert "cannot be written: cut off. The rows are saved: fix" in message
+    assert "cannot be written: cut off. The rows are saved on this machine. Fix" in message
     with monkeypatch.context() as patch:
         patch.setattr(writing, "object_size", lambda url: 3)
         assert "must have" in refusal(OutputError, resume=True)
@@ -487,6 +489,6 @@ def test_a_large_upload_is_whole_and_new(s3, tmp_path):
     prefix = "s3://bkt/many.parts/"
     for number in range(20):
         writing.put_object(f"{prefix}{number}", b"x", new=True)
-    assert len(writing.objects_in(prefix)) == 20
+    assert len(writing.objects_below(prefix)) == len(writing.objects_in(prefix)) == 20
     writing.remove_objects(prefix, map(str, range(21)))
-    assert writing.objects_in(prefix) == {}
+    assert writing.objects_below(prefix) == {}
