@@ -13,10 +13,8 @@ is cached, or kept in galleries and indexes, under one graph is never taken for 
 from __future__ import annotations
 
 import logging
-import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from cnnkit.bundles.card import ModelCard, file_sha256
 from cnnkit.bundles.graphs.network import TensorInfo, info_of, one_line
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.scanning import scan
-from cnnkit.bundles.stored_graphs import GRAPHS, ONLY, read_bare, write_graphs
+from cnnkit.bundles.stored_graphs import GRAPHS, ONLY, ZIP_ERRORS, read_bare, write_graphs
 from cnnkit.bundles.weights import SCALE, read_weights, tensor_shapes
 from cnnkit.errors import BundleError, broken_rule
 from cnnkit.runtime.keras_conversion import WEIGHT, with_weights
@@ -39,11 +37,6 @@ Outputs = Mapping[str, tuple[int | None, ...] | None]
 MAX_MEMBERS = 16
 MAX_FILE_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 64 << 20
-# What reading a broken or hostile zip file raises.
-ZIP_ERRORS = (
-    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error),
-    *(RuntimeError, ValueError, LookupError),
-)
 # Others would take more memory than their content: a dictionary of LZMA has up to 4 GB.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 

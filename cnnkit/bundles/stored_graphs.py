@@ -7,8 +7,10 @@ every runtime reads and are put in when the network is opened.
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,11 @@ from cnnkit.runtime.process import import_openvino
 GRAPHS = "graphs.zip"
 # The only network of a bundle that has one.
 ONLY = "network"
+# What reading a broken or hostile zip file raises.
+ZIP_ERRORS = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(RuntimeError, ValueError, LookupError),
+)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
@@ -82,7 +89,7 @@ def _read_pair(graphs: Path, name: str) -> tuple[bytes, bytes] | None:
             return file.read(f"{name}.xml"), file.read(f"{name}.bin")
     except FileNotFoundError:
         return None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except ZIP_ERRORS as error:
         raise BundleError(broken_rule(str(graphs), "hold the graphs of networks", error)) from error
 
 

@@ -109,6 +109,13 @@ def test_what_is_not_there_is_converted_and_what_is_damaged_is_refused(tmp_path)
     (tmp_path / GRAPHS).write_bytes(kept.read_bytes()[:5000])
     with pytest.raises(BundleError, match=r"graphs\.zip must hold the graphs of networks"):
         read_graph(tmp_path / GRAPHS, "network", weights)
+    with zipfile.ZipFile(kept) as file:
+        start = file.getinfo("network.xml").header_offset + 60
+    content = bytearray(kept.read_bytes())
+    content[start : start + 200] = bytes([255]) * 200
+    (tmp_path / GRAPHS).write_bytes(content)
+    with pytest.raises(BundleError, match=r"graphs\.zip must hold the graphs of networks"):
+        read_graph(tmp_path / GRAPHS, "network", weights)
 
 
 def test_the_same_network_gives_the_same_bytes_and_names_its_weights(tmp_path):
