@@ -203,6 +203,7 @@ def test_a_lost_network_ends_the_run_and_parts_are_kept(bucket, monkeypatch, cap
     assert rows(bucket) == EXPECTED
 
 
+@pytest.mark.slow
 def test_the_commands(bucket, examples, monkeypatch):
     monkeypatch.setattr("cnnkit.cluster.ray_pool.ray_pool", local_pools())
     files = [str(examples / name) for name in ("cat.jpg", "coffee.jpg")]
