@@ -97,6 +97,8 @@ def test_other_limits_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "bad", "total", "stops"),
     [
+        (MaxBad(0.29), 29, 100, False),
+        (MaxBad(0.29), 30, 100, True),
         (MaxBad(0.05), 5, 100, False),
         (MaxBad(0.05), 6, 100, True),
         (MaxBad(0.05), 1, 19, True),
