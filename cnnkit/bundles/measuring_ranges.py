@@ -132,15 +132,34 @@ def int8_sections(
     if card is None or images.validation is None:
         return {INT8: section}
     in_int8 = quantize(whole, ranges, FULL_RANGE, in_float=True)
-    count = min(MOST_JUDGED, len(images.validation.paths))
-    about = {"data": f"{count} validation images", "command": command}
     measured = [
-        {"what": f"{name}{behind}", "value": round(float(value), 4), **about}
+        figure | {"command": command}
         for behind, one in (("", graph), (f", {INT8}", in_int8))
-        for name, value in images.validation.judge(card, _results(one, images, spec)).items()
-        if np.isfinite(value)
+        for figure in _figures(images.validation, card, _results(one, images, spec), behind)
     ]
     return {INT8: section} | ({"measured": measured} if measured else {})
+
+
+def _figures(
+    validation: ValidationImages, card: ModelCard, results: Iterator[Result], behind: str
+) -> list[dict[str, Any]]:
+    """Return what the judge says, as figures of a card, with the number of images judged by."""
+    count = 0
+
+    def counted() -> Iterator[Result]:
+        """Count the results on their way: an image may be unreadable by now."""
+        nonlocal count
+        for result in results:
+            count += 1
+            yield result
+
+    found = validation.judge(card, counted())
+    return [
+        {"what": f"{name}{behind}", "value": round(float(value), 4)}
+        | {"data": f"{count} validation images"}
+        for name, value in found.items()
+        if np.isfinite(value)
+    ]
 
 
 def _results(graph: Any, images: TrainingImages, spec: InputSpec) -> Iterator[Result]:

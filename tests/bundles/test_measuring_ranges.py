@@ -83,7 +83,7 @@ def test_the_accuracy_in_both_precisions_is_the_judges(images, tmp_path):
     content = replace(content, training=training, images=replace(images, validation=validation))
     write_model(tmp_path, content)
     card = json.loads((tmp_path / "card.json").read_text())
-    about = {"data": "3 validation images", "command": "cnnkit transfer-learn"}
+    about = {"data": "2 validation images", "command": "cnnkit transfer-learn"}
     assert card["measured"] == [
         {"what": "top-1", "value": 0.9837, **about},
         {"what": "top-1, int8", "value": 0.9797, **about},
