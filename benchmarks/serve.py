@@ -207,6 +207,7 @@ def soak(images: list[bytes], requests: int, clients: int = 8) -> None:
     """Send many requests, every tenth a bad one, and print what the service grows to."""
     numbers = itertools.count()
     statuses: Counter[int] = Counter()
+    counting = threading.Lock()
     with service() as (process, port):
 
         def client() -> None:
@@ -214,7 +215,9 @@ def soak(images: list[bytes], requests: int, clients: int = 8) -> None:
             while (number := next(numbers)) < requests:
                 bad = number % 10 == 9
                 content = BAD[number // 10 % len(BAD)] if bad else images[number % len(images)]
-                statuses[ask(connection, content)] += 1
+                status = ask(connection, content)
+                with counting:
+                    statuses[status] += 1
                 if number % (requests // 10) == requests // 20:
                     print(f"{number:8,} {state_of(process)}", flush=True)
             connection.close()
