@@ -7,6 +7,8 @@ from typing import TypedDict
 import keras
 from keras import layers, ops
 
+from cnnkit.architectures.feature_roots import ROOT_OFFSET
+
 CHANNEL_AXIS = -1
 # ImageNet's mean and deviation of red, green and blue, of 0 to 1, as most published weights use.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -169,6 +171,11 @@ def local_response(
         sums = ops.add(sums, padded[..., neighbor : neighbor + channels])
     strength = ops.power(ops.add(ops.multiply(sums, scale), offset), exponent)
     return ops.divide(x, ops.cast(strength, x.dtype))
+
+
+def rooted(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the square roots of features that are not negative; see `feature_roots`."""
+    return ops.sqrt(layers.Rescaling(1.0, ROOT_OFFSET, name="feature_offset")(x))
 
 
 def dense_head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:

@@ -39,6 +39,12 @@ STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 
 
+class EfficientNetArguments(blocks.BuilderArguments, total=False):
+    """What the builders of the family take."""
+
+    root_features: bool
+
+
 class EfficientNetVariant(NamedTuple):
     """How a member of the family scales the base network."""
 
@@ -126,6 +132,7 @@ def efficientnet_lite(
     input_shape: tuple[int | None, int | None, int] | None = None,
     classes: int = 1000,
     include_top: bool = True,
+    root_features: bool = False,
 ) -> keras.Model:
     """Build a member of the family.
 
@@ -135,6 +142,8 @@ def efficientnet_lite(
         classes: Number of classes of the top.
         include_top: Whether to end in logits (batch, classes); otherwise in the pooled
             features (batch, 1280).
+        root_features: Whether the top stands on the features' square roots; see
+            `cnnkit.architectures.feature_roots`.
 
     Returns:
         A functional model over RGB pixels 0 to 255, float32 (batch, height, width, 3).
@@ -147,31 +156,32 @@ def efficientnet_lite(
     x = blocks.conv_unit(x, HEAD_FILTERS, 1, name="head", activation="relu6")
     x = layers.GlobalAveragePooling2D(name="features")(x)  # (batch, 1280)
     if include_top:
+        x = blocks.rooted(x) if root_features else x
         x = blocks.dense_head(x, classes, variant.dropout)
     # === Model ===
     return keras.Model(image, x, name=name)
 
 
-def efficientnet_lite0(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
+def efficientnet_lite0(**arguments: Unpack[EfficientNetArguments]) -> keras.Model:
     """EfficientNet-Lite0, 4,652,008 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite0", **arguments)
 
 
-def efficientnet_lite1(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
+def efficientnet_lite1(**arguments: Unpack[EfficientNetArguments]) -> keras.Model:
     """EfficientNet-Lite1, 5,416,680 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite1", **arguments)
 
 
-def efficientnet_lite2(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
+def efficientnet_lite2(**arguments: Unpack[EfficientNetArguments]) -> keras.Model:
     """EfficientNet-Lite2, 6,092,072 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite2", **arguments)
 
 
-def efficientnet_lite3(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
+def efficientnet_lite3(**arguments: Unpack[EfficientNetArguments]) -> keras.Model:
     """EfficientNet-Lite3, 8,197,096 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite3", **arguments)
 
 
-def efficientnet_lite4(**arguments: Unpack[blocks.BuilderArguments]) -> keras.Model:
+def efficientnet_lite4(**arguments: Unpack[EfficientNetArguments]) -> keras.Model:
     """EfficientNet-Lite4, 13,006,568 parameters with 1,000 classes; see `efficientnet_lite`."""
     return efficientnet_lite("efficientnet_lite4", **arguments)

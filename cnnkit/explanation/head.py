@@ -3,7 +3,8 @@
 Where the class scores are a linear map of averaged features, score = mean over the places of
 (features . weights) + bias, the share of every place in every class's score is known without any
 gradient: that is the class activation map (Zhou et al., "Learning Deep Features for Discriminative
-Localization", https://arxiv.org/abs/1512.04150), and Grad-CAM comes out the same.
+Localization", https://arxiv.org/abs/1512.04150), and Grad-CAM comes out the same. Where the head
+takes the square roots of the averages, their slopes, 1 / (2 sqrt(average)), are known as well.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ class LinearHead:
         kernel: Float32 (channels, classes).
         bias: Float32 (classes,).
         features: The step that gives what is averaged: (batch, height, width, channels).
+        root_offset: What is added to the averages before their square root is taken; None: no
+            root is taken.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     features: GraphStep
+    root_offset: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,13 @@ def _without_activation(step: GraphStep) -> Any:
 def _linear_head(graph: Graph, step: GraphStep) -> LinearHead | None:
     """Return the head that ends in a step, if it is pooled and linear.
 
-    Either features, average, dense; or features, 1x1 convolution, average.
+    Either features, average, perhaps the square root, dense; or features, 1x1 convolution,
+    average.
     """
+    offset = None
     if step.kind == "Dense" and activation_of(step) in ("linear", *SQUASHING):
         pool = _skipping(graph, graph.maker(step.inputs[0]) or step, flat=True)
+        pool, offset = _without_root(graph, pool)
         weights = step
     elif step.kind == "GlobalAveragePooling2D":
         pool = step
@@ -141,7 +148,17 @@ def _linear_head(graph: Graph, step: GraphStep) -> LinearHead | None:
     kernel = kernel.reshape(-1, kernel.shape[-1])
     bias = weights.operation.bias
     bias = np.zeros(kernel.shape[1], np.float32) if bias is None else np.asarray(bias, np.float32)
-    return LinearHead(kernel, bias, features)
+    return LinearHead(kernel, bias, features, offset)
+
+
+def _without_root(graph: Graph, step: GraphStep) -> tuple[GraphStep, float | None]:
+    """Return the step before a square root of something plus a number, and the number, or None."""
+    added = graph.maker(step.inputs[0]) if step.kind == "Sqrt" else None
+    if added is None or added.kind != "Rescaling" or not np.all(np.equal(added.operation.scale, 1)):
+        return step, None
+    before = graph.maker(added.inputs[0])
+    offset = np.unique(added.operation.offset)
+    return (step, None) if before is None or len(offset) != 1 else (before, float(offset[0]))
 
 
 def _is_pointwise(step: GraphStep) -> bool:

@@ -61,7 +61,7 @@ def class_maps(keras: Any, graph: Graph) -> dict[str, Any]:
     """Return the scores, and the class maps where the head is pooled and linear.
 
     A place's share is its features times the weights of the class; the mean of the shares and
-    the bias are the score.
+    the bias are the score. Where the head takes square roots, the weights are times their slopes.
     """
     outputs = {"scores": graph.output}
     head = find_head(keras, graph)
@@ -70,7 +70,11 @@ def class_maps(keras: Any, graph: Graph) -> dict[str, Any]:
         if kernel.shape[1] == 1:  # one number: the second class against the first
             kernel = np.concatenate([-kernel, kernel], axis=1)
         share = keras.layers.Conv2D(kernel.shape[1], 1, use_bias=False, name=f"{OWN}class_maps")
-        maps = share(head.linear.features.output)  # (batch, rows, columns, classes)
+        features = head.linear.features.output  # (batch, rows, columns, channels)
+        if head.linear.root_offset is not None:
+            average = keras.ops.mean(features, axis=(1, 2), keepdims=True)
+            features = features * (0.5 / keras.ops.sqrt(average + head.linear.root_offset))
+        maps = share(features)  # (batch, rows, columns, classes)
         share.set_weights([kernel[None, None]])
         outputs["maps"] = as_float(keras, maps, "maps")
     return outputs

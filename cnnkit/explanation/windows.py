@@ -17,7 +17,7 @@ from cnnkit.explanation.receptive_field import fields_of
 from cnnkit.lab.networks.sights import Other
 
 # Layers and operations on each number by itself; an activation's softmax is over the last axis.
-ELEMENTWISE = frozenset("Activation ReLU LeakyReLU Rescaling Sigmoid Relu Cast".split())
+ELEMENTWISE = frozenset("Activation ReLU LeakyReLU Rescaling Sigmoid Relu Cast Sqrt".split())
 
 
 class Sliding(NamedTuple):

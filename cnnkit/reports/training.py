@@ -6,8 +6,9 @@
      "split": "val" or "test",
      "classes": [{"label": str, "train": int, "val": int, "test": int}],
      "findings": [{"severity", "message", "fix", "code": str}],
-     "trials": [{"regularization", "label_smoothing", "iterations", "train_loss",
-                 "validation_loss", "validation_accuracy", "validation_macro_f1"}],
+     "trials": [{"root_features", "regularization", "label_smoothing", "iterations",
+                 "train_loss", "validation_loss", "validation_accuracy",
+                 "validation_macro_f1"}],
      "chosen": one of the trials, or null where no head was searched,
      "epochs": [{"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}], perhaps empty,
      "kept": a sentence that says which stage's weights the model has, or "",
@@ -111,7 +112,8 @@ def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _head_chart(
     trials: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    plain = [trial for trial in trials if not trial["label_smoothing"]]
+    roots = chosen is not None and chosen["root_features"]
+    plain = [t for t in trials if t["root_features"] == roots and not t["label_smoothing"]]
     series = {
         name: [(math.log10(trial["regularization"]), trial[key]) for trial in reversed(plain)]
         for name, key in (("train", "train_loss"), ("validation", "validation_loss"))
@@ -123,10 +125,13 @@ def _head_chart(
         y_label="log loss",
     )
     text = f"{len(trials)} heads on the same frozen features, the least validation loss wins."
+    if any(trial["root_features"] for trial in trials):
+        text += " Square roots of the features win only by more than the noise of the images."
     if chosen is not None:
         smoothing = chosen["label_smoothing"]
         text += f" Chosen: L2 {chosen['regularization']:g}"
-        text += f", label smoothing {smoothing:g}." if smoothing else ", no label smoothing."
+        text += f", label smoothing {smoothing:g}" if smoothing else ", no label smoothing"
+        text += ", on square roots of the features." if roots else "."
     return {"title": "Search for the head", "text": text, "chart": chart}
 
 

@@ -32,6 +32,15 @@ def pooled(keras: Any, side: int = 16, padding: str = "same", softmax: bool = Tr
     return keras.Model(image, keras.layers.Dense(CLASSES, end, name="scores")(x))
 
 
+def rooted(keras: Any, side: int = 16) -> Any:
+    """Average, square root, dense, as `transfer-learn` builds it for a few images."""
+    image = keras.Input((side, side, 3))
+    x = keras.layers.GlobalAveragePooling2D()(features(keras, image))
+    x = keras.ops.sqrt(keras.layers.Rescaling(1.0, 1e-3)(x))
+    x = keras.layers.Dropout(0.5)(x)
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="scores")(x))
+
+
 def pointwise(keras: Any, side: int = 16) -> Any:
     """1x1 convolution, average, as SqueezeNet."""
     image = keras.Input((side, side, 3))
@@ -73,6 +82,7 @@ def open_sided(keras: Any) -> Any:
 BUILD = {
     "open": open_sided,
     "pooled": pooled,
+    "rooted": rooted,
     "pointwise": pointwise,
     "dense": dense,
     "nested": nested,

@@ -29,7 +29,7 @@ def explainer(bundle, method="grad-cam", **chosen):
     return Explainer(bundle, method, options=REFERENCE, **chosen)
 
 
-@pytest.mark.parametrize("name", ["pooled", "pointwise", "nested"])
+@pytest.mark.parametrize("name", ["pooled", "rooted", "pointwise", "nested"])
 def test_grad_cam_equals_the_class_map_where_the_head_is_pooled_and_linear(tmp_path, name):
     bundle = opened(tmp_path, name)
     images = some_images(3)

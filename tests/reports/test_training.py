@@ -11,6 +11,7 @@ from cnnkit.reports.training import write_training_report
 from tests.reports.conftest import HOSTILE, MADE, random_evaluation, webp
 
 TRIAL = {
+    "root_features": False,
     "regularization": 0.01,
     "label_smoothing": 0.0,
     "iterations": 9,

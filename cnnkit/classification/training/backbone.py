@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit import architectures
+from cnnkit.architectures.feature_roots import ROOTING_BUILDERS
 from cnnkit.bundles import (
     Bundle,
     applications,
@@ -48,9 +49,16 @@ class Backbone:
         """The name of its builder, or None if a ``.keras`` file must hold the network."""
         return self.bundle.card.builder
 
-    def arguments(self, classes: int) -> dict[str, Any]:
-        """Return the builder's arguments for a network with so many classes."""
-        return {**self.bundle.card.arguments, "classes": classes}
+    @property
+    def takes_roots(self) -> bool:
+        """Whether a head can stand on the square roots of its features."""
+        return self.builder in ROOTING_BUILDERS
+
+    def arguments(self, head: DenseHead) -> dict[str, Any]:
+        """Return the builder's arguments for a network with a new head."""
+        own = {k: v for k, v in self.bundle.card.arguments.items() if k != "root_features"}
+        roots = {"root_features": True} if head.root_features else {}
+        return {**own, "classes": len(head.bias), **roots}
 
     def build(self, head: DenseHead) -> Any:
         """Build the network with a new head, flat, its preprocessing inside.
@@ -104,7 +112,7 @@ def put_head(model: Any, head: DenseHead) -> None:
 
 def _builder_with_head(backbone: Backbone, head: DenseHead) -> Any:
     build = architectures.builder(backbone.builder or "")
-    model = build(**backbone.arguments(len(head.bias)))
+    model = build(**backbone.arguments(head))
     own = {variable.path for variable in head_layer(model).weights}
     variables = variables_by_path(model)
     for path, value in read_weights(_weights_file(backbone), variables.keys() - own):

@@ -163,7 +163,8 @@ def _network_record(outcome: TrainedClassifier) -> dict[str, Any] | None:
 
 
 COLUMNS = (
-    *("stage", "epoch", "regularization", "label_smoothing", "iterations", "learning_rate"),
+    *("stage", "epoch", "root_features", "regularization", "label_smoothing", "iterations"),
+    "learning_rate",
     *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best"),
 )
 

@@ -10,20 +10,21 @@ every machine, and in a resumed run.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from cnnkit.calibration import fit_temperature
 from cnnkit.classification.training.backbone import Backbone, open_backbone
 from cnnkit.classification.training.extraction import extract_all
-from cnnkit.classification.training.head import class_weights, search_head
+from cnnkit.classification.training.head import (
+    best_place,
+    class_weights,
+    image_losses,
+    search_head,
+)
 from cnnkit.classification.training.preparation import TrainingSet
 from cnnkit.classification.training.settings import ClassifierSettings
-from cnnkit.metrics import softmax
 from cnnkit.training.run import StageProgress
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ CANDIDATES = {
 # Multiplies that all candidates together may take: about a minute on two cores, 942 images.
 # Of more images so many are tried.
 BUDGET = 2_000_000_000_000
-LEAST = 1e-12  # probability whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -88,23 +88,6 @@ def choose_backbone(
     return backbones[place], tuple(trials)
 
 
-def best_place(losses: Sequence[np.ndarray]) -> int:
-    """Return the place of the best: each is compared with the best of those before it.
-
-    Better is a mean that is lower by more than one standard error of the difference.
-
-    Args:
-        losses: The loss of each validation image, float (images,), of each candidate.
-    """
-    best = 0
-    for place, loss in enumerate(losses):
-        lower = losses[best] - loss
-        spread = float(lower.std(ddof=1)) if len(lower) > 1 else math.inf
-        if lower.mean() > spread / math.sqrt(len(lower)):
-            best = place
-    return best
-
-
 def _tried(
     settings: ClassifierSettings, backbone: Backbone, sample: TrainingSet, stage: StageProgress
 ) -> tuple[TrainingSet, TriedBackbone, np.ndarray]:
@@ -122,6 +105,7 @@ def _tried(
         (extracted.values[validation], truth),
         len(sample.labels),
         weights=weights,
+        root_features=backbone.takes_roots,
     )
     found = search.chosen
     trial = TriedBackbone(
@@ -133,13 +117,7 @@ def _tried(
         trial.validation_loss,
         trial.validation_accuracy,
     )
-    return sample, trial, _losses(search.head.logits(extracted.values[validation]), truth)
-
-
-def _losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the log loss of each image at the best temperature, in nats."""
-    probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, truth))
-    return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], LEAST))
+    return sample, trial, image_losses(search.head.logits(extracted.values[validation]), truth)
 
 
 def sample_of(training_set: TrainingSet, most: int) -> TrainingSet:

@@ -1,12 +1,17 @@
 """The head: features to logits, trained by multinomial logistic regression.
 
 The loss is convex, so the result depends on the data alone: no learning rate, no seed, no
-epochs. A small grid of regularization and label smoothing is tried on the validation split.
+epochs. A small grid of regularization and label smoothing is tried on the validation split, on the
+features and, where the network can take them, on their square roots. These help with a few images
+of each of many kinds of things (benchmarks/few_shot.py); where the classes are easily told apart
+they make no difference, so they are taken only if they are better by more than the noise of the
+validation images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from cnnkit import metrics
+from cnnkit.architectures.feature_roots import roots
 from cnnkit.calibration import fit_temperature, log_loss
 from cnnkit.runtime.linear_algebra import one_linear_algebra_thread
 
@@ -28,6 +34,7 @@ MAX_ITERATIONS = 300
 # The path to weaker regularization ends once the validation loss has risen so many times.
 PATIENCE = 2
 
+LEAST = 1e-12  # probability whose logarithm is taken
 MAX_CLASS_WEIGHT = 10.0
 IMBALANCE = 3.0
 
@@ -39,14 +46,17 @@ class DenseHead:
     Attributes:
         kernel: float32 (features, classes).
         bias: float32 (classes,).
+        root_features: Whether it stands on the square roots of the features.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
+    root_features: bool = False
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return the logits, float32 (samples, classes), of features (samples, features)."""
-        return np.asarray(features, np.float32) @ self.kernel + self.bias
+        features = roots(features) if self.root_features else np.asarray(features, np.float32)
+        return features @ self.kernel + self.bias
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Trial:
     """One point of the search.
 
     Attributes:
+        root_features: Whether the head stands on the square roots of the features.
         regularization: The factor of the kernel's squared length.
         label_smoothing: The share of the truth that is spread over all classes, 0 to 1.
         iterations: Number of iterations of the optimizer.
@@ -63,6 +74,7 @@ class Trial:
         validation_macro_f1: 0 to 1.
     """
 
+    root_features: bool
     regularization: float
     label_smoothing: float
     iterations: int
@@ -117,19 +129,60 @@ def search_head(
     classes: int,
     *,
     weights: np.ndarray | None = None,
+    root_features: bool = False,
     tried: Callable[[Trial], None] | None = None,
 ) -> HeadSearch:
     """Train heads over a small grid and keep the one with the least validation loss.
+
+    A head on square roots is kept only if it is better than the best of the others by
+    `best_place`.
 
     Args:
         train: Features float32 (samples, features) and labels int (samples,).
         validation: The same of images that are not trained on.
         classes: At least 2.
         weights: Weights of the classes, float (classes,), or None for equal ones.
+        root_features: Whether the square roots of the features are tried, too.
         tried: Called after each trial.
     """
     with one_linear_algebra_thread():
-        return _searched(_Problem(*train, classes, weights), train, validation, tried)
+        problem = _Problem(*train, classes, weights)
+        found = [_searched(problem, train, validation, tried)]
+        if root_features:
+            problem = _Problem(roots(train[0]), train[1], classes, weights, root_features=True)
+            found.append(_searched(problem, train, validation, tried))
+    losses = [image_losses(one.head.logits(validation[0]), validation[1]) for one in found]
+    best = found[best_place(losses)]
+    return HeadSearch(best.head, best.chosen, tuple(t for one in found for t in one.trials))
+
+
+def image_losses(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the log loss of each image at the best temperature, in nats.
+
+    Args:
+        logits: float (images, classes).
+        truth: Integer class indices (images,).
+    """
+    probabilities = metrics.softmax(logits.astype(np.float64), fit_temperature(logits, truth))
+    return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], LEAST))
+
+
+def best_place(losses: Sequence[np.ndarray]) -> int:
+    """Return the place of the best: each is compared with the best of those before it.
+
+    Better is a mean that is lower by more than one standard error of the difference: with a few
+    validation images the lowest is often so by chance.
+
+    Args:
+        losses: The loss of each validation image, float (images,), of each candidate.
+    """
+    best = 0
+    for place, loss in enumerate(losses):
+        lower = losses[best] - loss
+        spread = float(lower.std(ddof=1)) if len(lower) > 1 else math.inf
+        if lower.mean() > spread / math.sqrt(len(lower)):
+            best = place
+    return best
 
 
 def _searched(
@@ -177,6 +230,7 @@ def _judged(
     classes = len(head.bias)
     confusion = metrics.confusion_matrix(truth, logits.argmax(axis=1), classes)
     return Trial(
+        head.root_features,
         regularization,
         smoothing,
         iterations,
@@ -196,8 +250,15 @@ class _Problem:
     """
 
     def __init__(
-        self, features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray | None
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        weights: np.ndarray | None,
+        *,
+        root_features: bool = False,
     ) -> None:
+        self._root_features = root_features  # what the features are already
         features = np.asarray(features, np.float32)
         self._mean = features.mean(axis=0, dtype=np.float64)
         variance = features.var(axis=0, dtype=np.float64).sum()
@@ -229,7 +290,8 @@ class _Problem:
         # Fold the centering and the scale in, so that the head takes features as they are.
         kernel = solution[:-1] / self._scale
         bias = solution[-1] - self._mean @ kernel
-        return DenseHead(kernel.astype(np.float32), bias.astype(np.float32)), int(done.nit)
+        folded = kernel.astype(np.float32), bias.astype(np.float32)
+        return DenseHead(*folded, root_features=self._root_features), int(done.nit)
 
     def _loss(
         self, flat: np.ndarray, target: np.ndarray, regularization: float

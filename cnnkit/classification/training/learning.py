@@ -101,7 +101,7 @@ def _on_backbone(
             log.info("The cluster computes the features only: fine-tuning runs on this machine.")
     with clock("head"):
         weights = weights_of(settings, training_set)
-        search = _search(training_set, extracted, weights)
+        search = _search(backbone, training_set, extracted, weights)
     logits = search.head.logits(extracted.values)
     network, learned, kept = backbone_network(backbone, search.head), None, ""
     if settings.fine_tune:
@@ -139,7 +139,8 @@ def _fine_tuned(
     truth = training_set.dataset.labels[validation]
     temperature = fit_temperature(logits[validation], truth)
     # The temperature goes into the head, so that training starts from calibrated scores.
-    head = DenseHead(search.head.kernel / temperature, search.head.bias / temperature)
+    kernel, bias = search.head.kernel / temperature, search.head.bias / temperature
+    head = DenseHead(kernel, bias, search.head.root_features)
     start = backbone_network(backbone, head)
     strategy = training_strategy(settings, training_set)
     learned = train_network(settings, start, training_set, weights, strategy)
@@ -269,7 +270,10 @@ def weights_of(settings: ClassifierSettings, training_set: TrainingSet) -> np.nd
 
 
 def _search(
-    training_set: TrainingSet, extracted: Extracted, weights: np.ndarray | None
+    backbone: Backbone,
+    training_set: TrainingSet,
+    extracted: Extracted,
+    weights: np.ndarray | None,
 ) -> HeadSearch:
     train, validation = training_set.members("train"), training_set.members("val")
     labels = training_set.dataset.labels
@@ -280,10 +284,12 @@ def _search(
         (extracted.values[validation], labels[validation]),
         len(training_set.labels),
         weights=weights,
+        root_features=backbone.takes_roots,
     )
     log.info(
-        "head: %d tried, best L2 %g with label smoothing %g: validation accuracy %.4f",
+        "head: %d tried, best %sL2 %g with label smoothing %g: validation accuracy %.4f",
         len(search.trials),
+        "on square roots of the features: " if search.head.root_features else "",
         search.chosen.regularization,
         search.chosen.label_smoothing,
         search.chosen.validation_accuracy,

@@ -57,7 +57,7 @@ def backbone_network(backbone: Backbone, head: DenseHead) -> Network:
         sha256=card.weights.get("sha256"),
         license=card.content.get("license"),
         builder=backbone.builder,
-        arguments=backbone.arguments(len(head.bias)) if backbone.builder else {},
+        arguments=backbone.arguments(head) if backbone.builder else {},
         spec=backbone.spec,
         features={"layer": layer, "size": len(head.kernel)},
         build=lambda: backbone.build(head),

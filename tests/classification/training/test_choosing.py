@@ -74,16 +74,6 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedClassifier,
         return train_classifier(settings), folder
 
 
-def test_the_default_is_kept_unless_another_is_better_beyond_the_noise() -> None:
-    default, noise = np.full(16, 0.5), np.tile([0.4, -0.4], 8)
-    assert choosing.best_place([default, default, default]) == 0
-    assert choosing.best_place([default, default - 0.2 + noise]) == 1  # the error is 0.1
-    assert choosing.best_place([default, default - 0.05 + noise]) == 0
-    assert choosing.best_place([default, default + 0.1, default - 0.1]) == 2
-    assert choosing.best_place([default, default - 0.1, default - 0.11 + noise]) == 1
-    assert choosing.best_place([default[:1], default[:1] - 0.4]) == 0  # one image shows nothing
-
-
 def test_the_best_backbone_is_kept(chosen) -> None:
     made, folder = chosen
     assert [trial.name for trial in made.tried] == list(TWO)
