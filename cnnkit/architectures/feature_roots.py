@@ -8,19 +8,8 @@ Learning: Distribution Calibration", ICLR 2021, https://arxiv.org/abs/2101.06395
 
 from __future__ import annotations
 
-import numpy as np
-
 # The builders that take `root_features`: none of their features is negative, and a dense layer
 # stands on them.
 ROOTING_BUILDERS = frozenset(f"efficientnet-lite{number}" for number in range(5))
 # Keeps the slope of the root finite at 0, where many features are.
 ROOT_OFFSET = 1e-3
-
-
-def roots(features: np.ndarray) -> np.ndarray:
-    """Return the square roots of features, float32 (samples, features), as the network does.
-
-    Args:
-        features: Float (samples, features), at least 0.
-    """
-    return np.sqrt(np.asarray(features, np.float32) + np.float32(ROOT_OFFSET))

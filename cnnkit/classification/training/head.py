@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from cnnkit import metrics
-from cnnkit.architectures.feature_roots import roots
+from cnnkit.architectures.feature_roots import ROOT_OFFSET
 from cnnkit.calibration import fit_temperature, log_loss
 from cnnkit.runtime.linear_algebra import one_linear_algebra_thread
 
@@ -101,6 +101,18 @@ class HeadSearch:
     head: DenseHead
     chosen: Trial
     trials: tuple[Trial, ...]
+
+
+def roots(features: np.ndarray) -> np.ndarray:
+    """Return the square roots of features as the network takes them, see `feature_roots`.
+
+    Args:
+        features: Float (samples, features), at least 0.
+
+    Returns:
+        float32 (samples, features).
+    """
+    return np.sqrt(np.asarray(features, np.float32) + np.float32(ROOT_OFFSET))
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray | None:
