@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import numpy as np
 
-from cnnkit.neighbors.metrics import COSINE, FEW_QUERIES, Metric, blocks_of
+from cnnkit.neighbors.metrics import COSINE, Metric, blocks_of
 
 # Of the first block nearly everything is a candidate: it is small.
 FIRST_ROWS = 2_048
-# One thread does not read as fast as the memory gives.
-READERS = 4
 
 Nearest = tuple[np.ndarray, np.ndarray]
 
@@ -53,7 +47,8 @@ def nearest(
     rounding = metric.rounding(sizes, prepared)
     candidates = _Candidates(count, min_score - rounding, 2 * rounding, groups)
     with np.errstate(all="ignore"):  # of numbers that are not finite, and what BLAS reads beyond
-        for start, rough in _rough_scores(vectors, sizes, prepared, metric):
+        for start, block in blocks_of(vectors, FIRST_ROWS):
+            rough = metric.rough(block, sizes[start : start + len(block)], prepared)
             candidates.add(start, rough)
     return [
         _exact(vectors, query, rows, count, metric, min_score, groups)
@@ -83,35 +78,6 @@ def most_similar(
         For each query int64 (k,), best first, and float64 (k,) in -1 to 1, k at most `count`.
     """
     return nearest(vectors, queries, count, COSINE, lengths, min_score=min_score)
-
-
-def _rough_scores(
-    vectors: np.ndarray, sizes: np.ndarray, prepared: np.ndarray, metric: Metric
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield where each block begins, and its rough scores, float32 (rows, queries), in order.
-
-    Blocks are read by several threads, each its own: threads that share a block, as those of BLAS
-    do, wait for each other at its end. Products with many queries are BLAS's own affair.
-    """
-
-    def rough(start: int, block: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):  # a thread has settings of its own
-            return metric.rough(block, sizes[start : start + len(block)], prepared)
-
-    blocks = blocks_of(vectors, FIRST_ROWS)
-    if len(prepared) > FEW_QUERIES or len(vectors) <= FIRST_ROWS:
-        for start, block in blocks:
-            yield start, rough(start, block)
-        return
-    under_way: deque[tuple[int, Future[np.ndarray]]] = deque()
-    with ThreadPoolExecutor(READERS) as readers:
-        for start, block in blocks:
-            under_way.append((start, readers.submit(rough, start, block)))
-            if len(under_way) > READERS:
-                first, scores = under_way.popleft()
-                yield first, scores.result()
-        for first, scores in under_way:
-            yield first, scores.result()
 
 
 class _Candidates:
