@@ -22,7 +22,9 @@ BOX_PAGES = ("boxes.md", "train-detector.md")
 SLOW_PAGES = (
     "boxes.md",
     "classify.md",
+    "convolve.md",
     "course.md",
+    "data.md",
     "detect.md",
     "experiment.md",
     "explain.md",

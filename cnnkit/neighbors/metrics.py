@@ -21,6 +21,9 @@ BLOCK = 1 << 24
 # A product with one vector reads the others at the speed of the memory; one with a matrix first
 # rearranges them, which takes as long as three of the former.
 FEW_QUERIES = 3
+# Products with shorter vectors are over before the threads of BLAS have met, on a busy machine
+# long before.
+SHORT = 512
 
 
 class Metric(Protocol):
@@ -39,7 +42,7 @@ class Metric(Protocol):
         """Return by how much the rough scores of each query may be wrong, float64 (m,)."""
 
     def rough(self, block: np.ndarray, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
-        """Return the rough scores of some vectors, float32 (rows, m)."""
+        """Return the rough scores of some vectors, float32 (m, rows)."""
 
     def exact(self, vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
         """Return the scores of the vectors in some rows, float64 (k,)."""
@@ -65,7 +68,7 @@ class CosineMetric:
     def rough(self, block: np.ndarray, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
         """See `Metric.rough`."""
         scores = _products(block, prepared)
-        scores /= np.where(sizes > 0, sizes, np.nan)[:, None]
+        scores /= np.where(sizes > 0, sizes, np.nan)
         return scores
 
     def exact(self, vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -92,7 +95,7 @@ class EuclideanMetric:
         """Return the squared distances, negative, without the squared length of the query."""
         scores = _products(block, prepared)
         scores *= 2
-        scores -= sizes[:, None]
+        scores -= sizes
         return scores
 
     def exact(self, vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -118,7 +121,7 @@ class ManhattanMetric:
 
     def rough(self, block: np.ndarray, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
         """See `Metric.rough`."""
-        return np.stack([-np.abs(block - one).sum(axis=1) for one in prepared], axis=1)
+        return np.stack([-np.abs(block - one).sum(axis=1) for one in prepared])
 
     def exact(self, vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
         """See `Metric.exact`."""
@@ -143,14 +146,12 @@ def blocks_of(vectors: np.ndarray, first: int | None = None) -> Iterator[tuple[i
 
 
 def _products(block: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Return the products of all rows with all queries, float32 (rows, queries).
-
-    With few queries not by BLAS: it waits for the memory anyway, and on a busy machine its threads
-    wait for each other at each block.
-    """
-    if len(queries) <= FEW_QUERIES:
-        return np.stack([np.einsum("ij,j->i", block, one) for one in queries], axis=1)
-    return block @ queries.T
+    """Return the products of all queries with all rows, float32 (queries, rows)."""
+    if len(queries) > FEW_QUERIES:
+        return queries @ block.T
+    if block.shape[1] < SHORT:
+        return np.stack([np.einsum("ij,j->i", block, one) for one in queries])
+    return np.stack([block @ one for one in queries])
 
 
 def lengths_of(vectors: np.ndarray) -> np.ndarray:

@@ -104,11 +104,11 @@ class _Candidates:
         self._scores = [np.zeros(0, np.float32) for _ in least]
 
     def add(self, start: int, rough: np.ndarray) -> None:
-        """Take in the rough scores of a block of rows, float32 (rows, queries)."""
-        new = rough >= self._least  # never of NaN
-        for query in np.flatnonzero(new.any(axis=0)).tolist():
-            rows = np.flatnonzero(new[:, query])
-            self._take(query, start + rows, rough[rows, query])
+        """Take in the rough scores of a block of rows, float32 (queries, rows)."""
+        new = rough >= self._least[:, None]  # never of NaN
+        for query in np.flatnonzero(new.any(axis=1)).tolist():
+            rows = np.flatnonzero(new[query])
+            self._take(query, start + rows, rough[query, rows])
 
     def _take(self, query: int, rows: np.ndarray, scores: np.ndarray) -> None:
         rows = np.concatenate([self.rows[query], rows])

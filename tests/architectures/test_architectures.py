@@ -14,7 +14,9 @@ from cnnkit.errors import UsageError
 from cnnkit.runtime import variables_without_memory
 
 FOLDER = Path(architectures.__file__).parent
-FAMILIES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "blocks"))
+FAMILIES = sorted(
+    p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "blocks", "feature_roots")
+)
 
 
 def slow_if_deep(name: str) -> object:

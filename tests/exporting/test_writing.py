@@ -97,7 +97,7 @@ def squeezenet_truth(squeezenet, examples):
     return images, softmax(np.asarray(scores))
 
 
-@pytest.mark.parametrize("form", only_fast("onnx", "openvino", "saved-model"))
+@pytest.mark.parametrize("form", only_fast("onnx", "openvino"))
 def test_the_export_gives_what_the_model_gives(squeezenet, squeezenet_truth, tmp_path, form):
     images, expected = squeezenet_truth
     target = target_for(form, tmp_path)
