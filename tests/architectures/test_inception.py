@@ -64,16 +64,19 @@ def test_logits_are_finite_and_varied() -> None:
     checks.check_finite_and_varied(googlenet)
 
 
+@pytest.mark.slow
 def test_dropout_works_in_training_only() -> None:
     checks.check_training_mode(googlenet)
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(googlenet, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
+    ("policy", "tolerance"),
+    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(googlenet, policy, tolerance)

@@ -66,7 +66,8 @@ def test_saves_and_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
+    ("policy", "tolerance"),
+    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(lenet_5, policy, tolerance)

@@ -86,18 +86,21 @@ def test_logits_are_finite_and_varied() -> None:
     checks.check_finite_and_varied(lenet_5_1998)
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(lenet_5_1998, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.2)]
+    ("policy", "tolerance"),
+    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.2)],
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     """Squared distances of 170 whose differences are 10: bfloat16 keeps them to 1 in 256."""
     checks.check_mixed_precision(lenet_5_1998, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(lenet_5_1998)
 

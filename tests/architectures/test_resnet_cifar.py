@@ -76,17 +76,20 @@ def test_logits_are_finite_and_varied(residual: bool) -> None:
     checks.check_finite_and_varied(partial(smallest, residual))
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(smallest, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
+    ("policy", "tolerance"),
+    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(smallest, policy, tolerance)
 
 
+@pytest.mark.slow
 def test_eager_equals_compiled() -> None:
     checks.check_eager_equals_compiled(smallest)
 
