@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnkit.errors import BrokenRule, CnnkitError
-from cnnkit.storage.places import is_url
+from cnnkit.errors import BrokenRule, CnnkitError, UsageError, broken_rule
+from cnnkit.storage.places import SCHEMES, is_url, scheme_of
 
 _SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,16})?")
 # What may lie beside a finished file: see `cnnkit.writers.embedding_paths` and `shards`.
@@ -63,8 +63,15 @@ def is_prefix(path: str | os.PathLike[str]) -> bool:
 
 
 def local_file(path: str | os.PathLike[str]) -> Path:
-    """Return where an output is made: a path as it is, of a URL its file on this machine."""
+    """Return where an output is made: a path as it is, of a URL its file on this machine.
+
+    Raises:
+        UsageError: It is a URL of another kind, which as a path would be a folder named ``ftp:``.
+    """
     given = os.fspath(path)
+    if scheme_of(given) is not None and not is_url(given):
+        known = ", ".join(f"{one}://" for one in SCHEMES)
+        raise UsageError(broken_rule("an output", f"be a file or a URL of {known}", given))
     return RemoteFile.of(given).local if is_url(given) else Path(path)
 
 

@@ -492,3 +492,9 @@ def test_a_large_upload_is_whole_and_new(s3, tmp_path):
     assert len(writing.objects_below(prefix)) == len(writing.objects_in(prefix)) == 20
     writing.remove_objects(prefix, map(str, range(21)))
     assert writing.objects_below(prefix) == {}
+
+
+def test_a_url_of_another_kind_is_no_file():
+    with pytest.raises(UsageError, match="a URL of s3://, gs://, az://, hf://"):
+        local_file("ftp://x/a.jsonl")
+    assert local_file("ftp:/x/a.jsonl") == Path("ftp:/x/a.jsonl")
