@@ -15,6 +15,8 @@ from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, Rows, grid
 
 # Classes of COCO: where outputs can be read in two ways, the one with as many is meant.
 COCO_CLASSES = 80
+# Scores of networks whose classes are COCO's numbers from 0 to 90.
+COCO_NUMBERS = 91
 # Queries of RT-DETR, D-FINE and RF-DETR, and of DETR.
 QUERIES, DETR_QUERIES, MOST_QUERIES = 300, 100, 1000
 # How the names of the outputs of TFLite's own detectors begin.
@@ -284,12 +286,19 @@ def _rt_detr_in_one(clues: Clues, rows: Rows) -> HeadProfile | None:
 
 
 def _rf_detr(clues: Clues) -> HeadProfile | None:
+    """Recognize RF-DETR.
+
+    Its last score is the background's, except that of COCO's 91 numbers: there it is a class's.
+    """
     pair = _pair(clues)
-    if pair is None or not clues.fits(pair.columns):
+    if pair is None or not (clues.is_chosen or _is_rf_detr(pair)):
         return None
-    if not clues.is_chosen and not _is_rf_detr(pair):
+    has_background = pair.columns not in (COCO_NUMBERS, clues.classes)
+    classes = pair.columns - has_background
+    if not clues.fits(classes):
         return None
-    return _queries("rf-detr", pair, pair.columns, "sigmoid")
+    scores = "sigmoid-background" if has_background else "sigmoid"
+    return _queries("rf-detr", pair, classes, scores)
 
 
 def _detr(clues: Clues) -> HeadProfile | None:

@@ -12,7 +12,7 @@ from cnnkit.detection.candidates import Candidates, logit, sigmoid, strongest
 from cnnkit.detection.heads import corners, output_of, shape_text, sound, wanted
 from cnnkit.errors import BundleError, broken_rule
 
-SCORES = ("sigmoid", "softmax", "probabilities")
+SCORES = ("sigmoid", "sigmoid-background", "softmax", "probabilities")
 
 
 class DetrDecoder:
@@ -23,6 +23,8 @@ class DetrDecoder:
 
     - ``sigmoid``: logits, each class for itself; of all pairs of query and class the n best count
       (Zhu et al., "Deformable DETR", https://arxiv.org/abs/2010.04159).
+    - ``sigmoid-background``: the same, with one more logit for the background, the last, which is
+      dropped before the best pairs are taken, as RF-DETR does.
     - ``softmax``: logits with one more for "no object", the last; a query has its best class
       (Carion et al., "End-to-End Object Detection", https://arxiv.org/abs/2005.12872).
     - ``probabilities``: a query has its best class.
@@ -38,13 +40,15 @@ class DetrDecoder:
         self._joined = fields.text("output", optional=True)
         self._boxes = self._joined or fields.text("boxes")
         self._logits = self._joined or fields.text("logits")
-        self._columns = card.classes + (self._scores == "softmax")
+        self._columns = card.classes + (self._scores in ("sigmoid-background", "softmax"))
         self._size = np.array([card.input.width, card.input.height] * 2, np.float64)
 
     def decode(self, outputs: Mapping[str, np.ndarray], least: np.ndarray) -> Candidates:
         """See `cnnkit.detection.decoders.Decoder.decode`."""
         boxes, logits = self._queries(outputs)
-        if self._scores == "sigmoid":
+        if self._scores == "sigmoid-background":
+            logits = logits[:, :-1]
+        if self._scores.startswith("sigmoid"):
             floor = np.array([logit(score) for score in np.minimum(least, 1)])
             rows, classes = wanted(logits, np.where(np.isinf(least), least, floor))
             scores = logits[rows, classes].astype(np.float64)

@@ -30,7 +30,8 @@ class NanodetDecoder:
     - ``output``, all cells in one (n, classes + 4 * bins), level by level, as the project's own
       exports are: with ``strides``, ``bins``, where in its cell a box begins (``offset``, 0.5 for
       NanoDet and 0 for NanoDet-Plus), and whether the class scores are ``logits`` or
-      ``probabilities``; ``auto``: as their values say.
+      ``probabilities``; ``auto``: as their values say. As in the project, boxes end at the
+      border of the input before they suppress each other.
     """
 
     end_to_end = False
@@ -45,6 +46,7 @@ class NanodetDecoder:
         self._bins = fields.integer("bins", 2, MAX_BINS)
         self._scores = fields.choice("scores", ("auto", "logits", "probabilities"), default="auto")
         cells, self._strides = grid_cells(card.input.size, strides_of(fields))
+        self._corner = np.array([card.input.width, card.input.height] * 2, np.float64)
         self._middles = cells + fields.number("offset", 0.0, 1.0, default=0.5)
 
     def decode(self, outputs: Mapping[str, np.ndarray], least: np.ndarray) -> Candidates:
@@ -76,7 +78,7 @@ class NanodetDecoder:
         are_logits = self._scores == "logits" or (self._scores == "auto" and bool((raw < 0).any()))
         hopeful, which, scores, classes = self._scored(raw, least, are_logits)
         boxes = _boxes(cells[hopeful, self._classes :], self._middles[hopeful])
-        boxes *= self._strides[hopeful, None]
+        boxes = np.clip(boxes * self._strides[hopeful, None], 0.0, self._corner)
         scores = np.where(np.isfinite(raw[hopeful[which], classes]), scores, np.nan)
         return sound(boxes[which], scores, classes, name)
 

@@ -74,6 +74,9 @@ def test_one_output(shape, names: int, profile: str, classes: int) -> None:
         ("a:1,200,7 b:1,200,4", 7, "rt-detr", 7, "logits boxes"),
         ("boxes:1,300,4 scores:1,300,4", 0, "rt-detr", 4, "boxes logits"),
         ("dets:1,300,4 labels:1,300,91", 0, "rf-detr", 91, "boxes logits"),
+        ("dets:1,300,4 labels:1,300,4", 0, "rf-detr", 3, "boxes logits"),
+        ("dets:1,300,4 labels:1,300,8", 7, "rf-detr", 7, "boxes logits"),
+        ("dets:1,300,4 labels:1,300,8", 8, "rf-detr", 8, "boxes logits"),
         ("boxes:1,8400,4 scores:1,8400,80", 0, "boxes-scores", 80, "boxes scores"),
         (
             "labels:1,300:int64 boxes:1,300,4 scores:1,300",

@@ -1,6 +1,7 @@
 """Detector heads beside their own projects' decoding, on networks made there with random weights.
 
-The packages are large and of other licenses: none is a dependency, each test needs its own.
+The packages are large and of other licenses: none is a dependency, each test needs its own. Of
+NanoDet there is none: its tests need a checkout of RangiLyu/nanodet in ``PYTHONPATH``.
 """
 
 from __future__ import annotations
@@ -345,3 +346,85 @@ def test_detr() -> None:
     result = processor.post_process_object_detection(found, least, [(256, 256)])[0]
     theirs = Theirs(*(result[key].numpy() for key in ("boxes", "scores", "labels")))
     check(decode(profile, outputs, least, (256, 256)), theirs, 256)
+
+
+# --- RF-DETR -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [3, 90])
+def test_rf_detr(classes: int, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    rfdetr = pytest.importorskip("rfdetr")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from rfdetr.export._runtime.decode import decode_detections
+
+    torch.manual_seed(3)
+    settings = {"pretrain_weights": None, "resolution": 128, "device": "cpu"}
+    model = rfdetr.RFDETRNano(num_classes=classes, **settings)
+    path = model.export(output_dir=str(tmp_path), verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = run(session, image_tensor(torch, 128, 128))
+    random = np.random.default_rng(5)  # a new network's queries see the same
+    outputs["labels"] += random.normal(size=outputs["labels"].shape).astype(np.float32)
+    outputs["dets"] = (outputs["dets"] + random.random(outputs["dets"].shape)) / 2
+    metadata = session.get_modelmeta().custom_metadata_map
+    profile = recognize(infos(outputs), metadata, (128, 128))
+    # 91 scores are those of the published networks: COCO's numbers, none for the background.
+    known = 91 if classes == 90 else classes
+    assert (profile.settings["profile"], profile.classes) == ("rf-detr", known)
+    scores = 1 / (1 + np.exp(-outputs["labels"][0, :, :known]))
+    for least in (score_at(scores, 60), 0.0):
+        background = None if known == 91 else -1
+        found = decode_detections(
+            outputs["dets"][0], outputs["labels"][0], (128, 128), least, None, background
+        )
+        theirs = Theirs(found.xyxy, found.confidence, found.class_id)
+        mine = decode(profile, outputs, least, (128, 128))
+        check(mine._replace(boxes=np.clip(mine.boxes, 0, 128)), theirs, 128)
+
+
+# --- NanoDet -----------------------------------------------------------------------------
+
+NANODET_HEADS = {
+    "nanodet": ("NanoDetHead", 7, (8, 16, 32), {"octave_base_scale": 5}),
+    "nanodet-g": ("NanoDetHead", 10, (8, 16, 32), {"octave_base_scale": 8, "conv_type": "Conv"}),
+    "nanodet-plus": ("NanoDetPlusHead", 7, (8, 16, 32, 64), {}),
+}
+
+
+@pytest.mark.parametrize("name", NANODET_HEADS)
+@pytest.mark.parametrize("classes", [80, 3])
+@pytest.mark.parametrize("size", [(320, 320), (100, 208)])
+def test_nanodet(name: str, classes: int, size: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("nanodet")
+    from nanodet.model.head import build_head
+    from nanodet.util.yacs import CfgNode
+
+    torch.manual_seed(3)
+    kind, last_bin, strides, more = NANODET_HEADS[name]
+    weights = {"loss_qfl": {"use_sigmoid": True, "beta": 2.0, "loss_weight": 1.0}}
+    weights |= {loss: {"loss_weight": 1.0} for loss in ("loss_dfl", "loss_bbox")}
+    sizes = {"num_classes": classes, "input_channel": 16, "feat_channels": 16, "stacked_convs": 1}
+    sizes |= {"reg_max": last_bin, "strides": list(strides), "name": kind}
+    head = build_head(CfgNode(sizes | more | {"loss": weights})).eval()
+    for convolution in (m for m in head.modules() if isinstance(m, torch.nn.Conv2d)):
+        torch.nn.init.normal_(convolution.weight, std=0.3)
+        if convolution.bias is not None:
+            torch.nn.init.zeros_(convolution.bias)
+    levels = [torch.randn(1, 16, -(-size[0] // n), -(-size[1] // n)) for n in strides]
+    with torch.no_grad():
+        exported, raw = head._forward_onnx(levels).numpy(), head(levels)
+    logits = raw.numpy().copy()
+    profile = recognize(infos({"output": exported}), {"classes": str(classes)}, size)
+    assert (profile.settings["profile"], profile.classes) == (name, classes)
+    # They keep at most 100 of scores above 0.05.
+    least = max(score_at(exported[0, :, :classes], 60), 0.05)
+    meta = {"img": torch.zeros((1, 3, *size))}
+    with torch.no_grad():
+        raw[..., :classes][raw[..., :classes].sigmoid() < least] = -20
+        boxes, labels = head.get_bboxes(*raw.split([classes, 4 * last_bin + 4], -1), meta)[0]
+    assert 5 <= len(labels) < 100
+    theirs = Theirs(boxes[:, :4].numpy(), boxes[:, 4].numpy(), labels.numpy())
+    for values in (exported, logits):
+        check(decode(profile, {"output": values}, least, size), theirs, max(size))
