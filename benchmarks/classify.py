@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from classify_contestants import CONTESTANTS  # noqa: E402 - the script's own neighbor
+from classify_contestants import contestants_here  # noqa: E402 - the script's own neighbor
 
 MEMORY_PROBE = """
 import resource, sys
@@ -67,9 +67,9 @@ def timed(command: list[str]) -> float:
 
 def measure_throughput(folder: Path, scratch: Path, rounds: int) -> dict[str, float]:
     """Return each contestant's images/s, the median of the rounds."""
-    rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    rates: dict[str, list[float]] = {name: [] for name in contestants_here()}
     for _ in range(rounds):
-        for name in CONTESTANTS:
+        for name in rates:
             script = str(HERE / "classify_contestants.py")
             done = python(script, name, str(folder), str(scratch / "out.jsonl"))
             result = json.loads(done.stdout.splitlines()[-1])
@@ -78,14 +78,17 @@ def measure_throughput(folder: Path, scratch: Path, rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def measure_parts(folder: Path, rounds: int) -> dict[str, float]:
-    """Return the rates of decoding alone and of predicting alone."""
+def measure_parts(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Return the rates of decoding alone and of predicting alone, by cnnkit's precisions."""
     script = str(HERE / "classify_contestants.py")
     found = [
         json.loads(python(script, "parts", str(folder), "-").stdout.splitlines()[-1])
         for _ in range(rounds)
     ]
-    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+    return {
+        name: {part: statistics.median(one[name][part] for one in found) for part in parts}
+        for name, parts in found[0].items()
+    }
 
 
 def peak_memory(folder: Path, scratch: Path) -> float:
@@ -143,12 +146,13 @@ def report(rates, parts, starts, memory, files) -> None:
     print("| files to finished JSON Lines | images/s | cnnkit is |\n|---|---|---|")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {ours / rate:.2f} times |")
-    bound = 1 / (1 / parts["decode"] + 1 / parts["predict"])
-    print(
-        f"\nDecoding alone {parts['decode']:.0f}/s, predicting alone {parts['predict']:.0f}/s: ",
-        end="",
-    )
-    print(f"bound {bound:.0f}/s, reached {ours / bound:.0%}.")
+    print()
+    for name, alone in parts.items():
+        bound = 1 / sum(1 / rate for rate in alone.values())
+        print(
+            f"{name}: decoding alone {alone['decode']:.0f}/s, predicting alone "
+            f"{alone['predict']:.0f}/s: bound {bound:.0f}/s, reached {rates[name] / bound:.0%}."
+        )
     for name, against in (
         ("cnnkit --help", "import click"),
         ("cnnkit classify one.jpg", "import tensorflow"),

@@ -226,14 +226,14 @@ def onnx_run(int8: bool = False) -> Callable[[str, str], None]:
     return run
 
 
-def parts_alone(folder: str) -> dict[str, float]:
+def parts_alone(folder: str, precision: str) -> dict[str, float]:
     """Measure decoding alone and predicting alone, each on all processors, in images/s."""
     import numpy as np
 
     from cnnkit.classification import Classifier
     from cnnkit.runtime.process import one_opencv_thread
 
-    classifier = Classifier.load(device="cpu")
+    classifier = Classifier.load(device="cpu", precision=precision)
     files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
     images = np.stack([classifier.prepare(file) for file in files[:64]])
     batch = classifier.predictor.batch_size
@@ -252,9 +252,13 @@ def parts_alone(folder: str) -> dict[str, float]:
     return rates
 
 
+# cnnkit's precisions whose bound is measured too, by the contestants' names.
+PARTS = {"cnnkit": "auto", "cnnkit, int8": "int8"}
+
 CONTESTANTS: dict[str, Callable[[], Callable[[str, str], None]]] = {
     "cnnkit": lambda: cnnkit_run("auto"),
     "cnnkit, float32": lambda: cnnkit_run("float32"),
+    "cnnkit, int8": lambda: cnnkit_run("int8"),
     "PyTorch, DataLoader, float32": lambda: pytorch_run("float32", channels_last=False),
     "PyTorch, DataLoader, bfloat16": lambda: pytorch_run("bfloat16", channels_last=False),
     "PyTorch, DataLoader, channels_last bfloat16": lambda: pytorch_run("bfloat16", True),
@@ -269,11 +273,21 @@ CONTESTANTS: dict[str, Callable[[], Callable[[str, str], None]]] = {
 }
 
 
+def contestants_here() -> list[str]:
+    """Return the contestants worth running: without its arithmetic, bfloat16 is only emulated."""
+    import openvino
+
+    from cnnkit.runtime.precision import this_processor
+
+    bfloat16 = this_processor(openvino.Core()).bfloat16
+    return [name for name in CONTESTANTS if bfloat16 or "bfloat16" not in name]
+
+
 def main() -> None:
     """Run one contestant once to warm up and once for the clock."""
     name, folder, out = sys.argv[1:]
     if name == "parts":
-        print(json.dumps(parts_alone(folder)))
+        print(json.dumps({of: parts_alone(folder, how) for of, how in PARTS.items()}))
         return
     run = CONTESTANTS[name]()
     few = Path(out).parent / "few"
