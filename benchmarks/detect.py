@@ -1,10 +1,12 @@
 """Measures ``cnnkit detect`` against Darknet's own detections and OpenCV's reader, in one run.
 
     python benchmarks/detect.py [--data FOLDER] [--files 640] [--rounds 3] [--cache .artifacts]
+        [--ultralytics PYTHON]
 
 The data is the folder with `scenes` (seven images with the detections of Darknet itself) and
 `coco64` (64 labeled photos of COCO). OpenCV 4 has the same weights, with the anchors that they
-were trained with. The contestants take turns; the median of the rounds counts.
+were trained with. PYTHON has ``ultralytics`` and OpenVINO; its nano network has random weights and
+is compared for speed alone. The contestants take turns; the median of the rounds counts.
 """
 
 from __future__ import annotations
@@ -53,12 +55,10 @@ class Taken(NamedTuple):
     processor: float
 
 
-def python(*arguments: str) -> Taken:
-    """Run this interpreter, stop with its message if it fails, and return what it took."""
+def python(*arguments: str | Path, by: str = sys.executable) -> Taken:
+    """Run an interpreter, stop with its message if it fails, and return what it took."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([by, *map(str, arguments)], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, arguments))[:300]}\n{done.stderr[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -221,8 +221,9 @@ def precisions(data: Path, folder: Path, files: Files) -> dict[str, tuple]:
     for precision in ("auto", "float32"):
         python(*CNNKIT, images, "-o", rows, "--confidence", LOW, "--precision", precision)
         found[f"cnnkit, {precision}"] = average_precision(truth, rows)
-    python(*NANODET, images, "-o", rows, "--confidence", LOW)
-    found["cnnkit, nanodet-g"] = average_precision(truth, rows)
+    for precision in ("auto", "int8"):
+        python(*NANODET, images, "-o", rows, "--confidence", LOW, "--precision", precision)
+        found[f"cnnkit, nanodet-g, {precision}"] = average_precision(truth, rows)
     for name, cfg in (("trained anchors", files.trained_low), ("anchors 0,1,2", files.wrong_low)):
         python(HERE / "detect_opencv.py", cfg, files.weights, images, rows, LOW)
         found[f"OpenCV, {name}"] = average_precision(truth, rows)
@@ -241,27 +242,33 @@ def linked(source: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def speeds(
-    images: Path, folder: Path, files: Files, count: int, rounds: int
-) -> dict[str, tuple[float, float]]:
+def speeds(asked: argparse.Namespace, folder: Path, files: Files) -> dict[str, tuple[float, float]]:
     """Return what each contestant does from files to finished JSON Lines, start-up included.
 
     Returns:
         Images a second, and milliseconds of processor an image.
     """
-    images, rows = linked(images, folder / "pictures", count), folder / "rows.jsonl"
-    contestants = {
+    count = asked.files
+    images = linked(asked.data / "coco64" / "images", folder / "pictures", count)
+    rows = folder / "rows.jsonl"
+    contestants: dict[str, tuple[str | Path, ...]] = {
         "cnnkit, auto": (*CNNKIT, images, "-o", rows),
         "cnnkit, float32": (*CNNKIT, images, "-o", rows, "--precision", "float32"),
-        "cnnkit, nanodet-g": (*NANODET, images, "-o", rows),
+        "cnnkit, nanodet-g, auto": (*NANODET, images, "-o", rows),
+        "cnnkit, nanodet-g, int8": (*NANODET, images, "-o", rows, "--precision", "int8"),
         "OpenCV": (HERE / "detect_opencv.py", files.trained, files.weights, images, rows),
     }
-    for name in list(contestants)[:-1]:  # compile what is not compiled yet
-        python(*contestants[name])
+    by = dict.fromkeys(contestants, sys.executable)
+    if asked.ultralytics:
+        script, networks = HERE / "detect_ultralytics.py", folder / "networks"
+        contestants["ultralytics"] = (script, images, rows, networks)
+        by["ultralytics"] = asked.ultralytics
+    for name, command in contestants.items():  # compile what is not compiled yet
+        python(*command, by=by[name])
     taken: dict[str, list[Taken]] = {name: [] for name in contestants}
-    for _ in range(rounds):
+    for _ in range(asked.rounds):
         for name, command in contestants.items():
-            taken[name].append(python(*command))
+            taken[name].append(python(*command, by=by[name]))
     return {
         name: (
             count / statistics.median(one.seconds for one in runs),
@@ -278,6 +285,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=640)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=HERE.parent / ".artifacts")
+    parser.add_argument("--ultralytics", help="A Python with ultralytics and openvino.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -291,8 +299,7 @@ def main() -> None:
         print("64 photos of COCO, by pycocotools: AP, AP50")
         for what, (ap, ap50) in precisions(asked.data, folder, files).items():
             print(f"  {what}: {ap:.4f} {ap50:.4f}")
-        images = asked.data / "coco64" / "images"
-        rates = speeds(images, folder, files, asked.files, asked.rounds)
+        rates = speeds(asked, folder, files)
         print(f"{asked.files} files to finished JSON Lines: images/s, times OpenCV; and by")
         print("milliseconds of processor an image, times OpenCV")
         usual = rates["OpenCV"]
