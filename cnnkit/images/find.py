@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from cnnkit.errors import ImageError
 from cnnkit.images.elsewhere import listed
 from cnnkit.images.files import as_image_error, check_regular, no_such_scheme, read_header
-from cnnkit.images.folders import enter, entries, expand_pattern
+from cnnkit.images.folders import FILE, FOLDER, OTHER, enter, entries, expand_pattern
 from cnnkit.images.sniff import (
     HEADER_BYTES,
     VIDEO_HEADER_BYTES,
@@ -211,12 +211,14 @@ class Finder:
     def _walk(self, top: str) -> Iterator[Found]:
         """Yield the images of a folder and of all below it, each folder entered once."""
         entered: set[tuple[int, int]] = set()
-        pending: list[Iterator[tuple[str, bool]]] = [iter([(top, True)])]
+        pending: list[Iterator[tuple[str, str]]] = [iter([(top, FOLDER)])]
         while pending:
-            path, is_folder = next(pending[-1], ("", False))
+            path, kind = next(pending[-1], ("", OTHER))
             if not path:
                 pending.pop()
-            elif not is_folder:
+            elif kind == FILE and has_image_suffix(path):  # nearly all, so without a further call
+                yield Found(path)
+            elif kind != FOLDER:
                 yield from self._scanned(path)
             elif not (path is not top and self._is_excluded(path)):
                 try:

@@ -14,6 +14,9 @@ LEFT_BEHIND = {
     *("System Volume Information", "Thumbs.db", "desktop.ini"),
 }
 
+# What an entry of a folder is, links followed.
+FOLDER, FILE, OTHER = "folder", "file", "other"
+
 
 def is_left_behind(name: str) -> bool:
     """Return whether a file or folder of this name is hidden, or was created by the system."""
@@ -30,23 +33,26 @@ def enter(folder: str, entered: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    """Return `FOLDER`, `FILE`, or `OTHER`, without a call to the system if it is no link."""
     try:
-        return entry.is_dir()
+        return FILE if entry.is_file() else FOLDER if entry.is_dir() else OTHER
     except OSError:
-        return False
+        return OTHER
 
 
-def entries(folder: str) -> Iterator[tuple[str, bool]]:
-    """Return the paths in a folder and whether each is a folder.
+def entries(folder: str) -> Iterator[tuple[str, str]]:
+    """Return the paths in a folder and what each is: `FOLDER`, `FILE`, or `OTHER`.
+
+    `OTHER` is also a link that leads nowhere.
 
     Raises:
         OSError: The folder cannot be listed.
     """
     with os.scandir(folder or ".") as entries:
-        names = sorted([(e.name, _is_folder(e)) for e in entries if not is_left_behind(e.name)])
+        names = sorted([(e.name, _kind_of(e)) for e in entries if not is_left_behind(e.name)])
     prefix = os.path.join(folder, "")
-    return ((prefix + name, is_folder) for name, is_folder in names)
+    return ((prefix + name, kind) for name, kind in names)
 
 
 def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator[str]:
@@ -96,7 +102,7 @@ def _matches_at_any_depth(
             pending.pop()
         elif not is_excluded(folder) and _can_enter(folder, entered):
             yield from _matches(folder, rest, is_excluded)
-            pending.append(path for path, is_folder in _listed(folder) if is_folder)
+            pending.append(path for path, kind in _listed(folder) if kind == FOLDER)
 
 
 def _can_enter(folder: str, entered: set[tuple[int, int]]) -> bool:
@@ -106,7 +112,7 @@ def _can_enter(folder: str, entered: set[tuple[int, int]]) -> bool:
         return False
 
 
-def _listed(folder: str) -> Iterator[tuple[str, bool]]:
+def _listed(folder: str) -> Iterator[tuple[str, str]]:
     """Return the entries of a folder, none if it cannot be listed."""
     try:
         return entries(folder)
