@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
@@ -13,7 +14,9 @@ import hypothesis
 import pytest
 
 from tests.browser import Browser, find_chromium
-from tests.forked import run_forked, run_module_forked
+from tests.eagerly import eagerly
+from tests.forked import run_forked, run_module_forked, start_shared_server
+from tests.initial_values import drawn_quickly
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +36,19 @@ LONGEST = (
 hypothesis.settings.register_profile("cnnkit", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "cnnkit")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one server of forked commands for all processes that xdist is about to start."""
+    if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
+        start_shared_server()
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported out of the collections to come: it is large and stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -86,6 +102,23 @@ def graphs_as_they_are() -> None:
     if "tensorflow" in sys.modules:
         options = {"disable_meta_optimizer": True}
         sys.modules["tensorflow"].config.optimizer.set_experimental_options(options)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_initial_weights() -> Iterator[None]:
+    """Let networks in this process draw their initial weights quickly."""
+    if "keras" in sys.modules:
+        with drawn_quickly():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Trace no TensorFlow function in this test."""
+    with eagerly():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +202,18 @@ def bucket(tmp_path, monkeypatch):
     yield system
     system.store.clear()
     remote._opened.pop("memory", None)
+
+
+@pytest.fixture
+def machine(bucket, tmp_path, monkeypatch):
+    """A machine with a cache of its own; call it to change to another one."""
+
+    def change(name: str) -> Path:
+        monkeypatch.setenv("CNNKIT_CACHE", str(tmp_path / name))
+        return tmp_path / name / "outputs"
+
+    change("first")
+    return change
 
 
 @pytest.fixture

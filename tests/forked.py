@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -32,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _NUMBER = struct.Struct("<q")
 # Where the server listens: known to it and to all that it forks.
 _address: str | None = None
+# The variable that tells processes of pytest-xdist of the server that they share.
+SHARED = "CNNKIT_TESTS_SERVER"
 
 
 def run_forked(
@@ -65,7 +68,7 @@ def run_forked(
         files = [stack.enter_context(path.open("a+b")) for path in streams]
         files[0].seek(0)
         connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-        connection.connect(_address or _start_server())
+        connection.connect(_address or _shared_server() or _start_server())
         connection.sendall(_NUMBER.pack(len(request)))
         socket.send_fds(connection, [b"+"], [file.fileno() for file in files])
         connection.sendall(request)
@@ -90,9 +93,38 @@ def run_module_forked(
     return run_forked(["-m", module, *arguments], cwd=os.getcwd(), env=environment)
 
 
+def start_shared_server() -> None:
+    """Start a server, which ends with this process, for the processes that this one will start."""
+    address, server = _launched_server()
+    os.environ[SHARED] = address
+    _kept.append(server)
+
+
+_kept: list[subprocess.Popen[bytes]] = []
+
+
+@cache
+def _shared_server() -> str | None:
+    """Return where the shared server listens once it does, or None where there is none."""
+    address = os.environ.get(SHARED)
+    deadline = time.monotonic() + 240
+    while address and not os.path.exists(address):
+        assert time.monotonic() < deadline, "the shared server did not start"
+        time.sleep(0.05)
+    return address
+
+
 @cache
 def _start_server() -> str:
     """Start the server, which ends with this process, and return where it listens."""
+    address, server = _launched_server()
+    assert server.stdout is not None and server.stdout.read(1) == b"+", "no server was started"
+    _kept.append(server)
+    return address
+
+
+def _launched_server() -> tuple[str, subprocess.Popen[bytes]]:
+    """Start a server and return where it will listen."""
     folder = tempfile.TemporaryDirectory(prefix="cnnkit-tests-")
     atexit.register(folder.cleanup)
     address = os.path.join(folder.name, "server")
@@ -102,8 +134,7 @@ def _start_server() -> str:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert server.stdout is not None and server.stdout.read(1) == b"+", "no server was started"
-    return address
+    return address, server
 
 
 def _receive_number(connection: socket.socket) -> int:
@@ -132,8 +163,9 @@ def _serve(address: str) -> None:
     ended = _told_of_ended_children()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
+        listener.bind(address + ".new")
         listener.listen(64)
+        os.rename(address + ".new", address)  # where it can be seen, it listens
         os.write(1, b"+")
         while 0 not in (ready := select.select([listener, ended, 0], [], [])[0]):
             if listener in ready:

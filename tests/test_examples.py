@@ -79,6 +79,7 @@ def test_import_model(run_example):
     assert lines[-1] == "coffee.jpg: espresso"
 
 
+@pytest.mark.slow
 def test_stylize_image(run_example):
     lines = run_example("stylize_image.py")
     assert lines[0] == "in one pass: 256 x 170"

@@ -89,9 +89,9 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(alexnet.alexnet, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
+    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(alexnet.alexnet, policy, tolerance)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cnnkit.architectures import builder, efficientnet
+from cnnkit.runtime import variables_without_memory
 from tests.architectures import builder_checks as checks
 
 lite0 = efficientnet.efficientnet_lite0
@@ -49,6 +49,7 @@ def test_logits_are_finite_and_varied(build: checks.Builder) -> None:
     checks.check_finite_and_varied(build)
 
 
+@pytest.mark.slow
 def test_dropout_works_in_training_only() -> None:
     checks.check_training_mode(lite0)
 
@@ -76,7 +77,8 @@ def test_layer_names_are_stable() -> None:
 
 
 def test_stem_and_head_stay_unscaled() -> None:
-    lite4 = partial(efficientnet.efficientnet_lite4, input_shape=checks.SMALL)()
+    with variables_without_memory():
+        lite4 = efficientnet.efficientnet_lite4(input_shape=checks.SMALL)
     assert lite4.get_layer("stem_conv").filters == 32
     assert lite4.get_layer("head_conv").filters == 1280
     assert "stage1_block2_filter_depthwise" not in {layer.name for layer in lite4.layers}

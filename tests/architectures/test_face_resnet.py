@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from cnnkit.architectures.face_resnet import face_resnet_v1
 from tests.architectures import builder_checks as checks
@@ -38,6 +39,7 @@ def test_layer_names_are_stable() -> None:
     checks.check_variables(face_resnet_v1, written)
 
 
+@pytest.mark.slow
 def test_saves_and_loads(tmp_path: Path) -> None:
     model = checks.spread_weights(face_resnet_v1())
     model.save(tmp_path / "model.keras")

@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from cnnkit.architectures import builder, resnet
+from cnnkit.runtime import variables_without_memory
 from tests.architectures import builder_checks as checks
 
 # Basic blocks and bottlenecks: the deeper members are the same code, repeated more often.
-SMALLEST = [resnet.resnet_18, resnet.resnet_50, resnet.plain_18]
+SMALLEST = [
+    resnet.resnet_18,
+    pytest.param(resnet.resnet_50, marks=pytest.mark.slow),
+    resnet.plain_18,
+]
 
 # As torchvision counts: kernels without biases, scales and shifts, no moving averages.
 PUBLISHED = [
@@ -41,7 +46,8 @@ def test_the_papers_stride_multiplies_less() -> None:
 
 
 def test_a_plain_twin_lacks_nothing_but_the_skips() -> None:
-    residual, plain = resnet.resnet_18(), resnet.plain_18()
+    with variables_without_memory():
+        residual, plain = resnet.resnet_18(), resnet.plain_18()
     kept = [layer for layer in residual.layers if not layer.name.endswith("_add")]
     kept = [layer for layer in kept if "_shortcut_" not in layer.name]
     assert [layer.name for layer in kept] == [layer.name for layer in plain.layers]
@@ -74,17 +80,21 @@ def test_stages_have_the_papers_sizes(name: str, expansion: int) -> None:
         )
     }
     stem = {"stem_conv": (112, 112, 64), "stem_pool": (56, 56, 64)}
-    checks.check_stages(builder(name)(), stem | stages | {"features": (512 * expansion,)})
+    with variables_without_memory():
+        model = builder(name)()
+    checks.check_stages(model, stem | stages | {"features": (512 * expansion,)})
 
 
 def test_shapes() -> None:
     checks.check_shapes(resnet.resnet_18, 224, features=512)
-    assert resnet.resnet_50(include_top=False).output_shape == (None, 2048)
+    with variables_without_memory():
+        assert resnet.resnet_50(include_top=False).output_shape == (None, 2048)
 
 
 @pytest.mark.parametrize("stride_in", ["1x1", "3x3"])
 def test_the_stride_stands_where_it_is_asked_for(stride_in: str) -> None:
-    model = resnet.resnet_50(input_shape=checks.SMALL, stride_in=stride_in)
+    with variables_without_memory():
+        model = resnet.resnet_50(input_shape=checks.SMALL, stride_in=stride_in)
     strided = "reduce" if stride_in == "1x1" else "filter"
     for part in ("reduce", "filter", "restore"):
         strides = model.get_layer(f"stage2_block1_{part}_conv").strides
@@ -110,9 +120,9 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(resnet.resnet_18, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
+    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(resnet.resnet_18, policy, tolerance)

@@ -77,9 +77,9 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(vgg.vgg_11, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
+    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(vgg.vgg_11, policy, tolerance)

@@ -101,7 +101,7 @@ def test_without_a_network_one_line_says_what_was_tried(keras, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     with pytest.raises(BundleError, match=r"download failed.*`weights`") as caught:
-        build_application(keras, "NASNetMobile", None)
+        build_application(keras, "MobileNet", None)
     assert "\n" not in str(caught.value)
 
 

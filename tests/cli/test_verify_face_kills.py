@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-IMAGES = 24
+IMAGES = 16
 COMMAND = ("verify-face", "--pairs", "pairs.csv", "--min-face", "60")
 
 

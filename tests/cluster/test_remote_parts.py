@@ -20,17 +20,7 @@ from tests.cluster.test_engine import HEADER, INPUTS, opened, opened_other, rows
 
 URL = "memory://b/out/"
 
-
-@pytest.fixture(autouse=True)
-def machine(bucket, tmp_path, monkeypatch):
-    """A machine with a cache of its own; call it to change to another one."""
-
-    def change(name: str) -> Path:
-        monkeypatch.setenv("CNNKIT_CACHE", str(tmp_path / name))
-        return tmp_path / name / "outputs"
-
-    change("first")
-    return change
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 def run(

@@ -221,7 +221,7 @@ def test_memory_does_not_grow_with_the_rows(report):
         return highest
 
     peak(5)  # templates and pools are loaded
-    assert peak(3000) < peak(300) + 200_000
+    assert peak(1000) < peak(100) + 200_000
 
 
 def test_the_page_names_nothing_outside_itself(report, thumbnail):

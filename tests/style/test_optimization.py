@@ -24,6 +24,12 @@ def make(steps, small):
     return optimization
 
 
+@pytest.fixture(scope="module")
+def undisturbed(make):
+    """The image of a run that nothing stops."""
+    return make().run()
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "l-bfgs"])
 def test_the_style_loss_falls(make, optimizer):
     told = []
@@ -41,9 +47,7 @@ def test_the_same_seed_gives_the_same_image_and_scales_differ(make):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 7, 11])
-def test_a_run_that_is_gone_on_with_ends_like_an_undisturbed_one(make, stop, tmp_path):
-    settings = {"steps": 12}
-    undisturbed = make(**settings).run()
+def test_a_run_that_is_gone_on_with_ends_like_an_undisturbed_one(make, undisturbed, stop, tmp_path):
     file = tmp_path / "state.safetensors"
 
     class Killed(Exception):
@@ -55,8 +59,8 @@ def test_a_run_that_is_gone_on_with_ends_like_an_undisturbed_one(make, stop, tmp
             raise Killed
 
     with pytest.raises(Killed):
-        make(**settings).run(watch)
-    later = make(**settings)
+        make().run(watch)
+    later = make()
     sizes = [(scale.height, scale.width) for scale in later.scales]
     later.state = load_state(file, RUN, sizes)
     assert later.state.count == stop

@@ -8,6 +8,8 @@ from cnnkit.style.gradients import TiledGradient, WholeGradient
 from cnnkit.style.targets import ContentTarget, image_grams
 from tests.losses import plain_style as plain
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 WEIGHTS = np.array([0.3, 0.6, 0.1], np.float32)
 
 

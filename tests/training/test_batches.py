@@ -41,6 +41,7 @@ def test_validation_has_every_example_once_in_order() -> None:
     assert len(labels) == 6 and weights.sum() == 5
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     batches = ArrayBatches(np.zeros((3, 2)), np.arange(3), 32, training=True)
     assert (batches.batch_size, batches.steps) == (3, 1)
@@ -53,6 +54,7 @@ def test_nothing_or_unequal_numbers_are_refused() -> None:
             ArrayBatches(inputs, labels, 1, training=True)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_loader_of_images_fits_in(tmp_path) -> None:
     """`cnnkit.data.loaders.Loader` has the form that training asks for."""
     import cv2

@@ -182,6 +182,7 @@ def test_memory_that_ends_in_the_middle_of_an_epoch_repeats_that_epoch(
     assert_same(values(model), values(other))
 
 
+@pytest.mark.usefixtures("eager")
 def test_no_room_for_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model = hungry_network()
     monkeypatch.setattr(HungryLayer, "room", 0)
@@ -203,6 +204,7 @@ def test_other_errors_of_tensorflow_are_not_taken_for_memory() -> None:
         )
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     model = small_network()
     wild = plan(5, learning_rate=1e30, warm_up=0.0, train_bn=False, start_counts=True)
@@ -229,6 +231,7 @@ def test_what_does_not_fit_the_plan_is_refused() -> None:
         train(small_network(), *makers(), plan(class_weights=(1.0,)))
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_model_is_given_back_as_it_came() -> None:
     model = small_network()
     model.get_layer("stem_conv").trainable = False

@@ -20,7 +20,7 @@ from cnnkit.training import TrainingResult, train
 from tests.training.small import assert_same, makers, plan, small_network, values
 
 ROOT = Path(__file__).resolve().parents[2]
-EPOCHS = 3
+EPOCHS = 2
 
 # Trains in a process of its own, so that it can be killed.
 PROGRAM = """
@@ -77,6 +77,14 @@ def run(folder: Path | None, **options: object) -> tuple[TrainingResult, list[np
 @pytest.fixture(scope="module")
 def undisturbed() -> tuple[TrainingResult, list[np.ndarray]]:
     return run(None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of a run that came to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(folder)
+    return folder
 
 
 def check_same(
@@ -162,10 +170,9 @@ def test_stopped_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: tuple) -
     check_same(run(tmp_path, resume=True), undisturbed)
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path: Path, undisturbed: tuple) -> None:
-    run(tmp_path)
+def test_a_finished_run_is_not_trained_again(finished: Path, undisturbed: tuple) -> None:
     told: list = []
-    check_same(run(tmp_path, resume=True, on_epoch=told.append), undisturbed)
+    check_same(run(finished, resume=True, on_epoch=told.append), undisturbed)
     assert told == []
 
 
@@ -204,7 +211,7 @@ def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbe
 OTHERS = [
     pytest.param(
         {"plan": plan(EPOCHS + 1, patience=None, start_counts=True)},
-        "be used with epochs = 3",
+        f"be used with epochs = {EPOCHS}",
         marks=pytest.mark.slow,
     ),
     ({"identity": "other images"}, "be used with the same data"),
@@ -212,12 +219,11 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("options", "told"), OTHERS)
-def test_another_run_is_refused(tmp_path: Path, options: dict, told: str) -> None:
-    run(tmp_path)
+def test_another_run_is_refused(finished: Path, options: dict, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        run(tmp_path, resume=True, **options)
+        run(finished, resume=True, **options)
     with pytest.raises(UsageError, match="must be empty unless `resume=True` is given"):
-        run(tmp_path)
+        run(finished)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ def train_one_epoch(model: keras.Model, the_plan: object, rate: float = 0.01) ->
         Stepper(model, the_plan, xla=False).fit(makers()[0](8), 0, lambda step: rate)
 
 
+@pytest.mark.usefixtures("eager")
 def test_frozen_layers_and_statistics_stay_bit_identical() -> None:
     model = small_network()
     before = values(model)
@@ -32,6 +33,7 @@ def test_frozen_layers_and_statistics_stay_bit_identical() -> None:
     assert layers == {"stage2_block1_conv", "head_conv", "classifier"}
 
 
+@pytest.mark.usefixtures("eager")
 def test_normalizations_learn_where_they_are_asked_to() -> None:
     model = small_network()
     before = values(model)
@@ -39,6 +41,7 @@ def test_normalizations_learn_where_they_are_asked_to() -> None:
     assert changed(model, before) == {v.path for v in model.weights if "seed" not in v.path}
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_first_step_moves_each_layer_by_its_own_rate() -> None:
     """Adam's first step is the rate times the gradient's sign, where epsilon counts for nothing."""
     model, the_plan = (
@@ -56,6 +59,7 @@ def test_a_first_step_moves_each_layer_by_its_own_rate() -> None:
     assert moved["stem_conv/kernel"] == pytest.approx(0.002, rel=1e-2)
 
 
+@pytest.mark.usefixtures("eager")
 def test_weight_decay_shrinks_kernels_at_the_layers_rate_and_leaves_biases() -> None:
     """With the same gradient, decay takes rate * decay * weight more."""
     after = []
@@ -88,6 +92,7 @@ def test_a_snapshot_brings_everything_back() -> None:
     assert_same(values(model), ended)
 
 
+@pytest.mark.usefixtures("eager")
 def test_validation_counts_no_filler() -> None:
     model = small_network()
     stepper = Stepper(model, plan(), xla=False)

@@ -32,16 +32,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture(autouse=True)
-def machine(bucket, tmp_path, monkeypatch):
-    """A machine with a cache of its own; call it to change to another one."""
-
-    def change(name: str) -> Path:
-        monkeypatch.setenv("CNNKIT_CACHE", str(tmp_path / name))
-        return tmp_path / name / "outputs"
-
-    change("first")
-    monkeypatch.setattr(replica, "SECONDS", 0.0)  # a part for each row
-    return change
+def a_part_for_each_row(machine, monkeypatch):
+    monkeypatch.setattr(replica, "SECONDS", 0.0)
 
 
 def row_of(path: str):

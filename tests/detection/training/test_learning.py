@@ -19,6 +19,7 @@ from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import UsageError
 from cnnkit.formats import BoxSet, read_boxes
 from cnnkit.runtime import RuntimeOptions
+from tests.eagerly import eagerly
 from tests.formats.drawn_boxes import CLASSES, draw_boxes
 
 QUICK = {"size": 96, "frozen_epochs": 1, "epochs": 1, "batch_size": 4, "multi_scale": False}
@@ -39,7 +40,9 @@ def learned(shapes: Path, request: pytest.FixtureRequest) -> TrainedDetector:
     """Two epochs of a detector, its bundle in ``shapes/NAME/model``."""
     output = shapes / request.param / "model"
     output.parent.mkdir()
-    return learn_boxes(DetectorSettings(str(shapes), output, architecture=request.param, **QUICK))
+    settings = DetectorSettings(str(shapes), output, architecture=request.param, **QUICK)
+    with eagerly():
+        return learn_boxes(settings)
 
 
 def test_the_bundle_detects_what_training_measured(learned: TrainedDetector) -> None:

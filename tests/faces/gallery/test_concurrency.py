@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.faces.gallery.people import SETTINGS, make, photo
 
 BATCH = 5
+BATCHES = 10
 
 # Enrols batches of one person's photos, and says when each is in.
 ENROLLER = f"""
@@ -44,19 +45,19 @@ def enroller(path, person, batches, environment):
 
 def test_processes_that_enrol_at_once_lose_nothing(tmp_path, clean_environment):
     path = tmp_path / "g"
-    running = [enroller(path, person, 20, clean_environment) for person in range(3)]
+    running = [enroller(path, person, BATCHES, clean_environment) for person in range(3)]
     for process in running:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     with GalleryFile.open(path) as gallery:
-        assert gallery.people() == {f"person-{n}": 20 * BATCH for n in range(3)}
-        assert len(gallery.index().vectors) == 300
+        assert gallery.people() == {f"person-{n}": BATCHES * BATCH for n in range(3)}
+        assert len(gallery.index().vectors) == 3 * BATCHES * BATCH
     assert not [name for name in os.listdir(tmp_path) if name not in ("g", "home")]
 
 
 def test_readers_see_whole_changes_while_another_process_enrols(tmp_path, clean_environment):
     path = make(tmp_path / "g", 1, 1)
-    process = enroller(path, 7, 40, clean_environment)
+    process = enroller(path, 7, 20, clean_environment)
     seen = set()
     while process.poll() is None:
         with GalleryFile.open(path) as gallery:
@@ -65,7 +66,7 @@ def test_readers_see_whole_changes_while_another_process_enrols(tmp_path, clean_
     assert all(count % BATCH == 0 for count in seen)
 
 
-@pytest.mark.parametrize("batches_before", [0, 3, 7])
+@pytest.mark.parametrize("batches_before", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_killed_enrolment_leaves_the_old_or_the_new_state(
     tmp_path, clean_environment, batches_before
 ):

@@ -15,6 +15,7 @@ from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.training import EmbedderSettings, learn_faces, learning, training
 from cnnkit.faces.training.training import train_embedder
 from cnnkit.images import find_images
+from tests.eagerly import eagerly
 from tests.faces.training.digits import write_digits
 
 
@@ -44,7 +45,8 @@ def settings(digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcome(settings):
-    return learn_faces(settings)
+    with eagerly():
+        return learn_faces(settings)
 
 
 def test_the_bundle_says_what_it_is_and_how_well_it_does(settings, outcome):
@@ -82,6 +84,7 @@ def test_the_bundle_describes_images_as_the_network_did(settings, outcome, digit
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 def test_a_run_that_was_killed_ends_in_the_same_weights(settings, outcome, tmp_path, monkeypatch):
     again = replace(settings, output=tmp_path / "again")
 
@@ -126,6 +129,7 @@ def test_the_logistic_unit_and_the_network_learn_together(settings, tmp_path):
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path, caplog):
     chosen = replace(settings, output=tmp_path / "collapsed", loss="batch-all", epochs=1)
     model, _ = learning.start_network(replace(chosen, loss="logistic"))

@@ -10,6 +10,8 @@ from cnnkit.style.training.learner import BORDER, Learner, LossWeights, PainterS
 from cnnkit.style.training.learning import style_grams
 from tests.style.painters import drawn, small_painter
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def network():

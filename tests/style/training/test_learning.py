@@ -16,6 +16,7 @@ from cnnkit.style.one_pass import OnePassPainter
 from cnnkit.style.training import learning as training
 from cnnkit.style.training.learning import PainterSettings, learn_style
 from cnnkit.style.training.photos import Photos
+from tests.eagerly import eagerly
 from tests.style.painters import drawn
 
 SMALL = {"size": 64, "batch_size": 2, "filters": 2, "residual_blocks": 1, "style_size": 96}
@@ -51,7 +52,8 @@ def weights_of(bundle: Path) -> np.ndarray:
 def trained(folder: Path):
     """An undisturbed run, with all that it told."""
     told = []
-    return learn_style(settings(folder, "undisturbed"), told.append), told
+    with eagerly():
+        return learn_style(settings(folder, "undisturbed"), told.append), told
 
 
 def test_it_learns(trained) -> None:
@@ -77,6 +79,7 @@ def test_the_bundle_says_how_it_was_made_and_paints(trained) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 def test_a_killed_run_goes_on_to_the_same_end(trained, folder, monkeypatch) -> None:
     monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
 
