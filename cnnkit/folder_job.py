@@ -18,6 +18,7 @@ import numpy as np
 
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import Found
+from cnnkit.isolation.suspects import Suspects
 from cnnkit.results import key_of, path_of
 from cnnkit.sorting import HOW, RESUME, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
@@ -217,6 +218,7 @@ class FolderJob:
         self._journal: Journal | None = None
         self._spool: FeatureSpool | None = None
         self._remote: RemoteOutputs | None = None
+        self._suspects: Suspects | None = None
         try:
             if outputs.remote:
                 self._remote = RemoteOutputs(outputs.remote, outputs.rows, outputs.embeddings)
@@ -232,6 +234,8 @@ class FolderJob:
     def _open(self, feature_width: int, header: dict[str, Any]) -> None:
         """Open the journals of a run that is not finished."""
         self._journal = self._open_journal(header)
+        if self._journal is not None and self._journal.died and self._engine is None:
+            self._suspects = Suspects()
         if self._outputs.embeddings:
             kept = self._journal.count if self._journal and self._outputs.resume else 0
             self._spool = FeatureSpool(self._outputs.embeddings, feature_width, kept)
@@ -319,7 +323,8 @@ class FolderJob:
     def pending(self, found: Iterable[Found]) -> Iterator[Found]:
         """Give the inputs that have no row yet, counting the others.
 
-        Nothing that a killed run's row asks for is done before its input is met here.
+        Nothing that a killed run's row asks for is done before its input is met here. What may
+        have killed it is decoded in another process first.
         """
         self._found = found
         if hasattr(found, "earlier"):  # a video: its frames are not decoded for nothing
@@ -338,7 +343,7 @@ class FolderJob:
                 if earlier is not None and self._replay is not None:
                     self._replay(self._journal.row_at(earlier))
             else:
-                yield item
+                yield item if self._suspects is None else self._suspects.tried(item)
 
     def _of_shard(self, found: Iterable[Found]) -> Iterator[Found]:
         """Give the inputs of this run's shard, and note all others: shards must have the same."""
@@ -411,6 +416,8 @@ class FolderJob:
         if self._remote is not None:
             self._remote.note(*self._sizes())
         self.statuses[row["status"]] += 1
+        if self._suspects is not None:
+            self._suspects.note_result()
         if emit is not None:
             emit(row)
         if place is not None:
@@ -519,7 +526,11 @@ class FolderJob:
         if self._engine is not None:
             self._engine.close()
         if self._journal is not None:
+            if self._suspects is None or self._suspects.are_cleared:
+                self._journal.note_interruption()
             self._journal.close()
+        if self._suspects is not None:
+            self._suspects.close()
         if self._scratch is not None:
             if self._spool is not None and self._outputs.embeddings:
                 self._spool.remove()

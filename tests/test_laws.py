@@ -40,6 +40,7 @@ FLOORS = {
             "cluster",
             "pipeline",
             "folder_job",
+            "isolation",
             "sorting_plan",
             "embedding_index",
             "losses",

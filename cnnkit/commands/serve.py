@@ -100,8 +100,8 @@ def serve(
         if not low <= value <= high:
             raise UsageError(broken_rule(f"`{name}`", f"lie between {low} and {high}", value))
     try:
+        from cnnkit.isolation.decoders import Decoders
         from cnnkit.serving.app import Limits, make_app
-        from cnnkit.serving.decoders import Decoders
         from cnnkit.serving.guards import Access
         from cnnkit.serving.running import listening, run, url_of
     except ImportError as error:

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cnnkit.errors import CnnkitError, UsageError, did_you_mean
+from cnnkit.isolation.decoders import Decoders
 from cnnkit.serving.bodies import images_of, read_body
-from cnnkit.serving.decoders import Decoders
 from cnnkit.serving.draining import Drain
 from cnnkit.serving.guards import Access, Guard
 from cnnkit.serving.log import RequestLog

@@ -6,6 +6,9 @@ which `Journal.open` removes.
 
 The file is locked before it is truncated or written. Its content is untrusted: every line must be
 a row of one of this run's inputs.
+
+A run that ends without being finished leaves `INTERRUPTED` as a truncated last line. Where that
+is missing, its process died: `Journal.died`.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ SCHEMA_VERSION = 2
 MAX_LINE_BYTES = 1 << 26
 # Of a text: `json.loads` takes half as long again, and a resumed run waits for all rows.
 DECODE = json.JSONDecoder().decode
+# What a run leaves behind its rows that was stopped by an error or by the user, and not killed.
+INTERRUPTED = b"interrupted"
 # Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
 # to throw rows away for those.
 MALFORMED = (
@@ -60,6 +65,7 @@ class Journal:
         size: Bytes of all its lines.
         statuses: How many final rows are ``ok`` and ``error``.
         is_new: Whether no earlier run has begun it.
+        died: Whether the process of the earlier run died.
     """
 
     def __init__(self, target: Path, file: BinaryIO) -> None:
@@ -68,6 +74,7 @@ class Journal:
         self.count = 0
         self.statuses = {"ok": 0, "error": 0}
         self.is_new = True
+        self.died = False
         self._file = file
         self._done: set[int] = set()
         # By journal index, the index of the later row of the same path that replaces it.
@@ -139,6 +146,7 @@ class Journal:
     ) -> None:
         """Read the rows of a killed run and remove a truncated last line."""
         for number, line in enumerate(bounded_lines(self._file, self.part)):
+            self.died = line != INTERRUPTED
             if not line.endswith(b"\n"):
                 break
             if number == 0:
@@ -331,6 +339,13 @@ class Journal:
                         raise self._changed() from error
         if checksum != self._checksum:
             raise self._changed()
+
+    def note_interruption(self) -> None:
+        """Note behind the rows that the run is stopped, and did not die."""
+        with contextlib.suppress(OSError):
+            if not self._file.closed and os.fstat(self._file.fileno()).st_size == self.size:
+                self._file.write(INTERRUPTED)
+                self._file.flush()
 
     def close(self) -> None:
         """Close the file; the journal is kept for a later ``resume``."""

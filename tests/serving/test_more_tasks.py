@@ -12,9 +12,9 @@ from cnnkit.commands.serve import open_tasks
 from cnnkit.errors import ImageError
 from cnnkit.images import decode
 from cnnkit.images.encoded import EncodedImage
+from cnnkit.isolation.decoders import Decoders
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.serving.app import Limits, make_app
-from cnnkit.serving.decoders import Decoders
 from cnnkit.serving.guards import Access
 from tests.bundles.graphs.making import onnx_classifier
 from tests.faces.astronauts import write_astronauts

@@ -1,4 +1,4 @@
-"""The processes that decode what is sent: a crash in a decoder harms only the request of its image.
+"""The processes that decode what is sent: a crash in a decoder harms only its image.
 
 A decoder has one image at a time. It is replaced when it dies, and when it has not answered by the
 end of its request's time.
@@ -26,14 +26,14 @@ from cnnkit.images.encoded import (
     DecodingWork,
     EncodedImage,
 )
-from cnnkit.runtime.children import Helper, connect_module
-from cnnkit.serving.messages import (
+from cnnkit.isolation.messages import (
     BUFFER_BYTES,
     receive_header,
     receive_into,
     seconds_left,
     send,
 )
+from cnnkit.runtime.children import Helper, connect_module
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def start_decoder() -> Helper:
     Raises:
         RuntimeUnavailableError: None can be started.
     """
-    helper = connect_module("cnnkit.serving.decoding", OPENBLAS_NUM_THREADS="1")
+    helper = connect_module("cnnkit.isolation.decoding", OPENBLAS_NUM_THREADS="1")
     helper.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
     return helper
 

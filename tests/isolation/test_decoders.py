@@ -24,12 +24,12 @@ from cnnkit.images import (
     prepare_placed,
 )
 from cnnkit.images.encoded import OPENED, DecodingWork
+from cnnkit.isolation.decoders import CRASHED, Decoders, start_decoder
+from cnnkit.isolation.messages import send
 from cnnkit.results import Failure, make_row
 from cnnkit.runtime.children import connect_module, loaded_from
 from cnnkit.serving.app import Limits, make_app
-from cnnkit.serving.decoders import CRASHED, Decoders, start_decoder
 from cnnkit.serving.guards import Access
-from cnnkit.serving.messages import send
 from cnnkit.serving.tasks import Answer, ServedModel, ServedTask
 from tests.serving.processes import is_running
 from tests.ugly_files import bad_files, good_files
@@ -38,39 +38,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # of what this p
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A decoder to which strange things happen where an image asks for them.
-STRANGE = """
-import ctypes, os, signal
-from cnnkit.serving import decoding
-
-perform = decoding.perform
-
-def strange(work, content):
-    if content == b"crash":
-        ctypes.string_at(0)
-    if content == b"hang":
-        ctypes.PyDLL(None).sleep(1000)  # nothing in Python runs meanwhile
-    if content == b"lie":
-        done = perform(work, b"P5 1 1 255 .")
-        return done._replace(height=10**6, width=10**6)
-    return perform(work, content)
-
-decoding.perform = strange
-decoding.main()
-"""
 SPEC = InputSpec(40, 56, "pad")
 MAX_PIXELS = 600_000
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Starts a strange decoder."""
-    folder = tmp_path_factory.mktemp("strange")
-    (folder / "strange.py").write_text(STRANGE)
-    with pytest.MonkeyPatch.context() as patched:
-        places = loaded_from() | {"strange": str(folder)}
-        patched.setattr("cnnkit.runtime.children.loaded_from", lambda: places)
-        yield lambda: connect_module("strange", OPENBLAS_NUM_THREADS="1")
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +150,7 @@ def test_a_hang_ends_with_the_time_of_its_request(start, examples):
 
 HOLDER = """
 import sys, threading
-from cnnkit.serving.decoders import Decoders
+from cnnkit.isolation.decoders import Decoders
 decoders = Decoders(1)
 decoders.check()
 print(*decoders.processes, flush=True)

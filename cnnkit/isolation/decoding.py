@@ -1,8 +1,8 @@
 """Decodes images in a process of its own, which may die of one without harm to the service.
 
-    python -m cnnkit.serving.decoding
+    python -m cnnkit.isolation.decoding
 
-`cnnkit.serving.decoders` starts it. It imports nothing that runs a network.
+`cnnkit.isolation.decoders` starts it. It imports nothing that runs a network.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from cnnkit.errors import ImageError
 from cnnkit.images import InputSpec, decode_with_alpha, image_pixels, prepare_placed
 from cnnkit.images.encoded import KEPT, OPENED, PREPARED, WITH_ALPHA, DecodedArrays, DecodingWork
 from cnnkit.images.prepare import prepare_and_keep
+from cnnkit.isolation.messages import BUFFER_BYTES, receive_header, receive_into, send
 from cnnkit.runtime.helper import as_helper, ending_after
 from cnnkit.runtime.process import one_opencv_thread
-from cnnkit.serving.messages import BUFFER_BYTES, receive_header, receive_into, send
 
 log = logging.getLogger(__name__)
 

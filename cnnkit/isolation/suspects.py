@@ -1,0 +1,88 @@
+"""Finds the image that ended an earlier run: a decoder of native code can crash its process.
+
+The inputs that the run had in hand when it died are decoded in another process first. One that
+ends it becomes a failure instead of ending the resumed run as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from cnnkit.errors import ImageError, RuntimeUnavailableError
+from cnnkit.images import Found, InputSpec
+from cnnkit.images.decode import DEFAULT_MAX_PIXELS
+from cnnkit.images.encoded import OPENED, PREPARED, DecodingWork
+from cnnkit.images.files import read_bytes
+from cnnkit.isolation.decoders import CRASHED, Decoders, start_decoder
+from cnnkit.results import Failure
+
+log = logging.getLogger(__name__)
+
+# At least so many inputs are suspected, whatever the resumed run has in hand.
+LEAST_SUSPECTS = 32
+# A decoder that takes longer than this many seconds does not crash, and nobody waits for it.
+SECONDS = 30.0
+# JPEG files have a faster way to a small image than to all pixels: both are tried.
+WORKS = (
+    DecodingWork(PREPARED, DEFAULT_MAX_PIXELS, InputSpec(64, 64, "stretch").to_dict()),
+    DecodingWork(OPENED, DEFAULT_MAX_PIXELS),
+)
+
+
+class Suspects:
+    """The first inputs of a run that resumes one whose process died.
+
+    All are suspected that are taken before the first result, as many as the run has in hand at
+    once, and at least `LEAST_SUSPECTS`.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._taken = 0
+        self._has_result = False
+        self._decoders: Decoders | None = None
+
+    @property
+    def are_cleared(self) -> bool:
+        """Whether all of them have been tried."""
+        return self._has_result and self._taken >= LEAST_SUSPECTS
+
+    def note_result(self) -> None:
+        """Note that the run has its first result."""
+        self._has_result = True
+
+    def tried(self, item: Any) -> Any:
+        """Return an input, as a failure if decoding it ends a process."""
+        if self.are_cleared:
+            self.close()
+            return item
+        self._taken += 1
+        # Frames are pixels already. What kind of input it is stays as it is.
+        if not isinstance(item, Found) or item.failure is not None or type(item.path) is not str:
+            return item
+        try:
+            crashes = self._ends_a_process(read_bytes(item.path))
+        except (ImageError, RuntimeUnavailableError):  # the run itself says why
+            log.debug("%s: not tried", item.path, exc_info=True)
+            return item
+        return replace(item, failure=Failure("crashed", CRASHED)) if crashes else item
+
+    def _ends_a_process(self, content: bytes) -> bool:
+        if self._decoders is None:
+            self._decoders = Decoders(1, start_decoder)
+        for work in WORKS:
+            try:
+                self._decoders.decode(work, content, time.monotonic() + SECONDS)
+            except ImageError as error:
+                if error.message == CRASHED:
+                    return True
+        return False
+
+    def close(self) -> None:
+        """End the process."""
+        if self._decoders is not None:
+            self._decoders.close()
+            self._decoders = None
