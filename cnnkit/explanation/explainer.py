@@ -21,6 +21,7 @@ from cnnkit.explanation.heat import (
     clipped,
     on_image,
     overlay,
+    pixel_box,
     with_box,
 )
 from cnnkit.explanation.methods import check_method, method_predictor
@@ -116,7 +117,7 @@ class Explanation:
         scales = (width / self.width, height / self.height)
         drawn = None
         if box and self.xyxy is not None:
-            drawn = clipped(Region(*self.xyxy).scaled(*scales), height, width)
+            drawn = pixel_box(Region(*self.xyxy).scaled(*scales), height, width)
         region, seen = self.region.scaled(*scales), self.seen.scaled(*scales)
         shown = overlay(image, self.heat, region, drawn, seen)
         if box and self.target is not None:
@@ -320,7 +321,7 @@ class Explainer:
         whole = Region(0, 0, width, height)
         if self._sliding is not None:
             index, heat, region, best = self._sliding.read(outputs["scores"], height, width)
-            found = clipped(best, height, width)
+            found = pixel_box(best, height, width)
             score, predicted = float(heat.max()), labels[index]
             return Explanation(
                 index, labels[index], score, predicted, heat, region, found, height, width, whole

@@ -126,6 +126,8 @@ def explain_folders(
     try:
         studio.make_folders()
         make = partial(explained_rows, explainer, images, outputs.report, workers)
+        if engine is not None and outputs.overwrite:
+            found = _Cleared(found, studio)
         for row, _ in job.made(found, make):
             if engine is not None:
                 studio.check(row)
@@ -169,6 +171,28 @@ def image_name(path: str) -> str:
     return f"{kept.strip(' .') or 'picture'}-{digest}"
 
 
+class _Cleared:
+    """Inputs whose files of an earlier run are removed before another machine writes its own.
+
+    Where it writes them elsewhere, they are missing then, and nobody takes the old ones for them.
+    """
+
+    def __init__(self, found: Iterable[Found], studio: _Studio) -> None:
+        """Remove nothing yet."""
+        self._found, self._studio = found, studio
+
+    def __iter__(self) -> Iterator[Found]:
+        """Give the inputs."""
+        for item in self._found:
+            self._studio.remove_files(item.path)
+            yield item
+
+    @property
+    def skipped(self) -> int:
+        """How many files were no images so far."""
+        return getattr(self._found, "skipped", 0)
+
+
 class _Studio:
     """Draws and writes in the workers, and makes the rows."""
 
@@ -184,9 +208,12 @@ class _Studio:
         sides += [THUMBNAIL_SIDE] if report else []
         self.long_side = max(sides) if sides else None
 
+    def _places(self) -> tuple[Path | None, Path | None, Path | None]:
+        """Return the folders of overlays, heat maps and thumbnails."""
+        return self._images.overlays, self._images.heats, self._thumbnails
+
     def _folders(self) -> list[Path]:
-        folders = (self._images.overlays, self._images.heats, self._thumbnails)
-        return [folder for folder in folders if folder is not None]
+        return [folder for folder in self._places() if folder is not None]
 
     def make_folders(self) -> None:
         """Make the folders, once no other run writes into them.
@@ -236,6 +263,23 @@ class _Studio:
             if not file.is_file():
                 rule = "be a folder that all machines of the cluster share"
                 raise OutputError(broken_rule(str(file.parent), rule, f"no {file.name} in it"))
+
+    def remove_files(self, path: str) -> None:
+        """Remove what an earlier run has written for an image.
+
+        Raises:
+            OutputError: A file cannot be removed.
+        """
+        name = image_name(path_text(path))
+        for folder, suffix in zip(self._places(), (".jpg", ".npy", ".jpg"), strict=True):
+            if folder is None:
+                continue
+            file = folder / f"{name}{suffix}"
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                reason = error.strerror or error
+                raise OutputError(f"{file} cannot be overwritten: {reason}.") from error
 
     def thumbnails(self, path: str) -> tuple[bytes, bytes] | None:
         """Return an image as it is and with the heat, small JPEGs; None if there are none."""

@@ -76,6 +76,27 @@ def clipped(region: Region, height: int, width: int) -> tuple[int, int, int, int
     return left, top, right, bottom
 
 
+def pixel_box(region: Region, height: int, width: int) -> tuple[int, int, int, int] | None:
+    """Return the same as `clipped` with at least one pixel, or None for what lies outside."""
+    horizontal = _pixels(region.left, region.right, width)
+    vertical = _pixels(region.top, region.bottom, height)
+    if horizontal is None or vertical is None:
+        return None
+    return horizontal[0], vertical[0], horizontal[1], vertical[1]
+
+
+def _pixels(start: float, end: float, side: int) -> tuple[int, int] | None:
+    """Return the first pixel of an interval, and the one after its last; None if it is outside."""
+    start, end = max(start, 0.0), min(end, float(side))
+    if start >= end:
+        return None
+    first, last = round(start), round(end)
+    if first == last:  # less than half a pixel on each side of a border
+        first = min(int((start + end) / 2), side - 1)
+        last = first + 1
+    return first, last
+
+
 def normalized(heat: np.ndarray) -> np.ndarray:
     """Return a map as float32 from 0 to 1: negative values cut, the highest 1; all 0 stays 0."""
     heat = np.maximum(np.nan_to_num(heat.astype(np.float32)), 0)
@@ -123,7 +144,8 @@ def box_around(
 ) -> tuple[int, int, int, int] | None:
     """Return the box around the heat, in whole pixels of the image, or None without heat.
 
-    It encloses the connected part of at least `share` of the highest value that the highest
+    It has at least one pixel of the image; heat that lies outside, in the padding, has no box. It
+    encloses the connected part of at least `share` of the highest value that the highest
     value lies in.
 
     Args:
@@ -153,7 +175,7 @@ def box_around(
         region.left + (left + across) * scale_x,
         region.top + (top + down) * scale_y,
     )
-    return clipped(box, height, width)
+    return pixel_box(box, height, width)
 
 
 def overlay(

@@ -46,7 +46,18 @@ def test_a_box_always_lies_in_the_image(rows, columns, left, top, share):
     heat = np.random.default_rng(rows * 10 + columns).random((rows, columns)) + 0.01
     region = Region(left, top, left + 120, top + 120)
     box = box_around(heat, region, 80, 100, share)
-    assert 0 <= box[0] <= box[2] <= 100 and 0 <= box[1] <= box[3] <= 80
+    assert box is None or (0 <= box[0] < box[2] <= 100 and 0 <= box[1] < box[3] <= 80)
+
+
+def test_a_box_has_at_least_a_pixel_of_the_image_or_is_none():
+    heat = np.zeros((7, 7))
+    heat[1, 1] = heat[5, 5] = 1
+    # A line of 5,000 pixels, stretched; the first peak wins.
+    left, top, right, bottom = box_around(heat, Region(0, 0, 5000, 1), 1, 5000, 0.9)
+    assert (top, bottom) == (0, 1) and 700 < left < right < 1500
+    assert box_around(heat, Region(0, 0.4, 5000, 0.6), 1, 5000, 0.9)[1::2] == (0, 1)
+    # The same line in the middle of a square: the peak lies in the padding.
+    assert box_around(heat, Region(0, -2500, 5000, 2500), 1, 5000, 0.9) is None
 
 
 def test_a_map_is_laid_over_its_region_and_nowhere_else():
