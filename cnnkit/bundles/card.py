@@ -84,6 +84,7 @@ class ModelCard:
         threshold: Below it the decision is ``unknown``; None: never.
         ranges: The lowest and the highest activation in front of each layer that ``int8``
             computes in 8-bit integers, by the name of the layer's weight in the weights file.
+        means: File entry of the mean activations, see `cnnkit.bundles.means`.
         content: The whole card as it was read.
     """
 
@@ -103,6 +104,7 @@ class ModelCard:
     temperature: float = 1.0
     threshold: float | None = None
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    means: Mapping[str, Any] = field(default_factory=dict, repr=False)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -194,6 +196,7 @@ def parse_card(card: Any) -> ModelCard:
         temperature=calibration.number("temperature", 1e-3, 1e3, default=1.0),
         threshold=calibration.number("threshold", 0.0, 1.0, default=None),
         ranges=_ranges(fields.section(INT8, optional=True)),
+        means=_file_entry(fields.section(INT8, optional=True).section("means", optional=True)),
         content=card,
     )
 

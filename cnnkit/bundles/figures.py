@@ -12,6 +12,9 @@ ACCURACIES = ("top-1", "AP", "AP50")
 INT8, INT8_HALF = "int8", "int8 with 7-bit kernels"
 # How much accuracy 8-bit integers may cost where the precision is chosen automatically.
 INT8_LOSS = 0.005
+# Of fewer validation images, a single one would weigh more than `INT8_LOSS` in an accuracy.
+LEAST_JUDGED = 200
+_JUDGED = re.compile(r"(\d{1,9}) validation images")
 NOT_MEASURED = "-"
 
 
@@ -65,12 +68,23 @@ def int8_is_accurate(card: Mapping[str, Any]) -> bool:
     """Return whether a card's own figures in 8-bit integers are as good as those in float32.
 
     Args:
-        card: The content of a card.json; without figures in both it is not known: no.
+        card: The content of a card.json; without figures in both, or if a training measured them
+            on fewer than `LEAST_JUDGED` validation images, it is not known: no.
     """
+    if any(map(_has_few_images, _measured(card))):
+        return False
     exact, quantized = accuracies(card), accuracies(card, INT8)
     for name in exact:  # the first says most
         return quantized.get(name, -1.0) >= exact[name] - INT8_LOSS
     return False
+
+
+def _has_few_images(entry: Mapping[str, Any]) -> bool:
+    """Return whether a figure is an accuracy in 8-bit integers on too few validation images."""
+    count = _JUDGED.fullmatch(str(entry.get("data", "")))
+    if count is None or _precision(str(entry["what"])) != INT8:
+        return False
+    return int(count[1]) < LEAST_JUDGED
 
 
 def _measured(card: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit.bundles.card import INT8, MAX_ACTIVATION, ModelCard
+from cnnkit.bundles.means import write_means
 from cnnkit.bundles.network import color_input
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import ImageError, RuntimeUnavailableError
@@ -21,7 +23,7 @@ from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, image_pixels, prepare
 from cnnkit.runtime import import_keras
 from cnnkit.runtime.keras_conversion import named_graph
 from cnnkit.runtime.process import backend_name, import_openvino, silenced_standard_error
-from cnnkit.runtime.quantization import FULL_RANGE, measure_ranges, quantize, rounded
+from cnnkit.runtime.quantization import FULL_RANGE, measure_activations, quantize, rounded
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ def int8_sections(
     card: ModelCard | None = None,
     command: str = "",
     graph: Any | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Return the sections of a card that say how it is computed in 8-bit integers, and how well.
 
@@ -109,6 +112,7 @@ def int8_sections(
         command: The training, for the figures.
         graph: The model as an `openvino.Model` whose weights bear their names, which is modified;
             None: it is converted.
+        folder: Of the bundle, for the file of the mean activations; None: it is not written.
 
     Returns:
         No sections where they cannot be measured.
@@ -122,16 +126,23 @@ def int8_sections(
         log.warning("The bundle cannot be computed in int8: %s", error)
         return {}
     whole = graph.clone()  # measuring folds the constants, by whose names layers are known
-    ranges = measure_ranges(graph, batches, images.last_in_int8)
+    # Classifiers lose more by what is cut off, detectors by coarser levels: measured with the
+    # embedded ones, as the mean difference from float32 on photos that neither was measured by.
+    last = images.last_in_int8
+    found = measure_activations(graph, batches, last, whole=last)
+    ranges, means = found.ranges, found.means
     if not ranges:
         return {}
     if not all(abs(end) <= MAX_ACTIVATION for ends in ranges.values() for end in ends):  # or NaN
         log.warning("The bundle cannot be computed in int8: its activations are not bounded.")
         return {}
-    section = {"data": f"{len(batches)} training images", "ranges": rounded(ranges)}
+    section: dict[str, Any] = {"data": f"{len(batches)} training images"}
+    section["ranges"] = rounded(ranges)
+    if folder is not None:
+        section["means"] = write_means(means, folder)
     if card is None or images.validation is None:
         return {INT8: section}
-    in_int8 = quantize(whole, ranges, FULL_RANGE, in_float=True)
+    in_int8 = quantize(whole, ranges, FULL_RANGE, means=means, in_float=True)
     measured = [
         figure | {"command": command}
         for behind, one in (("", graph), (f", {INT8}", in_int8))

@@ -230,7 +230,9 @@ def _sections_of_network(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         command = f"cnnkit {bundle.training.get('command', '')}".rstrip()
         # What was written is what was just converted.
         graph = read_graph(folder / GRAPHS, ONLY, folder / WEIGHTS) if section else None
-        sections |= int8_sections(network, bundle.images, bundle.input, opened.card, command, graph)
+        sections |= int8_sections(
+            network, bundle.images, bundle.input, opened.card, command, graph, folder
+        )
     return sections
 
 

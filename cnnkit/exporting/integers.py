@@ -24,7 +24,7 @@ from cnnkit.runtime.process import (
     silenced_standard_error,
     without_compiled_files,
 )
-from cnnkit.runtime.quantization import HALF_RANGE, Ranges, quantize
+from cnnkit.runtime.quantization import HALF_RANGE, LayerInputs, quantize
 
 PRECISIONS = ("float32", "int8")
 FORMS = ("onnx", "openvino")
@@ -52,14 +52,25 @@ def check_precision(precision: str, form: str, bundle: Bundle) -> None:
             raise RuntimeUnavailableError(requires("`precision='int8'`", *source.without_int8))
 
 
-def ranges_of(bundle: Bundle, exported: NetworkExport) -> Ranges:
-    """Return the ranges of one of a bundle's networks, which has some."""
+def activations_of(bundle: Bundle, exported: NetworkExport) -> LayerInputs:
+    """Return the ranges and the means of one of a bundle's networks, which has ranges.
+
+    Raises:
+        BundleError: The file of the means cannot be read.
+    """
     how = bundle.source(network_name=exported.name).quantization
-    return {} if how is None else how.ranges
+    if how is None:
+        return LayerInputs({}, {})
+    return LayerInputs(how.ranges, {} if how.means is None else how.means())
 
 
 def convert_in_integers(
-    network: Any, model: Any, exported: NetworkExport, ranges: Ranges, form: str, path: Path
+    network: Any,
+    model: Any,
+    exported: NetworkExport,
+    activations: LayerInputs,
+    form: str,
+    path: Path,
 ) -> None:
     """Write a `deployable` model in 8-bit integers.
 
@@ -67,26 +78,26 @@ def convert_in_integers(
         network: The network inside it, whose weights the ranges name.
         model: From `cnnkit.exporting.conversion.deployable`.
         exported: What its ends are.
-        ranges: Of the network's activations.
+        activations: The network's, see `activations_of`.
         form: One of `FORMS`.
         path: Where to write.
 
     Raises:
         OutputError: The converter cannot, or the network lacks a layer of a range.
     """
-    variables = variables_by_path(network)
+    variables, ranges = variables_by_path(network), activations.ranges
     if missing := sorted(set(ranges) - set(variables)):
         rule = "have a layer for each activation range of its card"
         raise OutputError(broken_rule(path.name, rule, f"none for {missing[0]}"))
     if form == "onnx":
         convert(model, form, path)
         kernels = {name: np.asarray(variables[name].numpy()) for name in ranges}
-        quantize_onnx(path, kernels, ranges, HALF_RANGE)
+        quantize_onnx(path, kernels, activations, HALF_RANGE)
         return
     try:
         with building_defaults(), silenced_standard_error(), without_compiled_files():
             graph = named_graph(model, variables, own_dtypes=True)
-            graph = quantize(graph, ranges, HALF_RANGE, stored=True)
+            graph = quantize(graph, ranges, HALF_RANGE, means=activations.means, stored=True)
             if exported.batch is not None:
                 _fix_batch(graph, exported.batch)
             import_openvino().save_model(graph, path, compress_to_fp16=False)

@@ -22,9 +22,10 @@ from cnnkit.errors import OutputError, broken_rule
 from cnnkit.runtime.quantization import (
     ACTIVATION_LEVELS,
     FULL_RANGE,
-    Ranges,
+    LayerInputs,
     activation_range,
     kernel_limits,
+    mean_shifts,
 )
 
 LAYERS = frozenset(("Conv", "MatMul", "Gemm"))
@@ -49,13 +50,15 @@ class ScaleAndZero(NamedTuple):
         return -self.zero * scale, (ACTIVATION_LEVELS - 1 - self.zero) * scale
 
 
-def quantize_onnx(path: Path, kernels: Mapping[str, np.ndarray], ranges: Ranges, reach: int) -> int:
+def quantize_onnx(
+    path: Path, kernels: Mapping[str, np.ndarray], activations: LayerInputs, reach: int
+) -> int:
     """Rewrite a float32 ONNX file so that it is computed in 8-bit integers.
 
     Args:
         path: Of the file; it is replaced.
         kernels: Keras's values of the layers that have a range, by the path of the weight.
-        ranges: Of the activations that enter each.
+        activations: What enters each.
         reach: The largest integer of a kernel.
 
     Returns:
@@ -74,12 +77,13 @@ def quantize_onnx(path: Path, kernels: Mapping[str, np.ndarray], ranges: Ranges,
     if not found:
         rule = "have a layer for one of the activation ranges of its card"
         raise OutputError(broken_rule(path.name, rule, "none"))
+    ranges, means = activations.ranges, activations.means
     pairs = {layer.input[0]: pair_of(*ranges[name]) for name, layer in found.items()}
     for tensor in list(pairs):
         graph.hand_back(tensor, pairs)
-    for layer in found.values():
+    for name, layer in found.items():
         graph.bounded(layer, pairs)
-        graph.quantize_kernel(layer, pairs[layer.input[0]].scale, reach)
+        graph.quantize_kernel(layer, pairs[layer.input[0]].scale, reach, means.get(name))
     graph.insert(pairs)
     graph.finish()
     onnx.checker.check_model(model)
@@ -222,12 +226,23 @@ class _OnnxGraph:
 
     # --- the pairs ------------------------------------------------------------------------
 
-    def quantize_kernel(self, layer: Any, scale: np.float32, reach: int) -> None:
-        """Put a layer's kernel, and a convolution's bias, in integers behind DequantizeLinear."""
+    def quantize_kernel(
+        self, layer: Any, scale: np.float32, reach: int, means: np.ndarray | None
+    ) -> None:
+        """Put a layer's kernel, and a convolution's bias, in integers behind DequantizeLinear.
+
+        Args:
+            layer: The node.
+            scale: Of what enters it.
+            reach: The largest integer of a kernel.
+            means: Of what enters it, by which the bias is corrected; None: it stays.
+        """
         kernel, axis = self.constants[layer.input[1]], 0 if _is_rows(layer) else 1
         others = tuple(number for number in range(kernel.ndim) if number != axis)
         limits = kernel_limits(kernel, others, reach).reshape(-1)
         scales = limits / np.float32(FULL_RANGE)
+        if means is not None:
+            self._correct(layer, kernel, scales, means)
         has_bias = layer.op_type == "Conv" and len(layer.input) > 2
         if has_bias:
             bias = self.constants[layer.input[2]]
@@ -240,6 +255,31 @@ class _OnnxGraph:
         whole = np.round(kernel / scales.reshape(shape)).clip(-FULL_RANGE, FULL_RANGE)
         name = f"{layer.output[0]}/kernel"
         layer.input[1] = self._dequantized(name, whole.astype(np.int8), scales, axis)
+
+    def _correct(
+        self, layer: Any, kernel: np.ndarray, scales: np.ndarray, means: np.ndarray
+    ) -> None:
+        """Add to the bias behind a layer what rounding its kernel takes from the mean."""
+        rows = _channels_first(layer, kernel)
+        steps = scales.reshape(-1, *[1] * (rows.ndim - 1))
+        groups = _attribute(layer, "group", 1)
+        apart = (groups, len(rows) // groups, *rows.shape[1:])
+        exact, rounded = (each.reshape(apart) for each in (rows, np.round(rows / steps) * steps))
+        shifts = mean_shifts(exact, rounded, means).astype(np.float32)
+        if layer.op_type == "Conv":
+            name = f"{layer.output[0]}/corrected"
+            self._set_bias(layer, self.constant(name, self._bias(layer) + shifts))
+        elif (node := self._bias_behind(layer)) is not None:
+            place = 0 if node.input[0] in self.constants else 1
+            bias = self.constants[node.input[place]]
+            node.input[place] = self.constant(f"{node.output[0]}/corrected", bias + shifts)
+
+    def _bias_behind(self, layer: Any) -> Any | None:
+        """Return the Add of a constant that alone takes what a layer gives, or None."""
+        followers = self._followers.get(layer.output[0], [])
+        if len(followers) != 1 or followers[0].op_type != "Add":
+            return None
+        return followers[0] if any(one in self.constants for one in followers[0].input) else None
 
     def _dequantized(self, name: str, whole: np.ndarray, scales: np.ndarray, axis: int) -> str:
         zeros = self.constant(f"{name}/zero", np.zeros(len(scales), whole.dtype))

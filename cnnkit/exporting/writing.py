@@ -16,7 +16,7 @@ from cnnkit.exporting.checking import ExpectedOutputs, compare, reference
 from cnnkit.exporting.checking_integers import Int8Output, compare_integers
 from cnnkit.exporting.conversion import convert, deployable
 from cnnkit.exporting.formats import FORMATS
-from cnnkit.exporting.integers import check_precision, convert_in_integers, ranges_of
+from cnnkit.exporting.integers import activations_of, check_precision, convert_in_integers
 from cnnkit.exporting.networks import NetworkExport, Output
 from cnnkit.exporting.places import (
     bytes_of,
@@ -144,7 +144,8 @@ def _export_network(
     model = deployable(network, exported)
     int8: tuple[Int8Output, ...] = ()
     if precision == "int8":
-        convert_in_integers(network, model, exported, ranges_of(bundle, exported), form, path)
+        activations = activations_of(bundle, exported)
+        convert_in_integers(network, model, exported, activations, form, path)
         int8 = compare_integers(bundle, exported, network, form, path, truth)
         differences = {one.output.name: one.export.largest for one in int8}
         said = checked_integers(truth, int8)

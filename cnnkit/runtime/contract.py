@@ -20,12 +20,18 @@ class Quantization:
         conversion: As in `ModelSource`, of a model whose weights keep their names.
         in_float: Compute what 8-bit integers give in float32 instead: slow, but the same on every
             processor.
+        means: Reads the mean activation of each channel in front of each layer, by which
+            `cnnkit.runtime.quantization.quantize` corrects what a layer gives; None: none are
+            known.
+        means_hash: A hash of the means, for caches.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     automatic: bool
     conversion: Sequence[str]
     in_float: bool = False
+    means: Callable[[], Mapping[str, np.ndarray]] | None = None
+    means_hash: str = ""
 
 
 @dataclass(frozen=True)

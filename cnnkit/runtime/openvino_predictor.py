@@ -117,7 +117,7 @@ def read(core: Any, source: ModelSource, precision: str) -> tuple[Any, str]:
     if said == "int8" and (how := source.quantization) is not None:
         reach = FULL_RANGE if how.in_float else processor.reach
         said = INT8 if reach == FULL_RANGE else INT8_HALF
-        identity += json.dumps([said, how.in_float, sorted(how.ranges.items())])
+        identity += json.dumps([said, how.in_float, sorted(how.ranges.items()), how.means_hash])
     if not cache_is_writable() and (graph := _stored(source)) is not None:
         return _quantized(source, graph, how, reach), said
     with compiled_model(identity, lambda folder: _produce(source, folder, how, reach)) as folder:
@@ -150,11 +150,15 @@ def _produce(source: ModelSource, folder: Path, how: Quantization | None, reach:
 def _quantized(source: ModelSource, graph: Any, how: Quantization | None, reach: int) -> Any:
     if how is None:
         return graph
+    means = None if how.means is None else how.means()
     try:
-        return quantize(graph, how.ranges, reach, in_float=how.in_float)
+        return quantize(graph, how.ranges, reach, means=means, in_float=how.in_float)
     except KeyError as error:
         rule = "have a layer for each activation range of its card"
         raise BundleError(broken_rule(source.name, rule, f"none for {error}")) from error
+    except ValueError as error:
+        rule = "have a mean activation for each channel of its layers"
+        raise BundleError(broken_rule(source.name, rule, error)) from error
 
 
 class _Slot:

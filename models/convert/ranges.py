@@ -1,4 +1,4 @@
-"""Measures the ranges of activations for 8-bit integers, and writes them into the cards.
+"""Measures activations for 8-bit integers: their ranges for the cards, their means for a file.
 
 No photo is one that a figure of the card is measured on.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.card import INT8
+from cnnkit.bundles.means import write_means
 from cnnkit.errors import CnnkitError, broken_rule
 from cnnkit.images import decode, prepare, read_bytes
-from cnnkit.runtime.quantization import measure_ranges, rounded
+from cnnkit.runtime.quantization import measure_activations, rounded
 from models.convert.source import MODELS_FOLDER
 
 MOST = 64
@@ -37,12 +38,18 @@ class Calibration:
         words: What they are, for the card.
         inputs: From the bundle and the photos to its inputs, RGB uint8 (height, width, 3).
         last: Whether the last layers are computed in 8-bit integers too.
+        float_layers: Beginnings of the names of layers that are not computed in 8-bit integers
+            because they alone would move the outputs most: chosen on photos that are neither
+            calibrated nor measured on.
+        whole: Whether a range holds the extremes of all photos, see `measure_activations`.
     """
 
     folder: str
     words: str
     inputs: Callable[[Bundle, list[np.ndarray]], Iterator[np.ndarray]]
     last: bool = True
+    whole: bool = True
+    float_layers: tuple[str, ...] = ()
 
 
 def whole_photos(bundle: Bundle, photos: list[np.ndarray]) -> Iterator[np.ndarray]:
@@ -52,14 +59,14 @@ def whole_photos(bundle: Bundle, photos: list[np.ndarray]) -> Iterator[np.ndarra
 
 CLASSIFIER = Calibration(COCO, "64 photos of coco64", whole_photos)
 # The last layers of a detector: there rounding moves boxes and scores themselves.
-DETECTOR = Calibration(IMAGENET, "64 photos of imagenet200", whole_photos, last=False)
+DETECTOR = Calibration(IMAGENET, "64 photos of imagenet200", whole_photos, last=False, whole=False)
 # The networks of faces and of painting have none: yunet misses faces then, and distances of
 # dlib-face move by more than 0.02.
 CALIBRATIONS = {
     "efficientnet-lite0": CLASSIFIER,
     "efficientnet-lite3": CLASSIFIER,
     "nanodet-g": DETECTOR,
-    "squeezenet-1.1": CLASSIFIER,
+    "squeezenet-1.1": replace(CLASSIFIER, float_layers=("conv1/", "fire2_", "fire3_")),
     "yolov3-tiny": DETECTOR,
 }
 
@@ -78,10 +85,20 @@ def write_ranges(name: str, data: Path) -> int:
     inputs = how.inputs(bundle, photos_in(data / how.folder))
     batches = ({"image": pixels[None].astype(np.float32)} for pixels in inputs)
     graph = bundle.source().stored()
-    ranges = rounded(measure_ranges(graph, batches, how.last))
+    found = measure_activations(graph, batches, how.last, how.whole)
+    left_out = [layer for layer in found.ranges if layer.startswith(how.float_layers)]
+    ranges, means = (
+        {layer: values for layer, values in each.items() if layer not in left_out}
+        for each in (found.ranges, found.means)
+    )
     path = MODELS_FOLDER / name / "card.json"
     card = json.loads(path.read_text(encoding="utf-8"))
-    card[INT8] = {"data": how.words, "ranges": ranges}
+    card[INT8] = {
+        "data": how.words,
+        "float_layers": left_out,
+        "ranges": rounded(ranges),
+        "means": write_means(means, MODELS_FOLDER / name),
+    }
     card["measured"] = card.pop("measured")  # it stays the last
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")

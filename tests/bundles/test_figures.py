@@ -61,6 +61,15 @@ def test_int8_is_accurate_if_the_card_has_figures_that_say_so(measured, accurate
     assert int8_is_accurate(card_with(**measured)) == accurate
 
 
+@pytest.mark.parametrize(("images", "accurate"), [(5, False), (199, False), (200, True)])
+def test_few_validation_images_cannot_say_that_int8_is_accurate(images, accurate):
+    card = card_with(**BOTH)
+    for entry in card["measured"]:
+        entry["data"] = f"{images} validation images"
+    assert int8_is_accurate(card) == accurate
+    assert accuracy_by_precision(card)["int8"] == "top-1 0.895"
+
+
 @pytest.mark.parametrize("measured", [None, 3, [3], [{"what": 1}], [{"value": 1}], "top-1"])
 def test_figures_of_a_strangers_card_are_never_trusted_to_be_some(measured):
     assert not int8_is_accurate({"measured": measured})

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cnnkit.bundles import open_model
 from cnnkit.bundles.figures import int8_is_accurate
+from cnnkit.bundles.means import read_means
 from cnnkit.bundles.measuring_ranges import MOST, TrainingImages, ValidationImages, int8_sections
 from cnnkit.bundles.writing import NewBundle, write_model
 from cnnkit.images import InputSpec
@@ -41,12 +42,20 @@ def images(tmp_path) -> TrainingImages:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_layer_has_the_mean_range_of_its_input(images, channels):
-    section = int8_sections(network(channels), images, SPEC)["int8"]
+def test_each_layer_has_the_range_and_the_means_of_its_input(images, channels, tmp_path):
+    section = int8_sections(network(channels), images, SPEC, folder=tmp_path)["int8"]
     assert section["data"] == "2 training images"
-    assert set(section["ranges"]) == {"first/kernel", "second/kernel", "logits/kernel"}
-    assert section["ranges"]["first/kernel"] == pytest.approx([130, 130], abs=0.1)
+    names = {"first/kernel", "second/kernel", "logits/kernel"}
+    assert set(section["ranges"]) == names
+    assert section["ranges"]["first/kernel"] == pytest.approx([10, 250], abs=0.1)
     assert section["ranges"]["second/kernel"][0] >= 0  # behind a ReLU
+    means = read_means(tmp_path / section["means"]["file"], section["means"]["sha256"])
+    assert set(means) == names
+    assert means["first/kernel"] == pytest.approx([130] * channels, abs=0.1)
+    assert {name: len(values) for name, values in means.items() if name != "first/kernel"} == {
+        "second/kernel": 4,
+        "logits/kernel": 4,
+    }
 
 
 def test_activations_without_bounds_make_no_card_that_is_refused(images, tmp_path):
@@ -88,7 +97,8 @@ def test_the_accuracy_in_both_precisions_is_the_judges(images, tmp_path):
         {"what": "top-1", "value": 0.9837, **about},
         {"what": "top-1, int8", "value": 0.9797, **about},
     ]
-    assert int8_is_accurate(card) and open_model(tmp_path).source().quantization.automatic
+    assert not int8_is_accurate(card)  # two images are too few
+    assert not open_model(tmp_path).source().quantization.automatic
     assert [[one[:2] for one in found] for found in seen] == [[(1, (8, 8)), (2, (8, 8))]] * 2
     exact, quantized = (np.stack([scores for *_, scores in found]) for found in seen)
     given = np.stack([np.full((8, 8, 3), color, np.float32) for color in (10, 250)])

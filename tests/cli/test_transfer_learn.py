@@ -63,6 +63,7 @@ def test_the_bundle_is_whole(made):
         "LICENSE.backbone",
         "card.json",
         "graphs.zip",
+        "int8.safetensors",
         "history.csv",
         "labels.txt",
         "model.keras",

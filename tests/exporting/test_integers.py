@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -104,12 +105,13 @@ def test_what_cannot_be_is_one_line_before_anything_is_built(model, name, error,
 
 def test_integers_that_are_worse_than_the_models_own_are_not_kept(bundle, tmp_path, monkeypatch):
     """The fault is planted: a tenth of the ranges of the card, which clips."""
-    right = writing.ranges_of
+    right = writing.activations_of
 
     def narrow(bundle, exported):
-        return {name: (a / 10, b / 10) for name, (a, b) in right(bundle, exported).items()}
+        found = right(bundle, exported)
+        return replace(found, ranges={n: (a / 10, b / 10) for n, (a, b) in found.ranges.items()})
 
-    monkeypatch.setattr(writing, "ranges_of", narrow)
+    monkeypatch.setattr(writing, "activations_of", narrow)
     with pytest.raises(CheckFailedError, match="must differ on average by at most") as at:
         export(bundle, tmp_path / "trees.xml", precision="int8")
     assert at.value.difference > 1e-4 and left_in(tmp_path) == []

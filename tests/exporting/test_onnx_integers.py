@@ -14,7 +14,13 @@ from cnnkit.exporting.conversion import convert
 from cnnkit.exporting.onnx_integers import ScaleAndZero, _OnnxGraph, pair_of, quantize_onnx
 from cnnkit.runtime.keras_conversion import named_graph
 from cnnkit.runtime.process import import_openvino
-from cnnkit.runtime.quantization import HALF_RANGE, measure_ranges, quantizable, quantize
+from cnnkit.runtime.quantization import (
+    HALF_RANGE,
+    LayerInputs,
+    measure_activations,
+    quantizable,
+    quantize,
+)
 from tests.exporting.running import needs_onnx
 
 pytestmark = needs_onnx
@@ -53,17 +59,23 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def ranges(network, images):
+def activations(network, images):
     graph = named_graph(network, variables_by_path(network))
-    return measure_ranges(graph, [{"image": one[None]} for one in images])
+    return measure_activations(graph, [{"image": one[None]} for one in images], whole=False)
 
 
-def in_integers(network, ranges, folder) -> int:
+@pytest.fixture(scope="module")
+def ranges(activations):
+    return activations.ranges
+
+
+def in_integers(network, ranges, folder, means=None) -> int:
     """Write the network as ``small.onnx`` in 8-bit integers."""
     variables = variables_by_path(network)
     kernels = {name: np.asarray(variables[name].numpy()) for name in ranges}
     convert(network, "onnx", folder / "small.onnx")
-    return quantize_onnx(folder / "small.onnx", kernels, ranges, HALF_RANGE)
+    activations = LayerInputs(ranges, means or {})
+    return quantize_onnx(folder / "small.onnx", kernels, activations, HALF_RANGE)
 
 
 def test_onnx_runtime_computes_all_convolutions_in_integers(network, images, ranges, tmp_path):
@@ -87,6 +99,19 @@ def test_onnx_runtime_computes_all_convolutions_in_integers(network, images, ran
     floats = np.asarray(network(images)["scores"])
     assert np.abs(given - wanted).mean() < 1.5 * np.abs(wanted - floats).mean()
     assert 0 < np.abs(given - floats).mean() < 0.03 * np.ptp(floats)
+
+
+def test_the_means_of_the_outputs_are_corrected(network, images, activations, ranges, tmp_path):
+    """The same kernels as without means; every layer's output stays nearer to float32's mean."""
+    import onnxruntime
+
+    floats = np.asarray(network(images)["scores"]).mean(axis=0)
+    far = []
+    for means in (None, activations.means):
+        in_integers(network, ranges, tmp_path, means)
+        session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+        far.append(np.abs(session.run(None, {"image": images})[0].mean(axis=0) - floats).mean())
+    assert far[1] < 0.7 * far[0]
 
 
 def test_the_kernels_are_integers_with_a_scale_for_each_channel(network, ranges, tmp_path):
@@ -118,7 +143,8 @@ def test_what_has_no_range_stays_float_and_a_foreign_kernel_is_refused(
     assert 0 < np.abs(given - floats).max() < 0.02 * np.ptp(floats)
     foreign = {"head/kernel": np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32)}
     with pytest.raises(OutputError, match=r"small\.onnx must have a layer for one of the"):
-        quantize_onnx(tmp_path / "small.onnx", foreign, {"head/kernel": (0, 1)}, HALF_RANGE)
+        only = LayerInputs({"head/kernel": (0, 1)}, {})
+        quantize_onnx(tmp_path / "small.onnx", foreign, only, HALF_RANGE)
 
 
 def test_every_layer_that_openvino_quantizes_has_a_range(network, ranges):

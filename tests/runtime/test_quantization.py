@@ -12,7 +12,8 @@ from cnnkit.runtime.quantization import (
     HALF_RANGE,
     activation_range,
     kernel_limits,
-    measure_ranges,
+    mean_shifts,
+    measure_activations,
     quantizable,
     quantize,
     rounded,
@@ -100,13 +101,53 @@ def test_the_half_range_never_saturates():
     np.testing.assert_allclose(run(graph, image), convolved(image, kernel), rtol=1e-5)
 
 
-def test_the_ranges_are_the_means_of_the_images_extremes():
+@pytest.mark.parametrize(("whole", "ends"), [(True, (-2, 8)), (False, (-1.5, 5.5))])
+def test_ranges_and_means_of_two_images(whole, ends):
     kernel = np.ones((1, 1, 1, 1), np.float32)
     graph = convolution(kernel, side=2)
     images = [[-2, 0, 1, 3], [-1, 0, 0, 8]]
     batches = [{"image": np.array(image, np.float32).reshape(1, 1, 2, 2)} for image in images]
-    assert measure_ranges(graph, batches) == {"layer/kernel": (-1.5, 5.5)}
+    found = measure_activations(graph, batches, whole=whole)
+    assert found.ranges == {"layer/kernel": ends}
+    assert found.means == {"layer/kernel": [1.125]}
     assert rounded({"a": (-1.23456, 123456.0)}) == {"a": [-1.235, 123500.0]}
+
+
+def test_the_means_of_what_a_layer_gives_stay_as_they_are():
+    """In 8-bit integers as in float32, though each kernel of 7 bits moves them."""
+    rng = np.random.default_rng(1)
+    kernel = rng.uniform(-1, 1, (6, 16, 1, 1)).astype(np.float32)
+    image = rng.uniform(0, 3, (1, 16, 6, 6)).astype(np.float32)
+    image *= np.linspace(0.1, 1, 16, dtype=np.float32).reshape(1, 16, 1, 1)
+    ranges, means = {"layer/kernel": (0, 3)}, {"layer/kernel": image.mean(axis=(0, 2, 3))}
+    wanted = convolved(image, kernel).mean(axis=(2, 3))
+    for given in ({}, {"in_float": True}, {"stored": True}):
+        moved, kept = (
+            np.abs(run(graph, image).mean(axis=(2, 3)) - wanted).max()
+            for graph in (
+                quantize(convolution(kernel), ranges, HALF_RANGE, means=some, **given)
+                for some in (None, means)
+            )
+        )
+        assert kept < 0.005 < 0.015 < moved
+
+
+def test_an_output_keeps_its_name_behind_the_correction():
+    graph = convolution(np.full((1, 1, 1, 1), 1 / 3, np.float32))
+    graph.outputs[0].get_tensor().set_names({"scores"})
+    ranges, means = {"layer/kernel": (0, 1)}, {"layer/kernel": np.ones(1, np.float32)}
+    graph = quantize(graph, ranges, means=means)
+    assert [output.get_any_name() for output in graph.outputs] == ["scores"]
+    with pytest.raises(ValueError, match="reshape"):
+        wrong = {"layer/kernel": np.ones(2, np.float32)}
+        quantize(convolution(np.ones((1, 1, 1, 1), np.float32)), ranges, means=wrong)
+
+
+def test_the_shifts_of_groups_by_hand():
+    kernel = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1)
+    rounded_kernel = kernel - np.float32([[[[1], [0]], [[0], [2]]], [[[0], [0]], [[3], [1]]]])
+    means = np.float32([1, 10, 100, 1000])
+    assert list(mean_shifts(kernel, rounded_kernel, means)) == [1, 20, 0, 1300]
 
 
 def test_a_layer_without_range_stays_float():
