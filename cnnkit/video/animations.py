@@ -67,6 +67,7 @@ def read_animation(
         yield Found(path)
         return
     chooser = Chooser(selection, _MILLISECOND)
+    durations = webp_durations(content) if form == "WebP" else None
     passed = 0.0
     for number in range(min(image.n_frames, MAX_FRAMES)):
         place = FramePlace(path, number, None if form == "TIFF" else round(passed / 1000, 3))
@@ -75,7 +76,10 @@ def read_animation(
             is_taken = chooser.takes(number, round(passed), True)
             wanted = is_taken and decodes and earlier(place.key) is None
             pixels = _pixels(image, max_pixels) if wanted else None
-            passed += float(image.info.get("duration") or 0)
+            if durations is None:
+                passed += float(image.info.get("duration") or 0)
+            else:  # Pillow knows that of a frame only once it is decoded
+                passed += durations[number] if number < len(durations) else 0
         except EOFError:
             return
         except (ImageError, Image.DecompressionBombError, *_BROKEN) as error:
@@ -87,6 +91,22 @@ def read_animation(
         end = FramePlace(path, MAX_FRAMES, place.time)
         message = f"the file has {image.n_frames:,} frames, the limit is {MAX_FRAMES:,}"
         yield FoundFrame(end, Failure("too-large", message))
+
+
+def webp_durations(content: bytes) -> list[int]:
+    """Return the milliseconds of each frame of an animated WebP file.
+
+    The layout is that of https://developers.google.com/speed/webp/docs/riff_container: a chunk
+    ``ANMF`` for each frame, whose duration follows its place and size of 3 bytes a number.
+    """
+    durations = []
+    start = 12
+    while start + 8 <= len(content) and len(durations) < MAX_FRAMES:
+        name, size = struct.unpack_from("<4sI", content, start)
+        if name == b"ANMF" and start + 23 <= len(content):
+            durations.append(int.from_bytes(content[start + 20 : start + 23], "little"))
+        start += 8 + size + size % 2
+    return durations
 
 
 def _pixels(image: Any, max_pixels: int) -> np.ndarray:

@@ -34,10 +34,15 @@ def test_each_frame_is_one_and_the_first_is_what_it_was(tmp_path: Path, suffix: 
     assert np.array_equal(np.asarray(found[0].path), decode(path.read_bytes()))
 
 
-def test_a_step_and_a_start(tmp_path: Path) -> None:
-    path = animated(tmp_path / "a.gif")
-    assert [one.path.frame for one in frames(path, every="2f")] == [0, 2]
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_a_step_and_a_start(tmp_path: Path, suffix: str) -> None:
+    path = animated(tmp_path / f"a{suffix}")
+    assert [(one.path.frame, one.path.time) for one in frames(path, every="2f")] == [
+        (0, 0.0),
+        (2, 0.3),
+    ]
     assert [one.path.frame for one in frames(path, from_time=0.1, to_time=0.6)] == [1, 2]
+    assert [one.path.frame for one in frames(path, every="0.3s")] == [0, 2, 3]
 
 
 def test_an_image_of_one_frame_and_one_that_nobody_asked_about_stay_images(tmp_path: Path) -> None:
