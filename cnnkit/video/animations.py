@@ -99,7 +99,7 @@ def webp_durations(content: bytes) -> list[int]:
     The layout is that of https://developers.google.com/speed/webp/docs/riff_container: a chunk
     ``ANMF`` for each frame, whose duration follows its place and size of 3 bytes a number.
     """
-    durations = []
+    durations: list[int] = []
     start = 12
     while start + 8 <= len(content) and len(durations) < MAX_FRAMES:
         name, size = struct.unpack_from("<4sI", content, start)
