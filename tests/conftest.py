@@ -17,6 +17,7 @@ from tests.browser import Browser, find_chromium
 from tests.eagerly import eagerly
 from tests.forked import run_forked, run_module_forked, start_shared_server
 from tests.initial_values import drawn_quickly
+from tests.shared_predictors import sharing_compiled
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,6 +91,13 @@ def quick_conversions() -> Iterator[None]:
     """Convert models in forked processes; tests of fresh ones start a fresh Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cnnkit.runtime.openvino_predictor.run_module", run_module_forked)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(cache_folder: Path) -> Iterator[None]:
+    """Let the tests of this process share what OpenVINO compiles of the embedded models."""
+    with sharing_compiled(cache_folder):
         yield
 
 

@@ -121,6 +121,7 @@ def test_custom_network(run_example):
     assert float(lines[-1].partition("%")[0]) > 75  # 10 is chance, 88 where it was measured
 
 
+@pytest.mark.slow
 def test_learn_a_filter(run_example):
     lines = run_example("learn_a_filter.py")
     assert lines[0].startswith("step 0: loss ")
@@ -157,6 +158,7 @@ def test_detect_objects(run_example):
     assert lines[-1] == "in all: 2 person, 2 dining table, 1 cat"
 
 
+@pytest.mark.slow
 def test_detect_in_video(run_example, tmp_path):
     pytest.importorskip("av", reason="the extra `video` is not installed")
     lines = run_example("detect_in_video.py")

@@ -44,7 +44,7 @@ def test_input_is_rgb_from_0_to_255() -> None:
     checks.check_input_is_rgb_to_255(lite0)
 
 
-@pytest.mark.parametrize("build", [lite0, lite2])
+@pytest.mark.parametrize("build", [lite0, pytest.param(lite2, marks=pytest.mark.slow)])
 def test_logits_are_finite_and_varied(build: checks.Builder) -> None:
     checks.check_finite_and_varied(build)
 
@@ -59,9 +59,9 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     checks.check_saves_and_loads(lite0, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [pytest.param("mixed_float16", 0.02, marks=pytest.mark.slow), ("mixed_bfloat16", 0.1)],
+    ("policy", "tolerance"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.1)]
 )
 def test_mixed_precision(policy: str, tolerance: float) -> None:
     checks.check_mixed_precision(lite0, policy, tolerance)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -28,10 +29,16 @@ PAPER = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole() -> keras.Model:
+    return lenet_5_1998()
+
+
 @pytest.mark.parametrize(("names", "parameters"), PAPER)
-def test_each_layer_has_the_papers_parameters(names: tuple[str, ...], parameters: int) -> None:
-    model = lenet_5_1998()
-    assert sum(model.get_layer(name).count_params() for name in names) == parameters
+def test_each_layer_has_the_papers_parameters(
+    whole: keras.Model, names: tuple[str, ...], parameters: int
+) -> None:
+    assert sum(whole.get_layer(name).count_params() for name in names) == parameters
 
 
 def test_stages_have_the_papers_sizes() -> None:

@@ -143,7 +143,13 @@ def test_an_argument_that_the_builder_has_not_is_refused(squeezenet):
 CLASSIFIERS = [n for n in embedded_names() if open_model(n).card.task == "classify"]
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "efficientnet-lite3" else ())
+        for name in CLASSIFIERS
+    ],
+)
 def test_features_stand_beside_the_scores(name):
     bundle = open_model(name)
     model = bundle.build(features=True)

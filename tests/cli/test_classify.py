@@ -161,7 +161,9 @@ def test_an_existing_file_is_refused_before_any_work(run_cnnkit, photos, tmp_pat
     assert run_cnnkit("classify", "photos", "-o", "rows.jsonl", "--overwrite").returncode == 1
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize(
+    "suffix", ["jsonl", pytest.param("csv", marks=pytest.mark.slow), "parquet"]
+)
 def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path, suffix):
     command = ["classify", "photos", "-o", f"rows.{suffix}"]
     assert run_cnnkit(*command).returncode == 1

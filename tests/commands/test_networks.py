@@ -45,7 +45,17 @@ def test_a_loaded_classifier_answers_and_learns(examples: Path) -> None:
     assert (np.asarray(model.weights[0]) != before).any()
 
 
-@pytest.mark.parametrize("name", sorted(set(embedded_names()) - {"squeezenet-1.1"}))
+# One network and several; the embedded weights of every model have tests in tests/models.
+QUICK = {"magenta-style", "mtcnn", "yunet"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted(set(embedded_names()) - {"squeezenet-1.1"})
+    ],
+)
 def test_every_embedded_model_loads_with_all_its_weights(name: str) -> None:
     card = open_model(name).card
     networks = list(card.networks)
