@@ -27,7 +27,7 @@ from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
-from cnnkit.images.scans import check_scans
+from cnnkit.images.scans import check_scans, has_one_scan
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format, other_content
 from cnnkit.images.tiff import open_tiff
 
@@ -341,12 +341,22 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 def _check_content(source: bytes, name: str, image: Image.Image) -> None:
     """Refuse content that the decoder would not notice, or would take too long to decode."""
-    if name == "JPEG":
+    if name == "JPEG" and not _has_one_scan(source, image):
         check_scans(source, image.size)
     if name == "PNG":
         check_png(source)
     if name == "TIFF" and image.info.get("compression") != "raw" and ends_early(source, name):
         raise OSError("truncated")
+
+
+def _has_one_scan(source: bytes, image: Image.Image) -> bool:
+    """Return whether a JPEG that Pillow has opened has one scan; False if Pillow does not tell."""
+    file = getattr(image, "fp", None)
+    if not isinstance(file, BytesIO):
+        return False
+    # Pillow stops reading behind the header of the first scan.
+    components, progressive = getattr(image, "layers", 0), "progressive" in image.info
+    return has_one_scan(source, components, progressive, file.tell())
 
 
 def turn_of(image: Image.Image, name: str) -> Image.Transpose | None:

@@ -48,7 +48,7 @@ def lacks_end(data: bytes) -> bool:
     if END not in data[-_TAIL_BYTES:]:
         return True
     # It may be that of a thumbnail, which precedes the pixels.
-    return len(data) < _SHORT_BYTES and data.rfind(END) < data.rfind(_SCAN_MARK)
+    return len(data) < _SHORT_BYTES and data.find(_SCAN_MARK, data.rfind(END)) != -1
 
 
 def completed(source: bytes) -> bytes:

@@ -19,6 +19,7 @@ MAX_SCANNED_PIXELS = 500_000_000
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_SCAN_MARK = bytes((0xFF, _START_OF_SCAN))
 # Markers without a length: restarts, the start of the image, and TEM.
 _BARE = frozenset((*range(0xD0, 0xD9), 0x01))
 
@@ -35,6 +36,24 @@ def count_scans(data: bytes) -> int:
         scans += kind == _START_OF_SCAN
         position += max(2, int.from_bytes(data[position : position + 2], "big"))
     return scans
+
+
+def has_one_scan(data: bytes, components: int, progressive: bool, end: int) -> bool:
+    """Return whether a decoder reads a single scan of a JPEG, whatever follows.
+
+    So it is unless the scans are progressive or the first leaves components out: a decoder refuses
+    more than it needs.
+
+    Args:
+        data: The file.
+        components: How many components the frame has.
+        progressive: Whether the frame is progressive.
+        end: Where the header of the first scan ends.
+    """
+    length = 6 + 2 * components  # of the header of a scan of all components
+    start = end - length - len(_SCAN_MARK)
+    header = _SCAN_MARK + length.to_bytes(2, "big") + bytes((components,))
+    return not progressive and start > 0 and data[start : start + len(header)] == header
 
 
 def check_scans(data: bytes, size: tuple[int, int]) -> None:

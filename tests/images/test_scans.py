@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.images import decode
+from cnnkit.images.decode import _has_one_scan, opened
 from cnnkit.images.scans import USUAL_SCANS, check_scans, count_scans
 
 
@@ -62,3 +63,38 @@ def test_what_an_encoder_writes_is_decoded_whatever_its_size():
 def test_a_small_image_of_many_scans_is_decoded():
     pixels = decode(progressive(64, 48, 250))
     np.testing.assert_array_equal(pixels, np.full((48, 64, 3), 128, np.uint8))
+
+
+def baseline(width: int, height: int, mode: str = "RGB") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (width, height), 128).save(file, "JPEG", quality=50)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_baseline_jpeg_has_one_scan_and_a_progressive_one_more(mode: str):
+    source = baseline(64, 48, mode)
+    assert _has_one_scan(source, opened(source, "JPEG"))
+    source = progressive(64, 48, mode=mode)
+    assert not _has_one_scan(source, opened(source, "JPEG"))
+
+
+def test_a_first_scan_of_one_component_is_not_the_only_one():
+    source = baseline(64, 48)
+    at = source.index(b"\xff\xda")
+    header = b"\xff\xda" + (8).to_bytes(2, "big") + bytes((1, 1, 0, 0, 63, 0))
+    split = source[:at] + header + source[at + 14 :]
+    assert not _has_one_scan(split, opened(split, "JPEG"))
+
+
+def test_scans_behind_the_only_one_of_a_baseline_jpeg_take_no_time():
+    whole = baseline(4000, 3000)
+    scan = whole[whole.index(b"\xff\xda") : -2]
+    crafted = whole[:-2] + scan[:2000] * 3000 + b"\xff\xd9"
+    assert _has_one_scan(crafted, opened(crafted, "JPEG"))
+    began = time.process_time()
+    try:
+        decode(crafted)
+    except ImageError as error:
+        assert error.kind in ("corrupt", "too-large")
+    assert time.process_time() - began < 3
