@@ -7,8 +7,8 @@ which `Journal.open` removes.
 The file is locked before it is truncated or written. Its content is untrusted: every line must be
 a row of one of this run's inputs.
 
-A run that ends without being finished leaves `INTERRUPTED` as a truncated last line. Where that
-is missing, its process died: `Journal.died`.
+A run that ends without being finished leaves `INTERRUPTED` as the last line, JSON as the header is,
+so that the file stays valid. Where that is missing, its process died: `Journal.died`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_LINE_BYTES = 1 << 26
 # Of a text: `json.loads` takes half as long again, and a resumed run waits for all rows.
 DECODE = json.JSONDecoder().decode
 # What a run leaves behind its rows that was stopped by an error or by the user, and not killed.
-INTERRUPTED = b"interrupted"
+INTERRUPTED = b'{"cnnkit_journal": "interrupted"}\n'
 # Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
 # to throw rows away for those.
 MALFORMED = (
@@ -144,10 +144,10 @@ class Journal:
         retry_errors: bool,
         check: Callable[[dict[str, Any]], Any] | None,
     ) -> None:
-        """Read the rows of a killed run and remove a truncated last line."""
+        """Read the rows of an earlier run and remove what is no row behind them."""
         for number, line in enumerate(bounded_lines(self._file, self.part)):
             self.died = line != INTERRUPTED
-            if not line.endswith(b"\n"):
+            if not self.died or not line.endswith(b"\n"):
                 break
             if number == 0:
                 self._check_header(line, header)

@@ -98,6 +98,24 @@ def test_another_run_is_not_gone_on_with(tmp_path, change, named):
     assert final_rows(Journal.open(target, HEADER, resume=True)) == [ok("a")]
 
 
+def test_an_interrupted_run_leaves_lines_of_json_and_says_that_it_did_not_die(tmp_path):
+    target = tmp_path / "rows.jsonl"
+    journal = Journal.open(target, HEADER)
+    journal.append(ok("a"))
+    journal.note_interruption()
+    journal.close()
+    lines = (tmp_path / "rows.jsonl.part").read_text().splitlines()
+    assert [json.loads(line).get("path") for line in lines] == [None, "a", None]
+    again = Journal.open(target, HEADER, resume=True)
+    assert (again.died, final_rows(again)) == (False, [ok("a")])
+    again.append(ok("b"))
+    assert final_rows(again) == [ok("a"), ok("b")]
+    again.close()
+    killed = Journal.open(target, HEADER, resume=True)
+    assert killed.died
+    killed.close()
+
+
 def test_rows_of_another_schema_version_are_not_gone_on_with(tmp_path):
     target = written(tmp_path, [ok("a")])
     part = tmp_path / "rows.jsonl.part"
