@@ -26,10 +26,14 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CNNKIT_CACHE")
 
 # The longest files, longest first: handed out last, they would keep one process busy alone.
 LONGEST = (
-    "test_docs.py",
-    "test_transfer_learn.py",
     "test_robustness.py",
     "test_readme.py",
+    "test_writing.py",
+    "test_transfer_learn.py",
+    "test_loop.py",
+    "test_prediction.py",
+    "test_optimization.py",
+    "test_docs.py",
     "test_examples.py",
     "test_backends.py",
 )

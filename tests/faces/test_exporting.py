@@ -108,8 +108,8 @@ def test_the_three_networks_find_the_astronauts_face(form, tmp_path, images):
     assert content["cascade"]["order"] == ["proposal", "refinement", "output"]
 
 
-def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path):
-    done = finder("keras", tmp_path, size=(60, 80))
+def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path, images):
+    done = finder("keras", tmp_path, size=(60, 80), images=images)
     names = left_in(done.path)
     assert names == sorted(f"{part}.keras{end}" for part in PARTS for end in ("", ".json"))
     content = json.loads((done.path / "proposal.keras.json").read_text())
@@ -162,7 +162,8 @@ def test_a_model_of_several_networks_is_no_file(tmp_path):
 def test_the_one_network_of_yunet_is_one_file(form, tmp_path, images):
     bundle = open_model("yunet")
     path = tmp_path / f"finder{FORMATS[form].suffix}"
-    done = export_model(bundle, exporting.finder_networks(bundle, Request(form)), form, path)
+    networks = exporting.finder_networks(bundle, Request(form, images=images))
+    done = export_model(bundle, networks, form, path)
     assert done.difference < 1e-3
     content = json.loads(done.descriptions[0].read_text())
     assert content["inputs"][0]["shape"] == [None, None, None, 3]
