@@ -1,13 +1,16 @@
 """Measures ways to make a network's input of a photo: accuracy, closeness and speed.
 
     python benchmarks/preparation.py --data photos.csv [--large]
+    python benchmarks/preparation.py --data photos.csv --parts [--megapixels 12]
 
 The data is labeled photos as for ``cnnkit evaluate`` (a CSV of file and class, or a folder
 per class). The reference is Pillow alone: all of the photo to short side 256, antialiased
 bicubic, center 224. Every way takes the content of a file and is judged by the network's
 float32 scores. Times are of decoding and preparing together, best of the rounds; on a
 machine with other work they are noisy. ``--large`` enlarges the photos 3 to 4 times first,
-and compares the scales at which a large JPEG may be decoded.
+and compares the scales at which a large JPEG may be decoded. ``--parts`` measures by processor
+time what the preparation consists of, in turns, without a network. Decoding at an eighth of the
+scale is mostly entropy decoding, which no decoder of a part or at a smaller scale saves: a bound.
 """
 
 from __future__ import annotations
@@ -23,13 +26,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from cnnkit import Classifier
 from cnnkit.classification.labeled import read_labeled
 from cnnkit.images import InputSpec, decode, place, prepare
-from cnnkit.images.decode import open_image
-from cnnkit.images.resample import RESAMPLING, resize
+from cnnkit.images.decode import DecodedImage, open_image, opened
+from cnnkit.images.prepare import decoded_size
+from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize
 
 Way = Callable[[bytes], np.ndarray]
 
@@ -118,6 +123,12 @@ def enlarged(data: bytes, scale: float) -> bytes:
     return buffer.getvalue()
 
 
+def to_megapixels(data: bytes, megapixels: float) -> bytes:
+    """Return a photo of so many million pixels, see `enlarged`."""
+    width, height = Image.open(BytesIO(data)).size
+    return enlarged(data, math.sqrt(megapixels * 1e6 / (width * height)))
+
+
 def scores(classifier: Classifier, images: list[np.ndarray]) -> np.ndarray:
     """Return the network's scores, float32 (photos, classes)."""
     blocks = (np.stack(images[i : i + 16]) for i in range(0, len(images), 16))
@@ -135,6 +146,60 @@ def seconds(way: Way, photos: list[bytes], threads: int, rounds: int) -> float:
     return best
 
 
+def an_eighth(data: bytes) -> None:
+    """Decode a photo at 1/8 of its scale."""
+    simplejpeg.decode_jpeg(data, "RGB", min_height=1, min_width=1)
+
+
+def parts(photos: list[bytes], spec: InputSpec, rounds: int) -> dict[str, float]:
+    """Return the processor time of each part per photo, in milliseconds: the least of the rounds.
+
+    Args:
+        photos: Color JPEGs.
+        spec: What a network takes.
+        rounds: How often each part is measured, in turns.
+    """
+    needed = decoded_size(spec)
+    decoded = [open_image(photo, at_least=needed) for photo in photos]
+    least: dict[str, float] = {}
+
+    def window(image: DecodedImage) -> ResampleWindow:
+        return place(image.height, image.width, spec).window
+
+    for _ in range(rounds):
+        ways = {
+            "all: cnnkit.images.prepare": [partial(prepare, photo, spec) for photo in photos],
+            "read and check the header, decode": [
+                partial(open_image, photo, at_least=needed) for photo in photos
+            ],
+            "decode at full scale": [
+                partial(simplejpeg.decode_jpeg, photo, "RGB") for photo in photos
+            ],
+            "decode at 1/8 of the scale": [partial(an_eighth, photo) for photo in photos],
+            "crop and resize": [
+                partial(resize, image.content, window(image), spec.interpolation)
+                for image in decoded
+            ],
+        }
+        for name, calls in ways.items():
+            start = time.process_time()
+            for call in calls:
+                call()
+            taken = 1000 * (time.process_time() - start) / len(photos)
+            least[name] = min(taken, least.get(name, math.inf))
+    return least
+
+
+def print_parts(photos: list[bytes], spec: InputSpec, rounds: int) -> None:
+    """Print what `parts` measures."""
+    color = [photo for photo in photos if opened(photo, "JPEG").mode == "RGB"]
+    times = parts(color, spec, rounds)
+    print(f"{len(color)} photos, processor time per photo:")
+    whole = next(iter(times.values()))
+    for name, taken in times.items():
+        print(f"{name:36} {taken:7.2f} ms  {taken / whole:5.2f}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Ways to make a network's input of a photo.")
@@ -142,6 +207,8 @@ def main() -> None:
     parser.add_argument("--root", help="the folder that the CSV's files are relative to")
     parser.add_argument("--model", default="efficientnet-lite0")
     parser.add_argument("--large", action="store_true", help="enlarge the photos first")
+    parser.add_argument("--parts", action="store_true", help="measure the parts of cnnkit's way")
+    parser.add_argument("--megapixels", type=float, help="of every tenth photo, enlarged")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
@@ -149,6 +216,11 @@ def main() -> None:
     labeled = read_labeled(chosen.data, classifier.bundle.labels, chosen.root)
     truth = np.array([image.truth for image in labeled])[:, None]
     photos = [Path(image.path).read_bytes() for image in labeled]
+    if chosen.megapixels:
+        photos = [to_megapixels(photo, chosen.megapixels) for photo in photos[::10]]
+    if chosen.parts:
+        print_parts(photos, classifier.spec, chosen.rounds)
+        return
     if chosen.large:
         photos = [enlarged(photo, 3 + i % 3 / 2) for i, photo in enumerate(photos)]
     sides = np.mean([decode(photo).shape[:2] for photo in photos], axis=0)
