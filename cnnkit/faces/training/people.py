@@ -111,7 +111,7 @@ def read_people(
     dataset = replace(whole, files=tuple(whole.files[i] for i in images.indices))
     images = replace(images, indices=np.arange(len(images)))
     _tell_of_shared_photos(dataset, images)
-    splits = _splits(settings, dataset)
+    splits = _splits(settings, dataset, images)
     for name in ("train", "val"):
         _check_split(images.labels[splits == SPLITS.index(name)], name)
     return TrainingPeople(dataset, images, splits, tuple(whole.failures) + failures)
@@ -140,16 +140,36 @@ def _tell_of_strays(dataset: Dataset) -> None:
 
 def _tell_of_shared_photos(dataset: Dataset, images: FacePhotos) -> None:
     """Say which photos are there under two people: whatever is learned from them is wrong once."""
-    first: dict[bytes, int] = {}
     shared = []
-    for place, label in enumerate(images.labels):
-        content = hashlib.sha256(np.ascontiguousarray(images.pixels[place]).data).digest()
-        before = first.setdefault(content, place)
+    for place, before in enumerate(_first_copies(images)):
+        label = images.labels[place]
         if images.labels[before] != label:
             shared.append(f"{dataset.files[before].name} and {dataset.files[place].name}")
     if shared:
         told = _counted(shared, "photo is", "photos are")
         log.warning("%s there under two people: %s", told, _few(shared))
+
+
+def _first_copies(images: FacePhotos) -> np.ndarray:
+    """Return the first photo of the same content for each photo, int64 (photos,)."""
+    first: dict[bytes, int] = {}
+    contents = (hashlib.sha256(np.ascontiguousarray(one).data).digest() for one in images.pixels)
+    places = [first.setdefault(content, place) for place, content in enumerate(contents)]
+    return np.array(places, np.int64)
+
+
+def _groups(images: FacePhotos, parts: int) -> np.ndarray:
+    """Return numbers by which one person's copies of a photo stay together, int64 (photos,).
+
+    Those of a person without a photo of its own for each split stay apart.
+    """
+    firsts, groups = _first_copies(images), np.arange(len(images))
+    for person in np.unique(images.labels):
+        own = images.labels == person
+        distinct, numbers = np.unique(firsts[own], return_inverse=True)
+        if len(distinct) >= parts:
+            groups[own] = np.flatnonzero(own)[np.unique(numbers, return_index=True)[1]][numbers]
+    return groups
 
 
 def _counted(some: Sequence[str], one: str, more: str) -> str:
@@ -193,11 +213,12 @@ def _read(
     return FacePhotos(pixels, labels[kept], np.array(kept, np.int64)), tuple(failures)
 
 
-def _splits(settings: EmbedderSettings, dataset: Dataset) -> np.ndarray:
+def _splits(settings: EmbedderSettings, dataset: Dataset, images: FacePhotos) -> np.ndarray:
     """Return the split of each photo: the data's own, or one by people or by images."""
     if settings.split_by == "people" and not any(file.split for file in dataset.files):
         return identity_split(dataset.labels, dataset.classes, settings.shares, settings.seed)
-    return assign_splits(dataset, shares=settings.shares, seed=settings.seed)
+    groups = _groups(images, 3 if settings.shares.test else 2)
+    return assign_splits(dataset, shares=settings.shares, seed=settings.seed, groups=groups)
 
 
 def _check_split(labels: np.ndarray, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,3 +71,28 @@ def test_one_photo_under_two_people_is_told_of(settings, tmp_path, caplog):
     [line] = caplog.messages
     assert line.startswith("1 photo is there under two people: ")
     assert f"{folders[0].name}/" in line and f"{folders[1].name}/copy" in line
+
+
+def test_copies_of_a_photo_stay_in_one_split(settings, tmp_path):
+    by_image = replace(settings, split_by="pictures")
+    for folder in (tmp_path / "digits").iterdir():
+        first, second, *_ = sorted(folder.iterdir())
+        for number in range(3):
+            shutil.copy(first, folder / f"copy{number}{first.suffix}")
+        shutil.copy(second, folder / f"twin{second.suffix}")
+    whole = read_people(by_image, no_stage, None)
+    splits: dict[bytes, set[int]] = {}
+    for pixels, split in zip(whole.images.pixels, whole.splits, strict=True):
+        splits.setdefault(pixels.tobytes(), set()).add(int(split))
+    assert {len(found) for found in splits.values()} == {1}
+    assert set(whole.splits) == {0, 1, 2}
+
+
+def test_a_person_with_copies_of_one_photo_only_is_divided_all_the_same(settings, tmp_path):
+    data = write_digits(tmp_path / "more", each=6)
+    first, *others = sorted(min(data.iterdir()).iterdir())
+    for other in others:
+        shutil.copy(first, other)
+    settings = replace(settings, data=str(data), split_by="pictures", shares=Shares(0.34))
+    whole = read_people(settings, no_stage, None)
+    assert sorted(whole.splits[whole.images.labels == 0]) == [0, 0, 0, 0, 1, 1]
