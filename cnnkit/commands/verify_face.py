@@ -81,7 +81,8 @@ def verify_images(
         max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of the embedder); ``auto`` is
+            float32 here.
         threads: Number of CPU threads; 0 uses all that are available.
 
     Returns:

@@ -13,6 +13,7 @@ from models.convert.conversion import CONVERSIONS, DETECTORS, SOURCES
 from models.convert.graphs import write_model_graphs
 from models.convert.measure import measure
 from models.convert.measure_int8 import measure_int8
+from models.convert.network_conversion import NETWORK_SOURCES
 from models.convert.ranges import CALIBRATIONS, write_ranges
 from models.convert.source import MODELS_FOLDER
 
@@ -66,7 +67,7 @@ main.add_command(conversion_command("all", list(CONVERSIONS)))
 def measure_command(name: str, data: Path, precision: str, cache: Path) -> None:
     """Measure NAME on labeled photos and write the figures into its card."""
     if precision == "int8":
-        figures = measure_int8({**SOURCES, **DETECTORS}[name], data)
+        figures = measure_int8({**SOURCES, **DETECTORS, **NETWORK_SOURCES}[name], data)
     elif name in SOURCES:
         figures = measure(SOURCES[name], data, cache)
     else:

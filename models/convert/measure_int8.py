@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.classification import Classifier, evaluate
 from cnnkit.classification.classifier import Decision
@@ -16,10 +18,12 @@ from cnnkit.classification.evaluation import TOP_K
 from cnnkit.classification.labeled import read_labeled
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
+from cnnkit.faces import FaceEmbedder, distances
 from cnnkit.formats import read_boxes
 from cnnkit.runtime import RuntimeOptions
 from models.convert.bundle_writer import add_measured
 from models.convert.detector import DetectorSource
+from models.convert.network_source import NetworkSource
 from models.convert.source import Source
 
 OPTIONS = RuntimeOptions(precision="int8")
@@ -27,20 +31,22 @@ TOP = {"top-1": "top_1", "top-5": "top_5"}
 BOXES = {"AP": "AP", "AP50": "AP50"}
 
 
-def measure_int8(source: Source | DetectorSource, data: Path) -> dict[str, float]:
+def measure_int8(source: Source | DetectorSource | NetworkSource, data: Path) -> dict[str, float]:
     """Return the accuracies in 8-bit integers by name, written into the card.
 
     Args:
-        source: One of `conversion.SOURCES` or `conversion.DETECTORS`, with ranges in its card.
-        data: A folder with ``images/`` and ``labels.csv`` or ``instances.json``.
+        source: Of a classifier, a detector, or an embedder of faces, with ranges in its card.
+        data: A folder with ``images/`` and ``labels.csv`` or ``instances.json``; for an embedder
+            one of photos with faces.
     """
     bundle = open_model(source.name)
-    measured = classifier_figures if bundle.card.task == "classify" else detector_figures
+    measured = MEASURES[bundle.card.task]
     figures, images = measured(replace(bundle, int8_in_float=True), data)
     here, _ = measured(bundle, data)
     figures |= here
     command = f"python -m models.convert measure {source.name} --data {data.name} --precision int8"
-    add_measured(source, figures, f"{data.name}: {images} labeled photos", command)
+    what = "faces" if bundle.card.task == "embed-face" else "labeled photos"
+    add_measured(source, figures, f"{data.name}: {images} {what}", command)
     return figures
 
 
@@ -58,6 +64,28 @@ def detector_figures(bundle: Bundle, data: Path) -> tuple[dict[str, float], int]
     detector = Detector.from_bundle(bundle, EVALUATED, options=OPTIONS)
     metrics = evaluate_detector(detector, boxes).figures["metrics"]
     return named(BOXES, metrics, detector.predictor.precision), len(boxes.images)
+
+
+def embedder_figures(bundle: Bundle, data: Path) -> tuple[dict[str, float], int]:
+    """Return how far a distance between two faces moves from float32, and the number of faces."""
+    exact = FaceEmbedder.load(embedder=bundle.card.name, min_face=20, precision="float32")
+    own = FaceEmbedder(exact.detector, bundle, options=OPTIONS)
+    photos = [exact.read(str(path)) for path in sorted(data.rglob("*.jpg"))]
+    faces = np.concatenate([exact.cut(photo, exact.find(photo)) for photo in photos])
+    moves = np.subtract(*(distances(e, e) for e in (e.embed_chips(faces) for e in (exact, own))))
+    moves = np.abs(moves[np.triu_indices(len(faces), 1)])
+    precision = own.predictor.precision
+    return {
+        f"{name} move of a distance of two faces, {precision}": round(float(move), 4)
+        for name, move in (("largest", moves.max()), ("mean", moves.mean()))
+    }, len(faces)
+
+
+MEASURES = {
+    "classify": classifier_figures,
+    "detect": detector_figures,
+    "embed-face": embedder_figures,
+}
 
 
 def named(names: dict[str, str], metrics: dict[str, float], precision: str) -> dict[str, float]:

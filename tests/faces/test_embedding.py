@@ -118,6 +118,19 @@ def test_float32_unless_asked_otherwise(embedder: FaceEmbedder) -> None:
     assert embedder.predictor.precision == "float32"
 
 
+def test_in_int8_faces_are_found_in_float32_and_distances_stay(
+    embedder: FaceEmbedder, astronaut: np.ndarray
+) -> None:
+    quantized = FaceEmbedder.load(precision="int8")
+    assert quantized.predictor.precision.startswith("int8")
+    chips = np.stack([astronaut[top : top + 150, 145:295] for top in (30, 40, 55)])
+    one, other = (
+        distances(e, e) for e in (each.embed_chips(chips) for each in (embedder, quantized))
+    )
+    assert 0 < np.abs(one - other).max() < 0.02
+    assert quantized.find(astronaut) == embedder.find(astronaut)
+
+
 def test_a_model_for_something_else_is_refused(embedder: FaceEmbedder) -> None:
     with pytest.raises(UsageError, match="must be a model for embed-face"):
         FaceEmbedder(embedder.detector, open_model("mtcnn"))

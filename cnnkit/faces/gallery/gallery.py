@@ -102,7 +102,8 @@ class Gallery:
             mirror: Whether the gallery was filled with mirrored faces too.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of the embedder);
+                ``auto`` is float32 here.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
 
@@ -167,7 +168,8 @@ class Gallery:
             mirror: Average each embedding with that of the mirrored face.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of the embedder);
+                ``auto`` is float32 here.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
 
