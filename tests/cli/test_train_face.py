@@ -15,7 +15,8 @@ def test_a_run_says_what_it_came_to_and_its_status_tells_of_a_missed_figure(run_
     done = run_cnnkit(*arguments, "--people", "4", "--photos", "2", "--assert-auc", "1")
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("validation, 2 people, 30 pairs of one person and 36 of two (new")
+    pairs = "30 same-person and 36 different-person pairs (unseen people):"
+    assert lines[0] == f"validation, 2 people, {pairs}"
     assert lines[1].lstrip().startswith("AUC 0.")
     assert lines[-1].strip() == "cnnkit verify-face --embedder ours A B"
     assert "--assert-auc 1 failed" in done.stderr
