@@ -106,7 +106,8 @@ def cluster_faces(
         workers: Threads that read and embed; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of the embedder); ``auto`` is
+            float32 here.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each row before any file is touched; not for a resumed run.
         progress: Called with the number of images done and the total.

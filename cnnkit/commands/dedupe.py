@@ -220,7 +220,7 @@ def dedupe(
         workers: Threads that read; by default one per processor.
         device: Of the model: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each row, a dictionary as in a JSON Lines file.
         progress: Called with the number of images read and the number of inputs, which with

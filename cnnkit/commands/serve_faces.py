@@ -23,7 +23,7 @@ def verifying(model: str, bundle: Bundle, options: RuntimeOptions, max_pixels: i
         model,
         device=options.device,
         runtime=options.runtime,
-        precision=_precision(options),
+        precision=options.precision,
         threads=options.threads,
         max_pixels=max_pixels,
     )
@@ -35,11 +35,6 @@ def verifying(model: str, bundle: Bundle, options: RuntimeOptions, max_pixels: i
         return Answer(make_pair_row(*PAIR, outcome))
 
     return served(bundle, loaded.predictor, answer)
-
-
-def _precision(options: RuntimeOptions) -> str:
-    """Return the precision of faces: embeddings are never computed in 8-bit integers."""
-    return "auto" if options.precision == "int8" else options.precision
 
 
 def verify_task(models: Sequence[ServedModel]) -> ServedTask:

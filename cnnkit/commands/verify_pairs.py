@@ -90,7 +90,8 @@ def verify_pairs(
         workers: Threads that read and embed; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``; ``auto`` is float32 here.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of the embedder); ``auto`` is
+            float32 here.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of pairs.
