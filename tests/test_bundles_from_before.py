@@ -71,6 +71,7 @@ def detector(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_detector_finds_the_same_boxes(tmp_path: Path) -> None:
     options = ("--confidence", 0.05, "--precision", "float32", "--format", "jsonl")
     shapes = (IMAGES / "shape.png", IMAGES / "other-shape.png")

@@ -59,7 +59,8 @@ def killed_run(folder: Path, environment: dict[str, str], delay: float) -> bool:
     return process.wait() == -9
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a killed `classify` goes on by the same code in the default tests
+@pytest.mark.parametrize("most", [2, 20])
 def test_a_killed_list_of_pairs_goes_on(
     run_cnnkit: Callable,
     clean_environment: dict[str, str],

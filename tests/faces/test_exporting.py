@@ -108,6 +108,7 @@ def test_the_three_networks_find_the_astronauts_face(form, tmp_path, images):
     assert content["cascade"]["order"] == ["proposal", "refinement", "output"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_networks_is_replaced_only_by_its_like(tmp_path, images):
     done = finder("keras", tmp_path, size=(60, 80), images=images)
     names = left_in(done.path)

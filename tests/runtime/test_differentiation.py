@@ -34,7 +34,7 @@ print(keras.config.backend())
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_values_and_gradients_are_the_hand_computed_ones(backend, tmp_path):
     pytest.importorskip(backend)
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -30,7 +30,7 @@ def undisturbed(make):
     return make().run()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "l-bfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("l-bfgs", marks=pytest.mark.slow)])
 def test_the_style_loss_falls(make, optimizer):
     told = []
     result = make(steps=24, beta=1000.0, optimizer=optimizer).run(told.append)

@@ -30,6 +30,7 @@ def test_every_curve_is_written_for_tensorboard(tmp_path: Path) -> None:
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_where_it_is_not_asked_for(tmp_path: Path) -> None:
     train(small_network(), *makers(), plan(1), state_folder=tmp_path / "state")
     assert not list(tmp_path.rglob("events*"))

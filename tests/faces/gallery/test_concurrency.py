@@ -55,6 +55,7 @@ def test_processes_that_enrol_at_once_lose_nothing(tmp_path, clean_environment):
     assert not [name for name in os.listdir(tmp_path) if name not in ("g", "home")]
 
 
+@pytest.mark.slow
 def test_readers_see_whole_changes_while_another_process_enrols(tmp_path, clean_environment):
     path = make(tmp_path / "g", 1, 1)
     process = enroller(path, 7, 20, clean_environment)
