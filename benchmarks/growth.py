@@ -196,6 +196,7 @@ def trained(photos: list[Path], scratch: Path, jobs: list[str]) -> dict[str, str
             frozen_epochs=0,
             epochs=1,
             multi_scale=False,
+            validation=0.4,  # of the six photos in examples/images, two
         )
     return bundles
 
@@ -303,7 +304,7 @@ def measure_resume(size: int, folder: Path, bundles: dict[str, str], scratch: Pa
 def measure_report(size: int, scratch: Path) -> bool:
     """Open the report of that many rows in a browser and print what that takes."""
     sys.path.insert(0, str(ROOT))
-    from tests.reports.browser import Browser, find_chromium
+    from tests.browser import Browser, find_chromium
 
     report = scratch / f"files-{size}.html"
     megabytes = report.stat().st_size / 1e6

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.spatial.distance import pdist
-from scipy.special import expit
-from scipy.stats import beta
 
+# SciPy takes longer to import than two faces to compare, so what needs it imports it.
 PDIST_NAMES = {"euclidean": "euclidean", "manhattan": "cityblock"}
 # More photos than this are measured by a random part of them: 4.5 million pairs say enough.
 MAX_PHOTOS = 3000
@@ -80,6 +77,8 @@ def all_pairs(
     first, second = np.triu_indices(len(labels), 1)
     if not len(first):
         return np.zeros(0), labels[first], labels[second]
+    from scipy.spatial.distance import pdist
+
     apart = pdist(np.asarray(vectors, np.float64), PDIST_NAMES[metric])
     return apart, labels[first], labels[second]
 
@@ -130,6 +129,8 @@ def proportion_interval(hits: int, count: int, confidence: float = 0.95) -> Inte
         count: Total number, at least 1.
         confidence: That the interval holds the true share, if all were independent.
     """
+    from scipy.stats import beta
+
     tail = (1 - confidence) / 2
     low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, count - hits + 1))
     high = 1.0 if hits == count else float(beta.ppf(1 - tail, hits + 1, count - hits))
@@ -146,6 +147,9 @@ def fit_probability(pairs: PairDistances) -> tuple[float, float]:
     Returns:
         midpoint and steepness of ``1 / (1 + exp(steepness * (distance - midpoint)))``, over 0.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     distances = np.concatenate([pairs.same, pairs.different])
     scale = max(float(distances.std()), 1e-9)
     center = (float(pairs.same.mean()) + float(pairs.different.mean())) / 2

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from cnnkit.boxes import iou, xywh_to_xyxy
 from cnnkit.errors import UsageError
@@ -229,6 +228,8 @@ def _matches(
     """
     if not tracks or not places:
         return []
+    from scipy.optimize import linear_sum_assignment  # `detect` of a photo starts without SciPy
+
     corners = xywh_to_xyxy(np.array([boxes[place]["box"] for place in places], np.float64))
     overlaps = _overlaps(tracks, corners)
     of_tracks = np.array([track.class_id for track in tracks])

@@ -201,7 +201,7 @@ def test_the_first_start_imports_no_framework_and_needs_no_cache(
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(
         "import atexit, sys\n"
-        "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'albumentations'}\n"
+        "heavy = set('tensorflow keras jax matplotlib albumentations scipy sklearn'.split())\n"
         "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr))"
     )
     (tmp_path / "occupied").write_text("a file where the cache should be")
