@@ -170,6 +170,7 @@ def test_stopped_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: tuple) -
     check_same(run(tmp_path, resume=True), undisturbed)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(finished: Path, undisturbed: tuple) -> None:
     told: list = []
     check_same(run(finished, resume=True, on_epoch=told.append), undisturbed)

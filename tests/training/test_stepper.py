@@ -127,6 +127,7 @@ def test_bfloat16_inside_and_float32_at_the_ends() -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_xla_gives_what_tensorflow_gives() -> None:
     results = []
     for xla in (False, True):
