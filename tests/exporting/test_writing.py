@@ -426,7 +426,7 @@ def test_the_command_lines_that_need_the_extra_work(run_cnnkit):
     """The page's other ones are run with those of all pages."""
     text = (Path(__file__).resolve().parents[2] / "docs/export.md").read_text("utf-8")
     lines = re.findall(r"^    cnnkit (.+)$", text, re.MULTILINE)
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         done = run_cnnkit(*shlex.split(line), timeout=400)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
