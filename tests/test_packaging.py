@@ -22,6 +22,21 @@ ROOT = Path(__file__).resolve().parents[1]
 # What lies beside a model for the tests and stays out of the wheel.
 CHECKOUT_ONLY = ("golden.*", "*.py", "*.pyc")
 
+# What the repository's top level has besides folders.
+TOP_LEVEL_FILES = {
+    ".gitattributes",
+    ".gitignore",
+    "CHANGES.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "Makefile",
+    "README.md",
+    "mkdocs.yml",
+    "pyproject.toml",
+    "setup.cfg",
+}
+
 
 def configuration() -> configparser.ConfigParser:
     parser = configparser.ConfigParser()
@@ -55,6 +70,17 @@ def test_the_list_of_packages_is_the_tree() -> None:
     tree = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert set(lines("options", "packages")) == tree | {"cnnkit_models"}
     assert all((folder / "__init__.py").is_file() for folder in folders)
+
+
+def test_the_top_level_holds_what_it_should_and_nothing_else() -> None:
+    """What a program wrote where it was tried has been committed by mistake."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is not a checkout")
+    names = listed.stdout.splitlines()
+    assert {name for name in names if "/" not in name} == TOP_LEVEL_FILES
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    assert folders == {".ci", "benchmarks", "cnnkit", "docs", "examples", "models", "tests"}
 
 
 def test_the_models_are_a_package_of_their_own() -> None:
