@@ -84,7 +84,9 @@ Methods:
 @shared.engine_options
 @shared.null_separated_option
 @shared.image_options
-@shared.runtime_options
+@shared.runtime_options_in(
+    "auto|float32|bfloat16|int8", "int8: occlusion only, models with activation ranges."
+)
 @shared.verbosity_options
 def command(
     inputs: tuple[str, ...], null_separated: bool, quiet: bool, form: str | None, **chosen: Any

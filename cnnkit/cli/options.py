@@ -55,39 +55,48 @@ def model_options(default: str) -> Callable[[Command], Command]:
 
 def runtime_options(function: Command) -> Command:
     """``--device``, ``--runtime``, ``--precision``, ``--threads``."""
-    return apply(
-        [
-            click.option(
-                "--device",
-                default="auto",
-                show_default=True,
-                metavar="auto|cpu|gpu",
-                help="Device to run on.",
-            ),
-            click.option(
-                "--runtime",
-                default="auto",
-                show_default=True,
-                metavar="auto|openvino|xla|tensorflow",
-                help="Inference runtime.",
-            ),
-            click.option(
-                "--precision",
-                default="auto",
-                show_default=True,
-                metavar="auto|float32|bfloat16|int8",
-                help="Numeric precision; auto uses int8 or bfloat16 where it is fast and accurate.",
-            ),
-            click.option(
-                "--threads",
-                type=click.IntRange(min=0),
-                default=0,
-                metavar="N",
-                help="Number of CPU threads.  [default: all]",
-            ),
-        ],
-        function,
-    )
+    told = "auto uses int8 or bfloat16 where it is fast and accurate."
+    return runtime_options_in("auto|float32|bfloat16|int8", told)(function)
+
+
+def runtime_options_in(precisions: str, told: str) -> Callable[[Command], Command]:
+    """Return `runtime_options` for a command that does not compute in every precision.
+
+    Args:
+        precisions: Those of ``--precision``, with ``|`` between.
+        told: What the help says of them.
+    """
+    options = [
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="auto|cpu|gpu",
+            help="Device to run on.",
+        ),
+        click.option(
+            "--runtime",
+            default="auto",
+            show_default=True,
+            metavar="auto|openvino|xla|tensorflow",
+            help="Inference runtime.",
+        ),
+        click.option(
+            "--precision",
+            default="auto",
+            show_default=True,
+            metavar=precisions,
+            help=f"Numeric precision; {told}",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="Number of CPU threads.  [default: all]",
+        ),
+    ]
+    return lambda function: apply(options, function)
 
 
 def max_pixels_option(

@@ -88,7 +88,7 @@ def activations(quiet: bool, **options: Any) -> None:
 @shared.null_separated_option
 @shared.max_pixels_option()
 @shared.workers_option()
-@shared.runtime_options
+@shared.runtime_options_in("auto|float32|bfloat16", "auto is float32 here.")
 @_quiet
 def patches(inputs: tuple[str, ...], null_separated: bool, quiet: bool, **options: Any) -> None:
     """Find the nine image patches that activate each unit of a layer most.

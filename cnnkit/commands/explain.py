@@ -154,7 +154,7 @@ def explain(
         workers: Threads that read and explain; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16``, or with ``occlusion`` ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of inputs.

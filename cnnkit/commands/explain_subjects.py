@@ -14,7 +14,7 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation.heat import Region, clipped
 from cnnkit.explanation.scored import Engine, Question, ScoredExplainer, nothing_to_ask
 from cnnkit.faces import FaceDetector, FaceEmbedder, distances
-from cnnkit.faces.embedding import detector_of, in_float32
+from cnnkit.faces.embedding import detector_of, detector_options
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 
@@ -80,7 +80,7 @@ def explainer_of_faces(
     if reference is None:
         fix = "Heat shows where hiding a part makes a face less similar to that of `reference`."
         raise UsageError(broken_rule("`reference`", "name the image to compare with", "none", fix))
-    detector = FaceDetector(open_model(detector_of(bundle)), None, in_float32(runtime))
+    detector = FaceDetector(open_model(detector_of(bundle)), None, detector_options(runtime))
     embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])
     verification = embedder.verification
     try:
@@ -112,7 +112,7 @@ def explainer_of_faces(
         whole = Region(*part)
         return Question(SAME, 0, said, probability, face.xyxy, whole, cut, score_of)
 
-    engine = Engine("auto", "float32")
+    engine = Engine(embedder.predictor.runtime, embedder.predictor.precision)
     return ScoredExplainer(bundle, ask, bundle.card.input, engine, **more)
 
 

@@ -176,6 +176,10 @@ class Explainer:
     ) -> None:
         """Prepare a method for an opened model; see `load`."""
         check_method(method, layer)
+        options = options or RuntimeOptions()
+        if options.precision == "int8" and method != "occlusion":
+            fix = f"{method} does not compute in int8: use `precision='float32'` or auto."
+            raise UsageError(requires("`precision='int8'`", "`method='occlusion'`", fix))
         if bundle.graph is not None and method != "occlusion":
             rule = f"be occlusion for {bundle.card.name}, a graph that can only be run"
             raise UsageError(broken_rule("`method`", rule, method))
@@ -184,7 +188,6 @@ class Explainer:
         self.spec = bundle.card.input.with_fit(fit)
         self._target = Target.named(bundle, class_name)
         self._box_share, self._max_pixels = box_share, max_pixels
-        options = options or RuntimeOptions()
         self._workers = options.workers
         self._sliding: SlidingMethod | None = None
         if method == "sliding":
@@ -232,7 +235,7 @@ class Explainer:
             box_share: The box encloses heat above this share of the maximum, over 0 and up to 1.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``.
+            precision: ``auto``, ``float32``, ``bfloat16``, or with ``occlusion`` ``int8``.
             threads: Number of CPU threads; 0 uses all that are available.
             batch_size: Images per batch; chosen for the runtime by default.
             expected: Expected number of images, if known.

@@ -147,6 +147,10 @@ def source(
         input_shape=input_shape or (spec.height, spec.width, 3),
         build=lambda precision: build(bundle, plan, precision),
         conversion=["cnnkit.explanation.to_openvino", json.dumps(request)],
+        without_int8=(
+            "a network as its bundle holds it, not one that shows its layers",
+            "Use `precision='float32'` or auto.",
+        ),
     )
 
 

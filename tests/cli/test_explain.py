@@ -83,6 +83,9 @@ def test_help_names_the_methods(run_cnnkit):
         (["--with", "cat.jpg"], "--with requires a model for embed-face"),
         (["--model", "dlib-face"], "--with must name the image to compare with"),
         (["--model", "yolov3-tiny", "--method", "grad-cam"], "--method must be occlusion"),
+        (["--precision", "int8"], "--precision int8 requires --method occlusion. grad-cam"),
+        (["--precision", "int8", "--method", "gradients"], "gradients does not compute in int8"),
+        (["--precision", "int8", "--method", "sliding"], "sliding does not compute in int8"),
         (["--model", "yolov3-tiny", "--layer", "a"], "--layer requires a model for classify"),
         (["--model", "yolov3-tiny", "--class", "dug"], "Did you mean 'dog'"),
         (["--model", "magenta-style"], "--model must be a classifier"),
@@ -93,6 +96,19 @@ def test_what_does_not_go_together_is_one_clear_line(run_cnnkit, examples, argum
     done = run_cnnkit("explain", examples / "cat.jpg", *arguments)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_occlusion_asks_the_network_in_int8(run_cnnkit, examples, tmp_path):
+    """Its scores are those of `classify` in int8, and not float32's."""
+    rows = {}
+    for precision in ("int8", "float32"):
+        path = tmp_path / f"{precision}.jsonl"
+        options = ["--method", "occlusion", "--precision", precision, "-o", path]
+        assert run_cnnkit("explain", examples / "cat.jpg", *options).returncode == 0
+        rows[precision] = json.loads(path.read_text())["score"]
+    done = run_cnnkit("classify", examples / "cat.jpg", "--precision", "int8")
+    assert json.loads(done.stdout)["score"] == pytest.approx(rows["int8"], abs=1e-5)
+    assert abs(rows["int8"] - rows["float32"]) > 1e-4
 
 
 @pytest.mark.slow
@@ -109,6 +125,11 @@ def test_a_detector_and_a_pair_of_faces(run_cnnkit, examples, test_data, tmp_pat
     done = run_cnnkit("explain", face, "--model", "dlib-face", "--with", face, timeout=300)
     row = json.loads(done.stdout)
     assert row["predicted"] == "same person" and row["score"] > 0.99
+    done = run_cnnkit(
+        *("explain", face, "--model", "dlib-face", "--with", face, "--precision", "int8"),
+        timeout=300,
+    )
+    assert json.loads(done.stdout)["predicted"] == "same person"
     inside = [row["region"][0] - 1, row["region"][1] - 1]
     assert row["box"][0] >= inside[0] and row["box"][1] >= inside[1]
 
