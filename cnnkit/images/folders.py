@@ -49,10 +49,20 @@ def entries(folder: str) -> Iterator[tuple[str, str]]:
     Raises:
         OSError: The folder cannot be listed.
     """
+    others: dict[str, str] = {}  # what is no file; nearly all are
+    names = []
     with os.scandir(folder or ".") as entries:
-        names = sorted([(e.name, _kind_of(e)) for e in entries if not is_left_behind(e.name)])
+        for entry in entries:
+            name = entry.name
+            if is_left_behind(name):
+                continue
+            names.append(name)
+            kind = _kind_of(entry)
+            if kind != FILE:
+                others[name] = kind
+    names.sort()
     prefix = os.path.join(folder, "")
-    return ((prefix + name, kind) for name, kind in names)
+    return ((prefix + name, others.get(name, FILE)) for name in names)
 
 
 def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator[str]:

@@ -112,7 +112,11 @@ def is_image_header(header: bytes) -> bool:
 
 def has_image_suffix(name: str) -> bool:
     """Return whether a file's name has an image suffix, in any case."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    before, dot, suffix = name.rpartition(".")
+    if dot + suffix.lower() not in IMAGE_SUFFIXES:
+        return False  # nor is what `splitext` returns, which is the same or empty
+    # A name that begins with its only dot has no suffix.
+    return before[-1:].isalnum() or os.path.splitext(name)[1] != ""
 
 
 def other_content(header: bytes) -> str:

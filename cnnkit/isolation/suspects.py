@@ -6,6 +6,7 @@ ends it becomes a failure instead of ending the resumed run as well.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -40,10 +41,12 @@ class Suspects:
     """
 
     def __init__(self) -> None:
-        """Start nothing yet."""
+        """Start the process: it gets ready while the run looks for its inputs."""
         self._taken = 0
         self._has_result = False
         self._decoders: Decoders | None = None
+        with contextlib.suppress(RuntimeUnavailableError):  # it is tried again when it is needed
+            self._decoders = Decoders(1, start_decoder)
 
     @property
     def are_cleared(self) -> bool:

@@ -18,6 +18,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ SCHEMA_VERSION = 2
 MAX_LINE_BYTES = 1 << 26
 # Of a text: `json.loads` takes half as long again, and a resumed run waits for all rows.
 DECODE = json.JSONDecoder().decode
+# Of a text and where a value begins: the value and its end. Nothing is looked for around it.
+SCAN: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
 # What a run leaves behind its rows that was stopped by an error or by the user, and not killed.
 INTERRUPTED = b'{"cnnkit_journal": "interrupted"}\n'
 # Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
@@ -49,10 +52,29 @@ MALFORMED = (
 )
 
 
-def path_key(path: str) -> int:
-    """Return an 8-byte hash of a path, so that a million of them fit into memory."""
+def _digest(path: str) -> int:
+    """Return an 8-byte hash of a path, the same in every process."""
     digest = hashlib.blake2b(os.fsencode(path), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+def _built_in(path: str) -> int:
+    """Return Python's own 8-byte hash of a path, in a tenth of the time.
+
+    It is one of the bytes of the text in memory. Two texts may have the same if their characters
+    take one byte each in one and two in the other; but then they differ in length.
+    """
+    return hash((str.__hash__(path), len(path)))
+
+
+# An 8-byte hash of a path, so that a million of them fit into memory. It means nothing to another
+# process. Python's own is as good where it is SipHash, of 8 bytes.
+_STRONG = sys.hash_info.algorithm.startswith("siphash") and sys.hash_info.width == 64
+path_key: Callable[[str], int] = _built_in if _STRONG else _digest
+
+
+# With one of them, the key of a row is not just that of its path; see `key_of`.
+_UNUSUAL = frozenset({"path_base64", "frame"})
 
 
 class Journal:
@@ -191,7 +213,7 @@ class Journal:
     ) -> tuple[dict[str, Any], int]:
         """Return a row and its input's key."""
         try:
-            row = DECODE(line.decode("utf-8"))
+            row = _decoded(line.decode("utf-8"))
             key = check_row(row)
             if check is not None:
                 check(row)
@@ -374,6 +396,20 @@ def bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield line
 
 
+def _decoded(line: str) -> Any:
+    """Return the value that a line holds, in two thirds of the time if it was written by us.
+
+    Raises:
+        ValueError: It holds none, or anything else besides.
+    """
+    try:
+        value, end = SCAN(line, 0)
+    except StopIteration:
+        return DECODE(line)  # it says what is wrong
+    # Ours end right behind the value; what follows another's is looked at.
+    return value if end == len(line) - 1 and line[end] == "\n" else DECODE(line)
+
+
 def check_row(row: Any) -> int:
     """Check the fields that every row has.
 
@@ -384,6 +420,10 @@ def check_row(row: Any) -> int:
         ValueError: A field is invalid; or KeyError or TypeError, if it is missing or has another
             type.
     """
+    if type(row) is dict and row.get("status") == "ok" and row.keys().isdisjoint(_UNUSUAL):
+        path = row.get("path")
+        if type(path) is str and path and "\0" not in path:  # nearly all rows, in half of the time
+            return path_key(path)
     names = ("path",) if "path" in row else ("a", "b")
     if not all(isinstance(row[name], str) and row[name] for name in names):
         raise ValueError("paths must be strings")

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cnnkit.images.sniff import (
     DECODED,
     HEADER_BYTES,
+    IMAGE_SUFFIXES,
     RECOGNIZED,
     has_image_suffix,
     image_format,
@@ -87,3 +92,15 @@ def test_has_image_suffix(name: str, expected: bool) -> None:
 )
 def test_other_content(name: str, expected: str) -> None:
     assert other_content(bad_files()[name][1][:HEADER_BYTES]) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["a", ".", "/", "jpg", ".JPG", "\\", "é", "tar", " ", "ſ"])).map(
+        "".join
+    )
+)
+@example("..jpg")
+@example("a/.jpg")
+@example("a.b/..jpg")
+def test_a_suffix_is_what_the_library_calls_one(name: str) -> None:
+    assert has_image_suffix(name) is (os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)

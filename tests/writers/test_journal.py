@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnkit.errors import UsageError
+from cnnkit.results import key_of
 from cnnkit.writers import Journal
+from cnnkit.writers import journal as journals
+from cnnkit.writers.row_files import json_line
 
 HEADER = {"command": "classify", "model": "abc", "options": {"top_k": 5, "fit": "crop"}}
 
@@ -180,3 +183,74 @@ def test_a_fault_of_the_program_is_not_blamed_on_the_rows(tmp_path):
     for error in (IndexError("no predictions"), OverflowError("infinite")):
         with pytest.raises(UsageError, match="must hold rows of cnnkit"):
             Journal.open(target, HEADER, resume=True, check=check(error))
+
+
+# Values of JSON, also such as no run writes.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+# What may stand around them, or be left of them, where somebody else wrote the file.
+AROUND = st.sampled_from(
+    ["", " ", "\n", "\r\n", "\t", ",", "]", "}", "{}", "\ufeff", "\0", "x", '"']
+)
+
+
+def outcome(work, line):
+    """Return what becomes of a line, with the kind of its error."""
+    try:
+        return repr(work(line))
+    except (ValueError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@given(VALUES, AROUND, AROUND, st.none() | st.integers(0, 40))
+def test_a_line_is_read_as_the_whole_parser_reads_it(value, before, after, cut):
+    for line in (before + json_line(value)[:cut] + after, before + json.dumps(value) + after):
+        assert outcome(journals._decoded, line) == outcome(journals.DECODE, line)
+
+
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "path": st.sampled_from(["a.jpg", "", "a\0b", "\udcff", 3, None]),
+        "path_base64": st.sampled_from(["/w==", "?", 3]),
+        "a": st.sampled_from(["b", "", 3]),
+        "b": st.sampled_from(["c", None]),
+        "frame": st.sampled_from([0, 7, -1, True, None]),
+        "status": st.sampled_from(["ok", "error", "done", None, ["ok"]]),
+        "error": st.sampled_from([{"kind": "empty", "message": ""}, {"kind": "?"}, None]),
+    },
+)
+
+
+@given(ROWS)
+@settings(max_examples=300)
+def test_the_usual_row_is_checked_as_any_other(row):
+    class Unusual(dict):
+        """A row that is looked at in full."""
+
+    def checked(one):
+        try:
+            return journals.check_row(one)
+        except journals.MALFORMED as error:
+            return type(error)
+
+    assert checked(row) == checked(Unusual(row))
+    if isinstance(checked(row), int):
+        assert checked(row) == journals.path_key(key_of(row))
+
+
+def test_paths_of_the_same_bytes_in_memory_have_different_keys():
+    """Python's own hash of them is the same."""
+    assert journals.path_key("\u4141") != journals.path_key("AA")
+    assert hash("\u4141") == hash("AA"), "what the length is taken in for"
+
+
+@given(st.text(max_size=8), st.text(max_size=8))
+@pytest.mark.parametrize("key", [journals._built_in, journals._digest])
+def test_a_path_has_one_key(key, first, second):
+    first, second = (name.encode("utf-8", "replace").decode() for name in (first, second))
+    assert (key(first) == key(second)) == (first == second)
+    assert 0 <= key(first) % 2**64 == key(f"{first} "[:-1]) % 2**64
