@@ -21,6 +21,7 @@ __all__ = [
     "model_elsewhere",
     "named_elsewhere",
     "place_elsewhere",
+    "precision_elsewhere",
     "progress_on",
 ]
 
@@ -93,9 +94,14 @@ def model_elsewhere(
         "labels": place_elsewhere(labels),
         "device": predictor.device,
         "runtime": predictor.runtime,
-        "precision": predictor.precision,
+        "precision": precision_elsewhere(predictor.precision),
         "batch_size": predictor.batch_size,
     }
+
+
+def precision_elsewhere(said: str) -> str:
+    """Return what to ask another process for; a predictor may say how many bits it has, too."""
+    return "int8" if said.startswith("int8 ") else said
 
 
 def progress_on(

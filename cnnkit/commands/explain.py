@@ -16,6 +16,7 @@ from cnnkit.commands.clusters import (
     cluster_for,
     named_elsewhere,
     place_elsewhere,
+    precision_elsewhere,
     progress_on,
 )
 from cnnkit.commands.explain_subjects import explainer_of_detector, explainer_of_faces
@@ -225,7 +226,8 @@ def explain(
     if cluster is not None:
         compiled = explainer.predictor
         where = getattr(compiled, "device", device)
-        chosen = RuntimeOptions(where, compiled.runtime, compiled.precision, threads)
+        in_bits = precision_elsewhere(compiled.precision)
+        chosen = RuntimeOptions(where, compiled.runtime, in_bits, threads)
         opens = partial(
             _opened,
             [named_elsewhere(model), place_elsewhere(weights), place_elsewhere(labels)],

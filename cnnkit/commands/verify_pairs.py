@@ -10,7 +10,13 @@ from typing import Any
 
 from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.clusters import SHARD_SIZE, cluster_for, named_elsewhere, progress_on
+from cnnkit.commands.clusters import (
+    SHARD_SIZE,
+    cluster_for,
+    named_elsewhere,
+    precision_elsewhere,
+    progress_on,
+)
 from cnnkit.commands.inputs import (
     AnyPath,
     Emit,
@@ -144,7 +150,7 @@ def verify_pairs(
             embedder=named_elsewhere(embedder),
             device=compiled.device,
             runtime=compiled.runtime,
-            precision=compiled.precision,
+            precision=precision_elsewhere(compiled.precision),
             **settings,
         )
         cluster.order(opens, verifier.embedder.identity, uses_gpu=compiled.device == "gpu")
