@@ -98,17 +98,17 @@ def test_what_does_not_go_together_is_one_clear_line(run_cnnkit, examples, argum
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_occlusion_asks_the_network_in_int8(run_cnnkit, examples, tmp_path):
+def test_occlusion_asks_the_network_in_int8(run_cnnkit, examples):
     """Its scores are those of `classify` in int8, and not float32's."""
-    rows = {}
-    for precision in ("int8", "float32"):
-        path = tmp_path / f"{precision}.jsonl"
-        options = ["--method", "occlusion", "--precision", precision, "-o", path]
-        assert run_cnnkit("explain", examples / "cat.jpg", *options).returncode == 0
-        rows[precision] = json.loads(path.read_text())["score"]
-    done = run_cnnkit("classify", examples / "cat.jpg", "--precision", "int8")
-    assert json.loads(done.stdout)["score"] == pytest.approx(rows["int8"], abs=1e-5)
-    assert abs(rows["int8"] - rows["float32"]) > 1e-4
+    cat = examples / "cat.jpg"
+    done = run_cnnkit("explain", cat, "--method", "occlusion", "--precision", "int8")
+    score = json.loads(done.stdout)["score"]
+    asked = {
+        precision: json.loads(run_cnnkit("classify", cat, "--precision", precision).stdout)["score"]
+        for precision in ("int8", "float32")
+    }
+    assert score == pytest.approx(asked["int8"], abs=1e-5)
+    assert abs(score - asked["float32"]) > 1e-4
 
 
 @pytest.mark.slow
