@@ -102,7 +102,7 @@ def import_keras() -> ModuleType:
     """
     keep_home_clean()
     # TensorFlow uses oneDNN by itself only where there is VNNI or AMX. Elsewhere on x86 a step of
-    # training takes a sixth less time with it, and a third with depthwise layers.
+    # training takes a tenth less time with it, and a third with depthwise layers.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with silenced_standard_error():
         import keras

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from cnnkit.runtime.process import import_keras
 
 # Tells of every socket, and of every process that is started.
 WATCHED = """
@@ -71,6 +74,15 @@ def test_settings_in_the_current_folder_are_not_taken(
             check=False,
         )
         assert (done.stdout.strip(), done.stderr) == (width, "")
+
+
+def test_tensorflow_gets_onednn_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+        if given is not None:
+            monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+        import_keras.__wrapped__()
+        assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
 
 
 def test_memory_can_be_bounded() -> None:
