@@ -227,7 +227,7 @@ def _split_folders(data: str, folders: list[str]) -> dict[str, str]:
     others = [name for name in folders if name not in named]
     if others:
         rule = "hold only split folders or only class folders"
-        received = f"{splits['train']}/ and {printable(others[0])}/"
+        received = f"{printable(named[0])}/ and {printable(others[0])}/"
         fix = "Move the class folders into train/ and val/."
         raise UsageError(broken_rule(data, rule, received, fix))
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}

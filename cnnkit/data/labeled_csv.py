@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.csv_text import CsvTable, read_csv_table
 from cnnkit.names import normal_name
 from cnnkit.writers.row_files import FORMULA_STARTS, harmless_cell
+
+log = logging.getLogger(__name__)
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
 CLASS_COLUMNS = ("class", "label", "class_index", "index")
@@ -85,9 +88,12 @@ class _Columns(NamedTuple):
 
 
 def _find(table: CsvTable, wanted: tuple[str, ...], path: Path) -> int:
-    for name in wanted:
-        if name in table.names:
-            return table.names.index(name)
+    """Return the index of the first of these columns that there is; say so if there are others."""
+    present = [name for name in wanted if name in table.names]
+    if present:
+        if others := ", ".join(present[1:]):
+            log.info("%s: the column %s is read, not %s", path, present[0], others)
+        return table.names.index(present[0])
     rule = f"have a column named one of {', '.join(wanted)}"
     fix = "Separate the columns by commas, semicolons or tabs." if len(table.names) < 2 else ""
     raise UsageError(broken_rule(str(path), rule, table.columns(), fix))

@@ -74,12 +74,33 @@ def read_csv_table(path: Path, known: Collection[str]) -> CsvTable:
             whichever finds most of them.
 
     Raises:
-        UsageError: The file cannot be read or is not a CSV; also raised while records are read.
+        UsageError: The file cannot be read, is not a CSV, or has two known columns of one name;
+            also raised while records are read, for one with more cells than the header.
     """
     records = _records(path, known)
     separator = next(records).cells[0]
     names = tuple(name.strip().lower() for name in next(records).cells)
-    return CsvTable(names, records, separator)
+    twice = next((name for name in names if name in known and names.count(name) > 1), None)
+    if twice is not None:
+        received = f"{names.count(twice)} columns {twice}"
+        raise UsageError(broken_rule(str(path), "have each column once", received))
+    return CsvTable(names, _as_wide(records, len(names), separator, path), separator)
+
+
+def _as_wide(
+    records: Iterator[CsvRecord], width: int, separator: str, path: Path
+) -> Iterator[CsvRecord]:
+    """Yield records, none with more cells than the header: its cells would be other columns'.
+
+    A name with a separator that is not quoted, and R's row names, which have no column, do this.
+    """
+    for record in records:
+        if any(cell.strip() for cell in record.cells[width:]):
+            rule = "have no more cells than the header"
+            received = f"{len(record.cells)} where the header has {width}"
+            fix = f"Put names with {separator!r} in quotation marks."
+            raise UsageError(broken_rule(f"{path}, line {record.line}", rule, received, fix))
+        yield record
 
 
 def open_text(path: Path) -> TextIO:

@@ -121,6 +121,20 @@ def test_classes_beside_split_folders_are_refused(tmp_path: Path) -> None:
         read_dataset(str(tmp_path))
 
 
+def test_classes_beside_split_folders_without_train_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "test/cat/1.jpg", "val/cat/2.jpg", "dog/1.jpg")
+    with pytest.raises(UsageError, match=r"only split folders.*Received: test/ and dog/"):
+        read_dataset(str(tmp_path))
+
+
+def test_another_column_of_a_class_is_not_passed_over_silently(tmp_path: Path, caplog) -> None:
+    table = tmp_path / "set.csv"
+    table.write_text("file,label,class\na.jpg,cat,dog\n")
+    with caplog.at_level("INFO", "cnnkit"):
+        assert read_dataset(str(table)).classes == ("dog",)
+    assert "the column class is read, not label" in caplog.text
+
+
 def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="It does not exist"):
         read_dataset(str(tmp_path / "none"))

@@ -79,8 +79,16 @@ def test_bytes_that_are_no_utf_8_stay_as_file_names(tmp_path):
         ("file,label\na,b\n".encode("utf-16") + b"\x00", "UTF-8 or UTF-16"),
         (b"file,label\n" + b"x" * (1 << 20), "lines of less than"),
         (b'file,label\n"' + b"x\n" * (1 << 17) + b'",b\n', "must be a CSV"),
+        (b"file,label\na.jpg,cat\nb, 1.jpg,cat\n", "line 3 must have no more cells .* 3 where"),
+        (b'file,label\n"1","a.jpg","cat"\n', "line 2 must have no more cells"),  # R's row names
+        (b"label,file,Label\ncat,a.jpg,dog\n", "each column once. Received: 2 columns label"),
     ],
 )
 def test_what_is_no_csv_is_refused(tmp_path, content, message):
     with pytest.raises(UsageError, match=message):
         list(table(tmp_path, content).records)
+
+
+def test_empty_cells_behind_the_last_column_and_equal_unknown_names_are_taken(tmp_path):
+    found = table(tmp_path, b"file,label,note,note\na.jpg,cat,,,, ,\n")
+    assert [record.cells[:2] for record in found.records] == [["a.jpg", "cat"]]
