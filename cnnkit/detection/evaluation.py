@@ -112,13 +112,24 @@ def _unmeasured(image: AnnotatedImage) -> Failure | None:
 
 
 def _places(classes: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the data's class of each of the model's, -1 for none, and those it lacks."""
+    """Return the data's class of each of the model's, -1 for none, and those it lacks.
+
+    Raises:
+        UsageError: The model knows none, or two are the same class of the model: the detections
+            could be those of one only.
+    """
     places, unknown = np.full(len(labels), -1), []
     for number, name in enumerate(classes):
         try:
-            places[class_index(name, labels, "`data`")] = number
+            place = class_index(name, labels, "`data`")
         except UsageError:
             unknown.append(name)
+            continue
+        if places[place] >= 0:
+            rule = "have one class for each of the model's"
+            received = f"{classes[places[place]]!r} and {name!r}, which are both {labels[place]!r}"
+            raise UsageError(broken_rule("`data`", rule, received, "Give them one name."))
+        places[place] = number
     if len(unknown) == len(classes):
         rule = "have classes that the model knows"
         received = ", ".join(unknown[:5])

@@ -36,6 +36,7 @@ _ADVICE = {
     "outside": ("warning", "cnnkit clips the box to the image; other programs may not."),
     "empty": ("warning", "Fix or remove the box; it is skipped."),
     "duplicate": ("warning", "Remove all but one; only one counts."),
+    "repeated-picture": ("warning", "Give each image one entry with all its boxes."),
     "missing-split": ("warning", "Fix or remove its line; the other splits are read."),
     "size-differs": (
         "warning",

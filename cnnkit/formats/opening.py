@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.formats.annotations import AnnotatedImage, BoxSet, Written
+from cnnkit.formats.annotations import AnnotatedImage, BoxProblem, BoxSet, Written
 from cnnkit.formats.coco import read_coco, write_coco
 from cnnkit.formats.guessing import guessed_form
+from cnnkit.formats.joining import joined
 from cnnkit.formats.naming import from_one_folder
 from cnnkit.formats.normal_names import gives_normal_names
 from cnnkit.formats.turning import as_shown
@@ -62,14 +63,33 @@ def read_boxes(source: str, images: str | None = None, option: str = "`data`") -
         fix = "Write coco:, voc: or yolo: before it to say which it is."
         rule = "be COCO's JSON, Pascal VOC's XML or YOLO's text files"
         raise UsageError(broken_rule(option, rule, name, fix))
+    placed: Sequence[AnnotatedImage]
+    problems: list[BoxProblem] = []
     if form == "yolo":  # relative to the upright image: no size can differ
-        return read_yolo(path, images)
-    if form == "coco":
-        found = _read_coco(path, images)
+        found = read_yolo(path, images)
+        placed = found.images
     else:
-        found = read_voc(_folder(path, form), images)
-    placed, problems = as_shown(found.images)
-    return dataclasses.replace(found, images=tuple(placed), problems=(*found.problems, *problems))
+        found = (
+            _read_coco(path, images) if form == "coco" else read_voc(_folder(path, form), images)
+        )
+        _refuse_relative(found)
+        placed, problems = as_shown(found.images)
+    single, repeated = joined(placed)
+    problems = [*found.problems, *problems, *repeated]
+    return dataclasses.replace(found, images=tuple(single), problems=tuple(problems))
+
+
+def _refuse_relative(boxes: BoxSet) -> None:
+    """Refuse a set in pixels whose boxes all end within the first one: they are relative."""
+    sides = [one.box for image in boxes.images for one in image.boxes]
+    ends = all(
+        left + width <= 1 and top + height <= 1  # not of NaN
+        for left, top, width, height in sides
+    )
+    if ends and any(side % 1 for box in sides for side in box):
+        fix = "Multiply them by the width and height of their image; YOLO's files have such boxes."
+        received = "boxes relative to the image, from 0 to 1"
+        raise UsageError(broken_rule(boxes.source, "have boxes in pixels", received, fix))
 
 
 def _folder(path: Path, form: str) -> Path:

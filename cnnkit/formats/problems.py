@@ -13,11 +13,12 @@ PROBLEMS = {
     "malformed": "an entry that is not a valid box",
     "missing-picture": "boxes of a missing image",
     "unknown-class": "a class that is not declared in the data set",
-    "not-finite": "a coordinate that is not a finite number",
+    "not-finite": "a coordinate that is not a finite number, or that no image can have",
     "swapped-corners": "corners in the wrong order: the box would have a negative side",
     "outside": "beyond the edge of the image",
     "empty": "no area",
     "duplicate": "the same box of the same class again",
+    "repeated-picture": "an image that is listed more than once: its boxes were joined",
     "missing-split": "a split that data.yaml names but that does not exist",
     "size-differs": "the annotation's image size differs from the image",
 }
@@ -25,6 +26,9 @@ PROBLEMS = {
 EDGE_TOLERANCE = 0.5
 # Two boxes are equal if no coordinate differs by more than half of this, in pixels.
 SAME = 0.02
+
+# Beyond this, sums and areas of coordinates may no longer be finite.
+_MOST_PIXELS = 1e9
 
 Sides = tuple[float, float, float, float]
 
@@ -66,7 +70,7 @@ def _examined(
     one: BoxAnnotation, image: AnnotatedImage, classes: Collection[str] | None, clip: bool
 ) -> tuple[Sides, list[str], bool]:
     """Return a corrected box, its problems, and whether it cannot be used."""
-    if not all(map(math.isfinite, one.box)):
+    if not all(math.isfinite(side) and abs(side) <= _MOST_PIXELS for side in one.box):
         return one.box, ["not-finite"], True
     codes = []
     unknown = classes is not None and one.label not in classes

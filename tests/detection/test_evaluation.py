@@ -100,6 +100,14 @@ def test_a_split_or_data_without_known_classes() -> None:
         evaluate_detector(detector({}), boxes_of(image("a.jpg", fox), classes=("fox",)))
 
 
+def test_two_classes_that_are_one_of_the_model_are_refused() -> None:
+    """Its detections would have been those of the last one, and the other had an AP of 0."""
+    old = BoxAnnotation("Aeroplane", (50.0, 40.0, 20.0, 20.0))
+    data = boxes_of(image("a.jpg", PLANE, old), classes=("airplane", "Aeroplane"))
+    with pytest.raises(UsageError, match=r"'airplane' and 'Aeroplane', which are both 'aeroplane'"):
+        evaluate_detector(detector({"a.jpg": seen()}), data)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "half", "whole"), [("yolov3-tiny", 0.477, 0.218), ("nanodet-g", 0.515, 0.365)]

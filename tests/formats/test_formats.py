@@ -406,3 +406,58 @@ def test_a_set_keeps_the_splits_of_coco_files_in_folders(tmp_path: Path) -> None
         str(tmp_path / "train" / "a.jpg"),
         str(tmp_path / "valid" / "a.jpg"),
     ]
+
+
+def coco_file(folder: Path, files: list[str], boxes: list[tuple[int, list[float]]]) -> str:
+    """Write a COCO file with a photo for each name."""
+    for name in set(files):
+        Image.new("RGB", (40, 30)).save(folder / name)
+    content = {
+        "images": [
+            {"id": n, "file_name": f, "width": 40, "height": 30} for n, f in enumerate(files)
+        ],
+        "annotations": [
+            {"id": n, "image_id": image, "category_id": 1, "bbox": box}
+            for n, (image, box) in enumerate(boxes)
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (folder / "set.json").write_text(json.dumps(content))
+    return str(folder / "set.json")
+
+
+def test_entries_of_one_image_are_joined_and_told(tmp_path: Path) -> None:
+    """Each alone would make the detections of the other's boxes mistakes."""
+    boxes = [(0, [1, 1, 9.5, 9]), (1, [2, 2, 5, 5]), (2, [20, 9, 9, 9])]
+    found = read_boxes(coco_file(tmp_path, ["a.png", "b.png", "./a.png"], boxes))
+    assert [(one.file, [box.box[0] for box in one.boxes]) for one in found.images] == [
+        ("a.png", [1, 20]),
+        ("b.png", [2]),
+    ]
+    assert [(p.code, p.detail) for p in found.problems] == [("repeated-picture", "2 entries")]
+
+
+def test_an_image_that_a_list_names_twice_has_its_boxes_once(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "train.txt").write_text("images/a.png\nimages/a.png\n")
+    (tmp_path / "data.yaml").write_text("train: train.txt\nnames: [cat]\n")
+    found = read_boxes(str(tmp_path / "data.yaml"))
+    assert [len(one.boxes) for one in found.images] == [1]
+    assert [p.code for p in found.problems] == ["repeated-picture"]
+
+
+def test_relative_boxes_where_pixels_belong_are_refused(tmp_path: Path) -> None:
+    relative = coco_file(tmp_path, ["a.png"], [(0, [0.1, 0.2, 0.5, 0.8]), (0, [0, 0, 1, 1])])
+    with pytest.raises(UsageError, match=r"have boxes in pixels[.] Received: .* from 0 to 1"):
+        read_boxes(relative)
+    for box in ([0, 0, 1, 1], [0.5, 0.5, 0.5, 9]):  # a single pixel, and one that is not relative
+        assert read_boxes(coco_file(tmp_path, ["a.png"], [(0, box)])).images[0].boxes
+
+
+def test_a_box_larger_than_numbers_is_a_problem(tmp_path: Path) -> None:
+    found = read_boxes(coco_file(tmp_path, ["a.png"], [(0, [1, 1, 1e308, 1e308])]))
+    mended, problems = mend(found.images[0], clip=False)
+    assert mended.boxes == () and [p.code for p in problems] == ["not-finite"]
