@@ -55,9 +55,15 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "cnnkit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start one server of forked commands for all processes that xdist is about to start."""
+    """Start one server of forked commands for all processes that xdist is about to start.
+
+    These processes are forked from it themselves: each would import the same for ten seconds.
+    Where lines are counted they are not, for those that run while the server imports are missed.
+    """
     if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
-        start_shared_server()
+        python = start_shared_server()
+        if not getattr(config.option, "cov_source", None):
+            config.option.tx = [f"popen//python={python}"] * len(config.option.tx)
 
 
 def pytest_collection_finish() -> None:

@@ -17,6 +17,7 @@ import os
 import pkgutil
 import runpy
 import select
+import shlex
 import signal
 import socket
 import struct
@@ -35,6 +36,8 @@ _NUMBER = struct.Struct("<q")
 _address: str | None = None
 # The variable that tells processes of pytest-xdist of the server that they share.
 SHARED = "CNNKIT_TESTS_SERVER"
+# The first argument of this file as a program that stands in for Python.
+FORK = "--fork"
 
 
 def run_forked(
@@ -61,7 +64,6 @@ def run_forked(
         subprocess.TimeoutExpired: It was killed.
     """
     text = {"encoding": "utf-8", "errors": "surrogateescape"}
-    request = json.dumps([list(program), os.fspath(cwd), dict(env)]).encode()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin, **text)
@@ -69,10 +71,7 @@ def run_forked(
         files[0].seek(0)
         connection = stack.enter_context(socket.socket(socket.AF_UNIX))
         connection.connect(_address or _shared_server() or _start_server())
-        connection.sendall(_NUMBER.pack(len(request)))
-        socket.send_fds(connection, [b"+"], [file.fileno() for file in files])
-        connection.sendall(request)
-        child = _receive_number(connection)
+        child = _ask(connection, program, cwd, env, [file.fileno() for file in files])
         connection.settimeout(timeout)
         try:
             status = _receive_number(connection)
@@ -93,14 +92,51 @@ def run_module_forked(
     return run_forked(["-m", module, *arguments], cwd=os.getcwd(), env=environment)
 
 
-def start_shared_server() -> None:
-    """Start a server, which ends with this process, for the processes that this one will start."""
+def start_shared_server() -> str:
+    """Start a server, which ends with this process, for the processes that this one will start.
+
+    Returns:
+        What starts a Python that is forked from it: a command, to which arguments are added.
+    """
     address, server = _launched_server()
     os.environ[SHARED] = address
     _kept.append(server)
+    return shlex.join([sys.executable, "-P", os.path.abspath(__file__), FORK])
 
 
 _kept: list[subprocess.Popen[bytes]] = []
+
+
+def _ask(
+    connection: socket.socket,
+    program: Sequence[str],
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    streams: Sequence[int],
+) -> int:
+    """Let the server run a program with these descriptors as its streams; return its process."""
+    request = json.dumps([list(program), os.fspath(cwd), dict(env)]).encode()
+    connection.sendall(_NUMBER.pack(len(request)))
+    socket.send_fds(connection, [b"+"], list(streams))
+    connection.sendall(request)
+    return _receive_number(connection)
+
+
+def _stand_in(arguments: Sequence[str]) -> int:
+    """Run what ``python ARGUMENTS`` would, forked, with this process's own streams."""
+    program = list(arguments)
+    while program[0] in ("-u", "-B"):  # streams are flushed, and bytecode is the server's matter
+        program.pop(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the forked process is told, too
+    address = _shared_server()
+    assert address, "the shared server was not started"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(address)
+        _ask(connection, program, os.getcwd(), os.environ, (0, 1, 2))
+        for stream in (0, 1):  # theirs alone, so that an end is seen where it comes
+            os.close(stream)
+        status = _receive_number(connection)
+    return status if status >= 0 else 128 - status
 
 
 @cache
@@ -272,4 +308,6 @@ def _status_of(program: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == FORK:
+        os._exit(_stand_in(sys.argv[2:]))
     _serve(sys.argv[1])
