@@ -140,6 +140,9 @@ class ClassifierSettings:
                 raise UsageError(requires(option, "`fine_tune`", fix))
         if self.size is not None and not self.from_scratch:
             raise UsageError(requires("`size`", "`from_scratch`"))
+        if self.epochs != type(self).epochs and not self.from_scratch:
+            fix = "`fine_tune` is a number of epochs itself; training only the head has none."
+            raise UsageError(requires("`epochs`", "`from_scratch`", fix))
         if self.trains_network:
             return
         alone = {
@@ -156,3 +159,7 @@ class ClassifierSettings:
             if given:
                 fix = "Training only the head takes seconds and needs none of it."
                 raise UsageError(requires(option, "`fine_tune` or `from_scratch`", fix))
+        if self.augment not in ("none", type(self).augment) and not self.views:
+            fix = "Nothing else would use the recipe."
+            users = "`views`, `fine_tune` or `from_scratch`"
+            raise UsageError(requires("`augment`", users, fix))
