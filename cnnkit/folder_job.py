@@ -76,6 +76,8 @@ class Outputs:
     def __post_init__(self) -> None:
         if self.how not in HOW:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
+        if self.how != HOW[0] and self.sort_into is None:
+            raise UsageError(requires("`how`", "`sort_into`"))
         check_resuming(self.resume, self.overwrite, self.retry_errors)
         if self.shard and self.sort_into:
             fix = "Shards that run at once would find and take each other's images."

@@ -48,14 +48,16 @@ class PlanKind:
     table: RowTable
 
 
-def check_how(how: str) -> None:
-    """Refuse an unknown way to place an image.
+def check_how(how: str, folder: Path | None) -> None:
+    """Refuse an unknown way to place an image, and any but the usual one without a folder.
 
     Raises:
-        UsageError: It is none of `HOW`.
+        UsageError: It is none of `HOW`, or no image would be placed so.
     """
     if how not in HOW:
         raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", how))
+    if how != HOW[0] and folder is None:
+        raise UsageError(requires("`how`", "`sort_into`"))
 
 
 def with_places(rows: Sequence[Row], folder: Path, how: str, kind: PlanKind) -> list[Row]:
@@ -73,7 +75,7 @@ def with_places(rows: Sequence[Row], folder: Path, how: str, kind: PlanKind) -> 
     Raises:
         UsageError: There is no such way.
     """
-    check_how(how)
+    check_how(how, folder)
     taken: set[Path] = set()
     planned = []
     for row in rows:

@@ -102,7 +102,8 @@ def command(
 
     chosen |= {
         "confidence": confidence_of(chosen["confidence"]),
-        "classes": parts(chosen["classes"]),
+        # An empty list would mean all of them.
+        "classes": parts(chosen["classes"]) or ([""] if chosen["classes"] else []),
         "agnostic": groups_of(chosen["agnostic"]),
         "tile": tile_of(chosen["tile"]),
     }

@@ -1,4 +1,4 @@
-"""The check that every command makes first: none of its outputs is one of its inputs.
+"""The check that every command makes first: its outputs and inputs are named and lie apart.
 
 It knows the parameters of all commands by their names, which are the same everywhere; a test
 goes through all commands and finds the ones that it does not know.
@@ -75,6 +75,8 @@ REMOTE_OUTPUTS = {
 PREFIXED = ("classify", "detect", "explain", "identify")
 MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
+# Arguments of which each gives a row, an empty one an error.
+WITH_ROWS = ("inputs", "photos", "images")
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
 _FOLDER_FORM = re.compile(r"(voc|yolo):", re.IGNORECASE)
 
@@ -98,6 +100,11 @@ class GivenParameter(NamedTuple):
         """Return the paths that the value names."""
         values = self.value if isinstance(self.value, tuple | list) else [self.value]
         return [os.fspath(one) for one in values if isinstance(one, str | os.PathLike) and one]
+
+    def is_empty(self) -> bool:
+        """Return whether the value, or one of several, is an empty name."""
+        values = self.value if isinstance(self.value, tuple | list) else [self.value]
+        return any(isinstance(one, str) and not one for one in values)
 
 
 class NamedPath(NamedTuple):
@@ -163,8 +170,9 @@ def check(command: str, given: Sequence[GivenParameter]) -> tuple[RemoteFile, ..
         The outputs that are objects.
 
     Raises:
-        UsageError: Names both.
+        UsageError: Names both, or what is empty.
     """
+    _check_named(given)
     outputs = list(outputs_of(command, given))
     objects = [one for one in outputs if is_url(one.path)]
     outputs = [one for one in outputs if not is_url(one.path)]
@@ -193,6 +201,15 @@ def check(command: str, given: Sequence[GivenParameter]) -> tuple[RemoteFile, ..
             apart.check_replaced_folder(*one.named(), read)
     _check_files(outputs, images)
     return remote_files(*(one.path for one in objects))
+
+
+def _check_named(given: Iterable[GivenParameter]) -> None:
+    """Refuse an empty name of a file or folder: what it was for would be left out silently."""
+    for one in given:
+        names = one.name in (*OUTPUTS, *INPUTS, *MODELS, *ROOTS)
+        if names and one.is_empty() and not (one.is_argument and one.name in WITH_ROWS):
+            fix = "A variable of a shell that is not set gives an empty name."
+            raise UsageError(broken_rule(one.said, "name a file or folder", "''", fix))
 
 
 def _check_objects(

@@ -126,7 +126,7 @@ def cluster_faces(
     check_positive(min_faces=min_faces, max_pixels=max_pixels, workers=workers)
     if threshold is not None and not resume and not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(broken_rule("`threshold`", "be a distance over 0", threshold))
-    check_how(how)
+    check_how(how, folder)
     if resume and folder is None:
         raise nothing_to_resume(folder)
 

@@ -217,7 +217,7 @@ def detect(
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
         log.info(note)
-    condition = Where(where, bundle.labels) if where else None
+    condition = None if where is None else Where(where, bundle.labels)
     detector = Detector.from_bundle(
         bundle,
         selection,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,47 @@ def test_refused_before_anything_is_touched(line, files, monkeypatch, capsys):
     assert any(words in shown.err for words in said), shown.err
     assert len(shown.err.splitlines()) == 1
     assert state(files) == before and sorted(a for a, *_ in os.walk(files)) == folders
+
+
+# What a variable that is not set leaves of an option: "$OUT".
+EMPTY = """
+classify p/a.png -o ''|-o
+classify p/a.png --report ''|--report
+classify p/a.png --sort-into ''|--sort-into
+classify p/a.png --labels ''|--labels
+classify p/a.png --model ''|--model
+detect p/a.png --annotate ''|--annotate
+detect p/a.png -o ''|-o
+detect p/a.png --classes ''|--classes
+detect p/a.png --where ''|--where
+explain p --overlays ''|--overlays
+evaluate data --model m --report ''|--report
+stylize p/b.jpg -o x.png --style ''|--style
+transfer-learn data --overwrite -o ''|-o
+gallery enroll '' p|the input
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", EMPTY)
+def test_an_empty_name_is_refused_not_left_out(line, files, monkeypatch, capsys):
+    words, _, said = line.partition("|")
+    before = state(files)
+    monkeypatch.setattr("sys.argv", ["cnnkit", *shlex.split(words)])
+    assert _run() == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and len(shown.err.splitlines()) == 1
+    assert f"error: {said} must" in shown.err and "Received: ''" in shown.err
+    assert state(files) == before
+
+
+WITHOUT_FOLDER = ["classify p --how move", "detect p --how link", "dedupe p --how move"]
+
+
+@pytest.mark.parametrize("line", [*WITHOUT_FOLDER, "gallery cluster p --how move"])
+def test_how_files_are_sorted_needs_a_folder_to_sort_into(line, files, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["cnnkit", *line.split()])
+    assert _run() == 2
+    assert "--how requires --sort-into" in capsys.readouterr().err
 
 
 def test_a_list_on_standard_input_is_looked_at_too(run_cnnkit, files):

@@ -54,3 +54,11 @@ def test_an_output_that_is_the_input_is_refused_and_kept(
     with pytest.raises(UsageError, match=target.rpartition(":")[2]):
         function(*places, overwrite=True, **keywords)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["output", "report", "sort_into", "embeddings", "labels"])
+def test_an_empty_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` must name a file or folder. Received: ''"):
+        cnnkit.classify(tmp_path, **{name: ""})
+    with pytest.raises(UsageError, match="`output` must name"):
+        cnnkit.detect(tmp_path, output=["a.jsonl", ""])

@@ -102,7 +102,7 @@ def test_a_run_is_not_resumed_with_other_labels(photos) -> None:
     ("inputs", "keywords", "said"),
     [
         ("photos", {"top_k": 0}, "at least 1"),
-        ("photos", {"examples": ""}, "Received: '', which does not exist."),
+        ("photos", {"examples": ""}, "`examples` must name a file or folder. Received: ''."),
         ("photos", {"batch_size": 0}, "`batch_size` must be at least 1. Received: 0."),
         ("photos", {"workers": 0}, "`workers` must be at least 1. Received: 0."),
         ("photos", {"max_pixels": 0}, "`max_pixels` must be at least 1. Received: 0."),
