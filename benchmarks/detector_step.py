@@ -17,6 +17,7 @@ processor time than PyTorch's, or its loader, with nothing but mosaics, is slowe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -110,13 +111,16 @@ class Ours:
     def _made(self, plan: Any, classes: int) -> Any:
         """Return a stepper of the layers that the plan lets learn."""
         from cnnkit.detection.training.stepper import DetectorStepper
+        from cnnkit.runtime.tensorflow_steps import faster_kernel_gradients
         from cnnkit.runtime.training_devices import prepare_training
-        from cnnkit.training.freezing import unfrozen
+        from cnnkit.training.freezing import leaf_layers, unfrozen
 
         model, task = self._network.model, self._network.task
         xla, _ = prepare_training(deterministic=False, distributed=False)
-        self._unfrozen = unfrozen(model, plan)
-        self._unfrozen.__enter__()  # until the process ends
+        # Until the process ends.
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(unfrozen(model, plan))
+        self._open.enter_context(faster_kernel_gradients(leaf_layers(model)))
         return DetectorStepper(model, plan, task=task, classes=classes, xla=xla)
 
     def _save(self, plan: Any, file: str) -> None:

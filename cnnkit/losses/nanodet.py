@@ -53,8 +53,8 @@ def distribution_focal(logits: Any, distances: Any) -> Any:
     weights = ops.maximum(
         1 - ops.abs(distances[..., None] - ops.arange(BINS, dtype="float32")), 0.0
     )
-    log_shares = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
-    return -ops.sum(weights * log_shares, axis=-1)
+    # The weights sum to one, so the logarithm that normalizes the shares counts once.
+    return ops.logsumexp(logits, axis=-1) - ops.sum(weights * logits, axis=-1)
 
 
 def nanodet_loss(outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth) -> LossParts:
@@ -78,7 +78,8 @@ def nanodet_loss(outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth
     sides = ops.cast(ops.stack([columns, rows]) * heads[0].stride, "float32")  # width, height
     real = corners(truth.boxes * ops.concatenate([sides, sides]))
     middles, strides, boxes, raw = _cells(outputs, heads)
-    logits = raw[..., : -4 * BINS]
+    # Two slices would each fill a gradient of the whole width with zeros.
+    logits, bins = ops.split(raw, [raw.shape[-1] - 4 * BINS], axis=-1)
     classes = ops.one_hot(truth.classes, logits.shape[-1])  # (batch, boxes, classes)
     scores = ops.einsum("bck,bnk->bnc", ops.sigmoid(logits), classes)
     box, target = task_aligned(scores, boxes, middles, strides, real, truth.valid)
@@ -88,7 +89,7 @@ def nanodet_loss(outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth
     overlap = 1 - generalized_iou(boxes, real)
     reach = ops.concatenate([middles - real[..., :2], real[..., 2:] - middles], axis=-1)
     shape = (*ops.shape(box), 4, BINS)
-    bins = ops.reshape(raw[..., -4 * BINS :], shape)
+    bins = ops.reshape(bins, shape)
     spread = ops.mean(distribution_focal(bins, reach / strides[:, None]), axis=-1)
     positive = ops.cast(target > 0, "float32")
     mean = ops.maximum(ops.sum(target), 1.0) / ops.cast(ops.shape(box)[0], "float32")

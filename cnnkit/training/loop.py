@@ -17,6 +17,7 @@ import numpy as np
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.tensorflow_steps import faster_kernel_gradients
 from cnnkit.runtime.training_devices import (
     OutOfMemoryError,
     prepare_training,
@@ -26,7 +27,7 @@ from cnnkit.runtime.training_devices import (
 )
 from cnnkit.training.batches import Batches, BatchMaker
 from cnnkit.training.checkpoints import Checkpoints
-from cnnkit.training.freezing import unfrozen
+from cnnkit.training.freezing import leaf_layers, unfrozen
 from cnnkit.training.plan import TrainingPlan, learning_rate_at
 from cnnkit.training.progress import Progress, refuse_another_run
 from cnnkit.training.reports import EpochReport, Scores, TrainingResult
@@ -102,6 +103,7 @@ def train(
     with (
         unfrozen(model, plan),
         computing_in(model, training_precision(plan.precision)),
+        faster_kernel_gradients(leaf_layers(model)),
         without_compiled_files(),
         contextlib.ExitStack() as open_things,
     ):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from cnnkit.runtime.tensorflow_steps import adam_update, can_fuse
 from cnnkit.training.plan import TrainingPlan
 
 # What weight decay leaves alone: biases, and scales and shifts of normalizations.
@@ -52,5 +53,16 @@ class ScaledAdam(keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         rate = keras.ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
         if self._decays[index]:
-            self.assign_sub(variable, variable * rate * self._decays[index])
-        super().update_step(gradient, variable, rate)
+            self.assign_sub(variable, variable * (rate * self._decays[index]))
+        if not can_fuse(variable):
+            super().update_step(gradient, variable, rate)
+            return
+        adam_update(
+            variable,
+            (self._momentums[index].value, self._velocities[index].value),
+            gradient,
+            step=self.iterations + 1,
+            rate=rate,
+            betas=(self.beta_1, self.beta_2),
+            epsilon=self.epsilon,
+        )
