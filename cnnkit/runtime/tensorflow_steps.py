@@ -108,7 +108,7 @@ def _convolved(images: Any, kernel: Any) -> Any:
     """Return the convolution of (batch, height, width, inputs), as an eligible layer makes it."""
     import tensorflow as tf
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient
     def convolve(images: Any, kernel: Any) -> Any:
         def gradient(upstream: Any) -> tuple[Any, Any]:
             to_images = tf.raw_ops.Conv2DBackpropInput(
