@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, Found
 from cnnkit.images.files import read_header
 from cnnkit.images.sniff import VIDEO_HEADER_BYTES, image_format, video_format
+from cnnkit.results import Failure
 from cnnkit.video.animations import ANIMATED, read_animation
 from cnnkit.video.reading import Earlier, no_earlier, read_video
 from cnnkit.video.selecting import FrameSelection, Time
@@ -69,7 +70,7 @@ class FrameFinder:
         if form is None:
             yield found
             return
-        yield from read(
+        frames = read(
             found.path,
             form,
             self._selection,
@@ -77,6 +78,12 @@ class FrameFinder:
             earlier=self.earlier,
             decodes=self._decodes,
         )
+        any_wanted = False
+        for frame in frames:
+            any_wanted = True
+            yield frame
+        if not any_wanted:  # every input has a row
+            yield Found(found.path, Failure("no-images", "no frame lies in the time asked for"))
 
 
 def frames(

@@ -111,6 +111,18 @@ def test_a_clip_that_ends_early_is_one_failed_row(tmp_path: Path) -> None:
     assert rows[-1]["frame"] > rows[-2]["frame"]
 
 
+def test_a_clip_without_a_frame_in_the_time_asked_for_is_one_failed_row(clip: str) -> None:
+    """Every input has a row: a mistyped time must not look like a run without a fault."""
+    Image.new("RGB", (8, 8)).save("b.gif", save_all=True, append_images=[Image.new("L", (8, 8), 9)])
+    for given in ({"from_time": 9}, {"from_time": 9, "frames": True}):
+        summary = cnnkit.detect([clip, "b.gif"], **given, output="r.jsonl", overwrite=True)
+        late = json_rows("r.jsonl")[: 2 if "frames" in given else 1]
+        assert [row["error"]["kind"] for row in late] == ["no-images"] * len(late)
+        assert "no frame" in late[0]["error"]["message"] and summary.failed == len(late)
+    again = cnnkit.detect([clip, "b.gif"], from_time=9, frames=True, output="r.jsonl", resume=True)
+    assert (again.failed, again.resumed) == (2, 2)
+
+
 @pytest.mark.slow
 def test_explained_frames_have_overlays_and_a_report(clip: str) -> None:
     rows: list[dict[str, Any]] = []
