@@ -7,7 +7,7 @@ is ``name/name_0001.jpg``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,19 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
         pairs = list(_csv_pairs(read_csv_table(path, COLUMNS), path, root))
     if not pairs:
         raise UsageError(broken_rule(str(path), "hold pairs of images", "none"))
+    _check_consistent(pairs, path)
     return pairs
+
+
+def _check_consistent(pairs: Iterable[FacePair], path: Path) -> None:
+    """Refuse a pair that is listed as same and as different: one of the two is a mistake."""
+    said: dict[tuple[str, ...], bool] = {}
+    for one in pairs:
+        if one.same is None:
+            continue
+        if said.setdefault(tuple(sorted((one.a, one.b))), one.same) != one.same:
+            received = f"{one.a} and {one.b} as same and as different"
+            raise UsageError(broken_rule(str(path), "say one thing of each pair", received))
 
 
 def _read_lfw(path: Path, root: Path) -> list[FacePair] | None:

@@ -146,3 +146,13 @@ def test_lfw_in_other_encodings(tmp_path: Path) -> None:
     empty = written(tmp_path, "2\t1\n", "none.txt")
     with pytest.raises(UsageError, match=r"must hold 4 pairs\. Received: 0"):
         read_pairs(empty)
+
+
+@pytest.mark.parametrize("again", ["a.jpg,b.jpg,0", "b.jpg,a.jpg,no"])
+def test_a_pair_that_is_same_and_different_is_refused(tmp_path: Path, again: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"a,b,same\na.jpg,b.jpg,1\na.jpg,c.jpg,0\n{again}\n")
+    with pytest.raises(UsageError, match=r"say one thing of each pair[.] Received: .* as same and"):
+        read_pairs(path)
+    path.write_text("a,b,same\na.jpg,b.jpg,1\nb.jpg,a.jpg,1\na.jpg,b.jpg,\n")
+    assert [pair.same for pair in read_pairs(path)] == [True, True, None]
