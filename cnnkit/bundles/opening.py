@@ -32,7 +32,7 @@ from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_nam
 from cnnkit.bundles.graphs import graph_card, opening_graphs
 from cnnkit.bundles.graphs.scanning import first_bytes, form_of
 from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_file
-from cnnkit.bundles.means import read_means
+from cnnkit.bundles.means import read_bits, read_means
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
 from cnnkit.runtime import ModelSource, Quantization, building_defaults, import_keras
@@ -66,7 +66,9 @@ class Bundle:
         trusted_graphs: Whether these came with cnnkit; if not, see `cnnkit.bundles.own_graphs`.
         int8_in_float: Whether float32 computes what 8-bit integers give, see
             `cnnkit.runtime.contract.Quantization`.
-        means: The file of the mean activations, see `cnnkit.bundles.means`; None: there is none.
+        means: The file of the mean activations and rounding bits, see `cnnkit.bundles.means`;
+            None: there is none.
+        weights: The file of the weights of a bundle's folder; None: it is none.
     """
 
     card: ModelCard
@@ -80,6 +82,7 @@ class Bundle:
     trusted_graphs: bool = False
     int8_in_float: bool = False
     means: Path | None = None
+    weights: Path | None = None
 
     @property
     def weights_hash(self) -> str:
@@ -236,6 +239,7 @@ class Bundle:
             conversion=["cnnkit.bundles.to_openvino", request],
             in_float=self.int8_in_float,
             means=self._means(prefix),
+            bits=self._bits(prefix),
             means_hash=str(self.card.means.get("sha256", "")),
         )
 
@@ -244,6 +248,13 @@ class Bundle:
         if self.means is None:
             return None
         return partial(read_means, self.means, self.card.means.get("sha256"), prefix)
+
+    def _bits(self, prefix: str) -> Callable[[], Mapping[str, np.ndarray]] | None:
+        """Return what reads the rounding bits of a network, or None where there is no file."""
+        if self.means is None or self.weights is None:
+            return None
+        sha256 = self.card.means.get("sha256")
+        return partial(read_bits, self.means, sha256, self.weights, self.card.weights, prefix)
 
     def prefix(self, network_name: str | None = None) -> str:
         """Return what the names of a network's weights begin with in the bundle's files."""
@@ -450,7 +461,9 @@ def _open_folder(folder: Path, labels: str | None) -> Bundle:
     store = None if graph is None or len(card.networks) > 1 else folder
     means = folder / card.means["file"] if card.means.get("file") else None
     identity = _identity(sha256, *what)
-    return Bundle(card, names, identity, load, request, graph_store=store, means=means)
+    return Bundle(
+        card, names, identity, load, request, graph_store=store, means=means, weights=path
+    )
 
 
 def _with_scores_kind(card: ModelCard, path: Path) -> ModelCard:

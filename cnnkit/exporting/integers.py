@@ -53,15 +53,16 @@ def check_precision(precision: str, form: str, bundle: Bundle) -> None:
 
 
 def activations_of(bundle: Bundle, exported: NetworkExport) -> LayerInputs:
-    """Return the ranges and the means of one of a bundle's networks, which has ranges.
+    """Return the ranges, means, and bits of one of a bundle's networks, which has ranges.
 
     Raises:
-        BundleError: The file of the means cannot be read.
+        BundleError: The file of the means and bits cannot be read.
     """
     how = bundle.source(network_name=exported.name).quantization
     if how is None:
         return LayerInputs({}, {})
-    return LayerInputs(how.ranges, {} if how.means is None else how.means())
+    means, bits = ({} if read is None else read() for read in (how.means, how.bits))
+    return LayerInputs(how.ranges, means, bits)
 
 
 def convert_in_integers(
@@ -97,7 +98,8 @@ def convert_in_integers(
     try:
         with building_defaults(), silenced_standard_error(), without_compiled_files():
             graph = named_graph(model, variables, own_dtypes=True)
-            graph = quantize(graph, ranges, HALF_RANGE, means=activations.means, stored=True)
+            means, bits = activations.means, activations.bits
+            graph = quantize(graph, ranges, HALF_RANGE, means=means, bits=bits, stored=True)
             if exported.batch is not None:
                 _fix_batch(graph, exported.batch)
             import_openvino().save_model(graph, path, compress_to_fp16=False)

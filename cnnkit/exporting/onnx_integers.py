@@ -27,6 +27,7 @@ from cnnkit.runtime.quantization import (
     kernel_limits,
     mean_shifts,
 )
+from cnnkit.runtime.rounding_bits import in_integers
 
 LAYERS = frozenset(("Conv", "MatMul", "Gemm"))
 # What gives of its input nothing but its own numbers, or zero.
@@ -59,7 +60,7 @@ def quantize_onnx(
         path: Of the file; it is replaced.
         kernels: Keras's values of the layers that have a range, by the path of the weight.
         activations: What enters each.
-        reach: The largest integer of a kernel.
+        reach: The largest integer of a kernel: that for which the bits were made, if there are any.
 
     Returns:
         How many layers have pairs at their inputs.
@@ -77,13 +78,14 @@ def quantize_onnx(
     if not found:
         rule = "have a layer for one of the activation ranges of its card"
         raise OutputError(broken_rule(path.name, rule, "none"))
-    ranges, means = activations.ranges, activations.means
+    ranges, means, bits = activations.ranges, activations.means, activations.bits
     pairs = {layer.input[0]: pair_of(*ranges[name]) for name, layer in found.items()}
     for tensor in list(pairs):
         graph.hand_back(tensor, pairs)
     for name, layer in found.items():
         graph.bounded(layer, pairs)
-        graph.quantize_kernel(layer, pairs[layer.input[0]].scale, reach, means.get(name))
+        scale = pairs[layer.input[0]].scale
+        graph.quantize_kernel(layer, scale, reach, means.get(name), bits.get(name))
     graph.insert(pairs)
     graph.finish()
     onnx.checker.check_model(model)
@@ -227,7 +229,12 @@ class _OnnxGraph:
     # --- the pairs ------------------------------------------------------------------------
 
     def quantize_kernel(
-        self, layer: Any, scale: np.float32, reach: int, means: np.ndarray | None
+        self,
+        layer: Any,
+        scale: np.float32,
+        reach: int,
+        means: np.ndarray | None,
+        bits: np.ndarray | None = None,
     ) -> None:
         """Put a layer's kernel, and a convolution's bias, in integers behind DequantizeLinear.
 
@@ -236,36 +243,41 @@ class _OnnxGraph:
             scale: Of what enters it.
             reach: The largest integer of a kernel.
             means: Of what enters it, by which the bias is corrected; None: it stays.
+            bits: How the kernel is rounded, see `cnnkit.runtime.rounding_bits`; None: to the
+                nearest integers.
+
+        Raises:
+            ValueError: There are not as many bits as weights.
         """
-        kernel, axis = self.constants[layer.input[1]], 0 if _is_rows(layer) else 1
-        others = tuple(number for number in range(kernel.ndim) if number != axis)
-        limits = kernel_limits(kernel, others, reach).reshape(-1)
+        rows = _channels_first(layer, self.constants[layer.input[1]])
+        limits = kernel_limits(rows, tuple(range(1, rows.ndim)), reach).reshape(-1)
         scales = limits / np.float32(FULL_RANGE)
+        whole = in_integers(rows / _of_rows(scales, rows), reach, bits)
         if means is not None:
-            self._correct(layer, kernel, scales, means)
+            self._correct(layer, rows, whole * _of_rows(scales, rows), means)
         has_bias = layer.op_type == "Conv" and len(layer.input) > 2
         if has_bias:
             bias = self.constants[layer.input[2]]
-            scales = np.maximum(scales, np.abs(bias) / (scale * np.float32(LARGEST_BIAS)))
+            least = np.abs(bias) / (scale * np.float32(LARGEST_BIAS))
+            coarser = np.maximum(scales, least)
+            again = np.round(rows / _of_rows(coarser, rows))
+            whole = np.where(_of_rows(coarser > scales, rows), again, whole)
+            scales = coarser
             steps = (scales * scale).astype(np.float32)
-            whole = np.round(bias.astype(np.float64) / steps).astype(np.int32)
-            layer.input[2] = self._dequantized(f"{layer.output[0]}/bias", whole, steps, 0)
-        shape = [1] * kernel.ndim
-        shape[axis] = -1
-        whole = np.round(kernel / scales.reshape(shape)).clip(-FULL_RANGE, FULL_RANGE)
-        name = f"{layer.output[0]}/kernel"
-        layer.input[1] = self._dequantized(name, whole.astype(np.int8), scales, axis)
+            of_bias = np.round(bias.astype(np.float64) / steps).astype(np.int32)
+            layer.input[2] = self._dequantized(f"{layer.output[0]}/bias", of_bias, steps, 0)
+        whole = _channels_first(layer, whole.clip(-FULL_RANGE, FULL_RANGE).astype(np.int8))
+        name, axis = f"{layer.output[0]}/kernel", 0 if _is_rows(layer) else 1
+        layer.input[1] = self._dequantized(name, whole, scales, axis)
 
     def _correct(
-        self, layer: Any, kernel: np.ndarray, scales: np.ndarray, means: np.ndarray
+        self, layer: Any, rows: np.ndarray, rounded: np.ndarray, means: np.ndarray
     ) -> None:
         """Add to the bias behind a layer what rounding its kernel takes from the mean."""
-        rows = _channels_first(layer, kernel)
-        steps = scales.reshape(-1, *[1] * (rows.ndim - 1))
         groups = _attribute(layer, "group", 1)
         apart = (groups, len(rows) // groups, *rows.shape[1:])
-        exact, rounded = (each.reshape(apart) for each in (rows, np.round(rows / steps) * steps))
-        shifts = mean_shifts(exact, rounded, means).astype(np.float32)
+        shifts = mean_shifts(rows.reshape(apart), rounded.reshape(apart), means)
+        shifts = shifts.astype(np.float32)
         if layer.op_type == "Conv":
             name = f"{layer.output[0]}/corrected"
             self._set_bias(layer, self.constant(name, self._bias(layer) + shifts))
@@ -360,6 +372,11 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
 
 def _channels_first(layer: Any, kernel: np.ndarray) -> np.ndarray:
     return kernel if _is_rows(layer) else kernel.T
+
+
+def _of_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return values of each output channel in a shape that goes with a kernel of rows."""
+    return values.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def _forms(kernel: np.ndarray) -> list[np.ndarray]:

@@ -23,7 +23,9 @@ class Quantization:
         means: Reads the mean activation of each channel in front of each layer, by which
             `cnnkit.runtime.quantization.quantize` corrects what a layer gives; None: none are
             known.
-        means_hash: A hash of the means, for caches.
+        bits: Reads how the kernels are rounded to 7 bits, see `cnnkit.runtime.rounding_bits`;
+            None: to the nearest integers.
+        means_hash: A hash of the means and the bits, for caches.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -31,6 +33,7 @@ class Quantization:
     conversion: Sequence[str]
     in_float: bool = False
     means: Callable[[], Mapping[str, np.ndarray]] | None = None
+    bits: Callable[[], Mapping[str, np.ndarray]] | None = None
     means_hash: str = ""
 
 

@@ -19,7 +19,7 @@ from cnnkit.runtime.contract import ModelSource, Quantization
 from cnnkit.runtime.keras_conversion import converted, named_graph
 from cnnkit.runtime.precision import INT8, INT8_HALF, choose_precision, this_processor
 from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
-from cnnkit.runtime.quantization import FULL_RANGE, fold_constants, quantize
+from cnnkit.runtime.quantization import FULL_RANGE, HALF_RANGE, fold_constants, quantize
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -151,13 +151,14 @@ def _quantized(source: ModelSource, graph: Any, how: Quantization | None, reach:
     if how is None:
         return graph
     means = None if how.means is None else how.means()
+    bits = None if how.bits is None or reach != HALF_RANGE else how.bits()
     try:
-        return quantize(graph, how.ranges, reach, means=means, in_float=how.in_float)
+        return quantize(graph, how.ranges, reach, means=means, bits=bits, in_float=how.in_float)
     except KeyError as error:
         rule = "have a layer for each activation range of its card"
         raise BundleError(broken_rule(source.name, rule, f"none for {error}")) from error
     except ValueError as error:
-        rule = "have a mean activation for each channel of its layers"
+        rule = "have means and rounding bits that fit its layers"
         raise BundleError(broken_rule(source.name, rule, error)) from error
 
 

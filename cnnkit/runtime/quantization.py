@@ -18,13 +18,14 @@ integers in 16 bits, and saturates silently: 2 * 255 * 127 is more than 32,767. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cnnkit.runtime.keras_conversion import WEIGHT
 from cnnkit.runtime.process import import_openvino, import_openvino_opset, import_openvino_passes
+from cnnkit.runtime.rounding_bits import RoundingBits, in_integers
 
 # The lowest and the highest activation of a layer's input, by the path of the layer's weight.
 Ranges = Mapping[str, tuple[float, float]]
@@ -45,10 +46,13 @@ class LayerInputs:
     Attributes:
         ranges: The lowest and the highest activation.
         means: The mean activation of each channel.
+        bits: How the kernels are rounded to 7 bits (`HALF_RANGE`), see
+            `cnnkit.runtime.rounding_bits`; a layer without: to the nearest integers.
     """
 
     ranges: Ranges
     means: Means
+    bits: RoundingBits = field(default_factory=dict)
 
 
 def quantizable(graph: Any) -> dict[str, Any]:
@@ -102,6 +106,7 @@ def quantize(
     reach: int = FULL_RANGE,
     *,
     means: Means | None = None,
+    bits: RoundingBits | None = None,
     in_float: bool = False,
     stored: bool = False,
 ) -> Any:
@@ -113,13 +118,16 @@ def quantize(
         reach: The largest 8-bit integer of a kernel: `FULL_RANGE`, or `HALF_RANGE`.
         means: Of the activations that enter each layer, by which the mean of what it gives stays
             as it is without rounding; None, or a layer without: it moves.
+        bits: How the kernels are rounded, made for this reach, see `rounding_bits`; None, or a
+            layer without: to the nearest integers.
         in_float: Round the kernels here and now: without a FakeQuantize operation of its own
             there OpenVINO computes the layer in float32.
         stored: Keep the kernels as 8-bit integers with their scales, for a file a quarter the size.
 
     Raises:
         KeyError: The graph has no layer for a range.
-        ValueError: A layer's input has not as many channels as there are means.
+        ValueError: A layer's input has not as many channels as there are means, or its kernel not
+            as many weights as there are bits.
     """
     layers = quantizable(graph)
     known: dict[tuple[str, int], Any] = {}  # an activation that enters several layers has one
@@ -130,10 +138,16 @@ def quantize(
         if where not in known:
             known[where] = _activation(tensor, *activation_range(low, high))
         layer.input(0).replace_source_output(known[where].output(0))
+        integers, step = integers_and_step(layer, reach, (bits or {}).get(name))
         if means is not None and name in means:
-            _correct(layer, means[name], reach)
-        kernel_of = _rounded_kernel if in_float else _stored_kernel if stored else _kernel
-        layer.input(1).replace_source_output(kernel_of(layer, reach).output(0))
+            _correct(layer, means[name], integers * step)
+        if in_float:
+            kernel = import_openvino().op.Constant(integers * step)
+        elif stored:
+            kernel = _stored_kernel(integers, step)
+        else:
+            kernel = _kernel(layer, reach, integers * step if name in (bits or {}) else None)
+        layer.input(1).replace_source_output(kernel.output(0))
     graph.validate_nodes_and_infer_types()
     return graph
 
@@ -249,13 +263,12 @@ def _activation(tensor: Any, low: float, high: float) -> Any:
     return import_openvino_opset().fake_quantize(tensor, *ends, *ends, ACTIVATION_LEVELS)
 
 
-def _correct(layer: Any, means: np.ndarray, reach: int) -> None:
+def _correct(layer: Any, means: np.ndarray, rounded_kernel: np.ndarray) -> None:
     """Add to each channel of what a layer gives what rounding its kernel takes from the mean."""
     kernel = layer.input_value(1).get_node().data
     if layer.get_type_name() == "MatMul" and kernel.ndim != 2:
         return
-    integers, step = _in_integers(layer, reach)
-    whole, as_rounded = (_in_groups(layer, values) for values in (kernel, integers * step))
+    whole, as_rounded = (in_groups(layer, values) for values in (kernel, rounded_kernel))
     shifts = mean_shifts(whole, as_rounded, means).astype(np.float32)
     if layer.get_type_name() != "MatMul":
         shifts = shifts.reshape(1, -1, *[1] * (whole.ndim - 3))
@@ -270,40 +283,59 @@ def _correct(layer: Any, means: np.ndarray, reach: int) -> None:
     corrected.get_tensor().set_names(names)
 
 
-def _in_groups(layer: Any, kernel: np.ndarray) -> np.ndarray:
+def in_groups(layer: Any, kernel: np.ndarray) -> np.ndarray:
     """Return a layer's kernel as `mean_shifts` takes it."""
     if layer.get_type_name() == "GroupConvolution":
         return kernel
+    return _in_rows(layer, kernel)[None]
+
+
+def _in_rows(layer: Any, kernel: np.ndarray) -> np.ndarray:
+    """Return a layer's kernel with its output channels first, or such a one as it was."""
     if layer.get_type_name() == "MatMul" and not layer.get_attributes()["transpose_b"]:
-        kernel = kernel.T
-    return kernel[None]
+        return kernel.T
+    return kernel
 
 
-def _kernel(layer: Any, reach: int) -> Any:
+def integers_and_step(
+    layer: Any, reach: int, bits: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a layer's kernel in whole numbers, and what each of them is worth, both float32.
+
+    Args:
+        layer: From `quantizable`.
+        reach: The largest of the numbers.
+        bits: See `quantize`.
+
+    Raises:
+        ValueError: See `quantize`.
+    """
+    exact, step = exact_and_step(layer, reach)
+    return _in_rows(layer, in_integers(_in_rows(layer, exact), reach, bits)), step
+
+
+def exact_and_step(layer: Any, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `integers_and_step` rounds, and what a step is worth, both float32."""
+    kernel = layer.input_value(1).get_node().data
+    step = kernel_limits(kernel, _summed_axes(layer, kernel.ndim), reach) / np.float32(FULL_RANGE)
+    return kernel / step, step
+
+
+def _kernel(layer: Any, reach: int, rounded_kernel: np.ndarray | None) -> Any:
+    """Return a FakeQuantize operation of a layer's kernel, or of one that is rounded already."""
     tensor = layer.input_value(1)
     kernel = tensor.get_node().data
     limits = kernel_limits(kernel, _summed_axes(layer, kernel.ndim), reach)
+    if rounded_kernel is not None:
+        tensor = import_openvino().op.Constant(rounded_kernel).output(0)
     ends = [-limits, limits]
     return import_openvino_opset().fake_quantize(tensor, *ends, *ends, KERNEL_LEVELS)
 
 
-def _rounded_kernel(layer: Any, reach: int) -> Any:
-    integers, step = _in_integers(layer, reach)
-    return import_openvino().op.Constant(integers * step)
-
-
-def _stored_kernel(layer: Any, reach: int) -> Any:
-    integers, step = _in_integers(layer, reach)
+def _stored_kernel(integers: np.ndarray, step: np.ndarray) -> Any:
     opset = import_openvino_opset()
     whole = import_openvino().op.Constant(integers.astype(np.int8))
     return opset.multiply(opset.convert(whole, "f32"), opset.constant(step))
-
-
-def _in_integers(layer: Any, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a layer's kernel in whole numbers, float32, and what each of them is worth."""
-    kernel = layer.input_value(1).get_node().data
-    step = kernel_limits(kernel, _summed_axes(layer, kernel.ndim), reach) / np.float32(FULL_RANGE)
-    return np.round(kernel / step), step
 
 
 def _summed_axes(layer: Any, axes: int) -> tuple[int, ...]:

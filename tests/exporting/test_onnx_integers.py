@@ -17,10 +17,13 @@ from cnnkit.runtime.process import import_openvino
 from cnnkit.runtime.quantization import (
     HALF_RANGE,
     LayerInputs,
+    exact_and_step,
     measure_activations,
     quantizable,
     quantize,
 )
+from cnnkit.runtime.rounding_bits import in_integers as whole_numbers
+from cnnkit.runtime.rounding_bits import packed
 from tests.exporting.running import needs_onnx
 
 pytestmark = needs_onnx
@@ -48,6 +51,8 @@ def network():
     for variable in model.weights:
         if variable.path.endswith(("gamma", "variance")):
             variable.assign(rng.uniform(0.2, 2, variable.shape))
+            if variable.path.endswith("gamma"):  # a negative factor turns its channel's kernel
+                variable.assign(variable * np.where(np.arange(variable.shape[0]) % 3, 1, -1))
         elif variable.path.endswith(("beta", "mean", "bias")):
             variable.assign(rng.normal(scale=0.2, size=variable.shape))
     return model
@@ -69,12 +74,12 @@ def ranges(activations):
     return activations.ranges
 
 
-def in_integers(network, ranges, folder, means=None) -> int:
+def in_integers(network, ranges, folder, means=None, bits=None) -> int:
     """Write the network as ``small.onnx`` in 8-bit integers."""
     variables = variables_by_path(network)
     kernels = {name: np.asarray(variables[name].numpy()) for name in ranges}
     convert(network, "onnx", folder / "small.onnx")
-    activations = LayerInputs(ranges, means or {})
+    activations = LayerInputs(ranges, means or {}, bits or {})
     return quantize_onnx(folder / "small.onnx", kernels, activations, HALF_RANGE)
 
 
@@ -112,6 +117,63 @@ def test_the_means_of_the_outputs_are_corrected(network, images, activations, ra
         session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
         far.append(np.abs(session.run(None, {"image": images})[0].mean(axis=0) - floats).mean())
     assert far[1] < 0.7 * far[0]
+
+
+@pytest.fixture(scope="module")
+def bits(network):
+    """Half of the weights go to their second nearest integer, in each layer."""
+    rng = np.random.default_rng(10)
+    kernels = {n: v for n, v in variables_by_path(network).items() if n.endswith("kernel")}
+    return {name: packed(rng.uniform(size=v.shape) < 0.5) for name, v in kernels.items()}
+
+
+def test_the_bits_round_the_same_weights_as_in_openvino(network, images, ranges, tmp_path):
+    """Also where the converter folded a factor, negative ones too, into a kernel."""
+    import onnxruntime
+
+    layers = quantizable(named_graph(network, variables_by_path(network)))
+    exact = {n: exact_and_step(layer, HALF_RANGE)[0] for n, layer in layers.items()}
+    upward = {name: kernel > np.round(kernel) for name, kernel in exact.items()}
+    bits = {name: packed(up.T if up.ndim == 2 else up) for name, up in upward.items()}
+    assert in_integers(network, ranges, tmp_path, bits=bits) == len(ranges)
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    given = session.run(None, {"image": images})[0]
+    settings, answers = {"INFERENCE_PRECISION_HINT": "f32"}, []
+    for some in (bits, None):
+        graph = named_graph(network, variables_by_path(network))
+        exact = quantize(graph, ranges, HALF_RANGE, bits=some, in_float=True)
+        compiled = import_openvino().Core().compile_model(exact, "CPU", settings)
+        answers.append(compiled(images)["scores"])
+    same, nearest = (np.abs(given - answer).mean() for answer in answers)
+    assert same < 0.2 * nearest
+
+
+def test_the_integers_of_a_kernel_are_those_that_the_bits_say(network, ranges, bits, tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    in_integers(network, ranges, tmp_path, bits=bits)
+    graph = onnx.load(tmp_path / "small.onnx").graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    found = [v for name, v in constants.items() if name.endswith("kernel/integers")]
+    found = [v.T if v.ndim == 2 else v for v in found]
+    negative = 0
+    for name, variable in variables_by_path(network).items():
+        if name not in ranges:
+            continue
+        kernel = np.asarray(variable)
+        rows = kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)
+        if "depthwise" in name:
+            rows = rows.transpose(1, 0, 2, 3)
+        largest = np.abs(rows.reshape(len(rows), -1)).max(axis=1)
+        exact = rows / (largest / HALF_RANGE).reshape(-1, *[1] * (rows.ndim - 1))
+        wanted = whole_numbers(exact, HALF_RANGE, bits[name])
+        alike = [v for v in found if v.shape == wanted.shape and np.all(abs(v) == abs(wanted))]
+        assert len(alike) == 1, name
+        turned = (alike[0] == -wanted).reshape(len(rows), -1).all(axis=1)
+        assert np.all(turned | (alike[0] == wanted).reshape(len(rows), -1).all(axis=1))
+        negative += turned.sum()
+    assert negative >= 10  # a third of the channels of two layers
 
 
 def test_the_kernels_are_integers_with_a_scale_for_each_channel(network, ranges, tmp_path):

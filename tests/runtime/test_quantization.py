@@ -18,6 +18,7 @@ from cnnkit.runtime.quantization import (
     quantize,
     rounded,
 )
+from cnnkit.runtime.rounding_bits import AT_AN_INTEGER, packed
 
 ov, opset = import_openvino(), import_openvino_opset()
 
@@ -90,6 +91,77 @@ def test_a_convolution_in_8_bit_integers_is_numpys(in_float):
     )
     np.testing.assert_allclose(run(graph, image), exact, atol=2e-3)
     assert np.abs(exact - convolved(image, kernel)).max() > 2e-3  # it is no float convolution
+
+
+def dense(weight: np.ndarray, transposed: bool):
+    """A graph of one dense layer, its weight (outputs, inputs) named ``layer/kernel``."""
+    image = opset.parameter([1, weight.shape[1]], np.float32, "image")
+    image.output(0).get_tensor().set_names({"image"})
+    constant = opset.constant(weight if transposed else weight.T.copy(), np.float32)
+    constant.set_friendly_name(f"{WEIGHT}layer/kernel")
+    return ov.Model([opset.matmul(image, constant, False, transposed)], [image])
+
+
+def depthwise(kernel: np.ndarray, side: int = 6):
+    """As `convolution`, one channel at a time: (channels, 1, 1, height, width)."""
+    image = opset.parameter([1, len(kernel), side, side], np.float32, "image")
+    image.output(0).get_tensor().set_names({"image"})
+    weight = opset.constant(kernel, np.float32)
+    weight.set_friendly_name(f"{WEIGHT}layer/kernel")
+    layer = opset.group_convolution(image, weight, [1, 1], [0, 0], [0, 0], [1, 1])
+    return ov.Model([layer], [image])
+
+
+def rounded_by(kernel: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """NumPy's twin: the kernel, output channels first, as 7 bits and the chosen bits have it."""
+    rows, chosen = kernel.reshape(len(kernel), -1), chosen.reshape(len(kernel), -1)
+    step = np.abs(rows).max(axis=1, keepdims=True) / np.float32(HALF_RANGE)
+    low = np.floor(rows / step)
+    part = rows / step - low
+    apart = np.minimum(part, 1 - part) >= AT_AN_INTEGER  # else the bit says nothing
+    return ((low + ((part > 0.5) != (chosen & apart))) * step).reshape(kernel.shape)
+
+
+@pytest.mark.parametrize("form", ["graph", "in_float", "stored"])
+@pytest.mark.parametrize("kind", ["convolution", "depthwise", "dense", "dense turned"])
+def test_a_kernel_is_rounded_as_its_bits_say(kind, form):
+    rng = np.random.default_rng(5)
+    image = rng.uniform(0, 3, (1, 16, 6, 6)).astype(np.float32)
+    seen = fake_quantized(image, *activation_range(0, 3), 256)
+    shape = {"convolution": (8, 16, 3, 3), "depthwise": (16, 1, 1, 3, 3)}.get(kind, (5, 16))
+    kernel = rng.normal(size=shape).astype(np.float32)
+    chosen = rng.uniform(size=shape) < 0.5
+    twin = rounded_by(kernel, chosen)
+    if kind == "convolution":
+        graph, exact = convolution(kernel), convolved(seen, twin)
+    elif kind == "depthwise":
+        parts = [convolved(seen[:, [i]], twin[i]) for i in range(16)]
+        graph, exact = depthwise(kernel), np.concatenate(parts, axis=1)
+    else:
+        image, seen = image[:, :, 0, 0], seen[:, :, 0, 0]
+        graph, exact = dense(kernel, kind == "dense"), seen @ twin.T
+    assert np.abs(twin - rounded_by(kernel, np.zeros(shape, bool))).max() > 0.01
+    bits, given = {"layer/kernel": packed(chosen)}, {} if form == "graph" else {form: True}
+    graph = quantize(graph, {"layer/kernel": (0, 3)}, HALF_RANGE, bits=bits, **given)
+    np.testing.assert_allclose(run(graph, image), exact, atol=2e-3)
+
+
+def test_the_means_are_corrected_by_what_the_bits_make_of_a_kernel():
+    rng = np.random.default_rng(6)
+    kernel = rng.uniform(-1, 1, (6, 16, 1, 1)).astype(np.float32)
+    image = rng.uniform(0, 3, (1, 16, 6, 6)).astype(np.float32)
+    ranges, means = {"layer/kernel": (0, 3)}, {"layer/kernel": image.mean(axis=(0, 2, 3))}
+    bits = {"layer/kernel": packed(kernel > 0)}
+    wanted = convolved(image, kernel).mean(axis=(2, 3))
+    graph = quantize(convolution(kernel), ranges, HALF_RANGE, means=means, bits=bits)
+    assert np.abs(run(graph, image).mean(axis=(2, 3)) - wanted).max() < 0.005
+
+
+def test_bits_of_another_kernel_are_refused():
+    wrong = {"layer/kernel": np.zeros(3, np.uint8)}
+    with pytest.raises(ValueError, match="3 bytes of rounding bits for 1 weights"):
+        graph = convolution(np.ones((1, 1, 1, 1), np.float32))
+        quantize(graph, {"layer/kernel": (0, 1)}, HALF_RANGE, bits=wrong)
 
 
 def test_the_half_range_never_saturates():
