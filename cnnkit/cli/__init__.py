@@ -17,6 +17,7 @@ import click
 from cnnkit.cli.flags import with_flags
 from cnnkit.cli.interruption import interrupt_outside_locks, was_interrupted
 from cnnkit.cli.lazy import LazyGroup
+from cnnkit.cli.streams import open_closed_streams
 from cnnkit.errors import CnnkitError
 from cnnkit.version import __version__
 
@@ -94,6 +95,7 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    open_closed_streams()
     interrupt_outside_locks()
     try:
         status = _run()

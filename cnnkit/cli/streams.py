@@ -1,0 +1,27 @@
+"""Standard streams that the caller has closed (``>&-``), opened so that nothing takes their place.
+
+The next file that is opened gets the number of a closed stream: libraries that write warnings to
+standard error would write them into the rows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_closed_streams() -> None:
+    """Open what is closed of standard input, output and error; call it before any other file.
+
+    Standard input is then empty and standard error goes nowhere. Writing to standard output fails,
+    as it did: a command whose rows belong there must not look as if it had written them.
+    """
+    for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # gets the lowest free number, which is this one
+    # Python has None for a stream that was closed as it started.
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", errors="surrogateescape")
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", errors="surrogateescape")
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", errors="backslashreplace")
