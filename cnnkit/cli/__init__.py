@@ -17,7 +17,7 @@ import click
 from cnnkit.cli.flags import with_flags
 from cnnkit.cli.interruption import interrupt_outside_locks, was_interrupted
 from cnnkit.cli.lazy import LazyGroup
-from cnnkit.cli.streams import open_closed_streams
+from cnnkit.cli.streams import ClosedOutputError, open_closed_streams
 from cnnkit.errors import CnnkitError
 from cnnkit.version import __version__
 
@@ -128,7 +128,7 @@ def _run() -> int:
         return _say(f"error: {with_flags(str(error))}", COULD_NOT_RUN)
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _say("interrupted", INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, ClosedOutputError):
         raise
     except Exception as error:  # the last line before the user: never a traceback
         if was_interrupted(error):

@@ -6,8 +6,31 @@ standard error would write them into the rows.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class ClosedOutputError(OSError):
+    """Something was written to standard output, which the caller has closed."""
+
+
+class _ClosedOutput(io.FileIO):
+    """Standard output that was closed: it can be written to once it is led elsewhere."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        """Write bytes; see `ClosedOutputError`."""
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            raise ClosedOutputError(error.errno, "standard output is closed") from error
 
 
 def open_closed_streams() -> None:
@@ -23,5 +46,7 @@ def open_closed_streams() -> None:
             os.open(os.devnull, mode)  # gets the lowest free number, which is this one
     # Python has None for a stream that was closed as it started.
     sys.stdin = sys.stdin or open(0, encoding="utf-8", errors="surrogateescape")
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", errors="surrogateescape")
+    if sys.stdout is None:
+        output = io.BufferedWriter(_ClosedOutput(1, "w"))
+        sys.stdout = io.TextIOWrapper(output, encoding="utf-8", errors="surrogateescape")
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", errors="backslashreplace")
