@@ -55,6 +55,8 @@ def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
     """
     if isinstance(images, (str, os.PathLike, Image.Image, Mapping, *_BYTES)):
         return [images], True
+    if hasattr(images, "read"):  # an open file, whose lines are no images
+        return [images], True
     if hasattr(images, "__array__"):
         array = _as_array(images)
         if array is None:

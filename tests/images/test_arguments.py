@@ -166,6 +166,7 @@ def test_one_image_or_several(tmp_path: Path) -> None:
         None,
         3,
         {"a": 1},
+        io.BytesIO(b"one\nline\nafter another"),
     )
     for image in single:
         several, is_single = one_or_several(image)
