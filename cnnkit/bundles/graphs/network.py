@@ -32,6 +32,12 @@ SAME = frozenset(
 # OpenVINO's own names for tensors without one: other numbers each time.
 MADE_UP = re.compile(r"(Result|Parameter)_\d+")
 WEIGHTED = ("MatMul", "Convolution")
+SQUASHING = frozenset("SoftMax Softmax Sigmoid".split())
+# Steps behind which probabilities may stand as they are, scaled, chosen from, or averaged.
+COMBINING = SAME | frozenset(
+    "Add Clamp Concat Divide Gather Maximum Minimum Multiply ReduceMax ReduceMean Round Select"
+    " Slice Split StridedSlice Subtract VariadicSplit".split()
+)
 
 
 class TensorInfo(NamedTuple):
@@ -386,27 +392,47 @@ def _preprocessed(ov: Any, model: Any, spec: GraphSpec) -> Any:
 # --- what a classifier's numbers are -------------------------------------------------------
 
 
-def _makers(port: Any) -> Iterator[Any]:
-    """Yield the operation behind a tensor and those before it, while they change no number."""
-    node = port.get_node()
-    for _ in range(MAX_STEPS_BACK):
-        yield node
-        if node.get_type_name() not in SAME or not node.inputs():
-            return
-        node = node.input_value(0).get_node()
+def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
+    """Return what a classifier's scores are, by the operations that make them.
 
-
-def scores_kind(model: Any, tensor: str, numbers: int) -> str:
-    """Return what a classifier's scores are, by the operation that makes them.
+    Steps such as a slice without the background, a clip, or the mean of several networks leave
+    probabilities what they are.
 
     Returns:
-        One of `cnnkit.bundles.score_kinds.SCORE_KINDS`.
+        One of `cnnkit.bundles.score_kinds.SCORE_KINDS`; None where probabilities are combined
+        with other numbers, so that it cannot be told.
     """
-    last = list(_makers(_find(model, tensor)))[-1]
-    squashed = last.get_type_name() in ("SoftMax", "Softmax", "Sigmoid")
+    makers = _first_makers(_find(model, tensor))
+    squashed = [node.get_type_name() in SQUASHING or _is_share(node) for node in makers]
+    if any(squashed) and not all(squashed):
+        return None
     if numbers == 1:
-        return "probability" if squashed else "logit"
-    return "probabilities" if squashed else "logits"
+        return "probability" if any(squashed) else "logit"
+    return "probabilities" if any(squashed) else "logits"
+
+
+def _first_makers(port: Any) -> list[Any]:
+    """Return the operations from which a tensor's numbers come, back through `COMBINING`."""
+    pending, makers = [port.get_node()], []
+    seen: set[str] = set()
+    while pending and len(seen) < MAX_STEPS_BACK:
+        node = pending.pop()
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        before = [value.get_node() for value in node.input_values() if not _is_constant(value)]
+        if node.get_type_name() not in COMBINING or not before or _is_share(node):
+            makers.append(node)
+        else:
+            pending += before
+    return makers
+
+
+def _is_share(node: Any) -> bool:
+    """Return whether a node is a softmax by hand: a division of exponentials."""
+    if node.get_type_name() != "Divide":
+        return False
+    return bool(node.input_value(0).get_node().get_type_name() == "Exp")
 
 
 def features_tensor(model: Any, tensor: str) -> Any:

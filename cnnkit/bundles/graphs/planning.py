@@ -147,6 +147,10 @@ def _classifier(
     image = image_of(file, info, wish, said.size)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or said.scores_kind or scores_kind(model, scores.name, numbers)
+    if kind is None:
+        rule = f"be given for {file.path}, whose last operations mix probabilities with others"
+        fix = f"Use one of {', '.join(SCORE_KINDS)}."
+        raise UsageError(broken_rule("`scores`", rule, "none", fix))
     if (numbers > 1 and kind in ONE_NUMBER) or (numbers == 1 and kind not in ONE_NUMBER):
         rule = "be logit or probability for one number, and none of them for more"
         raise UsageError(broken_rule("`scores`", rule, f"{kind} for {numbers}"))
@@ -161,14 +165,25 @@ def _classifier(
 def _scores(
     file: GraphFile, info: GraphInfo, said: Said, wish: GraphWish
 ) -> tuple[TensorInfo, int]:
-    """Return the output of the scores, by the number of labels where it has several rows."""
+    """Return the output of the scores, by the number of labels where it has several rows.
+
+    Raises:
+        BundleError: There is none.
+        UsageError: Several have other numbers of scores, and no labels say which is meant.
+    """
     rows = {one: numbers_of_a_row(one.shape) for one in info.outputs}
     found = [(one, numbers) for one, numbers in rows.items() if numbers]
     if not found or max(numbers for _, numbers in found) > MAX_CLASSES:
         rule = "give one row of class scores for each image"
         raise BundleError(broken_rule(str(file.path), rule, _outputs(info)))
     known = len(said.labels or ()) or _label_count(wish.labels)
-    return next((pair for pair in found if pair[1] == known), found[0])
+    fitting = [pair for pair in found if pair[1] == known] or found
+    if len({numbers for _, numbers in fitting}) > 1:  # features beside scores, or other heads
+        rule = f"say which of several rows of numbers are the scores of {file.path}"
+        received = f"{known or 'no'} labels for the {_outputs(info)}"
+        fix = "Give a file with as many labels as there are classes."
+        raise UsageError(broken_rule("`labels`", rule, received, fix))
+    return fitting[0]
 
 
 def _detector(

@@ -149,6 +149,52 @@ def test_the_last_operation_says_what_scores_are(tmp_path: Path, last: str, kind
     assert features_tensor(model, name) is not None
 
 
+SOFTMAX = ("Softmax", ["means"], ["p"], {"axis": 1})
+FLIPPED = ("Neg", ["means"], ["other"], {})
+BEHIND_A_SOFTMAX = {
+    "without the background": [SOFTMAX, ("Slice", ["p", "one", "three", "one"], ["y"], {})],
+    "clipped": [SOFTMAX, ("Clip", ["p", "least"], ["y"], {})],
+    "the mean of two": [
+        SOFTMAX,
+        FLIPPED,
+        ("Softmax", ["other"], ["q"], {"axis": 1}),
+        ("Add", ["p", "q"], ["sum"], {}),
+        ("Mul", ["sum", "half"], ["y"], {}),
+    ],
+    "by hand": [
+        ("Exp", ["means"], ["e"], {}),
+        ("ReduceSum", ["e", "one"], ["sum"], {}),
+        ("Div", ["e", "sum"], ["y"], {}),
+    ],
+    "both of one": [
+        ("Sigmoid", ["means"], ["p"], {}),
+        ("Sub", ["unit", "p"], ["q"], {}),
+        ("Concat", ["q", "p"], ["y"], {"axis": 1}),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", BEHIND_A_SOFTMAX)
+def test_probabilities_stay_so_behind_a_softmax(tmp_path: Path, what: str) -> None:
+    """No second softmax is put over them."""
+    from onnx import helper, numpy_helper
+
+    constants = {"one": [1], "three": [3], "least": 1e-7, "half": [0.5], "unit": [1.0]}
+    tensors = [
+        numpy_helper.from_array(
+            np.array(value, np.float32 if np.any(np.mod(value, 1)) or name == "unit" else np.int64),
+            name,
+        )
+        for name, value in constants.items()
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        *(helper.make_node(kind, *names, **more) for kind, *names, more in BEHIND_A_SOFTMAX[what]),
+    ]
+    model = model_of(onnx_of_nodes(tmp_path / "m.onnx", nodes, tensors))
+    assert scores_kind(model, "y", 3) == "probabilities"
+
+
 def test_tflite_and_openvino_run_alike(tmp_path: Path) -> None:
     pixels = np.arange(12).reshape(1, 2, 2, 3)
     spec = GraphSpec("tflite", "pixels", "NHWC")

@@ -95,6 +95,22 @@ def test_a_kind_of_scores_that_cannot_be_is_refused(tmp_path: Path) -> None:
         planned(path, GraphWish(like="0-1", scores="probability"))
 
 
+def test_a_kind_of_scores_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["means"]),
+        helper.make_node("Sigmoid", ["means"], ["gate"]),
+        helper.make_node("Exp", ["means"], ["other"]),
+        helper.make_node("Mul", ["other", "gate"], ["y"]),
+    ]
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [])
+    with pytest.raises(UsageError, match=r"`scores` must be given for .*mix probabilities"):
+        planned(path, GraphWish(like="0-1"))
+    found = planned(path, GraphWish(like="0-1", scores="independent-logits"))
+    assert found.card.scores_kind == "independent-logits"
+
+
 def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper
@@ -107,7 +123,8 @@ def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> Non
     (tmp_path / "l.txt").write_text("w\nx\ny\nz\n")
     found = planned(path, GraphWish(like="0-1", labels=str(tmp_path / "l.txt")))
     assert found.card.scores_layer == "logits"
-    assert planned(path, GraphWish(like="0-1")).card.scores_layer == "means"
+    with pytest.raises(UsageError, match="`labels` must say which of several rows of numbers"):
+        planned(path, GraphWish(like="0-1"))  # features are not taken for the scores
 
 
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
