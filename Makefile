@@ -7,7 +7,8 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 PYTHON ?=
 ARGS ?=
-# Files of tests are shared out among processes; `make test TEST_PROCESSES=` runs them in one.
+# Files of tests are shared out among processes, one more than there are cores, each of up to 4 GiB;
+# `make test TEST_PROCESSES=` runs them in one.
 TEST_PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SUPPORTED := 3.11 3.12 3.13

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -27,31 +27,52 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CNNKIT_CACHE")
 # The longest files, longest first: handed out last, they would keep one process busy alone.
 LONGEST = (
     "test_robustness.py",
-    "test_readme.py",
     "test_loop.py",
-    "test_prediction.py",
     "test_stored_graphs.py",
     "test_writing.py",
-    "test_laws.py",
+    "test_prediction.py",
+    "test_readme.py",
     "test_methods.py",
-    "test_learning.py",
     "test_resume.py",
-    "test_inference_doors.py",
+    "test_transfer_learn.py",
+    "test_learning.py",
+    "test_gallery.py",
     "test_classify.py",
     "test_optimization.py",
-    "test_transfer_learn.py",
-    "test_gallery.py",
-    "test_exporting.py",
+    "test_laws.py",
     "test_efficientnet.py",
-    "test_one_pass.py",
-    "test_docs.py",
     "test_examples.py",
+    "test_verify_face.py",
+    "test_embedded_weights.py",
+    "test_docs.py",
+    "test_inference_doors.py",
+    "test_explain.py",
+    "test_one_pass.py",
+    "test_exporting.py",
+    "test_resnet.py",
+    "test_own_graphs.py",
+    "test_decode.py",
+    "test_architectures.py",
+    "test_squeezenet.py",
+    "test_inception.py",
+    "test_features.py",
+    "test_choosing.py",
     "test_backends.py",
 )
+
+# What one process of tests may come to hold, in bytes: 3.2 GiB were measured, and its commands.
+MEMORY = 4 << 30
 
 hypothesis.settings.register_profile("cnnkit", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "cnnkit")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: now and then each waits for something."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY
+    return max(1, min((cores or 1) + 1, room))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,10 +94,27 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each process begin to import at another place.
+
+    In a fresh clone each compiles a part of the files so, and the others find it compiled.
+    """
+    report = yield
+    if collector.path == ROOT / "tests" and report.result:
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        first = number % count * len(report.result) // count
+        report.result[:] = report.result[first:] + report.result[:first]
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest files begin."""
+    """Let the longest files begin, and all processes have one order."""
     rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))  # stable
+    items.sort(key=lambda item: (rank.get(item.path.name, len(rank)), item.path))  # stable
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import pytest
 from cnnkit.bundles.embedded import embedded_folder
 from tests.forked import run_forked
 
-COUNT = 120
+COUNT = 80
 
 
 def write_many(folder, examples, count=COUNT):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cnnkit.errors import UsageError
-from cnnkit.training import TrainingResult, train
+from cnnkit.training import TrainingPlan, TrainingResult, train
 from tests.training.small import assert_same, makers, plan, small_network, values
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,11 @@ history = [{k: v for k, v in r.to_dict().items() if "seconds" not in k} for r in
 """
 
 
+def short(epochs: int = EPOCHS) -> TrainingPlan:
+    """Return the plan of most runs here: three steps an epoch."""
+    return plan(epochs, patience=None, start_counts=True, batch_size=16)
+
+
 class Killed(BaseException):
     """Stands for the end of the process: nothing below the test catches it."""
 
@@ -69,7 +74,7 @@ def figures(result: TrainingResult) -> list[dict]:
 
 def run(folder: Path | None, **options: object) -> tuple[TrainingResult, list[np.ndarray]]:
     model = small_network()
-    the_plan = options.pop("plan", None) or plan(EPOCHS, patience=None, start_counts=True)
+    the_plan = options.pop("plan", None) or short()
     result = train(model, *makers(), the_plan, state_folder=folder, **options)
     return result, values(model)
 
@@ -164,7 +169,7 @@ def test_stopped_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: tuple) -
             raise Killed
         return held_out(size)
 
-    the_plan = plan(EPOCHS, patience=None, start_counts=True)
+    the_plan = short()
     with pytest.raises(Killed):
         train(small_network(), ending, killed_validation, the_plan, state_folder=tmp_path)
     check_same(run(tmp_path, resume=True), undisturbed)
@@ -204,14 +209,14 @@ def test_the_model_of_the_call_may_have_other_weights(tmp_path: Path, undisturbe
     with pytest.raises(Killed):
         run(tmp_path, on_epoch=stop)
     model = small_network(seed=99)
-    the_plan = plan(EPOCHS, patience=None, start_counts=True)
+    the_plan = short()
     train(model, *makers(), the_plan, state_folder=tmp_path, resume=True)
     assert_same(values(model), undisturbed[1])
 
 
 OTHERS = [
     pytest.param(
-        {"plan": plan(EPOCHS + 1, patience=None, start_counts=True)},
+        {"plan": short(EPOCHS + 1)},
         f"be used with epochs = {EPOCHS}",
         marks=pytest.mark.slow,
     ),

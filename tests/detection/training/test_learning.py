@@ -22,7 +22,7 @@ from cnnkit.runtime import RuntimeOptions
 from tests.eagerly import eagerly
 from tests.formats.drawn_boxes import CLASSES, draw_boxes
 
-QUICK = {"size": 96, "frozen_epochs": 1, "epochs": 1, "batch_size": 4, "multi_scale": False}
+QUICK = {"size": 96, "frozen_epochs": 1, "epochs": 1, "batch_size": 5, "multi_scale": False}
 PLAIN = RuntimeOptions(precision="float32")
 
 

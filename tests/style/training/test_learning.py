@@ -20,7 +20,7 @@ from tests.eagerly import eagerly
 from tests.style.painters import drawn
 
 SMALL = {"size": 64, "batch_size": 2, "filters": 2, "residual_blocks": 1, "style_size": 96}
-STEPS = 8
+STEPS = 4
 
 
 @pytest.fixture(scope="module")
