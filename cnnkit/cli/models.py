@@ -207,9 +207,16 @@ def _lines(content: Any, indent: str = "") -> list[str]:
             lines += [f"{indent}{printable(key)}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             lines.append(f"{indent}{printable(key)}:")
-            for item in value:
-                text = ", ".join(f"{k} {v}" for k, v in item.items())
-                lines.append(f"{indent}  - {printable(text)}")
+            lines += [f"{indent}  - {printable(_entry(item))}" for item in value]
         else:
-            lines.append(f"{indent}{printable(key)}: {printable(str(value))}")
+            shown = "none" if value is None or value == [] else str(value)
+            lines.append(f"{indent}{printable(key)}: {printable(shown)}")
     return lines
+
+
+def _entry(item: Mapping[str, Any]) -> str:
+    """Return one of several entries of a card: a metric as ``what: value (how)``."""
+    if not {"what", "value"} <= item.keys():
+        return ", ".join(f"{k} {v}" for k, v in item.items())
+    how = "; ".join(str(v) for k, v in item.items() if k not in ("what", "value"))
+    return f"{item['what']}: {item['value']}" + (f" ({how})" if how else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cnnkit.runtime.process import (
     without_compiled_files,
 )
 
+# Errors that say nothing about the model: no room, no permission.
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 # What the open axes of an ONNX file are called.
 AXES = ("batch", "height", "width")
 
@@ -65,9 +68,15 @@ def convert(model: Any, form: str, path: Path) -> None:
             if form == "onnx":
                 _name_open_axes(path)
         except Exception as error:  # converters raise whatever their own libraries do
-            raise OutputError(
-                f"{path.name} cannot be made, {form} refuses the model: {first_line(error)}"
-            ) from error
+            raise refusal(path, form, error) from error
+
+
+def refusal(path: Path, form: str, error: Exception) -> OutputError:
+    """Return the error for what a converter raised: the disk's, or the model's."""
+    if isinstance(error, OSError) and error.errno in NO_PLACE:
+        return OutputError(f"{path.name} cannot be written: {error.strerror}.")
+    reason = first_line(error)
+    return OutputError(f"{path.name} cannot be made, {form} refuses the model: {reason}")
 
 
 def _signature(keras: Any, model: Any) -> list[Any]:

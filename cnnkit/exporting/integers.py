@@ -14,7 +14,7 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError, broken_rule, requires
-from cnnkit.exporting.conversion import convert, first_line
+from cnnkit.exporting.conversion import convert, refusal
 from cnnkit.exporting.networks import NetworkExport
 from cnnkit.exporting.onnx_integers import quantize_onnx
 from cnnkit.runtime import building_defaults
@@ -104,9 +104,7 @@ def convert_in_integers(
                 _fix_batch(graph, exported.batch)
             import_openvino().save_model(graph, path, compress_to_fp16=False)
     except Exception as error:  # converters raise whatever their own libraries do
-        raise OutputError(
-            f"{path.name} cannot be made, {form} refuses the model: {first_line(error)}"
-        ) from error
+        raise refusal(path, form, error) from error
 
 
 def _fix_batch(graph: Any, batch: int) -> None:

@@ -113,3 +113,9 @@ def test_a_wrong_csv_is_one_line(run_cnnkit, tmp_path, content, message):
     done = run_cnnkit("evaluate", "labels.csv")
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_card_shows_its_metrics_in_words(run_cnnkit) -> None:
+    shown = run_cnnkit("models", "show", "efficientnet-lite0").stdout
+    assert "  - top-1: 0.875 (imagenet200: 200 labelled photos; python -m models.convert" in shown
+    assert "threshold: none\n" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -27,6 +28,7 @@ from cnnkit.exporting import (
 )
 from cnnkit.exporting import export_model as export_networks
 from cnnkit.exporting.checking import ExpectedOutputs, differences
+from cnnkit.exporting.conversion import refusal
 from cnnkit.exporting.images import photographs
 from cnnkit.exporting.networks import TOLERANCE
 from cnnkit.metrics import softmax
@@ -430,3 +432,14 @@ def test_the_command_lines_that_need_the_extra_work(run_cnnkit):
     for line in lines:
         done = run_cnnkit(*shlex.split(line), timeout=400)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "a.onnx cannot be written: No space"),
+        (ValueError("no such layer\nat all"), "onnx refuses the model: no such layer"),
+    ],
+)
+def test_a_full_disk_is_not_called_the_models_fault(error: Exception, told: str) -> None:
+    assert told in str(refusal(Path("new/a.onnx"), "onnx", error))
