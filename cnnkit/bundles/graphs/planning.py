@@ -42,7 +42,7 @@ TASKS = ("classify", "detect")
 # A detector's head says the rest; what it leaves open is stretched.
 DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
 COCO, COCO_NUMBERED = 80, (90, 91)
-INTEGER_PIXELS = ("u8", "i8")
+INTEGER_PIXELS = ("u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64")
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
@@ -384,11 +384,13 @@ def preprocessing(
     """Return how an image becomes the graph's numbers.
 
     Raises:
-        UsageError: The mean and standard deviation are not known.
+        UsageError: The mean and standard deviation are not known, or are given for an input of
+            whole numbers.
     """
     named = family(wish.like) if wish.like else Preprocessing()
     known = wish.preprocessing.over(named.over(said.preprocessing))
     if image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
+        _refuse_normalizing(file, image, wish.preprocessing)
         known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
     if known.mean is None and known.std is None:
         known = known.over(Preprocessing(colors=default.colors, mean=default.mean, std=default.std))
@@ -396,6 +398,14 @@ def preprocessing(
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
     return known if image.channels == 3 else _gray(known)
+
+
+def _refuse_normalizing(file: GraphFile, image: ImageInput, own: Preprocessing) -> None:
+    for name, value in (("mean", own.mean), ("std", own.std)):
+        if value is not None:
+            rule = f"be left out for {file.path}, whose input of whole numbers ({{}}) takes pixels"
+            shown = ",".join(f"{one:g}" for one in value)
+            raise UsageError(broken_rule(f"`{name}`", rule.format(image.tensor.dtype), shown))
 
 
 def _gray(known: Preprocessing) -> Preprocessing:
@@ -461,6 +471,10 @@ def _labels(
         return read_labels(Path(wish.labels), classes), ()
     if said.labels is not None and len(said.labels) == classes:
         return said.labels, ()
+    if said.labels is not None:
+        made, _ = made_up(file, classes)
+        note = f"{file.path.name} names {len(said.labels)} classes, but gives {classes} scores"
+        return made, (f"{note}: using class_0 to class_{classes - 1}. Give `labels`.",)
     if classes in (1000, 1001):
         own = embedded_folder("efficientnet-lite0") / "labels.txt"
         names = read_labels(own, 1000)

@@ -317,7 +317,7 @@ def _timm(config: Mapping[str, Any]) -> Said | None:
             "RGB",
             _numbers(own.get("mean"), 255),
             _numbers(own.get("std"), 255),
-            "crop",
+            "stretch" if own.get("crop_mode") == "squash" else "crop",
             _fraction(own.get("crop_pct")),
             _among(own.get("interpolation"), INTERPOLATIONS),
         ),
@@ -327,9 +327,7 @@ def _timm(config: Mapping[str, Any]) -> Said | None:
 def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Said | None:
     if not {"image_mean", "do_rescale", "do_normalize", "size"} & set(processor):
         return None
-    normalizes = processor.get("do_normalize", True) is not False
-    rescales = processor.get("do_rescale", True) is not False
-    factor = 255.0 if rescales else 1.0
+    mean, std = _normalization(processor)
     crop = processor.get("crop_size")
     crops = processor.get("do_center_crop", bool(crop)) is True
     side, short = _sides(crop if crops else processor.get("size"))
@@ -343,11 +341,9 @@ def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Sa
         labels=names_of(names) if isinstance(names, dict) else None,
         size=side,
         preprocessing=Preprocessing(
-            "RGB",
-            (_numbers(processor.get("image_mean"), factor) or (0.0,)) if normalizes else (0.0,),
-            (_numbers(processor.get("image_std"), factor) or (factor,))
-            if normalizes
-            else (factor,),
+            "BGR" if processor.get("do_flip_channel_order") is True else "RGB",
+            mean,
+            std,
             "crop" if crops or fraction else "stretch",
             _fraction(fraction) or 1.0,
             RESAMPLE.get(
@@ -355,6 +351,25 @@ def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Sa
             ),
         ),
     )
+
+
+def _normalization(
+    processor: Mapping[str, Any],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of pixels from 0 to 255."""
+    normalizes = processor.get("do_normalize", True) is not False
+    rescales = processor.get("do_rescale", True) is not False
+    share = _numbers(processor.get("rescale_factor", 1 / 255)) or (1 / 255,)
+    # What a 1 is in pixels; rounded, because 1/255 is written with 18 digits.
+    one = round(1 / share[0], 6) if rescales and 1e-6 < share[0] else 1.0
+    offset = one if rescales and processor.get("rescale_offset") is True else 0.0
+    if not normalizes:
+        return (offset,), (one,)
+    mean = _numbers(processor.get("image_mean"), one) or (0.0,)
+    std = _numbers(processor.get("image_std")) or (1.0,)
+    # EfficientNet's divides twice where it has its classes.
+    times = 2 if processor.get("include_top") is True else 1
+    return tuple(value + offset for value in mean), tuple(value**times * one for value in std)
 
 
 def _sides(value: Any) -> tuple[tuple[int, int] | None, int | None]:

@@ -77,6 +77,33 @@ def test_labels_are_the_users_then_the_files(tmp_path: Path) -> None:
         planned(path, GraphWish(like="0-1", labels=str(tmp_path / "l.txt")))
 
 
+def test_labels_of_another_number_are_told(tmp_path: Path) -> None:
+    names = {"names": "{0: 'a', 1: 'b'}", "imgsz": "[8, 8]", "task": "classify", "stride": "1"}
+    found = planned(onnx_classifier(tmp_path / "m.onnx", metadata=names))
+    assert found.labels == ("class_0", "class_1", "class_2", "class_3")
+    assert "names 2 classes, but gives 4 scores" in found.notes[0]
+
+
+def test_whole_numbers_are_not_normalized_silently(tmp_path: Path) -> None:
+    import onnx
+
+    path = onnx_classifier(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    for kind in (onnx.TensorProto.UINT8, onnx.TensorProto.INT32):
+        model.graph.input[0].type.tensor_type.elem_type = kind
+        cast = onnx.helper.make_node("Cast", ["pixels"], ["floats"], to=1)
+        model.graph.node[-2].input[0] = "floats"
+        whole = onnx.ModelProto()
+        whole.CopyFrom(model)
+        whole.graph.node.insert(0, cast)
+        onnx.save(whole, tmp_path / f"{kind}.onnx")
+        found = planned(tmp_path / f"{kind}.onnx", GraphWish(like="imagenet"))
+        assert (found.spec.mean, found.spec.std) == ((0.0,), (1.0,))
+        own = Preprocessing(mean=(1, 2, 3))
+        with pytest.raises(UsageError, match=r"`mean` must be left out for .*whole numbers"):
+            planned(tmp_path / f"{kind}.onnx", GraphWish(preprocessing=own))
+
+
 def test_a_size_of_any_is_the_users(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx", side="any")
     assert planned(path, GraphWish(like="0-1", size=(5, 7))).card.input.size == (5, 7)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cnnkit.bundles.graphs.said import Said, said_by
@@ -97,6 +100,10 @@ def test_settings_of_timm_beside_the_file(tmp_path: Path) -> None:
     assert said.preprocessing.mean == (127.5, 127.5, 127.5)
     assert said.preprocessing.std == (63.75, 63.75, 63.75)
     assert (said.preprocessing.crop_fraction, said.preprocessing.interpolation) == (0.95, "bicubic")
+    assert said.preprocessing.fit == "crop"
+    config["pretrained_cfg"] = own | {"crop_mode": "squash"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert said_by(scan(tmp_path / "m.onnx")).preprocessing.fit == "stretch"
 
 
 def test_settings_of_transformers_beside_the_file(tmp_path: Path) -> None:
@@ -115,6 +122,49 @@ def test_settings_of_transformers_beside_the_file(tmp_path: Path) -> None:
     assert said.preprocessing.crop_fraction == 0.875
     assert said.preprocessing.mean == (127.5, 102.0, 76.5)
     assert (said.preprocessing.fit, said.preprocessing.interpolation) == ("crop", "bicubic")
+
+
+@pytest.mark.parametrize(
+    ("processor", "seen"),
+    [
+        ({"do_rescale": False, "do_normalize": False}, lambda p: p),
+        (
+            {"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False},
+            lambda p: p / 127.5 - 1,
+        ),
+        (
+            {"rescale_factor": 1 / 127.5, "image_mean": [1, 1, 1], "image_std": [2, 2, 2]},
+            lambda p: (p / 127.5 - 1) / 2,
+        ),
+        # Transformers' own EfficientNet
+        (
+            {
+                "rescale_factor": 1 / 255,
+                "image_mean": [0.4] * 3,
+                "image_std": [0.5] * 3,
+                "include_top": True,
+            },
+            lambda p: (p / 255 - 0.4) / 0.5 / 0.5,
+        ),
+    ],
+)
+def test_pixels_are_scaled_as_transformers_scales_them(
+    tmp_path: Path, processor: dict[str, Any], seen: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    content = json.dumps(processor | {"size": {"height": 8, "width": 8}})
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    found = said_by(scan(onnx_classifier(tmp_path / "m.onnx"))).preprocessing
+    pixels = np.array([0.0, 100.0, 255.0])
+    mean, std = (np.array(numbers)[:1] for numbers in (found.mean, found.std))
+    np.testing.assert_allclose((pixels - mean) / std, seen(pixels), atol=1e-6)
+
+
+def test_transformers_flips_the_colors_of_some(tmp_path: Path) -> None:
+    """MobileViT takes blue first."""
+    processor = {"do_flip_channel_order": True, "size": {"shortest_edge": 8}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert said.preprocessing.colors == "BGR"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "[" * 5000, '{"pretrained_cfg": {"mean": "x"}}'])
