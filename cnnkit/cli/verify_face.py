@@ -104,6 +104,8 @@ def command(
         if value:
             relation = mutually_exclusive if pairs else requires
             raise UsageError(relation(option, "--pairs"))
+    if passphrase_file and not gallery:
+        raise UsageError(requires("--passphrase-file", "--gallery"))
     if pairs:
         from cnnkit.cli.display import Display
         from cnnkit.commands.verify_pairs import verify_pairs

@@ -108,6 +108,7 @@ def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
         (("a.jpg", "--gallery", "g"), "--gallery requires --as"),
         (("a.jpg", "b.jpg", "--root", "x"), "--root requires --pairs"),
         (("a.jpg", "b.jpg", "-o", "x.jsonl"), "-o requires --pairs"),
+        (("a.jpg", "b.jpg", "--passphrase-file", "x"), "--passphrase-file requires --gallery"),
         (("a.jpg", "b.jpg", "--annotate", "x.gif"), "--annotate must end in .png or .jpg"),
         (("--pairs", "p.csv", "--json"), "--json and --pairs are mutually exclusive"),
         (("--pairs", "none.csv"), "none.csv cannot be read: No such file"),
