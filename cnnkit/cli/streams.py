@@ -10,10 +10,7 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any
 
 
 class ClosedOutputError(OSError):
@@ -23,7 +20,7 @@ class ClosedOutputError(OSError):
 class _ClosedOutput(io.FileIO):
     """Standard output that was closed: it can be written to once it is led elsewhere."""
 
-    def write(self, content: ReadableBuffer, /) -> int:
+    def write(self, content: Any, /) -> int:
         """Write bytes; see `ClosedOutputError`."""
         try:
             return super().write(content)
