@@ -185,7 +185,7 @@ def programs_started(tree: ast.Module) -> Iterator[ast.expr]:
     They stand after ``"-m"`` in a list, first in a list that is passed as ``conversion``, or first
     in a call of ``run_module``.
     """
-    for node in ast.walk(tree):
+    for node, _ in nodes(tree):
         if isinstance(node, ast.keyword) and node.arg == "conversion":
             yield from node.value.elts[:1] if isinstance(node.value, ast.List) else ()
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_module":
@@ -299,11 +299,13 @@ def dotted_names(source: Source) -> Iterator[tuple[int, str]]:
 
 def used_names(sources: list[Source], forbidden: set[str], except_in: set[str]) -> list[str]:
     """Return where a forbidden name, or an attribute of it, is used outside some modules."""
-    broken = []
+    broken, words = [], "|".join(map(re.escape, sorted(forbidden)))
+    hit = re.compile(rf"(?:^|\.)(?:{words})(?:\.|$)").search
     for source in sources:
+        if source.module in except_in:
+            continue
         for line, name in dotted_names(source):
-            hit = any(f".{name}.".find(f".{word}.") >= 0 for word in forbidden)
-            if hit and source.module not in except_in:
+            if hit(name):
                 broken.append(f"{place(source, line)} uses {name}")
     return sorted(set(broken))
 
@@ -410,7 +412,7 @@ def class_names_for_two_things(sources: list[Source]) -> list[str]:
     """No class name stands for two things, those of nested and private classes included."""
     defined: dict[str, list[str]] = {}
     for source in sources:
-        for node in ast.walk(source.tree):
+        for node, _ in nodes(source.tree):
             if isinstance(node, ast.ClassDef):
                 defined.setdefault(node.name, []).append(place(source, node.lineno))
     return [
@@ -436,7 +438,7 @@ def commands_importing_commands(sources: list[Source]) -> list[str]:
 
 def docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the texts that stand by themselves, such as docstrings."""
-    for node in ast.walk(tree):
+    for node, _ in nodes(tree):
         if isinstance(node, ast.Expr):
             yield node.value
 
