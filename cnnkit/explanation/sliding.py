@@ -112,14 +112,11 @@ class SlidingMethod:
         row, column = map(int, np.unravel_index(int(heat.argmax()), heat.shape))
         (down, across), (high, wide) = self.sliding.stride, self.sliding.window
         to_image = (width / spec.width, height / spec.height)
-        first = Region(
-            (wide - across) / 2,
-            (high - down) / 2,
-            (wide - across) / 2 + across * heat.shape[1],
-            (high - down) / 2 + down * heat.shape[0],
-        )
+        left, right = _tiled(spec.width, wide, across, heat.shape[1])
+        top, bottom = _tiled(spec.height, high, down, heat.shape[0])
+        tiled = Region(left, top, right, bottom)
         best = Region(column * across, row * down, column * across + wide, row * down + high)
-        return index, heat, first.scaled(*to_image), best.scaled(*to_image)
+        return index, heat, tiled.scaled(*to_image), best.scaled(*to_image)
 
     def _inside(self, spec: InputSpec) -> tuple[slice, slice]:
         """Return the windows that lie in the image; where it is smaller, those at its edge."""
@@ -130,3 +127,15 @@ class SlidingMethod:
             slice(0, max(0, side - window) // stride + 1) for side, window, stride in sides
         )
         return rows, columns
+
+
+def _tiled(side: int, window: int, stride: int, cells: int) -> tuple[float, float]:
+    """Return from where to where the cells of windows lie along a side of the resized image.
+
+    A cell lies around its window's center. A window that is longer than the image sees all of that
+    side: around the window's center there may be nothing of the image.
+    """
+    if window > side:
+        return 0.0, float(side)
+    first = (window - stride) / 2
+    return first, first + stride * cells

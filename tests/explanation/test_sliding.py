@@ -78,6 +78,19 @@ def test_an_image_that_is_smaller_than_a_window_has_one(tmp_path):
     assert found.xyxy[0] == 0 and found.xyxy[2] == 20
 
 
+@pytest.mark.parametrize("shape", [(4, 40), (40, 4), (1, 90), (3, 3)])
+def test_the_region_of_a_long_image_lies_in_it(tmp_path, shape):
+    """A window that is longer than a side sees all of that side, not what is beside the image."""
+    bundle = opened(tmp_path, "pooled", side=18, padding="valid")
+    explainer = Explainer(bundle, "sliding", options=REFERENCE)
+    (found,) = explainer.predict([some_images(1, *shape)[0]])
+    height, width = shape
+    left, top, right, bottom = found.region
+    assert 0 <= left < right <= width + 0.01 and 0 <= top < bottom <= height + 0.01
+    if height < width / 3:
+        assert (top, bottom) == pytest.approx((0, height))
+
+
 def test_a_network_that_mixes_all_places_is_refused(tmp_path):
     keras = import_keras()
     image = keras.Input((16, 16, 3))
