@@ -142,8 +142,8 @@ def test_every_library_that_is_imported_is_required() -> None:
         required += lines("options.extras_require", extra)
     names = {re.split(r"[ <>=!~]", line)[0].lower() for line in required}
     # JAX is the other backend that Keras may have, instead of TensorFlow; who converts detections
-    # to or from supervision has it; a type checker has _typeshed, and nothing else imports it.
-    optional = {"jax", "supervision", "_typeshed"}
+    # to or from supervision has it.
+    optional = {"jax", "supervision"}
     known = {modules.get(name, name) for name in names} | optional | {"cnnkit", "cnnkit_models"}
     assert imported_libraries() - set(sys.stdlib_module_names) - known == set()
 
