@@ -6,7 +6,7 @@ import logging
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -264,6 +264,7 @@ def _read_csv(data: str, root: str) -> Dataset:
     collected.by_index = any(row.by_index for row in rows)
     for file, label, split in _distinct(_csv_entries(rows, data, root)):
         collected.files.append((file, label, split))
+    _tell_of_repeats(data, collected.files)
     splits = {split for _, _, split in collected.files if split}
     for split in sorted(splits):
         names = {label for _, label, of in collected.files if of == split}
@@ -296,6 +297,26 @@ def _distinct(
         if key not in seen:
             seen.add(key)
             yield path, label, split
+
+
+def _tell_of_repeats(data: str, files: Sequence[tuple[str, str, str | None]]) -> None:
+    """Warn of images that stand in a CSV with several classes or splits: they count each time."""
+    places: dict[str, list[tuple[str, str | None]]] = {}
+    for path, label, split in files:
+        places.setdefault(os.path.normpath(path), []).append((label, split))
+    repeated = [(path, entries) for path, entries in places.items() if len(entries) > 1]
+    if repeated:
+        path, entries = repeated[0]
+        said = ", ".join(
+            label if split is None else f"{label} ({split})" for label, split in entries[:5]
+        )
+        log.warning(
+            "%s lists %s with several classes or splits, such as %s: %s. Each entry counts.",
+            printable(data),
+            "an image" if len(repeated) == 1 else f"{len(repeated):,} images",
+            printable(path),
+            printable(said),
+        )
 
 
 def _relative(path: str, root: str) -> str:

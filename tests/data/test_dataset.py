@@ -109,6 +109,19 @@ def test_a_csv_of_another_form_is_refused_with_its_line(tmp_path, text, message)
         read_dataset(str(table))
 
 
+def test_an_image_with_several_classes_or_splits_is_told(tmp_path: Path, caplog) -> None:
+    table = tmp_path / "set.csv"
+    table.write_text("file,class\na.jpg,cat\nb.jpg,dog\n./a.jpg,cat\n")
+    assert len(read_dataset(str(table)).files) == 2 and not caplog.messages
+    table.write_text("file,class\na.jpg,cat\nb.jpg,dog\n./a.jpg,dog\n")
+    assert len(read_dataset(str(table)).files) == 3
+    told = f"{table} lists an image with several classes or splits, such as {tmp_path}/a.jpg"
+    assert caplog.messages == [f"{told}: cat, dog. Each entry counts."]
+    table.write_text("file,class,split\na.jpg,cat,train\na.jpg,cat,val\n")
+    read_dataset(str(table))
+    assert caplog.messages[1].endswith("a.jpg: cat (train), cat (val). Each entry counts.")
+
+
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "1.jpg", "2.jpg")
     with pytest.raises(UsageError, match=r"a folder for each class[.] Received: 2 files and no"):
