@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -123,6 +123,7 @@ def import_model(
         name=name,
     )
     check_target(target, overwrite)
+    shown = _first_images(os.fspath(check_on)) if check_on else []
     found = Import(Path(os.fspath(model)), wish)
     for note in found.planned.notes:
         log.info(note)
@@ -130,7 +131,7 @@ def import_model(
         found.write(folder)
         _try(open_model(folder), bool(features))
     bundle = open_model(target)
-    examples = tuple(_examples(bundle, os.fspath(check_on))) if check_on else ()
+    examples = tuple(_examples(bundle, shown)) if shown else ()
     card = bundle.card
     return ImportedModel(target, card.task, dict(card.content), found.said.source, examples)
 
@@ -157,14 +158,24 @@ def _try(bundle: Bundle, features: bool) -> None:
         bundle.probabilities(outputs["scores"][0])
 
 
+def _first_images(images: str) -> list[str]:
+    """Return the paths of the first images, so that none are missed only after all the work."""
+    found = list(islice(Finder([images]), SHOWN_IMAGES))
+    wrong = [one.failure.message for one in found if one.failure is not None]
+    if len(wrong) == len(found):
+        rule = "name a folder with images"
+        received = f"{images}, {wrong[0]}" if wrong else f"{images}, which has none"
+        raise UsageError(broken_rule("`check_on`", rule, received))
+    return [one.path for one in found]
+
+
 def _examples(
-    bundle: Bundle, images: str
+    bundle: Bundle, paths: Sequence[str]
 ) -> Iterator[tuple[str, Classification | Detections | Failure]]:
-    """Yield the results of the first images of a folder."""
+    """Yield the results of images."""
     model: Classifier | Detector
     if bundle.card.task == "classify":
         model = Classifier.from_bundle(bundle, Decision(top_k=3))
     else:
         model = Detector.from_bundle(bundle)
-    paths = [found.path for found in islice(Finder([images]), SHOWN_IMAGES)]
     yield from model.stream(paths)

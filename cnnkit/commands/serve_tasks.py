@@ -92,7 +92,8 @@ def detect_task(models: Sequence[ServedModel]) -> ServedTask:
     """Return the task of detectors."""
     parsers: dict[str, Callable[[str], Any]] = {
         "confidence": lambda text: confidence_of([text]),
-        "classes": lambda text: parts([text]),
+        # An empty list would mean all of them.
+        "classes": lambda text: parts([text]) or [text],
         "agnostic": groups_of,
     }
     told = {

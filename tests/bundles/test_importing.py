@@ -133,6 +133,17 @@ def test_what_needs_layers_is_refused_in_one_line(tmp_path: Path) -> None:
             Classifier.load(path, **options)
 
 
+def test_a_folder_without_images_to_look_at_is_refused_first(tmp_path: Path) -> None:
+    """A mistyped folder would leave a bundle at which nobody has looked."""
+    (tmp_path / "empty").mkdir()
+    for name in ("missing", "empty"):
+        with pytest.raises(UsageError, match="`check_on` must name a folder with images"):
+            cnnkit.import_model(
+                tmp_path / "m.onnx", tmp_path / "b", like="0-1", check_on=tmp_path / name
+            )
+    assert not (tmp_path / "b").exists()
+
+
 def test_nothing_is_left_of_what_cannot_be_imported(tmp_path: Path) -> None:
     path = read_here(onnx_classifier(tmp_path / "m.onnx"))
     with pytest.raises(UsageError, match="Name a family with `like`"):

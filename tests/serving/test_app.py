@@ -126,6 +126,13 @@ def test_a_bad_option_is_refused_in_one_line(client, examples, query, said):
     assert said in error["message"] and "\n" not in error["message"]
 
 
+def test_no_classes_are_not_all_of_them(client, examples):
+    """As of the command: a query of an empty variable would find everything."""
+    answer = client.post("/v1/detect?classes=", content=(examples / "cat.jpg").read_bytes())
+    assert answer.status_code == 400
+    assert "classes must name classes of the model. Received: ''" in answer.text
+
+
 def test_other_addresses_and_methods_are_refused(client):
     assert "Did you mean '/v1/classify'" in client.post("/v1/clasify").json()["error"]["message"]
     answer = client.get("/v1/classify")
