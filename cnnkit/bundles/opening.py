@@ -30,6 +30,7 @@ from cnnkit.bundles import (
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
 from cnnkit.bundles.graphs import graph_card, opening_graphs
+from cnnkit.bundles.graphs.said import export_of_ours
 from cnnkit.bundles.graphs.scanning import first_bytes, form_of
 from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_file
 from cnnkit.bundles.means import read_bits, read_means
@@ -580,7 +581,13 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     if None in plan.input_shape[:2]:
         notes.append(f"{path.name} takes any size: using {DEFAULT_SIDE}x{DEFAULT_SIDE}.")
     height, width = (side or DEFAULT_SIDE for side in plan.input_shape[:2])
-    names, sha256 = _user_labels(labels, plan.classes), file_sha256(path)
+    sha256 = file_sha256(path)
+    image = InputSpec(height, width, fit="stretch", crop_fraction=1.0, interpolation="bilinear")
+    described = export_of_ours(path, plan.classes, image)
+    own = None
+    if described is not None:
+        image, own = described
+    names = _user_labels(labels, plan.classes) or own
     if names is None:
         last = plan.classes - 1
         names = tuple(f"class_{index}" for index in range(plan.classes))
@@ -591,7 +598,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
         description="A Keras model.",
         builder=None,
         arguments={},
-        input=InputSpec(height, width, fit="stretch", crop_fraction=1.0, interpolation="bilinear"),
+        input=image,
         scores_layer=None,
         scores_kind=plan.scores_kind,
         features_layer=None,
@@ -600,7 +607,8 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
         labels={},
     )
     request = {"model": str(path.resolve()), "labels": labels and str(Path(labels).resolve())}
-    identity = _identity("keras-file", sha256)
+    more = () if described is None else (image.to_dict(),)
+    identity = _identity("keras-file", sha256, *more)
     return Bundle(card, names, identity, _keras_loader(path), request, tuple(notes))
 
 

@@ -59,6 +59,31 @@ def layer(config, name):
     raise KeyError(name)
 
 
+def test_an_export_of_ours_is_opened_as_its_description_says(saved, tmp_path):
+    path = shutil.copy(saved, tmp_path / "net.keras")
+    bare = open_model(path)
+    image = {"shape": [None, 16, 12, 3], "fit": "crop", "crop_fraction": 0.5}
+    description = {
+        "task": "classify",
+        "inputs": [image | {"interpolation": "bicubic"}],
+        "labels": list("abcde"),
+        "made_by": "cnnkit 1",
+    }
+    beside = tmp_path / "net.keras.json"
+    beside.write_text(json.dumps(description))
+    bundle = open_model(path)
+    assert (bundle.labels, bundle.notes) == (tuple("abcde"), ())
+    spec = bundle.card.input
+    assert (spec.size, spec.fit, spec.crop_fraction) == ((16, 12), "crop", 0.5)
+    assert spec.interpolation == "bicubic"
+    assert bundle.content_hash != bare.content_hash  # its embeddings are others
+    (tmp_path / "l.txt").write_text("v\nw\nx\ny\nz\n")
+    assert open_model(path, labels=str(tmp_path / "l.txt")).labels == tuple("vwxyz")
+    beside.write_text(json.dumps(description | {"labels": ["of", "another"]}))
+    other = open_model(path)
+    assert (other.labels[0], other.card.input) == ("class_0", bare.card.input)
+
+
 def test_a_bare_file_says_what_it_takes_and_gives(saved):
     plan = plan_keras_file(saved)
     assert plan.input_shape == (16, 12, 3)

@@ -11,7 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles.card import MAX_CLASSES, MAX_LABEL_LENGTH, clean_label, read_bounded
@@ -19,6 +20,7 @@ from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
 from cnnkit.bundles.graphs.scanning import GraphFile
 from cnnkit.bundles.graphs.tflite_form import DESCRIPTIONS
 from cnnkit.errors import BundleError
+from cnnkit.images import InputSpec
 
 MAX_TEXT = 1 << 20
 MAX_SIDE = 4096
@@ -28,6 +30,7 @@ RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 ULTRALYTICS = ("names", "imgsz", "stride", "task", "head", "description")
 # Of Ultralytics' detectors; how an image is fitted goes by the head.
 UNIT = Preprocessing("RGB", (0.0,), (255.0,))
+FITTING = ("fit", "crop_fraction", "interpolation", "pad_value")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "area")
 
 
@@ -65,7 +68,7 @@ def said_by(file: GraphFile) -> Said:
         if name in metadata:
             metadata |= _texts(_json(metadata[name]) or _literal(metadata[name]))
     found = [
-        _cnnkit(file),
+        described_by_cnnkit(file.path),
         _ultralytics(metadata | _yaml_beside(file)),
         _tflite(file),
         _openvino(metadata),
@@ -185,9 +188,9 @@ def _fraction(value: Any) -> float | None:
 # --- who says it ---------------------------------------------------------------------------
 
 
-def _cnnkit(file: GraphFile) -> Said | None:
+def described_by_cnnkit(path: Path) -> Said | None:
     """Read the description that `cnnkit export` writes beside a classifier or a detector."""
-    beside = file.path.with_name(f"{file.path.resolve().name}.json")
+    beside = path.with_name(f"{path.resolve().name}.json")
     try:
         content = _object(read_bounded(beside, MAX_TEXT * 16)) if beside.is_file() else {}
     except BundleError:
@@ -219,6 +222,29 @@ def _cnnkit(file: GraphFile) -> Said | None:
         head="boxes-scores" if task == "detect" else None,
         suppression={k: v for k, v in own.items() if v} if isinstance(own, dict) else {},
     )
+
+
+def export_of_ours(
+    path: Path, classes: int, image: InputSpec
+) -> tuple[InputSpec, tuple[str, ...]] | None:
+    """Return how images are fitted for a classifier that `cnnkit export` wrote, and its labels.
+
+    Args:
+        path: The file of the network.
+        classes: Number of its classes.
+        image: Its input; what the description does not say of it stays.
+
+    Returns:
+        None where no description lies beside it, or that of another network.
+    """
+    found = described_by_cnnkit(path)
+    if found is None or found.labels is None or found.task != "classify":
+        return None
+    if found.size != image.size or len(found.labels) != classes:
+        return None
+    how = found.preprocessing
+    fields = {name: getattr(how, name) for name in FITTING if getattr(how, name) is not None}
+    return replace(image, **fields), found.labels
 
 
 def _among(value: Any, known: Sequence[str]) -> str | None:
