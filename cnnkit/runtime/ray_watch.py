@@ -26,7 +26,7 @@ LOOK = 1.0
 def main() -> None:
     """Wait for the command to end."""
     folder, parent = sys.argv[1], int(sys.argv[2])
-    seen: dict[int, str] = {}
+    seen = cluster_processes(folder, parent, {})
     while not select.select([0], [], [], LOOK)[0]:
         seen |= cluster_processes(folder, parent, seen)
     if os.read(0, 1):
