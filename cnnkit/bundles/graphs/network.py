@@ -401,8 +401,15 @@ def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
     Returns:
         One of `cnnkit.bundles.score_kinds.SCORE_KINDS`; None where probabilities are combined
         with other numbers, so that it cannot be told.
+
+    Raises:
+        BundleError: They are the highest few, without the classes that they are of.
     """
     makers = _first_makers(_find(model, tensor))
+    if any(node.get_type_name() == "TopK" for node in makers):
+        rule = "give a score for each class"
+        fix = "Export it without TopK."
+        raise BundleError(broken_rule("The graph", rule, "the highest few scores", fix))
     squashed = [node.get_type_name() in SQUASHING or _is_share(node) for node in makers]
     if any(squashed) and not all(squashed):
         return None

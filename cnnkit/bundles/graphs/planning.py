@@ -42,7 +42,8 @@ TASKS = ("classify", "detect")
 # A detector's head says the rest; what it leaves open is stretched.
 DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
 COCO, COCO_NUMBERED = 80, (90, 91)
-INTEGER_PIXELS = ("u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64")
+WHOLE_NUMBERS = ("u16", "i16", "u32", "i32", "u64", "i64", "boolean")
+INTEGER_PIXELS = ("u8", "i8", *WHOLE_NUMBERS[:-1])
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
@@ -132,7 +133,8 @@ def _task(info: GraphInfo, wish: GraphWish) -> str:
         return "detect"
     boxes = any(len(one.shape) == 3 and one.shape[2] == 4 for one in info.outputs)
     rows = any(numbers_of_a_row(one.shape) for one in info.outputs)
-    return "classify" if rows and not boxes else "detect"
+    flat = all(len(one.shape) < 3 for one in info.outputs)
+    return "classify" if (rows and not boxes) or flat else "detect"
 
 
 def _outputs(info: GraphInfo) -> str:
@@ -171,7 +173,9 @@ def _scores(
         BundleError: There is none.
         UsageError: Several have other numbers of scores, and no labels say which is meant.
     """
-    rows = {one: numbers_of_a_row(one.shape) for one in info.outputs}
+    # Whole numbers are classes that the network has chosen, not scores; 8 bits may stand for real.
+    real = [one for one in info.outputs if one.dtype not in WHOLE_NUMBERS]
+    rows = {one: numbers_of_a_row(one.shape) for one in real}
     found = [(one, numbers) for one, numbers in rows.items() if numbers]
     if not found or max(numbers for _, numbers in found) > MAX_CLASSES:
         rule = "give one row of class scores for each image"

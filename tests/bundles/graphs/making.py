@@ -60,7 +60,9 @@ def save(path: Path, graph: Any, metadata: dict[str, str] | None = None, **domai
     path.write_bytes(model.SerializeToString())
 
 
-def onnx_of_nodes(path: Path, nodes: list[Any], tensors: list[Any], **domains: int) -> Path:
+def onnx_of_nodes(
+    path: Path, nodes: list[Any], tensors: list[Any], kind: str = "FLOAT", **domains: int
+) -> Path:
     """Write an ONNX file from ``x`` (batch, 3, 8, 8) to ``y``."""
     from onnx import TensorProto, helper
 
@@ -68,7 +70,7 @@ def onnx_of_nodes(path: Path, nodes: list[Any], tensors: list[Any], **domains: i
         nodes,
         "nodes",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", getattr(TensorProto, kind), None)],
         tensors,
     )
     save(path, graph, **domains)

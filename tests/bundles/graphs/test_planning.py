@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
@@ -152,6 +153,23 @@ def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> Non
     assert found.card.scores_layer == "logits"
     with pytest.raises(UsageError, match="`labels` must say which of several rows of numbers"):
         planned(path, GraphWish(like="0-1"))  # features are not taken for the scores
+
+
+def test_chosen_classes_and_the_best_few_are_no_scores(tmp_path: Path) -> None:
+    from onnx import helper, numpy_helper
+
+    means = helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0)
+    best = helper.make_node("ArgMax", ["means"], ["y"], axis=1, keepdims=1)
+    chosen = helper.make_node("ArgMax", ["means"], ["y"], axis=1, keepdims=0)
+    few = helper.make_node("TopK", ["means", "k"], ["y", "which"], axis=1)
+    k = numpy_helper.from_array(np.array([2]), "k")
+    for name, node in (("best", best), ("chosen", chosen)):
+        path = onnx_of_nodes(tmp_path / f"{name}.onnx", [means, node], [], kind="INT64")
+        with pytest.raises(BundleError, match="must give one row of class scores"):
+            planned(path, GraphWish(like="0-1"))
+    path = onnx_of_nodes(tmp_path / "few.onnx", [means, few], [k])
+    with pytest.raises(BundleError, match="must give a score for each class"):
+        planned(path, GraphWish(like="0-1"))
 
 
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
