@@ -32,7 +32,7 @@ SAME = frozenset(
 # OpenVINO's own names for tensors without one: other numbers each time.
 MADE_UP = re.compile(r"(Result|Parameter)_\d+")
 WEIGHTED = ("MatMul", "Convolution")
-SQUASHING = frozenset("SoftMax Softmax Sigmoid".split())
+SQUASHING = frozenset("SoftMax Softmax Sigmoid HardSigmoid HSigmoid".split())
 # Steps behind which probabilities may stand as they are, scaled, chosen from, or averaged.
 COMBINING = SAME | frozenset(
     "Add Clamp Concat Divide Gather Maximum Minimum Multiply ReduceMax ReduceMean Round Select"
@@ -445,7 +445,7 @@ def _is_share(node: Any) -> bool:
 def features_tensor(model: Any, tensor: str) -> Any:
     """Return what the last dense layer before a classifier's scores sees; None if there is none."""
     port = _find(model, tensor)
-    passed = SAME | {"SoftMax", "Softmax", "Sigmoid", "LogSoftmax", "Add", "Multiply", "ReduceMean"}
+    passed = SAME | SQUASHING | {"LogSoftmax", "Add", "Multiply", "ReduceMean"}
     for _ in range(MAX_STEPS_BACK):
         node = port.get_node()
         kind = node.get_type_name()

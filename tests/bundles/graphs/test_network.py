@@ -140,7 +140,13 @@ def test_any_size_is_fixed_to_the_cards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "kind"), [("", "logits"), ("Softmax", "probabilities"), ("Sigmoid", "probabilities")]
+    ("last", "kind"),
+    [
+        ("", "logits"),
+        ("Softmax", "probabilities"),
+        ("Sigmoid", "probabilities"),
+        ("HardSigmoid", "probabilities"),
+    ],
 )
 def test_the_last_operation_says_what_scores_are(tmp_path: Path, last: str, kind: str) -> None:
     model = model_of(onnx_classifier(tmp_path / "m.onnx", last=last))
