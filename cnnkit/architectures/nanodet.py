@@ -202,5 +202,14 @@ def decode_head(raw: keras.KerasTensor, stride: int) -> tuple[keras.KerasTensor,
     rows, columns = ops.shape(raw)[1:3]
     middles = ops.cast(cell_middles(rows, columns, stride), raw.dtype)
     reach = expected_distances(raw[..., -4 * BINS :]) * stride
-    boxes = ops.concatenate([middles - reach[..., :2], middles + reach[..., 2:]], axis=-1)
-    return boxes, raw[..., : -4 * BINS]
+    return boxes_around(middles, reach), raw[..., : -4 * BINS]
+
+
+def boxes_around(middles: keras.KerasTensor, reach: keras.KerasTensor) -> keras.KerasTensor:
+    """Return left, top, right and bottom of boxes (..., 4).
+
+    Args:
+        middles: Column and row of a place in each box (..., 2), in pixels.
+        reach: How far it is from there to the left, top, right and bottom (..., 4), in pixels.
+    """
+    return ops.concatenate([middles - reach[..., :2], middles + reach[..., 2:]], axis=-1)

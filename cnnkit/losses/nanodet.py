@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-from cnnkit.architectures.nanodet import BINS, cell_middles, decode_head
+from cnnkit.architectures.nanodet import BINS, boxes_around, cell_middles, expected_distances
 from cnnkit.bundles.detector_card import HeadSpec
 from cnnkit.losses.assignment import task_aligned
 from cnnkit.losses.boxes import corners, generalized_iou
@@ -77,9 +77,10 @@ def nanodet_loss(outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth
     rows, columns = ops.shape(outputs[0])[1:3]
     sides = ops.cast(ops.stack([columns, rows]) * heads[0].stride, "float32")  # width, height
     real = corners(truth.boxes * ops.concatenate([sides, sides]))
-    middles, strides, boxes, raw = _cells(outputs, heads)
-    # Two slices would each fill a gradient of the whole width with zeros.
+    middles, strides, raw = _cells(outputs, heads)
+    # Slices would each fill a gradient of the whole width with zeros.
     logits, bins = ops.split(raw, [raw.shape[-1] - 4 * BINS], axis=-1)
+    boxes = boxes_around(middles, expected_distances(bins) * strides[:, None])
     classes = ops.one_hot(truth.classes, logits.shape[-1])  # (batch, boxes, classes)
     scores = ops.einsum("bck,bnk->bnc", ops.sigmoid(logits), classes)
     box, target = task_aligned(scores, boxes, middles, strides, real, truth.valid)
@@ -101,26 +102,24 @@ def nanodet_loss(outputs: Sequence[Any], heads: Sequence[HeadSpec], truth: Truth
     )
 
 
-def _cells(outputs: Sequence[Any], heads: Sequence[HeadSpec]) -> tuple[Any, Any, Any, Any]:
+def _cells(outputs: Sequence[Any], heads: Sequence[HeadSpec]) -> tuple[Any, Any, Any]:
     """Return all heads' cells in one row.
 
     Returns:
-        Middles (cells, 2), strides (cells,), predicted corners (batch, cells, 4), and raw outputs
-        (batch, cells, classes + 4 * BINS), all but the last in pixels of the input.
+        Middles (cells, 2) and strides (cells,) in pixels of the input, and raw outputs
+        (batch, cells, classes + 4 * BINS).
     """
     parts = []
     for raw, head in zip(outputs, heads, strict=True):
         batch, rows, columns = ops.shape(raw)[:3]
-        boxes, _ = decode_head(raw, head.stride)
         middles = ops.reshape(cell_middles(rows, columns, head.stride), (-1, 2))
         strides = ops.full((rows * columns,), float(head.stride), "float32")
         flat = ops.reshape(raw, (batch, -1, raw.shape[-1]))
-        parts.append((middles, strides, ops.reshape(boxes, (batch, -1, 4)), flat))
-    middles, strides, boxes, raw = zip(*parts, strict=True)
+        parts.append((middles, strides, flat))
+    middles, strides, raw = zip(*parts, strict=True)
     return (
         ops.concatenate(middles, axis=0),
         ops.concatenate(strides, axis=0),
-        ops.concatenate(boxes, axis=1),
         ops.concatenate(raw, axis=1),
     )
 
