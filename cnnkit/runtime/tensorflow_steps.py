@@ -9,10 +9,12 @@ from typing import Any
 from cnnkit.runtime.hardware import backend_drives_gpu
 from cnnkit.runtime.process import backend_name
 
-# From this many input channels times output channels on, products are faster on processors with
-# AVX2 than oneDNN's own gradient of a kernel, which also leaves cores idle. Narrower layers are
-# faster as they are.
+# From so many input channels times output channels on, products are faster on processors with AVX2
+# than oneDNN's own gradient of a kernel: of any image, and of one that grows by at most this share
+# when zeros are put around it.
 WIDE = 128 * 128
+NARROW = 32 * 32
+LITTLE_GROWTH = 0.1
 
 
 def can_fuse(variable: Any) -> bool:
@@ -67,7 +69,7 @@ def adam_update(
 
 @contextlib.contextmanager
 def faster_kernel_gradients(layers: Iterable[Any]) -> Iterator[None]:
-    """Let wide convolutions find their kernels' gradients by products for a while.
+    """Let convolutions find their kernels' gradients by products for a while.
 
     The outputs stay what they are. Only on a CPU by TensorFlow, where a layer is `eligible`;
     functions that are compiled meanwhile keep it.
@@ -87,10 +89,10 @@ def faster_kernel_gradients(layers: Iterable[Any]) -> Iterator[None]:
 
 
 def eligible(layer: Any) -> bool:
-    """Return whether products make the gradient of a layer's kernel, and make it faster.
+    """Return whether products can make the gradient of a layer's kernel, and make it faster.
 
-    It is a float32 convolution that learns, of odd sides from 3 on, in steps of 1, zeros around
-    the image, `WIDE`.
+    It is a float32 convolution that learns, of odd sides from 3 on, in steps of 1, with zeros
+    around the image, and at least `NARROW`.
     """
     import keras
 
@@ -100,8 +102,8 @@ def eligible(layer: Any) -> bool:
     sides = all(side % 2 == 1 for side in layer.kernel_size) and max(layer.kernel_size) > 1
     around = layer.padding == "same" and layer.data_format == "channels_last"
     *_, inputs, outputs = layer.kernel.shape
-    wide = inputs * outputs >= WIDE
-    return plain and sides and around and wide and layer.compute_dtype == "float32"
+    many = inputs * outputs >= NARROW
+    return plain and sides and around and many and layer.compute_dtype == "float32"
 
 
 def _convolved(images: Any, kernel: Any) -> Any:
@@ -126,10 +128,7 @@ def _convolved(images: Any, kernel: Any) -> Any:
 
 
 def kernel_gradient(images: Any, upstream: Any, shape: tuple[int, int, int, int]) -> Any:
-    """Return the gradient of a convolution's kernel: for each of its places a product.
-
-    The place (i, j) saw the images moved by it; the product of these, transposed, with what came
-    from above sums over all pixels of the batch.
+    """Return the gradient of a convolution's kernel, by products where they are faster.
 
     Args:
         images: The convolution's input, float32 (batch, height, width, inputs).
@@ -142,8 +141,33 @@ def kernel_gradient(images: Any, upstream: Any, shape: tuple[int, int, int, int]
     import tensorflow as tf
 
     tall, wide, inputs, outputs = shape
+    height, width = upstream.shape[1:3]
+    if height and width:
+        growth = (height + tall - 1) * (width + wide - 1) / (height * width) - 1
+        if growth <= LITTLE_GROWTH:
+            return products_of_views(images, upstream, shape)
+    if inputs * outputs >= WIDE:
+        return products_of_copies(images, upstream, shape)
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=images,
+        filter_sizes=shape,
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding="SAME",
+    )
+
+
+def products_of_copies(images: Any, upstream: Any, shape: tuple[int, int, int, int]) -> Any:
+    """Return the gradient of a kernel, see `kernel_gradient`: for each of its places a product.
+
+    The place (i, j) saw the images moved by it; the product of these, transposed, with what came
+    from above sums over all pixels of the batch.
+    """
+    import tensorflow as tf
+
+    tall, wide, inputs, outputs = shape
     height, width = tf.shape(images)[1], tf.shape(images)[2]
-    padded = tf.pad(images, [(0, 0), (tall // 2,) * 2, (wide // 2,) * 2, (0, 0)])
+    padded = _with_zeros_around(images, shape)
     above = tf.reshape(upstream, (-1, outputs))
     products = [
         tf.matmul(
@@ -155,3 +179,32 @@ def kernel_gradient(images: Any, upstream: Any, shape: tuple[int, int, int, int]
         for j in range(wide)
     ]
     return tf.reshape(tf.stack(products), shape)
+
+
+def products_of_views(images: Any, upstream: Any, shape: tuple[int, int, int, int]) -> Any:
+    """Return what `products_of_copies` does, of images that are moved without a copy.
+
+    With the zeros around them, all images' pixels are one row of pixels, and moving them by (i, j)
+    is beginning i lines and j pixels later. What came from above is brought to the same lines; the
+    zeros that it gets there keep out the pixels that come from the next line or image.
+    """
+    import tensorflow as tf
+
+    tall, wide, inputs, outputs = shape
+    line = tf.shape(images)[2] + wide - 1
+    pixels = tf.reshape(_with_zeros_around(images, shape), (-1, inputs))
+    above = tf.pad(upstream, [(0, 0), (0, tall - 1), (0, wide - 1), (0, 0)])
+    count = tf.shape(pixels)[0] - (tall - 1) * line - (wide - 1)
+    above = tf.reshape(above, (-1, outputs))[:count]
+    starts = [i * line + j for i in range(tall) for j in range(wide)]
+    products = [
+        tf.matmul(pixels[start : start + count], above, transpose_a=True) for start in starts
+    ]
+    return tf.reshape(tf.stack(products), shape)
+
+
+def _with_zeros_around(images: Any, shape: tuple[int, int, int, int]) -> Any:
+    """Return images with as many zeros around them as a convolution sees that keeps their size."""
+    import tensorflow as tf
+
+    return tf.pad(images, [(0, 0), (shape[0] // 2,) * 2, (shape[1] // 2,) * 2, (0, 0)])
