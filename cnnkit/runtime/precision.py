@@ -53,8 +53,19 @@ def this_processor(core: Any) -> Processor:
 
 def has_int8(cpuinfo: str) -> bool:
     """Return whether a ``/proc/cpuinfo`` names one of `INT8_FLAGS`; "" (another system): no."""
-    flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
-    return flags is not None and not INT8_FLAGS.isdisjoint(flags[1].split())
+    return not INT8_FLAGS.isdisjoint(_flags(cpuinfo))
+
+
+def has_avx2_alone() -> bool:
+    """Return whether this processor has AVX2 and not AVX-512, as far as the system tells."""
+    flags = _flags(_cpuinfo())
+    return "avx2" in flags and "avx512f" not in flags
+
+
+def _flags(cpuinfo: str) -> list[str]:
+    """Return the abilities of a processor that a ``/proc/cpuinfo`` names; "": none."""
+    found = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return found[1].split() if found else []
 
 
 @cache

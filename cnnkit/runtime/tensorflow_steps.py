@@ -1,4 +1,4 @@
-"""Training steps of TensorFlow on a CPU: updates in one operation, gradients of wide kernels."""
+"""Training steps of TensorFlow on a CPU: updates in one operation, gradients of kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cnnkit.runtime.hardware import backend_drives_gpu
+from cnnkit.runtime.precision import has_avx2_alone
 from cnnkit.runtime.process import backend_name
 
 # From so many input channels times output channels on, products are faster on processors with AVX2
@@ -71,13 +72,14 @@ def adam_update(
 def faster_kernel_gradients(layers: Iterable[Any]) -> Iterator[None]:
     """Let convolutions find their kernels' gradients by products for a while.
 
-    The outputs stay what they are. Only on a CPU by TensorFlow, where a layer is `eligible`;
-    functions that are compiled meanwhile keep it.
+    The outputs stay what they are. Only by TensorFlow on a CPU with AVX2 alone, the kind on which
+    products were measured to be faster, where a layer is `eligible`; functions that are compiled
+    meanwhile keep it.
 
     Args:
         layers: Any layers of Keras, built.
     """
-    usable = backend_name() == "tensorflow" and not backend_drives_gpu()
+    usable = backend_name() == "tensorflow" and has_avx2_alone() and not backend_drives_gpu()
     changed = [layer for layer in layers if usable and eligible(layer)]
     for layer in changed:
         layer.convolution_op = _convolved

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from cnnkit.runtime import precision, tensorflow_steps
 from cnnkit.runtime.tensorflow_steps import (
     adam_update,
     can_fuse,
@@ -144,7 +145,8 @@ def gradients(model: keras.Model, images: Any) -> tuple[Any, list[Any]]:
     return compute(images)
 
 
-def test_a_network_has_the_same_gradients_and_its_own_convolution_afterwards() -> None:
+def test_a_network_has_the_same_gradients_and_its_own_convolution_afterwards(monkeypatch) -> None:
+    monkeypatch.setattr(tensorflow_steps, "has_avx2_alone", lambda: True)
     model = network()
     images = tf.random.stateless_normal((2, 9, 8, 3), (0, 1))
     assert [eligible(layer) for layer in model.layers[1:]] == [False, True, True, False]
@@ -157,6 +159,23 @@ def test_a_network_has_the_same_gradients_and_its_own_convolution_afterwards() -
     assert len(found) == 9
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+def test_on_other_processors_nothing_changes(monkeypatch) -> None:
+    monkeypatch.setattr(tensorflow_steps, "has_avx2_alone", lambda: False)
+    model = network()
+    with faster_kernel_gradients(model.layers):
+        assert not any("convolution_op" in vars(layer) for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("avx avx2 fma", True), ("avx avx2 avx512f", False), ("avx", False), (None, False)],
+)
+def test_which_processor_has_avx2_alone(monkeypatch, flags: str | None, expected: bool) -> None:
+    text = "" if flags is None else f"processor\t: 0\nflags\t\t: fpu {flags}\n"
+    monkeypatch.setattr(precision, "_cpuinfo", lambda: text)
+    assert precision.has_avx2_alone() is expected
 
 
 @pytest.mark.parametrize(
