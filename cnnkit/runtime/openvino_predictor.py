@@ -17,7 +17,13 @@ from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, cache_is_writable, compiled_model
 from cnnkit.runtime.contract import ModelSource, Quantization
 from cnnkit.runtime.keras_conversion import converted, named_graph
-from cnnkit.runtime.precision import INT8, INT8_HALF, choose_precision, this_processor
+from cnnkit.runtime.precision import (
+    INT8,
+    INT8_HALF,
+    Processor,
+    choose_precision,
+    this_processor,
+)
 from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
 from cnnkit.runtime.quantization import FULL_RANGE, HALF_RANGE, fold_constants, quantize
 
@@ -69,7 +75,8 @@ class OpenVinoPredictor:
                 "INFERENCE_NUM_THREADS": threads,
                 # The decoding threads share the same cores: pinned streams would wait for them.
                 "ENABLE_CPU_PINNING": False,
-            },
+            }
+            | integer_kernels(this_processor(core), precision, source),
         )
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         kind = _OpenSlot if None in (batch, *source.input_shape) else _Slot
@@ -90,6 +97,23 @@ class OpenVinoPredictor:
             name: np.concatenate([part[number] for part in parts])
             for number, name in enumerate(self._names)
         }
+
+
+def integer_kernels(processor: Processor, precision: str, source: ModelSource) -> dict[str, str]:
+    """Return the settings that keep a file's own 8-bit integers exact.
+
+    A graph in another tool's form may come quantized over the whole range of 8 bits. Where the
+    processor cannot add their products, OpenVINO's kernels for them saturate in 16 bits, silently:
+    then, and where float32 is asked for, it computes the same quantization in float.
+
+    Args:
+        processor: This machine's.
+        precision: As the user asks.
+        source: The model.
+    """
+    if source.openvino is None or (processor.int8 and precision != "float32"):
+        return {}
+    return {"LP_TRANSFORMS_MODE": "NO"}
 
 
 def hint(precision: str) -> str:

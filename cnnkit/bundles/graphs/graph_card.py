@@ -9,8 +9,9 @@
         "layout": "NCHW",                  or NHWC
         "colors": "RGB",                   or BGR, or gray
         "mean": [123.675, 116.28, 103.53], a channel's value is (pixel - mean) / std, the pixel
-        "std": [58.395, 57.12, 57.375]     0 to 255, the channels in the order of `colors`
-      }
+        "std": [58.395, 57.12, 57.375],    0 to 255, the channels in the order of `colors`
+        "quantization": {"scale": 0.0187, "zero": 114}   of whole numbers that stand for values:
+      }                                    value / scale + zero; without it they are pixels
     }
 
 What stands under ``outputs`` names tensors of the graph, each as ``layer``.
@@ -34,6 +35,7 @@ LAYOUTS = ("NHWC", "NCHW")
 COLORS = ("RGB", "BGR", "gray")
 LARGEST = 1e6
 LEAST_STD = 1e-6
+LARGEST_ZERO = 32767
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class GraphSpec:
         colors: ``RGB``, ``BGR``, or ``gray``.
         mean: Subtracted from a channel's pixels, 0 to 255; one for all, or one each.
         std: Divides what is left.
+        scale: Of whole numbers that stand for values, what one step is worth; None: they are
+            pixels, whatever `mean` and `std` are.
+        zero: Of such whole numbers, the one that stands for 0.
     """
 
     form: str
@@ -55,16 +60,20 @@ class GraphSpec:
     colors: str = "RGB"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    scale: float | None = None
+    zero: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the section as it stands in a card, without files."""
-        image = {
+        image: dict[str, Any] = {
             "name": self.input,
             "layout": self.layout,
             "colors": self.colors,
             "mean": list(self.mean),
             "std": list(self.std),
         }
+        if self.scale is not None:
+            image["quantization"] = {"scale": self.scale, "zero": self.zero}
         return {"form": self.form, "input": image}
 
 
@@ -80,6 +89,7 @@ def graph_spec(card: ModelCard) -> GraphSpec | None:
     image = section.section("input")
     colors = image.choice("colors", COLORS, "RGB")
     channels = 1 if colors == "gray" else 3
+    scale, zero = _quantization(image)
     return GraphSpec(
         form=section.choice("form", FORMS),
         input=image.text("name"),
@@ -87,7 +97,17 @@ def graph_spec(card: ModelCard) -> GraphSpec | None:
         colors=colors,
         mean=_numbers(image.content(), "mean", channels, -LARGEST, 0.0),
         std=_numbers(image.content(), "std", channels, LEAST_STD, 1.0),
+        scale=scale,
+        zero=zero,
     )
+
+
+def _quantization(image: Fields) -> tuple[float | None, int]:
+    if "quantization" not in image.content():
+        return None, 0
+    section = image.section("quantization")
+    scale = section.number("scale", LEAST_STD, LARGEST, default=1.0)
+    return scale, section.integer("zero", -LARGEST_ZERO - 1, LARGEST_ZERO)
 
 
 def _numbers(

@@ -376,17 +376,32 @@ def _preprocessed(ov: Any, model: Any, spec: GraphSpec) -> Any:
     elif spec.colors == "BGR":
         work.reverse_channels()
     mean, std = spec.mean, spec.std
-    if kind.is_integral():  # such a graph takes pixels as they are; of 8 signed bits, shifted
+    if kind.is_integral() and spec.scale is None:
+        # Such a graph takes pixels as they are; of 8 signed bits, shifted.
         mean, std = (128.0 if kind == ov.Type.i8 else 0.0,), (1.0,)
     if any(mean):
         work.mean(list(mean) if len(mean) > 1 else mean[0])
     if any(value != 1 for value in std):
         work.scale(list(std) if len(std) > 1 else std[0])
+    if kind.is_integral():
+        work.custom(lambda values: _whole(ov.opset13, values, kind, spec))
     if kind != ov.Type.f32:
         work.convert_element_type(kind)
     built = steps.build()
     built.inputs[0].get_tensor().set_names({IMAGE})
     return built
+
+
+def _whole(ops: Any, values: Any, kind: Any, spec: GraphSpec) -> Any:
+    """Return the whole numbers that stand for values; a conversion alone would cut and wrap."""
+    import numpy as np
+
+    if spec.scale is not None:
+        values = ops.divide(values, np.array(spec.scale, np.float32))
+    values = ops.round(values, "half_away_from_zero")  # as TFLite does, before the zero point
+    values = ops.add(values, np.array(spec.zero, np.float32))
+    ends = np.iinfo(kind.to_dtype())
+    return ops.clamp(values, float(ends.min), float(ends.max)).output(0)
 
 
 # --- what a classifier's numbers are -------------------------------------------------------

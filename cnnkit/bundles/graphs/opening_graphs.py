@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles.graphs.graph_card import GraphSpec
-from cnnkit.bundles.graphs.network import prepared
+from cnnkit.bundles.graphs.network import info_of, prepared
 from cnnkit.bundles.graphs.planning import GraphWish, Planned, families, plan
+from cnnkit.bundles.graphs.quantized_input import as_pixels, quantization_of
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import GraphFile, scan
@@ -54,6 +55,7 @@ def _running(
     file = scan(path)
     if file.form != spec.form:
         raise BundleError(broken_rule(str(path), f"be of the form {spec.form}", file.form))
+    _check_quantization(file, spec)
     try:
         return prepared(graph_model(file), spec, size, outputs, rows)
     except RuntimeError as error:
@@ -61,6 +63,21 @@ def _running(
 
         rule = "be a graph that OpenVINO can run"
         raise BundleError(broken_rule(str(path), rule, one_line(error))) from error
+
+
+def _check_quantization(file: GraphFile, spec: GraphSpec) -> None:
+    """Refuse a bundle made when pixels entered a quantized input as they are, if that is wrong."""
+    scale = file.metadata.get("tflite.scale")
+    if scale is None or spec.scale is not None:
+        return
+    dtype = next(
+        (one.dtype for one in info_of(graph_model(file)).inputs if one.name == spec.input), ""
+    )
+    how = quantization_of(file, dtype)
+    if how is not None and as_pixels(how) is None:
+        rule = "say how its input is quantized in its card"
+        fix = "Import its file again, with this version."
+        raise BundleError(broken_rule(str(file.path), rule, "nothing", fix))
 
 
 def elsewhere(model: str) -> str | None:

@@ -31,6 +31,7 @@ from cnnkit.bundles.graphs.network import (
     outputs_at,
     scores_kind,
 )
+from cnnkit.bundles.graphs.quantized_input import Quantization, as_pixels, misfit, quantization_of
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
 from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, recognize
@@ -158,6 +159,7 @@ def _classifier(
         raise UsageError(broken_rule("`scores`", rule, f"{kind} for {numbers}"))
     classes = 2 if kind in ONE_NUMBER else numbers
     labels, notes = _labels(file, classes, said, wish)
+    notes = (*notes, *_pixel_notes(file, image, wish, chosen))
     outputs: dict[str, Any] = {"scores": {"layer": scores.name, "kind": kind}}
     if wish.features:
         outputs["features"] = {"layer": wish.features}
@@ -206,9 +208,10 @@ def _detector(
     said_by_nobody = own.like is None and all(
         one.mean is None and one.std is None for one in (own.preprocessing, said.preprocessing)
     )
-    if said_by_nobody and image.tensor.dtype not in INTEGER_PIXELS:
+    if said_by_nobody and not image.takes_pixels:
         note = "does not say how its pixels are normalized: using what its head's project does."
         notes = (*notes, f"{file.path.name} {note}")
+    notes = (*notes, *_pixel_notes(file, image, own, chosen))
     section = head.section() | dict(said.suppression)
     coco = coco_classes(len(labels))
     if coco and coco.labels == labels:
@@ -326,12 +329,21 @@ class ImageInput(NamedTuple):
         layout: ``NHWC`` or ``NCHW``.
         size: Height and width.
         channels: 1 or 3.
+        quantized: How its numbers stand for real ones, if they do.
     """
 
     tensor: TensorInfo
     layout: str
     size: tuple[int, int]
     channels: int
+    quantized: Quantization | None = None
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether pixels enter as they are where nobody says more."""
+        if self.quantized is not None:
+            return as_pixels(self.quantized) is not None
+        return self.tensor.dtype in INTEGER_PIXELS
 
 
 def image_of(
@@ -365,7 +377,8 @@ def image_of(
     if channels not in (None, 1, 3):
         rule = "take images of 1 or 3 channels"
         raise BundleError(broken_rule(str(file.path), rule, f"{channels} ({layout})"))
-    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3)
+    quantized = quantization_of(file, images[0].dtype)
+    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3, quantized)
 
 
 def _layout(file: GraphFile, shape: tuple[int | None, ...]) -> str:
@@ -391,9 +404,11 @@ def preprocessing(
         UsageError: The mean and standard deviation are not known, or are given for an input of
             whole numbers.
     """
-    named = family(wish.like) if wish.like else Preprocessing()
-    known = wish.preprocessing.over(named.over(said.preprocessing))
-    if image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
+    asked = _asked(wish)
+    known = asked.over(said.preprocessing)
+    if image.quantized is not None:
+        known = asked.over(_of_quantized(image.quantized, said.preprocessing))
+    elif image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
         _refuse_normalizing(file, image, wish.preprocessing)
         known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
     if known.mean is None and known.std is None:
@@ -402,6 +417,39 @@ def preprocessing(
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
     return known if image.channels == 3 else _gray(known)
+
+
+def _asked(wish: GraphWish) -> Preprocessing:
+    """Return what the user says, by itself or by a family."""
+    return wish.preprocessing.over(family(wish.like) if wish.like else Preprocessing())
+
+
+def _of_quantized(how: Quantization, said: Preprocessing) -> Preprocessing:
+    """Return what a file with a quantized input says of pixels.
+
+    Metadata of such files often say the mean and the standard deviation of the float network, or
+    none: where what the input can hold is plainly pixels and contradicts them, it decides.
+    """
+    pixels = as_pixels(how)
+    is_said = said.mean is not None or said.std is not None
+    if pixels is None or (is_said and misfit(how, said) is None):
+        return said
+    return pixels.over(said)
+
+
+def _pixel_notes(
+    file: GraphFile, image: ImageInput, wish: GraphWish, chosen: Preprocessing
+) -> tuple[str, ...]:
+    """Return what to say of how pixels become the graph's whole numbers."""
+    if image.quantized is not None:
+        found = misfit(image.quantized, chosen)
+        return (f"{file.path.name}: {found}: check `mean` and `std`.",) if found else ()
+    asked = _asked(wish)
+    known = any(one not in (None, (least,)) for one, least in ((asked.mean, 0.0), (asked.std, 1.0)))
+    if image.tensor.dtype not in INTEGER_PIXELS or not known:
+        return ()
+    note = f"takes pixels as they are: the mean and std of {wish.like} are not used."
+    return (f"{file.path.name} {note}",)
 
 
 def _refuse_normalizing(file: GraphFile, image: ImageInput, own: Preprocessing) -> None:
@@ -443,6 +491,7 @@ def planned(
         chosen.colors or "RGB",
         chosen.mean or (0.0,),
         chosen.std or (1.0,),
+        *((image.quantized.scale, image.quantized.zero) if image.quantized else ()),
     )
     entry = {"height": image.size[0], "width": image.size[1]}
     for name in ("fit", "crop_fraction", "interpolation", "pad_value"):

@@ -24,6 +24,7 @@ KNOWN_CUSTOM = ("TFLite_Detection_PostProcess",)
 DESCRIPTIONS = ("metadata.json", "temp_meta.txt")
 MAX_DESCRIPTION = 1 << 20
 MAX_MEMBERS = 64
+MAX_INPUTS = 64
 MAX_DIRECTORY = 1 << 16
 # What zipfile raises over the bytes of an archive.
 BROKEN_ARCHIVE = (
@@ -35,13 +36,18 @@ END_OF_ZIP = b"PK\x05\x06"
 SUBGRAPHS, INPUTS, OUTPUTS, CONTENT, UNITS, FILES = 3, 2, 3, 3, 4, 6
 NORMALIZATION, IMAGE = 1, 2
 AXIS_LABELS, VALUE_LABELS = 2, 3
+# Fields of Model, SubGraph, Tensor, and QuantizationParameters, and the kinds of 8 and 16 bits.
+MODEL_SUBGRAPHS, GRAPH_TENSORS, GRAPH_INPUTS = 2, 0, 1
+SHAPE, KIND, QUANTIZATION, SCALES, ZEROS = 0, 1, 4, 2, 3
+QUANTIZED_KINDS = (3, 7, 9)
 
 
 class TfliteScan(NamedTuple):
     """What a TFLite file says before it is read.
 
     Attributes:
-        metadata: ``tflite.mean`` and ``tflite.std``, ``tflite.colors``, and `DESCRIPTIONS`.
+        metadata: ``tflite.mean`` and ``tflite.std``, ``tflite.colors``, and `DESCRIPTIONS`; and
+            ``tflite.scale`` and ``tflite.zero`` of an image of quantized numbers.
         labels: The classes' names, where a file of them is inside.
     """
 
@@ -64,6 +70,7 @@ def scan_tflite(path: Path, data: memoryview) -> TfliteScan:
         model = Table.root(data)
         _check_operations(path, model)
         metadata, wanted = _metadata(model)
+        metadata |= _quantization(model)
     except FlatError as error:
         raise BundleError(broken_rule(str(path), "be a TFLite file", f"{error}: broken")) from error
     packed = _packed(path, data)
@@ -79,6 +86,28 @@ def _check_operations(path: Path, model: Table) -> None:
         if custom and custom not in KNOWN_CUSTOM:
             rule = "consist of TFLite's own operations"
             raise BundleError(broken_rule(str(path), rule, f"the operation {custom[:60]!r}"))
+
+
+def _quantization(model: Table) -> dict[str, str]:
+    """Return the scale and the zero point of the image, where its input is quantized."""
+    for graph in model.tables(MODEL_SUBGRAPHS)[:1]:
+        tensors = graph.tables(GRAPH_TENSORS)
+        begin, count = graph.vector(GRAPH_INPUTS)
+        numbers = [graph.number("<i", begin + 4 * place) for place in range(min(count, MAX_INPUTS))]
+        inputs = [tensors[number] for number in numbers if 0 <= number < len(tensors)]
+        for tensor in (one for one in inputs if one.vector(SHAPE)[1] == 4):
+            return _scale_and_zero(tensor)
+    return {}
+
+
+def _scale_and_zero(tensor: Table) -> dict[str, str]:
+    how = tensor.table(QUANTIZATION)
+    scales = [] if how is None else how.floats(SCALES)
+    if how is None or len(scales) != 1 or tensor.integer(KIND, "<b") not in QUANTIZED_KINDS:
+        return {}
+    place, count = how.vector(ZEROS)
+    zero = how.number("<q", place) if count else 0
+    return {"tflite.scale": repr(scales[0]), "tflite.zero": str(zero)}
 
 
 def _metadata(model: Table) -> tuple[dict[str, str], list[str]]:

@@ -77,8 +77,21 @@ def onnx_of_nodes(
     return path
 
 
-def tflite_classifier(path: Path, custom: str = "", metadata: bytes = b"") -> Path:
-    """Write a network from (1, 2, 2, 3) to the sum of the numbers times 1, 2, and 3."""
+def tflite_classifier(
+    path: Path,
+    custom: str = "",
+    metadata: bytes = b"",
+    quantized: tuple[str, float, int] | None = None,
+) -> Path:
+    """Write a network from (1, 2, 2, 3) to the sum of the numbers times 1, 2, and 3.
+
+    Args:
+        path: The file.
+        custom: Name of a custom operation, listed only.
+        metadata: Of `tflite_metadata`.
+        quantized: Kind of the input's whole numbers, ``UINT8``, ``INT8`` or ``INT16``, their scale
+            (0: the file says none) and their zero point; None: the input is float32.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -116,12 +129,25 @@ def tflite_classifier(path: Path, custom: str = "", metadata: bytes = b"") -> Pa
         tensor("scores", [1, 3], 0),
     ]
     graph.inputs, graph.outputs, graph.operators = [0], [4], [reshape, dense]
+    if quantized is not None:
+        kind, scale, zero = quantized
+        whole = tensor("whole", [1, 2, 2, 3], 0, getattr(schema.TensorType, kind))
+        first = schema.OperatorT()
+        if scale:
+            whole.quantization = schema.QuantizationParametersT()
+            whole.quantization.scale, whole.quantization.zeroPoint = [scale], [zero]
+        first.opcodeIndex, first.inputs, first.outputs = 2, [5], [0]
+        graph.tensors.append(whole)
+        graph.inputs, graph.operators = [5], [first, reshape, dense]
     model = schema.ModelT()
     model.version, model.subgraphs = 3, [graph]
     model.operatorCodes = [
         code(schema.BuiltinOperator.RESHAPE),
         code(schema.BuiltinOperator.FULLY_CONNECTED),
     ]
+    if quantized is not None:
+        operation = schema.BuiltinOperator
+        model.operatorCodes.append(code(operation.DEQUANTIZE if scale else operation.CAST))
     if custom:
         model.operatorCodes.append(code(schema.BuiltinOperator.CUSTOM, custom))
     model.buffers = [buffer(), buffer(flat), buffer(kernel), buffer(metadata)]
