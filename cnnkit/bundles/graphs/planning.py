@@ -31,7 +31,7 @@ from cnnkit.bundles.graphs.network import (
     outputs_at,
     scores_kind,
 )
-from cnnkit.bundles.graphs.quantized_input import Quantization, as_pixels, misfit, quantization_of
+from cnnkit.bundles.graphs.quantized_input import QuantizedInput, as_pixels, misfit, quantization_of
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
 from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, recognize
@@ -336,7 +336,7 @@ class ImageInput(NamedTuple):
     layout: str
     size: tuple[int, int]
     channels: int
-    quantized: Quantization | None = None
+    quantized: QuantizedInput | None = None
 
     @property
     def takes_pixels(self) -> bool:
@@ -424,7 +424,7 @@ def _asked(wish: GraphWish) -> Preprocessing:
     return wish.preprocessing.over(family(wish.like) if wish.like else Preprocessing())
 
 
-def _of_quantized(how: Quantization, said: Preprocessing) -> Preprocessing:
+def _of_quantized(how: QuantizedInput, said: Preprocessing) -> Preprocessing:
     """Return what a file with a quantized input says of pixels.
 
     Metadata of such files often say the mean and the standard deviation of the float network, or

@@ -26,7 +26,7 @@ NEAR = 0.03
 LEAST_SHARED = 0.6
 
 
-class Quantization(NamedTuple):
+class QuantizedInput(NamedTuple):
     """How the numbers of an input stand for real ones.
 
     Attributes:
@@ -47,7 +47,7 @@ class Quantization(NamedTuple):
         return (self.low - self.zero) * self.scale, (self.high - self.zero) * self.scale
 
 
-def quantization_of(file: GraphFile, dtype: str) -> Quantization | None:
+def quantization_of(file: GraphFile, dtype: str) -> QuantizedInput | None:
     """Return how an image's numbers are quantized, or None where its file does not say it.
 
     Args:
@@ -65,10 +65,10 @@ def quantization_of(file: GraphFile, dtype: str) -> Quantization | None:
     if not (math.isfinite(scale) and LEAST_STD <= scale <= LARGEST and low <= zero <= high):
         rule = f"quantize its input with a scale above 0 and a zero point from {low} to {high}"
         raise BundleError(broken_rule(str(file.path), rule, f"{scale:g} and {zero}"))
-    return Quantization(scale, zero, low, high)
+    return QuantizedInput(scale, zero, low, high)
 
 
-def as_pixels(how: Quantization) -> Preprocessing | None:
+def as_pixels(how: QuantizedInput) -> Preprocessing | None:
     """Return the mean and the standard deviation with which pixels enter as they are.
 
     Returns:
@@ -85,7 +85,7 @@ def as_pixels(how: Quantization) -> Preprocessing | None:
     return Preprocessing(mean=(float(how.zero - how.low),), std=(1 / how.scale,))
 
 
-def misfit(how: Quantization, known: Preprocessing) -> str | None:
+def misfit(how: QuantizedInput, known: Preprocessing) -> str | None:
     """Return what pixels become and what the input holds, where the two hardly meet."""
     means, stds = known.mean or (0.0,), known.std or (1.0,)
     count = max(len(means), len(stds))
