@@ -586,7 +586,8 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     described = export_of_ours(path, plan.classes, image)
     own = None
     if described is not None:
-        image, own = described
+        image, own, said = described
+        notes += said
     names = _user_labels(labels, plan.classes) or own
     if names is None:
         last = plan.classes - 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles import Bundle
+from cnnkit.bundles.graphs.scanning import sha256_of_each
 from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule
 from cnnkit.exporting.checking import ExpectedOutputs, compare, reference
 from cnnkit.exporting.checking_integers import Int8Output, compare_integers
@@ -217,6 +218,7 @@ def describe(
         "schema_version": DESCRIPTION_VERSION,
         "format": form,
         "files": [part.name for part in parts(path)],
+        "sha256": sha256_of_each(path),
         "task": card.task,
         "model": {
             "name": card.name,

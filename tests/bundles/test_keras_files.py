@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -68,6 +69,7 @@ def test_an_export_of_ours_is_opened_as_its_description_says(saved, tmp_path):
         "inputs": [image | {"interpolation": "bicubic"}],
         "labels": list("abcde"),
         "made_by": "cnnkit 1",
+        "sha256": [file_sha256(Path(path))],
     }
     beside = tmp_path / "net.keras.json"
     beside.write_text(json.dumps(description))
@@ -82,6 +84,9 @@ def test_an_export_of_ours_is_opened_as_its_description_says(saved, tmp_path):
     beside.write_text(json.dumps(description | {"labels": ["of", "another"]}))
     other = open_model(path)
     assert (other.labels[0], other.card.input) == ("class_0", bare.card.input)
+    beside.write_text(json.dumps(description | {"sha256": ["0" * 64]}))
+    with pytest.raises(BundleError, match=r"must describe net\.keras as it is"):
+        open_model(path)
 
 
 def test_a_bare_file_says_what_it_takes_and_gives(saved):

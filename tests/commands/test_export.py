@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_an_export_is_written_and_described(model: Path, tmp_path: Path, example
     content = json.loads(done.description.read_text(encoding="utf-8"))
     assert content["labels"] == ["ash", "beech", "cedar"]
     assert content["inputs"][0]["shape"] == [2, 32, 32, 3]
+    parts = (done.path, done.path.with_suffix(".bin"))
+    assert content["sha256"] == [hashlib.sha256(part.read_bytes()).hexdigest() for part in parts]
     with pytest.raises(UsageError, match="exists already"):
         export(model, tmp_path / "tree.xml")
 

@@ -510,7 +510,7 @@ def planned(
     }
     if detector is not None:
         content["detector"] = dict(detector)
-    return Planned(parse_card(content), spec, labels, notes)
+    return Planned(parse_card(content), spec, labels, (*said.notes, *notes))
 
 
 # --- labels --------------------------------------------------------------------------------

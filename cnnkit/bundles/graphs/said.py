@@ -17,9 +17,9 @@ from typing import Any
 
 from cnnkit.bundles.card import MAX_CLASSES, MAX_LABEL_LENGTH, clean_label, read_bounded
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
-from cnnkit.bundles.graphs.scanning import GraphFile
+from cnnkit.bundles.graphs.scanning import GraphFile, sha256_of_each
 from cnnkit.bundles.graphs.tflite_form import DESCRIPTIONS
-from cnnkit.errors import BundleError
+from cnnkit.errors import BundleError, broken_rule
 from cnnkit.images import InputSpec
 
 MAX_TEXT = 1 << 20
@@ -48,6 +48,7 @@ class Said:
         metadata: All of it, as texts by name.
         head: Of a detector, one of `cnnkit.bundles.head_profiles.PROFILES`.
         suppression: Of a detector, what its card says besides: ``confidence``, ``iou``, ...
+        notes: What the user should be told once of who said it.
     """
 
     source: str = ""
@@ -59,6 +60,7 @@ class Said:
     metadata: Mapping[str, str] = field(default_factory=dict)
     head: str | None = None
     suppression: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def said_by(file: GraphFile) -> Said:
@@ -189,7 +191,11 @@ def _fraction(value: Any) -> float | None:
 
 
 def described_by_cnnkit(path: Path) -> Said | None:
-    """Read the description that `cnnkit export` writes beside a classifier or a detector."""
+    """Read the description that `cnnkit export` writes beside a classifier or a detector.
+
+    Raises:
+        BundleError: It is that of another file, such as one that stood there before.
+    """
     beside = path.with_name(f"{path.resolve().name}.json")
     try:
         content = _object(read_bounded(beside, MAX_TEXT * 16)) if beside.is_file() else {}
@@ -201,6 +207,7 @@ def described_by_cnnkit(path: Path) -> Said | None:
     task = content.get("task")
     if task not in ("classify", "detect") or "cnnkit" not in str(made_by):
         return None
+    notes = _of_this_file(path, beside, content.get("sha256"))
     image: dict[str, Any] = inputs[0]
     shape, bars, own = image.get("shape"), image.get("bars"), content.get("suppression")
     pad_value = bars.get("value") if isinstance(bars, dict) else None
@@ -221,13 +228,26 @@ def described_by_cnnkit(path: Path) -> Said | None:
         scores_kind="probabilities",
         head="boxes-scores" if task == "detect" else None,
         suppression={k: v for k, v in own.items() if v} if isinstance(own, dict) else {},
+        notes=notes,
     )
+
+
+def _of_this_file(path: Path, beside: Path, hashes: Any) -> tuple[str, ...]:
+    """Hold a description to the file that it lies beside; return what to say of it."""
+    if hashes is None:
+        said = "does not say which file it describes: export the model again if it was replaced."
+        return (f"{beside.name} {said}",)
+    if hashes != sha256_of_each(path):
+        rule = f"describe {path.name} as it is, by its sha256"
+        fix = "Remove it, or export the model again."
+        raise BundleError(broken_rule(str(beside), rule, "the description of another file", fix))
+    return ()
 
 
 def export_of_ours(
     path: Path, classes: int, image: InputSpec
-) -> tuple[InputSpec, tuple[str, ...]] | None:
-    """Return how images are fitted for a classifier that `cnnkit export` wrote, and its labels.
+) -> tuple[InputSpec, tuple[str, ...], tuple[str, ...]] | None:
+    """Return how images are fitted for an exported classifier, its labels, and notes for the user.
 
     Args:
         path: The file of the network.
@@ -236,6 +256,9 @@ def export_of_ours(
 
     Returns:
         None where no description lies beside it, or that of another network.
+
+    Raises:
+        BundleError: See `described_by_cnnkit`.
     """
     found = described_by_cnnkit(path)
     if found is None or found.labels is None or found.task != "classify":
@@ -244,7 +267,7 @@ def export_of_ours(
         return None
     how = found.preprocessing
     fields = {name: getattr(how, name) for name in FITTING if getattr(how, name) is not None}
-    return replace(image, **fields), found.labels
+    return replace(image, **fields), found.labels, found.notes
 
 
 def _among(value: Any, known: Sequence[str]) -> str | None:

@@ -212,6 +212,18 @@ def _saved_model(folder: Path) -> GraphFile:
     return GraphFile(folder, "saved-model", _joint_sha256(parts), parts)
 
 
+def sha256_of_each(path: Path) -> list[str]:
+    """Return the hash of each file of a network, as the description of an export keeps them.
+
+    Args:
+        path: A file that was written here; a folder of a SavedModel has one hash for all of it.
+    """
+    if path.is_dir():
+        return [_saved_model(path).sha256]
+    parts = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
+    return [file_sha256(part) for part in parts if part.is_file()]
+
+
 def _check_sizes(parts: tuple[Path, ...]) -> None:
     total = sum(part.stat().st_size for part in parts if part.is_file())
     if total > MAX_WEIGHTS_BYTES:

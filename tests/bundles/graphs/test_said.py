@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from cnnkit.bundles.graphs.said import Said, said_by
 from cnnkit.bundles.graphs.scanning import GraphFile, scan
+from cnnkit.errors import BundleError
 from tests.bundles.graphs.making import (
     onnx_classifier,
     openvino_classifier,
@@ -83,6 +85,23 @@ def test_a_description_of_ours(tmp_path: Path) -> None:
     said = said_by(scan(path))
     assert (said.source, said.labels, said.size) == ("cnnkit", ("a", "b"), (8, 9))
     assert (said.preprocessing.fit, said.preprocessing.crop_fraction) == ("crop", 0.9)
+    assert "does not say which file it describes" in said.notes[0]
+
+
+def test_a_description_is_that_of_its_file(tmp_path: Path) -> None:
+    """A model put in the place of an exported one would be opened with the labels of that."""
+    path = onnx_classifier(tmp_path / "m.onnx")
+    content = {"task": "classify", "made_by": "cnnkit 1", "inputs": [{}], "labels": ["a", "b"]}
+    content |= {"sha256": [hashlib.sha256(path.read_bytes()).hexdigest()]}
+    (tmp_path / "m.onnx.json").write_text(json.dumps(content))
+    assert said_by(scan(path)).notes == ()
+    onnx_classifier(path, last="Softmax")
+    with pytest.raises(BundleError, match=r"m\.onnx\.json must describe m\.onnx as it is"):
+        said_by(scan(path))
+    for wrong in ("x", [], [1], {}):
+        (tmp_path / "m.onnx.json").write_text(json.dumps(content | {"sha256": wrong}))
+        with pytest.raises(BundleError, match="Received: the description of another file"):
+            said_by(scan(path))
 
 
 def test_settings_of_timm_beside_the_file(tmp_path: Path) -> None:
