@@ -163,86 +163,133 @@ def parity(device: str, small: bool) -> bool:
 
 def training(device: str, small: bool) -> bool:
     """Print what a step of fine-tuning takes with and without the compiler."""
-    keras = import_keras()
     name, count, steps = ("squeezenet-1.1", 2, 1) if small else ("efficientnet-lite0", 64, 10)
     one = next(found for found in embedded() if found.model == name)
     images = synthetic_images(count, *one.size).astype(np.float32)
-    labels = np.arange(count) % 10
-    print(f"\n### A step of fine-tuning {name}, {count} images, float32\n")
-    print("| how | images/s | times op by op | loss |\n|---|---|---|---|")
+    print(f"\n### A step of fine-tuning {name}, {count} images\n")
+    print(
+        "| how | precision | images/s | times op by op in float32 | loss |\n|---|---|---|---|---|"
+    )
     base = 0.0
-    for way, with_xla in (("op by op", False), ("compiled", True)):
-        with keras.device(f"{device}:0"):
-            keras.utils.set_random_seed(0)
-            network = one.build("float32")
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            for layer in network.layers:
-                layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-            network.compile(
-                keras.optimizers.Adam(1e-4), loss, jit_compile=with_xla, run_eagerly=not with_xla
-            )
-            first = float(network.train_on_batch(images, labels))
-            seconds = []
-            for _ in range(1 if not with_xla else steps):
-                began = time.perf_counter()
-                network.train_on_batch(images, labels)  # gives a number: waits for the device
-                seconds.append(time.perf_counter() - began)
-        rate = count / statistics.median(seconds)
+    ways = (("op by op", "float32", 1), ("compiled", "float32", steps))
+    for way, precision, repeated in (*ways, ("compiled", "bfloat16", steps)):
+        first, seconds = fine_tuning(one, precision, images, repeated, device, way == "compiled")
+        rate = count / seconds
         base = base or rate
-        print(f"| {way} | {rate:,.1f} | {rate / base:.2f} | {first:.4f} |", flush=True)
+        print(
+            f"| {way} | {precision} | {rate:,.1f} | {rate / base:.2f} | {first:.4f} |", flush=True
+        )
     return True
+
+
+def fine_tuning(
+    one: EmbeddedNetwork,
+    precision: str,
+    images: np.ndarray,
+    steps: int,
+    device: str,
+    with_xla: bool,
+) -> tuple[float, float]:
+    """Return the loss of the first step and the median seconds of those after it."""
+    keras = import_keras()
+    labels = np.arange(len(images)) % 10
+    with keras.device(f"{device}:0"):
+        keras.utils.set_random_seed(0)
+        network = one.build(precision)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        for layer in network.layers:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        network.compile(
+            keras.optimizers.Adam(1e-4), loss, jit_compile=with_xla, run_eagerly=not with_xla
+        )
+        first = float(network.train_on_batch(images, labels))
+        seconds = []
+        for _ in range(steps):
+            began = time.perf_counter()
+            network.train_on_batch(images, labels)  # gives a number: waits for the device
+            seconds.append(time.perf_counter() - began)
+    return first, statistics.median(seconds)
 
 
 def job(device: str, small: bool) -> bool:
     """Print images/s from files to rows and the decoder's share of the time."""
-    print("\n### Files to rows: `cnnkit classify` of photos of 440 pixels, startup left out\n")
+    print("\n### Files to rows: a folder of photos of 440 pixels, startup left out\n")
     missing = [name for module, name in JOB_LIBRARIES.items() if find_spec(module) is None]
     if missing:
         print(f"Not measured: without {', '.join(missing)} no image can be read here.")
         return True
-    from PIL import Image
-
     from cnnkit.classification import Classifier, classify_folders
-    from cnnkit.folder_job import Outputs
-    from cnnkit.images import Finder
+    from cnnkit.detection import Detector
+    from cnnkit.detection.folders import detect_folders
 
-    model, count, batch = "efficientnet-lite0", 2048, None
+    lite, count, batch = ("efficientnet-lite0", 8192, None)
     if small:
-        model, count, batch = "squeezenet-1.1", 8, 2
+        lite, count, batch = "squeezenet-1.1", 8, 2
+    jobs = (
+        ("classify", classify_folders, Classifier, lite, "float32"),
+        ("classify", classify_folders, Classifier, lite, "bfloat16"),
+        ("detect", detect_folders, Detector, "nanodet-g", "bfloat16"),
+    )
+    print("| job | precision | images/s | decoding alone: threads, images/s | its share |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "images")
-        folder.mkdir()
-        photos = sorted((ROOT / "examples" / "images").glob("*.jpg"))
-        for number, photo in enumerate(photos):
-            with Image.open(photo) as image:
-                image.convert("RGB").resize((440, 440)).save(folder / f"{number}.jpg", quality=90)
-        for number in range(len(photos), count):
-            os.link(folder / f"{number % len(photos)}.jpg", folder / f"{number}.jpg")
-        rates = {}
-        for precision in ("float32", "bfloat16"):
-            classifier = Classifier.load(
+        folder = photos_to_read(Path(temporary, "images"), count)
+        for name, run, loads, model, precision in jobs:
+            tool = loads.load(
                 model, device=device, runtime="xla", precision=precision, batch_size=batch
             )
-            for name in ("warm", precision):
-                outputs = Outputs(rows=Path(temporary, f"{name}.jsonl"), overwrite=True)
-                began = time.perf_counter()
-                classify_folders(classifier, Finder([str(folder)]), outputs, options={})
-                rates[precision] = count / (time.perf_counter() - began)
-        decoding = rate_of_decoding(classifier.prepare, sorted(map(str, folder.iterdir())))
-    print("| precision | images/s | decoding alone, images/s | its share of the time |")
-    print("|---|---|---|---|")
-    for precision, rate in rates.items():
-        print(f"| {precision} | {rate:,.0f} | {decoding:,.0f} | {rate / decoding:.0%} |")
+            rate = rate_of_job(run, tool, folder)
+            decoding = rates_of_decoding(tool, sorted(map(str, folder.iterdir())))
+            shown = "; ".join(f"{threads}: {rates:,.0f}" for threads, rates in decoding.items())
+            share = rate / max(decoding.values())
+            print(
+                f"| {name} {model} | {precision} | {rate:,.0f} | {shown} | {share:.0%} |",
+                flush=True,
+            )
     return True
 
 
-def rate_of_decoding(prepare: Callable[[str], Any], files: list[str]) -> float:
-    """Return how many files a second all processors decode."""
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        list(pool.map(prepare, files[:8]))
+def photos_to_read(folder: Path, count: int) -> Path:
+    """Make a folder of that many links to a few photos, and return it."""
+    from PIL import Image
+
+    folder.mkdir()
+    photos = sorted((ROOT / "examples" / "images").glob("*.jpg"))
+    for number, photo in enumerate(photos):
+        with Image.open(photo) as image:
+            image.convert("RGB").resize((440, 440)).save(folder / f"{number}.jpg", quality=90)
+    for number in range(len(photos), count):
+        os.link(folder / f"{number % len(photos)}.jpg", folder / f"{number}.jpg")
+    return folder
+
+
+def rate_of_job(run: Callable[..., Any], tool: Any, folder: Path) -> float:
+    """Return images/s of the second of two runs: the first one compiles."""
+    from cnnkit.folder_job import Outputs
+    from cnnkit.images import Finder
+
+    rows = folder.parent / "rows.jsonl"
+    for _ in range(2):
         began = time.perf_counter()
-        list(pool.map(prepare, files))
-        return len(files) / (time.perf_counter() - began)
+        run(tool, Finder([str(folder)]), Outputs(rows=rows, overwrite=True), options={})
+        seconds = time.perf_counter() - began
+    made = rows.read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(row)["status"] == "ok" for row in made), "a row is no answer"
+    return len(made) / seconds
+
+
+def rates_of_decoding(tool: Any, files: list[str]) -> dict[int, float]:
+    """Return how many files a second one, a quarter and all of the processors decode."""
+    prepare = getattr(tool, "prepare", None) or tool._prepare
+    found = {}
+    for threads in sorted({1, max(1, available_cpus() // 4), available_cpus()}):
+        some = files[: max(8, len(files) * threads // available_cpus())]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(prepare, some[:8]))
+            began = time.perf_counter()
+            list(pool.map(prepare, some))
+            found[threads] = len(some) / (time.perf_counter() - began)
+    return found
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cnnkit.errors import RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.hardware import backend_drives_gpu
+from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.process import backend_name, import_keras
 from cnnkit.runtime.processes import current_group
 
@@ -28,10 +29,8 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         several processes train together, each has the whole of what it returns.
     """
     if _backend() == "jax":
-        import jax
-
         shared = current_group().replicated()
-        return jax.jit(function, **({} if shared is None else {"out_shardings": shared}))
+        return jit(function, **({} if shared is None else {"out_shardings": shared}))
     import tensorflow as tf
 
     # Autograph leaves compiled files in the temporary folder and is not needed.
@@ -50,17 +49,17 @@ def compile_model(model: Any, function: Callable[[Any, Any], Any]) -> Callable[[
     """
     if _backend() != "jax":
         return compile(lambda images: function(model(images), images))
-    import jax
 
-    @jax.jit
     def graph(trainable: Any, fixed: Any, images: Any) -> Any:
         outputs, _ = model.stateless_call(trainable, fixed, images, training=False)
         return function(outputs, images)
 
+    compiled = jit(graph)
+
     def call(images: Any) -> Any:
         """Pass the weights: a compiled function would keep those of its first call."""
         variables = model.trainable_variables, model.non_trainable_variables
-        return graph(*([v.value for v in part] for part in variables), images)
+        return compiled(*([v.value for v in part] for part in variables), images)
 
     return call
 
@@ -83,7 +82,7 @@ def value_and_gradient(
     if _backend() == "jax":
         import jax
 
-        return jax.jit(jax.value_and_grad(function, has_aux=auxiliary))
+        return jit(jax.value_and_grad(function, has_aux=auxiliary))
     import tensorflow as tf
 
     def with_gradient(first: Any, *others: Any) -> tuple[Any, Any]:

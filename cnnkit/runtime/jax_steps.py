@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.processes import current_group
 
 # Takes images, labels, weights and the network's outputs; gives a number.
@@ -48,8 +49,8 @@ class JaxSteps:
         self._rate = [v.name for v in optimizer.variables].index("learning_rate")
         shared = self._group.replicated()
         options = {} if shared is None else {"out_shardings": shared}
-        self._train = jax.jit(self._one_step, donate_argnums=(0,), **options)
-        self._test = jax.jit(self._measured, **options)
+        self._train = jit(self._one_step, donate_argnums=(0,), **options)
+        self._test = jit(self._measured, **options)
 
     def train(
         self, batches: Iterable[tuple[Any, Any, Any]], rate: Callable[[int], float]

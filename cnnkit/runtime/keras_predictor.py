@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.runtime.contract import ModelSource
+from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.process import backend_name, import_keras
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def _signature(model: Any) -> list[Any]:
 
 
 def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:
-    """Compile with `jax.jit`; the weights are arguments, so that they are not copied into it."""
+    """Compile with JAX; the weights are arguments, so that they are not copied into it."""
     import jax
     import jax.numpy as jnp
 
@@ -128,10 +129,10 @@ def _jax_call(model: Any, device: str) -> Callable[[Any], dict[str, Any]]:
     trainable = [jax.device_put(v.value, place) for v in model.trainable_variables]
     fixed = [jax.device_put(v.value, place) for v in model.non_trainable_variables]
 
-    @jax.jit
     def graph(trainable: Any, fixed: Any, images: Any) -> Any:
         images = jax.tree.map(lambda x: x.astype(jnp.float32), images)
         outputs, _ = model.stateless_call(trainable, fixed, images, training=False)
         return outputs
 
-    return lambda images: graph(trainable, fixed, jax.device_put(images, place))
+    compiled = jit(graph)
+    return lambda images: compiled(trainable, fixed, jax.device_put(images, place))

@@ -1,0 +1,42 @@
+"""What JAX compiles gives what it gives op by op, in bfloat16 too."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from cnnkit.runtime.jax_compilation import RACING_FUSIONS, compiler_options, jit
+
+
+@pytest.mark.parametrize("version", ["0.11.0", "0.11.2"])
+def test_a_version_that_races_is_told_so(version: str) -> None:
+    assert compiler_options(version) == {RACING_FUSIONS: ""}
+
+
+@pytest.mark.parametrize("version", ["0.5.3", "0.10.2", "0.12.0", "1.11.0"])
+def test_another_version_may_not_know_the_option(version: str) -> None:
+    assert compiler_options(version) == {}
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_an_activation_before_a_pooling_keeps_its_numbers() -> None:
+    import jax.numpy as jnp
+    from jax import lax
+
+    def pooled(images: jnp.ndarray, slopes: jnp.ndarray) -> jnp.ndarray:
+        activated = jnp.maximum(images, 0) - jnp.maximum(-images, 0) * slopes
+        lowest = jnp.asarray(-jnp.inf, images.dtype)
+        return lax.reduce_window(
+            activated, lowest, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), padding="SAME"
+        )
+
+    random = np.random.default_rng(0)
+    images = jnp.asarray(random.standard_normal((1, 61, 61, 16)), jnp.bfloat16)
+    slopes = jnp.zeros(16, jnp.bfloat16)
+    by_operations = np.asarray(pooled(images, slopes), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(
+            np.asarray(jit(pooled)(images, slopes), np.float32), by_operations
+        )
