@@ -4,8 +4,8 @@
 #   sh benchmarks/gpu.sh [--small] [--wheels FOLDER] [--python PYTHON] [--results FILE]
 #
 # PYTHON has JAX and numpy, and need have no TensorFlow. Wheels of what it lacks (keras, namex,
-# optree, safetensors; for folder jobs also Pillow, OpenCV, click, platformdirs) are installed from
-# FOLDER into an environment of the script's own. --small runs all of it on the processor, to see
+# optree, safetensors; for folder jobs also Pillow, OpenCV, simplejpeg, click, platformdirs) are
+# installed from FOLDER into a folder of the script's own. --small runs all of it on the processor, to see
 # that it works. Each part has its own time limit, so that one that hangs does not cost the others.
 set -u
 small= wheels= python=python3 results=/dev/null
@@ -23,9 +23,10 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 if [ -n "$wheels" ]; then
-  "$python" -m venv --system-site-packages "$scratch/venv" || exit 2
-  "$scratch/venv/bin/python" -m pip install --quiet --no-index --no-deps "$wheels"/*.whl || exit 2
-  python=$scratch/venv/bin/python
+  # An environment over PYTHON's would not see its packages where PYTHON is in one itself.
+  "$python" -m pip install --quiet --no-index --no-deps --target "$scratch/site" "$wheels"/*.whl ||
+    exit 2
+  export PYTHONPATH="$scratch/site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 export KERAS_BACKEND=jax CNNKIT_CACHE="$scratch/cache" TF_CPP_MIN_LOG_LEVEL=3
 export JAX_COMPILATION_CACHE_DIR="$scratch/jax"
@@ -48,8 +49,8 @@ if [ -n "$small" ]; then
   run 600 gpu_parts.py --device cpu --small
 else
   run 150 gpu.py --networks efficientnet-lite0 squeezenet-1.1 --batch-sizes 64 256 --rounds 3
-  run 150 gpu_parts.py --parts parity
+  run 170 gpu_parts.py --parts parity
   run 75 gpu_parts.py --parts training
-  run 75 gpu_parts.py --parts job
+  run 85 gpu_parts.py --parts job
 fi
 [ ! -e "$scratch/failed" ] || { cat "$scratch/failed" >&2; exit 1; }

@@ -38,7 +38,12 @@ PARTS = ("parity", "training", "job")
 # The largest difference, as a share of the largest number of the output. A GPU may multiply
 # float32 with the 11 bits of TF32; bfloat16 has 8.
 AGREEMENT = {"float32": 0.02, "bfloat16": 0.15}
-JOB_LIBRARIES = {"PIL": "Pillow", "cv2": "OpenCV", "platformdirs": "platformdirs"}
+JOB_LIBRARIES = {
+    "PIL": "Pillow",
+    "cv2": "OpenCV",
+    "platformdirs": "platformdirs",
+    "simplejpeg": "simplejpeg",
+}
 
 
 @dataclass(frozen=True)
