@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 # Strides of the cells of networks that give one box (or one an anchor) a cell.
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
+
+
+# From the name of an output and the number of a column.
+AlwaysOne = Callable[[str, int], bool | None]
+
+
+def never_told(output: str, column: int) -> None:
+    """Say of no column whether it is always 1; see `Clues.always_one`."""
 
 
 class OutputInfo(NamedTuple):
@@ -66,6 +74,8 @@ class Clues(NamedTuple):
         size: Height and width of its input.
         about: What its file says of it, lower case.
         is_chosen: The user chose the profile: what contradicts nothing fits.
+        always_one: Returns whether a column of an output's rows is 1 whatever the image; None
+            where it cannot be told.
     """
 
     outputs: tuple[OutputInfo, ...]
@@ -73,6 +83,7 @@ class Clues(NamedTuple):
     size: tuple[int, int]
     about: str
     is_chosen: bool
+    always_one: AlwaysOne
 
     def fits(self, classes: int) -> bool:
         """Return whether so many classes are possible."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
-from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo
+from cnnkit.bundles.head_clues import AlwaysOne, Clues, HeadProfile, OutputInfo, never_told
 from cnnkit.bundles.head_rules import COCO_CLASSES, RULES
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean
 
@@ -28,6 +29,7 @@ def recognize(
     metadata: Mapping[str, str],
     input_size: tuple[int, int],
     like: str | None = None,
+    always_one: AlwaysOne = never_told,
 ) -> HeadProfile:
     """Return the profile of a detector's outputs.
 
@@ -38,6 +40,7 @@ def recognize(
             ``description``, as Ultralytics writes them.
         input_size: Height and width of the network's input.
         like: One of `PROFILES`, for outputs that several fit; None: the only one that fits.
+        always_one: See `Clues`; asked only where heads are alike but for it.
 
     Raises:
         BundleError: No profile fits, several do, or `like` does not; the outputs are named.
@@ -50,7 +53,8 @@ def recognize(
     if task != "detect":
         raise BundleError(broken_rule("the network", "detect objects", f"one for {task[:40]}"))
     about = " ".join(metadata.get(key, "")[:200].lower() for key in ("head", "description"))
-    clues = Clues(tuple(outputs), _class_count(metadata), input_size, about, like is not None)
+    count = _class_count(metadata)
+    clues = Clues(tuple(outputs), count, input_size, about, like is not None, cache(always_one))
     names = PROFILES if like is None else (like,)
     fitting = {name: found for name in names if (found := RULES[name](clues)) is not None}
     usual = [found for found in fitting.values() if found.classes == COCO_CLASSES]

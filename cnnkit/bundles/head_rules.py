@@ -17,6 +17,8 @@ from cnnkit.bundles.head_clues import Clues, HeadProfile, OutputInfo, Rows, grid
 COCO_CLASSES = 80
 # Scores of networks whose classes are COCO's numbers from 0 to 90.
 COCO_NUMBERS = 91
+# The column of the objectness, behind those of the box.
+OBJECTNESS = 4
 # Queries of RT-DETR, D-FINE and RF-DETR, and of DETR.
 QUERIES, DETR_QUERIES, MOST_QUERIES = 300, 100, 1000
 # How the names of the outputs of TFLite's own detectors begin.
@@ -74,6 +76,12 @@ HEADS = {
         PADDED_GRAY | PLAIN_BGR,
         "YOLOX: boxes, objectness and class probabilities of all cells",
         {"confidence": 0.3, "iou": 0.45},
+    ),
+    "yolov6": Head(
+        "yolox",
+        PADDED_GRAY | UNIT_RGB,
+        "YOLOv6: decoded boxes, an objectness that is always 1, and class probabilities",
+        {"confidence": 0.4, "iou": 0.45},
     ),
     "end-to-end": Head(
         "end-to-end",
@@ -178,11 +186,23 @@ def _yolov8(clues: Clues) -> HeadProfile | None:
 
 
 def _yolox(clues: Clues) -> HeadProfile | None:
+    return _of_cells(clues, "yolox", is_always_one=False)
+
+
+def _yolov6(clues: Clues) -> HeadProfile | None:
+    found = _of_cells(clues, "yolov6", is_always_one=True)
+    return found and replace(found, settings=found.settings | {"unit": "pixels"})
+
+
+def _of_cells(clues: Clues, name: str, is_always_one: bool) -> HeadProfile | None:
+    """Recognize YOLOX, or YOLOv6, which takes other pixels: its objectness is a constant."""
     rows = clues.only_rows()
     strides = None if rows is None else clues.strides(rows.boxes)
     if rows is None or strides is None or not clues.fits(rows.columns - 5):
         return None
-    return _profile("yolox", rows.columns - 5, output=rows.output, strides=list(strides))
+    if not clues.is_chosen and clues.always_one(rows.output, OBJECTNESS) is (not is_always_one):
+        return None
+    return _profile(name, rows.columns - 5, output=rows.output, strides=list(strides))
 
 
 def _end_to_end(clues: Clues) -> HeadProfile | None:
@@ -267,7 +287,10 @@ def _rt_detr(clues: Clues) -> HeadProfile | None:
         return None
     if not clues.is_chosen and (_is_rf_detr(pair) or not _may_have(clues, pair, DETR_QUERIES)):
         return None
-    return _queries("rt-detr", pair, pair.columns, "sigmoid")
+    found = _queries("rt-detr", pair, pair.columns, "sigmoid")
+    if pair.columns == COCO_NUMBERS:  # Deformable, Conditional and LW-DETR; RT-DETR has 80
+        return replace(found, input=STRETCHED | IMAGENET_RGB)
+    return found
 
 
 def _rt_detr_in_one(clues: Clues, rows: Rows) -> HeadProfile | None:
@@ -454,6 +477,7 @@ RULES: dict[str, Callable[[Clues], HeadProfile | None]] = {
     "yolov5": _yolov5,
     "yolov8": _yolov8,
     "yolox": _yolox,
+    "yolov6": _yolov6,
     "end-to-end": _end_to_end,
     "nanodet": _nanodet,
     "nanodet-g": _nanodet_g,

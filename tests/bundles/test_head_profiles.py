@@ -23,9 +23,14 @@ def named(count: int) -> dict[str, str]:
     return {"names": str({i: f"class {i}" for i in range(count)})}
 
 
-def seen(*shapes: tuple[int | None, ...], like: str | None = None, **metadata: str) -> HeadProfile:
+def seen(
+    *shapes: tuple[int | None, ...],
+    like: str | None = None,
+    always_one: bool | None = False,
+    **metadata: str,
+) -> HeadProfile:
     outputs = [OutputInfo(f"output{i}", shape, "float32") for i, shape in enumerate(shapes)]
-    return recognize(outputs, metadata, SIZE, like)
+    return recognize(outputs, metadata, SIZE, like, lambda output, column: always_one)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,28 @@ def test_what_fits_two_is_chosen(shapes, options: dict[str, str], fitting: str) 
         seen(*shapes, **options)
     for like in fitting.split(" or "):
         assert seen(*shapes, **options, like=like).settings["profile"] == like
+
+
+def test_yolov6_is_told_from_yolox_by_its_objectness() -> None:
+    """Of the same shape, but from red, green, blue from 0 to 1."""
+    for classes in (80, 45, 1):
+        shape = (1, 8400, 5 + classes)
+        found = seen(shape, always_one=True, **named(classes))
+        assert (found.kind, found.settings["profile"]) == ("yolox", "yolov6")
+        assert (found.settings["unit"], found.classes) == ("pixels", classes)
+        assert (found.input["color"], found.input["std"]) == ("rgb", [255.0] * 3)
+        own = seen(shape, always_one=False, **named(classes))
+        assert (own.settings["profile"], own.input["color"]) == ("yolox", "bgr")
+        with pytest.raises(BundleError, match="Choose it with `like`: yolox or yolov6"):
+            seen(shape, always_one=None, **named(classes))
+        for like in ("yolox", "yolov6"):
+            chosen = seen(shape, always_one=None, like=like, **named(classes))
+            assert chosen.settings["profile"] == like
+
+
+def test_cocos_numbers_are_of_networks_with_imagenets_mean() -> None:
+    assert seen((1, 300, 4), (1, 300, 91)).input["mean"] == [123.675, 116.28, 103.53]
+    assert seen((1, 300, 4), (1, 300, 80)).input["mean"] == [0.0, 0.0, 0.0]
 
 
 def test_rt_detr_of_ultralytics_says_that_it_is_one() -> None:

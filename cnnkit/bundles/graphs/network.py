@@ -25,6 +25,8 @@ MAX_ITERATIONS = 10_000
 MAX_DEPTH = 8
 MAX_STEPS_BACK = 100
 IMAGE = "image"
+# How far quantization moves a constant.
+ROUNDED = 0.02
 # Steps between the scores and what makes them that leave every number as it is.
 SAME = frozenset(
     "Convert Reshape Squeeze Unsqueeze Transpose Identity FakeQuantize Result ConvertLike".split()
@@ -146,6 +148,34 @@ def outputs_at(model: Any, spec: GraphSpec, size: tuple[int, int]) -> tuple[Tens
     _fill_other_inputs(import_openvino(), model, image, size)
     _reshape(model, image, spec, size, 1)
     return info_of(model).outputs
+
+
+def always_one(
+    model: Any, spec: GraphSpec, size: tuple[int, int], tensor: str, column: int
+) -> bool | None:
+    """Return whether a column of an output's rows is 1 in all of them, for an image of noise.
+
+    Args:
+        model: It stays as it is.
+        spec: What its input expects.
+        size: Height and width of the images.
+        tensor: The output (batch, rows, columns).
+        column: Which one.
+
+    Returns:
+        None where the graph does not run.
+    """
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.float32)
+    try:
+        made = prepared(model.clone(), spec, size, {"rows": tensor})
+        made.reshape([1, *size, 3])
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+        rows = import_openvino().Core().compile_model(made, "CPU", settings)(noise)[0]
+    except (RuntimeError, BundleError):
+        return None
+    return bool(np.all(np.abs(rows[..., column] - 1) < ROUNDED))
 
 
 def _image_input(model: Any, spec: GraphSpec) -> Any:

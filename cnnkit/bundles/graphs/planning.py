@@ -25,6 +25,7 @@ from cnnkit.bundles.graphs.graph_card import COLORS, LAYOUTS, SECTION, GraphSpec
 from cnnkit.bundles.graphs.network import (
     GraphInfo,
     TensorInfo,
+    always_one,
     info_of,
     numbers_of_a_row,
     other_input,
@@ -34,6 +35,7 @@ from cnnkit.bundles.graphs.network import (
 from cnnkit.bundles.graphs.quantized_input import QuantizedInput, as_pixels, misfit, quantization_of
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
+from cnnkit.bundles.head_clues import AlwaysOne
 from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, recognize
 from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS
 from cnnkit.errors import BundleError, UsageError, broken_rule
@@ -201,7 +203,11 @@ def _detector(
     colors = "RGB" if image.channels == 3 else "gray"
     spec = GraphSpec(file.form, image.tensor.name, image.layout, colors)
     outputs = _named(outputs_at(model, spec, image.size))
-    head = _head(file, outputs, image, said, wish)
+
+    def is_always_one(output: str, column: int) -> bool | None:
+        return always_one(model, spec, image.size, outputs[output].name, column)
+
+    head = _head(file, outputs, image, said, wish, is_always_one)
     own = replace(wish, like=None) if wish.like in PROFILES else wish
     chosen = preprocessing(file, image, said, own, _of_the_head(head), ask)
     labels, notes = _detector_labels(file, head.classes, said, wish)
@@ -238,6 +244,7 @@ def _head(
     image: ImageInput,
     said: Said,
     wish: GraphWish,
+    is_always_one: AlwaysOne,
 ) -> HeadProfile:
     seen = [
         OutputInfo(n, one.shape, DTYPES.get(one.dtype, one.dtype)) for n, one in outputs.items()
@@ -250,7 +257,7 @@ def _head(
         metadata["names"] = said.metadata["names"]
     like = wish.like if wish.like in PROFILES else said.head
     try:
-        return recognize(seen, metadata, image.size, like)
+        return recognize(seen, metadata, image.size, like, is_always_one)
     except BundleError as error:
         raise BundleError(f"{file.path}: {error}") from error
 

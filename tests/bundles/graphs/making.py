@@ -267,6 +267,45 @@ def onnx_detector(
     return path
 
 
+def onnx_rows(path: Path, is_sure: bool) -> Path:
+    """Write a YOLOv6 of 32 x 32 pixels, or a YOLOX whose objectness depends on the image.
+
+    It finds one box of class 1, as sure as the first channel is bright, with the center (16, 12)
+    and sides of 8 and 4.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    fixed = np.zeros((1, 21, 7), np.float32)
+    fixed[0, :, :4] = 1
+    fixed[0, 10, :4] = [16, 12, 8, 4]
+    fixed[0, :, 4] = 1 if is_sure else 0
+    bright = np.zeros((1, 21, 7), np.float32)
+    bright[0, 10, 6] = 1
+    bright[0, :, 4] = 0 if is_sure else 1
+    nodes = [
+        helper.make_node("Gather", ["images", "first"], ["channel"], axis=1),
+        helper.make_node("ReduceMean", ["channel"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["means"]),
+        helper.make_node("Mul", ["means", "bright"], ["sure"]),
+        helper.make_node("Add", ["sure", "fixed"], ["outputs"]),
+    ]
+    tensors = {
+        "first": np.array([0]),
+        "column": np.array([-1, 1, 1]),
+        "bright": bright,
+        "fixed": fixed,
+    }
+    graph = helper.make_graph(
+        nodes,
+        "rows",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, [1, 21, 7])],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    save(path, graph)
+    return path
+
+
 def onnx_lists(path: Path) -> Path:
     """Write a D-FINE with its post-processing: the sizes go in, labels, boxes, and scores come out.
 

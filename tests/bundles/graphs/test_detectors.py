@@ -20,6 +20,7 @@ from tests.bundles.graphs.making import (
     onnx_lists,
     onnx_of_nodes,
     onnx_pair,
+    onnx_rows,
     read_here,
 )
 
@@ -111,6 +112,20 @@ def test_a_description_of_ours_is_enough(tmp_path: Path) -> None:
     found = found_in(path, np.full((64, 64, 3), 200, np.uint8))
     assert found.labels == ("dog",)
     np.testing.assert_allclose(found.xyxy, [[0, 0, 20, 20]], atol=1e-3)
+
+
+def test_an_objectness_that_is_always_1_is_yolov6s(tmp_path: Path) -> None:
+    """Opened as YOLOX's it saw blue, green, red, 0 to 255."""
+    path = read_here(onnx_rows(tmp_path / "yolo.onnx", is_sure=True))
+    card = open_model(path).card
+    assert card.content["detector"]["profile"] == "yolov6"
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[..., 0] = 204  # red
+    found = found_in(path, image)
+    np.testing.assert_allclose(found.scores, [0.8], atol=1e-4)
+    np.testing.assert_allclose(found.xyxy, [[12, 10, 20, 14]], atol=1e-3)
+    other = read_here(onnx_rows(tmp_path / "x.onnx", is_sure=False))
+    assert open_model(other).card.content["detector"]["profile"] == "yolox"
 
 
 def test_evaluation_takes_such_a_detector(tmp_path: Path) -> None:
