@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.pairs import PairDistances, proportion_interval, rates_at, summary
 from cnnkit.faces.verifying import FaceVerifier
-from cnnkit.formats.face_pairs import FacePair
+from cnnkit.formats.face_pairs import FacePair, distinct_pairs
 from cnnkit.results import Failure
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 MAX_MISTAKES = 100
@@ -29,12 +32,15 @@ def evaluate_pairs(
 ) -> dict[str, Any]:
     """Measure an embedder and its threshold.
 
+    A pair that is listed again, in either order, counts once: a second copy says nothing new, but
+    would weigh twice in each rate and narrow the confidence interval.
+
     Args:
         verifier: Loaded.
         pairs: Each with ``same``.
         data: Where they come from, for the result.
         workers: Threads that read and embed.
-        progress: Called after each pair.
+        progress: Called for each pair.
 
     Returns:
         The figures as JSON-ready values; the schema stands in docs/output.md.
@@ -46,9 +52,16 @@ def evaluate_pairs(
     if any(pair.same is None for pair in pairs):
         fix = "Give a CSV with the columns a, b and same, or LFW's pairs.txt."
         raise UsageError(broken_rule("`data`", "say of every pair whether it is same", data, fix))
+    distinct = distinct_pairs(pairs)
+    repeated = len(pairs) - len(distinct)
+    if repeated:
+        told = "%s lists %s again, perhaps the other way round; each pair counts once"
+        log.warning(told, data, f"{repeated:,} pairs" if repeated > 1 else "a pair")
+    for _ in range(repeated if progress is not None else 0):
+        progress()
     compared: list[tuple[FacePair, float]] = []
     errors: list[dict[str, str]] = []
-    for pair, outcome in verifier.stream(pairs, workers):
+    for pair, outcome in verifier.stream(distinct, workers):
         if isinstance(outcome, Failure):
             errors.append({"a": pair.a, "b": pair.b, **outcome.to_dict()})
         else:
@@ -61,7 +74,12 @@ def evaluate_pairs(
         "task": "embed-face",
         "model": {"name": embedder.bundle.card.name, "sha256": embedder.bundle.identity},
         "runtime": {"embedder": embedder.identity, "faces": verifier.choice.faces},
-        "data": {"path": data, "pairs": len(pairs), "errors": len(errors)},
+        "data": {
+            "path": data,
+            "pairs": len(distinct),
+            "repeated": repeated,
+            "errors": len(errors),
+        },
         **figures_of(compared, verifier.verification.threshold, data),
         "errors": errors[:MAX_ERRORS],
     }

@@ -7,6 +7,7 @@ is ``name/name_0001.jpg``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -58,13 +59,26 @@ def read_pairs(path: Path, root: Path | None = None) -> list[FacePair]:
     return pairs
 
 
+def distinct_pairs(pairs: Iterable[FacePair]) -> list[FacePair]:
+    """Return the pairs without those that an earlier one repeats, also the other way round."""
+    first: dict[tuple[str, ...], FacePair] = {}
+    for one in pairs:
+        first.setdefault(_images_of(one), one)
+    return list(first.values())
+
+
+def _images_of(pair: FacePair) -> tuple[str, ...]:
+    """Return what a pair and its repetitions have in common."""
+    return tuple(sorted(os.path.normpath(path) for path in (pair.a, pair.b)))
+
+
 def _check_consistent(pairs: Iterable[FacePair], path: Path) -> None:
     """Refuse a pair that is listed as same and as different: one of the two is a mistake."""
     said: dict[tuple[str, ...], bool] = {}
     for one in pairs:
         if one.same is None:
             continue
-        if said.setdefault(tuple(sorted((one.a, one.b))), one.same) != one.same:
+        if said.setdefault(_images_of(one), one.same) != one.same:
             received = f"{one.a} and {one.b} as same and as different"
             raise UsageError(broken_rule(str(path), "say one thing of each pair", received))
 

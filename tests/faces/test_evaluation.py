@@ -86,10 +86,30 @@ def test_pairs_that_cannot_be_compared_are_in_no_figure() -> None:
     done: list[int] = []
     found = evaluate_pairs(verifier, pairs, data="list", progress=lambda: done.append(1))
     assert len(done) == 5
-    assert found["data"] == {"path": "list", "pairs": 5, "errors": 1}
+    assert found["data"] == {"path": "list", "pairs": 5, "repeated": 0, "errors": 1}
     assert found["errors"][0]["kind"] == "corrupt"
     assert found["metrics"]["accuracy"] == 1.0
     assert found["folds"]["accuracy"] == 1.0
+
+
+def test_a_repeated_pair_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Twice the same line, and twice the other way round, also with another spelling."""
+    once = [
+        FacePair("1.0", "1.1", True),
+        FacePair("2.0", "2.9", True),
+        FacePair("1.0", "5.0", False),
+    ]
+    again = [once[1], FacePair("2.9", "2.0", True), FacePair("5.0", "./1.0", False)]
+    verifier = FaceVerifier(CountingEmbedder(), "largest")
+    verifier.embedder.bundle.card = type("Card", (), {"name": "numbers"})
+    done: list[int] = []
+    found = evaluate_pairs(
+        verifier, [*once, *again], data="list", progress=lambda: done.append(1)
+    )
+    assert found["data"] == {"path": "list", "pairs": 3, "repeated": 3, "errors": 0}
+    assert found["metrics"] == evaluate_pairs(verifier, once, data="list")["metrics"]
+    assert len(done) == 6
+    assert "list lists 3 pairs again, perhaps the other way round" in caplog.text
 
 
 @pytest.mark.parametrize(
