@@ -30,7 +30,12 @@ from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.row_files import check_cells, check_row_suffix
 from cnnkit.writers.row_tables import ClassificationTable, FrameTable, RowTable
 from cnnkit.writers.shards import InputDigest, Shard, record_of
-from cnnkit.writers.targets import check_page_suffix, target_file, target_page
+from cnnkit.writers.targets import (
+    check_folder_name,
+    check_page_suffix,
+    target_file,
+    target_page,
+)
 
 Rows = Iterable[dict[str, Any]]
 # A row and its features, float32 (n,), or None.
@@ -97,7 +102,9 @@ class Outputs:
         if self.sort_into and self.sort_into.exists() and not self.sort_into.is_dir():
             received = f"the file {self.sort_into}"
             raise UsageError(broken_rule("`sort_into`", "name a folder", received))
-        replaces = self.resume or self.overwrite
+        if self.sort_into:
+            check_folder_name("`sort_into`", self.sort_into)
+        replaces = self.replaces
         made_here = {one.local for one in self.remote}
         if self.embeddings not in made_here:
             target_file("`embeddings`", self.embeddings, overwrite=replaces)
@@ -112,6 +119,21 @@ class Outputs:
             )
         if self.sort_into:
             check_writable(self.sort_into)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether files may be there already: to be overwritten, or of the run that is resumed.
+
+        Where there is no run to resume, they are another's.
+        """
+        return self.overwrite or (self.resume and self._is_begun)
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether there is a run to resume; of one elsewhere, that comes out later."""
+        if self.rows is None or self.rows in {one.local for one in self.remote}:
+            return True
+        return self.rows.exists() or part_path(self.rows).exists()
 
 
 def check_resuming(resume: bool, overwrite: bool, retry_errors: bool) -> None:

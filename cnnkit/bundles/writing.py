@@ -28,6 +28,7 @@ from cnnkit.bundles.weights import save_weights, variables_by_path
 from cnnkit.errors import BundleError, OutputError, broken_rule
 from cnnkit.images import InputSpec
 from cnnkit.runtime.process import backend_name
+from cnnkit.writers.targets import check_folder_name
 
 UNFINISHED = ".cnnkit-unfinished-"
 REPLACED = ".cnnkit-replaced-"
@@ -78,7 +79,9 @@ def check_target(folder: Path, overwrite: bool) -> None:
 
     Raises:
         OutputError: Something is there and must stay, or the folder above cannot be written.
+        UsageError: It has the name of a file.
     """
+    check_folder_name("`output`", folder)
     if os.path.lexists(folder):
         if not overwrite:
             raise OutputError(f"{folder} exists already. Use `overwrite=True` to overwrite it.")

@@ -23,6 +23,7 @@ OF_FILTERS = (
 )
 OF_IMAGES = (*OF_FILTERS, "show", "output", "overwrite", "max_pixels")
 OF_LEARNING = (*("kernel_size", "channels", "steps", "seed", "max_pixels", "report", "overwrite"),)
+OF_ALL = (*("matrix", "against", "learn_from", "inputs", "as_json"),)
 SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 EXAMPLES = """\b
@@ -149,14 +150,17 @@ def command(
     if sum(map(bool, (inputs, matrix, learn_from))) != 1:
         raise click.UsageError("Exactly one of IMAGE, --matrix, and --learn-from is required.")
     if learn_from:
+        _refuse("--learn-from", but=OF_LEARNING)
         _learn(learn_from, as_json, _those(options, OF_LEARNING))
     elif against:
-        _refuse(options, "--against", but=())
+        _refuse("--against", but=())
         _compare(str(matrix), against, as_json)
     elif matrix:
-        _refuse(options, "--matrix", but=OF_FILTERS)
+        _refuse("--matrix", but=OF_FILTERS)
         _filter_matrix(matrix, as_json, _those(options, OF_FILTERS))
     else:
+        for option in shared.given_options(click.get_current_context(), (*OF_ALL, *OF_IMAGES)):
+            raise UsageError(requires(option, "--learn-from"))
         _filter_images(inputs, as_json, quiet, _those(options, OF_IMAGES))
 
 
@@ -164,12 +168,10 @@ def _those(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: options[name] for name in names}
 
 
-def _refuse(options: dict[str, Any], way: str, but: tuple[str, ...]) -> None:
-    """Reject options that a way of using the command does not have."""
-    for name in ("kernel", "pool", "output", "show", "magnitude", "flip", "channels"):
-        if options[name] and name not in but:
-            option = "-o" if name == "output" else f"--{name}"
-            raise UsageError(mutually_exclusive(option, way))
+def _refuse(way: str, but: tuple[str, ...]) -> None:
+    """Reject options that a way of using the command does not have, whatever their values."""
+    for option in shared.given_options(click.get_current_context(), but=(*OF_ALL, *but)):
+        raise UsageError(mutually_exclusive(option, way))
 
 
 def _filter_images(

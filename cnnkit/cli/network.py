@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.errors import UsageError, requires
 
 if TYPE_CHECKING:
     from cnnkit.lab.networks.opening import DescribedNetwork
     from cnnkit.lab.networks.reading import LayerRow
 
 COLUMNS = "LAYER KIND OUTPUT KERNEL STRIDE PADDING PARAMETERS MULTIPLIES FIELD MEMORY".split()
+# The parameters that --list has a use for.
+OF_LIST = ("listed", "as_json")
 LEFT = 2  # columns of text; the others are numbers
 
 EXAMPLES = """\b
@@ -56,6 +59,8 @@ def command(
     if listed == bool(name):
         raise click.UsageError("Exactly one of NAME and --list is required.")
     if not name:
+        for option in shared.given_options(click.get_current_context(), but=OF_LIST):
+            raise UsageError(requires(option, "NAME"))
         show_list(as_json)
         return
     from cnnkit.commands.network import network

@@ -421,6 +421,23 @@ def input_arguments(inputs: tuple[str, ...], null_separated: bool) -> Any:
     return paths
 
 
+def given_options(context: click.Context, but: Sequence[str] = ()) -> list[str]:
+    """Return the options that the user gave besides -q and -v, by their first spelling.
+
+    Args:
+        context: Of the command, its parameters read.
+        but: Names of parameters to leave out.
+    """
+    default = click.core.ParameterSource.DEFAULT
+    return [
+        one.opts[0]
+        for one in context.command.params
+        if isinstance(one, click.Option)
+        and one.name not in ("quiet", "verbose", *but)
+        and context.get_parameter_source(str(one.name)) != default
+    ]
+
+
 def seconds_of(text: str | None, option: str = "--time-budget") -> float | None:
     """Return a duration such as ``60s``, ``5m``, or ``90`` in seconds.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnkit.cli import options as shared
+from cnnkit.errors import UsageError, mutually_exclusive
 
 if TYPE_CHECKING:
     from cnnkit.commands.shapes import ChainOfLayers
@@ -54,6 +55,8 @@ def command(
     For each layer: its output shape, parameters, multiplies, receptive field, and the weights of
     an equivalent dense layer.
     """
+    if brief and as_json:
+        raise UsageError(mutually_exclusive("--brief", "--json"))
     from cnnkit.commands.shapes import shapes
     from cnnkit.lab.arithmetic import ChainError
 

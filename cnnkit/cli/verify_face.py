@@ -100,6 +100,7 @@ def command(
     of_two = {"--annotate": annotate, "--json": as_json}
     of_pairs = {"--root": root, "-o": output, "--resume": resume, "--retry-errors": retry_errors}
     of_pairs |= {"--shard": shard, "--engine": engine}
+    of_pairs["--shard-size"] = "--shard-size" in shared.given_options(click.get_current_context())
     for option, value in (of_two if pairs else of_pairs | {"--format": form}).items():
         if value:
             relation = mutually_exclusive if pairs else requires

@@ -14,7 +14,7 @@ from cnnkit.cluster.plan import InputPlan, PlannedInput
 from cnnkit.cluster.remote_parts import RemoteParts
 from cnnkit.cluster.scheduling import Scheduler
 from cnnkit.cluster.worker import OpenedModel, WorkOrder
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.images import Found
 from cnnkit.writers.shards import InputDigest
 
@@ -42,11 +42,13 @@ class EngineChoice:
         """Return what ``"ray"`` or ``"ray:ADDRESS"`` stands for, None for None.
 
         Raises:
-            UsageError: It is neither, or the size is not possible.
+            UsageError: It is neither, or the size is not possible or of no use.
         """
         if type(shard_size) is not int or not 1 <= shard_size <= MAX_SHARD_SIZE:
             rule = f"be from 1 to {MAX_SHARD_SIZE:,}"
             raise UsageError(broken_rule("`shard_size`", rule, shard_size))
+        if engine is None and shard_size != SHARD_SIZE:
+            raise UsageError(requires("`shard_size`", "`engine`"))
         if engine is None:
             return None
         found = _ENGINE.fullmatch(engine)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath, Emit, Inputs, check_positive, input_list
-from cnnkit.errors import ImageError, UsageError, broken_rule
+from cnnkit.errors import ImageError, UsageError, broken_rule, requires
 from cnnkit.folder_job import Summary
 from cnnkit.images import Finder
 from cnnkit.lab.arithmetic import Window, parse_size
@@ -30,7 +30,8 @@ from cnnkit.writers.targets import target_page
 
 CHANNELS = ("gray", "each", "volume")
 SHOW = ("signed", "absolute", "clip")
-NUMBERS = (".npy", ".txt", ".csv")
+VALUES = ".npy"
+NUMBERS = (VALUES, ".txt", ".csv")
 LARGEST_SIDE = 100_000
 
 
@@ -93,6 +94,8 @@ def convolve(
         flip=flip,
     )
     place = os.fspath(output)
+    if show is not None and Path(place).suffix.lower() == VALUES:
+        raise UsageError(requires("`show`", "an image", f"A {VALUES} file holds the values."))
     began = time.monotonic()
     check_writable(place)
     finder = Finder(input_list(inputs), exclude=[place] if is_folder(place) else [])

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from cnnkit.bundles import open_model
 from cnnkit.cluster import OpenedModel
 from cnnkit.commands.apart import keeps_inputs
@@ -193,7 +195,7 @@ def detect(
         crops=path_of(crops),
         counts=path_of(counts),
         root=root_of(paths),
-        replace=resume or overwrite,
+        replace=outputs.replaces,
         track=track,
         made_here=frozenset(one.local for one in objects),
     )
@@ -211,13 +213,14 @@ def detect(
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
     videos.refuse_frames(sort_into=sort_into, shard=shard, engine=engine)
+    if track:
+        videos.refuse_tracking()
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     selection = selection_of(confidence, iou, classes, agnostic)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
         log.info(note)
-    condition = None if where is None else Where(where, bundle.labels)
     detector = Detector.from_bundle(
         bundle,
         selection,
@@ -228,6 +231,8 @@ def detect(
         expected=videos.expected,
         max_pixels=pixel_limit(max_pixels),
     )
+    wanted = np.isfinite(detector.least)
+    condition = None if where is None else Where(where, bundle.labels, wanted)
     same_on_resume = {
         **_asked(detector, selection, tile, where),
         "sort_into": text_of(sort_into),

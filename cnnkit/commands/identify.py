@@ -15,6 +15,7 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     ShardLike,
+    check_column,
     check_positive,
     counting,
     input_list,
@@ -82,6 +83,7 @@ def identify(
     """
     paths = input_list(inputs)
     check_positive(workers=workers)
+    check_column(column, paths)
     outputs = Outputs(
         rows=path_of(output),
         resume=resume,

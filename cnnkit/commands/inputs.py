@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.errors import UsageError, broken_rule, is_required
+from cnnkit.errors import UsageError, broken_rule, is_required, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.storage.places import container_suffix, is_elsewhere
+from cnnkit.storage.places import PARQUET, container_suffix, is_elsewhere, is_url
 from cnnkit.writers.remote_files import is_prefix, local_file
 from cnnkit.writers.shards import Shard
 
@@ -78,6 +78,20 @@ def check_sortable(paths: Sequence[str], sort_into: AnyPath | None) -> None:
     if first is not None:
         rule = "be used with image files and folders only"
         raise UsageError(broken_rule("`sort_into`", rule, first))
+
+
+def check_column(column: str | None, paths: Sequence[str]) -> None:
+    """Refuse to name a column where no input can have any: a scan of a folder skips Parquet files.
+
+    Raises:
+        UsageError: No input is a Parquet file, one of its images, or a URL.
+    """
+    if column is not None and not any(map(_may_have_columns, paths)):
+        raise UsageError(requires("`column`", "a Parquet file among the inputs"))
+
+
+def _may_have_columns(path: str) -> bool:
+    return is_url(path) or container_suffix(path.partition("!")[0]) == PARQUET
 
 
 def check_positive(**numbers: int | None) -> None:

@@ -180,7 +180,13 @@ def stylize(
     sheet = path_of(contact_sheet)
     _check_way(fast, of_optimization | of_network | {"contact_sheet": sheet})
     target = _checked_target(
-        output, paths, sheet, resume=resume, overwrite=overwrite, retry_errors=retry_errors
+        output,
+        paths,
+        sheet,
+        preview,
+        resume=resume,
+        overwrite=overwrite,
+        retry_errors=retry_errors,
     )
     exclude = [str(target.path)] if target and not target.is_file else []
 
@@ -236,7 +242,11 @@ def _other_files(styles: Sequence[str], mask: str | None, start: str) -> list[st
 
 
 def _checked_target(
-    output: AnyPath | None, inputs: list[str], sheet: Path | None, **flags: bool
+    output: AnyPath | None,
+    inputs: list[str],
+    sheet: Path | None,
+    preview: int | None,
+    **flags: bool,
 ) -> StylizeTarget | None:
     """Return where the results go, None if only a contact sheet is requested.
 
@@ -248,6 +258,9 @@ def _checked_target(
         target_file("`contact_sheet`", sheet, overwrite=flags["overwrite"])
     if output:
         return target_of(os.fspath(output), inputs, **flags)
+    for name, value in (("`resume`", flags["resume"]), ("`preview`", preview)):
+        if value:
+            raise UsageError(requires(name, "`output`"))
     if sheet is not None:
         return None
     fix = "Give a folder, or an image file for one photo."

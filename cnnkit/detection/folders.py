@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -61,29 +62,29 @@ def detect_folders(
     """
     bundle, further = detector.bundle, further or BoxOutputs()
     keeps = partial(meets, where) if where is not None else None
-    job = FolderJob(
-        outputs,
-        {"command": "detect", "model": bundle.answers_hash, "options": options},
-        table=table or DetectionTable(),
-        write_report=partial(_write_report, model_name=bundle.card.name, options=options),
-        makers=further.makers(
-            bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels, table
-        ),
-        keeps=keeps,
-        destination=partial(destination, folders=folder_names(bundle.labels), where=where),
-        replay=tracker.replay if tracker is not None else None,
-        engine=engine,
-    )
     blank = _Blank(detector)
-    try:
+    with contextlib.ExitStack() as held:
+        held.enter_context(further.claimed())
+        job = FolderJob(
+            outputs,
+            {"command": "detect", "model": bundle.answers_hash, "options": options},
+            table=table or DetectionTable(),
+            write_report=partial(_write_report, model_name=bundle.card.name, options=options),
+            makers=further.makers(
+                bundle.labels, detector_spec(bundle.card).category_ids, detector.max_pixels, table
+            ),
+            keeps=keeps,
+            destination=partial(destination, folders=folder_names(bundle.labels), where=where),
+            replay=tracker.replay if tracker is not None else None,
+            engine=engine,
+        )
+        held.callback(job.close)
         for row, _ in job.made(found, partial(detected_rows, detector, workers)):
             if tracker is not None:
                 tracker.follow(row)
             blank.note(row)
             job.record(row, emit=emit if keeps is None or keeps(row) else None)
         summary = job.finish()
-    finally:
-        job.close()
     blank.advise()
     return summary
 

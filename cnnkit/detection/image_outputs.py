@@ -28,6 +28,7 @@ from cnnkit.video.encoding import new_clip
 from cnnkit.video.rows import RowFrames
 from cnnkit.writers import apart
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.targets import make_folder
 
 Row = dict[str, Any]
 # What Pillow writes under each ending; other images become PNG.
@@ -47,16 +48,29 @@ class ImageNames:
 
     def name(self, file: str) -> str:
         """Return the relative name of an image made of one, a new one each time."""
-        folder, name = os.path.split(inside(file))
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in FORMATS:
-            stem, suffix = name, ".png"
-        candidate, number = os.path.join(folder, with_end(stem, suffix)), 2
-        while apart.name_key(candidate) in self._taken:
-            candidate = os.path.join(folder, with_end(stem, f"-{number}{suffix}"))
-            number += 1
+        candidate = next(name for name in _image_names(file) if not self.has(name))
         self._taken.add(apart.name_key(candidate))
         return candidate
+
+    def has(self, name: str) -> bool:
+        """Return whether a name was given to an image."""
+        return apart.name_key(name) in self._taken
+
+    def unused(self, file: str) -> str | None:
+        """Return the first name of an image that was given none, None if another one has it."""
+        first = next(_image_names(file))
+        return None if self.has(first) else first
+
+
+def _image_names(file: str) -> Iterator[str]:
+    """Yield the relative names that an image made of one can have."""
+    folder, name = os.path.split(inside(file))
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in FORMATS:
+        stem, suffix = name, ".png"
+    yield os.path.join(folder, with_end(stem, suffix))
+    for number in itertools.count(2):
+        yield os.path.join(folder, with_end(stem, f"-{number}{suffix}"))
 
 
 class Work(NamedTuple):
@@ -68,15 +82,21 @@ class Work(NamedTuple):
 
 
 def write_annotated(
-    folder: Path, rows: Iterable[Row], file_of: Callable[[Row], str], max_pixels: int
+    folder: Path,
+    rows: Callable[[], Iterable[Row]],
+    file_of: Callable[[Row], str],
+    max_pixels: int,
+    *,
+    replace: bool = False,
 ) -> list[str]:
     """Write every image with the boxes of its row drawn, in folders like its own.
 
     Args:
         folder: Where to; made if needed.
-        rows: The final rows; failed ones are passed over.
+        rows: Gives the final rows; failed ones are passed over.
         file_of: Gives the relative name of a row's image.
         max_pixels: Largest number of pixels of an image to decode.
+        replace: Remove what an earlier run has drawn of an image that has failed now.
 
     Returns:
         What could not be made, a line each: an image may be gone by now.
@@ -85,11 +105,17 @@ def write_annotated(
         OutputError: A file cannot be written.
     """
     names = ImageNames()
-    sound = (row for row in rows if row["status"] == "ok" and not is_of_video(row))
+    sound = (row for row in rows() if row["status"] == "ok" and not is_of_video(row))
     work = (Work(row, names.name(file_of(row))) for row in sound)
-    return _in_parallel(
+    not_made = _in_parallel(
         _with_frames(work, max_pixels), partial(_annotate, folder=folder, max_pixels=max_pixels)
     )
+    if replace:
+        for row in rows():
+            left = names.unused(file_of(row)) if row["status"] != "ok" else None
+            if left is not None:
+                _remove(folder / left)
+    return not_made
 
 
 def write_annotated_clips(
@@ -115,7 +141,7 @@ def write_annotated_clips(
         if place.suffix.lower() != CLIP_SUFFIX:
             target = place / names.name(name_of({"path": source}))
             check_not_beside(target, source)
-            _make_folder(target.parent)
+            make_folder(target.parent)
         failed += _annotate_clip(target, of_video, max_pixels)
     return failed
 
@@ -147,31 +173,56 @@ def is_of_video(row: Row) -> bool:
 
 def write_crops(
     folder: Path,
-    rows: Iterable[Row],
+    rows: Callable[[], Iterable[Row]],
     file_of: Callable[[Row], str],
     max_pixels: int,
     *,
     folders: Sequence[str],
+    replace: bool = False,
 ) -> list[str]:
     """Write every object as an image of its own: CLASS/IMAGE-NUMBER.jpg.
 
     The number is the object's place in its row, from 1, CLASS its class's name among
-    `folders`, of `cnnkit.sorting.folder_names`. See `write_annotated`.
+    `folders`, of `cnnkit.sorting.folder_names`. With `replace`, objects of these images that an
+    earlier run has cut out are removed first. See `write_annotated`.
     """
     names = AnnotationNames(".jpg")
 
-    def stem(row: Row) -> str:
-        """Return the relative name of an image's objects, without number and suffix."""
+    def short(row: Row) -> str:
+        """Return an image's name with room for the numbers of its objects."""
         file = file_of(row)
         stem, suffix = os.path.splitext(os.path.basename(file))
-        short = os.path.join(os.path.dirname(file), with_end(stem, suffix, room=NUMBER_ROOM))
-        return names.name(short).removesuffix(".jpg")
+        return os.path.join(os.path.dirname(file), with_end(stem, suffix, room=NUMBER_ROOM))
 
-    work = (Work(row, stem(row)) for row in rows if row["status"] == "ok" and row["detections"])
-    framed = _with_frames(work, max_pixels)
-    return _in_parallel(
-        framed, partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels)
+    def stem(row: Row) -> str:
+        """Return the relative name of an image's objects, without number and suffix."""
+        return names.name(short(row)).removesuffix(".jpg")
+
+    old = [folder / name for name in folders if replace and (folder / name).is_dir()]
+    work = (Work(row, stem(row)) for row in rows() if _shows_objects(row))
+    not_made = _in_parallel(
+        _with_frames(work, max_pixels),
+        partial(_crop, folder=folder, folders=folders, max_pixels=max_pixels, old=old),
     )
+    for row in rows() if old else ():
+        left = None if _shows_objects(row) else names.unused(short(row))
+        if left is not None:
+            _remove_crops(old, left.removesuffix(".jpg"))
+    return not_made
+
+
+def _shows_objects(row: Row) -> bool:
+    return row["status"] == "ok" and bool(row["detections"])
+
+
+def _remove_crops(folders: Sequence[Path], name: str) -> None:
+    """Remove the objects of an image that an earlier run has cut out, whose numbers have no gap."""
+    for number in itertools.count(1):
+        found = [path for one in folders if (path := one / f"{name}-{number}.jpg").is_file()]
+        if not found:
+            return
+        for path in found:
+            _remove(path)
 
 
 def _with_frames(work: Iterator[Work], max_pixels: int) -> Iterator[Work]:
@@ -242,7 +293,10 @@ def _annotate(one: Work, *, folder: Path, max_pixels: int) -> None:
     _save(draw_boxes(pixels, drawn_boxes(one.row)), folder / one.name, path_of(one.row))
 
 
-def _crop(one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int) -> None:
+def _crop(
+    one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int, old: Sequence[Path]
+) -> None:
+    _remove_crops(old, one.name)
     pixels = _pixels(one, max_pixels)
     for number, found in enumerate(one.row["detections"], start=1):
         part = cut_out(pixels, found["box"])
@@ -268,16 +322,17 @@ def _save(image: Image.Image, path: Path, source: str) -> None:
     # Full color resolution: thin colored lines and small text smear without it.
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
     image.save(buffer, form, **options)
-    _make_folder(path.parent)
+    make_folder(path.parent)
     with replacing(path) as file:
         file.write(buffer.getvalue())
 
 
-def _make_folder(folder: Path) -> None:
+def _remove(path: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
+        reason = error.strerror or error
+        raise OutputError(f"{path} cannot be overwritten: {reason}.") from error
 
 
 def check_not_beside(path: Path, source: str) -> None:

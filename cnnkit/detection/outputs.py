@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -31,7 +32,12 @@ from cnnkit.writers import apart, write_rows
 from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.row_files import check_row_suffix, csv_line, harmless_cell
 from cnnkit.writers.row_tables import DetectionTable, RowTable
-from cnnkit.writers.targets import target_file
+from cnnkit.writers.targets import (
+    check_empty,
+    check_folder_name,
+    claimed_folders,
+    target_file,
+)
 from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -98,11 +104,9 @@ class BoxOutputs:
     def _check_folder(self, option: str, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise UsageError(broken_rule(option, "name a folder", f"the file {folder}"))
-        if folder.is_dir() and not self.replace and os.listdir(folder):
-            raise UsageError(
-                f"{folder} has files already. Use `overwrite=True` to write among them, or name a "
-                "new folder."
-            )
+        check_folder_name(option, folder)
+        if not self.replace:
+            check_empty(folder)
         check_writable(folder)
 
     @property
@@ -110,6 +114,15 @@ class BoxOutputs:
         """The file of the annotated video, if it is one file."""
         path = self.annotate
         return path if path is not None and path.suffix.lower() == CLIP_SUFFIX else None
+
+    def claimed(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other runs from writing into the folders while this one runs.
+
+        Raises:
+            UsageError: One of them has, by now.
+            OutputError: A folder cannot be made.
+        """
+        return claimed_folders(self.folders, replaces=self.replace)
 
     @property
     def folders(self) -> list[Path]:
@@ -202,7 +215,7 @@ class BoxOutputs:
         max_pixels: int,
         rows: Callable[[], Rows],
     ) -> None:
-        for line in write(folder, rows(), self.file_of, max_pixels):
+        for line in write(folder, rows, self.file_of, max_pixels, replace=self.replace):
             log.warning("not in %s: %s", folder, line)
 
     def _write_clips(self, place: Path, max_pixels: int, rows: Callable[[], Rows]) -> None:

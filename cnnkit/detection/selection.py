@@ -66,7 +66,23 @@ class Selection:
         if self.classes:
             wanted = [class_index(name, labels, "`classes`") for name in self.classes]
             least[np.setdiff1d(np.arange(len(labels)), wanted)] = np.inf
+            self._check_wanted(np.isfinite(least), labels)
         return least
+
+    def _check_wanted(self, wanted: np.ndarray, labels: Sequence[str]) -> None:
+        """Refuse what is said of classes that are not wanted: nobody would see it work.
+
+        Args:
+            wanted: By class, bool (classes,).
+            labels: The model's classes.
+
+        Raises:
+            UsageError: Names the class.
+        """
+        agnostic = [name for names in self.agnostic or () for name in names]
+        for option, names in (("`confidence`", self.confidences), ("`agnostic`", agnostic)):
+            for name in names:
+                check_in(wanted, name, labels, option)
 
     def groups(self, labels: Sequence[str]) -> np.ndarray:
         """Return the number of each class's group, int (classes,): equals suppress each other."""
@@ -105,6 +121,22 @@ def class_index(name: str, labels: Sequence[str], option: str) -> int:
     known = [*labels, *(old for new, old in SPELLINGS.items() if classes.matches(new))]
     fix = did_you_mean(name, known) or f"The model knows {_some(labels)}."
     raise UsageError(broken_rule(option, "name classes of the model", repr(name), fix))
+
+
+def check_in(wanted: np.ndarray, name: str, labels: Sequence[str], option: str) -> None:
+    """Refuse a class that is not among those that are looked for.
+
+    Args:
+        wanted: By class, bool (classes,).
+        name: As the user typed it.
+        labels: The model's classes.
+        option: Where it was typed.
+
+    Raises:
+        UsageError: It is another one.
+    """
+    if not wanted[class_index(name, labels, option)]:
+        raise UsageError(broken_rule(option, "name classes of `classes`", repr(name)))
 
 
 @lru_cache(maxsize=2)  # asked for each class of a set in turn

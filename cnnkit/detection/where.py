@@ -13,7 +13,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from cnnkit.detection.selection import class_index
+import numpy as np
+
+from cnnkit.detection.selection import check_in, class_index
 from cnnkit.errors import UsageError, broken_rule
 
 ANY = "any"
@@ -40,17 +42,18 @@ Condition = Callable[[Counter[str]], bool]
 class Where:
     """A condition on the objects of an image."""
 
-    def __init__(self, text: str, labels: Sequence[str]) -> None:
+    def __init__(self, text: str, labels: Sequence[str], wanted: np.ndarray | None = None) -> None:
         """Read a condition.
 
         Args:
             text: As the user typed it.
             labels: The model's classes.
+            wanted: Which of them are looked for, bool (classes,); None: all.
 
         Raises:
-            UsageError: It is no condition, or names no class of the model.
+            UsageError: It is no condition, or names no class of the model that is looked for.
         """
-        self._condition = _ConditionReader(text, labels).condition()
+        self._condition = _ConditionReader(text, labels, wanted).condition()
 
     def matches(self, found: Iterable[str]) -> bool:
         """Return whether an image with objects of these labels meets the condition."""
@@ -60,13 +63,14 @@ class Where:
 class _ConditionReader:
     """Reads a condition from left to right."""
 
-    def __init__(self, text: str, labels: Sequence[str]) -> None:
+    def __init__(self, text: str, labels: Sequence[str], wanted: np.ndarray | None) -> None:
         if len(text) > MAX_LENGTH:
             raise UsageError(
                 broken_rule("`where`", f"have at most {MAX_LENGTH} characters", len(text))
             )
         self._text = text
         self._labels = labels
+        self._wanted = np.ones(len(labels), bool) if wanted is None else wanted
         self._tokens = self._split(text)
         self._at = 0
 
@@ -155,5 +159,6 @@ class _ConditionReader:
             name = " ".join(words)
         if not name.strip():
             raise self._wrong("which class it is about")
+        check_in(self._wanted, name, self._labels, "`where`")
         label = self._labels[class_index(name, self._labels, "`where`")]
         return lambda counts: counts[label]

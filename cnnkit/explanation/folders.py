@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule, requires
 from cnnkit.explanation.explainer import Explainer, Explanation, Seen
 from cnnkit.explanation.scored import ScoredExplainer
 from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Rows, Summary
@@ -25,6 +25,7 @@ from cnnkit.images import Found
 from cnnkit.results import Failure, FramePlace, make_row, path_text, place_of
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_tables import Column, FlatTable, RowTable
+from cnnkit.writers.targets import check_folder_name, claimed_folders
 
 OVERLAY_QUALITY, THUMBNAIL_QUALITY = 90, 75
 OVERLAY_SIDE = 1024
@@ -75,9 +76,14 @@ class SavedImages:
     side: int = OVERLAY_SIDE
 
     def __post_init__(self) -> None:
-        """Refuse overlays too small to be seen."""
+        """Refuse overlays too small to be seen, and folders that are named like files."""
+        for name, folder in (("`overlays`", self.overlays), ("`maps`", self.heats)):
+            if folder is not None:
+                check_folder_name(name, folder)
         if self.side < 16:
             raise UsageError(broken_rule("`size`", "be at least 16", self.side))
+        if self.side != OVERLAY_SIDE and self.overlays is None:
+            raise UsageError(requires("`size`", "`overlays`"))
 
 
 def explain_folders(
@@ -112,21 +118,21 @@ def explain_folders(
     images = images or SavedImages()
     bundle = explainer.bundle
     studio = _Studio(images, outputs.report)
-    if not (outputs.resume or outputs.overwrite):
-        for folder in (images.overlays, images.heats):
-            _refuse_files(folder)
     header = {"command": "explain", "model": bundle.answers_hash, "options": options}
-    job = FolderJob(
-        outputs,
-        header,
-        table=table,
-        write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
-        engine=engine,
-    )
-    try:
+    kept = [folder for folder in (images.overlays, images.heats) if folder is not None]
+    with contextlib.ExitStack() as held:
+        held.enter_context(claimed_folders(kept, replaces=outputs.replaces))
+        job = FolderJob(
+            outputs,
+            header,
+            table=table,
+            write_report=lambda path, rows: _write_report(path, rows, studio, explainer, options),
+            engine=engine,
+        )
+        held.callback(job.close)
         studio.make_folders()
         make = partial(explained_rows, explainer, images, outputs.report, workers)
-        if engine is not None and outputs.overwrite:
+        if outputs.overwrite:
             found = _Cleared(found, studio)
         for row, _ in job.made(found, make):
             if engine is not None:
@@ -134,8 +140,6 @@ def explain_folders(
             job.record(row, emit=emit)
         summary = job.finish()
         studio.clear()
-    finally:
-        job.close()
     return summary
 
 
@@ -172,9 +176,9 @@ def image_name(path: str) -> str:
 
 
 class _Cleared:
-    """Inputs whose files of an earlier run are removed before another machine writes its own.
+    """Inputs whose files of an earlier run are removed before this run writes its own.
 
-    Where it writes them elsewhere, they are missing then, and nobody takes the old ones for them.
+    If it fails to, or another machine writes them elsewhere, nobody takes the old ones for them.
     """
 
     def __init__(self, found: Iterable[Found], studio: _Studio) -> None:
@@ -302,16 +306,6 @@ class _Studio:
                 if THUMBNAIL.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self._thumbnails.rmdir()
-
-
-def _refuse_files(folder: Path | None) -> None:
-    """Refuse a folder for images that holds files, which are not to be replaced."""
-    try:
-        if folder is not None and folder.is_dir() and any(folder.iterdir()):
-            fix = "Use `overwrite=True`, or another folder."
-            raise UsageError(f"{folder} holds files already. {fix}")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 def _make_folder(folder: Path) -> None:

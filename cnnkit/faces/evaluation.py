@@ -57,8 +57,9 @@ def evaluate_pairs(
     if repeated:
         told = "%s lists %s again, perhaps the other way round; each pair counts once"
         log.warning(told, data, f"{repeated:,} pairs" if repeated > 1 else "a pair")
-    for _ in range(repeated if progress is not None else 0):
-        progress()
+    advance = progress or (lambda: None)
+    for _ in range(repeated):
+        advance()
     compared: list[tuple[FacePair, float]] = []
     errors: list[dict[str, str]] = []
     for pair, outcome in verifier.stream(distinct, workers):
@@ -66,8 +67,7 @@ def evaluate_pairs(
             errors.append({"a": pair.a, "b": pair.b, **outcome.to_dict()})
         else:
             compared.append((pair, outcome.distance))
-        if progress is not None:
-            progress()
+        advance()
     embedder = verifier.embedder
     return {
         "schema_version": SCHEMA_VERSION,

@@ -108,8 +108,7 @@ class AnnotationNames:
     def name(self, file: str) -> str:
         """Return the relative name of an image's annotation, new on each call."""
         safe = inside(file)
-        stem = os.path.splitext(safe)[0]
-        candidates = [f"{stem}{self._suffix}", f"{safe}{self._suffix}"]
+        candidates = [self._first(file), f"{safe}{self._suffix}"]
         number = 2
         while name_key(candidate := candidates.pop(0)) in self._taken:
             if not candidates:
@@ -117,6 +116,14 @@ class AnnotationNames:
                 number += 1
         self._taken.add(name_key(candidate))
         return candidate
+
+    def unused(self, file: str) -> str | None:
+        """Return the first name for an image that was given none, None if another one has it."""
+        first = self._first(file)
+        return None if name_key(first) in self._taken else first
+
+    def _first(self, file: str) -> str:
+        return f"{os.path.splitext(inside(file))[0]}{self._suffix}"
 
 
 def make_folder(folder: Path, overwrite: bool) -> None:

@@ -18,6 +18,7 @@ from cnnkit.formats.turning import as_shown
 from cnnkit.formats.voc import read_voc, write_voc
 from cnnkit.formats.yolo import read_yolo
 from cnnkit.formats.yolo_writing import write_yolo
+from cnnkit.writers.targets import check_empty, check_folder_name
 
 FORMS = ("coco", "voc", "yolo")
 _SPLIT_WORDS = (("train", "train"), ("valid", "val"), ("val", "val"), ("test", "test"))
@@ -226,9 +227,8 @@ def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
             raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
     elif path.exists() and not path.is_dir():
         raise UsageError(broken_rule(f"{form}:", "name a folder", f"the file {name}"))
-    elif path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise UsageError(
-            f"{path} has files already. Use `overwrite=True` to write among them, or name a "
-            "new folder."
-        )
+    else:
+        check_folder_name(f"{form}:", path)
+        if not overwrite:
+            check_empty(path)
     return form, path

@@ -12,6 +12,7 @@ a single image, which has no file of rows, be resumed.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import itertools
 import json
@@ -30,6 +31,7 @@ from cnnkit.errors import (
     OutputError,
     UsageError,
     broken_rule,
+    did_you_mean,
 )
 from cnnkit.folder_job import FolderJob, Outputs, Summary, check_resuming
 from cnnkit.images import Found, has_image_suffix
@@ -40,6 +42,7 @@ from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import check_writable, replacing
+from cnnkit.writers.targets import check_folder_name
 
 SCHEMA_VERSION = 1
 ROWS = "rows.jsonl"
@@ -166,15 +169,29 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> StylizeTarget:
         UsageError: A file is requested more than one image, or in a form that is not written.
     """
     path = Path(output)
-    if path.suffix.lower() not in FORMATS and has_image_suffix(output) and not path.is_dir():
-        fix = f"Give {path.with_suffix('.png')}, or a folder."
-        rule = f"end in one of {', '.join(FORMATS)}"
-        raise UsageError(broken_rule("`output`", rule, output, fix))
-    is_file = path.suffix.lower() in FORMATS and not path.is_dir()
-    if is_file and not (len(inputs) == 1 and not Path(inputs[0]).is_dir()):
+    is_folder = path.is_dir() or output.endswith(("/", os.sep)) or not path.suffix
+    is_single = len(inputs) == 1 and is_file_path(inputs[0])
+    if not is_folder and path.suffix.lower() not in FORMATS:
+        if is_single or has_image_suffix(output):
+            raise UsageError(_wrong_suffix(path))
+        check_folder_name("`output`", path)
+    is_file = path.suffix.lower() in FORMATS and not is_folder
+    if is_file and not is_single:
         fix = f"Give a folder, such as `output` {path.with_suffix('').name}."
         raise UsageError(broken_rule("`output`", "be used with one image", "several", fix))
     return StylizeTarget(path, is_file, **flags)
+
+
+def is_file_path(given: str) -> bool:
+    """Return whether an input stands for one image at most: it is no folder and no pattern."""
+    return not Path(given).is_dir() and (Path(given).is_file() or not glob.has_magic(given))
+
+
+def _wrong_suffix(path: Path) -> str:
+    """Return what is wrong with the name of a result that ends like no image that is written."""
+    fix = did_you_mean(path.suffix, list(FORMATS))
+    fix = f"{fix} Give {path.with_suffix('.png')}, or a folder: {path}/.".lstrip()
+    return broken_rule("`output`", f"end in one of {', '.join(FORMATS)}", path, fix)
 
 
 def stylize_folder(

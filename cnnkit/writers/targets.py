@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.replacing import check_writable
 
 PAGES = (".html", ".htm")
+# What a name ends in that is meant for one file, whatever the command makes of it.
+FILE_SUFFIXES = frozenset(
+    ".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .heic .svg .pdf .mp4 .mkv .mov .avi .webm "
+    ".jsonl .json .csv .tsv .txt .xml .yaml .parquet .npy .npz .html .htm .zip .tar .gz "
+    ".keras .h5 .onnx .tflite .pb .pt .safetensors".split()
+)
 
 
 def target_file(
@@ -60,3 +68,77 @@ def check_page_suffix(report: Path) -> None:
     """
     if report.suffix.lower() not in PAGES:
         raise UsageError(broken_rule("`report`", f"end in {PAGES[0]}", report))
+
+
+def check_folder_name(name: str, folder: Path) -> None:
+    """Refuse a new folder with the name of a file: one file was expected, and many would come.
+
+    Args:
+        name: The parameter that names it.
+        folder: The folder; one that exists may have any name.
+
+    Raises:
+        UsageError: It ends in the suffix of a file, such as .jpg or .csv.
+    """
+    if folder.suffix.lower() in FILE_SUFFIXES and not os.path.lexists(folder):
+        fix = f"Use a name without the suffix of a file, such as {folder.with_suffix('')}."
+        raise UsageError(broken_rule(name, "name a folder", folder, fix))
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that holds files, which are not to be replaced.
+
+    Raises:
+        UsageError: It does.
+        OutputError: It cannot be read.
+    """
+    try:
+        has_files = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    if has_files:
+        raise UsageError(
+            f"{folder} has files already. Use `overwrite=True` to write among them, or name a new "
+            "folder."
+        )
+
+
+@contextlib.contextmanager
+def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None]:
+    """Make folders, and keep other runs from writing into them meanwhile.
+
+    Args:
+        folders: The folders. Those that are still empty at the end, and were made here, go again.
+        replaces: Whether they may hold files.
+
+    Raises:
+        UsageError: Another run has claimed one, or one holds files and `replaces` is False.
+        OutputError: One cannot be made.
+    """
+    made: list[Path] = []
+    with contextlib.ExitStack() as locks:
+        try:
+            for folder in folders:
+                if not folder.is_dir():
+                    make_folder(folder)
+                    made.append(folder)
+                locks.enter_context(locked_folder(folder))
+                if not replaces:
+                    check_empty(folder)
+            yield
+        finally:
+            for folder in made:
+                with contextlib.suppress(OSError):  # it is not empty, as it should be
+                    folder.rmdir()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: That is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from cnnkit.writers.targets import claimed_folders
 from tests.ugly_files import write_ugly_files
 
 
@@ -75,7 +77,7 @@ def test_rows_and_files_in_one_pass(run_cnnkit, photos, tmp_path):
 
 def test_choosing_what_counts(run_cnnkit, photos):
     done = run_cnnkit(
-        *("detect", "photos", "--classes", "Cup,tvmonitor", "--confidence", "0.9,cup=0.25"),
+        *("detect", "photos", "--classes", "Cup,person", "--confidence", "0.9,cup=0.25"),
         *("--where", "cup>=1 and not person", "--format", "csv"),
     )
     lines = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -139,3 +141,60 @@ def test_ugly_files_are_rows(run_cnnkit, tmp_path):
     rows = rows_of((tmp_path / "rows.jsonl").read_text(errors="surrogateescape"))
     assert len(rows) > len(written) / 2
     assert {row["status"] for row in rows} == {"ok", "error"}
+
+
+def name_of(row: dict) -> str:
+    return row["path"].removeprefix("photos/")
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_resume_without_a_run_keeps_the_images_of_another(run_cnnkit, photos, tmp_path) -> None:
+    """`--resume` stands in scripts that may run again: here there is nothing to resume."""
+    kept = ("--annotate", "drawn", "--crops", "cut", "--counts", "counts.csv")
+    assert run_cnnkit("detect", "photos", "-o", "first.jsonl", *kept).returncode == 1
+    before = {name: files_below(tmp_path / name) for name in ("drawn", "cut")}
+    for resumed in ((), ("--resume",)):
+        for option, place in (("--annotate", "drawn"), ("--crops", "cut")):
+            done = run_cnnkit("detect", "photos", "-o", "second.jsonl", option, place, *resumed)
+            assert done.returncode == 2
+            assert f"{place} has files already." in done.stderr
+        done = run_cnnkit("detect", "photos", "-o", "second.jsonl", *kept[4:], *resumed)
+        assert (done.returncode, "counts.csv exists already" in done.stderr) == (2, True)
+    assert {name: files_below(tmp_path / name) for name in ("drawn", "cut")} == before
+    assert not (tmp_path / "second.jsonl").exists()
+    again = run_cnnkit("detect", "photos", "-o", "first.jsonl", *kept, "--resume")
+    assert again.returncode == 1, again.stderr  # a finished run makes them again
+    assert {name: files_below(tmp_path / name) for name in ("drawn", "cut")} == before
+
+
+def test_overwriting_leaves_no_objects_that_were_not_found_now(run_cnnkit, photos, tmp_path):
+    kept = ("--annotate", "drawn", "--crops", "cut", "--overwrite")
+    assert run_cnnkit("detect", "photos", *kept, "--confidence", 0.1).returncode == 1
+    many = files_below(tmp_path / "cut")
+    (tmp_path / "cut" / "person" / "mine.jpg").write_bytes(b"of the user")
+    (tmp_path / "photos" / "coffee.jpg").write_text("broken since")
+    assert (
+        run_cnnkit("detect", "photos", *kept, "--confidence", 0.5, "-o", "rows.jsonl").returncode
+        == 1
+    )
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    objects = {
+        f"{one['label']}/{name_of(row).removesuffix('.jpg')}-{number}.jpg"
+        for row in rows
+        for number, one in enumerate(row.get("detections", ()), 1)
+    }
+    assert 0 < len(objects) < len(many)
+    assert set(files_below(tmp_path / "cut")) == objects | {"person/mine.jpg"}
+    sound = {name_of(row) for row in rows if row["status"] == "ok"}
+    assert set(files_below(tmp_path / "drawn")) == sound
+
+
+def test_two_runs_at_once_do_not_share_a_folder(run_cnnkit, photos, tmp_path) -> None:
+    with claimed_folders([tmp_path / "drawn"], replaces=False):
+        done = run_cnnkit("detect", "photos", "--annotate", "drawn", "--overwrite")
+        assert done.returncode == 2
+        assert "drawn" in done.stderr and "another run" in done.stderr
+    assert not (tmp_path / "drawn").exists()  # nothing came into it

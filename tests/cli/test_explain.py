@@ -51,7 +51,7 @@ def test_rows_overlays_maps_and_report(run_cnnkit, photos, tmp_path):
     assert not (tmp_path / "report.html.part").exists()
     # The overlays inside the input are no inputs of the next run, which is told what is there.
     again = run_cnnkit(*options, "-q")
-    assert again.returncode == 2 and "holds files already" in again.stderr
+    assert again.returncode == 2 and "has files already" in again.stderr
 
 
 def test_a_named_class_a_killed_run_and_a_wrong_name(run_cnnkit, photos, tmp_path):
@@ -170,3 +170,19 @@ def test_a_killed_run_goes_on_where_it_was(run_cnnkit, examples, tmp_path, clean
     assert len(list((tmp_path / "o").iterdir())) == len(list((tmp_path / "m").iterdir())) == 60
     assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 120
     assert not (tmp_path / "r.html.part").exists()
+
+
+def test_a_folder_of_overlays_holds_those_of_one_run(run_cnnkit, examples, tmp_path) -> None:
+    """Nothing to resume: the files are another run's. An image that fails now keeps no overlay."""
+    shutil.copy(examples / "cat.jpg", tmp_path / "cat.jpg")
+    first = run_cnnkit("explain", "cat.jpg", "-o", "a.jsonl", "--overlays", "heat")
+    assert first.returncode == 0, first.stderr
+    assert len(list((tmp_path / "heat").iterdir())) == 1
+    for resumed in ((), ("--resume",)):
+        done = run_cnnkit("explain", "cat.jpg", "-o", "b.jsonl", "--overlays", "heat", *resumed)
+        assert (done.returncode, "heat has files already" in done.stderr) == (2, True)
+        assert not (tmp_path / "b.jsonl").exists()
+    (tmp_path / "cat.jpg").write_text("broken since")
+    done = run_cnnkit("explain", "cat.jpg", "-o", "a.jsonl", "--overlays", "heat", "--overwrite")
+    assert done.returncode == 1
+    assert not (tmp_path / "heat").exists() or not list((tmp_path / "heat").iterdir())

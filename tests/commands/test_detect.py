@@ -29,7 +29,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
     summary = cnnkit.detect(
         Path("photos"),
         confidence={"": 0.26, "person": 0.42},
-        classes=["person", "cup"],
+        classes=["person", "cup", "bowl"],
         agnostic=[["bowl", "cup"]],
         output=["p.jsonl", "coco:p.json"],
         counts=Path("p.csv"),
@@ -37,7 +37,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
     assert capfd.readouterr() == ("", "")
     assert (summary.ok, summary.failed) == (2, 1)
     line = (
-        "cnnkit detect photos --confidence 0.26,person=0.42 --classes person,cup"
+        "cnnkit detect photos --confidence 0.26,person=0.42 --classes person,cup,bowl"
         " --agnostic=bowl+cup -o c.jsonl -o coco:c.json --counts c.csv"
     )
     monkeypatch.setattr("sys.argv", line.split())

@@ -103,9 +103,7 @@ def test_a_repeated_pair_counts_once(caplog: pytest.LogCaptureFixture) -> None:
     verifier = FaceVerifier(CountingEmbedder(), "largest")
     verifier.embedder.bundle.card = type("Card", (), {"name": "numbers"})
     done: list[int] = []
-    found = evaluate_pairs(
-        verifier, [*once, *again], data="list", progress=lambda: done.append(1)
-    )
+    found = evaluate_pairs(verifier, [*once, *again], data="list", progress=lambda: done.append(1))
     assert found["data"] == {"path": "list", "pairs": 3, "repeated": 3, "errors": 0}
     assert found["metrics"] == evaluate_pairs(verifier, once, data="list")["metrics"]
     assert len(done) == 6

@@ -62,6 +62,16 @@ def sliding_filter(
     if kernel and pooling:
         raise UsageError(mutually_exclusive("`kernel`", "`pool`"))
     if pooling:
+        given = {
+            "`padding`": padding != "valid",
+            "`stride`": stride != 1,
+            "`dilation`": dilation != 1,
+            "`magnitude`": with_magnitude,
+            "`flip`": flip,
+        }
+        for name in (name for name, is_given in given.items() if is_given):
+            fix = 'A stride and a padding are part of it: "max 3x3/2 same".'
+            raise UsageError(mutually_exclusive(name, "`pool`", fix))
         layer = _pooling(pooling)
         return SlidingFilter(
             lambda image: pool(image, layer.kind, layer.window), layer.window, "clip"
