@@ -27,20 +27,18 @@ class Match:
     Attributes:
         path: Path of the image, or of the video that it is a frame of.
         score: Cosine similarity of the embeddings, -1 to 1; 1 is the same.
-        gone: Whether the image was gone when the index was last updated.
         frame: Number of the frame, from 0; None for an image.
         time: Seconds since the first frame, if known.
     """
 
     path: str
     score: float
-    gone: bool = False
     frame: int | None = None
     time: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the match as it appears in an output row."""
-        further = {"frame": self.frame, "time": self.time, "gone": self.gone or None}
+        further = {"frame": self.frame, "time": self.time}
         known = {name: value for name, value in further.items() if value is not None}
         return path_fields(self.path) | {"score": round(self.score, 6)} | known
 
@@ -77,12 +75,17 @@ class EmbeddingIndex:
 
     @cached_property
     def _lengths(self) -> np.ndarray:
-        return lengths_of(self.vectors)
+        """The length of each vector, float (images,); NaN where the image is gone: never found."""
+        lengths = lengths_of(self.vectors)
+        lengths[self._paths.marked("gone")] = np.nan
+        return lengths
 
     def search(
         self, vectors: np.ndarray, top_k: int = 10, min_score: float = -1.0
     ) -> list[list[Match]]:
         """Return the most similar images of each vector, best first.
+
+        Images that were gone when the index was last updated are not among them.
 
         Args:
             vectors: Embeddings by the same model, float (n, dimensions).
@@ -104,8 +107,7 @@ class EmbeddingIndex:
 
     def _match(self, row: int, score: float) -> Match:
         line = self._paths[row]
-        gone = bool(line.get("gone"))
-        return Match(path_of(line), score, gone, line.get("frame"), line.get("time"))
+        return Match(path_of(line), score, line.get("frame"), line.get("time"))
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Return the line of each image, see `cnnkit.writers.embedding_paths.image_line`."""

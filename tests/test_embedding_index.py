@@ -49,6 +49,17 @@ def test_matches_have_the_paths_of_their_lines(index):
     assert other[0].path == "a.jpg"
 
 
+def test_images_that_are_gone_leave_their_places_to_others(index) -> None:
+    lines = list(EmbeddingIndex(index).lines())
+    lines[3]["gone"] = True
+    lines[0]["path"] = 'a "gone": true.jpg'  # a text that looks like the mark
+    write_paths(index, ORIGIN, lines)
+    found = EmbeddingIndex(index)
+    assert found._paths.marked("gone").tolist() == [3]
+    [best] = found.search(np.array([[1, 2]]), top_k=2)
+    assert [match.path for match in best] == [ODD_NAME, 'a "gone": true.jpg']
+
+
 def test_a_frame_of_a_video_is_named_by_its_number_and_time(tmp_path):
     np.save(tmp_path / "clip.npy", VECTORS[:1])
     line = {"path": "clip.mp4", "frame": 12, "time": 0.48}

@@ -95,7 +95,13 @@ def embeddings_origin(classifier: Classifier, given: str) -> EmbeddingsOrigin:
         given: What the user gave as the model.
     """
     bundle = classifier.bundle
-    return EmbeddingsOrigin(bundle.card.name, given, bundle.content_hash, classifier.spec.fit)
+    return EmbeddingsOrigin(
+        bundle.card.name,
+        given,
+        bundle.content_hash,
+        classifier.spec.fit,
+        classifier.predictor.precision,
+    )
 
 
 def _write_paths(

@@ -349,7 +349,6 @@ class MatchesLayout:
         lines = []
         for match in row["matches"]:
             found = fitted(match["path"], self._rest, keep_end=True).rstrip()
-            gone = click.style(" (gone)", dim=True) if match.get("gone") else ""
-            lines.append(f"{path}  {match['score']:>{SCORE_WIDTH}.3f}  {found}{gone}")
+            lines.append(f"{path}  {match['score']:>{SCORE_WIDTH}.3f}  {found}")
             path = " " * self._path
         return "\n".join(lines)

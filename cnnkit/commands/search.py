@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -15,6 +18,7 @@ from cnnkit.bundles import open_model
 from cnnkit.classification.classifier import Classifier, Decision
 from cnnkit.classification.folders import embeddings_origin
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.clusters import precision_elsewhere
 from cnnkit.commands.index_update import updated
 from cnnkit.commands.inputs import (
     AnyPath,
@@ -30,14 +34,17 @@ from cnnkit.commands.inputs import (
     worker_count,
 )
 from cnnkit.embedding_index import EmbeddingIndex, Match
-from cnnkit.errors import UsageError, broken_rule, is_required
+from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule, is_required
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Finder, thumbnail
 from cnnkit.results import Classification, Failure, make_row
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.options import PRECISIONS
 from cnnkit.writers.embedding_paths import state_of
 from cnnkit.writers.row_files import batched
 from cnnkit.writers.row_tables import Column, FlatTable
+
+log = logging.getLogger("cnnkit")
 
 # Queries that are compared with the index in one pass over it.
 QUERIES_AT_ONCE = 64
@@ -105,7 +112,7 @@ def search(
         top_k: Matches per query, at least 1.
         min_score: Only matches with at least this similarity, from -1 to 1.
         update: Images, folders and patterns to bring the index up to date with before the
-            search: new and changed images are embedded, images that are gone are marked.
+            search: new and changed images are embedded, images that are gone are left out.
         model: The model of the queries, if the one that made the index has moved; it must be the
             same model.
         output: The file of the rows: ``.jsonl``, ``.csv`` or ``.parquet``.
@@ -117,7 +124,8 @@ def search(
         workers: Threads that read and predict; by default one more than CPUs.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``; ``auto`` is that of the index
+            where this machine has it.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of queries.
@@ -198,19 +206,42 @@ def _classifier(
         UsageError: The model is another one.
     """
     bundle = open_model(index.origin.given if model is None else model)
-    classifier = Classifier.from_bundle(
+    opened = partial(
+        Classifier.from_bundle,
         bundle,
         Decision(),
         fit=index.origin.fit,
         features=True,
-        options=options,
         expected=expected,
         max_pixels=pixel_limit(max_pixels),
     )
+    classifier = _alike(index.origin.precision, options, opened)
     if embeddings_origin(classifier, "").content_hash != index.origin.content_hash:
         rule = f"be the model that made {index.path}, {index.origin.model}"
         fix = "Embeddings of different models cannot be compared."
         raise UsageError(broken_rule("`model`", rule, bundle.card.name, fix))
+    return classifier
+
+
+def _alike(
+    precision: str, options: RuntimeOptions, opened: Callable[..., Classifier]
+) -> Classifier:
+    """Return the classifier in the precision of the index, unless another one is asked for.
+
+    Embeddings in float32, bfloat16, and int8 find the same image first, but a few in a hundred of
+    the next ones differ, and scores by hundredths: that is said where it cannot be avoided.
+    """
+    classifier = None
+    wanted = precision_elsewhere(precision)
+    if wanted in PRECISIONS and options.precision == "auto":
+        # Another machine, or a runtime that was asked for, may not have it.
+        with contextlib.suppress(RuntimeUnavailableError, UsageError):
+            classifier = opened(options=replace(options, precision=wanted))
+    classifier = classifier or opened(options=options)
+    own = classifier.predictor.precision
+    if precision and own != precision:
+        told = "the index was made in %s and the queries are embedded in %s; scores are off by up "
+        log.warning(told + "to some hundredths, most of all near 1", precision, own)
     return classifier
 
 

@@ -37,12 +37,14 @@ class EmbeddingsOrigin:
         given: What the user gave as the model.
         content_hash: A hash of its weights and of how it takes images, the same in every version.
         fit: How images were fitted to its input.
+        precision: What it computed in, such as ``float32``; "" if not known.
     """
 
     model: str
     given: str
     content_hash: str
     fit: str
+    precision: str = ""
 
 
 def paths_file(embeddings: Path) -> Path:
@@ -137,7 +139,8 @@ class EmbeddingPaths:
             if header["cnnkit_embeddings"] != VERSION or header["rows"] != len(self):
                 raise ValueError("another version, or lines are missing")
             names = EmbeddingsOrigin.__dataclass_fields__
-            texts = {name: header[name] for name in names}
+            known = {"precision": ""} | header  # which earlier versions did not note
+            texts = {name: known[name] for name in names}
             if not all(isinstance(text, str) for text in texts.values()):
                 raise ValueError("no texts")
         except (KeyError, ValueError) as error:
@@ -160,6 +163,19 @@ class EmbeddingPaths:
         except (KeyError, ValueError, TypeError) as error:
             raise self._refused() from error
         return line
+
+    def marked(self, name: str) -> np.ndarray:
+        """Return the numbers of the lines with a field that is true, int64 (n,), rising.
+
+        The text is searched, and nothing is parsed: of a million lines, few are marked.
+        """
+        mark, places = f'"{name}": true'.encode(), []
+        place = self._content.find(mark)
+        while place >= 0:
+            places.append(place)
+            place = self._content.find(mark, place + len(mark))
+        # A quotation mark within a text follows a backslash, so the mark is never part of one.
+        return np.searchsorted(self._starts, np.array(places, np.int64), "right") - 2
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))

@@ -83,8 +83,18 @@ def test_new_changed_and_lost_images(place, caplog):
         rows, _ = found(place / "photos.npy", photos / "coffee.jpg", update=photos, top_k=20)
     assert "1 gone" in caplog.text
     assert set(names(rows[0])[:2]) == {"cat.jpg", "coffee.jpg"}
-    marked = {os.path.basename(m["path"]) for m in rows[0]["matches"] if m.get("gone")}
-    assert marked == {"astronaut.jpg"}
+    assert "astronaut.jpg" not in names(rows[0])
+    paths = (place / "photos.npy.paths.jsonl").read_text().splitlines()
+    gone = [json.loads(line) for line in paths if '"gone": true' in line]
+    assert [os.path.basename(line["path"]) for line in gone] == ["astronaut.jpg"]
+    count = len(rows[0]["matches"])
+    fewer, _ = found(place / "photos.npy", place / "photos" / "coffee.jpg", top_k=count)
+    assert names(fewer[0]) == names(rows[0])
+    shutil.copy(photos / "rocket.jpg", photos / "astronaut.jpg")  # it is back, and another
+    rows, _ = found(place / "photos.npy", photos / "rocket.jpg", update=photos, top_k=3)
+    assert set(names(rows[0])) == {"rocket.jpg", "astronaut.jpg", "new.png"}
+    os.unlink(photos / "astronaut.jpg")
+    found(place / "photos.npy", None, update=photos)
     rows, _ = found(place / "photos.npy", photos / "rocket.jpg", top_k=2)
     assert set(names(rows[0])) == {"rocket.jpg", "new.png"}
     before = (place / "photos.npy").read_bytes()
@@ -96,6 +106,29 @@ def test_new_changed_and_lost_images(place, caplog):
 def test_another_model_is_refused(made):
     with pytest.raises(UsageError, match=r"`model` must be the model that made .*squeezenet-1\.1"):
         cnnkit.search(made / "photos.npy", "x.jpg", model="efficientnet-lite0")
+
+
+@pytest.mark.parametrize(("precision", "other"), [("float32", "int8"), ("int8", "float32")])
+def test_queries_are_embedded_in_the_precision_of_the_index(place, caplog, precision, other):
+    photos, index = place / "photos", place / "other.npy"
+    cnnkit.classify(photos, model=MODEL, embeddings=index, precision=precision)
+    rows, _ = found(index, photos / "cat.jpg", top_k=1)
+    assert rows[0]["matches"][0]["score"] == pytest.approx(1, abs=2e-6)
+    assert "the index was made in" not in caplog.text
+    found(index, photos / "cat.jpg", precision=other)
+    assert f"the index was made in {precision}" in caplog.text
+    assert f"the queries are embedded in {other}" in caplog.text
+
+
+def test_an_index_that_does_not_say_its_precision_is_searched(place, caplog) -> None:
+    paths = place / "photos.npy.paths.jsonl"
+    header, *lines = paths.read_text().splitlines(keepends=True)
+    known = json.loads(header)
+    assert known.pop("precision")
+    paths.write_text("".join([json.dumps(known) + "\n", *lines]))
+    rows, _ = found(place / "photos.npy", place / "photos" / "cat.jpg", top_k=1)
+    assert names(rows[0]) == ["cat.jpg"]
+    assert "the index was made in" not in caplog.text
 
 
 def test_a_run_is_not_resumed_with_an_index_that_has_changed(place, tmp_path):
