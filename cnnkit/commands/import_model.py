@@ -149,10 +149,13 @@ def _numbers(name: str, values: tuple[float, ...] | None) -> tuple[float, ...] |
 
 
 def _try(bundle: Bundle, features: bool) -> None:
-    """Run a bundle once, on noise, so that what cannot run is never left as a bundle."""
+    """Run a bundle once, on noise, so that what cannot run is never left as a bundle.
+
+    As a batch of two, if it takes that: one that mixes the images of a batch is told.
+    """
     spec = bundle.card.input
-    noise = np.random.default_rng(0).integers(0, 256, (1, *spec.size, 3), dtype=np.uint8)
-    compiled = predictor(bundle.source(features), RuntimeOptions(), expected=1)
+    noise = np.random.default_rng(0).integers(0, 256, (2, *spec.size, 3), dtype=np.uint8)
+    compiled = predictor(bundle.source(features), RuntimeOptions(), batch_size=2, expected=2)
     outputs = compiled.predict(noise)
     if bundle.card.task == "classify":
         bundle.probabilities(outputs["scores"][0])

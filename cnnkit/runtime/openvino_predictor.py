@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 # Streams of one thread predict one image per call as fast as four, with every embedded network
 # but dlib-face, by CPU time per image (benchmarks/python_api.py); a lone image is never padded.
 BATCH_SIZE = 1
+# How far an image's numbers may move beside others, as a share of their sum: a row of scores,
+# and rows of which rounding may choose others.
+BATCH_TOLERANCE, ROWS_TOLERANCE = 1e-3, 1e-2
 # The converting process leaves its reason here when the model must not, or cannot, be opened.
 REFUSAL = "refusal.txt"
 
@@ -58,6 +61,9 @@ class OpenVinoPredictor:
             self.batch_size = 1
         if expected is not None:
             self.batch_size = max(1, min(self.batch_size, expected))
+        if self.batch_size > 1 and not _stand_alone(core, model, source):
+            log.warning("%s mixes the images of a batch: it is run one by one.", source.name)
+            self.batch_size = 1
         calls = threads if expected is None else -(-expected // self.batch_size)
         self.concurrency = max(1, min(threads, calls))
         # A larger batch stays open: full ones cost up to 5 % more than a fixed one, but others,
@@ -97,6 +103,48 @@ class OpenVinoPredictor:
             name: np.concatenate([part[number] for part in parts])
             for number, name in enumerate(self._names)
         }
+
+
+def _stand_alone(core: Any, model: Any, source: ModelSource) -> bool:
+    """Return whether a graph gives the same for an image alone and beside others.
+
+    One in another tool's form may normalize over the batch, or reshape across it.
+
+    Args:
+        core: An `openvino.Core`.
+        model: It stays as it is.
+        source: The model; networks of ours are not tried.
+    """
+    height, width, channels = source.input_shape
+    if source.openvino is None or height is None or width is None:
+        return True
+    noise = np.random.default_rng(0).integers(0, 256, (3, height, width, channels), np.uint8)
+    noise[1] //= 4  # a dark one beside others: means over all of them are none of its own
+    tried = with_uint8_input(model.clone(), (None, *source.input_shape))
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
+    compiled = core.compile_model(tried, "CPU", exact)
+    numbers = range(len(compiled.outputs))
+    try:
+        together = [compiled(noise)[number].copy() for number in numbers]
+        alone = [[compiled(one[None])[number].copy() for one in noise] for number in numbers]
+    except RuntimeError:  # a reshape inside has the batch in it
+        return False
+    return all(
+        _are_alike(own[0], beside)
+        for each, batch in zip(alone, together, strict=True)
+        for own, beside in zip(each, batch, strict=True)
+    )
+
+
+def _are_alike(own: np.ndarray, beside: np.ndarray) -> bool:
+    """Return whether an image's numbers are the same up to rounding, rows in any order."""
+    if own.shape != beside.shape:
+        return False
+    tolerance = BATCH_TOLERANCE
+    if own.ndim > 1:  # the best few of many: rounding moves the last of them
+        own, beside, tolerance = np.sort(own, 0), np.sort(beside, 0), ROWS_TOLERANCE
+    moved = float(np.abs(own - beside).sum(dtype=np.float64))
+    return moved <= tolerance * float(np.abs(own).sum(dtype=np.float64)) + 1e-6
 
 
 def integer_kernels(processor: Processor, precision: str, source: ModelSource) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from cnnkit.errors import BundleError, CnnkitError, OutputError, RuntimeUnavaila
 from cnnkit.lab.networks.opening import Wish, describe
 from cnnkit.metrics import softmax
 from cnnkit.results import Classification
+from cnnkit.runtime import RuntimeOptions, predictor
 from tests.bundles.graphs.making import (
     expected_scores,
     onnx_classifier,
+    onnx_of_nodes,
     openvino_classifier,
     read_here,
     tflite_classifier,
@@ -83,6 +86,42 @@ def test_a_bundle_answers_like_its_file(tmp_path: Path, form: str) -> None:
     result = Classifier.load(tmp_path / "moved").predict(np.full((side, side, 3), 9, np.uint8))
     assert isinstance(result, Classification) and len(result.predictions) >= 3
     assert bundle.notes == ()
+
+
+def mixing_classifier(path: Path) -> Path:
+    """Write a network that adds the largest means of the batch to those of each image."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMax", ["means"], ["largest"], axes=[0], keepdims=1),
+        helper.make_node("Add", ["means", "largest"], ["y"]),
+    ]
+    return read_here(onnx_of_nodes(path, nodes, []))
+
+
+def test_images_of_a_batch_stand_alone(
+    tmp_path: Path, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row must not depend on the images beside it."""
+    path = mixing_classifier(tmp_path / "m.onnx")
+    with caplog.at_level(logging.WARNING, "cnnkit"):
+        cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    assert "mixes the images of a batch: it is run one by one" in caplog.text
+    read_here(tmp_path / "b" / "model.onnx")
+    source = open_model(tmp_path / "b").source()
+    exact = RuntimeOptions(precision="float32")
+    alone = np.concatenate(
+        [predictor(source, exact).predict(one[None])["scores"] for one in pixels]
+    )
+    in_batches = predictor(source, exact, batch_size=3)
+    assert in_batches.batch_size == 1
+    np.testing.assert_allclose(in_batches.predict(pixels)["scores"], alone, rtol=1e-5)
+    caplog.clear()
+    cnnkit.import_model(read_here(onnx_classifier(tmp_path / "o.onnx")), tmp_path / "o", like="0-1")
+    assert "mixes" not in caplog.text
+    read_here(tmp_path / "o" / "model.onnx")
+    assert predictor(open_model(tmp_path / "o").source(), exact, batch_size=3).batch_size == 3
 
 
 def test_changed_files_are_refused(tmp_path: Path) -> None:

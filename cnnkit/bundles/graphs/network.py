@@ -448,19 +448,41 @@ def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
         with other numbers, so that it cannot be told.
 
     Raises:
-        BundleError: They are the highest few, without the classes that they are of.
+        BundleError: They are the highest few, without the classes that they are of, or a softmax
+            over something else than an image's classes.
     """
     makers = _first_makers(_find(model, tensor))
     if any(node.get_type_name() == "TopK" for node in makers):
         rule = "give a score for each class"
         fix = "Export it without TopK."
         raise BundleError(broken_rule("The graph", rule, "the highest few scores", fix))
+    for node in makers:
+        _check_softmax(node, numbers)
     squashed = [node.get_type_name() in SQUASHING or _is_share(node) for node in makers]
     if any(squashed) and not all(squashed):
         return None
     if numbers == 1:
         return "probability" if any(squashed) else "logit"
     return "probabilities" if any(squashed) else "logits"
+
+
+def _check_softmax(node: Any, numbers: int) -> None:
+    """Refuse a softmax over the images of a batch, which is 1 for every class of a lone image.
+
+    Also one over an axis of one number: both run, and say nothing of the image.
+    """
+    shape = sides(node.get_output_partial_shape(0))
+    if node.get_type_name() not in ("SoftMax", "Softmax") or len(shape) < 2 or numbers < 2:
+        return
+    axis = int(node.get_attributes()["axis"]) % len(shape)
+    if shape[axis] == 1 or (axis == 0 and shape[0] != numbers):
+        shown = str(list(shape)).replace("None", "?")
+        over = "the images of a batch" if axis == 0 else "an axis of one number"
+        received = f"a softmax over {over}, axis {axis} of {shown}"
+        fix = "Export it with the softmax over the classes, or without one."
+        raise BundleError(
+            broken_rule("The graph", "normalize each image's scores together", received, fix)
+        )
 
 
 def _first_makers(port: Any) -> list[Any]:

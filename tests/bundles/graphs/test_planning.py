@@ -172,6 +172,27 @@ def test_chosen_classes_and_the_best_few_are_no_scores(tmp_path: Path) -> None:
         planned(path, GraphWish(like="0-1"))
 
 
+@pytest.mark.parametrize(("axis", "shape"), [(0, [-1, 3]), (2, [-1, 3, 1, 1])])
+def test_a_softmax_over_something_else_than_the_classes_is_refused(
+    tmp_path: Path, axis: int, shape: list[int]
+) -> None:
+    """Of a lone image it is 1 for every class."""
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["means"]),
+        helper.make_node("Reshape", ["means", "shape"], ["rows"]),
+        helper.make_node("Softmax", ["rows"], ["y"], axis=axis),
+    ]
+    sides = numpy_helper.from_array(np.array(shape), "shape")
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [sides])
+    with pytest.raises(BundleError, match="must normalize each image's scores together"):
+        planned(path, GraphWish(like="0-1"))
+    nodes[-1] = helper.make_node("Softmax", ["rows"], ["y"], axis=1)
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [sides])
+    assert planned(path, GraphWish(like="0-1")).card.scores_kind == "probabilities"
+
+
 def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     from onnx import helper
 
