@@ -20,6 +20,8 @@ from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize
 
 FITS = ("crop", "pad", "stretch")
 MAX_SIDE = 4096
+# The least share of the short side that a crop may keep.
+LEAST_CROP = 0.05
 
 # The bars of "pad" unless a card says otherwise, for networks that never saw any. 127 is the zero
 # of networks that take (x - 127) / 128 and within half a standard deviation of zero for those that
@@ -84,8 +86,8 @@ class InputSpec:
         if self.fit not in FITS:
             _refuse("fit", f"be one of {', '.join(FITS)}", self.fit)
         fraction = self.crop_fraction
-        if type(fraction) not in (int, float) or not 0.05 <= fraction <= 1:
-            _refuse("crop_fraction", "be a number from 0.05 to 1", fraction)
+        if type(fraction) not in (int, float) or not LEAST_CROP <= fraction <= 1:
+            _refuse("crop_fraction", f"be a number from {LEAST_CROP} to 1", fraction)
         if self.interpolation not in RESAMPLING:
             _refuse("interpolation", f"be one of {', '.join(RESAMPLING)}", self.interpolation)
         if type(self.pad_value) is not int or not 0 <= self.pad_value <= 255:

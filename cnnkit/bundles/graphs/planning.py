@@ -40,6 +40,8 @@ from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, reco
 from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS
 from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images import InputSpec
+from cnnkit.images.prepare import FITS, LEAST_CROP, MAX_SIDE
+from cnnkit.images.resample import RESAMPLING
 
 TASKS = ("classify", "detect")
 # A detector's head says the rest; what it leaves open is stretched.
@@ -85,9 +87,18 @@ class GraphWish:
             ("layout", self.layout, LAYOUTS),
             ("scores", self.scores, SCORE_KINDS),
             ("colors", self.preprocessing.colors, COLORS),
+            ("fit", self.preprocessing.fit, FITS),
+            ("interpolation", self.preprocessing.interpolation, tuple(RESAMPLING)),
         ):
             if value is not None and value not in known:
                 raise UsageError(broken_rule(f"`{name}`", f"be one of {', '.join(known)}", value))
+        fraction, size = self.preprocessing.crop_fraction, self.size
+        if fraction is not None and not LEAST_CROP <= fraction <= 1:
+            rule = f"be from {LEAST_CROP} to 1"
+            raise UsageError(broken_rule("`crop_fraction`", rule, fraction))
+        if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
+            rule = f"be a height and a width from 1 to {MAX_SIDE}"
+            raise UsageError(broken_rule("`size`", rule, "x".join(map(str, size))))
 
 
 class Planned(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +201,21 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     path = onnx_of_nodes(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], [])
     with pytest.raises(BundleError, match="must give one row of class scores"):
         planned(path, GraphWish(task="classify", like="0-1"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"preprocessing": Preprocessing(fit="zoom")}, "`fit` must be one of crop, pad, stretch"),
+        ({"preprocessing": Preprocessing(interpolation="cubic")}, "`interpolation` must be one of"),
+        ({"preprocessing": Preprocessing(crop_fraction=2.0)}, "`crop_fraction` must be from 0.05"),
+        (
+            {"preprocessing": Preprocessing(crop_fraction=float("nan"))},
+            "`crop_fraction` must be from 0.05 to 1. Received: nan",
+        ),
+        ({"size": (0, 224)}, "`size` must be a height and a width from 1 to 4096. Received: 0x224"),
+    ],
+)
+def test_a_broken_rule_names_the_argument(wish: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        GraphWish(**wish)
