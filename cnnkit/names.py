@@ -181,3 +181,11 @@ def _places(names: Sequence[str]) -> dict[str, list[int]]:
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)
     return places
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 image``, ``2 images``, ``2 copies``, ``2 people``."""
+    if number == 1:
+        return f"1 {noun}"
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {'people' if noun == 'person' else several}"

@@ -152,7 +152,7 @@ def _line(row: dict[str, Any], word: str, width: int, fitted: Callable[..., str]
 
 def conclusion(found: CopiesFound, folder: str | None, how: str, look_alikes: bool) -> str:
     """Return a sentence about what was found and which files were changed."""
-    from cnnkit.diagnosis.classes import counted
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     exact = sum(row.get("copy") == "exact" for row in found.rows)

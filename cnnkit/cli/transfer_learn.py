@@ -196,6 +196,7 @@ def command(
 
 def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     """Yield the result of a run as lines of text."""
+    from cnnkit.reports.training import backbone_choice
     from cnnkit.writers.terminal import printable
 
     card, found = model.card, model.metrics
@@ -214,9 +215,8 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
         f"{record['calibration']['error_after']:.4f} after"
     )
     yield f"  {threshold_line(record['calibration'])}"
-    if tried := record["backbone"].get("tried"):
-        kept = record["backbone"]["name"]
-        yield f"  backbone {kept}: the best of {len(tried)} on validation"
+    if choice := backbone_choice(record["backbone"]):
+        yield f"  backbone {record['backbone']['name']}: {choice}"
     name = printable(str(model.path))
     yield f"{name}: trained in {seconds:.1f} s. See {name}/report.html. Next:"
     yield f"  cnnkit classify --model {printable(training.quoted(model.path))} IMAGES"

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnkit.data.dataset import Dataset, LabeledFile
-from cnnkit.diagnosis.classes import Case, about_files, counted, members_of
+from cnnkit.diagnosis.classes import Case, about_files, members_of
 from cnnkit.diagnosis.duplicates import find_copies
 from cnnkit.diagnosis.findings import SEVERITIES, Finding, Place
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
 from cnnkit.formats import PROBLEMS, AnnotatedImage, BoxProblem, BoxSet, mend
 from cnnkit.formats.annotations import is_counted
 from cnnkit.images import DEFAULT_MAX_PIXELS
+from cnnkit.names import counted
 from cnnkit.results import path_fields
 
 FEW, ADVISED = 10, 50

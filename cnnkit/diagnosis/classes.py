@@ -21,6 +21,7 @@ from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
 from cnnkit.errors import did_you_mean
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.images.sniff import DECODED
+from cnnkit.names import counted
 
 TINY_SIDE = 32
 LEAST, FEW, ADVISED = 2, 10, 20
@@ -332,12 +333,6 @@ def _named(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"the class {shown}" if len(names) == 1 else f"the classes {shown}{more}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``2 images`` or ``2 copies`` of ``copy``."""
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else several}"
 
 
 def _copies(number: int) -> str:

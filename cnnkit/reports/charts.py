@@ -8,7 +8,7 @@ Points and cells carry a ``<title>``: hovering shows their values.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +20,15 @@ WIDTH, HEIGHT = 460, 300  # user units, about pixels on a desktop
 SERIES_COLORS = 6  # base.css has so many .series-N
 CHARACTER_WIDTH = 6.6  # of the charts' 12 px text, on average
 LARGEST_CHARACTER = 7.8  # of their 14 px text on a narrow screen
+MOST_VALUES = 8  # of a chart of powers that are named each
 TITLE_WIDTH = 24  # of the turned name of the y axis
 
 
 class Frame(NamedTuple):
-    """Where a chart's data lies: limits of the axes, and the rectangle that they map to."""
+    """Where a chart's data lies: limits of the axes, and the rectangle that they map to.
+
+    The limits of x are on its scale: for powers, their logarithms.
+    """
 
     x_range: tuple[float, float]
     y_range: tuple[float, float]
@@ -32,11 +36,12 @@ class Frame(NamedTuple):
     top: float = 16
     right: float = WIDTH - 16
     bottom: float = HEIGHT - 48
+    scale: Callable[[float], float] = float
 
     def x(self, value: float) -> float:
         """Return the horizontal place of a value."""
         low, high = self.x_range
-        return self.left + (value - low) / (high - low) * (self.right - self.left)
+        return self.left + (self.scale(value) - low) / (high - low) * (self.right - self.left)
 
     def y(self, value: float) -> float:
         """Return the vertical place of a value; larger values lie higher."""
@@ -51,6 +56,7 @@ def line_chart(
     x_label: str,
     y_label: str,
     y_range: tuple[float, float] | None = None,
+    log_x: bool = False,
 ) -> Markup:
     """Draw one line per series, such as the learning curves of a training run.
 
@@ -61,6 +67,7 @@ def line_chart(
         x_label: What x is.
         y_label: What y is.
         y_range: Limits of y; by default round numbers around the data.
+        log_x: Draw the powers of ten of x, all above 0, at equal distances.
 
     Raises:
         ValueError: When there is no finite point.
@@ -69,19 +76,36 @@ def line_chart(
     if not finite:
         raise ValueError("`series` must hold at least one finite point. Received: none.")
     x_values, y_values = zip(*finite, strict=True)
-    x_range = _widened(min(x_values), max(x_values))
+    scale = math.log10 if log_x else float
+    x_range = _widened(scale(min(x_values)), scale(max(x_values)))
     y_ticks = round_ticks(*(y_range or (min(y_values), max(y_values))))
     if y_range is not None:
         y_ticks = [t for t in y_ticks if y_range[0] <= t <= y_range[1]]
     left = max(64.0, TITLE_WIDTH + 8 + LARGEST_CHARACTER * max(map(len, map(_tick, y_ticks))))
-    frame = Frame(x_range, y_range or (y_ticks[0], y_ticks[-1]), left=left, top=40)
-    x_ticks = [t for t in round_ticks(*x_range) if x_range[0] <= t <= x_range[1]]
-    if all(x == int(x) for x in x_values):  # of epochs or layers there is no half
-        x_ticks = [t for t in x_ticks if t == int(t)]
+    limits = y_range or (y_ticks[0], y_ticks[-1])
+    frame = Frame(x_range, limits, left=left, top=40, scale=scale)
+    x_ticks = _powers_or_all(x_values) if log_x else _places_within(x_range, x_values)
     body = [_axes(frame, x_ticks, y_ticks, x_label, y_label), _legend(list(series))]
     for number, (name, points) in enumerate(series.items()):
         body.append(_line(frame, name, points, f"series-{number % SERIES_COLORS + 1}"))
     return _svg(WIDTH, HEIGHT, title, body)
+
+
+def _places_within(x_range: tuple[float, float], x_values: Sequence[float]) -> list[float]:
+    """Return round numbers within a range."""
+    ticks = [t for t in round_ticks(*x_range) if x_range[0] <= t <= x_range[1]]
+    if all(x == int(x) for x in x_values):  # of epochs or layers there is no half
+        ticks = [t for t in ticks if t == int(t)]
+    return ticks
+
+
+def _powers_or_all(x_values: Sequence[float]) -> list[float]:
+    """Return the values themselves where they are few, else the powers of ten between them."""
+    distinct = sorted(set(x_values))
+    if len(distinct) <= MOST_VALUES:
+        return distinct
+    powers = range(math.ceil(math.log10(distinct[0])), math.floor(math.log10(distinct[-1])) + 1)
+    return [10.0**power for power in powers]
 
 
 def bar_chart(bars: Sequence[tuple[str, float]], *, title: str, maximum: float = 1.0) -> Markup:

@@ -76,12 +76,28 @@ def write_training_report(
             training["reliability_after"], title="Accuracy by confidence after calibration"
         ),
         "calibration": training["calibration"],
+        "backbone": backbone_choice(record["backbone"]),
         "record": record,
         "options": list(definitions(record["arguments"] | {"seed": record["seed"]})),
         "versions": list(definitions(record["versions"])),
     }
     styles = ["evaluation.css", "training.css"]
     write_page(path, "training.html.jinja", context, styles=styles, scripts=["tables.js"])
+
+
+def backbone_choice(backbone: Mapping[str, Any]) -> str:
+    """Return why a backbone was chosen, "" if the user did.
+
+    Args:
+        backbone: The record's, with its ``name``, and ``tried``, the default first, if several
+            were.
+    """
+    tried = backbone.get("tried")
+    if not tried:
+        return ""
+    if backbone["name"] == tried[0]["name"]:
+        return f"none of the {len(tried) - 1} others is clearly better on validation"
+    return f"the best of {len(tried)} on validation"
 
 
 def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,12 +112,12 @@ def _curves(training: Mapping[str, Any]) -> list[dict[str, Any]]:
             _chart("Accuracy by epoch", epochs, "accuracy", "Share of correct predictions.")
         )
     if training["rates"]:
-        points = [(math.log10(rate), loss) for rate, loss in training["rates"]]
         chart = line_chart(
-            {"loss": points},
+            {"loss": training["rates"]},
             title="Loss by learning rate",
-            x_label="log10 of the rate",
+            x_label="learning rate",
             y_label="loss",
+            log_x=True,
         )
         charts.append(
             {"title": "Search for the learning rate", "text": "Smoothed loss.", "chart": chart}
@@ -115,14 +131,15 @@ def _head_chart(
     roots = chosen is not None and chosen["root_features"]
     plain = [t for t in trials if t["root_features"] == roots and not t["label_smoothing"]]
     series = {
-        name: [(math.log10(trial["regularization"]), trial[key]) for trial in reversed(plain)]
+        name: [(trial["regularization"], trial[key]) for trial in reversed(plain)]
         for name, key in (("train", "train_loss"), ("validation", "validation_loss"))
     }
     chart = line_chart(
         series,
         title="Log loss of the head by its regularization",
-        x_label="log10 of L2",
+        x_label="L2",
         y_label="log loss",
+        log_x=True,
     )
     text = f"{len(trials)} heads on the same frozen features, the least validation loss wins."
     if any(trial["root_features"] for trial in trials):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -32,6 +33,21 @@ def test_line_chart_by_hand():
     assert path == "M64,252 L254,40 L444,146"
     assert hovers(svg) == ["loss", "loss: 0 at 0", "loss: 1 at 1", "loss: 0.5 at 2"]
     assert {"epoch", "loss"} <= set(texts(svg))
+
+
+def test_line_chart_of_powers_names_the_values_that_were_tried():
+    points = [(0.003, 1.0), (0.01, 0.5), (0.03, 0.7)]
+    svg = charts.line_chart({"a": points}, title="t", x_label="L2", y_label="y", log_x=True)
+    named = {e.text: float(e.attrib["x"]) for e in parse(svg).iter("text")}
+    places = [named[text] for text in ("0.003", "0.01", "0.03")]
+    dots = [float(e.attrib["cx"]) for e in parse(svg).iter("circle")]
+    assert places == dots  # each is under its point, the last one too
+    share = (places[1] - places[0]) / (places[2] - places[0])
+    assert share == pytest.approx(math.log10(0.01 / 0.003), abs=1e-3)
+    assert "a: 0.7 at 0.03" in hovers(svg)
+    many = [(10 ** (-step / 4), 1.0) for step in range(20, -1, -1)]
+    svg = charts.line_chart({"a": many}, title="t", x_label="rate", y_label="y", log_x=True)
+    assert {"1e-05", "0.0001", "0.001", "0.01", "0.1"} <= set(texts(svg))
 
 
 def test_line_chart_breaks_at_what_is_not_finite():

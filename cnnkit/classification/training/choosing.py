@@ -84,7 +84,8 @@ def choose_backbone(
         trials.append(trial)
         losses.append(loss)
     place = best_place(losses)
-    log.info("backbone: %s is kept, the best of %d", trials[place].name, len(trials))
+    told = "backbone: %s is better" if place else "backbone: %s is kept, no other is clearly better"
+    log.info(told, trials[place].name)
     return backbones[place], tuple(trials)
 
 

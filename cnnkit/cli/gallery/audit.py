@@ -42,6 +42,7 @@ def command(
     Exit status: 1 if there are findings.
     """
     from cnnkit.faces.gallery.audit import audit
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     with galleries.open_gallery(gallery, passphrase_file) as file:
@@ -56,8 +57,8 @@ def command(
         else:
             click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
     if not quiet and not as_json:
-        verdict = f"{len(findings):,} findings" if findings else "no findings"
-        click.echo(f"{printable(gallery)}: {len(photos):,} photos, {verdict}", err=True)
+        verdict = counted(len(findings), "finding") if findings else "no findings"
+        click.echo(f"{printable(gallery)}: {counted(len(photos), 'photo')}, {verdict}", err=True)
     click.get_current_context().exit(1 if findings else 0)
 
 

@@ -85,9 +85,12 @@ def command(
 
 def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[str]:
     """Yield the result as lines of text."""
+    from cnnkit.names import counted
+
     yield (
-        f"{found.photos:,} photos of {found.people:,} people: {found.same_pairs:,} same-person "
-        f"pairs, {found.different_pairs:,} different-person pairs"
+        f"{counted(found.photos, 'photo')} of {counted(found.people, 'person')}: "
+        f"{counted(found.same_pairs, 'same-person pair')}, "
+        f"{counted(found.different_pairs, 'different-person pair')}"
     )
     wrong, right = found.false_accepts, found.true_accepts
     yield (

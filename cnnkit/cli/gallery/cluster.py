@@ -78,19 +78,21 @@ def command(
 
 def conclusion(placed: int, folder: str | None, how: str, resume: bool) -> str:
     """Return a sentence about the files that were changed."""
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     if folder is None:
         return "No file was changed. Use --sort-into DIR to sort the images."
     if resume:
-        return f"{placed:,} images are in place in {printable(folder)}"
+        return f"{counted(placed, 'image')} in place in {printable(folder)}"
     done = {"copy": "copied", "link": "linked", "move": "moved"}[how]
-    return f"{placed:,} images {done} into {printable(folder)}"
+    return f"{counted(placed, 'image')} {done} into {printable(folder)}"
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Show the rows as JSON Lines, or the people with some of their images."""
     from cnnkit.faces.gallery.people_rows import OTHERS
+    from cnnkit.names import counted
     from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import printable
 
@@ -110,7 +112,7 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
         named = ", ".join(images[person][:SHOWN])
         more = len(images[person]) - SHOWN
         rest = f" and {more:,} more" if more > 0 else ""
-        click.echo(f"{person}: {faces[person]:,} faces in {named}{rest}")
+        click.echo(f"{person}: {counted(faces[person], 'face')} in {named}{rest}")
     without = sum(row["status"] == "ok" and not row["faces"] for row in rows)
     if without:
-        click.echo(f"no face: {without:,} images, not sorted")
+        click.echo(f"no face: {counted(without, 'image')}, not sorted")

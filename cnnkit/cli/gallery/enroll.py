@@ -97,6 +97,7 @@ def command(
 
 def summary_lines(gallery: str, counts: Counter[str], people: dict[str, int]) -> Iterator[str]:
     """Yield what was enrolled, and what the gallery holds now."""
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     parts = [f"{counts['added']:,} added", f"{counts['known']:,} already enrolled"]
@@ -104,7 +105,8 @@ def summary_lines(gallery: str, counts: Counter[str], people: dict[str, int]) ->
     parts += [f"{counts['failed']:,} failed"]
     yield ", ".join(parts)
     if os.path.lexists(gallery):
-        yield f"{printable(gallery)}: {len(people):,} people, {sum(people.values()):,} photos"
+        held = f"{counted(len(people), 'person')}, {counted(sum(people.values()), 'photo')}"
+        yield f"{printable(gallery)}: {held}"
     else:
         yield f"{printable(gallery)} was not created: no photo could be enrolled."
 

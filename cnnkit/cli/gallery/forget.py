@@ -44,6 +44,7 @@ def command(
     is erased is removed.
     """
     from cnnkit.faces.gallery.choosing import chosen_photos
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     if not names and not photos:
@@ -51,14 +52,14 @@ def command(
     with galleries.open_gallery(gallery, passphrase_file) as file:
         if not photos:
             for name, count in file.forget(names).items():
-                click.echo(f"{printable(name)}: erased, {count:,} photos")
+                click.echo(f"erased {printable(name)}, {counted(count, 'photo')}")
             return
         chosen = chosen_photos(file, photos, names)
         file.forget_photos([photo.number for photo in chosen])
         left = file.people()
     for photo in chosen:
         shown = photo.path if photo.path is not None else f"photo {photo.number}"
-        click.echo(f"{printable(shown)}: erased, a photo of {printable(photo.person)}")
+        click.echo(f"erased {printable(shown)}, a photo of {printable(photo.person)}")
     for name in dict.fromkeys(photo.person for photo in chosen):
         if name not in left:
-            click.echo(f"{printable(name)}: erased, no photos left")
+            click.echo(f"erased {printable(name)}, who has no photo left")

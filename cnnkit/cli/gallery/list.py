@@ -61,6 +61,7 @@ def summary_lines(
     path: str, people: dict[str, int], settings: GallerySettings, sealed: bool
 ) -> list[str]:
     """Return the summary of a gallery."""
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     photos = sum(people.values())
@@ -70,7 +71,8 @@ def summary_lines(
     if calibrated:
         how = f"calibrated for a false accept rate of {calibrated['far']:g}"
     return [
-        f"{printable(path)}: {len(people):,} people, {photos:,} photos, {protected}",
+        f"{printable(path)}: {counted(len(people), 'person')}, "
+        f"{counted(photos, 'photo')}, {protected}",
         f"  {printable(settings.embedder.name)}, {printable(settings.embedder.alignment)}; "
         f"threshold {settings.threshold:.4g}, margin {settings.margin:.4g} ({how})",
     ]

@@ -29,9 +29,10 @@ def command(
     The photos are not processed again. If a stored path contains a folder with the old name,
     that folder is renamed in the stored path.
     """
+    from cnnkit.names import counted
     from cnnkit.writers.terminal import printable
 
     with galleries.open_gallery(gallery, passphrase_file) as opened:
         photos = opened.rename(name, new, merge=merge)
     if not quiet:
-        click.echo(f"{printable(name)} is now {printable(new)}, {photos:,} photos")
+        click.echo(f"{printable(name)} is now {printable(new)}, {counted(photos, 'photo')}")

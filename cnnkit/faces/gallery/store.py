@@ -260,7 +260,7 @@ class GalleryFile:
         wanted = list(dict.fromkeys(person_name(name) for name in names))
         with self._guarded():
             with writing(self._connection):
-                numbers = self._numbers(wanted)
+                numbers = self._numbers(wanted, "`names`")
                 removed = {}
                 for name, number in numbers.items():
                     gone = self._execute("DELETE FROM photo WHERE person = ?", number)
@@ -347,7 +347,7 @@ class GalleryFile:
                 number,
             )
 
-    def _numbers(self, wanted: Sequence[str]) -> dict[str, int]:
+    def _numbers(self, wanted: Sequence[str], parameter: str = "`name`") -> dict[str, int]:
         """Return the numbers of people by name.
 
         Raises:
@@ -358,7 +358,7 @@ class GalleryFile:
             if name not in known:
                 fix = did_you_mean(name, list(known)) or "See: cnnkit gallery list."
                 rule = f"name a person in {self.path}"
-                raise UsageError(broken_rule("`name`", rule, repr(name), fix))
+                raise UsageError(broken_rule(parameter, rule, repr(name), fix))
         return {name: known[name] for name in wanted}
 
     def save_settings(self, settings: GallerySettings) -> None:

@@ -20,6 +20,7 @@ from cnnkit.classification.training.preparation import TrainingSet
 from cnnkit.data import Dataset
 from cnnkit.data.dataset import LabeledFile
 from cnnkit.lab.networks.reading import read_network
+from cnnkit.reports.training import backbone_choice
 from cnnkit.runtime import variables_without_memory
 from tests.architectures.test_efficientnet import PUBLISHED
 from tests.classification.training.drawings import draw
@@ -98,3 +99,17 @@ def test_a_named_backbone_gives_the_model_that_chose_it(chosen) -> None:
     cards = [json.loads((folder / n / "card.json").read_text()) for n in ("auto", "named")]
     assert cards[0]["weights"] == cards[1]["weights"]
     assert "tried" not in cards[1]["training"]["backbone"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ({"name": "a"}, ""),
+        ({"name": "a", "tried": [{"name": "a"}, {"name": "b"}]}, "none of the 1 others is"),
+        ({"name": "b", "tried": [{"name": "a"}, {"name": "b"}]}, "the best of 2"),
+    ],
+)
+def test_a_default_that_is_kept_is_not_called_the_best(backbone: dict, said: str) -> None:
+    """Another one may have a lower loss, by less than the noise of the images."""
+    choice = backbone_choice(backbone)
+    assert choice.startswith(said) and bool(choice) == bool(said)
