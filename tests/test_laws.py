@@ -29,7 +29,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cnnkit"
 # The floor of every module; a package counts as one. A module imports from lower floors only.
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "results", "boxes", "metrics", "calibration", "version", "names", "neighbors"),
+        (
+            "errors",
+            "argument_types",
+            "results",
+            "boxes",
+            "metrics",
+            "calibration",
+            "version",
+            "names",
+            "neighbors",
+        ),
         0,
     ),
     **dict.fromkeys(("images", "architectures", "runtime", "storage", "writers"), 1),
@@ -61,6 +71,7 @@ CAPABILITIES = 4
 # The libraries of the modules that promise to need little; no entry: no promise.
 LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
+    "argument_types": set(),
     "version": set(),
     "names": set(),
     "results": {"numpy", "supervision"},  # the latter where a user has it

@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 
 from cnnkit import pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.classification.example_classes import ExampleClasses, ExampleFiles
@@ -61,6 +62,7 @@ class Classifier:
         examples: The classes, where they are given by examples; None: they are the model's.
     """
 
+    @checks_types
     def __init__(
         self,
         bundle: Bundle,
@@ -84,6 +86,7 @@ class Classifier:
             self._threshold = own if examples is None else examples.calibrated_threshold()
 
     @classmethod
+    @checks_types
     def load(
         cls,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
@@ -140,6 +143,7 @@ class Classifier:
         )
 
     @classmethod
+    @checks_types
     def by_examples(
         cls,
         examples: str | os.PathLike[str],
@@ -197,6 +201,7 @@ class Classifier:
         )
 
     @classmethod
+    @checks_types
     def from_bundle(
         cls,
         bundle: Bundle,
@@ -253,6 +258,7 @@ class Classifier:
         """
         return prepare(image, self.spec, max_pixels=self._max_pixels)
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Classification | Failure]]:

@@ -11,9 +11,10 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from cnnkit.argument_types import hold_to_types
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.storage.places import container_suffix, is_url, scheme_of, split_member
 from cnnkit.storage.remote import has_magic, key_of, matches
@@ -122,7 +123,8 @@ class NamedPath(NamedTuple):
 def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
     """Make a command's function refuse outputs that are among its inputs, before it does anything.
 
-    Its first parameter may be any iterable of paths; the function gets it as a list.
+    So it does arguments of wrong types; see `cnnkit.argument_types`. Its first parameter may be
+    any iterable of paths; the function gets it as a list.
     """
     signature = inspect.signature(function)
     command = function.__name__.replace("_", "-")
@@ -130,11 +132,15 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
         """Hold several paths that can be read only once, check, and call the function."""
-        bound = signature.bind(*arguments, **keywords)
+        try:
+            bound = signature.bind(*arguments, **keywords)
+        except TypeError:  # missing or unknown: Python's own message names the function
+            return function(*arguments, **keywords)
         bound.apply_defaults()
         for name, value in bound.arguments.items():
             if name in (*OUTPUTS, *INPUTS):
                 bound.arguments[name] = _held(value)
+        hold_to_types(function, bound)
         given = [_given(signature.parameters[n], v) for n, v in bound.arguments.items()]
         with named_by_url(check(command, given)):
             return function(*bound.args, **bound.kwargs)
@@ -145,7 +151,7 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
 
 def _held(value: Any) -> Any:
     """Return several paths as a list, so that they can be read twice; anything else as it is."""
-    is_one = isinstance(value, str | bytes | os.PathLike | Mapping | list | tuple)
+    is_one = isinstance(value, str | bytes | bytearray | os.PathLike | Mapping | Set | list | tuple)
     several = isinstance(value, Iterable) and not is_one and not hasattr(value, "shape")
     return list(value) if several else value
 

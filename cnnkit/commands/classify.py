@@ -29,7 +29,6 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     ShardLike,
-    check_positive,
     check_sortable,
     counting,
     input_list,
@@ -147,7 +146,6 @@ def classify(
     """
     paths = input_list(inputs)
     check_sortable(paths, sort_into)
-    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
     outputs = Outputs(
         rows=path_of(output),
         embeddings=path_of(embeddings),

@@ -123,7 +123,7 @@ def cluster_faces(
     """
     paths, folder = input_list(inputs), path_of(sort_into)
     check_sortable(paths, sort_into)
-    check_positive(min_faces=min_faces, max_pixels=max_pixels, workers=workers)
+    check_positive(min_faces=min_faces)
     if threshold is not None and not resume and not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(broken_rule("`threshold`", "be a distance over 0", threshold))
     check_how(how, folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.argument_types import checks_types
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath, Emit, Inputs, check_positive, input_list
 from cnnkit.errors import ImageError, UsageError, broken_rule, requires
@@ -80,7 +81,6 @@ def convolve(
         UsageError: An argument is invalid, or an output already exists.
         OutputError: A result cannot be written.
     """
-    check_positive(max_pixels=max_pixels)
     _check_choices(channels, show)
     mode = channels or ("each" if pool else "gray")
     sliding = sliding_filter(
@@ -151,6 +151,7 @@ class ConvolvedMatrix:
         return {"shape": list(self.values.shape), "values": squeezed.tolist()}
 
 
+@checks_types
 def convolve_matrix(
     matrix: str,
     *,
@@ -220,6 +221,7 @@ class MatrixCosts:
         }
 
 
+@checks_types
 def compare_matrices(matrix: str, against: str) -> MatrixCosts:
     """Return the content cost and the style cost of one volume of numbers against another.
 
@@ -270,7 +272,7 @@ def learn_filter(
         UsageError: An argument is invalid, a file cannot be read, or the report already exists.
         OutputError: The report cannot be written.
     """
-    check_positive(steps=steps, max_pixels=max_pixels)
+    check_positive(steps=steps)
     _check_choices(channels, None)
     page = target_page(report, overwrite)
     source, target = (_values(os.fspath(path), max_pixels) for path in learn_from)

@@ -20,7 +20,6 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
-    check_positive,
     check_sortable,
     counter,
     input_list,
@@ -237,7 +236,6 @@ def dedupe(
     """
     paths, folder = input_list(inputs), path_of(sort_into)
     check_sortable(paths, sort_into)
-    check_positive(max_pixels=max_pixels, workers=workers)
     check_how(how, folder)
     if keep not in KEEP:
         raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))

@@ -21,7 +21,6 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     ShardLike,
-    check_positive,
     check_sortable,
     counting,
     input_list,
@@ -165,7 +164,6 @@ def detect(
     """
     paths = input_list(inputs)
     check_sortable(paths, sort_into)
-    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
     if shard is not None and where is not None:
         fix = "Rows that are left out cannot be merged in order: select them afterwards."
         raise UsageError(mutually_exclusive("`shard`", "`where`", fix))

@@ -27,7 +27,6 @@ from cnnkit.commands.inputs import (
     Inputs,
     Progress,
     ShardLike,
-    check_positive,
     counting,
     input_list,
     path_of,
@@ -170,7 +169,6 @@ def explain(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     paths = input_list(inputs)
-    check_positive(max_pixels=max_pixels, batch_size=batch_size, workers=workers)
     outputs = Outputs(
         rows=path_of(output),
         report=path_of(report),

@@ -16,7 +16,6 @@ from cnnkit.commands.inputs import (
     Progress,
     ShardLike,
     check_column,
-    check_positive,
     counting,
     input_list,
     path_of,
@@ -82,7 +81,6 @@ def identify(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     paths = input_list(inputs)
-    check_positive(workers=workers)
     check_column(column, paths)
     outputs = Outputs(
         rows=path_of(output),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnkit.argument_types import checks_types
 from cnnkit.commands.inputs import Progress, counter
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.augment import Augmenter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+@checks_types
 def image_dataset(
     data: str | os.PathLike[str],
     *,

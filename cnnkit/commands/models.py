@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import (
     embedded_folder,
     embedded_name,
@@ -31,6 +32,7 @@ def list_models() -> dict[str, ModelCard]:
     return {name: read_card(embedded_folder(name) / CARD) for name in embedded_names()}
 
 
+@checks_types
 def model_card(name: AnyPath) -> ModelCard:
     """Return the card of a model: input, classes, license, source, measured metrics.
 
@@ -54,6 +56,7 @@ def model_card(name: AnyPath) -> ModelCard:
     raise UsageError(broken_rule("`name`", "be an embedded model or a bundle folder", given, fix))
 
 
+@checks_types
 def verify_models(
     names: AnyPath | Sequence[AnyPath] | None = None,
 ) -> dict[str, CnnkitError | None]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import architectures
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import open_model
+from cnnkit.commands.inputs import check_positive
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.runtime import building_defaults, import_keras
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 
+@checks_types
 def build(
     architecture: str,
     *,
@@ -48,6 +51,7 @@ def build(
     if input_shape is not None:
         wished["input_shape"] = tuple(input_shape)
     if classes is not None:
+        check_positive(classes=classes)
         wished["classes"] = classes
     if not include_top:
         wished["include_top"] = False
@@ -64,6 +68,7 @@ def build(
             raise UsageError(f"{architecture} cannot be built so: {reason}") from error
 
 
+@checks_types
 def load_keras(
     model: str | os.PathLike[str],
     *,

@@ -140,7 +140,7 @@ def search(
         OutputError: An output cannot be written; the rows written so far are kept.
     """
     queries, new = path_list(inputs), path_list(update)
-    check_positive(top_k=top_k, max_pixels=max_pixels, workers=workers)
+    check_positive(top_k=top_k)
     if not (math.isfinite(min_score) and -1 <= min_score <= 1):
         raise UsageError(broken_rule("`min_score`", "lie between -1 and 1", min_score))
     if not queries and not new:

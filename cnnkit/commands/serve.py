@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, open_model
-from cnnkit.commands.inputs import AnyPath, Inputs, check_positive, path_list
+from cnnkit.commands.inputs import AnyPath, Inputs, path_list
 from cnnkit.commands.serve_faces import identify_task, verify_task, verifying
 from cnnkit.commands.serve_images import explain_task, explaining, stylize_task, stylizing
 from cnnkit.commands.serve_tasks import classify_task, classifying, detect_task, detecting
@@ -38,6 +39,7 @@ TASKS: dict[str, MakeTask] = {
 SERVED = ("classify", "detect", "embed-face", "stylize")
 
 
+@checks_types
 def serve(
     models: Inputs = (),
     *,
@@ -90,7 +92,6 @@ def serve(
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
         KeyboardInterrupt: Ctrl+C stopped it.
     """
-    check_positive(max_pixels=max_pixels, workers=workers)
     for name, value, low, high in (
         ("port", port, 0, 65535),
         ("max_body", max_body, 0.001, 2000),

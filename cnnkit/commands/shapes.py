@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnnkit.argument_types import checks_types
 from cnnkit.lab.arithmetic import CONVENTION, Row, Shape, as_shape, follow, parse_chain, totals
 
 
@@ -34,6 +35,7 @@ class ChainOfLayers:
         return content | {"layers": [row.to_dict() for row in self.rows], "totals": self.totals}
 
 
+@checks_types
 def shapes(layers: str | Sequence[str], input_shape: str | Sequence[int]) -> ChainOfLayers:
     """Compute the shapes and costs of a chain of layers. Nothing is built, nothing is loaded.
 

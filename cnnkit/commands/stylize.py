@@ -15,7 +15,6 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
-    check_positive,
     counting,
     input_list,
     path_list,
@@ -146,7 +145,6 @@ def stylize(
         OutputError: An output cannot be written; earlier results are kept.
     """
     paths = input_list(inputs)
-    check_positive(max_pixels=max_pixels, preview=preview)
     shared: dict[str, Any] = {
         "styles": path_list(styles),
         "style_weights": None if style_weights is None else list(style_weights),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import AnyPath, check_positive, pixel_limit
+from cnnkit.commands.inputs import AnyPath, pixel_limit
 from cnnkit.errors import ImageError, UsageError, broken_rule, did_you_mean
 from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces
 from cnnkit.faces.gallery import FaceIndex, Gallery, GallerySettings, person_name
@@ -96,10 +96,7 @@ def verify_images(
         OutputError: `annotate` cannot be written.
     """
     drawing = check_drawing(annotate, overwrite)
-    check_positive(max_pixels=max_pixels)
     FaceChoice(faces)
-    if isinstance(images, str) or len(images) != 2:
-        raise UsageError(broken_rule("`images`", "be two image files", repr(images)))
     a, b = (os.fspath(path) for path in images)
     loaded = FaceEmbedder.load(
         detector,

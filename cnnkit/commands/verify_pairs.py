@@ -22,7 +22,6 @@ from cnnkit.commands.inputs import (
     Emit,
     Progress,
     ShardLike,
-    check_positive,
     counting,
     path_of,
     pixel_limit,
@@ -112,7 +111,6 @@ def verify_pairs(
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: An output cannot be written; the rows written so far are kept.
     """
-    check_positive(max_pixels=max_pixels, workers=workers)
     FaceChoice(faces)
     outputs = Outputs(
         rows=path_of(output),

@@ -212,7 +212,7 @@ def visualize_patches(
         RuntimeUnavailableError: The requested device, runtime or precision is not available.
         OutputError: A file cannot be written.
     """
-    check_positive(patch_size=patch_size, max_pixels=max_pixels, workers=workers)
+    check_positive(patch_size=patch_size)
     paths = input_list(inputs)
     outputs = SheetOutputs(path_of(output), path_of(report), overwrite, path_of(sheets))
     outputs.check_table()

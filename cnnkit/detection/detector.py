@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 
 from cnnkit import boxes, pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.detector_card import detector_spec
 from cnnkit.bundles.tasks import require_task
@@ -53,6 +54,7 @@ class Detector:
         max_pixels: Largest number of pixels of an image to decode.
     """
 
+    @checks_types
     def __init__(
         self,
         bundle: Bundle,
@@ -79,6 +81,7 @@ class Detector:
         self._workers = workers or RuntimeOptions().workers
         self._only: int | None = None
 
+    @checks_types
     def of_class(self, index: int) -> Detector:
         """Return a detector with the same network that gives the objects of one class alone.
 
@@ -94,6 +97,7 @@ class Detector:
         return made
 
     @classmethod
+    @checks_types
     def load(
         cls,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
@@ -159,6 +163,7 @@ class Detector:
         )
 
     @classmethod
+    @checks_types
     def from_bundle(
         cls,
         bundle: Bundle,
@@ -214,6 +219,7 @@ class Detector:
         """
         return pipeline.predictions(images, self.stream)
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Detections | Failure]]:
@@ -237,6 +243,7 @@ class Detector:
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.in_order(found, task, batch_size, workers)
 
+    @checks_types
     def find_weaker(self, share: float) -> np.ndarray:
         """Also find objects whose score is that share of the least wanted one, for a tracker.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from cnnkit import pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
@@ -159,6 +160,7 @@ class Explainer:
         predictor: The compiled method.
     """
 
+    @checks_types
     def __init__(
         self,
         bundle: Bundle,
@@ -201,6 +203,7 @@ class Explainer:
             )
 
     @classmethod
+    @checks_types
     def load(
         cls,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
@@ -339,6 +342,7 @@ class Explainer:
             index, labels[index], score, predicted, heat, region, box, height, width, region
         )
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, Explanation | Failure]]:

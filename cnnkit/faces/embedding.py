@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from cnnkit import pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, embedded_names, open_model
 from cnnkit.bundles.tasks import require_task
 from cnnkit.faces.alignment import ALIGNMENT, chips
@@ -73,6 +74,7 @@ class FaceEmbedder:
         predictor: The compiled embedder.
     """
 
+    @checks_types
     def __init__(
         self,
         detector: FaceDetector | WholeImages,
@@ -102,6 +104,7 @@ class FaceEmbedder:
         self.predictor = predictor(source, in_float32(options), batch_size=BATCH, expected=expected)
 
     @classmethod
+    @checks_types
     def load(
         cls,
         detector: str | os.PathLike[str] | None = None,
@@ -211,6 +214,7 @@ class FaceEmbedder:
         """
         return find_in_any_orientation(self.detector, [self.read(image)])[0]
 
+    @checks_types
     def embed(self, image: ImageArgument, faces: Sequence[Face]) -> np.ndarray:
         """Compute the embeddings of faces in an image.
 
@@ -226,6 +230,7 @@ class FaceEmbedder:
         """
         return self.embed_chips(self.cut(self.read(image), faces))
 
+    @checks_types
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         """Return aligned faces as input of the embedder, uint8 (faces, height, width, 3)."""
         size = (self._spec.height, self._spec.width)
@@ -238,6 +243,7 @@ class FaceEmbedder:
         resized = [prepare(one, self._spec) for one in aligned]
         return np.stack(resized) if resized else np.zeros((0, *size, 3), np.uint8)
 
+    @checks_types
     def embed_chips(self, aligned: np.ndarray) -> np.ndarray:
         """Compute the embeddings of faces from `cut`, uint8 (faces, height, width, 3)."""
         if not len(aligned):
@@ -292,6 +298,7 @@ class FaceEmbedder:
             for image, faces, own in zip(images, found, parts, strict=True)
         ]
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, ImageFaces | Failure]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, overload
 
 import numpy as np
 
+from cnnkit.argument_types import checks_types
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import (
     DEFAULT_EMBEDDER,
@@ -75,6 +76,7 @@ class FaceVerifier:
         choice: Which faces are compared.
     """
 
+    @checks_types
     def __init__(
         self, embedder: FaceEmbedder, faces: str = "one", threshold: float | None = None
     ) -> None:
@@ -93,6 +95,7 @@ class FaceVerifier:
         self.verification = embedder.verification.deciding(threshold)
 
     @classmethod
+    @checks_types
     def load(
         cls,
         detector: str | os.PathLike[str] | None = None,
@@ -176,6 +179,7 @@ class FaceVerifier:
         results = [result for _, result in self.stream(several)]
         return results[0] if single else results
 
+    @checks_types
     def compare(
         self, a: ImageFaces | Failure, b: ImageFaces | Failure, name_a: str, name_b: str
     ) -> FaceMatch | Failure:
@@ -204,6 +208,7 @@ class FaceVerifier:
         faces = tuple(image.faces[row] for row in rows)
         return ImageFaces(image.height, image.width, faces, image.embeddings[rows])
 
+    @checks_types
     def stream(
         self,
         pairs: str | os.PathLike[str] | Iterable[FacePair | Pair],

@@ -8,7 +8,7 @@ for the wrong pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
         images: One `ImageArgument`; several; an array (images, height, width, channels); or an
             array or column of paths.
     """
-    if isinstance(images, (str, os.PathLike, Image.Image, Mapping, *_BYTES)):
+    if isinstance(images, (str, os.PathLike, Image.Image, Mapping, Set, *_BYTES)):
         return [images], True
     if hasattr(images, "read"):  # an open file, whose lines are no images
         return [images], True
@@ -192,6 +192,8 @@ def _kind(value: Any) -> str:
     if value is None:
         return "None"
     name = type(value).__name__
+    if isinstance(value, Set):
+        return f"a {name}, whose images have no order; give a list"
     if hasattr(value, "read"):
         return f"an open file ({name}); give its content, file.read()"
     return f"a value of the type {name}"

@@ -12,6 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from cnnkit import pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.bundles import open_model
 from cnnkit.errors import UsageError, is_required
 from cnnkit.images import (
@@ -68,6 +69,7 @@ class StylizedImage:
         """Height in pixels."""
         return int(self.pixels.shape[0])
 
+    @checks_types
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the image, with the photo's alpha channel if the format supports it.
 
@@ -95,6 +97,7 @@ class Stylizer:
         method: How an image is painted.
     """
 
+    @checks_types
     def __init__(
         self, method: InOnePass | ByOptimization, max_pixels: int = DEFAULT_MAX_PIXELS
     ) -> None:
@@ -104,6 +107,7 @@ class Stylizer:
         self._position = 0
 
     @classmethod
+    @checks_types
     def load(
         cls,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
@@ -162,6 +166,7 @@ class Stylizer:
         return cls(InOnePass(painter, read, choices, bundle.identity), max_pixels)
 
     @classmethod
+    @checks_types
     def by_optimization(
         cls,
         styles: Images,
@@ -266,6 +271,7 @@ class Stylizer:
         """
         return pipeline.predictions(images, self.stream)
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, StylizedImage | Failure]]:

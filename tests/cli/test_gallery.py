@@ -570,7 +570,7 @@ def test_the_functions_verify_as_the_command_does(team, people, tmp_path, exampl
     assert pair.outcome.same and rows_of(verify(photo, other, "--json").stdout) == [pair.row]
     failed = cnnkit.verify_images((photo, examples / "coffee.jpg")).outcome
     assert failed.kind == "no-face"
-    with pytest.raises(UsageError, match="`images` must be two image files"):
+    with pytest.raises(UsageError, match="`images` must be two paths"):
         cnnkit.verify_images((photo,))
 
 

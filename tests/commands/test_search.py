@@ -158,7 +158,7 @@ def test_a_report_shows_queries_and_matches(made, tmp_path):
     [
         ({"top_k": 0}, "`top_k` must be at least 1"),
         ({"min_score": 2}, "`min_score` must lie between -1 and 1"),
-        ({"min_score": float("nan")}, "`min_score` must lie between"),
+        ({"min_score": float("nan")}, "`min_score` must be a finite number"),
         ({"inputs": None}, "`inputs` is required"),
     ],
 )

@@ -22,7 +22,7 @@ def image(*numbers: float) -> ImageFaces:
     return ImageFaces(100, 100, faces, np.array(numbers, np.float32).reshape(-1, 1))
 
 
-class CountingEmbedder:
+class CountingEmbedder(FaceEmbedder):
     """Stands in for `FaceEmbedder`: an image's embedding is the number in its name."""
 
     verification = Verification(0.6, 20.0)
@@ -104,7 +104,7 @@ def test_no_face_and_an_unreadable_image_name_their_file() -> None:
     [
         ({"faces": "two"}, "`faces` must be one of one, largest, all"),
         ({"threshold": 0.0}, "`threshold` must lie above 0"),
-        ({"threshold": float("nan")}, "`threshold` must lie above 0"),
+        ({"threshold": float("nan")}, "`threshold` must be a finite number"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused(wrong: dict, told: str) -> None:

@@ -108,6 +108,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
     ("None", None, "not-an-image", "cannot be None. Give a path"),
     ("a number", 3, "not-an-image", "a value of the type int"),
     ("a dict", {"a": 1}, "not-an-image", "a value of the type dict"),
+    ("a set", {"a"}, "not-an-image", "a set, whose images have no order; give a list"),
     ("a file", io.BytesIO(b"x"), "not-an-image", "an open file .* file.read()"),
     ("a list of numbers", [[1, 2], [3, 4]], "not-an-image", "a value of the type list"),
     ("no bytes", b"", "empty", "0 bytes"),
@@ -166,6 +167,7 @@ def test_one_image_or_several(tmp_path: Path) -> None:
         None,
         3,
         {"a": 1},
+        {"a", "b"},
         io.BytesIO(b"one\nline\nafter another"),
     )
     for image in single:

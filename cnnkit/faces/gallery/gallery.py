@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from cnnkit import pipeline
+from cnnkit.argument_types import checks_types
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.embedding import DEFAULT_EMBEDDER, FaceEmbedder
 from cnnkit.faces.gallery.audit import AuditFinding, audit
@@ -44,6 +45,7 @@ class Gallery:
         embedder: Finds and embeds faces.
     """
 
+    @checks_types
     def __init__(
         self,
         file: GalleryFile | NewGalleryFile,
@@ -65,6 +67,7 @@ class Gallery:
         self._index: FaceIndex | None = file.index()
 
     @classmethod
+    @checks_types
     def load(
         cls,
         path: str | os.PathLike[str],
@@ -134,6 +137,7 @@ class Gallery:
             raise
 
     @classmethod
+    @checks_types
     def create(
         cls,
         path: str | os.PathLike[str],
@@ -198,6 +202,7 @@ class Gallery:
         file = NewGalleryFile(path, first_settings(loaded), _source(passphrase))
         return cls(file, loaded, faces=faces, threshold=threshold, margin=margin)
 
+    @checks_types
     def deciding(
         self,
         *,
@@ -259,6 +264,7 @@ class Gallery:
         """
         return pipeline.predictions(images, self.stream)
 
+    @checks_types
     def stream(
         self, inputs: Inputs, workers: int | None = None
     ) -> Iterator[tuple[str, IdentifiedImage | Failure]]:
@@ -309,14 +315,17 @@ class Gallery:
         """Return every enrolled photo: its number, person, embedding and place."""
         return self._file.photos()
 
+    @checks_types
     def person_of(self, content: bytes) -> str | None:
         """Return the person that a photo with this SHA-256 is enrolled as, or None."""
         return self._file.person_of(content)
 
+    @checks_types
     def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
         """Enroll described photos: all of them in one step, or none; see `GalleryFile.add`."""
         return self._changed().add(photos, move=move)
 
+    @checks_types
     def enroll(
         self,
         inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -353,6 +362,7 @@ class Gallery:
         policy = EnrolmentPolicy(FaceChoice(faces), self.embedder.min_face, paths=paths, move=move)
         return enrol(self, self.embedder, portraits, policy, workers=workers, emit=emit)
 
+    @checks_types
     def forget(self, names: str | Sequence[str]) -> dict[str, int]:
         """Remove people, and every trace of them from the file.
 
@@ -367,6 +377,7 @@ class Gallery:
         """
         return self._changed().forget([names] if isinstance(names, str) else names)
 
+    @checks_types
     def forget_photos(
         self, photos: str | Sequence[str], names: str | Sequence[str] = ()
     ) -> list[StoredPhoto]:
@@ -388,6 +399,7 @@ class Gallery:
         file.forget_photos([photo.number for photo in chosen])
         return chosen
 
+    @checks_types
     def rename(self, name: str, new: str, *, merge: bool = False) -> int:
         """Give a person another name, and remove every byte of the old one.
 
@@ -413,6 +425,7 @@ class Gallery:
 
     # --- how well it tells people apart ----------------------------------------------------
 
+    @checks_types
     def calibrate(
         self,
         data: str | os.PathLike[str],
