@@ -36,6 +36,8 @@ _LIMITS = {
     "expected": (0, math.inf),
     "seed": (0, 2**32 - 1),  # what every generator takes
 }
+# Streams of these have a result for each item, for a wrong one a `Failure`.
+_WITH_FAILURES = {"Found", "FacePair"}
 # What libraries in C take for an integer.
 _INT64 = 2**63
 _NUMBERS_OF_ITEMS = {2: "two", 3: "three", 4: "four"}
@@ -180,6 +182,9 @@ def kind_of(annotation: Any) -> ArgumentKind | None:
 
 
 def _kind_of_item(annotation: Any) -> ArgumentKind | None:
+    names = {getattr(part, "__name__", "") for part in typing.get_args(annotation)}
+    if names & _WITH_FAILURES:
+        return None
     return _IMAGE if bytearray in typing.get_args(annotation) else kind_of(annotation)
 
 

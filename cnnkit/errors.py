@@ -26,9 +26,27 @@ class BrokenRule(str):
     rule: str | None = None
     received: object = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error pass to another process, whatever was received."""
+        plain = self.received is None or isinstance(self.received, str | int | float)
+        received = self.received if plain else repr(self.received)
+        return _rebuilt_rule, (str(self), self.parameter, self.rule, received)
+
+
+def _rebuilt_rule(
+    text: str, parameter: str | None, rule: str | None, received: object
+) -> BrokenRule:
+    message = BrokenRule(text)
+    message.parameter, message.rule, message.received = parameter, rule, received
+    return message
+
 
 class CnnkitError(Exception):
     """Base class of all errors that cnnkit raises on purpose."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error pass to another process: those with attributes need more than a message."""
+        return _rebuilt_error, (type(self), self.args, self.__dict__)
 
     @property
     def parameter(self) -> str | None:
@@ -48,6 +66,14 @@ class CnnkitError(Exception):
     @property
     def _message(self) -> object:
         return self.args[0] if self.args else None
+
+
+def _rebuilt_error(
+    kind: type[CnnkitError], arguments: tuple[object, ...], attributes: dict[str, object]
+) -> CnnkitError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(CnnkitError):

@@ -6,14 +6,39 @@ import base64
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from cnnkit.errors import UsageError, broken_rule
+
 UNKNOWN = "unknown"
 NOT_FINITE = "the model's numbers for this image are not finite"
+
+
+class ComparedByValue:
+    """A dataclass with arrays: equal to another where all its values are.
+
+    What `dataclasses` makes asks an array whether it is true, which is an error.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+    def __hash__(self) -> int:
+        values = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]
+        return hash(tuple(value for value in values if not isinstance(value, np.ndarray)))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return type(one) is type(other) and np.array_equal(one, other)
+    return bool(one == other)
 
 
 @dataclass(frozen=True)
@@ -32,17 +57,17 @@ class Prediction:
 
     def __post_init__(self) -> None:
         if self.class_id < 0:
-            raise ValueError(f"`class_id` must not be negative. Received: {self.class_id}.")
+            raise UsageError(broken_rule("`class_id`", "not be negative", self.class_id))
         if not (math.isfinite(self.score) and -1e-6 <= self.score <= 1 + 1e-6):
-            raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
+            raise UsageError(broken_rule("`score`", "lie between 0 and 1", self.score))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as it appears in an output row."""
         return {"class_id": self.class_id, "label": self.label, "score": round(self.score, 6)}
 
 
-@dataclass(frozen=True)
-class Classification:
+@dataclass(frozen=True, eq=False)
+class Classification(ComparedByValue):
     """The classification of one image.
 
     Attributes:
@@ -57,11 +82,11 @@ class Classification:
 
     def __post_init__(self) -> None:
         if not self.predictions:
-            raise ValueError("`predictions` must not be empty. Received: ().")
+            raise UsageError(broken_rule("`predictions`", "not be empty", self.predictions))
         scores = [p.score for p in self.predictions]
         if any(a < b for a, b in pairwise(scores)):
-            rule = "`predictions` must be sorted by descending score"
-            raise ValueError(f"{rule}. Received: {scores}.")
+            rule = "be sorted by descending score"
+            raise UsageError(broken_rule("`predictions`", rule, scores))
 
     @property
     def score(self) -> float:
@@ -104,17 +129,14 @@ class Face:
     def __post_init__(self) -> None:
         numbers = [*self.xyxy, *(number for point in self.landmarks for number in point)]
         if len(self.xyxy) != 4 or len(self.landmarks) != len(LANDMARKS) or len(numbers) != 14:
-            raise ValueError(
-                "`xyxy` must have 4 numbers and `landmarks` must have 5 points. "
-                f"Received: {self.xyxy} and {self.landmarks}."
-            )
+            rule, received = "have 4 numbers and 5 points", f"{self.xyxy} and {self.landmarks}"
+            raise UsageError(broken_rule("`xyxy` and `landmarks`", rule, received))
         if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"The coordinates of a face must be finite. Received: {numbers}.")
+            raise UsageError(broken_rule("the coordinates of a face", "be finite", numbers))
         if self.turned not in (0, 90, 180, 270):
-            rule = "`turned` must be 0, 90, 180 or 270"
-            raise ValueError(f"{rule}. Received: turned={self.turned}.")
+            raise UsageError(broken_rule("`turned`", "be 0, 90, 180 or 270", self.turned))
         if not 0 <= self.score <= 1:
-            raise ValueError(f"`score` must lie between 0 and 1. Received: score={self.score}.")
+            raise UsageError(broken_rule("`score`", "lie between 0 and 1", self.score))
 
     @property
     def width(self) -> float:
@@ -187,8 +209,8 @@ class Detection:
         }
 
 
-@dataclass(frozen=True)
-class Detections:
+@dataclass(frozen=True, eq=False)
+class Detections(ComparedByValue):
     """The objects detected in one image. Iterating yields one `Detection` per object.
 
     Attributes:
@@ -211,12 +233,14 @@ class Detections:
         count = len(self.labels)
         shapes = (self.xyxy.shape, self.scores.shape, self.class_id.shape)
         if shapes != ((count, 4), (count,), (count,)):
-            raise ValueError(
-                "`xyxy`, `scores` and `class_id` must have shapes (n, 4), (n,) and (n,) for n "
-                f"labels. Received: {shapes} for {count} labels."
-            )
-        if count and not (np.isfinite(self.xyxy).all() and (np.diff(self.scores) <= 0).all()):
-            raise ValueError("`xyxy` must be finite and `scores` must be in descending order.")
+            rule = "have shapes (n, 4), (n,) and (n,) for n labels"
+            received = f"{shapes} for {count} labels"
+            raise UsageError(broken_rule("`xyxy`, `scores` and `class_id`", rule, received))
+        if not np.isfinite(self.xyxy).all():
+            raise UsageError(broken_rule("`xyxy`", "be finite", self.xyxy.tolist()))
+        if not (np.diff(self.scores) <= 0).all():
+            rule = "be in descending order"
+            raise UsageError(broken_rule("`scores`", rule, self.scores.tolist()))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -302,10 +326,9 @@ class FaceMatch:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.distance) and self.distance >= 0):
-            raise ValueError(f"`distance` must be at least 0. Received: {self.distance}.")
+            raise UsageError(broken_rule("`distance`", "be at least 0", self.distance))
         if self.probability is not None and not 0 <= self.probability <= 1:
-            rule = "`probability` must lie between 0 and 1"
-            raise ValueError(f"{rule}. Received: {self.probability}.")
+            raise UsageError(broken_rule("`probability`", "lie between 0 and 1", self.probability))
 
     @property
     def same(self) -> bool:

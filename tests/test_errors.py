@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from cnnkit.errors import (
+    CnnkitError,
     ImageError,
     UsageError,
     broken_rule,
@@ -15,6 +16,8 @@ from cnnkit.errors import (
     mutually_exclusive,
     requires,
 )
+from cnnkit.exporting.checking import CheckFailedError
+from cnnkit.lab.arithmetic.chain import ChainError
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,22 @@ def test_relations_of_parameters_have_one_phrasing_each() -> None:
 
 def test_a_name_that_is_known_twice_is_suggested_once() -> None:
     assert did_you_mean("lenet", ["lenet-5", "LeNet-5", "vgg"]) == "Did you mean 'LeNet-5'?"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImageError("empty", "the file has no content"),
+        UsageError(broken_rule("`top_k`", "be at least 1", 0)),
+        UsageError(broken_rule("`progress`", "be callable", lambda: None)),
+        ChainError("a layer is wrong", 2, 3, 4),
+        CheckFailedError("it differs", 0.5),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_passes_to_another_process(error: CnnkitError) -> None:
+    """A pool of processes whose worker raises what cannot be unpickled is broken for good."""
+    got = pickle.loads(pickle.dumps(error))
+    assert type(got) is type(error) and str(got) == str(error)
+    assert (got.parameter, got.rule) == (error.parameter, error.rule)
+    assert got.__dict__ == error.__dict__

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cnnkit.explanation import Explanation
 from cnnkit.explanation.heat import Region
-from cnnkit.results import Detections, Face, Prediction
+from cnnkit.results import Classification, Detections, Face, Prediction
 
 POINTS = ((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.0, 3.0), (3.0, 3.0))
 
@@ -53,3 +55,15 @@ def test_detections_go_to_supervision_and_back() -> None:
     assert Detections.from_supervision(turned, 100, 80).to_dict() == detections().to_dict()
     nothing = Detections.from_supervision(supervision.Detections.empty(), 100, 80)
     assert len(nothing) == 0 and len(nothing.to_supervision()) == 0
+
+
+def test_results_with_arrays_are_compared_by_their_values() -> None:
+    assert detections() == detections() and hash(detections()) == hash(detections())
+    moved = replace(detections(), xyxy=detections().xyxy + 1)
+    assert detections() != moved and detections() != "dog"
+    guesses = (Prediction(1, "cat", 0.9),)
+    plain = Classification(guesses, "cat")
+    with_features = Classification(guesses, "cat", np.ones(3, np.float32))
+    assert with_features == Classification(guesses, "cat", np.ones(3, np.float32))
+    assert with_features != plain and plain == Classification(guesses, "cat")
+    assert len({plain, Classification(guesses, "cat")}) == 1

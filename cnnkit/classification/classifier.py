@@ -25,6 +25,7 @@ from cnnkit.images import (
 )
 from cnnkit.results import NOT_FINITE, UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
+from cnnkit.runtime.loaded import Loaded
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -52,7 +53,7 @@ class Decision:
             raise UsageError(broken_rule("`threshold`", "lie between 0 and 1", self.threshold))
 
 
-class Classifier:
+class Classifier(Loaded):
     """Classifies images. Create one with `Classifier.load` or `Classifier.by_examples`.
 
     Attributes:

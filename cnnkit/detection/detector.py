@@ -34,6 +34,7 @@ from cnnkit.images import (
 from cnnkit.images.prepare import FITS
 from cnnkit.results import NOT_FINITE, Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
+from cnnkit.runtime.loaded import Loaded
 
 DEFAULT_MODEL = "nanodet-g"
 # Of one image, before suppression: at the confidence of an evaluation NanoDet has 20,000 more,
@@ -42,7 +43,7 @@ MOST_CANDIDATES = 3000
 DETECTING_FITS = tuple(fit for fit in FITS if fit != "crop")
 
 
-class Detector:
+class Detector(Loaded):
     """Detects objects in images. Create one with `Detector.load`.
 
     Attributes:

@@ -39,14 +39,15 @@ from cnnkit.images import (
 from cnnkit.images.arguments import opened_image
 from cnnkit.images.decode import DecodedImage
 from cnnkit.images.prepare import check_fit, decoded_size, kept_size, prepare_and_keep
-from cnnkit.results import NOT_FINITE, Failure
+from cnnkit.results import NOT_FINITE, ComparedByValue, Failure
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.loaded import Loaded
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, eq=False)
+class Explanation(ComparedByValue):
     """The explanation of one image: the regions that drive the prediction.
 
     Attributes:
@@ -150,7 +151,7 @@ class Seen(NamedTuple):
 Finish = Callable[[str, "Explanation | Failure", "Seen | None"], Any]
 
 
-class Explainer:
+class Explainer(Loaded):
     """Explains the predictions of a classifier. Create one with `Explainer.load`.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -29,8 +29,9 @@ from cnnkit.images import (
     image_pixels,
     prepare,
 )
-from cnnkit.results import Face, Failure
+from cnnkit.results import ComparedByValue, Face, Failure
 from cnnkit.runtime import RuntimeOptions, predictor
+from cnnkit.runtime.loaded import Loaded
 
 DEFAULT_DETECTOR = "yunet"
 # What found every face before there was a choice.
@@ -40,7 +41,7 @@ BATCH = 4
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFaces:
+class ImageFaces(ComparedByValue):
     """The faces of one image with their embeddings.
 
     Attributes:
@@ -53,7 +54,7 @@ class ImageFaces:
     height: int
     width: int
     faces: tuple[Face, ...]
-    embeddings: np.ndarray
+    embeddings: np.ndarray = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the faces as they appear in an output row, without the embeddings."""
@@ -61,7 +62,7 @@ class ImageFaces:
         return {"width": self.width, "height": self.height, "faces": faces}
 
 
-class FaceEmbedder:
+class FaceEmbedder(Loaded):
     """Finds faces in images and computes their embeddings. Create one with `FaceEmbedder.load`.
 
     Attributes:

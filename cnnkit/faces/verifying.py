@@ -21,6 +21,7 @@ from cnnkit.faces.thresholds import Verification
 from cnnkit.formats.face_pairs import FacePair, read_pairs
 from cnnkit.images import DEFAULT_MAX_PIXELS, Given, ImageArgument, one_or_several, shown_name
 from cnnkit.results import Face, FaceMatch, Failure
+from cnnkit.runtime.loaded import Loaded
 
 CHOICES = ("one", "largest", "all")
 
@@ -65,7 +66,7 @@ class FaceChoice:
         return list(range(found)) if self.faces == "all" else [0]
 
 
-class FaceVerifier:
+class FaceVerifier(Loaded):
     """Checks whether two images show the same person. Create one with `FaceVerifier.load`.
 
     There is no liveness check: a photo of a photo passes.
@@ -150,6 +151,11 @@ class FaceVerifier:
             expected=expected,
         )
         return cls(loaded, faces, threshold)
+
+    def _summary(self) -> str:
+        """Return the embedder, the faces that count, and the threshold."""
+        threshold = f"threshold {self.verification.threshold:g}"
+        return ", ".join([self.embedder._summary(), f"faces {self.choice.faces}", threshold])
 
     @overload
     def predict(self, pairs: Pair) -> FaceMatch | Failure: ...

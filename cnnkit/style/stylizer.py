@@ -28,6 +28,7 @@ from cnnkit.images import (
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.keras_predictor import set_backend_threads
+from cnnkit.runtime.loaded import Loaded
 from cnnkit.style import features
 from cnnkit.style.images import Content, check_format, check_mask, encoded, read_styles
 from cnnkit.style.job import Workspace
@@ -90,7 +91,7 @@ class StylizedImage:
         return {"width": self.width, "height": self.height, **self.figures}
 
 
-class Stylizer:
+class Stylizer(Loaded):
     """Stylizes images. Create one with `Stylizer.load` or `Stylizer.by_optimization`.
 
     Attributes:
@@ -105,6 +106,11 @@ class Stylizer:
         self._max_pixels = max_pixels
         self._painting = threading.Lock()
         self._position = 0
+
+    def _summary(self) -> str:
+        known = self.method.settings
+        how = [str(known[name]) for name in ("method", "runtime", "precision") if name in known]
+        return ", ".join(how)
 
     @classmethod
     @checks_types

@@ -216,6 +216,6 @@ def test_the_commands(bucket, examples, monkeypatch):
     ],
 )
 def test_what_parts_cannot_do(name, options, told):
-    given = [[("a.jpg", "b.jpg")]] if name == "verify_pairs" else ["x.jpg"]
+    given = {"verify_pairs": [[("a.jpg", "b.jpg")]], "merge": [["x.jsonl"]]}.get(name, ["x.jpg"])
     with pytest.raises(UsageError, match=told):
         getattr(cnnkit, name)(*given, output=URL, **options)

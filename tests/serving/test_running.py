@@ -43,7 +43,7 @@ def test_a_free_port_is_found_and_a_taken_one_is_refused():
         ({"token": "x" * 16, "token_file": "y"}, "mutually exclusive"),
         ({"token_file": "/no/such/file"}, "`token_file` must be readable. Received: /no/such/file"),
         ({"max_body": 0}, "`max_body` must lie between"),
-        ({"timeout": float("nan")}, "`timeout` must lie between"),
+        ({"timeout": float("nan")}, "`timeout` must be a finite number"),
         ({"max_queue": -1}, "`max_queue` must lie between"),
         ({"port": 70000}, "`port` must lie between"),
         ({"models": ["nanodet-g", "nanodet-g"]}, "different names. Received: nanodet-g twice"),

@@ -122,7 +122,11 @@ def _connected(path: Path) -> sqlite3.Connection:
     # As SQLite itself follows links, so that what lies beside the file is what was looked at.
     quoted = urllib.parse.quote(os.fsencode(os.path.realpath(path)))
     connection = sqlite3.connect(
-        f"file:{quoted}?mode=rw", timeout=WAIT_SECONDS, isolation_level=None, uri=True
+        f"file:{quoted}?mode=rw",
+        timeout=WAIT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,  # `GalleryFile` lets one in at a time
+        uri=True,
     )
     # The few texts of a gallery are ASCII: others are somebody else's, and equal to none of ours.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -257,6 +261,7 @@ def named_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite says into one line about the file.
 
     Raises:
+        UsageError: It was closed.
         GalleryError: It is damaged, in use, or holds what no gallery has.
         OutputError: The output cannot be written.
     """
@@ -267,6 +272,9 @@ def named_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
         reason = " ".join(str(error).split())[:200]
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in reason:
+            rule, fix = "be open", "Open it again with `Gallery.load`."
+            raise UsageError(broken_rule(str(path), rule, "a closed gallery", fix)) from error
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             message = f"{path} is in use by another process. Try again when it has ended."
             raise GalleryError(message) from error

@@ -32,13 +32,14 @@ from cnnkit.faces.gallery.store import GalleryFile, NewGalleryFile
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import DEFAULT_MAX_PIXELS, ImageArgument, Inputs
 from cnnkit.results import Failure
+from cnnkit.runtime.loaded import Loaded
 
 
-class Gallery:
+class Gallery(Loaded):
     """Says who is in an image. `Gallery.load` opens one, `Gallery.create` makes a new one.
 
     A gallery is one file of people and the embeddings of their photos; the photos themselves are
-    not kept. It may be used as a context manager, which closes the file.
+    not kept. It may be used as a context manager, which closes the file, and by several threads.
 
     Attributes:
         path: The file.
@@ -231,6 +232,10 @@ class Gallery:
         self._file.settings.deciding(*other._own)  # refuses what breaks a rule
         return other
 
+    def _summary(self) -> str:
+        """Return the file, without the people in it, and the embedder."""
+        return f"{self.path}, {self.embedder._summary()}"
+
     def __enter__(self) -> Gallery:
         return self
 
@@ -238,7 +243,7 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Close the file; people are still recognized."""
+        """Close the file; people are still recognized. Closing it again does nothing."""
         self._file.close()
 
     # --- who is in an image ----------------------------------------------------------------

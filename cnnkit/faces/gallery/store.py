@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ Passphrase = Callable[[], bytes]
 
 
 class GalleryFile:
-    """An open face gallery, for use in one thread. A context manager.
+    """An open face gallery. A context manager. Several threads of a process take turns.
 
     Many processes may read and write the same file at once: every read and every change is one
     transaction that waits for the others.
@@ -69,6 +70,7 @@ class GalleryFile:
         self.path = path
         self.sealed = isinstance(sealing, SealedValues)
         self._connection = connection
+        self._turn = threading.RLock()  # a transaction belongs to one thread
         self._sealing = sealing
         self.settings = self._read_settings()
 
@@ -146,8 +148,9 @@ class GalleryFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file; a second time does nothing."""
+        with self._turn:
+            self._connection.close()
 
     def check_embedder(self, embedder: EmbedderRecord) -> None:
         """Refuse an embedder other than the one that the gallery's embeddings are from.
@@ -481,8 +484,8 @@ class GalleryFile:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Name the file in whatever goes wrong with it."""
-        with _named(self.path), named_errors(self.path):
+        """Let no other thread in, and name the file in whatever goes wrong with it."""
+        with self._turn, _named(self.path), named_errors(self.path):
             yield
 
     def _warn_of_readers(self) -> None:

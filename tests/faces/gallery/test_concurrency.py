@@ -7,10 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cnnkit.errors import GalleryError
+from cnnkit.errors import GalleryError, UsageError
 from cnnkit.faces.gallery import GalleryFile, database
 from tests.conftest import ROOT
 from tests.faces.gallery.people import SETTINGS, make, photo
@@ -53,6 +54,26 @@ def test_processes_that_enrol_at_once_lose_nothing(tmp_path, clean_environment):
         assert gallery.people() == {f"person-{n}": BATCHES * BATCH for n in range(2)}
         assert len(gallery.index().vectors) == 2 * BATCHES * BATCH
     assert not [name for name in os.listdir(tmp_path) if name not in ("g", "home")]
+
+
+def test_threads_of_a_process_take_turns_at_one_open_gallery(tmp_path):
+    def enroll(person):
+        for n in range(BATCHES):
+            gallery.add([photo(f"person-{person}", person, n, f"{n}.jpg")])
+            assert gallery.people()[f"person-{person}"] == n + 1
+
+    with GalleryFile.create(tmp_path / "g", SETTINGS) as gallery:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(enroll, range(4)))
+        assert gallery.people() == {f"person-{n}": BATCHES for n in range(4)}
+
+
+def test_a_closed_gallery_says_so(tmp_path):
+    gallery = GalleryFile.create(tmp_path / "g", SETTINGS)
+    gallery.close()
+    gallery.close()
+    with pytest.raises(UsageError, match=r"must be open\. Received: a closed gallery\."):
+        gallery.people()
 
 
 @pytest.mark.slow

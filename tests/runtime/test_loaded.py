@@ -1,0 +1,37 @@
+"""Loaded models: what they say of themselves, and where they stay."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from types import SimpleNamespace
+
+import pytest
+
+from cnnkit.errors import UsageError
+from cnnkit.runtime.loaded import Loaded
+
+
+class Reader(Loaded):
+    """A model that was loaded."""
+
+    def __init__(self) -> None:
+        self.bundle = SimpleNamespace(card=SimpleNamespace(name="letters"))
+        self.predictor = SimpleNamespace(runtime="openvino", precision="int8", device="cpu")
+        self.more = [1, 2]
+
+
+def test_its_text_names_the_model_and_how_it_is_computed() -> None:
+    assert repr(Reader()) == "<Reader: letters, openvino, int8, cpu>"
+
+
+def test_it_is_copied_with_what_it_holds() -> None:
+    reader = Reader()
+    copied = copy.copy(reader)
+    assert type(copied) is Reader and copied is not reader and copied.more is reader.more
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.deepcopy])
+def test_it_stays_in_its_process(send) -> None:
+    with pytest.raises(UsageError, match=r"the Reader must stay in the process.*`Reader.load`"):
+        send(Reader())
