@@ -56,6 +56,8 @@ class OpenVinoPredictor:
     ) -> None:
         core = ov.Core()
         model, self.precision = read(core, source, precision)
+        if source.openvino is not None and not adds_integers(this_processor(core), precision):
+            in_float(model)
         self.batch_size = batch_size or BATCH_SIZE
         if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image per call
             self.batch_size = 1
@@ -81,8 +83,7 @@ class OpenVinoPredictor:
                 "INFERENCE_NUM_THREADS": threads,
                 # The decoding threads share the same cores: pinned streams would wait for them.
                 "ENABLE_CPU_PINNING": False,
-            }
-            | integer_kernels(this_processor(core), precision, source),
+            },
         )
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         kind = _OpenSlot if None in (batch, *source.input_shape) else _Slot
@@ -121,8 +122,8 @@ def _stand_alone(core: Any, model: Any, source: ModelSource) -> bool:
     noise = np.random.default_rng(0).integers(0, 256, (3, height, width, channels), np.uint8)
     noise[1] //= 4  # a dark one beside others: means over all of them are none of its own
     tried = with_uint8_input(model.clone(), (None, *source.input_shape))
-    exact = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
-    compiled = core.compile_model(tried, "CPU", exact)
+    in_float(tried)
+    compiled = core.compile_model(tried, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     numbers = range(len(compiled.outputs))
     try:
         together = [compiled(noise)[number].copy() for number in numbers]
@@ -147,21 +148,29 @@ def _are_alike(own: np.ndarray, beside: np.ndarray) -> bool:
     return moved <= tolerance * float(np.abs(own).sum(dtype=np.float64)) + 1e-6
 
 
-def integer_kernels(processor: Processor, precision: str, source: ModelSource) -> dict[str, str]:
-    """Return the settings that keep a file's own 8-bit integers exact.
-
-    A graph in another tool's form may come quantized over the whole range of 8 bits. Where the
-    processor cannot add their products, OpenVINO's kernels for them saturate in 16 bits, silently:
-    then, and where float32 is asked for, it computes the same quantization in float.
+def adds_integers(processor: Processor, precision: str) -> bool:
+    """Return whether a file's own 8-bit integers are multiplied as such, without saturation.
 
     Args:
         processor: This machine's.
         precision: As the user asks.
-        source: The model.
     """
-    if source.openvino is None or (processor.int8 and precision != "float32"):
-        return {}
-    return {"LP_TRANSFORMS_MODE": "NO"}
+    return processor.int8 and precision != "float32"
+
+
+def in_float(model: Any) -> None:
+    """Compute the layers of a quantized graph in float32, on the same rounded numbers.
+
+    A graph in another tool's form may come quantized over the whole range of 8 bits, which
+    saturates in 16 bits, silently, where the processor cannot add the products. Kernels that are
+    plain constants are not taken for integers. (To switch OpenVINO's own transformations off,
+    LP_TRANSFORMS_MODE, gives wrong numbers with several streams in 2026.4.)
+
+    Args:
+        model: An `openvino.Model`; it is modified.
+    """
+    if any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
+        fold_constants(model)
 
 
 def hint(precision: str) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import cnnkit
-from cnnkit.bundles import open_model
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
 from cnnkit.bundles.graphs.network import prepared
 from cnnkit.bundles.graphs.planning import GraphWish, Planned, plan
@@ -19,7 +18,7 @@ from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan
 from cnnkit.errors import BundleError, UsageError
-from cnnkit.runtime.openvino_predictor import integer_kernels
+from cnnkit.runtime.openvino_predictor import adds_integers, in_float
 from cnnkit.runtime.precision import Processor
 from cnnkit.runtime.process import import_openvino
 from tests.bundles.graphs.making import read_here, tflite_classifier, tflite_metadata
@@ -46,7 +45,8 @@ def planned(path: Path, wish: GraphWish | None = None) -> Planned:
 def scores(path: Path, found: Planned, images: np.ndarray) -> np.ndarray:
     outputs = {"scores": found.card.scores_layer or ""}
     model = prepared(graph_model(scan(path)), found.spec, (2, 2), outputs, 3)
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    in_float(model)
     compiled = import_openvino().Core().compile_model(model, "CPU", settings)
     return np.concatenate([compiled(one[None].astype(np.float32))[0] for one in images])
 
@@ -221,7 +221,8 @@ def test_kernels_of_8_bits_do_not_saturate(tmp_path: Path, precision: str) -> No
     cnnkit.import_model(path, tmp_path / "b", like="0-255", scores="logits")
     read_here(tmp_path / "b" / "model.xml")
     classifier = cnnkit.Classifier.load(tmp_path / "b", top_k=4, precision=precision)
-    result = classifier.predict(np.full((8, 8, 3), 250, np.uint8))
+    # Several at once: in as many streams as there are threads.
+    result = classifier.predict([np.full((8, 8, 3), 250, np.uint8)] * 4)[-1]
     assert isinstance(result, cnnkit.Classification)
     scores = 27 * 250 * np.array([1e-3, 2e-3, 3e-3, 4e-3])
     expected = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
@@ -229,13 +230,8 @@ def test_kernels_of_8_bits_do_not_saturate(tmp_path: Path, precision: str) -> No
     assert [found[f"class_{k}"] for k in range(4)] == pytest.approx(list(expected), abs=2e-3)
 
 
-def test_integer_kernels_are_left_to_processors_that_add_their_products(tmp_path: Path) -> None:
-    path = read_here(openvino_quantized(tmp_path / "m.xml"))
-    cnnkit.import_model(path, tmp_path / "b", like="0-255", scores="logits")
-    graph, own = open_model(tmp_path / "b").source(), open_model("squeezenet-1.1").source()
+def test_integers_are_left_to_processors_that_add_their_products() -> None:
     able, unable = (Processor("x", False, int8) for int8 in (True, False))
-    exact = {"LP_TRANSFORMS_MODE": "NO"}
-    assert integer_kernels(able, "auto", graph) == {}
-    assert integer_kernels(able, "float32", graph) == exact
-    assert integer_kernels(unable, "auto", graph) == exact
-    assert integer_kernels(unable, "float32", own) == {}
+    assert adds_integers(able, "auto")
+    assert not adds_integers(able, "float32")
+    assert not adds_integers(unable, "auto")
