@@ -38,9 +38,19 @@ class Preprocessing:
     pad_value: int | None = None
 
     def over(self, other: Preprocessing) -> Preprocessing:
-        """Return it with what it does not say taken from another."""
+        """Return it with what it does not say taken from another.
+
+        The other's mean and deviation stay those of the same colors if the order is another here.
+        """
         own = {name: value for name, value in vars(self).items() if value is not None}
-        return Preprocessing(**(vars(other) | own))
+        theirs = dict(vars(other))
+        if {self.colors, other.colors} == {"RGB", "BGR"}:
+            theirs |= {name: value and value[::-1] for name, value in other.numbers().items()}
+        return Preprocessing(**(theirs | own))
+
+    def numbers(self) -> dict[str, tuple[float, ...] | None]:
+        """Return the mean and the deviation by their names."""
+        return {"mean": self.mean, "std": self.std}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it says."""

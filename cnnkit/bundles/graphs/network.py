@@ -35,6 +35,8 @@ SAME = frozenset(
 MADE_UP = re.compile(r"(Result|Parameter)_\d+")
 WEIGHTED = ("MatMul", "Convolution")
 SQUASHING = frozenset("SoftMax Softmax Sigmoid HardSigmoid HSigmoid".split())
+# Of a logarithm of probabilities, or of a sigmoid by hand: no logits, whatever they are.
+EXPONENTIALS = frozenset(("Exp", "Power", "SoftPlus", "Tanh"))
 # Steps behind which probabilities may stand as they are, scaled, chosen from, or averaged.
 COMBINING = SAME | frozenset(
     "Add Clamp Concat Divide Gather Maximum Minimum Multiply ReduceMax ReduceMean Round Select"
@@ -458,6 +460,8 @@ def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
         raise BundleError(broken_rule("The graph", rule, "the highest few scores", fix))
     for node in makers:
         _check_softmax(node, numbers)
+    if any(node.get_type_name() in EXPONENTIALS for node in makers):
+        return None
     squashed = [node.get_type_name() in SQUASHING or _is_share(node) for node in makers]
     if any(squashed) and not all(squashed):
         return None

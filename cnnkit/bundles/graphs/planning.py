@@ -162,7 +162,7 @@ def _classifier(
     scores, numbers = _scores(file, info, said, wish)
     image = image_of(file, info, wish, said.size)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
-    kind = wish.scores or said.scores_kind or scores_kind(model, scores.name, numbers)
+    kind = wish.scores or _kind(said, scores_kind(model, scores.name, numbers))
     if kind is None:
         rule = f"be given for {file.path}, whose last operations mix probabilities with others"
         fix = f"Use one of {', '.join(SCORE_KINDS)}."
@@ -177,6 +177,13 @@ def _classifier(
     if wish.features:
         outputs["features"] = {"layer": wish.features}
     return planned(file, image, chosen, "classify", outputs, labels, notes, said, wish)
+
+
+def _kind(said: Said, own: str | None) -> str | None:
+    """Return what the scores are; that labels are independent says not where the sigmoid is."""
+    if said.scores_kind == "independent-logits" and own == "probabilities":
+        return own
+    return said.scores_kind or own
 
 
 def _scores(

@@ -26,11 +26,28 @@ MAX_TEXT = 1 << 20
 MAX_SIDE = 4096
 # Pillow's numbers of filters, as in the settings of Hugging Face's image processors.
 RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+LEVIT = 224 / 256
+CONVNEXT_WARPS = 384
 # What is read of Ultralytics' metadata.
 ULTRALYTICS = ("names", "imgsz", "stride", "task", "head", "description")
 # Of Ultralytics' detectors; how an image is fitted goes by the head.
 UNIT = Preprocessing("RGB", (0.0,), (255.0,))
 FITTING = ("fit", "crop_fraction", "interpolation", "pad_value")
+TRUE = ("true", "yes", "1")
+# Of OpenVINO's Model API.
+RESIZE_TYPES = {
+    "fit_to_window_letterbox": "pad",
+    "fit_to_window": "pad",
+    "standard": "stretch",
+    "crop": "crop",
+}
+# Of ONNX's MetadataProps.
+COLORS_OF_ONNX = {"rgb8": "RGB", "bgr8": "BGR", "gray8": "gray"}
+RANGES_OF_ONNX = {
+    "nominalrange_0_255": ((0.0,), (1.0,)),
+    "normalized_0_1": ((0.0,), (255.0,)),
+    "normalized_1_1": ((127.5,), (127.5,)),
+}
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "area")
 
 
@@ -74,6 +91,7 @@ def said_by(file: GraphFile) -> Said:
         _ultralytics(metadata | _yaml_beside(file)),
         _tflite(file),
         _openvino(metadata),
+        _onnx_image(file),
         _hugging_face(file),
     ]
     first = next((one for one in found if one is not None), Said())
@@ -326,18 +344,42 @@ def _openvino(metadata: Mapping[str, str]) -> Said | None:
     if not info:
         return None
     labels = info.get("labels", "").split()
+    multilabel = info.get("multilabel", "").lower() in TRUE
     return Said(
         source="openvino model_info",
         labels=names_of([label.replace("_", " ") for label in labels]),
         preprocessing=Preprocessing(
-            {"True": "RGB", "YES": "RGB"}.get(info.get("reverse_input_channels", "")),
+            _colors(info.get("reverse_input_channels", "")),
             _numbers(info.get("mean_values")),
             _numbers(info.get("scale_values")),
-            {"fit_to_window_letterbox": "pad", "standard": "stretch", "crop": "crop"}.get(
-                info.get("resize_type", "")
-            ),
+            RESIZE_TYPES.get(info.get("resize_type", "")),
+            1.0,  # its crop takes the whole short side
+            None,
+            _byte(info.get("pad_value")),
         ),
+        scores_kind="independent-logits" if multilabel else None,
     )
+
+
+def _colors(reversed_channels: str) -> str | None:
+    """Return the order of the colors: the Model API reads images as blue, green, red."""
+    if not reversed_channels:
+        return None
+    return "RGB" if reversed_channels.lower() in TRUE else "BGR"
+
+
+def _byte(value: str | None) -> int | None:
+    return int(value) if value and re.fullmatch(r"\d{1,3}", value) and int(value) < 256 else None
+
+
+def _onnx_image(file: GraphFile) -> Said | None:
+    """Read the image's metadata of the ONNX standard, as Custom Vision and WinML write them."""
+    colors = COLORS_OF_ONNX.get(file.metadata.get("Image.BitmapPixelFormat", "").lower())
+    pixels = RANGES_OF_ONNX.get(file.metadata.get("Image.NominalPixelRange", "").lower())
+    if file.form != "onnx" or (colors is None and pixels is None):
+        return None
+    mean, std = pixels or (None, None)
+    return Said("onnx image metadata", preprocessing=Preprocessing(colors, mean, std))
 
 
 def _hugging_face(file: GraphFile) -> Said | None:
@@ -366,7 +408,7 @@ def _timm(config: Mapping[str, Any]) -> Said | None:
             "RGB",
             _numbers(own.get("mean"), 255),
             _numbers(own.get("std"), 255),
-            "stretch" if own.get("crop_mode") == "squash" else "crop",
+            {"squash": "stretch", "border": "pad"}.get(str(own.get("crop_mode")), "crop"),
             _fraction(own.get("crop_pct")),
             _among(own.get("interpolation"), INTERPOLATIONS),
         ),
@@ -383,10 +425,16 @@ def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Sa
     fraction = processor.get("crop_pct")
     full = _sides(processor.get("size"))[1] if crops else None
     if crops and short and full and full >= short:
-        fraction = short / full
+        # PoolFormer enlarges by crop_pct before it crops, LeViT by its own share.
+        own = LEVIT if "Levit" in str(processor.get("image_processor_type")) else None
+        fraction = short / full * (own or _fraction(fraction) or 1.0)
+    elif fraction and not crops and (short or 0) >= CONVNEXT_WARPS:
+        fraction = None  # ConvNeXt crops smaller images only
     names = config.get("id2label")
+    several = config.get("problem_type") == "multi_label_classification"
     return Said(
         source="Transformers preprocessor_config.json",
+        scores_kind="independent-logits" if several else None,
         labels=names_of(names) if isinstance(names, dict) else None,
         size=side,
         preprocessing=Preprocessing(

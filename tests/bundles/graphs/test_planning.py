@@ -66,7 +66,7 @@ def test_the_user_has_the_last_word(tmp_path: Path) -> None:
     own = Preprocessing(colors="BGR", mean=(1, 2, 3), fit="stretch")
     found = planned(path, GraphWish(like="imagenet", preprocessing=own, name="mine"))
     assert (found.spec.colors, found.spec.mean) == ("BGR", (1, 2, 3))
-    assert found.spec.std == FAMILIES["imagenet"].std
+    assert found.spec.std == FAMILIES["imagenet"].std[::-1]  # type: ignore[index]
     assert (found.card.input.fit, found.card.name) == ("stretch", "mine")
 
 
@@ -139,6 +139,50 @@ def test_a_kind_of_scores_that_cannot_be_told_is_asked_for(tmp_path: Path) -> No
         planned(path, GraphWish(like="0-1"))
     found = planned(path, GraphWish(like="0-1", scores="independent-logits"))
     assert found.card.scores_kind == "independent-logits"
+
+
+@pytest.mark.parametrize("how", ["exp", "sigmoid"])
+def test_a_squashing_by_hand_is_asked_about(tmp_path: Path, how: str) -> None:
+    """Taken for logits its scores were made probabilities once more."""
+    from onnx import helper, numpy_helper
+
+    nodes = [helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0)]
+    if how == "exp":
+        nodes.append(helper.make_node("LogSoftmax", ["means"], ["logs"], axis=1))
+        nodes.append(helper.make_node("Exp", ["logs"], ["y"]))
+    else:
+        nodes.append(helper.make_node("Neg", ["means"], ["negative"]))
+        nodes.append(helper.make_node("Exp", ["negative"], ["growth"]))
+        nodes.append(helper.make_node("Add", ["growth", "one"], ["sum"]))
+        nodes.append(helper.make_node("Div", ["one", "sum"], ["y"]))
+    one = numpy_helper.from_array(np.ones(1, np.float32), "one")
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [one])
+    with pytest.raises(UsageError, match="`scores` must be given for"):
+        planned(path, GraphWish(like="0-1"))
+    chosen = planned(path, GraphWish(like="0-1", scores="probabilities"))
+    assert chosen.card.scores_kind == "probabilities"
+
+
+def test_a_sigmoid_inside_is_not_applied_again(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 8, "width": 8}}')
+    (tmp_path / "config.json").write_text('{"problem_type": "multi_label_classification"}')
+    for last, kind in (("", "independent-logits"), ("Sigmoid", "probabilities")):
+        path = onnx_classifier(tmp_path / f"m{last}.onnx", last=last)
+        assert planned(path).card.scores_kind == kind
+
+
+def test_a_familys_mean_stays_that_of_its_colors(tmp_path: Path) -> None:
+    """In another order of the colors it was subtracted from the wrong ones."""
+    path = onnx_classifier(tmp_path / "m.onnx")
+    own = Preprocessing(colors="BGR")
+    found = planned(path, GraphWish(like="imagenet", preprocessing=own)).spec
+    assert found.mean == FAMILIES["imagenet"].mean[::-1]  # type: ignore[index]
+    assert found.std == FAMILIES["imagenet"].std[::-1]  # type: ignore[index]
+    found = planned(path, GraphWish(like="caffe", preprocessing=Preprocessing(colors="RGB"))).spec
+    assert found.mean == FAMILIES["caffe"].mean[::-1]  # type: ignore[index]
+    mine = Preprocessing(colors="BGR", mean=(1.0, 2.0, 3.0))
+    found = planned(path, GraphWish(like="imagenet", preprocessing=mine)).spec
+    assert found.mean == (1.0, 2.0, 3.0)
 
 
 def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> None:

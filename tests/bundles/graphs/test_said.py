@@ -77,6 +77,36 @@ def test_model_info_of_openvino(tmp_path: Path) -> None:
     assert (found.preprocessing.mean, found.preprocessing.std) == ((1, 2, 3), (4,))
 
 
+def test_model_info_says_the_order_of_the_colors_and_the_fit(tmp_path: Path) -> None:
+    """Its API reads blue, green, red, and its crop takes the whole short side."""
+    for reverse, colors in (("True", "RGB"), ("False", "BGR"), ("YES", "RGB"), ("NO", "BGR")):
+        info = {"reverse_input_channels": reverse, "resize_type": "crop", "multilabel": "True"}
+        found = said_by(scan(openvino_classifier(tmp_path / "m.xml", info)))
+        assert found.preprocessing.colors == colors
+        assert (found.preprocessing.fit, found.preprocessing.crop_fraction) == ("crop", 1.0)
+        assert found.scores_kind == "independent-logits"
+    info = {"resize_type": "fit_to_window_letterbox", "pad_value": "114"}
+    found = said_by(scan(openvino_classifier(tmp_path / "m.xml", info)))
+    assert (found.preprocessing.fit, found.preprocessing.pad_value) == ("pad", 114)
+    assert (found.preprocessing.colors, found.scores_kind) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("colors", "pixels", "expected"),
+    [
+        ("Bgr8", "NominalRange_0_255", ("BGR", (0.0,), (1.0,))),
+        ("Rgb8", "Normalized_0_1", ("RGB", (0.0,), (255.0,))),
+        ("Rgb8", "Normalized_1_1", ("RGB", (127.5,), (127.5,))),
+        ("Bgr8", "", ("BGR", None, None)),
+    ],
+)
+def test_image_metadata_of_onnx(tmp_path: Path, colors: str, pixels: str, expected: Any) -> None:
+    """As Custom Vision writes them: its networks take blue, green, red."""
+    content = {"Image.BitmapPixelFormat": colors, "Image.NominalPixelRange": pixels}
+    found = said_of(tmp_path, **content).preprocessing
+    assert (found.colors, found.mean, found.std) == expected
+
+
 def test_a_description_of_ours(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx")
     image = {"shape": [None, 8, 9, 3], "fit": "crop", "crop_fraction": 0.9}
@@ -184,6 +214,43 @@ def test_transformers_flips_the_colors_of_some(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
     said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
     assert said.preprocessing.colors == "BGR"
+
+
+@pytest.mark.parametrize(
+    ("processor", "fit", "fraction"),
+    [
+        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, "crop", 0.875),  # ConvNeXt
+        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, "stretch", 1.0),
+        (  # PoolFormer
+            {"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}}
+            | {"crop_pct": 0.9, "do_center_crop": True},
+            *("crop", 0.9),
+        ),
+        (
+            {"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}}
+            | {"do_center_crop": True, "image_processor_type": "LevitImageProcessor"},
+            *("crop", 0.875),
+        ),
+        (
+            {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}
+            | {"do_center_crop": True},
+            *("crop", 0.875),
+        ),
+    ],
+)
+def test_transformers_crops_as_each_of_its_processors_does(
+    tmp_path: Path, processor: dict[str, Any], fit: str, fraction: float
+) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    found = said_by(scan(onnx_classifier(tmp_path / "m.onnx"))).preprocessing
+    assert (found.fit, found.crop_fraction) == (fit, pytest.approx(fraction))
+
+
+def test_labels_that_are_independent(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 8, "width": 8}}')
+    (tmp_path / "config.json").write_text('{"problem_type": "multi_label_classification"}')
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert said.scores_kind == "independent-logits"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "[" * 5000, '{"pretrained_cfg": {"mean": "x"}}'])
