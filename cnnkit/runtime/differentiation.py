@@ -14,6 +14,7 @@ from cnnkit.runtime.hardware import backend_drives_gpu
 from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.process import backend_name, import_keras
 from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.tracing import graph_function
 
 DIFFERENTIABLE_BACKENDS = ("tensorflow", "jax")
 
@@ -31,10 +32,7 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
     if _backend() == "jax":
         shared = current_group().replicated()
         return jit(function, **({} if shared is None else {"out_shardings": shared}))
-    import tensorflow as tf
-
-    # Autograph leaves compiled files in the temporary folder and is not needed.
-    return tf.function(function, jit_compile=backend_drives_gpu(), autograph=False)
+    return graph_function(function, jit_compile=backend_drives_gpu())
 
 
 def compile_model(model: Any, function: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnnkit.runtime.process import import_openvino, root_logger_kept
+from cnnkit.runtime.tracing import graph_function
 
 # Prefix of the name of an input for a weight.
 WEIGHT = "weight:"
@@ -56,8 +57,7 @@ def converted(
         )
         return model.stateless_call(trained, others, image, training=False)[0]
 
-    # Autograph would leave compiled files in the temporary folder.
-    function = tf.function(call, autograph=False)
+    function = graph_function(call)
     with root_logger_kept():  # OpenVINO leaves it silent where it cannot convert
         graph = ov.convert_model(function.get_concrete_function(*specs))
     names += [WEIGHT + name for name in left_out]

@@ -12,6 +12,7 @@ import numpy as np
 from cnnkit.runtime.contract import ModelSource
 from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.process import backend_name, import_keras
+from cnnkit.runtime.tracing import graph_function
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +93,12 @@ def compiled_call(
 
     place = "/GPU:0" if device == "gpu" else "/CPU:0"
 
-    @tf.function(
-        jit_compile=runtime == "xla",
-        input_signature=_signature(model) if any_size else None,
-        autograph=False,  # which leaves compiled files in the temporary folder
-    )
-    def graph(images: Any) -> Any:
+    def run(images: Any) -> Any:
         images = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), images)
         return model(images, training=False)
+
+    signature = _signature(model) if any_size else None
+    graph = graph_function(run, jit_compile=runtime == "xla", input_signature=signature)
 
     def call(images: Any) -> dict[str, Any]:
         with tf.device(place):
