@@ -28,6 +28,8 @@ from cnnkit.runtime import RuntimeOptions, predictor
 
 log = logging.getLogger("cnnkit")
 SHOWN_IMAGES = 5
+# How far probabilities may be from adding up to 1, in half precision.
+SUM_ERROR = 5e-3
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def import_model(
         log.info(note)
     with writing_bundle(target, overwrite) as folder:
         found.write(folder)
-        _try(open_model(folder), bool(features))
+        _try(open_model(folder), bool(features), scores is not None)
     bundle = open_model(target)
     examples = tuple(_examples(bundle, shown)) if shown else ()
     card = bundle.card
@@ -148,17 +150,28 @@ def _numbers(name: str, values: tuple[float, ...] | None) -> tuple[float, ...] |
     return tuple(float(value) for value in values)
 
 
-def _try(bundle: Bundle, features: bool) -> None:
+def _try(bundle: Bundle, features: bool, scores_are_given: bool) -> None:
     """Run a bundle once, on noise, so that what cannot run is never left as a bundle.
 
     As a batch of two, if it takes that: one that mixes the images of a batch is told.
+
+    Raises:
+        BundleError: Its scores are not what the card says.
+        UsageError: Nobody said what its scores are, and they look like another kind.
     """
     spec = bundle.card.input
     noise = np.random.default_rng(0).integers(0, 256, (2, *spec.size, 3), dtype=np.uint8)
     compiled = predictor(bundle.source(features), RuntimeOptions(), batch_size=2, expected=2)
     outputs = compiled.predict(noise)
-    if bundle.card.task == "classify":
-        bundle.probabilities(outputs["scores"][0])
+    if bundle.card.task != "classify":
+        return
+    scores = outputs["scores"]
+    bundle.probabilities(scores[0])
+    add_up = np.all(scores >= 0) and np.all(np.abs(scores.sum(axis=1) - 1) < SUM_ERROR)
+    if bundle.card.scores_kind == "logits" and add_up and not scores_are_given:
+        rule = "be given where the last operations look like logits, but the scores add up to 1"
+        fix = "Use probabilities, if a softmax is inside, or logits."
+        raise UsageError(broken_rule("`scores`", rule, "none", fix))
 
 
 def _first_images(images: str) -> list[str]:

@@ -124,6 +124,33 @@ def test_images_of_a_batch_stand_alone(
     assert predictor(open_model(tmp_path / "o").source(), exact, batch_size=3).batch_size == 3
 
 
+def test_logits_that_add_up_to_1_are_asked_about(tmp_path: Path) -> None:
+    """A softmax in other operations: its scores were made probabilities once more."""
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Exp", ["means"], ["growth"]),
+        helper.make_node("ReduceL1", ["growth"], ["sum"], axes=[1], keepdims=1),
+        helper.make_node("Reciprocal", ["sum"], ["share"]),
+        helper.make_node("MatMul", ["share", "one"], ["shares"]),
+        helper.make_node("Mul", ["growth", "shares"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "same"], ["y"]),
+    ]
+    tensors = {
+        "one": np.ones((1, 3), np.float32),
+        "same": np.eye(3, dtype=np.float32),
+    }
+    arrays = [numpy_helper.from_array(values, name) for name, values in tensors.items()]
+    path = read_here(onnx_of_nodes(tmp_path / "m.onnx", nodes, arrays))
+    with pytest.raises(UsageError, match="`scores` must be given where the last operations look"):
+        cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    assert not (tmp_path / "b").exists()
+    for kind in ("probabilities", "logits"):
+        made = cnnkit.import_model(path, tmp_path / kind, like="0-1", scores=kind)
+        assert made.card["outputs"]["scores"]["kind"] == kind
+
+
 def test_changed_files_are_refused(tmp_path: Path) -> None:
     path = read_here(openvino_classifier(tmp_path / "m.xml"))
     cnnkit.import_model(path, tmp_path / "b", like="0-1")

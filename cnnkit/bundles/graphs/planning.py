@@ -49,6 +49,7 @@ DETECTING = Preprocessing("RGB", None, None, "stretch", 1.0, "bilinear")
 COCO, COCO_NUMBERED = 80, (90, 91)
 WHOLE_NUMBERS = ("u16", "i16", "u32", "i32", "u64", "i64", "boolean")
 INTEGER_PIXELS = ("u8", "i8", *WHOLE_NUMBERS[:-1])
+PIXEL_KINDS = ("f16", "bf16", "f32", "f64", *INTEGER_PIXELS)
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
@@ -159,7 +160,8 @@ def _outputs(info: GraphInfo) -> str:
 def _classifier(
     file: GraphFile, model: Any, info: GraphInfo, said: Said, wish: GraphWish, ask: str
 ) -> Planned:
-    scores, numbers = _scores(file, info, said, wish)
+    alike, numbers = _scores(file, info, said, wish)
+    scores = alike[0]
     image = image_of(file, info, wish, said.size)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or _kind(said, scores_kind(model, scores.name, numbers))
@@ -173,6 +175,12 @@ def _classifier(
     classes = 2 if kind in ONE_NUMBER else numbers
     labels, notes = _labels(file, classes, said, wish)
     notes = (*notes, *_pixel_notes(file, image, wish, chosen))
+    if len(alike) > 1:
+        names = ", ".join(one.name[:40] for one in alike[1:5])
+        note = (
+            f"gives {len(alike)} rows of {numbers} numbers: using {scores.name[:40]}, not {names}."
+        )
+        notes = (*notes, f"{file.path.name} {note}")
     outputs: dict[str, Any] = {"scores": {"layer": scores.name, "kind": kind}}
     if wish.features:
         outputs["features"] = {"layer": wish.features}
@@ -188,8 +196,10 @@ def _kind(said: Said, own: str | None) -> str | None:
 
 def _scores(
     file: GraphFile, info: GraphInfo, said: Said, wish: GraphWish
-) -> tuple[TensorInfo, int]:
-    """Return the output of the scores, by the number of labels where it has several rows.
+) -> tuple[list[TensorInfo], int]:
+    """Return the outputs that may be the scores, and how many numbers each has.
+
+    Of several rows those are meant that have as many as there are labels.
 
     Raises:
         BundleError: There is none.
@@ -209,7 +219,7 @@ def _scores(
         received = f"{known or 'no'} labels for the {_outputs(info)}"
         fix = "Give a file with as many labels as there are classes."
         raise UsageError(broken_rule("`labels`", rule, received, fix))
-    return fitting[0]
+    return [one for one, _ in fitting], fitting[0][1]
 
 
 def _detector(
@@ -386,6 +396,9 @@ def image_of(
         shown = [f"{one.name[:40]} {list(one.shape)}".replace("None", "?") for one in info.inputs]
         rule = "take one image (batch, height, width, channels)"
         raise BundleError(broken_rule(str(file.path), rule, f"the inputs {', '.join(shown[:8])}"))
+    if images[0].dtype not in PIXEL_KINDS:
+        rule = f"take pixels as one of {', '.join(PIXEL_KINDS)}"
+        raise BundleError(broken_rule(str(file.path), rule, images[0].dtype))
     shape = images[0].shape
     layout = wish.layout or _layout(file, shape)
     sides = shape[1:3] if layout == "NHWC" else shape[2:4]

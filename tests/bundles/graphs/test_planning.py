@@ -107,6 +107,19 @@ def test_whole_numbers_are_not_normalized_silently(tmp_path: Path) -> None:
             planned(tmp_path / f"{kind}.onnx", GraphWish(preprocessing=own))
 
 
+def test_an_input_of_other_than_numbers_is_refused(tmp_path: Path) -> None:
+    import onnx
+
+    path = onnx_classifier(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+    model.graph.node[0].input[0] = "floats"
+    model.graph.node.insert(0, onnx.helper.make_node("Cast", ["pixels"], ["floats"], to=1))
+    onnx.save(model, path)
+    with pytest.raises(BundleError, match=r"must take pixels as one of f16, .* Received: boolean"):
+        planned(path, GraphWish(like="0-1"))
+
+
 def test_a_size_of_any_is_the_users(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx", side="any")
     assert planned(path, GraphWish(like="0-1", size=(5, 7))).card.input.size == (5, 7)
@@ -199,6 +212,21 @@ def test_of_several_rows_the_one_with_the_labels_is_meant(tmp_path: Path) -> Non
     assert found.card.scores_layer == "logits"
     with pytest.raises(UsageError, match="`labels` must say which of several rows of numbers"):
         planned(path, GraphWish(like="0-1"))  # features are not taken for the scores
+
+
+def test_of_rows_of_as_many_numbers_the_first_is_told(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    path = onnx_classifier(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Neg", ["logits"], ["other"]))
+    other = helper.make_tensor_value_info("other", TensorProto.FLOAT, ["batch", 4])
+    model.graph.output.append(other)
+    onnx.save(model, path)
+    found = planned(path, GraphWish(like="0-1"))
+    assert found.card.scores_layer == "logits"
+    assert "gives 2 rows of 4 numbers: using logits, not other." in found.notes[-1]
 
 
 def test_chosen_classes_and_the_best_few_are_no_scores(tmp_path: Path) -> None:
