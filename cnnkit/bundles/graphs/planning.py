@@ -30,11 +30,11 @@ from cnnkit.bundles.graphs.network import (
     numbers_of_a_row,
     other_input,
     outputs_at,
-    scores_kind,
 )
 from cnnkit.bundles.graphs.quantized_input import QuantizedInput, as_pixels, misfit, quantization_of
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
+from cnnkit.bundles.graphs.scores import scores_kind
 from cnnkit.bundles.head_clues import AlwaysOne
 from cnnkit.bundles.head_profiles import PROFILES, HeadProfile, OutputInfo, recognize
 from cnnkit.bundles.score_kinds import ONE_NUMBER, SCORE_KINDS

@@ -14,11 +14,11 @@ from cnnkit.bundles.graphs.network import (
     features_tensor,
     info_of,
     prepared,
-    scores_kind,
     sides,
 )
 from cnnkit.bundles.graphs.reading import graph_model, write_graph
 from cnnkit.bundles.graphs.scanning import scan
+from cnnkit.bundles.graphs.scores import scores_kind
 from cnnkit.errors import BundleError
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.process import import_openvino
