@@ -90,7 +90,8 @@ def _of_file(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_PASSPHRASE_BYTES + 1)
         if path.stat().st_mode & 0o077:
-            log.warning("%s holds a passphrase, but other users can read it.", path)
+            told = "%s holds a passphrase, but other users can read it. Run: chmod 600 %s"
+            log.warning(told, path, path)
         text = content.decode("utf-8").split("\n", 1)[0].rstrip("\r")
     except OSError as error:
         received = f"{path}: {error.strerror or error}"

@@ -258,7 +258,7 @@ def box_output_options(function: Command) -> Command:
     return _resumable(several, function)
 
 
-def format_option(told: str = "Format of standard output.") -> Command:
+def format_option(told: str = "Format of standard output; with -o, rows go there too.") -> Command:
     """``--format`` of rows."""
     return click.option(
         "--format",

@@ -63,7 +63,7 @@ There is no liveness check, and error rates differ between demographic groups.
 @shared.output_options
 @shared.shard_option
 @shared.engine_options
-@shared.format_option("Format of --pairs on standard output.")
+@shared.format_option("Format of --pairs on standard output; with -o, rows go there too.")
 @shared.face_options
 @shared.runtime_options
 @shared.verbosity_options

@@ -34,6 +34,7 @@ from cnnkit.explanation.patches import Patch, PatchSearch, parse_units
 from cnnkit.explanation.sheets import SheetTile, encoded, sheet, write_image
 from cnnkit.folder_job import Summary
 from cnnkit.images import Finder
+from cnnkit.names import counted
 from cnnkit.reports.visualize import Figure, Section
 from cnnkit.runtime import RuntimeOptions
 
@@ -243,8 +244,9 @@ def visualize_patches(
     outputs.report([_patch_section(search, patches)], "Patches", bundle, shown, failures)
     _tell_of_failures(search)
     log.info(
-        "%s images, %s units of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
-        *(f"{search.seen:,}", f"{len(search.units):,}", search.layer, seconds),
+        "%s, %s of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
+        *(counted(search.seen, "image"), counted(len(search.units), "unit")),
+        *(search.layer, seconds),
         *(search.seen / seconds, f"{len(failures):,}", f"{finder.skipped:,}"),
     )
     return Summary(search.seen, len(failures), 0, finder.skipped, seconds)
@@ -292,13 +294,13 @@ def visualize_dream(
     if units is not None and layer is None:
         raise UsageError(requires("`units`", "`layer`"))
     bundle = _opened(model, weights, labels)
-    names = (classes,) if isinstance(classes, str) else tuple(classes)
+    names = (classes,) if isinstance(classes, str) else tuple(dict.fromkeys(classes))
     tiles, figures = [], []
     for aim in aims(bundle, names, layer, parse_units(units, MAX_UNIT) if units else []):
         image, values = dream(bundle, aim, steps, seed)
-        log.info("%s: activation %.2f to %.2f in %d steps.", aim.name, values[0], values[-1], steps)
         tiles.append(SheetTile(image, aim.name))
         detail = f"{values[0]:z.2f} to {values[-1]:z.2f}"
+        log.info("%s: activation %s in %s.", aim.name, detail, counted(steps, "step"))
         figures.append(Figure(encoded(image, "PNG"), aim.name, detail))
     if len(tiles) == 1:
         outputs.write(tiles[0].pixels)

@@ -48,7 +48,7 @@ def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
         step = graph.layer(layer) if layer else first_convolution(graph)
         if step.kind not in KINDS:
             rule = f"name a layer of the kind {' or '.join(KINDS)}"
-            raise UsageError(broken_rule("`layer`", rule, f"{step.name}, a {step.kind}"))
+            raise UsageError(broken_rule("`layer`", rule, f"{step.name} ({step.kind})"))
         kernel = np.asarray(step.operation.kernel, np.float32)
     if step.kind == "DepthwiseConv2D":
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)

@@ -76,6 +76,7 @@ def run(app: Starlette, opened: socket.socket, *, timeout: float, connections: i
         app,
         access_log=False,
         log_config=None,
+        log_level="error",  # what any client can provoke is no news, and would fill the log
         proxy_headers=False,
         server_header=False,
         date_header=False,

@@ -133,8 +133,12 @@ def test_what_is_no_http_and_what_is_too_much_harms_nobody(service, examples):
             strange.settimeout(20)
             while strange.recv(1 << 16):
                 pass
-    assert post(port, (examples / "cat.jpg").read_bytes()) == 200
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    assert post(port, (examples / "cat.jpg").read_bytes(), **upgrade) == 200
     assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert process.log and all(line.startswith("cnnkit: ") for line in process.log), process.log
 
 
 def decoders_of(process):
