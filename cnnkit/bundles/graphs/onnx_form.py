@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnkit.bundles.graphs.onnx_quantized import quantized_image
 from cnnkit.bundles.graphs.wire import BYTES, VARINT, WireError, fields, text
 from cnnkit.errors import BundleError, broken_rule
 
@@ -36,7 +37,7 @@ class OnnxScan(NamedTuple):
     """What an ONNX file says before it is read.
 
     Attributes:
-        metadata: Its ``metadata_props``.
+        metadata: Its ``metadata_props``, and what `quantized_image` finds.
         external: The names of the files that hold weights.
     """
 
@@ -81,6 +82,7 @@ def scan_onnx(path: Path, data: memoryview) -> OnnxScan:
 def _scan(path: Path, data: memoryview) -> OnnxScan:
     metadata: dict[str, str] = {}
     external: dict[str, None] = {}
+    quantized: dict[str, str] = {}
     has_graph = False
     for one in fields(data):
         if one.kind != BYTES:
@@ -91,13 +93,16 @@ def _scan(path: Path, data: memoryview) -> OnnxScan:
         elif one.number in (MODEL_GRAPH, MODEL_FUNCTIONS):
             has_graph = has_graph or one.number == MODEL_GRAPH
             kind = "graph" if one.number == MODEL_GRAPH else "function"
+            if kind == "graph":
+                quantized = quantized_image(one.content)
             external |= dict.fromkeys(_external(path, one.content, kind))
     if not has_graph:
         raise WireError("no graph")
     if len(external) > MAX_EXTERNAL:
         rule = f"keep its weights in at most {MAX_EXTERNAL} files"
         raise BundleError(broken_rule(str(path), rule, len(external)))
-    return OnnxScan(metadata, tuple(external))
+    own = {key: value for key, value in metadata.items() if not key.startswith("input.")}
+    return OnnxScan(own | quantized, tuple(external))
 
 
 def _entry(content: memoryview) -> tuple[str, str]:

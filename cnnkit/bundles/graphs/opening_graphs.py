@@ -67,7 +67,7 @@ def _running(
 
 def _check_quantization(file: GraphFile, spec: GraphSpec) -> None:
     """Refuse a bundle made when pixels entered a quantized input as they are, if that is wrong."""
-    scale = file.metadata.get("tflite.scale")
+    scale = file.metadata.get("input.scale")
     if scale is None or spec.scale is not None:
         return
     dtype = next(

@@ -1,9 +1,10 @@
 """Images of quantized numbers: a real number r stands in the input as ``r / scale + zero``.
 
-Only TFLite files say the scale and the zero point of their input. What the float network would
-get, ``(pixel - mean) / std``, is quantized by them. Where nobody says the mean and the standard
-deviation, the numbers that the input can hold may: those from 0 to 1, -1 to 1, or 0 to 255 stand
-for the pixels as they are, as all examples of such networks give them.
+TFLite files say the scale and the zero point of their input, and ONNX files whose image enters a
+DequantizeLinear first. What the float network would get, ``(pixel - mean) / std``, is quantized by
+them. Where nobody says the mean and the standard deviation, the numbers that the input can hold
+may: those from 0 to 1, -1 to 1, or 0 to 255 stand for the pixels as they are, as all examples of
+such networks give them.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def quantization_of(file: GraphFile, dtype: str) -> QuantizedInput | None:
     Raises:
         BundleError: The scale or the zero point can be none.
     """
-    said = file.metadata.get("tflite.scale"), file.metadata.get("tflite.zero")
-    if file.form != "tflite" or None in said or dtype not in ENDS:
+    said = file.metadata.get("input.scale"), file.metadata.get("input.zero")
+    if file.form not in ("tflite", "onnx") or None in said or dtype not in ENDS:
         return None
     scale, zero = float(said[0] or 0), int(said[1] or 0)
     low, high = ENDS[dtype]

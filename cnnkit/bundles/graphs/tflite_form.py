@@ -47,7 +47,7 @@ class TfliteScan(NamedTuple):
 
     Attributes:
         metadata: ``tflite.mean`` and ``tflite.std``, ``tflite.colors``, and `DESCRIPTIONS`; and
-            ``tflite.scale`` and ``tflite.zero`` of an image of quantized numbers.
+            ``input.scale`` and ``input.zero`` of an image of quantized numbers.
         labels: The classes' names, where a file of them is inside.
     """
 
@@ -107,7 +107,7 @@ def _scale_and_zero(tensor: Table) -> dict[str, str]:
         return {}
     place, count = how.vector(ZEROS)
     zero = how.number("<q", place) if count else 0
-    return {"tflite.scale": repr(scales[0]), "tflite.zero": str(zero)}
+    return {"input.scale": repr(scales[0]), "input.zero": str(zero)}
 
 
 def _metadata(model: Table) -> tuple[dict[str, str], list[str]]:

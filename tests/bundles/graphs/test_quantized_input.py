@@ -21,7 +21,13 @@ from cnnkit.errors import BundleError, UsageError
 from cnnkit.runtime.openvino_predictor import adds_integers, in_float
 from cnnkit.runtime.precision import Processor
 from cnnkit.runtime.process import import_openvino
-from tests.bundles.graphs.making import read_here, tflite_classifier, tflite_metadata
+from tests.bundles.graphs.making import (
+    WEIGHTS,
+    read_here,
+    save,
+    tflite_classifier,
+    tflite_metadata,
+)
 
 UNIT, INCEPTION = 1 / 255, 1 / 127.5
 CLIP = FAMILIES["clip"]
@@ -42,9 +48,9 @@ def planned(path: Path, wish: GraphWish | None = None) -> Planned:
     return plan(file, graph_model(file), said_by(file), wish or GraphWish(), "Say it.")
 
 
-def scores(path: Path, found: Planned, images: np.ndarray) -> np.ndarray:
+def scores(path: Path, found: Planned, images: np.ndarray, rows: int = 3) -> np.ndarray:
     outputs = {"scores": found.card.scores_layer or ""}
-    model = prepared(graph_model(scan(path)), found.spec, (2, 2), outputs, 3)
+    model = prepared(graph_model(scan(path)), found.spec, (2, 2), outputs, rows)
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     in_float(model)
     compiled = import_openvino().Core().compile_model(model, "CPU", settings)
@@ -97,6 +103,95 @@ def test_what_the_float_network_would_get_is_quantized(
     expected = interpreted(path, values)
     np.testing.assert_allclose(scores(path, found, images), expected, atol=step)
     assert not [note for note in found.notes if "pixels become" in note]
+
+
+def onnx_quantized(
+    path: Path, kind: str, scale: float, zero: int | None, turned: bool, raw: bool
+) -> Path:
+    """Write a network (n, 2, 2, 3) whose image enters a DequantizeLinear, as tf2onnx writes it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    number = getattr(TensorProto, kind)
+    scale_values = np.array(scale, np.float32)
+    tensors = [numpy_helper.from_array(WEIGHTS, "weights")]
+    if raw:
+        tensors.append(numpy_helper.from_array(scale_values, "scale"))
+        tensors.append(numpy_helper.from_array(np.array(zero or 0, kind.lower()), "zero"))
+    else:
+        tensors.append(helper.make_tensor("scale", TensorProto.FLOAT, [], [scale]))
+        tensors.append(helper.make_tensor("zero", number, [], [zero or 0]))
+    image, axes, nodes = "image", [1, 2], []
+    if turned:
+        nodes = [helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2])]
+        image, axes = "planes", [2, 3]
+    parameters = ["scale"] if zero is None else ["scale", "zero"]
+    nodes += [
+        helper.make_node("DequantizeLinear", [image, *parameters], ["real"]),
+        helper.make_node("ReduceMean", ["real"], ["means"], axes=axes, keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "quantized",
+        [helper.make_tensor_value_info("image", number, ["n", 2, 2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        tensors,
+    )
+    save(path, graph, {"input.scale": "a stranger's", "input.zero": "x"})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("quantized", "turned", "raw"),
+    [
+        (("UINT8", *OF_CLIP), False, True),
+        (("UINT8", *OF_CLIP), True, False),
+        (("INT8", OF_CLIP[0], OF_CLIP[1] - 128), True, True),
+        (("INT8", OF_CLIP[0], OF_CLIP[1] - 128), False, False),
+        (("INT8", OF_CLIP[0], None), False, True),
+    ],
+)
+def test_a_dequantize_linear_of_onnx_says_it_too(
+    tmp_path: Path,
+    images: np.ndarray,
+    quantized: tuple[str, float, int | None],
+    turned: bool,
+    raw: bool,
+) -> None:
+    import onnxruntime
+
+    kind, scale, zero = quantized
+    path = onnx_quantized(tmp_path / "m.onnx", kind, scale, zero, turned, raw)
+    with pytest.raises(UsageError, match="not say how its pixels are normalized"):
+        planned(path)
+    found = planned(path, GraphWish(like="clip"))
+    assert (found.spec.scale, found.spec.zero) == (pytest.approx(scale), zero or 0)
+    values = (images - np.array(CLIP.mean)) / np.array(CLIP.std)
+    ends = np.iinfo(kind.lower())
+    steps = values / scale
+    whole = np.clip(np.trunc(steps + np.copysign(0.5, steps)) + (zero or 0), ends.min, ends.max)
+    session = onnxruntime.InferenceSession(str(path))
+    expected = session.run(["y"], {"image": whole.astype(kind.lower())})[0]
+    np.testing.assert_allclose(scores(path, found, images, 4), expected, atol=4 * scale)
+
+
+def test_pixels_that_a_graph_normalizes_itself_are_no_quantized_ones(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["image"], ["real"], to=1),
+        helper.make_node("Mul", ["real", "scale"], ["small"]),
+        helper.make_node("ReduceMean", ["small"], ["y"], axes=[1, 2], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "own",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 2, 2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.float32(OF_CLIP[0]), "scale")],
+    )
+    save(tmp_path / "m.onnx", graph, {"input.scale": "1", "input.zero": "0"})
+    assert planned(tmp_path / "m.onnx").spec.scale is None
 
 
 @pytest.mark.parametrize(
