@@ -127,6 +127,19 @@ def test_wrong_types_are_refused_and_named(place: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("place", sorted(CALLABLES))
+def test_the_docstring_names_every_parameter_and_the_error(place: str) -> None:
+    text = inspect.getdoc(CALLABLES[place]) or ""
+    sections = {
+        title: re.findall(r"^    (\w+):", body, re.MULTILINE)
+        for title, body in re.findall(r"^(Args|Raises):\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
+    }
+    if place.endswith("__init__") or ("see `" in text.lower() and not sections):
+        return  # described where one makes such an object
+    assert sections["Args"] == list(parameters(CALLABLES[place]))
+    assert "UsageError" in sections["Raises"]
+
+
 def refusal_problem(function: Callable[..., Any], arguments: dict[str, Any], name: str) -> str:
     """Return what is wrong with the error of a call, "" for nothing."""
     try:

@@ -16,6 +16,7 @@ from tests.classification.training.drawings import draw
 from tests.faces.astronauts import write_astronauts
 from tests.faces.gallery.portraits import write_people
 from tests.faces.training.digits import write_digits
+from tests.forked import run_forked
 from tests.formats.drawn_boxes import draw_boxes
 
 BOX_PAGES = ("boxes.md", "train-detector.md")
@@ -116,6 +117,52 @@ def test_the_command_lines_work_in_their_order(page, tmp_path, examples, run_cnn
         assert program == "cnnkit"
         done = run_cnnkit(*arguments)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+# What the Python of a page reads, as a command makes it, if the page itself does not.
+PYTHON_PAGES = {
+    "course.md": "",
+    "network.md": "",
+    "search.md": "classify photos --embeddings photos.npy -o photos.jsonl",
+    "gallery.md": "gallery enroll team.gallery astronaut.jpg --name Eileen",
+    "export.md": "export nanodet-g -o detector.onnx",
+    "video.md": "",
+}
+SERVES = "serve.md"  # which never returns
+
+
+def programs(page: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(n, marks=pytest.mark.slow if n == "export.md" else ()) for n in PYTHON_PAGES],
+)
+def test_the_programs_of_a_page_run(page, tmp_path, examples, run_cnnkit, clean_environment):
+    shutil.copytree(examples, tmp_path / "photos")
+    for name in ("astronaut.jpg", "party.jpg", "query.jpg"):
+        shutil.copy(examples / "astronaut.jpg", tmp_path / name)
+    if page == "video.md":
+        from tests.video.clips import make_clip  # needs the extra `video`
+
+        make_clip(tmp_path / "clip.mp4", 40)
+    if page == "export.md":
+        pytest.importorskip("onnxruntime")
+    if PYTHON_PAGES[page]:
+        made = run_cnnkit(*shlex.split(PYTHON_PAGES[page]))
+        assert made.returncode == 0, made.stderr
+    for program in programs(page):
+        done = run_forked(["-c", program], cwd=tmp_path, env=clean_environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout or page == "video.md"
+
+
+def test_every_page_with_a_program_is_run():
+    assert {path.name for path in DOCS.glob("*.md") if programs(path.name)} - {SERVES} == {
+        *PYTHON_PAGES
+    }
 
 
 def test_pages_about_commands_show_some():

@@ -272,6 +272,9 @@ class Classifier(Loaded):
 
         Yields:
             The path and the result of each image.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
         found, workers = find_images(inputs), workers or self._workers
 

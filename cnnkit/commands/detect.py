@@ -113,6 +113,7 @@ def detect(
         tile: Side of overlapping tiles, in pixels of the image, to search in addition to the
             whole image; 0 uses the network's input size; None searches the whole image only.
         where: Only images that meet a condition such as ``person>=1 and not dog``.
+        track: Follow the objects of videos: each gets a number that lasts from frame to frame.
         every: For videos: ``0.5s`` for one frame per half second, ``10f`` for every tenth frame,
             ``key`` for the key frames only; all frames by default. With it, the videos of a
             folder are read too.
@@ -120,7 +121,6 @@ def detect(
         to_time: For videos: end, in seconds or as ``1:30``, exclusive.
         frames: Take every frame of animated GIF, WebP, and PNG files and every page of TIFF
             files, not the first only.
-        track: Follow the objects of videos: each gets a number that lasts from frame to frame.
         output: One or several of: a file of rows (``.jsonl``, ``.csv``, ``.parquet``),
             ``coco:FILE.json``, ``yolo:FOLDER``, ``voc:FOLDER``. Files may be URLs.
         resume: Resume an interrupted run of the first file of rows.
@@ -214,7 +214,7 @@ def detect(
     if track:
         videos.refuse_tracking()
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
-    selection = selection_of(confidence, iou, classes, agnostic)
+    selection = Selection.of(confidence, iou, classes, agnostic)
     options = RuntimeOptions(device, runtime, precision, threads)
     bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
     for note in bundle.notes:
@@ -292,24 +292,6 @@ def _opened(
         max_pixels=max_pixels,
     )
     return OpenedModel(bundle.answers_hash, partial(detected_rows, detector, workers))
-
-
-def selection_of(
-    confidence: float | Mapping[str, float] | None,
-    iou: float | None,
-    classes: str | Sequence[str],
-    agnostic: bool | Sequence[Sequence[str]] | None,
-) -> Selection:
-    """Return what the parameters of `detect` say is wanted.
-
-    Raises:
-        UsageError: An argument is invalid.
-    """
-    single = dict(confidence) if isinstance(confidence, Mapping) else {}
-    usual = single.pop("", None) if isinstance(confidence, Mapping) else confidence
-    groups = () if agnostic is True else agnostic or None
-    names = [classes] if isinstance(classes, str) else list(classes)
-    return Selection(usual, single, iou, names, groups)
 
 
 def _asked(

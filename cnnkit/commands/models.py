@@ -67,6 +67,9 @@ def verify_models(
 
     Returns:
         By name, None if all files match, otherwise the error that opening the model raises.
+
+    Raises:
+        UsageError: `names` are no names.
     """
     return {name: _error_of(name) for name in path_list(names) or embedded_names()}
 

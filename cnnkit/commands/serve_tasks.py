@@ -11,7 +11,7 @@ from typing import Any
 from cnnkit.bundles import Bundle
 from cnnkit.classification.classifier import Classifier, Decision
 from cnnkit.commands.classify import classify
-from cnnkit.commands.detect import detect, selection_of
+from cnnkit.commands.detect import detect
 from cnnkit.detection import Detector
 from cnnkit.detection.detector import DETECTING_FITS
 from cnnkit.detection.selection import Selection
@@ -53,7 +53,7 @@ def detecting(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Serve
 
     def answer(images: Images, values: Values) -> Answer:
         """Detect the objects in an image."""
-        selection = selection_of(
+        selection = Selection.of(
             values.get("confidence"),
             values.get("iou"),
             values.get("classes", ()),

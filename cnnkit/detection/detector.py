@@ -94,7 +94,13 @@ class Detector(Loaded):
 
         Args:
             index: The class's number.
+
+        Raises:
+            UsageError: It is none of a class.
         """
+        last = len(self.bundle.labels) - 1
+        if not 0 <= index <= last:
+            raise UsageError(broken_rule("`index`", f"lie between 0 and {last}", index))
         made = copy.copy(self)
         made._only = index
         return made
@@ -109,7 +115,7 @@ class Detector(Loaded):
         labels: str | os.PathLike[str] | None = None,
         confidence: float | Mapping[str, float] | None = None,
         iou: float | None = None,
-        classes: Sequence[str] = (),
+        classes: str | Sequence[str] = (),
         agnostic: bool | Sequence[Sequence[str]] = False,
         tile: int | None = None,
         fit: str | None = None,
@@ -128,9 +134,10 @@ class Detector(Loaded):
                 or OpenVINO ``.xml`` file, or a SavedModel folder.
             weights: The ``.weights`` file that belongs to a ``.cfg`` file.
             labels: A file with one label per line, for a model without labels.
-            confidence: Minimum score, for all classes or by class name.
+            confidence: Minimum score, for all classes or by class name. In a mapping, the empty
+                name stands for all other classes.
             iou: IoU threshold of non-maximum suppression.
-            classes: Names of the classes to keep; all if empty.
+            classes: Name of the class to keep, or several; all if empty.
             agnostic: True suppresses overlapping boxes regardless of class; or groups of classes
                 within which boxes suppress each other.
             tile: Side of overlapping tiles, in pixels of the image, to search in addition to
@@ -149,11 +156,7 @@ class Detector(Loaded):
             BundleError: The model cannot be opened, or is unsafe to open.
             RuntimeUnavailableError: The requested device, runtime or precision is not available.
         """
-        by_class = dict(confidence) if isinstance(confidence, Mapping) else {}
-        groups = () if agnostic is True else agnostic or None
-        selection = Selection(
-            None if isinstance(confidence, Mapping) else confidence, by_class, iou, classes, groups
-        )
+        selection = Selection.of(confidence, iou, classes, agnostic)
         return cls.from_bundle(
             open_model(model, weights, labels),
             selection,
@@ -234,6 +237,9 @@ class Detector(Loaded):
 
         Yields:
             The path and the result of each image.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
 
         def task(batch: list[Found]) -> list[tuple[str, Detections | Failure]]:
@@ -252,8 +258,14 @@ class Detector(Loaded):
     def find_weaker(self, share: float) -> np.ndarray:
         """Also find objects whose score is that share of the least wanted one, for a tracker.
 
+        Args:
+            share: Factor of the minimum scores, 0 to 1.
+
         Returns:
             The least wanted score of each class, float64 (classes,).
+
+        Raises:
+            UsageError: It is no number.
         """
         wanted = self.least
         self.least = wanted * share

@@ -53,6 +53,32 @@ class Selection:
         if self.iou is not None and not 0 <= self.iou <= 1:
             raise UsageError(broken_rule("`iou`", "lie between 0 and 1", self.iou))
 
+    @classmethod
+    def of(
+        cls,
+        confidence: float | Mapping[str, float] | None,
+        iou: float | None,
+        classes: str | Sequence[str],
+        agnostic: bool | Sequence[Sequence[str]] | None,
+    ) -> Selection:
+        """Return what is wanted as `cnnkit.detect` and `Detector.load` take it.
+
+        Args:
+            confidence: Lowest score, for all classes or by name; the empty name stands for all
+                others.
+            iou: See `Selection`.
+            classes: One name or several.
+            agnostic: True: all classes are one group; False or None: none; or the groups.
+
+        Raises:
+            UsageError: A number breaks its rule.
+        """
+        single = dict(confidence) if isinstance(confidence, Mapping) else {}
+        usual = single.pop("", None) if isinstance(confidence, Mapping) else confidence
+        groups = () if agnostic is True else agnostic or None
+        names = [classes] if isinstance(classes, str) else list(classes)
+        return cls(usual, single, iou, names, groups)
+
     def least_scores(self, labels: Sequence[str], spec: DetectorSpec) -> np.ndarray:
         """Return the lowest wanted score of each class, float64 (classes,), infinite for none."""
         usual = spec.confidence if self.confidence is None else self.confidence

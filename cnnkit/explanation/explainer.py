@@ -355,6 +355,9 @@ class Explainer(Loaded):
 
         Yields:
             The path and the result of each image.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
         return self.stream_finished(find_images(inputs), _without_image, workers)
 

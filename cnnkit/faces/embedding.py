@@ -227,13 +227,25 @@ class FaceEmbedder(Loaded):
             float32 (faces, n). The smaller the Euclidean distance, the more similar two faces are.
 
         Raises:
+            UsageError: `faces` are no faces.
             ImageError: It is not an image, or cannot be read.
         """
         return self.embed_chips(self.cut(self.read(image), faces))
 
     @checks_types
     def cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        """Return aligned faces as input of the embedder, uint8 (faces, height, width, 3)."""
+        """Cut faces out of an image and align them.
+
+        Args:
+            image: The image that they were found in, uint8 RGB (height, width, 3), from `read`.
+            faces: Faces returned by `find`.
+
+        Returns:
+            The embedder's input, uint8 (faces, height, width, 3).
+
+        Raises:
+            UsageError: An argument is of another type.
+        """
         size = (self._spec.height, self._spec.width)
         aligned: Iterable[np.ndarray] = [image] * len(faces)
         if isinstance(self.detector, FaceDetector):
@@ -246,7 +258,17 @@ class FaceEmbedder(Loaded):
 
     @checks_types
     def embed_chips(self, aligned: np.ndarray) -> np.ndarray:
-        """Compute the embeddings of faces from `cut`, uint8 (faces, height, width, 3)."""
+        """Compute the embeddings of aligned faces.
+
+        Args:
+            aligned: Faces from `cut`, uint8 (faces, height, width, 3).
+
+        Returns:
+            float32 (faces, n).
+
+        Raises:
+            UsageError: It is no array.
+        """
         if not len(aligned):
             return np.zeros((0, self.size), np.float32)
         embeddings = self._predict(aligned)
@@ -312,6 +334,9 @@ class FaceEmbedder(Loaded):
         Yields:
             The path of each image, and its faces or a `Failure`. An image without a
             face is not a failure.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
         found, workers = find_images(inputs), workers or self._workers
         yield from pipeline.stream_many(found, self.read, self._described, BATCH, workers)

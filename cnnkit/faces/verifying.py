@@ -189,7 +189,20 @@ class FaceVerifier(Loaded):
     def compare(
         self, a: ImageFaces | Failure, b: ImageFaces | Failure, name_a: str, name_b: str
     ) -> FaceMatch | Failure:
-        """Compare two embedded images; a failure names the image that caused it."""
+        """Compare two embedded images.
+
+        Args:
+            a: The faces of an image, from `FaceEmbedder.predict`.
+            b: Those of the other image.
+            name_a: What a failure calls the first image.
+            name_b: What it calls the other.
+
+        Returns:
+            The closest pair of the faces that count, or a `Failure` that names its image.
+
+        Raises:
+            UsageError: An argument is of another type.
+        """
         ours = self._chosen(a, name_a)
         if isinstance(ours, Failure):
             return ours

@@ -290,6 +290,9 @@ class Stylizer(Loaded):
 
         Yields:
             The path and the result of each image.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
 
         def task(batch: list[Found]) -> list[tuple[str, StylizedImage | Failure]]:

@@ -10,7 +10,7 @@ import pytest
 
 import cnnkit
 from cnnkit.cli import _run
-from cnnkit.commands.detect import selection_of
+from cnnkit.detection.selection import Selection
 from cnnkit.detection.written import confidence_of, groups_of
 
 
@@ -72,7 +72,7 @@ def test_what_the_command_refuses_the_function_refuses(keywords, said, photos) -
     [(None, None), (False, None), (True, ()), ([["cat", "dog"]], [["cat", "dog"]])],
 )
 def test_groups_within_which_boxes_suppress_each_other(agnostic, groups) -> None:
-    assert selection_of(0.3, None, "cat", agnostic).agnostic == groups
+    assert Selection.of(0.3, None, "cat", agnostic).agnostic == groups
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,10 @@ def test_exact_names_come_first_and_unicode_forms_are_one() -> None:
     assert class_index("CAFE\u0301", labels, "`where`") == 2
     with pytest.raises(UsageError, match=r"`classes` must name one class.*capitalization"):
         class_index("aB", ("AB", "ab"), "`classes`")
+
+
+def test_the_parameters_of_detect_and_of_the_detector_are_read_alike() -> None:
+    """The empty name, all others' score, was one of no class in `Detector.load`."""
+    made = Selection.of({"dog": 0.7, "": 0.2}, None, "dog", False)
+    assert made == Selection(0.2, {"dog": 0.7}, None, ["dog"], None)
+    assert Selection.of(0.3, 0.5, ("dog", "cat"), True).agnostic == ()

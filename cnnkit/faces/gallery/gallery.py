@@ -25,7 +25,7 @@ from cnnkit.faces.gallery.embedders import (
 )
 from cnnkit.faces.gallery.enrolment import EnrolmentPolicy, enrol, portraits_to_enrol
 from cnnkit.faces.gallery.known import KnownFaces
-from cnnkit.faces.gallery.records import GallerySettings, NewPhoto, StoredPhoto
+from cnnkit.faces.gallery.records import DIGEST_BYTES, GallerySettings, NewPhoto, StoredPhoto
 from cnnkit.faces.gallery.sealing import check_new_passphrase
 from cnnkit.faces.gallery.search import FaceIndex
 from cnnkit.faces.gallery.store import GalleryFile, NewGalleryFile
@@ -281,6 +281,9 @@ class Gallery(Loaded):
 
         Yields:
             The path and the result of each image.
+
+        Raises:
+            UsageError: An argument is invalid.
         """
         yield from self.known().stream(self.embedder, inputs, workers)
 
@@ -322,7 +325,18 @@ class Gallery(Loaded):
 
     @checks_types
     def person_of(self, content: bytes) -> str | None:
-        """Return the person that a photo with this SHA-256 is enrolled as, or None."""
+        """Return the person that a photo is enrolled as, or None.
+
+        Args:
+            content: The SHA-256 of the photo's file, 32 bytes.
+
+        Raises:
+            UsageError: It is no SHA-256, such as the file itself, or the gallery is closed.
+        """
+        if len(content) != DIGEST_BYTES:
+            fix = "Give hashlib.sha256(FILE).digest()."
+            rule, received = f"be a SHA-256, {DIGEST_BYTES} bytes", f"{len(content)} bytes"
+            raise UsageError(broken_rule("`content`", rule, received, fix))
         return self._file.person_of(content)
 
     @checks_types
