@@ -21,7 +21,7 @@ from cnnkit.classification.classifier import Classifier, Decision
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import text_of
 from cnnkit.detection.detector import Detector
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import BundleError, UsageError, broken_rule
 from cnnkit.images import Finder
 from cnnkit.results import Classification, Detections, Failure
 from cnnkit.runtime import RuntimeOptions, predictor
@@ -166,6 +166,12 @@ def _try(bundle: Bundle, features: bool, scores_are_given: bool) -> None:
     if bundle.card.task != "classify":
         return
     scores = outputs["scores"]
+    if not np.all(np.isfinite(scores)):
+        rule = "give finite scores for an image of noise"
+        raise BundleError(broken_rule(bundle.card.name, rule, "NaN or infinity"))
+    if np.array_equal(scores[0], scores[1]):
+        said = "gives the same scores for different images of noise: check how pixels enter it"
+        log.warning("%s %s.", bundle.card.name, said)
     bundle.probabilities(scores[0])
     add_up = np.all(scores >= 0) and np.all(np.abs(scores.sum(axis=1) - 1) < SUM_ERROR)
     if bundle.card.scores_kind == "logits" and add_up and not scores_are_given:

@@ -141,6 +141,7 @@ def _are_alike(own: np.ndarray, beside: np.ndarray) -> bool:
     """Return whether an image's numbers are the same up to rounding, rows in any order."""
     if own.shape != beside.shape:
         return False
+    own, beside = (np.nan_to_num(values, posinf=0.0, neginf=0.0) for values in (own, beside))
     tolerance = BATCH_TOLERANCE
     if own.ndim > 1:  # the best few of many: rounding moves the last of them
         own, beside, tolerance = np.sort(own, 0), np.sort(beside, 0), ROWS_TOLERANCE

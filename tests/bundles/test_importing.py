@@ -151,6 +151,28 @@ def test_logits_that_add_up_to_1_are_asked_about(tmp_path: Path) -> None:
         assert made.card["outputs"]["scores"]["kind"] == kind
 
 
+def test_scores_that_are_no_numbers_or_always_the_same_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from onnx import helper, numpy_helper
+
+    for kind in ("Div", "Mul"):
+        nodes = [
+            helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+            helper.make_node(kind, ["means", "zero"], ["y"]),
+        ]
+        zero = numpy_helper.from_array(np.float32(0), "zero")
+        path = read_here(onnx_of_nodes(tmp_path / f"{kind}.onnx", nodes, [zero]))
+        if kind == "Div":
+            with pytest.raises(BundleError, match="must give finite scores for an image of noise"):
+                cnnkit.import_model(path, tmp_path / "b", like="0-1")
+            continue
+        with caplog.at_level(logging.WARNING, "cnnkit"):
+            cnnkit.import_model(path, tmp_path / "b", like="0-1")
+        assert "gives the same scores for different images of noise" in caplog.text
+        assert "mixes" not in caplog.text
+
+
 def test_changed_files_are_refused(tmp_path: Path) -> None:
     path = read_here(openvino_classifier(tmp_path / "m.xml"))
     cnnkit.import_model(path, tmp_path / "b", like="0-1")

@@ -25,6 +25,8 @@ MAX_ITERATIONS = 10_000
 MAX_DEPTH = 8
 MAX_STEPS_BACK = 100
 IMAGE = "image"
+# Operations that keep something from image to image, or draw it.
+CHANGING = frozenset(("Assign", "ReadValue", "RandomUniform", "RandomPoisson", "Multinomial"))
 # How far quantization moves a constant.
 ROUNDED = 0.02
 # Steps between the scores and what makes them that leave every number as it is.
@@ -509,7 +511,7 @@ def _operations(model: Any) -> Iterator[tuple[Any, int]]:
             elif kind == "If":
                 bodies = (node.get_then_body(), node.get_else_body())
                 pending += [(body, times, depth + 1) for body in bodies]
-            elif kind in ("Assign", "ReadValue"):
+            elif kind in CHANGING:
                 rule = "give the same for the same image"
                 raise BundleError(broken_rule("The graph", rule, f"the operation {kind}"))
 

@@ -298,3 +298,17 @@ def test_a_reader_without_memory_is_refused_in_one_line(tmp_path: Path) -> None:
     said = (tmp_path / "refusal.txt").read_text()
     assert said.startswith(f"{path} must be an ONNX file that OpenVINO can read.")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("kind", ["RandomUniformLike", "RandomNormalLike"])
+def test_a_graph_that_draws_its_answers_is_refused(tmp_path: Path, kind: str) -> None:
+    """Such as one exported while it was in training: each run had other scores."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node(kind, ["means"], ["noise"], seed=3.0),
+        helper.make_node("Add", ["means", "noise"], ["y"]),
+    ]
+    with pytest.raises(BundleError, match="must give the same for the same image"):
+        model_of(onnx_of_nodes(tmp_path / "m.onnx", nodes, []))
