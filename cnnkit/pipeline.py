@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from cnnkit.errors import ImageError
 from cnnkit.images import Found, Given, one_or_several
-from cnnkit.images.attempts import attempt
-from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import Failure
 from cnnkit.runtime import Predictor
 from cnnkit.runtime.process import one_opencv_thread
@@ -62,7 +61,7 @@ class Outcome(NamedTuple):
     context: Any = None
 
 
-Prepare = Callable[[Any], "np.ndarray | NetworkInput"] | FileReaders
+Prepare = Callable[[Any], "np.ndarray | NetworkInput"]
 
 
 def predictions(
@@ -94,7 +93,7 @@ def stream(
     Args:
         found: The inputs; taken lazily.
         prepare: Reads one image as the network's input, uint8 (height, width, 3), with a
-            context where the result needs one; or reads several, without one.
+            context where the result needs one.
         predictor: Runs the network.
         workers: Threads that read and predict.
         finish: What else the workers do with each outcome; its result is given instead.
@@ -183,7 +182,7 @@ def in_order(
 
 def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> list[Outcome]:
     """Read and predict a few inputs; those that cannot be read take no part."""
-    prepared = _prepared_batch(batch, prepare)
+    prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
     images = [one.image for one in prepared if isinstance(one, NetworkInput)]
     outputs = predictor.predict(np.stack(images)) if images else {}
     outcomes = []
@@ -198,14 +197,20 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
     return outcomes
 
 
-def _prepared_batch(batch: list[Found], prepare: Prepare) -> list[NetworkInput | Failure]:
-    if not isinstance(prepare, FileReaders):
-        return [item.failure or _prepared(item.path, prepare) for item in batch]
-    results = iter(prepare.many([item.path for item in batch if item.failure is None]))
-    read = [item.failure or next(results) for item in batch]
-    return [one if isinstance(one, Failure) else NetworkInput(one.pixels, None) for one in read]
-
-
 def _prepared(path: Any, prepare: Prepare) -> NetworkInput | Failure:
     one = attempt(path, prepare)
     return one if isinstance(one, NetworkInput | Failure) else NetworkInput(one, None)
+
+
+def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
+    """Return what `work` makes of one image, or a `Failure`."""
+    try:
+        return work(path)
+    except ImageError as error:
+        return Failure(error.kind, error.message)
+    except MemoryError:
+        return Failure("too-large", "There is not enough memory to decode it.")
+    except Exception as error:  # of a worker: one strange image must never end a long run
+        log.debug("%s: a fault of cnnkit's", path, exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        return Failure("failed", f"{type(error).__name__}: {reason}")

@@ -23,7 +23,6 @@ from cnnkit.images import (
     find_images,
     prepare,
 )
-from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import NOT_FINITE, UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 from cnnkit.runtime.loaded import Loaded
@@ -277,13 +276,11 @@ class Classifier(Loaded):
             UsageError: An argument is invalid.
         """
         found, workers = find_images(inputs), workers or self._workers
-
-        def interpreted(outcome: pipeline.Outcome) -> tuple[str, Classification | Failure]:
-            """Give the path with the result."""
-            return outcome.path, outcome.failure or self.interpret(outcome.outputs)
-
-        with FileReaders(self.spec, self._max_pixels, workers) as readers:
-            yield from pipeline.stream(found, readers, self.predictor, workers, interpreted)
+        for outcome in pipeline.stream(found, self.prepare, self.predictor, workers):
+            if outcome.failure is not None:
+                yield outcome.path, outcome.failure
+            else:
+                yield outcome.path, self.interpret(outcome.outputs)
 
     @property
     def labels(self) -> tuple[str, ...]:
