@@ -44,6 +44,7 @@ from cnnkit.runtime import (  # noqa: E402
     RuntimeOptions,
     available_cpus,
     building_defaults,
+    built_for_weights,
     compile,
     import_keras,
     predictor,
@@ -125,7 +126,9 @@ def embedded_source(name: str) -> ModelSource:
 
     def build(precision: str) -> Any:
         with building_defaults(precision) as keras:
-            network = builder(card["architecture"]["builder"])(**card["architecture"]["arguments"])
+            architecture = card["architecture"]
+            made = builder(architecture["builder"])
+            network = built_for_weights(lambda: made(**architecture["arguments"]))
             for variable in network.weights:
                 variable.assign(arrays[variable.path].astype(np.float32))
             return keras.Model(network.inputs[0], {"scores": network.outputs[0]}, name=network.name)

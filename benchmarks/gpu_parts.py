@@ -32,7 +32,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.gpu import embedded_arrays, synthetic_images  # noqa: E402 - found only now
 from cnnkit.architectures import builder  # noqa: E402
-from cnnkit.runtime import available_cpus, building_defaults, compile, import_keras  # noqa: E402
+from cnnkit.runtime import (  # noqa: E402
+    available_cpus,
+    building_defaults,
+    built_for_weights,
+    compile,
+    import_keras,
+)
 
 PARTS = ("parity", "training", "job")
 # The largest difference, as a share of the largest number of the output. A GPU may multiply
@@ -72,7 +78,8 @@ class EmbeddedNetwork:
         arrays = embedded_arrays(self.model)
         prefix = f"{self.part}/" if self.part else ""
         with building_defaults(precision):
-            network = builder(self.spec["builder"])(**arguments_of(self.spec))
+            build = builder(self.spec["builder"])
+            network = built_for_weights(lambda: build(**arguments_of(self.spec)))
             for variable in network.weights:
                 variable.assign(arrays[prefix + variable.path])
         return network
@@ -245,8 +252,8 @@ def job(device: str, small: bool) -> bool:
             rate = rate_of_job(run, tool, folder)
             print(f"| {name} {model} | {precision} | {rate:,.0f} |", flush=True)
         print("\n| reading alone | images/s |\n|---|---|")
-        for how, rate in rates_of_reading(tool.spec, sorted(map(str, folder.iterdir()))):
-            print(f"| {how} | {rate:,.0f} |", flush=True)
+        for threads, rate in rates_of_reading(tool.spec, sorted(map(str, folder.iterdir()))):
+            print(f"| threads: {threads} | {rate:,.0f} |", flush=True)
     return True
 
 
@@ -279,28 +286,18 @@ def rate_of_job(run: Callable[..., Any], tool: Any, folder: Path) -> float:
     return len(made) / seconds
 
 
-def rates_of_reading(spec: Any, files: list[str]) -> Iterator[tuple[str, float]]:
-    """Yield how many files a second are read by threads, and by the processes of a long job."""
-    from cnnkit.images.decode import DEFAULT_MAX_PIXELS
-    from cnnkit.isolation.file_readers import FileReaders
+def rates_of_reading(spec: Any, files: list[str]) -> Iterator[tuple[int, float]]:
+    """Yield how many files a second are read by one thread and by more of them."""
+    from cnnkit.images import prepare
 
     every = available_cpus()
     for threads in sorted({1, max(1, every // 4), every}):
-        with FileReaders(spec, DEFAULT_MAX_PIXELS, workers=1) as readers:
-            some = files[: max(8, len(files) * threads // every // 2)]
-            yield f"threads: {threads}", rate_of_reading(readers, some, threads)
-    with FileReaders(spec, DEFAULT_MAX_PIXELS, workers=every + 1) as readers:
-        rate_of_reading(readers, files, every + 1)  # they start
-        yield f"a long job's workers: {every + 1}", rate_of_reading(readers, files, every + 1)
-
-
-def rate_of_reading(readers: Any, files: list[str], threads: int) -> float:
-    """Return how many files some threads read a second, 64 at a time."""
-    batches = [files[start : start + 64] for start in range(0, len(files), 64)]
-    with ThreadPoolExecutor(threads) as pool:
-        began = time.perf_counter()
-        list(pool.map(readers.many, batches))
-        return len(files) / (time.perf_counter() - began)
+        some = files[: max(8, len(files) * threads // every // 2)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda file: prepare(file, spec), some[:8]))
+            began = time.perf_counter()
+            list(pool.map(lambda file: prepare(file, spec), some))
+            yield threads, len(some) / (time.perf_counter() - began)
 
 
 def main() -> int:

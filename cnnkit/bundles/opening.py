@@ -36,7 +36,13 @@ from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_fi
 from cnnkit.bundles.means import read_bits, read_means
 from cnnkit.errors import BundleError, UsageError, broken_rule, did_you_mean, requires
 from cnnkit.images import InputSpec
-from cnnkit.runtime import ModelSource, Quantization, building_defaults, import_keras
+from cnnkit.runtime import (
+    ModelSource,
+    Quantization,
+    building_defaults,
+    built_for_weights,
+    import_keras,
+)
 from cnnkit.version import __version__
 
 WEIGHTS = "weights.safetensors"
@@ -517,7 +523,7 @@ def _built(
     weights.tensor_shapes(path)  # refuses a truncated file before anything is built
     build = architectures.builder(builder or "")
     try:
-        model = build(**arguments)
+        model = built_for_weights(lambda: build(**arguments))
     except (TypeError, ValueError) as error:
         raise BundleError(f"{name}: its architecture is refused: {error}") from error
     weights.load_weights(model, path, prefix)

@@ -15,6 +15,7 @@ from cnnkit.runtime.prediction import predictor
 from cnnkit.runtime.process import (
     available_cpus,
     building_defaults,
+    built_for_weights,
     cache_folder,
     import_keras,
     seed_everything,
@@ -30,6 +31,7 @@ __all__ = [
     "any_size_network",
     "available_cpus",
     "building_defaults",
+    "built_for_weights",
     "cache_folder",
     "compile",
     "compile_model",

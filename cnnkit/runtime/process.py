@@ -8,10 +8,11 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 CACHE_VARIABLE = "CNNKIT_CACHE"
 
@@ -159,6 +160,26 @@ def variables_without_memory() -> Iterator[ModuleType]:
             yield keras
     finally:
         global_state.set_global_attribute(name, before)
+
+
+def built_for_weights(build: Callable[[], Any]) -> Any:
+    """Build a network whose weights are put in next, all of them.
+
+    With Keras's JAX backend they have no values before that: JAX compiles a generator of random
+    numbers for each shape, which takes longer than all else at the start of a network.
+
+    Args:
+        build: Gives a `keras.Model`.
+    """
+    if backend_name() != "jax":
+        return build()
+    with variables_without_memory():
+        model = build()
+    stored = set(map(id, model.weights))
+    for variable in model.variables:
+        if id(variable) not in stored:  # the state of a dropout, say
+            variable.assign(variable.value)
+    return model
 
 
 def import_openvino() -> ModuleType:
