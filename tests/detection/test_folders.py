@@ -358,7 +358,7 @@ def broken_rows() -> Iterator[dict]:
 def test_an_image_that_is_gone_at_the_end_is_told(images: Path) -> None:
     from cnnkit.detection.image_outputs import write_annotated
 
-    left_out = write_annotated(Path("drawn"), broken_rows(), lambda row: row["path"], 10**6)
+    left_out = write_annotated(Path("drawn"), broken_rows, lambda row: row["path"], 10**6)
     assert left_out == ["gone.jpg: no such file or folder"]
 
 
