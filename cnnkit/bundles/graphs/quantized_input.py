@@ -91,7 +91,7 @@ def misfit(how: QuantizedInput, known: Preprocessing) -> str | None:
     means, stds = known.mean or (0.0,), known.std or (1.0,)
     count = max(len(means), len(stds))
     pairs = list(zip(means * (count // len(means)), stds * (count // len(stds)), strict=True))
-    first = min(-mean / std for mean, std in pairs)
+    first = min((0 - mean) / std for mean, std in pairs)
     last = max((255 - mean) / std for mean, std in pairs)
     low, high = how.reach
     shared = min(last, high) - max(first, low)
