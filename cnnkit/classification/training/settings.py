@@ -116,6 +116,10 @@ class ClassifierSettings:
             raise UsageError(broken_rule("`unknown_precision`", rule, self.unknown_precision))
         if self.split_file is not None and not Path(self.split_file).is_file():
             raise UsageError(broken_rule("`split_file`", "name a file", repr(self.split_file)))
+        for name in ("validation", "test", "copies"):
+            if self.split_file is not None and getattr(self, name) != getattr(type(self), name):
+                fix = "The file says in which split each image is."
+                raise UsageError(mutually_exclusive(f"`{name}`", "`split_file`", fix))
 
     @property
     def trains_network(self) -> bool:
@@ -128,6 +132,8 @@ class ClassifierSettings:
         for other in ("fine_tune", "views", "weights"):
             if self.from_scratch and getattr(self, other):
                 raise UsageError(mutually_exclusive("`from_scratch`", f"`{other}`"))
+        if self.from_scratch and self.backbone != AUTO:
+            raise UsageError(mutually_exclusive("`from_scratch`", "`backbone`"))
         if self.from_scratch and self.engine is not None:
             fix = "Without a backbone there are no features to compute; see `coordinator`."
             raise UsageError(mutually_exclusive("`from_scratch`", "`engine`", fix))

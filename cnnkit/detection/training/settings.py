@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cnnkit.data.decoded import MaxBad
-from cnnkit.errors import UsageError, broken_rule, did_you_mean, mutually_exclusive
+from cnnkit.errors import UsageError, broken_rule, did_you_mean, mutually_exclusive, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.losses.yolo import BOX_LOSSES
 from cnnkit.names import known_network
@@ -138,8 +138,23 @@ class DetectorSettings:
                 raise UsageError(broken_rule(option, "be a share from 0 to 1", share))
         if self.resume and self.overwrite:
             raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
+        self._check_used()
         if not self.frozen + self.whole:
             raise UsageError(broken_rule("`epochs`", "be at least 1", 0))
+
+    def _check_used(self) -> None:
+        """Refuse what nothing in this training would use."""
+        for option, value, usual in (
+            ("`anchors`", self.anchors, type(self).anchors),
+            ("`box_loss`", self.box_loss, type(self).box_loss),
+        ):
+            if value != usual and not self.architecture.startswith("yolo"):
+                raise UsageError(requires(option, "an `architecture` of YOLO"))
+        if self.frozen_epochs and (self.from_scratch or self.kind.pretrained is None):
+            fix = "Random weights are not worth keeping."
+            raise UsageError(requires("`frozen_epochs`", "pretrained weights", fix))
+        if self.validation_data is not None and self.validation != type(self).validation:
+            raise UsageError(mutually_exclusive("`validation`", "`validation_data`"))
 
     @property
     def kind(self) -> Architecture:

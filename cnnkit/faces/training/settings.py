@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnnkit.data import Shares
 from cnnkit.data.decoded import MaxBad
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.faces.embedding import DEFAULT_DETECTOR
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
 
@@ -97,11 +97,30 @@ class EmbedderSettings:
         if self.margin == 0 and self.loss in MININGS and self.loss != "batch-hard":
             fix = "0 is the soft margin of `loss='batch-hard'`."
             raise UsageError(broken_rule("`margin`", "be over 0", 0, fix))
+        self._check_used()
         if self.resume and self.loss == "head":
             fix = "Fitting only the head takes seconds."
             raise UsageError(
                 broken_rule("`resume`", "be used with a loss that trains the network", "head", fix)
             )
+
+    def _check_used(self) -> None:
+        """Refuse what nothing in this training would use.
+
+        Raises:
+            UsageError: Names the first of it.
+        """
+        of_loss = ("margin", "people", "photos", "epochs", "patience", "learning_rate", "augment")
+        unused = {
+            "`network='embedding-small'`": ("dimensions", "size") * (self.network == EMBEDDED),
+            "`crop='face'`": ("detector",) * (self.crop != "face"),
+            "a `loss` that trains the network": of_loss * (not self.trains),
+            "a `loss` of triplets": ("margin",) * (self.loss not in MININGS),
+        }
+        for needed, names in unused.items():
+            for name in names:
+                if getattr(self, name) != getattr(type(self), name):
+                    raise UsageError(requires(f"`{name}`", needed))
 
     @property
     def trains(self) -> bool:
