@@ -55,7 +55,11 @@ def verify_listed_pairs(
         UsageError: An output already exists, or the run to resume has other settings.
         OutputError: An output cannot be written; the rows written so far are kept.
     """
-    keyed = {pair_key(pair.a, pair.b): pair for pair in pairs}
+    keyed: dict[str, FacePair] = {}
+    for pair in pairs:
+        earlier = keyed.setdefault(pair_key(pair.a, pair.b), pair)
+        if earlier.same is None:  # one of two lines may say what the pair is
+            keyed[pair_key(pair.a, pair.b)] = pair
     header = {
         "command": "verify-face",
         "model": verifier.embedder.bundle.identity,

@@ -49,3 +49,10 @@ def test_what_the_command_refuses_the_function_refuses(keywords, said, photos) -
     with pytest.raises(cnnkit.CnnkitError) as caught:
         cnnkit.verify_pairs("pairs.csv", **keywords)
     assert said in str(caught.value)
+
+
+def test_a_pair_that_comes_again_without_same_keeps_what_was_said(photos) -> None:
+    Path("pairs.csv").write_text("a,b,same\na.jpg,a.jpg,1\na.jpg,a.jpg,\n")
+    rows: list[dict] = []
+    cnnkit.verify_pairs("pairs.csv", emit=rows.append)
+    assert [row["expected"] for row in rows] == [True]
