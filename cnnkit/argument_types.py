@@ -235,7 +235,7 @@ def _take_number(value: Any) -> float:
         fix = "Convert it with float()." if isinstance(value, str) else ""
         raise _Mismatch(_shown(value), fix)
     try:
-        number = int(value) if isinstance(value, numbers.Integral) else float(value)
+        number = float(value)  # an integer too: Keras takes no other learning rate
         finite = math.isfinite(number)
     except OverflowError:
         finite = False

@@ -200,6 +200,11 @@ def test_scalars_and_arrays_of_numpy_are_numbers_of_python(given: dict[str, Any]
     assert all(type(n) is float for n in (got["by_name"] or {}).values())
 
 
+def test_an_integer_is_a_number_too() -> None:
+    got = example("a", share=1, by_name={"cat": 0})
+    assert type(got["share"]) is float and type(got["by_name"]["cat"]) is float
+
+
 def test_paths_come_as_they_were_given_and_a_generator_is_not_used_up() -> None:
     assert example(Path("a"))["paths"] == Path("a")
     assert example(["a", Path("b")])["paths"] == ["a", Path("b")]

@@ -46,6 +46,7 @@ SAVE_EVERY = 30.0
 # Points of the curve, at most.
 CURVE_POINTS = 200
 SMALLEST_SIZE, LARGEST_SIZE = 64, 512
+MOST_FILTERS = 128  # as the builder says, which is not imported for it
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class PainterSettings:
             raise UsageError(broken_rule("`size`", "be a multiple of 4", self.size))
         _check("`batch_size`", self.batch_size, 1, 256)
         _check("`style_size`", self.style_size, 64, 2048)
+        _check("`filters`", self.filters, 1, MOST_FILTERS)
         _check("`strength`", self.strength, 0, 1)
         _check("`variation`", self.variation, 0, 1e6)
         _check("`learning_rate`", self.learning_rate, 1e-6, 1)

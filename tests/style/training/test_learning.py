@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnkit.architectures.style_transformer import LARGEST
 from cnnkit.bundles import open_model
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.runtime import RuntimeOptions
@@ -114,6 +115,8 @@ def test_what_exists_is_not_replaced(trained, folder) -> None:
         ({"steps": 0}, "`steps` must lie between 1 and"),
         ({"size": 66}, "`size` must be a multiple of 4"),
         ({"size": 1024}, "`size` must lie between 64 and 512"),
+        ({"filters": 0}, "`filters` must lie between 1 and 128"),
+        ({"filters": LARGEST["filters"] + 1}, "`filters` must lie between 1 and 128"),
         ({"strength": 1.5}, "`strength` must lie between 0 and 1"),
         ({"learning_rate": float("nan")}, "`learning_rate` must lie between"),
         ({"resume": True, "overwrite": True}, "`resume` and `overwrite` are mutually"),
