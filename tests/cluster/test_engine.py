@@ -246,6 +246,9 @@ def test_parts_of_a_run_that_one_process_has_finished_are_not_resumed() -> None:
     run("rows.jsonl", resume=True)
     assert PARTS.is_dir()
     Path("rows.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"rows\.npy exists already"):  # of what no run is left
+        run("rows.jsonl", local_pools(), resume=True)
+    Path("rows.npy").unlink()
     later = [*INPUTS[:4], Found("later.jpg"), *INPUTS[4:]]
     run("plain.jsonl", inputs=later)
     assert len(run("rows.jsonl", local_pools(), inputs=later, resume=True)) == len(later)
