@@ -35,7 +35,7 @@ def test_lfws_list_and_a_report(run_cnnkit: Callable, tmp_path: Path, examples: 
     )
     assert done.returncode == 1, done.stderr
     figures = json.loads(done.stdout)
-    assert figures["data"] == {"path": "pairs.csv", "pairs": 4, "errors": 1}
+    assert figures["data"] == {"path": "pairs.csv", "pairs": 4, "repeated": 0, "errors": 1}
     assert figures["metrics"]["same_pairs"] == 2
     assert figures["mistakes"][0]["expected"] is False  # the list itself is wrong there
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
