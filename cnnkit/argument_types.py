@@ -47,14 +47,21 @@ class _Mismatch(Exception):
     """A value is not of a kind.
 
     Attributes:
-        received: What to show of it.
+        value: It. It is shown only in an error: of a list of photos that takes longer than to
+            read one, and most of them are what the next part of a union takes.
         fix: How to mend it, or "".
+        where: Where it is in the argument, or "".
     """
 
-    def __init__(self, received: str, fix: str = "") -> None:
-        super().__init__(received)
-        self.received = received
+    def __init__(self, value: Any, fix: str = "", where: str = "") -> None:
+        super().__init__()
+        self.value = value
         self.fix = fix
+        self.where = where
+
+    def received(self) -> str:
+        """Return what to show of the value."""
+        return f"{_shown(self.value)} {self.where}".rstrip()
 
 
 class ArgumentKind(NamedTuple):
@@ -134,7 +141,7 @@ def _message(name: str, kind: ArgumentKind, wrong: _Mismatch, default: Any) -> B
     if not fix:
         has_default = default is not inspect.Parameter.empty
         fix = f"The default is {default!r}." if has_default else f"Give {kind.said}."
-    return broken_rule(f"`{name}`", f"be {kind.said}", wrong.received, fix)
+    return broken_rule(f"`{name}`", f"be {kind.said}", wrong.received(), fix)
 
 
 @functools.cache
@@ -215,7 +222,7 @@ def _is_truth(value: Any) -> bool:
 def _take_bool(value: Any) -> bool:
     if _is_truth(value):
         return bool(value)
-    raise _Mismatch(_shown(value), "Use True or False.")
+    raise _Mismatch(value, "Use True or False.")
 
 
 def _take_integer(value: Any) -> int:
@@ -223,38 +230,38 @@ def _take_integer(value: Any) -> int:
         number = int(value)
         if -_INT64 <= number < _INT64:
             return number
-        raise _Mismatch(_shown(value), "It must fit into 64 bits.")
+        raise _Mismatch(value, "It must fit into 64 bits.")
     fix = ""
     if isinstance(value, str | float | numbers.Real) and not _is_truth(value):
         fix = "Convert it with int()."
-    raise _Mismatch(_shown(value), fix)
+    raise _Mismatch(value, fix)
 
 
 def _take_number(value: Any) -> float:
     if not isinstance(value, numbers.Real) or _is_truth(value):
         fix = "Convert it with float()." if isinstance(value, str) else ""
-        raise _Mismatch(_shown(value), fix)
+        raise _Mismatch(value, fix)
     try:
         number = float(value)  # an integer too: Keras takes no other learning rate
         finite = math.isfinite(number)
     except OverflowError:
         finite = False
     if not finite:
-        raise _Mismatch(_shown(value))
+        raise _Mismatch(value)
     return number
 
 
 def _take_string(value: Any) -> str:
     if isinstance(value, str):
         return value
-    raise _Mismatch(_shown(value), _decoding(value))
+    raise _Mismatch(value, _decoding(value))
 
 
 def _take_path(value: Any) -> Any:
     if not isinstance(value, _ONE_PATH):
-        raise _Mismatch(_shown(value), _decoding(value))
+        raise _Mismatch(value, _decoding(value))
     if not isinstance(os.fspath(value), str):  # of a path-like object that means bytes
-        raise _Mismatch(_shown(value), "Convert it with os.fsdecode().")
+        raise _Mismatch(value, "Convert it with os.fsdecode().")
     return value
 
 
@@ -264,13 +271,13 @@ def _decoding(value: Any) -> str:
 
 def _take_none(value: Any) -> None:
     if value is not None:
-        raise _Mismatch(_shown(value))
+        raise _Mismatch(value)
 
 
 def _take_callable(value: Any) -> Any:
     if callable(value):
         return value
-    raise _Mismatch(_shown(value), "Give a function, not its result.")
+    raise _Mismatch(value, "Give a function, not its result.")
 
 
 def _take_image(value: Any) -> Any:
@@ -279,7 +286,7 @@ def _take_image(value: Any) -> Any:
     # Arrays and tensors, Pillow's images, and those that are decoded elsewhere.
     if is_plain or any(hasattr(value, n) for n in ("__array__", "__array_interface__", "decoded")):
         return value
-    raise _Mismatch(_shown(value))
+    raise _Mismatch(value)
 
 
 def _instance(wanted: type) -> ArgumentKind:
@@ -287,7 +294,7 @@ def _instance(wanted: type) -> ArgumentKind:
         """Return an object of the class."""
         if isinstance(value, wanted):
             return value
-        raise _Mismatch(_shown(value))
+        raise _Mismatch(value)
 
     name = wanted.__name__
     article = "an" if name[0] in "AEIOU" else "a"
@@ -330,12 +337,15 @@ def _any_of(parts: Sequence[Any]) -> ArgumentKind | None:
     def take(value: Any) -> Any:
         """Return what the first part makes of it; of all refusals the most telling one."""
         refusals = []
-        for kind in known:
-            try:
-                return kind.take(value)
-            except _Mismatch as wrong:
-                refusals.append(wrong)
-        raise max(refusals, key=lambda wrong: (wrong.received != _shown(value), bool(wrong.fix)))
+        try:
+            for kind in known:
+                try:
+                    return kind.take(value)
+                except _Mismatch as wrong:
+                    refusals.append(wrong)
+            raise max(refusals, key=lambda wrong: (bool(wrong.where), bool(wrong.fix)))
+        finally:  # each holds this frame, and with it the value, until a collection of garbage
+            refusals.clear()
 
     said = [kind.said for kind in known]
     return ArgumentKind(_or(said), _or([kind.plural for kind in known]), take)
@@ -359,7 +369,7 @@ def _taken(kind: ArgumentKind, value: Any, where: str) -> Any:
     try:
         return kind.take(value)
     except _Mismatch as wrong:
-        raise _Mismatch(f"{wrong.received} {where}", wrong.fix) from None
+        raise _Mismatch(wrong.value, wrong.fix, f"{wrong.where} {where}".lstrip()) from None
 
 
 def _items(values: Iterable[Any], kind: ArgumentKind) -> list[Any]:
@@ -379,17 +389,17 @@ def _several(kind: ArgumentKind | None, *, lazily: bool) -> ArgumentKind:
     def take(value: Any) -> Any:
         """Check a sequence's items; those of anything else are not there yet."""
         if isinstance(value, str):
-            raise _Mismatch(_shown(value), f"Put it into a list: [{value!r}].")
+            raise _Mismatch(value, f"Put it into a list: [{value!r}].")
         if isinstance(value, Mapping | Set):
-            raise _Mismatch(_shown(value), "Give a list, whose order is kept: list(...).")
+            raise _Mismatch(value, "Give a list, whose order is kept: list(...).")
         if isinstance(value, _NOT_SEVERAL):
-            raise _Mismatch(_shown(value), _decoding(value))
+            raise _Mismatch(value, _decoding(value))
         if _is_listed(value):
             items = value if kind is None else _items(value, kind)
             return tuple(items) if type(value) is tuple else items
         if lazily and isinstance(value, Iterable):
             return value
-        raise _Mismatch(_shown(value))
+        raise _Mismatch(value)
 
     of = "values" if kind is None else kind.plural
     return ArgumentKind(f"a list of {of}", f"lists of {of}", take)
@@ -405,7 +415,7 @@ def _tuple_of(parts: Sequence[Any]) -> ArgumentKind:
     def take(value: Any) -> Any:
         """Check the number of the items, and each item."""
         if not _is_listed(value) or len(value) != len(kinds):
-            raise _Mismatch(_shown(value))
+            raise _Mismatch(value)
         return tuple(
             one if kind is None else _taken(kind, one, f"as item {place}")
             for place, (one, kind) in enumerate(zip(value, kinds, strict=True))
@@ -421,7 +431,7 @@ def _mapping(key: ArgumentKind | None, value: ArgumentKind | None) -> ArgumentKi
     def take(given: Any) -> Any:
         """Check the keys and the values."""
         if not isinstance(given, Mapping):
-            raise _Mismatch(_shown(given))
+            raise _Mismatch(given)
         keys = list(given) if key is None else _items(given, key)
         values = list(given.values())
         if value is not None:

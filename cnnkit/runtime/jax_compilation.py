@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
@@ -12,11 +14,34 @@ from typing import Any
 RACING_FUSIONS = "xla_cpu_experimental_ynn_fusion_type"
 
 
+# Whether a function with options for the compiler is being traced.
+_tracing: ContextVar[bool] = ContextVar("_tracing", default=False)
+
+
 def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """Return `jax.jit` of a function, with the options given and the compiler's that it needs."""
+    """Return `jax.jit` of a function, with the options given and the compiler's that it needs.
+
+    What is returned may call, and be called by, others that are made here.
+    """
     import jax
 
-    return jax.jit(function, compiler_options=compiler_options(version("jaxlib")), **options)
+    needed = compiler_options(version("jaxlib"))
+    plain = jax.jit(function, **options)
+    if not needed:
+        return plain
+
+    @functools.wraps(function)
+    def traced(*arguments: Any) -> Any:
+        """Let those that are called inside know."""
+        before = _tracing.set(True)
+        try:
+            return function(*arguments)
+        finally:
+            _tracing.reset(before)
+
+    outermost = jax.jit(traced, compiler_options=needed, **options)
+    # JAX refuses the compiler's options inside of another: it is compiled with those of that one.
+    return lambda *arguments: (plain if _tracing.get() else outermost)(*arguments)
 
 
 def compiler_options(jaxlib_version: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from cnnkit.runtime import jax_compilation
 from cnnkit.runtime.jax_compilation import RACING_FUSIONS, compiler_options, jit
 
 
@@ -40,3 +41,21 @@ def test_an_activation_before_a_pooling_keeps_its_numbers() -> None:
         np.testing.assert_array_equal(
             np.asarray(jit(pooled)(images, slopes), np.float32), by_operations
         )
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.parametrize("needed", [{}, {"xla_cpu_enable_fast_math": False}], ids=str)
+def test_one_may_be_part_of_another_whatever_its_compiler_is_told(
+    needed: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    monkeypatch.setattr(jax_compilation, "compiler_options", lambda _: needed)
+    gradient = jit(jax.value_and_grad(lambda weights, images: jnp.sum(weights * images)))
+    step = jit(lambda weights, images: weights - gradient(weights, images)[1])
+    ones = jnp.ones(3)
+    np.testing.assert_array_equal(step(ones, 3 * ones), -2 * ones)
+    value, found = jit(jax.value_and_grad(lambda weights: jnp.sum(step(weights, ones) ** 2)))(ones)
+    assert value == 0 and not np.any(found)
+    assert gradient(ones, ones)[0] == 3 and not jax_compilation._tracing.get()
