@@ -17,15 +17,20 @@ class Loaded:
         return ", ".join([card.name, *filter(None, how)])
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._summary()}>"
+        try:
+            return f"<{type(self).__name__}: {self._summary()}>"
+        except AttributeError:  # it is being made; a debugger looks at it, or a traceback
+            return object.__repr__(self)
 
     def __copy__(self) -> Self:
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         return made
 
-    def __reduce__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:
         """Refuse to be pickled: what is compiled holds for one process.
+
+        A class of a user's that says what to pickle, and how to load it again, overrides this.
 
         Raises:
             UsageError: Always.

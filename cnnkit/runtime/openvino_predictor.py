@@ -130,6 +130,8 @@ def _stand_alone(core: Any, model: Any, source: ModelSource) -> bool:
         alone = [[compiled(one[None])[number].copy() for one in noise] for number in numbers]
     except RuntimeError:  # a reshape inside has the batch in it
         return False
+    if any(np.ndim(batch) == 0 or len(batch) != len(noise) for batch in together):
+        return False  # not a row for each image
     return all(
         _are_alike(own[0], beside)
         for each, batch in zip(alone, together, strict=True)

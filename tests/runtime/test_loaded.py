@@ -21,6 +21,17 @@ class Reader(Loaded):
         self.more = [1, 2]
 
 
+class Portable(Reader):
+    """One that says itself what of it passes to another process."""
+
+    def __getstate__(self) -> dict[str, str]:  # type: ignore[override]
+        return {"name": self.bundle.card.name}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.bundle.card.name = state["name"] + ", loaded again"
+
+
 def test_its_text_names_the_model_and_how_it_is_computed() -> None:
     assert repr(Reader()) == "<Reader: letters, openvino, int8, cpu>"
 
@@ -35,3 +46,15 @@ def test_it_is_copied_with_what_it_holds() -> None:
 def test_it_stays_in_its_process(send) -> None:
     with pytest.raises(UsageError, match=r"the Reader must stay in the process.*`Reader.load`"):
         send(Reader())
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_class_may_say_what_passes_to_another_process(protocol: int) -> None:
+    with pytest.raises(UsageError, match="must stay in the process"):
+        pickle.dumps(Reader(), protocol)
+    there = pickle.loads(pickle.dumps(Portable(), protocol))
+    assert there.bundle.card.name == "letters, loaded again"
+
+
+def test_one_that_is_not_made_yet_can_be_shown() -> None:
+    assert "Reader object at" in repr(object.__new__(Reader))

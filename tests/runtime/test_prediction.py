@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, RuntimeUnavailableError
 from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
+from cnnkit.runtime.openvino_predictor import _stand_alone
 
 # The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
 # precision: a probability moves by a few hundredths at most, where two classes are near.
@@ -46,6 +48,18 @@ def reference(request, examples):
     images = some_images(examples, bundle.card.input.height)
     options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
     return bundle, images, predictor(bundle.source(features=True), options).predict(images)
+
+
+@pytest.mark.parametrize("shape", [(), (1, 4)], ids=str)
+def test_a_graph_without_a_row_for_each_image_is_run_one_by_one(shape: tuple[int, ...]) -> None:
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    images = ops.parameter([-1, 3, 8, 8], np.float32, name="images")
+    mean = ops.reduce_mean(images, ops.constant([0, 1, 2, 3]), False)
+    made = ov.Model([ops.add(mean, ops.constant(np.zeros(shape, np.float32)))], [images], "mean")
+    source = SimpleNamespace(input_shape=(8, 8, 3), openvino=lambda: made, name="mean")
+    assert not _stand_alone(ov.Core(), made, source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
