@@ -16,7 +16,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from cnnkit.errors import BrokenRule, UsageError, broken_rule
@@ -38,6 +38,8 @@ _LIMITS = {
 }
 # Streams of these have a result for each item, for a wrong one a `Failure`.
 _WITH_FAILURES = {"Found", "FacePair"}
+# Their values are not shown, and not kept in an error.
+_SECRETS = {"passphrase", "token"}
 # What libraries in C take for an integer.
 _INT64 = 2**63
 _NUMBERS_OF_ITEMS = {2: "two", 3: "three", 4: "four"}
@@ -121,7 +123,8 @@ def hold_to_types(function: Callable[..., Any], bound: inspect.BoundArguments) -
             bound.arguments[name] = kind.take(value)
         except _Mismatch as wrong:
             message = _message(name, kind, wrong, default)
-            message.received = value
+            if name not in _SECRETS:
+                message.received = value
             raise UsageError(message) from None
         if name in _LIMITS:
             _check_limits(name, bound.arguments[name])
@@ -141,7 +144,8 @@ def _message(name: str, kind: ArgumentKind, wrong: _Mismatch, default: Any) -> B
     if not fix:
         has_default = default is not inspect.Parameter.empty
         fix = f"The default is {default!r}." if has_default else f"Give {kind.said}."
-    return broken_rule(f"`{name}`", f"be {kind.said}", wrong.received(), fix)
+    received = f"a {type(wrong.value).__name__}" if name in _SECRETS else wrong.received()
+    return broken_rule(f"`{name}`", f"be {kind.said}", received, fix)
 
 
 @functools.cache
@@ -219,13 +223,21 @@ def _is_truth(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
+def _plain(value: Any) -> Any:
+    """Return the scalar in an array or tensor without axes, such as a mean; others as they are."""
+    has_one = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if has_one and not isinstance(value, numbers.Number) else value
+
+
 def _take_bool(value: Any) -> bool:
+    value = _plain(value)
     if _is_truth(value):
         return bool(value)
     raise _Mismatch(value, "Use True or False.")
 
 
 def _take_integer(value: Any) -> int:
+    value = _plain(value)
     if isinstance(value, numbers.Integral) and not _is_truth(value):
         number = int(value)
         if -_INT64 <= number < _INT64:
@@ -237,14 +249,21 @@ def _take_integer(value: Any) -> int:
     raise _Mismatch(value, fix)
 
 
+def _is_real(value: Any) -> bool:
+    """Return whether a value is a real number, as `decimal.Decimal` is, which is no `Real`."""
+    is_number = isinstance(value, numbers.Number) and not isinstance(value, numbers.Complex)
+    return isinstance(value, numbers.Real) or is_number
+
+
 def _take_number(value: Any) -> float:
-    if not isinstance(value, numbers.Real) or _is_truth(value):
+    value = _plain(value)
+    if not _is_real(value) or _is_truth(value):
         fix = "Convert it with float()." if isinstance(value, str) else ""
         raise _Mismatch(value, fix)
     try:
         number = float(value)  # an integer too: Keras takes no other learning rate
         finite = math.isfinite(number)
-    except OverflowError:
+    except (OverflowError, ValueError):  # ValueError: a signaling NaN of decimals
         finite = False
     if not finite:
         raise _Mismatch(value)
@@ -383,23 +402,36 @@ def _is_listed(value: Any) -> bool:
     return isinstance(value, Sequence) or bool(getattr(value, "shape", ()))
 
 
+def is_unordered(value: Any) -> bool:
+    """Return whether a value is a set; the keys of a dictionary are one, but in its order."""
+    return isinstance(value, Set) and not isinstance(value, KeysView)
+
+
 def _several(kind: ArgumentKind | None, *, lazily: bool) -> ArgumentKind:
-    """Return the kind of a sequence, or of what can be iterated over, once perhaps."""
+    """Return the kind of a sequence, or of what can be iterated over, once perhaps.
+
+    Args:
+        kind: That of its items.
+        lazily: Whether what is read only once stays as it is; else it becomes a list.
+    """
 
     def take(value: Any) -> Any:
         """Check a sequence's items; those of anything else are not there yet."""
         if isinstance(value, str):
             raise _Mismatch(value, f"Put it into a list: [{value!r}].")
-        if isinstance(value, Mapping | Set):
+        if isinstance(value, Mapping) or is_unordered(value):
             raise _Mismatch(value, "Give a list, whose order is kept: list(...).")
         if isinstance(value, _NOT_SEVERAL):
             raise _Mismatch(value, _decoding(value))
         if _is_listed(value):
             items = value if kind is None else _items(value, kind)
             return tuple(items) if type(value) is tuple else items
-        if lazily and isinstance(value, Iterable):
+        is_file = hasattr(value, "read")  # whose lines end in a line break
+        if not isinstance(value, Iterable) or (is_file and not lazily):
+            raise _Mismatch(value)
+        if lazily:
             return value
-        raise _Mismatch(value)
+        return list(value) if kind is None else _items(value, kind)
 
     of = "values" if kind is None else kind.plural
     return ArgumentKind(f"a list of {of}", f"lists of {of}", take)

@@ -11,10 +11,10 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from cnnkit.argument_types import hold_to_types
+from cnnkit.argument_types import hold_to_types, is_unordered
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.storage.places import container_suffix, is_url, scheme_of, split_member
 from cnnkit.storage.remote import has_magic, key_of, matches
@@ -151,8 +151,9 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
 
 def _held(value: Any) -> Any:
     """Return several paths as a list, so that they can be read twice; anything else as it is."""
-    is_one = isinstance(value, str | bytes | bytearray | os.PathLike | Mapping | Set | list | tuple)
-    several = isinstance(value, Iterable) and not is_one and not hasattr(value, "shape")
+    is_one = isinstance(value, str | bytes | bytearray | os.PathLike | Mapping | list | tuple)
+    is_one = is_one or is_unordered(value) or hasattr(value, "shape")
+    several = isinstance(value, Iterable) and not is_one
     return list(value) if several else value
 
 

@@ -8,12 +8,13 @@ for the wrong pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from cnnkit.argument_types import is_unordered
 from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten
 from cnnkit.images.decode import (
@@ -53,9 +54,10 @@ def one_or_several(images: Any) -> tuple[Iterable[Any], bool]:
         images: One `ImageArgument`; several; an array (images, height, width, channels); or an
             array or column of paths.
     """
-    if isinstance(images, (str, os.PathLike, Image.Image, Mapping, Set, *_BYTES)):
+    if isinstance(images, (str, os.PathLike, Image.Image, Mapping, *_BYTES)):
         return [images], True
-    if hasattr(images, "read"):  # an open file, whose lines are no images
+    # The lines of an open file are no images.
+    if is_unordered(images) or hasattr(images, "read"):
         return [images], True
     if hasattr(images, "__array__"):
         array = _as_array(images)
@@ -192,7 +194,7 @@ def _kind(value: Any) -> str:
     if value is None:
         return "None"
     name = type(value).__name__
-    if isinstance(value, Set):
+    if is_unordered(value):
         return f"a {name}, whose images have no order; give a list"
     if hasattr(value, "read"):
         return f"an open file ({name}); give its content, file.read()"

@@ -178,6 +178,7 @@ def test_one_image_or_several(tmp_path: Path) -> None:
     for several, expected in (
         (np.array(["a.png", "b.png"]), ["a.png", "b.png"]),
         ((path for path in ("a", "b")), ["a", "b"]),
+        ({"a": 1, "b": 2}.keys(), ["a", "b"]),
         (["a"], ["a"]),
         ([], []),
     ):
