@@ -28,6 +28,7 @@ from cnnkit.faces.gallery.known import KnownFaces
 from cnnkit.faces.gallery.records import DIGEST_BYTES, GallerySettings, NewPhoto, StoredPhoto
 from cnnkit.faces.gallery.sealing import check_new_passphrase
 from cnnkit.faces.gallery.search import FaceIndex
+from cnnkit.faces.gallery.shared import SharedPeople
 from cnnkit.faces.gallery.store import GalleryFile, NewGalleryFile
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import DEFAULT_MAX_PIXELS, ImageArgument, Inputs
@@ -59,13 +60,12 @@ class Gallery(Loaded):
         """Take an open file, or one to make with the first photo, and its embedder; see `load`."""
         self.path = file.path
         self.embedder = embedder
-        self._file = file
         self._choice = FaceChoice(faces)
         self._own = (threshold, margin)
         file.settings.deciding(threshold, margin)  # refuses what breaks a rule
         if isinstance(file, GalleryFile):
             file.check_embedder(record_of(embedder))
-        self._index: FaceIndex | None = file.index()
+        self._people = SharedPeople(file)
 
     @classmethod
     @checks_types
@@ -243,7 +243,10 @@ class Gallery(Loaded):
         self.close()
 
     def close(self) -> None:
-        """Close the file; people are still recognized. Closing it again does nothing."""
+        """Close the file. Closing it again does nothing.
+
+        People are still recognized, unless they were changed since the last image.
+        """
         self._file.close()
 
     # --- who is in an image ----------------------------------------------------------------
@@ -309,9 +312,7 @@ class Gallery(Loaded):
     @property
     def index(self) -> FaceIndex:
         """The embeddings in memory, as they were when the gallery was last read or changed."""
-        if self._index is None:
-            self._index = self._file.index()
-        return self._index
+        return self._people.index()
 
     # --- who is enrolled -------------------------------------------------------------------
 
@@ -342,7 +343,8 @@ class Gallery(Loaded):
     @checks_types
     def add(self, photos: Sequence[NewPhoto], *, move: bool = False) -> list[str]:
         """Enroll described photos: all of them in one step, or none; see `GalleryFile.add`."""
-        return self._changed().add(photos, move=move)
+        with self._people.changed() as file:
+            return file.add(photos, move=move)
 
     @checks_types
     def enroll(
@@ -394,7 +396,8 @@ class Gallery(Loaded):
         Raises:
             UsageError: A name is not in the gallery; then no one is removed.
         """
-        return self._changed().forget([names] if isinstance(names, str) else names)
+        with self._people.changed() as file:
+            return file.forget([names] if isinstance(names, str) else names)
 
     @checks_types
     def forget_photos(
@@ -412,10 +415,10 @@ class Gallery(Loaded):
         Raises:
             UsageError: One is not in the gallery, or several have this place; nothing is removed.
         """
-        file = self._changed()
         wanted, people = ([x] if isinstance(x, str) else x for x in (photos, names))
-        chosen = chosen_photos(file, wanted, people)
-        file.forget_photos([photo.number for photo in chosen])
+        with self._people.changed() as file:
+            chosen = chosen_photos(file, wanted, people)
+            file.forget_photos([photo.number for photo in chosen])
         return chosen
 
     @checks_types
@@ -433,14 +436,12 @@ class Gallery(Loaded):
         Raises:
             UsageError: The name is unknown, or the new name is taken or invalid.
         """
-        return self._changed().rename(name, new, merge=merge)
+        with self._people.changed() as file:
+            return file.rename(name, new, merge=merge)
 
-    def _changed(self) -> GalleryFile:
-        """Return the file, made if need be, to be changed: the index is read again then."""
-        if isinstance(self._file, NewGalleryFile):
-            self._file = self._file.made()
-        self._index = None
-        return self._file
+    @property
+    def _file(self) -> GalleryFile | NewGalleryFile:
+        return self._people.file
 
     # --- how well it tells people apart ----------------------------------------------------
 
@@ -482,8 +483,8 @@ class Gallery(Loaded):
         )
         found = calibrate(vectors, labels, self.settings.embedder.metric, far)
         if found.enough and not dry_run:
-            file = self._changed()
-            file.save_settings(adopted(file.settings, found))
+            with self._people.changed() as file:
+                file.save_settings(adopted(file.settings, found))
         return found
 
     def audit(self) -> list[AuditFinding]:

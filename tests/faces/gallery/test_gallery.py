@@ -83,6 +83,15 @@ def test_people_change_and_are_named_so_at_once(team: Path, astronaut: np.ndarra
     assert gallery.predict(squeezed).names == ["unknown"]  # closed, and still in memory
 
 
+def test_rules_of_its_own_share_the_people(team: Path, astronaut: np.ndarray) -> None:
+    with cnnkit.Gallery.load(team) as gallery:
+        largest = gallery.deciding(faces="largest")
+        assert largest.predict(astronaut).names == ["Eileen"]
+        gallery.forget("Eileen")
+        assert largest.predict(astronaut).names == ["unknown"]
+        assert largest.people() == gallery.people() == {"Eva": 2}
+
+
 def test_what_was_asked_for_decides(team: Path, astronaut: np.ndarray) -> None:
     gallery = cnnkit.Gallery.load(team, threshold=1e-6, faces="one")
     darker = eileen(astronaut, 1)
