@@ -34,6 +34,8 @@ Row = dict[str, Any]
 # What Pillow writes under each ending; other images become PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
+# EXIF's tag of the program that made an image: only what says so is removed for a later run.
+SOFTWARE, MADE_BY = 0x0131, "cnnkit"
 CLIP_SUFFIX = ".mp4"
 ROWS_A_TASK = 4
 # For the number of an object and similar behind the name of its image.
@@ -96,7 +98,8 @@ def write_annotated(
         rows: Gives the final rows; failed ones are passed over.
         file_of: Gives the relative name of a row's image.
         max_pixels: Largest number of pixels of an image to decode.
-        replace: Remove what an earlier run has drawn of an image that has failed now.
+        replace: Remove what an earlier run has drawn of an image that has failed now. Files of
+            the same name that no run has drawn stay.
 
     Returns:
         What could not be made, a line each: an image may be gone by now.
@@ -114,7 +117,7 @@ def write_annotated(
         for row in rows():
             left = names.unused(file_of(row)) if row["status"] != "ok" else None
             if left is not None:
-                _remove(folder / left)
+                _remove_own(folder / left, path_of(row))
     return not_made
 
 
@@ -207,7 +210,7 @@ def write_crops(
     for row in rows() if old else ():
         left = None if _shows_objects(row) else names.unused(short(row))
         if left is not None:
-            _remove_crops(old, left.removesuffix(".jpg"))
+            _remove_crops(old, left.removesuffix(".jpg"), path_of(row))
     return not_made
 
 
@@ -215,14 +218,14 @@ def _shows_objects(row: Row) -> bool:
     return row["status"] == "ok" and bool(row["detections"])
 
 
-def _remove_crops(folders: Sequence[Path], name: str) -> None:
+def _remove_crops(folders: Sequence[Path], name: str, source: str) -> None:
     """Remove the objects of an image that an earlier run has cut out, whose numbers have no gap."""
     for number in itertools.count(1):
         found = [path for one in folders if (path := one / f"{name}-{number}.jpg").is_file()]
         if not found:
             return
         for path in found:
-            _remove(path)
+            _remove_own(path, source)
 
 
 def _with_frames(work: Iterator[Work], max_pixels: int) -> Iterator[Work]:
@@ -296,7 +299,7 @@ def _annotate(one: Work, *, folder: Path, max_pixels: int) -> None:
 def _crop(
     one: Work, *, folder: Path, folders: Sequence[str], max_pixels: int, old: Sequence[Path]
 ) -> None:
-    _remove_crops(old, one.name)
+    _remove_crops(old, one.name, path_of(one.row))
     pixels = _pixels(one, max_pixels)
     for number, found in enumerate(one.row["detections"], start=1):
         part = cut_out(pixels, found["box"])
@@ -321,18 +324,40 @@ def _save(image: Image.Image, path: Path, source: str) -> None:
     form = FORMATS[path.suffix.lower()]
     # Full color resolution: thin colored lines and small text smear without it.
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
-    image.save(buffer, form, **options)
+    exif = Image.Exif()
+    exif[SOFTWARE] = MADE_BY
+    image.save(buffer, form, exif=exif, **options)
     make_folder(path.parent)
     with replacing(path) as file:
         file.write(buffer.getvalue())
 
 
-def _remove(path: Path) -> None:
+def _remove_own(path: Path, source: str) -> None:
+    """Remove what an earlier run has made of an image; a file that is not of such a run stays.
+
+    Raises:
+        UsageError: It lies in the folder of the image.
+        OutputError: It cannot be removed.
+    """
+    if not _is_own(path):
+        return
+    check_not_beside(path, source)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path} cannot be overwritten: {reason}.") from error
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file says that it was written here: others may have the same name."""
+    if not path.is_file():
+        return False
+    try:
+        with Image.open(path, formats=tuple(set(FORMATS.values()))) as image:
+            return bool(image.getexif().get(SOFTWARE) == MADE_BY)
+    except Exception:  # Pillow raises anything over a broken file, and that is nobody's of ours
+        return False
 
 
 def check_not_beside(path: Path, source: str) -> None:

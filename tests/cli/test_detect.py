@@ -192,6 +192,28 @@ def test_overwriting_leaves_no_objects_that_were_not_found_now(run_cnnkit, photo
     assert set(files_below(tmp_path / "drawn")) == sound
 
 
+def test_overwriting_removes_no_files_of_the_user(run_cnnkit, photos, tmp_path) -> None:
+    """Cameras number their files as crops are numbered: photos sorted by class look like them."""
+    sound = (photos / "coffee.jpg").read_bytes()
+    mine = ("cut/cat/coffee-1.jpg", "cut/dog/torn-1.jpg", "drawn/torn.jpg", "cut/dog/x-1.jpg")
+    for name in mine:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(sound)
+    kept = ("--annotate", "drawn", "--crops", "cut", "--overwrite")
+    assert run_cnnkit("detect", "photos", *kept).returncode == 1
+    assert [name for name in mine if not (tmp_path / name).is_file()] == []
+
+
+def test_overwriting_keeps_inputs_in_the_folder_of_a_class(run_cnnkit, photos, tmp_path) -> None:
+    folder = tmp_path / "sorted" / "person"
+    folder.mkdir(parents=True)
+    for name in ("a.jpg", "a-1.jpg", "a-2.jpg"):
+        (folder / name).write_bytes((photos / "sub" / "photographer.jpg").read_bytes())
+    done = run_cnnkit("detect", "a.jpg", "--crops", "..", "--overwrite", cwd=folder)
+    assert (done.returncode, "must differ from the folders" in done.stderr) == (2, True)
+    assert set(files_below(folder)) == {"a.jpg", "a-1.jpg", "a-2.jpg"}
+
+
 def test_two_runs_at_once_do_not_share_a_folder(run_cnnkit, photos, tmp_path) -> None:
     with claimed_folders([tmp_path / "drawn"], replaces=False):
         done = run_cnnkit("detect", "photos", "--annotate", "drawn", "--overwrite")
