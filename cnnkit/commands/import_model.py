@@ -166,13 +166,13 @@ def _try(bundle: Bundle, features: bool, scores_are_given: bool) -> None:
     if bundle.card.task != "classify":
         return
     scores = outputs["scores"]
-    if not np.all(np.isfinite(scores)):
+    # Minus infinity is a sound logit, of a class that is ruled out or a logarithm of nothing.
+    if not np.all(np.isfinite([bundle.probabilities(row) for row in scores])):
         rule = "give finite scores for an image of noise"
         raise BundleError(broken_rule(bundle.card.name, rule, "NaN or infinity"))
     if np.array_equal(scores[0], scores[1]):
         said = "gives the same scores for different images of noise: check how pixels enter it"
         log.warning("%s %s.", bundle.card.name, said)
-    bundle.probabilities(scores[0])
     add_up = np.all(scores >= 0) and np.all(np.abs(scores.sum(axis=1) - 1) < SUM_ERROR)
     if bundle.card.scores_kind == "logits" and add_up and not scores_are_given:
         rule = "be given where the last operations look like logits, but the scores add up to 1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
@@ -36,6 +37,11 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 JPEG_QUALITY = 95
 # EXIF's tag of the program that made an image: only what says so is removed for a later run.
 SOFTWARE, MADE_BY = 0x0131, "cnnkit"
+# What Pillow raises for files that are no images of ours.
+_NOT_OURS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(struct.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
 CLIP_SUFFIX = ".mp4"
 ROWS_A_TASK = 4
 # For the number of an object and similar behind the name of its image.
@@ -356,7 +362,7 @@ def _is_own(path: Path) -> bool:
     try:
         with Image.open(path, formats=tuple(set(FORMATS.values()))) as image:
             return bool(image.getexif().get(SOFTWARE) == MADE_BY)
-    except Exception:  # Pillow raises anything over a broken file, and that is nobody's of ours
+    except _NOT_OURS:
         return False
 
 

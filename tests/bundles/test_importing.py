@@ -173,6 +173,22 @@ def test_scores_that_are_no_numbers_or_always_the_same_are_told(
         assert "mixes" not in caplog.text
 
 
+def test_logits_of_classes_that_are_ruled_out_may_be_minus_infinity(tmp_path: Path) -> None:
+    """A mask of a part of the classes, or the logarithm of a softmax that underflows."""
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Add", ["means", "mask"], ["y"]),
+    ]
+    mask = numpy_helper.from_array(np.array([0, -np.inf, 0], np.float32), "mask")
+    path = read_here(onnx_of_nodes(tmp_path / "m.onnx", nodes, [mask]))
+    cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    gray = np.full((9, 9, 3), 90, np.uint8)
+    (row,) = cnnkit.Classifier.load(tmp_path / "b", top_k=3).predict([gray])
+    assert [round(one.score, 6) for one in row.predictions] == [0.5, 0.5, 0.0]
+
+
 def test_changed_files_are_refused(tmp_path: Path) -> None:
     path = read_here(openvino_classifier(tmp_path / "m.xml"))
     cnnkit.import_model(path, tmp_path / "b", like="0-1")
