@@ -427,7 +427,8 @@ def _several(kind: ArgumentKind | None, *, lazily: bool) -> ArgumentKind:
             items = value if kind is None else _items(value, kind)
             return tuple(items) if type(value) is tuple else items
         is_file = hasattr(value, "read")  # whose lines end in a line break
-        if not isinstance(value, Iterable) or (is_file and not lazily):
+        is_scalar = getattr(value, "shape", None) == ()  # though numpy's have `__iter__`
+        if not isinstance(value, Iterable) or is_scalar or (is_file and not lazily):
             raise _Mismatch(value)
         if lazily:
             return value

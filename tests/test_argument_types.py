@@ -271,6 +271,7 @@ def test_what_is_taken_is_not_shown_and_not_kept() -> None:
     [
         ({"paths": [b"a"]}, "Received: b'a' (bytes) as item 0. Convert it with os.fsdecode()."),
         ({"paths": {"a"}}, "Give a list, whose order is kept: list(...)."),
+        ({"paths": np.array("a")}, "must be a path or a list of paths. Received: array('a'"),
         ({"count": 2.5}, "must be an integer. Received: 2.5 (float). Convert it with int()."),
         ({"count": True}, "must be an integer. Received: True. The default is 5."),
         ({"count": 2**63}, "It must fit into 64 bits."),
