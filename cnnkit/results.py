@@ -236,11 +236,13 @@ class Detections(ComparedByValue):
             rule = "have shapes (n, 4), (n,) and (n,) for n labels"
             received = f"{shapes} for {count} labels"
             raise UsageError(broken_rule("`xyxy`, `scores` and `class_id`", rule, received))
-        if not np.isfinite(self.xyxy).all():
-            raise UsageError(broken_rule("`xyxy`", "be finite", self.xyxy.tolist()))
-        if not (np.diff(self.scores) <= 0).all():
-            rule = "be in descending order"
-            raise UsageError(broken_rule("`scores`", rule, self.scores.tolist()))
+        for row in np.flatnonzero(~np.isfinite(self.xyxy).all(axis=1)):
+            received = f"{self.xyxy[row].tolist()} as item {row}"
+            raise UsageError(broken_rule("`xyxy`", "be finite", received))
+        for row in np.flatnonzero(~(np.diff(self.scores) <= 0)):
+            before, after = self.scores[row : row + 2].tolist()
+            received = f"{before} before {after}"
+            raise UsageError(broken_rule("`scores`", "be in descending order", received))
 
     def __len__(self) -> int:
         return len(self.labels)

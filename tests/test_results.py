@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cnnkit.errors import UsageError
 from cnnkit.explanation import Explanation
 from cnnkit.explanation.heat import Region
 from cnnkit.results import Classification, Detections, Face, Prediction
@@ -55,6 +56,19 @@ def test_detections_go_to_supervision_and_back() -> None:
     assert Detections.from_supervision(turned, 100, 80).to_dict() == detections().to_dict()
     nothing = Detections.from_supervision(supervision.Detections.empty(), 100, 80)
     assert len(nothing) == 0 and len(nothing.to_supervision()) == 0
+
+
+def test_of_many_wrong_boxes_the_first_is_shown() -> None:
+    many, ones = ("dog",) * 5000, np.ones(5000)
+    boxes = np.ones((5000, 4))
+    boxes[7:, 2] = np.nan
+    wrong = r"^`xyxy` must be finite. Received: \[1.0, 1.0, nan, 1.0\] as item 7.$"
+    with pytest.raises(UsageError, match=wrong):
+        Detections(9, 9, boxes, ones, np.zeros(5000, int), many)
+    scores = np.append(ones[1:] / 2, 0.75)
+    wrong = r"^`scores` must be in descending order. Received: 0.5 before 0.75.$"
+    with pytest.raises(UsageError, match=wrong):
+        Detections(9, 9, np.ones((5000, 4)), scores, np.zeros(5000, int), many)
 
 
 def test_results_with_arrays_are_compared_by_their_values() -> None:

@@ -108,6 +108,11 @@ REFUSED = [
     (("--matrix", "1 2", "--pool", "conv 2 1x1"), "--pool must be max or average"),
     (("--matrix", "1 2", "--pool", "max 2y2"), "--pool: the kernel must be"),
     (("--matrix", "1 2", "--kernel", "1", "--padding", "some"), "--padding must be valid, same"),
+    (("--matrix", "1 2", "--pool", "max 1x1", "--stride", "2"), 'Put it into the pooling: "max'),
+    (
+        ("--matrix", "1 2", "--pool", "max 1x1", "--flip"),
+        "--flip and --pool are mutually exclusive.\n",
+    ),
     (("--matrix", "1 2", "--kernel", "1 2", "--magnitude"), "--kernel must be square"),
     (("--matrix", "1 2", "--kernel", "1", "-o", "x.png"), "-o and --matrix are mutually exclusive"),
 ]

@@ -70,7 +70,8 @@ def sliding_filter(
             "`flip`": flip,
         }
         for name in (name for name, is_given in given.items() if is_given):
-            fix = 'A stride and a padding are part of it: "max 3x3/2 same".'
+            is_part = name in ("`padding`", "`stride`")
+            fix = 'Put it into the pooling: "max 3x3/2 same".' if is_part else ""
             raise UsageError(mutually_exclusive(name, "`pool`", fix))
         layer = _pooling(pooling)
         return SlidingFilter(
