@@ -32,6 +32,8 @@ def quantized_image(graph: memoryview) -> dict[str, str]:
         WireError: It is no message.
     """
     images = {_first_text(one.content, 1) for one in fields(graph) if one.number == INPUT}
+    if len(images) > 1:  # older files name their weights among the inputs
+        images -= {_name_of(one.content) for one in fields(graph) if one.number == INITIALIZER}
     for one in fields(graph):
         if one.number != NODE or one.kind != BYTES:
             continue
@@ -51,7 +53,7 @@ def _parameters(graph: memoryview, names: list[str]) -> dict[str, str]:
     tensors = {
         name: one.content
         for one in fields(graph)
-        if one.number == INITIALIZER and (name := _first_text(one.content, TENSOR_NAME)) in names
+        if one.number == INITIALIZER and (name := _name_of(one.content)) in names
     }
     scale = _number(tensors[names[0]]) if names and names[0] in tensors else None
     zero = _number(tensors[names[1]]) if len(names) > 1 and names[1] in tensors else 0
@@ -89,6 +91,10 @@ def _packed(content: memoryview) -> list[int]:
             signed = value - (1 << 64 if value >> 63 else 0)
             return [signed] if place + 1 == len(content) else []
     return []
+
+
+def _name_of(tensor: memoryview) -> str:
+    return _first_text(tensor, TENSOR_NAME)
 
 
 def _texts(message: memoryview, number: int) -> Iterator[str]:

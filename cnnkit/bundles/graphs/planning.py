@@ -166,7 +166,7 @@ def _classifier(
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or _kind(said, scores_kind(model, scores.name, numbers))
     if kind is None:
-        rule = f"be given for {file.path}, whose last operations mix probabilities with others"
+        rule = f"be given for {file.path}, whose last operations do not say what they are"
         fix = f"Use one of {', '.join(SCORE_KINDS)}."
         raise UsageError(broken_rule("`scores`", rule, "none", fix))
     if (numbers > 1 and kind in ONE_NUMBER) or (numbers == 1 and kind not in ONE_NUMBER):

@@ -148,7 +148,7 @@ def test_a_kind_of_scores_that_cannot_be_told_is_asked_for(tmp_path: Path) -> No
         helper.make_node("Mul", ["other", "gate"], ["y"]),
     ]
     path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [])
-    with pytest.raises(UsageError, match=r"`scores` must be given for .*mix probabilities"):
+    with pytest.raises(UsageError, match=r"`scores` must be given for .*do not say what they are"):
         planned(path, GraphWish(like="0-1"))
     found = planned(path, GraphWish(like="0-1", scores="independent-logits"))
     assert found.card.scores_kind == "independent-logits"

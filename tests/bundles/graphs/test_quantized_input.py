@@ -141,6 +141,30 @@ def onnx_quantized(
     return path
 
 
+def test_weights_among_the_inputs_are_no_image(tmp_path: Path) -> None:
+    """So older exporters list them: the scale of the first weights is not that of the pixels."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    tensors = [
+        numpy_helper.from_array(np.ones((3, 4), np.int8), "weights"),
+        numpy_helper.from_array(np.array(0.02, np.float32), "scale"),
+        numpy_helper.from_array(np.array(7, np.int8), "zero"),
+    ]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["weights", "scale", "zero"], ["real"]),
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["means", "real"], ["y"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 2, 2, 3])
+    listed = [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in tensors]
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
+    graph = helper.make_graph(nodes, "older", [*listed, image], [out], tensors)
+    save(tmp_path / "m.onnx", graph, {})
+    found = planned(tmp_path / "m.onnx", GraphWish())
+    assert (found.spec.scale, found.spec.mean, found.spec.std) == (None, (0.0,), (1.0,))
+
+
 @pytest.mark.parametrize(
     ("quantized", "turned", "raw"),
     [
