@@ -361,7 +361,8 @@ def _is_own(path: Path) -> bool:
         return False
     try:
         with Image.open(path, formats=tuple(set(FORMATS.values()))) as image:
-            return bool(image.getexif().get(SOFTWARE) == MADE_BY)
+            # Ours stands before the pixels: for one behind them, Pillow would decode them all.
+            return "exif" in image.info and image.getexif().get(SOFTWARE) == MADE_BY
     except _NOT_OURS:
         return False
 

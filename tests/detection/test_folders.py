@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.detection.folders import detect_folders
+from cnnkit.detection.image_outputs import write_annotated
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.where import Where
 from cnnkit.errors import OutputError, UsageError
@@ -356,10 +357,34 @@ def broken_rows() -> Iterator[dict]:
 
 
 def test_an_image_that_is_gone_at_the_end_is_told(images: Path) -> None:
-    from cnnkit.detection.image_outputs import write_annotated
-
     left_out = write_annotated(Path("drawn"), broken_rows, lambda row: row["path"], 10**6)
     assert left_out == ["gone.jpg: no such file or folder"]
+
+
+def test_only_drawings_of_an_earlier_run_are_removed(images: Path) -> None:
+    """All formats carry the mark; other files of the same name are the user's."""
+    names = [f"a{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".webp")]
+    Path("other").mkdir()
+    for name in names:
+        Image.new("RGB", (9, 9)).save(Path("other", name))
+
+    def rows(status: str) -> list[dict]:
+        found = {"width": 9, "height": 9, "detections": []}
+        return [{"path": f"other/{name}", "status": status} | found for name in names]
+
+    def draw(folder: str, status: str) -> list[str]:
+        def name_of(row: dict) -> str:
+            return row["path"].removeprefix("other/")
+
+        write_annotated(Path(folder), lambda: rows(status), name_of, 10**6, replace=True)
+        return sorted(path.name for path in Path(folder).iterdir())
+
+    assert draw("drawn", "ok") == sorted(names)
+    assert draw("drawn", "error") == []
+    Path("mine").mkdir()
+    for name in names:
+        Image.new("RGB", (9, 9)).save(Path("mine", name))
+    assert draw("mine", "error") == sorted(names)
 
 
 def test_pycocotools_opens_what_is_written(images: Path, capsys: pytest.CaptureFixture) -> None:
