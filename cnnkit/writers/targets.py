@@ -108,7 +108,8 @@ def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None
     """Make folders, and keep other runs from writing into them meanwhile.
 
     Args:
-        folders: The folders. Those that are still empty at the end, and were made here, go again.
+        folders: The folders, of which some may be the same, or lie in others. Those that are
+            still empty at the end, and were made here, go again.
         replaces: Whether they may hold files.
 
     Raises:
@@ -116,9 +117,10 @@ def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None
         OutputError: One cannot be made.
     """
     made: list[Path] = []
+    places = {os.path.realpath(folder): folder for folder in folders}
     with contextlib.ExitStack() as locks:
         try:
-            for folder in folders:
+            for _, folder in sorted(places.items()):  # one is looked at before others are in it
                 if not folder.is_dir():
                     make_folder(folder)
                     made.append(folder)
@@ -127,7 +129,7 @@ def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None
                     check_empty(folder)
             yield
         finally:
-            for folder in made:
+            for folder in reversed(made):
                 with contextlib.suppress(OSError):  # it is not empty, as it should be
                     folder.rmdir()
 

@@ -9,7 +9,7 @@ import pytest
 
 import cnnkit
 from cnnkit.errors import OutputError, UsageError
-from cnnkit.writers.targets import target_file, target_page
+from cnnkit.writers.targets import claimed_folders, target_file, target_page
 
 
 def test_a_file_that_can_be_written_is_given_as_a_path(tmp_path: Path) -> None:
@@ -64,3 +64,30 @@ def test_a_report_is_checked_before_anything_is_read(name: str, tmp_path: Path) 
 def test_a_sheet_is_checked_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="`output` must be a file in an existing folder"):
         cnnkit.augment("no-such-image.jpg", tmp_path / "gone" / "sheet.png")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a", "a"), ("a", "./a/"), ("a/b", "a"), ("a", "a/b"), ("a/b", "a/c", "a", "a-b")],
+    ids=str,
+)
+def test_folders_of_one_run_may_be_the_same_or_lie_in_others(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in names]
+    for _ in range(2):  # nothing is left of the first
+        with claimed_folders(folders, replaces=False):
+            assert all(folder.is_dir() for folder in folders)
+            with (
+                pytest.raises(UsageError, match="is being written by another run"),
+                claimed_folders(folders[:1], replaces=True),
+            ):
+                raise AssertionError("two runs at once")
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.txt").touch()
+    with (
+        pytest.raises(UsageError, match="has files already"),
+        claimed_folders(folders, replaces=False),
+    ):
+        raise AssertionError("among files")
