@@ -21,7 +21,8 @@ BACKBONE = "squeezenet-1.1"
 
 
 def learn(data, output, **named):
-    return train_classifier(ClassifierSettings(str(data), output, **{"backbone": BACKBONE} | named))
+    begun = {} if "from_scratch" in named else {"backbone": BACKBONE}
+    return train_classifier(ClassifierSettings(str(data), output, **begun | named))
 
 
 @pytest.fixture(scope="module")
