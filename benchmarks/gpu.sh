@@ -5,8 +5,9 @@
 #
 # PYTHON has JAX and numpy, and need have no TensorFlow. Wheels of what it lacks (keras, namex,
 # optree, safetensors; for folder jobs also Pillow, OpenCV, simplejpeg, click, platformdirs) are
-# installed from FOLDER into a folder of the script's own. --small runs all of it on the processor, to see
-# that it works. Each part has its own time limit, so that one that hangs does not cost the others.
+# installed from FOLDER into a folder of the script's own. --small runs all of it on the processor,
+# to see that it works. Each part has its own time limit, so that one that hangs does not cost the
+# others.
 set -u
 small= wheels= python=python3 results=/dev/null
 while [ $# -gt 0 ]; do
