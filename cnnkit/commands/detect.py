@@ -196,6 +196,7 @@ def detect(
         replace=outputs.replaces,
         track=track,
         made_here=frozenset(one.local for one in objects),
+        of_shard=shard is not None,
     )
     if outputs.prefix is not None and where is not None:
         fix = "Parts have a row for each image: select them afterwards."

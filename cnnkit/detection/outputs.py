@@ -60,6 +60,7 @@ class BoxOutputs:
         replace: Whether files may be there already.
         track: Whether objects are tracked: then different ones of a video are counted.
         made_here: Files among them that are made for objects, and may be there.
+        of_shard: Whether they are those of one shard of a run.
 
     Raises:
         UsageError: An output breaks a rule, is in the way or collides with another one.
@@ -75,6 +76,7 @@ class BoxOutputs:
     replace: bool = False
     track: bool = False
     made_here: frozenset[Path] = frozenset()
+    of_shard: bool = False
 
     def __post_init__(self) -> None:
         for path in self.rows:
@@ -85,7 +87,7 @@ class BoxOutputs:
             if path in self.made_here:
                 _check_suffix("coco:", path, ".json")
             else:
-                check_target(target, overwrite=self.replace)
+                check_target(target, overwrite=self.replace, of_shard=self.of_shard)
                 check_writable(path)
         self._check_file("`counts`", self.counts, (".csv",))
         if self.annotated_clip is not None:
@@ -106,7 +108,7 @@ class BoxOutputs:
             raise UsageError(broken_rule(option, "name a folder", f"the file {folder}"))
         check_folder_name(option, folder)
         if not self.replace:
-            check_empty(folder)
+            check_empty(folder, of_shard=self.of_shard)
         check_writable(folder)
 
     @property
@@ -122,7 +124,7 @@ class BoxOutputs:
             UsageError: One of them has, by now.
             OutputError: A folder cannot be made.
         """
-        return claimed_folders(self.folders, replaces=self.replace)
+        return claimed_folders(self.folders, replaces=self.replace, of_shard=self.of_shard)
 
     @property
     def folders(self) -> list[Path]:

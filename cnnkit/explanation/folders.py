@@ -121,7 +121,8 @@ def explain_folders(
     header = {"command": "explain", "model": bundle.answers_hash, "options": options}
     kept = [folder for folder in (images.overlays, images.heats) if folder is not None]
     with contextlib.ExitStack() as held:
-        held.enter_context(claimed_folders(kept, replaces=outputs.replaces))
+        of_shard = outputs.shard is not None
+        held.enter_context(claimed_folders(kept, replaces=outputs.replaces, of_shard=of_shard))
         job = FolderJob(
             outputs,
             header,

@@ -207,8 +207,15 @@ def write_boxes(
     return write_yolo(path, images, classes, overwrite=overwrite)
 
 
-def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
+def check_target(
+    target: str, *, overwrite: bool = False, of_shard: bool = False
+) -> tuple[str, Path]:
     """Check a target and return its format and path.
+
+    Args:
+        target: As of `write_annotations`.
+        overwrite: Whether it may exist.
+        of_shard: Whether it is that of one shard of a run.
 
     Raises:
         UsageError: It has no prefix, or already exists.
@@ -230,5 +237,5 @@ def check_target(target: str, *, overwrite: bool = False) -> tuple[str, Path]:
     else:
         check_folder_name(f"{form}:", path)
         if not overwrite:
-            check_empty(path)
+            check_empty(path, of_shard=of_shard)
     return form, path

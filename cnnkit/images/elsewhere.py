@@ -20,8 +20,9 @@ def listed(given: str, column: str | None) -> Iterator[Listed]:
     - A tar file: its members in their order, those with an image suffix or an image's first
       bytes. Members are named ``x.tar!a/b.jpg``, and one can be given.
     - A Parquet file: its rows, ``x.parquet!12``.
-    - A URL: an object; a prefix, walked like a folder but by suffix alone; or a pattern. Tar and
-      Parquet files are read if they are named, or by a pattern that ends in their suffix.
+    - A URL: an object; a prefix, walked like a folder but by suffix alone; or, where there is
+      nothing of that very name, a pattern. Tar and Parquet files are read if they are named, or by
+      a pattern that ends in their suffix.
 
     Args:
         given: The input.
@@ -96,10 +97,10 @@ def _objects(url: str, column: str | None) -> Iterator[Listed]:
     remote.file_system(url)  # refuses what no file system opens before anything is asked
     if split_member(url) is not None:
         yield _member(url), None
-    elif container_suffix(url) is not None and not remote.has_magic(url):
-        yield from stored(url, column)
-    elif remote.has_magic(url) and not remote.is_object(url):
+    elif remote.has_magic(url) and not remote.exists(url):
         yield from _or_none(_matching(url, column), url, "matches no image")
+    elif container_suffix(url) is not None:
+        yield from stored(url, column)
     elif url.endswith("/") or not (has_image_suffix(url) or not remote.is_folder(url)):
         yield from _or_none(_walked(url), url, "no image in this folder")
     else:

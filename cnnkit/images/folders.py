@@ -69,8 +69,8 @@ def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator
     """Yield the paths that a pattern matches, as the shell would, but lazily and in order.
 
     Args:
-        pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders.
-            Hidden names are matched only if written out.
+        pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders, and
+            the very name of a folder for that folder: ``photos [1]/*.jpg``. Hidden names are matched only if written out.
         is_excluded: Function that returns whether to skip a folder.
     """
     drive, rest = os.path.splitdrive(pattern)
@@ -88,7 +88,7 @@ def _matches(base: str, parts: list[str], is_excluded: Callable[[str], bool]) ->
     part, rest = parts[0], parts[1:]
     if part == "**":
         yield from _matches_at_any_depth(base, rest, is_excluded)
-    elif glob.has_magic(part):
+    elif glob.has_magic(part) and not (rest and os.path.isdir(os.path.join(base, part))):
         for path, _ in _listed(base):
             name = os.path.basename(path)
             if fnmatch.fnmatchcase(name, part):

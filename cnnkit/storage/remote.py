@@ -137,10 +137,10 @@ def is_folder(url: str) -> bool:
         raise as_image_error(error) from error
 
 
-def is_object(url: str) -> bool:
-    """Return whether there is an object of that name; see `is_folder`."""
+def exists(url: str) -> bool:
+    """Return whether there is an object or a prefix of that very name; see `is_folder`."""
     try:
-        return bool(file_system(url).isfile(key_of(url)))
+        return bool(file_system(url).exists(key_of(url).rstrip("/")))
     except (ImageError, UsageError):
         raise
     except Exception as error:

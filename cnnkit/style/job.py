@@ -37,6 +37,8 @@ from cnnkit.folder_job import FolderJob, Outputs, Summary, check_resuming
 from cnnkit.images import Found, has_image_suffix
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.sorting import with_end
+from cnnkit.storage import remote
+from cnnkit.storage.places import container_suffix, is_url, split_member
 from cnnkit.style.images import FORMATS, Content, encoded, read_content
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
@@ -183,8 +185,29 @@ def target_of(output: str, inputs: list[str], **flags: bool) -> StylizeTarget:
 
 
 def is_file_path(given: str) -> bool:
-    """Return whether an input stands for one image at most: it is no folder and no pattern."""
-    return not Path(given).is_dir() and (Path(given).is_file() or not glob.has_magic(given))
+    """Return whether an input stands for one image at most.
+
+    Folders, patterns, prefixes of object stores, and tar and Parquet files may give several.
+
+    Raises:
+        ImageError: An object store does not say what the input is.
+        UsageError: A package is not installed.
+    """
+    if is_url(given):
+        return _is_object_path(given)
+    if Path(given).is_dir() or container_suffix(given) is not None:
+        return False
+    return Path(given).is_file() or not glob.has_magic(given)
+
+
+def _is_object_path(url: str) -> bool:
+    if split_member(url) is not None:
+        return True
+    if container_suffix(url) is not None or url.endswith("/"):
+        return False
+    if remote.has_magic(url) and not remote.exists(url):
+        return False
+    return has_image_suffix(url) or not remote.is_folder(url)
 
 
 def _wrong_suffix(path: Path) -> str:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from cnnkit.errors import OutputError, UsageError, broken_rule
 
 TRIES = 20
+_WAIT = "Wait for it to end."
 
 
 def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
@@ -54,8 +55,12 @@ def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path, fix: str = _WAIT) -> Iterator[None]:
     """Hold the lock of an existing folder.
+
+    Args:
+        folder: The folder.
+        fix: What to do where another run holds the lock.
 
     Raises:
         UsageError: Another run holds the lock.
@@ -70,7 +75,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder} cannot be opened: {error.strerror or error}.") from error
     try:
         if not lock(descriptor) or not is_at(descriptor, folder):
-            raise in_use(folder)
+            raise in_use(folder, fix)
         yield
     finally:
         os.close(descriptor)
@@ -99,6 +104,6 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def in_use(path: Path) -> UsageError:
+def in_use(path: Path, fix: str = _WAIT) -> UsageError:
     """Return the error for a file or folder that another run holds."""
-    return UsageError(f"{path} is being written by another run. Wait for it to end.")
+    return UsageError(f"{path} is being written by another run. {fix}")

@@ -19,6 +19,9 @@ FILE_SUFFIXES = frozenset(
     ".keras .h5 .onnx .tflite .pb .pt .safetensors".split()
 )
 
+# What to do about a folder that another shard of the run writes into, or has.
+ONE_PER_SHARD = "Give each shard a folder of its own."
+
 
 def target_file(
     name: str,
@@ -85,8 +88,13 @@ def check_folder_name(name: str, folder: Path) -> None:
         raise UsageError(broken_rule(name, "name a folder", folder, fix))
 
 
-def check_empty(folder: Path) -> None:
+def check_empty(folder: Path, *, of_shard: bool = False) -> None:
     """Refuse a folder that holds files, which are not to be replaced.
+
+    Args:
+        folder: The folder; it may be missing.
+        of_shard: Whether it is for one shard of a run. Shards do not know each other's names, so
+            that in one folder they would replace each other's files.
 
     Raises:
         UsageError: It does.
@@ -97,20 +105,21 @@ def check_empty(folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder} cannot be read: {error.strerror or error}.") from error
     if has_files:
-        raise UsageError(
-            f"{folder} has files already. Use `overwrite=True` to write among them, or name a new "
-            "folder."
-        )
+        fix = "Use `overwrite=True` to write among them, or name a new folder."
+        raise UsageError(f"{folder} has files already. {ONE_PER_SHARD if of_shard else fix}")
 
 
 @contextlib.contextmanager
-def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None]:
+def claimed_folders(
+    folders: Iterable[Path], *, replaces: bool, of_shard: bool = False
+) -> Iterator[None]:
     """Make folders, and keep other runs from writing into them meanwhile.
 
     Args:
         folders: The folders, of which some may be the same, or lie in others. Those that are
             still empty at the end, and were made here, go again.
         replaces: Whether they may hold files.
+        of_shard: See `check_empty`.
 
     Raises:
         UsageError: Another run has claimed one, or one holds files and `replaces` is False.
@@ -124,14 +133,18 @@ def claimed_folders(folders: Iterable[Path], *, replaces: bool) -> Iterator[None
                 if not folder.is_dir():
                     make_folder(folder)
                     made.append(folder)
-                locks.enter_context(locked_folder(folder))
+                locks.enter_context(_locked(folder, of_shard))
                 if not replaces:
-                    check_empty(folder)
+                    check_empty(folder, of_shard=of_shard)
             yield
         finally:
             for folder in reversed(made):
                 with contextlib.suppress(OSError):  # it is not empty, as it should be
                     folder.rmdir()
+
+
+def _locked(folder: Path, of_shard: bool) -> contextlib.AbstractContextManager[None]:
+    return locked_folder(folder, ONE_PER_SHARD) if of_shard else locked_folder(folder)
 
 
 def make_folder(folder: Path) -> None:

@@ -158,6 +158,10 @@ def test_no_paths(tmp_path, people):
         (["PEOPLE", "--encrypt"], "new gallery"),
         (["PEOPLE", "--passphrase-file", "PASS"], "encrypted gallery"),
         (["--name", "a\nb", "PHOTO"], "printable"),
+        (
+            ["--name", "Ann", "PEOPLE"],
+            "folders of photos like 'Eileen' and 'Eva'.*Leave out `name`",
+        ),
     ],
 )
 def test_enrolments_that_are_refused(team, people, tmp_path, arguments, reason):

@@ -65,6 +65,9 @@ def test_scan_takes_endings_and_first_bytes_and_counts_the_rest(here: Path) -> N
 
 
 def test_named_files_are_always_candidates(here: Path) -> None:
+    make(here, "d [1]/a.png", "d 1/b.png")
+    assert [one.path for one in Finder(["d [1]/*.png"])] == ["d [1]/a.png"]
+    assert [one.path for one in Finder(["d [12]/*.png"])] == ["d 1/b.png"]
     make(here, ".hidden", "notes.txt", "[1].png", "what?.png", content=b"text")
     finder = Finder([".hidden", "notes.txt", "[1].png", "what?.png", "gone.png"])
     found = list(finder)

@@ -17,6 +17,7 @@ from cnnkit.commands.inputs import counting
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import Finder, read_bytes
 from cnnkit.storage import places, remote
+from cnnkit.style.job import target_of
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -74,6 +75,26 @@ def test_objects_patterns_and_what_is_missing(bucket):
     assert read_bytes("memory://b/w[1].jpg") == b"4"
     assert found("memory://b/*.tif") == [("memory://b/*.tif", "no-images")]
     assert found("memory://nothing/") == [("memory://nothing/", "missing")]
+
+
+def test_what_exists_by_the_name_of_a_pattern_is_meant(bucket):
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.jpg"))
+    put(bucket, {"w[1].tar": tar.getvalue(), "d[1]/a.jpg": b"1", "d1/b.jpg": b"2"})
+    assert found("memory://b/w[1].tar") == [("memory://b/w[1].tar!a.jpg", None)]
+    for folder in ("memory://b/d[1]", "memory://b/d[1]/"):
+        assert found(folder) == [("memory://b/d[1]/a.jpg", None)]
+    assert found("memory://b/d[12]") == [("memory://b/d1/b.jpg", None)]
+
+
+def test_the_one_result_of_stylize_is_that_of_one_object(bucket, tmp_path):
+    put(bucket, {"a[1].jpg": b"1", "b.jpg": b"2", "c/1.jpg": b"3", "x.tar": b"4"})
+    for given in ("a[1].jpg", "b.jpg", "x.tar!a.jpg"):
+        assert target_of(f"{tmp_path}/x.png", [f"memory://b/{given}"]).is_file
+    for given in ("a[12].jpg", "*.jpg", "c/", "c", "x.tar"):
+        with pytest.raises(UsageError, match="must be used with one image"):
+            target_of(f"{tmp_path}/x.png", [f"memory://b/{given}"])
 
 
 def test_urls_are_kept_as_they_are(bucket):

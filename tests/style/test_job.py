@@ -188,6 +188,8 @@ def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
     ("output", "inputs", "flags", "message"),
     [
         ("x.png", ["a", "b"], {}, "must be used with one image"),
+        ("x.png", ["photos.tar"], {}, "must be used with one image"),
+        ("x.png", ["photos [1].parquet"], {}, "must be used with one image"),
         ("x.gif", ["a"], {}, "must end in one of .png.*Give x.png, or a folder"),
         ("none/x.png", ["a"], {}, "must be in an existing folder"),
         (

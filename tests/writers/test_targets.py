@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cnnkit
+from cnnkit.detection.outputs import BoxOutputs
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.writers.targets import claimed_folders, target_file, target_page
 
@@ -91,3 +92,17 @@ def test_folders_of_one_run_may_be_the_same_or_lie_in_others(
         claimed_folders(folders, replaces=False),
     ):
         raise AssertionError("among files")
+
+
+def test_the_folder_of_a_shard_is_refused_with_what_shards_need(tmp_path: Path) -> None:
+    advice = "Give each shard a folder of its own"
+    with (
+        claimed_folders([tmp_path / "a"], replaces=False, of_shard=True),
+        pytest.raises(UsageError, match=f"written by another run. {advice}"),
+        claimed_folders([tmp_path / "a"], replaces=False, of_shard=True),
+    ):
+        raise AssertionError("two shards at once")
+    (tmp_path / "x.jpg").touch()
+    for further in ({"annotate": tmp_path}, {"boxes": [f"yolo:{tmp_path}"]}):
+        with pytest.raises(UsageError, match=f"has files already. {advice}"):
+            BoxOutputs(**further, of_shard=True)

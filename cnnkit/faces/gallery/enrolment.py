@@ -7,7 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -108,8 +108,7 @@ def people_of(folder: str) -> Iterator[Portrait]:
         UsageError: There is neither a folder nor a photo in it. This is found out at once, not at
             the first photo.
     """
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    seen = [e for e in entries if not e.name.startswith(".") and e.name not in NOT_CLASSES]
+    seen = _people_in(folder)
     people = [(e.name, e.name) for e in seen if e.is_dir()]
     loose = [(Path(e.name).stem, e.name) for e in seen if not e.is_dir() and _is_photo(e.path)]
     if not people and not loose:
@@ -135,13 +134,43 @@ def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
     """Give the photos of one person: files, folders and patterns.
 
     Raises:
-        UsageError: Nobody can have this name. This is found out at once.
+        UsageError: Nobody can have this name, or a folder looks like one of several people. This
+            is found out at once.
     """
-    name = person_name(name)
+    name, inputs = person_name(name), list(inputs)
+    for given in inputs:
+        _refuse_several_people(given)
     return (
         Portrait(name, found.path, os.path.basename(found.path), found.failure)
-        for found in Finder(list(inputs))
+        for found in Finder(inputs)
     )
+
+
+def _refuse_several_people(given: str) -> None:
+    """Refuse a folder with folders of photos for one name: everybody would get that name."""
+    if not os.path.isdir(given):
+        return
+    folders = (entry.name for entry in _people_in(given) if entry.is_dir())
+    held = (name for name in folders if _holds_photos(os.path.join(given, name)))
+    first_two = list(islice(held, 2))
+    if len(first_two) == 2:
+        both = " and ".join(map(repr, first_two))
+        fix = (
+            "Leave out `name` to enroll each folder as a person; if they are one person's, give "
+            "the folders in it."
+        )
+        received = f"{given}, which has folders of photos like {both}"
+        raise UsageError(broken_rule("`name`", "be that of the one person in all", received, fix))
+
+
+def _holds_photos(folder: str) -> bool:
+    return any(found.failure is None for found in Finder([folder]))
+
+
+def _people_in(folder: str) -> list[os.DirEntry[str]]:
+    """Return what may be a person's in a folder of people, sorted by name."""
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    return [e for e in entries if not e.name.startswith(".") and e.name not in NOT_CLASSES]
 
 
 def _portraits(name: str, place: str, top: str) -> Iterator[Portrait]:
