@@ -70,7 +70,8 @@ def expand_pattern(pattern: str, is_excluded: Callable[[str], bool]) -> Iterator
 
     Args:
         pattern: With ``*``, ``?``, ``[...]``; a part ``**`` stands for any depth of folders, and
-            the very name of a folder for that folder: ``photos [1]/*.jpg``. Hidden names are matched only if written out.
+            the very name of a folder for that folder: ``photos [1]/*.jpg``. Hidden names are
+            matched only if written out.
         is_excluded: Function that returns whether to skip a folder.
     """
     drive, rest = os.path.splitdrive(pattern)
