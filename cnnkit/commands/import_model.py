@@ -153,7 +153,8 @@ def _numbers(name: str, values: tuple[float, ...] | None) -> tuple[float, ...] |
 def _try(bundle: Bundle, features: bool, scores_are_given: bool) -> None:
     """Run a bundle once, on noise, so that what cannot run is never left as a bundle.
 
-    As a batch of two, if it takes that: one that mixes the images of a batch is told.
+    As a batch of two, if it takes that: one that mixes the images of a batch is told. In float32,
+    for that is tried in it: it is compiled once.
 
     Raises:
         BundleError: Its scores are not what the card says.
@@ -161,7 +162,8 @@ def _try(bundle: Bundle, features: bool, scores_are_given: bool) -> None:
     """
     spec = bundle.card.input
     noise = np.random.default_rng(0).integers(0, 256, (2, *spec.size, 3), dtype=np.uint8)
-    compiled = predictor(bundle.source(features), RuntimeOptions(), batch_size=2, expected=2)
+    options = RuntimeOptions(precision="float32")
+    compiled = predictor(bundle.source(features), options, batch_size=2, expected=2)
     outputs = compiled.predict(noise)
     if bundle.card.task != "classify":
         return

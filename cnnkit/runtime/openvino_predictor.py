@@ -25,7 +25,13 @@ from cnnkit.runtime.precision import (
     this_processor,
 )
 from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
-from cnnkit.runtime.quantization import FULL_RANGE, HALF_RANGE, fold_constants, quantize
+from cnnkit.runtime.quantization import (
+    FULL_RANGE,
+    HALF_RANGE,
+    cannot_saturate,
+    fold_constants,
+    quantize,
+)
 
 ov = import_openvino()
 log = logging.getLogger(__name__)
@@ -56,39 +62,46 @@ class OpenVinoPredictor:
     ) -> None:
         core = ov.Core()
         model, self.precision = read(core, source, precision)
-        if source.openvino is not None and not adds_integers(this_processor(core), precision):
+        adds = source.openvino is not None and adds_integers(this_processor(core), precision, model)
+        if source.openvino is not None and not adds:
             in_float(model)
         self.batch_size = batch_size or BATCH_SIZE
         if model.inputs[0].get_partial_shape()[0].is_static:  # it takes one image per call
             self.batch_size = 1
         if expected is not None:
             self.batch_size = max(1, min(self.batch_size, expected))
-        if self.batch_size > 1 and not _stand_alone(core, model, source):
-            log.warning("%s mixes the images of a batch: it is run one by one.", source.name)
-            self.batch_size = 1
-        calls = threads if expected is None else -(-expected // self.batch_size)
-        self.concurrency = max(1, min(threads, calls))
+        tried = None
+        if self.batch_size > 1 and _may_mix(source):
+            tried = _in_float32(core, model, source, self._properties("float32", threads, expected))
+            if not _stand_alone(tried, source.input_shape):
+                log.warning("%s mixes the images of a batch: it is run one by one.", source.name)
+                self.batch_size = 1
+            if self.batch_size == 1 or adds or hint(self.precision) != "f32":
+                tried = None  # its memory is free before the next is compiled
+        properties = self._properties(self.precision, threads, expected)
+        self.concurrency = properties["NUM_STREAMS"]
         # A larger batch stays open: full ones cost up to 5 % more than a fixed one, but others,
         # such as the faces of one photo, need no padding.
         batch = 1 if self.batch_size == 1 else None
         model = with_uint8_input(model, (batch, *source.input_shape))
         # Compiling may give a tensor the names of several.
         self._names = [output.get_any_name() for output in model.outputs]
-        self._compiled = core.compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": hint(self.precision),
-                "NUM_STREAMS": self.concurrency,
-                "INFERENCE_NUM_THREADS": threads,
-                # The decoding threads share the same cores: pinned streams would wait for them.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        self._compiled = tried or core.compile_model(model, "CPU", properties)
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         kind = _OpenSlot if None in (batch, *source.input_shape) else _Slot
         for _ in range(self.concurrency):
             self._slots.put(kind(self._compiled.create_infer_request(), len(self._names)))
+
+    def _properties(self, precision: str, threads: int, expected: int | None) -> dict[str, Any]:
+        """Return how a model is compiled for batches of `batch_size`."""
+        calls = threads if expected is None else -(-expected // self.batch_size)
+        return {
+            "INFERENCE_PRECISION_HINT": hint(precision),
+            "NUM_STREAMS": max(1, min(threads, calls)),
+            "INFERENCE_NUM_THREADS": threads,
+            # The decoding threads share the same cores: pinned streams would wait for them.
+            "ENABLE_CPU_PINNING": False,
+        }
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.contract.Predictor.predict`."""
@@ -106,24 +119,31 @@ class OpenVinoPredictor:
         }
 
 
-def _stand_alone(core: Any, model: Any, source: ModelSource) -> bool:
-    """Return whether a graph gives the same for an image alone and beside others.
+def _may_mix(source: ModelSource) -> bool:
+    """Return whether a graph is to be tried: one in another tool's form, for one size of image.
 
-    One in another tool's form may normalize over the batch, or reshape across it.
-
-    Args:
-        core: An `openvino.Core`.
-        model: It stays as it is.
-        source: The model; networks of ours are not tried.
+    It may normalize over the batch, or reshape across it. Networks of ours do not.
     """
-    height, width, channels = source.input_shape
-    if source.openvino is None or height is None or width is None:
-        return True
-    noise = np.random.default_rng(0).integers(0, 256, (3, height, width, channels), np.uint8)
-    noise[1] //= 4  # a dark one beside others: means over all of them are none of its own
+    return source.openvino is not None and None not in source.input_shape
+
+
+def _in_float32(core: Any, model: Any, source: ModelSource, properties: dict[str, Any]) -> Any:
+    """Compile a graph for any number of images, in float32; `model` stays as it is."""
     tried = with_uint8_input(model.clone(), (None, *source.input_shape))
     in_float(tried)
-    compiled = core.compile_model(tried, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return core.compile_model(tried, "CPU", properties)
+
+
+def _stand_alone(compiled: Any, shape: tuple[int | None, ...]) -> bool:
+    """Return whether a graph gives the same for an image alone and beside others.
+
+    Args:
+        compiled: It, compiled by `_in_float32`: what rounds more would seem to mix.
+        shape: Of its images: (height, width, channels), all of them known.
+    """
+    sides = (side or 1 for side in shape)
+    noise = np.random.default_rng(0).integers(0, 256, (3, *sides), np.uint8)
+    noise[1] //= 4  # a dark one beside others: means over all of them are none of its own
     numbers = range(len(compiled.outputs))
     try:
         together = [compiled(noise)[number].copy() for number in numbers]
@@ -151,28 +171,36 @@ def _are_alike(own: np.ndarray, beside: np.ndarray) -> bool:
     return moved <= tolerance * float(np.abs(own).sum(dtype=np.float64)) + 1e-6
 
 
-def adds_integers(processor: Processor, precision: str) -> bool:
+def adds_integers(processor: Processor, precision: str, model: Any) -> bool:
     """Return whether a file's own 8-bit integers are multiplied as such, without saturation.
 
     Args:
         processor: This machine's.
         precision: As the user asks.
+        model: The file's `openvino.Model`.
     """
-    return processor.int8 and precision != "float32"
+    if precision == "float32" or not _is_quantized(model):
+        return False
+    return processor.int8 or cannot_saturate(model)
+
+
+def _is_quantized(model: Any) -> bool:
+    return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 
 def in_float(model: Any) -> None:
     """Compute the layers of a quantized graph in float32, on the same rounded numbers.
 
     A graph in another tool's form may come quantized over the whole range of 8 bits, which
-    saturates in 16 bits, silently, where the processor cannot add the products. Kernels that are
+    saturates in 16 bits, silently, where the processor cannot add the products; our own exports
+    have kernels of 7, and stay as they are. Kernels that are
     plain constants are not taken for integers. (To switch OpenVINO's own transformations off,
     LP_TRANSFORMS_MODE, gives wrong numbers with several streams in 2026.4.)
 
     Args:
         model: An `openvino.Model`; it is modified.
     """
-    if any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
+    if _is_quantized(model):
         fold_constants(model)
 
 

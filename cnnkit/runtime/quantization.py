@@ -35,6 +35,14 @@ Means = Mapping[str, np.ndarray]
 KERNEL_LEVELS = 255  # -127 to 127
 ACTIVATION_LEVELS = 256
 FULL_RANGE, HALF_RANGE = 127, 64
+# Types of fewer than 16 bits, operations that multiply two tensors, and what turns the integers of
+# a kernel into its weights.
+_NARROW_TYPES = frozenset("i8 u8 i4 u4 i2 u2 u1 u3 u6 nf4 f8e4m3 f8e5m2 f4e2m1".split())
+_PRODUCTS = frozenset(
+    "Convolution GroupConvolution ConvolutionBackpropData GroupConvolutionBackpropData "
+    "MatMul".split()
+)
+_OF_KERNELS = frozenset("Convert Subtract Multiply Reshape Transpose".split())
 # Below it the channel is empty: its scale only has to be a number.
 _NOTHING = 1e-12
 
@@ -347,6 +355,45 @@ def _summed_axes(layer: Any, axes: int) -> tuple[int, ...]:
     else:
         kept = (0,) if kind == "Convolution" else (0, 1)
     return tuple(axis for axis in range(axes) if axis not in kept)
+
+
+def cannot_saturate(graph: Any) -> bool:
+    """Return whether every quantized product of a graph stays in 16 bits on any processor.
+
+    So it is with the kernels of our own int8 exports, whose integers are in `HALF_RANGE`.
+
+    Args:
+        graph: An `openvino.Model` that another program may have quantized; it stays as it is. What
+            is not plainly so is denied: kernels that are rounded where the graph is opened, those
+            with a zero point, and products of two activations.
+    """
+    for node in graph.get_ops():
+        kind = node.get_type_name()
+        if kind == "Constant" and node.get_element_type().get_type_name() in _NARROW_TYPES:
+            if not _is_narrow(node):
+                return False
+        elif kind == "FakeQuantize" and _constant_behind(node.input_value(0)) is not None:
+            return False
+        elif kind in _PRODUCTS and _constant_behind(node.input_value(1)) is None:
+            return False
+    return True
+
+
+def _is_narrow(constant: Any) -> bool:
+    """Return whether a constant of few bits is a kernel in `HALF_RANGE`, or a zero point."""
+    shape = constant.get_output_shape(0)
+    if constant.get_element_type().get_type_name() == "i8":
+        reach = HALF_RANGE if len(shape) > 1 else 0
+        return not np.any(np.abs(constant.data.astype(np.int16)) > reach)
+    return int(np.prod(shape)) == 1  # the zero point of an activation
+
+
+def _constant_behind(value: Any) -> Any | None:
+    """Return the constant that a value is made of by conversions and scales, or None."""
+    node = value.get_node()
+    while node.get_type_name() in _OF_KERNELS:
+        node = node.input_value(0).get_node()
+    return node if node.get_type_name() == "Constant" else None
 
 
 def fold_constants(graph: Any) -> None:

@@ -19,7 +19,7 @@ from cnnkit.errors import BundleError, CnnkitError, OutputError, RuntimeUnavaila
 from cnnkit.lab.networks.opening import Wish, describe
 from cnnkit.metrics import softmax
 from cnnkit.results import Classification
-from cnnkit.runtime import RuntimeOptions, predictor
+from cnnkit.runtime import RuntimeOptions, openvino_predictor, predictor
 from tests.bundles.graphs.making import (
     expected_scores,
     onnx_classifier,
@@ -122,6 +122,33 @@ def test_images_of_a_batch_stand_alone(
     assert "mixes" not in caplog.text
     read_here(tmp_path / "o" / "model.onnx")
     assert predictor(open_model(tmp_path / "o").source(), exact, batch_size=3).batch_size == 3
+
+
+@pytest.mark.parametrize(("precision", "times"), [("float32", 1), ("bfloat16", 2)])
+def test_a_graph_is_compiled_once_with_the_threads_of_the_user(
+    tmp_path: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch, precision: str, times: int
+) -> None:
+    path = read_here(onnx_classifier(tmp_path / "o.onnx"))
+    cnnkit.import_model(path, tmp_path / "b", like="0-1")
+    read_here(tmp_path / "b" / "model.onnx")
+    asked = []
+
+    class Core(openvino_predictor.ov.Core):
+        """Notes how it is to compile."""
+
+        def compile_model(self, model, device_name=None, config=None):
+            """See `openvino.Core`."""
+            asked.append(config)
+            return super().compile_model(model, device_name, config)
+
+    monkeypatch.setattr(openvino_predictor.ov, "Core", Core)
+    monkeypatch.setattr(
+        openvino_predictor, "choose_precision", lambda processor, asked, source: precision
+    )
+    options = RuntimeOptions(precision=precision, threads=1)
+    one = predictor(open_model(tmp_path / "b").source(), options, batch_size=3)
+    assert one.predict(pixels)["scores"].shape == (3, 4)
+    assert [(c["INFERENCE_NUM_THREADS"], c["NUM_STREAMS"]) for c in asked] == [(1, 1)] * times
 
 
 def test_logits_that_add_up_to_1_are_asked_about(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, RuntimeUnavailableError
 from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
-from cnnkit.runtime.openvino_predictor import _stand_alone
+from cnnkit.runtime.openvino_predictor import _in_float32, _stand_alone
 
 # The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
 # precision: a probability moves by a few hundredths at most, where two classes are near.
@@ -59,7 +59,8 @@ def test_a_graph_without_a_row_for_each_image_is_run_one_by_one(shape: tuple[int
     mean = ops.reduce_mean(images, ops.constant([0, 1, 2, 3]), False)
     made = ov.Model([ops.add(mean, ops.constant(np.zeros(shape, np.float32)))], [images], "mean")
     source = SimpleNamespace(input_shape=(8, 8, 3), openvino=lambda: made, name="mean")
-    assert not _stand_alone(ov.Core(), made, source)  # type: ignore[arg-type]
+    compiled = _in_float32(ov.Core(), made, source, {})  # type: ignore[arg-type]
+    assert not _stand_alone(compiled, source.input_shape)
 
 
 @pytest.mark.parametrize(

@@ -312,8 +312,8 @@ def test_a_bundle_of_before_is_refused_if_its_pixels_would_be_wrong(tmp_path: Pa
             cnnkit.Classifier.load(folder)
 
 
-def openvino_quantized(path: Path) -> Path:
-    """Write a network whose products of 8-bit integers do not fit in 16 bits: kernels of 127."""
+def openvino_quantized(path: Path, largest: int) -> Path:
+    """Write a network whose products of 8-bit integers fit in 16 bits up to kernels of 64."""
     ov = import_openvino()
     ops = ov.opset13
     image = ops.parameter([1, 8, 8, 3], np.float32, name="pixels")
@@ -324,8 +324,8 @@ def openvino_quantized(path: Path) -> Path:
         ends = [np.array(end, np.float32) for end in (0, highest, 0, highest)]
         return ops.fake_quantize(values, *ends, 256)
 
-    kernel = ops.convert(ops.constant(np.full((4, 3, 3, 3), 127, np.int8)), "f32")
-    kernel = ops.multiply(kernel, np.array(1 / 127, np.float32))
+    kernel = ops.convert(ops.constant(np.full((4, 3, 3, 3), largest, np.int8)), "f32")
+    kernel = ops.multiply(kernel, np.array(1 / largest, np.float32))
     found = ops.convolution(rounded(planes, 255), kernel, [1, 1], [0, 0], [0, 0], [1, 1])
     means = ops.reduce_mean(rounded(ops.relu(found), 27 * 255), np.array([2, 3]), False)
     scores = ops.multiply(means, np.array([1e-3, 2e-3, 3e-3, 4e-3], np.float32))
@@ -334,9 +334,10 @@ def openvino_quantized(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("largest", [127, 64])
 @pytest.mark.parametrize("precision", ["float32", "auto"])
-def test_kernels_of_8_bits_do_not_saturate(tmp_path: Path, precision: str) -> None:
-    path = read_here(openvino_quantized(tmp_path / "m.xml"))
+def test_kernels_of_8_bits_do_not_saturate(tmp_path: Path, precision: str, largest: int) -> None:
+    path = read_here(openvino_quantized(tmp_path / "m.xml", largest))
     cnnkit.import_model(path, tmp_path / "b", like="0-255", scores="logits")
     read_here(tmp_path / "b" / "model.xml")
     classifier = cnnkit.Classifier.load(tmp_path / "b", top_k=4, precision=precision)
@@ -349,8 +350,50 @@ def test_kernels_of_8_bits_do_not_saturate(tmp_path: Path, precision: str) -> No
     assert [found[f"class_{k}"] for k in range(4)] == pytest.approx(list(expected), abs=2e-3)
 
 
-def test_integers_are_left_to_processors_that_add_their_products() -> None:
+def quantized_layer(kernel: Any, kind: str = "stored") -> Any:
+    """Return a graph of one product of 8-bit activations and a kernel, written in some way."""
+    ov = import_openvino()
+    ops = ov.opset13
+    image = ops.parameter([1, 4], np.float32, name="pixels")
+
+    def rounded(values: Any, low: float = 0) -> Any:
+        return ops.fake_quantize(
+            values, *(np.array(end, np.float32) for end in (low, 255) * 2), 256
+        )
+
+    if kind == "two activations":
+        weights = ops.reshape(rounded(image), np.array([4, 1]), False)
+    elif kind == "rounded here":
+        weights = rounded(ops.constant(np.ones((4, 1), np.float32)), -255)
+    else:
+        zero = np.full((1, 1), kind == "zero point", np.int8)
+        weights = ops.convert(ops.constant(kernel), "f32")
+        weights = ops.subtract(weights, ops.convert(ops.constant(zero[0]), "f32"))
+        weights = ops.multiply(weights, np.array([[0.5]], np.float32))
+    values = image if kind == "plain" else rounded(image)
+    return ov.Model([ops.matmul(values, weights, False, False)], [image], "layer")
+
+
+@pytest.mark.parametrize(
+    ("largest", "type_name", "kind", "safe"),
+    [
+        (64, "i1", "stored", True),
+        (-64, "i1", "stored", True),
+        (65, "i1", "stored", False),
+        (-65, "i1", "stored", False),
+        (64, "u1", "stored", False),
+        (1, "i1", "zero point", False),
+        (1, "i1", "two activations", False),
+        (1, "i1", "rounded here", False),
+    ],
+)
+def test_integers_are_left_to_processors_that_add_their_products(
+    largest: int, type_name: str, kind: str, safe: bool
+) -> None:
     able, unable = (Processor("x", False, int8) for int8 in (True, False))
-    assert adds_integers(able, "auto")
-    assert not adds_integers(able, "float32")
-    assert not adds_integers(unable, "auto")
+    layer = quantized_layer(np.full((4, 1), largest, type_name), kind)
+    assert adds_integers(able, "auto", layer)
+    assert not adds_integers(able, "float32", layer)
+    assert adds_integers(unable, "auto", layer) is safe
+    plain = quantized_layer(np.full((4, 1), largest, type_name), "plain")
+    assert not adds_integers(able, "auto", plain)  # it has no quantized activations
