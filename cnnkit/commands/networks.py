@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import architectures
@@ -12,10 +13,14 @@ from cnnkit.argument_types import checks_types
 from cnnkit.bundles import open_model
 from cnnkit.commands.inputs import check_positive
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.runtime import building_defaults, import_keras
+from cnnkit.runtime import building_defaults, import_keras, variables_without_memory
+from cnnkit.runtime.memory import available_memory
 
 if TYPE_CHECKING:
     import keras
+
+WEIGHT_BYTES = 4  # float32
+COPIES = 2  # of a variable, while random numbers for it are drawn and scaled
 
 
 @checks_types
@@ -42,7 +47,8 @@ def build(
         normalizes itself. A classifier gives logits (batch, classes).
 
     Raises:
-        UsageError: The architecture is unknown, or does not accept an argument.
+        UsageError: The architecture is unknown, does not accept an argument, or its weights do not
+            fit into the available memory.
     """
     if architectures.builder_name(architecture) is not None:
         import_keras()  # quietly, before the builder's own file imports it
@@ -62,10 +68,27 @@ def build(
         raise UsageError(broken_rule(architecture, f"be built with {known}", ", ".join(unknown)))
     with building_defaults():
         try:
+            if wished.keys() - {"include_top"}:
+                _check_size(architecture, builder, wished)
             return builder(**wished)
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(f"{architecture} cannot be built so: {reason}") from error
+
+
+def _check_size(name: str, builder: Callable[..., keras.Model], wished: dict[str, Any]) -> None:
+    """Refuse a network whose weights would not fit; the system might end the process for them."""
+    free = available_memory()
+    with variables_without_memory():
+        model = builder(**wished)
+    largest = max((math.prod(variable.shape) for variable in model.variables), default=0)
+    parameters = model.count_params()
+    needed = (parameters + COPIES * largest) * WEIGHT_BYTES
+    if free is not None and needed > free:
+        received = f"{parameters:,} parameters, {needed / 1e9:,.1f} GB while they are made"
+        fix = "Use a smaller `input_shape`, fewer `classes`, or smaller `arguments`."
+        rule = f"fit into the available memory, {free / 1e9:,.1f} GB"
+        raise UsageError(broken_rule(f"the weights of {name}", rule, received, fix))
 
 
 @checks_types

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cnnkit import build, load_keras
 from cnnkit.bundles import embedded_names, open_model
+from cnnkit.commands import networks
 from cnnkit.errors import UsageError
 from cnnkit.images import prepare
 
@@ -75,3 +77,30 @@ def test_what_no_builder_takes_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot be built so"):
         build("vgg-11", input_shape=(1, 1, 3))
     assert build("embedding-small", arguments={"dimensions": 16}).output_shape == (None, 16)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wished", "count"),
+    [
+        ("resnet-50", {"classes": 10**9}, "2,049,023,561,152 parameters, 24,580.1 GB"),
+        ("vgg-16", {"input_shape": (8192, 8192, 3)}, "parameters"),
+        ("embedding-small", {"arguments": {"dimensions": 10**12}}, "parameters"),
+    ],
+)
+def test_weights_beyond_the_memory_are_refused_before_they_are_made(
+    architecture: str, wished: dict[str, Any], count: str
+) -> None:
+    rule = f"the weights of {architecture} must fit into the available memory, .* GB"
+    with pytest.raises(UsageError, match=f"{rule}. Received: .*{count}.*fewer `classes`"):
+        build(architecture, **wished)
+
+
+def test_what_just_fits_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"classes": 3, "input_shape": (32, 32, 3)}
+    weights = [int(np.prod(weight.shape)) for weight in build("lenet-5", **known).weights]
+    size = 4 * (sum(weights) + 2 * max(weights))
+    monkeypatch.setattr(networks, "available_memory", lambda: size)
+    assert build("lenet-5", **known).output_shape == (None, 3)
+    monkeypatch.setattr(networks, "available_memory", lambda: size - 1)
+    with pytest.raises(UsageError, match="must fit into the available memory"):
+        build("lenet-5", **known)
