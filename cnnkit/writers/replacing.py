@@ -1,16 +1,28 @@
-"""Files that are written under a temporary name and then renamed."""
+"""Files that are written under a temporary name and then renamed.
+
+A run that is killed in the last moment leaves such a file behind. The next one that writes into
+its folder removes it, once it is old and no process holds its lock: either alone may mislead,
+the lock where a file system has none, and the age where clocks differ or a disk is slow.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cnnkit.errors import OutputError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.writers.locking import lock, open_locked
+
+LEFT_BEHIND = re.compile(r"\.cnnkit-[0-9a-f]{16}\.part")
+LEFT_SECONDS = 3600  # since it was last written to
 
 
 @contextlib.contextmanager
@@ -18,7 +30,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that replaces `path` if the block succeeds.
 
     It has a temporary name in the same folder. If the block raises, the file is removed and
-    `path` is unchanged.
+    `path` is unchanged. Such files that killed runs have left in the folder are removed.
 
     Raises:
         OutputError: The file cannot be created, written or renamed.
@@ -28,7 +40,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OutputError(broken_rule(str(path), "be a file to write", "a folder"))
     part = path.with_name(f".cnnkit-{secrets.token_hex(8)}.part")
     try:
+        _remove_left_behind(path.absolute().parent)
         with part.open("xb") as file:
+            lock(file.fileno())  # says that its run is alive
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -38,6 +52,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@functools.lru_cache(maxsize=1024)  # once for each folder of a run
+def _remove_left_behind(folder: Path) -> None:
+    """Remove what killed runs have left in a folder; where that fails, nothing is lost."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if LEFT_BEHIND.fullmatch(entry.name) and _is_old(entry):
+                _remove_unlocked(Path(entry.path))
+
+
+def _is_old(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
+        age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+        return entry.is_file(follow_symlinks=False) and age > LEFT_SECONDS
+    return False
+
+
+def _remove_unlocked(part: Path) -> None:
+    with contextlib.suppress(OSError, UsageError), open_locked(part):  # else its run is alive
+        part.unlink()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from cnnkit.errors import OutputError
+from cnnkit.writers import replacing as replacing_module
 from cnnkit.writers.replacing import check_writable, replacing
 
 
@@ -45,6 +49,69 @@ def test_replacing_leaves_nothing_of_a_failure(target, error):
         raise error("theirs")
     assert target.read_text() == "old"
     assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.fixture
+def left(tmp_path):
+    """Return a function that leaves a file in the folder as a killed run does, some time ago."""
+
+    def leave(hours: float, name: str = f".cnnkit-{'0' * 15}a.part") -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+        return path
+
+    replacing_module._remove_left_behind.cache_clear()
+    yield leave
+    replacing_module._remove_left_behind.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("hours", "name", "goes"),
+    [
+        (1.1, f".cnnkit-{'0' * 16}.part", True),
+        (0.9, f".cnnkit-{'0' * 16}.part", False),
+        (99, f".cnnkit-{'0' * 15}.part", False),
+        (99, f".cnnkit-{'0' * 16}.part.txt", False),
+        (99, "rows.jsonl.part", False),
+    ],
+)
+def test_what_a_killed_run_has_left_is_removed_by_the_next(target, left, hours, name, goes):
+    path = left(hours, name)
+    with replacing(target) as file:
+        assert path.exists() is not goes
+        file.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_what_another_process_writes_stays_however_old_it_is(target, left):
+    path = left(99)
+    program = (
+        "import sys; from pathlib import Path; from cnnkit.writers.locking import open_locked\n"
+    )
+    program += "held = open_locked(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        with replacing(target):
+            assert path.exists()
+        other.communicate()
+    replacing_module._remove_left_behind.cache_clear()
+    with replacing(target):
+        assert not path.exists()
+
+
+def test_folders_and_links_of_such_a_name_stay(target, left, tmp_path):
+    (tmp_path / f".cnnkit-{'b' * 16}.part").mkdir()
+    other = left(99, "mine.txt")
+    (tmp_path / f".cnnkit-{'c' * 16}.part").symlink_to(other)
+    for name in "bc":
+        path = tmp_path / f".cnnkit-{name * 16}.part"
+        os.utime(path, (0, 0), follow_symlinks=False)
+    before = sorted(os.listdir(tmp_path))
+    with replacing(target):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, target.name])
 
 
 def test_replacing_refuses_a_missing_folder(tmp_path):
