@@ -103,9 +103,8 @@ TRAINING_OPTIONS: list[shared.Command] = [
     ),
     click.option(
         "--multi-scale/--one-scale",
-        default=True,
-        show_default=True,
-        help="Train at several input sizes, or at one.",
+        default=None,
+        help="Train at several input sizes, or at one.  [default: several, except localizer-lite0]",
     ),
     click.option(
         "--average/--no-average", default=True, help="Use a moving average of the weights."

@@ -40,7 +40,7 @@ def train_detector(
     batch_size: int = 8,
     augment: AnyPath = "boxes",
     mosaic: float = 0.5,
-    multi_scale: bool = True,
+    multi_scale: bool | None = None,
     average: bool = True,
     patience: int = 15,
     max_pixels: int | None = None,
@@ -75,7 +75,8 @@ def train_detector(
         batch_size: Images per batch.
         augment: ``none``, ``light``, ``strong``, ``boxes`` or a recipe file.
         mosaic: Share of mosaics among the training images, 0 to 1; none in the last third.
-        multi_scale: Vary the input size from batch to batch.
+        multi_scale: Vary the input size from batch to batch; by default where the architecture
+            takes any size.
         average: Keep a moving average of the weights.
         patience: Stop after this many epochs without a higher AP50, or AP for ``nanodet-g``.
         max_pixels: Largest number of pixels, about 179 million by default; larger images count as

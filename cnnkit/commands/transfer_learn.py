@@ -113,7 +113,7 @@ def transfer_learn(
         workers: Threads that read and predict.
         device: ``auto``, ``cpu`` or ``gpu``.
         runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``, for computing the features.
-        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``, for the same.
         threads: Number of CPU threads; 0 uses all that are available.
         engine: ``ray`` to compute the features with one process per machine of a Ray cluster: of
             this machine alone, or ``ray:auto`` or ``ray:HOST:PORT``. All else is done here.

@@ -45,6 +45,12 @@ REFUSED = [
     ("convolve --learn-from cat.jpg cat.jpg -o k.npy", "-o and --learn-from are mutually"),
     ("convolve --learn-from cat.jpg cat.jpg --padding same", "--padding and --learn-from are"),
     ("transfer-learn photos -o b --from-scratch resnet-18 --backbone squeezenet-1.1", "--backbone"),
+    ("transfer-learn photos -o b --from-scratch lenet-5 --runtime openvino", "--runtime are mut"),
+    ("transfer-learn photos -o b --from-scratch lenet-5 --precision int8", "--precision are mut"),
+    (
+        "train-detector voc:photos -o b --architecture localizer-lite0 --multi-scale",
+        "--multi-scale requires an --architecture for any size. localizer-lite0 takes 224x224 only",
+    ),
     ("transfer-learn photos -o b --split-file pairs.csv --test 0.3", "--test and --split-file are"),
     ("train-detector voc:photos -o b --anchors kmeans", "--anchors requires an --architecture of"),
     ("train-detector voc:photos -o b --box-loss ciou", "--box-loss requires an --architecture of"),

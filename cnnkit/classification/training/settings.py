@@ -137,6 +137,10 @@ class ClassifierSettings:
         if self.from_scratch and self.engine is not None:
             fix = "Without a backbone there are no features to compute; see `coordinator`."
             raise UsageError(mutually_exclusive("`from_scratch`", "`engine`", fix))
+        for name in ("runtime", "precision"):
+            if self.from_scratch and getattr(self.runtime, name) != "auto":
+                fix = "Without a backbone there are no features to compute."
+                raise UsageError(mutually_exclusive("`from_scratch`", f"`{name}`", fix))
         if self.lr_find and self.resume:
             fix = "Give `learning_rate` with the rate that the search suggested."
             raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))

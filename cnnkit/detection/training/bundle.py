@@ -118,13 +118,14 @@ def training_record(learned: TrainedDetector) -> dict[str, Any]:
     settings = learned.settings
     names = (
         *("architecture", "from_scratch", "side", "box_loss", "batch_size", "augment"),
-        *("mosaic", "multi_scale", "average", "patience"),
+        *("mosaic", "average", "patience"),
     )
     advice = learned.network.advice
     return {
         "command": "train-detector",
         "arguments": {"data": Path(settings.data).name}
-        | {name: getattr(settings, name) for name in names},
+        | {name: getattr(settings, name) for name in names}
+        | {"multi_scale": bool(settings.sizes)},
         "seed": settings.seed,
         "versions": versions(LIBRARIES),
         "backbone": {"name": learned.network.origin},

@@ -80,7 +80,8 @@ class DetectorSettings:
         batch_size: Images per step.
         augment: The recipe.
         mosaic: The share of mosaics among the images, 0 to 1; none in the last third.
-        multi_scale: Whether the size changes from batch to batch.
+        multi_scale: Whether the size changes from batch to batch; None: where the architecture
+            takes any size.
         average: Whether a moving average of the weights is what is kept.
         patience: Stop after this many epochs without a higher figure of the architecture's
             `Architecture.best_by`.
@@ -108,7 +109,7 @@ class DetectorSettings:
     batch_size: int = 8
     augment: str = "boxes"
     mosaic: float = 0.5
-    multi_scale: bool = True
+    multi_scale: bool | None = None
     average: bool = True
     patience: int = 15
     max_bad: MaxBad = field(default_factory=MaxBad)
@@ -153,6 +154,9 @@ class DetectorSettings:
         if self.frozen_epochs and (self.from_scratch or self.kind.pretrained is None):
             fix = "Random weights are not worth keeping."
             raise UsageError(requires("`frozen_epochs`", "pretrained weights", fix))
+        if self.multi_scale and not self.kind.flexible:
+            fix = f"{self.architecture} takes {self.side}x{self.side} only."
+            raise UsageError(requires("`multi_scale`", "an `architecture` for any size", fix))
         if self.validation_data is not None and self.validation != type(self).validation:
             raise UsageError(mutually_exclusive("`validation`", "`validation_data`"))
 
@@ -181,7 +185,7 @@ class DetectorSettings:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The sides that training batches draw from: up to a quarter smaller or larger."""
-        if not (self.multi_scale and self.kind.flexible):
+        if self.multi_scale is False or not self.kind.flexible:
             return ()
         low, high = self.side * 3 // 4, self.side * 5 // 4
         return tuple(s for s in range(STEP, MOST_SIZE + 1, STEP) if low <= s <= high)
