@@ -78,7 +78,7 @@ LIBRARIES: dict[str, set[str]] = {
     "boxes": {"numpy"},
     "neighbors": {"numpy"},
     "metrics": {"numpy"},
-    "images": {"numpy", "cv2", "PIL", "simplejpeg"},
+    "images": {"numpy", "cv2", "PIL", "simplejpeg", "pi_heif"},
     "architectures": {"keras"},
 }
 
@@ -87,7 +87,7 @@ KERAS_FOR_BUILDERS = {"layers", "ops", "Input", "KerasTensor", "Model", "initial
 
 HEAVY = (
     "tensorflow keras jax jaxlib torch openvino numpy scipy sklearn pandas pyarrow cv2 PIL "
-    "matplotlib rich albumentations safetensors jinja2 simplejpeg"
+    "matplotlib rich albumentations safetensors jinja2 simplejpeg pi_heif"
 ).split()
 NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split()
 

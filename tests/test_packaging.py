@@ -134,11 +134,12 @@ def test_every_library_that_is_imported_is_required() -> None:
     modules = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
     modules |= {
         "ai-edge-litert": "ai_edge_litert",
+        "pi-heif": "pi_heif",
         "pyyaml": "yaml",
         "prometheus-client": "prometheus_client",
     }
     required = lines("options", "install_requires")
-    for extra in ("parquet", "export", "encryption", "remote", "serve", "video", "ray"):
+    for extra in ("parquet", "export", "encryption", "remote", "serve", "video", "ray", "heic"):
         required += lines("options.extras_require", extra)
     names = {re.split(r"[ <>=!~]", line)[0].lower() for line in required}
     # JAX is the other backend that Keras may have, instead of TensorFlow; who converts detections

@@ -33,6 +33,14 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+HEIC_FILES = Path(__file__).parent / "fixtures" / "heic"
+
+
+def heic(name: str) -> bytes:
+    """Return a file of tests/fixtures/heic; nothing that is installed here writes them."""
+    return (HEIC_FILES / f"{name}.heic").read_bytes()
+
+
 def plain() -> Image.Image:
     """Return the test image in mode RGB."""
     return Image.fromarray(an_image())
@@ -255,6 +263,7 @@ def good_files() -> dict[str, bytes]:
         "one bit.pbm": encode(gray.convert("1"), "PPM"),
         "text.pgm": b"P2\n# a comment\n3 2\n255\n0 50 100\n150 200 250\n",
         "avif.avif": encode(image, "AVIF"),
+        "phone.heic": heic("turned"),
         "wrong ending.jpg": encode(image, "PNG"),
         "no ending": encode(image, "JPEG"),
         "UPPER CASE.JPG": encode(image, "JPEG"),
@@ -301,6 +310,7 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
         "lzw.tif": encode(image, "TIFF", compression="tiff_lzw"),
         "ppm": encode(image, "PPM"),
         "avif": encode(image, "AVIF"),
+        "heic": heic("photo"),
     }
     cut = {f"cut.{end}": ("truncated", data[: len(data) // 2]) for end, data in whole.items()}
     broken_header = bytearray(whole["png"])
@@ -319,8 +329,9 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
         "zeros.jpg": ("not-an-image", bytes(1000)),
         "random.jpg": ("not-an-image", np.random.default_rng(1).bytes(1000)),
         "video.jpg": ("not-an-image", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(50)),
-        "phone.heic": ("unsupported", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50)),
-        "heic called.jpg": ("unsupported", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50)),
+        "of tomorrow.jxl": ("unsupported", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50)),
+        "tomorrow's called.jpg": ("unsupported", b"\xff\x0a" + bytes(50)),
+        "heic called.jpg": ("corrupt", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50)),
         "drawing.jpg": ("unsupported", b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'),
         "layers.jpg": ("unsupported", b"8BPS\0\x01" + bytes(60)),
         "bomb.png": ("too-large", bomb()),

@@ -36,6 +36,7 @@ ENDINGS = {
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
     "AVIF": (".avif",),
+    "HEIC": (".heic", ".heif"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 

@@ -24,6 +24,7 @@ from PIL import Image, ImageCms, ImageFile
 from cnnkit.errors import ImageError
 from cnnkit.images.color import flatten, srgb_transform
 from cnnkit.images.files import as_image_error, check_regular
+from cnnkit.images.heic import open_heic
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
@@ -46,7 +47,7 @@ _DECODERS = {
 }
 
 # Formats whose header may be anywhere in the file.
-_READ_WHOLE = ("TIFF", "PNG")
+_READ_WHOLE = ("TIFF", "PNG", "HEIC")
 
 # What decoders raise for broken content; `Warning` if the caller turned warnings into errors.
 _BROKEN = (
@@ -128,7 +129,7 @@ def decode(
     embedded color profiles are converted to sRGB.
 
     Args:
-        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or PPM file.
+        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PPM file.
         max_pixels: Largest number of pixels; larger images are refused before they are decoded.
         at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
             as long as both sides are at least these.
@@ -320,7 +321,7 @@ def _known_format(source: bytes) -> str:
 
 def opened(source: bytes, name: str) -> ImageFile.ImageFile:
     """Return Pillow's image of a file with only its header read."""
-    opener = {"TIFF": open_tiff, "PNG": open_png}.get(name)
+    opener = {"TIFF": open_tiff, "PNG": open_png, "HEIC": open_heic}.get(name)
     return opener(source) if opener else _decoder(name)(BytesIO(source))
 
 

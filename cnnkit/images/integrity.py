@@ -30,7 +30,7 @@ def ends_early(data: bytes, image_format: str) -> bool:
         return int.from_bytes(data[2:6], "little") > len(data)
     if image_format == "TIFF":
         return Directory(data).ends_early()
-    if image_format == "AVIF":
+    if image_format in ("AVIF", "HEIC"):
         return _boxes_end_early(data)
     return False
 

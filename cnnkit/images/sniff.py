@@ -8,8 +8,8 @@ import re
 HEADER_BYTES = 64
 
 # Formats that are decoded, and those that are only recognized to be named in the error.
-DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM")
-RECOGNIZED = ("HEIC", "JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
+DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "HEIC")
+RECOGNIZED = ("JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
 
 # A file with one of these suffixes in a scanned folder always becomes a row, so that a broken
 # image is never skipped silently.

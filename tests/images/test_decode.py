@@ -20,6 +20,7 @@ from tests.ugly_files import (
     encode,
     exif,
     good_files,
+    heic,
     palette_with_transparency,
     plain,
     png,
@@ -51,6 +52,7 @@ FILES = {
     "ppm": encode(NOISE, "PPM"),
     "text pgm": good_files()["text.pgm"],
     "avif": encode(NOISE, "AVIF"),
+    "heic": heic("photo"),
     "exif": encode(NOISE, "JPEG", exif=exif(6)),
     "profile": encode(
         NOISE, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -230,7 +232,9 @@ def test_size_limit_is_checked_before_decoding() -> None:
     assert kind_of(data[:60], max_pixels=10) == "too-large"  # the pixels are not even there
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "bmp", "gif", "tiff", "ppm", "avif"])
+@pytest.mark.parametrize(
+    "name", ["jpeg", "png", "webp", "bmp", "gif", "tiff", "ppm", "avif", "heic"]
+)
 def test_size_limit_holds_for_every_format(name: str) -> None:
     assert kind_of(FILES[name], max_pixels=16 * 24 - 1) == "too-large"
 

@@ -30,6 +30,7 @@ FORMATS = {
     ".pbm": "PPM",
     ".pgm": "PPM",
     ".avif": "AVIF",
+    ".heic": "HEIC",
 }
 
 

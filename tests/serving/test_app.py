@@ -72,7 +72,7 @@ def test_an_answer_is_the_row_of_the_command(client, examples, task, query, opti
     [
         (b"", 422, "empty"),
         (b"some text that is no image", 415, "not-an-image"),
-        (b"\x00\x00\x00\x18ftypheic" + bytes(64), 415, "unsupported"),
+        (b"\xff\x0a" + bytes(64), 415, "unsupported"),
         (b"\xff\xd8\xff\xe0" + bytes(64), 422, None),
         (bytes(MAX_BODY + 1), 413, "too-large"),
     ],
