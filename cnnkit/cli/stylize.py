@@ -144,7 +144,7 @@ OUTPUT_OPTIONS = [
     STYLE_OPTIONS + FAST_OPTIONS + RUN_OPTIONS + [shared.loss_network_options] + OUTPUT_OPTIONS,
     function,
 )
-@shared.runtime_options_in("auto|float32|bfloat16", "auto uses bfloat16 where it is fast.")
+@shared.runtime_options_in("auto|float32|bfloat16|int8", "auto uses bfloat16 where it is fast.")
 @shared.verbosity_options
 def command(
     inputs: tuple[str, ...],

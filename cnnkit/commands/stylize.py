@@ -128,7 +128,7 @@ def stylize(
         max_pixels: Largest number of pixels of an image to decode; about 179 million by default.
         device: With `fast`: ``auto``, ``cpu`` or ``gpu``.
         runtime: With `fast`: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-        precision: With `fast`: ``auto``, ``float32`` or ``bfloat16``.
+        precision: With `fast`: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         threads: Number of CPU threads; 0 uses all that are available.
         emit: Called with each new row, a dictionary as in a JSON Lines file.
         progress: Called with the number of new rows so far and the number of inputs.

@@ -35,7 +35,7 @@ def check_precision(precision: str, form: str, bundle: Bundle) -> None:
 
     Raises:
         UsageError: It is not one of `PRECISIONS`, or the form has none but float32.
-        RuntimeUnavailableError: It is int8, and a network of the bundle has no ranges.
+        RuntimeUnavailableError: It is int8, and no network of the bundle has ranges.
     """
     if precision not in PRECISIONS:
         rule = f"be one of {', '.join(PRECISIONS)}"
@@ -47,9 +47,21 @@ def check_precision(precision: str, form: str, bundle: Bundle) -> None:
             requires("`precision='int8'`", "`format='onnx'` or `format='openvino'`", f"Got {form}.")
         )
     names: list[str | None] = [*bundle.card.networks] or [None]
-    for source in (bundle.source(network_name=name) for name in names):
-        if source.quantization is None:
-            raise RuntimeUnavailableError(requires("`precision='int8'`", *source.without_int8))
+    sources = [bundle.source(network_name=name) for name in names]
+    if all(source.quantization is None for source in sources):
+        raise RuntimeUnavailableError(requires("`precision='int8'`", *sources[0].without_int8))
+
+
+def precision_of(precision: str, bundle: Bundle, exported: NetworkExport) -> str:
+    """Return the precision of one network's export: without ranges it stays in float32.
+
+    Args:
+        precision: Of the whole export, see `check_precision`.
+        bundle: The model.
+        exported: One of its networks.
+    """
+    source = bundle.source(network_name=exported.name)
+    return "float32" if source.quantization is None else precision
 
 
 def activations_of(bundle: Bundle, exported: NetworkExport) -> LayerInputs:

@@ -13,6 +13,7 @@ kernel is found by its values, in which each channel may have a factor of its ow
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def quantize_onnx(
         graph.bounded(layer, pairs)
         scale = pairs[layer.input[0]].scale
         graph.quantize_kernel(layer, scale, reach, means.get(name), bits.get(name))
-    graph.insert(pairs)
+    graph.insert(pairs, {layer.output[0] for layer in found.values()})
     graph.finish()
     onnx.checker.check_model(model)
     onnx.save(model, path)
@@ -299,8 +300,15 @@ class _OnnxGraph:
         self._add("DequantizeLinear", [*inputs, zeros], f"{name}/dequantized", axis=axis)
         return f"{name}/dequantized"
 
-    def insert(self, pairs: Mapping[str, ScaleAndZero]) -> None:
-        """Put a pair behind each tensor: all that take it take what was rounded."""
+    def insert(self, pairs: Mapping[str, ScaleAndZero], whole: AbstractSet[str]) -> None:
+        """Put a pair behind each tensor: all that take it take what was rounded.
+
+        Only a layer that is computed in float takes what was not.
+
+        Args:
+            pairs: By tensor.
+            whole: What the layers that are computed in 8-bit integers give.
+        """
         for tensor, pair in pairs.items():
             followers = self._followers.get(tensor, [])
             scale = self.constant(f"{tensor}/scale", pair.scale)
@@ -309,6 +317,8 @@ class _OnnxGraph:
             rounded = f"{tensor}/dequantized"
             self._add("DequantizeLinear", [f"{tensor}/quantized", scale, zero], rounded)
             for follower in followers:
+                if follower.op_type in LAYERS and follower.output[0] not in whole:
+                    continue
                 for number, name in enumerate(follower.input):
                     if name == tensor:
                         follower.input[number] = rounded

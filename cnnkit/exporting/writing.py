@@ -17,7 +17,12 @@ from cnnkit.exporting.checking import ExpectedOutputs, compare, reference
 from cnnkit.exporting.checking_integers import Int8Output, compare_integers
 from cnnkit.exporting.conversion import convert, deployable
 from cnnkit.exporting.formats import FORMATS
-from cnnkit.exporting.integers import activations_of, check_precision, convert_in_integers
+from cnnkit.exporting.integers import (
+    activations_of,
+    check_precision,
+    convert_in_integers,
+    precision_of,
+)
 from cnnkit.exporting.networks import NetworkExport, Output
 from cnnkit.exporting.places import (
     bytes_of,
@@ -143,6 +148,7 @@ def _export_network(
     earlier = {name: truth.expected for name, truth in done.items()}
     truth = reference(bundle, exported, network, earlier)
     model = deployable(network, exported)
+    precision = precision_of(precision, bundle, exported)
     int8: tuple[Int8Output, ...] = ()
     if precision == "int8":
         activations = activations_of(bundle, exported)

@@ -9,7 +9,7 @@ on every pixel of their border.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ class OnePassPainter:
     Attributes:
         reads_styles: Whether the bundle paints in any style; otherwise it has one of its own.
         runtime: What runs it: ``openvino``, ``xla`` or ``tensorflow``.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16``, ``int8``, or ``int8 with 7-bit kernels``; where a
+            painter computes in 8-bit integers, styles are read in float32.
     """
 
     def __init__(self, bundle: Bundle, options: RuntimeOptions | None = None) -> None:
@@ -110,6 +111,7 @@ class OnePassPainter:
             rule = "be a model for the task stylize"
             raise UsageError(broken_rule("`model`", rule, bundle.card.task, fix))
         self._bundle, self._options = bundle, options
+        self._reading = _in_float(options)
         self.reads_styles = "predict" in bundle.card.networks
         self._compiled: dict[tuple[str, str | None], Any] = {}
         painter = self._network(None)
@@ -122,7 +124,7 @@ class OnePassPainter:
         if key in self._compiled:
             return self._compiled[key]
         source = self._bundle.source(network_name=name, statistics_form=statistics_form)
-        network = any_size_network(source, self._options)
+        network = any_size_network(source, self._reading if name == "predict" else self._options)
         # What measures keeps all that it measured: it is recreated for each large image, in a
         # fraction of a second, so that its memory is free again for the tiles.
         if statistics_form != "measured" or network.runtime != "openvino":
@@ -199,6 +201,13 @@ class OnePassPainter:
         for one, part in self.paint(pixels, style, tile):
             result[one.kept_rows, one.kept_columns] = np.clip(np.rint(part), 0, 255)
         return result
+
+
+def _in_float(options: RuntimeOptions | None) -> RuntimeOptions | None:
+    """Return options with no 8-bit integers: a style is read once, for all that is painted."""
+    if options is None or options.precision != "int8":
+        return options
+    return replace(options, precision="float32")
 
 
 def _within(span: slice, length: int) -> slice:

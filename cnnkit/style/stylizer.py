@@ -147,7 +147,7 @@ class Stylizer(Loaded):
             tile: Side of the tiles in pixels; ``none`` for no tiles; ``auto`` for large images.
             device: ``auto``, ``cpu`` or ``gpu``.
             runtime: ``auto``, ``openvino``, ``xla`` or ``tensorflow``.
-            precision: ``auto``, ``float32`` or ``bfloat16``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
             threads: Number of CPU threads; 0 uses all that are available.
             max_pixels: Largest number of pixels of an image to decode.
 

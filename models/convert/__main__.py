@@ -9,6 +9,7 @@ import click
 
 from cnnkit.bundles.embedded import embedded_names
 from cnnkit.errors import CnnkitError
+from models.convert import style_bundle
 from models.convert.conversion import CONVERSIONS, DETECTORS, SOURCES
 from models.convert.graphs import write_model_graphs
 from models.convert.measure import measure
@@ -67,7 +68,13 @@ main.add_command(conversion_command("all", list(CONVERSIONS)))
 def measure_command(name: str, data: Path, precision: str, cache: Path) -> None:
     """Measure NAME on labeled photos and write the figures into its card."""
     if precision == "int8":
-        figures = measure_int8({**SOURCES, **DETECTORS, **NETWORK_SOURCES}[name], data)
+        sources = {
+            **SOURCES,
+            **DETECTORS,
+            **NETWORK_SOURCES,
+            style_bundle.NAME: style_bundle.SOURCE,
+        }
+        figures = measure_int8(sources[name], data)
     elif name in SOURCES:
         figures = measure(SOURCES[name], data, cache)
     else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors.numpy
@@ -14,13 +15,18 @@ from cnnkit.bundles.weights import SCALE
 from models.convert.network_source import NetworkSource
 from models.convert.source import CONVERT_FOLDER, Source
 
-if TYPE_CHECKING:
-    from models.convert.detector import DetectorSource
-
 LABELS = CONVERT_FOLDER / "imagenet_labels.txt"
 NOTICES = CONVERT_FOLDER / "notices"
 # Kept beside the trained parameters.
 NOT_TRAINED = ("/moving_mean", "/moving_variance", SCALE)
+
+
+class HasBundle(Protocol):
+    """What has a bundle in a folder, such as a `Source`."""
+
+    @property
+    def bundle(self) -> Path:
+        """The folder."""
 
 
 def write_bundle(source: Source | NetworkSource, stored: dict[str, np.ndarray]) -> None:
@@ -73,9 +79,7 @@ def measured_before(source: Source | NetworkSource, weights_sha256: str) -> list
     return card["measured"] if card["weights"]["sha256"] == weights_sha256 else []
 
 
-def int8_before(
-    source: Source | NetworkSource | DetectorSource, weights_sha256: str
-) -> dict[str, Any]:
+def int8_before(source: HasBundle, weights_sha256: str) -> dict[str, Any]:
     """Return the card's section of 8-bit integers, if there is one of these weights already."""
     if not (source.bundle / "card.json").exists():
         return {}
@@ -85,7 +89,7 @@ def int8_before(
 
 
 def add_measured(
-    source: Source | NetworkSource | DetectorSource,
+    source: HasBundle,
     figures: dict[str, float],
     data: str,
     command: str,
@@ -101,12 +105,12 @@ def add_measured(
     write_card(source, card)
 
 
-def read_card(source: Source | NetworkSource | DetectorSource) -> dict[str, Any]:
+def read_card(source: HasBundle) -> dict[str, Any]:
     """Return the card of the written bundle."""
     return json.loads((source.bundle / "card.json").read_text(encoding="utf-8"))
 
 
-def write_card(source: Source | NetworkSource | DetectorSource, card: dict[str, Any]) -> None:
+def write_card(source: HasBundle, card: dict[str, Any]) -> None:
     """Write card.json."""
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     (source.bundle / "card.json").write_text(text, encoding="utf-8")

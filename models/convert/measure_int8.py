@@ -6,6 +6,7 @@ which without them has kernels of 7 bits.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,24 +21,32 @@ from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
 from cnnkit.faces import FaceEmbedder, distances
 from cnnkit.formats import read_boxes
+from cnnkit.images import image_pixels, prepare
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.style.one_pass import OnePassPainter
 from models.convert.bundle_writer import add_measured
 from models.convert.detector import DetectorSource
 from models.convert.network_source import NetworkSource
+from models.convert.ranges import fitted
 from models.convert.source import Source
+from models.convert.style_bundle import PainterSource
 
 OPTIONS = RuntimeOptions(precision="int8")
 TOP = {"top-1": "top_1", "top-5": "top_5"}
+PAINTED_SIDE = 512
 BOXES = {"AP": "AP", "AP50": "AP50"}
 
 
-def measure_int8(source: Source | DetectorSource | NetworkSource, data: Path) -> dict[str, float]:
+def measure_int8(
+    source: Source | DetectorSource | NetworkSource | PainterSource, data: Path
+) -> dict[str, float]:
     """Return the accuracies in 8-bit integers by name, written into the card.
 
     Args:
-        source: Of a classifier, a detector, or an embedder of faces, with ranges in its card.
+        source: Of a classifier, a detector, an embedder of faces, or a painter, with ranges in
+            its card.
         data: A folder with ``images/`` and ``labels.csv`` or ``instances.json``; for an embedder
-            one of photos with faces.
+            one of photos with faces; for a painter one with ``content/`` and ``style/``.
     """
     bundle = open_model(source.name)
     measured = MEASURES[bundle.card.task]
@@ -45,7 +54,7 @@ def measure_int8(source: Source | DetectorSource | NetworkSource, data: Path) ->
     here, _ = measured(bundle, data)
     figures |= here
     command = f"python -m models.convert measure {source.name} --data {data.name} --precision int8"
-    what = "faces" if bundle.card.task == "embed-face" else "labeled photos"
+    what = COUNTED.get(bundle.card.task, "labeled photos")
     add_measured(source, figures, f"{data.name}: {images} {what}", command)
     return figures
 
@@ -81,10 +90,39 @@ def embedder_figures(bundle: Bundle, data: Path) -> tuple[dict[str, float], int]
     }, len(faces)
 
 
+def painter_figures(bundle: Bundle, data: Path) -> tuple[dict[str, float], int]:
+    """Return how near painted images are to those in float32, and their number.
+
+    Each image is brought to `PAINTED_SIDE` pixels and painted in each style.
+    """
+    exact = OnePassPainter(open_model(bundle.card.name), RuntimeOptions(precision="float32"))
+    own = OnePassPainter(bundle, OPTIONS)
+    contents, styles = (sorted((data / name).iterdir()) for name in ("content", "style"))
+    photos = [image_pixels(content) for content in contents]
+    images = [prepare(photo, fitted(photo, PAINTED_SIDE)) for photo in photos]
+    vectors = [exact.style_of(image_pixels(style)) for style in styles]
+    found = [
+        peak_signal_to_noise(exact.painted(image, vector), own.painted(image, vector))
+        for image, vector in itertools.product(images, vectors)
+    ]
+    return {
+        f"{name} PSNR of a painted image against float32 in dB, {own.precision}": round(value, 1)
+        for name, value in (("lowest", min(found)), ("mean", float(np.mean(found))))
+    }, len(found)
+
+
+def peak_signal_to_noise(some: np.ndarray, others: np.ndarray) -> float:
+    """Return how near two images, uint8, are to each other, dB."""
+    squares = np.subtract(some, others, dtype=np.float64) ** 2
+    return float(10 * np.log10(255**2 / max(squares.mean(), 1e-12)))
+
+
+COUNTED = {"embed-face": "faces", "stylize": "painted images"}
 MEASURES = {
     "classify": classifier_figures,
     "detect": detector_figures,
     "embed-face": embedder_figures,
+    "stylize": painter_figures,
 }
 
 

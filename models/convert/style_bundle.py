@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cnnkit.architectures import builder
 from cnnkit.architectures.magenta_style import SIDE, STYLE_SIDE
 from models.convert import magenta_style
 from models.convert.artifacts import fetch, read_member
+from models.convert.bundle_writer import int8_before
 from models.convert.golden import IMAGES, IMAGES_FOLDER, PATTERNS, pattern
 from models.convert.images import prepared_image
 from models.convert.magenta_style import ARTIFACTS, CARD, NAME, NETWORKS
@@ -24,6 +25,17 @@ from models.convert.source import CONVERT_FOLDER, MODELS_FOLDER
 from models.convert.variables import largest_difference, require_close
 
 BUNDLE = MODELS_FOLDER / NAME
+
+
+@dataclass(frozen=True)
+class PainterSource:
+    """What measures a painter knows of its bundle: its name and its folder."""
+
+    name: str
+    bundle: Path
+
+
+SOURCE = PainterSource(NAME, BUNDLE)
 # Of a style's number, and of a painted color in gray levels of 0 to 255: the largest difference
 # from the original, and the mean move by rounding. A plain surface, normalized, shows rounding
 # most: there a few colors move by several gray levels.
@@ -71,7 +83,9 @@ def convert(cache: Path, check_original: bool) -> float:
         require_close(f"{what} in float16 and float32", moved, ROUNDING_TOLERANCE[what])
     figures = figures_before()
     if check_original:
-        figures = measured(members, original, exact, embedded, styles, images)
+        figures = [one for one in figures if one["command"] != COMMAND]
+        figures += measured(members, original, exact, embedded, styles, images)
+        figures.sort(key=lambda entry: entry["what"])
     write(rounded, figures)
     if check_original:
         write_golden(golden_of(original, embedded))
@@ -229,8 +243,8 @@ def write(rounded: dict[str, Arrays], figures: list[dict[str, Any]]) -> None:
         },
         "license": CARD["license"],
         "source": {name: asdict(artifact) for name, artifact in ARTIFACTS.items()},
-        "measured": figures,
     }
+    card |= int8_before(SOURCE, card["weights"]["sha256"]) | {"measured": figures}
     (BUNDLE / "weights.safetensors").write_bytes(weights)
     notice = CONVERT_FOLDER / "notices" / f"{NAME}.txt"
     (BUNDLE / "LICENSE").write_bytes(notice.read_bytes())

@@ -42,7 +42,10 @@ def network():
     x = layers.LeakyReLU(0.1)(layers.Conv2D(16, 3, padding="same", name="before_leaky")(x))
     x = layers.Add()([layers.Conv2D(16, 1, name="before_skip")(x), skip])
     x = layers.ReLU()(layers.Conv2D(16, 1, name="behind_skip")(x))
-    branches = [layers.ReLU()(layers.Conv2D(8, side, padding="same")(x)) for side in (1, 3)]
+    branches = [
+        layers.ReLU()(layers.Conv2D(8, side, padding="same", name=f"branch{side}")(x))
+        for side in (1, 3)
+    ]
     x = layers.MaxPooling2D()(layers.Concatenate()(branches))
     x = layers.ReLU(6.0)(layers.Conv2D(16, 1, name="behind_branches")(x))
     x = layers.Dense(5, name="head")(layers.GlobalAveragePooling2D()(x))
@@ -207,6 +210,19 @@ def test_what_has_no_range_stays_float_and_a_foreign_kernel_is_refused(
     with pytest.raises(OutputError, match=r"small\.onnx must have a layer for one of the"):
         only = LayerInputs({"head/kernel": (0, 1)}, {})
         quantize_onnx(tmp_path / "small.onnx", foreign, only, HALF_RANGE)
+
+
+def test_a_float_layer_beside_one_in_integers_takes_what_is_not_rounded(network, ranges, tmp_path):
+    import onnx
+
+    name = "branch3/kernel"
+    assert in_integers(network, {name: ranges[name]}, tmp_path) == 1
+    nodes = onnx.load(tmp_path / "small.onnx").graph.node
+    kinds = {output: node.op_type for node in nodes for output in node.output}
+    given = {node.input[0]: kinds.get(node.input[0]) for node in nodes if node.op_type == "Conv"}
+    (rounded,) = (one for one, kind in given.items() if kind == "DequantizeLinear")
+    exact = rounded.removesuffix("/dequantized")
+    assert exact in given and kinds[exact] == "Relu"
 
 
 def test_every_layer_that_openvino_quantizes_has_a_range(network, ranges):

@@ -49,6 +49,15 @@ def test_the_card_describes_its_files() -> None:
     assert all(entry["command"].startswith("python -m models.") for entry in card["measured"])
 
 
+def test_in_8_bit_integers_images_are_near_those_in_float32() -> None:
+    card = json.loads((BUNDLE / "card.json").read_text(encoding="utf-8"))
+    found = {one["what"]: one["value"] for one in card["measured"] if " PSNR " in one["what"]}
+    assert len(found) == 4  # lowest and mean, for both widths of kernels
+    assert min(found.values()) > 30 and max(found.values()) > 40
+    assert all(name.startswith("transform/") for name in card["int8"]["ranges"])
+    assert not set(card["int8"]["ranges"]) & set(card["int8"]["float_layers"])
+
+
 def test_the_bundle_opens_and_builds_both_networks() -> None:
     bundle = open_model("magenta-style")
     assert bundle.card.task == "stylize"

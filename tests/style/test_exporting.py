@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
+from cnnkit.commands.export import export
 from cnnkit.errors import UsageError
 from cnnkit.exporting import FORMATS, Request, export_model
 from cnnkit.style import exporting
@@ -90,3 +91,18 @@ def test_the_embedded_painter_reads_a_style_and_paints_in_it(form, tmp_path):
     itself = bundle.build(network_name="transform")
     expected = itself([image[None].astype(np.float32), read], training=False)["picture"]
     np.testing.assert_allclose(given, expected, atol=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_in_integers_the_painter_is_as_near_as_its_own_and_styles_are_read_in_float32(
+    form, tmp_path
+):
+    done = export("magenta-style", tmp_path / "magenta", format=form, precision="int8")
+    (found,) = done.int8
+    assert 0 < found.export.mean < 1.3 * found.own.mean < 0.01
+    said = {
+        network: json.loads((done.path / f"{network}{FORMATS[form].suffix}.json").read_text())
+        for network in ("predict", "transform")
+    }
+    assert [said[name]["precision"] for name in said] == ["float32", "int8"]

@@ -135,6 +135,25 @@ def test_a_larger_scale_is_another_look_at_the_style(any_style: OnePassPainter) 
     assert np.abs(small - large).max() > 0.05
 
 
+def test_in_int8_styles_are_read_in_float32_and_images_stay_near() -> None:
+    exact, own = (
+        OnePassPainter(open_model("magenta-style"), RuntimeOptions(precision=precision))
+        for precision in ("float32", "int8")
+    )
+    assert own.precision.startswith("int8")
+    style = exact.style_of(drawn(120, 500, seed=3))
+    np.testing.assert_array_equal(own.style_of(drawn(120, 500, seed=3)), style)
+    content = drawn(96, 128)
+    for tile in (0, 64):
+        squares = (
+            np.subtract(
+                exact.painted(content, style, tile), own.painted(content, style, tile), dtype=float
+            )
+            ** 2
+        )
+        assert 0 < squares.mean() < 40  # 32 dB
+
+
 @pytest.mark.slow
 def test_a_photo_in_tiles_is_near_the_same_photo_whole(any_style, examples) -> None:
     from PIL import Image
