@@ -30,7 +30,7 @@ from cnnkit.bundles import (
 from cnnkit.bundles.card import CARD, ModelCard, file_sha256, read_card, read_labels
 from cnnkit.bundles.embedded import embedded_folder, embedded_name, embedded_names
 from cnnkit.bundles.graphs import graph_card, opening_graphs
-from cnnkit.bundles.graphs.said import export_of_ours
+from cnnkit.bundles.graphs.said import Said, export_of_ours
 from cnnkit.bundles.graphs.scanning import first_bytes, form_of
 from cnnkit.bundles.graphs.unknown_files import ZIP_ARCHIVE, kind_of, unknown_file
 from cnnkit.bundles.means import read_bits, read_means
@@ -590,11 +590,11 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
     sha256 = file_sha256(path)
     image = InputSpec(height, width, fit="stretch", crop_fraction=1.0, interpolation="bilinear")
     described = export_of_ours(path, plan.classes, image)
-    own = None
+    said = Said()
     if described is not None:
-        image, own, said = described
-        notes += said
-    names = _user_labels(labels, plan.classes) or own
+        image, said = described
+        notes += said.notes
+    names = _user_labels(labels, plan.classes) or said.labels
     if names is None:
         last = plan.classes - 1
         names = tuple(f"class_{index}" for index in range(plan.classes))
@@ -608,6 +608,7 @@ def _open_keras_file(path: Path, labels: str | None) -> Bundle:
         input=image,
         scores_layer=None,
         scores_kind=plan.scores_kind,
+        threshold=said.threshold,
         features_layer=None,
         classes=plan.classes,
         weights={"file": path.name, "sha256": sha256},

@@ -151,6 +151,26 @@ def test_a_graph_is_compiled_once_with_the_threads_of_the_user(
     assert [(c["INFERENCE_NUM_THREADS"], c["NUM_STREAMS"]) for c in asked] == [(1, 1)] * times
 
 
+def test_an_export_of_ours_keeps_the_threshold_of_unknown(tmp_path: Path) -> None:
+    path = read_here(onnx_classifier(tmp_path / "m.onnx"))
+    description = {
+        "task": "classify",
+        "inputs": [{"shape": [None, 8, 8, 3], "fit": "stretch"}],
+        "labels": list("abcd"),
+        "calibration": {"temperature": 0.7, "threshold": 1},
+        "made_by": "cnnkit 1",
+        "sha256": [hashlib.sha256(path.read_bytes()).hexdigest()],
+    }
+    path.with_name("m.onnx.json").write_text(json.dumps(description))
+    cnnkit.import_model(path, tmp_path / "b", scores="logits")
+    read_here(tmp_path / "b" / "model.onnx")
+    for model in (path, tmp_path / "b"):
+        card = open_model(model).card
+        assert (card.threshold, card.temperature) == (1.0, 1.0)
+    answer = Classifier.load(tmp_path / "b").predict(np.full((8, 8, 3), 9, np.uint8))
+    assert isinstance(answer, Classification) and answer.label == "unknown"
+
+
 def test_logits_that_add_up_to_1_are_asked_about(tmp_path: Path) -> None:
     """A softmax in other operations: its scores were made probabilities once more."""
     from onnx import helper, numpy_helper

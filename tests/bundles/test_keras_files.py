@@ -68,6 +68,7 @@ def test_an_export_of_ours_is_opened_as_its_description_says(saved, tmp_path):
         "task": "classify",
         "inputs": [image | {"interpolation": "bicubic"}],
         "labels": list("abcde"),
+        "calibration": {"temperature": 0.7, "threshold": 0.25},
         "made_by": "cnnkit 1",
         "sha256": [file_sha256(Path(path))],
     }
@@ -78,9 +79,13 @@ def test_an_export_of_ours_is_opened_as_its_description_says(saved, tmp_path):
     spec = bundle.card.input
     assert (spec.size, spec.fit, spec.crop_fraction) == ((16, 12), "crop", 0.5)
     assert spec.interpolation == "bicubic"
+    assert (bundle.card.threshold, bundle.card.temperature) == (0.25, 1.0)  # the latter is inside
     assert bundle.content_hash != bare.content_hash  # its embeddings are others
     (tmp_path / "l.txt").write_text("v\nw\nx\ny\nz\n")
     assert open_model(path, labels=str(tmp_path / "l.txt")).labels == tuple("vwxyz")
+    for wrong in (1.5, True, "0.5", [0.5]):
+        beside.write_text(json.dumps(description | {"calibration": {"threshold": wrong}}))
+        assert open_model(path).card.threshold is None
     beside.write_text(json.dumps(description | {"labels": ["of", "another"]}))
     other = open_model(path)
     assert (other.labels[0], other.card.input) == ("class_0", bare.card.input)

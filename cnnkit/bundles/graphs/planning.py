@@ -548,6 +548,8 @@ def planned(
     }
     if detector is not None:
         content["detector"] = dict(detector)
+    if said.threshold is not None and task == "classify":
+        content["calibration"] = {"threshold": said.threshold}
     return Planned(parse_card(content), spec, labels, (*said.notes, *notes))
 
 

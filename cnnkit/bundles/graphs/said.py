@@ -65,6 +65,7 @@ class Said:
         metadata: All of it, as texts by name.
         head: Of a detector, one of `cnnkit.bundles.head_profiles.PROFILES`.
         suppression: Of a detector, what its card says besides: ``confidence``, ``iou``, ...
+        threshold: Of a classifier, the probability under which the class is unknown.
         notes: What the user should be told once of who said it.
     """
 
@@ -77,6 +78,7 @@ class Said:
     metadata: Mapping[str, str] = field(default_factory=dict)
     head: str | None = None
     suppression: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -246,8 +248,17 @@ def described_by_cnnkit(path: Path) -> Said | None:
         scores_kind="probabilities",
         head="boxes-scores" if task == "detect" else None,
         suppression={k: v for k, v in own.items() if v} if isinstance(own, dict) else {},
+        threshold=_threshold(content.get("calibration")) if task == "classify" else None,
         notes=notes,
     )
+
+
+def _threshold(calibration: Any) -> float | None:
+    """Return the threshold of a description; its temperature is inside the network."""
+    value = calibration.get("threshold") if isinstance(calibration, dict) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        return None
+    return float(value)
 
 
 def _of_this_file(path: Path, beside: Path, hashes: Any) -> tuple[str, ...]:
@@ -262,10 +273,8 @@ def _of_this_file(path: Path, beside: Path, hashes: Any) -> tuple[str, ...]:
     return ()
 
 
-def export_of_ours(
-    path: Path, classes: int, image: InputSpec
-) -> tuple[InputSpec, tuple[str, ...], tuple[str, ...]] | None:
-    """Return how images are fitted for an exported classifier, its labels, and notes for the user.
+def export_of_ours(path: Path, classes: int, image: InputSpec) -> tuple[InputSpec, Said] | None:
+    """Return how images are fitted for an exported classifier, and what else its description says.
 
     Args:
         path: The file of the network.
@@ -285,7 +294,7 @@ def export_of_ours(
         return None
     how = found.preprocessing
     fields = {name: getattr(how, name) for name in FITTING if getattr(how, name) is not None}
-    return replace(image, **fields), found.labels, found.notes
+    return replace(image, **fields), found
 
 
 def _among(value: Any, known: Sequence[str]) -> str | None:
