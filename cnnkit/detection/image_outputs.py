@@ -32,8 +32,9 @@ from cnnkit.writers.replacing import replacing
 from cnnkit.writers.targets import make_folder
 
 Row = dict[str, Any]
-# What Pillow writes under each ending; other images become PNG.
+# What Pillow writes under each ending; photos of phones become JPEG, other images PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+PHOTOS = (".heic", ".heif")  # as PNG they would be ten times as large
 JPEG_QUALITY = 95
 # EXIF's tag of the program that made an image: only what says so is removed for a later run.
 SOFTWARE, MADE_BY = 0x0131, "cnnkit"
@@ -49,7 +50,7 @@ NUMBER_ROOM = 24
 
 
 class ImageNames:
-    """Gives each image of a run an image file of its own: a.jpg a.jpg, a.gif a.gif.png."""
+    """Gives each image of a run an image file of its own: a.jpg a.jpg, a.gif a.gif.png, a.heic a.heic.jpg."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -75,7 +76,7 @@ def _image_names(file: str) -> Iterator[str]:
     folder, name = os.path.split(inside(file))
     stem, suffix = os.path.splitext(name)
     if suffix.lower() not in FORMATS:
-        stem, suffix = name, ".png"
+        stem, suffix = name, ".jpg" if suffix.lower() in PHOTOS else ".png"
     yield os.path.join(folder, with_end(stem, suffix))
     for number in itertools.count(2):
         yield os.path.join(folder, with_end(stem, f"-{number}{suffix}"))

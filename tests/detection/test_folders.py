@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnnkit.detection.folders import detect_folders
 from cnnkit.detection.image_outputs import write_annotated
+from cnnkit.detection.image_outputs import ImageNames
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.where import Where
 from cnnkit.errors import OutputError, UsageError
@@ -410,3 +411,17 @@ def test_a_name_that_is_no_unicode_goes_everywhere(images: Path) -> None:
     assert files_in("drawn") == [name]
     assert len(files_in("labels")) == 3
     assert json.loads(Path("coco.json").read_text())["images"][0]["width"] == 80
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("trip/a.JPG", "trip/a.JPG"),
+        ("a.webp", "a.webp"),
+        ("a.gif", "a.gif.png"),
+        ("trip/IMG_1.HEIC", "trip/IMG_1.HEIC.jpg"),
+        ("no ending", "no ending.png"),
+    ],
+)
+def test_an_image_of_an_image_is_of_a_form_that_can_be_written(file: str, expected: str) -> None:
+    assert ImageNames().name(file) == expected
