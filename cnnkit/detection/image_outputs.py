@@ -50,7 +50,10 @@ NUMBER_ROOM = 24
 
 
 class ImageNames:
-    """Gives each image of a run an image file of its own: a.jpg a.jpg, a.gif a.gif.png, a.heic a.heic.jpg."""
+    """Gives each image of a run an image file of its own.
+
+    a.jpg for a.jpg, a.gif.png for a.gif, a.heic.jpg for a.heic.
+    """
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

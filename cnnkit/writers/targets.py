@@ -14,7 +14,8 @@ from cnnkit.writers.replacing import check_writable
 PAGES = (".html", ".htm")
 # What a name ends in that is meant for one file, whatever the command makes of it.
 FILE_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .heic .heif .svg .pdf .mp4 .mkv .mov .avi .webm "
+    ".jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif .heic .heif .svg .pdf "
+    ".mp4 .mkv .mov .avi .webm "
     ".jsonl .json .csv .tsv .txt .xml .yaml .parquet .npy .npz .html .htm .zip .tar .gz "
     ".keras .h5 .onnx .tflite .pb .pt .safetensors".split()
 )

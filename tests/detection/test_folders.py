@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.detection.folders import detect_folders
-from cnnkit.detection.image_outputs import write_annotated
-from cnnkit.detection.image_outputs import ImageNames
+from cnnkit.detection.image_outputs import ImageNames, write_annotated
 from cnnkit.detection.outputs import BoxOutputs, check_apart
 from cnnkit.detection.where import Where
 from cnnkit.errors import OutputError, UsageError
