@@ -9,21 +9,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit.bundles.card import INT8, MAX_ACTIVATION, ModelCard
+from cnnkit.bundles.figures import INT8_HALF
+from cnnkit.bundles.kernel_rounding import bundle_bits
 from cnnkit.bundles.means import write_means
 from cnnkit.bundles.network import color_input
+from cnnkit.bundles.opening import Bundle
 from cnnkit.bundles.weights import variables_by_path
 from cnnkit.errors import ImageError, RuntimeUnavailableError
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec, image_pixels, prepare
 from cnnkit.runtime import import_keras
 from cnnkit.runtime.keras_conversion import named_graph
 from cnnkit.runtime.process import backend_name, import_openvino, silenced_standard_error
-from cnnkit.runtime.quantization import FULL_RANGE, measure_activations, quantize, rounded
+from cnnkit.runtime.quantization import (
+    FULL_RANGE,
+    HALF_RANGE,
+    measure_activations,
+    quantize,
+    rounded,
+)
+from cnnkit.runtime.rounding_bits import RoundingBits
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +74,8 @@ class TrainingImages:
         max_pixels: A larger image is left out.
         last_in_int8: Whether the last layers are computed in 8-bit integers too; a detector's
             give boxes and scores, which rounding would move.
+        bits: Whether it is chosen how each weight is rounded to 7 bits, see
+            `cnnkit.bundles.kernel_rounding`.
         validation: What the accuracy in 8-bit integers is measured on; None: it is not.
     """
 
@@ -70,6 +83,7 @@ class TrainingImages:
     seed: int
     max_pixels: int = DEFAULT_MAX_PIXELS
     last_in_int8: bool = True
+    bits: bool = False
     validation: ValidationImages | None = None
 
     def some(self, spec: InputSpec) -> Iterator[np.ndarray]:
@@ -101,6 +115,7 @@ def int8_sections(
     command: str = "",
     graph: Any | None = None,
     folder: Path | None = None,
+    backbone: Bundle | None = None,
 ) -> dict[str, Any]:
     """Return the sections of a card that say how it is computed in 8-bit integers, and how well.
 
@@ -112,7 +127,9 @@ def int8_sections(
         command: The training, for the figures.
         graph: The model as an `openvino.Model` whose weights bear their names, which is modified;
             None: it is converted.
-        folder: Of the bundle, for the file of the mean activations; None: it is not written.
+        folder: Of the bundle, for the file of the mean activations and the rounding bits; None:
+            it is not written.
+        backbone: What the training began with, for the rounding bits.
 
     Returns:
         No sections where they cannot be measured.
@@ -138,17 +155,28 @@ def int8_sections(
         return {}
     section: dict[str, Any] = {"data": f"{len(batches)} training images"}
     section["ranges"] = rounded(ranges)
+    bits: RoundingBits = {}
     if folder is not None:
-        section["means"] = write_means(means, folder)
+        # A file of weights is named with the bits that are right for it; a .keras file is none.
+        if images.bits and card is not None and card.builder:
+            bits = bundle_bits(whole.clone(), batches, means, backbone)
+        section["means"] = write_means(means, folder, bits, _weights_sha256(card))
     if card is None or images.validation is None:
         return {INT8: section}
-    in_int8 = quantize(whole, ranges, FULL_RANGE, means=means, in_float=True)
+    integers = partial(quantize, ranges=section["ranges"], means=means, in_float=True)
+    networks = {"": graph, f", {INT8}": integers(whole.clone(), reach=FULL_RANGE)}
+    if bits:
+        networks[f", {INT8_HALF}"] = integers(whole, reach=HALF_RANGE, bits=bits)
     measured = [
         figure | {"command": command}
-        for behind, one in (("", graph), (f", {INT8}", in_int8))
+        for behind, one in networks.items()
         for figure in _figures(images.validation, card, _results(one, images, spec), behind)
     ]
     return {INT8: section} | ({"measured": measured} if measured else {})
+
+
+def _weights_sha256(card: ModelCard | None) -> str:
+    return "" if card is None else str(card.weights.get("sha256", ""))
 
 
 def _figures(

@@ -55,6 +55,7 @@ class NewBundle:
         license: License of the weights, if known.
         training: How the model was made, JSON values.
         images: What it learned from, if it is to be computed in 8-bit integers.
+        backbone: What the training began with, for the rounding bits of kernels that it kept.
     """
 
     name: str
@@ -72,6 +73,7 @@ class NewBundle:
     license: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     images: TrainingImages | None = None
+    backbone: Bundle | None = None
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
@@ -234,7 +236,8 @@ def _sections_of_network(folder: Path, bundle: NewBundle) -> dict[str, Any]:
         # What was written is what was just converted.
         graph = read_graph(folder / GRAPHS, ONLY, folder / WEIGHTS) if section else None
         sections |= int8_sections(
-            network, bundle.images, bundle.input, opened.card, command, graph, folder
+            *(network, bundle.images, bundle.input, opened.card, command, graph, folder),
+            bundle.backbone,
         )
     return sections
 

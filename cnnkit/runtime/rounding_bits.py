@@ -5,7 +5,7 @@ are alike, so errors that differ in sign cancel out. A bit says that a weight be
 nearest integer. Counted from the nearest one, and not up or down, the bits are also right for a
 kernel whose output channels bear another factor, such as a negative one of a batch normalization.
 
-`models/convert/least_squares.py` chooses them.
+`cnnkit.runtime.least_squares` chooses them.
 """
 
 from __future__ import annotations

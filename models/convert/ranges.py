@@ -24,9 +24,9 @@ from cnnkit.faces import FaceDetector, Search
 from cnnkit.faces.alignment import chips
 from cnnkit.images import InputSpec, decode, prepare, read_bytes
 from cnnkit.runtime import RuntimeOptions
+from cnnkit.runtime.input_moments import rounding_bits
 from cnnkit.runtime.quantization import HALF_RANGE, measure_activations, rounded
 from cnnkit.style.one_pass import OnePassPainter
-from models.convert.input_moments import rounding_bits
 from models.convert.source import MODELS_FOLDER
 
 MOST = 64

@@ -60,8 +60,10 @@ def new_bundle(outcome: TrainedClassifier) -> NewBundle:
             [files[place].path for place in outcome.training_set.members("train")],
             outcome.settings.seed,
             outcome.settings.max_pixels,
+            bits=True,
             validation=_validation(outcome),
         ),
+        backbone=network.backbone,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnkit import architectures
+from cnnkit.bundles import Bundle
 from cnnkit.classification.training.backbone import Backbone, head_layer
 from cnnkit.classification.training.head import DenseHead
 from cnnkit.errors import UsageError, broken_rule
@@ -32,6 +33,7 @@ class Network:
         spec: Preprocessing of the network's input.
         features: The card's entry of the features.
         build: Gives the `keras.Model` with its weights.
+        backbone: The model of the origin; None: it was trained from scratch.
     """
 
     origin: str
@@ -42,6 +44,7 @@ class Network:
     spec: InputSpec
     features: Mapping[str, Any]
     build: Callable[[], Any]
+    backbone: Bundle | None = None
 
     def trained(self, model: Any) -> Network:
         """Return the same network with a model at hand in place of its own."""
@@ -61,6 +64,7 @@ def backbone_network(backbone: Backbone, head: DenseHead) -> Network:
         spec=backbone.spec,
         features={"layer": layer, "size": len(head.kernel)},
         build=lambda: backbone.build(head),
+        backbone=backbone.bundle,
     )
 
 

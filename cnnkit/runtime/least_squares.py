@@ -49,10 +49,11 @@ def _descend(
     for one in range(chosen.shape[2]):
         step = np.where(chosen[:, :, one], -change[:, :, one], change[:, :, one])
         gain = -step * (2 * slope[:, :, one] + step * moments[:, one, one, None])
-        better = gain > 1e-12  # or rounding errors would turn a bit for ever
-        if better.any():
-            chosen[:, :, one] ^= better
-            slope += np.where(better, step, 0)[:, :, None] * moments[:, one, None]
+        # Few after the first round: the other slopes stay as they are.
+        group, output = np.nonzero(gain > 1e-12)  # or rounding errors would turn a bit for ever
+        if len(group):
+            chosen[group, output, one] ^= True
+            slope[group, output] += step[group, output, None] * moments[group, one]
             turned = True
     return turned
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles.weights import variables_by_path
+from cnnkit.runtime import input_moments
+from cnnkit.runtime.input_moments import input_moments as moments_of
+from cnnkit.runtime.input_moments import rounding_bits
 from cnnkit.runtime.keras_conversion import named_graph
+from cnnkit.runtime.least_squares import chosen_bits, damped
 from cnnkit.runtime.quantization import HALF_RANGE, in_groups, measure_activations, quantizable
 from cnnkit.runtime.rounding_bits import packed, second_nearest
-from models.convert.input_moments import input_moments, rounding_bits
-from models.convert.least_squares import chosen_bits, damped
 
 
 def loss(exact: np.ndarray, chosen: np.ndarray, moments: np.ndarray) -> float:
@@ -101,7 +103,7 @@ def test_the_moments_are_those_of_all_that_meets_a_kernel(network, batches):
     graph = named_graph(network, variables_by_path(network))
     means = measure_activations(graph.clone(), batches).means
     layers = quantizable(graph)
-    found = input_moments(graph, layers, batches, means)
+    found = moments_of(graph, layers, batches, means)
     before = {"first": 1, "each": 3, "wide": 5, "head": 7}  # the place of the layer in front
     for name, place in before.items():
         own = f"{name}/kernel"
@@ -132,7 +134,7 @@ def test_the_bits_bring_what_the_layers_give_nearer_to_float32(network, batches)
     means = measure_activations(graph.clone(), batches).means
     bits = rounding_bits(graph.clone(), batches, means, HALF_RANGE)
     layers = quantizable(graph)
-    moments = input_moments(graph, layers, batches, means)
+    moments = moments_of(graph, layers, batches, means)
     for name, layer in layers.items():
         kernel = in_groups(layer, layer.input_value(1).get_node().data).astype(np.float64)
         rows = kernel.reshape(*kernel.shape[:2], -1)
@@ -144,3 +146,32 @@ def test_the_bits_bring_what_the_layers_give_nearer_to_float32(network, batches)
             error = exact - whole
             apart.append(np.einsum("goi,gij,goj->", error, moments[name], error))
         assert apart[1] < 0.9 * apart[0], name
+
+
+@pytest.mark.parametrize(
+    ("most", "left"),
+    [(143, []), (144, ["head"]), (792, ["each", "head"]), (6704, ["first", "each", "head"])],
+)
+def test_the_layers_with_the_most_moments_are_left_out(most, left, network, monkeypatch, batches):
+    """Numbers of moments: 12 * 12 of "head", 8 * 9 * 9, 27 * 27, and 72 * 72 of "wide"."""
+    monkeypatch.setattr(input_moments, "MOST_MOMENTS", most)
+    graph = named_graph(network, variables_by_path(network))
+    means = measure_activations(graph.clone(), batches).means
+    found = rounding_bits(graph, batches, means, HALF_RANGE)
+    assert [name.partition("/")[0] for name in found] == left
+
+
+@pytest.mark.parametrize("how", ["dilated", "in three axes"])
+def test_layers_whose_inputs_are_not_understood_get_no_bits(how):
+    layers = keras.layers
+    image = keras.Input((16, 16, 3), name="image")
+    if how == "dilated":
+        x = layers.Conv2D(4, 3, dilation_rate=2, name="odd")(image)
+    else:
+        x = layers.Conv3D(4, 2, name="odd")(layers.Reshape((4, 4, 16, 3))(image))
+    odd = keras.Model(image, {"scores": layers.Dense(2, name="head")(layers.Flatten()(x))})
+    graph = named_graph(odd, variables_by_path(odd))
+    means = measure_activations(graph.clone(), [{"image": np.ones((1, 16, 16, 3), "f4")}]).means
+    assert means.keys() == {"odd/kernel", "head/kernel"}
+    seen = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("f4")
+    assert rounding_bits(graph, [{"image": seen}], means, HALF_RANGE).keys() == {"head/kernel"}

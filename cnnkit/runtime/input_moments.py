@@ -1,37 +1,55 @@
-"""Measures how the inputs of a layer go together, for `models.convert.least_squares`."""
+"""Measures how the inputs of a layer go together, and chooses its rounding bits by that.
+
+See `cnnkit.runtime.least_squares`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from cnnkit.runtime.least_squares import chosen_bits
 from cnnkit.runtime.process import import_openvino, import_openvino_opset
 from cnnkit.runtime.quantization import Means, exact_and_step, in_groups, quantizable
 from cnnkit.runtime.rounding_bits import packed
-from models.convert.least_squares import chosen_bits
 
 # Places of a kernel that are looked at in each image: their number is that of a late layer's.
 PLACES = 256
+# Numbers that the moments of all layers may have, 12 bytes each: EfficientNet-Lite3's are 27
+# million, those of a single dense layer of 25,088 inputs would be 629 million.
+MOST_MOMENTS = 32 << 20
 
 
 def rounding_bits(
-    graph: Any, batches: Iterable[Mapping[str, np.ndarray]], means: Means, reach: int
+    graph: Any,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    means: Means,
+    reach: int,
+    places: int = PLACES,
 ) -> dict[str, np.ndarray]:
     """Return how the kernels of a network are rounded, packed, by their weights' paths.
 
     Args:
         graph: See `quantizable`; it is modified.
-        batches: The inputs of some calls by name, one image each.
+        batches: The inputs of some calls by name, one image each; at least one.
         means: Of the channels in front of the layers in question.
         reach: The largest integer.
+        places: That are looked at in each image, of each layer.
+
+    Returns:
+        Nothing for a layer that is not `measurable`, or has too many inputs.
     """
-    layers = {name: layer for name, layer in quantizable(graph).items() if name in means}
+    asked = {name: layer for name, layer in quantizable(graph).items() if name in means}
+    layers = within_bounds(asked)
+    if not layers:
+        return {}
     kernels = {
         name: in_groups(layer, exact_and_step(layer, reach)[0]) for name, layer in layers.items()
     }
-    moments = input_moments(graph, layers, batches, means)
+    moments = input_moments(graph, layers, batches, means, places)
     return {
         name: packed(chosen_bits(exact.reshape(*exact.shape[:2], -1), moments[name], reach))
         for name, exact in kernels.items()
@@ -43,6 +61,7 @@ def input_moments(
     layers: Mapping[str, Any],
     batches: Iterable[Mapping[str, np.ndarray]],
     means: Means,
+    most_places: int = PLACES,
 ) -> dict[str, np.ndarray]:
     """Return the second moments of what meets a kernel, less the means of its channels.
 
@@ -54,6 +73,7 @@ def input_moments(
         layers: Some of it.
         batches: The inputs of some calls by name, one image each.
         means: Of their inputs.
+        most_places: See `patches`.
 
     Returns:
         Float64 (groups, inputs, inputs), the inputs in the order of a kernel's weights.
@@ -64,7 +84,7 @@ def input_moments(
     for inputs in _inputs(graph, layers, batches):
         count += 1
         for name, layer in layers.items():
-            met = patches(layer, inputs[name], random)  # (groups, places, channels, taps)
+            met = patches(layer, inputs[name], random, most_places)
             met = met - means[name].reshape(len(met), 1, -1, 1)
             flat = met.reshape(*met.shape[:2], -1)
             sums[name] = sums[name] + flat.transpose(0, 2, 1) @ flat / flat.shape[1]
@@ -84,13 +104,49 @@ def _inputs(
         yield {name: np.array(found[number]) for number, name in enumerate(layers)}
 
 
-def patches(layer: Any, given: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def within_bounds(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `measurable` layers; of more than `MOST_MOMENTS` those with the fewest each.
+
+    Args:
+        layers: From `quantizable`.
+    """
+    sizes = {}
+    for name, layer in layers.items():
+        if measurable(layer):
+            kernel = in_groups(layer, layer.input_value(1).get_node().data)
+            sizes[name] = kernel.shape[0] * math.prod(kernel.shape[2:]) ** 2
+    found, total = set(), 0
+    for name in sorted(sizes, key=sizes.__getitem__):
+        total += sizes[name]
+        if total > MOST_MOMENTS:
+            break
+        found.add(name)
+    return {name: layer for name, layer in layers.items() if name in found}
+
+
+def measurable(layer: Any) -> bool:
+    """Return whether `patches` knows what a layer's kernel meets.
+
+    Args:
+        layer: From `quantizable`.
+    """
+    kind, attributes = layer.get_type_name(), layer.get_attributes()
+    axes = layer.input_value(1).get_partial_shape().rank.get_length()
+    if kind == "MatMul":
+        return axes == 2 and not attributes["transpose_a"]
+    return axes == (5 if kind == "GroupConvolution" else 4) and set(attributes["dilations"]) == {1}
+
+
+def patches(
+    layer: Any, given: np.ndarray, random: np.random.Generator, most_places: int = PLACES
+) -> np.ndarray:
     """Return what a layer's kernel meets in some places of its input.
 
     Args:
-        layer: From `quantizable`, without dilation.
+        layer: From `quantizable`; it is `measurable`.
         given: Float32 (1, channels, height, width), or (..., channels) of a dense layer.
-        random: Chooses the places, where there are more than `PLACES`.
+        random: Chooses the places, where there are more than `most_places`.
+        most_places: That are chosen; of a dense layer, all are.
 
     Returns:
         Float32 (groups, places, channels of a group, taps).
@@ -105,7 +161,7 @@ def patches(layer: Any, given: np.ndarray, random: np.random.Generator) -> np.nd
     windows = np.lib.stride_tricks.sliding_window_view(padded, tuple(kernel[-2:]), axis=(1, 2))
     windows = windows[:, :: strides[0], :: strides[1]]  # (channels, rows, columns, height, width)
     rows, columns = windows.shape[1:3]
-    places = random.permutation(rows * columns)[:PLACES]
+    places = random.permutation(rows * columns)[:most_places]
     some = windows[:, places // columns, places % columns]
     return some.reshape(groups, -1, len(places), kernel[-2] * kernel[-1]).transpose(0, 2, 1, 3)
 
