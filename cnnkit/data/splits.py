@@ -173,6 +173,32 @@ def _check_parts(
             raise UsageError(broken_rule(f"the class {name!r}", rule, received, fix))
 
 
+def check_shares(dataset: Dataset, shares: Shares) -> None:
+    """Refuse shares for a set that is divided already, as nothing would use them.
+
+    Raises:
+        UsageError: Names the parameter.
+    """
+    given = {file.split for file in dataset.files}
+    test = "`test`" if shares.test != DEFAULT_SHARES.test else None
+    if "val" in given:
+        validation = shares.validation != DEFAULT_SHARES.validation
+        refuse_division("`validation`" if validation else test, dataset.source)
+    elif "test" in given:
+        refuse_division(test, dataset.source)
+
+
+def refuse_division(name: str | None, source: str) -> None:
+    """Refuse a parameter that says how to divide what is divided; None: there is none.
+
+    Raises:
+        UsageError: Names the parameter, in backticks.
+    """
+    if name is not None:
+        fix = "Leave it out, or give the images in one folder."
+        raise UsageError(broken_rule(name, "be left out where the data has splits", source, fix))
+
+
 def assign_splits(
     dataset: Dataset,
     *,
@@ -195,8 +221,10 @@ def assign_splits(
         int8 (images,), places in `SPLITS`.
 
     Raises:
-        UsageError: A class has too few images, lacks in train, or only some have a split.
+        UsageError: A class has too few images, lacks in train, or only some have a split; or the
+            set is divided, and there are shares.
     """
+    check_shares(dataset, shares)
     given = {file.split for file in dataset.files}
     if "val" in given:
         return _given_splits(dataset, given)

@@ -143,6 +143,20 @@ def test_validation_is_divided_off_where_only_train_and_test_are_given() -> None
     assert np.bincount(splits[4:], minlength=3).tolist() == [16, 4, 0]
 
 
+@pytest.mark.parametrize(
+    ("shares", "of_data", "name"),
+    [
+        (Shares(0.3), "val", "validation"),
+        (Shares(0.2, 0.1), "val", "test"),
+        (Shares(0.2, 0.1), "test", "test"),
+    ],
+)
+def test_shares_of_what_is_divided_are_refused(shares: Shares, of_data: str, name: str) -> None:
+    files = [(f"{n}", n % 2, of_data if n < 4 else "train") for n in range(24)]
+    with pytest.raises(UsageError, match=f"`{name}` must be left out where the data has splits"):
+        assign_splits(dataset(*files), shares=shares)
+
+
 def test_a_class_without_training_images_is_refused() -> None:
     with pytest.raises(UsageError, match="'dog' must have images in train"):
         assign_splits(dataset(("a", 0, "train"), ("b", 1, "val")))

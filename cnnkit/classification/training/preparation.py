@@ -15,6 +15,7 @@ from cnnkit.classification.training.features import HashedImage
 from cnnkit.data import SPLITS, Dataset, Shares, assign_splits, read_dataset
 from cnnkit.data.decoded import MaxBad
 from cnnkit.data.split_files import read_split_file
+from cnnkit.data.splits import check_shares, refuse_division
 from cnnkit.diagnosis.classes import Examination, examine
 from cnnkit.diagnosis.duplicates import Copies, groups_for_split
 from cnnkit.diagnosis.findings import LOG_LEVELS, Finding
@@ -116,6 +117,10 @@ def read_training_set(
         UsageError: The set cannot be trained on; the message has the fix.
     """
     whole = read_dataset(data, root)
+    if split_file is None:
+        check_shares(whole, shares)
+        divided = copies is not None and any(file.split == "val" for file in whole.files)
+        refuse_division("`copies`" if divided else None, whole.source)
     labels = clean_labels(whole.classes)
     found = examine(
         whole, max_pixels=max_pixels, workers=workers, progress=progress(len(whole.files))

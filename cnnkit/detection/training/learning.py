@@ -20,6 +20,7 @@ from cnnkit.bundles.card import check_labels
 from cnnkit.data.augment import Augmenter
 from cnnkit.data.box_loaders import BoxImages, BoxLoader
 from cnnkit.data.recipes import read_recipe
+from cnnkit.data.splits import refuse_division
 from cnnkit.detection.training.bundle import write_trained
 from cnnkit.detection.training.network import DetectorNetwork, input_spec, make_network
 from cnnkit.detection.training.outcome import (
@@ -173,6 +174,8 @@ def _split(
         training = [p for p in there if p.split in (None, "train")]
         validation = _usable(held)
     elif {"train", "val"} <= set(boxes.splits):
+        given = settings.validation != DetectorSettings.validation
+        refuse_division("`validation`" if given else None, settings.data)
         training = [p for p in there if p.split == "train"]
         validation = [p for p in there if p.split == "val"]
     else:

@@ -97,8 +97,9 @@ def training_record(outcome: TrainedEmbedder) -> dict[str, Any]:
 def arguments(outcome: TrainedEmbedder) -> dict[str, Any]:
     """Return the settings that shape the model; of paths only the last part."""
     settings = outcome.settings
-    plain = ("network", "loss", "crop", "detector", "split_by", "max_pixels")
+    plain = ("network", "loss", "crop", "detector", "max_pixels")
     shown = {name: getattr(settings, name) for name in plain}
+    shown["split_by"] = outcome.people.split_by(outcome.judged_on)
     shown |= {"data": Path(settings.data).resolve().name, **vars(settings.shares)}
     if settings.trains:
         names = ("margin", "people", "photos", "epochs", "patience", "dimensions", "size")
@@ -125,7 +126,7 @@ def report_content(outcome: TrainedEmbedder) -> dict[str, Any]:
     pairs = pair_distances(vectors, images.labels, outcome.metric)
     return {
         "split": outcome.judged_on,
-        "split_by": outcome.settings.split_by,
+        "split_by": outcome.people.split_by(outcome.judged_on),
         "data": outcome.people.dataset.source,
         "figures": outcome.figures,
         "threshold": outcome.threshold,

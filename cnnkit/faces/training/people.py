@@ -12,6 +12,7 @@ import numpy as np
 from cnnkit.data import SPLITS, Dataset, assign_splits, read_dataset
 from cnnkit.data.decoded import DecodedImages
 from cnnkit.data.identities import LEAST_PEOPLE, LEAST_PHOTOS, identity_split
+from cnnkit.data.splits import check_shares
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.images import has_image_suffix
@@ -71,6 +72,14 @@ class TrainingPeople:
         """Return how many people have a photo in a split."""
         return len(np.unique(self.split(name).labels))
 
+    def split_by(self, name: str) -> str:
+        """Return ``people`` if nobody in a split is in ``train`` too, else ``pictures``.
+
+        The data's own splits may be either, whatever was asked for.
+        """
+        shared = np.isin(self.split(name).labels, self.split(SPLITS[0]).labels)
+        return "pictures" if shared.any() else "people"
+
     def sha256(self) -> str:
         """Return a hash of what is learned from: pixels, names and splits."""
         digest = hashlib.sha256()
@@ -99,6 +108,7 @@ def read_people(
         UsageError: The set cannot be learned from; the message has the fix.
     """
     whole = _with_photos(read_dataset(settings.data, settings.root))
+    check_shares(whole, settings.shares)
     _tell_of_strays(whole)
     log.info(
         "%s: %s photos of %s people",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,15 @@ def test_equal_images_stay_on_one_side_and_the_seed_decides(tmp_path: Path) -> N
     assert len(validation) == 4
     assert learning._drawn_split(images, 0.4, 1) == (training, validation)
     assert learning._drawn_split(images, 0.4, 2) != (training, validation)
+
+
+def test_a_share_of_images_that_have_splits_is_refused(shapes: Path, tmp_path: Path) -> None:
+    boxes = read_boxes(str(shapes))
+    images = [replace(p, split="train" if n > 4 else "val") for n, p in enumerate(boxes.images)]
+    boxes, settings = replace(boxes, images=tuple(images)), DetectorSettings("d", tmp_path / "out")
+    assert len(learning._split(boxes, None, settings)[1]) == 5
+    with pytest.raises(UsageError, match="`validation` must be left out where the data has splits"):
+        learning._split(boxes, None, replace(settings, validation=0.3))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cnnkit.data import Shares
+from cnnkit.errors import UsageError
 from cnnkit.faces.training import EmbedderSettings
 from cnnkit.faces.training.people import read_people
 from tests.faces.training.digits import write_digits
@@ -96,3 +97,19 @@ def test_a_person_with_copies_of_one_photo_only_is_divided_all_the_same(settings
     settings = replace(settings, data=str(data), split_by="pictures", shares=Shares(0.34))
     whole = read_people(settings, no_stage, None)
     assert sorted(whole.splits[whole.images.labels == 0]) == [0, 0, 0, 0, 1, 1]
+
+
+def test_whether_people_are_new_is_told_by_the_splits(settings, tmp_path):
+    """It was told by what was asked for, which the data's own splits need not follow."""
+    rows = ["file,label,split"]
+    data = write_digits(tmp_path / "more", each=4)
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        for place, photo in enumerate(sorted(folder.iterdir())):
+            rows.append(f"{photo},{folder.name},{'train' if place % 2 else 'val'}")
+    table = tmp_path / "people.csv"
+    table.write_text("\n".join(rows))
+    whole = read_people(replace(settings, data=str(table), shares=Shares()), no_stage, None)
+    assert whole.split_by("val") == "pictures"
+    assert read_people(settings, no_stage, None).split_by("val") == "people"
+    with pytest.raises(UsageError, match="`test` must be left out where the data has splits"):
+        read_people(replace(settings, data=str(table), shares=Shares(0.2, 0.2)), no_stage, None)
