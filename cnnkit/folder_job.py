@@ -79,6 +79,10 @@ class Outputs:
     prefix: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_combination()
+        self._check_targets()
+
+    def _check_combination(self) -> None:
         if self.how not in HOW:
             raise UsageError(broken_rule("`how`", f"be one of {', '.join(HOW)}", self.how))
         if self.how != HOW[0] and self.sort_into is None:
@@ -94,6 +98,9 @@ class Outputs:
         if self.resume and not (self.rows or self.prefix):
             fix = "Only a run that writes rows to a file can be resumed."
             raise UsageError(requires("`resume`", "`output`", fix))
+
+    def _check_targets(self) -> None:
+        """Refuse files and folders that cannot be written, or must stay."""
         if self.rows:
             check_row_suffix(self.rows)
             check_writable(self.rows)

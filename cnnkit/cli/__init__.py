@@ -131,17 +131,22 @@ def _run() -> int:
     except (BrokenPipeError, ClosedOutputError):
         raise
     except Exception as error:  # the last line before the user: never a traceback
-        if was_interrupted(error):
-            return _say("interrupted", INTERRUPTED)
-        if getattr(error, "errno", None) == errno.ENAMETOOLONG:  # wherever a name is looked up
-            received = f"{str(getattr(error, 'filename', ''))[:60]}..."
-            return _say(f"error: the file name is too long: {received}", COULD_NOT_RUN)
-        if getattr(error, "errno", None) in NO_ROOM:
+        if getattr(error, "errno", None) in NO_ROOM and not was_interrupted(error):
             raise
-        logging.getLogger("cnnkit").debug("Internal error.", exc_info=True)
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        fix = "Please report it with the command and its output with -v."
-        return _say(f"internal error: {what}. {fix}", OUR_FAULT)
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say in one line what no part of the program has foreseen, and return the status."""
+    if was_interrupted(error):
+        return _say("interrupted", INTERRUPTED)
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG:  # wherever a name is looked up
+        received = f"{str(getattr(error, 'filename', ''))[:60]}..."
+        return _say(f"error: the file name is too long: {received}", COULD_NOT_RUN)
+    logging.getLogger("cnnkit").debug("Internal error.", exc_info=True)
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    fix = "Please report it with the command and its output with -v."
+    return _say(f"internal error: {what}. {fix}", OUR_FAULT)
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -239,16 +239,15 @@ def dedupe(
     check_how(how, folder)
     if keep not in KEEP:
         raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))
-    for name, given in (
-        ("all_pairs", all_pairs),
-        ("min_score", min_score is not None),
-        ("model", os.fspath(model) != DEFAULT_MODEL),
-        ("device", device != "auto"),
-        ("runtime", runtime != "auto"),
-        ("precision", precision != "auto"),
-    ):
-        if given and not look_alikes:
-            raise UsageError(requires(f"`{name}`", "`look_alikes`"))
+    if not look_alikes:
+        _check_none_given(
+            all_pairs=all_pairs,
+            min_score=min_score is not None,
+            model=os.fspath(model) != DEFAULT_MODEL,
+            device=device != "auto",
+            runtime=runtime != "auto",
+            precision=precision != "auto",
+        )
     if resume and folder is None:
         raise nothing_to_resume(folder)
     if output:
@@ -259,9 +258,8 @@ def dedupe(
     if look_alikes:
         least = chosen_score(model, min_score)
         options = RuntimeOptions(device, runtime, precision, threads)
-        limit = pixel_limit(max_pixels)
         if not resume:
-            classifier = embedding_classifier(model, options, limit)
+            classifier = embedding_classifier(model, options, pixel_limit(max_pixels))
             likeness = partial(
                 find_look_alikes,
                 classifier,
@@ -290,6 +288,13 @@ def dedupe(
         done = CopiesFound(tuple(rows), placed)
         _write(done, rows_file, page, copies_table(look_alikes))
         return done
+
+
+def _check_none_given(**given: bool) -> None:
+    """Refuse parameters that only look-alikes have a use for."""
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(requires(f"`{name}`", "`look_alikes`"))
 
 
 def _rows(

@@ -166,15 +166,15 @@ class _Bounds:
             if len(value) > MAX_TEXT:
                 self._refuse(f"have texts of at most {MAX_TEXT} characters", f"{value[:20]!r}...")
         elif isinstance(value, int | float):
-            bound = BOUNDS.get(name, MAX_NUMBER)
-            if (
-                self._numbers
-                and name != "seed"
-                and not (math.isfinite(value) and abs(value) <= bound)
-            ):
-                self._refuse(f"have {name or 'numbers'} within {bound} of zero", repr(value)[:30])
+            if self._numbers and name != "seed":
+                self._check_number(value, name)
         elif value is not None:
             self._refuse("hold numbers, texts, lists and names", type(value).__name__)
+
+    def _check_number(self, value: float, name: str) -> None:
+        bound = BOUNDS.get(name, MAX_NUMBER)
+        if not (math.isfinite(value) and abs(value) <= bound):
+            self._refuse(f"have {name or 'numbers'} within {bound} of zero", repr(value)[:30])
 
     def _refuse(self, rule: str, received: str) -> None:
         raise UsageError(broken_rule(str(self._path), rule, received))

@@ -176,15 +176,19 @@ def _problem(pixels: np.ndarray) -> str:
         if pixels.shape[0] in (1, 3, 4):
             return "Its channels come first: give array.transpose(1, 2, 0)."
         return f"Its last axis has {pixels.shape[2]} entries, not the 3 of red, green, and blue."
-    if pixels.dtype == np.uint8:
+    return _problem_of_type(pixels.dtype)
+
+
+def _problem_of_type(dtype: np.dtype[Any]) -> str:
+    if dtype == np.uint8:
         return ""
-    if pixels.dtype == bool:
+    if dtype.kind == "b":
         return "Give array.astype('uint8') * 255 for black and white."
-    if pixels.dtype.kind == "f":
+    if dtype.kind == "f":
         return "Scale its values to 0-255, then give array.round().astype('uint8')."
-    if pixels.dtype == np.uint16:
+    if dtype == np.uint16:
         return "For 16-bit values give (array >> 8).astype('uint8')."
-    if pixels.dtype.kind in "iu":
+    if dtype.kind in "iu":
         return "Where its values lie within 0-255, give array.astype('uint8')."
     return "Its values are not pixel values."
 

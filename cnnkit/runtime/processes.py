@@ -223,14 +223,9 @@ def place_of(
                 raise UsageError(requires(f"`{name}`", "`coordinator`"))
         return None
     parsed_address(coordinator)
-    told = os.environ if environment is None else environment
-    pairs = [pair for pair in LAUNCHERS if all(told.get(name, "").isdecimal() for name in pair)]
-    if processes is None and pairs:
-        processes = int(told[pairs[0][0]])
-    if process_id is None and told.get(INDEX, "").isdecimal():
-        process_id = int(told[INDEX])
-    elif process_id is None and pairs:
-        process_id = int(told[pairs[0][1]])
+    number, place = _told_by_launcher(os.environ if environment is None else environment)
+    processes = number if processes is None else processes
+    process_id = place if process_id is None else process_id
     fix = "Slurm, torchrun, and Open MPI tell it to the processes that they start."
     if processes is None:
         raise UsageError(is_required("`processes`", fix))
@@ -242,6 +237,19 @@ def place_of(
         rule = f"be from 0 to {processes - 1}"
         raise UsageError(broken_rule("`process_id`", rule, process_id))
     return Membership(coordinator, processes, process_id)
+
+
+def _told_by_launcher(environment: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Return the number of processes and this one's, each None where nobody says it."""
+
+    def number(name: str) -> int | None:
+        value = environment.get(name, "")
+        return int(value) if value.isdecimal() else None
+
+    told = [[number(name) for name in pair] for pair in LAUNCHERS]
+    processes, process_id = next((pair for pair in told if None not in pair), (None, None))
+    index = number(INDEX)
+    return processes, process_id if index is None else index
 
 
 def choose_jax() -> None:

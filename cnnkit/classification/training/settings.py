@@ -129,32 +129,45 @@ class ClassifierSettings:
     def _check_training(self) -> None:
         if self.fine_tune < 0:
             raise UsageError(broken_rule("`fine_tune`", "be at least 1", self.fine_tune))
-        for other in ("fine_tune", "views", "weights"):
-            if self.from_scratch and getattr(self, other):
-                raise UsageError(mutually_exclusive("`from_scratch`", f"`{other}`"))
-        if self.from_scratch and self.backbone != AUTO:
-            raise UsageError(mutually_exclusive("`from_scratch`", "`backbone`"))
-        if self.from_scratch and self.engine is not None:
-            fix = "Without a backbone there are no features to compute; see `coordinator`."
-            raise UsageError(mutually_exclusive("`from_scratch`", "`engine`", fix))
-        for name in ("runtime", "precision"):
-            if self.from_scratch and getattr(self.runtime, name) != "auto":
-                fix = "Without a backbone there are no features to compute."
-                raise UsageError(mutually_exclusive("`from_scratch`", f"`{name}`", fix))
         if self.lr_find and self.resume:
             fix = "Give `learning_rate` with the rate that the search suggested."
             raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))
-        for option, given in {"`stages`": self.stages, "`train_bn`": self.train_bn}.items():
-            if given and self.from_scratch:
+        if self.from_scratch:
+            self._check_without_backbone()
+        else:
+            self._check_with_backbone()
+        if not self.trains_network:
+            self._check_head_alone()
+
+    def _check_without_backbone(self) -> None:
+        """Refuse what only a backbone has a use for."""
+        for other in ("fine_tune", "views", "weights"):
+            if getattr(self, other):
+                raise UsageError(mutually_exclusive("`from_scratch`", f"`{other}`"))
+        if self.backbone != AUTO:
+            raise UsageError(mutually_exclusive("`from_scratch`", "`backbone`"))
+        if self.engine is not None:
+            fix = "Without a backbone there are no features to compute; see `coordinator`."
+            raise UsageError(mutually_exclusive("`from_scratch`", "`engine`", fix))
+        for name in ("runtime", "precision"):
+            if getattr(self.runtime, name) != "auto":
+                fix = "Without a backbone there are no features to compute."
+                raise UsageError(mutually_exclusive("`from_scratch`", f"`{name}`", fix))
+        for name in ("stages", "train_bn"):
+            if getattr(self, name):
                 fix = "Without a backbone, the whole network is trained."
-                raise UsageError(requires(option, "`fine_tune`", fix))
-        if self.size is not None and not self.from_scratch:
+                raise UsageError(requires(f"`{name}`", "`fine_tune`", fix))
+
+    def _check_with_backbone(self) -> None:
+        """Refuse what a training from scratch alone has a use for."""
+        if self.size is not None:
             raise UsageError(requires("`size`", "`from_scratch`"))
-        if self.epochs != type(self).epochs and not self.from_scratch:
+        if self.epochs != type(self).epochs:
             fix = "`fine_tune` is a number of epochs itself; training only the head has none."
             raise UsageError(requires("`epochs`", "`from_scratch`", fix))
-        if self.trains_network:
-            return
+
+    def _check_head_alone(self) -> None:
+        """Refuse what a head on a frozen backbone has no use for."""
         alone = {
             "`resume`": self.resume,
             "`lr_find`": self.lr_find,

@@ -178,6 +178,11 @@ def _check_beside(path: Path, page_bytes: int) -> None:
         return
     except OSError as error:
         raise GalleryError(f"{journal} cannot be read: {error.strerror or error}.") from error
+    _check_journal(journal, header, end, size, page_bytes)
+
+
+def _check_journal(journal: Path, header: bytes, end: bytes, size: int, page_bytes: int) -> None:
+    """Refuse a rollback journal, by its first and last bytes, that is not the gallery's own."""
     if size > MAX_FILE_BYTES:
         raise GalleryError(_foreign(journal, f"{size:,} bytes"))
     if size > len(JOURNAL_MAGIC) and end == JOURNAL_MAGIC:
