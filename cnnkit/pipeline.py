@@ -153,6 +153,8 @@ def _processed(
     except Exception as error:  # of a worker: one strange image must never end a long run
         if len(images) > 1:
             return [result for image in images for result in _processed([image], process)]
+        if isinstance(error, MemoryError):
+            return [Failure("too-large", "There is not enough memory to process it.")]
         log.debug("a fault of cnnkit's", exc_info=True)
         reason = (str(error).splitlines() or [""])[0]
         return [Failure("failed", f"{type(error).__name__}: {reason}")]

@@ -107,16 +107,19 @@ def convert_in_integers(
         kernels = {name: np.asarray(variables[name].numpy()) for name in ranges}
         quantize_onnx(path, kernels, activations, HALF_RANGE)
         return
-    try:
-        with building_defaults(), silenced_standard_error(), without_compiled_files():
+    with building_defaults(), silenced_standard_error(), without_compiled_files():
+        try:
             graph = named_graph(model, variables, own_dtypes=True)
+        except Exception as error:  # converters raise whatever their own libraries do
+            raise refusal(path, form, error) from error
+        try:
             means, bits = activations.means, activations.bits
             graph = quantize(graph, ranges, HALF_RANGE, means=means, bits=bits, stored=True)
             if exported.batch is not None:
                 _fix_batch(graph, exported.batch)
             import_openvino().save_model(graph, path, compress_to_fp16=False)
-    except Exception as error:  # converters raise whatever their own libraries do
-        raise refusal(path, form, error) from error
+        except (KeyError, ValueError, RuntimeError, OSError) as error:  # all else is our fault
+            raise refusal(path, form, error) from error
 
 
 def _fix_batch(graph: Any, batch: int) -> None:

@@ -148,7 +148,10 @@ class Decoders:
             raise
         except RuntimeUnavailableError as error:
             raise ImageError("failed", str(error)) from error
-        except Exception as error:  # what is still on the way belongs to no other image
+        except BaseException as error:  # what is still on the way belongs to no other image
+            if not isinstance(error, Exception):  # Ctrl-C
+                decoder.helper.end()
+                raise
             log.debug("no pixels", exc_info=True)
             late = isinstance(error, TimeoutError)
             self._replace(decoder, LATE if late else CRASHED)

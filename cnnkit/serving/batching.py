@@ -62,7 +62,7 @@ class BatchingPredictor:
         """Compute a batch, and give each caller its part, or what went wrong."""
         try:
             outputs = self._inner.predict(np.concatenate([images for images, _ in taken]))
-        except Exception as error:  # its callers raise it
+        except BaseException as error:  # its callers raise it; without, they would wait forever
             log.debug("a batch failed", exc_info=True)
             for _, future in taken:
                 future.set_exception(error)

@@ -23,6 +23,7 @@ MAX_CHUNK_BYTES = 2 * 1024**3
 # Rows read at once, as many as fit into this even if each is as large as its whole column.
 BATCH_BYTES = 256 * 1024**2
 MAX_BATCH_ROWS = 64
+NO_MEMORY = "there is not enough memory to read it"
 
 
 class ParquetImages:
@@ -50,6 +51,8 @@ class ParquetImages:
             self._open(pyarrow, source, column)
         except BaseException as error:
             source.close()
+            if isinstance(error, MemoryError):  # pyarrow's is one of its own as well
+                raise ImageError("too-large", NO_MEMORY) from error
             if not isinstance(error, pyarrow.ArrowException):
                 raise
             raise ImageError("corrupt", "not a Parquet file, or a damaged one") from error
@@ -83,10 +86,14 @@ class ParquetImages:
             raise ImageError("too-large", f"{message}, the limit is {MAX_CHUNK_BYTES:,}")
         try:
             cell = self._cell(group, row)
-        except ImageError:
-            raise
-        except Exception as error:  # of pyarrow: a damaged page
-            self._group = -1
+        except BaseException as error:
+            self._group = -1  # in the middle of a batch, the next row would be another one's
+            if isinstance(error, ImageError) or not isinstance(error, Exception):
+                raise
+            if isinstance(error, MemoryError):
+                raise ImageError("too-large", NO_MEMORY) from error
+            if isinstance(error, OSError) and error.errno:  # the disk's; pyarrow's own have none
+                raise ImageError("unreadable", error.strerror or "it cannot be read") from error
             raise ImageError("corrupt", "the Parquet file is damaged here") from error
         if cell is None or not cell.is_valid:
             raise ImageError("empty", "the cell has no image")

@@ -197,6 +197,8 @@ def as_image_error(error: Exception) -> ImageError:
         return ImageError("missing", "no such object")
     if isinstance(error, PermissionError):
         return ImageError("unreadable", "permission denied")
+    if isinstance(error, MemoryError):
+        return ImageError("too-large", "there is not enough memory to read the object")
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ImageError("unreadable", reason)
 

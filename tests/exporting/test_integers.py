@@ -12,8 +12,8 @@ import pytest
 from cnnkit.bundles.measuring_ranges import TrainingImages
 from cnnkit.bundles.writing import NewBundle, write_model
 from cnnkit.commands.export import export
-from cnnkit.errors import RuntimeUnavailableError, UsageError
-from cnnkit.exporting import CheckFailedError, Output, writing
+from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError
+from cnnkit.exporting import CheckFailedError, Output, integers, writing
 from cnnkit.exporting.checking import ExpectedOutputs
 from cnnkit.exporting.checking_integers import closeness
 from cnnkit.exporting.images import photographs
@@ -116,6 +116,19 @@ def test_integers_that_are_worse_than_the_models_own_are_not_kept(bundle, tmp_pa
     with pytest.raises(CheckFailedError, match="must differ on average by at most") as at:
         export(bundle, tmp_path / "trees.xml", precision="int8")
     assert at.value.difference > 1e-4 and left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"), [(AttributeError, AttributeError), (RuntimeError, OutputError)]
+)
+def test_a_fault_of_ours_is_not_said_to_be_the_models(raised, seen, bundle, tmp_path, monkeypatch):
+    def faulty(*_, **__):
+        raise raised("planted")
+
+    monkeypatch.setattr(integers, "quantize", faulty)
+    with pytest.raises(seen, match="planted"):
+        export(bundle, tmp_path / "trees.xml", precision="int8")
+    assert left_in(tmp_path) == []
 
 
 def test_closeness_by_hand():

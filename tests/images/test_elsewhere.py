@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -341,6 +342,51 @@ def test_rows_are_those_of_files_and_resume(examples):
         cnnkit.classify(inputs, output="again.jsonl", emit=stop)
     assert cnnkit.classify(inputs, output="again.jsonl", resume=True).resumed == 5
     assert Path("again.jsonl").read_bytes() == Path("rows.jsonl").read_bytes()
+
+
+class Failing:
+    """Batches of a Parquet file, of which one raises something instead."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __next__(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (OSError("Corrupt snappy compressed data."), "corrupt", "damaged here"),
+        (OSError(errno.EIO, "Input/output error"), "unreadable", "Input/output error"),
+        (MemoryError(), "too-large", "not enough memory"),
+        (KeyboardInterrupt(), None, ""),
+    ],
+)
+def test_what_interrupts_a_parquet_file_is_told_and_moves_no_image(error, kind, message):
+    cells = [b"%d" % number for number in range(100)]
+    write_parquet("x.parquet", cells)
+    file = parquet_files.ParquetImages("x.parquet")
+    assert file.read(0, 9) == b"0"
+    file._batches = Failing(error)
+    with pytest.raises(ImageError if kind else KeyboardInterrupt) as caught:
+        file.read(70, 9)
+    assert kind is None or caught.value.kind == kind
+    assert message in str(caught.value)
+    assert [file.read(row, 9) for row in range(70, 100)] == cells[70:]
+    file.close()
+
+
+def test_a_parquet_file_without_memory_to_open_it_is_not_called_damaged(monkeypatch):
+    import pyarrow
+
+    write_parquet("x.parquet", [b"1"])
+
+    def full(*_, **__):
+        raise pyarrow.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(parquet, "ParquetFile", full)
+    assert kind_of("x.parquet!0") == "too-large"
 
 
 def test_annotations_of_members_stay_in_their_folder(examples, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from cnnkit.images import (
     prepare_placed,
 )
 from cnnkit.images.encoded import OPENED, DecodingWork
+from cnnkit.isolation import decoders as decoders_module
 from cnnkit.isolation.decoders import CRASHED, Decoders, start_decoder
 from cnnkit.isolation.messages import send
 from cnnkit.results import Failure, make_row
@@ -128,6 +130,26 @@ def test_a_crash_is_an_error_row_and_harms_no_other_request(decoders, examples):
         assert client.post("/v1/mean", content=sound).status_code == 200
 
 
+def test_after_an_interruption_no_image_gets_the_pixels_of_another(start, examples, monkeypatch):
+    """What was asked for before Ctrl-C is on its way by then."""
+    receive, cat, coffee = (
+        decoders_module.receive_header,
+        *((examples / name).read_bytes() for name in ("cat.jpg", "coffee-rotated.jpg")),
+    )
+
+    def interrupted(connection, deadline):
+        select.select([connection], [], [])
+        raise KeyboardInterrupt
+
+    with Decoders(1, start) as decoders:
+        monkeypatch.setattr(decoders_module, "receive_header", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            opened(decoders.image(cat, 60))
+        monkeypatch.setattr(decoders_module, "receive_header", receive)
+        [pixels] = opened(decoders.image(coffee, 60))
+    np.testing.assert_array_equal(pixels, opened(coffee)[0])
+
+
 def test_a_hang_ends_with_the_time_of_its_request(start, examples):
     sound = (examples / "cat.jpg").read_bytes()
     with Decoders(1, start) as decoders:
@@ -150,6 +172,7 @@ def test_a_hang_ends_with_the_time_of_its_request(start, examples):
 
 HOLDER = """
 import sys, threading
+from cnnkit.isolation import decoders as decoders_module
 from cnnkit.isolation.decoders import Decoders
 decoders = Decoders(1)
 decoders.check()

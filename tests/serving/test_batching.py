@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -66,6 +67,16 @@ def test_what_goes_wrong_reaches_every_caller_of_the_batch_and_no_other():
     with pytest.raises(ValueError, match="99"):
         shared.predict(image(99))
     assert shared.predict(image(1))["scores"].tolist() == [[2]]
+
+
+def test_not_even_an_end_of_the_interpreter_leaves_a_caller_waiting(monkeypatch):
+    inner = Doubling()
+    monkeypatch.setattr(inner, "predict", lambda images: sys.exit(1))
+    shared, other = BatchingPredictor(inner), Future()
+    shared._waiting.append((image(1), other))
+    with pytest.raises(SystemExit):
+        shared.predict(image(2))
+    assert isinstance(other.exception(0), SystemExit)
 
 
 def test_on_a_cpu_nothing_is_joined():

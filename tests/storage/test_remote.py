@@ -295,3 +295,12 @@ def test_a_tar_file_in_a_bucket(s3, examples):
     for row in local:
         del row["path"]
     assert rows == local
+
+
+def test_an_object_for_which_there_is_no_memory_is_not_called_unreadable(bucket, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    put(bucket, {"b/a.jpg": b"1"})
+    monkeypatch.setattr(type(bucket), "cat_file", full)
+    assert kind_of("memory://b/a.jpg") == "too-large"
