@@ -113,6 +113,11 @@ class ClassNames:
                 known += [place for place in places if place not in known]
         self._has_numbers = any(map(_NUMBER.fullmatch, self._labels))
 
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether a number is an index."""
+        return not self._has_numbers
+
     def matches(self, name: str) -> list[int]:
         """Return the classes that a name may mean, none, one or several; by name only."""
         wanted = normal_name(name)

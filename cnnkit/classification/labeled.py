@@ -15,6 +15,8 @@ from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
 
+SHOWN = 5
+
 
 class LabeledImage(NamedTuple):
     """An image's path and the index of its true class."""
@@ -63,4 +65,11 @@ def _truths(dataset: Dataset, used: Sequence[int], labels: Sequence[str]) -> dic
         name = dataset.classes[number]
         where = printable(f"the class {name!r} of {dataset.source}")
         truths[number] = known.index(name, where, by_index=dataset.by_index)
+    numbers = [n for n in used if not known.matches(dataset.classes[n])]
+    # Nothing but the user can know whether the numbers follow the order of the labels.
+    if numbers and known.takes_numbers and not dataset.by_index:
+        pairs = [f"{dataset.classes[n]} is {labels[truths[n]]!r}" for n in numbers[:SHOWN]]
+        more = ", ..." if len(numbers) > SHOWN else ""
+        said = f"{dataset.source}: numbers are taken for the model's classes, counted from 0"
+        log.warning("%s", printable(f"{said}: {', '.join(pairs)}{more}."))
     return truths

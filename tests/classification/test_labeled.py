@@ -58,11 +58,20 @@ def test_a_number_is_no_index_beside_labels_that_are_numbers(tmp_path, labels, f
         read_labeled(put(tmp_path, f"{folder}/1.png"), labels, None)
 
 
-def test_a_number_is_an_index_where_no_label_looks_like_one(tmp_path):
+def test_a_number_is_an_index_where_no_label_looks_like_one(tmp_path, caplog):
     data = put(tmp_path / "d", "0/1.png", "1/1.png")
-    assert truths(data, ("cat", "dog")) == {"d/0/1.png": 0, "d/1/1.png": 1}
+    with caplog.at_level(logging.WARNING, "cnnkit"):
+        assert truths(data, ("cat", "dog")) == {"d/0/1.png": 0, "d/1/1.png": 1}
+    assert caplog.messages == [
+        f"{data}: numbers are taken for the model's classes, counted from 0: 0 is 'cat', "
+        "1 is 'dog'."
+    ]
+    caplog.clear()
     digits = tuple("9876543210")
     assert truths(data, digits) == {"d/0/1.png": 9, "d/1/1.png": 8}
+    whole = put(tmp_path / "e", "0.0/1.png", "1.0/1.png")
+    assert truths(whole, digits) == {"e/0.0/1.png": 9, "e/1.0/1.png": 8}
+    assert caplog.messages == []
 
 
 def test_a_column_of_indices_is_one_whatever_the_labels(tmp_path):

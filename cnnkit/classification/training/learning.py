@@ -30,6 +30,7 @@ from cnnkit.classification.training.preparation import TrainingSet, read_trainin
 from cnnkit.classification.training.settings import AUTO, ClassifierSettings
 from cnnkit.data import SPLITS, Shares
 from cnnkit.errors import OutputError, broken_rule
+from cnnkit.results import UNKNOWN
 from cnnkit.runtime.process import backend_name
 from cnnkit.training.run import StageProgress, TrainingRun, silent
 
@@ -70,6 +71,12 @@ def _transferred(
         named = open_backbone(settings.backbone, settings.weights, settings.fit)
     with clock("reading"):
         training_set = _read(settings, stage)
+    if UNKNOWN in training_set.labels and settings.unknown_precision is not None:
+        log.warning(
+            "the class %r is named like what is below the threshold: rename it, or train without "
+            "one (`unknown_precision`).",
+            UNKNOWN,
+        )
     if chooses:
         with clock("choice"):
             chosen, tried = choose_backbone(settings, training_set, stage)

@@ -53,6 +53,18 @@ def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     assert "`class_weights='none'` was given" in caplog.text
 
 
+def test_a_class_named_like_what_is_below_the_threshold_is_told(photos, tmp_path, caplog):
+    named = tmp_path / "named"
+    shutil.copytree(photos, named)
+    (named / "grids").rename(named / "unknown")
+    caplog.set_level("WARNING", "cnnkit")
+    learn(named, tmp_path / "model")
+    assert "the class 'unknown' is named like what is below the threshold" in caplog.text
+    caplog.clear()
+    learn(named, tmp_path / "without", unknown_precision=None)
+    assert "is named like" not in caplog.text
+
+
 @pytest.mark.slow
 def test_fine_tuning_keeps_the_better(photos, tmp_path, caplog):
     caplog.set_level("INFO", "cnnkit")
