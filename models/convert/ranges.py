@@ -131,7 +131,8 @@ PAINTER = Calibration(
     float_layers=("*_scale/*", "*_shift/*"),
     bits=True,
 )
-# yunet and mtcnn have none: yunet finds fewer faces then, and no faster.
+# yunet and mtcnn have none: landmarks move, and distances of faces with them, for a fifth of the
+# time: benchmarks/face_detectors_int8.py.
 CALIBRATIONS = {
     "dlib-face": EMBEDDER,
     "efficientnet-lite0": CLASSIFIER,
