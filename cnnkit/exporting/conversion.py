@@ -11,7 +11,7 @@ from cnnkit.exporting.formats import FORMATS
 from cnnkit.exporting.networks import NetworkExport
 from cnnkit.runtime import building_defaults
 from cnnkit.runtime.process import (
-    import_openvino,
+    import_openvino_converter,
     silenced_standard_error,
     without_compiled_files,
 )
@@ -62,7 +62,7 @@ def convert(model: Any, form: str, path: Path) -> None:
                 model.save(path)
                 return
             if form == "openvino":
-                import_openvino()  # in our way first: it would report its use to a server
+                import_openvino_converter()  # in our way first: it would report its use to a server
             export_as = FORMATS[form].keras_name
             model.export(str(path), format=export_as, verbose=False, input_signature=signature)
             if form == "onnx":

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.runtime.process import import_openvino, root_logger_kept
+from cnnkit.runtime.process import import_openvino, import_openvino_converter, root_logger_kept
 from cnnkit.runtime.tracing import graph_function
 
 # Prefix of the name of an input for a weight.
@@ -31,7 +31,7 @@ def converted(
     """
     import tensorflow as tf
 
-    ov = import_openvino()
+    ov = import_openvino_converter()
     left_out = dict(weights or {})
     names = ["image"] if len(model.inputs) == 1 else [tensor.name for tensor in model.inputs]
     specs = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import random
 import sys
 import threading
@@ -189,6 +190,34 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def import_openvino_converter() -> ModuleType:
+    """Import OpenVINO ready to convert TensorFlow's models, as silent as `import_openvino`.
+
+    OpenVINO 2026.4 asks for TensorFlow's version by an `exec` that deletes what another one has
+    imported. Since Python 3.13 (PEP 667) each has names of its own in a function, so that this
+    fails, and with it every conversion.
+    """
+    openvino = import_openvino()
+    from openvino.frontend.tensorflow import utils
+
+    try:
+        utils.get_environment_setup("tf")
+    except NameError:
+        utils.get_environment_setup = _versions_for_openvino
+    return openvino
+
+
+def _versions_for_openvino(_framework: str) -> dict[str, str]:
+    """Return what OpenVINO's converter asks for; its only framework is TensorFlow."""
+    import tensorflow
+
+    return {
+        "python_version": platform.python_version(),
+        "sys_platform": sys.platform,
+        "tensorflow": tensorflow.__version__,
+    }
 
 
 def import_openvino_preprocessing() -> ModuleType:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.runtime.process import import_keras
+from cnnkit.runtime.process import import_keras, import_openvino, import_openvino_converter
 
 # Tells of every socket, and of every process that is started.
 WATCHED = """
@@ -96,3 +96,19 @@ except MemoryError:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "refused\n"
+
+
+def test_openvinos_converter_learns_tensorflows_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Python 3.13 it cannot by itself: see `import_openvino_converter`."""
+    import_openvino()
+    import tensorflow
+    from openvino.frontend.tensorflow import utils
+
+    def failing(framework: str) -> dict[str, str]:
+        raise NameError("name 'tensorflow' is not defined")
+
+    for own in (utils.get_environment_setup, failing):
+        monkeypatch.setattr(utils, "get_environment_setup", own)
+        import_openvino_converter()
+        versions = utils.get_environment_setup("tf")
+        assert versions["tensorflow"] == tensorflow.__version__
