@@ -18,7 +18,7 @@ from cnnkit.runtime.rounding_bits import packed
 
 # Places of a kernel that are looked at in each image: their number is that of a late layer's.
 PLACES = 256
-# Numbers that the moments of all layers may have, 12 bytes each: EfficientNet-Lite3's are 27
+# Numbers that the moments of all layers may have, 8 bytes each: EfficientNet-Lite3's are 27
 # million, those of a single dense layer of 25,088 inputs would be 629 million.
 MOST_MOMENTS = 32 << 20
 
@@ -51,7 +51,7 @@ def rounding_bits(
     }
     moments = input_moments(graph, layers, batches, means, places)
     return {
-        name: packed(chosen_bits(exact.reshape(*exact.shape[:2], -1), moments[name], reach))
+        name: packed(chosen_bits(exact.reshape(*exact.shape[:2], -1), moments.pop(name), reach))
         for name, exact in kernels.items()
     }
 
@@ -88,7 +88,8 @@ def input_moments(
             met = met - means[name].reshape(len(met), 1, -1, 1)
             flat = met.reshape(*met.shape[:2], -1)
             sums[name] = sums[name] + flat.transpose(0, 2, 1) @ flat / flat.shape[1]
-    return {name: np.asarray(values, np.float64) / count for name, values in sums.items()}
+    # One by one: those of all layers are large.
+    return {name: np.asarray(sums.pop(name), np.float64) / count for name in [*sums]}
 
 
 def _inputs(
