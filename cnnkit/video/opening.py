@@ -126,7 +126,7 @@ def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
                     "codec_whitelist": ",".join(sorted(CODECS)),
                 },
                 buffer_size=BUFFER_BYTES,
-                metadata_errors="replace",
+                **_metadata_options(av),
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise _opening_error(cut_off, error) from error
@@ -136,6 +136,14 @@ def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             yield OpenVideo(form, container, stream, cut_off)
+
+
+def _metadata_options(av: Any) -> dict[str, str]:
+    """Return what keeps texts that are not in UTF-8 from making a file one that cannot be opened.
+
+    PyAV 19, which needs Python 3.12, does so by itself, and has no such option.
+    """
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @contextmanager

@@ -64,7 +64,12 @@ WITH_RANGES = [name for name in embedded_names() if open_model(name).card.ranges
 @pytest.mark.parametrize("name", WITH_RANGES)
 def test_every_range_of_a_card_is_of_a_layer_of_the_stored_graph(name):
     bundle = open_model(name)
-    assert set(bundle.card.ranges) <= set(quantizable(bundle.source().stored()))
+    layers = {
+        bundle.prefix(network) + layer
+        for network in bundle.card.networks or [None]
+        for layer in quantizable(bundle.source(network_name=network).stored())
+    }
+    assert set(bundle.card.ranges) <= layers
 
 
 def test_a_fresh_conversion_has_the_layers_of_the_stored_graph(tmp_path):
