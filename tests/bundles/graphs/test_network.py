@@ -21,7 +21,7 @@ from cnnkit.bundles.graphs.scanning import scan
 from cnnkit.bundles.graphs.scores import scores_kind
 from cnnkit.errors import BundleError
 from cnnkit.runtime.children import run_module
-from cnnkit.runtime.process import import_openvino
+from cnnkit.runtime.process import available_cpus, import_openvino
 from tests.bundles.graphs.making import (
     BIAS,
     CLASSES,
@@ -292,8 +292,9 @@ def test_a_loop_without_end_is_refused(tmp_path: Path, times: int) -> None:
 
 def test_a_reader_without_memory_is_refused_in_one_line(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx")
-    all_but_little = str(-(to_openvino_form.SPARE_BYTES // to_openvino_form.COPIES))
-    arguments = [str(path), "onnx", all_but_little, str(tmp_path)]
+    spare = to_openvino_form.SPARE_BYTES + to_openvino_form.BYTES_A_THREAD * available_cpus()
+    of_a_file = ((128 << 20) - spare) // to_openvino_form.COPIES
+    arguments = [str(path), "onnx", str(of_a_file), str(tmp_path)]
     assert run_module("cnnkit.bundles.graphs.to_openvino_form", arguments).returncode == 2
     said = (tmp_path / "refusal.txt").read_text()
     assert said.startswith(f"{path} must be an ONNX file that OpenVINO can read.")
