@@ -31,6 +31,7 @@ from cnnkit.runtime.quantization import (
     cannot_saturate,
     fold_constants,
     quantize,
+    with_bodies,
 )
 
 ov = import_openvino()
@@ -185,7 +186,8 @@ def adds_integers(processor: Processor, precision: str, model: Any) -> bool:
 
 
 def _is_quantized(model: Any) -> bool:
-    return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
+    nodes = (node for one in with_bodies(model) for node in one.get_ops())
+    return any(node.get_type_name() == "FakeQuantize" for node in nodes)
 
 
 def in_float(model: Any) -> None:
@@ -201,7 +203,8 @@ def in_float(model: Any) -> None:
         model: An `openvino.Model`; it is modified.
     """
     if _is_quantized(model):
-        fold_constants(model)
+        for one in with_bodies(model):
+            fold_constants(one)
 
 
 def hint(precision: str) -> str:

@@ -17,7 +17,7 @@ integers in 16 bits, and saturates silently: 2 * 255 * 127 is more than 32,767. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,11 @@ _PRODUCTS = frozenset(
     "MatMul".split()
 )
 _OF_KERNELS = frozenset("Convert Subtract Multiply Reshape Transpose".split())
+# What gives of few bits no other numbers than it takes.
+_KEEPS_NUMBERS = frozenset(
+    "Parameter Reshape Transpose Squeeze Unsqueeze Concat Split VariadicSplit Slice StridedSlice "
+    "Gather MaxPool".split()
+)
 # Below it the channel is empty: its scale only has to be a number.
 _NOTHING = 1e-12
 
@@ -367,16 +372,49 @@ def cannot_saturate(graph: Any) -> bool:
             is not plainly so is denied: kernels that are rounded where the graph is opened, those
             with a zero point, and products of two activations.
     """
+    return all(_is_plainly_narrow(node) for one in with_bodies(graph) for node in one.get_ops())
+
+
+def with_bodies(graph: Any) -> Iterator[Any]:
+    """Yield a graph and those inside its loops and conditions, which are quantized with it."""
+    yield graph
     for node in graph.get_ops():
         kind = node.get_type_name()
-        if kind == "Constant" and node.get_element_type().get_type_name() in _NARROW_TYPES:
-            if not _is_narrow(node):
-                return False
-        elif kind == "FakeQuantize" and _constant_behind(node.input_value(0)) is not None:
-            return False
-        elif kind in _PRODUCTS and _constant_behind(node.input_value(1)) is None:
-            return False
-    return True
+        if kind in ("Loop", "TensorIterator"):
+            yield from with_bodies(node.get_function())
+        elif kind == "If":
+            yield from with_bodies(node.get_then_body())
+            yield from with_bodies(node.get_else_body())
+
+
+def _is_plainly_narrow(node: Any) -> bool:
+    """Return whether a node is none that could make the products of a graph wider."""
+    kind = node.get_type_name()
+    if kind == "Constant":
+        return node.get_element_type().get_type_name() not in _NARROW_TYPES or _is_narrow(node)
+    if kind == "FakeQuantize":
+        return _constant_behind(node.input_value(0)) is None
+    if kind == "Subtract":
+        return not _shifts_kernel(node)
+    if kind in _PRODUCTS:
+        return _constant_behind(node.input_value(1)) is not None
+    return not _makes_integers(node, kind)
+
+
+def _shifts_kernel(subtract: Any) -> bool:
+    """Return whether a subtraction takes a zero point, other than zero, from a kernel."""
+    kernel, point = (_constant_behind(subtract.input_value(number)) for number in (0, 1))
+    return kernel is not None and point is not None and bool(np.any(point.data))
+
+
+def _makes_integers(node: Any, kind: str) -> bool:
+    """Return whether a node gives other numbers of few bits than it takes, as a kernel may be."""
+    if kind in _KEEPS_NUMBERS:
+        return False
+    if kind == "Convert" and node.input_value(0).get_node().get_type_name() == "FakeQuantize":
+        return False  # an activation
+    types = (output.get_element_type().get_type_name() for output in node.outputs())
+    return not _NARROW_TYPES.isdisjoint(types)
 
 
 def _is_narrow(constant: Any) -> bool:

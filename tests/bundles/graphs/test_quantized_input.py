@@ -366,9 +366,13 @@ def quantized_layer(kernel: Any, kind: str = "stored") -> Any:
     elif kind == "rounded here":
         weights = rounded(ops.constant(np.ones((4, 1), np.float32)), -255)
     else:
-        zero = np.full((1, 1), kind == "zero point", np.int8)
-        weights = ops.convert(ops.constant(kernel), "f32")
-        weights = ops.subtract(weights, ops.convert(ops.constant(zero[0]), "f32"))
+        zero = np.full((1, 1), "zero point" in kind, np.int8)
+        zero = zero if kind == "zero point of a column" else zero[0]
+        weights = ops.constant(kernel)
+        if kind == "made here":
+            weights = ops.convert(ops.convert(weights, "f32"), "i8")
+        weights = ops.convert(weights, "f32")
+        weights = ops.subtract(weights, ops.convert(ops.constant(zero), "f32"))
         weights = ops.multiply(weights, np.array([[0.5]], np.float32))
     values = image if kind == "plain" else rounded(image)
     return ov.Model([ops.matmul(values, weights, False, False)], [image], "layer")
@@ -383,6 +387,8 @@ def quantized_layer(kernel: Any, kind: str = "stored") -> Any:
         (-65, "i1", "stored", False),
         (64, "u1", "stored", False),
         (1, "i1", "zero point", False),
+        (1, "i1", "zero point of a column", False),
+        (127, "f4", "made here", False),  # it would become a constant in 127 behind our back
         (1, "i1", "two activations", False),
         (1, "i1", "rounded here", False),
     ],
@@ -397,3 +403,31 @@ def test_integers_are_left_to_processors_that_add_their_products(
     assert adds_integers(unable, "auto", layer) is safe
     plain = quantized_layer(np.full((4, 1), largest, type_name), "plain")
     assert not adds_integers(able, "auto", plain)  # it has no quantized activations
+
+
+def in_a_condition(layer: Any) -> Any:
+    """Return a graph that computes a layer on bright images only."""
+    ov = import_openvino()
+    ops = ov.opset13
+    image = ops.parameter([1, 4], np.float32, name="pixels")
+    mean = ops.reduce_mean(image, np.array([0, 1]), False)
+    choice = ops.if_op(ops.greater(mean, np.float32(3)).output(0))
+    given = ops.parameter([1, 4], np.float32)
+    dark = ops.result(ops.reduce_mean(given, np.array([1]), True))
+    choice.set_then_body(layer)
+    choice.set_else_body(ov.Model([dark], [given], "dark"))
+    choice.set_input(image.output(0), layer.get_parameters()[0], given)
+    return ov.Model([choice.set_output(layer.get_results()[0], dark)], [image], "choice")
+
+
+@pytest.mark.parametrize(("largest", "safe"), [(64, True), (127, False)])
+def test_integers_in_a_condition_count_too(largest: int, safe: bool) -> None:
+    able, unable = (Processor("x", False, int8) for int8 in (True, False))
+    graph = in_a_condition(quantized_layer(np.full((4, 1), largest, "i1")))
+    assert adds_integers(able, "auto", graph)
+    assert adds_integers(unable, "auto", graph) is safe
+    if not safe:
+        in_float(graph)
+    compiled = import_openvino().Core().compile_model(graph, "CPU")
+    found = compiled(np.full((1, 4), 255, np.float32))[0]
+    assert float(found.item()) == pytest.approx(4 * 255 * largest / 2, rel=1e-2)
