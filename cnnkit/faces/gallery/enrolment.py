@@ -105,10 +105,15 @@ def people_of(folder: str) -> Iterator[Portrait]:
             without its suffix. Other files in it are passed over.
 
     Raises:
-        UsageError: There is neither a folder nor a photo in it. This is found out at once, not at
-            the first photo.
+        UsageError: There is neither a folder nor a photo in it, or it cannot be read. This is
+            found out at once, not at the first photo.
     """
-    seen = _people_in(folder)
+    try:
+        seen = _people_in(folder)
+    except OSError as error:
+        rule = "be a folder that can be read"
+        received = f"{folder} ({error.strerror or error})"
+        raise UsageError(broken_rule("`inputs`", rule, received)) from error
     people = [(e.name, e.name) for e in seen if e.is_dir()]
     loose = [(Path(e.name).stem, e.name) for e in seen if not e.is_dir() and _is_photo(e.path)]
     if not people and not loose:
@@ -150,7 +155,10 @@ def _refuse_several_people(given: str) -> None:
     """Refuse a folder with folders of photos for one name: everybody would get that name."""
     if not os.path.isdir(given):
         return
-    folders = (entry.name for entry in _people_in(given) if entry.is_dir())
+    try:
+        folders = [entry.name for entry in _people_in(given) if entry.is_dir()]
+    except OSError:  # it becomes a row that says so
+        return
     held = (name for name in folders if _holds_photos(os.path.join(given, name)))
     first_two = list(islice(held, 2))
     if len(first_two) == 2:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +132,26 @@ def test_too_few_pairs_leave_the_threshold(team: Path, tmp_path: Path, astronaut
     found = gallery.calibrate(more)
     assert not found.enough and found.different_pairs == 4
     assert gallery.settings == before
+
+
+@pytest.mark.parametrize("name", ["Ann", None])
+def test_a_folder_that_cannot_be_read_is_no_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    (tmp_path / "photos").mkdir()
+    listed = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if path == str(tmp_path / "photos"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    rows: list[Any] = []
+    with cnnkit.Gallery.create(tmp_path / "g") as gallery:
+        if name is None:
+            with pytest.raises(UsageError, match="a folder that can be read"):
+                gallery.enroll(tmp_path / "photos")
+            return
+        assert gallery.enroll(tmp_path / "photos", name=name, emit=rows.append) == {"failed": 1}
+    assert rows[0]["error"] == {"kind": "unreadable", "message": "permission denied"}
