@@ -78,7 +78,7 @@ def build(
 
 def _check_size(name: str, builder: Callable[..., keras.Model], wished: dict[str, Any]) -> None:
     """Refuse a network whose weights would not fit; the system might end the process for them."""
-    free = available_memory()
+    free = available_memory(swapping=True)  # slow is no reason to refuse
     with variables_without_memory():
         model = builder(**wished)
     largest = max((math.prod(variable.shape) for variable in model.variables), default=0)

@@ -6,20 +6,50 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-# Files of a container's limit and usage: control groups version 2, then version 1.
-LIMITS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+
+class _Group(NamedTuple):
+    """Where a container's memory is counted.
+
+    Attributes:
+        limit: The file of the most it may use.
+        used: The file of what it uses.
+        statistics: The file of what for.
+        swap: The files of limit and usage with swap.
+        swap_alone: Whether those are of swap alone, or of both together.
+    """
+
+    limit: str
+    used: str
+    statistics: str
+    swap: tuple[str, str]
+    swap_alone: bool
+
+
+MEMORY = "/proc/meminfo"
+V2, V1 = "/sys/fs/cgroup/memory.", "/sys/fs/cgroup/memory/memory."
+# Control groups version 2, then version 1.
+GROUPS = (
+    _Group(f"{V2}max", f"{V2}current", f"{V2}stat", (f"{V2}swap.max", f"{V2}swap.current"), True),
+    _Group(
+        *(f"{V1}limit_in_bytes", f"{V1}usage_in_bytes", f"{V1}stat"),
+        (f"{V1}memsw.limit_in_bytes", f"{V1}memsw.usage_in_bytes"),
+        False,
     ),
 )
+# Of the statistics: files that were read, whose memory is given to whoever asks for it.
+_CACHES = ("inactive_file", "active_file")
 
 
-def available_memory() -> int | None:
-    """Return the number of bytes available without swapping, or None if unknown."""
-    found = [value for value in (_system_available(), _container_available()) if value is not None]
+def available_memory(*, swapping: bool = False) -> int | None:
+    """Return the number of bytes available, or None if unknown.
+
+    Args:
+        swapping: Whether swap counts, of the systems that tell.
+    """
+    both = _system_available(swapping), _container_available(swapping)
+    found = [value for value in both if value is not None]
     return min(found) if found else None
 
 
@@ -41,19 +71,47 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _system_available() -> int | None:
+def _system_available(swapping: bool) -> int | None:
+    names = ("MemAvailable:", "SwapFree:") if swapping else ("MemAvailable:",)
     with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(MEMORY).read_text(encoding="ascii").splitlines()
+        found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(names)]
+        if len(found) == len(names):
+            return sum(found)
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
-def _container_available() -> int | None:
-    for limit, used in LIMITS:
+def _container_available(swapping: bool) -> int | None:
+    for group in GROUPS:
         with contextlib.suppress(OSError, ValueError):
-            most = int(Path(limit).read_text(encoding="ascii"))  # "max" is no number
-            return max(0, most - int(Path(used).read_text(encoding="ascii")))
+            limit, used = group.limit, group.used
+            if swapping and not group.swap_alone:
+                limit, used = group.swap
+            taken = _number(used) - _cached(group.statistics)
+            free = max(0, _number(limit) - max(0, taken))  # "max" is no number
+            if swapping and group.swap_alone:
+                most, swapped = group.swap
+                free += max(0, _number(most) - _number(swapped))
+            return free
     return None
+
+
+def _number(file: str) -> int:
+    return int(Path(file).read_text(encoding="ascii"))
+
+
+def _cached(statistics: str) -> int:
+    """Return how many bytes of a container's usage are files that were read, 0 if unknown.
+
+    The usage counts them, unlike the system's own available memory: a container that has read many
+    images would seem to have none.
+    """
+    counts: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(statistics).read_text(encoding="ascii").splitlines():
+            name, count = line.split()
+            counts[name] = int(count)
+    # Version 1 counts the groups below apart, as the usage does together.
+    return sum(counts.get(f"total_{name}", counts.get(name, 0)) for name in _CACHES)

@@ -99,8 +99,8 @@ def test_what_just_fits_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"classes": 3, "input_shape": (32, 32, 3)}
     weights = [int(np.prod(weight.shape)) for weight in build("lenet-5", **known).weights]
     size = 4 * (sum(weights) + 2 * max(weights))
-    monkeypatch.setattr(networks, "available_memory", lambda: size)
+    monkeypatch.setattr(networks, "available_memory", lambda swapping: size)
     assert build("lenet-5", **known).output_shape == (None, 3)
-    monkeypatch.setattr(networks, "available_memory", lambda: size - 1)
+    monkeypatch.setattr(networks, "available_memory", lambda swapping: size - 1)
     with pytest.raises(UsageError, match="must fit into the available memory"):
         build("lenet-5", **known)
