@@ -8,11 +8,11 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
-# jaxlib 0.11 fuses an activation in bfloat16 with the pooling after it on a processor, by a library
-# that does not wait for what the fusion reads: PReLU and a pooling give other numbers, or none, at
-# each call. Without these fusions it computes as fast.
+# Since 0.11 jaxlib fuses an activation in bfloat16 with the pooling after it on a processor, by a
+# library that does not wait for what the fusion reads: PReLU and a pooling give other numbers, or
+# none, at each call. Without these fusions it computes as fast.
 RACING_FUSIONS = "xla_cpu_experimental_ynn_fusion_type"
-
+FIRST_RACING = (0, 11)
 
 # Whether a function with options for the compiler is being traced.
 _tracing: ContextVar[bool] = ContextVar("_tracing", default=False)
@@ -45,5 +45,18 @@ def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
 
 
 def compiler_options(jaxlib_version: str) -> dict[str, str]:
-    """Return what a version's compiler must be told; another may not know the option."""
-    return {RACING_FUSIONS: ""} if jaxlib_version.startswith("0.11.") else {}
+    """Return what a version's compiler must be told; a later one may not know the option."""
+    major, minor = (int(number) for number in jaxlib_version.split(".")[:2])
+    return {RACING_FUSIONS: ""} if (major, minor) >= FIRST_RACING and knows(RACING_FUSIONS) else {}
+
+
+@functools.cache
+def knows(option: str) -> bool:
+    """Return whether the compiler takes an option, empty; asking takes 10 ms."""
+    import jax
+
+    try:
+        jax.jit(lambda number: number, compiler_options={option: ""}).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True

@@ -11,14 +11,23 @@ from cnnkit.runtime import jax_compilation
 from cnnkit.runtime.jax_compilation import RACING_FUSIONS, compiler_options, jit
 
 
-@pytest.mark.parametrize("version", ["0.11.0", "0.11.2"])
-def test_a_version_that_races_is_told_so(version: str) -> None:
-    assert compiler_options(version) == {RACING_FUSIONS: ""}
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("version", ["0.11.0", "0.11.2", "0.12.0.1", "1.2.0"])
+def test_versions_that_race_are_told_so_if_they_know_the_option(
+    monkeypatch: pytest.MonkeyPatch, version: str, known: bool
+) -> None:
+    monkeypatch.setattr(jax_compilation, "knows", lambda option: known)
+    assert compiler_options(version) == ({RACING_FUSIONS: ""} if known else {})
 
 
-@pytest.mark.parametrize("version", ["0.5.3", "0.10.2", "0.12.0", "1.11.0"])
-def test_another_version_may_not_know_the_option(version: str) -> None:
+@pytest.mark.parametrize("version", ["0.5.3", "0.10.2"])
+def test_versions_before_do_not_race(version: str) -> None:
     assert compiler_options(version) == {}
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_an_option_that_there_never_was_is_not_known() -> None:
+    assert not jax_compilation.knows("xla_cnnkit_never_had_this")
 
 
 @pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
