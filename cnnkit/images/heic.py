@@ -48,6 +48,10 @@ def _decoder() -> type[ImageFile.ImageFile]:
                 ValueError: It decodes to another size, which nobody has checked.
             """
             said = self.size
+            if self._heif_file is not None:
+                # It raises for broken data, which pi-heif takes for a black image where a program
+                # lets Pillow load truncated ones.
+                _ = self._heif_file[self.tell()].data
             loaded = super().load()
             if self.size != said:
                 width, height = said

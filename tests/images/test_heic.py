@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from cnnkit.errors import ImageError
 from cnnkit.images import decode, heic
@@ -82,6 +82,17 @@ def test_a_file_that_decodes_to_another_size_than_it_says_is_refused() -> None:
     error = error_of(bytes(data))
     assert error.kind == "corrupt"
     assert "decodes to 64 x 48 pixels, but its header says 133 x 48" in error.message
+
+
+def test_broken_data_is_no_black_image_where_pillow_may_load_truncated_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert decode(heic_file("photo")).any()
+    data = bytearray(heic_file("photo"))
+    begin = data.index(b"mdat") + 4
+    data[begin:] = bytes(255 - byte for byte in data[begin:])
+    assert error_of(bytes(data)).kind in ("corrupt", "truncated")
 
 
 def test_without_its_decoder_the_error_says_what_to_install(
