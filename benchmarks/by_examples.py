@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from few_shot import HERE, KINDS
+from few_shot import KINDS
+from photos import add_data
 
 import cnnkit
 from cnnkit.classification.example_classes import ExampleClasses, ExampleFiles
@@ -115,8 +115,7 @@ TASKS: dict[str, Callable[[Path, str, int, int], Iterator[Split]]] = {
 def main() -> None:
     """Measure both tasks and print the figures as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    add_data(parser)
     parser.add_argument("--splits", type=int, default=30)
     parser.add_argument("--models", nargs="*", default=MODELS)
     chosen = parser.parse_args()

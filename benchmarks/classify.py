@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from classify_contestants import contestants_here  # noqa: E402 - the script's own neighbor
+from photos import add_data  # noqa: E402
 
 MEMORY_PROBE = """
 import resource, sys
@@ -119,8 +120,7 @@ def measure_starts(folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure everything and print it as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default) / "imagenet200" / "images")
+    add_data(parser, "imagenet200", "images")
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()

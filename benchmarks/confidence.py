@@ -18,7 +18,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from cnnkit import Detector  # noqa: E402 - the project is no installation
+from benchmarks.photos import add_data  # noqa: E402 - the project is no installation
+from cnnkit import Detector  # noqa: E402
 
 ANIMALS = "bird cat dog horse sheep cow elephant bear zebra giraffe".split()
 LOWEST = 0.1
@@ -48,7 +49,7 @@ def f1_at(confidence: float, right: np.ndarray, wrong: np.ndarray, photos: int) 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    add_data(parser)
     parser.add_argument("--models", nargs="+", default=["nanodet-g", "yolov3-tiny"])
     asked = parser.parse_args()
     for model in asked.models:

@@ -30,6 +30,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from benchmarks import darknet_reference as darknet  # noqa: E402 - the project is no installation
+from benchmarks.photos import add_data  # noqa: E402
 from cnnkit import boxes  # noqa: E402
 from cnnkit.bundles import open_model  # noqa: E402
 from cnnkit.bundles.detector_card import detector_spec  # noqa: E402
@@ -281,7 +282,7 @@ def speeds(asked: argparse.Namespace, folder: Path, files: Files) -> dict[str, t
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    add_data(parser)
     parser.add_argument("--files", type=int, default=640)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=HERE.parent / ".artifacts")

@@ -29,6 +29,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from photos import photos_folder  # noqa: E402 - the script's own neighbor
+
 # How far the sides may be apart: heads (logits), and losses and averages as a share.
 HEADS_APART, LOSSES_APART, TRAINED_APART = 2e-3, 1e-3, 2e-2
 
@@ -275,8 +278,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    default = Path(os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data")))
-    parser.add_argument("--data", default=f"voc:{default / 'raccoon'}")
+    default = photos_folder("raccoon")
+    parser.add_argument("--data", default=default and f"voc:{default}", required=default is None)
     parser.add_argument("--pictures", help="the folder of the images, where they are elsewhere")
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=6)

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from classify import MEMORY_PROBE, repeated  # noqa: E402 - the script's own neighbor
 from explain_contestants import CONTESTANTS  # noqa: E402
+from photos import add_data  # noqa: E402
 
 OURS = ("cnnkit", "cnnkit, float32")
 
@@ -90,8 +91,7 @@ def measure_patches(folder: Path, scratch: Path, rounds: int) -> dict[str, list[
 def main() -> None:
     """Measure everything and print it as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default) / "imagenet200" / "images")
+    add_data(parser, "imagenet200", "images")
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--patches", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=2)

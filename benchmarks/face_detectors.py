@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
+from photos import add_data
 
 from cnnkit.bundles import open_model
 from cnnkit.faces import FaceDetector, FaceEmbedder, Search, distances
@@ -125,8 +125,7 @@ def measure_distances(data: Path) -> None:
 def main() -> None:
     """Measure and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    add_data(parser)
     parser.add_argument("--min-face", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

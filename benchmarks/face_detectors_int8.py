@@ -16,7 +16,6 @@ faces of faces/ are compared with those in float32 one by one, and so are their 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,7 +25,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from face_detectors import BY_EYE, HERE, OPTIONS, judged, overlap, timed
+from face_detectors import BY_EYE, OPTIONS, judged, overlap, timed
+from photos import add_data
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.means import write_means
@@ -165,8 +165,7 @@ def compare(
 def main() -> None:
     """Measure and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    add_data(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--detectors", nargs="+", default=list(FLOAT), choices=FLOAT)
     parser.add_argument("--float", nargs="*", metavar="PATTERN")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from photos import add_data
 
 if TYPE_CHECKING:
     from cnnkit.faces import Verification
@@ -166,8 +166,7 @@ def measure_probability(vectors: np.ndarray, names: np.ndarray, rule: Verificati
 def main() -> None:
     """Measure everything and print it as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default) / "faces")
+    add_data(parser, "faces")
     parser.add_argument("--peers", help="A Python with mtcnn and dlib.")
     parser.add_argument("--network", help="dlib_face_recognition_resnet_model_v1.dat")
     parser.add_argument("--copies", type=int, default=4, help="Times that each photo comes.")

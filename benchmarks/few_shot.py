@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
 import cnnkit
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from photos import add_data  # noqa: E402 - the script's own neighbor
+
 # ImageNet's classes by index: first and last index of each range.
 KINDS = {
     "birds": ((7, 24), (80, 100), (127, 146)),
@@ -53,8 +56,7 @@ def write_table(data: Path, table: Path) -> int:
 def main() -> None:
     """Measure every backbone and print the figures as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default) / "imagenet200")
+    add_data(parser, "imagenet200")
     parser.add_argument("--splits", type=int, default=10)
     chosen = parser.parse_args()
     accuracies: dict[str, list[float]] = {name: [] for name in BACKBONES}

@@ -11,14 +11,13 @@ the same scene are: a part of it, turned, seen from the side, and so on.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from by_examples import embeddings
-from few_shot import HERE
+from photos import add_data
 from PIL import Image, ImageOps
 
 from cnnkit.commands.look_alikes import CANDIDATE_BITS, MIN_SCORES
@@ -89,8 +88,7 @@ def measure(data: Path, model: str, changed: Path) -> None:
 def main() -> None:
     """Measure every model and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    add_data(parser)
     parser.add_argument("--models", nargs="*", default=list(MIN_SCORES))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -22,6 +21,10 @@ import time
 from pathlib import Path
 
 from cnnkit.formats import AnnotatedImage, read_boxes, write_boxes
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from photos import add_data  # noqa: E402 - the script's own neighbor
 
 TEST_IMAGES = 30
 # What each run is asked for, beside the defaults; none is told of the photos kept apart.
@@ -81,9 +84,8 @@ def measured(run: str, folder: Path, images: Path) -> dict[str, float]:
 
 def main() -> None:
     """Train, measure and print a table; status 1 if a goal is missed."""
-    default = Path(os.environ.get("CNNKIT_TEST_DATA", "../shared/data")) / "raccoon"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=default)
+    add_data(parser, "raccoon")
     parser.add_argument("--only", choices=RUNS)
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from photos import add_data
 
 HERE = Path(__file__).parent
 EPOCHS = 5
@@ -104,8 +105,7 @@ def measure_speed(data: Path, scratch: Path, rounds: int, peer: str) -> dict[str
 def main() -> None:
     """Measure everything and print it as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("CNNKIT_TEST_DATA", str(HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default) / "catdog")
+    add_data(parser, "catdog")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter with PyTorch")
