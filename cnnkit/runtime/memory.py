@@ -72,12 +72,8 @@ def peak_memory() -> int | None:
 
 
 def _system_available(swapping: bool) -> int | None:
-    names = ("MemAvailable:", "SwapFree:") if swapping else ("MemAvailable:",)
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = Path(MEMORY).read_text(encoding="ascii").splitlines()
-        found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(names)]
-        if len(found) == len(names):
-            return sum(found)
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        return _told("MemAvailable:") + (_told("SwapFree:") if swapping else 0)
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
@@ -86,16 +82,29 @@ def _system_available(swapping: bool) -> int | None:
 def _container_available(swapping: bool) -> int | None:
     for group in GROUPS:
         with contextlib.suppress(OSError, ValueError):
-            limit, used = group.limit, group.used
-            if swapping and not group.swap_alone:
-                limit, used = group.swap
-            taken = _number(used) - _cached(group.statistics)
-            free = max(0, _number(limit) - max(0, taken))  # "max" is no number
-            if swapping and group.swap_alone:
-                most, swapped = group.swap
-                free += max(0, _number(most) - _number(swapped))
-            return free
+            taken = _number(group.used) - _cached(group.statistics)
+            free = max(0, _number(group.limit) - max(0, taken))  # "max" is no number
+            return free + _swap_left(group) if swapping else free
     return None
+
+
+def _swap_left(group: _Group) -> int:
+    """Return how many bytes a container may still swap: no more than the system has."""
+    left = 0
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        left = _told("SwapFree:")
+        most, swapped = map(_number, group.swap)  # without a limit the system's is the one
+        own = most - swapped
+        if not group.swap_alone:
+            own -= _number(group.limit) - _number(group.used)
+        left = max(0, min(left, own))
+    return left
+
+
+def _told(name: str) -> int:
+    """Return a number of the system's, in bytes."""
+    lines = Path(MEMORY).read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(maxsplit=1) for line in lines)[name].split()[0]) * 1024
 
 
 def _number(file: str) -> int:
