@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from cnnkit.classification.classifier import Classifier
 from cnnkit.embedding_index import EmbeddingIndex
-from cnnkit.images import Finder
+from cnnkit.errors import UsageError, broken_rule
+from cnnkit.images import Finder, Found
 from cnnkit.results import Failure, key_of, make_row, path_of
+from cnnkit.storage.places import place_key
 from cnnkit.writers.embedding_paths import image_line, state_of
+from cnnkit.writers.locking import locked_beside
+from cnnkit.writers.terminal import printable
 
 log = logging.getLogger("cnnkit")
 
@@ -30,17 +35,23 @@ def updated(
         workers: Threads that read and predict.
 
     Raises:
+        UsageError: An input does not exist, or another run updates the index.
         OutputError: The index cannot be written.
     """
+    with locked_beside(index.path):
+        return _updated(EmbeddingIndex(index.path), finder, classifier, workers)
+
+
+def _updated(
+    index: EmbeddingIndex, finder: Finder, classifier: Classifier, workers: int | None
+) -> EmbeddingIndex:
     began = time.time_ns()
     lines = list(index.lines())
-    places = {key_of(line): place for place, line in enumerate(lines)}
-    wanted = [
-        found for found in finder if found.failure is None and _is_stale(found.path, lines, places)
-    ]
+    places = {_place_of(line): place for place, line in enumerate(lines)}
+    wanted = [found for found in _readable(finder) if _is_stale(found.path, lines, places)]
     changed: dict[int, np.ndarray | None] = {}
     for path, result in classifier.stream(wanted, workers):
-        place = places.setdefault(path, len(lines))
+        place = places.setdefault(place_key(path), len(lines))
         if place == len(lines):
             lines.append({})
         lines[place] = image_line(make_row(path, result), began)
@@ -49,15 +60,40 @@ def updated(
     if changed or marked:
         index.replace(lines, changed)
     gone = sum("gone" in line for line in lines)
-    log.info("%s: %d new or changed images, %d gone", index.path, len(changed), gone)
+    failed = sum(vector is None for vector in changed.values())
+    unreadable = f" ({failed} of them unreadable)" if failed else ""
+    told = "%s: %d new or changed images%s, %d gone"
+    log.info(told, index.path, len(changed), unreadable, gone)
     return EmbeddingIndex(index.path)
+
+
+def _place_of(line: dict[str, Any]) -> str:
+    """Return what is the same for all spellings of a line's path; frames have keys of their own."""
+    return key_of(line) if "frame" in line else place_key(path_of(line))
+
+
+def _readable(finder: Finder) -> Iterator[Found]:
+    """Yield what can be read, and warn of the rest: it has no row in which that could be said.
+
+    Raises:
+        UsageError: There is no such file or folder: its images would silently not be found.
+    """
+    for found in finder:
+        if found.failure is None:
+            yield found
+        elif found.failure.kind == "missing":
+            received = f"{found.path}: {found.failure.message}"
+            raise UsageError(broken_rule("`update`", "name existing images or folders", received))
+        else:
+            log.warning("%s: %s", printable(found.path), found.failure.message)
 
 
 def _is_stale(path: str, lines: list[dict[str, Any]], places: dict[str, int]) -> bool:
     """Return whether an image is not in the index, or may not be the one that was embedded."""
-    if path not in places:
+    place = places.get(place_key(path))
+    if place is None:
         return True
-    line, state = lines[places[path]], state_of(path)
+    line, state = lines[place], state_of(path)
     return state is None or any(line.get(name) != value for name, value in state.items())
 
 

@@ -81,6 +81,33 @@ def locked_folder(folder: Path, fix: str = _WAIT) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def locked_beside(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is replaced, which cannot be locked itself: ``FILE.lock``.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: Another run holds the lock.
+        OutputError: The folder is not writable.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        file = open_locked(beside)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        try:
+            beside.unlink(missing_ok=True)  # while locked: later it may be another run's
+            file.close()
+        except PermissionError:  # Windows does not remove open files
+            file.close()
+            beside.unlink(missing_ok=True)
+
+
 def lock(descriptor: int) -> bool:
     """Lock an open file or folder; return False if another process holds the lock."""
     try:

@@ -13,6 +13,7 @@ from PIL import Image
 
 import cnnkit
 from cnnkit.errors import UsageError
+from cnnkit.writers.locking import locked_beside
 
 MODEL = "squeezenet-1.1"
 
@@ -101,6 +102,37 @@ def test_new_changed_and_lost_images(place, caplog):
     _, summary = found(place / "photos.npy", None, update=photos)
     assert (summary.ok, summary.failed) == (0, 0)
     assert (place / "photos.npy").read_bytes() == before
+
+
+def test_what_cannot_be_brought_into_the_index_is_said(place, caplog):
+    """A mistyped folder left the index as it was, without a word: its images were not found."""
+    (place / "none").mkdir()
+    before = (place / "photos.npy").read_bytes()
+    with pytest.raises(UsageError, match=r"`update` must name existing .*nowhere: no such file"):
+        cnnkit.search(place / "photos.npy", update=[place / "photos", place / "nowhere"])
+    assert (place / "photos.npy").read_bytes() == before
+    (place / "photos" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    with caplog.at_level(logging.INFO, "cnnkit"):
+        cnnkit.search(place / "photos.npy", update=[place / "photos", place / "none"])
+    assert "none: no image in this folder" in caplog.text
+    assert "1 new or changed images (1 of them unreadable), 0 gone" in caplog.text
+
+
+def test_another_spelling_of_a_path_is_the_same_image(place, monkeypatch):
+    monkeypatch.chdir(place)
+    lines = (place / "photos.npy.paths.jsonl").read_text().count("\n")
+    found("photos.npy", None, update=["photos", "./photos/../photos/coffee.jpg"])
+    assert (place / "photos.npy.paths.jsonl").read_text().count("\n") == lines
+
+
+def test_one_run_at_a_time_updates_an_index(place):
+    """Two could write embeddings of the one beside paths of the other: wrong matches."""
+    with locked_beside(place / "photos.npy"):
+        with pytest.raises(UsageError, match="is being written by another run"):
+            cnnkit.search(place / "photos.npy", update=place / "photos")
+        found(place / "photos.npy", place / "photos" / "cat.jpg")  # reading does no harm
+    cnnkit.search(place / "photos.npy", update=place / "photos")
+    assert not (place / "photos.npy.lock").exists()
 
 
 def test_another_model_is_refused(made):
