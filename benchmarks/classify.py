@@ -1,6 +1,6 @@
 """Measures ``cnnkit classify`` against the usual scripts, side by side in one run.
 
-    python benchmarks/classify.py [--data FOLDER] [--files 2000] [--rounds 3]
+    python benchmarks/classify.py [--data FOLDER] [--files 2000] [--rounds 3] [--rates-only]
 
 Every contestant has the same weights and the same files, and writes five guesses a file as
 JSON Lines. They take turns; the median of the rounds counts, and what is reported first are
@@ -123,6 +123,7 @@ def main() -> None:
     add_data(parser, "imagenet200", "images")
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rates-only", action="store_true", help="neither starts nor memory")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cnnkit-benchmark-") as temporary:
         scratch = Path(temporary)
@@ -130,17 +131,20 @@ def main() -> None:
         folder = repeated(chosen.data, scratch / "files", chosen.files)
         rates = measure_throughput(folder, scratch, chosen.rounds)
         parts = measure_parts(folder, chosen.rounds)
+        report_rates(rates, parts, chosen.files)
+        if chosen.rates_only:
+            return
         starts = measure_starts(folder)
         thousand = repeated(chosen.data, scratch / "thousand", 1000)
         memory = peak_memory(thousand, scratch)
         shutil.rmtree(thousand)
         shutil.rmtree(folder)
         memory_10 = peak_memory(repeated(chosen.data, scratch / "ten", 10_000), scratch)
-    report(rates, parts, starts, (memory, memory_10), chosen.files)
+    report_starts(starts, (memory, memory_10))
 
 
-def report(rates, parts, starts, memory, files) -> None:
-    """Print the figures."""
+def report_rates(rates, parts, files) -> None:
+    """Print the rates, and how near they are to their bound."""
     ours = rates["cnnkit"]
     print(f"{files} files, {len(os.sched_getaffinity(0))} processors, {platform.machine()}\n")
     print("| files to finished JSON Lines | images/s | cnnkit is |\n|---|---|---|")
@@ -153,6 +157,10 @@ def report(rates, parts, starts, memory, files) -> None:
             f"{name}: decoding alone {alone['decode']:.0f}/s, predicting alone "
             f"{alone['predict']:.0f}/s: bound {bound:.0f}/s, reached {rates[name] / bound:.0%}."
         )
+
+
+def report_starts(starts, memory) -> None:
+    """Print what starting takes, and the peaks of memory."""
     for name, against in (
         ("cnnkit --help", "import click"),
         ("cnnkit classify one.jpg", "import tensorflow"),

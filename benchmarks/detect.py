@@ -1,7 +1,7 @@
 """Measures ``cnnkit detect`` against Darknet's own detections and OpenCV's reader, in one run.
 
     python benchmarks/detect.py [--data FOLDER] [--files 640] [--rounds 3] [--cache .artifacts]
-        [--ultralytics PYTHON]
+        [--ultralytics PYTHON] [--speed-only]
 
 The data is the folder with `scenes` (seven images with the detections of Darknet itself) and
 `coco64` (64 labeled photos of COCO). OpenCV 4 has the same weights, with the anchors that they
@@ -287,26 +287,38 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=HERE.parent / ".artifacts")
     parser.add_argument("--ultralytics", help="A Python with ultralytics and openvino.")
+    parser.add_argument("--speed-only", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = original_files(asked.cache, folder)
-        print("Seven scenes, all of Darknet's detections from 0.25 on: score, pixels, lost, added")
-        for what, apart in exact_differences(asked.data / "scenes", asked.cache).items():
-            print(f"  Darknet's own input, {what}: {shown(apart)}")
-        for precision in ("auto", "float32"):
-            apart = usual_difference(asked.data / "scenes", folder, precision)
-            print(f"  cnnkit detect, {precision}: {shown(apart)}")
-        print("64 photos of COCO, by pycocotools: AP, AP50")
-        for what, (ap, ap50) in precisions(asked.data, folder, files).items():
-            print(f"  {what}: {ap:.4f} {ap50:.4f}")
-        rates = speeds(asked, folder, files)
-        print(f"{asked.files} files to finished JSON Lines: images/s, times OpenCV; and by")
-        print("milliseconds of processor an image, times OpenCV")
-        usual = rates["OpenCV"]
-        for what, (rate, cost) in rates.items():
-            by_clock, by_processor = rate / usual[0], usual[1] / cost
-            print(f"  {what}: {rate:.1f} {by_clock:.2f}; {cost:.1f} {by_processor:.2f}")
+        if not asked.speed_only:
+            report_accuracy(asked, folder, files)
+        report_speed(asked, folder, files)
+
+
+def report_accuracy(asked: argparse.Namespace, folder: Path, files: Files) -> None:
+    """Print how near cnnkit is to Darknet, and the average precision of all."""
+    print("Seven scenes, all of Darknet's detections from 0.25 on: score, pixels, lost, added")
+    for what, apart in exact_differences(asked.data / "scenes", asked.cache).items():
+        print(f"  Darknet's own input, {what}: {shown(apart)}")
+    for precision in ("auto", "float32"):
+        apart = usual_difference(asked.data / "scenes", folder, precision)
+        print(f"  cnnkit detect, {precision}: {shown(apart)}")
+    print("64 photos of COCO, by pycocotools: AP, AP50")
+    for what, (ap, ap50) in precisions(asked.data, folder, files).items():
+        print(f"  {what}: {ap:.4f} {ap50:.4f}")
+
+
+def report_speed(asked: argparse.Namespace, folder: Path, files: Files) -> None:
+    """Print the speed of all."""
+    rates = speeds(asked, folder, files)
+    print(f"{asked.files} files to finished JSON Lines: images/s, times OpenCV; and by")
+    print("milliseconds of processor an image, times OpenCV")
+    usual = rates["OpenCV"]
+    for what, (rate, cost) in rates.items():
+        by_clock, by_processor = rate / usual[0], usual[1] / cost
+        print(f"  {what}: {rate:.1f} {by_clock:.2f}; {cost:.1f} {by_processor:.2f}")
 
 
 def shown(apart: darknet.Difference) -> str:

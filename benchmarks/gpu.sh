@@ -4,7 +4,7 @@
 #   sh benchmarks/gpu.sh [--small] [--wheels FOLDER] [--python PYTHON] [--results FILE]
 #
 # PYTHON has JAX and numpy, and need have no TensorFlow. Wheels of what it lacks (keras, namex,
-# optree, safetensors; for folder jobs also Pillow, OpenCV, simplejpeg, click, platformdirs) are
+# optree, safetensors, Pillow; for folder jobs also OpenCV, simplejpeg, click, platformdirs) are
 # installed from FOLDER into a folder of the script's own. --small runs all of it on the processor,
 # to see that it works. Each part has its own time limit, so that one that hangs does not cost the
 # others.
@@ -52,6 +52,6 @@ else
   run 120 gpu.py --networks efficientnet-lite0 squeezenet-1.1 --batch-sizes 64 256 --rounds 3
   run 90 gpu_parts.py --parts job
   run 90 gpu_parts.py --parts training
-  run 170 gpu_parts.py --parts parity
+  run 150 gpu_parts.py --parts parity
 fi
 [ ! -e "$scratch/failed" ] || { cat "$scratch/failed" >&2; exit 1; }

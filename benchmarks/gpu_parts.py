@@ -11,6 +11,7 @@ out and named. The figures are Markdown.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import os
@@ -19,9 +20,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ PARTS = ("parity", "training", "job")
 # The largest difference, as a share of the largest number of the output. A GPU may multiply
 # float32 with the 11 bits of TF32; bfloat16 has 8.
 AGREEMENT = {"float32": 0.02, "bfloat16": 0.15}
-JOB_LIBRARIES = {
+LIBRARIES = {
     "PIL": "Pillow",
     "cv2": "OpenCV",
     "platformdirs": "platformdirs",
@@ -85,17 +87,44 @@ class EmbeddedNetwork:
         return network
 
     def inputs(self, network: Any, count: int) -> list[np.ndarray]:
-        """Return inputs of its shapes, float32: colored patches, or numbers of 0 to 1."""
+        """Return inputs of its shapes, float32: photos, or numbers of 0 to 1."""
         found = []
         for tensor in network.inputs:
             shape = [
                 side or own for side, own in zip(tensor.shape[1:], (*self.size, 3), strict=False)
             ]
             if len(shape) == 3 and shape[-1] == 3:
-                found.append(synthetic_images(count, *shape[:2]).astype(np.float32))
+                found.append(photos(count, *shape[:2]))
             else:
                 found.append(np.random.default_rng(0).random((count, *shape), np.float32))
         return found
+
+
+def photos(count: int, height: int, width: int) -> np.ndarray:
+    """Return example photos, float32 (count, height, width, 3), as often as needed.
+
+    What networks have not learned, such as colored patches, they answer far less exactly.
+    """
+    from PIL import Image
+
+    found = []
+    for path in itertools.islice(itertools.cycle(example_photos()), count):
+        with Image.open(path) as image:
+            found.append(np.asarray(image.convert("RGB").resize((width, height)), np.float32))
+    return np.stack(found)
+
+
+def example_photos() -> list[Path]:
+    """Return the files of the example photos."""
+    return sorted((ROOT / "examples" / "images").glob("*.jpg"))
+
+
+def can_read_images(*modules: str) -> bool:
+    """Return whether the libraries of some modules are here; say which are not."""
+    missing = [LIBRARIES[module] for module in modules if find_spec(module) is None]
+    if missing:
+        print(f"Not measured: without {', '.join(missing)} no image can be read here.")
+    return not missing
 
 
 def arguments_of(spec: dict[str, Any]) -> dict[str, Any]:
@@ -149,31 +178,45 @@ def difference(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
 
 def parity(device: str, small: bool) -> bool:
     """Print how near every network's outputs are to the processor's; return whether all are."""
-    keras = import_keras()
     how = "op by op" if device == "cpu" else "compiled"
     print(f"\n### Parity of the embedded networks with the processor, {how} in float32\n")
+    if not can_read_images("PIL"):
+        return True
     print("| network | float32 | bfloat16 | seconds |\n|---|---|---|---|")
+    # Nearly all of the time is the compiler's, which uses one thread or two. Each process takes
+    # only the memory of the card that it needs.
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    processes = max(1, min(4, available_cpus() // 4))
     agreed = True
-    for one in embedded():
-        started = time.perf_counter()
-        with keras.device("cpu:0"):
-            network = one.build("float32")
-            inputs = one.inputs(network, 1 if small else 4)
-            # Op by op, JAX compiles each operation: that takes minutes for all networks.
-            reference = outputs_of if device == "cpu" else compiled_outputs
-            expected = reference(network, inputs)
-        apart = {}
-        for precision in AGREEMENT:
-            with keras.device(f"{device}:0"):
-                apart[precision] = difference(
-                    compiled_outputs(one.build(precision), inputs), expected
-                )
-            agreed &= apart[precision] <= AGREEMENT[precision]
-        figures = " | ".join(f"{value:.5f}" for value in apart.values())
-        print(f"| {one.name} | {figures} | {time.perf_counter() - started:.1f} |", flush=True)
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        found = [(one, pool.submit(apart_from_cpu, one, device, small)) for one in embedded()]
+        for one, future in found:
+            apart, seconds = future.result()
+            agreed &= all(apart[precision] <= most for precision, most in AGREEMENT.items())
+            figures = " | ".join(f"{value:.5f}" for value in apart.values())
+            print(f"| {one.name} | {figures} | {seconds:.1f} |", flush=True)
     if not agreed:
         print(f"\nOne gives other answers; at most {AGREEMENT} may be.")
     return agreed
+
+
+def apart_from_cpu(
+    one: EmbeddedNetwork, device: str, small: bool
+) -> tuple[dict[str, float], float]:
+    """Return how far a network's outputs are from the processor's by precision, and seconds."""
+    keras = import_keras()
+    started = time.perf_counter()
+    with keras.device("cpu:0"):
+        network = one.build("float32")
+        inputs = one.inputs(network, 1 if small else 4)
+        # Op by op, JAX compiles each operation: that takes minutes for all networks.
+        reference = outputs_of if device == "cpu" else compiled_outputs
+        expected = reference(network, inputs)
+    apart = {}
+    for precision in AGREEMENT:
+        with keras.device(f"{device}:0"):
+            apart[precision] = difference(compiled_outputs(one.build(precision), inputs), expected)
+    return apart, time.perf_counter() - started
 
 
 def training(device: str, small: bool) -> bool:
@@ -226,15 +269,13 @@ def fine_tuning(
 def job(device: str, small: bool) -> bool:
     """Print images/s from files to rows and the decoder's share of the time."""
     print("\n### Files to rows: a folder of photos of 440 pixels, startup left out\n")
-    missing = [name for module, name in JOB_LIBRARIES.items() if find_spec(module) is None]
-    if missing:
-        print(f"Not measured: without {', '.join(missing)} no image can be read here.")
+    if not can_read_images(*LIBRARIES):
         return True
     from cnnkit.classification import Classifier, classify_folders
     from cnnkit.detection import Detector
     from cnnkit.detection.folders import detect_folders
 
-    lite, count, batch = ("efficientnet-lite0", 8192, None)
+    lite, count, batch = ("efficientnet-lite0", 4096, None)
     if small:
         lite, count, batch = "squeezenet-1.1", 8, 2
     jobs = (
@@ -262,12 +303,12 @@ def photos_to_read(folder: Path, count: int) -> Path:
     from PIL import Image
 
     folder.mkdir()
-    photos = sorted((ROOT / "examples" / "images").glob("*.jpg"))
-    for number, photo in enumerate(photos):
+    originals = example_photos()
+    for number, photo in enumerate(originals):
         with Image.open(photo) as image:
             image.convert("RGB").resize((440, 440)).save(folder / f"{number}.jpg", quality=90)
-    for number in range(len(photos), count):
-        os.link(folder / f"{number % len(photos)}.jpg", folder / f"{number}.jpg")
+    for number in range(len(originals), count):
+        os.link(folder / f"{number % len(originals)}.jpg", folder / f"{number}.jpg")
     return folder
 
 
