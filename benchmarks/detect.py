@@ -1,12 +1,14 @@
 """Measures ``cnnkit detect`` against Darknet's own detections and OpenCV's reader, in one run.
 
     python benchmarks/detect.py [--data FOLDER] [--files 640] [--rounds 3] [--cache .artifacts]
-        [--ultralytics PYTHON] [--speed-only]
+        [--ultralytics PYTHON] [--speed-only] [--darknet FOLDER]
 
 The data is the folder with `scenes` (seven images with the detections of Darknet itself) and
 `coco64` (64 labeled photos of COCO). OpenCV 4 has the same weights, with the anchors that they
 were trained with. PYTHON has ``ultralytics`` and OpenVINO; its nano network has random weights and
-is compared for speed alone. The contestants take turns; the median of the rounds counts.
+is compared for speed alone. ``--darknet`` is a folder with `yolov3-tiny.weights` and `.cfg`, for
+where their package cannot be fetched; their hashes are checked likewise. The contestants take
+turns; the median of the rounds counts.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from cnnkit.bundles import open_model  # noqa: E402
 from cnnkit.bundles.detector_card import detector_spec  # noqa: E402
 from cnnkit.detection.decoders import make_decoder  # noqa: E402
 from models.convert import yolov3_tiny  # noqa: E402
-from models.convert.artifacts import fetch, read_member  # noqa: E402
+from models.convert.artifacts import Artifact, fetch, read_member, require_sha256  # noqa: E402
 
 LOW = "0.005"  # the confidence at which average precision is measured
 DETECT = ("-m", "cnnkit", "detect", "-q", "--overwrite")
@@ -83,9 +85,19 @@ class Files(NamedTuple):
     wrong_low: Path
 
 
-def original_files(cache: Path, folder: Path) -> Files:
+def original(artifact: Artifact, asked: argparse.Namespace) -> bytes:
+    """Return the content of one of Darknet's own files."""
+    if asked.darknet is None:
+        return read_member(artifact, fetch(artifact, asked.cache))
+    path = asked.darknet / Path(artifact.member).name
+    content = path.read_bytes()
+    require_sha256(str(path), content, artifact.member_sha256)
+    return content
+
+
+def original_files(asked: argparse.Namespace, folder: Path) -> Files:
     """Write Darknet's files into a folder."""
-    wrong = read_member(yolov3_tiny.CFG, fetch(yolov3_tiny.CFG, cache)).decode()
+    wrong = original(yolov3_tiny.CFG, asked).decode()
     trained = wrong.replace("mask = 0,1,2", "mask = 1,2,3")
     texts = [
         trained,
@@ -95,7 +107,7 @@ def original_files(cache: Path, folder: Path) -> Files:
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, encoding="utf-8")
     weights = folder / "tiny.weights"
-    weights.write_bytes(read_member(yolov3_tiny.ARTIFACT, fetch(yolov3_tiny.ARTIFACT, cache)))
+    weights.write_bytes(original(yolov3_tiny.ARTIFACT, asked))
     return Files(weights, *paths)
 
 
@@ -288,10 +300,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=HERE.parent / ".artifacts")
     parser.add_argument("--ultralytics", help="A Python with ultralytics and openvino.")
     parser.add_argument("--speed-only", action="store_true")
+    parser.add_argument("--darknet", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = original_files(asked.cache, folder)
+        files = original_files(asked, folder)
         if not asked.speed_only:
             report_accuracy(asked, folder, files)
         report_speed(asked, folder, files)
