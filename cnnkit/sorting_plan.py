@@ -18,7 +18,7 @@ from typing import Any
 from cnnkit.errors import OutputError, UsageError, broken_rule, requires
 from cnnkit.images import Finder
 from cnnkit.results import path_of
-from cnnkit.sorting import HOW, finish, is_place_for
+from cnnkit.sorting import HOW, finish, free_place, is_place_for
 from cnnkit.writers.journal import bounded_lines, check_row
 from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.replacing import check_writable
@@ -82,19 +82,10 @@ def with_places(rows: Sequence[Row], folder: Path, how: str, kind: PlanKind) -> 
         names = kind.folders(row)
         wanted = names[:1] if how == "move" else names
         file_name = Path(path_of(row)).name
-        places = [_free(folder / name, file_name, taken) for name in wanted]
+        places = [free_place(folder / name, file_name, taken) for name in wanted]
+        taken.update(places)
         planned.append(row | {"sorted_to": [str(place) for place in places]} if places else row)
     return planned
-
-
-def _free(folder: Path, name: str, taken: set[Path]) -> Path:
-    """Return a place that neither a file nor this plan has taken: NAME, or NAME-2 and so on."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    place, number = folder / name, 2
-    while place in taken or place.exists() or place.is_symlink():
-        place, number = folder / f"{stem}-{number}{suffix}", number + 1
-    taken.add(place)
-    return place
 
 
 def write_plan(folder: Path, rows: Sequence[Row], kind: PlanKind) -> None:

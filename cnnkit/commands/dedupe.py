@@ -20,6 +20,7 @@ from cnnkit.commands.inputs import (
     Emit,
     Inputs,
     Progress,
+    check_files,
     check_sortable,
     counter,
     input_list,
@@ -239,6 +240,8 @@ def dedupe(
     check_how(how, folder)
     if keep not in KEEP:
         raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))
+    if keep == "oldest":  # an image in an archive or an object store has no time of change
+        check_files("`keep=oldest`", paths)
     if not look_alikes:
         _check_none_given(
             all_pairs=all_pairs,
@@ -322,27 +325,25 @@ def _rows(
 
 
 class _FileState(NamedTuple):
-    """What decides which file of a group is kept, besides its pixels.
+    """What decides which file of a group is kept, besides its content.
 
     Attributes:
         is_link: It is a link: kept in place of the file that it leads to, it would lead nowhere
             as soon as that one is moved.
         changed: When it was last changed, in nanoseconds.
-        bytes: Its size.
     """
 
     is_link: bool
     changed: int
-    bytes: int
 
     @classmethod
     def of(cls, path: str) -> _FileState:
-        """Return a file's state; that of one that is gone is the least welcome."""
+        """Return a file's state; that of one that is gone, or in an archive, comes last."""
         try:
             status = os.stat(path)
         except OSError:
-            return cls(True, sys.maxsize, 0)
-        return cls(os.path.islink(path), status.st_mtime_ns, status.st_size)
+            return cls(True, sys.maxsize)
+        return cls(os.path.islink(path), status.st_mtime_ns)
 
 
 def _preference(keep: str, paths: Sequence[str], prints: Fingerprints) -> np.ndarray:
@@ -350,7 +351,7 @@ def _preference(keep: str, paths: Sequence[str], prints: Fingerprints) -> np.nda
     states = [_FileState.of(path) for path in paths]
     pixels = prints.sizes.astype(np.int64).prod(1)
     keys: dict[str, Callable[[int], tuple[int, ...]]] = {
-        "largest": lambda n: (states[n].is_link, -int(pixels[n]), -states[n].bytes),
+        "largest": lambda n: (states[n].is_link, -int(pixels[n]), -int(prints.bytes[n])),
         "oldest": lambda n: (states[n].is_link, states[n].changed),
         "first": lambda n: (states[n].is_link,),
     }

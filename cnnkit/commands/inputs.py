@@ -73,11 +73,25 @@ def check_sortable(paths: Sequence[str], sort_into: AnyPath | None) -> None:
     Raises:
         UsageError: Names the first of them.
     """
+    if sort_into:
+        check_files("`sort_into`", paths)
+
+
+def check_files(name: str, paths: Sequence[str]) -> None:
+    """Refuse inputs in tar files, Parquet files, and object stores.
+
+    Args:
+        name: The parameter that needs files, in backticks.
+        paths: The inputs as they were given.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
     elsewhere = (path for path in paths if is_elsewhere(path) and not os.path.isdir(path))
-    first = next(elsewhere, None) if sort_into else None
+    first = next(elsewhere, None)
     if first is not None:
         rule = "be used with image files and folders only"
-        raise UsageError(broken_rule("`sort_into`", rule, first))
+        raise UsageError(broken_rule(name, rule, first))
 
 
 def check_column(column: str | None, paths: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ class Fingerprint(NamedTuple):
 
     Attributes:
         sha256: SHA-256 of the file's content, 32 bytes.
+        bytes: Size of that content.
         height: Height of the upright image in pixels.
         width: Width of the upright image in pixels.
         format: One of `cnnkit.images.sniff.DECODED`.
@@ -50,6 +51,7 @@ class Fingerprint(NamedTuple):
     """
 
     sha256: bytes
+    bytes: int
     height: int
     width: int
     format: str
@@ -68,6 +70,7 @@ class Fingerprints:
 
     Attributes:
         sha256: uint8 (images, 32).
+        bytes: Size of the content, int64 (images,).
         sizes: Height and width in pixels, int32 (images, 2).
         formats: Places in `DECODED`, int8 (images,); -1 where unreadable.
         rotated: bool (images,).
@@ -79,6 +82,7 @@ class Fingerprints:
     """
 
     sha256: np.ndarray
+    bytes: np.ndarray
     sizes: np.ndarray
     formats: np.ndarray
     rotated: np.ndarray
@@ -93,6 +97,7 @@ class Fingerprints:
         """Return room for `count` images."""
         return cls(
             np.zeros((count, 32), np.uint8),
+            np.zeros(count, np.int64),
             np.zeros((count, 2), np.int32),
             np.full(count, -1, np.int8),
             np.zeros(count, bool),
@@ -105,6 +110,7 @@ class Fingerprints:
     def put(self, index: int, one: Fingerprint) -> None:
         """Keep one image's fingerprint."""
         self.sha256[index] = np.frombuffer(one.sha256, np.uint8)
+        self.bytes[index] = one.bytes
         self.sizes[index] = one.height, one.width
         self.formats[index] = DECODED.index(one.format)
         self.rotated[index] = one.rotated
@@ -176,6 +182,7 @@ def fingerprint(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fingerprin
     thumbnail = small.reshape(THUMBNAIL_SIDE, half, THUMBNAIL_SIDE, half).mean((1, 3))
     return Fingerprint(
         hashlib.sha256(data).digest(),
+        len(data),
         image.height,
         image.width,
         image_format(data[:HEADER_BYTES]) or "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 
 import pytest
 from PIL import Image, ImageOps
@@ -51,6 +52,31 @@ def test_copies_are_found_and_the_largest_is_kept(photos):
     assert rows["broken.jpg"]["error"]["kind"] == "truncated"
     assert (found.copies, found.failed, len(found.groups)) == (3, 1, 1)
     assert found.groups[0][0] is rows[kept]
+
+
+def test_of_images_in_a_tar_file_the_one_with_most_bytes_is_kept(examples, tmp_path):
+    """Their sizes were taken for 0, so that the first one was kept however bad it is."""
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for name, quality in (("a.jpg", 30), ("b.jpg", 95), ("c.jpg", 60)):
+            with Image.open(examples / "cat.jpg") as cat:
+                cat.save(tmp_path / name, quality=quality)
+            archive.add(tmp_path / name, name)
+    rows = cnnkit.dedupe(tmp_path / "photos.tar").rows
+    assert [row["copy"] for row in rows] == ["near", None, "near"]
+    with pytest.raises(UsageError, match=r"`keep=oldest` must be used with image files .*\.tar"):
+        cnnkit.dedupe(tmp_path / "photos.tar", keep="oldest")
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".jpg", "cat.a-suffix-of-many-letters", "cat."])
+def test_copies_with_unusual_names_are_sorted(photos, tmp_path, name):
+    """The plan named them in a way that the same run then refused."""
+    paths = []
+    for folder in ("one", "two", "three"):
+        (tmp_path / folder).mkdir()
+        paths.append(shutil.copy(photos / "cat.jpg", tmp_path / folder / name))
+    found = cnnkit.dedupe(paths, sort_into=tmp_path / "copies")
+    assert found.placed == 2
+    assert len(os.listdir(tmp_path / "copies" / "group-00001")) == 2
 
 
 def test_the_oldest_or_the_first_is_kept(photos):
