@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import architectures
@@ -13,7 +13,7 @@ from cnnkit.argument_types import checks_types
 from cnnkit.bundles import open_model
 from cnnkit.commands.inputs import check_positive
 from cnnkit.errors import UsageError, broken_rule
-from cnnkit.runtime import building_defaults, import_keras, variables_without_memory
+from cnnkit.runtime import building_defaults, built_if_accepted, import_keras
 from cnnkit.runtime.memory import available_memory
 
 if TYPE_CHECKING:
@@ -68,19 +68,19 @@ def build(
         raise UsageError(broken_rule(architecture, f"be built with {known}", ", ".join(unknown)))
     with building_defaults():
         try:
-            if wished.keys() - {"include_top"}:
-                _check_size(architecture, builder, wished)
-            return builder(**wished)
+            if not wished.keys() - {"include_top"}:
+                return builder(**wished)
+            return built_if_accepted(
+                lambda: builder(**wished), lambda model: _check_size(architecture, model)
+            )
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UsageError(f"{architecture} cannot be built so: {reason}") from error
 
 
-def _check_size(name: str, builder: Callable[..., keras.Model], wished: dict[str, Any]) -> None:
+def _check_size(name: str, model: keras.Model) -> None:
     """Refuse a network whose weights would not fit; the system might end the process for them."""
     free = available_memory(swapping=True)  # slow is no reason to refuse
-    with variables_without_memory():
-        model = builder(**wished)
     largest = max((math.prod(variable.shape) for variable in model.variables), default=0)
     parameters = model.count_params()
     needed = (parameters + COPIES * largest) * WEIGHT_BYTES

@@ -183,6 +183,24 @@ def built_for_weights(build: Callable[[], Any]) -> Any:
     return model
 
 
+def built_if_accepted(build: Callable[[], Any], check: Callable[[Any], None]) -> Any:
+    """Build a network whose variables get their initial values once they are accepted.
+
+    They are those that the network would have if nobody looked: each initializer has its seed
+    since it was created.
+
+    Args:
+        build: Gives a `keras.Model`.
+        check: Looks at it while its variables have shapes and no memory; raises to refuse it.
+    """
+    with variables_without_memory():
+        model = build()
+    check(model)
+    for variable in model.variables:
+        variable._deferred_initialize()  # what Keras calls; no public name does it
+    return model
+
+
 def import_openvino() -> ModuleType:
     """Import OpenVINO with its telemetry replaced by OpenVINO's own silent stand-in."""
     if "openvino_telemetry" not in sys.modules:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnkit import build, load_keras
+from cnnkit import architectures, build, load_keras
 from cnnkit.bundles import embedded_names, open_model
 from cnnkit.commands import networks
 from cnnkit.errors import UsageError
@@ -104,3 +104,25 @@ def test_what_just_fits_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "available_memory", lambda swapping: size - 1)
     with pytest.raises(UsageError, match="must fit into the available memory"):
         build("lenet-5", **known)
+
+
+def test_a_network_is_built_once_and_has_its_builders_initial_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import keras
+
+    builder, calls = architectures.builder("squeezenet-1.1"), []
+
+    def counting(*, input_shape: Any = None, classes: int = 2) -> Any:
+        calls.append(classes)
+        return builder(input_shape=input_shape, classes=classes)
+
+    monkeypatch.setattr(architectures, "builder", lambda name: counting)
+    keras.utils.set_random_seed(7)
+    built = build("squeezenet-1.1", classes=3)
+    assert calls == [3]
+    keras.utils.set_random_seed(7)
+    expected = builder(classes=3)
+    assert len(built.variables) > len(built.weights)  # the state of its dropout
+    for variable, other in zip(built.variables, expected.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), np.asarray(other))
