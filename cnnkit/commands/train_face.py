@@ -93,7 +93,7 @@ def train_face(
     Raises:
         UsageError: The data is unusable, or an argument is invalid.
         OutputError: The bundle cannot be written.
-        CnnkitError: The embeddings collapsed, or no epoch had a finite loss.
+        CnnkitError: The embeddings tell nobody apart, or no epoch had a finite loss.
     """
     settings = EmbedderSettings(
         os.fspath(data),

@@ -10,9 +10,11 @@ import numpy as np
 
 from cnnkit import architectures
 from cnnkit.bundles import open_model
+from cnnkit.errors import CnnkitError, broken_rule
 from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
+from cnnkit.faces.thresholds import LARGEST_THRESHOLD
 from cnnkit.faces.training.bundle import write_trained
-from cnnkit.faces.training.head import differences, find_head
+from cnnkit.faces.training.head import PairHead, differences, find_head
 from cnnkit.faces.training.outcome import TrainedEmbedder
 from cnnkit.faces.training.people import CutFaces, TrainingPeople, read_people
 from cnnkit.faces.training.settings import EMBEDDED, SCRATCH, EmbedderSettings
@@ -23,6 +25,7 @@ from cnnkit.training.run import StageProgress, TrainingRun, silent
 
 log = logging.getLogger(__name__)
 
+UNLIKE_FIX = "Check who is on the photos, add people, or train for more `epochs`."
 BUILDERS = {SCRATCH: "embedding-small", EMBEDDED: "face-resnet-v1"}
 
 
@@ -36,7 +39,7 @@ def learn_faces(settings: EmbedderSettings, stage: StageProgress = silent) -> Tr
     Raises:
         UsageError: The data or an option cannot be worked with.
         OutputError: The bundle cannot be written there.
-        CnnkitError: Training collapsed, or its loss was never finite.
+        CnnkitError: Training collapsed, its loss was never finite, or nothing was learned.
     """
     started = time.monotonic()
     run = TrainingRun(
@@ -114,16 +117,16 @@ def _judged(
             for m in (members["train"], members["val"])
         ]
         head = find_head(*parts)
-        if settings.loss == "head" and head.loss >= baseline:
-            kept = (
-                f"The plain distance is kept: its validation loss, {baseline:.4f}, is not higher "
-                f"than that of the head, {head.loss:.4f}. More people would help."
-            )
+        if settings.loss == "head" and not (head.tells and head.loss < baseline):
+            kept = _plain_kept(head, baseline)
             head = None
     if head is not None:
         model, metric, builder = _scaled(model, head.weights), "manhattan", None
         vectors = vectors * head.weights.astype(np.float32)
         midpoint, steepness = head.bias, 1.0
+    if not 0 < midpoint <= LARGEST_THRESHOLD or (head is not None and not head.tells):
+        received = "photos of one person as far apart as those of two"
+        raise CnnkitError(broken_rule("the embeddings", "tell people apart", received, UNLIKE_FIX))
     figures = {}
     for name in ("val", "test"):
         pairs = pair_distances(vectors[members[name]], labels[members[name]], metric)
@@ -144,6 +147,16 @@ def _judged(
         learned,
         figures,
         time.monotonic() - started,
+    )
+
+
+def _plain_kept(head: PairHead, baseline: float) -> str:
+    """Return why the plain distance is kept, in words."""
+    if not head.tells:
+        return "The plain distance is kept: the head found nothing by which to tell people apart."
+    return (
+        f"The plain distance is kept: its validation loss, {baseline:.4f}, is not higher "
+        f"than that of the head, {head.loss:.4f}. More people would help."
     )
 
 

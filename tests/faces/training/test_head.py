@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnkit.faces.training.head import Differences, differences, find_head, head_loss
+from cnnkit.faces.training.head import (
+    MAX_PAIRS,
+    Differences,
+    differences,
+    find_head,
+    head_loss,
+)
 
 
 def people(seed: int, count: int = 30, photos: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -45,3 +51,21 @@ def test_useless_numbers_give_a_useless_unit_and_no_error():
     vectors, labels = generator.normal(size=(40, 3)), np.repeat(np.arange(10), 4)
     head = find_head(differences(vectors, labels, 0), differences(vectors[::-1], labels, 0))
     assert head.loss == pytest.approx(np.log(2), abs=0.1)
+
+
+def test_differences_of_many_photos_are_sampled_without_listing_all_pairs():
+    vectors = np.arange(40_000.0)[:, None]  # 800 million pairs would take 13 GB
+    labels = np.arange(40_000) % 10_000  # not in order: person n has n, n + 10,000 and so on
+    found = differences(vectors, labels, 0)
+    assert found.same.shape == found.different.shape == (MAX_PAIRS, 1)
+    assert set(found.same.ravel()) == {10_000.0, 20_000.0, 30_000.0}
+    assert (found.different % 10_000 != 0).all()
+    again = differences(vectors, labels, 0)
+    np.testing.assert_array_equal(found.same, again.same)
+    assert len(np.unique(found.different)) > MAX_PAIRS / 4
+
+
+def test_a_unit_whose_distance_is_always_0_tells_nobody_apart():
+    near, far = np.full((20, 2), 0.1), np.full((20, 2), 1.0)
+    assert find_head(Differences(near, far), Differences(near, far)).tells
+    assert not find_head(Differences(far, near), Differences(far, near)).tells

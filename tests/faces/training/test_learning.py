@@ -140,6 +140,21 @@ def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path,
     assert "collapse: the embeddings of all people are nearly identical" in caplog.text
 
 
+@pytest.mark.usefixtures("eager")
+def test_people_that_nothing_tells_apart_leave_no_bundle(settings, outcome, tmp_path):
+    """A threshold under 0 was written, and the bundle could not be opened."""
+    chosen = replace(settings, output=tmp_path / "unlike", loss="logistic")
+    pixels, labels = outcome.people.images.pixels.copy(), outcome.people.images.labels
+    for person in np.unique(labels):  # each has the same photos as all others, none twice
+        own = np.flatnonzero(labels == person)
+        pixels[own] = (np.arange(len(own)) * 18).astype(np.uint8)[:, None, None, None]
+    people = replace(outcome.people, images=replace(outcome.people.images, pixels=pixels))
+    model, arguments = learning.start_network(chosen)
+    message = "must tell people apart. Received: photos of one person as far apart"
+    with pytest.raises(CnnkitError, match=message):
+        learning._judged(chosen, people, model, arguments, None, 0.0)
+
+
 def test_the_names_of_the_triplet_losses_are_their_formulas(outcome):
     from cnnkit.faces.training.settings import MININGS
     from cnnkit.losses.triplets import FORMULAS
