@@ -129,7 +129,15 @@ def _may_mix(source: ModelSource) -> bool:
 
 
 def _in_float32(core: Any, model: Any, source: ModelSource, properties: dict[str, Any]) -> Any:
-    """Compile a graph for any number of images, in float32; `model` stays as it is."""
+    """Compile a graph for any number of images, in float32; `model` stays as it is.
+
+    Where the network is to compute in another precision, it is compiled a second time for that.
+    The first cannot be spared: OpenVINO may choose other kernels for one image than for several,
+    and what these round to 8 bits of precision differs by more than the little that a network
+    which mixes its images may move them (`BATCH_TOLERANCE`). Nor is it paid often: only a graph
+    in another tool's form is tried, and only where `--batch-size` or `models import` asks for
+    batches.
+    """
     tried = with_uint8_input(model.clone(), (None, *source.input_shape))
     in_float(tried)
     return core.compile_model(tried, "CPU", properties)
