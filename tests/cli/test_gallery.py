@@ -17,6 +17,7 @@ from cnnkit.cli.gallery import command
 from cnnkit.errors import CnnkitError, GalleryError, OutputError, UsageError
 from cnnkit.faces import FaceEmbedder
 from cnnkit.faces.gallery import GalleryFile
+from cnnkit.faces.gallery.enrolment import portraits_to_enrol
 from cnnkit.images import decode, read_bytes
 from tests.faces.gallery.portraits import eileen, eva, write, write_people
 
@@ -162,6 +163,12 @@ def test_no_paths(tmp_path, people):
             ["--name", "Ann", "PEOPLE"],
             "folders of photos like 'Eileen' and 'Eva'.*Leave out `name`",
         ),
+        (
+            ["--name", "Ann", "EILEEN", "EVA"],
+            "several folders.*Eileen' and .*Eva'.*one folder at a time",
+        ),
+        (["--name", "Ann", "EVA", "EMPTY", "EILEEN"], "several folders of photos like .*Eva'"),
+        (["--name", "Ann", "PATTERN"], "several folders.*Eileen' and .*Eva'.*without `name`"),
     ],
 )
 def test_enrolments_that_are_refused(team, people, tmp_path, arguments, reason):
@@ -171,10 +178,29 @@ def test_enrolments_that_are_refused(team, people, tmp_path, arguments, reason):
         "PHOTO": people / "Eva" / "0.png",
         "EMPTY": tmp_path / "empty",
         "PEOPLE": people,
+        "EILEEN": people / "Eileen",
+        "EVA": people / "Eva",
+        "PATTERN": people / "*",
         "PASS": tmp_path / "pass",
     }
     with pytest.raises(CnnkitError, match=reason):
         gallery("enroll", team, *(places.get(a, a) for a in arguments))
+
+
+def test_photos_and_folders_that_one_name_may_have(tmp_path, people):
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(people, tmp_path / "people")
+    people = tmp_path / "people"
+    eva, eileen = people / "Eva", people / "Eileen"
+    shutil.copytree(eva, eva / "2023")
+    for given, count in (
+        ([eva, eva, eva / "2023", eva / "0.png", tmp_path / "empty"], 4),
+        ([people / "E*a", eva / "*.png"], 4),
+        ([*eva.glob("*.png"), *eileen.glob("*.png")], 4),
+        ([people / "*" / "0.png"], 2),
+    ):
+        found = list(portraits_to_enrol(given, "Ann"))
+        assert [portrait.person for portrait in found if not portrait.failure] == ["Ann"] * count
 
 
 def test_identifying(team, tmp_path, astronaut, examples):

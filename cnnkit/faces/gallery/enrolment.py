@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from collections import Counter, deque
@@ -19,8 +20,10 @@ from cnnkit.faces.gallery.store import content_digest
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import Finder, Found, has_image_suffix, is_image_header, read_bytes
 from cnnkit.images.files import read_header
+from cnnkit.images.folders import expand_pattern
 from cnnkit.images.sniff import HEADER_BYTES
 from cnnkit.results import Failure, make_row
+from cnnkit.storage.places import is_url
 
 log = logging.getLogger(__name__)
 
@@ -139,36 +142,68 @@ def portraits_of(name: str, inputs: Iterable[str]) -> Iterator[Portrait]:
     """Give the photos of one person: files, folders and patterns.
 
     Raises:
-        UsageError: Nobody can have this name, or a folder looks like one of several people. This
-            is found out at once.
+        UsageError: Nobody can have this name, or there are several folders of photos, as of several
+            people. This is found out at once.
     """
     name, inputs = person_name(name), list(inputs)
-    for given in inputs:
-        _refuse_several_people(given)
+    folders = _outermost(chain.from_iterable(map(_folders, inputs)))
+    for folder in folders:
+        _refuse_several_people(folder)
+    _refuse_several_folders(folders)
     return (
         Portrait(name, found.path, os.path.basename(found.path), found.failure)
         for found in Finder(inputs)
     )
 
 
-def _refuse_several_people(given: str) -> None:
+def _folders(given: str) -> list[str]:
+    """Return the folders that an input is, or is the pattern of."""
+    if os.path.isdir(given):
+        return [given]
+    if is_url(given) or not glob.has_magic(given) or os.path.lexists(given):
+        return []
+    return [path for path in expand_pattern(given, lambda _: False) if os.path.isdir(path)]
+
+
+def _outermost(folders: Iterable[str]) -> list[str]:
+    """Return the folders that lie in no other one, each once."""
+    places = {os.path.realpath(folder): folder for folder in folders}
+    return [
+        folder
+        for place, folder in places.items()
+        if places.keys().isdisjoint(map(str, Path(place).parents))
+    ]
+
+
+def _refuse_several_people(folder: str) -> None:
     """Refuse a folder with folders of photos for one name: everybody would get that name."""
-    if not os.path.isdir(given):
-        return
     try:
-        folders = [entry.name for entry in _people_in(given) if entry.is_dir()]
+        inner = [entry.path for entry in _people_in(folder) if entry.is_dir()]
     except OSError:  # it becomes a row that says so
         return
-    held = (name for name in folders if _holds_photos(os.path.join(given, name)))
-    first_two = list(islice(held, 2))
-    if len(first_two) == 2:
-        both = " and ".join(map(repr, first_two))
-        fix = (
-            "Leave out `name` to enroll each folder as a person; if they are one person's, give "
-            "the folders in it."
-        )
-        received = f"{given}, which has folders of photos like {both}"
-        raise UsageError(broken_rule("`name`", "be that of the one person in all", received, fix))
+    if both := _two_with_photos(inner):
+        named = " and ".join(repr(os.path.basename(path)) for path in both)
+        fix = "Leave out `name` to enroll each folder as a person"
+        raise _several(f"{folder}, which has folders of photos like {named}", fix)
+
+
+def _refuse_several_folders(folders: list[str]) -> None:
+    """Refuse the folders that a shell makes of ``people/*`` for one name."""
+    if both := _two_with_photos(folders):
+        named = " and ".join(map(repr, both))
+        fix = "To enroll each folder as a person, give the folder that holds them, without `name`"
+        raise _several(f"several folders of photos like {named}", fix)
+
+
+def _several(received: str, fix: str) -> UsageError:
+    fix += "; if they are one person's, give one folder at a time, or the photos themselves."
+    return UsageError(broken_rule("`name`", "be that of the one person in all", received, fix))
+
+
+def _two_with_photos(folders: list[str]) -> list[str]:
+    """Return the first two folders that hold photos; nothing if there are not as many."""
+    held = list(islice(filter(_holds_photos, folders), 2))
+    return held if len(held) == 2 else []
 
 
 def _holds_photos(folder: str) -> bool:
@@ -198,7 +233,7 @@ def portraits_to_enrol(
     """Give the photos of folders of people, or those of one person.
 
     Args:
-        inputs: Folders with one folder for each person; with `name` files, folders and patterns.
+        inputs: Folders with one folder for each person; with `name` photos, patterns and a folder.
         name: The one person, or None.
 
     Raises:
