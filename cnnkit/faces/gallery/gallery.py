@@ -361,8 +361,8 @@ class Gallery(Loaded):
         """Enroll photos of people. What is enrolled already, by content, is not looked at again.
 
         Args:
-            inputs: A folder with one folder for each person, or several; with `name`, photos, patterns
-                and a folder of one person.
+            inputs: A folder with one folder for each person, or several; with `name`, photos,
+                patterns and a folder of that person.
             name: All photos are of this person.
             faces: Where a photo has several faces: ``one`` refuses it, ``largest`` takes the
                 largest.
