@@ -168,7 +168,8 @@ def summary_lines(model: TrainedModel, seconds: float) -> Iterator[str]:
     )
     if len(found["classes"]) > 1:
         for label, figures in list(found["classes"].items())[:CLASSES_SHOWN]:
-            yield f"  {fitted(label, 28)} AP50 {figures['AP50']:.4f}"
+            shown = "no box" if figures["AP50"] is None else f"{figures['AP50']:.4f}"
+            yield f"  {fitted(label, 28)} AP50 {shown}"
     name = printable(str(model.path))
     yield f"{name}: trained in {seconds:.0f} s. See {name}/report.html. Next:"
     yield f"  cnnkit detect --model {printable(training.quoted(model.path))} IMAGES"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def train_detector(
             manager that yields a function to call after each image. None for no progress.
 
     Returns:
-        The model. Its metrics are COCO's; ``classes`` has the ``AP`` and ``AP50`` per class.
+        The model. Its metrics are COCO's; ``classes`` has the ``AP`` and ``AP50`` per class. A
+        metric is None where validation has no box for it.
 
     Raises:
         UsageError: The data is unusable, or an argument is invalid.
@@ -132,13 +134,20 @@ def train_detector(
 
 
 def _metrics(trained: TrainedDetector) -> dict[str, Any]:
-    """Return COCO's figures on validation, and each class's average precision."""
+    """Return COCO's figures on validation, and each class's average precision.
+
+    A figure is None where validation has no box for it.
+    """
     figures = trained.figures
     classes = {
         label: {
-            "AP": figures.average_precision(label=number),
-            "AP50": figures.average_precision(0.5, label=number),
+            "AP": _number(figures.average_precision(label=number)),
+            "AP50": _number(figures.average_precision(0.5, label=number)),
         }
         for number, label in enumerate(trained.classes)
     }
     return {**figures.to_dict(), "classes": classes}
+
+
+def _number(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure

@@ -128,7 +128,10 @@ def refuse_another_run(ours: dict[str, Any], theirs: dict[str, Any], folder: Pat
         if theirs["plan"].get(name) != value:
             rule = f"be used with {name} = {theirs['plan'].get(name)}, as in {folder}"
             raise UsageError(broken_rule("`resume`", rule, value, fix))
-    for name, what in (("identity", "data"), ("shapes", "network")):
+    for name, what, others in (
+        ("identity", "data and options", "others"),
+        ("shapes", "network", "another"),
+    ):
         if theirs[name] != ours[name]:
             rule = f"be used with the same {what} as in {folder}"
-            raise UsageError(broken_rule("`resume`", rule, f"another {what}", fix))
+            raise UsageError(broken_rule("`resume`", rule, others, fix))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,6 +82,10 @@ def test_values_that_break_a_rule_are_refused_before_any_work(tmp_path: Path) ->
     data, output = tmp_path / "data", tmp_path / "output"
     with pytest.raises(UsageError, match=r"class.weights"):
         cnnkit.transfer_learn(data, output, class_weights="all")
+    for name, value in (("epochs", 0), ("stages", -1), ("learning_rate", 0.0), ("fine_tune", -1)):
+        others = {"from_scratch": "lenet-5"} if name == "epochs" else {"fine_tune": 1}
+        with pytest.raises(UsageError, match=name.replace("_", ".")):
+            cnnkit.transfer_learn(data, output, **others | {name: value})
     with pytest.raises(UsageError, match=r"max.bad"):
         cnnkit.train_detector(data, output, max_bad="many")
     with pytest.raises(UsageError, match="loss"):
@@ -132,3 +137,21 @@ def test_a_painter_is_trained_and_opened(tmp_path: Path) -> None:
     ]
     assert model.metrics["style"] != model.metrics["style_before"]
     assert model.load().predict(pixels).pixels.shape == (80, 90, 3)
+
+
+def test_a_class_without_a_box_to_measure_by_has_no_figure(tmp_path: Path) -> None:
+    """Its figures were NaN, which no JSON has; `evaluate` gives None, and so do all others."""
+    from cnnkit.cli.train_detector import summary_lines
+    from cnnkit.commands.train_detector import _metrics
+    from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes, box_figures
+
+    boxes, no = np.array([[1.0, 1.0, 8.0, 8.0]]), np.zeros(1, bool)
+    truth = TrueBoxes(boxes, np.zeros(1, int), no, no, np.array([64.0]))
+    figures = box_figures([truth], [FoundBoxes(boxes, np.zeros(1, int), np.ones(1))], 2)
+    metrics = _metrics(SimpleNamespace(classes=("seen", "unseen"), figures=figures))
+    assert metrics["classes"]["seen"]["AP50"] == pytest.approx(1)
+    assert metrics["classes"]["unseen"] == {"AP": None, "AP50": None}
+    (tmp_path / "card.json").write_text('{"training": {"data": {"pictures": {"val": 1}}}}')
+    model = cnnkit.TrainedModel(tmp_path, "detect", metrics, "val", ())
+    lines = list(summary_lines(model, 1.0))
+    assert lines[2].split() == ["unseen", "AP50", "no", "box"]

@@ -128,7 +128,13 @@ class ClassifierSettings:
 
     def _check_training(self) -> None:
         if self.fine_tune < 0:
-            raise UsageError(broken_rule("`fine_tune`", "be at least 1", self.fine_tune))
+            raise UsageError(broken_rule("`fine_tune`", "be at least 0", self.fine_tune))
+        for name, least in (("epochs", 1), ("stages", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(broken_rule(f"`{name}`", f"be at least {least}", value))
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise UsageError(broken_rule("`learning_rate`", "be over 0", self.learning_rate))
         if self.lr_find and self.resume:
             fix = "Give `learning_rate` with the rate that the search suggested."
             raise UsageError(mutually_exclusive("`lr_find`", "`resume`", fix))

@@ -111,7 +111,7 @@ def _trained(
         network = make_network(settings, classes, sizes)
         _say_anchors(network)
         stages, stepper = _train(
-            settings, network, read[0], read[1], state_folder, _identity(settings, boxes)
+            settings, network, read[0], read[1], state_folder, _identity(settings, read)
         )
         return TrainedDetector(
             settings,
@@ -396,14 +396,27 @@ def say_epoch(report: EpochReport, best_by: str) -> None:
     )
 
 
-def _identity(settings: DetectorSettings, boxes: BoxSet) -> str:
-    """Return a hash of all that shapes the run beside its plans."""
-    images = [
-        [p.file, p.width, p.height, p.split, [[b.label, *b.box, b.crowd] for b in p.boxes]]
-        for p in boxes.images
+def _identity(settings: DetectorSettings, sets: Sequence[BoxImages]) -> str:
+    """Return a hash of all that shapes the run beside its plans.
+
+    Args:
+        settings: The settings.
+        sets: The decoded images to train and to validate on.
+    """
+    read = [_content(one) for one in sets]
+    names = ("architecture", "from_scratch", "side", "anchors", "box_loss", "mosaic", "sizes")
+    chosen = {name: getattr(settings, name) for name in names}
+    recipe = read_recipe(settings.augment).to_dict(settings.side, settings.side)
+    return identity_of([read, chosen, recipe])
+
+
+def _content(images: BoxImages) -> list[Any]:
+    """Return names, boxes and a hash of the pixels of some images, as JSON has them."""
+    digest = hashlib.sha256()
+    for pixels in images.decoded.pixels:  # one by one: they may be in a file
+        digest.update(np.ascontiguousarray(pixels).data)
+    boxes = [
+        [image.file, classes.tolist(), corners.tolist()]
+        for image, classes, corners in zip(images.images, images.classes, images.boxes, strict=True)
     ]
-    names = (
-        *("architecture", "from_scratch", "side", "anchors", "box_loss", "validation"),
-        *("augment", "mosaic", "sizes", "validation_data"),
-    )
-    return identity_of([images, {name: getattr(settings, name) for name in names}])
+    return [list(images.labels), boxes, digest.hexdigest()]

@@ -137,11 +137,26 @@ class DetectorSettings:
         for option, share in (("`validation`", self.validation), ("`mosaic`", self.mosaic)):
             if not 0 <= share <= 1 or (option == "`validation`" and not 0 < share < 1):
                 raise UsageError(broken_rule(option, "be a share from 0 to 1", share))
+        self._check_counts()
         if self.resume and self.overwrite:
             raise UsageError(mutually_exclusive("`resume`", "`overwrite`"))
         self._check_used()
         if not self.frozen + self.whole:
             raise UsageError(broken_rule("`epochs`", "be at least 1", 0))
+
+    def _check_counts(self) -> None:
+        """Refuse numbers that no training takes; 0 is not the default, which is None."""
+        for name, least in (
+            ("frozen_epochs", 0),
+            ("epochs", 0),
+            ("batch_size", 1),
+            ("patience", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(broken_rule(f"`{name}`", f"be at least {least}", value))
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise UsageError(broken_rule("`learning_rate`", "be over 0", self.learning_rate))
 
     def _check_used(self) -> None:
         """Refuse what nothing in this training would use."""
@@ -168,7 +183,7 @@ class DetectorSettings:
     @property
     def side(self) -> int:
         """Of the square input in pixels."""
-        return self.size or self.kind.size
+        return self.kind.size if self.size is None else self.size
 
     @property
     def frozen(self) -> int:

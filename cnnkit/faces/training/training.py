@@ -206,6 +206,7 @@ def _batches(
 
 def _identity(settings: EmbedderSettings, people: TrainingPeople) -> str:
     """Return a hash of all that a resumed run must share with the one before."""
-    names = ("network", "loss", "margin", "photos", "dimensions", "size", "crop", "augment")
+    names = ("network", "loss", "margin", "photos", "dimensions", "size", "crop")
     chosen = {name: getattr(settings, name) for name in names}
-    return identity_of(chosen | {"data": people.sha256()})
+    recipe = read_recipe(settings.augment).to_dict(settings.side, settings.side)
+    return identity_of(chosen | {"data": people.sha256(), "augment": recipe})

@@ -12,10 +12,12 @@ import pytest
 
 from cnnkit.bundles import open_model
 from cnnkit.bundles.weights import variables_by_path
+from cnnkit.data.box_loaders import BoxImages
 from cnnkit.detection import Detector
 from cnnkit.detection.evaluation import EVALUATED, evaluate_detector
 from cnnkit.detection.training import learning
 from cnnkit.detection.training.learning import TrainedDetector, learn_boxes
+from cnnkit.detection.training.network import input_spec
 from cnnkit.detection.training.settings import DetectorSettings
 from cnnkit.errors import UsageError
 from cnnkit.formats import BoxSet, read_boxes
@@ -171,11 +173,38 @@ def test_a_share_of_images_that_have_splits_is_refused(shapes: Path, tmp_path: P
         ({"validation": 1.5}, "`validation` must be a share"),
         ({"resume": True, "overwrite": True}, "`resume` and `overwrite` are mutually"),
         ({"epochs": 0, "from_scratch": True}, "`epochs` must be at least 1"),
+        ({"size": 0}, "`size` must be a multiple of 32"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be over 0"),
+        ({"frozen_epochs": -1}, "`frozen_epochs` must be at least 0"),
+        ({"epochs": -1}, "`epochs` must be at least 0"),
+        ({"patience": 0}, "`patience` must be at least 1"),
     ],
 )
 def test_settings_that_break_a_rule_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DetectorSettings("data", Path("out"), **changes)
+
+
+def test_what_shapes_a_run_is_in_its_identity(shapes: Path, tmp_path: Path) -> None:
+    """A recipe was known by its name, a validation set by its path, an image not at all."""
+    recipe = tmp_path / "recipe.json"
+    flip = {"__class_fullname__": "HorizontalFlip", "p": 0.5}
+    recipe.write_text(json.dumps({"transform": flip}))
+    settings = DetectorSettings(str(shapes), tmp_path / "out", augment=str(recipe), **QUICK)
+
+    def identity(settings: DetectorSettings = settings, brighter: int = 0) -> str:
+        images = read_boxes(settings.data).images
+        with BoxImages(images, CLASSES, input_spec(settings)) as read:
+            read.decoded.pixels[0, 0, 0] += brighter
+            return learning._identity(settings, [read, read])
+
+    first = identity()
+    assert identity() == first
+    assert identity(replace(settings, output=tmp_path / "other", workers=1)) == first
+    assert identity(replace(settings, mosaic=0.0)) != first
+    assert identity(brighter=1) != first
+    recipe.write_text(json.dumps({"transform": flip | {"p": 1.0}}))
+    assert identity() != first
 
 
 def test_an_architecture_may_be_spelled_otherwise() -> None:

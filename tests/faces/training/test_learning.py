@@ -129,6 +129,18 @@ def test_the_logistic_unit_and_the_network_learn_together(settings, tmp_path):
     )
 
 
+def test_a_changed_recipe_is_another_run(settings, outcome, tmp_path):
+    """It was known by its name alone, and a resumed run went on with the other one."""
+    recipe = tmp_path / "recipe.json"
+    chosen, seen = replace(settings, augment=str(recipe)), set()
+    for share in (0.5, 1.0):
+        flip = {"__class_fullname__": "HorizontalFlip", "p": share}
+        recipe.write_text(json.dumps({"transform": flip}))
+        seen.add(training._identity(chosen, outcome.people))
+    assert len(seen) == 2
+    assert training._identity(chosen, outcome.people) in seen
+
+
 @pytest.mark.usefixtures("eager")
 def test_a_collapse_is_told_of_and_leaves_no_bundle(settings, outcome, tmp_path, caplog):
     chosen = replace(settings, output=tmp_path / "collapsed", loss="batch-all", epochs=1)
