@@ -45,7 +45,9 @@ class ImageFinder:
         """
         return self.locate(name, other_stem)[0]
 
-    def locate(self, name: str, other_stem: str = "") -> tuple[str | None, str]:
+    def locate(
+        self, name: str, other_stem: str = "", literal: str | None = None
+    ) -> tuple[str | None, str]:
         """Return the path of an image, or None, and its name relative to the folder searched.
 
         Leading folders of the name are dropped one by one: they may be those of another machine.
@@ -53,8 +55,22 @@ class ImageFinder:
         Args:
             name: See `find`.
             other_stem: See `find`.
+            literal: The name with the spaces around it, which come first if a file has them too.
         """
         name = inside(name)
+        spellings = [name] if literal is None else list(dict.fromkeys((inside(literal), name)))
+        for spelled in spellings:
+            if found := self._exactly(spelled):
+                return found
+        tried = [os.path.splitext(part)[0] for s in spellings for part in (s, s.split("/")[-1])]
+        for stem in (*tried, other_stem):
+            for folder in self._folders:
+                if stem and (near := self._by_stem(folder, stem)):
+                    return near, os.path.relpath(near, folder).replace(os.sep, "/")
+        return None, name
+
+    def _exactly(self, name: str) -> tuple[str, str] | None:
+        """Return the path of the image with that name, and what of the name its folder has."""
         parts = name.split("/")
         for start in (0, *range(max(1, len(parts) - MOST_FOLDERS), len(parts))):
             shortened = "/".join(parts[start:])
@@ -62,11 +78,7 @@ class ImageFinder:
                 path = os.path.join(folder, shortened)
                 if os.path.isfile(path):
                     return path, shortened
-        for stem in (os.path.splitext(name)[0], os.path.splitext(parts[-1])[0], other_stem):
-            for folder in self._folders:
-                if stem and (found := self._by_stem(folder, stem)):
-                    return found, os.path.relpath(found, folder).replace(os.sep, "/")
-        return None, name
+        return None
 
     def _by_stem(self, folder: str, stem: str) -> str | None:
         """Return the image with that name, whatever its suffix."""

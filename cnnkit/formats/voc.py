@@ -89,7 +89,11 @@ def _splits(folder: Path) -> dict[str, str]:
         path = folder / SPLIT_FOLDER / f"{name}.txt"
         if path.is_file():
             lines = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape").split("\n")
-            found |= {_SCORED.sub("", line.strip()): split for line in lines if line.strip()}
+            lines = [line.rstrip("\r") for line in lines if line.strip()]
+            # A space at the end may be the file's own.
+            found |= {_SCORED.sub("", line): split for line in lines}
+            for line in lines:
+                found.setdefault(_SCORED.sub("", line.strip()), split)
     return found
 
 
@@ -138,9 +142,12 @@ def _image(
     problems: list[BoxProblem],
 ) -> AnnotatedImage:
     relative = path.relative_to(top)
-    named = os.path.basename(inside(_text(root, "filename") or relative.stem))
-    file = inside((relative.parent / named).as_posix())
-    place, file = finder.locate(file, inside(relative.with_suffix("").as_posix()))
+    literal = root.findtext("filename") or ""  # the spaces around it may be the file's own
+    literal, file = (
+        f"{relative.parent.as_posix()}/{os.path.basename(inside(name or relative.stem))}"
+        for name in (literal if literal.strip() else "", literal.strip())
+    )
+    place, file = finder.locate(file, inside(relative.with_suffix("").as_posix()), literal)
     boxes = []
     for number, element in enumerate(root.iter("object")):
         try:

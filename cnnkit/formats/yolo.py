@@ -174,14 +174,23 @@ def _of_split(path: Path, folders: _Folders, split: str) -> Iterator[_Place]:
         return
     text = read_bounded(path, MAX_BYTES).decode("utf-8", "surrogateescape")
     for line in text.split("\n"):
-        if name := line.strip():
-            tried = [
-                top / spelled
-                for spelled in (name, name.replace("\\", "/"))
-                for top in (folders.base, path.parent)
-            ]
-            image = str(next((p for p in tried if p.is_file()), tried[0]))
-            yield _Place(image, inside(name), _labels_of(image, folders), split)
+        if line.strip():
+            yield _listed(line, path.parent, folders, split)
+
+
+def _listed(line: str, beside: Path, folders: _Folders, split: str) -> _Place:
+    """Return the image that a line of a list names; spaces around it may be the file's own."""
+    name = line.strip()
+    literal = line.rstrip("\r")
+    tried = [
+        (spelled, top / spelled)
+        for spelled in dict.fromkeys((literal, name, name.replace("\\", "/")))
+        for top in (folders.base, beside)
+    ]
+    unknown = (name, folders.base / name)
+    named, place = next((one for one in tried if one[1].is_file()), unknown)
+    image = str(place)
+    return _Place(image, inside(named), _labels_of(image, folders), split)
 
 
 def _labels_of(image: str, folders: _Folders) -> Path | None:

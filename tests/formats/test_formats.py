@@ -120,6 +120,49 @@ def test_coco_keeps_everything_to_the_last_digit(tmp_path: Path) -> None:
     assert written == content
 
 
+def written_voc(folder: Path, filename: str) -> None:
+    document = f"<annotation><filename>{filename}</filename></annotation>"
+    (folder / "x.xml").write_text(document)
+
+
+@pytest.mark.parametrize(
+    ("filename", "files", "expected"),
+    [
+        ("a.jpg ", ["a.jpg"], "a.jpg"),
+        ("a.jpg ", ["a.jpg ", "a.jpg"], "a.jpg "),
+        ("a.jpg ", ["a.jpg "], "a.jpg "),
+        ("\n  a.jpg\n", ["a.jpg"], "a.jpg"),
+        (" a.jpg", ["a.jpg", " a.jpg"], " a.jpg"),
+        ("a.jpg ", ["a.jpg", "a.png"], "a.jpg"),
+        ("a.jpg ", ["a.png"], "a.png"),
+        ("a ", ["a.jpg", "a .jpg"], "a .jpg"),
+        ("  ", ["x.jpg"], "x.jpg"),
+        ("a.jpg ", [], "a.jpg"),
+    ],
+)
+def test_spaces_around_a_file_name_of_voc_are_its_own_if_such_a_file_exists(
+    tmp_path: Path, filename: str, files: list[str], expected: str
+) -> None:
+    written_voc(tmp_path, filename)
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    [image] = read_boxes(f"voc:{tmp_path}").images
+    assert image.file == expected
+    assert image.path == (str(tmp_path / expected) if files else None)
+
+
+def test_a_stem_that_ends_in_a_space_keeps_its_split(tmp_path: Path) -> None:
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for stem in ("a", "a ", "b", "c"):
+        (tmp_path / f"{stem}.xml").write_text("<annotation></annotation>")
+    (lists / "train.txt").write_text("a \nb 1 \n")
+    (lists / "val.txt").write_text("a\r\nc\n")
+    found = read_boxes(f"voc:{tmp_path}").images
+    expected = {"a": "val", "a ": "train", "b": "train", "c": "val"}
+    assert {image.file: image.split for image in found} == expected
+
+
 def test_voc_counts_from_one_with_both_ends_included(tmp_path: Path) -> None:
     box = BoxAnnotation("raccoon", (0.0, 4.0, 10.0, 1.5), difficult=True, truncated=True)
     write_boxes(f"voc:{tmp_path / 'x'}", [AnnotatedImage("a.jpg", 20, 30, (box,))], ["raccoon"])

@@ -109,6 +109,14 @@ def test_lists_of_another_system_lead_to_their_images(yolo_set) -> None:
     assert len(image.boxes) == 1
 
 
+def test_spaces_around_a_name_in_a_list_are_its_own_if_such_a_file_exists(yolo_set) -> None:
+    (yolo_set / "train.txt").write_text("images/a.png \r\n  images/a.png\n")
+    (yolo_set / "data.yaml").write_text("names: [a]\ntrain: train.txt\n")
+    assert [one.file for one in read_boxes(str(yolo_set)).images] == ["a.png"]
+    (yolo_set / "images" / "a.png ").write_bytes((yolo_set / "images" / "a.png").read_bytes())
+    assert [one.file for one in read_boxes(str(yolo_set)).images] == ["a.png ", "a.png"]
+
+
 @pytest.mark.parametrize("key", ["names", "train", "kpt_shape"])
 def test_a_laugh_in_data_yaml_ends_in_one_line(yolo_set, key) -> None:
     laugh = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
