@@ -111,10 +111,10 @@ def stylizing(bundle: Bundle, options: RuntimeOptions, max_pixels: int) -> Serve
         try:
             styles = read_styles([images[STYLE]] if STYLE in images else [], None, max_pixels)
         except UsageError as error:
-            if isinstance(error.__cause__, ImageError) and error.__cause__.kind == "crashed":
-                failure = Failure("crashed", f"{STYLE}: {error.__cause__.message}")
-                return Answer(make_row(IMAGE, failure))
-            raise
+            if not isinstance(error.__cause__, ImageError):
+                raise
+            failure = Failure(error.__cause__.kind, f"{STYLE}: {error.__cause__.message}")
+            return Answer(make_row(IMAGE, failure))
         with painting:
             method = InOnePass(painter, styles, chosen, bundle.identity)
             result = Stylizer(method, max_pixels).predict(images[IMAGE])

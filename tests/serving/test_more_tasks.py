@@ -129,10 +129,16 @@ def test_a_photo_is_stylized_as_by_the_command(client, examples, tmp_path):
         ({"image": files["image"]}, "", "the parts image, style"),
         (files, "?size=5000", "size must lie between 16 and 2048"),
         (files, "?strength=2", "strength must lie between 0 and 1"),
-        (files | {"style": ("b", b"no image")}, "", "image"),
     ):
         refused = client.post(f"/v1/stylize{query}", files=form)
         assert refused.status_code == 400 and said in refused.json()["error"]["message"]
+    for content, status, kind, said in (
+        (b"no image", 415, "not-an-image", "style: the content is text, no image"),
+        (coffee.read_bytes()[:900], 422, "truncated", "style: the JPEG file ends early"),
+    ):
+        refused = client.post("/v1/stylize", files=files | {"style": ("b", content)})
+        assert refused.status_code == status
+        assert refused.json()["error"] == {"kind": kind, "message": said}
 
 
 class Deadly(EncodedImage):
