@@ -89,7 +89,7 @@ class EuclideanMetric:
 
     def rounding(self, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
         """See `Metric.rounding`."""
-        return ROUNDING * (float(sizes.max(initial=0)) + squared_lengths(prepared))
+        return ROUNDING * (float(np.nanmax(sizes, initial=0)) + squared_lengths(prepared))
 
     def rough(self, block: np.ndarray, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
         """Return the squared distances, negative, without the squared length of the query."""
@@ -116,7 +116,7 @@ class ManhattanMetric:
 
     def rounding(self, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:
         """See `Metric.rounding`; a sum of differences is at most sqrt(dimensions) lengths."""
-        squares = float(sizes.max(initial=0)) + squared_lengths(prepared)
+        squares = float(np.nanmax(sizes, initial=0)) + squared_lengths(prepared)
         return ROUNDING * np.sqrt(squares * prepared.shape[1])
 
     def rough(self, block: np.ndarray, sizes: np.ndarray, prepared: np.ndarray) -> np.ndarray:

@@ -28,6 +28,13 @@ def test_vectors_that_are_zero_or_not_finite_are_never_found():
     assert np.isnan(lengths_of(vectors)[1:3]).all()
 
 
+@pytest.mark.parametrize("metric", DISTANCES.values(), ids=DISTANCES)
+def test_a_vector_that_is_not_finite_hides_no_other(metric):
+    vectors = np.array([[0, 0], [np.nan, 1], [1, 1]], np.float32)
+    [(rows, scores)] = nearest(vectors, np.array([[1.0, 1.0]]), 3, metric)
+    assert rows.tolist() == [2, 0] and scores[0] == 0
+
+
 def test_the_least_score_and_a_query_of_nothing():
     vectors = np.eye(3, dtype=np.float32)
     found = most_similar(vectors, np.array([[1.0, 0.9, 0.0], [0, 0, 0]]), 3, min_score=0.5)
