@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,10 +108,17 @@ def lines(found: Calibrated, people: int, gallery: str, kept: bool) -> Iterator[
             f"{chance:.1%} of cases, or up to {most:.1%}."
         )
     if not found.enough:
+        least = rounded_up(found.lowest_rate)
+        other = f", or --far {least:g} or higher" if least < 1 else ""
         yield (
             f"Too few pairs: {found.different_pairs:,} different-person pairs cannot measure a "
-            f"rate below {found.lowest_rate:.2g}. Nothing was saved. Use photos of more people, or "
-            f"--far {found.lowest_rate:.2g} or higher."
+            f"rate below {least:g}. Nothing was saved. Use photos of more people{other}."
         )
     else:
         yield f"{gallery}: {'threshold saved' if kept else 'unchanged (--dry-run)'}"
+
+
+def rounded_up(rate: float) -> float:
+    """Return a rate with two digits that is not below it: the one that is advised must do."""
+    exact = Decimal(str(rate))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), ROUND_CEILING))

@@ -88,7 +88,8 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
         far: The false-accept rate to keep to, over 0 and under 1.
 
     Raises:
-        UsageError: The rate breaks its rule, or there are no pairs of both kinds.
+        UsageError: The rate breaks its rule, there are no pairs of both kinds, or so many photos
+            of different people are exactly alike that no threshold keeps to the rate.
     """
     if not (math.isfinite(far) and 0 < far < 1):
         raise UsageError(broken_rule("`far`", "be over 0 and under 1", far))
@@ -98,6 +99,12 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
         received = f"{pairs.people} people and {len(vectors)} photos"
         raise UsageError(broken_rule("`data`", rule, received))
     threshold = threshold_at(pairs, far)
+    if threshold < 0:
+        rule, received = (
+            "hold different photos of different people",
+            "photos that are exactly alike",
+        )
+        raise UsageError(broken_rule("`data`", rule, received))
     low, high = _threshold_interval(vectors, labels, metric, far)
     midpoint, steepness = fit_probability(pairs)
     accepted, wrong = (
@@ -117,7 +124,7 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
         len(vectors),
         len(pairs.same),
         len(pairs.different),
-        far * len(pairs.different) >= RULE_OF_THREE,
+        far * len(pairs.different) >= RULE_OF_THREE - 1e-9,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.faces.embedding import FaceEmbedder
 from cnnkit.faces.gallery.enrolment import Portrait, people_of
 from cnnkit.faces.verifying import FaceChoice
-from cnnkit.images import Found
+from cnnkit.images import Found, read_bytes
 from cnnkit.results import Failure
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,11 @@ log = logging.getLogger(__name__)
 def readable_portraits(data: str) -> list[Portrait]:
     """Return the photos of a folder of people; those without a person are named and omitted.
 
+    A photo of a person that is there again, with the same content, is omitted as well: it would
+    count as a pair of two photos.
+
     Raises:
-        UsageError: It is no folder of people.
+        UsageError: It is no folder of people, or has one photo under two people.
     """
     try:
         portraits = list(people_of(data))
@@ -31,7 +35,33 @@ def readable_portraits(data: str) -> list[Portrait]:
     for portrait in portraits:
         if portrait.failure is not None:
             log.warning("%s is skipped: %s", portrait.path, portrait.failure.message)
-    return [portrait for portrait in portraits if portrait.failure is None]
+    return _distinct([portrait for portrait in portraits if portrait.failure is None])
+
+
+def _distinct(portraits: Sequence[Portrait]) -> list[Portrait]:
+    """Return the photos without repeated ones.
+
+    Raises:
+        UsageError: One is under two people.
+    """
+    first: dict[bytes, Portrait] = {}
+    distinct = []
+    for portrait in portraits:
+        try:
+            content = hashlib.sha256(read_bytes(portrait.path)).digest()
+        except ImageError:  # said when it is described
+            distinct.append(portrait)
+            continue
+        earlier = first.setdefault(content, portrait)
+        if earlier is portrait:
+            distinct.append(portrait)
+        elif earlier.person == portrait.person:
+            log.warning("%s is skipped: it is the same as %s", portrait.path, earlier.path)
+        else:
+            received = f"{earlier.path} and {portrait.path}, which are the same"
+            fix = "Remove it from the folder of the wrong person."
+            raise UsageError(broken_rule("`data`", "have a photo under one person", received, fix))
+    return distinct
 
 
 def describe_people(

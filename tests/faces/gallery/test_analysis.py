@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnnkit.cli.gallery.calibrate import rounded_up
 from cnnkit.errors import UsageError
 from cnnkit.faces.gallery import GallerySettings, StoredPhoto
 from cnnkit.faces.gallery.audit import audit
@@ -93,6 +94,21 @@ def test_too_few_pairs_are_said_to_be():
     found = calibrate(*people(4, 2), "euclidean", 0.001)  # 24 pairs of two people
     assert not found.enough
     assert found.lowest_rate == pytest.approx(3 / 24)
+
+
+@pytest.mark.parametrize("pairs", [4, 23, 30, 107, 999, 3000, 10_001])
+def test_the_rate_that_is_advised_can_be_measured(pairs):
+    least = rounded_up(3 / pairs)
+    assert 3 / pairs <= least < 1.1 * 3 / pairs + 1e-12
+    assert least * pairs >= 3 - 1e-9
+
+
+def test_no_threshold_is_below_zero():
+    """One photo under two people gave -5e-324, by which nobody is anybody."""
+    vectors, labels = people(4, 2)
+    vectors[2] = vectors[0]
+    with pytest.raises(UsageError, match=r"different people.*exactly alike"):
+        calibrate(vectors, labels, "euclidean", 0.001)
 
 
 @pytest.mark.parametrize("far", [0.0, 1.0, -1.0, float("nan")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,20 @@ def test_too_few_pairs_leave_the_threshold(team: Path, tmp_path: Path, astronaut
     found = gallery.calibrate(more)
     assert not found.enough and found.different_pairs == 4
     assert gallery.settings == before
+
+
+def test_a_photo_that_is_there_again_is_no_pair(
+    team: Path, people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    people = Path(shutil.copytree(people, tmp_path / "people"))
+    shutil.copy(people / "Eva" / "0.png", people / "Eva" / "again.png")
+    gallery = cnnkit.Gallery.load(team)
+    found = gallery.calibrate(people)
+    assert (found.photos, found.same_pairs, found.different_pairs) == (4, 2, 4)
+    assert "again.png is skipped: it is the same as" in caplog.text
+    shutil.copy(people / "Eva" / "0.png", people / "Eileen" / "wrong.png")
+    with pytest.raises(UsageError, match=r"`data` must have a photo under one person.*wrong\.png"):
+        gallery.calibrate(people)
 
 
 @pytest.mark.parametrize("name", ["Ann", None])
