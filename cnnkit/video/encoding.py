@@ -17,7 +17,11 @@ from cnnkit.video.reading import VideoFrame
 from cnnkit.writers.replacing import replacing
 
 # Visually close to the source at a moderate size; "veryfast" encodes faster than most networks run.
-OPTIONS = {"crf": "20", "preset": "veryfast"}
+# Of frames at uneven times, MP4 is told too short a length where frames are stored out of order.
+OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
+# What the conversion from RGB gives, which a player would guess by the size of the video:
+# ITU-R BT.601, 16 to 235.
+MATRIX, RANGE = 6, 1
 
 
 @contextmanager
@@ -46,8 +50,9 @@ class ClipWriter:
         self._container = container
         self._stream: Any = None
         self._tick = Fraction(1, 90_000)
-        # Time stamp of the source that is 0 here, and the last one written.
-        self._offset, self._last = 0, -1
+        self._last = -1  # the last time stamp that was given
+        self._duration = 1  # of that frame, in ticks
+        self._held: Any = None  # the last packet: only the end tells how long it is shown
 
     def add(self, source: VideoFrame, pixels: np.ndarray) -> None:
         """Write a frame.
@@ -69,23 +74,36 @@ class ClipWriter:
             pixels = np.pad(pixels, ((0, max(0, below)), (0, max(0, right)), (0, 0)), "edge")
         pixels = np.ascontiguousarray(pixels[: stream.height, : stream.width])
         frame = import_av().VideoFrame.from_ndarray(pixels, "rgb24")
-        stamp = self._last + 1 if decoded.pts is None else decoded.pts - self._offset
-        self._last = frame.pts = max(stamp, self._last + 1)
+        self._last = frame.pts = max(round(source.shown / self._tick), self._last + 1)
         frame.time_base = self._tick
-        self._container.mux(stream.encode(frame))
+        frame.color_range, frame.colorspace = RANGE, MATRIX
+        self._duration = getattr(decoded, "duration", 0) or self._usual
+        self._mux(stream.encode(frame))
+
+    def _mux(self, packets: list[Any]) -> None:
+        """Write all packets but the last one, which is held back."""
+        for packet in packets:
+            if self._held is not None:
+                self._container.mux(self._held)
+            self._held = packet
 
     def _begin(self, source: VideoFrame, pixels: np.ndarray) -> None:
         decoded = source.decoded
         self._tick = Fraction(decoded.time_base or self._tick)
-        shown = round((source.time or 0) / self._tick)
-        self._offset = (decoded.pts or 0) - shown
+        self._usual = max(1, round(Fraction(1, 30) / self._tick))
         height, width = pixels.shape[:2]
         self._stream = self._container.add_stream("libx264", rate=30, options=OPTIONS)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = self._tick
+        context = self._stream.codec_context
+        context.time_base = self._tick
+        context.colorspace, context.color_range = MATRIX, RANGE
+        context.sample_aspect_ratio = source.pixel_shape
 
     def finish(self) -> None:
         """Write what the encoder holds back; a video without a frame is an empty one."""
         if self._stream is not None:
-            self._container.mux(self._stream.encode())
+            self._mux(self._stream.encode())
+        if self._held is not None:
+            self._held.duration = self._duration
+            self._container.mux(self._held)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 from cnnkit.errors import ImageError, UsageError
@@ -24,6 +25,8 @@ CODECS = frozenset(
     "msmpeg4v3 wmv1 wmv2 wmv3 vc1 theora mjpeg prores dnxhd dvvideo ffv1 huffyuv ffvhuff rawvideo "
     "flv1 flv vp6f vp6 png qtrle svq1 svq3 cinepak".split()
 )
+# Pixels that are shown more times as wide as high, or as high as wide, are a mistake of the file.
+MOST_STRETCHED = 16
 _BOX_TYPES_SEARCHED = 10_000
 
 
@@ -62,6 +65,12 @@ class OpenVideo:
         self.is_damaged = False
         self.problem = "nothing could be read"
         self._av = import_av()
+
+    @property
+    def pixel_shape(self) -> Fraction:
+        """Width of a pixel as it is to be shown over its height; 1 where the file is silent."""
+        found = Fraction(getattr(self.stream, "sample_aspect_ratio", None) or 1)
+        return found if 1 / MOST_STRETCHED <= found <= MOST_STRETCHED else Fraction(1)
 
     def packets(self) -> Iterator[Any]:
         """Yield the packets from the present place to the end, or as far as they can be read."""

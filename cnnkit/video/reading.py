@@ -34,20 +34,40 @@ class VideoFrame(FramePlace):
     Its pixels are converted only as they are taken, in the thread that takes them.
     """
 
-    def __init__(self, path: str, frame: int, time: float | None, decoded: Any) -> None:
-        super().__init__(path, frame, time)
-        self._decoded = decoded
+    def __init__(
+        self, place: FramePlace, decoded: Any, shown: Fraction, pixel_shape: Fraction
+    ) -> None:
+        super().__init__(place.path, place.frame, place.time)
+        self._decoded, self._shown = decoded, shown
+        self._pixel_shape = 1 / pixel_shape if self.turns % 2 else pixel_shape
 
     @property
     def decoded(self) -> Any:
-        """The decoded frame itself, an `av.VideoFrame`, with its time stamp."""
+        """The decoded frame itself, an `av.VideoFrame`.
+
+        Its time stamp may be none, or one of decoding, as in AVI: see `shown`.
+        """
         return self._decoded
+
+    @property
+    def shown(self) -> Fraction:
+        """Seconds since the first frame of the video, exactly."""
+        return self._shown
+
+    @property
+    def pixel_shape(self) -> Fraction:
+        """Width of a pixel of the upright frame, as it is to be shown, over its height."""
+        return self._pixel_shape
+
+    @property
+    def turns(self) -> int:
+        """Quarters counterclockwise by which the decoded frame is turned, 0 to 3."""
+        return int(self._decoded.rotation // 90) % 4
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return uint8 (height, width, 3), RGB, upright."""
         pixels = self._decoded.to_ndarray(format="rgb24")
-        turns = (self._decoded.rotation // 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        return np.ascontiguousarray(np.rot90(pixels, self.turns)) if self.turns else pixels
 
 
 @dataclass(frozen=True)
@@ -146,7 +166,8 @@ def _stamped(
             yield _damage(lost[0], len(lost), video.problem)
             lost = []
         before = status
-        yield FoundFrame(place if decoded is None else frame_at(place, decoded))
+        ticks = timeline.ticks(number)
+        yield FoundFrame(place if decoded is None else _frame(place, decoded, ticks, video))
     end = timeline.end(path)
     if is_cut_off and timeline.is_chosen_to_end(selection):
         if earlier(end.key) is not None:
@@ -189,7 +210,7 @@ def _counted(
         if chooser.takes(number, ticks, bool(decoded.key_frame)):
             place = FramePlace(path, number, time)
             known = earlier(place.key) is not None
-            yield FoundFrame(place if known else frame_at(place, decoded))
+            yield FoundFrame(place if known else _frame(place, decoded, ticks, video))
         number += 1
     if is_cut_off or lost:
         ticks = timeline.ticks(number) if timeline.is_ordered else clock.end
@@ -199,9 +220,9 @@ def _counted(
         yield FoundFrame(end) if known else failed
 
 
-def frame_at(place: FramePlace, decoded: Any) -> VideoFrame:
-    """Return a frame with its pixels, an `av.VideoFrame`."""
-    return VideoFrame(place.path, place.frame, place.time, decoded)
+def _frame(place: FramePlace, decoded: Any, ticks: int, video: OpenVideo) -> VideoFrame:
+    shown = ticks * Fraction(video.stream.time_base or 1)
+    return VideoFrame(place, decoded, shown, video.pixel_shape)
 
 
 def _damage(place: FramePlace, count: int, problem: str) -> FoundFrame:

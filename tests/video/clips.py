@@ -40,6 +40,7 @@ def make_clip(
     rotation: int = 0,
     keys: int = 10,
     faststart: bool = False,
+    pixel_shape: Fraction | None = None,
 ) -> Path:
     """Encode images at 20 per second.
 
@@ -51,6 +52,7 @@ def make_clip(
         rotation: Degrees to turn for display.
         keys: Distance of the key frames.
         faststart: Whether the description comes before the frames.
+        pixel_shape: Width of a pixel over its height.
     """
     pictures = [numbered(n) for n in range(images)] if isinstance(images, int) else list(images)
     lossless = codec in ("ffv1", "png")
@@ -64,6 +66,8 @@ def make_clip(
             stream.bit_rate = 400_000
         if rotation:
             stream.set_display_rotation(rotation)
+        if pixel_shape is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_shape
         if stamps is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number, pixels in enumerate(pictures):
