@@ -87,8 +87,15 @@ def pool(image: np.ndarray, kind: str, window: Window) -> np.ndarray:
 
     Returns:
         The image's float (output height, output width, channels).
+
+    Raises:
+        UsageError: A window does not fit, or one may hold nothing but padding.
     """
     check_fits(window, image.shape, "a pooling")
+    sides = window.sides(*image.shape[:2])
+    if any(max(two) >= size for two, size in zip(sides, window.kernel, strict=True)):
+        rule = "have less padding than its own height and width: some windows would be empty"
+        raise UsageError(broken_rule("a pooling", rule, str(window)))
     rows, columns = window.output(*image.shape[:2])
     taps = [(row, column) for row in range(window.kernel[0]) for column in range(window.kernel[1])]
     if kind == "max":

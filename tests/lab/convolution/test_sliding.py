@@ -115,3 +115,13 @@ def test_every_named_kernel_has_a_use_for_flat_ground():
         value = 7 if name in ("blur", "sharpen") else 0
         found = slide(flat, read_kernel(name), Window((3, 3)), "volume")
         np.testing.assert_allclose(found, value, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+def test_a_pooling_of_nothing_is_refused(kind):
+    """Windows that see padding alone gave -inf and NaN, which JSON and images cannot hold."""
+    image = np.arange(9.0).reshape(3, 3, 1)
+    for sides in (((2, 0), (0, 0)), ((0, 0), (0, 3))):
+        with pytest.raises(UsageError, match=r"a pooling must have less padding .*2x2/2 pad"):
+            pool(image, kind, Window((2, 2), (2, 2), sides))
+    assert np.isfinite(pool(image, kind, Window((2, 2), (2, 2), ((1, 1), (1, 1))))).all()
