@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from cnnkit.errors import UsageError
 from cnnkit.results import frame_key, key_of, pair_key
-from cnnkit.writers.journal import MALFORMED, bounded_lines, path_key
+from cnnkit.writers.journal import MALFORMED, MAX_LINE_BYTES, bounded_lines, path_key
 from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
 
 
@@ -68,12 +69,22 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with _long_cells(), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if "status" not in (reader.fieldnames or ()):
             raise KeyError("status")  # else any file of one line would seem to have no rows
         for row in reader:
             yield _shown_key(row), row["status"]
+
+
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let `csv` read cells as long as rows may be, such as thousands of matches; 128 KiB else."""
+    before = csv.field_size_limit(MAX_LINE_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, str]]:

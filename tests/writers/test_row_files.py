@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnkit.errors import OutputError, UsageError
+from cnnkit.writers.finished_rows import FinishedRows
 from cnnkit.writers.row_files import (
     check_cells,
     csv_lines,
@@ -62,6 +63,17 @@ def test_a_json_line_is_one_line_and_reads_back(row):
     line = json_line(row)
     assert line.splitlines() == [line[:-1]]
     assert json.loads(line) == row
+
+
+def test_a_finished_csv_with_long_cells_is_read(tmp_path):
+    """Of a search for thousands of matches: `csv` takes 128 KiB, and the run was not resumed."""
+    table = FlatTable([Column("others", "text", lambda row: row["others"])])
+    row = {"path": "a.jpg", "status": "ok", "others": "x" * 200_000}
+    write_rows(tmp_path / "rows.csv", [row, row | {"path": "b.jpg"}], table)
+    before = csv.field_size_limit()
+    finished = FinishedRows(tmp_path / "rows.csv")
+    assert finished.holds("a.jpg") and finished.holds("b.jpg") and not finished.holds("c.jpg")
+    assert csv.field_size_limit() == before
 
 
 def test_a_newline_in_a_name_stays_inside_its_cell():
