@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cnnkit.data.dataset import split_name
 from cnnkit.data.splits import measured_splits
 from cnnkit.detection.average_precision import FoundBoxes, TrueBoxes, box_figures
 from cnnkit.detection.detector import Detector
@@ -68,10 +67,7 @@ def evaluate_detector(
     Raises:
         UsageError: There is nothing to measure.
     """
-    if split is None:
-        wanted = measured_splits([p.split for p in boxes.images], None, boxes.source)
-    else:
-        wanted = frozenset((split_name(split) or split,))
+    wanted = measured_splits([p.split for p in boxes.images], split, boxes.source)
     images, misplaced = as_shown(p for p in boxes.images if p.split in wanted)
     classes = tuple(name for name, count in boxes.counts().items() if count)
     if not images or not classes:

@@ -93,8 +93,10 @@ def test_wrong_boxes_are_named_and_their_images_stay() -> None:
 
 
 def test_a_split_or_data_without_known_classes() -> None:
-    with pytest.raises(UsageError, match="have images with boxes to measure"):
+    with pytest.raises(UsageError, match=r"`split` must name a split of set.*It has none"):
         evaluate_detector(detector({}), boxes_of(image("a.jpg", DOG)), split="test")
+    with pytest.raises(UsageError, match="`split` must be one of train, val, test"):
+        evaluate_detector(detector({}), boxes_of(image("a.jpg", DOG)), split="tset")
     fox = BoxAnnotation("fox", (1.0, 1.0, 9.0, 9.0))
     with pytest.raises(UsageError, match=r"classes that the model knows.*aeroplane"):
         evaluate_detector(detector({}), boxes_of(image("a.jpg", fox), classes=("fox",)))
