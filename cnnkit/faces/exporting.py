@@ -215,8 +215,20 @@ def _cascade_networks(bundle: Bundle, request: Request) -> tuple[NetworkExport, 
             samples=samples[name],
             batch=request.batch,
             facts={"cascade": CASCADE},
+            notes=_batch_notes(request.batch) if name == "proposal" else (),
         )
         for name in shapes
+    )
+
+
+def _batch_notes(batch: int | None) -> tuple[str, ...]:
+    """Return what a fixed batch means, if there is one: each network takes another thing."""
+    if batch is None:
+        return ()
+    return (
+        f"With `batch={batch}` the proposal network takes {batch} images of one size a call, the "
+        "refinement and the output network as many squares, of which an image has from none to "
+        "hundreds: fill the last call up, with zeros for example, and leave their outputs out.",
     )
 
 

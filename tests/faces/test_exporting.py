@@ -78,7 +78,7 @@ def finder(form, folder, overwrite=False, **asked):
     return export_model(bundle, networks, form, folder / "finder", overwrite=overwrite)
 
 
-def swapped(form, folder) -> FaceDetector:
+def swapped(form, folder, batch: int | None = None) -> FaceDetector:
     """Return the finder with the exported networks in the place of its own."""
 
     class Exported:
@@ -86,7 +86,15 @@ def swapped(form, folder) -> FaceDetector:
             self.path = folder / f"{name}{FORMATS[form].suffix}"
 
         def predict(self, images):
-            return outputs(form, self.path, image=images)
+            step = batch or len(images)
+            given = [self.call(images[at : at + step]) for at in range(0, len(images), step)]
+            return {name: np.concatenate([one[name] for one in given]) for name in given[0]}
+
+        def call(self, images):
+            missing = (batch or len(images)) - len(images)
+            filled = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
+            given = outputs(form, self.path, image=filled)
+            return {name: values[: len(images)] for name, values in given.items()}
 
     detector = FaceDetector(open_model("mtcnn"), options=IN_PROCESS)
     for name in PARTS:
@@ -106,6 +114,17 @@ def test_the_three_networks_find_the_astronauts_face(form, tmp_path, images):
     assert content["inputs"][0]["shape"] == [None, None, None, 3]
     assert content["model"]["network"] == "proposal"
     assert content["cascade"]["order"] == ["proposal", "refinement", "output"]
+
+
+@pytest.mark.parametrize("form", only_fast())
+def test_in_batches_that_are_filled_up_they_find_it_too(form, tmp_path, images):
+    networks = exporting.finder_networks(open_model("mtcnn"), Request(form, batch=4))
+    [note] = [note for network in networks for note in network.notes]
+    assert "With `batch=4` the proposal network takes 4 images of one size a call" in note
+    done = finder(form, tmp_path, images=images, batch=4)
+    (found,) = swapped(form, done.path, batch=4).find(images[0])
+    (own,) = FaceDetector(open_model("mtcnn"), options=IN_PROCESS).find(images[0])
+    np.testing.assert_allclose(found.xyxy, own.xyxy, atol=0.01)
 
 
 @pytest.mark.slow
