@@ -123,13 +123,17 @@ def examples() -> Path:
     return ROOT / "examples" / "images"
 
 
+def photos_folder(named: str | None) -> Path:
+    """Return the folder that the user names; without one the test is skipped."""
+    if not named or not os.path.isdir(named):
+        pytest.skip(f"CNNKIT_TEST_DATA must be a folder of test images. Received: {named}.")
+    return Path(named).resolve()
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real images that are not part of the project; skips where it is missing."""
-    folder = Path(os.environ.get("CNNKIT_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"CNNKIT_TEST_DATA must be a folder of test images. Received: {folder}.")
-    return folder.resolve()
+    """The folder of real images that are not part of the project; skips where none is named."""
+    return photos_folder(os.environ.get("CNNKIT_TEST_DATA"))
 
 
 @pytest.fixture(scope="session", autouse=True)
