@@ -83,7 +83,9 @@ class FrameFinder:
             any_wanted = True
             yield frame
         if not any_wanted:  # every input has a row
-            yield Found(found.path, Failure("no-images", "no frame lies in the time asked for"))
+            timed = self._selection.is_timed
+            reason = "no frame lies in the time asked for" if timed else "it has no frame"
+            yield Found(found.path, Failure("no-images", reason))
 
 
 def frames(

@@ -60,9 +60,14 @@ class FrameSelection:
         return self.every == KEY
 
     @property
+    def is_timed(self) -> bool:
+        """Whether a part of the video is asked for."""
+        return self.from_time is not None or self.to_time is not None
+
+    @property
     def is_given(self) -> bool:
         """Whether frames were asked for explicitly: then folders are searched for videos too."""
-        return any((self.every, self.from_time is not None, self.to_time is not None))
+        return bool(self.every) or self.is_timed
 
     def to_dict(self) -> dict[str, object]:
         """Return what a resumed run must have in common with the first one."""
@@ -139,7 +144,10 @@ def _step_of(every: str | None) -> tuple[Fraction, str] | None:
 def _seconds_of(name: str, time: Time) -> Fraction | None:
     if time is None:
         return None
-    found = _CLOCK.fullmatch(str(time).strip())
+    text = str(time).strip()
+    if isinstance(time, float) and math.isfinite(time):
+        text = f"{time + 0.0:.9f}"  # 0.1 * 3 has 17 decimals, 0.00001 an exponent
+    found = _CLOCK.fullmatch(text)
     if found is None:
         rule = "be a time in seconds such as 90 or 12.5, or a time such as 1:30"
         raise UsageError(broken_rule(name, rule, repr(time)))

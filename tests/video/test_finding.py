@@ -8,10 +8,10 @@ import pytest
 
 from cnnkit.errors import ImageError
 from cnnkit.images import Finder
-from cnnkit.results import make_row
+from cnnkit.results import Failure, make_row
 from cnnkit.video import FrameFinder, FrameSelection, frames, holds_video
 from cnnkit.video.rows import RowFrames
-from tests.video.clips import make_clip, number_in
+from tests.video.clips import av, make_clip, number_in
 
 
 @pytest.fixture
@@ -61,3 +61,16 @@ def test_a_frame_is_an_image_for_everything(tmp_path: Path) -> None:
     frame = next(frames(make_clip(tmp_path / "a.mp4", 3))).path
     assert np.array_equal(image_pixels(frame), np.asarray(frame))
     assert prepare(frame, InputSpec(32, 32)).shape == (32, 32, 3)
+
+
+def test_a_video_without_a_frame_says_so(tmp_path: Path) -> None:
+    """It spoke of the time asked for where none was."""
+    empty = tmp_path / "empty.avi"
+    with av.open(str(empty), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    [found] = frames(empty)
+    assert found.failure == Failure("no-images", "it has no frame")
+    [found] = frames(empty, from_time=1)
+    assert found.failure == Failure("no-images", "no frame lies in the time asked for")

@@ -47,6 +47,14 @@ def test_times(text: str, seconds: Fraction) -> None:
     assert FrameSelection(from_time=text).start == seconds
 
 
+@pytest.mark.parametrize("time", [0.1 * 3, 1e-05, 2, 1234567.25, -0.0])
+def test_a_time_may_be_any_number_that_a_program_has(time: float) -> None:
+    """0.1 * 3 was refused for its 17 decimals, and 0.00001 for its exponent."""
+    found = FrameSelection(from_time=time, to_time=time + 1)
+    assert float(found.start) == pytest.approx(time, abs=1e-9)
+    assert float(found.end or 0) == pytest.approx(time + 1, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

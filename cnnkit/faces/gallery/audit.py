@@ -21,7 +21,7 @@ class AuditFinding:
     """One thing to look at.
 
     Attributes:
-        kind: ``mislabeled``, ``outlier``, ``too-alike`` or ``copy``.
+        kind: ``mislabelled``, ``outlier``, ``too-alike`` or ``copy``.
         person: Whose entry.
         path: Path of the photo if known, else its number.
         distance: To what it should be near, or should not.
@@ -48,7 +48,7 @@ def audit(
 ) -> list[AuditFinding]:
     """Compare every photo with all others.
 
-    - mislabeled: nearer to another person than to all others of its own, and near enough.
+    - mislabelled: nearer to another person than to all others of its own, and near enough.
     - outlier: farther from all others of its own person than the threshold.
     - too-alike: two people with photos nearer than the threshold, which identification cannot
       distinguish surely.
