@@ -40,3 +40,19 @@ def test_lfws_list_and_a_report(run_cnnkit: Callable, tmp_path: Path, examples: 
     assert figures["mistakes"][0]["expected"] is False  # the list itself is wrong there
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Most confident mistakes" in page and "no-face" in page
+
+
+def test_the_embedder_is_evaluated_in_8_bit_integers(
+    run_cnnkit: Callable, tmp_path: Path, examples: Path
+) -> None:
+    """As in `verify-face`, where the detector stays in float32; it was refused for the detector."""
+    write_astronauts(tmp_path / "made", examples)
+    (tmp_path / "pairs.csv").write_text(
+        "a,b,same\npassport.jpg,selfie.jpg,1\ntwo.jpg,passport.jpg,0\n"
+    )
+    done = run_cnnkit(
+        *("evaluate", "--model", "dlib-face", "pairs.csv", "--root", "made"),
+        *("--precision", "int8"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 pairs (1 same, 1 different), 0 could not be compared" in done.stdout

@@ -53,6 +53,31 @@ def test_another_form_is_refused_in_one_line(tmp_path, name, text, message) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """Both images got the boxes of the last one in a COCO file, and of both in a CSV."""
+    names = ("train/a.jpg", "val/a.jpg")
+    coco, table = tmp_path / "boxes.json", tmp_path / "boxes.csv"
+    content = {
+        "images": [{"id": n, "file_name": name} for n, name in enumerate(names)],
+        "categories": [{"id": 3, "name": "dog"}],
+        "annotations": [
+            {"image_id": n, "category_id": 3, "bbox": [10 * n, 0, 5, 5]} for n in range(2)
+        ],
+    }
+    coco.write_text(json.dumps(content))
+    lines = [f"{name},dog,{10 * n},0,{10 * n + 5},5" for n, name in enumerate(names)]
+    table.write_text("\n".join(["file,label,x1,y1,x2,y2", *lines]))
+    images = [str(tmp_path / name) for name in names]
+    for path in (coco, table):
+        boxes = read_image_boxes(str(path), images)
+        assert [boxes[image].corners.tolist() for image in images] == [
+            [[0, 0, 5, 5]],
+            [[10, 0, 15, 5]],
+        ]
+        with pytest.raises(UsageError, match=r"have one file that other/a.jpg can be.*2 of that"):
+            read_image_boxes(str(path), ["other/a.jpg"])
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read_image_boxes(str(tmp_path / "none.json"), ["a.jpg"])
