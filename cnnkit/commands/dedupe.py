@@ -238,10 +238,7 @@ def dedupe(
     paths, folder = input_list(inputs), path_of(sort_into)
     check_sortable(paths, sort_into)
     check_how(how, folder)
-    if keep not in KEEP:
-        raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))
-    if keep == "oldest":  # an image in an archive or an object store has no time of change
-        check_files("`keep=oldest`", paths)
+    _check_keep(keep, paths)
     if not look_alikes:
         _check_none_given(
             all_pairs=all_pairs,
@@ -261,11 +258,10 @@ def dedupe(
     if look_alikes:
         least = chosen_score(model, min_score)
         options = RuntimeOptions(device, runtime, precision, threads)
-        if not resume:
-            classifier = embedding_classifier(model, options, pixel_limit(max_pixels))
+        if not resume:  # else the plan has them
             likeness = partial(
                 find_look_alikes,
-                classifier,
+                embedding_classifier(model, options, pixel_limit(max_pixels)),
                 min_score=least,
                 all_pairs=all_pairs,
                 workers=worker_count(workers, threads),
@@ -277,20 +273,33 @@ def dedupe(
     def compared() -> list[Row]:
         return _rows(list(find()), keep, pixel_limit(max_pixels), workers, progress, likeness)
 
+    table = copies_table(look_alikes)
     if folder is None:
-        done = CopiesFound(tuple(compared()))
-        if emit is not None:
-            for row in done.rows:
-                emit(row)
-        _write(done, rows_file, page, copies_table(look_alikes))
+        done = CopiesFound(_emitted(compared(), emit))
+        _write(done, rows_file, page, table)
         return done
     with planned_folder(folder, resume):
         make_rows = None if resume else compared
         kind = LOOK_ALIKES_PLAN if look_alikes else COPIES_PLAN
         rows, placed = sorted_by_plan(kind, folder, how, find, make_rows, emit)
         done = CopiesFound(tuple(rows), placed)
-        _write(done, rows_file, page, copies_table(look_alikes))
+        _write(done, rows_file, page, table)
         return done
+
+
+def _check_keep(keep: str, paths: Sequence[str]) -> None:
+    if keep not in KEEP:
+        raise UsageError(broken_rule("`keep`", f"be one of {', '.join(KEEP)}", repr(keep)))
+    if keep == "oldest":  # an image in an archive or an object store has no time of change
+        check_files("`keep=oldest`", paths)
+
+
+def _emitted(rows: Sequence[Row], emit: Emit | None) -> tuple[Row, ...]:
+    """Return the rows, each given to `emit` if there is one."""
+    if emit is not None:
+        for row in rows:
+            emit(row)
+    return tuple(rows)
 
 
 def _check_none_given(**given: bool) -> None:

@@ -13,7 +13,7 @@ import inspect
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,16 +153,25 @@ class _Bounds:
             self._refuse(f"hold at most {MAX_VALUES} values", "more")
         if depth > 2 * MAX_DEPTH:  # a list and a dict for each level of transforms
             raise UsageError(_too_deep(self._path))
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if type(key) is not str:
-                    self._refuse("have texts as names", repr(key)[:MAX_TEXT])
-                inner = name if key in ("x", "y") else key
-                self.check(item, inner, depth + 1)
-        elif isinstance(value, list):
-            for item in value:
-                self.check(item, name, depth + 1)
-        elif isinstance(value, str):
+        if not isinstance(value, dict | list):
+            self._check_plain(value, name)
+            return
+        for inner, item in self._items(value, name):
+            self.check(item, inner, depth + 1)
+
+    def _items(self, value: dict[Any, Any] | list[Any], name: str) -> Iterator[tuple[str, Any]]:
+        """Yield what a value holds, each with the name of the argument that it belongs to."""
+        if isinstance(value, list):
+            yield from ((name, item) for item in value)
+            return
+        for key, item in value.items():
+            if type(key) is not str:
+                self._refuse("have texts as names", repr(key)[:MAX_TEXT])
+            yield name if key in ("x", "y") else key, item
+
+    def _check_plain(self, value: Any, name: str) -> None:
+        """Refuse a value that holds no others and is out of bounds, or of no known kind."""
+        if isinstance(value, str):
             if len(value) > MAX_TEXT:
                 self._refuse(f"have texts of at most {MAX_TEXT} characters", f"{value[:20]!r}...")
         elif isinstance(value, int | float):
