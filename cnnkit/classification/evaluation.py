@@ -13,7 +13,7 @@ from cnnkit.classification.classifier import Classifier
 from cnnkit.classification.labeled import LabeledImage
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import Found
-from cnnkit.results import Failure
+from cnnkit.results import Failure, path_fields
 
 SCHEMA_VERSION = 1
 MAX_MISTAKES = 100
@@ -64,7 +64,7 @@ def evaluate(
             "precision": classifier.predictor.precision,
             "fit": classifier.spec.fit,
         },
-        "data": {"path": data, "pictures": len(images), "errors": len(tally.errors)},
+        "data": {**path_fields(data), "pictures": len(images), "errors": len(tally.errors)},
         **tally.figures(labels),
         "mistakes": tally.surest_mistakes(labels),
         "errors": tally.errors,
@@ -86,7 +86,7 @@ class _Tally:
     def add(self, path: str, truth: int, result: Any) -> None:
         """Take in the result of one image."""
         if isinstance(result, Failure):
-            self.errors.append({"path": path, **result.to_dict()})
+            self.errors.append({**path_fields(path), **result.to_dict()})
             return
         self.paths.append(path)
         self.truth.append(truth)
@@ -137,7 +137,7 @@ class _Tally:
         wrong.sort(key=lambda i: -self.confidence[i])
         return [
             {
-                "path": self.paths[i],
+                **path_fields(self.paths[i]),
                 "truth": labels[self.truth[i]],
                 "label": labels[self.guess[i]],
                 "score": round(self.confidence[i], 6),

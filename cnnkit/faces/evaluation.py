@@ -12,7 +12,7 @@ from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.pairs import PairDistances, proportion_interval, rates_at, summary
 from cnnkit.faces.verifying import FaceVerifier
 from cnnkit.formats.face_pairs import FacePair, distinct_pairs
-from cnnkit.results import Failure
+from cnnkit.results import Failure, path_fields
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def evaluate_pairs(
     errors: list[dict[str, str]] = []
     for pair, outcome in verifier.stream(distinct, workers):
         if isinstance(outcome, Failure):
-            errors.append({"a": pair.a, "b": pair.b, **outcome.to_dict()})
+            errors.append({**_paths(pair), **outcome.to_dict()})
         else:
             compared.append((pair, outcome.distance))
         advance()
@@ -75,7 +75,7 @@ def evaluate_pairs(
         "model": {"name": embedder.bundle.card.name, "sha256": embedder.bundle.identity},
         "runtime": {"embedder": embedder.identity, "faces": verifier.choice.faces},
         "data": {
-            "path": data,
+            **path_fields(data),
             "pairs": len(distinct),
             "repeated": repeated,
             "errors": len(errors),
@@ -180,6 +180,10 @@ def surest_mistakes(
     wrong = [(p, d) for p, d in compared if (d <= threshold) != p.same]
     wrong.sort(key=lambda one: -abs(one[1] - threshold))
     return [
-        {"a": pair.a, "b": pair.b, "expected": pair.same, "distance": round(distance, 6)}
+        {**_paths(pair), "expected": pair.same, "distance": round(distance, 6)}
         for pair, distance in wrong[:MAX_MISTAKES]
     ]
+
+
+def _paths(pair: FacePair) -> dict[str, str]:
+    return path_fields(pair.a, "a") | path_fields(pair.b, "b")

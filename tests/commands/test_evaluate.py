@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,20 @@ def test_a_classifier_is_measured(labels: Path, tmp_path: Path) -> None:
     assert "cat.jpg" in page.read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="exists already"):
         evaluate("efficientnet-lite0", labels, report=page)
+
+
+def test_names_that_are_no_unicode_are_exact_as_everywhere(examples: Path, tmp_path: Path) -> None:
+    """Without ``path_base64`` nobody could find the file of a mistake or an error again."""
+    folder = tmp_path / "espresso"
+    folder.mkdir()
+    for name, content in ((b"\xff.jpg", (examples / "cat.jpg").read_bytes()), (b"\xfe.jpg", b"")):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(content)
+    (tmp_path / "tench").mkdir()
+    shutil.copy(examples / "rocket.jpg", tmp_path / "tench")
+    figures = evaluate("efficientnet-lite0", tmp_path).figures
+    for rows, name in ((figures["mistakes"], b"\xff.jpg"), (figures["errors"], b"\xfe.jpg")):
+        [found] = [row for row in rows if "path_base64" in row]
+        assert os.path.basename(base64.b64decode(found["path_base64"])) == name
 
 
 def test_what_a_task_has_no_use_for_is_refused(labels: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +21,12 @@ from tests.faces.test_verifying import CountingEmbedder
 
 def compared(*pairs: tuple[bool, float]) -> list[tuple[FacePair, float]]:
     return [(FacePair(f"a{n}", f"b{n}", same), far) for n, (same, far) in enumerate(pairs)]
+
+
+def test_a_name_that_is_no_unicode_is_exact() -> None:
+    pairs = [(FacePair("a\udcff.jpg", "b.jpg", True), 0.9), (FacePair("c", "d", False), 0.8)]
+    [mistake] = figures_of(pairs, 0.6, "list")["mistakes"]
+    assert base64.b64decode(mistake["a_base64"]) == b"a\xff.jpg" and "b_base64" not in mistake
 
 
 def test_figures_by_hand() -> None:
