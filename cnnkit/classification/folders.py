@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.classification.classifier import Classifier
+from cnnkit.errors import OutputError
 from cnnkit.folder_job import FolderJob, Outputs, RowAndFeatures, RowEngine, Rows, Summary
 from cnnkit.images import Found, thumbnail
 from cnnkit.results import Failure, make_row
@@ -107,6 +108,11 @@ def embeddings_origin(classifier: Classifier, given: str) -> EmbeddingsOrigin:
 def _write_paths(
     embeddings: Path, origin: EmbeddingsOrigin, began: int, rows: Callable[[], Rows]
 ) -> None:
+    try:  # killed before they are written again, those of another run would seem to be of these
+        embeddings.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{embeddings} cannot be removed: {reason}.") from error
     write_paths(embeddings, origin, (image_line(row, began) for row in rows()))
 
 

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import itertools
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.writers.embedding_paths import EmbeddingPaths, paths_file, write_paths
 from cnnkit.writers.journal import bounded_lines, first_difference
 from cnnkit.writers.replacing import replacing
 from cnnkit.writers.row_files import PARQUET_ROW_GROUP, csv_line, import_pyarrow
 from cnnkit.writers.shards import ShardRecord, checksum_of
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -114,30 +117,49 @@ def merge_parts(parts: Sequence[Part], output: Path) -> int:
         OutputError: The file cannot be written.
     """
     merge = _MERGERS[output.suffix.lower()]
+    has_paths = output.suffix.lower() == ".npy"
+    paths = _paths_of(parts) if has_paths else []
     try:
         with contextlib.ExitStack() as files, replacing(output) as target:
             merge(parts, target, files)
+            if has_paths:  # never do other images' names lie beside the embeddings
+                _remove_paths(output)
     except (ValueError, csv.Error) as error:
         raise _changed(parts[0]) from error
-    if output.suffix.lower() == ".npy":
-        _merge_paths(parts, output)
+    if paths:
+        write_paths(output, paths[0].origin, _interleaved(parts, [iter(one) for one in paths]))
     return sum(part.record.rows for part in parts)
 
 
-def _merge_paths(parts: Sequence[Part], output: Path) -> None:
-    """Merge the files of paths, which embeddings can be searched with, where all parts have one.
+def _paths_of(parts: Sequence[Part]) -> list[EmbeddingPaths]:
+    """Return the files of paths, which embeddings can be searched with; none if one is missing.
 
     Raises:
-        UsageError: One is missing, or of other embeddings.
-        OutputError: The file cannot be written.
+        UsageError: One is of other embeddings.
     """
-    if not all(paths_file(part.path).is_file() for part in parts):
-        return
+    without = [part.path for part in parts if not paths_file(part.path).is_file()]
+    if without:
+        name = paths_file(without[0]).name
+        log.warning("%s has no %s: the merged file cannot be searched", without[0], name)
+        return []
     paths = [EmbeddingPaths(part.path) for part in parts]
     for part, one in zip(parts, paths, strict=True):
         if one.origin != paths[0].origin or len(one) != part.record.rows:
             raise _changed(part)
-    write_paths(output, paths[0].origin, _interleaved(parts, [iter(one) for one in paths]))
+    return paths
+
+
+def _remove_paths(output: Path) -> None:
+    """Remove the file of paths of the embeddings that are replaced.
+
+    Raises:
+        OutputError: That is not possible.
+    """
+    try:
+        paths_file(output).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{paths_file(output)} cannot be removed: {reason}.") from error
 
 
 def _changed(part: Part) -> UsageError:

@@ -13,6 +13,7 @@ from PIL import Image
 
 import cnnkit
 from cnnkit.errors import UsageError
+from cnnkit.writers import FeatureSpool
 from cnnkit.writers.locking import locked_beside
 
 MODEL = "squeezenet-1.1"
@@ -123,6 +124,25 @@ def test_another_spelling_of_a_path_is_the_same_image(place, monkeypatch):
     lines = (place / "photos.npy.paths.jsonl").read_text().count("\n")
     found("photos.npy", None, update=["photos", "./photos/../photos/coffee.jpg"])
     assert (place / "photos.npy.paths.jsonl").read_text().count("\n") == lines
+
+
+def test_embeddings_killed_while_they_are_replaced_are_not_searched(place, monkeypatch):
+    """The new paths lay beside the old embeddings: as many, so that nobody noticed."""
+    photos = sorted((place / "photos").iterdir(), reverse=True)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FeatureSpool, "finish", killed)
+    again = {"model": MODEL, "embeddings": place / "photos.npy", "output": place / "rows.jsonl"}
+    with pytest.raises(KeyboardInterrupt):
+        cnnkit.classify(photos, overwrite=True, **again)
+    with pytest.raises(UsageError, match=r"photos\.npy must be an embeddings file"):
+        cnnkit.search(place / "photos.npy", photos[0])
+    monkeypatch.undo()
+    cnnkit.classify(photos, resume=True, **again)
+    rows, _ = found(place / "photos.npy", place / "photos" / "cat.jpg", top_k=1)
+    assert names(rows[0]) == ["cat.jpg"]
 
 
 def test_one_run_at_a_time_updates_an_index(place):

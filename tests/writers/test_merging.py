@@ -91,8 +91,23 @@ def test_merged_embeddings_can_be_searched_like_those_of_one_run():
     cnnkit.merge(features, "merged.npy")
     assert [line["path"] for line in EmbeddingIndex("merged.npy").lines()] == NAMES
     write_paths(features[1], replace(origin, model="other"), [{"path": "a"}] * 4)
+    before = Path("merged.npy").read_bytes(), Path("merged.npy.paths.jsonl").read_bytes()
+    Path("part-2.npy").write_bytes(Path("part-1.npy").read_bytes()[::-1])
     with pytest.raises(UsageError, match=r"part-1\.npy must be as its run finished it"):
         cnnkit.merge(features, "merged.npy", overwrite=True)
+    assert before == (Path("merged.npy").read_bytes(), Path("merged.npy.paths.jsonl").read_bytes())
+
+
+def test_embeddings_are_never_merged_beside_the_paths_of_others(caplog):
+    """Those of the file that was overwritten stayed: a search named other images."""
+    for index in range(2):
+        run(f"part-{index}.jsonl", (index, 2), embeddings=f"part-{index}.npy")
+    origin = EmbeddingsOrigin("lite", "efficientnet-lite0", "c" * 64, "crop")
+    Path("merged.npy").write_bytes(b"of another run")
+    write_paths(Path("merged.npy"), origin, [path_fields(f"other-{name}") for name in NAMES])
+    cnnkit.merge(["part-0.npy", "part-1.npy"], "merged.npy", overwrite=True)
+    assert not Path("merged.npy.paths.jsonl").exists()
+    assert "part-0.npy has no part-0.npy.paths.jsonl" in caplog.text
 
 
 def test_shards_of_a_folder_take_every_nth_image_and_say_so_in_their_journal(examples):
