@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -23,3 +25,26 @@ def graph_function(function: Callable[..., Any], **options: Any) -> Any:
     made = tf.function(function, autograph=False, **options)
     made._omit_frequent_tracing_warning = True
     return made
+
+
+@contextlib.contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Keep TensorFlow's warnings of retracing off the log while Keras compiles its own functions.
+
+    Keras makes its functions anew for each model: the second training of a program is warned of
+    as one function that is traced too often.
+    """
+    logger, quiet = logging.getLogger("tensorflow"), _NoAdvice()
+    logger.addFilter(quiet)
+    try:
+        yield
+    finally:
+        logger.removeFilter(quiet)
+
+
+class _NoAdvice(logging.Filter):
+    """Of each call its own, for one may be within another."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is another one."""
+        return "triggered tf.function retracing" not in str(record.msg)

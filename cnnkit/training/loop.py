@@ -18,6 +18,7 @@ from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import without_compiled_files
 from cnnkit.runtime.processes import current_group
 from cnnkit.runtime.tensorflow_steps import faster_kernel_gradients
+from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.runtime.training_devices import (
     OutOfMemoryError,
     prepare_training,
@@ -105,6 +106,7 @@ def train(
         computing_in(model, training_precision(plan.precision)),
         faster_kernel_gradients(leaf_layers(model)),
         without_compiled_files(),
+        quiet_tracing(),
         contextlib.ExitStack() as open_things,
     ):
         run = _Run(

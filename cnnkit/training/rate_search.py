@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnkit.errors import CnnkitError, UsageError, broken_rule
 from cnnkit.runtime.process import without_compiled_files
+from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.runtime.training_devices import (
     prepare_training,
     require_training_backend,
@@ -91,6 +92,7 @@ def find_learning_rate(
         unfrozen(model, plan),
         computing_in(model, training_precision(plan.precision)),
         without_compiled_files(),
+        quiet_tracing(),
     ):
         stepper = Stepper[Batches](model, plan, xla=xla, strategy=strategy)
         before = stepper.snapshot()

@@ -10,7 +10,7 @@ import pytest
 
 from cnnkit import runtime
 from cnnkit.runtime.keras_predictor import compiled_call
-from cnnkit.runtime.tracing import graph_function
+from cnnkit.runtime.tracing import graph_function, quiet_tracing
 
 
 @pytest.fixture
@@ -38,6 +38,17 @@ def test_models_that_are_loaded_one_after_another_are_no_retracing(warned) -> No
 def test_images_of_many_sizes_have_a_graph_each(warned) -> None:
     total = runtime.compile(keras.ops.sum)
     assert [float(total(np.ones(n, np.float32))) for n in range(1, 9)] == list(range(1, 9))
+    assert warned() == []
+
+
+def test_models_that_are_trained_one_after_another_are_no_retracing(warned) -> None:
+    for _ in range(6):
+        model = keras.Sequential([keras.layers.Dense(2)])
+        model.compile(loss="mse")
+        with quiet_tracing():
+            with quiet_tracing():
+                model.predict_on_batch(np.zeros((2, 3)))
+            model.fit(np.zeros((2, 3)), np.zeros((2, 2)), verbose=0)
     assert warned() == []
 
 

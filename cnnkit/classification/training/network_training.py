@@ -22,6 +22,7 @@ from cnnkit.data.loaders import Loader, Mixing
 from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
 from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.runtime.training_devices import shared_evenly
 from cnnkit.runtime.training_devices import strategy as all_gpus
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, find_learning_rate, train
@@ -242,6 +243,7 @@ def _logits(model: Any, training_set: TrainingSet, decoded: dict[str, DecodedIma
         for start in range(0, len(images), PREDICTED_AT_ONCE):
             batch = images.pixels[start : start + PREDICTED_AT_ONCE]
             # Of several devices each predicts the whole batch, one below the other.
-            parts.append(np.asarray(model.predict_on_batch(batch))[: len(batch)])
+            with quiet_tracing():
+                parts.append(np.asarray(model.predict_on_batch(batch))[: len(batch)])
         logits[training_set.members(split)] = np.concatenate(parts)
     return logits

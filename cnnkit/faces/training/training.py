@@ -18,6 +18,7 @@ from cnnkit.faces.pairs import area_under_curve, pair_distances, spread
 from cnnkit.faces.training.people import FacePhotos, TrainingPeople
 from cnnkit.faces.training.settings import EmbedderSettings
 from cnnkit.runtime.processes import current_group
+from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.training import EpochReport, TrainingPlan, TrainingResult, train
 from cnnkit.training.run import identity_of
 
@@ -100,10 +101,11 @@ def describe(model: Any, pixels: np.ndarray) -> np.ndarray:
         model: A `keras.Model`.
         pixels: uint8 (photos, side, side, 3).
     """
-    parts = [
-        np.asarray(model.predict_on_batch(pixels[start : start + PREDICTED_AT_ONCE]))
-        for start in range(0, len(pixels), PREDICTED_AT_ONCE)
-    ]
+    with quiet_tracing():
+        parts = [
+            np.asarray(model.predict_on_batch(pixels[start : start + PREDICTED_AT_ONCE]))
+            for start in range(0, len(pixels), PREDICTED_AT_ONCE)
+        ]
     return np.concatenate(parts)
 
 

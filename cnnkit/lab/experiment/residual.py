@@ -18,6 +18,7 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.experiment.images import ImageSet
 from cnnkit.runtime import building_defaults, seed_everything
+from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.runtime.training_devices import require_tensorflow
 
 MAX_DEPTH, MAX_EPOCHS = 202, 1000
@@ -160,7 +161,7 @@ def _train(
     on_epoch: Callable[[str, int, int, float], None] | None,
 ) -> Curve:
     seed_everything(settings.seed)
-    with building_defaults() as keras:
+    with quiet_tracing(), building_defaults() as keras:
         from cnnkit.architectures.resnet_cifar import cifar_resnet
 
         model = cifar_resnet(
