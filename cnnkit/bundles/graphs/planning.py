@@ -206,7 +206,13 @@ def _scores(
         UsageError: Several have other numbers of scores, and no labels say which is meant.
     """
     # Whole numbers are classes that the network has chosen, not scores; 8 bits may stand for real.
-    real = [one for one in info.outputs if one.dtype not in WHOLE_NUMBERS]
+    # A side in front that is no batch is the classes', one score in each row, say.
+    batches = {None, 1, *(one.shape[0] for one in info.inputs if len(one.shape) == 4)}
+    real = [
+        one
+        for one in info.outputs
+        if one.dtype not in WHOLE_NUMBERS and (not one.shape or one.shape[0] in batches)
+    ]
     rows = {one: numbers_of_a_row(one.shape) for one in real}
     found = [(one, numbers) for one, numbers in rows.items() if numbers]
     if not found or max(numbers for _, numbers in found) > MAX_CLASSES:

@@ -461,9 +461,15 @@ def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Sa
 
 def _normalization(
     processor: Mapping[str, Any],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of pixels from 0 to 255."""
-    normalizes = processor.get("do_normalize", True) is not False
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Return the mean and the standard deviation of pixels from 0 to 255; None: not said.
+
+    A processor that is said to normalize, and not by what, has defaults that are its class's own.
+    MobileViT's, which flips the colors, does not normalize.
+    """
+    normalizes = (
+        processor.get("do_normalize", "do_flip_channel_order" not in processor) is not False
+    )
     rescales = processor.get("do_rescale", True) is not False
     share = _numbers(processor.get("rescale_factor", 1 / 255)) or (1 / 255,)
     # What a 1 is in pixels; rounded, because 1/255 is written with 18 digits.
@@ -471,8 +477,9 @@ def _normalization(
     offset = one if rescales and processor.get("rescale_offset") is True else 0.0
     if not normalizes:
         return (offset,), (one,)
-    mean = _numbers(processor.get("image_mean"), one) or (0.0,)
-    std = _numbers(processor.get("image_std")) or (1.0,)
+    mean, std = _numbers(processor.get("image_mean"), one), _numbers(processor.get("image_std"))
+    if mean is None or std is None:
+        return None, None
     # EfficientNet's divides twice where it has its classes.
     times = 2 if processor.get("include_top") is True else 1
     return tuple(value + offset for value in mean), tuple(value**times * one for value in std)

@@ -132,6 +132,25 @@ def test_model_info_is_enough(tmp_path: Path) -> None:
     assert (found.card.scores_kind, found.labels) == ("probabilities", tuple("abcd"))
 
 
+def test_scores_one_below_the_other_are_no_row(tmp_path: Path) -> None:
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Transpose", ["means"], ["column"], perm=[1, 0]),
+        helper.make_node("MatMul", ["weights", "column"], ["y"]),
+    ]
+    weights = numpy_helper.from_array(np.ones((4, 3), np.float32), "weights")
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [weights])
+    import onnx
+
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, path)
+    with pytest.raises(BundleError, match=r"give one row of class scores .* outputs y \[4, 1\]"):
+        planned(path, GraphWish(like="0-1", task="classify"))
+
+
 def test_a_kind_of_scores_that_cannot_be_is_refused(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx")
     with pytest.raises(UsageError, match="`scores` must be logit or probability for one number"):
@@ -177,7 +196,8 @@ def test_a_squashing_by_hand_is_asked_about(tmp_path: Path, how: str) -> None:
 
 
 def test_a_sigmoid_inside_is_not_applied_again(tmp_path: Path) -> None:
-    (tmp_path / "preprocessor_config.json").write_text('{"size": {"height": 8, "width": 8}}')
+    processor = '{"size": {"height": 8, "width": 8}, "do_normalize": false}'
+    (tmp_path / "preprocessor_config.json").write_text(processor)
     (tmp_path / "config.json").write_text('{"problem_type": "multi_label_classification"}')
     for last, kind in (("", "independent-logits"), ("Sigmoid", "probabilities")):
         path = onnx_classifier(tmp_path / f"m{last}.onnx", last=last)

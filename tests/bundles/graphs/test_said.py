@@ -208,6 +208,27 @@ def test_pixels_are_scaled_as_transformers_scales_them(
     np.testing.assert_allclose((pixels - mean) / std, seen(pixels), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("processor", "is_said"),
+    [
+        ({"do_normalize": True}, False),
+        ({}, False),
+        ({"image_mean": [0.5] * 3}, False),
+        ({"image_mean": [0.5] * 4, "image_std": [0.5] * 4}, False),
+        ({"do_flip_channel_order": True}, True),  # MobileViT's, which does not
+        ({"do_normalize": False}, True),
+    ],
+)
+def test_a_normalization_that_is_not_said_is_not_made_up(
+    tmp_path: Path, processor: dict[str, Any], is_said: bool
+) -> None:
+    content = json.dumps(processor | {"size": {"height": 8, "width": 8}})
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    found = said_by(scan(onnx_classifier(tmp_path / "m.onnx"))).preprocessing
+    said = ((0.0,), (255.0,)) if is_said else (None, None)
+    assert (found.mean, found.std) == said
+
+
 def test_transformers_flips_the_colors_of_some(tmp_path: Path) -> None:
     """MobileViT takes blue first."""
     processor = {"do_flip_channel_order": True, "size": {"shortest_edge": 8}}
