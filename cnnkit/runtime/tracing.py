@@ -31,8 +31,8 @@ def graph_function(function: Callable[..., Any], **options: Any) -> Any:
 def quiet_tracing() -> Iterator[None]:
     """Keep TensorFlow's warnings of retracing off the log while Keras compiles its own functions.
 
-    Keras makes its functions anew for each model: the second training of a program is warned of
-    as one function that is traced too often.
+    Keras makes its functions once more for each model: the second training of a program is warned
+    of as one function that is traced too often.
     """
     logger, quiet = logging.getLogger("tensorflow"), _NoAdvice()
     logger.addFilter(quiet)
@@ -46,5 +46,5 @@ class _NoAdvice(logging.Filter):
     """Of each call its own, for one may be within another."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a message is another one."""
+        """Return whether a message says anything else."""
         return "triggered tf.function retracing" not in str(record.msg)
