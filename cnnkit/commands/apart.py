@@ -55,6 +55,11 @@ INPUTS = (
     ),
     *("passphrase_file", "reference", "boxes", "recipe", "augment", "split_file", "check_on"),
 )
+# Those of them that are never read from an object store.
+LOCAL_INPUTS = (
+    *("data", "source", "validation_data", "index", "labels", "pairs", "gallery"),
+    *("split_file", "boxes", "recipe"),
+)
 MODELS = ("model", "models", "weights", "embedder", "detector", "backbone", "name")
 # Folders that names are relative to: results may well be written into them.
 ROOTS = ("root", "images")
@@ -180,6 +185,7 @@ def check(command: str, given: Sequence[GivenParameter]) -> tuple[RemoteFile, ..
         UsageError: Names both, or what is empty.
     """
     _check_named(given)
+    _check_local(given)
     outputs = list(outputs_of(command, given))
     objects = [one for one in outputs if is_url(one.path)]
     outputs = [one for one in outputs if not is_url(one.path)]
@@ -217,6 +223,15 @@ def _check_named(given: Iterable[GivenParameter]) -> None:
         if names and one.is_empty() and not (one.is_argument and one.name in WITH_ROWS):
             fix = "A variable of a shell that is not set gives an empty name."
             raise UsageError(broken_rule(one.said, "name a file or folder", "''", fix))
+
+
+def _check_local(given: Iterable[GivenParameter]) -> None:
+    """Refuse an object where only files are read: it would be said not to exist."""
+    for one in given:
+        for path in one.paths() if one.name in LOCAL_INPUTS else ():
+            if is_url(path):
+                rule, fix = "be a local file or folder", "Copy it here first."
+                raise UsageError(broken_rule(one.said, rule, path, fix))
 
 
 def _check_objects(

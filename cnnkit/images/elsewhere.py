@@ -94,6 +94,8 @@ def _member(path: str) -> str:
 def _objects(url: str, column: str | None) -> Iterator[Listed]:
     from cnnkit.storage import remote
 
+    if not remote.key_of(url).strip("/"):  # a variable that is not set: it would list all buckets
+        raise ImageError("missing", "the URL names no bucket")
     remote.file_system(url)  # refuses what no file system opens before anything is asked
     if split_member(url) is not None:
         yield _member(url), None

@@ -62,3 +62,16 @@ def test_an_empty_name_is_refused(name: str, tmp_path: Path) -> None:
         cnnkit.classify(tmp_path, **{name: ""})
     with pytest.raises(UsageError, match="`output` must name"):
         cnnkit.detect(tmp_path, output=["a.jsonl", ""])
+
+
+def test_an_object_where_only_files_are_read_is_refused(tmp_path: Path) -> None:
+    """It was said not to exist, or spelled ``s3:/``."""
+    url, rule = "s3://bucket/photos/", r"must be a local file or folder.*s3://bucket.*Copy it here"
+    with pytest.raises(UsageError, match=rule):
+        cnnkit.evaluate("efficientnet-lite0", url)
+    with pytest.raises(UsageError, match=rule):
+        cnnkit.doctor(url)
+    with pytest.raises(UsageError, match=rule):
+        cnnkit.search(f"{url}index.npy", "cat.jpg")
+    with pytest.raises(UsageError, match=f"`labels` {rule}"):
+        cnnkit.classify("cat.jpg", labels=url)

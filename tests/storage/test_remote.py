@@ -256,6 +256,13 @@ def test_local_images_import_no_file_system(examples):
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.parametrize("url", ["s3://", "s3:///", "gs://"])
+def test_a_url_without_a_bucket_lists_no_other(url):
+    """As ``s3://$BUCKET`` is where the variable is not set: all buckets were read."""
+    [one] = Finder(url)
+    assert (one.failure.kind, one.failure.message) == ("missing", "the URL names no bucket")
+
+
 # --- a server of S3's protocol ------------------------------------------------------------
 
 
