@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import AnyPath
-from cnnkit.errors import UsageError, broken_rule
+from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.lab.experiment import Curve, ExperimentSettings, ImageSet, Verdict, run, verdict
 from cnnkit.lab.experiment.images import digits, folder
 from cnnkit.reports.experiment import write_residual_report
@@ -21,6 +21,7 @@ from cnnkit.writers.targets import target_file, target_page
 log = logging.getLogger("cnnkit")
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 128
+SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def experiment_residual(
     epochs: int = 15,
     batch_size: int = 128,
     learning_rate: float = 0.1,
-    size: int = 32,
+    size: int = SIDE,
     seed: int = 0,
     json_file: AnyPath | None = None,
     report: AnyPath | None = None,
@@ -98,6 +99,8 @@ def experiment_residual(
     if not SMALLEST_SIDE <= size <= LARGEST_SIDE:
         rule = f"lie between {SMALLEST_SIDE} and {LARGEST_SIDE}"
         raise UsageError(broken_rule("`size`", rule, size))
+    if data is None and size != SIDE:
+        raise UsageError(requires("`size`", "`data`", "The digits have a size of their own."))
     settings = ExperimentSettings(
         depths=tuple(depths),
         epochs=epochs,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cnnkit
 from cnnkit.errors import UsageError
 from cnnkit.lab.experiment import Curve, ExperimentSettings, run, verdict
 from cnnkit.lab.experiment.images import digits, folder
@@ -125,3 +126,9 @@ def test_the_error_at_the_end_says_of_how_many_epochs_it_is(errors, said, tmp_pa
     }
     write_residual_report(tmp_path / "r.html", result)
     assert said in (tmp_path / "r.html").read_text()
+
+
+def test_a_size_without_images_of_ones_own_is_refused() -> None:
+    """The digits stayed 8 x 8, without a word."""
+    with pytest.raises(UsageError, match="`size` requires `data`"):
+        cnnkit.experiment_residual(size=64)
