@@ -149,9 +149,9 @@ class FeatureSpool:
         """Remove the spool."""
         try:
             self.part.unlink(missing_ok=True)  # while locked: later it may be another run's
-            self._file.close()
+            self.close()  # on a full disk, what could not be written fails here again
         except PermissionError:  # Windows does not remove open files
-            self._file.close()
+            self.close()
             self.part.unlink(missing_ok=True)
 
 

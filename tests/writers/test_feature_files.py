@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,16 @@ def memory(name):
     """Return a line of this process's status, in KiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{name}:")[1].split()[0])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    """What could not be written fails again when the file is closed: that error was told."""
+    spool = FeatureSpool(tmp_path / "f.npy", 2)
+    with Path("/dev/full").open("r+b") as full:
+        os.dup2(full.fileno(), spool._file.fileno())
+    spool._check_unchanged = lambda: None  # it is another file now
+    with pytest.raises(OutputError, match=r"f\.npy\.part cannot be written: No space"):
+        spool.append(np.zeros(2, np.float32))
+    spool.remove()
+    assert not list(tmp_path.iterdir())
