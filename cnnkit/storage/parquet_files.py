@@ -67,7 +67,8 @@ class ParquetImages:
         if min(rows, default=0) < 0 or self.count > size:  # a file of n bytes has no n images
             raise ImageError("corrupt", "the Parquet file claims more rows than it can hold")
         self._starts = list(itertools.accumulate(rows, initial=0))
-        self._leaf = _leaf_of(self._file.schema_arrow, column, pyarrow)
+        top, self._field = _column_of(self._file.schema_arrow, column, pyarrow)
+        self._leaf = f"{top}.{self._field}" if self._field else top
         self._sizes = [_chunk_bytes(group, self._leaf) for group in groups]
         self._batches: Iterator[Any] = iter(())
         self._group, self._first, self._batch = -1, 0, None
@@ -116,23 +117,26 @@ class ParquetImages:
                 raise ImageError("corrupt", "the Parquet file has fewer rows than it claims")
             self._batch = batch.column(0)
         cells: Any = self._batch
-        if "." in self._leaf:
-            cells = cells.field(self._leaf.split(".")[1])
-        return cells[row - self._first]
+        if self._field:
+            cells = cells.field(self._field)
+        cell = cells[row - self._first]
+        return getattr(cell, "value", cell)  # the value that an entry of a dictionary stands for
 
     def close(self) -> None:
         """Close the file."""
         self._file.close(force=True)
 
 
-def _leaf_of(schema: Any, column: str | None, pyarrow: Any) -> str:
-    """Return the dotted name of the column that holds the bytes.
+def _column_of(schema: Any, column: str | None, pyarrow: Any) -> tuple[str, str]:
+    """Return the column that holds the bytes, and its field that does if it is a struct, else "".
 
     Raises:
         ImageError: There is none.
     """
     for name in COLUMNS if column is None else (column,):
-        top, _, inner = name.partition(".")
+        top, inner = name, ""
+        if name not in schema.names:  # a name may have dots of its own
+            top, _, inner = name.partition(".")
         if schema.names.count(top) != 1:
             continue
         kind = schema.field(top).type
@@ -140,16 +144,20 @@ def _leaf_of(schema: Any, column: str | None, pyarrow: Any) -> str:
             inner = inner or "bytes"
             at = kind.get_field_index(inner)
             if at >= 0 and _is_bytes(kind.field(at).type, pyarrow):
-                return f"{top}.{inner}"
+                return top, inner
         elif not inner and _is_bytes(kind, pyarrow):
-            return top
+            return top, ""
     shown = ", ".join(schema.names[:8])[:200]
     what = "no column of image bytes" if column is None else f"no image bytes in column {column}"
     raise ImageError("unsupported", f"the Parquet file has {what}; it has: {shown}")
 
 
 def _is_bytes(kind: Any, pyarrow: Any) -> bool:
-    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
+    types = pyarrow.types
+    if types.is_dictionary(kind):  # as data frames keep what occurs more than once
+        kind = kind.value_type
+    tests = [types.is_binary, types.is_large_binary, getattr(types, "is_binary_view", None)]
+    return any(is_kind(kind) for is_kind in tests if is_kind is not None)
 
 
 def _chunk_bytes(group: Any, leaf: str) -> int:

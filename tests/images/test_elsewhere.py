@@ -243,6 +243,27 @@ def test_rows_are_read_in_and_out_of_order():
     assert kind_of("x.parquet!a") == "missing" and kind_of("x.parquet!" + "9" * 30) == "missing"
 
 
+@pytest.mark.parametrize("kind", ["binary_view", "large_binary", "dictionary"])
+def test_all_ways_of_keeping_bytes_are_read(kind):
+    """Of two of them it was said that there is no column of bytes."""
+    import pyarrow
+
+    cells = pyarrow.array([b"a", b"b", None, b"a"])
+    cells = cells.dictionary_encode() if kind == "dictionary" else cells.cast(f"{kind}")
+    write_parquet("x.parquet", cells, row_group_size=2)
+    assert pyarrow.types.is_dictionary(cells.type) == (kind == "dictionary")
+    assert [read_bytes(f"x.parquet!{row}") for row in (0, 1, 3)] == [b"a", b"b", b"a"]
+    assert kind_of("x.parquet!2") == "empty"
+
+
+def test_a_column_may_have_a_dot_in_its_name():
+    write_parquet("x.parquet", [b"a", b"b"], "my.photo")
+    assert found("x.parquet", column="my.photo")[1] == ("x.parquet!my.photo!1", None)
+    assert read_bytes("x.parquet!my.photo!1") == b"b"
+    write_parquet("x.parquet", [{"bytes": b"c"}], "my.photo")
+    assert read_bytes("x.parquet!my.photo!0") == b"c"
+
+
 def test_columns():
     write_parquet("plain.parquet", [b"a"], "bytes")
     assert read_bytes("plain.parquet!0") == b"a"
