@@ -175,6 +175,9 @@ def put(source: str, place: Path, how: str, fix: str = RESUME) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if how == "link":
             place.symlink_to(os.path.realpath(source))
+        elif how == "move" and os.path.islink(source):  # as it is, it may lead nowhere from there
+            place.symlink_to(os.path.realpath(source))
+            os.unlink(source)
         elif how == "move" and _renamed(source, place):
             return
         else:
@@ -241,8 +244,13 @@ def finish(source: str, place: Path, how: str) -> None:
 def _remove_moved(source: str, place: Path) -> None:
     """Remove a source whose copy is complete: the run stopped just before that.
 
-    A link is no copy: it would lead nowhere.
+    A link is no copy: it would lead nowhere. But one that was moved has only become another.
     """
+    if place.is_symlink() and os.path.islink(source):
+        if os.readlink(place) == os.path.realpath(source):
+            with contextlib.suppress(OSError):
+                os.unlink(source)
+        return
     if place.is_symlink() or not place.is_file():
         return
     if os.path.samefile(source, place) or filecmp.cmp(source, place, shallow=False):

@@ -75,6 +75,21 @@ def test_a_half_done_move_is_finished(tmp_path):
     assert source.exists(), "only what is surely there already may be removed"
 
 
+def test_a_link_that_is_moved_leads_where_it_led(tmp_path):
+    """A relative one led nowhere from the folder of its class."""
+    (tmp_path / "photo.jpg").write_bytes(b"picture")
+    (tmp_path / "in").mkdir()
+    source, place = tmp_path / "in" / "a.jpg", tmp_path / "out" / "cat" / "a.jpg"
+    for _ in range(2):
+        source.symlink_to("../photo.jpg")
+        finish(str(source), place, "move")  # the second time killed before the removal
+        assert place.is_symlink() and place.read_bytes() == b"picture"
+        assert not os.path.lexists(source) and (tmp_path / "photo.jpg").exists()
+    source.symlink_to("../other.jpg")  # what it leads to is another image
+    finish(str(source), place, "move")
+    assert source.is_symlink()
+
+
 def test_a_copy_killed_before_it_lost_its_first_name_leaves_one_file(tmp_path, monkeypatch):
     source, place = tmp_path / "a.jpg", tmp_path / "out" / "a.jpg"
     source.write_bytes(b"image")
