@@ -176,12 +176,21 @@ def always_one(
 
 
 def _image_input(model: Any, spec: GraphSpec) -> Any:
+    return find_input(model, spec.input)
+
+
+def find_input(model: Any, tensor: str) -> Any:
+    """Return an input by name.
+
+    Raises:
+        BundleError: There is none.
+    """
     known = {name: port for port in model.inputs for name in port.get_names()}
     known |= {f"input{number}": port for number, port in enumerate(model.inputs)}
-    if spec.input not in known:
-        rule = f"have the input {spec.input[:60]!r} of its card"
+    if tensor not in known:
+        rule = f"have the input {tensor[:60]!r} of its card"
         raise BundleError(broken_rule("The graph", rule, _listed(info_of(model).inputs)))
-    return known[spec.input]
+    return known[tensor]
 
 
 def _listed(tensors: Sequence[TensorInfo]) -> str:

@@ -31,6 +31,7 @@ from cnnkit.bundles.graphs.network import (
     other_input,
     outputs_at,
 )
+from cnnkit.bundles.graphs.own_normalization import OwnNormalization, own_normalization
 from cnnkit.bundles.graphs.quantized_input import QuantizedInput, as_pixels, misfit, quantization_of
 from cnnkit.bundles.graphs.said import Said
 from cnnkit.bundles.graphs.scanning import NAMES, GraphFile
@@ -162,7 +163,7 @@ def _classifier(
 ) -> Planned:
     alike, numbers = _scores(file, info, said, wish)
     scores = alike[0]
-    image = image_of(file, info, wish, said.size)
+    image = image_of(file, model, info, wish, said.size)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or _kind(said, scores_kind(model, scores.name, numbers))
     if kind is None:
@@ -174,7 +175,7 @@ def _classifier(
         raise UsageError(broken_rule("`scores`", rule, f"{kind} for {numbers}"))
     classes = 2 if kind in ONE_NUMBER else numbers
     labels, notes = _labels(file, classes, said, wish)
-    notes = (*notes, *_pixel_notes(file, image, wish, chosen))
+    notes = (*notes, *_pixel_notes(file, image, said, wish, chosen))
     if len(alike) > 1:
         names = ", ".join(one.name[:40] for one in alike[1:5])
         note = (
@@ -233,7 +234,7 @@ def _detector(
 ) -> Planned:
     if wish.like is not None and wish.like not in PROFILES:
         family(wish.like, PROFILES)
-    image = image_of(file, info, wish, said.size)
+    image = image_of(file, model, info, wish, said.size)
     colors = "RGB" if image.channels == 3 else "gray"
     spec = GraphSpec(file.form, image.tensor.name, image.layout, colors)
     outputs = _named(outputs_at(model, spec, image.size))
@@ -251,7 +252,7 @@ def _detector(
     if said_by_nobody and not image.takes_pixels:
         note = "does not say how its pixels are normalized: using what its head's project does."
         notes = (*notes, f"{file.path.name} {note}")
-    notes = (*notes, *_pixel_notes(file, image, own, chosen))
+    notes = (*notes, *_pixel_notes(file, image, said, own, chosen))
     section = head.section() | dict(said.suppression)
     coco = coco_classes(len(labels))
     if coco and coco.labels == labels:
@@ -371,6 +372,7 @@ class ImageInput(NamedTuple):
         size: Height and width.
         channels: 1 or 3.
         quantized: How its numbers stand for real ones, if they do.
+        own: How the graph itself normalizes pixels, if it does.
     """
 
     tensor: TensorInfo
@@ -378,17 +380,22 @@ class ImageInput(NamedTuple):
     size: tuple[int, int]
     channels: int
     quantized: QuantizedInput | None = None
+    own: OwnNormalization | None = None
 
     @property
     def takes_pixels(self) -> bool:
         """Whether pixels enter as they are where nobody says more."""
         if self.quantized is not None:
             return as_pixels(self.quantized) is not None
-        return self.tensor.dtype in INTEGER_PIXELS
+        return self.tensor.dtype in INTEGER_PIXELS or self.own is not None
 
 
 def image_of(
-    file: GraphFile, info: GraphInfo, wish: GraphWish, said_size: tuple[int, int] | None
+    file: GraphFile,
+    model: Any,
+    info: GraphInfo,
+    wish: GraphWish,
+    said_size: tuple[int, int] | None,
 ) -> ImageInput:
     """Return the input of the image, its layout, and its size.
 
@@ -422,7 +429,8 @@ def image_of(
         rule = "take images of 1 or 3 channels"
         raise BundleError(broken_rule(str(file.path), rule, f"{channels} ({layout})"))
     quantized = quantization_of(file, images[0].dtype)
-    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3, quantized)
+    own = None if quantized else own_normalization(model, images[0].name)
+    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3, quantized, own)
 
 
 def _layout(file: GraphFile, shape: tuple[int | None, ...]) -> str:
@@ -455,12 +463,34 @@ def preprocessing(
     elif image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
         _refuse_normalizing(file, image, wish.preprocessing)
         known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
+    elif image.own is not None and _enter_as_they_are(image.own, said, wish):
+        colors = wish.preprocessing.colors or said.preprocessing.colors or image.own.colors
+        known = Preprocessing(colors, (0.0,), (1.0,)).over(known)
     if known.mean is None and known.std is None:
         known = known.over(Preprocessing(colors=default.colors, mean=default.mean, std=default.std))
     if known.mean is None and known.std is None:
+        if image.own is not None:
+            own = f"normalizes pixels from 0 to 255 itself ({image.own})"
+            raise UsageError(f"{file.path} {own}, in an order of colors to be given with `colors`.")
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
     return known if image.channels == 3 else _gray(known)
+
+
+def _enter_as_they_are(own: OwnNormalization, said: Said, wish: GraphWish) -> bool:
+    """Return whether pixels enter a graph as they are that normalizes them itself.
+
+    Numbers that the user or the file says are used nevertheless, and told. Where the colors have
+    numbers of their own, of no known order, somebody has to say the order.
+    """
+    if any(
+        one is not None
+        for part in (wish.preprocessing, said.preprocessing)
+        for one in part.numbers().values()
+    ):
+        return False
+    colors = (_asked(wish).colors, said.preprocessing.colors, own.colors)
+    return not own.names_colors or any(colors)
 
 
 def _asked(wish: GraphWish) -> Preprocessing:
@@ -482,18 +512,42 @@ def _of_quantized(how: QuantizedInput, said: Preprocessing) -> Preprocessing:
 
 
 def _pixel_notes(
-    file: GraphFile, image: ImageInput, wish: GraphWish, chosen: Preprocessing
+    file: GraphFile, image: ImageInput, said: Said, wish: GraphWish, chosen: Preprocessing
 ) -> tuple[str, ...]:
     """Return what to say of how pixels become the graph's whole numbers."""
     if image.quantized is not None:
         found = misfit(image.quantized, chosen)
         return (f"{file.path.name}: {found}: check `mean` and `std`.",) if found else ()
     asked = _asked(wish)
-    known = any(one not in (None, (least,)) for one, least in ((asked.mean, 0.0), (asked.std, 1.0)))
-    if image.tensor.dtype not in INTEGER_PIXELS or not known:
+    if image.tensor.dtype not in INTEGER_PIXELS:
+        found = _own_note(image.own, asked.over(said.preprocessing), chosen, wish.like)
+        return (f"{file.path.name} {found}",) if found else ()
+    if not _normalizes(asked):
         return ()
     note = f"takes pixels as they are: the mean and std of {wish.like} are not used."
     return (f"{file.path.name} {note}",)
+
+
+def _normalizes(how: Preprocessing) -> bool:
+    """Return whether a mean or a standard deviation changes pixels."""
+    return any(how.mean or ()) or any(one != 1 for one in how.std or ())
+
+
+def _own_note(
+    own: OwnNormalization | None, known: Preprocessing, chosen: Preprocessing, like: str | None
+) -> str:
+    """Return what to say of a graph that normalizes pixels itself; nothing if that was known."""
+    if own is None:
+        return ""
+    begins = f"normalizes pixels from 0 to 255 itself ({own})"
+    if _normalizes(chosen):
+        return f"{begins}, and they are normalized before that, too: check `mean` and `std`."
+    if _normalizes(known):
+        return f"{begins}: the mean and std of {like} are not used."
+    if known.mean is not None or known.std is not None:
+        return ""
+    colors = f" as {chosen.colors}" if own.names_colors else ""
+    return f"{begins}: they enter as they are{colors}."
 
 
 def _refuse_normalizing(file: GraphFile, image: ImageInput, own: Preprocessing) -> None:
