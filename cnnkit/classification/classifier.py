@@ -276,11 +276,12 @@ class Classifier(Loaded):
             UsageError: An argument is invalid.
         """
         found, workers = find_images(inputs), workers or self._workers
-        for outcome in pipeline.stream(found, self.prepare, self.predictor, workers):
-            if outcome.failure is not None:
-                yield outcome.path, outcome.failure
-            else:
-                yield outcome.path, self.interpret(outcome.outputs)
+
+        def interpreted(outcome: pipeline.Outcome) -> tuple[str, Classification | Failure]:
+            """Give the path and the result: by a worker, for this thread alone gives all rows."""
+            return outcome.path, outcome.failure or self.interpret(outcome.outputs)
+
+        yield from pipeline.stream(found, self.prepare, self.predictor, workers, interpreted)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cnnkit.errors import ImageError
+from cnnkit.images.matrix_profiles import matrix_colors
 from cnnkit.images.tiff import BITS, UNSIGNED, WHITE_IS_ZERO
 
 # The largest profiles in use (printing presses) have about 3 MB.
@@ -16,10 +18,13 @@ MAX_PROFILE_BYTES = 4 * 1024**2
 # A profile that changes no color of the test chart by more than this is sRGB itself.
 SAME_COLOR_LEVELS = 2
 
+# Gives pixels, uint8 (height, width, 3), RGB, in other colors.
+Colors = Callable[[np.ndarray], np.ndarray]
+
 _DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
+def flatten(image: Image.Image) -> tuple[Image.Image, Colors | None]:
     """Return a decoded image in mode RGB, and the transform of its colors to sRGB.
 
     The transform is returned instead of applied because its cost is per pixel, and there are
@@ -35,7 +40,7 @@ def flatten(image: Image.Image) -> tuple[Image.Image, ImageCms.ImageCmsTransform
         image = _to_srgb_at_once(image, profile)
         profile = None
     image = _to_rgb(image)
-    return image, srgb_transform(profile, "RGB") if profile else None
+    return image, srgb_colors(profile) if profile else None
 
 
 def is_gray(image: Image.Image) -> bool:
@@ -189,6 +194,24 @@ def _whites(image: Image.Image) -> tuple[float, ...]:
     if image.mode == "F":
         return (1.0, 255.0, 65535.0)
     return (255.0, 32767.0) if image.info.get(BITS) == 16 else (255.0, 65535.0)
+
+
+@lru_cache(maxsize=16)
+def srgb_colors(profile: bytes) -> Colors | None:
+    """Return what gives RGB pixels of a color profile in sRGB, or None if nothing need be done.
+
+    Args:
+        profile: The ICC profile as embedded in the image.
+    """
+    transform = srgb_transform(profile, "RGB")
+    if transform is None:
+        return None
+
+    def by_little_cms(pixels: np.ndarray) -> np.ndarray:
+        """Return pixels in sRGB."""
+        return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), transform))
+
+    return matrix_colors(profile, by_little_cms) or by_little_cms
 
 
 @lru_cache(maxsize=16)

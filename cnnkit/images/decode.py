@@ -19,10 +19,10 @@ from io import BytesIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageFile
 
 from cnnkit.errors import ImageError
-from cnnkit.images.color import flatten, srgb_transform
+from cnnkit.images.color import Colors, flatten, srgb_colors
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.heic import open_heic
 from cnnkit.images.integrity import check_png, ends_early
@@ -94,13 +94,13 @@ class DecodedImage:
             (h, w, 3).
         height: Height of the full image, upright.
         width: Width of the full image, upright.
-        transform: The transform of the colors to sRGB, None if they are sRGB.
+        transform: Gives pixels in sRGB, None if they are.
     """
 
     content: Image.Image | np.ndarray
     height: int
     width: int
-    transform: ImageCms.ImageCmsTransform | None
+    transform: Colors | None
 
     @property
     def image(self) -> Image.Image:
@@ -111,9 +111,7 @@ class DecodedImage:
 
     def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels of this image (all, or resized), uint8 (h, w, 3), in sRGB."""
-        if self.transform is None:
-            return pixels
-        return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), self.transform))
+        return pixels if self.transform is None else self.transform(pixels)
 
 
 def decode(
@@ -215,7 +213,7 @@ def open_image(
             pixels = _sound_jpeg(source, height, width, needed)
             if pixels is not None:
                 profile = image.info.get("icc_profile")
-                transform = srgb_transform(profile, "RGB") if profile else None
+                transform = srgb_colors(profile) if profile else None
                 return DecodedImage(pixels, height, width, transform)
         if needed is not None:
             image.draft(None, needed if _swaps_sides(turn) else needed[::-1])

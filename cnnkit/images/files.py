@@ -94,7 +94,12 @@ def _read_file(path: str, max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             message = f"the file has {status.st_size:,} bytes, the limit is {max_bytes:,}"
             raise ImageError("too-large", message)
-        return file.read(max_bytes)
+        # Not `max_bytes` at once: Python would first get memory for so many. It has no more bytes,
+        # unless it grows, or is one of the system's, whose size is not known.
+        content = file.read(status.st_size + 1)
+        if len(content) > status.st_size:
+            content += file.read(max_bytes - len(content))
+        return content
 
 
 def open_regular(path: str) -> BinaryIO:

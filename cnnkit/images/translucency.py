@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.images.arguments import ImageArgument, file_content, opened_image
-from cnnkit.images.color import gray_apart, is_gray, srgb_transform
+from cnnkit.images.color import gray_apart, is_gray, srgb_colors
 from cnnkit.images.decode import (
     DEFAULT_MAX_PIXELS,
     DecodedImage,
@@ -87,6 +87,6 @@ def apart(image: Image.Image) -> tuple[DecodedImage, Image.Image]:
             return DecodedImage(colors, colors.height, colors.width, None), alpha
     translucent = image.convert("RGBA")
     profile = image.info.get("icc_profile")
-    transform = srgb_transform(profile, "RGB") if profile else None
+    transform = srgb_colors(profile) if profile else None
     colors = translucent.convert("RGB")
     return DecodedImage(colors, colors.height, colors.width, transform), translucent.getchannel("A")
