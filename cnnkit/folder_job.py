@@ -6,6 +6,7 @@ new place. A run killed between any two of them can be resumed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cnnkit.errors import UsageError, broken_rule, mutually_exclusive, requires
+from cnnkit.errors import OutputError, UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import Found
 from cnnkit.isolation.suspects import Suspects
 from cnnkit.results import key_of, path_of
@@ -452,6 +453,8 @@ class FolderJob:
         if emit is not None:
             emit(row)
         if place is not None:
+            if self._journal is not None:
+                self._journal.save()
             put(path_of(row), place, self._outputs.how, RESUME if self._outputs.rows else NO_ROWS)
 
     def _place(self, row: dict[str, Any]) -> Path | None:
@@ -550,12 +553,22 @@ class FolderJob:
         counted = self._journal or self._finished
         return counted.statuses if counted is not None else self.statuses
 
+    def _save_last_rows(self) -> None:
+        """Save what came just before the run ended; if that fails, it has been said already."""
+        if self._journal is None:
+            return
+        with contextlib.suppress(OutputError):
+            self._journal.save()
+            if self._remote is not None:
+                self._remote.note(*self._sizes())
+
     def close(self) -> None:
         """Let go of the files and the engine; an unfinished journal stays for ``resume``."""
         if self._made is not None:
             self._made.close()
         if self._engine is not None:
             self._engine.close()
+        self._save_last_rows()
         if self._journal is not None:
             if self._suspects is None or self._suspects.are_cleared:
                 self._journal.note_interruption()

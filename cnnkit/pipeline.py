@@ -11,17 +11,18 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from cnnkit.errors import ImageError
 from cnnkit.images import Found, Given, one_or_several
+from cnnkit.images.attempts import attempt
+from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import Failure
 from cnnkit.runtime import Predictor
 from cnnkit.runtime.process import one_opencv_thread
 from cnnkit.storage.ahead import read_ahead
-from cnnkit.writers.row_files import batched
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Outcome(NamedTuple):
     context: Any = None
 
 
-Prepare = Callable[[Any], "np.ndarray | NetworkInput"]
+Prepare = Callable[[Any], "np.ndarray | NetworkInput"] | FileReaders
 
 
 def predictions(
@@ -86,17 +87,17 @@ def stream(
     prepare: Prepare,
     predictor: Predictor,
     workers: int,
-    finish: Callable[[Outcome], Any] | None = None,
+    finish: Callable[[list[Outcome]], list[Any]] | None = None,
 ) -> Iterator[Any]:
     """Give the outcome of every input, in order, as they are made.
 
     Args:
         found: The inputs; taken lazily.
         prepare: Reads one image as the network's input, uint8 (height, width, 3), with a
-            context where the result needs one.
+            context where the result needs one; or reads several, without one.
         predictor: Runs the network.
         workers: Threads that read and predict.
-        finish: What else the workers do with each outcome; its result is given instead.
+        finish: What else the workers do with some outcomes; its results are given instead.
 
     Yields:
         One `Outcome` for each input, or what `finish` made of it.
@@ -104,8 +105,10 @@ def stream(
 
     def task(batch: list[Found]) -> list[Any]:
         outcomes = run_batch(batch, prepare, predictor)
-        return outcomes if finish is None else [finish(outcome) for outcome in outcomes]
+        return outcomes if finish is None else finish(outcomes)
 
+    if isinstance(prepare, FileReaders):
+        return in_order(found, task, prepare.sizes(predictor.batch_size), workers)
     return in_order(found, task, predictor.batch_size, workers)
 
 
@@ -163,18 +166,25 @@ def _processed(
 def in_order(
     found: Iterable[Task],
     task: Callable[[list[Task]], list[T]],
-    batch_size: int,
+    sizes: int | Callable[[], int],
     workers: int,
 ) -> Iterator[T]:
-    """Run a task over a few inputs at a time in some threads; give its results in input order."""
+    """Run a task over a few inputs at a time in some threads; give its results in input order.
+
+    Args:
+        found: The inputs; taken lazily.
+        task: Gives a result for each of some inputs.
+        sizes: How many inputs it is given at a time, or what tells it before each time.
+        workers: Threads that run it.
+    """
+    size_now = sizes if callable(sizes) else lambda: sizes
     pending: deque[Future[list[T]]] = deque()
-    most = workers * max(2, IMAGES_AHEAD // batch_size)
     with one_opencv_thread(), read_ahead(found) as ahead:
         executor = ThreadPoolExecutor(workers, thread_name_prefix="cnnkit")
         try:
-            for batch in batched(ahead, batch_size):
+            while batch := list(islice(ahead, size := size_now())):
                 pending.append(executor.submit(task, batch))
-                if len(pending) > most:
+                if len(pending) > workers * max(2, IMAGES_AHEAD // size):
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
@@ -184,7 +194,7 @@ def in_order(
 
 def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> list[Outcome]:
     """Read and predict a few inputs; those that cannot be read take no part."""
-    prepared = [item.failure or _prepared(item.path, prepare) for item in batch]
+    prepared = _prepared_batch(batch, prepare)
     images = [one.image for one in prepared if isinstance(one, NetworkInput)]
     outputs = predictor.predict(np.stack(images)) if images else {}
     outcomes = []
@@ -199,20 +209,14 @@ def run_batch(batch: list[Found], prepare: Prepare, predictor: Predictor) -> lis
     return outcomes
 
 
+def _prepared_batch(batch: list[Found], prepare: Prepare) -> list[NetworkInput | Failure]:
+    if not isinstance(prepare, FileReaders):
+        return [item.failure or _prepared(item.path, prepare) for item in batch]
+    results = iter(prepare.many([item.path for item in batch if item.failure is None]))
+    read = [item.failure or next(results) for item in batch]
+    return [one if isinstance(one, Failure) else NetworkInput(one.pixels, None) for one in read]
+
+
 def _prepared(path: Any, prepare: Prepare) -> NetworkInput | Failure:
     one = attempt(path, prepare)
     return one if isinstance(one, NetworkInput | Failure) else NetworkInput(one, None)
-
-
-def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
-    """Return what `work` makes of one image, or a `Failure`."""
-    try:
-        return work(path)
-    except ImageError as error:
-        return Failure(error.kind, error.message)
-    except MemoryError:
-        return Failure("too-large", "There is not enough memory to decode it.")
-    except Exception as error:  # of a worker: one strange image must never end a long run
-        log.debug("%s: a fault of cnnkit's", path, exc_info=True)
-        reason = (str(error).splitlines() or [""])[0]
-        return Failure("failed", f"{type(error).__name__}: {reason}")

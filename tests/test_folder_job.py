@@ -267,7 +267,8 @@ def test_a_run_whose_journal_was_changed_says_so_and_fails(change):
 
 
 @pytest.mark.parametrize("change", [cut, replace, Path.unlink])
-def test_a_run_notices_it_at_its_next_row(change):
+def test_a_run_notices_it_at_its_next_row(change, monkeypatch):
+    monkeypatch.setattr("cnnkit.writers.journal.SECONDS_UNSAVED", 0.0)
     job = started()
     job.record(ok("in/a.jpg"))
     change(Path("rows.jsonl.part"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -23,6 +23,7 @@ from cnnkit.images import (
     find_images,
     prepare,
 )
+from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import NOT_FINITE, UNKNOWN, Classification, Failure, Prediction
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 from cnnkit.runtime.loaded import Loaded
@@ -277,11 +278,16 @@ class Classifier(Loaded):
         """
         found, workers = find_images(inputs), workers or self._workers
 
-        def interpreted(outcome: pipeline.Outcome) -> tuple[str, Classification | Failure]:
-            """Give the path and the result: by a worker, for this thread alone gives all rows."""
-            return outcome.path, outcome.failure or self.interpret(outcome.outputs)
+        with FileReaders(self.spec, self._max_pixels, workers) as readers:
+            yield from pipeline.stream(found, readers, self.predictor, workers, self._results)
 
-        yield from pipeline.stream(found, self.prepare, self.predictor, workers, interpreted)
+    def _results(
+        self, outcomes: list[pipeline.Outcome]
+    ) -> list[tuple[str, Classification | Failure]]:
+        """Give paths and results: the workers do it, for one thread alone gives all rows."""
+        predicted = [one.outputs for one in outcomes if one.failure is None]
+        results = iter(self.interpret_several(predicted))
+        return [(one.path, one.failure or next(results)) for one in outcomes]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -293,24 +299,40 @@ class Classifier(Loaded):
         return self.bundle.probabilities(scores)
 
     def interpret(self, outputs: dict[str, np.ndarray]) -> Classification | Failure:
-        """Turn the outputs of the model for one image into a result.
+        """Turn the outputs of the model for one image into a result; see `interpret_several`."""
+        return self.interpret_several([outputs])[0]
+
+    def interpret_several(
+        self, outputs: Sequence[dict[str, np.ndarray]]
+    ) -> list[Classification | Failure]:
+        """Turn the outputs of the model for some images into results.
 
         Args:
-            outputs: ``scores`` (classes,) and optionally ``features`` (n,), float32.
+            outputs: Of each image, ``scores`` (classes,) and optionally ``features`` (n,), float32.
 
         Returns:
-            A `Failure` if the outputs are not finite.
+            A result for each; a `Failure` where the outputs are not finite.
 
         Raises:
             BundleError: The scores contradict the model card.
         """
+        if not outputs:
+            return []
+        # All images at once: each step of NumPy gives up Python's lock, and waits for it again.
         if self.examples is None:
-            scores = self.probabilities(outputs["scores"])
+            scores = self.probabilities(np.stack([one["scores"] for one in outputs]))
         else:
-            scores = self.examples.similarities(outputs["features"])
-        if not np.all(np.isfinite(scores)):
-            return Failure("failed", NOT_FINITE)
+            scores = np.stack([self.examples.similarities(one["features"]) for one in outputs])
+        finite = np.isfinite(scores).all(axis=1)
         best = top_indices(scores, self._decision.top_k)
+        return [
+            self._classification(*one) if sound else Failure("failed", NOT_FINITE)
+            for sound, *one in zip(finite, scores, best, outputs, strict=True)
+        ]
+
+    def _classification(
+        self, scores: np.ndarray, best: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> Classification:
         labels = self.labels
         guesses = tuple(Prediction(int(i), labels[i], float(scores[i])) for i in best)
         unknown = self._threshold is not None and guesses[0].score < self._threshold
@@ -318,19 +340,22 @@ class Classifier(Loaded):
         return Classification(guesses, label, outputs.get("features"))
 
 
-def top_indices(scores: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices of the highest scores, best first, the lower index first among equals.
+def top_indices(scores: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the indices of each row's highest scores, best first, the lower first among equals.
 
     Args:
-        scores: Float (classes,).
-        count: How many, at most as many as there are.
+        scores: Float (rows, classes); what is returned of a row with NaN means nothing.
+        count: How many, at most as many as there are classes.
     """
-    count = min(count, len(scores))
-    if count < len(scores) // 2:
+    rows, classes = scores.shape
+    count = min(count, classes)
+    candidates = [np.arange(classes)] * rows
+    if count < classes // 2:
         # Everything at least as high as the last one wanted, so that ties are settled alike.
-        least = np.partition(scores, -count)[-count]
-        candidates = np.flatnonzero(scores >= least)
-    else:
-        candidates = np.arange(len(scores))
-    order = np.argsort(-scores[candidates], kind="stable")
-    return candidates[order[:count]]
+        least = np.partition(scores, -count, axis=1)[:, -count, None]
+        row_of, candidate = np.nonzero(scores >= least)
+        candidates = np.split(candidate, np.searchsorted(row_of, np.arange(1, rows)))
+    return [
+        some[np.argsort(-row[some], kind="stable")[:count]]
+        for row, some in zip(scores, candidates, strict=True)
+    ]

@@ -31,7 +31,9 @@ from cnnkit.images import (
     image_pixels,
     prepare_placed,
 )
+from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import FITS
+from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import NOT_FINITE, Detections, Failure
 from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 from cnnkit.runtime.loaded import Loaded
@@ -242,13 +244,15 @@ class Detector(Loaded):
 
         def task(batch: list[Found]) -> list[tuple[str, Detections | Failure]]:
             """Find the objects in some images; those that cannot be read take no part."""
-            results = iter(self._detect([item.path for item in batch if not item.failure]))
+            paths = [item.path for item in batch if not item.failure]
+            results = iter(self._detect(paths, readers))
             return [(item.path, item.failure or next(results)) for item in batch]
 
         # Tiles of one image fill the batches by themselves.
         batch_size = 1 if self._tile is not None else self.predictor.batch_size
         found, workers = find_images(inputs), workers or self._workers
-        yield from pipeline.in_order(found, task, batch_size, workers)
+        with FileReaders(self.spec, self.max_pixels, workers) as readers:
+            yield from pipeline.in_order(found, task, readers.sizes(batch_size), workers)
 
     @checks_types
     def find_weaker(self, share: float) -> np.ndarray:
@@ -274,10 +278,12 @@ class Detector(Loaded):
 
     # --- one batch -----------------------------------------------------------------------
 
-    def _detect(self, images: Sequence[ImageArgument]) -> list[Detections | Failure]:
+    def _detect(
+        self, images: Sequence[ImageArgument], readers: FileReaders
+    ) -> list[Detections | Failure]:
         if self._tile is not None:
-            return [pipeline.attempt(image, self._detect_tiled) for image in images]
-        prepared = [pipeline.attempt(image, self._prepare) for image in images]
+            return [attempt(image, self._detect_tiled) for image in images]
+        prepared = readers.many(images)
         sound = [one for one in prepared if not isinstance(one, Failure)]
         candidates = iter(self._candidates(sound))
         return [

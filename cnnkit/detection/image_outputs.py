@@ -19,6 +19,7 @@ from cnnkit import pipeline
 from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.formats.image_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
+from cnnkit.images.attempts import attempt
 from cnnkit.images.files import read_header
 from cnnkit.images.sniff import VIDEO_HEADER_BYTES, video_format
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes, enlargement
@@ -163,7 +164,7 @@ def _annotate_clip(target: Path, rows: Iterable[Row], max_pixels: int) -> list[s
     frames, failed = RowFrames(max_pixels), []
     with new_clip(target) as clip:
         for row in rows:
-            frame = pipeline.attempt(row, frames.image)
+            frame = attempt(row, frames.image)
             if isinstance(frame, Failure):
                 failed.append(f"{row['path']}: frame {row['frame']}: {frame.message}")
                 continue
@@ -242,7 +243,7 @@ def _with_frames(work: Iterator[Work], max_pixels: int) -> Iterator[Work]:
     """Add the frames of rows of videos, a failure where one cannot be read any more."""
     frames = RowFrames(max_pixels)
     for one in work:
-        yield one._replace(frame=pipeline.attempt(one.row, frames.image))
+        yield one._replace(frame=attempt(one.row, frames.image))
 
 
 def _pixels(one: Work, max_pixels: int) -> np.ndarray:
@@ -256,15 +257,15 @@ def _pixels(one: Work, max_pixels: int) -> np.ndarray:
 def _in_parallel(work: Iterator[Work], make: Callable[[Work], None]) -> list[str]:
     """Do some work in threads; return what could not be read."""
 
-    def attempt(one: Work) -> str | None:
+    def made(one: Work) -> str | None:
         """Make one image's output; return what failed, and raise what ends the run."""
-        failure = pipeline.attempt(one, _raising_output_errors(make))
+        failure = attempt(one, _raising_output_errors(make))
         if isinstance(failure, OutputError | UsageError):
             raise failure
         return f"{one.row['path']}: {failure.message}" if isinstance(failure, Failure) else None
 
     def task(batch: list[Work]) -> list[str | None]:
-        return [attempt(one) for one in batch]
+        return [made(one) for one in batch]
 
     found = pipeline.in_order(work, task, ROWS_A_TASK, available_cpus())
     return [line for line in found if line is not None]
@@ -274,7 +275,7 @@ def _raising_output_errors(make: Callable[[Work], None]) -> Callable[[Work], Any
     """Return a function that gives an error of the output back, which is no image's fault."""
 
     def made(one: Work) -> Any:
-        """Return an error that must end the run: `pipeline.attempt` would make it a row's."""
+        """Return an error that must end the run: `attempt` would make it a row's."""
         try:
             return make(one)
         except (OutputError, UsageError) as error:

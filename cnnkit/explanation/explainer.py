@@ -389,7 +389,7 @@ class Explainer(Loaded):
             lambda path: self.prepare(path, long_side),
             self.predictor,
             workers or self._workers,
-            finished,
+            lambda outcomes: list(map(finished, outcomes)),
         )
 
 

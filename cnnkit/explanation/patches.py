@@ -206,7 +206,9 @@ class PatchSearch:
             return outcome.path, maxima, np.stack(np.divmod(best, self.shape[1]), axis=1)
 
         workers = workers or available_cpus() + 1
-        stream = pipeline.stream(found, prepare, compiled, workers, reduce)
+        stream = pipeline.stream(
+            found, prepare, compiled, workers, lambda outcomes: list(map(reduce, outcomes))
+        )
         for number, (path, maxima, places) in enumerate(stream):
             if progress is not None:
                 progress()

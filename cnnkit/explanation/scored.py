@@ -20,6 +20,7 @@ from cnnkit.explanation.heat import BOX_SHARE, Region, box_around
 from cnnkit.explanation.occlusion import Score, occluded_heat
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, ImageArgument, InputSpec
 from cnnkit.images.arguments import opened_image
+from cnnkit.images.attempts import attempt
 from cnnkit.results import Failure
 from cnnkit.runtime import available_cpus
 
@@ -119,7 +120,7 @@ class ScoredExplainer:
             """Explain some images one by one."""
             results = []
             for item in batch:
-                made = item.failure or pipeline.attempt(item.path, self._of)
+                made = item.failure or attempt(item.path, self._of)
                 result, seen = (made, None) if isinstance(made, Failure) else made
                 results.append(finish(item.path, result, seen))
             return results

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from cnnkit.images.encoded import OPENED, PREPARED, DecodingWork
 from cnnkit.images.files import read_bytes
 from cnnkit.isolation.decoders import CRASHED, Decoders, start_decoder
 from cnnkit.results import Failure
+from cnnkit.writers.journal import ROWS_UNSAVED
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +39,14 @@ class Suspects:
     """The first inputs of a run that resumes one whose process died.
 
     All are suspected that are taken before the first result, as many as the run has in hand at
-    once, and at least `LEAST_SUSPECTS`.
+    once, and as many after them as the other run may have had results of that were not saved; and
+    at least `LEAST_SUSPECTS`.
     """
 
     def __init__(self) -> None:
         """Start the process: it gets ready while the run looks for its inputs."""
         self._taken = 0
-        self._has_result = False
+        self._enough: float = math.inf
         self._decoders: Decoders | None = None
         with contextlib.suppress(RuntimeUnavailableError):  # it is tried again when it is needed
             self._decoders = Decoders(1, start_decoder)
@@ -51,11 +54,12 @@ class Suspects:
     @property
     def are_cleared(self) -> bool:
         """Whether all of them have been tried."""
-        return self._has_result and self._taken >= LEAST_SUSPECTS
+        return self._taken >= self._enough
 
     def note_result(self) -> None:
-        """Note that the run has its first result."""
-        self._has_result = True
+        """Note that the run has a result, perhaps its first."""
+        if self._enough == math.inf:
+            self._enough = max(LEAST_SUSPECTS, self._taken + ROWS_UNSAVED)
 
     def tried(self, item: Any) -> Any:
         """Return an input, as a failure if decoding it ends a process."""

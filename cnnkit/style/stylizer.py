@@ -25,6 +25,7 @@ from cnnkit.images import (
     one_or_several,
     shown_name,
 )
+from cnnkit.images.attempts import attempt
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.keras_predictor import set_backend_threads
@@ -297,8 +298,7 @@ class Stylizer(Loaded):
         def task(batch: list[Found]) -> list[tuple[str, StylizedImage | Failure]]:
             """Read and paint some images."""
             return [
-                (item.path, item.failure or pipeline.attempt(item.path, self._painted))
-                for item in batch
+                (item.path, item.failure or attempt(item.path, self._painted)) for item in batch
             ]
 
         yield from pipeline.in_order(find_images(inputs), task, 1, workers or WORKERS)

@@ -2,7 +2,8 @@
 
 Rows are appended to ``FILE.part`` as JSON Lines after one header line; FILE is then written from
 it in the format of its suffix. A killed run leaves complete rows and at most one truncated line,
-which `Journal.open` removes.
+which `Journal.open` removes. Rows that come fast are written some at a time: each write costs a
+few calls of the system, each of which waits for Python's lock.
 
 The file is locked before it is truncated or written. Its content is untrusted: every line must be
 a row of one of this run's inputs.
@@ -17,8 +18,10 @@ import contextlib
 import csv
 import hashlib
 import json
+import math
 import os
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +40,9 @@ MAX_LINE_BYTES = 1 << 26
 DECODE = json.JSONDecoder().decode
 # Of a text and where a value begins: the value and its end. Nothing is looked for around it.
 SCAN: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
+# A killed run loses the results of so many seconds and rows at most.
+SECONDS_UNSAVED = 0.1
+ROWS_UNSAVED = 16
 # What a run leaves behind its rows that was stopped by an error or by the user, and not killed.
 INTERRUPTED = b'{"cnnkit_journal": "interrupted"}\n'
 # Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
@@ -84,7 +90,7 @@ class Journal:
         target: The finished file's path.
         part: The journal's path.
         count: Number of rows in the journal, including replaced ones.
-        size: Bytes of all its lines.
+        size: Bytes of all its saved lines.
         statuses: How many final rows are ``ok`` and ``error``.
         is_new: Whether no earlier run has begun it.
         died: Whether the process of the earlier run died.
@@ -107,6 +113,8 @@ class Journal:
         self._unmet: dict[int, int] = {}
         self.size = 0
         self._checksum = 0
+        self._unsaved: list[str] = []
+        self._saved_at = -math.inf
 
     @classmethod
     def open(
@@ -290,23 +298,40 @@ class Journal:
             return self._parse(file.readline(MAX_LINE_BYTES))[0]
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row and flush it to the operating system, so that it survives a kill.
+        """Add one row; it survives a kill once it is saved.
+
+        At once, unless a row was saved within `SECONDS_UNSAVED`: rows that come faster are saved
+        together, at most `ROWS_UNSAVED` of them.
 
         Raises:
             OutputError: It cannot be written, for instance because the disk is full.
         """
-        self._write(json_line(row))
+        self._unsaved.append(json_line(row))
         self._enter(row)
+        late = time.monotonic() - self._saved_at >= SECONDS_UNSAVED
+        if late or len(self._unsaved) >= ROWS_UNSAVED:
+            self.save()
 
-    def _write(self, line: str) -> None:
-        content = line.encode("utf-8")
+    def save(self) -> None:
+        """Write what was added, and flush it to the operating system.
+
+        Raises:
+            OutputError: See `append`.
+        """
+        if self._unsaved:
+            lines, self._unsaved = self._unsaved, []
+            self._write("".join(lines), self.count - len(lines))
+            self._saved_at = time.monotonic()
+
+    def _write(self, lines: str, saved: int = 0) -> None:
+        content = lines.encode("utf-8")
         self._check_unchanged()
         try:
             self._file.write(content)
             self._file.flush()
         except OSError as error:
             raise OutputError(
-                f"{self.part} cannot be written: {error.strerror or error}. {self.count} rows are "
+                f"{self.part} cannot be written: {error.strerror or error}. {saved} rows are "
                 "saved in it: fix the cause, then run the same command with `resume=True`."
             ) from error
         self._note(content)
@@ -347,8 +372,9 @@ class Journal:
         """Yield every row, and verify that no other program has changed the file.
 
         Raises:
-            OutputError: It was changed.
+            OutputError: It was changed, or cannot be written.
         """
+        self.save()
         self._check_unchanged()
         checksum = 0
         with self.part.open("rb") as file:
@@ -364,13 +390,17 @@ class Journal:
 
     def note_interruption(self) -> None:
         """Note behind the rows that the run is stopped, and did not die."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, OutputError):
+            self.save()
             if not self._file.closed and os.fstat(self._file.fileno()).st_size == self.size:
                 self._file.write(INTERRUPTED)
                 self._file.flush()
 
     def close(self) -> None:
         """Close the file; the journal is kept for a later ``resume``."""
+        with contextlib.suppress(OSError, OutputError):
+            if not self._file.closed:
+                self.save()
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -221,6 +221,8 @@ class Replica:
         Raises:
             OutputError: It cannot be copied, and waiting has not helped.
         """
+        if not self._is_open:
+            return
         self._safe = (text, self._of_features(features))
         now = time.monotonic()
         waiting = sum(self._safe) - sum(self._sent)

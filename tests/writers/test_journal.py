@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnkit.errors import UsageError
+from cnnkit.errors import OutputError, UsageError
 from cnnkit.results import key_of
 from cnnkit.writers import Journal
 from cnnkit.writers import journal as journals
@@ -117,6 +117,58 @@ def test_an_interrupted_run_leaves_lines_of_json_and_says_that_it_did_not_die(tm
     killed = Journal.open(target, HEADER, resume=True)
     assert killed.died
     killed.close()
+
+
+def saved(tmp_path) -> int:
+    """How many rows are in the file."""
+    return len((tmp_path / "rows.jsonl.part").read_bytes().splitlines()) - 1
+
+
+def test_rows_that_come_fast_are_saved_together_and_slow_ones_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "SECONDS_UNSAVED", 3600.0)
+    journal = Journal.open(tmp_path / "rows.jsonl", HEADER)
+    rows = [ok(f"{number}.jpg") for number in range(2 * journals.ROWS_UNSAVED + 3)]
+    for number, row in enumerate(rows):
+        journal.append(row)
+        assert number + 1 - saved(tmp_path) < journals.ROWS_UNSAVED
+    assert saved(tmp_path) == 1 + 2 * journals.ROWS_UNSAVED  # the first one waited for none
+    assert final_rows(journal) == rows
+    assert saved(tmp_path) == len(rows)
+    monkeypatch.setattr(journals, "SECONDS_UNSAVED", 0.0)
+    for number in range(3):
+        journal.append(ok(f"slow {number}.jpg"))
+        assert saved(tmp_path) == len(rows) + number + 1
+    journal.close()
+
+
+@pytest.mark.parametrize("end", [Journal.close, Journal.note_interruption, Journal.save])
+def test_the_last_rows_are_saved_however_a_run_ends(tmp_path, monkeypatch, end):
+    monkeypatch.setattr(journals, "SECONDS_UNSAVED", 3600.0)
+    journal = Journal.open(tmp_path / "rows.jsonl", HEADER)
+    for number in range(5):
+        journal.append(ok(f"{number}.jpg"))
+    end(journal)
+    journal.close()
+    resumed = Journal.open(tmp_path / "rows.jsonl", HEADER, resume=True)
+    assert [row["path"] for row in final_rows(resumed)] == [f"{number}.jpg" for number in range(5)]
+    resumed.close()
+
+
+def test_a_full_disk_says_how_many_rows_are_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "SECONDS_UNSAVED", 3600.0)
+    journal = Journal.open(tmp_path / "rows.jsonl", HEADER)
+    for number in range(4):
+        journal.append(ok(f"{number}.jpg"))
+    journal.close()
+    with pytest.raises(ValueError, match="closed"):
+        journal._file.fileno()
+    journal._file = open("/dev/full", "wb")
+    monkeypatch.setattr(journal, "_check_unchanged", lambda: None)
+    for number in range(4, 8):
+        journal.append(ok(f"{number}.jpg"))
+    with pytest.raises(OutputError, match=r"No space left on device\. 4 rows are saved in it"):
+        journal.save()
+    journal.close()
 
 
 def test_rows_of_another_schema_version_are_not_gone_on_with(tmp_path):

@@ -17,7 +17,7 @@ from cnnkit.folder_job import FolderJob, Outputs, Summary
 from cnnkit.images import Found
 from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.storage import remote, writing
-from cnnkit.writers import replica
+from cnnkit.writers import journal, replica
 from cnnkit.writers.remote_files import RemoteFile, local_file, named_by_url, remote_files
 from cnnkit.writers.row_tables import ClassificationTable
 from cnnkit.writers.shards import Shard
@@ -34,6 +34,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def a_part_for_each_row(machine, monkeypatch):
     monkeypatch.setattr(replica, "SECONDS", 0.0)
+    monkeypatch.setattr(journal, "SECONDS_UNSAVED", 0.0)
 
 
 def row_of(path: str):

@@ -1,0 +1,208 @@
+"""The processes that read the files of a long job on a machine with many processors.
+
+A thread that reads an image gives up Python's lock about twenty times and waits for it again each
+time. From about eight threads on, more of them read no more files; a process has a lock of its own.
+A decoder of native code that crashes harms its image alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from cnnkit.errors import RuntimeUnavailableError
+from cnnkit.images.attempts import attempt
+from cnnkit.images.prepare import InputSpec, Prepared, place, prepare_placed
+from cnnkit.isolation.decoders import CRASHED, DYING_SECONDS
+from cnnkit.isolation.messages import BUFFER_BYTES, receive_header, receive_into, send
+from cnnkit.results import Failure
+from cnnkit.runtime.children import Helper, connect_module
+
+log = logging.getLogger(__name__)
+
+# With fewer threads, they read as many files as processes would.
+LEAST_WORKERS = 8
+# As many read more files than one process writes rows; each holds about 70 MB.
+MOST_PROCESSES = 16
+# A short job is over before the processes have started.
+FILES_BEFORE = 512
+# Of so many images at a time, a thread waits for Python's lock hardly more often than of one.
+IMAGES_AT_A_TIME = 8
+
+
+def start_reader() -> Helper:
+    """Start a process that reads files, and connect with it.
+
+    Raises:
+        RuntimeUnavailableError: None can be started.
+    """
+    helper = connect_module("cnnkit.isolation.file_reading", OPENBLAS_NUM_THREADS="1")
+    helper.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    return helper
+
+
+class FileReaders:
+    """Reads images as a network takes them: a few in the calling thread, many in processes.
+
+    Use as a context manager: the processes end with it. What it reads, and how it fails, is the
+    same either way.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        max_pixels: int,
+        workers: int,
+        start: Callable[[], Helper] = start_reader,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            spec: What the network takes.
+            max_pixels: Largest number of pixels; larger images are refused before they are decoded.
+            workers: Threads that call it.
+            start: Starts a process.
+        """
+        self._spec, self._max_pixels, self._start = spec, max_pixels, start
+        self._count = min(workers - 1, MOST_PROCESSES) if workers >= LEAST_WORKERS else 0
+        self._seen, self._ended = 0, False
+        self._starting = threading.Lock()
+        self._all: list[Helper] = []
+        self._idle: queue.LifoQueue[_FileReader] = queue.LifoQueue()
+
+    def __enter__(self) -> FileReaders:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __call__(self, image: Any) -> Prepared:
+        """Read one image in the calling thread; see `cnnkit.images.prepare_placed`."""
+        return prepare_placed(image, self._spec, max_pixels=self._max_pixels)
+
+    def many(self, images: Sequence[Any]) -> list[Prepared | Failure]:
+        """Return each image as the network takes it, or why it cannot be read; thread-safe.
+
+        Args:
+            images: See `cnnkit.images.ImageArgument`.
+        """
+        self._seen += len(images)
+        # What is in memory already is read where it is.
+        elsewhere = all(type(image) is str for image in images) and self._have_started()
+        return self._sent(list(images)) if elsewhere else [attempt(one, self) for one in images]
+
+    def sizes(self, least: int) -> Callable[[], int]:
+        """Return what tells how many images to give to `many` at a time, at least `least`."""
+        return lambda: max(least, IMAGES_AT_A_TIME) if self._all else least
+
+    def close(self) -> None:
+        """End the processes."""
+        with self._starting:
+            self._count, self._ended = 0, True
+            for helper in self._all:
+                helper.end()
+
+    def _have_started(self) -> bool:
+        if not self._count or self._seen <= FILES_BEFORE:
+            return False
+        with self._starting:
+            try:
+                while len(self._all) < self._count:
+                    self._all.append(self._start())
+                    self._idle.put(_FileReader(self._all[-1]))
+            except RuntimeUnavailableError:
+                log.debug("no processes that read", exc_info=True)
+                self._count = len(self._all)
+        return bool(self._count)
+
+    def _sent(self, paths: list[str]) -> list[Prepared | Failure]:
+        """Have a process read some files; if it dies, of one file at a time."""
+        reader = self._idle.get()
+        try:
+            if self._works(reader):
+                return self._asked(reader.helper, paths)
+        except (EOFError, OSError):
+            log.debug("no pixels", exc_info=True)
+            reader = self._replaced(reader)
+        finally:
+            self._idle.put(reader)
+        if not self._count:  # none of them works, which is no image's fault
+            return [attempt(one, self) for one in paths]
+        if len(paths) > 1:
+            return [one for path in paths for one in self._sent([path])]
+        return [Failure("crashed", CRASHED)]
+
+    def _works(self, reader: _FileReader) -> bool:
+        """Return whether a process can answer; if not even an empty question, give all up."""
+        if not reader.has_answered:
+            try:
+                self._asked(reader.helper, [])
+            except (EOFError, OSError):
+                log.debug("no process that reads", exc_info=True)
+                self._count = 0
+            else:
+                reader.has_answered = True
+        return self._count > 0
+
+    def _asked(self, helper: Helper, paths: list[str]) -> list[Prepared | Failure]:
+        connection, spec = helper.connection, self._spec
+        header = {"spec": spec.to_dict(), "max_pixels": self._max_pixels}
+        send(connection, header, json.dumps(paths).encode())
+        reply, size = receive_header(connection)
+        words = bytearray(min(size, int(reply["words"])))
+        receive_into(connection, memoryview(words))
+        said = json.loads(words)
+        sizes = [_size(one) for one in said]
+        read = sum(one is not None for one in sizes)
+        pixels = np.empty((read, spec.height, spec.width, 3), np.uint8)
+        if len(said) != len(paths) or size != len(words) + pixels.nbytes:
+            raise OSError("a reader must send what it was asked for")
+        receive_into(connection, pixels.reshape(-1).data)
+        rows = iter(pixels)
+        return [
+            Failure(*one) if size is None else Prepared(next(rows), *size, place(*size, spec))
+            for one, size in zip(said, sizes, strict=True)
+        ]
+
+    def _replaced(self, reader: _FileReader) -> _FileReader:
+        reader.helper.end(DYING_SECONDS)
+        with self._starting:
+            if self._ended:
+                return reader
+            log.warning("An image ended the process that read it. A new one starts.")
+            try:
+                new = self._start()
+            except RuntimeUnavailableError as error:
+                log.warning("%s", error)
+                self._count = 0
+                return reader
+            self._all[self._all.index(reader.helper)] = new
+        return _FileReader(new)
+
+
+@dataclass
+class _FileReader:
+    """A process, and whether it has ever answered."""
+
+    helper: Helper
+    has_answered: bool = False
+
+
+def _size(said: list[Any]) -> tuple[int, int] | None:
+    """Return the height and width of an image that was read; None: it was not."""
+    height, width = said
+    return (height, width) if type(height) is int and type(width) is int else None
