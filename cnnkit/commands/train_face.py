@@ -100,7 +100,7 @@ def train_face(
         Path(output),
         root=text_of(root),
         network=network,
-        loss=loss or ("head" if network == "dlib-face" else "semi-hard"),
+        loss=("head" if network == "dlib-face" else "semi-hard") if loss is None else loss,
         margin=margin,
         people=people,
         photos=photos,

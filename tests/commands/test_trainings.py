@@ -86,6 +86,10 @@ def test_values_that_break_a_rule_are_refused_before_any_work(tmp_path: Path) ->
         others = {"from_scratch": "lenet-5"} if name == "epochs" else {"fine_tune": 1}
         with pytest.raises(UsageError, match=name.replace("_", ".")):
             cnnkit.transfer_learn(data, output, **others | {name: value})
+    with pytest.raises(UsageError, match=r"from_scratch. must name an architecture"):
+        cnnkit.transfer_learn(data, output, from_scratch="")
+    with pytest.raises(UsageError, match=r"loss. must be one of"):
+        cnnkit.train_face(data, output, loss="")
     with pytest.raises(UsageError, match=r"max.bad"):
         cnnkit.train_detector(data, output, max_bad="many")
     with pytest.raises(UsageError, match="loss"):

@@ -98,6 +98,9 @@ class ClassifierSettings:
     engine: FeatureEngine | None = None
 
     def __post_init__(self) -> None:
+        if self.from_scratch == "":  # of a variable of a shell that is not set
+            rule = "name an architecture"
+            raise UsageError(broken_rule("`from_scratch`", rule, "''", "Leave it out for none."))
         if self.from_scratch:
             known = architectures.builder_name(self.from_scratch)
             object.__setattr__(self, "from_scratch", known or self.from_scratch)

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import math
+import os
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -79,7 +80,7 @@ def _trained(
     boxes = read_boxes(settings.data, settings.images)
     held = None
     if settings.validation_data is not None:
-        held = read_boxes(settings.validation_data, settings.images)
+        held = _held_out(settings.validation_data, settings.images)
     training, validation = _split(boxes, held, settings)
     classes = trained_classes(boxes)
     problems = _problems(boxes, (*training, *validation), classes)
@@ -125,6 +126,14 @@ def _trained(
             tuple(stepper.found),
             tuple(problems),
         )
+
+
+def _held_out(data: str, images: str | None) -> BoxSet:
+    """Return other images to validate on: they may lie in the folder of the images, or not."""
+    held = read_boxes(data, images, "`validation_data`")
+    if images is not None and not any(image.path for image in held.images):
+        held = read_boxes(data, None, "`validation_data`")
+    return held
 
 
 def _problems(
@@ -173,6 +182,7 @@ def _split(
     if held is not None:
         training = [p for p in there if p.split in (None, "train")]
         validation = _usable(held)
+        _tell_of_shared(training, validation)
     elif {"train", "val"} <= set(boxes.splits):
         given = settings.validation != DetectorSettings.validation
         refuse_division("`validation`" if given else None, settings.data)
@@ -184,8 +194,27 @@ def _split(
     for name, part in (("train", training), ("validate", validation)):
         if len(part) < LEAST_TO_VALIDATE:
             rule = f"have at least {LEAST_TO_VALIDATE} images to {name} on"
-            raise UsageError(broken_rule("`data`", rule, len(part)))
+            data, fix = "`data`", ""
+            if name == "validate" and held is not None:
+                data, fix = "`validation_data`", "They lie near its annotations, or in `images`."
+            raise UsageError(broken_rule(data, rule, len(part), fix))
     return training, validation
+
+
+def _tell_of_shared(
+    training: Sequence[AnnotatedImage], validation: Sequence[AnnotatedImage]
+) -> None:
+    """Say which images are trained and validated on: two sets may number theirs alike."""
+    trained = {os.path.realpath(str(image.path)) for image in training}
+    shared = [p.path for p in validation if os.path.realpath(str(p.path)) in trained]
+    if shared:
+        log.warning(
+            "%d of the %d images to validate on are trained on as well, such as %s: the metrics "
+            "say nothing of new images.",
+            len(shared),
+            len(validation),
+            shared[0],
+        )
 
 
 def _check_splits(boxes: BoxSet, *, validates_elsewhere: bool) -> None:

@@ -94,3 +94,43 @@ def test_a_drawn_validation_has_boxes_where_two_images_have_any(tmp_path: Path, 
     few = [dataclasses.replace(p, boxes=()) if n > 1 else p for n, p in enumerate(images)]
     for part in learning._drawn_split(few, 0.2, seed):
         assert any(one.boxes for one in part)
+
+
+def two_sets(folder: Path) -> tuple[str, str]:
+    """Training and validation images numbered alike, in a folder each, without annotations."""
+    sets = []
+    for name, first in (("train", 0), ("val", 6)):
+        path = draw_boxes(folder / name, count=6, form="coco", first=first)
+        for number, image in enumerate(sorted((folder / name / "images").iterdir())):
+            image.rename(image.with_name(f"new{number}.png"))
+        content = json.loads(path.read_text())
+        for number, image in enumerate(content["images"]):
+            image["file_name"] = f"new{number}.png"
+        path.write_text(json.dumps(content))
+        sets.append(str(path))
+    return sets[0], sets[1]
+
+
+def test_validation_data_has_its_images_near_it_or_in_the_folder(tmp_path: Path) -> None:
+    """`images` was the only place that they were looked for in."""
+    training, validation = two_sets(tmp_path)
+    (tmp_path / "images").mkdir()
+    found = learning._held_out(validation, str(tmp_path / "images")).images
+    assert all(image.path for image in found)
+    (tmp_path / "val" / "images").rename(tmp_path / "gone")
+    with pytest.raises(UsageError, match="`validation_data` must have at least 2 images to valid"):
+        learn_boxes(DetectorSettings(training, tmp_path / "model", validation_data=validation))
+    found = learning._held_out(validation, str(tmp_path / "gone")).images
+    assert all(str(image.path).startswith(str(tmp_path / "gone")) for image in found)
+
+
+def test_images_that_are_trained_and_validated_on_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training, validation = two_sets(tmp_path)
+    settings = DetectorSettings(training, tmp_path / "model", validation_data=validation)
+    learning._split(read_boxes(training), learning._held_out(validation, None), settings)
+    assert "trained on as well" not in caplog.text
+    images = str(tmp_path / "train" / "images")
+    learning._split(read_boxes(training), learning._held_out(validation, images), settings)
+    assert "6 of the 6 images to validate on are trained on as well, such as" in caplog.text
