@@ -270,16 +270,10 @@ def _face_embedder(bundle: Bundle, request: _Request) -> Evaluation:
 def _opened_embedder(bundle: Bundle, request: _Request) -> Any:
     """Compile an opened embedder, with the detector if it takes aligned faces."""
     from cnnkit.faces import FaceEmbedder
-    from cnnkit.faces.detection import FaceDetector
-    from cnnkit.faces.embedding import detector_of, detector_options
-    from cnnkit.faces.thresholds import Verification
-    from cnnkit.faces.whole_images import WholeImages
+    from cnnkit.faces.embedding import faces_for
 
-    detector: FaceDetector | WholeImages = WholeImages()
-    if Verification.of_card(bundle.card).alignment != "none":
-        options = detector_options(request.options)
-        detector = FaceDetector(open_model(detector_of(bundle)), options=options)
-    return FaceEmbedder(detector, bundle, options=request.options, max_pixels=request.max_pixels)
+    found = faces_for(bundle, request.options)
+    return FaceEmbedder(found, bundle, options=request.options, max_pixels=request.max_pixels)
 
 
 EVALUATIONS: dict[str, Callable[[Bundle, _Request], Evaluation]] = {

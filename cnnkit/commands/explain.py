@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ from cnnkit.explanation.folders import (
 )
 from cnnkit.explanation.scored import METHOD, ScoredExplainer
 from cnnkit.folder_job import Outputs, Summary
+from cnnkit.images import read_bytes
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.video import FrameSelection
 from cnnkit.writers.remote_files import remote_files
@@ -207,6 +209,7 @@ def explain(
         "model": bundle.card.name,
         "method": explainer.method,
         "with": text_of(reference),
+        "with_sha256": None if reference is None else _content_hash(os.fspath(reference)),
         "class": class_name,
         "layer": layer,
         "scale": scale,
@@ -248,6 +251,11 @@ def explain(
         table=videos.table(TABLE),
         engine=cluster,
     )
+
+
+def _content_hash(path: str) -> str:
+    """Return the SHA-256 of an image that was read before."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def _opened(

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from cnnkit import boxes
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle
 from cnnkit.detection import Detector
 from cnnkit.detection.selection import Selection, class_index
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation.heat import Region, clipped
 from cnnkit.explanation.scored import Engine, Question, ScoredExplainer, nothing_to_ask
-from cnnkit.faces import FaceDetector, FaceEmbedder, distances
-from cnnkit.faces.embedding import detector_of, detector_options
+from cnnkit.faces import FaceEmbedder, distances
+from cnnkit.faces.embedding import faces_for
 from cnnkit.results import Failure
 from cnnkit.runtime import RuntimeOptions
 
@@ -80,8 +80,8 @@ def explainer_of_faces(
     if reference is None:
         fix = "Heat shows where hiding a part makes a face less similar to that of `reference`."
         raise UsageError(broken_rule("`reference`", "name the image to compare with", "none", fix))
-    detector = FaceDetector(open_model(detector_of(bundle)), None, detector_options(runtime))
-    embedder = FaceEmbedder(detector, bundle, options=runtime, max_pixels=more["max_pixels"])
+    found = faces_for(bundle, runtime)
+    embedder = FaceEmbedder(found, bundle, options=runtime, max_pixels=more["max_pixels"])
     verification = embedder.verification
     try:
         image = embedder.read(reference)

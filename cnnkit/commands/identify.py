@@ -104,6 +104,7 @@ def identify(
         "faces": gallery.choice.faces,
         "min_face": embedder.min_face,
         "min_score": embedder.min_score,
+        "precision": embedder.predictor.precision,
         "max_pixels": None if limit == DEFAULT_MAX_PIXELS else limit,
     }
     progress, counted = progress_on(cluster, progress, lambda: Finder(paths, column=column))

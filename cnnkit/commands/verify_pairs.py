@@ -159,6 +159,8 @@ def verify_pairs(
         "threshold": verifier.verification.threshold,
         "min_face": min_face,
         "min_score": verifier.embedder.min_score,
+        "max_pixels": pixel_limit(max_pixels),
+        "precision": verifier.embedder.predictor.precision,
     }
     return verify_listed_pairs(
         verifier,

@@ -355,6 +355,17 @@ def detector_of(bundle: Bundle) -> str:
     return FIRST_DETECTOR if bundle.card.content.get("training") else DEFAULT_DETECTOR
 
 
+def faces_for(bundle: Bundle, options: RuntimeOptions) -> FaceDetector | WholeImages:
+    """Return what gives an embedder the faces that it was made for: found ones, or whole images.
+
+    Raises:
+        BundleError: The detector cannot be opened.
+    """
+    if _takes_whole_images(bundle):
+        return WholeImages()
+    return FaceDetector(open_model(detector_of(bundle)), None, detector_options(options))
+
+
 def in_float32(options: RuntimeOptions | None) -> RuntimeOptions:
     """Return the options with precision ``auto`` replaced by float32."""
     options = options or RuntimeOptions()

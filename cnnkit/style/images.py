@@ -161,6 +161,32 @@ def mask_of(path: str | None, content: Content, max_pixels: int) -> np.ndarray |
     return mask
 
 
+def mask_hash(path: str | None, content: str | None = None) -> str | None:
+    """Return the SHA-256 of a mask's file, so that a changed one is noticed.
+
+    Args:
+        path: An image, or a folder of them; see `mask_of`.
+        content: The image whose mask it is; None: of all, which a folder is not.
+
+    Returns:
+        As hexadecimal digits; None where there is no mask, or none for all images.
+
+    Raises:
+        ImageError: It cannot be read, or there is none of that name.
+    """
+    if path is None or (content is None and os.path.isdir(path)):
+        return None
+    return hashlib.sha256(read_bytes(_mask_file(Path(path), content or ""))).hexdigest()
+
+
+def hash_of_all(path: str | None) -> str | None:
+    """Return the hash of the mask of all images; one that cannot be read fails with each image."""
+    try:
+        return mask_hash(path)
+    except ImageError:
+        return None
+
+
 def check_mask(mask: str | os.PathLike[str] | None) -> str | None:
     """Return the path of a mask, or of a folder of them, which must be there.
 

@@ -39,7 +39,7 @@ from cnnkit.results import Failure, make_row, path_fields
 from cnnkit.sorting import with_end
 from cnnkit.storage import remote
 from cnnkit.storage.places import container_suffix, is_url, split_member
-from cnnkit.style.images import FORMATS, Content, encoded, read_content
+from cnnkit.style.images import FORMATS, Content, encoded, mask_hash, read_content
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
@@ -382,11 +382,13 @@ class _Image:
 
     def _made(self, content: Content) -> dict[str, Any]:
         place = self._places.of(content.path)
-        run = {
+        run: dict[str, Any] = {
             "sha256": content.sha256,
             "settings": self._method.settings,
             "version": __version__,
         }
+        if mask := self._method.settings.get("mask"):
+            run["mask_sha256"] = mask_hash(mask, content.path)
         key = hashlib.sha256(os.fsencode(str(place.name) + content.path)).hexdigest()[:16]
         state = self._target.folder / STATES / f"{key}.safetensors"
         preview = place.with_name(f"{place.name}.preview{place.suffix}")

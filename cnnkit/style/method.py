@@ -21,6 +21,7 @@ from cnnkit.style.images import (
     Content,
     check_side,
     finished,
+    hash_of_all,
     mask_of,
     read_named,
     result_size,
@@ -103,6 +104,7 @@ class ByOptimization:
             "size": self._choices.size,
             "tile": self._choices.tile,
             "mask": self._choices.mask,
+            "mask_sha256": hash_of_all(self._choices.mask),
             "network": network.name,
             "network_identity": network.identity,
             "styles": [

@@ -15,7 +15,7 @@ from cnnkit.images.resample import ResampleWindow, resize
 from cnnkit.runtime.memory import resident_memory
 from cnnkit.style.canvas import resized
 from cnnkit.style.estimate import Estimate
-from cnnkit.style.images import Content, finished, mask_of
+from cnnkit.style.images import Content, finished, hash_of_all, mask_of
 from cnnkit.style.job import Painted, Workspace
 from cnnkit.style.one_pass import HALO, OnePassPainter, Tile, blended, tile_side
 from cnnkit.style.settings import MAX_SIZE, fitted_size
@@ -116,6 +116,7 @@ class InOnePass:
             "runtime": painter.runtime,
             "precision": painter.precision,
             **{n: v for n, v in vars(choices).items() if n != "max_pixels"},
+            "mask_sha256": hash_of_all(choices.mask),
             "styles": [
                 {"path": s.name, "weight": s.weight, "sha256": _pixels_hash(s.pixels)}
                 for s in styles

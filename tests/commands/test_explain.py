@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import cnnkit
@@ -52,3 +54,41 @@ def test_what_the_command_refuses_the_function_refuses(keywords, said, photos) -
     with pytest.raises(cnnkit.CnnkitError) as caught:
         cnnkit.explain("photos", **keywords)
     assert said in str(caught.value)
+
+
+def test_an_embedder_of_whole_images_is_asked_about_whole_images() -> None:
+    """A face was looked for and aligned, which it was not made for."""
+    from cnnkit.commands.explain_subjects import explainer_of_faces
+    from cnnkit.runtime import RuntimeOptions
+    from tests.faces.test_exporting import small_embedder
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    options = RuntimeOptions(runtime="tensorflow")
+    explainer = explainer_of_faces(small_embedder("none"), image, options, max_pixels=10**6)
+    found = explainer.predict(image)
+    assert found.target == (0, 0, 60, 40)
+    assert tuple(found.region) == (0, 0, 60, 40)
+    assert found.predicted == "same person"
+
+
+def test_another_image_to_compare_with_is_another_run(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path alone was compared, and the rows of both were one file."""
+    from cnnkit.commands import explain as command
+
+    seen = []
+    monkeypatch.setattr(command, "_explainer_of", lambda *_: SimpleNamespace(**PARTS))
+    monkeypatch.setattr(command, "explain_folders", lambda *_, options, **__: seen.append(options))
+    for name in ("astronaut.jpg", "coffee.jpg"):
+        shutil.copy(examples / name, tmp_path / "with.jpg")
+        cnnkit.explain(tmp_path / "with.jpg", model="dlib-face", reference=tmp_path / "with.jpg")
+    assert seen[0] != seen[1]
+    assert {k: v for k, v in seen[0].items() if "sha256" not in k}.items() <= seen[1].items()
+
+
+PARTS = {
+    "method": "occlusion",
+    "spec": SimpleNamespace(fit="stretch"),
+    "predictor": SimpleNamespace(runtime="tensorflow", precision="float32"),
+}

@@ -56,3 +56,14 @@ def test_a_pair_that_comes_again_without_same_keeps_what_was_said(photos) -> Non
     rows: list[dict] = []
     cnnkit.verify_pairs("pairs.csv", emit=rows.append)
     assert [row["expected"] for row in rows] == [True]
+
+
+def test_another_precision_is_another_run(photos, monkeypatch) -> None:
+    """A resumed run went on in it, and rows of both were in one file."""
+    seen = []
+    take = lambda *_, options, **__: seen.append(options["precision"])  # noqa: E731
+    monkeypatch.setattr("cnnkit.commands.verify_pairs.verify_listed_pairs", take)
+    for precision in ("float32", "int8"):
+        cnnkit.verify_pairs("pairs.csv", precision=precision)
+    assert seen[0] == "float32"
+    assert seen[1].startswith("int8")

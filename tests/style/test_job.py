@@ -241,3 +241,25 @@ def test_a_sidecars_row_is_not_believed_of_anything_else(photos, tmp_path, chang
     _, rows = stylize(photos, out, method, resume=True)
     assert "a.jpg" in method.painted
     assert rows[0] == record["row"]
+
+
+def test_a_changed_mask_is_not_taken_for_the_same(photos, tmp_path):
+    """Only its path was compared: a resumed run gave the result of the mask before."""
+    mask, photo, out = tmp_path / "mask.png", str(photos / "a.png"), tmp_path / "one.png"
+    Image.new("L", (4, 4), 255).save(mask)
+    method = Negative()
+    method.settings["mask"] = str(mask)
+
+    def again(**flags):
+        target = target_of(str(out), [photo], **flags)
+        return stylize_folder(method, Finder([photo]), [photo], target, max_pixels=10**6)
+
+    again()
+    again(resume=True)
+    assert method.painted == ["a.png"]
+    Image.new("L", (4, 4), 100).save(mask)
+    with pytest.raises(UsageError, match="same image, settings and version"):
+        again(resume=True)
+    method.settings["mask"] = str(tmp_path)  # a folder of them, without that one
+    again(overwrite=True)
+    assert method.painted == ["a.png"]

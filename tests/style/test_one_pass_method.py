@@ -130,6 +130,16 @@ def test_the_settings_say_all_that_the_result_depends_on(any_style) -> None:
     assert "max_pixels" not in settings
 
 
+def test_a_mask_is_known_by_its_content(any_style, tmp_path) -> None:
+    style, seen = Style("style.png", drawn(64, 64), 1.0), set()
+    for gray in (0, 255):
+        Image.new("L", (4, 4), gray).save(tmp_path / "mask.png")
+        choices = OnePassChoices(mask=str(tmp_path / "mask.png"))
+        seen.add(InOnePass(any_style, [style], choices).settings["mask_sha256"])
+    assert len(seen) == 2 and None not in seen
+    assert InOnePass(any_style, [style], OnePassChoices()).settings["mask_sha256"] is None
+
+
 def test_an_estimate_grows_with_the_image_until_it_is_tiled(painter) -> None:
     method = InOnePass(painter, [], OnePassChoices(size=0))
     small, large, huge = (
