@@ -129,4 +129,10 @@ def _of_pixels(scale: np.ndarray, offset: np.ndarray) -> OwnNormalization | None
     is_centered = (std >= 1).all() and (mean >= LEAST_MEAN).all()
     if not (is_scaled or is_centered) or (mean < -1).any() or (mean > 255).any():
         return None
-    return OwnNormalization(*(tuple(map(float, np.round(one, 4))) for one in (mean, std)))
+    return OwnNormalization(_shortened(mean), _shortened(std))
+
+
+def _shortened(values: np.ndarray) -> tuple[float, ...]:
+    """Return one number where all are alike, rounded, and no negative zero."""
+    rounded = tuple(float(one) + 0.0 for one in np.round(values, 4))
+    return rounded[:1] if len(set(rounded)) == 1 else rounded
