@@ -346,26 +346,31 @@ def _tflite(file: GraphFile) -> Said | None:
 
 
 def _openvino(metadata: Mapping[str, str]) -> Said | None:
-    """Read what the Model API of OpenVINO keeps in ``rt_info``."""
-    info = {
-        k.removeprefix("model_info/"): v for k, v in metadata.items() if k.startswith("model_info/")
-    }
+    """Read what the Model API of OpenVINO keeps in ``rt_info``, and in the metadata of ONNX."""
+    info = {k[11:]: v for k, v in metadata.items() if k.startswith(("model_info/", "model_info "))}
     if not info:
         return None
     labels = info.get("labels", "").split()
     multilabel = info.get("multilabel", "").lower() in TRUE
+    how = Preprocessing(
+        _colors(info.get("reverse_input_channels", "")),
+        _numbers(info.get("mean_values")),
+        _numbers(info.get("scale_values")),
+        RESIZE_TYPES.get(info.get("resize_type", "")),
+        1.0,  # its crop takes the whole short side
+        None,
+        _byte(info.get("pad_value")),
+    )
+    size = None
+    if info.get("embedded_processing", "").lower() in TRUE:
+        # All of it is inside; what enters is what the Model API reads, blue first.
+        how = replace(how, colors="BGR", mean=(0.0,), std=(1.0,))
+        size = _size([info.get("orig_height"), info.get("orig_width")])
     return Said(
         source="openvino model_info",
         labels=names_of([label.replace("_", " ") for label in labels]),
-        preprocessing=Preprocessing(
-            _colors(info.get("reverse_input_channels", "")),
-            _numbers(info.get("mean_values")),
-            _numbers(info.get("scale_values")),
-            RESIZE_TYPES.get(info.get("resize_type", "")),
-            1.0,  # its crop takes the whole short side
-            None,
-            _byte(info.get("pad_value")),
-        ),
+        size=size,
+        preprocessing=how,
         scores_kind="independent-logits" if multilabel else None,
     )
 

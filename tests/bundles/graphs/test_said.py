@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnkit.bundles.graphs.families import Preprocessing
 from cnnkit.bundles.graphs.said import Said, said_by
 from cnnkit.bundles.graphs.scanning import GraphFile, scan
 from cnnkit.errors import BundleError
@@ -206,6 +207,23 @@ def test_pixels_are_scaled_as_transformers_scales_them(
     pixels = np.array([0.0, 100.0, 255.0])
     mean, std = (np.array(numbers)[:1] for numbers in (found.mean, found.std))
     np.testing.assert_allclose((pixels - mean) / std, seen(pixels), atol=1e-6)
+
+
+def test_what_is_embedded_in_a_model_of_openvino_is_not_done_again(tmp_path: Path) -> None:
+    """The channels were turned inside, and once more in front of it."""
+    info = {"mean_values": "1 2 3", "scale_values": "2", "resize_type": "standard"}
+    info |= {"reverse_input_channels": "YES", "embedded_processing": "YES"}
+    info |= {"orig_height": "24", "orig_width": "32", "labels": "a b c d"}
+    said = said_by(scan(openvino_classifier(tmp_path / "m.xml", info)))
+    assert said.preprocessing == Preprocessing("BGR", (0.0,), (1.0,), "stretch", 1.0)
+    assert (said.size, said.labels) == ((24, 32), tuple("abcd"))
+    del info["embedded_processing"], info["orig_height"]
+    said = said_by(scan(openvino_classifier(tmp_path / "n.xml", info)))
+    how = Preprocessing("RGB", (1.0, 2.0, 3.0), (2.0,), "stretch", 1.0)
+    assert (said.preprocessing, said.size) == (how, None)
+    info = {f"model_info {key}": value for key, value in info.items()}
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx", metadata=info)))
+    assert (said.preprocessing, said.labels) == (how, tuple("abcd"))
 
 
 @pytest.mark.parametrize(
