@@ -54,6 +54,9 @@ PIXEL_KINDS = ("f16", "bf16", "f32", "f64", *INTEGER_PIXELS)
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 CLASSIFYING = Preprocessing("RGB", None, None, "crop", 0.875, "bilinear")
 BACKGROUND = "background"
+# Detectors whose classes leave out the background, and what files of labels call it.
+WITHOUT_BACKGROUND = ("tflite-detections", "tf-detections")
+BACKGROUNDS = (BACKGROUND, "???")
 
 
 @dataclass(frozen=True)
@@ -246,6 +249,9 @@ def _detector(
     own = replace(wish, like=None) if wish.like in PROFILES else wish
     chosen = preprocessing(file, image, said, own, _of_the_head(head), ask)
     labels, notes = _detector_labels(file, head.classes, said, wish)
+    if head.settings.get("profile") in WITHOUT_BACKGROUND and head.kind == "detections":
+        labels, more = _without_background(file, labels)
+        notes = (*notes, *more)
     said_by_nobody = own.like is None and all(
         one.mean is None and one.std is None for one in (own.preprocessing, said.preprocessing)
     )
@@ -336,6 +342,19 @@ def _detector_labels(
     if coco:
         return coco.labels, (f"{classes} classes without `labels`: using COCO's names.",)
     return made_up(file, classes)
+
+
+def _without_background(
+    file: GraphFile, labels: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return labels without a first one of the background, and what to say of it.
+
+    TensorFlow's own files of labels begin with one, for code that counts from it.
+    """
+    if len(labels) < 2 or labels[0].strip(" _").lower() not in BACKGROUNDS:
+        return labels, ()
+    note = f"the first label, {labels[0]!r}, is left out: its classes are without a background."
+    return labels[1:], (f"{file.path.name}: {note}",)
 
 
 class CocoClasses(NamedTuple):

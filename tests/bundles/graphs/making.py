@@ -372,3 +372,47 @@ def onnx_pair(path: Path) -> Path:
     )
     save(path, graph)
     return path
+
+
+def onnx_finished(path: Path, names: list[str], number: float) -> Path:
+    """Write a network (n, 32, 32, 3) of one finished detection, as sure as bright, of a class.
+
+    Args:
+        path: The file.
+        names: Of the outputs: the box, from y to x 0 to 0.5, the class, the score, and the count.
+        number: Of the class.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    box, label, score, count = names
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["means"]),
+        helper.make_node("Mul", ["means", "share"], [score]),
+        helper.make_node("Mul", ["means", "none"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "number"], [label]),
+        helper.make_node("Reshape", ["zeros", "flat"], ["zero"]),
+        helper.make_node("Add", ["zero", "one"], [count]),
+        helper.make_node("Unsqueeze", ["zeros", "first"], ["some"]),
+        helper.make_node("Add", ["some", "corners"], [box]),
+    ]
+    tensors = {
+        "column": np.array([-1, 1]),
+        "flat": np.array([-1]),
+        "first": np.array([1]),
+        "share": np.array(1 / 255, np.float32),
+        "none": np.array(0, np.float32),
+        "one": np.array(1, np.float32),
+        "number": np.array(number, np.float32),
+        "corners": np.array([[[0, 0, 0.5, 0.5]]], np.float32),
+    }
+    shapes = {box: ["n", 1, 4], label: ["n", 1], score: ["n", 1], count: ["n"]}
+    graph = helper.make_graph(
+        nodes,
+        "finished",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 32, 32, 3])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()],
+        [numpy_helper.from_array(values, name) for name, values in tensors.items()],
+    )
+    save(path, graph)
+    return path

@@ -17,6 +17,7 @@ from cnnkit.results import Detections
 from tests.bundles.graphs.making import (
     onnx_classifier,
     onnx_detector,
+    onnx_finished,
     onnx_lists,
     onnx_of_nodes,
     onnx_pair,
@@ -72,6 +73,25 @@ def test_the_sizes_that_a_network_asks_for_are_its_own(tmp_path: Path) -> None:
     found = found_in(tmp_path / "b", np.full((64, 64, 3), 204, np.uint8))
     assert found.labels == ("dog",)
     np.testing.assert_allclose(found.xyxy, [[0, 0, 32, 32]], atol=1e-3)
+
+
+TF = ["detection_boxes", "detection_classes", "detection_scores", "num_detections"]
+TFLITE = [f"TFLite_Detection_PostProcess{end}" for end in ("", ":1", ":2", ":3")]
+
+
+@pytest.mark.parametrize(("names", "first"), [(TF, 1), (TFLITE, 0)], ids=["tf", "tflite"])
+@pytest.mark.parametrize("background", ["", "???\n", "__background__\n", "Background\n"])
+def test_a_line_for_the_background_shifts_no_label(
+    tmp_path: Path, names: list[str], first: int, background: str
+) -> None:
+    """TensorFlow's files of labels begin with one, and its finished detections have none."""
+    path = read_here(onnx_finished(tmp_path / "ssd.onnx", names, first + 1))
+    (tmp_path / "l.txt").write_text(f"{background}cat\ndog\n???\n")
+    made = cnnkit.import_model(path, tmp_path / "b", labels=tmp_path / "l.txt", like="0-255")
+    assert made.card["classes"] == 3
+    found = found_in(tmp_path / "b", np.full((64, 64, 3), 204, np.uint8))
+    assert found.labels == ("dog",)
+    np.testing.assert_allclose(found.scores, [0.8], atol=1e-4)
 
 
 def test_a_head_that_is_not_known_is_refused_with_what_was_seen(tmp_path: Path) -> None:
