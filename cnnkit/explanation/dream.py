@@ -58,12 +58,17 @@ def aims(
     """Return what the names come to.
 
     Raises:
-        UsageError: There is no such class, or nothing at all is named.
+        UsageError: There is no such class, layer or channel, or nothing at all is named.
     """
     found = []
     for name in classes:
         index = ClassNames(bundle.labels).index(name, "`classes`")
         found.append(Aim(bundle.labels[index], None, index))
+    if layer is not None and units:  # all of them, before the first takes its minutes
+        with building_defaults() as keras:
+            graph = trace(keras, bundle.build(), bundle.card.input.size)
+        for unit in units:
+            _check_unit(unit, layer, graph.layer(layer).output.shape[-1])
     found += [Aim(f"{layer} {unit}", layer, unit) for unit in units]
     if not found:
         fix = "Such as `classes='tabby'`, or `layer='fire9_join'` with `units='0-3'`."
@@ -143,10 +148,14 @@ def _aimed_model(bundle: Bundle, aim: Aim) -> Any:
             output = networks.as_float(keras, step.output, "layer")
             if len(output.shape) == 4:
                 output = keras.ops.mean(output, axis=(1, 2))
-        if not 0 <= aim.unit < output.shape[-1]:
-            rule = f"be from 0 to {output.shape[-1] - 1} for {aim.layer}"
-            raise UsageError(broken_rule("`units`", rule, aim.unit))
+        _check_unit(aim.unit, aim.layer, output.shape[-1])
         return keras.Model(graph.image, output)
+
+
+def _check_unit(unit: int, layer: str | None, channels: int) -> None:
+    if not 0 <= unit < channels:
+        rule = f"be from 0 to {channels - 1} for {layer}"
+        raise UsageError(broken_rule("`units`", rule, unit))
 
 
 class _Canvas:

@@ -81,3 +81,14 @@ def test_images_that_cannot_be_read_are_named_where_none_can(
         visualize_patches(torn, model=model, layer="first", units="0", output=output)
     assert any(str(torn) in record.message for record in caplog.records)
     assert not output.exists()
+
+
+def test_every_unit_is_checked_before_the_first_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images of those before a wrong one took their minutes and were lost."""
+    monkeypatch.setattr("cnnkit.commands.visualize.dream", None)
+    with pytest.raises(UsageError, match="`units` must be from 0 to 63 for conv1"):
+        visualize_dream(
+            model="squeezenet-1.1", layer="conv1", units="0,999", output=tmp_path / "a.png"
+        )

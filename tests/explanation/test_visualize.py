@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnkit.errors import UsageError
 from cnnkit.explanation.activations import Activation, Activations, activation_tiles
-from cnnkit.explanation.dream import COLORS, _Canvas, aims, dream, movement
+from cnnkit.explanation.dream import COLORS, Aim, _Canvas, aims, dream, movement
 from cnnkit.explanation.filters import Filters, filter_tiles, filters_of
 from cnnkit.explanation.sheets import SheetTile, sheet, square
 from tests.explanation.small import opened, some_images
@@ -70,9 +70,10 @@ def test_a_dream_excites_and_is_the_same_for_the_same_seed(bundle):
 def test_a_dream_of_nothing_and_of_what_is_not_there(bundle):
     with pytest.raises(UsageError, match="have `classes`, or `units`"):
         aims(bundle, (), None, [])
-    (aim,) = aims(bundle, (), "second_activation", [6])
     with pytest.raises(UsageError, match="`units` must be from 0 to 5"):
-        dream(bundle, aim, steps=1)
+        aims(bundle, (), "second_activation", [0, 6])
+    with pytest.raises(UsageError, match="`units` must be from 0 to 5"):
+        dream(bundle, Aim("", "second_activation", 6), steps=1)
     (aim,) = aims(bundle, (), "second_activation", [0])
     with pytest.raises(UsageError, match="`steps` must lie between"):
         dream(bundle, aim, steps=0)
