@@ -209,16 +209,16 @@ def _trained(
     ) as photos:
         if not len(photos):
             raise UsageError(broken_rule("`photos`", "hold at least 2 images", "fewer readable"))
-        identity = _identity(network, styles, paths)
+        identity = _identity(network, styles, photos)
         training = _PainterTraining(settings, network, styles, photos, run.state_folder, identity)
         training.train(watch)
         return training.write(run)
 
 
-def _identity(network: LossNetwork, styles: list[np.ndarray], paths: list[str]) -> str:
-    """Return a hash of what a resumed run must find again."""
+def _identity(network: LossNetwork, styles: list[np.ndarray], photos: Photos) -> str:
+    """Return a hash of what a resumed run must find again: of images, what is in them."""
     hashes = [hashlib.sha256(repr(s.shape).encode() + s.tobytes()).hexdigest() for s in styles]
-    return identity_of([network.identity, sorted(paths), hashes])
+    return identity_of([network.identity, photos.content_hash(), hashes])
 
 
 def style_grams(
@@ -316,7 +316,8 @@ class _PainterTraining:
             for name, value in json.loads(json.dumps(self._described)).items():
                 if state.get(name) != value:
                     fix = "Run the same command again, or use `overwrite=True` to start over."
-                    rule = f"be used with the same {name} as in {self._checkpoints.folder.name}"
+                    what = "photos, styles and network" if name == "identity" else name
+                    rule = f"be used with the same {what} as in {self._checkpoints.folder.name}"
                     raise UsageError(broken_rule("`resume`", rule, "others", fix))
             self._check_facts(state)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -70,6 +71,13 @@ class Photos:
     def __len__(self) -> int:
         """Return how many photos are learned from."""
         return len(self._learned)
+
+    def content_hash(self) -> str:
+        """Return a hash of all decoded photos, in their order."""
+        digest = hashlib.sha256()
+        for pixels in self._decoded.pixels:  # one by one: they may be in a file
+            digest.update(np.ascontiguousarray(pixels).data)
+        return digest.hexdigest()
 
     def batch(self, step: int, count: int) -> np.ndarray:
         """Return the cuts of one step, half of them mirrored.

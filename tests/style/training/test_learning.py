@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,6 +108,20 @@ def test_what_exists_is_not_replaced(trained, folder) -> None:
     for resume in (False, True):  # finished: there is nothing to go on with
         with pytest.raises(OutputError, match="undisturbed exists already"):
             learn_style(settings(folder, "undisturbed", resume=resume))
+
+
+def test_photos_are_known_by_what_is_in_them(folder, tmp_path) -> None:
+    """They were known by their sorted paths: changed, or in another order, they passed."""
+    paths = [str(folder / "photos" / f"{number}.png") for number in range(4)]
+    Image.fromarray(drawn(80, 110, seed=9)).save(tmp_path / "3.png")
+
+    def identity(paths: list[str]) -> str:
+        with Photos(paths, 64, held_out=1) as photos:
+            return training._identity(SimpleNamespace(identity="network"), [], photos)
+
+    assert identity(paths) == identity(paths)
+    others = paths[::-1], [*paths[:3], str(tmp_path / "3.png")]
+    assert len({identity(some) for some in (paths, *others)}) == 3
 
 
 @pytest.mark.parametrize(
