@@ -490,7 +490,7 @@ def preprocessing(
     if known.mean is None and known.std is None:
         if image.own is not None:
             own = f"normalizes pixels from 0 to 255 itself ({image.own})"
-            raise UsageError(f"{file.path} {own}, in an order of colors to be given with `colors`.")
+            raise UsageError(f"{file.path} {own}, but does not say the order of `colors`. {ask}")
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
     return known if image.channels == 3 else _gray(known)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cnnkit.bundles.graphs.network import (
     MAX_STEPS_BACK,
+    ROUNDED,
     SAME,
     SQUASHING,
     find_tensor,
@@ -16,6 +18,8 @@ from cnnkit.errors import BundleError, broken_rule
 
 # Of a logarithm of probabilities, or of a sigmoid by hand: no logits, whatever they are.
 EXPONENTIALS = frozenset(("Exp", "Power", "SoftPlus", "Tanh"))
+# Steps that cut numbers off.
+ENDS = frozenset("Clamp Maximum Minimum Relu".split())
 # Steps behind which probabilities may stand as they are, scaled, chosen from, or averaged.
 COMBINING = SAME | frozenset(
     "Add Clamp Concat Divide Gather Maximum Minimum Multiply ReduceMax ReduceMean Round Select"
@@ -37,7 +41,8 @@ def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
         BundleError: They are the highest few, without the classes that they are of, or a softmax
             over something else than an image's classes.
     """
-    makers = _first_makers(find_tensor(model, tensor))
+    port = find_tensor(model, tensor)
+    makers = _first_makers(port)
     if any(node.get_type_name() == "TopK" for node in makers):
         rule = "give a score for each class"
         fix = "Export it without TopK."
@@ -48,6 +53,8 @@ def scores_kind(model: Any, tensor: str, numbers: int) -> str | None:
         return None
     squashed = [node.get_type_name() in SQUASHING or _is_share(node) for node in makers]
     if any(squashed) and not all(squashed):
+        return None
+    if not any(squashed) and _is_cut_to_shares(port):
         return None
     if numbers == 1:
         return "probability" if any(squashed) else "logit"
@@ -71,6 +78,55 @@ def _check_softmax(node: Any, numbers: int) -> None:
         raise BundleError(
             broken_rule("The graph", "normalize each image's scores together", received, fix)
         )
+
+
+def _is_cut_to_shares(port: Any) -> bool:
+    """Return whether numbers are cut to 0 to 1 last: a sigmoid of straight lines, by hand.
+
+    It is written so, or as a ReLU6 that is divided by 6.
+    """
+    factor, low, high = 1.0, -math.inf, math.inf
+    for _ in range(MAX_STEPS_BACK):
+        node = port.get_node()
+        kind = node.get_type_name()
+        values = [value for value in node.input_values() if not is_constant(value)]
+        if len(values) != 1:
+            return False
+        if kind in ("Multiply", "Divide"):
+            number = _one_number(node)
+            factor *= number if kind == "Multiply" else 1 / (number or 1.0)
+        elif kind in ENDS:
+            least, most = _ends(node)
+            low, high = max(low, least * factor), min(high, most * factor)
+        elif kind not in SAME:
+            return False
+        if low >= 0 and high <= 1 + ROUNDED:
+            return True
+        port = values[0]
+    return False
+
+
+def _ends(node: Any) -> tuple[float, float]:
+    """Return the lowest and the highest number that one of `ENDS` lets through."""
+    kind = node.get_type_name()
+    if kind == "Clamp":
+        ends = node.get_attributes()
+        return float(ends["min"]), float(ends["max"])
+    if kind == "Relu":
+        return 0.0, math.inf
+    number = _one_number(node)
+    if math.isinf(number):
+        return -math.inf, math.inf
+    return (number, math.inf) if kind == "Maximum" else (-math.inf, number)
+
+
+def _one_number(node: Any) -> float:
+    """Return the one number that another is multiplied with or divided by; infinity for others."""
+    for value in node.input_values():
+        constant = value.get_node()
+        if constant.get_type_name() == "Constant" and constant.get_data().size == 1:
+            return float(constant.get_data().ravel()[0])
+    return math.inf
 
 
 def _first_makers(port: Any) -> list[Any]:

@@ -201,6 +201,34 @@ def test_probabilities_stay_so_behind_a_softmax(tmp_path: Path, what: str) -> No
     assert scores_kind(model, "y", 3) == "probabilities"
 
 
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        ([("Mul", "fifth"), ("Add", "half"), ("Clip", "zero", "unit")], None),
+        ([("Add", "three"), ("Clip", "zero", "six"), ("Mul", "sixth")], None),
+        ([("Add", "three"), ("Clip", "zero", "six"), ("Div", "six")], None),
+        ([("Clip", "zero", "six")], "logits"),
+        ([("Clip", "zero", "unit"), ("Mul", "six")], "logits"),
+        ([("Clip", "zero", "six"), ("Mul", "sixth"), ("Add", "three")], "logits"),
+        ([("Mul", "fifth")], "logits"),
+    ],
+)
+def test_a_sigmoid_of_straight_lines_is_asked_about(
+    tmp_path: Path, steps: list[tuple[str, ...]], kind: str | None
+) -> None:
+    """It was taken for logits, and a softmax put over what were probabilities."""
+    from onnx import helper, numpy_helper
+
+    values = {"fifth": 0.2, "half": 0.5, "zero": 0, "unit": 1, "three": 3, "six": 6, "sixth": 1 / 6}
+    tensors = [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in values.items()]
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m0"], axes=[2, 3], keepdims=0)]
+    for number, (name, *constants) in enumerate(steps, 1):
+        last = "y" if number == len(steps) else f"m{number}"
+        nodes.append(helper.make_node(name, [f"m{number - 1}", *constants], [last]))
+    model = model_of(onnx_of_nodes(tmp_path / "m.onnx", nodes, tensors))
+    assert scores_kind(model, "y", 3) == kind
+
+
 def test_tflite_and_openvino_run_alike(tmp_path: Path) -> None:
     pixels = np.arange(12).reshape(1, 2, 2, 3)
     spec = GraphSpec("tflite", "pixels", "NHWC")

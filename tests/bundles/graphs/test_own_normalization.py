@@ -119,7 +119,9 @@ def test_imagenets_means_say_the_order_of_the_colors(tmp_path: Path) -> None:
 
 def test_other_means_of_each_color_need_their_order(tmp_path: Path) -> None:
     path = normalizing(tmp_path / "m.onnx", [("Sub", (80, 90, 100)), ("Div", 60)])
-    with pytest.raises(UsageError, match=r"itself \(mean 80, 90, 100, std 60.*with `colors`"):
+    with pytest.raises(
+        UsageError, match=r"itself \(mean 80, 90, 100, std 60.*order of `colors`. Say it"
+    ):
         planned(path)
     found = planned(path, GraphWish(preprocessing=Preprocessing(colors="BGR")))
     assert (found.spec.colors, found.spec.mean) == ("BGR", (0.0,))
