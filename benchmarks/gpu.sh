@@ -49,9 +49,9 @@ if [ -n "$small" ]; then
   run 300 gpu.py --device cpu --quick --networks squeezenet-1.1
   run 600 gpu_parts.py --device cpu --small
 else
-  run 120 gpu.py --networks efficientnet-lite0 squeezenet-1.1 --batch-sizes 64 256 --rounds 3
-  run 90 gpu_parts.py --parts job
-  run 90 gpu_parts.py --parts training
-  run 150 gpu_parts.py --parts parity
+  run 120 gpu.py --networks efficientnet-lite0 --batch-sizes 64 256 --rounds 3
+  run 80 gpu_parts.py --parts job
+  run 170 gpu_parts.py --parts training
+  run 100 gpu_parts.py --parts parity
 fi
 [ ! -e "$scratch/failed" ] || { cat "$scratch/failed" >&2; exit 1; }

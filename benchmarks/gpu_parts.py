@@ -227,8 +227,8 @@ def training(device: str, small: bool) -> bool:
     print(f"\n### A step of fine-tuning {name}, {count} images\n")
     print("| how | precision | images/s | first step, s | its loss |")
     print("|---|---|---|---|---|")
-    ways = (("compiled", "float32", steps), ("compiled", "bfloat16", steps))
-    for way, precision, repeated in (*ways, ("op by op", "float32", 1)):
+    compiled = (("compiled", "float32", steps), ("compiled", "bfloat16", steps))
+    for way, precision, repeated in (compiled[0], ("op by op", "float32", 1), compiled[1]):
         began = time.perf_counter()
         loss, seconds = fine_tuning(one, precision, images, repeated, device, way == "compiled")
         first = time.perf_counter() - began - repeated * seconds
