@@ -448,8 +448,11 @@ def image_of(
         rule = "take images of 1 or 3 channels"
         raise BundleError(broken_rule(str(file.path), rule, f"{channels} ({layout})"))
     quantized = quantization_of(file, images[0].dtype)
-    own = None if quantized else own_normalization(model, images[0].name)
-    return ImageInput(images[0], layout, (size[0], size[1]), channels or 3, quantized, own)
+    found = ImageInput(images[0], layout, (size[0], size[1]), channels or 3, quantized)
+    if quantized is not None or images[0].dtype == "i8":
+        return found
+    own = own_normalization(model, images[0].name, layout, found.size, found.channels)
+    return found._replace(own=own)
 
 
 def _layout(file: GraphFile, shape: tuple[int | None, ...]) -> str:
@@ -481,10 +484,9 @@ def preprocessing(
         known = asked.over(_of_quantized(image.quantized, said.preprocessing))
     elif image.tensor.dtype in INTEGER_PIXELS:  # it takes pixels as they are
         _refuse_normalizing(file, image, wish.preprocessing)
-        known = Preprocessing(mean=(0.0,), std=(1.0,)).over(known)
+        known = Preprocessing(_colors(image, said, wish), (0.0,), (1.0,)).over(known)
     elif image.own is not None and _enter_as_they_are(image.own, said, wish):
-        colors = wish.preprocessing.colors or said.preprocessing.colors or image.own.colors
-        known = Preprocessing(colors, (0.0,), (1.0,)).over(known)
+        known = Preprocessing(_colors(image, said, wish), (0.0,), (1.0,)).over(known)
     if known.mean is None and known.std is None:
         known = known.over(Preprocessing(colors=default.colors, mean=default.mean, std=default.std))
     if known.mean is None and known.std is None:
@@ -494,6 +496,12 @@ def preprocessing(
         raise UsageError(f"{file.path} does not say how its pixels are normalized. {ask}")
     known = known.over(Preprocessing(mean=(0.0,), std=(1.0,))).over(default)
     return known if image.channels == 3 else _gray(known)
+
+
+def _colors(image: ImageInput, said: Said, wish: GraphWish) -> str | None:
+    """Return the order of the colors as the user says it, the file, or the means inside it."""
+    own = None if image.own is None else image.own.colors
+    return wish.preprocessing.colors or said.preprocessing.colors or own
 
 
 def _enter_as_they_are(own: OwnNormalization, said: Said, wish: GraphWish) -> bool:
@@ -541,10 +549,12 @@ def _pixel_notes(
     if image.tensor.dtype not in INTEGER_PIXELS:
         found = _own_note(image.own, asked.over(said.preprocessing), chosen, wish.like)
         return (f"{file.path.name} {found}",) if found else ()
-    if not _normalizes(asked):
-        return ()
-    note = f"takes pixels as they are: the mean and std of {wish.like} are not used."
-    return (f"{file.path.name} {note}",)
+    turned = image.own is not None and image.own.colors == chosen.colors == "BGR"
+    notes = ("has ImageNet's means inside, of blue, green, red: pixels enter as BGR.",) * turned
+    if _normalizes(asked):
+        said_by = f"the mean and std of {wish.like} are not used"
+        notes = (*notes, f"takes pixels as they are: {said_by}.")
+    return tuple(f"{file.path.name} {note}" for note in notes)
 
 
 def _normalizes(how: Preprocessing) -> bool:

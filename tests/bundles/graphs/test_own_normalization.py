@@ -15,11 +15,14 @@ from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan
 from cnnkit.errors import UsageError
-from tests.bundles.graphs.making import BIAS, WEIGHTS, read_here, save
+from cnnkit.runtime.process import import_openvino, import_openvino_preprocessing
+from tests.bundles.graphs.making import BIAS, WEIGHTS, openvino_classifier, read_here, save
 
 Step = tuple[str, Any]
 UNIT_MEAN, UNIT_STD = (np.array(one) / 255 for one in (IMAGENET_MEAN, IMAGENET_STD))
 IMAGENET = [("Div", 255), ("Sub", UNIT_MEAN), ("Div", UNIT_STD)]
+PLAIN = ("BatchNormalization", "Gather")
+TURNED = ("Gather", [2, 1, 0])
 CAFFE = [("Sub", IMAGENET_MEAN[::-1])]
 
 
@@ -32,14 +35,14 @@ def normalizing(path: Path, steps: list[Step], **metadata: str) -> Path:
         given = [before]
         parts = values if kind == "BatchNormalization" else [] if values is None else [values]
         for part, value in enumerate(parts):
-            array = np.array(value, np.float32)
-            shaped = (
-                array if kind == "BatchNormalization" or not array.ndim else array[:, None, None]
-            )
+            array = np.array(value, np.int64 if kind == "Gather" else np.float32)
+            shaped = array if kind in PLAIN or not array.ndim else array[:, None, None]
             tensors.append(numpy_helper.from_array(shaped, f"c{number}_{part}"))
             given.append(tensors[-1].name)
         before = f"y{number}"
-        nodes.append(helper.make_node(kind, given, [before]))
+        nodes.append(
+            helper.make_node(kind, given, [before], **({"axis": 1} if kind == "Gather" else {}))
+        )
     nodes += [
         helper.make_node("ReduceMean", [before], ["means"], axes=[2, 3], keepdims=0),
         helper.make_node("Gemm", ["means", "weights", "bias"], ["scores"]),
@@ -80,7 +83,12 @@ def planned(path: Path, wish: GraphWish | None = None) -> Planned:
         ([("Add", 1), ("Mul", 127.5)], None, None),  # of numbers from -1 to 1
         ([("Mul", 255)], None, None),
         ([("Div", -255)], None, None),
-        ([("Relu", None), ("Div", 255)], None, None),
+        ([("Relu", None), ("Div", 255)], (0,), (255,)),
+        # Keras's ResNet50 turns the channels, and then subtracts ImageNet's means of BGR.
+        ([TURNED, *CAFFE], IMAGENET_MEAN, (1,)),
+        ([TURNED, *IMAGENET], IMAGENET_MEAN[::-1], IMAGENET_STD[::-1]),
+        ([("Sqrt", None), ("Div", 32)], None, None),
+        ([("Gather", [0, 0, 1]), ("Div", 255)], None, None),
         ([], None, None),
     ],
     ids=str,
@@ -89,7 +97,7 @@ def test_a_normalization_of_pixels_is_read_off_the_first_operations(
     tmp_path: Path, steps: list[Step], mean: Any, std: Any
 ) -> None:
     model = graph_model(scan(read_here(normalizing(tmp_path / "m.onnx", steps))))
-    found = own_normalization(model, "x")
+    found = own_normalization(model, "x", "NCHW", (8, 8), 3)
     if mean is None:
         assert found is None
         return
@@ -115,6 +123,25 @@ def test_imagenets_means_say_the_order_of_the_colors(tmp_path: Path) -> None:
         assert planned(path, wish).spec.colors == "BGR"
     own = GraphWish(preprocessing=Preprocessing(colors="RGB"))
     assert planned(path, own).spec.colors == "RGB"
+
+
+def test_in_whole_numbers_too(tmp_path: Path) -> None:
+    """As OpenVINO puts preprocessing into a file: BGR were taken for RGB."""
+    ov = import_openvino()
+    preprocess = import_openvino_preprocessing()
+    model = ov.Core().read_model(openvino_classifier(tmp_path / "m.xml"))
+    steps = preprocess.PrePostProcessor(model)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NHWC"))
+    work = steps.input().preprocess().reverse_channels().convert_element_type(ov.Type.f32)
+    work.mean(list(IMAGENET_MEAN)).scale(list(IMAGENET_STD))
+    ov.save_model(steps.build(), tmp_path / "bgr.xml", compress_to_fp16=False)
+    for wish in (GraphWish(), GraphWish(like="imagenet")):
+        found = planned(tmp_path / "bgr.xml", wish)
+        assert (found.spec.colors, found.spec.mean) == ("BGR", (0.0,))
+        assert any("of blue, green, red: pixels enter as BGR" in note for note in found.notes)
+    own = GraphWish(preprocessing=Preprocessing(colors="RGB"))
+    assert planned(tmp_path / "bgr.xml", own).spec.colors == "RGB"
 
 
 def test_other_means_of_each_color_need_their_order(tmp_path: Path) -> None:
