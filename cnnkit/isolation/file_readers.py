@@ -75,9 +75,11 @@ class FileReaders:
         self._spec, self._max_pixels, self._start = spec, max_pixels, start
         self._count = min(workers - 1, MOST_PROCESSES) if workers >= LEAST_WORKERS else 0
         self._seen, self._ended = 0, False
-        self._starting = threading.Lock()
+        self._lock = threading.Lock()
+        self._starting: threading.Thread | None = None
         self._all: list[Helper] = []
         self._idle: queue.LifoQueue[_FileReader] = queue.LifoQueue()
+        self._are_ready = False
 
     def __enter__(self) -> FileReaders:
         return self
@@ -102,48 +104,78 @@ class FileReaders:
         """
         self._seen += len(images)
         # What is in memory already is read where it is.
-        elsewhere = all(type(image) is str for image in images) and self._have_started()
-        return self._sent(list(images)) if elsewhere else [attempt(one, self) for one in images]
+        if self._count and self._seen > FILES_BEFORE and all(type(one) is str for one in images):
+            self._begin()
+            reader = self._next_idle()
+            if reader is not None:
+                return self._sent(list(images), reader)
+        return [attempt(one, self) for one in images]
+
+    def _next_idle(self) -> _FileReader | None:
+        """Return a process; None while not all are ready: then the threads read as well."""
+        try:
+            return self._idle.get(block=self._are_ready)
+        except queue.Empty:
+            return None
 
     def sizes(self, least: int) -> Callable[[], int]:
         """Return what tells how many images to give to `many` at a time, at least `least`."""
-        return lambda: max(least, IMAGES_AT_A_TIME) if self._all else least
+        return lambda: max(least, IMAGES_AT_A_TIME) if self._are_ready else least
 
     def close(self) -> None:
         """End the processes."""
-        with self._starting:
+        with self._lock:
             self._count, self._ended = 0, True
             for helper in self._all:
                 helper.end()
+        if self._starting is not None:
+            self._starting.join()
 
-    def _have_started(self) -> bool:
-        if not self._count or self._seen <= FILES_BEFORE:
-            return False
-        with self._starting:
-            try:
-                while len(self._all) < self._count:
-                    self._all.append(self._start())
-                    self._idle.put(_FileReader(self._all[-1]))
-            except RuntimeUnavailableError:
-                log.debug("no processes that read", exc_info=True)
-                self._count = len(self._all)
-        return bool(self._count)
+    def _begin(self) -> None:
+        """Start the processes, unless that was done; nobody waits for them."""
+        with self._lock:
+            if self._starting is None and not self._ended:
+                self._starting = threading.Thread(target=self._start_all, daemon=True)
+                self._starting.start()
 
-    def _sent(self, paths: list[str]) -> list[Prepared | Failure]:
+    def _start_all(self) -> None:
+        readers = []
+        try:
+            for _ in range(self._count):
+                readers.append(_FileReader(self._started()))
+        except RuntimeUnavailableError:
+            log.debug("no processes that read", exc_info=True)
+        for reader in readers:
+            if self._works(reader):
+                self._idle.put(reader)
+        self._are_ready = 0 < self._count == len(readers)
+
+    def _started(self) -> Helper:
+        """Return a new process.
+
+        Raises:
+            RuntimeUnavailableError: None can be started, or the job has ended.
+        """
+        with self._lock:
+            if self._ended:
+                raise RuntimeUnavailableError("the job has ended")
+            self._all.append(self._start())
+            return self._all[-1]
+
+    def _sent(self, paths: list[str], reader: _FileReader) -> list[Prepared | Failure]:
         """Have a process read some files; if it dies, of one file at a time."""
-        reader = self._idle.get()
         try:
             if self._works(reader):
                 return self._asked(reader.helper, paths)
         except (EOFError, OSError):
             log.debug("no pixels", exc_info=True)
-            reader = self._replaced(reader)
+            self._replace(reader)
         finally:
             self._idle.put(reader)
         if not self._count:  # none of them works, which is no image's fault
             return [attempt(one, self) for one in paths]
         if len(paths) > 1:
-            return [one for path in paths for one in self._sent([path])]
+            return [one for path in paths for one in self._sent([path], self._idle.get())]
         return [Failure("crashed", CRASHED)]
 
     def _works(self, reader: _FileReader) -> bool:
@@ -178,20 +210,17 @@ class FileReaders:
             for one, size in zip(said, sizes, strict=True)
         ]
 
-    def _replaced(self, reader: _FileReader) -> _FileReader:
+    def _replace(self, reader: _FileReader) -> None:
+        """Start another process instead of one that died."""
         reader.helper.end(DYING_SECONDS)
-        with self._starting:
-            if self._ended:
-                return reader
-            log.warning("An image ended the process that read it. A new one starts.")
-            try:
-                new = self._start()
-            except RuntimeUnavailableError as error:
-                log.warning("%s", error)
-                self._count = 0
-                return reader
-            self._all[self._all.index(reader.helper)] = new
-        return _FileReader(new)
+        if self._ended:
+            return
+        log.warning("An image ended the process that read it. A new one starts.")
+        try:
+            reader.helper, reader.has_answered = self._started(), False
+        except RuntimeUnavailableError as error:
+            log.warning("%s", error)
+            self._count = 0
 
 
 @dataclass

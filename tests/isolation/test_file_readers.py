@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,9 +48,16 @@ file_reading.main()
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Processes from the first file on, two of them."""
+    """Processes from the first file on, two of them, that are waited for."""
     monkeypatch.setattr(file_readers, "FILES_BEFORE", 0)
     monkeypatch.setattr(file_readers, "MOST_PROCESSES", 2)
+    begin = FileReaders._begin
+
+    def begun(self) -> None:
+        begin(self)
+        self._starting.join()
+
+    monkeypatch.setattr(FileReaders, "_begin", begun)
 
 
 @pytest.fixture
@@ -126,6 +134,25 @@ def test_without_processes_the_threads_read(at_once, strange, photos, how) -> No
     with readers(start) as several:
         for _ in range(2):
             assert not any(isinstance(one, Failure) for one in several.many(photos))
+
+
+def test_the_threads_read_until_the_processes_are_ready(monkeypatch, photos) -> None:
+    monkeypatch.setattr(file_readers, "FILES_BEFORE", 0)
+    may_start = threading.Event()
+
+    def slow_start():
+        may_start.wait(60)
+        return start_reader()
+
+    with readers(slow_start, workers=9) as several:
+        sizes = several.sizes(1)
+        assert not any(isinstance(one, Failure) for one in several.many(photos))
+        assert not several._all and sizes() == 1
+        may_start.set()
+        several._starting.join()
+        assert len(several._all) == 8 and sizes() == file_readers.IMAGES_AT_A_TIME
+        assert several.sizes(64)() == 64
+        assert not any(isinstance(one, Failure) for one in several.many(photos))
 
 
 def test_few_files_or_threads_start_nothing(monkeypatch, photos) -> None:
