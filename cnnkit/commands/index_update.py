@@ -55,6 +55,8 @@ def _updated(
         if place == len(lines):
             lines.append({})
         lines[place] = image_line(make_row(path, result), began)
+        if isinstance(result, Failure):
+            _warn(path, result)
         changed[place] = None if isinstance(result, Failure) else result.features
     marked = sum([_mark(line) for line in lines])
     if changed or marked:
@@ -73,7 +75,7 @@ def _place_of(line: dict[str, Any]) -> str:
 
 
 def _readable(finder: Finder) -> Iterator[Found]:
-    """Yield what can be read, and warn of the rest: it has no row in which that could be said.
+    """Yield what may be read, and warn of the rest: it has no row in which that could be said.
 
     Raises:
         UsageError: There is no such file or folder: its images would silently not be found.
@@ -85,7 +87,11 @@ def _readable(finder: Finder) -> Iterator[Found]:
             received = f"{found.path}: {found.failure.message}"
             raise UsageError(broken_rule("`update`", "name existing images or folders", received))
         else:
-            log.warning("%s: %s", printable(found.path), found.failure.message)
+            _warn(found.path, found.failure)
+
+
+def _warn(path: str, failure: Failure) -> None:
+    log.warning("%s: %s", printable(path), failure.message)
 
 
 def _is_stale(path: str, lines: list[dict[str, Any]], places: dict[str, int]) -> bool:

@@ -116,6 +116,7 @@ def test_what_cannot_be_brought_into_the_index_is_said(place, caplog):
     with caplog.at_level(logging.INFO, "cnnkit"):
         cnnkit.search(place / "photos.npy", update=[place / "photos", place / "none"])
     assert "none: no image in this folder" in caplog.text
+    assert "torn.jpg: the JPEG file ends early" in caplog.text
     assert "1 new or changed images (1 of them unreadable), 0 gone" in caplog.text
 
 
