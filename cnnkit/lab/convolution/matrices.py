@@ -11,6 +11,7 @@ from cnnkit.errors import UsageError, broken_rule, did_you_mean
 
 LARGEST_KERNEL = 99  # a side
 LARGEST_MATRIX = 1_000  # a side
+LARGEST_NUMBER = 1e60  # fourth powers, as the cost of a style has, stay finite
 MAX_BYTES = 16 << 20  # of a file of numbers
 
 # As the course has them: light minus dark from left to right, or from the top down. Many
@@ -145,6 +146,9 @@ def checked(array: np.ndarray, option: str, largest: int) -> np.ndarray:
         rule = f"be a matrix of finite numbers, at most {largest:,} on a side"
         shape = "x".join(map(str, array.shape)) or "a single number"
         raise UsageError(broken_rule(option, rule, shape))
+    if np.abs(array).max() > LARGEST_NUMBER:
+        rule = f"hold numbers up to {LARGEST_NUMBER:g}"
+        raise UsageError(broken_rule(option, rule, f"{np.abs(array).max():g}"))
     return array
 
 

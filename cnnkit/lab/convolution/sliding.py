@@ -32,7 +32,8 @@ def slide(image: np.ndarray, kernel: np.ndarray, window: Window, mode: str) -> n
         is ``each``.
 
     Raises:
-        UsageError: The kernel's channels are not the image's, or it does not fit.
+        UsageError: The kernel's channels are not the image's, it does not fit, or a result is
+            too large a number.
     """
     if mode == "gray":
         image = brightness(image)
@@ -41,8 +42,18 @@ def slide(image: np.ndarray, kernel: np.ndarray, window: Window, mode: str) -> n
         rule = f"have 1 channel or the image's {channels}"
         raise UsageError(broken_rule("a kernel", rule, f"{kernel.shape[2]} channels"))
     check_fits(window, image.shape, "a kernel")
-    found = _weighted_sum(padded(image, window), kernel, window)
-    return found.sum(axis=2, keepdims=True) if mode == "volume" else found
+    with np.errstate(over="ignore", invalid="ignore"):  # seen below
+        found = _weighted_sum(padded(image, window), kernel, window)
+        if mode == "volume":
+            found = found.sum(axis=2, keepdims=True)
+    return _finite(found)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        rule, fix = "give finite numbers", "Use smaller ones in it."
+        raise UsageError(broken_rule("a kernel", rule, "larger ones", fix))
+    return values
 
 
 def _weighted_sum(image: np.ndarray, kernel: np.ndarray, window: Window) -> np.ndarray:
@@ -109,7 +120,8 @@ def pool(image: np.ndarray, kind: str, window: Window) -> np.ndarray:
 
 def magnitude(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the length of the gradient whose two parts are given, ``sqrt(a^2 + b^2)``."""
-    return np.hypot(first, second)
+    with np.errstate(over="ignore"):
+        return _finite(np.hypot(first, second))
 
 
 def transposed(kernel: np.ndarray) -> np.ndarray:

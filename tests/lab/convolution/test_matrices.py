@@ -89,3 +89,10 @@ def test_what_is_no_kernel(text, told):
 def test_numbers_are_written_without_what_they_do_not_need():
     lines = matrix_lines(np.array([[1.0, -0.00001], [2.5, 30]]))
     assert lines == ["  1   0", "2.5  30"]
+
+
+def test_a_number_whose_powers_are_infinite_is_refused():
+    """The cost of a style was Infinity, which is no JSON."""
+    with pytest.raises(UsageError, match=r"`matrix` must hold numbers up to 1e\+60.*1e\+200"):
+        read_matrix("1 -1e200", "`matrix`")
+    assert read_matrix("1 -1e60", "`matrix`").min() == -1e60

@@ -125,3 +125,14 @@ def test_a_pooling_of_nothing_is_refused(kind):
         with pytest.raises(UsageError, match=r"a pooling must have less padding .*2x2/2 pad"):
             pool(image, kind, Window((2, 2), (2, 2), sides))
     assert np.isfinite(pool(image, kind, Window((2, 2), (2, 2), ((1, 1), (1, 1))))).all()
+
+
+@pytest.mark.parametrize("size", [1e39, 1e300])
+def test_numbers_that_are_too_large_are_refused(size):
+    """Infinity and NaN are no JSON, and an image of them is noise."""
+    kernel = np.array([[size, -size]])[..., None]
+    image = np.full((3, 3, 1), 1e10, np.float32 if size < 1e40 else np.float64)
+    with pytest.raises(UsageError, match="a kernel must give finite numbers"):
+        slide(image * image, kernel, Window((1, 2)), "each")
+    with pytest.raises(UsageError, match="a kernel must give finite numbers"):
+        magnitude(np.array(1e308), np.array(1.7e308))
