@@ -12,7 +12,13 @@ from pathlib import Path
 
 from cnnkit.errors import OutputError, UsageError
 from cnnkit.storage.places import is_url
-from cnnkit.storage.writing import download, object_size, objects_below, upload
+from cnnkit.storage.writing import (
+    download,
+    object_size,
+    objects_below,
+    remove_object,
+    upload,
+)
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.remote_files import BESIDE, RemoteFile, named_by_url
@@ -139,6 +145,8 @@ class RemoteOutputs:
                     beside = one.local.with_name(one.local.name + suffix)
                     if beside.is_file():
                         upload(beside, one.url + suffix)
+                    elif one.url in self._existed:  # it is that of what is replaced
+                        remove_object(one.url + suffix)
                 _upload_new(one, one.url not in self._existed)
         except OutputError as error:
             if self._replica is None:

@@ -362,6 +362,17 @@ def test_shards_have_their_records_beside_them(bucket):
     assert json.loads(found["rows.csv.shard.json"])["size"] == len(found["rows.csv"])
 
 
+def test_what_lies_beside_a_replaced_object_goes_with_it(bucket):
+    """Paths of other images beside new embeddings: whoever copied both searched the wrong ones."""
+    names = [f"memory://b/out/part {number}" for number in range(2)]
+    for number, name in enumerate(names):
+        run(f"{name}.csv", f"{name}.npy", None, shard=Shard(number, 2))
+    bucket.pipe_file("b/out/all.npy", b"of another run")
+    bucket.pipe_file("b/out/all.npy.paths.jsonl", b"of another run")
+    cnnkit.merge([f"{name}.npy" for name in names], "memory://b/out/all.npy", overwrite=True)
+    assert "all.npy" in objects(bucket) and "all.npy.paths.jsonl" not in objects(bucket)
+
+
 def test_shards_are_merged(bucket, machine, expected, tmp_path):
     names = [f"memory://b/out/part {number}" for number in range(3)]
     parts = [f"{name}.csv" for name in names]
