@@ -100,6 +100,13 @@ def _warn(done: Evaluation) -> None:
             log.error("%s: %s: %s", error["path"], error["kind"], error["message"])
 
 
+def _subject(figures: dict[str, Any]) -> str:
+    """Return which model was measured on what."""
+    from cnnkit.writers.terminal import printable
+
+    return printable(f"{figures['model']['name']} on {figures['data']['path']}")
+
+
 def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
     """Yield the metrics of a classifier as lines of text."""
     from cnnkit.writers.terminal import fitted
@@ -107,9 +114,8 @@ def classifier_lines(figures: dict[str, Any]) -> Iterator[str]:
     found = figures["metrics"]
     data = figures["data"]
     yield from (
-        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} images, "
-        f"{data['errors']:,} could not be read ({figures['runtime']['runtime']}, "
-        f"{figures['runtime']['precision']})",
+        f"{_subject(figures)}: {data['pictures']:,} images, {data['errors']:,} could not be read "
+        f"({figures['runtime']['runtime']}, {figures['runtime']['precision']})",
         f"  top-1 {found['top_1']:.4f}   top-5 {found['top_5']:.4f}   "
         f"balanced accuracy {found['balanced_accuracy']:.4f}",
         f"  macro F1 {found['macro_f1']:.4f}   weighted F1 {found['weighted_f1']:.4f}   "
@@ -133,8 +139,8 @@ def detector_lines(figures: dict[str, Any]) -> Iterator[str]:
 
     data, found = figures["data"], figures["metrics"]
     yield (
-        f"{figures['model']['name']} on {data['path']}: {data['pictures']:,} images, "
-        f"{data['boxes']:,} boxes, {data['errors']:,} could not be read "
+        f"{_subject(figures)}: {data['pictures']:,} images, {data['boxes']:,} boxes, "
+        f"{data['errors']:,} could not be read "
         f"({figures['runtime']['runtime']}, {figures['runtime']['precision']})"
     )
     for names in (
@@ -167,7 +173,7 @@ def face_lines(figures: dict[str, Any]) -> Iterator[str]:
     found, data = figures["metrics"], figures["data"]
     interval = found["accuracy_interval"]
     yield from (
-        f"{figures['model']['name']} on {printable(data['path'])}: {data['pairs']:,} pairs "
+        f"{_subject(figures)}: {data['pairs']:,} pairs "
         f"({found['same_pairs']:,} same, {found['different_pairs']:,} different), "
         f"{data['errors']:,} could not be compared",
         f"  at the threshold {found['threshold']:.3f}: accuracy {found['accuracy']:.4f} "

@@ -37,7 +37,8 @@ def command(parts: tuple[str, ...], output: str, overwrite: bool, quiet: bool) -
     unfinished, changed, or of another run are refused.
     """
     from cnnkit.commands.merge import merge
+    from cnnkit.writers.terminal import printable
 
     rows = merge(parts, output, overwrite=overwrite)
     if not quiet:
-        click.echo(f"{output}: {rows:,} rows of {len(parts):,} parts", err=True)
+        click.echo(f"{printable(output)}: {rows:,} rows of {len(parts):,} parts", err=True)

@@ -78,12 +78,14 @@ def verify_models(quiet: bool, names: tuple[str, ...]) -> None:
     """
     from cnnkit.bundles import embedded_names
     from cnnkit.commands.models import verify_models as errors_of
+    from cnnkit.writers.terminal import printable
 
     failed = 0
     for name in names or embedded_names():
         error = errors_of(name)[name]
         failed += error is not None
-        click.echo(f"{name}: {'ok' if error is None else with_flags(str(error))}")
+        said = "ok" if error is None else with_flags(str(error))
+        click.echo(printable(f"{name}: {said}"))
     click.get_current_context().exit(1 if failed else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import stat
@@ -444,6 +445,18 @@ def test_calibrating_on_enough_and_on_too_few_pairs(team, tmp_path, astronaut):
     assert settings["threshold"] == pytest.approx(found["threshold"])
     assert settings["calibration"]["far"] == 0.25
     assert "calibrated for a false accept rate of 0.25" in gallery("list", team).stderr
+
+
+def test_names_that_are_no_unicode_make_no_invalid_json(team, tmp_path, astronaut):
+    """The undecodable byte itself stood in it, which no reader of JSON takes."""
+    photo = write(tmp_path / "x.png", eileen(astronaut, 3))
+    photo = photo.rename(tmp_path / "x\udcff.png")
+    gallery("enroll", team, "--name", "Eva", photo)
+    exact = base64.b64encode(b"x\xff.png").decode()
+    for arguments in (("audit", team, "--json"), ("list", team, "--photos", "--json")):
+        text = gallery(*arguments).stdout_bytes.decode("utf-8")
+        assert r'"path": "x\udcff.png"' in text
+        assert f'"path_base64": "{exact}"' in text
 
 
 def test_auditing(team, people, tmp_path, astronaut):

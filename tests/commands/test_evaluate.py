@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit import evaluate
+from cnnkit.cli.evaluate import LINES
 from cnnkit.errors import UsageError
 
 
@@ -62,3 +63,11 @@ def test_what_a_task_has_no_use_for_is_refused(labels: Path, tmp_path: Path) -> 
         evaluate("dlib-face", labels, fit="crop")
     with pytest.raises(UsageError, match="be a model for one of classify, detect, embed-face"):
         evaluate("magenta-style", labels)
+
+
+def test_a_folders_name_controls_no_terminal(examples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[31mred\n\udcff"
+    (folder / "tench").mkdir(parents=True)
+    shutil.copy(examples / "rocket.jpg", folder / "tench")
+    first = next(iter(LINES["classify"](evaluate("efficientnet-lite0", folder).figures)))
+    assert first.isprintable() and r"\x1b[31mred\n\udcff: 1 images" in first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +42,7 @@ def command(
     """
     from cnnkit.faces.gallery.audit import audit
     from cnnkit.names import counted
+    from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import printable
 
     with galleries.open_gallery(gallery, passphrase_file) as file:
@@ -53,7 +53,7 @@ def command(
         findings = audit(photos, settings, advance)
     for finding in findings:
         if as_json:
-            click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))
+            click.echo(json_line(finding.to_dict()), nl=False)
         else:
             click.echo(f"{finding.kind + ':':<13} {printable(finding.message)}")
     if not quiet and not as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from cnnkit.cli import galleries
 from cnnkit.cli import options as shared
 
 if TYPE_CHECKING:
-    from cnnkit.faces.gallery import GallerySettings
+    from cnnkit.faces.gallery import GallerySettings, StoredPhoto
 
 NAME_WIDTH = 40
 
@@ -34,6 +33,7 @@ def command(
     gallery: str, quiet: bool, photos: bool, as_json: bool, passphrase_file: str | None
 ) -> None:
     """List the enrolled people, and show the model and threshold of a gallery."""
+    from cnnkit.writers.row_files import json_line
     from cnnkit.writers.terminal import fitted, printable
 
     with galleries.open_gallery(gallery, passphrase_file) as file:
@@ -42,9 +42,8 @@ def command(
     if as_json:
         content = {"people": people, "encrypted": sealed, "settings": asdict(settings)}
         if photos:
-            names = ("number", "person", "path")
-            content["photos"] = [{name: getattr(one, name) for name in names} for one in every]
-        click.echo(json.dumps(content, ensure_ascii=False))
+            content["photos"] = list(map(_photo, every))
+        click.echo(json_line(content), nl=False)
         return
     if photos:
         for one in sorted(every, key=lambda photo: (photo.person, photo.number)):
@@ -55,6 +54,14 @@ def command(
             click.echo(f"{fitted(name, NAME_WIDTH)}  {count:>6,}")
     for line in summary_lines(gallery, people, settings, sealed):
         click.echo(line, err=True)
+
+
+def _photo(photo: StoredPhoto) -> dict[str, Any]:
+    """Return a photo ready for JSON."""
+    from cnnkit.results import path_fields
+
+    place = {"path": None} if photo.path is None else path_fields(photo.path)
+    return {"number": photo.number, "person": photo.person, **place}
 
 
 def summary_lines(

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnkit.faces.gallery.records import GallerySettings, StoredPhoto
 from cnnkit.neighbors import BLOCK, quick_distances, squared_lengths
+from cnnkit.results import path_fields
 
 MISLABELED, OUTLIER, ALIKE, COPY = "mislabelled", "outlier", "too-alike", "copy"
 # Two photos nearer than this part of the threshold are one image, saved twice.
@@ -38,7 +39,8 @@ class AuditFinding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding ready for JSON."""
-        return {**vars(self), "distance": round(self.distance, 6)}
+        place = path_fields(self.path)
+        return {**vars(self), **place, "distance": round(self.distance, 6)}
 
 
 def audit(

@@ -14,6 +14,7 @@ from cnnkit.faces.gallery.enrolment import Portrait, people_of
 from cnnkit.faces.verifying import FaceChoice
 from cnnkit.images import Found, read_bytes
 from cnnkit.results import Failure
+from cnnkit.writers.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def readable_portraits(data: str) -> list[Portrait]:
         raise UsageError(broken_rule("`data`", rule, error.strerror or data)) from error
     for portrait in portraits:
         if portrait.failure is not None:
-            log.warning("%s is skipped: %s", portrait.path, portrait.failure.message)
+            log.warning("%s is skipped: %s", printable(portrait.path), portrait.failure.message)
     return _distinct([portrait for portrait in portraits if portrait.failure is None])
 
 
@@ -56,7 +57,8 @@ def _distinct(portraits: Sequence[Portrait]) -> list[Portrait]:
         if earlier is portrait:
             distinct.append(portrait)
         elif earlier.person == portrait.person:
-            log.warning("%s is skipped: it is the same as %s", portrait.path, earlier.path)
+            paths = printable(portrait.path), printable(earlier.path)
+            log.warning("%s is skipped: it is the same as %s", *paths)
         else:
             received = f"{earlier.path} and {portrait.path}, which are the same"
             fix = "Remove it from the folder of the wrong person."
@@ -95,7 +97,7 @@ def describe_people(
                 raise ImageError(image.kind, image.message)
             [face] = choice.of(image, min_face)
         except ImageError as error:
-            log.warning("Skipping %s: %s", path, error.message)
+            log.warning("%s is skipped: %s", printable(path), error.message)
             continue
         vectors.append(image.embeddings[face])
         people.append(portrait.person)
