@@ -20,6 +20,7 @@ from cnnkit.exporting import (
     form_of_suffix,
     images_in,
 )
+from cnnkit.writers.row_files import encodable
 
 log = logging.getLogger("cnnkit")
 
@@ -118,8 +119,11 @@ def form_and_path(form: str | None, output: str, several: bool = False) -> tuple
         several: Whether the path is that of a folder of several networks.
 
     Raises:
-        UsageError: Neither says what to write.
+        UsageError: Neither says what to write, or no library could write a file of that name.
     """
+    if encodable(output) != output:
+        rule = "have a name that is valid Unicode"
+        raise UsageError(broken_rule("`output`", rule, encodable(output)))
     if form is None:
         form = form_of_suffix(output)
     elif form in FORMATS and not Path(output).suffix and not several:

@@ -45,6 +45,9 @@ def test_an_export_is_written_and_described(model: Path, tmp_path: Path, example
 
 
 def test_the_format_comes_from_the_suffix_or_must_be_named(model: Path, tmp_path: Path) -> None:
+    for suffix in (".xml", ".onnx", ".tflite", ".keras"):  # an internal error, and odd messages
+        with pytest.raises(UsageError, match="`output` must have a name that is valid Unicode"):
+            export(model, tmp_path / f"x\udcff{suffix}")
     with pytest.raises(UsageError, match=r"end in .keras, .onnx, .xml, or .tflite"):
         export(model, tmp_path / "tree")
     with pytest.raises(UsageError, match="be one of"):
