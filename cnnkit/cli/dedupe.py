@@ -94,7 +94,7 @@ def command(
         with counting("compare", quiet) as progress:
             found = dedupe(paths, emit=rows.append, progress=progress, **chosen)
     finally:  # they tell what was planned, even if a copy then cannot be placed
-        if form is not None or not chosen["output"]:
+        if rows and (form is not None or not chosen["output"]):  # none: the run was refused
             form = form or ("table" if sys.stdout.isatty() else "jsonl")
             show(CopiesFound(tuple(rows)), form, chosen["look_alikes"])
     if not quiet:

@@ -40,6 +40,11 @@ def test_rows_go_to_a_pipe_and_groups_to_people(photos):
     )
 
 
+def test_a_run_that_is_refused_shows_no_table(photos):
+    done = dedupe("--min-score", "0.5", "--format", "csv")
+    assert done.exit_code != 0 and done.stdout == ""
+
+
 def test_a_bad_input_is_a_row_and_status_1(photos):
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     done = dedupe("--format", "csv")
