@@ -29,7 +29,7 @@ def readable_portraits(data: str) -> list[Portrait]:
         UsageError: It is no folder of people, or has one photo under two people.
     """
     try:
-        portraits = list(people_of(data))
+        portraits = list(people_of(data, "`data`"))
     except OSError as error:
         rule = "be a folder with one subfolder per person"
         raise UsageError(broken_rule("`data`", rule, error.strerror or data)) from error
@@ -87,8 +87,11 @@ def describe_people(
         float32 (photos, dimensions) and int (photos,).
 
     Raises:
-        UsageError: No photo has a face.
+        UsageError: No photo has a face, or a photo would count for several people.
     """
+    if choice.faces == "all":
+        fix = "A photo counts for one person."
+        raise UsageError(broken_rule("`faces`", "be one or largest", "all", fix))
     vectors, people = [], []
     found = (Found(portrait.path) for portrait in portraits)
     for portrait, (path, image) in zip(portraits, embedder.stream(found, workers), strict=True):

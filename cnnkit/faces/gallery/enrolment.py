@@ -100,12 +100,13 @@ class EnrolmentPolicy:
             raise UsageError(broken_rule("`faces`", "be one or largest", "all", fix))
 
 
-def people_of(folder: str) -> Iterator[Portrait]:
+def people_of(folder: str, name: str = "`inputs`") -> Iterator[Portrait]:
     """Give the photos of a folder that has one folder for each person, or photos named by person.
 
     Args:
         folder: Photos that lie in it directly are of the person whom the file's name says,
             without its suffix. Other files in it are passed over.
+        name: The parameter that names the folder, in backticks.
 
     Raises:
         UsageError: There is neither a folder nor a photo in it, or it cannot be read. This is
@@ -116,12 +117,13 @@ def people_of(folder: str) -> Iterator[Portrait]:
     except OSError as error:
         rule = "be a folder that can be read"
         received = f"{folder} ({error.strerror or error})"
-        raise UsageError(broken_rule("`inputs`", rule, received)) from error
+        raise UsageError(broken_rule(name, rule, received)) from error
     people = [(e.name, e.name) for e in seen if e.is_dir()]
     loose = [(Path(e.name).stem, e.name) for e in seen if not e.is_dir() and _is_photo(e.path)]
     if not people and not loose:
-        fix = "Give a folder with one folder for each person, or `name` with photos."
-        raise UsageError(broken_rule("`inputs`", "hold a folder for each person", folder, fix))
+        other = ", or `name` with photos" if name == "`inputs`" else ""
+        fix = f"Give a folder with one folder for each person{other}."
+        raise UsageError(broken_rule(name, "hold a folder for each person", folder, fix))
     if loose:
         log.info(
             "%s: each photo directly in it (%s) is taken for the person of its file's name.",
@@ -129,7 +131,7 @@ def people_of(folder: str) -> Iterator[Portrait]:
             f"{len(loose):,}",
         )
     named = sorted(people + loose, key=lambda one: one[1])
-    parts = (_portraits(name, os.path.join(folder, entry), folder) for name, entry in named)
+    parts = (_portraits(who, os.path.join(folder, entry), folder) for who, entry in named)
     return chain.from_iterable(parts)
 
 

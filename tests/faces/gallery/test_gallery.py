@@ -135,6 +135,18 @@ def test_too_few_pairs_leave_the_threshold(team: Path, tmp_path: Path, astronaut
     assert gallery.settings == before
 
 
+def test_calibrating_names_its_own_parameters(team: Path, people: Path, tmp_path: Path) -> None:
+    """With all faces it ended in a ValueError, and of no folder it named `inputs` and `name`."""
+    gallery = cnnkit.Gallery.load(team)
+    with pytest.raises(UsageError, match=r"`faces` must be one or largest.*Received: all"):
+        gallery.calibrate(people, faces="all")
+    with pytest.raises(UsageError, match="`data` must be a folder that can be read"):
+        gallery.calibrate(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"`data` must hold a folder .* for each person\.$"):
+        gallery.calibrate(tmp_path / "empty")
+
+
 def test_a_photo_that_is_there_again_is_no_pair(
     team: Path, people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
