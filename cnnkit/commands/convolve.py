@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnkit.argument_types import checks_types
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import AnyPath, Emit, Inputs, check_positive, input_list
+from cnnkit.commands.inputs import AnyPath, Emit, Inputs, input_list
 from cnnkit.errors import ImageError, UsageError, broken_rule, requires
 from cnnkit.folder_job import Summary
 from cnnkit.images import Finder
@@ -34,6 +34,7 @@ SHOW = ("signed", "absolute", "clip")
 VALUES = ".npy"
 NUMBERS = (VALUES, ".txt", ".csv")
 LARGEST_SIDE = 100_000
+MOST_STEPS = 10_000  # of learning
 
 
 @keeps_inputs
@@ -258,7 +259,7 @@ def learn_filter(
         kernel_size: Height and width of the kernel, such as ``3x3``.
         channels: ``each`` and ``volume`` learn from A's colors, ``gray`` from its brightness,
             which is the default.
-        steps: Steps of learning at most.
+        steps: Steps of learning at most, 1 to 10,000.
         seed: The random seed of the first kernel.
         max_pixels: Refuse larger images; 50 million pixels by default.
         report: An HTML report.
@@ -272,7 +273,8 @@ def learn_filter(
         UsageError: An argument is invalid, a file cannot be read, or the report already exists.
         OutputError: The report cannot be written.
     """
-    check_positive(steps=steps)
+    if not 1 <= steps <= MOST_STEPS:
+        raise UsageError(broken_rule("`steps`", f"lie between 1 and {MOST_STEPS:,}", steps))
     _check_choices(channels, None)
     page = target_page(report, overwrite)
     source, target = (_values(os.fspath(path), max_pixels) for path in learn_from)

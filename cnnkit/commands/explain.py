@@ -303,7 +303,7 @@ def _explainer_of(
         return _scored(bundle, question)
     return Explainer(
         bundle,
-        question.method or "grad-cam",
+        "grad-cam" if question.method is None else question.method,
         class_name=question.class_name,
         layer=question.layer,
         fit=question.fit,

@@ -18,6 +18,7 @@ from cnnkit.data.mixing import MIXERS
 from cnnkit.data.recipes import read_recipe
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.images import DEFAULT_MAX_PIXELS, InputSpec
+from cnnkit.images.prepare import MAX_SIDE
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -80,10 +81,13 @@ def image_dataset(
     """
     if mix not in ("none", *MIXERS):
         raise UsageError(broken_rule("`mix`", f"be one of none, {', '.join(MIXERS)}", repr(mix)))
+    height, width = (size, size) if isinstance(size, int) else size
+    if not (1 <= min(height, width) and max(height, width) <= MAX_SIDE):
+        rule = f"be from 1 to {MAX_SIDE:,}, or two such numbers"
+        raise UsageError(broken_rule("`size`", rule, size))
     split = split and (split_name(split) or split)
     whole = read_dataset(os.fspath(data), None if root is None else os.fspath(root))
     chosen = _members(whole, split, Shares(validation, test), seed)
-    height, width = (size, size) if isinstance(size, int) else size
     augmenter = Augmenter(read_recipe(os.fspath(augment)), seed)
     images = DecodedImages(
         [whole.files[place].path for place in chosen],

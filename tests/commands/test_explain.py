@@ -47,6 +47,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
         ({"reference": "photos/cat.jpg"}, "embed-face"),
         ({"model": "yolov3-tiny", "layer": "a"}, "requires a model for classify"),
         ({"method": "guessing"}, "guessing"),
+        ({"method": ""}, "method"),
         ({"retry_errors": True}, "resume"),
     ],
 )

@@ -69,6 +69,9 @@ def test_mixed_labels_are_shares_of_classes(photos: Path) -> None:
 def test_what_cannot_be_is_refused(photos: Path) -> None:
     with pytest.raises(UsageError, match="be one of train, val, test"):
         image_dataset(photos, split="tset")
+    for size in (0, (64, 5000)):
+        with pytest.raises(UsageError, match="`size` must be from 1 to 4,096"):
+            image_dataset(photos, size=size)
     with pytest.raises(UsageError, match="be one of none, mixup, cutmix"):
         image_dataset(photos, mix="blend")
     with pytest.raises(UsageError, match="at least 1"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import cnnkit
 from cnnkit.errors import UsageError
 from cnnkit.images import decode
 from cnnkit.lab.arithmetic import Window
@@ -85,3 +86,9 @@ def test_the_middle_of_large_images_stays_in_place(padding, lost):
 def test_nothing_to_explain():
     learned = learn_kernel(np.ones((6, 6, 1)), np.zeros((4, 4, 1)))
     assert np.isfinite(learned.explained) and learned.loss < 1e-6
+
+
+@pytest.mark.parametrize("steps", [0, 10_001])
+def test_so_many_steps_as_the_command_line_takes(steps):
+    with pytest.raises(UsageError, match="`steps` must lie between 1 and 10,000"):
+        cnnkit.learn_filter(("a.png", "b.png"), steps=steps)
