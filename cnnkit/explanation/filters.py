@@ -45,7 +45,7 @@ def filters_of(bundle: Bundle, layer: str | None = None) -> Filters:
     """
     with building_defaults() as keras:
         graph = trace(keras, bundle.build(), bundle.card.input.size)
-        step = graph.layer(layer) if layer else first_convolution(graph)
+        step = graph.layer(layer) if layer is not None else first_convolution(graph)
         if step.kind not in KINDS:
             rule = f"name a layer of the kind {' or '.join(KINDS)}"
             raise UsageError(broken_rule("`layer`", rule, f"{step.name} ({step.kind})"))

@@ -105,7 +105,7 @@ def perturbed(
     """
     graph = trace(keras, model, size)
     head = find_head(keras, graph)
-    step = graph.layer(layer) if layer else head.features
+    step = graph.layer(layer) if layer is not None else head.features
     if len(step.output.shape) != 4:
         raise BundleError(f"{step.name} must give (height, width, channels) to be explained.")
     addition = keras.Input(step.output.shape[1:], name=f"{OWN}addition", dtype="float32")

@@ -155,7 +155,7 @@ class PatchSearch:
             UsageError: There is no such layer or unit.
         """
         graph, head, fields = networks.describe(bundle)
-        step = graph.layer(layer) if layer else head.features
+        step = graph.layer(layer) if layer is not None else head.features
         shape = tuple(step.output.shape[1:])
         if len(shape) != 3:
             raise UsageError(broken_rule("`layer`", "have places", f"{step.name} {shape}"))

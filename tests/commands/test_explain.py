@@ -48,6 +48,7 @@ def test_the_function_writes_what_the_command_writes(photos, capfd, monkeypatch)
         ({"model": "yolov3-tiny", "layer": "a"}, "requires a model for classify"),
         ({"method": "guessing"}, "guessing"),
         ({"method": ""}, "method"),
+        ({"layer": ""}, "layer"),
         ({"retry_errors": True}, "resume"),
     ],
 )
