@@ -7,6 +7,7 @@ goes through all commands and finds the ones that it does not know.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import inspect
 import os
@@ -83,6 +84,7 @@ MODEL_FILES = ("card.json", "labels.txt", "weights.safetensors", "model.keras")
 INPUT = "the input"
 # Arguments of which each gives a row, an empty one an error.
 WITH_ROWS = ("inputs", "photos", "images")
+SHOWN = 60  # characters of a name that no file can have
 _FORM = re.compile(r"(coco|voc|yolo):(?=.)", re.IGNORECASE)
 _FOLDER_FORM = re.compile(r"(voc|yolo):", re.IGNORECASE)
 
@@ -217,12 +219,34 @@ def check(command: str, given: Sequence[GivenParameter]) -> tuple[RemoteFile, ..
 
 
 def _check_named(given: Iterable[GivenParameter]) -> None:
-    """Refuse an empty name of a file or folder: what it was for would be left out silently."""
+    """Refuse names that no file or folder can have, such as a text in the place of its path.
+
+    For an empty one, what it was for would be left out silently.
+    """
     for one in given:
-        names = one.name in (*OUTPUTS, *INPUTS, *MODELS, *ROOTS)
-        if names and one.is_empty() and not (one.is_argument and one.name in WITH_ROWS):
+        if one.name not in (*OUTPUTS, *INPUTS, *MODELS, *ROOTS):
+            continue
+        if one.is_argument and one.name in WITH_ROWS:
+            continue
+        if one.is_empty():
             fix = "A variable of a shell that is not set gives an empty name."
             raise UsageError(broken_rule(one.said, "name a file or folder", "''", fix))
+        for path in one.paths():
+            if not is_url(path) and (reason := _impossible(path)):
+                short = path if len(path) <= SHOWN else f"{path[:SHOWN]}..."
+                received = f"{short!r}, {reason}"
+                raise UsageError(broken_rule(one.said, "name a file or folder", received))
+
+
+def _impossible(path: str) -> str:
+    """Return why nothing can have a name, or ""."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return "which is too long" if error.errno == errno.ENAMETOOLONG else ""
+    except ValueError:  # a null byte, or half a character
+        return "with a character that no name has"
+    return ""
 
 
 def _check_local(given: Iterable[GivenParameter]) -> None:

@@ -64,6 +64,16 @@ def test_an_empty_name_is_refused(name: str, tmp_path: Path) -> None:
         cnnkit.detect(tmp_path, output=["a.jsonl", ""])
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "\ud800", f"{'y' * 300}/z"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(path: str, tmp_path: Path) -> None:
+    """It was an error of Python's, and from the command line one of cnnkit's own."""
+    for names in ({"data": path}, {"output": path}, {"images": path}, {"augment": path}):
+        given = {"data": tmp_path, "output": tmp_path / "out"} | names
+        with pytest.raises(UsageError, match="must name a file or folder") as caught:
+            cnnkit.train_detector(**given)
+        assert len(str(caught.value)) < 200
+
+
 def test_an_object_where_only_files_are_read_is_refused(tmp_path: Path) -> None:
     """It was said not to exist, or spelled ``s3:/``."""
     url, rule = "s3://bucket/photos/", r"must be a local file or folder.*s3://bucket.*Copy it here"
