@@ -150,6 +150,8 @@ def _task(info: GraphInfo, wish: GraphWish) -> str:
     """Return the task by the family that the user names, else by the outputs."""
     if wish.like in PROFILES and wish.like not in FAMILIES:
         return "detect"
+    if len(info.inputs) > 1:  # classifiers ask for no sizes
+        return "detect"
     boxes = any(len(one.shape) == 3 and one.shape[2] == 4 for one in info.outputs)
     rows = any(numbers_of_a_row(one.shape) for one in info.outputs)
     flat = all(len(one.shape) < 3 for one in info.outputs)
@@ -167,6 +169,7 @@ def _classifier(
     alike, numbers = _scores(file, info, said, wish)
     scores = alike[0]
     image = image_of(file, model, info, wish, said.size)
+    _check_one_row(file, model, info, image, scores)
     chosen = preprocessing(file, image, said, wish, CLASSIFYING, ask)
     kind = wish.scores or _kind(said, scores_kind(model, scores.name, numbers))
     if kind is None:
@@ -191,6 +194,17 @@ def _classifier(
     return planned(file, image, chosen, "classify", outputs, labels, notes, said, wish)
 
 
+def _check_one_row(
+    file: GraphFile, model: Any, info: GraphInfo, image: ImageInput, scores: TensorInfo
+) -> None:
+    """Refuse scores that are no row for one image: one below the other, or as many as it finds."""
+    shown = outputs_at(model, image.spec(file.form), image.size)
+    shape = shown[info.outputs.index(scores)].shape
+    if not shape or shape[0] != 1:
+        rule = "give one row of class scores for each image"
+        raise BundleError(broken_rule(str(file.path), rule, _outputs(info)))
+
+
 def _kind(said: Said, own: str | None) -> str | None:
     """Return what the scores are; that labels are independent says not where the sigmoid is."""
     if said.scores_kind == "independent-logits" and own == "probabilities":
@@ -210,13 +224,7 @@ def _scores(
         UsageError: Several have other numbers of scores, and no labels say which is meant.
     """
     # Whole numbers are classes that the network has chosen, not scores; 8 bits may stand for real.
-    # A side in front that is no batch is the classes', one score in each row, say.
-    batches = {None, 1, *(one.shape[0] for one in info.inputs if len(one.shape) == 4)}
-    real = [
-        one
-        for one in info.outputs
-        if one.dtype not in WHOLE_NUMBERS and (not one.shape or one.shape[0] in batches)
-    ]
+    real = [one for one in info.outputs if one.dtype not in WHOLE_NUMBERS]
     rows = {one: numbers_of_a_row(one.shape) for one in real}
     found = [(one, numbers) for one, numbers in rows.items() if numbers]
     if not found or max(numbers for _, numbers in found) > MAX_CLASSES:
@@ -238,8 +246,7 @@ def _detector(
     if wish.like is not None and wish.like not in PROFILES:
         family(wish.like, PROFILES)
     image = image_of(file, model, info, wish, said.size)
-    colors = "RGB" if image.channels == 3 else "gray"
-    spec = GraphSpec(file.form, image.tensor.name, image.layout, colors)
+    spec = image.spec(file.form)
     outputs = _named(outputs_at(model, spec, image.size))
 
     def is_always_one(output: str, column: int) -> bool | None:
@@ -400,6 +407,11 @@ class ImageInput(NamedTuple):
     channels: int
     quantized: QuantizedInput | None = None
     own: OwnNormalization | None = None
+
+    def spec(self, form: str) -> GraphSpec:
+        """Return what is known of it already, to run the graph with."""
+        colors = "RGB" if self.channels == 3 else "gray"
+        return GraphSpec(form, self.tensor.name, self.layout, colors)
 
     @property
     def takes_pixels(self) -> bool:

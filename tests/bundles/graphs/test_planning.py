@@ -151,6 +151,24 @@ def test_scores_one_below_the_other_are_no_row(tmp_path: Path) -> None:
         planned(path, GraphWish(like="0-1", task="classify"))
 
 
+def test_as_many_rows_as_there_are_objects_are_no_classifiers(tmp_path: Path) -> None:
+    """Finished detections (n, 6), as of Paddle and YOLOv7, were six classes."""
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Greater", ["mean", "least"], ["bright"]),
+        helper.make_node("NonZero", ["bright"], ["places"]),
+        helper.make_node("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        helper.make_node("Cast", ["rows"], ["real"], to=1),
+        helper.make_node("Concat", ["real", "real"], ["y"], axis=1),
+    ]
+    least = numpy_helper.from_array(np.array(100, np.float32), "least")
+    path = onnx_of_nodes(tmp_path / "m.onnx", nodes, [least])
+    with pytest.raises(BundleError, match=r"give one row of class scores .* outputs y \[\?, 6\]"):
+        planned(path, GraphWish(like="0-1"))
+
+
 def test_a_kind_of_scores_that_cannot_be_is_refused(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx")
     with pytest.raises(UsageError, match="`scores` must be logit or probability for one number"):
