@@ -341,6 +341,8 @@ class MatchesLayout:
 
     def line(self, row: dict[str, Any]) -> str:
         """Return the lines of a query's matches, the best one first."""
+        from cnnkit.results import path_text, place_of
+
         if row["status"] == "error":
             return failed_line(row, self._path, self._rest + SCORE_WIDTH + 2)
         path = fitted(row["path"], self._path, keep_end=True)
@@ -348,7 +350,7 @@ class MatchesLayout:
             return f"{path}  {'':>{SCORE_WIDTH}}  {click.style('no matches', dim=True)}"
         lines = []
         for match in row["matches"]:
-            found = fitted(match["path"], self._rest, keep_end=True).rstrip()
+            found = fitted(path_text(place_of(match)), self._rest, keep_end=True).rstrip()
             lines.append(f"{path}  {match['score']:>{SCORE_WIDTH}.3f}  {found}")
             path = " " * self._path
         return "\n".join(lines)

@@ -37,7 +37,7 @@ from cnnkit.embedding_index import EmbeddingIndex, Match
 from cnnkit.errors import RuntimeUnavailableError, UsageError, broken_rule, is_required
 from cnnkit.folder_job import FolderJob, Outputs, Rows, Summary
 from cnnkit.images import Finder, thumbnail
-from cnnkit.results import Classification, Failure, make_row
+from cnnkit.results import Classification, Failure, make_row, path_text, place_of
 from cnnkit.runtime import RuntimeOptions
 from cnnkit.runtime.options import PRECISIONS
 from cnnkit.writers.embedding_paths import state_of
@@ -50,20 +50,16 @@ log = logging.getLogger("cnnkit")
 QUERIES_AT_ONCE = 64
 MATCHES_TABLE = FlatTable(
     [
-        Column("match", "text", lambda row: _best(row).get("path")),
-        Column("score", "number", lambda row: _best(row).get("score")),
-        Column(
-            "others",
-            "text",
-            lambda row: "; ".join(one["path"] for one in row.get("matches", [])[1:]) or None,
-        ),
+        Column("match", "text", lambda row: _names(row)[0] if _names(row) else None),
+        Column("score", "number", lambda row: row["matches"][0]["score"] if _names(row) else None),
+        Column("others", "text", lambda row: "; ".join(_names(row)[1:]) or None),
     ]
 )
 
 
-def _best(row: dict[str, Any]) -> dict[str, Any]:
-    matches: list[dict[str, Any]] = row.get("matches") or [{}]
-    return matches[0]
+def _names(row: dict[str, Any]) -> list[str]:
+    """Return the matches as one text each: of a frame, its number is part of it."""
+    return [path_text(place_of(match)) for match in row.get("matches") or ()]
 
 
 class _Matches:

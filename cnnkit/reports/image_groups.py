@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnkit.reports.escaping import visible
 from cnnkit.reports.page import CARDS, IMAGE_BYTES, Room, thumbnail_url, timestamp, write_page
-from cnnkit.results import path_of
+from cnnkit.results import path_of, path_text, place_of
 
 SHOWN_OF_A_GROUP = 14  # the first one and 13 others
 ERRORS_SHOWN = 1_000
@@ -109,9 +109,10 @@ class _Cards:
         }
 
     def _card(self, row: Row, about: str) -> dict[str, Any]:
+        path = path_text(place_of(row))
         return {
-            "path": row["path"],
-            "name": os.path.basename(row["path"]),
+            "path": path,
+            "name": os.path.basename(path),
             "image": thumbnail_url(self._thumbnail, path_of(row), self.images),
             "about": about,
         }

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 import cnnkit
+from cnnkit.cli.display import MatchesLayout
+from cnnkit.commands.search import MATCHES_TABLE
 from cnnkit.errors import UsageError
+from cnnkit.reports.image_groups import write_matches
 from cnnkit.writers import FeatureSpool
 from cnnkit.writers.locking import locked_beside
 
@@ -195,6 +198,18 @@ def test_a_run_is_not_resumed_with_an_index_that_has_changed(place, tmp_path):
     os.utime(place / "photos.npy", (1, 1))
     with pytest.raises(UsageError, match="index"):
         cnnkit.search(place / "photos.npy", queries, output=tmp_path / "r.jsonl", resume=True)
+
+
+def test_a_frame_is_told_by_its_number_wherever_it_is_shown(tmp_path):
+    """Of an index of videos, the table, the CSV and the report named the files only."""
+    matches = [{"path": "a/clip.mp4", "score": 0.9, "frame": 12, "time": 0.5}]
+    matches.append({"path": "a/clip.mp4", "score": 0.8, "frame": 13, "time": 0.6})
+    row = {"path": "q.jpg", "status": "ok", "matches": matches}
+    assert MATCHES_TABLE.cells(row)[2:5] == ["a/clip.mp4-12", "0.900000", "a/clip.mp4-13"]
+    assert "a/clip.mp4-12" in MatchesLayout(100).line(row)
+    write_matches(tmp_path / "page.html", iter([row]), index="x.npy", images=2)
+    assert "clip.mp4-13" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert MATCHES_TABLE.cells(row | {"matches": []})[2:5] == ["", "", ""]
 
 
 def test_a_report_shows_queries_and_matches(made, tmp_path):
