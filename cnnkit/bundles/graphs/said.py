@@ -24,8 +24,9 @@ from cnnkit.images import InputSpec
 
 MAX_TEXT = 1 << 20
 MAX_SIDE = 4096
-# Pillow's numbers of filters, as in the settings of Hugging Face's image processors.
-RESAMPLE = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+# Pillow's numbers of filters, as in the settings of Hugging Face's image processors. The nearest
+# pixel, 0, is not among ours: what comes next passes over pixels, too.
+RESAMPLE = {0: "plain-bilinear", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "area"}
 LEVIT = 224 / 256
 CONVNEXT_WARPS = 384
 # What is read of Ultralytics' metadata.
@@ -413,6 +414,8 @@ def _timm(config: Mapping[str, Any]) -> Said | None:
         return None
     size = own.get("input_size")
     labels = names_of(config.get("label_names"))
+    fit = {"squash": "stretch", "border": "pad"}.get(str(own.get("crop_mode")), "crop")
+    fraction = _fraction(own.get("crop_pct"))
     return Said(
         source="timm config.json",
         task="classify",
@@ -422,11 +425,20 @@ def _timm(config: Mapping[str, Any]) -> Said | None:
             "RGB",
             _numbers(own.get("mean"), 255),
             _numbers(own.get("std"), 255),
-            {"squash": "stretch", "border": "pad"}.get(str(own.get("crop_mode")), "crop"),
-            _fraction(own.get("crop_pct")),
+            fit,
+            fraction,
             _among(own.get("interpolation"), INTERPOLATIONS),
         ),
+        notes=_uncropped(fit, fraction, str(own.get("crop_mode"))),
     )
+
+
+def _uncropped(fit: str, fraction: float | None, mode: str) -> tuple[str, ...]:
+    """Return what to say of a crop behind another fit, which is left out here."""
+    if fit == "crop" or fraction in (None, 1.0):
+        return ()
+    said = f"keeps the middle {fraction:g} of each side with crop_mode {mode}"
+    return (f"config.json {said}: here the whole image enters.",)
 
 
 def _transformers(config: Mapping[str, Any], processor: Mapping[str, Any]) -> Said | None:

@@ -156,6 +156,36 @@ def test_settings_of_timm_beside_the_file(tmp_path: Path) -> None:
     assert said_by(scan(tmp_path / "m.onnx")).preprocessing.fit == "stretch"
 
 
+@pytest.mark.parametrize(
+    ("mode", "fraction", "fit", "is_told"),
+    [
+        ("squash", 0.9, "stretch", True),
+        ("squash", 1.0, "stretch", False),
+        ("border", 0.9, "pad", True),
+        ("center", 0.9, "crop", False),
+    ],
+)
+def test_a_crop_of_timm_that_is_left_out_is_told(
+    tmp_path: Path, mode: str, fraction: float, fit: str, is_told: bool
+) -> None:
+    config = {"pretrained_cfg": {"crop_mode": mode, "crop_pct": fraction}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = said_by(scan(onnx_classifier(tmp_path / "m.onnx")))
+    assert said.preprocessing.fit == fit
+    assert [note.startswith("config.json keeps the middle 0.9") for note in said.notes] == (
+        [True] * is_told
+    )
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "plain-bilinear"), (3, "bicubic"), (4, "area")])
+def test_filters_of_pillow_are_known_by_their_numbers(
+    tmp_path: Path, number: int, name: str
+) -> None:
+    processor = {"size": {"height": 8, "width": 8}, "resample": number}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    assert said_by(scan(onnx_classifier(tmp_path / "m.onnx"))).preprocessing.interpolation == name
+
+
 def test_settings_of_transformers_beside_the_file(tmp_path: Path) -> None:
     processor = {
         "do_center_crop": True,
