@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,23 @@ class Candidates(NamedTuple):
     boxes: np.ndarray
     scores: np.ndarray
     classes: np.ndarray
+
+
+def one_by_one(
+    decoder: Any, outputs: Mapping[str, np.ndarray], least: np.ndarray
+) -> list[Candidates]:
+    """Return the candidates of each image of a batch, decoded one after the other.
+
+    Args:
+        decoder: A `cnnkit.detection.decoders.Decoder`.
+        outputs: The raw outputs by name, float32, with the batch.
+        least: See `cnnkit.detection.decoders.Decoder.decode`.
+    """
+    count = min(map(len, outputs.values()), default=0)
+    return [
+        decoder.decode({name: values[position] for name, values in outputs.items()}, least)
+        for position in range(count)
+    ]
 
 
 def strongest(candidates: Candidates, limit: int) -> Candidates:

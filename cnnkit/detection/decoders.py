@@ -14,7 +14,7 @@ import numpy as np
 
 from cnnkit.bundles.card import ModelCard
 from cnnkit.bundles.detector_card import DetectorSpec
-from cnnkit.detection.candidates import Candidates
+from cnnkit.detection.candidates import Candidates, one_by_one
 from cnnkit.errors import BundleError, broken_rule
 
 
@@ -38,6 +38,21 @@ class Decoder(Protocol):
                 a class that is not.
         """
         ...
+
+
+def decoded(
+    decoder: Decoder, outputs: Mapping[str, np.ndarray], least: np.ndarray
+) -> list[Candidates]:
+    """Return the candidates of each image of a batch.
+
+    Args:
+        decoder: One that is faster with several images together has a method `decode_several`, with
+            the arguments and results of this function.
+        outputs: The raw outputs by name, float32, with the batch.
+        least: See `Decoder.decode`.
+    """
+    several = getattr(decoder, "decode_several", None)
+    return one_by_one(decoder, outputs, least) if several is None else several(outputs, least)
 
 
 DECODERS = {

@@ -15,7 +15,7 @@ from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.detector_card import detector_spec
 from cnnkit.bundles.tasks import require_task
 from cnnkit.detection.candidates import Candidates, strongest
-from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.decoders import decoded, make_decoder
 from cnnkit.detection.selection import Selection
 from cnnkit.detection.tiling import MERGE_OVERLAP, Tiles, merged, tile_windows
 from cnnkit.errors import UsageError, broken_rule
@@ -303,9 +303,10 @@ class Detector(Loaded):
             return []
         outputs = self.predictor.predict(np.stack([one.pixels for one in prepared]))
         found: list[Candidates | Failure] = []
-        for position, one in enumerate(prepared):
-            own = {name: values[position] for name, values in outputs.items()}
-            raw = strongest(self._decoder.decode(own, self.least), MOST_CANDIDATES)
+        several = decoded(self._decoder, outputs, self.least)
+        for position, (one, candidates) in enumerate(zip(prepared, several, strict=True)):
+            raw = strongest(candidates, MOST_CANDIDATES)
+            own = (values[position] for values in outputs.values())
             if not len(raw.scores) and not _has_numbers(own):
                 found.append(Failure("failed", NOT_FINITE))
                 continue
@@ -366,9 +367,9 @@ class Detector(Loaded):
         return self._detections(merged(tiles, self.iou, MERGE_OVERLAP), height, width)
 
 
-def _has_numbers(outputs: Mapping[str, np.ndarray]) -> bool:
+def _has_numbers(outputs: Iterable[np.ndarray]) -> bool:
     """Return whether no output of an image is NaN throughout."""
-    return not any(values.size and np.isnan(values).all() for values in outputs.values())
+    return not any(values.size and np.isnan(values).all() for values in outputs)
 
 
 def mapping_of(prepared: Prepared) -> boxes.Letterbox:

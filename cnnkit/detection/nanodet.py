@@ -14,7 +14,7 @@ from cnnkit.bundles.detector_card import (
     grid_heads,
     strides_of,
 )
-from cnnkit.detection.candidates import Candidates, logit, sigmoid
+from cnnkit.detection.candidates import Candidates, logit, one_by_one, sigmoid
 from cnnkit.detection.heads import grid_cells, output_of, shape_text, sound
 from cnnkit.errors import BundleError, broken_rule
 
@@ -53,19 +53,50 @@ class NanodetDecoder:
         """See `cnnkit.detection.decoders.Decoder.decode`."""
         if self._joined is not None:
             return self._decode_joined(output_of(outputs, self._joined, 2), least)
-        parts = [self._decode_head(head, outputs[head.output], least) for head in self._heads]
-        return Candidates(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        own = {head.output: outputs[head.output][None] for head in self._heads}
+        return self._decode_heads(own, least)[0]
 
-    def _decode_head(self, head: HeadSpec, raw: np.ndarray, least: np.ndarray) -> Candidates:
-        columns, channels = raw.shape[1:]
+    def decode_several(
+        self, outputs: Mapping[str, np.ndarray], least: np.ndarray
+    ) -> list[Candidates]:
+        """Return the candidates of each image; see `cnnkit.detection.decoders.decoded`."""
+        if self._joined is None:
+            return self._decode_heads(outputs, least)
+        return one_by_one(self, outputs, least)
+
+    def _decode_heads(
+        self, outputs: Mapping[str, np.ndarray], least: np.ndarray
+    ) -> list[Candidates]:
+        parts = [self._decode_head(head, outputs[head.output], least) for head in self._heads]
+        images, *found = (np.concatenate(values) for values in zip(*parts, strict=True))
+        count = len(outputs[self._heads[0].output])
+        if count == 1:
+            return [Candidates(*found)]
+        order = np.argsort(images, kind="stable")  # of an image, head by head
+        ends = np.searchsorted(images[order], np.arange(1, count + 1))
+        split = (np.split(values[order], ends)[:count] for values in found)
+        return [Candidates(*one) for one in zip(*split, strict=True)]
+
+    def _decode_head(
+        self, head: HeadSpec, raw: np.ndarray, least: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the image, box, score and class of each candidate.
+
+        Args:
+            head: One of the heads.
+            raw: Its output, (images, rows, columns, channels).
+            least: See `decode`.
+        """
+        _, rows, columns, channels = raw.shape
         if channels != self._classes + 4 * NANODET_BINS:
             rule = f"have {self._classes + 4 * NANODET_BINS} channels, by its classes"
             raise BundleError(broken_rule(head.output, rule, channels))
         cells = raw.reshape(-1, channels)
         hopeful, which, scores, classes = self._scored(cells[:, : self._classes], least, True)
-        middles = np.stack([hopeful % columns, hopeful // columns], axis=1) + 0.5
+        images, place = np.divmod(hopeful, rows * columns)
+        middles = np.stack([place % columns, place // columns], axis=1) + 0.5
         boxes = _boxes(cells[hopeful, self._classes :], middles) * head.stride
-        return Candidates(boxes[which], scores, classes)
+        return images[which], boxes[which], scores, classes
 
     def _decode_joined(self, cells: np.ndarray, least: np.ndarray) -> Candidates:
         name = self._joined or ""

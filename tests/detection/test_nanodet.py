@@ -12,7 +12,7 @@ from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import NANODET_BINS, detector_spec
 from cnnkit.detection import Detector
 from cnnkit.detection.candidates import sigmoid
-from cnnkit.detection.decoders import make_decoder
+from cnnkit.detection.decoders import decoded, make_decoder
 from cnnkit.errors import BundleError
 from tests.detection.small import NEVER, SURE, nanodet_card_content
 
@@ -60,6 +60,34 @@ def test_openvino_and_tensorflow_find_the_same(examples: Path) -> None:
         assert one.labels == other.labels
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
         np.testing.assert_allclose(one.xyxy, other.xyxy, atol=0.05)
+
+
+def test_images_of_a_batch_have_the_candidates_that_they_have_alone() -> None:
+    heads = [{"output": f"stride{stride}", "stride": stride} for stride in (8, 16, 32)]
+    content = nanodet_card_content()
+    content["detector"]["heads"] = heads
+    content["outputs"] = {head["output"]: {"layer": head["output"]} for head in heads}
+    card = parse_card(content)
+    decoder = make_decoder(detector_spec(card), card)
+    random = np.random.default_rng(0)
+    outputs = {
+        head["output"]: random.normal(
+            -1, 2, (5, 64 // head["stride"], 96 // head["stride"], CHANNELS)
+        )
+        for head in heads
+    }
+    for values in outputs.values():
+        values[2, ..., : card.classes] = NEVER  # an image without a candidate
+        values[4] = np.nan
+    least = np.linspace(0.4, 0.9, card.classes)
+    together = decoded(decoder, outputs, least)
+    assert [len(one.scores) > 0 for one in together] == [True, True, False, True, False]
+    for position, found in enumerate(together):
+        alone = decoder.decode({name: values[position] for name, values in outputs.items()}, least)
+        for values, expected in zip(found, alone, strict=True):
+            assert np.array_equal(values, expected)
+    none = {name: values[:0] for name, values in outputs.items()}
+    assert decoded(decoder, none, least) == []
 
 
 def test_other_channels_are_refused() -> None:
