@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -120,33 +119,47 @@ def find_look_alikes(
     result = LookAlikes(np.arange(len(paths)), np.ones(len(paths)))
     if not len(order):
         return result
-    with tempfile.TemporaryDirectory(prefix="cnnkit-") as folder:
-        file = Path(folder, "embeddings")
-        found = classifier.stream([Found(paths[index]) for index in order], workers)
-        width = feature_width(classifier)
-        try:
-            with file.open("wb") as opened:
-                for _, one in found:
-                    opened.write(_unit_vector(one, width).tobytes())
-                    if progress is not None:
-                        progress()
-        except OSError as error:
-            raise OutputError(f"{file} cannot be written: {error.strerror or error}.") from error
-        vectors = np.memmap(file, np.float32, "r", shape=(len(order), width))
+    vectors = _embedded(classifier, [paths[index] for index in order], workers, progress)
 
-        def alike(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """Return the pairs that look alike."""
-            rows, columns = similar_pairs(vectors, rows, columns, min_score)
-            if all_pairs:
-                return rows, columns
-            near = bits_apart(prints, order[rows], order[columns]) <= CANDIDATE_BITS
-            return rows[near], columns[near]
+    def alike(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs that look alike."""
+        rows, columns = similar_pairs(vectors, rows, columns, min_score)
+        if all_pairs:
+            return rows, columns
+        near = bits_apart(prints, order[rows], order[columns]) <= CANDIDATE_BITS
+        return rows[near], columns[near]
 
-        middles = stars(len(order), alike, ROWS_AT_ONCE)
-        of_group = np.flatnonzero(middles != np.arange(len(order)))
-        result.middles[order] = order[middles]
-        result.scores[order[of_group]] = pair_cosines(vectors, of_group, middles[of_group])
+    middles = stars(len(order), alike, ROWS_AT_ONCE)
+    of_group = np.flatnonzero(middles != np.arange(len(order)))
+    result.middles[order] = order[middles]
+    result.scores[order[of_group]] = pair_cosines(vectors, of_group, middles[of_group])
     return result
+
+
+def _embedded(
+    classifier: Classifier,
+    paths: Sequence[str],
+    workers: int | None,
+    progress: Callable[[], None] | None,
+) -> np.ndarray:
+    """Return the embeddings of images, mapped from a file: float32 (paths, width), see below.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    width = feature_width(classifier)
+    try:
+        # Without a name: it is gone with this process, however that ends.
+        with tempfile.TemporaryFile() as file:
+            for _, one in classifier.stream(map(Found, paths), workers):
+                file.write(_unit_vector(one, width).tobytes())
+                if progress is not None:
+                    progress()
+            file.flush()
+            return np.memmap(file, np.float32, "r", shape=(len(paths), width))
+    except OSError as error:  # of a full disk, that of closing the file
+        place, reason = tempfile.gettempdir(), error.strerror or error
+        raise OutputError(f"{place} cannot be written: {reason}.") from error
 
 
 def _unit_vector(result: Classification | Failure, width: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -47,6 +48,19 @@ def found(photos, tmp_path_factory):
         progress=lambda *step: steps.append(step),
     )
     return result, folder, steps
+
+
+def test_a_killed_run_leaves_no_embeddings_behind(photos, tmp_path, monkeypatch):
+    """They take 5 GB for a million photos, in a folder that nobody looks into."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
+    cnnkit.dedupe(
+        photos,
+        look_alikes=True,
+        model=MODEL,
+        progress=lambda done, total: seen.append(list(tmp_path.iterdir())),
+    )
+    assert len(seen) > 7 and not any(seen)
 
 
 def by_name(result):
