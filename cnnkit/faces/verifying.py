@@ -36,12 +36,14 @@ class FaceChoice:
     Attributes:
         faces: ``one`` refuses images with several faces; ``largest`` uses the largest face;
             ``all`` compares all faces, and the closest pair decides.
+        of_one_person: Whether a photo is of one person, so that ``all`` is no way out.
 
     Raises:
         UsageError: It is another value.
     """
 
     faces: str = "one"
+    of_one_person: bool = False
 
     def __post_init__(self) -> None:
         if self.faces not in CHOICES:
@@ -61,7 +63,8 @@ class FaceChoice:
             )
             raise ImageError("no-face", message)
         if self.faces == "one" and found > 1:
-            message = f"{found} faces were found: which one is meant? choose largest or all"
+            ways = "largest" if self.of_one_person else "largest or all"
+            message = f"{found} faces were found: which one is meant? choose {ways}"
             raise ImageError("several-faces", message)
         return list(range(found)) if self.faces == "all" else [0]
 

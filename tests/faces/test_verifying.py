@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.errors import UsageError
+from cnnkit.errors import ImageError, UsageError
 from cnnkit.faces import FaceEmbedder, FaceVerifier, ImageFaces, Verification, verify_listed_pairs
+from cnnkit.faces.verifying import FaceChoice
 from cnnkit.folder_job import Outputs
 from cnnkit.formats.face_pairs import FacePair
 from cnnkit.results import Face, FaceMatch, Failure
@@ -74,6 +75,11 @@ def test_one_refuses_to_guess() -> None:
         "several-faces",
         "b.jpg: 2 faces were found: which one is meant? choose largest or all",
     )
+
+
+def test_a_photo_of_one_person_is_not_to_be_taken_for_all() -> None:
+    with pytest.raises(ImageError, match=r"which one is meant\? choose largest$"):
+        FaceChoice("one", of_one_person=True).of(image(1.2, 5.0), 40)
 
 
 def test_the_largest_face_is_the_first() -> None:

@@ -380,7 +380,8 @@ class Gallery(Loaded):
             OutputError: The file cannot be written.
         """
         portraits = portraits_to_enrol(inputs, name)
-        policy = EnrolmentPolicy(FaceChoice(faces), self.embedder.min_face, paths=paths, move=move)
+        choice = FaceChoice(faces, of_one_person=True)
+        policy = EnrolmentPolicy(choice, self.embedder.min_face, paths=paths, move=move)
         return enrol(self, self.embedder, portraits, policy, workers=workers, emit=emit)
 
     @checks_types
@@ -473,7 +474,7 @@ class Gallery(Loaded):
         Raises:
             UsageError: The rate breaks its rule, or there are no photos of people.
         """
-        policy = FaceChoice(faces)
+        policy = FaceChoice(faces, of_one_person=True)
         vectors, labels = describe_people(
             self.embedder,
             readable_portraits(os.fspath(data)),
