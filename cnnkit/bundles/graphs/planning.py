@@ -181,6 +181,10 @@ def _classifier(
         raise UsageError(broken_rule("`scores`", rule, f"{kind} for {numbers}"))
     classes = 2 if kind in ONE_NUMBER else numbers
     labels, notes = _labels(file, classes, said, wish)
+    if _asked(wish).over(said.preprocessing).fit is None:
+        share = f"the middle {chosen.crop_fraction:g} of the short side enters"
+        note = f"does not say how images are fitted: {share}, or what `fit` says."
+        notes = (*notes, f"{file.path.name} {note}")
     notes = (*notes, *_pixel_notes(file, image, said, wish, chosen))
     if len(alike) > 1:
         names = ", ".join(one.name[:40] for one in alike[1:5])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,16 @@ def test_an_input_of_other_than_numbers_is_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(BundleError, match=r"must take pixels as one of f16, .* Received: boolean"):
         planned(path, GraphWish(like="0-1"))
+
+
+def test_a_fit_that_nobody_says_is_told(tmp_path: Path) -> None:
+    path = onnx_classifier(tmp_path / "m.onnx")
+    numbers = Preprocessing(mean=(0.0,), std=(255.0,))
+    told = "m.onnx does not say how images are fitted: the middle 0.875 of the short side enters"
+    found = planned(path, GraphWish(preprocessing=numbers))
+    assert [note for note in found.notes if note.startswith(told)]
+    for wish in (GraphWish(like="0-1"), GraphWish(preprocessing=replace(numbers, fit="pad"))):
+        assert not [note for note in planned(path, wish).notes if "fitted" in note]
 
 
 def test_a_size_of_any_is_the_users(tmp_path: Path) -> None:
