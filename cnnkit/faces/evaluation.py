@@ -11,7 +11,8 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.pairs import PairDistances, proportion_interval, rates_at, summary
 from cnnkit.faces.verifying import FaceVerifier
-from cnnkit.formats.face_pairs import FacePair, distinct_pairs
+from cnnkit.formats.face_pairs import FacePair, distinct_pairs, is_of_itself
+from cnnkit.names import counted
 from cnnkit.results import Failure, path_fields
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def evaluate_pairs(
     """Measure an embedder and its threshold.
 
     A pair that is listed again, in either order, counts once: a second copy says nothing new, but
-    would weigh twice in each rate and narrow the confidence interval.
+    would weigh twice in each rate and narrow the confidence interval. One of an image with itself
+    does not count: its distance is 0 whatever the embedder is.
 
     Args:
         verifier: Loaded.
@@ -52,13 +54,17 @@ def evaluate_pairs(
     if any(pair.same is None for pair in pairs):
         fix = "Give a CSV with the columns a, b and same, or LFW's pairs.txt."
         raise UsageError(broken_rule("`data`", "say of every pair whether it is same", data, fix))
-    distinct = distinct_pairs(pairs)
-    repeated = len(pairs) - len(distinct)
+    once = distinct_pairs(pairs)
+    repeated = len(pairs) - len(once)
     if repeated:
         told = "%s lists %s again, perhaps the other way round; each pair counts once"
         log.warning(told, data, f"{repeated:,} pairs" if repeated > 1 else "a pair")
+    distinct = [pair for pair in once if not is_of_itself(pair)]
+    if len(distinct) < len(once):
+        told = "%s has %s of an image with itself, which say nothing and do not count"
+        log.warning(told, data, counted(len(once) - len(distinct), "pair"))
     advance = progress or (lambda: None)
-    for _ in range(repeated):
+    for _ in range(len(pairs) - len(distinct)):
         advance()
     compared: list[tuple[FacePair, float]] = []
     errors: list[dict[str, str]] = []

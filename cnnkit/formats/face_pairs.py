@@ -67,6 +67,12 @@ def distinct_pairs(pairs: Iterable[FacePair]) -> list[FacePair]:
     return list(first.values())
 
 
+def is_of_itself(pair: FacePair) -> bool:
+    """Return whether a pair is of one image and itself."""
+    first, second = _images_of(pair)
+    return first == second
+
+
 def _images_of(pair: FacePair) -> tuple[str, ...]:
     """Return what a pair and its repetitions have in common."""
     return tuple(sorted(os.path.normpath(path) for path in (pair.a, pair.b)))

@@ -100,6 +100,21 @@ def test_pairs_that_cannot_be_compared_are_in_no_figure() -> None:
     assert found["folds"]["accuracy"] == 1.0
 
 
+def test_a_pair_of_an_image_with_itself_counts_for_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a product of a list with itself has them: each was a true accept."""
+    pairs = [FacePair("1.0", "2.9", True), FacePair("1.0", "5.0", False)]
+    own = [FacePair("1.0", "./1.0", True), FacePair("5.0", "5.0", True)]
+    verifier = FaceVerifier(CountingEmbedder(), "largest")
+    verifier.embedder.bundle.card = type("Card", (), {"name": "numbers"})
+    done: list[int] = []
+    found = evaluate_pairs(verifier, [*pairs, *own], data="list", progress=lambda: done.append(1))
+    assert len(done) == 4 and found["data"]["pairs"] == 2
+    assert found["metrics"]["true_accept_rate"] == 0.0
+    assert "list has 2 pairs of an image with itself" in caplog.text
+
+
 def test_a_repeated_pair_counts_once(caplog: pytest.LogCaptureFixture) -> None:
     """Twice the same line, and twice the other way round, also with another spelling."""
     once = [
