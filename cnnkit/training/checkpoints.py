@@ -45,6 +45,7 @@ class Checkpoints:
             OutputError: It cannot be created.
         """
         self.folder = folder
+        self._best_hash: tuple[int | None, str | None] = (None, None)  # of the last one at hand
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f"{PART}*"):  # by a run that was killed while it wrote
@@ -59,8 +60,10 @@ class Checkpoints:
 
     def save_best(self, epoch: int, model: list[np.ndarray]) -> None:
         """Keep the weights of an epoch that is the best so far."""
+        content = _packed(model)
         with replacing(self._best(epoch)) as file:
-            file.write(_packed(model))
+            file.write(content)
+        self._best_hash = (epoch, hashlib.sha256(content).hexdigest())
 
     def save(self, epoch: int, state: dict[str, Any], snapshot: Snapshot) -> None:
         """Write a checkpoint in one step, and remove what no kept one needs.
@@ -78,6 +81,8 @@ class Checkpoints:
         files = {f"{name}.safetensors": content for name, content in packed.items()}
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         state = {"schema_version": SCHEMA_VERSION, "files": hashes, **state}
+        if state["best_epoch"] == self._best_hash[0]:
+            state["best_sha256"] = self._best_hash[1]
         files["state.json"] = json.dumps(state, indent=1, allow_nan=False).encode()
         part = self.folder / f"{PART}{secrets.token_hex(8)}"
         try:
@@ -155,7 +160,12 @@ class Checkpoints:
             if type(best_epoch) is not int or not 0 <= best_epoch <= epoch:
                 raise ValueError("`best_epoch` is none of the run's.")
             wanted = like.model if like is not None else None
-            best = _unpacked(_content(self._best(best_epoch), _most(wanted)), wanted)
+            content = _content(self._best(best_epoch), _most(wanted))
+            found = hashlib.sha256(content).hexdigest()
+            if state.get("best_sha256", found) != found:
+                raise ValueError("the best epoch was changed.")
+            best = _unpacked(content, wanted)
+            self._best_hash = (best_epoch, found)
         return state, Snapshot(**parts), best
 
     def _prune(self, state: dict[str, Any]) -> None:

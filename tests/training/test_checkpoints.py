@@ -71,6 +71,25 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert Checkpoints(tmp_path).load()[1].model[0][0, 0] == 5
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_best_epoch_that_was_changed_is_not_taken(tmp_path: Path, resumed: bool) -> None:
+    """It had no hash: other numbers of the same shapes became the trained model."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best(1, snapshot(0.1).model)
+    checkpoints.save(1, {"best_epoch": 1}, snapshot(1))
+    if resumed:
+        checkpoints = Checkpoints(tmp_path)
+        assert checkpoints.load() is not None
+        checkpoints.save(2, {"best_epoch": 1}, snapshot(2))
+    assert Checkpoints(tmp_path).load() is not None
+    best = tmp_path / "best-00001.safetensors"
+    content = bytearray(best.read_bytes())
+    content[-1] ^= 1
+    best.write_bytes(content)
+    with pytest.raises(UsageError, match="only damaged ones"):
+        Checkpoints(tmp_path).load()
+
+
 def test_only_damaged_ones_are_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path).save(1, {"best_epoch": None}, snapshot(1))
     (tmp_path / "epoch-00001" / "state.json").write_text("{}")
