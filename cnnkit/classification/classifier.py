@@ -286,7 +286,7 @@ class Classifier(Loaded):
     ) -> list[tuple[str, Classification | Failure]]:
         """Give paths and results: the workers do it, for one thread alone gives all rows."""
         predicted = [one.outputs for one in outcomes if one.failure is None]
-        results = iter(self.interpret_several(predicted))
+        results = iter(self._interpreted(predicted))
         return [(one.path, one.failure or next(results)) for one in outcomes]
 
     @property
@@ -299,23 +299,23 @@ class Classifier(Loaded):
         return self.bundle.probabilities(scores)
 
     def interpret(self, outputs: dict[str, np.ndarray]) -> Classification | Failure:
-        """Turn the outputs of the model for one image into a result; see `interpret_several`."""
-        return self.interpret_several([outputs])[0]
-
-    def interpret_several(
-        self, outputs: Sequence[dict[str, np.ndarray]]
-    ) -> list[Classification | Failure]:
-        """Turn the outputs of the model for some images into results.
+        """Turn the outputs of the model for one image into a result.
 
         Args:
-            outputs: Of each image, ``scores`` (classes,) and optionally ``features`` (n,), float32.
+            outputs: ``scores`` (classes,) and optionally ``features`` (n,), float32.
 
         Returns:
-            A result for each; a `Failure` where the outputs are not finite.
+            A `Failure` if the outputs are not finite.
 
         Raises:
             BundleError: The scores contradict the model card.
         """
+        return self._interpreted([outputs])[0]
+
+    def _interpreted(
+        self, outputs: Sequence[dict[str, np.ndarray]]
+    ) -> list[Classification | Failure]:
+        """Return what `interpret` gives for each image."""
         if not outputs:
             return []
         # All images at once: each step of NumPy gives up Python's lock, and waits for it again.

@@ -348,4 +348,5 @@ def test_a_name_too_long_for_any_file_is_one_clear_line(
     assert _run() == 2
     output = capsys.readouterr()
     assert output.out == "" and output.err.count("\n") == 1
-    assert "error: the file name is too long: " in output.err
+    assert "must name a file or folder. Received: 'aaa" in output.err
+    assert output.err.endswith("which is too long.\n")
