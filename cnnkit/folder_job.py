@@ -271,6 +271,8 @@ class FolderJob:
         if self._outputs.embeddings:
             kept = self._journal.count if self._journal and self._outputs.resume else 0
             self._spool = FeatureSpool(self._outputs.embeddings, feature_width, kept)
+            if self._journal is not None:
+                self._journal.before_saving = self._spool.save
         if self._remote is not None:
             self._remote.begin(*self._sizes())
 
@@ -442,7 +444,7 @@ class FolderJob:
         if place is not None:
             row["sorted_to"] = str(place)
         if self._spool is not None:
-            self._spool.append(features)
+            self._spool.add(features)
         if self._journal is not None:
             self._journal.append(row)
         if self._remote is not None:

@@ -276,6 +276,36 @@ def test_a_run_notices_it_at_its_next_row(change, monkeypatch):
         job.record(ok("in/b.jpg"))
 
 
+def featured(**flags) -> FolderJob:
+    outputs = Outputs(rows=Path("rows.jsonl"), embeddings=Path("f.npy"), **flags)
+    return FolderJob(outputs, HEADER, 2)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+def test_no_row_is_saved_whose_features_have_no_room(monkeypatch, seconds):
+    monkeypatch.setattr("cnnkit.writers.journal.SECONDS_UNSAVED", seconds)
+    job = featured()
+    for number in range(5):
+        job.record(ok(f"in/{number}.jpg"), np.full(2, number, np.float32))
+    job._journal.save()
+    features = job._spool._file
+    with open("/dev/full", "wb") as job._spool._file, monkeypatch.context() as patch:
+        patch.setattr(job._spool, "_check_unchanged", lambda: None)
+        with pytest.raises(OutputError, match=r"f\.npy\.part cannot be written: No space left"):
+            for number in range(5, 50):
+                job.record(ok(f"in/{number}.jpg"), np.full(2, number, np.float32))
+        job.close()
+        patch.setattr(job._spool, "_file", features)
+    features.close()
+    assert len(Path("rows.jsonl.part").read_text().splitlines()) == 1 + 5 + 1  # and how it ended
+    again = featured(resume=True)
+    paths = [Found(f"in/{number}.jpg") for number in range(8)]
+    for found in again.pending(paths):
+        again.record(ok(found.path), np.full(2, int(Path(found.path).stem), np.float32))
+    assert again.finish().resumed == 5
+    assert np.load("f.npy").tolist() == [[number] * 2 for number in range(8)]
+
+
 def test_a_link_in_the_journals_place_is_not_followed():
     Path("rows.jsonl.part").symlink_to(Path("private/keys.jpg").resolve())
     with pytest.raises(UsageError, match=r"be a regular file\. Received: a link"):

@@ -25,7 +25,7 @@ class FeatureSpool:
     """Raw float32 lines in ``FILE.part``, line i for row i of the run's journal.
 
     Attributes:
-        size: Bytes of all lines.
+        size: Bytes of all saved lines.
     """
 
     def __init__(self, target: Path, width: int, rows: int = 0) -> None:
@@ -43,6 +43,8 @@ class FeatureSpool:
         self.target = target
         self.part = part_path(target)
         self._width = width
+        self._unsaved: list[bytes] = []
+        self._broken: OutputError | None = None
         try:
             self._file = open_locked(self.part)
             self._file.seek(0, 2)
@@ -57,20 +59,45 @@ class FeatureSpool:
         except OSError as error:
             raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
 
-    def append(self, features: np.ndarray | None) -> None:
-        """Write one line: float32 (width,), or NaN for an input without features.
+    def add(self, features: np.ndarray | None) -> None:
+        """Add one line: float32 (width,), or NaN for an input without features.
+
+        It is written by `save`.
+        """
+        line = np.full(self._width, np.nan, np.float32) if features is None else features
+        self._unsaved.append(np.ascontiguousarray(line, np.float32).tobytes())
+
+    def save(self) -> None:
+        """Write what was added, and flush it to the operating system.
 
         Raises:
             OutputError: The output cannot be written.
         """
-        self._check_unchanged()
-        line = np.full(self._width, np.nan, np.float32) if features is None else features
+        if self._broken is not None:  # no row may be saved without its features
+            raise self._broken
+        if not self._unsaved:
+            return
+        lines, self._unsaved = b"".join(self._unsaved), []
         try:
-            self._file.write(np.ascontiguousarray(line, np.float32).tobytes())
+            self._check_unchanged()
+            self._file.write(lines)
             self._file.flush()
+        except OutputError as error:
+            self._broken = error
+            raise
         except OSError as error:
-            raise OutputError(f"{self.part} cannot be written: {error.strerror}.") from error
-        self.size += self._width * 4
+            self._broken = OutputError(f"{self.part} cannot be written: {error.strerror}.")
+            raise self._broken from error
+        self.size += len(lines)
+
+    def append(self, features: np.ndarray | None) -> None:
+        """Add one line and save it; see `add`.
+
+        Raises:
+            OutputError: The output cannot be written.
+        """
+        self.add(features)
+        self.save()
 
     def _check_unchanged(self) -> None:
         descriptor = self._file.fileno()
@@ -96,6 +123,7 @@ class FeatureSpool:
         Raises:
             OutputError: The output cannot be written.
         """
+        self.save()
         self._check_unchanged()
         if self.target.suffix.lower() == ".npy":
             self._finish_npy(rows, count)

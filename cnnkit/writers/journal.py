@@ -94,6 +94,7 @@ class Journal:
         statuses: How many final rows are ``ok`` and ``error``.
         is_new: Whether no earlier run has begun it.
         died: Whether the process of the earlier run died.
+        before_saving: Saves what must be there before the rows are.
     """
 
     def __init__(self, target: Path, file: BinaryIO) -> None:
@@ -113,6 +114,7 @@ class Journal:
         self._unmet: dict[int, int] = {}
         self.size = 0
         self._checksum = 0
+        self.before_saving: Callable[[], None] | None = None
         self._unsaved: list[str] = []
         self._saved_at = -math.inf
 
@@ -319,6 +321,8 @@ class Journal:
             OutputError: See `append`.
         """
         if self._unsaved:
+            if self.before_saving is not None:
+                self.before_saving()
             lines, self._unsaved = self._unsaved, []
             self._write("".join(lines), self.count - len(lines))
             self._saved_at = time.monotonic()
@@ -392,6 +396,7 @@ class Journal:
         """Note behind the rows that the run is stopped, and did not die."""
         with contextlib.suppress(OSError, OutputError):
             self.save()
+        with contextlib.suppress(OSError):
             if not self._file.closed and os.fstat(self._file.fileno()).st_size == self.size:
                 self._file.write(INTERRUPTED)
                 self._file.flush()
