@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # With fewer threads, they read as many files as processes would.
 LEAST_WORKERS = 8
-# As many read more files than one process writes rows; each holds about 70 MB.
+# As many read more files than one process writes rows; each has about 30 MB of its own.
 MOST_PROCESSES = 16
 # A short job is over before the processes have started.
 FILES_BEFORE = 512

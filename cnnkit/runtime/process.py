@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import random
@@ -16,14 +17,36 @@ from types import ModuleType
 from typing import Any
 
 CACHE_VARIABLE = "CNNKIT_CACHE"
+# The time that a container may take of all processors, and in which time: control groups version 2,
+# in one file, then version 1.
+CPU_SHARES = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 
 
 def available_cpus() -> int:
-    """Return how many processors this process may run on."""
+    """Return how many processors this process may use.
+
+    In a container no more than its share of their time is worth, rounded up: it may run on all of
+    the machine, but threads beyond its share would only stop each other.
+    """
     try:
-        return len(os.sched_getaffinity(0))
+        processors = len(os.sched_getaffinity(0))
     except AttributeError:  # not every system has affinities
-        return os.cpu_count() or 1
+        processors = os.cpu_count() or 1
+    share = _container_share()
+    return processors if share is None else max(1, min(processors, math.ceil(share)))
+
+
+def _container_share() -> float | None:
+    """Return how many processors' time this process's container may take; None: all."""
+    for files in CPU_SHARES:
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+            text = " ".join(Path(file).read_text(encoding="ascii") for file in files)
+            quota, period = map(int, text.split())  # "max" is no number
+            return quota / period if quota > 0 else None
+    return None
 
 
 def cache_folder() -> Path:

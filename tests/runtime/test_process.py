@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.runtime.process import import_keras, import_openvino, import_openvino_converter
+from cnnkit.runtime import process
+from cnnkit.runtime.process import (
+    available_cpus,
+    import_keras,
+    import_openvino,
+    import_openvino_converter,
+)
 
 # Tells of every socket, and of every process that is started.
 WATCHED = """
@@ -112,3 +118,31 @@ def test_openvinos_converter_learns_tensorflows_version(monkeypatch: pytest.Monk
         import_openvino_converter()
         versions = utils.get_environment_setup("tf")
         assert versions["tensorflow"] == tensorflow.__version__
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "250000 100000"}, 3),  # two and a half
+        ({"cpu.max": "10000 100000"}, 1),
+        ({"cpu.max": "6400000 100000"}, 8),  # more than there are
+        ({"cpu.max": "gibberish"}, 8),
+        ({"cpu.max": "100000 0"}, 8),
+        ({"quota": "-1", "period": "100000"}, 8),
+        ({"quota": "400000", "period": "100000"}, 4),
+        ({"quota": "400000"}, 8),
+        ({"cpu.max": "max 100000", "quota": "300000", "period": "100000"}, 3),
+    ],
+)
+def test_a_container_has_the_processors_that_its_share_is_worth(
+    monkeypatch, tmp_path, files, expected
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    places = ((tmp_path / "cpu.max",), (tmp_path / "quota", tmp_path / "period"))
+    monkeypatch.setattr(process, "CPU_SHARES", places)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert available_cpus() == expected
