@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import overload
 
@@ -278,7 +279,7 @@ class Classifier(Loaded):
         """
         found, workers = find_images(inputs), workers or self._workers
 
-        with FileReaders(self.spec, self._max_pixels, workers) as readers:
+        with closing(FileReaders(self.spec, self._max_pixels, workers)) as readers:
             yield from pipeline.stream(found, readers, self.predictor, workers, self._results)
 
     def _results(

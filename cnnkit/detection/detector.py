@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import overload
 
 import numpy as np
@@ -251,7 +252,7 @@ class Detector(Loaded):
         # Tiles of one image fill the batches by themselves.
         batch_size = 1 if self._tile is not None else self.predictor.batch_size
         found, workers = find_images(inputs), workers or self._workers
-        with FileReaders(self.spec, self.max_pixels, workers) as readers:
+        with closing(FileReaders(self.spec, self.max_pixels, workers)) as readers:
             yield from pipeline.in_order(found, task, readers.sizes(batch_size), workers)
 
     @checks_types

@@ -11,6 +11,8 @@ from cnnkit.results import Failure
 
 log = logging.getLogger(__name__)
 
+MOST_REASON = 500  # characters of a library's words
+
 
 def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
     """Return what `work` makes of one image, or a `Failure`."""
@@ -23,4 +25,4 @@ def attempt(path: Any, work: Callable[[Any], Any]) -> Any:
     except Exception as error:  # of a worker: one strange image must never end a long run
         log.debug("%s: a fault of cnnkit's", path, exc_info=True)
         reason = (str(error).splitlines() or [""])[0]
-        return Failure("failed", f"{type(error).__name__}: {reason}")
+        return Failure("failed", f"{type(error).__name__}: {reason[:MOST_REASON]}")

@@ -51,15 +51,23 @@ START_SECONDS = 120.0
 PIXEL = b"P5 1 1 255 \x00"
 
 
-def start_decoder() -> Helper:
-    """Start a process that decodes, and connect with it.
+def start_answering(module: str) -> Helper:
+    """Start a process whose module answers messages, and connect with it.
+
+    Args:
+        module: Its dotted name; it ends in `cnnkit.isolation.answering.answer_all`.
 
     Raises:
         RuntimeUnavailableError: None can be started.
     """
-    helper = connect_module("cnnkit.isolation.decoding", OPENBLAS_NUM_THREADS="1")
+    helper = connect_module(module, OPENBLAS_NUM_THREADS="1")
     helper.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
     return helper
+
+
+def start_decoder() -> Helper:
+    """Start a process that decodes; see `start_answering`."""
+    return start_answering("cnnkit.isolation.decoding")
 
 
 class Decoders:

@@ -7,33 +7,24 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from typing import Any
 
 import numpy as np
 
-from cnnkit.errors import ImageError
 from cnnkit.images import InputSpec, decode_with_alpha, image_pixels, prepare_placed
+from cnnkit.images.attempts import attempt
 from cnnkit.images.encoded import KEPT, OPENED, PREPARED, WITH_ALPHA, DecodedArrays, DecodingWork
 from cnnkit.images.prepare import prepare_and_keep
-from cnnkit.isolation.messages import BUFFER_BYTES, receive_header, receive_into, send
-from cnnkit.runtime.helper import as_helper, ending_after
-from cnnkit.runtime.process import one_opencv_thread
-
-log = logging.getLogger(__name__)
+from cnnkit.isolation.answering import answer_all
+from cnnkit.isolation.messages import receive_header, receive_into, send
+from cnnkit.results import Failure
+from cnnkit.runtime.helper import ending_after
 
 
 def main() -> None:
     """Decode images until the service ends."""
-    connection = as_helper()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-    with one_opencv_thread():
-        while True:
-            try:
-                answer_one(connection)
-            except (EOFError, OSError):
-                return
+    answer_all(answer_one)
 
 
 def answer_one(connection: socket.socket) -> None:
@@ -47,27 +38,15 @@ def answer_one(connection: socket.socket) -> None:
     content = bytearray(size)
     receive_into(connection, memoryview(content))
     with ending_after(header.pop("seconds")):
-        reply = _attempt(DecodingWork(**header), bytes(content))
-    if isinstance(reply, ImageError):
+        work = DecodingWork(**header)
+        reply = attempt("the image", lambda _: perform(work, bytes(content)))
+    if isinstance(reply, Failure):
         send(connection, {"error": [reply.kind, reply.message]})
         return
     arrays = [np.ascontiguousarray(one) for one in reply.arrays]
     shapes = [one.shape for one in arrays]
     sent: dict[str, Any] = {"height": reply.height, "width": reply.width, "shapes": shapes}
     send(connection, sent, *arrays)
-
-
-def _attempt(work: DecodingWork, content: bytes) -> DecodedArrays | ImageError:
-    try:
-        return perform(work, content)
-    except ImageError as error:
-        return error
-    except MemoryError:
-        return ImageError("too-large", "There is not enough memory to decode it.")
-    except Exception as error:  # one strange image must not end the process without need
-        log.debug("a fault of cnnkit's", exc_info=True)
-        reason = (str(error).splitlines() or [""])[0]
-        return ImageError("failed", f"{type(error).__name__}: {reason[:500]}")
 
 
 def perform(work: DecodingWork, content: bytes) -> DecodedArrays:

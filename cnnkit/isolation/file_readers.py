@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,10 +20,10 @@ import numpy as np
 from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import InputSpec, Prepared, place, prepare_placed
-from cnnkit.isolation.decoders import CRASHED, DYING_SECONDS
-from cnnkit.isolation.messages import BUFFER_BYTES, receive_header, receive_into, send
+from cnnkit.isolation.decoders import CRASHED, DYING_SECONDS, start_answering
+from cnnkit.isolation.messages import receive_header, receive_into, send
 from cnnkit.results import Failure
-from cnnkit.runtime.children import Helper, connect_module
+from cnnkit.runtime.children import Helper
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +38,14 @@ IMAGES_AT_A_TIME = 8
 
 
 def start_reader() -> Helper:
-    """Start a process that reads files, and connect with it.
-
-    Raises:
-        RuntimeUnavailableError: None can be started.
-    """
-    helper = connect_module("cnnkit.isolation.file_reading", OPENBLAS_NUM_THREADS="1")
-    helper.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-    return helper
+    """Start a process that reads files; see `start_answering`."""
+    return start_answering("cnnkit.isolation.file_reading")
 
 
 class FileReaders:
     """Reads images as a network takes them: a few in the calling thread, many in processes.
 
-    Use as a context manager: the processes end with it. What it reads, and how it fails, is the
-    same either way.
+    The processes end with `close`. What it reads, and how it fails, is the same either way.
     """
 
     def __init__(
@@ -80,17 +71,6 @@ class FileReaders:
         self._all: list[Helper] = []
         self._idle: queue.LifoQueue[_FileReader] = queue.LifoQueue()
         self._are_ready = False
-
-    def __enter__(self) -> FileReaders:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __call__(self, image: Any) -> Prepared:
         """Read one image in the calling thread; see `cnnkit.images.prepare_placed`."""

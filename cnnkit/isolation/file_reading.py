@@ -15,22 +15,14 @@ from typing import Any
 from cnnkit.images import InputSpec
 from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import prepare_placed
-from cnnkit.isolation.messages import BUFFER_BYTES, receive_header, receive_into, send
+from cnnkit.isolation.answering import answer_all
+from cnnkit.isolation.messages import receive_header, receive_into, send
 from cnnkit.results import Failure
-from cnnkit.runtime.helper import as_helper
-from cnnkit.runtime.process import one_opencv_thread
 
 
 def main() -> None:
     """Read files until the job ends."""
-    connection = as_helper()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-    with one_opencv_thread():
-        while True:
-            try:
-                answer_one(connection)
-            except (EOFError, OSError):
-                return
+    answer_all(answer_one)
 
 
 def answer_one(connection: socket.socket) -> None:

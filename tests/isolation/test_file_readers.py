@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def photos(tmp_path):
 
 
 def readers(start=start_reader, workers=WORKERS):
-    return FileReaders(SPEC, MAX_PIXELS, workers, start)
+    return closing(FileReaders(SPEC, MAX_PIXELS, workers, start))
 
 
 def same(one, other):
@@ -189,7 +190,7 @@ def test_a_job_answers_the_same(at_once, monkeypatch, photos, load, model) -> No
     expected = [repr(result) for _, result in tool.stream(paths)]
     started = []
     monkeypatch.setattr(
-        "cnnkit.isolation.file_readers.connect_module",
+        "cnnkit.isolation.decoders.connect_module",
         lambda *a, **k: started.append(connect_module(*a, **k)) or started[-1],
     )
     found = list(tool.stream(paths, workers=WORKERS))
