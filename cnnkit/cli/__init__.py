@@ -16,6 +16,7 @@ import click
 
 from cnnkit.cli.flags import with_flags
 from cnnkit.cli.interruption import interrupt_outside_locks, was_interrupted
+from cnnkit.cli.last_words import last_words
 from cnnkit.cli.lazy import LazyGroup
 from cnnkit.cli.streams import ClosedOutputError, open_closed_streams
 from cnnkit.errors import CnnkitError
@@ -98,7 +99,8 @@ def main() -> NoReturn:
     open_closed_streams()
     interrupt_outside_locks()
     try:
-        status = _run()
+        with last_words():
+            status = _run()
         sys.stdout.flush()
     except OSError as error:
         # Keep Python from complaining at exit of what can still not be written.

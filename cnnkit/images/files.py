@@ -7,6 +7,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from cnnkit import last_read
 from cnnkit.errors import ImageError
 from cnnkit.images.jpeg_end import named
 from cnnkit.storage.places import SCHEMES, scheme_of
@@ -73,6 +74,7 @@ def read_bytes(path: str, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
     Raises:
         ImageError: missing, unreadable, empty or too-large.
     """
+    last_read.note(path)
     try:
         if lies_elsewhere(path):
             data = read_elsewhere(path, max_bytes)

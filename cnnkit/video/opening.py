@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, BinaryIO
 
+from cnnkit import last_read
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.images.files import as_image_error, open_regular
 
@@ -123,6 +124,7 @@ def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
         ImageError: The file cannot be opened, or has no video that can be decoded here.
     """
     av = import_av()
+    last_read.note(path)
     with _regular_file(path) as file:
         cut_off = is_cut_off(file, form)
         try:

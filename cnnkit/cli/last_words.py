@@ -1,0 +1,110 @@
+"""One line about a crash of native code, which ends this process without a word of its own.
+
+A process that was forked before anything was imported waits until this one ends: about two
+milliseconds in all. What crashes writes its reason into a pipe, by Python's `faulthandler`; the
+process that waits says it, with what was read last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import re
+import signal
+from collections.abc import Iterator
+from mmap import mmap
+
+from cnnkit import last_read
+
+# A terminal sends these to all processes of a command, also to the one that waits for its end.
+_IGNORED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGPIPE")
+# Bytes of the reason, which comes before the place of every thread.
+_MOST = 1 << 16
+_MOST_SHOWN = 3
+
+
+@contextlib.contextmanager
+def last_words() -> Iterator[None]:
+    """Have it said on standard error if the block ends in a crash of native code.
+
+    Where there is no `fork`, or `faulthandler` serves somebody else (PYTHONFAULTHANDLER), nothing
+    is done.
+    """
+    if not hasattr(os, "fork") or faulthandler.is_enabled():
+        yield
+        return
+    memory = mmap(-1, last_read.SIZE)
+    reason, to_reason = os.pipe()
+    number = os.fork()
+    if number == 0:
+        _wait(reason, memory)
+    os.close(reason)
+    faulthandler.enable(to_reason)
+    last_read.keep_in(memory)
+    try:
+        yield
+    finally:
+        last_read.keep_in(None)
+        faulthandler.disable()
+        os.close(to_reason)
+        os.waitpid(number, 0)  # else it would stay as a zombie where nobody is its parent
+
+
+def _wait(reason: int, memory: mmap) -> None:
+    """Wait for the end of the process that is watched, and say what it says; never return."""
+    try:
+        for name in _IGNORED:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        _close_all_but(reason)
+        said = _read(reason)
+        if said.startswith("Fatal Python error"):
+            os.write(2, _line(said, last_read.read_last(memory)))
+    finally:
+        os._exit(0)
+
+
+def _close_all_but(kept: int) -> None:
+    """Close what was open, such as a lock of the caller's, except standard error and one more."""
+    with contextlib.suppress(OSError):
+        os.close(0)
+        os.close(1)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, kept + 64)
+
+
+def _read(reason: int) -> str:
+    """Return what a crash says, up to the thread in which it happened; empty: there was none."""
+    said = b""
+    while len(said) < _MOST and b"Current thread" not in said:
+        part = os.read(reason, _MOST)
+        if not part:
+            break
+        said += part
+    return said.decode("ascii", "replace")
+
+
+def _line(said: str, read: dict[int, str]) -> bytes:
+    """Return the line that a user sees.
+
+    Args:
+        said: By `faulthandler`.
+        read: See `last_read.read_last`.
+    """
+    from cnnkit.writers.terminal import printable
+
+    what = said.splitlines()[0].partition(": ")[2]
+    thread = re.search(r"Current thread 0x([0-9a-f]+)", said)
+    own = read.get(int(thread[1], 16)) if thread else None
+    line = f"cnnkit: error: a library crashed ({what})."
+    if read:
+        names = [own] if own is not None else list(read.values())
+        line += f" Read last: {_listed(names)}. Leave out what crashes, or run with --output FILE, "
+        line += "and again with --resume: it becomes a row with the error crashed."
+    clear = "\r\x1b[K" if os.isatty(2) else ""  # of the progress
+    return f"{clear}{printable(line)}\n".encode("utf-8", "backslashreplace")
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

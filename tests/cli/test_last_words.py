@@ -1,0 +1,108 @@
+"""A crash of a native library ends a command with one line that names what was read last."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked")
+
+# The command line, whose decoder crashes of a file that holds b"crash".
+CRASHING = """
+import ctypes, importlib, sys
+from cnnkit.cli import main
+from cnnkit.images import files
+
+prepare = importlib.import_module("cnnkit.images.prepare")
+real = prepare.opened_image
+
+def opened(source, **settings):
+    if files.read_bytes(source) == b"crash":
+        ctypes.string_at(0)
+    return real(source, **settings)
+
+prepare.opened_image = opened
+main()
+"""
+
+
+@pytest.fixture
+def run_crashing(tmp_path: Path, clean_environment: dict[str, str]):
+    """Runs a command whose decoder can crash."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", CRASHING, *arguments],
+            cwd=tmp_path,
+            env=clean_environment | variables,
+            capture_output=True,
+            encoding="utf-8",
+        )
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path, examples: Path) -> Path:
+    """A folder of 20 photos, of which one ends the process that decodes it."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo = min(examples.glob("*.jpg"), key=os.path.getsize).read_bytes()
+    for n in range(20):
+        (folder / f"{n:02d}.jpg").write_bytes(photo)
+    (folder / "1\x1b[31m0.jpg").write_bytes(b"crash")
+    return folder
+
+
+def test_a_crash_is_said_with_the_file_and_can_be_resumed(run_crashing, photos: Path) -> None:
+    died = run_crashing("classify", "photos", "-o", "rows.jsonl", "-q")
+    assert died.returncode == -11
+    (line,) = died.stderr.splitlines()
+    assert line.startswith("cnnkit: error: a library crashed (Segmentation fault).")
+    assert "Read last: photos/1\\x1b[31m0.jpg. " in line and "--resume" in line
+
+
+def test_nothing_is_said_of_what_ends_otherwise(run_crashing, photos: Path) -> None:
+    next(photos.glob("1\x1b*")).unlink()
+    fine = run_crashing("classify", "photos", "-o", "rows.jsonl", "-q")
+    assert (fine.returncode, fine.stderr) == (0, "")
+    refused = run_crashing("classify", "photos", "-o", "rows.jsonl", "-q")
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+
+
+def test_the_tracebacks_that_a_programmer_asked_for_stay(run_crashing, photos: Path) -> None:
+    died = run_crashing("classify", "photos", "-q", PYTHONFAULTHANDLER="1")
+    assert died.returncode == -11
+    assert died.stderr.startswith("Fatal Python error") and "a library crashed" not in died.stderr
+
+
+def test_no_lock_of_the_caller_is_held_and_no_process_stays(
+    tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    """The process that waits holds nothing but standard error, and is waited for."""
+    code = """
+import os, time
+from cnnkit.cli.last_words import last_words
+reading, writing = os.pipe()
+os.set_inheritable(writing, True)
+with last_words():
+    os.close(writing)
+    assert os.read(reading, 1) == b""  # would wait without end
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("no child\n", "")
