@@ -28,7 +28,6 @@ import numpy as np
 
 from cnnkit.errors import (
     ImageError,
-    OutputError,
     UsageError,
     broken_rule,
     did_you_mean,
@@ -44,7 +43,7 @@ from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
 from cnnkit.writers.replacing import check_writable, replacing
-from cnnkit.writers.targets import check_folder_name
+from cnnkit.writers.targets import check_folder_name, make_folder
 
 SCHEMA_VERSION = 1
 ROWS = "rows.jsonl"
@@ -75,8 +74,8 @@ class Workspace:
 
     Attributes:
         position: Which image this is, from 1.
-        state: The file of its state, for an interrupted run; the job removes it at the end.
-            None: nothing is kept.
+        state: The file of its state, for an interrupted run, in a folder that need not exist;
+            the job removes both at the end. None: nothing is kept.
         run: What must be the same for the state to be resumed.
         preview: Writes an image for the user to look at, uint8 (height, width, 3). None: nobody
             looks.
@@ -240,7 +239,7 @@ def stylize_folder(
         UsageError: Something is in the way, or the run to resume was another.
         OutputError: An output cannot be written; earlier results are kept.
     """
-    _make_folder(target.folder / STATES)
+    make_folder(target.folder)
     job = FolderJob(target.outputs(), {"stylize": method.settings})
     places = ResultPlaces(target, inputs)
     try:
@@ -249,9 +248,9 @@ def stylize_folder(
             job.record(worker.row(item), emit=emit)
             worker.clean_up()
         summary = job.finish()
-        _remove_if_empty(target.folder / STATES)
     finally:
         job.close()
+        _remove_if_empty(target.folder / STATES)
     return summary
 
 
@@ -280,13 +279,6 @@ def check_results_apart(
     read = [("", path) for path in named]
     contents = (("the input", item.path) for item in found())
     check_apart((("`output`", path) for path in written), itertools.chain(read, contents))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
 
 
 class ResultPlaces:
@@ -396,7 +388,7 @@ class _Image:
         before = self._finished_before(content.path, place, run)
         if before is not None:
             return before
-        _make_folder(place.parent)
+        make_folder(place.parent)
 
         def show(pixels: np.ndarray) -> None:
             with replacing(preview) as file:
@@ -445,10 +437,12 @@ class _Image:
             "output_sha256": hashlib.sha256(data).hexdigest(),
             "row": row,
         }
-        with replacing(sidecar_path(place)) as file:
-            file.write((json.dumps(record, indent=1) + "\n").encode())
-        with replacing(place) as file:
-            file.write(data)
+        with replacing(place) as image:
+            image.write(data)
+            image.flush()
+            os.fsync(image.fileno())  # on a full disk neither file gets its name
+            with replacing(sidecar_path(place)) as sidecar:
+                sidecar.write((json.dumps(record, indent=1) + "\n").encode())
         return row
 
     def clean_up(self) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from cnnkit.bundles.weights import tensor_shapes
 from cnnkit.errors import BundleError
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.targets import make_folder
 
 ARRAYS = ("pixels", "first_moment", "second_moment", "average")
 MAX_FACTS_BYTES = 1 << 20
@@ -67,7 +68,7 @@ def save_state(path: Path, state: OptimizationState, run: dict[str, Any]) -> Non
     """Write a state, whole or not at all.
 
     Args:
-        path: The file.
+        path: The file; its folder is made.
         state: What to keep.
         run: What must be the same when it is resumed: settings, inputs, versions.
 
@@ -82,6 +83,7 @@ def save_state(path: Path, state: OptimizationState, run: dict[str, Any]) -> Non
     }
     text = json.dumps({"run": run, "facts": facts})
     arrays = {name: np.ascontiguousarray(getattr(state, name), np.float32) for name in ARRAYS}
+    make_folder(path.parent)  # each time: another run that ends removes it where it is empty
     with replacing(path) as file:
         file.write(save(arrays, {"cnnkit_stylize": text}))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError, OutputError, UsageError
 from cnnkit.images import Finder
+from cnnkit.style import job
 from cnnkit.style.job import STATES, Painted, StylizeTarget, sidecar_path, stylize_folder, target_of
 
 
@@ -25,6 +29,7 @@ class Negative:
         name = content.path.rpartition("/")[2]
         if name == self._refuses:
             raise ImageError("failed", "not this one")
+        workspace.state.parent.mkdir(exist_ok=True)
         workspace.state.write_bytes(b"state")
         if name == self._killed_at:
             raise KeyboardInterrupt
@@ -124,17 +129,16 @@ def test_a_killed_run_goes_on(photos, tmp_path, killed_at):
 
 @pytest.mark.parametrize("after", ["sidecar", "picture"])
 def test_a_kill_between_the_files_of_an_image_does_no_harm(photos, tmp_path, after, monkeypatch):
-    import cnnkit.style.job as job
+    out, real = tmp_path / "out", os.replace
 
-    out, real = tmp_path / "out", job.replacing
-
-    def killing(path):
-        if after == "sidecar" and path == out / "a.png":
+    def killing(part, path):
+        if path == out / "a.png":
             raise KeyboardInterrupt
-        return real(path)
+        real(part, path)
 
-    monkeypatch.setattr(job, "replacing", killing)
-    if after == "picture":
+    if after == "sidecar":
+        monkeypatch.setattr("cnnkit.writers.replacing.os.replace", killing)
+    else:
         monkeypatch.setattr(job.FolderJob, "record", lambda *a, **k: 1 / 0)
     with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
         stylize(photos, out)
@@ -213,6 +217,62 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(photos, tmp_path):
         StylizeTarget(tmp_path / "file")
     with pytest.raises(OutputError, match="file is not a folder"):
         stylize(photos, tmp_path / "file" / "out")
+
+
+def full_disk(monkeypatch, name):
+    """Let no more be written into a file of that name."""
+
+    class Full:
+        def __init__(self, file):
+            self._file = file
+
+        def __getattr__(self, attribute):
+            return getattr(self._file, attribute)
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    @contextlib.contextmanager
+    def replacing(path):
+        with real_replacing(path) as file:
+            yield Full(file) if path.name == name else file
+
+    real_replacing = job.replacing
+    monkeypatch.setattr(job, "replacing", replacing)
+
+
+@pytest.mark.parametrize("full", ["a.png", "a.png.json"])
+def test_on_a_full_disk_an_image_has_no_sidecar_and_a_sidecar_an_image(
+    photos, tmp_path, full, monkeypatch
+):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        full_disk(patched, full)
+        with pytest.raises(OutputError, match=f"{full} cannot be written: No space left"):
+            stylize(photos, out)
+    assert not {"a.png", "a.png.json"} & set(names(out))
+    stylize(photos, out, resume=True)
+    before = [(out / name).read_bytes() for name in ("a.png", "a.png.json")]
+    with monkeypatch.context() as patched:
+        full_disk(patched, full)
+        with pytest.raises(OutputError):
+            stylize(photos, out, Negative(0.5), overwrite=True)
+    assert [(out / name).read_bytes() for name in ("a.png", "a.png.json")] == before
+
+
+def test_nothing_stays_of_a_single_image_that_cannot_be_written(photos, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    full_disk(monkeypatch, "result.png")
+
+    class Fast(Negative):
+        def paint(self, content, workspace):
+            return Painted(255 - content.pixels)
+
+    target = target_of(str(tmp_path / "out" / "result.png"), [str(photos / "b.png")])
+    with pytest.raises(OutputError):
+        found = Finder([str(photos / "b.png")])
+        stylize_folder(Fast(), found, [str(photos / "b.png")], target, max_pixels=10**6)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
