@@ -23,6 +23,7 @@ from cnnkit.formats.guessing import guessed_form
 from cnnkit.formats.yolo_data import read_class_names
 from cnnkit.writers.apart import check_apart
 from cnnkit.writers.replacing import check_writable
+from cnnkit.writers.targets import claimed_folders
 
 FORM_NAMES = {"voc": "Pascal VOC", "yolo": "YOLO"}
 
@@ -100,14 +101,15 @@ def convert_boxes(
     ids = dict(zip(found.classes, found.category_ids or (), strict=False))
     kept_ids = [ids[name] for name in classes] if ids.keys() >= set(classes) else None
     placed = [one for one in converted if not one.refused]
-    written = write_boxes(
-        target,
-        placed,
-        classes,
-        category_ids=kept_ids,
-        extra=found.extra if found.form == "coco" else None,
-        overwrite=overwrite,
-    )
+    with claimed_folders([] if form == "coco" else [path], replaces=overwrite):
+        written = write_boxes(
+            target,
+            placed,
+            classes,
+            category_ids=kept_ids,
+            extra=found.extra if found.form == "coco" else None,
+            overwrite=overwrite,
+        )
     lost = _lost(placed, set(classes), form) + list(written.lost)
     if len(placed) < len(converted):
         lost.append(

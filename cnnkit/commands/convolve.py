@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from cnnkit.lab.convolution.sliding import brightness
 from cnnkit.reports.learning import write_learning
 from cnnkit.results import Failure, make_row
 from cnnkit.writers.replacing import check_writable
-from cnnkit.writers.targets import target_page
+from cnnkit.writers.targets import claimed_folders, target_page
 
 CHANNELS = ("gray", "each", "volume")
 SHOW = ("signed", "absolute", "clip")
@@ -101,22 +103,34 @@ def convolve(
     check_writable(place)
     finder = Finder(input_list(inputs), exclude=[place] if is_folder(place) else [])
     found = list(finder)
-    target: Places | Path
-    if is_folder(place):
-        target = Places(Path(place), [item.path for item in found], overwrite)
-    else:
-        target = Path(place)
-        check_single(target, len(found), overwrite)
     failed = 0
-    for item in found:
-        outcome: Convolved | Failure | None = item.failure
-        if outcome is None:
-            outcome = _convolved(item.path, sliding, show or sliding.show, target, max_pixels)
-        failed += isinstance(outcome, Failure)
-        if emit is not None:
-            emit(make_row(item.path, outcome))
+    with _opened(place, [item.path for item in found], overwrite) as target:
+        for item in found:
+            outcome: Convolved | Failure | None = item.failure
+            if outcome is None:
+                outcome = _convolved(item.path, sliding, show or sliding.show, target, max_pixels)
+            failed += isinstance(outcome, Failure)
+            if emit is not None:
+                emit(make_row(item.path, outcome))
     seconds = time.monotonic() - began
     return Summary(len(found) - failed, failed, 0, finder.skipped, seconds)
+
+
+@contextlib.contextmanager
+def _opened(place: str, inputs: Sequence[str], overwrite: bool) -> Iterator[Places | Path]:
+    """Give the file, or what says where in the folder; no other run writes there meanwhile.
+
+    Raises:
+        UsageError: It cannot be the output of these images, or another run writes there.
+    """
+    path = Path(place)
+    if not is_folder(place):
+        check_single(path, len(inputs), overwrite)
+        yield path
+        return
+    places = Places(path, inputs, overwrite)
+    with claimed_folders([path], replaces=True):
+        yield places
 
 
 def _convolved(

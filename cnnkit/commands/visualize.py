@@ -126,35 +126,35 @@ def visualize_activations(
         raise UsageError(broken_rule("`channels`", f"lie between 1 and {MAX_CHANNELS}", channels))
     paths = input_list(inputs)
     outputs = SheetOutputs(path_of(output), path_of(report), overwrite)
-    folder = outputs.folder("`output`", outputs.output)
-    began = time.monotonic()
-    found = list(Finder(paths))
-    if len(found) > MAX_IMAGES:
-        rule = f"name at most {MAX_IMAGES} images"
-        raise UsageError(broken_rule("`inputs`", rule, f"{len(found):,}"))
-    bundle = _opened(model, weights, labels)
-    activations = Activations(bundle, (layers,) if isinstance(layers, str) else tuple(layers))
-    sections, failures = [], []
-    for item in found:
-        try:
-            if item.failure is not None:
-                raise ImageError(item.failure.kind, item.failure.message)
-            image, answers = activations.of(item.path)
-        except ImageError as error:
-            log.error("%s: %s: %s", item.path, error.kind, error.message)
-            failures.append((item.path, {"kind": error.kind, "message": error.message}))
-            continue
-        figures = [Figure(encoded(image, "JPEG"), "network input")]
-        for number, answer in enumerate(answers, start=1):
-            page = _activation_sheet(answer, channels)
-            figures.append(Figure(encoded(page, "PNG"), ""))
-            if folder is not None:
-                stem = f"{image_name(item.path)}-{number}-{answer.layer.replace('/', '_')}"
-                write_image(folder / f"{stem}.png", page)
-        sections.append(Section(os.path.basename(item.path), "", figures, wide=True))
-    shown = {"layers": list(activations.layers), "channels": channels}
-    outputs.report(sections, "Channel activations", bundle, shown, failures)
-    return Summary(len(sections), len(failures), 0, seconds=time.monotonic() - began)
+    with outputs.folder("`output`", outputs.output) as folder:
+        began = time.monotonic()
+        found = list(Finder(paths, exclude=[str(folder)] if folder else []))
+        if len(found) > MAX_IMAGES:
+            rule = f"name at most {MAX_IMAGES} images"
+            raise UsageError(broken_rule("`inputs`", rule, f"{len(found):,}"))
+        bundle = _opened(model, weights, labels)
+        activations = Activations(bundle, (layers,) if isinstance(layers, str) else tuple(layers))
+        sections, failures = [], []
+        for item in found:
+            try:
+                if item.failure is not None:
+                    raise ImageError(item.failure.kind, item.failure.message)
+                image, answers = activations.of(item.path)
+            except ImageError as error:
+                log.error("%s: %s: %s", item.path, error.kind, error.message)
+                failures.append((item.path, {"kind": error.kind, "message": error.message}))
+                continue
+            figures = [Figure(encoded(image, "JPEG"), "network input")]
+            for number, answer in enumerate(answers, start=1):
+                page = _activation_sheet(answer, channels)
+                figures.append(Figure(encoded(page, "PNG"), ""))
+                if folder is not None:
+                    stem = f"{image_name(item.path)}-{number}-{answer.layer.replace('/', '_')}"
+                    write_image(folder / f"{stem}.png", page)
+            sections.append(Section(os.path.basename(item.path), "", figures, wide=True))
+        shown = {"layers": list(activations.layers), "channels": channels}
+        outputs.report(sections, "Channel activations", bundle, shown, failures)
+        return Summary(len(sections), len(failures), 0, seconds=time.monotonic() - began)
 
 
 @keeps_inputs
@@ -217,39 +217,39 @@ def visualize_patches(
     paths = input_list(inputs)
     outputs = SheetOutputs(path_of(output), path_of(report), overwrite, path_of(sheets))
     outputs.check_table()
-    folder = outputs.folder("`sheets`", outputs.sheets)
-    bundle = _opened(model, weights, labels)
-    search = PatchSearch.of(bundle, layer, units, pixel_limit(max_pixels))
-    _tell_of_units(search, units, patch_size)
-    exclude = [str(folder)] if folder else []
-    finder = Finder(paths, exclude=exclude)
-    # Exact activations: equal values mean equal images.
-    exact = "float32" if precision == "auto" else precision
-    options = RuntimeOptions(device, runtime, exact, threads)
-    total = 0 if progress is None else sum(1 for _ in Finder(paths, exclude=exclude))
-    began = time.monotonic()
-    strongest, seen = search.run(finder, options, workers, counter(progress, total))
-    if not search.seen:
+    with outputs.folder("`sheets`", outputs.sheets) as folder:
+        bundle = _opened(model, weights, labels)
+        search = PatchSearch.of(bundle, layer, units, pixel_limit(max_pixels))
+        _tell_of_units(search, units, patch_size)
+        exclude = [str(folder)] if folder else []
+        finder = Finder(paths, exclude=exclude)
+        # Exact activations: equal values mean equal images.
+        exact = "float32" if precision == "auto" else precision
+        options = RuntimeOptions(device, runtime, exact, threads)
+        total = 0 if progress is None else sum(1 for _ in Finder(paths, exclude=exclude))
+        began = time.monotonic()
+        strongest, seen = search.run(finder, options, workers, counter(progress, total))
+        if not search.seen:
+            _tell_of_failures(search)
+            raise UsageError("None of the images could be read.")
+        patches = search.cut(strongest, seen, workers, patch_size)
+        seconds = time.monotonic() - began
+        if outputs.output is not None:
+            write_patches(outputs.output, search.layer, patches)
+        if folder is not None:
+            for number, page in enumerate(patch_sheets(search, patches), start=1):
+                write_image(folder / f"sheet-{number:03d}.jpg", page)
+        failures = [(path, failure.to_dict()) for path, failure in search.failures]
+        shown = {"layer": search.layer, "pictures": search.seen, "patch_size": patch_size}
+        outputs.report([_patch_section(search, patches)], "Patches", bundle, shown, failures)
         _tell_of_failures(search)
-        raise UsageError("None of the images could be read.")
-    patches = search.cut(strongest, seen, workers, patch_size)
-    seconds = time.monotonic() - began
-    if outputs.output is not None:
-        write_patches(outputs.output, search.layer, patches)
-    if folder is not None:
-        for number, page in enumerate(patch_sheets(search, patches), start=1):
-            write_image(folder / f"sheet-{number:03d}.jpg", page)
-    failures = [(path, failure.to_dict()) for path, failure in search.failures]
-    shown = {"layer": search.layer, "pictures": search.seen, "patch_size": patch_size}
-    outputs.report([_patch_section(search, patches)], "Patches", bundle, shown, failures)
-    _tell_of_failures(search)
-    log.info(
-        "%s, %s of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
-        *(counted(search.seen, "image"), counted(len(search.units), "unit")),
-        *(search.layer, seconds),
-        *(search.seen / seconds, f"{len(failures):,}", f"{finder.skipped:,}"),
-    )
-    return Summary(search.seen, len(failures), 0, finder.skipped, seconds)
+        log.info(
+            "%s, %s of %s in %.1f s (%.0f images/s), %s failed, %s skipped.",
+            *(counted(search.seen, "image"), counted(len(search.units), "unit")),
+            *(search.layer, seconds),
+            *(search.seen / seconds, f"{len(failures):,}", f"{finder.skipped:,}"),
+        )
+        return Summary(search.seen, len(failures), 0, finder.skipped, seconds)
 
 
 @keeps_inputs

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnkit.bundles import Bundle
-from cnnkit.errors import OutputError, UsageError, broken_rule, is_required
+from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.explanation.sheets import check_image_target, write_image
 from cnnkit.images import has_image_suffix
 from cnnkit.reports.visualize import Section, write_sections
-from cnnkit.writers.targets import target_file, target_page
+from cnnkit.writers.targets import claimed_folders, target_file, target_page
 
 
 class SheetOutputs:
@@ -67,30 +68,27 @@ class SheetOutputs:
         if self.output is not None:
             check_image_target("`output`", self.output, self._overwrite)
 
-    def folder(self, name: str, path: Path | None) -> Path | None:
-        """Create a folder of sheets and return it; None gives None.
+    @contextlib.contextmanager
+    def folder(self, name: str, path: Path | None) -> Iterator[Path | None]:
+        """Make a folder of sheets, and keep other runs from writing into it meanwhile.
 
         Args:
             name: The parameter that names it, in backticks.
-            path: The folder.
+            path: The folder; None gives None.
 
         Raises:
-            UsageError: It is an image file, or holds files and must not be overwritten.
-            OutputError: It cannot be created.
+            UsageError: It is an image file, another run writes into it, or it holds files and must
+                not be overwritten.
+            OutputError: It cannot be made.
         """
         if path is None:
-            return None
+            yield None
+            return
         if has_image_suffix(path.name) and not path.is_dir():
             fix = f"There are several images; use {path.with_suffix('')}/."
             raise UsageError(broken_rule(name, "name a folder", path, fix))
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not self._overwrite and any(path.iterdir()):
-                fix = "Use `overwrite=True`, or another folder."
-                raise UsageError(f"{path} is not empty. {fix}")
-        except OSError as error:
-            raise OutputError(f"{path} cannot be created: {error.strerror or error}.") from error
-        return path
+        with claimed_folders([path], replaces=self._overwrite):
+            yield path
 
     def write(self, pixels: np.ndarray) -> None:
         """Write `output`, if there is one: a uint8 RGB image (height, width, 3)."""
