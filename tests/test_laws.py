@@ -79,7 +79,7 @@ LIBRARIES: dict[str, set[str]] = {
     "boxes": {"numpy"},
     "neighbors": {"numpy"},
     "metrics": {"numpy"},
-    "images": {"numpy", "cv2", "PIL", "simplejpeg", "pi_heif"},
+    "images": {"numpy", "cv2", "PIL", "cykooz_resizer", "simplejpeg", "pi_heif"},
     "architectures": {"keras"},
 }
 
@@ -88,7 +88,7 @@ KERAS_FOR_BUILDERS = {"layers", "ops", "Input", "KerasTensor", "Model", "initial
 
 HEAVY = (
     "tensorflow keras jax jaxlib torch openvino numpy scipy sklearn pandas pyarrow cv2 PIL "
-    "matplotlib rich albumentations safetensors jinja2 simplejpeg pi_heif"
+    "matplotlib rich albumentations safetensors jinja2 simplejpeg pi_heif cykooz_resizer"
 ).split()
 NEVER_AT_HELP = "tensorflow keras numpy cv2 openvino matplotlib PIL rich".split()
 

@@ -1,23 +1,28 @@
-"""Resizes with antialiasing: Pillow's resampling, and a twice as fast form of it for photos.
+"""Resizes with antialiasing, as Pillow does, in a quarter of its time.
 
 Shrinking without antialiasing (what OpenCV's own bilinear and bicubic do) passes over pixels
-and costs accuracy. Pillow widens the kernel by the factor of shrinking. `_shrink_fast` reaches
-almost the same by a short filter before OpenCV's bicubic, in a quarter of the time of that
-step: on 200 photos the scores of EfficientNet-Lite0 differ by 0.03 on average from Pillow's,
-which is less than noise of one gray level does (0.14), against 0.11 for OpenCV's bilinear and
-0.08 for its area. benchmarks/preparation.py measures it.
+and costs accuracy. Pillow widens the kernel by the factor of shrinking. cykooz_resizer computes
+the same by the processor's vector instructions: bilinear and area to one gray level, bicubic
+and lanczos too but where a kernel overshoots black or white, for Pillow shrinks the width first
+and cuts such values off between the two steps. Where that package has no wheel (Linux on ARM),
+Pillow itself resizes. benchmarks/preparation.py measures the closeness and the time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 from PIL import Image
+
+try:
+    import cykooz_resizer
+except ImportError:
+    cykooz_resizer = None
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -29,20 +34,19 @@ RESAMPLING = {
     "plain-bilinear": None,
 }
 
-# The fast form holds for these factors of shrinking: below there is nothing to filter, above
-# Pillow averages whole blocks first.
-_FAST_FACTORS = (1.02, 3.0)
-# Up to these factors that many taps on each side of the center suffice.
-_TAPS_EACH_SIDE = {2.0: 3, 2.5: 4, 3.0: 5}
-_FACTORS_PER_UNIT = 100  # factors are rounded to this, so that few filters are made
-_OPENCV_CUBIC = -0.75  # the kernel parameters of OpenCV's and Pillow's bicubic
-_PILLOW_CUBIC = -0.5
-# Pillow averages whole blocks first where more than this many pixels become one.
-_REDUCING_GAP = 3.0
+# The same kernels by cykooz_resizer's names; its Catmull-Rom is Pillow's bicubic.
+_KERNELS = {
+    "bilinear": "bilinear",
+    "bicubic": "catmull_rom",
+    "lanczos": "lanczos3",
+    "area": "box",
+}
+# How far the kernels reach to each side, in resized pixels.
+_REACH = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0, "area": 0.5}
+# Whole blocks of pixels are averaged first while at least this many means become one pixel.
+_PIXELS_LEFT = 3.0
 # OpenCV's warps count pixels in 16 bits.
 _LARGEST_SIDE = 32_767 - 1
-# How far left or above a cut may begin to find whole pixels on both grids.
-_ALIGNMENT_SEARCH = 24
 
 
 @dataclass(frozen=True)
@@ -72,34 +76,18 @@ def resize(
     Args:
         image: Mode RGB, or uint8 (height, width, 3).
         window: The sizes and the rectangle.
-        interpolation: A key of `RESAMPLING`; all but "area" and "plain-bilinear" antialias
-            when shrinking.
+        interpolation: A key of `RESAMPLING`; all but "plain-bilinear" antialias when shrinking.
 
     Returns:
-        The rectangle, uint8 (window.height, window.width, 3).
+        The rectangle, uint8 (window.height, window.width, 3), own memory.
     """
     if interpolation == "plain-bilinear":
         return _resize_plain(image, window)
     height, width = _sides(image)
-    factor_y, factor_x = height / window.full[0], width / window.full[1]
-    low, high = _FAST_FACTORS
-    if (
-        interpolation == "bicubic"
-        and low < min(factor_y, factor_x)
-        and max(factor_y, factor_x) <= high
-    ):
-        return _shrink_fast(image, window)
-    box = (
-        window.left * factor_x,
-        window.top * factor_y,
-        min((window.left + window.width) * factor_x, width),
-        min((window.top + window.height) * factor_y, height),
-    )
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    size = (window.width, window.height)
-    resized = image.resize(size, RESAMPLING[interpolation], box=box, reducing_gap=_REDUCING_GAP)
-    return np.asarray(resized)
+    reach = _REACH[interpolation]
+    rows = _Cut.of(height, window.full[0], window.top, window.height, reach)
+    columns = _Cut.of(width, window.full[1], window.left, window.width, reach)
+    return _convolved(_means(image, rows, columns), rows, columns, interpolation)
 
 
 def _resize_plain(image: Image.Image | np.ndarray, window: ResampleWindow) -> np.ndarray:
@@ -169,97 +157,105 @@ def _sides(image: Image.Image | np.ndarray) -> tuple[int, int]:
     return image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
 
 
-def _shrink_fast(image: Image.Image | np.ndarray, window: ResampleWindow) -> np.ndarray:
-    """Return the rectangle by a short filter and OpenCV's bicubic, uint8 (height, width, 3)."""
-    height, width = _sides(image)
-    rows = _Cut.of(height, window.full[0], window.top, window.height)
-    columns = _Cut.of(width, window.full[1], window.left, window.width)
-    if isinstance(image, np.ndarray):
-        pixels = image[rows.start : rows.stop, columns.start : columns.stop]
-    else:
-        pixels = np.asarray(image.crop((columns.start, rows.start, columns.stop, rows.stop)))
-    kernel_x, kernel_y = shrinking_filter(columns.factor), shrinking_filter(rows.factor)
-    smooth = cv2.sepFilter2D(pixels, -1, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE)
-    # Without a size OpenCV keeps the exact factors, so that the grid is the whole image's.
-    fx, fy = 1 / columns.factor, 1 / rows.factor
-    resized = cv2.resize(smooth, None, fx=fx, fy=fy, interpolation=cv2.INTER_CUBIC)
-    return resized[
-        rows.skip : rows.skip + window.height, columns.skip : columns.skip + window.width
-    ]
-
-
 @dataclass(frozen=True)
 class _Cut:
-    """The part of one axis that a window needs, beginning where both grids meet.
+    """The part of one axis that a window needs.
 
     Attributes:
         start: First source pixel.
         stop: Source pixel after the last.
-        skip: Resized pixels between `start` and the window.
-        factor: Source pixels per resized pixel.
+        block: So many source pixels are averaged first.
+        first: Where the window begins, in blocks from `start` on.
+        extent: How far it reaches, in blocks.
+        count: Resized pixels of the window.
     """
 
     start: int
     stop: int
-    skip: int
-    factor: float
+    block: int
+    first: float
+    extent: float
+    count: int
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the cut; the last one may be smaller."""
+        return -(-(self.stop - self.start) // self.block)
 
     @classmethod
     @lru_cache(maxsize=256)
-    def of(cls, size: int, full: int, first: int, count: int) -> _Cut:
+    def of(cls, size: int, full: int, first: int, count: int, reach: float) -> _Cut:
         """Return the cut for ``count`` of ``full`` resized pixels from ``first`` on."""
         factor = size / full
-        margin = _taps_each_side(factor) + 3  # what the filter and the bicubic kernel reach beyond
-        nearest = max(0, math.floor(first - margin / factor))
-        begins = range(max(0, nearest - _ALIGNMENT_SEARCH), nearest + 1)
-        begin = min(begins, key=lambda at: abs(at * factor - round(at * factor)))
-        stop = min(size, math.ceil((first + count) * factor) + margin)
-        return cls(round(begin * factor), stop, first - begin, factor)
+        block = max(1, int(factor / _PIXELS_LEFT))
+        margin = reach * max(1.0, factor) + block
+        begin, end = first * factor, min((first + count) * factor, size)
+        # Blocks are counted from the image's edge, so that every window has the same ones.
+        start = max(0, math.floor((begin - margin) / block)) * block
+        stop = min(size, math.ceil((end + margin) / block) * block)
+        cut = cls(start, stop, block, (begin - start) / block, (end - begin) / block, count)
+        return cut._within_blocks()
+
+    def _within_blocks(self) -> _Cut:
+        """Return it with an end that rounding has not moved beyond the last block."""
+        extent = self.extent
+        while self.first + extent > self.blocks:
+            extent = math.nextafter(extent, 0)
+        return replace(self, extent=extent)
 
 
-def shrinking_filter(factor: float) -> np.ndarray:
-    """Return the filter that, before OpenCV's bicubic, gives an antialiased bicubic.
+def _means(image: Image.Image | np.ndarray, rows: _Cut, columns: _Cut) -> np.ndarray:
+    """Return the cut's pixels, the mean of each block, uint8 (rows.blocks, columns.blocks, 3)."""
+    if isinstance(image, np.ndarray):
+        pixels = image[rows.start : rows.stop, columns.start : columns.stop]
+        return pixels if rows.block == columns.block == 1 else _block_means(pixels, rows, columns)
+    box = (columns.start, rows.start, columns.stop, rows.stop)
+    if rows.block == columns.block == 1:
+        return np.asarray(image.crop(box))
+    return np.asarray(image.reduce((columns.block, rows.block), box))
 
-    Args:
-        factor: Source pixels per resized pixel, 1 to 3.
+
+def _block_means(pixels: np.ndarray, rows: _Cut, columns: _Cut) -> np.ndarray:
+    """Return the means of an array's blocks, those at its ends of what there is."""
+    found = np.empty((rows.blocks, columns.blocks, 3), np.uint8)
+    for down, to_row in _whole_blocks_and_rest(pixels.shape[0], rows.block):
+        for across, to_column in _whole_blocks_and_rest(pixels.shape[1], columns.block):
+            part = found[to_row, to_column]
+            size = (part.shape[1], part.shape[0])
+            part[:] = cv2.resize(pixels[down, across], size, interpolation=cv2.INTER_AREA)
+    return found
+
+
+def _whole_blocks_and_rest(count: int, block: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the pixels and the places of the whole blocks, then those of a smaller last one."""
+    whole = count // block
+    if whole:
+        yield slice(0, whole * block), slice(0, whole)
+    if whole * block < count:
+        yield slice(whole * block, count), slice(whole, whole + 1)
+
+
+def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str) -> np.ndarray:
+    """Return the window, resized from the means by one kernel along each axis.
 
     Returns:
-        float64 (7,), (9,) or (11,), symmetric, sum 1.
+        uint8 (rows.count, columns.count, 3), own memory.
     """
-    return _shrinking_filter(round(factor * _FACTORS_PER_UNIT))
-
-
-def _taps_each_side(factor: float) -> int:
-    return next(taps for most, taps in _TAPS_EACH_SIDE.items() if factor <= most)
-
-
-@lru_cache(maxsize=256)
-def _shrinking_filter(factor_in_steps: int) -> np.ndarray:
-    """Solve for the taps: least squares over 16 positions of the resized pixel.
-
-    Bicubic interpolation of the filtered image weighs source pixel ``x`` with
-    ``sum_j taps[j] * cubic(x - j)``; the wanted weight is ``cubic(x / factor)``.
-    """
-    factor = factor_in_steps / _FACTORS_PER_UNIT
-    each_side = _taps_each_side(factor)
-    reach = 2 * each_side + 1
-    offsets = np.arange(-reach, reach + 1)[None, :] + np.arange(16)[:, None] / 16  # (16, 15-23)
-    wanted = _cubic(offsets / factor, _PILLOW_CUBIC)
-    wanted /= wanted.sum(axis=1, keepdims=True)
-    terms = [_cubic(offsets, _OPENCV_CUBIC)]
-    for j in range(1, each_side + 1):
-        terms.append(_cubic(offsets - j, _OPENCV_CUBIC) + _cubic(offsets + j, _OPENCV_CUBIC))
-    matrix = np.stack([term.ravel() for term in terms], axis=1)  # (240, 4) to (368, 6)
-    half = np.linalg.lstsq(matrix, wanted.ravel(), rcond=None)[0]
-    taps = np.concatenate([half[:0:-1], half])
-    taps /= taps.sum()
-    taps.flags.writeable = False
-    return taps
-
-
-def _cubic(x: np.ndarray, a: float) -> np.ndarray:
-    """Return the cubic convolution kernel (Keys, 1981) at ``x`` pixels from the center."""
-    x = np.abs(x)
-    inner = ((a + 2) * x - (a + 3)) * x * x + 1
-    outer = ((x - 5) * x + 8) * x * a - 4 * a
-    return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
+    if cykooz_resizer is None:
+        right, bottom = columns.first + columns.extent, rows.first + rows.extent
+        box = (columns.first, rows.first, right, bottom)
+        size = (columns.count, rows.count)
+        image = Image.fromarray(pixels)
+        return np.array(image.resize(size, RESAMPLING[interpolation], box=box))
+    kind = cykooz_resizer.PixelType.U8x3
+    source = cykooz_resizer.ImageData(columns.blocks, rows.blocks, kind, pixels.tobytes())
+    found = cykooz_resizer.ImageData(columns.count, rows.count, kind)
+    box = cykooz_resizer.CropBox(columns.first, rows.first, columns.extent, rows.extent)
+    kernel = cykooz_resizer.FilterType[_KERNELS[interpolation]]
+    options = cykooz_resizer.ResizeOptions(
+        cykooz_resizer.ResizeAlg.convolution(kernel), crop_box=box
+    )
+    # One for each call: it holds buffers, which threads must not share.
+    cykooz_resizer.Resizer().resize(source, found, options)
+    values = np.frombuffer(found.get_buffer(), np.uint8)
+    return values.reshape(rows.count, columns.count, 3).copy()

@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -273,6 +274,20 @@ def test_at_least(orientation: int, at_least: tuple[int, int], expected: tuple[i
     assert open_image(data, at_least=lambda h, w: at_least).height == 400
     small = Image.fromarray(decode(data)).resize(expected[::-1], Image.Resampling.BOX)
     assert np.abs(pixels.astype(int) - np.asarray(small)).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_both_decoders_of_jpegs_give_the_same_pixels(
+    orientation: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = plain().resize((333, 200), Image.Resampling.BICUBIC).convert(mode)
+    data = encode(image, "JPEG", exif=exif(orientation), quality=90)
+    sizes = [None, (100, 100), (40, 25)]
+    fast = [decode(data, at_least=size) for size in sizes]
+    monkeypatch.setattr(import_module("cnnkit.images.decode"), "_sound_jpeg", lambda *parts: None)
+    for size, pixels in zip(sizes, fast, strict=True):
+        assert np.array_equal(pixels, decode(data, at_least=size))
 
 
 def test_at_least_changes_other_formats_in_nothing() -> None:
