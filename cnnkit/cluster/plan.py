@@ -44,6 +44,7 @@ def input_fields(found: Found) -> dict[str, Any]:
     fields: dict[str, Any] = {"path": str(found.path)}
     if isinstance(found.path, Member):
         fields["member"] = [found.path.file, found.path.name, found.path.start, found.path.size]
+        fields |= {"is_link": True} if found.path.is_link else {}
     if found.failure is not None:
         fields["failure"] = [found.failure.kind, found.failure.message]
     if isinstance(found, PlannedInput) and found.task is not None:
@@ -68,7 +69,7 @@ def input_of(fields: dict[str, Any], position: int = 0) -> PlannedInput:
             raise ValueError("names must be strings")
         if not all(type(one) is int and one >= 0 for one in numbers):
             raise ValueError("a place must have numbers")
-        path = Member(file, name, start, size)
+        path = Member(file, name, start, size, is_link=fields.get("is_link") is True)
     if "failure" in fields:
         kind, message = fields["failure"]
         if kind not in ImageError.KINDS or not isinstance(message, str):

@@ -65,11 +65,11 @@ def _rows(path: str, column: str | None) -> Iterator[Listed]:
 
 
 def _members(path: str) -> Iterator[Listed]:
-    from cnnkit.storage.tar_files import members
+    from cnnkit.storage.tar_files import UnreadMember, members
 
     for one in members(path):
-        if isinstance(one, ImageError):
-            yield path, one
+        if isinstance(one, UnreadMember):
+            yield one if one.path == path or has_image_suffix(one.path) else None
         elif has_image_suffix(one[0].name) or _begins_like_an_image(*one):
             yield one[0], None
         else:

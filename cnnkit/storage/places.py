@@ -38,17 +38,22 @@ class Member(str):
         name: The member's name, or the row's number.
         start: Offset of its bytes in a tar file; of a Parquet file, the row's number.
         size: Number of bytes; of a Parquet file, 0.
+        is_link: Whether the bytes are those of another member, to which this one leads.
     """
 
     file: str
     name: str
     start: int
     size: int
+    is_link: bool
 
-    def __new__(cls, file: str, name: str, start: int, size: int) -> Member:
+    def __new__(
+        cls, file: str, name: str, start: int, size: int, *, is_link: bool = False
+    ) -> Member:
         """Return the path ``FILE!NAME``."""
         path = super().__new__(cls, f"{file}!{name}")
         path.file, path.name, path.start, path.size = file, name, start, size
+        path.is_link = is_link
         return path
 
 

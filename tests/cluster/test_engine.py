@@ -13,6 +13,7 @@ import pytest
 from cnnkit.cluster import Cluster, EngineChoice, OpenedModel
 from cnnkit.cluster.engine import digest_of
 from cnnkit.cluster.parts import PartFolder, packed
+from cnnkit.cluster.plan import input_fields, input_of
 from cnnkit.errors import RuntimeUnavailableError, UsageError
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Found
@@ -394,3 +395,10 @@ def test_relative_paths_need_the_folder(tmp_path: Path) -> None:
     assert not isinstance(worker.make([input_fields(Found("s3://a/b.tar!c"))]), CannotWork)
     old = ImageWorker(WorkOrder(partial(opened), "abc", str(tmp_path), "0.0.1"))
     assert old.open() is not None
+
+
+def test_a_member_is_the_same_on_another_machine() -> None:
+    plain, link = (Member("x.tar", "a.jpg", 512, 3, is_link=is_link) for is_link in (False, True))
+    for member in (plain, link):
+        got = input_of(json.loads(json.dumps(input_fields(Found(member))))).path
+        assert (got, vars(got)) == (member, vars(member))

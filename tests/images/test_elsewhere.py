@@ -130,7 +130,7 @@ def test_names_are_only_text(tmp_path):
     assert [read_bytes(name) for name in names[:5]] == [b"1", b"2", b"3", b"4", b"5"]
 
 
-def test_what_is_no_plain_file_is_left_out():
+def test_what_is_no_plain_file_is_an_error_of_its_own():
     write_tar(
         "x.tar",
         {
@@ -139,12 +139,57 @@ def test_what_is_no_plain_file_is_left_out():
             "c": special("device.jpg", tarfile.CHRTYPE),
             "f": special("pipe.jpg", tarfile.FIFOTYPE),
             "d": special("folder.jpg", tarfile.DIRTYPE),
+            "t": special("latest", tarfile.SYMTYPE, "2024"),
             "a.jpg": b"plain",
+            "o": special("up/out.jpg", tarfile.SYMTYPE, "../../a.jpg"),
+            "s": special("itself.jpg", tarfile.SYMTYPE, "itself.jpg"),
         },
     )
-    assert found("x.tar") == [("x.tar!a.jpg", None)]
-    write_tar("none.tar", {"l": special("link.jpg", tarfile.SYMTYPE, "/etc/passwd")})
+    finder = Finder(["x.tar"])
+    rows = [(one.path.removeprefix("x.tar!"), one.failure) for one in finder]
+    assert [(name, failure and failure.kind) for name, failure in rows] == [
+        ("link.jpg", "missing"),
+        ("hard.jpg", "missing"),
+        ("device.jpg", "unreadable"),
+        ("pipe.jpg", "unreadable"),
+        ("a.jpg", None),
+        ("up/out.jpg", "missing"),
+        ("itself.jpg", "missing"),
+    ]
+    assert rows[0][1].message == "a link to /etc/passwd, which is no file of this tar file"
+    assert finder.skipped == 1  # latest
+    assert kind_of("x.tar!link.jpg") == kind_of("x.tar!up/out.jpg") == "missing"
+    write_tar("none.tar", {"l": special("link", tarfile.SYMTYPE, "/etc/passwd")})
     assert found("none.tar") == [("none.tar", "no-images")]
+
+
+def test_a_link_to_a_file_of_the_archive_is_read():
+    """What tar makes of a folder with links: as many images come out of it as out of the folder."""
+    Path("photos/new").mkdir(parents=True)
+    Path("photos/a.jpg").write_bytes(b"one")
+    Path("photos/c.jpg").write_bytes(b"the other")
+    os.link("photos/a.jpg", "photos/new/hard.jpg")
+    os.link("photos/a.jpg", "photos/raw")
+    Path("photos/b.jpg").symlink_to("new/soft.jpg")  # a link to a link to what follows
+    Path("photos/new/soft.jpg").symlink_to("../c.jpg")
+    with tarfile.open("x.tar", "w") as archive:
+        for path in sorted(Path("photos").rglob("*")):
+            archive.add(path, recursive=False)
+    contents = {
+        "x.tar!photos/a.jpg": b"one",
+        "x.tar!photos/b.jpg": b"the other",
+        "x.tar!photos/c.jpg": b"the other",
+        "x.tar!photos/new/hard.jpg": b"one",
+        "x.tar!photos/new/soft.jpg": b"the other",
+    }
+    listed = [one.path for one in Finder(["x.tar"])]
+    assert listed == list(contents)
+    assert [read_bytes(path) for path in listed] == list(contents.values())  # by their places
+    assert [read_bytes(str(path)) for path in listed] == list(contents.values())  # by their names
+    assert found("x.tar!photos/new/hard.jpg") == [("x.tar!photos/new/hard.jpg", None)]
+    with tarfile.open("dots.tar", "w") as archive:
+        archive.add("photos", "./")
+    assert {kind for _, kind in found("dots.tar")} == {None} and len(found("dots.tar")) == 5
 
 
 def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
