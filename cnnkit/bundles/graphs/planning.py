@@ -21,6 +21,7 @@ from cnnkit.bundles.card import (
 )
 from cnnkit.bundles.embedded import embedded_folder
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing, family
+from cnnkit.bundles.graphs.first_layer import LEAST_CHANGE, change_per_level
 from cnnkit.bundles.graphs.graph_card import COLORS, LAYOUTS, SECTION, GraphSpec
 from cnnkit.bundles.graphs.network import (
     GraphInfo,
@@ -186,6 +187,7 @@ def _classifier(
         note = f"does not say how images are fitted: {share}, or what `fit` says."
         notes = (*notes, f"{file.path.name} {note}")
     notes = (*notes, *_pixel_notes(file, image, said, wish, chosen))
+    notes = (*notes, *_blind_note(file, model, image, chosen))
     if len(alike) > 1:
         names = ", ".join(one.name[:40] for one in alike[1:5])
         note = (
@@ -571,6 +573,22 @@ def _pixel_notes(
         said_by = f"the mean and std of {wish.like} are not used"
         notes = (*notes, f"takes pixels as they are: {said_by}.")
     return tuple(f"{file.path.name} {note}" for note in notes)
+
+
+def _blind_note(
+    file: GraphFile, model: Any, image: ImageInput, chosen: Preprocessing
+) -> tuple[str, ...]:
+    """Return what to say of a classifier whose first layer hardly sees what enters."""
+    std = chosen.std or (1.0,)
+    if image.quantized is not None or not _normalizes(chosen):
+        return ()
+    place = (image.tensor.name, image.layout, image.size, image.channels)
+    moved = change_per_level(model, *place, std)
+    if moved is None or moved >= LEAST_CHANGE:
+        return ()
+    hardly = "hardly sees the images with this `mean` and `std`, as if pixels were divided twice"
+    fix = "If a converter has put the division into its first layer, use mean 0 and std 1."
+    return (f"{file.path.name} {hardly}: look at what `check_on` shows. {fix}",)
 
 
 def _normalizes(how: Preprocessing) -> bool:
