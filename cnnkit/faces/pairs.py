@@ -21,7 +21,7 @@ class PairDistances:
     Attributes:
         same: float64 (n,), of two photos of one person.
         different: float64 (m,), of two people's.
-        people: How many people have a photo.
+        people: How many people have a photo among those that were compared.
     """
 
     same: np.ndarray
@@ -59,8 +59,31 @@ def pair_distances(
         metric: ``euclidean`` or ``manhattan``.
         seed: Chooses the photos where there are more than 3,000.
     """
-    apart, first, second = all_pairs(vectors, labels, metric, seed)
+    vectors, labels = _compared(vectors, labels, seed)
+    apart, first, second = all_pairs(vectors, labels, metric)
     return PairDistances(apart[first == second], apart[first != second], len(np.unique(labels)))
+
+
+def part_compared(photos: int, of: str = "") -> str:
+    """Return what to say where not all photos are compared, "" where they are.
+
+    Args:
+        photos: How many there are.
+        of: Which, such as `` of the split val``.
+    """
+    if photos <= MAX_PHOTOS:
+        return ""
+    pairs = MAX_PHOTOS * (MAX_PHOTOS - 1) // 2
+    part = f"a random part of {MAX_PHOTOS:,} is compared, {pairs:,} pairs"
+    return f"There are {photos:,} photos{of}: {part}."
+
+
+def _compared(vectors: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the photos whose pairs are looked at, and their people."""
+    if len(vectors) <= MAX_PHOTOS:
+        return vectors, labels
+    chosen = np.random.default_rng(seed).permutation(len(vectors))[:MAX_PHOTOS]
+    return vectors[chosen], labels[chosen]
 
 
 def all_pairs(
@@ -71,9 +94,7 @@ def all_pairs(
     Returns:
         float64 (pairs,) and twice int (pairs,).
     """
-    if len(vectors) > MAX_PHOTOS:
-        chosen = np.random.default_rng(seed).permutation(len(vectors))[:MAX_PHOTOS]
-        vectors, labels = vectors[chosen], labels[chosen]
+    vectors, labels = _compared(vectors, labels, seed)
     first, second = np.triu_indices(len(labels), 1)
     if not len(first):
         return np.zeros(0), labels[first], labels[second]

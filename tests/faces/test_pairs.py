@@ -10,6 +10,7 @@ from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from cnnkit.faces import pairs
+from cnnkit.faces.gallery import calibrating
 from cnnkit.faces.pairs import PairDistances
 
 # Same pairs at 1, 2 and 5; different ones at 3, 4, 6, 7.
@@ -99,3 +100,20 @@ def test_the_summary_names_only_rates_that_the_pairs_can_show():
     found = pairs.summary(many, 0.6)
     assert list(found["tar_at"]) == ["0.1", "0.01"]
     assert found["auc"] > 0.99
+
+
+def test_of_very_many_photos_it_is_said_that_a_part_is_compared(monkeypatch, caplog):
+    """What is counted are the photos that were compared, and their people."""
+    monkeypatch.setattr(pairs, "MAX_PHOTOS", 30)
+    monkeypatch.setattr(calibrating, "MAX_PHOTOS", 30)
+    random = np.random.default_rng(0)
+    labels = np.arange(60) // 3
+    vectors = random.normal(0, 1, (20, 8))[labels] + random.normal(0, 0.05, (60, 8))
+    found = calibrating.calibrate(vectors.astype(np.float32), labels, "euclidean", 0.1)
+    assert (found.photos, found.same_pairs + found.different_pairs) == (30, 435)
+    assert 10 <= found.people < 20
+    [told] = caplog.messages
+    assert told == "There are 60 photos: a random part of 30 is compared, 435 pairs."
+    caplog.clear()
+    few = calibrating.calibrate(vectors[:30].astype(np.float32), labels[:30], "euclidean", 0.1)
+    assert (few.photos, few.people, caplog.messages) == (30, 10, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,13 +12,18 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.gallery.records import MAX_DISTANCE, GallerySettings
 from cnnkit.faces.pairs import (
+    MAX_PHOTOS,
     Interval,
     all_pairs,
     fit_probability,
     pair_distances,
+    part_compared,
     proportion_interval,
     threshold_at,
 )
+from cnnkit.names import counted
+
+log = logging.getLogger(__name__)
 
 # Hits that a rate needs for its interval to say anything: with none in 3 / rate pairs the rate
 # is below that with 95 % ("rule of three").
@@ -43,7 +49,7 @@ class Calibrated:
         midpoint: The distance of probability 0.5.
         steepness: Slope of the probability at the threshold.
         people: With photos.
-        photos: How many.
+        photos: How many were compared: a random part of more than 3,000.
         same_pairs: Number of pairs of the same person.
         different_pairs: Number of pairs of different people.
         enough: Whether the pairs can show the rate at all.
@@ -93,10 +99,13 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
     """
     if not (math.isfinite(far) and 0 < far < 1):
         raise UsageError(broken_rule("`far`", "be over 0 and under 1", far))
+    if told := part_compared(len(vectors)):
+        log.warning(told)
     pairs = pair_distances(vectors, labels, metric)
     if not len(pairs.same) or not len(pairs.different):
         rule = "hold two people, one of them with two photos"
-        received = f"{pairs.people} people and {len(vectors)} photos"
+        compared = min(len(vectors), MAX_PHOTOS)
+        received = f"{counted(pairs.people, 'person')} and {counted(compared, 'photo')}"
         raise UsageError(broken_rule("`data`", rule, received))
     threshold = threshold_at(pairs, far)
     if threshold < 0:
@@ -121,7 +130,7 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray, metric: str, far: float) 
         midpoint,
         steepness,
         pairs.people,
-        len(vectors),
+        min(len(vectors), MAX_PHOTOS),
         len(pairs.same),
         len(pairs.different),
         far * len(pairs.different) >= RULE_OF_THREE - 1e-9,

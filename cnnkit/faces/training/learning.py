@@ -11,7 +11,13 @@ import numpy as np
 from cnnkit import architectures
 from cnnkit.bundles import open_model
 from cnnkit.errors import CnnkitError, broken_rule
-from cnnkit.faces.pairs import fit_probability, pair_distances, pair_log_loss, summary
+from cnnkit.faces.pairs import (
+    fit_probability,
+    pair_distances,
+    pair_log_loss,
+    part_compared,
+    summary,
+)
 from cnnkit.faces.thresholds import LARGEST_THRESHOLD
 from cnnkit.faces.training.bundle import write_trained
 from cnnkit.faces.training.head import PairHead, differences, find_head
@@ -129,6 +135,8 @@ def _judged(
         raise CnnkitError(broken_rule("the embeddings", "tell people apart", received, UNLIKE_FIX))
     figures = {}
     for name in ("val", "test"):
+        if told := part_compared(len(members[name]), f" of the split {name}"):
+            log.warning(told)
         pairs = pair_distances(vectors[members[name]], labels[members[name]], metric)
         if len(pairs.same) and len(pairs.different):
             figures[name] = summary(pairs, midpoint)
