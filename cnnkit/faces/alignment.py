@@ -14,9 +14,10 @@ from cnnkit.faces.candidates import inside
 from cnnkit.results import Face
 
 CHIP = 150
-# Names what a chip depends on, the search for the face included: embeddings of another alignment
-# cannot be compared. tests/golden/chips.json holds what it stands for.
-ALIGNMENT = "five-points-1"
+# Name what a chip depends on, the search for the face included, by a cascade or by YuNet:
+# embeddings of another alignment cannot be compared. tests/golden/chips.json holds what they stand
+# for. YuNet's first was five-points-1 too; its closer looks were cut out otherwise.
+CASCADE_ALIGNMENT, YUNET_ALIGNMENT = "five-points-1", "five-points-2"
 
 # Left eye, right eye, nose, left and right corner of the mouth, as one sees them; x, y in pixels.
 TEMPLATE = np.array(

@@ -10,6 +10,7 @@ import numpy as np
 from cnnkit.bundles import Bundle
 from cnnkit.bundles.tasks import require_task
 from cnnkit.errors import BundleError, broken_rule
+from cnnkit.faces.alignment import CASCADE_ALIGNMENT, YUNET_ALIGNMENT
 from cnnkit.faces.cascade import OUTPUT_THRESHOLD, Cascade
 from cnnkit.faces.searching import Search
 from cnnkit.faces.yunet import YuNetFinder
@@ -67,6 +68,7 @@ class FinderRule(NamedTuple):
         return rule
 
 
+ALIGNMENTS = {CASCADE: CASCADE_ALIGNMENT, YUNET: YUNET_ALIGNMENT}
 FINDERS: dict[str, Callable[[Bundle, int, float, RuntimeOptions], FinderNetworks]] = {
     CASCADE: Cascade,
     YUNET: YuNetFinder,
@@ -80,6 +82,7 @@ class FaceDetector:
         bundle: The bundle of the networks.
         search: Which faces are looked for; its minimum score is never None.
         sure: The score of a sure face; see `cnnkit.faces.turning`.
+        alignment: Name and version of what turns its faces into an embedder's input.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class FaceDetector:
         self.bundle = bundle
         self.search = Search(search.min_face, min_score)
         self.sure = rule.sure
+        self.alignment = ALIGNMENTS[rule.kind]
         build = FINDERS[rule.kind]
         self._finder = build(bundle, search.min_face, min_score, options or RuntimeOptions())
 

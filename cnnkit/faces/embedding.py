@@ -13,13 +13,13 @@ from cnnkit import pipeline
 from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, embedded_names, open_model
 from cnnkit.bundles.tasks import require_task
-from cnnkit.faces.alignment import ALIGNMENT, chips
+from cnnkit.faces.alignment import chips
 from cnnkit.faces.cascade import OUTPUT_THRESHOLD
 from cnnkit.faces.detection import FaceDetector
 from cnnkit.faces.searching import Search
 from cnnkit.faces.thresholds import Verification
 from cnnkit.faces.turning import find_in_any_orientation
-from cnnkit.faces.whole_images import WHOLE_IMAGE, WholeImages
+from cnnkit.faces.whole_images import WholeImages
 from cnnkit.images import (
     DEFAULT_MAX_PIXELS,
     ImageArgument,
@@ -164,7 +164,7 @@ class FaceEmbedder(Loaded):
     @property
     def alignment(self) -> str:
         """Name and version of the alignment that turns a face into the embedder's input."""
-        return ALIGNMENT if isinstance(self.detector, FaceDetector) else WHOLE_IMAGE
+        return self.detector.alignment
 
     @property
     def identity(self) -> str:

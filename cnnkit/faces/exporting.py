@@ -27,7 +27,7 @@ from cnnkit.faces.cascade import (
 )
 from cnnkit.faces.detection import YUNET, FaceDetector, FinderRule
 from cnnkit.faces.embedding import detector_of
-from cnnkit.faces.levels import GRAIN, level_pieces, levels
+from cnnkit.faces.levels import GRAIN, Halvings, level_pieces, levels
 from cnnkit.faces.pyramid import FACTOR, STRIDE, WINDOW, canvases
 from cnnkit.faces.searching import Search
 from cnnkit.faces.thresholds import Verification
@@ -178,7 +178,7 @@ def _frames(request: Request) -> Batches:
     return [
         {"image": piece.pixels[None]}
         for image in islice(request.images, FINDER_IMAGES)
-        for piece in level_pieces(image, _finest_scale(image))
+        for piece in level_pieces(Halvings(image), _finest_scale(image))
     ]
 
 

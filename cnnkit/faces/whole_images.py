@@ -9,7 +9,7 @@ import numpy as np
 from cnnkit.faces.alignment import CHIP, TEMPLATE
 from cnnkit.results import Face
 
-# Names what the embedder sees; see `cnnkit.faces.alignment.ALIGNMENT`.
+# Names what the embedder sees; see `cnnkit.faces.alignment.YUNET_ALIGNMENT`.
 WHOLE_IMAGE = "whole-picture-1"
 
 
@@ -17,6 +17,7 @@ class WholeImages:
     """Stands in place of a `FaceDetector`."""
 
     sure = 1.0
+    alignment = WHOLE_IMAGE
 
     def find(self, image: np.ndarray) -> list[Face]:
         """Return the image as its own only face, the landmarks where a mean face has them."""

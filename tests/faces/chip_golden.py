@@ -1,4 +1,4 @@
-"""What ``ALIGNMENT`` and ``WHOLE_IMAGE`` stand for, as numbers: landmarks and small chips.
+"""What the names of alignments stand for, as numbers: landmarks and small chips.
 
     python -m tests.faces.chip_golden      writes tests/golden/chips.json anew
 
@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from cnnkit.faces import FaceEmbedder
-from cnnkit.faces.alignment import ALIGNMENT
 from cnnkit.faces.whole_images import WHOLE_IMAGE, WholeImages
 from cnnkit.images import decode, read_bytes
 
@@ -60,7 +59,7 @@ def current(embedder: FaceEmbedder, astronaut: np.ndarray) -> dict[str, Any]:
         name = what if detector == "mtcnn" else f"{detector}: {what}"
         (face,) = embedder.find(image)
         landmarks = np.round(np.array(face.landmarks), 2).tolist()
-        found[name] = {"alignment": ALIGNMENT, "landmarks": landmarks}
+        found[name] = {"alignment": embedder.alignment, "landmarks": landmarks}
         found[name] |= numbers(embedder.cut(image, [face])[0])
     whole = FaceEmbedder(WholeImages(), embedder.bundle)
     (chip,) = whole.cut(astronaut, whole.detector.find(astronaut))

@@ -104,8 +104,8 @@ def test_chips_are_what_their_alignment_stands_for(detector: str, astronaut: np.
     golden = json.loads(GOLDEN.read_text())
     told = (
         "Faces are found or cut otherwise than {} does. Is that meant? Then give the constant "
-        "(ALIGNMENT or WHOLE_IMAGE) a new name, so that galleries made before are refused, and "
-        "run `python -m tests.faces.chip_golden`."
+        "(that of the detector or WHOLE_IMAGE) a new name, so that galleries made before are "
+        "refused, and run `python -m tests.faces.chip_golden`."
     )
     found = current(FaceEmbedder.load(detector, min_face=40), astronaut)
     assert len(found) == 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, GalleryError, UsageError
-from cnnkit.faces import FaceEmbedder, ImageFaces, Verification, distances, embedding
+from cnnkit.faces import FaceEmbedder, ImageFaces, Verification, distances
 from cnnkit.faces.gallery.embedders import first_settings, record_of
 from cnnkit.faces.gallery.store import GalleryFile
 from cnnkit.images import Found
@@ -59,7 +59,7 @@ def test_distances_by_hand() -> None:
 def test_the_identity_names_weights_and_alignment(embedder: FaceEmbedder) -> None:
     weights = open_model("dlib-face").card.weights["sha256"][:16]
     detector = open_model("yunet").card.weights["sha256"][:16]
-    assert embedder.identity == f"dlib-face {weights} five-points-1 yunet:{detector}"
+    assert embedder.identity == f"dlib-face {weights} five-points-2 yunet:{detector}"
 
 
 def test_a_gallery_of_another_alignment_or_detector_is_refused(
@@ -71,7 +71,7 @@ def test_a_gallery_of_another_alignment_or_detector_is_refused(
         with pytest.raises(GalleryError, match="the identity"):
             gallery.check_embedder(record_of(embedder))
         monkeypatch.undo()
-        monkeypatch.setattr(embedding, "ALIGNMENT", "five-points-2")
+        monkeypatch.setattr(embedder.detector, "alignment", "five-points-0")
         with pytest.raises(GalleryError, match="the identity"):
             gallery.check_embedder(record_of(embedder))
 

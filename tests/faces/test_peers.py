@@ -12,7 +12,7 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.faces import FaceDetector, FaceEmbedder, Search
 from cnnkit.faces.candidates import suppressed
-from cnnkit.faces.levels import level_pieces
+from cnnkit.faces.levels import Halvings, level_pieces
 from cnnkit.faces.yunet import decoded
 from cnnkit.images import decode, read_bytes
 from models.convert.dlib_face import SOURCE, dlib_embeddings
@@ -85,7 +85,7 @@ def test_first_looks_are_those_of_opencv(test_data: Path, tmp_path: Path) -> Non
     (tmp_path / "yunet.onnx").write_bytes(members["network"])
     model = network_with("yunet", YUNET.read_arrays(members))
     for path in sorted((test_data / "faces").rglob("*.jpg")):
-        [piece, *_] = level_pieces(decode(read_bytes(str(path))), 0.25)
+        [piece, *_] = level_pieces(Halvings(decode(read_bytes(str(path)))), 0.25)
         theirs = cv2.FaceDetectorYN.create(str(tmp_path / "yunet.onnx"), "", (32, 32), 0.6, 0.3)
         theirs.setInputSize(piece.pixels.shape[1::-1])
         rows = theirs.detect(np.ascontiguousarray(piece.pixels[..., ::-1]))[1]
