@@ -22,7 +22,9 @@ from cnnkit.errors import OutputError, UsageError, broken_rule
 from cnnkit.writers.locking import lock, open_locked
 
 LEFT_BEHIND = re.compile(r"\.cnnkit-[0-9a-f]{16}\.part")
-LEFT_SECONDS = 3600  # since it was last written to
+# Since it was last written to. Where a file system has no locks, its clock may be hours off, and a
+# run that computes long between two writes is not dead.
+LEFT_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager

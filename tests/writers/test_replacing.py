@@ -69,8 +69,8 @@ def left(tmp_path):
 @pytest.mark.parametrize(
     ("hours", "name", "goes"),
     [
-        (1.1, f".cnnkit-{'0' * 16}.part", True),
-        (0.9, f".cnnkit-{'0' * 16}.part", False),
+        (25, f".cnnkit-{'0' * 16}.part", True),
+        (23, f".cnnkit-{'0' * 16}.part", False),
         (99, f".cnnkit-{'0' * 15}.part", False),
         (99, f".cnnkit-{'0' * 16}.part.txt", False),
         (99, "rows.jsonl.part", False),
