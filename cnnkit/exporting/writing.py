@@ -129,6 +129,7 @@ def export_model(
             precision,
             tuple(int8),
         )
+        check_target(form, target, names, overwrite)  # another run may have just finished it
         whole = [fresh] if names else (description_path(fresh), *reversed(parts(fresh)))
         for part in whole:  # what is asked for comes last
             put_in_place(part, target.with_name(part.name), scratch)

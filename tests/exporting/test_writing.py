@@ -377,6 +377,19 @@ def test_an_earlier_export_is_replaced_only_when_asked(small, tmp_path, form):
     assert left_in(tmp_path) == before
 
 
+def test_an_export_that_another_run_has_just_finished_stays(small, tmp_path, monkeypatch):
+    def slow(model, form, path):
+        convert(model, form, path)
+        (tmp_path / "out.keras").write_bytes(b"another's")
+
+    convert = writing.convert
+    monkeypatch.setattr(writing, "convert", slow)
+    with pytest.raises(UsageError, match="exists already"):
+        export_model(small, "keras", tmp_path / "out.keras")
+    assert (tmp_path / "out.keras").read_bytes() == b"another's"
+    assert left_in(tmp_path) == ["models", "out.keras"]
+
+
 def test_overwrite_never_takes_a_folder_that_is_no_export(small, tmp_path):
     for name in ("photos", "small.xml", "b.xml.json"):
         (tmp_path / name).mkdir()
