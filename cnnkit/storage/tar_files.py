@@ -13,7 +13,7 @@ import os
 import posixpath
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -131,13 +131,13 @@ def _is_link(one: tarfile.TarInfo) -> bool:
     return one.islnk() or one.issym()
 
 
-def _targets(link: tarfile.TarInfo) -> tuple[str, ...]:
+def _targets(link: tarfile.TarInfo) -> tuple[str, str]:
     """Return the names that the file may have in the archive to which a link leads.
 
     A hard link says the name as it stands there, a symbolic one where it lies from its own folder.
     """
     if link.islnk():
-        return (_printed(link.linkname),)
+        return _printed(link.linkname), _printed(link.linkname)
     name = _printed(posixpath.normpath(posixpath.join(posixpath.dirname(link.name), link.linkname)))
     return name, f"./{name}"
 
@@ -210,31 +210,48 @@ class _Index:
                 if _is_plain(one):
                     plain.append((_key(_name(one)), one.offset_data, one.size, 0))
                 elif _is_link(one):
-                    links.append((_key(_name(one)), tuple(map(_key, _targets(one)))))
-        self._table = _sorted(plain)
+                    links.append((_key(_name(one)), *map(_key, _targets(one))))
+        self._set(np.array(plain, np.uint64).reshape(-1, 4))
         self._follow(links)
 
-    def _follow(self, links: list[tuple[int, tuple[int, ...]]]) -> None:
-        """Give the links the places of the files that they lead to."""
+    def _set(self, table: np.ndarray) -> None:
+        """Take rows of key, start, size, and whether it is a link, uint64 (n, 4), in any order."""
+        order = np.argsort(table[:, 0], kind="stable")  # the first of a name stays the first
+        self._keys, self._rest = table[order, 0], table[order, 1:]
+
+    def _follow(self, links: list[tuple[int, ...]]) -> None:
+        """Give the links the places of the files that they lead to.
+
+        Args:
+            links: The key of each, and those of the names that its file may have.
+        """
+        left = np.array(links, np.uint64).reshape(-1, 3)
         for _ in range(MOST_LINKS):
-            places = [(key, self._first(targets)) for key, targets in links]
-            found = [(key, *self._place(at), 1) for key, at in places if at is not None]
-            links = [link for link, (_, at) in zip(links, places, strict=True) if at is None]
-            if not found:
+            at = self._first(left[:, 1:])
+            leads = at >= 0
+            if not leads.any():
                 return
-            self._table = np.concatenate([self._table, _sorted(found)])
-            self._table = self._table[np.argsort(self._table[:, 0], kind="stable")]
+            found = np.ones((int(leads.sum()), 4), np.uint64)
+            found[:, 0], found[:, 1:3] = left[leads, 0], self._rest[at[leads], :2]
+            known = np.column_stack([self._keys, self._rest])
+            self._set(np.concatenate([known, found]))
+            left = left[~leads]
 
-    def _place(self, at: int) -> tuple[int, int]:
-        return int(self._table[at, 1]), int(self._table[at, 2])
+    def _first(self, keys: np.ndarray) -> np.ndarray:
+        """Return the row of the first of some keys that there is, or -1.
 
-    def _first(self, keys: Iterable[int]) -> int | None:
-        """Return the row of the first of some keys that there is; of several rows the first."""
-        for key in keys:
-            at = int(np.searchsorted(self._table[:, 0], np.uint64(key)))
-            if at < len(self._table) and self._table[at, 0] == np.uint64(key):
-                return at
-        return None
+        Args:
+            keys: uint64 (n, names), the names of one file beside each other.
+
+        Returns:
+            int64 (n,); of several rows of one name the first.
+        """
+        at = np.searchsorted(self._keys, keys)
+        is_there = at < len(self._keys)
+        is_there[is_there] = self._keys[at[is_there]] == keys[is_there]
+        column = is_there.argmax(axis=1)[:, None]
+        rows = np.take_along_axis(np.where(is_there, at, -1), column, axis=1)
+        return rows[:, 0].astype(np.int64)
 
     def find(self, path: str, name: str, targets: Iterable[str] | None = None) -> Member | None:
         """Return the first member of a name, None if there is none.
@@ -244,17 +261,12 @@ class _Index:
             name: Of the member.
             targets: Names of the file whose bytes it has; by default its own name.
         """
-        at = self._first(map(_key, (name,) if targets is None else targets))
-        if at is None:
+        names = (name,) if targets is None else targets
+        at = int(self._first(np.array([list(map(_key, names))], np.uint64))[0])
+        if at < 0:
             return None
-        is_link = targets is not None or bool(self._table[at, 3])
-        return Member(path, name, *self._place(at), is_link=is_link)
-
-
-def _sorted(rows: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Return rows by their key, uint64 (n, 4); the first of a key stays the first."""
-    table = np.array(rows, np.uint64).reshape(-1, 4)
-    return table[np.argsort(table[:, 0], kind="stable")]
+        start, size, is_link = map(int, self._rest[at])
+        return Member(path, name, start, size, is_link=bool(is_link) or targets is not None)
 
 
 def _key(name: str) -> int:
