@@ -83,7 +83,7 @@ def reduced(data: bytes, spec: InputSpec, margin: float) -> np.ndarray:
 
     image = open_image(data, at_least=needed if math.isfinite(margin) else None)
     window = place(image.height, image.width, spec).window
-    return image.to_srgb(resize(image.image, window, spec.interpolation))
+    return image.to_srgb(resize(image.content, window, spec.interpolation, image.axes))
 
 
 def ways(spec: InputSpec, large: bool) -> dict[str, Way]:
@@ -91,7 +91,7 @@ def ways(spec: InputSpec, large: bool) -> dict[str, Way]:
     reference = {"Pillow, resize then crop (reference)": partial(pillow_whole, spec=spec)}
     if large:
         full_scale = {"full scale": partial(reduced, spec=spec, margin=math.inf)}
-        margins = (2.0, 1.5, 1.0)
+        margins = (2.0, 1.5, 1.3, 1.0)
         names = {f"margin {m}": partial(reduced, spec=spec, margin=m) for m in margins}
         return reference | full_scale | names | {"cnnkit": partial(prepare, spec=spec)}
     window = {

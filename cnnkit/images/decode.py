@@ -29,6 +29,7 @@ from cnnkit.images.heic import open_heic
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.png import may_be_turned, open_png
+from cnnkit.images.resample import Axis
 from cnnkit.images.scans import check_scans, has_one_scan
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format, other_content
 from cnnkit.images.tiff import open_tiff
@@ -46,6 +47,9 @@ _DECODERS = {
     "AVIF": "AvifImagePlugin:AvifImageFile",
     "PPM": "PpmImagePlugin:PpmImageFile",
 }
+
+# A JPEG may be decoded at these parts of its scale.
+_REDUCTIONS = (1, 2, 4, 8)
 
 # Formats whose header may be anywhere in the file.
 _READ_WHOLE = ("TIFF", "PNG", "HEIC")
@@ -88,6 +92,9 @@ _TURNED_ARRAY: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {
     Image.Transpose.TRANSVERSE: lambda pixels: cv2.flip(cv2.transpose(pixels), -1),
     Image.Transpose.ROTATE_90: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
+# Those after which the last stored rows or columns are the first rows, or columns.
+_ROWS_TURNED = tuple(_UPRIGHT[orientation] for orientation in (3, 4, 7, 8))
+_COLUMNS_TURNED = tuple(_UPRIGHT[orientation] for orientation in (2, 3, 6, 7))
 _SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
 _UNKNOWN_WORDS = (
@@ -107,12 +114,27 @@ class DecodedImage:
         height: Height of the full image, upright.
         width: Width of the full image, upright.
         transform: Gives pixels in sRGB, None if they are.
+        turn: What has made it upright, None if nothing.
     """
 
     content: Image.Image | np.ndarray
     height: int
     width: int
     transform: Colors | None
+    turn: Image.Transpose | None = None
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """How the pixels lie on those of the full image, along height and width."""
+        content = self.content
+        rows, columns = content.shape[:2] if isinstance(content, np.ndarray) else content.size[::-1]
+        for block in _REDUCTIONS:
+            if (-(-self.height // block), -(-self.width // block)) == (rows, columns):
+                return (
+                    Axis(rows, self.height, block, self.turn in _ROWS_TURNED),
+                    Axis(columns, self.width, block, self.turn in _COLUMNS_TURNED),
+                )
+        return Axis(rows, rows), Axis(columns, columns)
 
     @property
     def image(self) -> Image.Image:
@@ -230,13 +252,13 @@ def open_image(
             if pixels is not None:
                 upright = pixels if turn is None else _TURNED_ARRAY[turn](pixels)
                 transform = srgb_colors(profile) if profile else None
-                return DecodedImage(upright, height, width, transform)
+                return DecodedImage(upright, height, width, transform, turn)
         if needed is not None:
             image.draft(None, needed[::-1])
         image.load()
         flat, transform = flatten(image)
         turned = flat if turn is None else flat.transpose(turn)
-        return DecodedImage(turned, height, width, transform)
+        return DecodedImage(turned, height, width, transform, turn)
     except Image.DecompressionBombError as error:
         raise ImageError("too-large", "the image is larger than its decoder allows") from error
     except MemoryError as error:
@@ -302,7 +324,7 @@ def _sound_jpeg(
     """
     rows, columns = height, width
     if needed is not None:
-        for factor in (8, 4, 2):
+        for factor in _REDUCTIONS[:0:-1]:
             reduced = (-(-height // factor), -(-width // factor))
             if reduced[0] >= needed[0] and reduced[1] >= needed[1]:
                 rows, columns = reduced

@@ -34,6 +34,9 @@ RESAMPLING = {
     "plain-bilinear": None,
 }
 
+# The mean of a block of pixels is blurred by a box of that block. This takes the second moment of
+# the blur out again, 1/12 of a decoded pixel squared: half of it from each side.
+_SHARPENING = np.array([-1 / 24, 1 + 1 / 12, -1 / 24])
 # The same kernels by cykooz_resizer's names; its Catmull-Rom is Pillow's bicubic.
 _KERNELS = {
     "bilinear": "bilinear",
@@ -68,8 +71,40 @@ class ResampleWindow:
     width: int
 
 
+@dataclass(frozen=True)
+class Axis:
+    """How decoded pixels lie on those of the full image, along its height or its width.
+
+    A JPEG decoded at an eighth of its scale has a last pixel that stands for fewer than eight where
+    its side is no multiple of eight. Resized as if it were whole, it would squeeze the image.
+
+    Attributes:
+        count: Decoded pixels.
+        size: Pixels of the full image.
+        block: So many of them are one decoded pixel: 1, 2, 4 or 8.
+        turned: Whether the block that is not whole is the first, as in an image turned upright.
+    """
+
+    count: int
+    size: int
+    block: int = 1
+    turned: bool = False
+
+    @property
+    def start(self) -> float:
+        """Where the image begins, in decoded pixels."""
+        return self.count - self.size / self.block if self.turned else 0.0
+
+    def place(self, pixel: float) -> float:
+        """Return where the center of a pixel of the full image is, from that of the first one."""
+        return self.start + (pixel + 0.5) / self.block - 0.5
+
+
 def resize(
-    image: Image.Image | np.ndarray, window: ResampleWindow, interpolation: str
+    image: Image.Image | np.ndarray,
+    window: ResampleWindow,
+    interpolation: str,
+    axes: tuple[Axis, Axis] | None = None,
 ) -> np.ndarray:
     """Return one rectangle of the resized image, computed from its own pixels only.
 
@@ -77,20 +112,29 @@ def resize(
         image: Mode RGB, or uint8 (height, width, 3).
         window: The sizes and the rectangle.
         interpolation: A key of `RESAMPLING`; all but "plain-bilinear" antialias when shrinking.
+        axes: Of an image decoded at a reduced scale: its height and its width.
 
     Returns:
         The rectangle, uint8 (window.height, window.width, 3), own memory.
     """
+    if axes is None:
+        height, width = _sides(image)
+        axes = (Axis(height, height), Axis(width, width))
     if interpolation == "plain-bilinear":
-        return _resize_plain(image, window)
-    height, width = _sides(image)
+        return _resize_plain(image, window, axes)
     reach = _REACH[interpolation]
-    rows = _Cut.of(height, window.full[0], window.top, window.height, reach)
-    columns = _Cut.of(width, window.full[1], window.left, window.width, reach)
-    return _convolved(_means(image, rows, columns), rows, columns, interpolation)
+    rows = _Cut.of(axes[0], window.full[0], window.top, window.height, reach)
+    columns = _Cut.of(axes[1], window.full[1], window.left, window.width, reach)
+    pixels = _means(image, rows, columns)
+    if axes[0].block > 1:
+        edge = cv2.BORDER_REPLICATE
+        pixels = cv2.sepFilter2D(pixels, -1, _SHARPENING, _SHARPENING, borderType=edge)
+    return _convolved(pixels, rows, columns, interpolation)
 
 
-def _resize_plain(image: Image.Image | np.ndarray, window: ResampleWindow) -> np.ndarray:
+def _resize_plain(
+    image: Image.Image | np.ndarray, window: ResampleWindow, axes: tuple[Axis, Axis]
+) -> np.ndarray:
     """Return the rectangle by bilinear interpolation between the four nearest pixels.
 
     The corner pixels of both grids lie on each other, as in Darknet.
@@ -98,13 +142,17 @@ def _resize_plain(image: Image.Image | np.ndarray, window: ResampleWindow) -> np
     Returns:
         uint8 (window.height, window.width, 3).
     """
-    height, width = _sides(image)
-    rows, columns = window.full
-    across, down = (width - 1) / max(1, columns - 1), (height - 1) / max(1, rows - 1)
+    rows, columns = (
+        (axis.size - 1) / max(1, side - 1) for axis, side in zip(axes, window.full, strict=True)
+    )
+    down, across = rows / axes[0].block, columns / axes[1].block
     found = np.empty((window.height, window.width, 3), np.uint8)
     for top, bottom in _bands(window.height, down):
         for left, right in _bands(window.width, across):
-            start = ((window.left + left) * across, (window.top + top) * down)
+            start = (
+                axes[1].place((window.left + left) * columns),
+                axes[0].place((window.top + top) * rows),
+            )
             size = (right - left, bottom - top)
             found[top:bottom, left:right] = _interpolated(image, start, (across, down), size)
     return found
@@ -137,7 +185,8 @@ def _interpolated(
     height, width = _sides(image)
     # Whole pixels are cut off, so that the places keep their fractions.
     left, top = (
-        min(int(first), side - 1) for first, side in zip(start, (width, height), strict=True)
+        min(max(0, int(first)), side - 1)
+        for first, side in zip(start, (width, height), strict=True)
     )
     right = min(width, int(start[0] + factors[0] * (size[0] - 1)) + 2)
     bottom = min(height, int(start[1] + factors[1] * (size[1] - 1)) + 2)
@@ -184,15 +233,16 @@ class _Cut:
 
     @classmethod
     @lru_cache(maxsize=256)
-    def of(cls, size: int, full: int, first: int, count: int, reach: float) -> _Cut:
+    def of(cls, axis: Axis, full: int, first: int, count: int, reach: float) -> _Cut:
         """Return the cut for ``count`` of ``full`` resized pixels from ``first`` on."""
-        factor = size / full
+        factor = axis.size / axis.block / full
         block = max(1, int(factor / _PIXELS_LEFT))
         margin = reach * max(1.0, factor) + block
-        begin, end = first * factor, min((first + count) * factor, size)
+        begin = axis.start + first * factor
+        end = min(axis.start + (first + count) * factor, axis.count)
         # Blocks are counted from the image's edge, so that every window has the same ones.
         start = max(0, math.floor((begin - margin) / block)) * block
-        stop = min(size, math.ceil((end + margin) / block) * block)
+        stop = min(axis.count, math.ceil((end + margin) / block) * block)
         cut = cls(start, stop, block, (begin - start) / block, (end - begin) / block, count)
         return cut._within_blocks()
 
