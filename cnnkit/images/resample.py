@@ -2,7 +2,7 @@
 
 Shrinking without antialiasing (what OpenCV's own bilinear and bicubic do) passes over pixels
 and costs accuracy. Pillow widens the kernel by the factor of shrinking. cykooz_resizer computes
-the same by the processor's vector instructions: bilinear and area to one gray level, bicubic
+the same by the processor's vector instructions: bilinear and area to two gray levels, bicubic
 and lanczos too but where a kernel overshoots black or white, for Pillow shrinks the width first
 and cuts such values off between the two steps. Where that package has no wheel (Linux on ARM),
 Pillow itself resizes. benchmarks/preparation.py measures the closeness and the time.
@@ -291,7 +291,7 @@ def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str
     Returns:
         uint8 (rows.count, columns.count, 3), own memory.
     """
-    if cykooz_resizer is None:
+    if cykooz_resizer is None or _is_miscut(columns, interpolation):
         right, bottom = columns.first + columns.extent, rows.first + rows.extent
         box = (columns.first, rows.first, right, bottom)
         size = (columns.count, rows.count)
@@ -309,3 +309,13 @@ def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str
     cykooz_resizer.Resizer().resize(source, found, options)
     values = np.frombuffer(found.get_buffer(), np.uint8)
     return values.reshape(rows.count, columns.count, 3).copy()
+
+
+def _is_miscut(columns: _Cut, interpolation: str) -> bool:
+    """Return whether cykooz_resizer 4.0.1 may read beyond its memory, which can end the process.
+
+    It takes the columns that the first and the last pixel of the window need for all that any
+    needs. Where one of them lies just upon a source pixel, that is this one alone, for there the
+    bicubic kernel is 0 at all others; if the window is enlarged, those beside it need more.
+    """
+    return interpolation == "bicubic" and columns.extent < columns.count
