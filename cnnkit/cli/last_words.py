@@ -22,6 +22,8 @@ _IGNORED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGPIPE")
 # Bytes of the reason, which comes before the place of every thread.
 _MOST = 1 << 16
 _MOST_SHOWN = 3
+# Files are open under numbers below this; shells that lock one take 9, 200, or 255.
+_HIGHEST = 4096
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def _close_all_but(kept: int) -> None:
         os.close(0)
         os.close(1)
     os.closerange(3, kept)
-    os.closerange(kept + 1, kept + 64)
+    os.closerange(kept + 1, _HIGHEST)
 
 
 def _read(reason: int) -> str:
