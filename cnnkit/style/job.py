@@ -12,6 +12,7 @@ a single image, which has no file of rows, be resumed.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import itertools
@@ -42,6 +43,7 @@ from cnnkit.style.images import FORMATS, Content, encoded, mask_hash, read_conte
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
+from cnnkit.writers.locking import locked_beside
 from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.targets import check_folder_name, make_folder
 
@@ -128,6 +130,10 @@ class StylizeTarget:
 
     def __post_init__(self) -> None:
         check_resuming(self.resume, self.overwrite, self.retry_errors)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a place where nothing can be written, or where something must stay."""
         if not self.is_file and self.path.exists() and not self.path.is_dir():
             raise UsageError(broken_rule("`output`", "name a folder", f"the file {self.path}"))
         if self.is_file and not self.path.parent.is_dir():
@@ -240,18 +246,19 @@ def stylize_folder(
         OutputError: An output cannot be written; earlier results are kept.
     """
     make_folder(target.folder)
-    job = FolderJob(target.outputs(), {"stylize": method.settings})
-    places = ResultPlaces(target, inputs)
-    try:
+    with contextlib.ExitStack() as held:
+        if target.is_file:  # a folder's rows are locked
+            held.enter_context(locked_beside(target.path))
+            target.check()  # another run may have just finished it
+        held.callback(_remove_if_empty, target.folder / STATES)
+        job = FolderJob(target.outputs(), {"stylize": method.settings})
+        held.callback(job.close)
+        places = ResultPlaces(target, inputs)
         for position, item in enumerate(job.pending(found), start=job.resumed + 1):
             worker = _Image(method, target, places, max_pixels, position)
             job.record(worker.row(item), emit=emit)
             worker.clean_up()
-        summary = job.finish()
-    finally:
-        job.close()
-        _remove_if_empty(target.folder / STATES)
-    return summary
+        return job.finish()
 
 
 def check_results_apart(

@@ -178,6 +178,27 @@ def test_a_single_file(photos, tmp_path):
     assert method.painted == ["a.jpg"]
 
 
+def test_a_single_file_that_another_run_paints_is_refused(photos, tmp_path):
+    """Painting takes minutes: the second run would replace what the first has just made."""
+
+    class Slow(Negative):
+        def paint(self, content, workspace):
+            if self.settings["strength"] == 1.0:
+                with pytest.raises(UsageError, match=r"png\.lock is being written"):
+                    run(Slow(0.5))
+            return super().paint(content, workspace)
+
+    def run(method):
+        target = target_of(str(tmp_path / "result.png"), [str(photos / "b.png")])
+        found = Finder([str(photos / "b.png")])
+        return stylize_folder(method, found, [str(photos / "b.png")], target, max_pixels=10**6)
+
+    assert run(Slow()).ok == 1
+    assert not (tmp_path / "result.png.lock").exists()
+    with pytest.raises(UsageError, match="exists already"):
+        run(Slow(0.5))
+
+
 def test_a_foreign_file_is_never_overwritten(photos, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
