@@ -134,6 +134,7 @@ def test_every_library_that_is_imported_is_required() -> None:
     modules = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn"}
     modules |= {
         "ai-edge-litert": "ai_edge_litert",
+        "cykooz-resizer": "cykooz_resizer",
         "pi-heif": "pi_heif",
         "pyyaml": "yaml",
         "prometheus-client": "prometheus_client",
