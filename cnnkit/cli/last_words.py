@@ -30,18 +30,14 @@ _HIGHEST = 4096
 def last_words() -> Iterator[None]:
     """Have it said on standard error if the block ends in a crash of native code.
 
-    Where there is no `fork`, or `faulthandler` serves somebody else (PYTHONFAULTHANDLER), nothing
-    is done.
+    Where no process can be forked, or `faulthandler` serves somebody else (PYTHONFAULTHANDLER),
+    nothing is done.
     """
-    if not hasattr(os, "fork") or faulthandler.is_enabled():
+    watch = None if faulthandler.is_enabled() else _watched()
+    if watch is None:
         yield
         return
-    memory = mmap(-1, last_read.SIZE)
-    reason, to_reason = os.pipe()
-    number = os.fork()
-    if number == 0:
-        _wait(reason, memory)
-    os.close(reason)
+    number, to_reason, memory = watch
     faulthandler.enable(to_reason)
     last_read.keep_in(memory)
     try:
@@ -50,7 +46,37 @@ def last_words() -> Iterator[None]:
         last_read.keep_in(None)
         faulthandler.disable()
         os.close(to_reason)
-        os.waitpid(number, 0)  # else it would stay as a zombie where nobody is its parent
+        # Else it would stay as a zombie where nobody is its parent. A caller that ignores SIGCHLD
+        # leaves nothing to wait for.
+        with contextlib.suppress(ChildProcessError, KeyboardInterrupt):
+            os.waitpid(number, 0)
+
+
+def _watched() -> tuple[int, int, mmap] | None:
+    """Fork the process that waits.
+
+    Returns:
+        Its number, where to write the reason of a crash, and memory that it sees; None where the
+        system has no `fork`, or no room for another process.
+    """
+    if not hasattr(os, "fork"):
+        return None
+    try:
+        memory = mmap(-1, last_read.SIZE)
+        reason, to_reason = os.pipe()
+    except OSError:
+        return None
+    try:
+        number = os.fork()
+    except OSError:
+        os.close(to_reason)
+        return None
+    else:
+        if number == 0:
+            _wait(reason, memory)
+        return number, to_reason, memory
+    finally:
+        os.close(reason)
 
 
 def _wait(reason: int, memory: mmap) -> None:

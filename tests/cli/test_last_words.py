@@ -107,3 +107,34 @@ except ChildProcessError:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("no child\n", "")
+
+
+@pytest.mark.parametrize("fails", ["fork", "pipe"])
+def test_where_no_process_can_be_forked_the_command_runs(
+    tmp_path: Path, clean_environment: dict[str, str], fails: str
+) -> None:
+    code = f"""
+import errno, os
+from cnnkit.cli import main
+def full(*_):
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+os.{fails} = full
+main()
+"""
+    arguments = [sys.executable, "-c", code, "shapes", "--input", "8x8x1", "flatten", "--brief"]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=clean_environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_caller_that_ignores_the_end_of_its_children_changes_nothing(
+    tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    code = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    code += "from cnnkit.cli import main; main()"
+    arguments = [sys.executable, "-c", code, "shapes", "--input", "8x8x1", "flatten", "--brief"]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=clean_environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
