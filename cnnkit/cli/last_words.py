@@ -127,8 +127,8 @@ def _line(said: str, read: dict[int, str]) -> bytes:
     line = f"cnnkit: error: a library crashed ({what})."
     if read:
         names = [own] if own is not None else list(read.values())
-        line += f" Read last: {_listed(names)}. Leave out what crashes, or run with --output FILE, "
-        line += "and again with --resume: it becomes a row with the error crashed."
+        line += f" Read last: {_listed(names)}. Leave out what crashes, or run with --output FILE "
+        line += "and then again with --resume: an image that crashes becomes an error row."
     clear = "\r\x1b[K" if os.isatty(2) else ""  # of the progress
     return f"{clear}{printable(line)}\n".encode("utf-8", "backslashreplace")
 
