@@ -48,6 +48,8 @@ _KERNELS = {
 _REACH = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0, "area": 0.5}
 # Whole blocks of pixels are averaged first while at least this many means become one pixel.
 _PIXELS_LEFT = 3.0
+# More pixels than this are resized in parts, for which less is copied: 48 MiB at a time.
+_LARGEST_PART = 1 << 24
 # OpenCV's warps count pixels in 16 bits.
 _LARGEST_SIDE = 32_767 - 1
 
@@ -69,6 +71,12 @@ class ResampleWindow:
     left: int
     height: int
     width: int
+
+    def upper_and_lower_half(self) -> tuple[ResampleWindow, ResampleWindow]:
+        """Return the two halves of a window of at least two rows."""
+        rows = self.height // 2
+        lower = replace(self, top=self.top + rows, height=self.height - rows)
+        return replace(self, height=rows), lower
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,9 @@ def resize(
     reach = _REACH[interpolation]
     rows = _Cut.of(axes[0], window.full[0], window.top, window.height, reach)
     columns = _Cut.of(axes[1], window.full[1], window.left, window.width, reach)
+    if rows.blocks * columns.blocks > _LARGEST_PART and window.height > 1:
+        halves = window.upper_and_lower_half()
+        return np.concatenate([resize(image, half, interpolation, axes) for half in halves])
     pixels = _means(image, rows, columns)
     if axes[0].block > 1:
         edge = cv2.BORDER_REPLICATE

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -223,3 +224,26 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
         # OpenCV counts fractions in 32nds: another start may round to the next one
         assert np.abs(banded.astype(int) - whole).max() <= 255 / 32 + 1
         assert (banded == whole).mean() > 0.9
+
+
+@pytest.mark.parametrize("interpolation", ANTIALIASED)
+def test_parts_give_what_the_whole_gives(
+    interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = photo(211, 160)
+    window = ResampleWindow((97, 83), 3, 2, 90, 79)
+    whole = resize(image, window, interpolation)
+    monkeypatch.setattr("cnnkit.images.resample._LARGEST_PART", 5000)
+    for source in (image, np.asarray(image)):
+        assert np.abs(resize(source, window, interpolation).astype(int) - whole).max() <= 1
+
+
+def test_a_large_image_is_copied_in_parts() -> None:
+    image = Image.new("RGB", (9000, 7000), (10, 20, 30))
+    window = ResampleWindow((3500, 4500), 0, 0, 3500, 4500)
+    tracemalloc.start()
+    resized = resize(image, window, "bicubic")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (resized == (10, 20, 30)).all()
+    assert most < 3 * resized.nbytes + 2 * 3 * (1 << 24)
