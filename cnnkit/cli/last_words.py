@@ -22,6 +22,7 @@ _IGNORED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGPIPE")
 # Bytes of the reason, which comes before the place of every thread.
 _MOST = 1 << 16
 _MOST_SHOWN = 3
+_CURRENT = re.compile(rb"Current thread 0x([0-9a-f]+)[^0-9a-f]")
 # Files are open under numbers below this; shells that lock one take 9, 200, or 255.
 _HIGHEST = 4096
 
@@ -104,7 +105,7 @@ def _close_all_but(kept: int) -> None:
 def _read(reason: int) -> str:
     """Return what a crash says, up to the thread in which it happened; empty: there was none."""
     said = b""
-    while len(said) < _MOST and b"Current thread" not in said:
+    while len(said) < _MOST and _CURRENT.search(said) is None:  # it comes in small pieces
         part = os.read(reason, _MOST)
         if not part:
             break
@@ -122,7 +123,7 @@ def _line(said: str, read: dict[int, str]) -> bytes:
     from cnnkit.writers.terminal import printable
 
     what = said.splitlines()[0].partition(": ")[2]
-    thread = re.search(r"Current thread 0x([0-9a-f]+)", said)
+    thread = _CURRENT.search(said.encode())
     own = read.get(int(thread[1], 16)) if thread else None
     line = f"cnnkit: error: a library crashed ({what})."
     if read:

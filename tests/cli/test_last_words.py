@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from cnnkit.cli.last_words import _line, _read
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked")
 
@@ -138,3 +142,22 @@ def test_a_caller_that_ignores_the_end_of_its_children_changes_nothing(
         arguments, cwd=tmp_path, env=clean_environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_comes_in_pieces_is_read_to_the_number_of_the_thread() -> None:
+    reading, writing = os.pipe()
+    parts = [b"Fatal Python error: Bus error\n\nCurrent thr", b"ead 0x", b"00ab", b"cd (most rec"]
+
+    def write() -> None:
+        for part in parts:
+            os.write(writing, part)
+            time.sleep(0.02)
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    said = _read(reading)
+    writer.join()
+    os.close(reading)
+    line = _line(said, {0xABCD: "own.jpg", 1: "other.jpg"}).decode()
+    assert line.startswith("cnnkit: error: a library crashed (Bus error). Read last: own.jpg. ")
