@@ -43,10 +43,17 @@ def note(path: str) -> None:
     slot = getattr(_own, "slot", None)
     if slot is None:
         slot = _own.slot = next(_numbers) % _SLOTS * _SLOT
-    name = path.encode("utf-8", "surrogateescape")[:_LONGEST]
+    name = _bytes(path)[:_LONGEST]
     start = slot + _HEAD.size
     _HEAD.pack_into(memory, slot, threading.get_ident(), len(name))
     memory[start : start + len(name)] = name
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no file can have this name: whoever opens it says so
+        return path.encode("utf-8", "backslashreplace")
 
 
 def read_last(memory: mmap) -> dict[int, str]:

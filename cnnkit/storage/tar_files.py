@@ -83,6 +83,8 @@ def members(path: str) -> Iterator[tuple[Member, BinaryIO] | UnreadMember]:
         for one in _entries(file):
             if isinstance(one, ImageError):
                 yield UnreadMember(path, one)
+            elif _is_hidden(one.name):
+                continue
             elif _is_plain(one):
                 yield Member(path, _name(one), one.offset_data, one.size), file
             elif not _is_link(one):
@@ -98,7 +100,7 @@ def members(path: str) -> Iterator[tuple[Member, BinaryIO] | UnreadMember]:
 
 
 def _entries(file: BinaryIO) -> Iterator[tarfile.TarInfo | ImageError]:
-    """Yield what is in a tar file, without folders and hidden names, and at its damage an error."""
+    """Yield what is in a tar file, without folders, and at its damage an error."""
     size, count = size_of(file), 0
     if size == 0:
         yield ImageError("empty", "the file has no content (0 bytes)")
@@ -112,9 +114,9 @@ def _entries(file: BinaryIO) -> Iterator[tarfile.TarInfo | ImageError]:
                 raise tarfile.ReadError("a circle")
             end, headers.left = archive.offset, MAX_HEADER_BYTES
             archive.members.clear()  # else all names would stay in memory
-            if one.isdir() or _is_hidden(one.name):
+            if one.isdir():
                 continue
-            count += _is_plain(one)
+            count += _is_plain(one) and not _is_hidden(one.name)
             yield one
         file.seek(archive.offset)
         if any(file.read(tarfile.BLOCKSIZE)):  # no end mark: `next` is silent about it

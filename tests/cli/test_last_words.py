@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from mmap import mmap
 from pathlib import Path
 
 import pytest
 
+from cnnkit import last_read
 from cnnkit.cli.last_words import _line, _read
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked")
@@ -161,3 +163,13 @@ def test_what_comes_in_pieces_is_read_to_the_number_of_the_thread() -> None:
     os.close(reading)
     line = _line(said, {0xABCD: "own.jpg", 1: "other.jpg"}).decode()
     assert line.startswith("cnnkit: error: a library crashed (Bus error). Read last: own.jpg. ")
+
+
+def test_a_name_that_no_file_can_have_is_noted() -> None:
+    memory = mmap(-1, last_read.SIZE)
+    last_read.keep_in(memory)
+    try:
+        last_read.note("a\ud800.jpg")
+    finally:
+        last_read.keep_in(None)
+    assert last_read.read_last(memory) == {threading.get_ident(): "a\\ud800.jpg"}

@@ -192,6 +192,23 @@ def test_a_link_to_a_file_of_the_archive_is_read():
     assert {kind for _, kind in found("dots.tar")} == {None} and len(found("dots.tar")) == 5
 
 
+def test_a_link_to_a_hidden_file_of_the_archive_is_read():
+    """As from a folder: stores of large files keep them under hidden names, links show them."""
+    write_tar(
+        "x.tar",
+        {
+            "l": special("photos/a.jpg", tarfile.SYMTYPE, "../.store/1f"),
+            "photos/.b.jpg": b"hidden",
+            "d": special("photos/.c.jpg", tarfile.SYMTYPE, "a.jpg"),
+            "h": special("photos/d.jpg", tarfile.LNKTYPE, "photos/.b.jpg"),
+            ".store/1f": b"stored",
+        },
+    )
+    assert found("x.tar") == [("x.tar!photos/a.jpg", None), ("x.tar!photos/d.jpg", None)]
+    assert [read_bytes(one.path) for one in Finder(["x.tar"])] == [b"stored", b"hidden"]
+    assert read_bytes("x.tar!photos/a.jpg") == b"stored"
+
+
 def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
     """The header of a member with any text as its size, and the right checksum."""
     block = bytearray(512)

@@ -131,7 +131,7 @@ def _fix(differing: set[str], held_mirror: str) -> str:
     fixes = []
     if "mirror" in differing:
         fixes.append("give `mirror=True`" if held_mirror else "leave `mirror` out")
-    options = ["`embedder`"] * bool({"model", "weights", "alignment"} & differing)
+    options = ["`embedder`"] * bool({"model", "weights"} & differing)
     options += ["`detector`"] * ("detector" in differing)
     if options:
         fixes.append(f"give {' and '.join(options)} as when the photos were enrolled")
