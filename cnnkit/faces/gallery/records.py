@@ -127,7 +127,10 @@ def _in_words(part: str, value: str) -> str:
 
 
 def _fix(differing: set[str], held_mirror: str) -> str:
-    """Return what to do where these parts of two identities differ."""
+    """Return what to do where these parts of two identities differ.
+
+    No option brings another alignment back: it comes with the detector, or with the version.
+    """
     fixes = []
     if "mirror" in differing:
         fixes.append("give `mirror=True`" if held_mirror else "leave `mirror` out")
@@ -135,7 +138,8 @@ def _fix(differing: set[str], held_mirror: str) -> str:
     options += ["`detector`"] * ("detector" in differing)
     if options:
         fixes.append(f"give {' and '.join(options)} as when the photos were enrolled")
-    words = f"{' and '.join(fixes)}, or enroll the photos again."
+    words = f"{' and '.join(fixes)}, or " if fixes else ""
+    words += "enroll the photos again."
     return words[0].upper() + words[1:]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cnnkit.errors import GalleryError, OutputError, UsageError
 from cnnkit.faces.gallery import EmbedderRecord, GalleryFile, GallerySettings, NewPhoto, decide
-from cnnkit.faces.gallery.records import person_name
+from cnnkit.faces.gallery.records import embedder_difference, person_name
 from tests.faces.gallery.people import (
     CHEAP,
     DIMENSIONS,
@@ -97,6 +97,30 @@ def test_another_embedder_is_refused(tmp_path, changes, what):
             gallery.check_embedder(other)
         with pytest.raises(GalleryError):
             gallery.save_settings(GallerySettings(other, 0.6))
+
+
+@pytest.mark.parametrize(
+    ("identity", "fix"),
+    [
+        ("face 01 five-points-2 yunet:23", "Enroll the photos again."),
+        (
+            "face 01 five-points-1 mtcnn:45",
+            "Give `detector` as when the photos were enrolled, or enroll the photos again.",
+        ),
+        (
+            "face 67 five-points-1 yunet:23",
+            "Give `embedder` as when the photos were enrolled, or enroll the photos again.",
+        ),
+    ],
+)
+def test_what_is_refused_says_what_helps(identity: str, fix: str) -> None:
+    """No option brings the alignment of an earlier version back."""
+    held, given = (
+        EmbedderRecord("face", one, "five-points-1", DIMENSIONS)
+        for one in ("face 01 five-points-1 yunet:23", identity)
+    )
+    difference = embedder_difference(held, given)
+    assert difference is not None and difference.fix == fix
 
 
 @FORMS
