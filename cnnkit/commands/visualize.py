@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -144,13 +145,11 @@ def visualize_activations(
                 log.error("%s: %s: %s", item.path, error.kind, error.message)
                 failures.append((item.path, {"kind": error.kind, "message": error.message}))
                 continue
-            figures = [Figure(encoded(image, "JPEG"), "network input")]
-            for number, answer in enumerate(answers, start=1):
-                page = _activation_sheet(answer, channels)
-                figures.append(Figure(encoded(page, "PNG"), ""))
-                if folder is not None:
-                    stem = f"{image_name(item.path)}-{number}-{answer.layer.replace('/', '_')}"
-                    write_image(folder / f"{stem}.png", page)
+            pages = [(answer.layer, _activation_sheet(answer, channels)) for answer in answers]
+            if folder is not None:
+                _write_pages(folder, item.path, pages)
+            drawn = [Figure(encoded(page, "PNG"), "") for _, page in pages]
+            figures = [Figure(encoded(image, "JPEG"), "network input"), *drawn]
             sections.append(Section(os.path.basename(item.path), "", figures, wide=True))
         shown = {"layers": list(activations.layers), "channels": channels}
         outputs.report(sections, "Channel activations", bundle, shown, failures)
@@ -327,6 +326,13 @@ def _activation_sheet(answer: Activation, channels: int) -> np.ndarray:
     if count > channels:
         note += f", the {channels} strongest"
     return sheet(activation_tiles(answer, channels), answer.layer, note, ACTIVATION_COLUMNS)
+
+
+def _write_pages(folder: Path, path: str, pages: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Write the sheet of each layer of an image into a folder."""
+    for number, (layer, page) in enumerate(pages, start=1):
+        name = f"{image_name(path)}-{number}-{layer.replace('/', '_')}.png"
+        write_image(folder / name, page)
 
 
 def _tell_of_failures(search: PatchSearch) -> None:
