@@ -4,7 +4,8 @@
 #   sh benchmarks/gpu.sh [--small] [--wheels FOLDER] [--python PYTHON] [--results FILE]
 #
 # PYTHON has JAX and numpy, and need have no TensorFlow. Wheels of what it lacks (keras, namex,
-# optree, safetensors, Pillow; for folder jobs also OpenCV, simplejpeg, click, platformdirs) are
+# optree, safetensors, Pillow; for folder jobs also OpenCV, simplejpeg, click, platformdirs, and
+# cykooz-resizer, without which Pillow resizes) are
 # installed from FOLDER into a folder of the script's own. --small runs all of it on the processor,
 # to see that it works. Each part has its own time limit, so that one that hangs does not cost the
 # others.
