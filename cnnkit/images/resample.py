@@ -2,10 +2,11 @@
 
 Shrinking without antialiasing (what OpenCV's own bilinear and bicubic do) passes over pixels
 and costs accuracy. Pillow widens the kernel by the factor of shrinking. cykooz_resizer computes
-the same by the processor's vector instructions: bilinear and area to two gray levels, bicubic
-and lanczos too but where a kernel overshoots black or white, for Pillow shrinks the width first
-and cuts such values off between the two steps. Where that package has no wheel (Linux on ARM),
-Pillow itself resizes. benchmarks/preparation.py measures the closeness and the time.
+the same by the processor's vector instructions: bilinear to two gray levels, bicubic and lanczos
+too but where a kernel overshoots black or white, for Pillow shrinks the width first and cuts such
+values off between the two steps, and area but where the edge of a box runs through the middle of
+a pixel, which rounding puts to one side. Where that package has no wheel (Linux on ARM), Pillow
+itself resizes. benchmarks/preparation.py measures the closeness and the time.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ def members(path: str) -> Iterator[tuple[Member, BinaryIO] | UnreadMember]:
         OSError: The file cannot be read.
         ImageError: The same, of an object.
     """
+    index = None  # of this listing: another one may ask for another file's meanwhile
     with open_file(path) as file:
         for one in _entries(file):
             if isinstance(one, ImageError):
@@ -91,12 +92,17 @@ def members(path: str) -> Iterator[tuple[Member, BinaryIO] | UnreadMember]:
                 kind = "sparse file" if one.issparse() else "device or pipe"
                 error = ImageError("unreadable", f"a {kind}, not a plain file")
                 yield UnreadMember(_shown(path, one), error)
-            elif (linked := _index_of(path).find(path, _name(one), _targets(one))) is not None:
-                yield linked, file
             else:
-                target = _printed(one.linkname)[:MOST_SHOWN]
-                message = f"a link to {target}, which is no file of this tar file"
-                yield UnreadMember(_shown(path, one), ImageError("missing", message))
+                index = index or _index_of(path)
+                linked = index.find(path, _name(one), _targets(one))
+                yield _broken(path, one) if linked is None else (linked, file)
+
+
+def _broken(path: str, link: tarfile.TarInfo) -> UnreadMember:
+    """Return the error of a link that leads to no file of its archive."""
+    target = _printed(link.linkname)[:MOST_SHOWN]
+    message = f"a link to {target}, which is no file of this tar file"
+    return UnreadMember(_shown(path, link), ImageError("missing", message))
 
 
 def _entries(file: BinaryIO) -> Iterator[tarfile.TarInfo | ImageError]:

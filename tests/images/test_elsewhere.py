@@ -209,6 +209,19 @@ def test_a_link_to_a_hidden_file_of_the_archive_is_read():
     assert read_bytes("x.tar!photos/a.jpg") == b"stored"
 
 
+def test_two_archives_listed_at_once_are_indexed_once_each(monkeypatch):
+    links = {f"{n}": special(f"{n}.jpg", tarfile.SYMTYPE, "a.jpg") for n in range(20)}
+    for name in ("x.tar", "y.tar"):
+        write_tar(name, {"a.jpg": b"one", **links})
+    made = []
+    monkeypatch.setattr(
+        tar_files, "_Index", lambda path, real=tar_files._Index: made.append(path) or real(path)
+    )
+    both = list(zip(Finder(["x.tar"]), Finder(["y.tar"]), strict=True))
+    assert len(both) == 21 and not any(one.failure or other.failure for one, other in both)
+    assert sorted(made) == ["x.tar", "y.tar"]
+
+
 def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
     """The header of a member with any text as its size, and the right checksum."""
     block = bytearray(512)
