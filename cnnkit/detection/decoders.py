@@ -40,11 +40,6 @@ class Decoder(Protocol):
         ...
 
 
-def takes_any_size(decoder: Decoder) -> bool:
-    """Return whether a decoder reads the maps of images of any size: its ``any_size``."""
-    return bool(getattr(decoder, "any_size", False))
-
-
 def decoded(
     decoder: Decoder, outputs: Mapping[str, np.ndarray], least: np.ndarray
 ) -> list[Candidates]:

@@ -16,8 +16,7 @@ from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.detector_card import detector_spec
 from cnnkit.bundles.tasks import require_task
 from cnnkit.detection.candidates import Candidates, strongest
-from cnnkit.detection.decoders import decoded, make_decoder, takes_any_size
-from cnnkit.detection.fitted import begins, fitted, fitted_sizes
+from cnnkit.detection.decoders import decoded, make_decoder
 from cnnkit.detection.selection import Selection
 from cnnkit.detection.tiling import MERGE_OVERLAP, Tiles, merged, tile_windows
 from cnnkit.errors import UsageError, broken_rule
@@ -37,7 +36,7 @@ from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import FITS
 from cnnkit.isolation.file_readers import FileReaders
 from cnnkit.results import NOT_FINITE, Detections, Failure
-from cnnkit.runtime import Predictor, RuntimeOptions, other_sizes, predictor
+from cnnkit.runtime import Predictor, RuntimeOptions, predictor
 from cnnkit.runtime.loaded import Loaded
 
 DEFAULT_MODEL = "nanodet-g"
@@ -202,11 +201,7 @@ class Detector(Loaded):
         )
         expected = None if tile is not None else expected
         checked.predictor = predictor(
-            bundle.source(),
-            options,
-            batch_size=batch_size,
-            expected=expected,
-            other_sizes=fitted_sizes(spec) if takes_any_size(checked._decoder) else (),
+            bundle.source(), options, batch_size=batch_size, expected=expected
         )
         return checked
 
@@ -307,32 +302,17 @@ class Detector(Loaded):
         """
         if not prepared:
             return []
-        pixels = [fitted(one, other_sizes(self.predictor)) for one in prepared]
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for position, one in enumerate(pixels):
-            by_size.setdefault(one.shape, []).append(position)
-        found: dict[int, Candidates | Failure] = {}
-        for positions in by_size.values():
-            alike = [pixels[position] for position in positions]
-            images = [prepared[position] for position in positions]
-            found |= zip(positions, self._candidates_of(alike, images), strict=True)
-        return [found[position] for position in range(len(prepared))]
-
-    def _candidates_of(
-        self, pixels: Sequence[np.ndarray], prepared: Sequence[Prepared]
-    ) -> Iterator[Candidates | Failure]:
-        """Run the network on images of one size; see `_candidates`."""
-        outputs = self.predictor.predict(np.stack(pixels))
+        outputs = self.predictor.predict(np.stack([one.pixels for one in prepared]))
+        found: list[Candidates | Failure] = []
         several = decoded(self._decoder, outputs, self.least)
-        top, left = begins(prepared[0].pixels.shape, pixels[0].shape)
         for position, (one, candidates) in enumerate(zip(prepared, several, strict=True)):
             raw = strongest(candidates, MOST_CANDIDATES)
             own = (values[position] for values in outputs.values())
             if not len(raw.scores) and not _has_numbers(own):
-                yield Failure("failed", NOT_FINITE)
+                found.append(Failure("failed", NOT_FINITE))
                 continue
-            on_input = raw.boxes + np.array([left, top, left, top])
-            yield raw._replace(boxes=mapping_of(one).to_image(on_input))
+            found.append(raw._replace(boxes=mapping_of(one).to_image(raw.boxes)))
+        return found
 
     def _result(self, candidates: Candidates | Failure, image: Prepared) -> Detections | Failure:
         if isinstance(candidates, Failure):

@@ -36,11 +36,6 @@ class NanodetDecoder:
 
     end_to_end = False
 
-    @property
-    def any_size(self) -> bool:
-        """Whether it decodes what the network gives for an image of any size."""
-        return self._joined is None
-
     def __init__(self, spec: DetectorSpec, card: ModelCard) -> None:
         self._classes = card.classes
         fields = Fields(spec.settings, "detector")

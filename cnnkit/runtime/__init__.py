@@ -8,7 +8,7 @@ Keras uses. Importing this package imports no framework.
 from __future__ import annotations
 
 from cnnkit.runtime.any_size import AnySizeNetwork, any_size_network
-from cnnkit.runtime.contract import ModelSource, Predictor, Quantization, other_sizes
+from cnnkit.runtime.contract import ModelSource, Predictor, Quantization
 from cnnkit.runtime.differentiation import compile, compile_model, value_and_gradient
 from cnnkit.runtime.options import RuntimeOptions
 from cnnkit.runtime.prediction import predictor
@@ -38,7 +38,6 @@ __all__ = [
     "compile",
     "compile_model",
     "import_keras",
-    "other_sizes",
     "predictor",
     "seed_everything",
     "value_and_gradient",

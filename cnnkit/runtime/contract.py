@@ -74,14 +74,6 @@ class ModelSource:
     )
 
 
-def other_sizes(predictor: Predictor) -> tuple[tuple[int, int], ...]:
-    """Return the heights and widths of images that a predictor takes besides its network's own.
-
-    The smallest come first; the images of a call have the same.
-    """
-    return getattr(predictor, "other_sizes", ())
-
-
 class Predictor(Protocol):
     """A compiled model.
 

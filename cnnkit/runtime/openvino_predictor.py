@@ -6,7 +6,6 @@ import json
 import logging
 import queue
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from cnnkit.errors import BundleError, RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.children import run_module
 from cnnkit.runtime.compiled_cache import MODEL, cache_is_writable, compiled_model
 from cnnkit.runtime.contract import ModelSource, Quantization
-from cnnkit.runtime.graph_sizes import for_sizes
 from cnnkit.runtime.keras_conversion import converted, named_graph
 from cnnkit.runtime.precision import (
     INT8,
@@ -62,13 +60,7 @@ class OpenVinoPredictor:
         threads: int,
         batch_size: int | None = None,
         expected: int | None = None,
-        other_sizes: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Read a network, and compile it.
-
-        One that is wanted for other sizes too is compiled for its own when the first image of that
-        comes, and for all others together likewise: a lone image waits for one of both.
-        """
         core = ov.Core()
         model, self.precision = read(core, source, precision)
         adds = source.openvino is not None and adds_integers(this_processor(core), precision, model)
@@ -92,16 +84,14 @@ class OpenVinoPredictor:
         # A larger batch stays open: full ones cost up to 5 % more than a fixed one, but others,
         # such as the faces of one photo, need no padding.
         batch = 1 if self.batch_size == 1 else None
-        self._own = _Network(core, model, (batch, *source.input_shape), properties, tried)
-        self._others: _Network | None = None
-        # Open to several sizes, 8-bit integers lose what the smaller ones save: their layers are
-        # not joined then. Compiled for each size they would cost a lone image half a second more.
-        wanted = other_sizes if self.precision == "float32" and source.openvino is None else ()
-        if wanted and (graph := for_sizes(model, wanted)) is not None:
-            self._others = _Network(core, graph, (batch, None, None, 3), properties)
-        else:
-            self._own.get_ready()
-        self.other_sizes = tuple(wanted) if self._others is not None else ()
+        model = with_uint8_input(model, (batch, *source.input_shape))
+        # Compiling may give a tensor the names of several.
+        self._names = [output.get_any_name() for output in model.outputs]
+        self._compiled = tried or core.compile_model(model, "CPU", properties)
+        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        kind = _OpenSlot if None in (batch, *source.input_shape) else _Slot
+        for _ in range(self.concurrency):
+            self._slots.put(kind(self._compiled.create_infer_request(), len(self._names)))
 
     def _properties(self, precision: str, threads: int, expected: int | None) -> dict[str, Any]:
         """Return how a model is compiled for batches of `batch_size`."""
@@ -116,9 +106,18 @@ class OpenVinoPredictor:
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """See `cnnkit.runtime.contract.Predictor.predict`."""
-        if self._others is not None and images.shape[1:3] in self.other_sizes:
-            return self._others.predict(images, self.batch_size)
-        return self._own.predict(images, self.batch_size)
+        slot = self._slots.get()
+        try:
+            parts = [
+                slot.predict(images[start : start + self.batch_size])
+                for start in range(0, len(images), self.batch_size)
+            ]
+        finally:
+            self._slots.put(slot)
+        return {
+            name: np.concatenate([part[number] for part in parts])
+            for number, name in enumerate(self._names)
+        }
 
 
 def _may_mix(source: ModelSource) -> bool:
@@ -286,65 +285,12 @@ def _quantized(source: ModelSource, graph: Any, how: Quantization | None, reach:
         raise BundleError(broken_rule(source.name, rule, error)) from error
 
 
-class _Network:
-    """A network for images of one size, or of any, with a request for each stream.
-
-    Tensors are first converted to arrays by one thread at a time: the first conversion initializes
-    OpenVINO's table of types, and two threads that do so at once deadlock.
-    """
-
-    _one_gets_ready = threading.Lock()
-
-    def __init__(
-        self,
-        core: Any,
-        model: Any,
-        shape: tuple[int | None, ...],
-        properties: Mapping[str, Any],
-        compiled: Any = None,
-    ) -> None:
-        self._core, self._model, self._shape = core, model, shape
-        self._properties, self._compiled = properties, compiled
-        self._names: list[str] = []
-        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-
-    def get_ready(self) -> None:
-        """Compile the network, unless that is done."""
-        with self._one_gets_ready:
-            if self._names:
-                return
-            model = with_uint8_input(self._model, self._shape)
-            # Compiling may give a tensor the names of several.
-            names = [output.get_any_name() for output in model.outputs]
-            compiled = self._compiled or self._core.compile_model(
-                model, "CPU", dict(self._properties)
-            )
-            kind = _OpenSlot if None in self._shape else _Slot
-            for _ in range(self._properties["NUM_STREAMS"]):
-                self._slots.put(kind(compiled.create_infer_request(), len(names)))
-            self._compiled, self._names = compiled, names
-            self._model = None
-
-    def predict(self, images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
-        """Run the network on some images at a time; give the outputs of all by name."""
-        if not self._names:
-            self.get_ready()
-        slot = self._slots.get()
-        try:
-            parts = [
-                slot.predict(images[start : start + batch_size])
-                for start in range(0, len(images), batch_size)
-            ]
-        finally:
-            self._slots.put(slot)
-        return {
-            name: np.concatenate([part[number] for part in parts])
-            for number, name in enumerate(self._names)
-        }
-
-
 class _Slot:
-    """An inference request with its own input memory, used by one thread at a time."""
+    """An inference request with its own input memory, used by one thread at a time.
+
+    Tensors are converted to arrays here once, in the thread that creates the predictor: the first
+    conversion initializes OpenVINO's table of types, and two threads that do so at once deadlock.
+    """
 
     def __init__(self, request: Any, outputs: int) -> None:
         self._request = request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import TypeVar
@@ -25,7 +25,6 @@ def predictor(
     *,
     batch_size: int | None = None,
     expected: int | None = None,
-    other_sizes: Sequence[tuple[int, int]] = (),
 ) -> Predictor:
     """Compile a model for this machine.
 
@@ -35,9 +34,6 @@ def predictor(
             backend can use, else OpenVINO, else TensorFlow.
         batch_size: Images per call; chosen for the runtime by default.
         expected: Number of images to come, if known: a few need no large batch.
-        other_sizes: Heights and widths that images may have besides the network's own, the
-            smallest first. OpenVINO takes them in float32, if the network is convolutional
-            throughout, the other runtimes do not; `cnnkit.runtime.other_sizes` tells.
 
     Raises:
         UsageError: The batch size is below 1.
@@ -50,9 +46,7 @@ def predictor(
         options = openvino_only(source.name, options)
 
     def openvino(threads: int) -> Predictor:
-        return _openvino(
-            source, options.precision, threads, batch_size, expected, tuple(other_sizes)
-        )
+        return _openvino(source, options.precision, threads, batch_size, expected)
 
     def keras(runtime: str, device: str, threads: int) -> Predictor:
         from cnnkit.runtime.keras_predictor import KerasPredictor
@@ -157,10 +151,9 @@ def _openvino(
     threads: int,
     batch_size: int | None,
     expected: int | None,
-    other_sizes: tuple[tuple[int, int], ...],
 ) -> Predictor:
     try:
         from cnnkit.runtime.openvino_predictor import OpenVinoPredictor
     except ImportError as error:
         raise RuntimeUnavailableError(f"OpenVINO cannot be imported: {error}.") from error
-    return OpenVinoPredictor(source, precision, threads, batch_size, expected, other_sizes)
+    return OpenVinoPredictor(source, precision, threads, batch_size, expected)

@@ -10,7 +10,7 @@ import pytest
 from cnnkit.architectures.nanodet import BINS, decode_head
 from cnnkit.bundles.card import parse_card
 from cnnkit.bundles.detector_card import NANODET_BINS, detector_spec
-from cnnkit.detection import Detector, detector
+from cnnkit.detection import Detector
 from cnnkit.detection.candidates import sigmoid
 from cnnkit.detection.decoders import decoded, make_decoder
 from cnnkit.errors import BundleError
@@ -49,11 +49,7 @@ def test_it_is_the_decoding_of_the_architecture() -> None:
     np.testing.assert_allclose(found.boxes, np.repeat(boxes.reshape(-1, 4), 3, axis=0), rtol=1e-4)
 
 
-def test_openvino_and_tensorflow_find_the_same(
-    examples: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the same input; see test_fitted.py for OpenVINO's smaller ones."""
-    monkeypatch.setattr(detector, "fitted_sizes", lambda spec: ())
+def test_openvino_and_tensorflow_find_the_same(examples: Path) -> None:
     images = [str(examples / name) for name in ("photographer.jpg", "cat.jpg")]
     found = [
         Detector.load(runtime=runtime, device="cpu", precision="float32").predict(images)
