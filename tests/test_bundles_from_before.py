@@ -56,7 +56,7 @@ def test_a_classifier_gives_the_same_predictions(model: str, wanted: str) -> Non
         # Images are enlarged along one axis first, then the other: which one has changed, and with
         # it what is cut off at black and white. Nearly equal scores may change places.
         scores = {prediction["label"]: prediction["score"] for prediction in row["predictions"]}
-        assert scores == pytest.approx(dict(before["predictions"]), abs=10 * SCORE)
+        assert scores == pytest.approx(dict(before["predictions"]), abs=0.01)
 
 
 def detector(folder: Path) -> Path:
