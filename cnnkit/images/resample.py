@@ -5,8 +5,8 @@ and costs accuracy. Pillow widens the kernel by the factor of shrinking. cykooz_
 the same by the processor's vector instructions: bilinear to two gray levels, bicubic and lanczos
 too but where a kernel overshoots black or white, for Pillow shrinks the width first and cuts such
 values off between the two steps, and area but where the edge of a box runs through the middle of
-a pixel, which rounding puts to one side. Where that package has no wheel (Linux on ARM), Pillow
-itself resizes. benchmarks/preparation.py measures the closeness and the time.
+a pixel, which rounding puts to one side. Pillow itself enlarges but for area, and resizes where
+that package has no wheel (Linux on ARM). benchmarks/preparation.py measures the closeness and the time.
 """
 
 from __future__ import annotations
@@ -51,8 +51,6 @@ _REACH = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0, "area": 0.5}
 _PIXELS_LEFT = 3.0
 # More pixels than this are resized in parts, for which less is copied: 48 MiB at a time.
 _LARGEST_PART = 1 << 24
-# A place that is nearer to a pixel's middle is taken to be upon it.
-_BESIDE = 1e-6
 # OpenCV's warps count pixels in 16 bits.
 _LARGEST_SIDE = 32_767 - 1
 
@@ -305,8 +303,10 @@ def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str
     Returns:
         uint8 (rows.count, columns.count, 3), own memory.
     """
-    moved = _beside_pixels(columns, interpolation)
-    if cykooz_resizer is None or moved is None:
+    enlarged = rows.extent < rows.count or columns.extent < columns.count
+    # cykooz_resizer 4.0.1 may read beyond its memory where a bicubic window of an enlarged image
+    # ends just upon a column of the image; and small images keep the scores that they had.
+    if cykooz_resizer is None or (enlarged and interpolation != "area"):
         right, bottom = columns.first + columns.extent, rows.first + rows.extent
         box = (columns.first, rows.first, right, bottom)
         size = (columns.count, rows.count)
@@ -315,7 +315,7 @@ def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str
     kind = cykooz_resizer.PixelType.U8x3
     source = cykooz_resizer.ImageData(columns.blocks, rows.blocks, kind, pixels.tobytes())
     found = cykooz_resizer.ImageData(columns.count, rows.count, kind)
-    box = cykooz_resizer.CropBox(moved.first, rows.first, moved.extent, rows.extent)
+    box = cykooz_resizer.CropBox(columns.first, rows.first, columns.extent, rows.extent)
     kernel = cykooz_resizer.FilterType[_KERNELS[interpolation]]
     options = cykooz_resizer.ResizeOptions(
         cykooz_resizer.ResizeAlg.convolution(kernel), crop_box=box
@@ -324,29 +324,3 @@ def _convolved(pixels: np.ndarray, rows: _Cut, columns: _Cut, interpolation: str
     cykooz_resizer.Resizer().resize(source, found, options)
     values = np.frombuffer(found.get_buffer(), np.uint8)
     return values.reshape(rows.count, columns.count, 3).copy()
-
-
-def _beside_pixels(columns: _Cut, interpolation: str) -> _Cut | None:
-    """Return a cut of which cykooz_resizer 4.0.1 reads no column that it has not; None: no such.
-
-    It takes the columns that the first and the last pixel of the window need for all that any
-    needs. Where one of them lies just upon a source pixel, that is this one alone, for there the
-    bicubic kernel is 0 at all others; if the window is enlarged, those beside it need more, and
-    reading them can end the process. So the window is moved by a millionth of a pixel.
-    """
-    if interpolation != "bicubic" or columns.extent >= columns.count:
-        return columns
-    first, end = columns.first, columns.first + columns.extent
-    for _ in range(3):
-        half = (end - first) / columns.count / 2
-        if _is_upon_a_pixel(first + half - 0.5):
-            first += 2 * _BESIDE
-        elif _is_upon_a_pixel(end - half - 0.5):
-            end += 2 * _BESIDE
-        elif end <= columns.blocks:
-            return replace(columns, first=first, extent=end - first)._within_blocks()
-    return None
-
-
-def _is_upon_a_pixel(place: float) -> bool:
-    return abs(place - round(place)) < _BESIDE

@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.darknet_reference import resized_like_darknet
-from cnnkit.images.resample import (
-    RESAMPLING,
-    Axis,
-    ResampleWindow,
-    _beside_pixels,
-    _Cut,
-    resize,
-)
+from cnnkit.images.resample import RESAMPLING, ResampleWindow, resize
 
 ANTIALIASED = sorted(name for name, filtered in RESAMPLING.items() if filtered is not None)
 
@@ -82,23 +75,6 @@ resize(pixels, {window!r}, {interpolation!r})
     pixels = np.random.default_rng(0).integers(90, 166, (height, width, 3), np.uint8)
     expected = whole(Image.fromarray(pixels), window, interpolation).astype(int)
     assert np.abs(resize(pixels, window, interpolation) - expected).max() <= 2
-
-
-@given(st.integers(1, 60), st.integers(1, 9), st.data())
-def test_no_window_of_an_enlarged_image_ends_just_upon_a_column(
-    size: int, factor: int, data: st.DataObject
-) -> None:
-    full = size * factor
-    count = data.draw(st.integers(1, full))
-    cut = _Cut.of(Axis(size, size), full, data.draw(st.integers(0, full - count)), count, 2.0)
-    moved = _beside_pixels(cut, "bicubic")
-    if moved is None or moved.extent >= moved.count:
-        return  # Pillow resizes it, or it is not enlarged
-    half = moved.extent / moved.count / 2
-    for place in (moved.first + half - 0.5, moved.first + moved.extent - half - 0.5):
-        assert abs(place - round(place)) > 1e-7
-    assert abs(moved.first - cut.first) < 1e-5 and abs(moved.extent - cut.extent) < 1e-5
-    assert moved.first + moved.extent <= moved.blocks
 
 
 sides = st.integers(1, 500)
