@@ -6,7 +6,8 @@ the same by the processor's vector instructions: bilinear to two gray levels, bi
 too but where a kernel overshoots black or white, for Pillow shrinks the width first and cuts such
 values off between the two steps, and area but where the edge of a box runs through the middle of
 a pixel, which rounding puts to one side. Pillow itself enlarges but for area, and resizes where
-that package has no wheel (Linux on ARM). benchmarks/preparation.py measures the closeness and the time.
+that package has no wheel (Linux on ARM). benchmarks/preparation.py measures the closeness and the
+time.
 """
 
 from __future__ import annotations
