@@ -28,16 +28,18 @@ from cnnkit.images.encoded import (
 )
 from cnnkit.isolation.messages import (
     BUFFER_BYTES,
+    NotTakenError,
+    ask,
     receive_header,
     receive_into,
     seconds_left,
-    send,
 )
 from cnnkit.runtime.children import Helper, connect_module
 
 log = logging.getLogger(__name__)
 
 CRASHED = "the process that decoded it died"
+DIED = "it had no image"
 LATE = "it took too long to decode"
 # A decoder ends itself so much later than it would be ended, if the service no longer can.
 MORE_SECONDS = 5.0
@@ -150,8 +152,7 @@ class Decoders:
         except (queue.Empty, TimeoutError):
             raise ImageError("failed", LATE) from None
         try:
-            decoder.start()  # if it died meanwhile
-            return decoder.ask(work, content, deadline)
+            return self._asked(decoder, work, content, deadline)
         except ImageError:
             raise
         except RuntimeUnavailableError as error:
@@ -169,9 +170,21 @@ class Decoders:
         finally:
             self._idle.put(decoder)
 
+    def _asked(
+        self, decoder: _Decoder, work: DecodingWork, content: bytes, deadline: float
+    ) -> DecodedArrays:
+        """Have a decoder decode an image, or the one after it if it has died meanwhile."""
+        decoder.start()
+        try:
+            return decoder.ask(work, content, deadline)
+        except NotTakenError:  # it was dying, of something else
+            self._replace(decoder, DIED)
+        decoder.start()
+        return decoder.ask(work, content, deadline)
+
     def _replace(self, decoder: _Decoder, reason: str) -> None:
-        how = decoder.helper.end(DYING_SECONDS if reason == CRASHED else 0.0)
-        log.warning("An image ended its decoder (%s: %s). A new one starts.", reason, how)
+        how = decoder.helper.end(0.0 if reason == LATE else DYING_SECONDS)
+        log.warning("A decoder has ended (%s: %s). A new one starts.", reason, how)
         try:
             decoder.start()
         except RuntimeUnavailableError as error:  # the next request tries again
@@ -223,7 +236,8 @@ class _Decoder:
         left = seconds_left(deadline)
         connection = self.helper.connection
         connection.settimeout(left)
-        send(connection, asdict(work) | {"seconds": left + MORE_SECONDS}, content)
+        seconds = {"seconds": left + MORE_SECONDS}
+        ask(connection, asdict(work) | seconds, content, deadline=deadline)
         header, size = receive_header(connection, deadline)
         if "error" in header:
             kind, message = header["error"]

@@ -17,7 +17,7 @@ from cnnkit.images.attempts import attempt
 from cnnkit.images.encoded import KEPT, OPENED, PREPARED, WITH_ALPHA, DecodedArrays, DecodingWork
 from cnnkit.images.prepare import prepare_and_keep
 from cnnkit.isolation.answering import answer_all
-from cnnkit.isolation.messages import receive_header, receive_into, send
+from cnnkit.isolation.messages import send, take
 from cnnkit.results import Failure
 from cnnkit.runtime.helper import ending_after
 
@@ -34,12 +34,10 @@ def answer_one(connection: socket.socket) -> None:
         EOFError: The service has ended.
         OSError: Likewise.
     """
-    header, size = receive_header(connection)
-    content = bytearray(size)
-    receive_into(connection, memoryview(content))
+    header, content = take(connection)
     with ending_after(header.pop("seconds")):
         work = DecodingWork(**header)
-        reply = attempt("the image", lambda _: perform(work, bytes(content)))
+        reply = attempt("the image", lambda _: perform(work, content))
     if isinstance(reply, Failure):
         send(connection, {"error": [reply.kind, reply.message]})
         return

@@ -21,7 +21,7 @@ from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import InputSpec, Prepared, place, prepare_placed
 from cnnkit.isolation.decoders import CRASHED, DYING_SECONDS, start_answering
-from cnnkit.isolation.messages import receive_header, receive_into, send
+from cnnkit.isolation.messages import NotTakenError, ask, receive_header, receive_into
 from cnnkit.results import Failure
 from cnnkit.runtime.children import Helper
 
@@ -144,17 +144,19 @@ class FileReaders:
 
     def _sent(self, paths: list[str], reader: _FileReader) -> list[Prepared | Failure]:
         """Have a process read some files; if it dies, of one file at a time."""
+        has_them = True
         try:
             if self._works(reader):
                 return self._asked(reader.helper, paths)
-        except (EOFError, OSError):
+        except (EOFError, OSError) as error:
             log.debug("no pixels", exc_info=True)
+            has_them = not isinstance(error, NotTakenError)
             self._replace(reader)
         finally:
             self._idle.put(reader)
         if not self._count:  # none of them works, which is no image's fault
             return [attempt(one, self) for one in paths]
-        if len(paths) > 1:
+        if len(paths) > 1 or not has_them:
             return [one for path in paths for one in self._sent([path], self._idle.get())]
         return [Failure("crashed", CRASHED)]
 
@@ -173,7 +175,7 @@ class FileReaders:
     def _asked(self, helper: Helper, paths: list[str]) -> list[Prepared | Failure]:
         connection, spec = helper.connection, self._spec
         header = {"spec": spec.to_dict(), "max_pixels": self._max_pixels}
-        send(connection, header, json.dumps(paths).encode())
+        ask(connection, header, json.dumps(paths).encode())
         reply, size = receive_header(connection)
         words = bytearray(min(size, int(reply["words"])))
         receive_into(connection, memoryview(words))
@@ -195,7 +197,7 @@ class FileReaders:
         reader.helper.end(DYING_SECONDS)
         if self._ended:
             return
-        log.warning("An image ended the process that read it. A new one starts.")
+        log.warning("A process that read images ended. A new one starts.")
         try:
             reader.helper, reader.has_answered = self._started(), False
         except RuntimeUnavailableError as error:

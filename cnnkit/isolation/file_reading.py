@@ -16,7 +16,7 @@ from cnnkit.images import InputSpec
 from cnnkit.images.attempts import attempt
 from cnnkit.images.prepare import prepare_placed
 from cnnkit.isolation.answering import answer_all
-from cnnkit.isolation.messages import receive_header, receive_into, send
+from cnnkit.isolation.messages import send, take
 from cnnkit.results import Failure
 
 
@@ -32,9 +32,7 @@ def answer_one(connection: socket.socket) -> None:
         EOFError: The job has ended.
         OSError: Likewise.
     """
-    header, size = receive_header(connection)
-    names = bytearray(size)
-    receive_into(connection, memoryview(names))
+    header, names = take(connection)
     spec = InputSpec.from_dict(header["spec"])
     read = partial(prepare_placed, spec=spec, max_pixels=header["max_pixels"])
     results = [attempt(path, read) for path in json.loads(names)]

@@ -16,6 +16,53 @@ _LENGTHS = struct.Struct("!IQ")
 MOST_HEADER_BYTES = 1 << 16
 # Buffered on the way: one switch between two processes for each so many bytes.
 BUFFER_BYTES = 1 << 20
+# Answers a question before anything is done with it: who dies without it died of something else.
+TAKEN = {"taken": True}
+
+
+class NotTakenError(EOFError):
+    """The other process ended before it had the whole of a question."""
+
+
+def ask(
+    connection: socket.socket, header: dict[str, Any], *parts: Any, deadline: float | None = None
+) -> None:
+    """Send a question; return when the other process has it, before it is answered.
+
+    Args:
+        connection: To a process that calls `take`.
+        header: Ready for JSON.
+        parts: Buffers of bytes, one after the other.
+        deadline: By `time.monotonic`.
+
+    Raises:
+        NotTakenError: The other process has ended, but not of this question.
+        TimeoutError: The deadline is over.
+        ValueError: It answers something else.
+    """
+    try:
+        send(connection, header, *parts)
+        answer, size = receive_header(connection, deadline)
+    except TimeoutError:
+        raise
+    except (EOFError, OSError) as error:
+        raise NotTakenError from error
+    if answer != TAKEN or size:
+        raise ValueError("a question must be taken before it is answered")
+
+
+def take(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """Return the header and the bytes of a question, when who asked knows that they are here.
+
+    Raises:
+        EOFError: Who asks has ended.
+        OSError: Likewise.
+    """
+    header, size = receive_header(connection)
+    content = bytearray(size)
+    receive_into(connection, memoryview(content))
+    send(connection, TAKEN)
+    return header, bytes(content)
 
 
 def send(connection: socket.socket, header: dict[str, Any], *parts: Any) -> None:

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -128,6 +129,21 @@ def test_a_crash_is_an_error_row_and_harms_no_other_request(decoders, examples):
             while is_running(process):
                 time.sleep(0.01)
         assert client.post("/v1/mean", content=sound).status_code == 200
+
+
+def test_a_decoder_that_dies_of_something_else_costs_no_image(start, examples):
+    """It is stopped, so that it cannot take the image that it is sent before it is ended."""
+    sound = (examples / "cat.jpg").read_bytes()
+    with Decoders(1, start) as decoders:
+        decoders.check()
+        [process] = decoders.processes
+        os.kill(process, signal.SIGSTOP)
+        ending = threading.Timer(0.3, os.kill, (process, signal.SIGKILL))
+        ending.start()
+        [pixels] = opened(decoders.image(sound, 60))
+        ending.join()
+        assert decoders.processes != [process]
+    np.testing.assert_array_equal(pixels, opened(sound)[0])
 
 
 def test_after_an_interruption_no_image_gets_the_pixels_of_another(start, examples, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -122,7 +123,18 @@ def test_a_crash_harms_its_file_alone(at_once, strange, tmp_path, photos, caplog
         again = several.many(photos)
     assert found[2] == Failure("crashed", CRASHED)
     assert not any(isinstance(one, Failure) for one in [*found[:2], *found[3:], *again])
-    assert "An image ended the process that read it" in caplog.text
+    assert "A process that read images ended" in caplog.text
+
+
+def test_a_reader_that_dies_of_something_else_costs_no_file(at_once, photos) -> None:
+    """It is stopped, so that it cannot take the file that it is sent before it is ended."""
+    with readers() as several:
+        expected = several.many(photos)
+        for helper in several._all[:2]:
+            os.kill(helper.number, signal.SIGSTOP)
+            threading.Timer(0.3, os.kill, (helper.number, signal.SIGKILL)).start()
+        found = several.many(photos[:1])
+    assert same(found[0], expected[0])
 
 
 def cannot_start():
