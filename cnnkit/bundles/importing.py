@@ -9,8 +9,9 @@ from typing import Any
 
 from cnnkit.bundles.card import CARD, check_labels, file_sha256
 from cnnkit.bundles.graphs.graph_card import FILES, SECTION, WEIGHTS_FILE
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.graphs.opening_graphs import elsewhere
-from cnnkit.bundles.graphs.planning import GraphWish, Planned, families, plan
+from cnnkit.bundles.graphs.planning import Planned, families, plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import Said, said_by
 from cnnkit.bundles.graphs.scanning import GraphFile, scan

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnnkit.bundles import Bundle, open_model
 from cnnkit.bundles.graphs.families import Preprocessing
-from cnnkit.bundles.graphs.planning import GraphWish
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.importing import Import
 from cnnkit.bundles.writing import check_target, writing_bundle
 from cnnkit.classification.classifier import Classifier, Decision

@@ -10,7 +10,7 @@ import pytest
 
 import cnnkit
 from cnnkit.bundles.detector_card import detector_spec
-from cnnkit.bundles.graphs.planning import coco_classes
+from cnnkit.bundles.graphs.class_names import coco_classes
 from cnnkit.bundles.head_rules import HEADS
 from cnnkit.detection import Detector
 from cnnkit.results import Detections

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.bundles.graphs.graph_card import GraphSpec
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.graphs.network import info_of, prepared
-from cnnkit.bundles.graphs.planning import GraphWish, Planned, families, plan
+from cnnkit.bundles.graphs.planning import Planned, families, plan
 from cnnkit.bundles.graphs.quantized_input import as_pixels, quantization_of
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles.graphs.first_layer import change_per_level
-from cnnkit.bundles.graphs.planning import GraphWish, plan
+from cnnkit.bundles.graphs.graph_wish import GraphWish
+from cnnkit.bundles.graphs.planning import plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles.graphs.families import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.graphs.own_normalization import own_normalization
-from cnnkit.bundles.graphs.planning import GraphWish, Planned, plan
+from cnnkit.bundles.graphs.planning import Planned, plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
-from cnnkit.bundles.graphs.planning import GraphWish, Planned, plan
+from cnnkit.bundles.graphs.graph_wish import GraphWish
+from cnnkit.bundles.graphs.planning import Planned, plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan

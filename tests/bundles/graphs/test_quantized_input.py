@@ -12,8 +12,9 @@ import pytest
 
 import cnnkit
 from cnnkit.bundles.graphs.families import FAMILIES, Preprocessing
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.graphs.network import prepared
-from cnnkit.bundles.graphs.planning import GraphWish, Planned, plan
+from cnnkit.bundles.graphs.planning import Planned, plan
 from cnnkit.bundles.graphs.reading import graph_model
 from cnnkit.bundles.graphs.said import said_by
 from cnnkit.bundles.graphs.scanning import scan

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnnkit.bundles import open_model
-from cnnkit.bundles.graphs.planning import GraphWish
+from cnnkit.bundles.graphs.graph_wish import GraphWish
 from cnnkit.bundles.graphs.scanning import form_of, scan
 from cnnkit.bundles.graphs.wire import WireError, fields
 from cnnkit.bundles.importing import Import
