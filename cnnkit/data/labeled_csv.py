@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.csv_text import CsvTable, read_csv_table
 from cnnkit.names import normal_name
-from cnnkit.writers.row_files import FORMULA_STARTS, harmless_cell
+from cnnkit.writers.row_files import plain_cell
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class _Columns(NamedTuple):
             UsageError: It has no file or no class.
         """
         if max(self.file, self.label) < len(cells):
-            file, label = _plain(cells[self.file]), normal_name(_plain(cells[self.label]))
+            file, label = plain_cell(cells[self.file]), normal_name(plain_cell(cells[self.label]))
             if file and label:
                 split = cells[self.split].strip() if 0 <= self.split < len(cells) else ""
                 return CsvRow(line, file, label, self.by_index, split)
@@ -97,17 +97,3 @@ def _find(table: CsvTable, wanted: tuple[str, ...], path: Path) -> int:
     rule = f"have a column named one of {', '.join(wanted)}"
     fix = "Separate the columns by commas, semicolons or tabs." if len(table.names) < 2 else ""
     raise UsageError(broken_rule(str(path), rule, table.columns(), fix))
-
-
-def protected_cell(text: str) -> str:
-    """Return a cell that no spreadsheet reads as a formula; `read_csv_rows` restores it."""
-    if text.startswith("'"):
-        return f"'{text}"
-    return f"'{text}" if harmless_cell(text).startswith("'") else text
-
-
-def _plain(cell: str) -> str:
-    """Undo `protected_cell`."""
-    if cell.startswith("'") and cell[1:].startswith((*FORMULA_STARTS, "'")):
-        return cell[1:]
-    return cell

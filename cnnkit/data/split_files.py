@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import posixpath
 from collections.abc import Sequence
@@ -12,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.data.dataset import SPLIT_NAMES, Dataset, split_name
-from cnnkit.data.labeled_csv import CsvRow, protected_cell, read_csv_rows
+from cnnkit.data.labeled_csv import CsvRow, read_csv_rows
 from cnnkit.data.splits import SPLITS
 from cnnkit.errors import UsageError, broken_rule, did_you_mean
 from cnnkit.formats.csv_text import readings
 from cnnkit.names import normal_name
 from cnnkit.writers.replacing import replacing
+from cnnkit.writers.row_files import csv_line, protected_cell
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +49,8 @@ def write_split_file(
 
 
 def _line(cells: list[str]) -> bytes:
-    """Return one line of CSV; a name may hold either half of a line's end."""
-    line = io.StringIO()
-    # Space before a cell is no part of it unless it is quoted.
-    spaced = any(cell[:1].isspace() for cell in cells)
-    # What is in the line terminator is quoted in cells.
-    csv.writer(
-        line, lineterminator="\r\n", quoting=csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL
-    ).writerow(cells)
-    return (line.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "surrogateescape")
+    """Return one line of CSV with the bytes that a name has on the disk."""
+    return csv_line(cells).encode("utf-8", "surrogateescape")
 
 
 def read_split_file(path: Path, dataset: Dataset) -> np.ndarray:

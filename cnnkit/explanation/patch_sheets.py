@@ -25,9 +25,7 @@ def write_patches(path: Path, layer: str, patches: list[Patch]) -> None:
         for patch in patches:
             cells = [layer, str(patch.unit), str(patch.rank), f"{patch.activation:.6g}", patch.path]
             cells += [str(edge) for edge in patch.box]
-            # A negative activation is a number, no formula.
-            cells = [c if n == 3 else harmless_cell(c) for n, c in enumerate(cells)]
-            file.write(csv_line(cells).encode())
+            file.write(csv_line([harmless_cell(cell) for cell in cells]).encode())
 
 
 def blocks(patches: list[Patch]) -> Iterator[tuple[int, list[Patch], np.ndarray]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.formats.csv_text import CsvTable, found_under, open_text, read_csv_table, text_lines
+from cnnkit.writers.row_files import plain_cell
 
 COLUMNS = ("a", "b", "same")
 SAME = dict.fromkeys(("1", "true", "yes", "same"), True)
@@ -113,7 +114,7 @@ def _csv_pairs(table: CsvTable, path: Path, root: Path) -> Iterator[FacePair]:
         row = dict(zip(table.names, cells, strict=False))
         if not (row.get("a", "").strip() and row.get("b", "").strip()):
             raise UsageError(broken_rule(where, "have an a and a b", "one of them or none"))
-        a, b = (_under(root, row[name], where) for name in ("a", "b"))
+        a, b = (_under(root, plain_cell(row[name]), where) for name in ("a", "b"))
         yield FacePair(a, b, _same(row.get("same", ""), where))
 
 

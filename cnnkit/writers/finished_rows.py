@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,13 @@ from typing import Any
 from cnnkit.errors import UsageError
 from cnnkit.results import frame_key, key_of, pair_key
 from cnnkit.writers.journal import MALFORMED, MAX_LINE_BYTES, bounded_lines, path_key
-from cnnkit.writers.row_files import encodable, harmless_cell, import_pyarrow
+from cnnkit.writers.row_files import (
+    FORMULA_STARTS,
+    encodable,
+    harmless_cell,
+    import_pyarrow,
+    plain_cell,
+)
 
 
 class FinishedRows:
@@ -31,7 +38,7 @@ class FinishedRows:
         """
         self.path = path
         self.statuses = {"ok": 0, "error": 0}
-        self._form, read = _READERS[path.suffix.lower()]
+        self._forms, read = _READERS[path.suffix.lower()]
         self._keys: set[int] = set()
         self._failed: set[int] = set()
         try:
@@ -50,15 +57,36 @@ class FinishedRows:
 
     def holds(self, path: str) -> bool:
         """Return whether the file has a row for this input, a path or a `pair_key`."""
-        return self._key(path) in self._keys
+        return self._key(path) is not None
 
     def status_of(self, path: str) -> str | None:
         """Return the status of this input's row, None if it has none."""
         key = self._key(path)
-        return ("error" if key in self._failed else "ok") if key in self._keys else None
+        return None if key is None else "error" if key in self._failed else "ok"
 
-    def _key(self, path: str) -> int:
-        return path_key("\0".join(map(self._form, path.split("\0"))))
+    def _key(self, path: str) -> int | None:
+        """Return the key of this input's row, None if it has none."""
+        spelled = itertools.product(*map(self._forms, path.split("\0")))
+        keys = (path_key("\0".join(parts)) for parts in spelled)
+        return next((key for key in keys if key in self._keys), None)
+
+
+def _as_it_is(text: str) -> list[str]:
+    return [text]
+
+
+def _csv_cells(text: str) -> list[str]:
+    """Return the cells that a CSV may have for a text: ours, and those of former versions.
+
+    They protected numbers, and no apostrophe; a cell that is now another text's is not meant.
+    """
+    text = encodable(text)
+    former = f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return list(dict.fromkeys([harmless_cell(text), *[former] * (plain_cell(former) == text)]))
+
+
+def _parquet_texts(text: str) -> list[str]:
+    return [encodable(text)]
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, str]]:
@@ -107,10 +135,10 @@ def _shown_key(row: dict[str, Any]) -> str:
     return row["path"] if row.get("frame") in (None, "") else frame_key(row["path"], row["frame"])
 
 
-# By suffix: the function that spells a path as the file does, and the reader of its rows.
-_Reader = tuple[Callable[[str], str], Callable[[Path], Iterator[tuple[str, str]]]]
+# By suffix: the function that spells a path as the file may do, and the reader of its rows.
+_Reader = tuple[Callable[[str], list[str]], Callable[[Path], Iterator[tuple[str, str]]]]
 _READERS: dict[str, _Reader] = {
-    ".jsonl": (str, _json_rows),
-    ".csv": (harmless_cell, _csv_rows),
-    ".parquet": (encodable, _parquet_rows),
+    ".jsonl": (_as_it_is, _json_rows),
+    ".csv": (_csv_cells, _csv_rows),
+    ".parquet": (_parquet_texts, _parquet_rows),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ from cnnkit.writers.row_tables import RowTable
 
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# A number below zero is no formula: programs that read the column want it as it is.
+NUMBER = re.compile(r"-\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 PARQUET_ROW_GROUP = 10_000
 # Some readers end a line at these characters, which JSON allows within strings.
 LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
@@ -54,16 +57,35 @@ def _lines(row: dict[str, Any], table: RowTable) -> list[list[str]]:
 
 
 def harmless_cell(cell: str) -> str:
-    """Return a cell that no spreadsheet reads as a formula and that UTF-8 can encode."""
-    cell = encodable(cell)
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+    """Return a cell that no spreadsheet reads as a formula and that UTF-8 can encode.
+
+    `plain_cell` undoes it.
+    """
+    return protected_cell(encodable(cell))
+
+
+def protected_cell(cell: str) -> str:
+    """Return a cell that no spreadsheet reads as a formula; `plain_cell` undoes it."""
+    if not cell.startswith((*FORMULA_STARTS, "'")) or NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
+
+
+def plain_cell(cell: str) -> str:
+    """Undo `protected_cell`, also of former versions, which protected no leading apostrophe."""
+    if cell.startswith("'") and cell[1:].startswith((*FORMULA_STARTS, "'")):
+        return cell[1:]
+    return cell
 
 
 def csv_line(cells: list[str]) -> str:
     """Return cells as one line of CSV (RFC 4180 quoting, a plain newline)."""
     line = io.StringIO()
+    # Many readers take space before a cell for no part of it, unless it is quoted.
+    spaced = any(cell[:1].isspace() for cell in cells)
+    quoting = csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL
     # Characters of the line terminator are quoted in cells: a name may contain a bare \r.
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    csv.writer(line, lineterminator="\r\n", quoting=quoting).writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 

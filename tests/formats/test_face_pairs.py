@@ -6,6 +6,8 @@ import pytest
 
 from cnnkit.errors import UsageError
 from cnnkit.formats.face_pairs import FacePair, read_pairs
+from cnnkit.writers import write_rows
+from cnnkit.writers.row_tables import FlatTable
 
 
 def written(tmp_path: Path, text: str, name: str = "pairs.csv") -> Path:
@@ -156,3 +158,13 @@ def test_a_pair_that_is_same_and_different_is_refused(tmp_path: Path, again: str
         read_pairs(path)
     path.write_text("a,b,same\na.jpg,b.jpg,1\nb.jpg,a.jpg,1\na.jpg,b.jpg,\n")
     assert [pair.same for pair in read_pairs(path)] == [True, True, None]
+
+
+def test_our_own_list_of_results_can_be_given_back(tmp_path: Path) -> None:
+    """Its cells start no formula; they were taken for other names."""
+    names = [("=a.jpg", "'b.jpg"), (" c.jpg", "-d.jpg")]
+    rows = [{"a": a, "b": b, "status": "ok"} for a, b in names]
+    write_rows(tmp_path / "rows.csv", rows, FlatTable((), paths=("a", "b")))
+    (tmp_path / " c.jpg").touch()
+    read = read_pairs(tmp_path / "rows.csv")
+    assert [(Path(pair.a).name, Path(pair.b).name) for pair in read] == names

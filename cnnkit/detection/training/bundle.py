@@ -12,14 +12,13 @@ from cnnkit.bundles import ModelCard
 from cnnkit.bundles.detector_card import detector_spec
 from cnnkit.bundles.measuring_ranges import Result, TrainingImages, ValidationImages
 from cnnkit.bundles.writing import NewBundle
-from cnnkit.data.labeled_csv import protected_cell
 from cnnkit.detection.average_precision import best_threshold, box_figures
 from cnnkit.detection.decoders import make_decoder
 from cnnkit.detection.measuring import found_boxes, true_boxes
 from cnnkit.detection.training.outcome import TrainedDetector, epoch_figures
 from cnnkit.runtime.versions import versions
 from cnnkit.training.run import REPORT, SPLIT, TrainingRun, epochs_record, write_history
-from cnnkit.writers.row_files import csv_line
+from cnnkit.writers.row_files import csv_line, protected_cell
 
 COLUMNS = ("stage", "epoch", "learning_rate", "loss", "AP50", "AP", "best")
 LIBRARIES = (
