@@ -21,6 +21,7 @@ from cnnkit.storage.places import container_suffix, is_url, scheme_of, split_mem
 from cnnkit.storage.remote import has_magic, key_of, matches
 from cnnkit.storage.writing import check_target
 from cnnkit.writers import apart
+from cnnkit.writers.claims import holding_claims
 from cnnkit.writers.remote_files import RemoteFile, is_prefix, named_by_url, remote_files
 
 P = ParamSpec("P")
@@ -131,7 +132,8 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
     """Make a command's function refuse outputs that are among its inputs, before it does anything.
 
     So it does arguments of wrong types; see `cnnkit.argument_types`. Its first parameter may be
-    any iterable of paths; the function gets it as a list.
+    any iterable of paths; the function gets it as a list. What it claims of its outputs is its own
+    until it ends; see `cnnkit.writers.claims`.
     """
     signature = inspect.signature(function)
     command = function.__name__.replace("_", "-")
@@ -149,7 +151,7 @@ def keeps_inputs(function: Callable[P, R]) -> Callable[P, R]:
                 bound.arguments[name] = _held(value)
         hold_to_types(function, bound)
         given = [_given(signature.parameters[n], v) for n, v in bound.arguments.items()]
-        with named_by_url(check(command, given)):
+        with named_by_url(check(command, given)), holding_claims():
             return function(*bound.args, **bound.kwargs)
 
     checked.keeps_inputs = True  # type: ignore[attr-defined]

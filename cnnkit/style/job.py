@@ -43,7 +43,7 @@ from cnnkit.style.images import FORMATS, Content, encoded, mask_hash, read_conte
 from cnnkit.version import __version__
 from cnnkit.writers.apart import check_apart, name_key
 from cnnkit.writers.journal import part_path
-from cnnkit.writers.locking import locked_beside
+from cnnkit.writers.locking import OR_ELSEWHERE, locked_beside
 from cnnkit.writers.replacing import check_writable, replacing
 from cnnkit.writers.targets import check_folder_name, make_folder
 
@@ -248,7 +248,7 @@ def stylize_folder(
     make_folder(target.folder)
     with contextlib.ExitStack() as held:
         if target.is_file:  # a folder's rows are locked
-            held.enter_context(locked_beside(target.path))
+            held.enter_context(locked_beside(target.path, OR_ELSEWHERE))
             target.check()  # another run may have just finished it
         held.callback(_remove_if_empty, target.folder / STATES)
         job = FolderJob(target.outputs(), {"stylize": method.settings})

@@ -7,6 +7,7 @@ The operating system holds the lock and releases it when the process ends. Witho
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -16,15 +17,20 @@ from typing import BinaryIO
 from cnnkit.errors import OutputError, UsageError, broken_rule
 
 TRIES = 20
+# Bytes of a name that with the suffix of its lock is still one, everywhere.
+LONGEST_LOCKED = 240
 _WAIT = "Wait for it to end."
+# Of a file that a run was told to write.
+OR_ELSEWHERE = "Wait for it to end, or write to another file."
 
 
-def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
+def open_locked(path: Path, *, new: bool = False, busy: UsageError | None = None) -> BinaryIO:
     """Open and lock a file for reading and writing, without changing its content.
 
     Args:
         path: The file; created empty if it is missing.
         new: Refuse an existing file.
+        busy: What to raise where another run holds the lock; by default it names the file.
 
     Raises:
         UsageError: Another run holds the lock, or it is not a regular file but a link or a pipe.
@@ -44,14 +50,14 @@ def open_locked(path: Path, *, new: bool = False) -> BinaryIO:
             if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
                 raise UsageError(broken_rule(str(path), "be a file", "a pipe or a device"))
             if not lock(descriptor):
-                raise in_use(path)
+                raise busy or in_use(path)
             if is_at(descriptor, path):
                 return os.fdopen(descriptor, "r+b")
             os.close(descriptor)  # the run that held it has just replaced or removed it
         except BaseException:  # Ctrl-C too: the lock must not outlive this call
             os.close(descriptor)
             raise
-    raise in_use(path)
+    raise busy or in_use(path)
 
 
 @contextlib.contextmanager
@@ -82,19 +88,20 @@ def locked_folder(folder: Path, fix: str = _WAIT) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked_beside(path: Path) -> Iterator[None]:
+def locked_beside(path: Path, fix: str = _WAIT) -> Iterator[None]:
     """Hold the lock of a file that is replaced, which cannot be locked itself: ``FILE.lock``.
 
     Args:
         path: The file.
+        fix: What to do where another run holds the lock.
 
     Raises:
         UsageError: Another run holds the lock.
         OutputError: The folder is not writable.
     """
-    beside = path.with_name(f"{path.name}.lock")
+    beside = path.with_name(_lock_name(path.name))
     try:
-        file = open_locked(beside)
+        file = open_locked(beside, busy=in_use(path, fix))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     try:
@@ -106,6 +113,13 @@ def locked_beside(path: Path) -> Iterator[None]:
         except PermissionError:  # Windows does not remove open files
             file.close()
             beside.unlink(missing_ok=True)
+
+
+def _lock_name(name: str) -> str:
+    """Return the name of the lock of a file, also of one whose name is as long as it may be."""
+    if len(os.fsencode(name)) <= LONGEST_LOCKED:
+        return f"{name}.lock"
+    return f".cnnkit-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.lock"
 
 
 def lock(descriptor: int) -> bool:

@@ -83,9 +83,10 @@ def csv_line(cells: list[str]) -> str:
     line = io.StringIO()
     # Many readers take space before a cell for no part of it, unless it is quoted.
     spaced = any(cell[:1].isspace() for cell in cells)
-    quoting = csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL
     # Characters of the line terminator are quoted in cells: a name may contain a bare \r.
-    csv.writer(line, lineterminator="\r\n", quoting=quoting).writerow(cells)
+    csv.writer(
+        line, lineterminator="\r\n", quoting=csv.QUOTE_ALL if spaced else csv.QUOTE_MINIMAL
+    ).writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 

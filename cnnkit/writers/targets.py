@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cnnkit.errors import OutputError, UsageError, broken_rule
+from cnnkit.writers.claims import check_free, claim
 from cnnkit.writers.locking import locked_folder
 from cnnkit.writers.replacing import check_writable
 
@@ -32,7 +33,9 @@ def target_file(
     overwrite: bool,
     endings: str = "",
 ) -> Path | None:
-    """Return the path of a file to write, None for none or an empty one.
+    """Return the path of a file to write, None for none or an empty one, and claim it.
+
+    See `cnnkit.writers.claims`.
 
     Args:
         name: The parameter that names it, in backticks.
@@ -42,8 +45,8 @@ def target_file(
         endings: The suffixes as a message names them; the first one by default.
 
     Raises:
-        UsageError: It has another suffix, is a folder, lies in none, or exists and must not be
-            overwritten.
+        UsageError: It has another suffix, is a folder, lies in none, is being written by another
+            run, or exists and must not be overwritten.
         OutputError: Its folder is not writable.
     """
     if not given:
@@ -53,9 +56,9 @@ def target_file(
         raise UsageError(broken_rule(name, f"end in {endings or suffixes[0]}", path))
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(broken_rule(name, "be a file in an existing folder", path))
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already. Use `overwrite=True` to overwrite it.")
+    check_free(path, overwrite)
     check_writable(path)
+    claim(path, overwrite=overwrite)
     return path
 
 

@@ -184,7 +184,10 @@ def test_a_single_file_that_another_run_paints_is_refused(photos, tmp_path):
     class Slow(Negative):
         def paint(self, content, workspace):
             if self.settings["strength"] == 1.0:
-                with pytest.raises(UsageError, match=r"png\.lock is being written"):
+                with pytest.raises(
+                    UsageError,
+                    match=r"result\.png is being written by another run\. Wait",
+                ):
                     run(Slow(0.5))
             return super().paint(content, workspace)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 import cnnkit
 from cnnkit.detection.outputs import BoxOutputs
 from cnnkit.errors import OutputError, UsageError
+from cnnkit.writers import targets
+from cnnkit.writers.claims import holding_claims
+from cnnkit.writers.locking import locked_beside
 from cnnkit.writers.targets import claimed_folders, target_file, target_page
 
 
@@ -106,3 +110,37 @@ def test_the_folder_of_a_shard_is_refused_with_what_shards_need(tmp_path: Path) 
     for further in ({"annotate": tmp_path}, {"boxes": [f"yolo:{tmp_path}"]}):
         with pytest.raises(UsageError, match=f"has files already. {advice}"):
             BoxOutputs(**further, of_shard=True)
+
+
+def test_a_file_that_another_run_is_to_write_is_refused(tmp_path: Path) -> None:
+    """Both would find the name free, and the last to end replaced what the other had written."""
+    page, long = tmp_path / "a.html", tmp_path / f"{'ä' * 125}.html"
+    with holding_claims():
+        assert [target_page(one, overwrite=False) for one in (page, page, long)][-1] == long
+        with ThreadPoolExecutor(1) as elsewhere:  # with claims of its own
+            for overwrite in (False, True):
+                error = elsewhere.submit(_claimed, page, overwrite).exception()
+                assert isinstance(error, UsageError)
+                assert str(error).startswith(f"{page} is being written by another run. Wait ")
+    assert list(tmp_path.iterdir()) == []
+    assert _claimed(page, False) == page
+
+
+def _claimed(page: Path, overwrite: bool) -> Path | None:
+    with holding_claims():
+        return target_page(page, overwrite=overwrite)
+
+
+def test_a_file_that_the_run_before_has_just_written_is_kept(tmp_path: Path, monkeypatch) -> None:
+    page = tmp_path / "a.html"
+    monkeypatch.setattr(targets, "check_writable", lambda path: path.touch())  # just now
+    with pytest.raises(UsageError, match="exists already"), holding_claims():
+        target_page(page, overwrite=False)
+    assert os.listdir(tmp_path) == ["a.html"]
+
+
+@pytest.mark.parametrize("name", ["classify", "doctor", "dedupe", "detect", "explain"])
+def test_of_two_commands_with_one_report_the_second_is_refused(name: str, tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    with locked_beside(page), pytest.raises(UsageError, match=r"a\.html is being written"):
+        getattr(cnnkit, name)(str(tmp_path), report=page)
