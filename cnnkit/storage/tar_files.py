@@ -1,9 +1,9 @@
 """Lists and reads the members of tar files, which are never extracted.
 
-Names are only text. A link is read if it leads to a file of the same archive, whose bytes it
-shares; other links, devices and sparse members are no files, and compressed archives are not read.
-Headers are read one by one and their size is bounded; the bytes of a member are read by their
-offset.
+Names are only text. A link is read if it leads to a file of the same archive, also through folders
+that are links, and shares its bytes; other links, devices and sparse members are no files, and
+compressed archives are not read. Headers are read one by one and their size is bounded; the bytes
+of a member are read by their offset.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ import numpy as np
 from cnnkit.errors import ImageError
 from cnnkit.storage.files import open_file, read_range, size_of, stamp_of
 from cnnkit.storage.places import Member
+from cnnkit.storage.tar_links import MOST_LINKS, LinkTexts, climbs
 
 # Headers of one member: a name and attributes; nothing sensible comes near this size.
 MAX_HEADER_BYTES = 1 << 20
 DAMAGED = "the tar file is damaged after its file %d"
-# Links that lead to links, as Linux follows them.
-MOST_LINKS = 40
 MOST_SHOWN = 200  # characters of where a link leads
 
 
@@ -94,7 +93,7 @@ def members(path: str) -> Iterator[tuple[Member, BinaryIO] | UnreadMember]:
                 yield UnreadMember(_shown(path, one), error)
             else:
                 index = index or _index_of(path)
-                linked = index.find(path, _name(one), _targets(one))
+                linked = index.linked(path, one)
                 yield _broken(path, one) if linked is None else (linked, file)
 
 
@@ -137,6 +136,11 @@ def _is_plain(one: tarfile.TarInfo) -> bool:
 
 def _is_link(one: tarfile.TarInfo) -> bool:
     return one.islnk() or one.issym()
+
+
+def _climbs(link: tarfile.TarInfo) -> bool:
+    """Return whether the text of a link does not say by itself where it leads."""
+    return link.issym() and climbs(link.linkname)
 
 
 def _targets(link: tarfile.TarInfo) -> tuple[str, str]:
@@ -210,7 +214,7 @@ class _Index:
 
     def __init__(self, path: str) -> None:
         """Read all headers once."""
-        plain, links = [], []
+        plain, links, texts = [], [], LinkTexts()
         with open_file(path) as file:
             for one in _entries(file):
                 if isinstance(one, ImageError):
@@ -218,32 +222,81 @@ class _Index:
                 if _is_plain(one):
                     plain.append((_key(_name(one)), one.offset_data, one.size, 0))
                 elif _is_link(one):
-                    links.append((_key(_name(one)), *map(_key, _targets(one))))
+                    if one.issym():
+                        texts.add(_name(one), _printed(one.linkname))
+                    if not _climbs(one):
+                        links.append((_key(_name(one)), *map(_key, _targets(one))))
         self._set(np.array(plain, np.uint64).reshape(-1, 4))
-        self._follow(links)
+        # By the key of a link's name and text, where the file lies to which folders lead it.
+        self._through: dict[int, tuple[int, int]] = {}
+        left = self._follow(np.array(links, np.uint64).reshape(-1, 3))
+        if self._lead_through(texts, set(left[:, 0].tolist())):
+            self._follow(left)
 
     def _set(self, table: np.ndarray) -> None:
         """Take rows of key, start, size, and whether it is a link, uint64 (n, 4), in any order."""
         order = np.argsort(table[:, 0], kind="stable")  # the first of a name stays the first
         self._keys, self._rest = table[order, 0], table[order, 1:]
 
-    def _follow(self, links: list[tuple[int, ...]]) -> None:
-        """Give the links the places of the files that they lead to.
+    def _follow(self, left: np.ndarray) -> np.ndarray:
+        """Give links the places of the files that they lead to.
 
         Args:
-            links: The key of each, and those of the names that its file may have.
+            left: The key of each, and those of the names that its file may have, uint64 (n, 3).
+
+        Returns:
+            Those that lead to no file, in the same form.
         """
-        left = np.array(links, np.uint64).reshape(-1, 3)
         for _ in range(MOST_LINKS):
             at = self._first(left[:, 1:])
             leads = at >= 0
             if not leads.any():
-                return
+                break
             found = np.ones((int(leads.sum()), 4), np.uint64)
             found[:, 0], found[:, 1:3] = left[leads, 0], self._rest[at[leads], :2]
             known = np.column_stack([self._keys, self._rest])
             self._set(np.concatenate([known, found]))
             left = left[~leads]
+        return left
+
+    def _lead_through(self, texts: LinkTexts, left: set[int]) -> bool:
+        """Give links that lead through linked folders their places; return whether any does.
+
+        Args:
+            texts: All links.
+            left: The keys of those that lead to no file by their texts alone.
+        """
+        found = []
+        for name, target in texts:
+            if _key(name) not in left and not climbs(target):
+                continue
+            end = texts.end_of(name, target)
+            at = -1 if end is None else self._row_of(end, f"./{end}")
+            if at >= 0:
+                start, size, _ = map(int, self._rest[at])
+                self._through[_key(f"{name}\0{target}")] = start, size
+                found.append((_key(name), start, size, 1))
+        if found:
+            known = np.column_stack([self._keys, self._rest])
+            self._set(np.concatenate([known, np.array(found, np.uint64)]))
+        return bool(found)
+
+    def _row_of(self, *names: str) -> int:
+        """Return the row of the first of some names that there is, or -1."""
+        return int(self._first(np.array([list(map(_key, names))], np.uint64))[0])
+
+    def linked(self, path: str, link: tarfile.TarInfo) -> Member | None:
+        """Return a link as the member that it leads to, None if there is none.
+
+        Args:
+            path: The tar file.
+            link: In the file.
+        """
+        name = _name(link)
+        through = self._through.get(_key(f"{name}\0{_printed(link.linkname)}"))
+        if link.issym() and through is not None:
+            return Member(path, name, *through, is_link=True)
+        return None if _climbs(link) else self.find(path, name, _targets(link))
 
     def _first(self, keys: np.ndarray) -> np.ndarray:
         """Return the row of the first of some keys that there is, or -1.
@@ -270,7 +323,7 @@ class _Index:
             targets: Names of the file whose bytes it has; by default its own name.
         """
         names = (name,) if targets is None else targets
-        at = int(self._first(np.array([list(map(_key, names))], np.uint64))[0])
+        at = self._row_of(*names)
         if at < 0:
             return None
         start, size, is_link = map(int, self._rest[at])

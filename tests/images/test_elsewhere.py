@@ -16,7 +16,7 @@ import pytest
 import cnnkit
 from cnnkit.errors import ImageError, UsageError
 from cnnkit.images import Finder, read_bytes
-from cnnkit.storage import parquet_files, places, tar_files
+from cnnkit.storage import parquet_files, places, tar_files, tar_links
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -207,6 +207,76 @@ def test_a_link_to_a_hidden_file_of_the_archive_is_read():
     assert found("x.tar") == [("x.tar!photos/a.jpg", None), ("x.tar!photos/d.jpg", None)]
     assert [read_bytes(one.path) for one in Finder(["x.tar"])] == [b"stored", b"hidden"]
     assert read_bytes("x.tar!photos/a.jpg") == b"stored"
+
+
+def archive_of(folder: str, path: str) -> None:
+    with tarfile.open(path, "w") as archive:
+        for one in sorted(Path(folder).rglob("*")):
+            archive.add(one, recursive=False)
+
+
+def test_links_through_linked_folders_are_read_as_from_the_disk():
+    """They were error rows, or files of their own name beside: links were followed as text."""
+    for name in ("real/deep", "a/b", "other"):
+        Path("photos", name).mkdir(parents=True)
+    for name in ("real/y.jpg", "real/deep/z.jpg", "a/y.jpg", "y.jpg", "other/o.jpg"):
+        Path("photos", name).write_bytes(name.encode())
+    links = {
+        "dir": "real",
+        "x.jpg": "dir/y.jpg",
+        "xx.jpg": "x.jpg",  # a link to one through a folder
+        "other/up.jpg": "../dir/deep/z.jpg",
+        "twice": "./dir/deep/",
+        "t.jpg": "twice/z.jpg",
+        "ab": "a/b",
+        "parent.jpg": "ab/../y.jpg",  # of a/b, not of ab: photos/a/y.jpg
+        "plain.jpg": "other/../y.jpg",
+        "hop": "hop2",
+        "hop2": "other",
+        "h.jpg": "hop/o.jpg",
+    }
+    for name, target in links.items():
+        Path("photos", name).symlink_to(target)
+    archive_of("photos", "x.tar")
+    listed = {one.path: one.failure for one in Finder(["x.tar"])}
+    expected = [f"x.tar!photos/{name}" for name in links if name.endswith(".jpg")]
+    assert set(expected) < set(listed) and set(listed.values()) == {None}
+    for path in listed:
+        on_disk = Path(path.removeprefix("x.tar!")).read_bytes()
+        assert read_bytes(path) == read_bytes(str(path)) == on_disk
+    with tarfile.open("dots.tar", "w") as archive:
+        archive.add("photos", "./")
+    assert {kind for _, kind in found("dots.tar")} == {None} and len(found("dots.tar")) == len(
+        listed
+    )
+    assert read_bytes("dots.tar!./x.jpg") == b"real/y.jpg"
+
+
+def test_links_through_folders_lead_neither_out_nor_in_circles(monkeypatch):
+    links = {
+        "out": "/etc",
+        "passwd.jpg": "out/passwd",
+        "up": "..",
+        "beside.jpg": "up/a.jpg",
+        "round": "round/round",
+        "circle.jpg": "round/a.jpg",
+        "double": "double2/double2",
+        "double2": "double/double",
+        "grows.jpg": "double/a.jpg",
+        "long.jpg": "a/../" * 5000 + "a.jpg",
+        "fine": "a",
+        "b.jpg": "fine/c.jpg",
+    }
+    members = {f"l{n}": special(n, tarfile.SYMTYPE, to) for n, to in links.items()}
+    write_tar("x.tar", {"a.jpg": b"no", **members, "a/c.jpg": b"yes"})
+    kinds = dict(found("x.tar"))
+    assert [path for path, kind in kinds.items() if kind is None] == [
+        *("x.tar!a.jpg", "x.tar!b.jpg", "x.tar!a/c.jpg")
+    ]
+    assert len(kinds) == 8 and set(kinds.values()) == {None, "missing"}
+    monkeypatch.setattr(tar_links, "MOST_KEPT", 1000)
+    write_tar("y.tar", {"a.jpg": b"no", **members, "a/c.jpg": b"yes"})
+    assert dict(found("y.tar"))["y.tar!b.jpg"] == "missing"
 
 
 def test_two_archives_listed_at_once_are_indexed_once_each(monkeypatch):
