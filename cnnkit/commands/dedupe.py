@@ -190,7 +190,8 @@ def dedupe(
     """Find images that are copies of one another, and say which one to keep.
 
     Exact copies are files with the same content. Near copies nearly look the same: rescaled,
-    recompressed, brightened, or mirrored. Every copy is compared with the very image that is kept
+    recompressed, brightened, or mirrored. Animations and files of several pages are compared by
+    content only. Every copy is compared with the very image that is kept
     for it, so there are no chains. Nothing is ever deleted. Without `sort_into`, no file is
     changed; with it, the plan is written to ``plan.jsonl`` in that folder before the first image
     is touched, so that an interrupted run can be resumed.
@@ -322,7 +323,8 @@ def _rows(
     advance = counter(progress, len(paths) * (1 if likeness is None else 2))
     prints = read_fingerprints(paths, max_pixels=max_pixels, workers=workers, progress=advance)
     preference = _preference(keep, paths, prints)
-    originals = find_originals(prints, preference)
+    # Only first frames were looked at: the others may differ, and a copy may be removed.
+    originals = find_originals(prints, preference, by_looks=~prints.more_frames)
     alike = None
     if likeness is not None:
         alike = likeness(paths, prints, originals, preference, progress=advance)

@@ -77,7 +77,9 @@ def comparable(fingerprints: Fingerprints) -> np.ndarray:
     return fingerprints.readable & large & (fingerprints.deviations >= BLANK_DEVIATION)
 
 
-def find_originals(fingerprints: Fingerprints, preference: np.ndarray) -> np.ndarray:
+def find_originals(
+    fingerprints: Fingerprints, preference: np.ndarray, by_looks: np.ndarray | None = None
+) -> np.ndarray:
     """Return for each image the one that is to be kept in its place, or itself.
 
     Going through the images by preference, each is kept unless it is a copy of one that is kept
@@ -87,6 +89,7 @@ def find_originals(fingerprints: Fingerprints, preference: np.ndarray) -> np.nda
     Args:
         fingerprints: Fingerprints of the set.
         preference: Every image's index once, those to keep first, int (images,).
+        by_looks: Which images may be copies by their looks, too, bool (images,); by default all.
 
     Returns:
         int64 (images,).
@@ -95,7 +98,10 @@ def find_originals(fingerprints: Fingerprints, preference: np.ndarray) -> np.nda
     rank[preference] = np.arange(len(preference))
     exact = _exact_groups(fingerprints)
     best = _most_preferred(exact, rank)
-    compared = np.flatnonzero((best == np.arange(len(best))) & comparable(fingerprints))
+    looked_at = comparable(fingerprints)
+    if by_looks is not None:
+        looked_at &= by_looks
+    compared = np.flatnonzero((best == np.arange(len(best))) & looked_at)
     middles = _near_stars(fingerprints, compared, np.argsort(rank[compared]))
     originals = np.arange(len(best))
     originals[compared] = compared[middles]

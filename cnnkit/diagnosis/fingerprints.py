@@ -15,6 +15,7 @@ from PIL import Image
 from cnnkit.errors import ImageError
 from cnnkit.images import DEFAULT_MAX_PIXELS, read_bytes
 from cnnkit.images.decode import open_image
+from cnnkit.images.frames import has_more_frames
 from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format
 from cnnkit.results import Failure
 from cnnkit.runtime.process import available_cpus
@@ -48,6 +49,8 @@ class Fingerprint(NamedTuple):
         hash: The perceptual hash, 64 bits.
         mirrored_hash: That of the mirrored image.
         thumbnail: Gray, uint8 (16, 16).
+        more_frames: Whether the file has frames or pages besides the first, of which alone the
+            hashes and the thumbnail are.
     """
 
     sha256: bytes
@@ -60,6 +63,7 @@ class Fingerprint(NamedTuple):
     hash: int
     mirrored_hash: int
     thumbnail: np.ndarray
+    more_frames: bool
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Fingerprints:
         hashes: uint64 (images,).
         mirrored_hashes: uint64 (images,).
         thumbnails: uint8 (images, 256).
+        more_frames: bool (images,).
         failures: Index to what is wrong.
     """
 
@@ -90,6 +95,7 @@ class Fingerprints:
     hashes: np.ndarray
     mirrored_hashes: np.ndarray
     thumbnails: np.ndarray
+    more_frames: np.ndarray
     failures: dict[int, Failure] = field(default_factory=dict)
 
     @classmethod
@@ -105,6 +111,7 @@ class Fingerprints:
             np.zeros(count, np.uint64),
             np.zeros(count, np.uint64),
             np.zeros((count, THUMBNAIL_SIDE**2), np.uint8),
+            np.zeros(count, bool),
         )
 
     def put(self, index: int, one: Fingerprint) -> None:
@@ -118,6 +125,7 @@ class Fingerprints:
         self.hashes[index] = one.hash
         self.mirrored_hashes[index] = one.mirrored_hash
         self.thumbnails[index] = one.thumbnail.reshape(-1)
+        self.more_frames[index] = one.more_frames
 
     @property
     def readable(self) -> np.ndarray:
@@ -191,6 +199,7 @@ def fingerprint(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fingerprin
         hashed,
         mirrored,
         np.rint(thumbnail).astype(np.uint8),
+        has_more_frames(data),
     )
 
 

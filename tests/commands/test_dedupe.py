@@ -67,6 +67,35 @@ def test_of_images_in_a_tar_file_the_one_with_most_bytes_is_kept(examples, tmp_p
         cnnkit.dedupe(tmp_path / "photos.tar", keep="oldest")
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".tif", ".webp"])
+def test_files_of_several_frames_are_copies_by_content_only(examples, tmp_path, suffix):
+    """Only the first frames were compared: a scan with the cover of another was to be removed."""
+    first, second, third = (Image.open(examples / n).resize((300, 200)) for n in EXAMPLES)
+    for name, more in (("one", second), ("other", third)):
+        first.save(tmp_path / f"{name}{suffix}", save_all=True, append_images=[more])
+    shutil.copy(tmp_path / f"one{suffix}", tmp_path / f"same{suffix}")
+    first.save(tmp_path / "still.png")
+    rows = by_name(cnnkit.dedupe(tmp_path))
+    assert {name: row["copy"] for name, row in rows.items()} == {
+        f"one{suffix}": None,
+        f"other{suffix}": None,
+        f"same{suffix}": "exact",
+        "still.png": None,
+    }
+
+
+def test_smaller_copies_of_the_image_inside_a_tiff_file_are_no_pages(examples, tmp_path):
+    with Image.open(examples / "cat.jpg") as cat:
+        cat.save(tmp_path / "a.png")
+        small = cat.resize((90, 60))
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        cat.save(tmp_path / "b.tif", save_all=True, append_images=[small])
+    with Image.open(tmp_path / "b.tif") as written:
+        written.seek(1)
+        assert written.tag_v2[254] == 1
+    assert cnnkit.dedupe(tmp_path).copies == 1
+
+
 @pytest.mark.parametrize("name", ["a" * 251 + ".jpg", "cat.a-suffix-of-many-letters", "cat."])
 def test_copies_with_unusual_names_are_sorted(photos, tmp_path, name):
     """The plan named them in a way that the same run then refused."""
