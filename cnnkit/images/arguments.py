@@ -25,6 +25,7 @@ from cnnkit.images.decode import (
 )
 from cnnkit.images.encoded import OPENED, DecodingWork, EncodedImage
 from cnnkit.images.files import read_bytes
+from cnnkit.images.unconverted import UnconvertedImage
 
 # A path, the content of a file, a Pillow image, or an array: uint8 RGB (height, width, 3), RGBA
 # (height, width, 4) over white, or gray (height, width). Or a file that is decoded elsewhere.
@@ -104,6 +105,9 @@ def opened_image(
     if isinstance(image, EncodedImage):
         done = image.decoded(DecodingWork(OPENED, max_pixels))
         return DecodedImage(done.arrays[0], done.height, done.width, None)
+    if isinstance(image, UnconvertedImage):
+        pixels, colors = image.unconverted()
+        return DecodedImage(pixels, pixels.shape[0], pixels.shape[1], colors)
     content = file_content(image)
     if content is not None:
         return open_image(content, max_pixels=max_pixels, at_least=at_least)

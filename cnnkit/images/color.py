@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 
@@ -10,16 +9,14 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from cnnkit.errors import ImageError
-from cnnkit.images.matrix_profiles import matrix_colors
+from cnnkit.images.coded_colors import CODES, coded_colors
+from cnnkit.images.matrix_profiles import Colors, matrix_colors
 from cnnkit.images.tiff import BITS, UNSIGNED, WHITE_IS_ZERO
 
 # The largest profiles in use (printing presses) have about 3 MB.
 MAX_PROFILE_BYTES = 4 * 1024**2
 # A profile that changes no color of the test chart by more than this is sRGB itself.
 SAME_COLOR_LEVELS = 2
-
-# Gives pixels, uint8 (height, width, 3), RGB, in other colors.
-Colors = Callable[[np.ndarray], np.ndarray]
 
 _DEEP_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -33,14 +30,24 @@ def flatten(image: Image.Image) -> tuple[Image.Image, Colors | None]:
     Raises:
         ImageError: The mode cannot be converted to RGB.
     """
-    profile = image.info.get("icc_profile")
     if is_gray(image):
-        return _over_white(*gray_apart(image)), None
+        return _over_white(*gray_apart(image)), codes_to_srgb(image)
     if image.mode in ("CMYK", "LAB"):
-        image = _to_srgb_at_once(image, profile)
-        profile = None
-    image = _to_rgb(image)
-    return image, srgb_colors(profile) if profile else None
+        return _to_rgb(_to_srgb_at_once(image, image.info.get("icc_profile"))), None
+    return _to_rgb(image), colors_to_srgb(image)
+
+
+def colors_to_srgb(image: Image.Image) -> Colors | None:
+    """Return what gives the RGB pixels of an image in sRGB, or None if nothing need be done."""
+    if CODES in image.info:
+        return codes_to_srgb(image)
+    profile = image.info.get("icc_profile")
+    return srgb_colors(profile) if profile else None
+
+
+def codes_to_srgb(image: Image.Image) -> Colors | None:
+    """Return the same as `colors_to_srgb`, by the codes of the colors alone."""
+    return coded_colors(image.info[CODES]) if CODES in image.info else None
 
 
 def is_gray(image: Image.Image) -> bool:

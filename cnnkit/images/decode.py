@@ -23,11 +23,13 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from cnnkit.errors import ImageError
-from cnnkit.images.color import Colors, flatten, srgb_colors
+from cnnkit.images.coded_colors import CODES, codes_in_boxes
+from cnnkit.images.color import flatten, srgb_colors
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.heic import open_heic
 from cnnkit.images.integrity import check_png, ends_early
 from cnnkit.images.jpeg_end import completed, lacks_end
+from cnnkit.images.matrix_profiles import Colors
 from cnnkit.images.png import may_be_turned, open_png
 from cnnkit.images.resample import Axis
 from cnnkit.images.scans import check_scans, has_one_scan
@@ -50,6 +52,9 @@ _DECODERS = {
 
 # A JPEG may be decoded at these parts of its scale.
 _REDUCTIONS = (1, 2, 4, 8)
+
+# Formats that consist of boxes, which may code the colors.
+_BOXED = ("AVIF", "HEIC")
 
 # Formats whose header may be anywhere in the file.
 _READ_WHOLE = ("TIFF", "PNG", "HEIC")
@@ -358,7 +363,11 @@ def _known_format(source: bytes) -> str:
 def opened(source: bytes, name: str) -> ImageFile.ImageFile:
     """Return Pillow's image of a file with only its header read."""
     opener = {"TIFF": open_tiff, "PNG": open_png, "HEIC": open_heic}.get(name)
-    return opener(source) if opener else _decoder(name)(BytesIO(source))
+    image = opener(source) if opener else _decoder(name)(BytesIO(source))
+    if name in _BOXED and "icc_profile" not in image.info:
+        codes = codes_in_boxes(source)
+        image.info |= {} if codes is None else {CODES: codes}
+    return image
 
 
 def _decoder(name: str) -> type[ImageFile.ImageFile]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnnkit.images.color import (
     clear_places,
+    codes_to_srgb,
     gray_curve,
     gray_levels,
     is_deep,
@@ -67,6 +68,8 @@ def _fine(source: bytes) -> np.ndarray | None:
     name = str(image_format(source[:64]))
     image = opened(source, name)
     profile = image.info.get("icc_profile")
+    if codes_to_srgb(image) is not None:
+        return None
     if is_deep(image):
         image.load()
         return _upright(_gray(image), image, name)

@@ -7,7 +7,7 @@ Little CMS takes more than twice as long for them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -20,7 +20,7 @@ _TAG_COUNT_AT, _TAGS_AT, _TAG_BYTES = 128, 132, 12
 _TABLES = frozenset((b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2", b"D2B3"))
 _CURVES = (b"rTRC", b"gTRC", b"bTRC")
 # Linear values are told apart in so many steps: at black, of 13 per level of sRGB.
-_STEPS = 1 << 14
+STEPS = 1 << 14
 # One strip of an image at a time: intermediate values take 32 bytes per pixel. Each waits for
 # Python's lock some times, so they are not smaller.
 _STRIP_PIXELS = 1 << 18
@@ -29,6 +29,9 @@ _SAME_LEVELS = 1
 # Numbers of a parametric curve by its kind (ICC.1:2022, 10.18).
 _PARAMETERS = (1, 3, 4, 5, 7)
 
+# Gives pixels, uint8 (height, width, 3), RGB, in other colors.
+Colors = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True)
 class MatrixColors:
@@ -36,7 +39,7 @@ class MatrixColors:
 
     Attributes:
         curves: float32 (256, 1, 3): the linear value of each level of red, green and blue.
-        matrix: float32 (3, 3), from linear RGB to linear sRGB in `_STEPS`.
+        matrix: float32 (3, 3), from linear RGB to linear sRGB in `STEPS`.
     """
 
     curves: np.ndarray
@@ -52,12 +55,28 @@ class MatrixColors:
             uint8 of the same shape.
         """
         found = np.empty(pixels.shape, np.uint8)
-        rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
-        for top in range(0, len(pixels), rows):
-            linear = cv2.transform(cv2.LUT(pixels[top : top + rows], self.curves), self.matrix)
-            steps = (np.clip(linear, 0, _STEPS, out=linear) + 0.5).astype(np.uint16)
-            np.take(_LEVELS, steps, out=found[top : top + rows], mode="clip")
+        for part in strips(pixels):
+            linear = cv2.LUT(pixels[part], self.curves)
+            write_levels(cv2.transform(linear, self.matrix), found[part])
         return found
+
+
+def strips(pixels: np.ndarray) -> Iterator[slice]:
+    """Yield the rows of an image in strips, so that intermediate values need little memory."""
+    rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
+    for top in range(0, len(pixels), rows):
+        yield slice(top, top + rows)
+
+
+def write_levels(linear: np.ndarray, place: np.ndarray) -> None:
+    """Write the sRGB levels of linear values.
+
+    Args:
+        linear: float32 (height, width, 3), in `STEPS`; it is changed.
+        place: uint8 (height, width, 3).
+    """
+    steps = (np.clip(linear, 0, STEPS, out=linear) + 0.5).astype(np.uint16)
+    np.take(_LEVELS, steps, out=place, mode="clip")
 
 
 def matrix_colors(
@@ -78,7 +97,7 @@ def matrix_colors(
         return None
     if not (np.isfinite(curves).all() and np.isfinite(matrix).all()):
         return None
-    found = MatrixColors(curves, (matrix * _STEPS).astype(np.float32))
+    found = MatrixColors(curves, (matrix * STEPS).astype(np.float32))
     chart = _chart()
     apart = np.abs(found(chart).astype(np.int16) - by_little_cms(chart))
     return found if int(apart.max()) <= _SAME_LEVELS else None
@@ -100,8 +119,8 @@ def _to_xyz(profile: ImageCms.ImageCmsProfile) -> np.ndarray:
 
 
 def _levels() -> np.ndarray:
-    """Return the sRGB level of each linear value, uint8 (`_STEPS` + 1,) (IEC 61966-2-1)."""
-    linear = np.arange(_STEPS + 1) / _STEPS
+    """Return the sRGB level of each linear value, uint8 (`STEPS` + 1,) (IEC 61966-2-1)."""
+    linear = np.arange(STEPS + 1) / STEPS
     bent = 1.055 * linear ** (1 / 2.4) - 0.055
     return np.rint(255 * np.where(linear <= 0.0031308, 12.92 * linear, bent)).astype(np.uint8)
 

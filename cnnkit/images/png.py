@@ -11,9 +11,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from PIL import Image, ImageFile
 
+from cnnkit.images.coded_colors import CODES, ColorCodes
 from cnnkit.images.color import MAX_PROFILE_BYTES
 
 _SIGNATURE_BYTES = 8
@@ -64,7 +66,7 @@ def open_png(source: bytes, *, animated: bool = False) -> ImageFile.ImageFile:
     kept: list[Chunk] = []
     later: list[Chunk] = []
     end = _SIGNATURE_BYTES
-    facts: dict[str, bytes | str | None] = {}
+    facts: dict[str, Any] = {}
     before_pixels = True
     for chunk in _chunks(source):
         end = chunk.end
@@ -73,12 +75,16 @@ def open_png(source: bytes, *, animated: bool = False) -> ImageFile.ImageFile:
             (kept if before_pixels else later).append(chunk)
         elif _is_sound(source, chunk):
             content = source[chunk.start + 8 : chunk.end - 4]
-            if chunk.kind == b"iCCP":
+            if chunk.kind == b"cICP" and before_pixels:
+                facts[CODES] = _codes(content)
+            elif chunk.kind == b"iCCP":
                 facts["icc_profile"] = _profile(content)
             elif chunk.kind in (b"tEXt", b"zTXt", b"iTXt"):
                 facts |= _turning_text(chunk.kind, content)
             elif chunk.kind == b"eXIf" or (before_pixels and _is_transparency(source, chunk)):
                 kept.append(chunk)
+    if facts.get(CODES) is not None:  # they come before a profile (PNG, third edition, 4.3)
+        facts["icc_profile"] = None
     view = memoryview(source)
     parts = [view[chunk.start : chunk.end] for chunk in (*kept, *later)]
     # A truncated chunk is left to the decoder, which reports it.
@@ -129,6 +135,13 @@ def _turning_text(kind: bytes, content: bytes) -> dict[str, str]:
         text = b"".join(text[2:].split(b"\0", 2)[2:])
     unpacked = _unpacked(text, _MAX_TEXT_BYTES) if packed else text[:_MAX_TEXT_BYTES]
     return {name: (unpacked or b"").decode("utf-8", "replace")}
+
+
+def _codes(content: bytes) -> ColorCodes | None:
+    """Return the codes of a cICP chunk, None if it codes other values than full RGB."""
+    if len(content) != 4 or content[2:] != b"\0\1":
+        return None
+    return ColorCodes(content[0], content[1])
 
 
 def _profile(content: bytes) -> bytes | None:

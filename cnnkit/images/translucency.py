@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cnnkit.images.arguments import ImageArgument, file_content, opened_image
-from cnnkit.images.color import gray_apart, is_gray, srgb_colors
+from cnnkit.images.color import codes_to_srgb, colors_to_srgb, gray_apart, is_gray
 from cnnkit.images.decode import (
     DEFAULT_MAX_PIXELS,
     DecodedImage,
@@ -84,9 +84,9 @@ def apart(image: Image.Image) -> tuple[DecodedImage, Image.Image]:
     if is_gray(image):
         colors, alpha = gray_apart(image)
         if alpha is not None:
-            return DecodedImage(colors, colors.height, colors.width, None), alpha
+            transform = codes_to_srgb(image)
+            return DecodedImage(colors, colors.height, colors.width, transform), alpha
     translucent = image.convert("RGBA")
-    profile = image.info.get("icc_profile")
-    transform = srgb_colors(profile) if profile else None
+    transform = colors_to_srgb(image)
     colors = translucent.convert("RGB")
     return DecodedImage(colors, colors.height, colors.width, transform), translucent.getchannel("A")

@@ -16,7 +16,10 @@ import numpy as np
 
 from cnnkit.errors import ImageError
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found
+from cnnkit.images.matrix_profiles import Colors
+from cnnkit.images.unconverted import UnconvertedImage
 from cnnkit.results import Failure, FramePlace
+from cnnkit.video.colors import frame_pixels
 from cnnkit.video.opening import OpenVideo, opened_video
 from cnnkit.video.selecting import Chooser, FrameSelection
 from cnnkit.video.timeline import Timeline
@@ -28,7 +31,7 @@ SEEK_WORTH = 16
 Earlier = Callable[[str], str | None]
 
 
-class VideoFrame(FramePlace):
+class VideoFrame(FramePlace, UnconvertedImage):
     """A frame of a video, which any function that takes an image accepts as one.
 
     Its pixels are converted only as they are taken, in the thread that takes them.
@@ -65,9 +68,16 @@ class VideoFrame(FramePlace):
         return int(self._decoded.rotation // 90) % 4
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return uint8 (height, width, 3), RGB, upright."""
-        pixels = self._decoded.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(pixels, self.turns)) if self.turns else pixels
+        """Return uint8 (height, width, 3), sRGB, upright."""
+        pixels, colors = self.unconverted()
+        return pixels if colors is None else colors(pixels)
+
+    def unconverted(self) -> tuple[np.ndarray, Colors | None]:
+        """See `UnconvertedImage`."""
+        pixels, colors = frame_pixels(self._decoded)
+        if self.turns:
+            pixels = np.ascontiguousarray(np.rot90(pixels, self.turns))
+        return pixels, colors
 
 
 @dataclass(frozen=True)
