@@ -21,7 +21,7 @@ from cnnkit import pipeline
 from cnnkit.bundles import Bundle
 from cnnkit.errors import ImageError, UsageError, broken_rule
 from cnnkit.explanation import networks
-from cnnkit.explanation.heat import Region, clipped, on_image
+from cnnkit.explanation.heat import Region, clipped, on_image, pixel_box
 from cnnkit.explanation.sheets import square
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found, read_bytes
 from cnnkit.images.decode import open_image
@@ -269,7 +269,8 @@ class PatchSearch:
             self.failures.append((path, Failure(error.kind, error.message)))
         for unit, rank, value, place in entries:
             region = self.sees(place, patch_size)
-            box = clipped(on_image(region, *size, spec), *size)
+            shown = on_image(region, *size, spec)
+            box = pixel_box(shown, *size) or clipped(shown, *size)  # the latter: in the bars
             left, top, right, bottom = clipped(region, spec.height, spec.width)
             pixels = None if image is None else square(image[top:bottom, left:right], TILE)
             yield Patch(self.units[unit], rank, value, path, box, pixels)

@@ -87,6 +87,15 @@ def test_a_unit_sees_its_patch_and_nothing_else(search, files):
         assert (patch.left + 2, patch.top + 2) == (left + 4, top + 4)
 
 
+def test_a_patch_of_a_thin_image_has_a_pixel(search, tmp_path):
+    pixels = np.ascontiguousarray(some_images(1)[0][:, :1])
+    Image.fromarray(pixels).save(tmp_path / "thin.png")
+    found = [Found(str(tmp_path / "thin.png"))]
+    strongest, paths = search.run(found, REFERENCE, workers=1)
+    patches = search.cut(strongest, paths, workers=1)
+    assert patches and all(patch.box[0] < patch.box[2] for patch in patches)
+
+
 def test_paths_that_no_unit_needs_are_dropped(tmp_path, files, monkeypatch):
     monkeypatch.setattr("cnnkit.explanation.patches.PRUNING", 2)
     monkeypatch.setattr("cnnkit.explanation.patches.PATCHES", 1)
