@@ -21,7 +21,7 @@ from cnnkit.formats.image_files import AnnotationNames, inside
 from cnnkit.images import decode, read_bytes
 from cnnkit.images.attempts import attempt
 from cnnkit.images.files import read_header
-from cnnkit.images.sniff import VIDEO_HEADER_BYTES, video_format
+from cnnkit.images.sniff import RAW_SUFFIXES, VIDEO_HEADER_BYTES, video_format
 from cnnkit.reports.box_drawing import DrawnBox, draw_boxes, enlargement
 from cnnkit.results import Failure, path_of
 from cnnkit.runtime import available_cpus
@@ -33,9 +33,9 @@ from cnnkit.writers.replacing import replacing
 from cnnkit.writers.targets import make_folder
 
 Row = dict[str, Any]
-# What Pillow writes under each ending; photos of phones become JPEG, other images PNG.
+# What Pillow writes under each ending; photos of phones and cameras become JPEG, other images PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-PHOTOS = (".heic", ".heif")  # as PNG they would be ten times as large
+PHOTOS = (".heic", ".heif", *RAW_SUFFIXES)  # as PNG they would be ten times as large
 JPEG_QUALITY = 95
 # EXIF's tag of the program that made an image: only what says so is removed for a later run.
 SOFTWARE, MADE_BY = 0x0131, "cnnkit"

@@ -20,7 +20,7 @@ from cnnkit.diagnosis.findings import SEVERITIES, Finding, Place, report
 from cnnkit.diagnosis.fingerprints import Fingerprints, read_fingerprints
 from cnnkit.errors import did_you_mean
 from cnnkit.images import DEFAULT_MAX_PIXELS
-from cnnkit.images.sniff import DECODED
+from cnnkit.images.sniff import DECODED, RAW, RAW_SUFFIXES
 from cnnkit.names import counted
 
 TINY_SIDE = 32
@@ -37,6 +37,7 @@ ENDINGS = {
     "GIF": (".gif",),
     "AVIF": (".avif",),
     "HEIC": (".heic", ".heif"),
+    RAW: RAW_SUFFIXES,
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 

@@ -14,9 +14,10 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.images import DEFAULT_MAX_PIXELS, read_bytes
+from cnnkit.images.camera_raw import content_format
 from cnnkit.images.decode import open_image
 from cnnkit.images.frames import has_more_frames
-from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format
+from cnnkit.images.sniff import DECODED
 from cnnkit.results import Failure
 from cnnkit.runtime.process import available_cpus
 from cnnkit.writers.row_files import batched
@@ -193,7 +194,7 @@ def fingerprint(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fingerprin
         len(data),
         image.height,
         image.width,
-        image_format(data[:HEADER_BYTES]) or "",
+        content_format(data) or "",
         is_rotated(data),
         float(small.std()),
         hashed,

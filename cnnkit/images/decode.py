@@ -23,6 +23,7 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from cnnkit.errors import ImageError
+from cnnkit.images.camera_raw import content_format, preview_of
 from cnnkit.images.coded_colors import CODES, codes_in_boxes
 from cnnkit.images.color import flatten, srgb_colors
 from cnnkit.images.files import as_image_error, check_regular
@@ -33,7 +34,7 @@ from cnnkit.images.matrix_profiles import Colors
 from cnnkit.images.png import may_be_turned, open_png
 from cnnkit.images.resample import Axis
 from cnnkit.images.scans import check_scans, has_one_scan
-from cnnkit.images.sniff import DECODED, HEADER_BYTES, image_format, other_content
+from cnnkit.images.sniff import DECODED, HEADER_BYTES, RAW, other_content
 from cnnkit.images.tiff import open_tiff
 
 # Twice Pillow's own warning threshold: 512 MiB as RGB.
@@ -57,7 +58,7 @@ _REDUCTIONS = (1, 2, 4, 8)
 _BOXED = ("AVIF", "HEIC")
 
 # Formats whose header may be anywhere in the file.
-_READ_WHOLE = ("TIFF", "PNG", "HEIC")
+_READ_WHOLE = ("TIFF", "PNG", "HEIC", RAW)
 
 # What decoders raise for broken content; `Warning` if the caller turned warnings into errors.
 _BROKEN = (
@@ -166,7 +167,8 @@ def decode(
     embedded color profiles are converted to sRGB.
 
     Args:
-        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PPM file.
+        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PPM file, or of a
+            camera's raw file.
         max_pixels: Largest number of pixels; larger images are refused before they are decoded.
         at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
             as long as both sides are at least these.
@@ -206,7 +208,11 @@ def size_and_orientation(path: str) -> tuple[tuple[int, int], int]:
             header = file.read(HEADER_BYTES)
             name = _known_format(header)
             file.seek(0)
-            image = opened(file.read(), name) if name in _READ_WHOLE else _decoder(name)(file)
+            if name in _READ_WHOLE:
+                source, name = shown_content(file.read())
+                image = opened(source, name)
+            else:
+                image = _decoder(name)(file)
             width, height = image.size
             swapped = _swaps_sides(turn_of(image, name))
             shown = (width, height) if swapped else (height, width)
@@ -237,7 +243,7 @@ def open_image(
     Raises:
         ImageError: See `decode`.
     """
-    name = _known_format(source)
+    source, name = shown_content(source)
     try:
         image = opened(source, name)
         _check_size(image.size, max_pixels)
@@ -307,7 +313,7 @@ def upright_image(source: bytes) -> Image.Image:
     Args:
         source: A file that `open_image` has accepted; it is not checked again.
     """
-    name = _known_format(source)
+    source, name = shown_content(source)
     image = opened(source, name)
     turn = turn_of(image, name)
     if name == "JPEG":  # no transparency, no need to decode it
@@ -349,7 +355,7 @@ def _known_format(source: bytes) -> str:
     if not source:
         raise ImageError("empty", "the file has no content (0 bytes)")
     header = source[:HEADER_BYTES]
-    name = image_format(header)
+    name = content_format(source)
     if name in DECODED:
         return name
     if name is not None:
@@ -358,6 +364,16 @@ def _known_format(source: bytes) -> str:
     content = other_content(header)
     message = f"the content is {content}, no image" if content else "no image format is known"
     raise ImageError("not-an-image", message)
+
+
+def shown_content(source: bytes) -> tuple[bytes, str]:
+    """Return what is decoded of a file, and its format: of a camera's raw file, a JPEG in it.
+
+    Raises:
+        ImageError: The content is no image, or one that cannot be decoded here.
+    """
+    name = _known_format(source)
+    return (preview_of(source), "JPEG") if name == RAW else (source, name)
 
 
 def opened(source: bytes, name: str) -> ImageFile.ImageFile:

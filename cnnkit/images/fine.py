@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from cnnkit.images.camera_raw import content_format
 from cnnkit.images.color import (
     clear_places,
     codes_to_srgb,
@@ -55,7 +56,7 @@ def decode_fine(source: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.nd
 
 def _has_more_bits(source: bytes) -> bool:
     """Return whether an intact file has more than 8 bits per channel."""
-    name = image_format(source[:64])
+    name = content_format(source)
     if name == "PNG":
         return source[24:25] == b"\x10"
     if name == "TIFF":

@@ -7,9 +7,9 @@ from typing import Any
 from PIL import Image
 
 from cnnkit.errors import ImageError
+from cnnkit.images.camera_raw import content_format
 from cnnkit.images.decode import opened
 from cnnkit.images.png import open_png
-from cnnkit.images.sniff import HEADER_BYTES, image_format
 
 _WITH_FRAMES = ("GIF", "WebP", "PNG", "TIFF", "AVIF")
 # Of the pages of a TIFF file: more than that are taken for pages of their own.
@@ -31,7 +31,7 @@ def has_more_frames(source: bytes) -> bool:
     Args:
         source: A file that `cnnkit.images.decode.open_image` has accepted.
     """
-    name = image_format(source[:HEADER_BYTES])
+    name = content_format(source)
     if name not in _WITH_FRAMES or (name == "PNG" and b"acTL" not in source):
         return False
     try:

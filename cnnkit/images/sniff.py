@@ -8,15 +8,21 @@ import re
 HEADER_BYTES = 64
 
 # Formats that are decoded, and those that are only recognized to be named in the error.
-DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "HEIC")
+RAW = "camera raw"
+DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "HEIC", RAW)
 RECOGNIZED = ("JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
+
+# Of the raw files of cameras.
+RAW_SUFFIXES = tuple(
+    ".dng .nef .nrw .cr2 .cr3 .crw .arw .sr2 .raf .rw2 .orf .pef .srw .x3f .3fr .iiq .mrw".split()
+)
 
 # A file with one of these suffixes in a scanned folder always becomes a row, so that a broken
 # image is never skipped silently.
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
     ".heic .heif .jp2 .jxl".split()
-)
+).union(RAW_SUFFIXES)
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -33,6 +39,16 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     (b"8BPS", "Photoshop"),
     (b"\0\0\x01\0", "icon"),
+    # Raw files of cameras that are no TIFF files; those that are, only their content tells apart.
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIU\0", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"\0MRM", RAW),
+    (b"FOVb", RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (b"\0\0\0\x18ftypcrx ", RAW),
 )
 _PORTABLE = re.compile(rb"P[1-6](\s+\d|\s*#)")  # PBM, PGM and PPM, as text or binary
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)

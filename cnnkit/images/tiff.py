@@ -37,6 +37,8 @@ _EXTRA_SAMPLES = 338
 # Offsets of the strips or tiles, and their sizes in bytes.
 _BLOCKS = ((273, 279), (324, 325))
 _UNCOMPRESSED = 1
+# There are no more tags; BigTIFF may count more.
+_MOST_ENTRIES = 1 << 16
 _NAMES = {34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
 _NAMES |= {50002: "JPEG XL", 52546: "JPEG XL"}
 
@@ -61,34 +63,42 @@ class TiffEntry:
 
 
 class Directory:
-    """The first directory of a TIFF or BigTIFF file, read without trusting it.
+    """A directory of a TIFF or BigTIFF file, read without trusting it.
 
     Attributes:
         order: Byte order, ``little`` or ``big``.
+        following: Offset of the next directory, 0 after the last.
         entries: The entries by tag.
         is_big: Whether it is BigTIFF, with 64-bit offsets.
         complete: Whether the file has all entries.
     """
 
-    def __init__(self, data: bytes) -> None:
-        """Read the entries."""
+    def __init__(self, data: bytes, start: int | None = None) -> None:
+        """Read the entries.
+
+        Args:
+            data: The file.
+            start: Offset of the directory; the first one by default.
+        """
         self.complete = False
+        self.following = 0
         self._data = data
         self.order: Any = "little" if data[:2] == b"II" else "big"
         self.is_big = self._number(2, 2) == 43
-        self.entries = {entry.tag: entry for entry in self._read()}
+        self.entries = {entry.tag: entry for entry in self._read(start)}
 
     def _number(self, position: int, width: int) -> int:
         return int.from_bytes(self._data[position : position + width], self.order)
 
-    def _read(self) -> Iterator[TiffEntry]:
+    def _read(self, start: int | None) -> Iterator[TiffEntry]:
         pointer, size = (8, 20) if self.is_big else (4, 12)
-        first = self._number(8 if self.is_big else 4, pointer)
+        first = self._number(8 if self.is_big else 4, pointer) if start is None else start
         counted = 8 if self.is_big else 2
         number = self._number(first, counted)
         self.complete = first + counted + number * size <= len(self._data)
         end = min(first + counted + number * size, len(self._data))
-        for at in range(first + counted, end, size):
+        self.following = self._number(first + counted + number * size, pointer)
+        for at in range(first + counted, min(end, first + counted + _MOST_ENTRIES * size), size):
             kind = self._number(at + 2, 2)
             width = _WIDTHS.get(kind, 1)
             count = self._number(at + 4, pointer)

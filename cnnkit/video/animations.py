@@ -13,6 +13,7 @@ from PIL import Image
 
 from cnnkit.errors import ImageError
 from cnnkit.images import DEFAULT_MAX_PIXELS, Found
+from cnnkit.images.camera_raw import content_format
 from cnnkit.images.decode import opened, upright_pillow_image
 from cnnkit.images.files import read_bytes
 from cnnkit.images.png import open_png
@@ -59,6 +60,9 @@ def read_animation(
     """
     try:
         content = read_bytes(path)
+        if content_format(content) != form:  # a camera's raw file, whose pages are no pages
+            yield Found(path)
+            return
         image: Any = open_png(content, animated=True) if form == "PNG" else opened(content, form)
         several = getattr(image, "n_frames", 1) > 1
     except (ImageError, Image.DecompressionBombError, *_BROKEN):
