@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnnkit import last_read
 from cnnkit.errors import OutputError, UsageError, broken_rule, mutually_exclusive, requires
 from cnnkit.images import Found
 from cnnkit.isolation.suspects import Suspects
@@ -24,7 +25,7 @@ from cnnkit.results import key_of, path_of
 from cnnkit.sorting import HOW, RESUME, finish, free_place, is_place_for, put
 from cnnkit.writers import FeatureSpool, FinishedRows, Journal, write_rows
 from cnnkit.writers.feature_files import check_feature_suffix
-from cnnkit.writers.journal import MALFORMED, part_path
+from cnnkit.writers.journal import CRASHED, MALFORMED, part_path
 from cnnkit.writers.remote_files import RemoteFile
 from cnnkit.writers.remote_outputs import RemoteOutputs
 from cnnkit.writers.replacing import check_writable
@@ -266,6 +267,8 @@ class FolderJob:
     def _open(self, feature_width: int, header: dict[str, Any]) -> None:
         """Open the journals of a run that is not finished."""
         self._journal = self._open_journal(header)
+        saved = self._outputs.rows is not None
+        last_read.note_rows(last_read.ROWS_SAVED if saved else last_read.ROWS_SHOWN)
         if self._journal is not None and self._journal.died and self._engine is None:
             self._suspects = Suspects()
         if self._outputs.embeddings:
@@ -361,8 +364,9 @@ class FolderJob:
         have killed it is decoded in another process first.
         """
         self._found = found
-        if hasattr(found, "earlier"):  # a video: its frames are not decoded for nothing
-            found.earlier = self._status_of
+        if hasattr(found, "take_up"):  # a video: its frames are not decoded for nothing
+            trials = None if self._suspects is None else self._suspects.trials
+            found.take_up(self._status_of, self._has_crashed, trials)
         for item in self._of_shard(found):
             earlier, done = None, False
             if self._journal is not None:
@@ -393,8 +397,14 @@ class FolderJob:
     def _status_of(self, key: str) -> str | None:
         """Return the status of the row that an input has already, None if it is yet to come."""
         if self._finished is not None:
-            return "ok" if self._keeps is not None else self._finished.status_of(key)
+            status = self._finished.status_of(key)
+            return "ok" if self._keeps is not None and status != CRASHED else status
         return self._journal.status_of(key) if self._journal is not None else None
+
+    def _has_crashed(self, path: str) -> bool:
+        """Return whether a file, or a frame of it, has ended a process of an earlier run."""
+        earlier = self._finished or self._journal
+        return earlier is not None and earlier.has_crashed(path)
 
     def _check_met(self) -> None:
         """Refuse a killed run's rows of what is no input of this one.
@@ -566,6 +576,7 @@ class FolderJob:
 
     def close(self) -> None:
         """Let go of the files and the engine; an unfinished journal stays for ``resume``."""
+        last_read.note_rows(last_read.NO_ROWS)
         if self._made is not None:
             self._made.close()
         if self._engine is not None:

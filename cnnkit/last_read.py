@@ -1,4 +1,6 @@
-"""Which input each thread has read last, kept where another process sees it after a crash.
+"""Which input each thread has read last, and what becomes of the rows of those before it.
+
+Both are kept where another process sees them after a crash.
 
 Nothing is kept unless `keep_in` has given it memory: a crash of native code ends the process at
 once, and nothing of it can say any more what it had in hand.
@@ -18,7 +20,12 @@ _LONGEST = 4096
 _SLOT = _HEAD.size + _LONGEST
 # More threads than read at once: those that come after them take the places of the first.
 _SLOTS = 64
-SIZE = _SLOT * _SLOTS
+# Behind the slots: what becomes of the rows.
+_ROWS = _SLOT * _SLOTS
+SIZE = _ROWS + 1
+# Nothing makes rows that a later run could take up; they go where nobody finds them again; or they
+# are saved in a file.
+NO_ROWS, ROWS_SHOWN, ROWS_SAVED = range(3)
 
 _numbers = itertools.count()
 _own = threading.local()
@@ -49,6 +56,17 @@ def note(path: str) -> None:
     memory[start : start + len(name)] = name
 
 
+def note_rows(becoming: int) -> None:
+    """Note what becomes of rows from now on: `NO_ROWS`, `ROWS_SHOWN`, or `ROWS_SAVED`."""
+    if _memory is not None:
+        _memory[_ROWS] = becoming
+
+
+def rows_in(memory: mmap) -> int:
+    """Return what `note_rows` has noted last."""
+    return memory[_ROWS]
+
+
 def _bytes(path: str) -> bytes:
     try:
         return path.encode("utf-8", "surrogateescape")
@@ -59,7 +77,7 @@ def _bytes(path: str) -> bytes:
 def read_last(memory: mmap) -> dict[int, str]:
     """Return the input that each thread has read last, by the thread's number."""
     found = {}
-    for slot in range(0, SIZE, _SLOT):
+    for slot in range(0, _ROWS, _SLOT):
         thread, length = _HEAD.unpack_from(memory, slot)
         if length:
             start = slot + _HEAD.size

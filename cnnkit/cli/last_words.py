@@ -23,6 +23,14 @@ _IGNORED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGPIPE")
 _MOST = 1 << 16
 _MOST_SHOWN = 3
 _CURRENT = re.compile(rb"Current thread 0x([0-9a-f]+)[^0-9a-f]")
+_BECOMES = "what crashes becomes an error row."
+# By what becomes of rows.
+_GOING_ON = {
+    last_read.NO_ROWS: "Leave out what crashes.",
+    last_read.ROWS_SHOWN: "Leave out what crashes, or run with --output FILE and then again with "
+    f"--resume: {_BECOMES}",
+    last_read.ROWS_SAVED: f"Run the same command again with --resume: {_BECOMES}",
+}
 # Files are open under numbers below this; shells that lock one take 9, 200, or 255.
 _HIGHEST = 4096
 
@@ -88,7 +96,7 @@ def _wait(reason: int, memory: mmap) -> None:
         _close_all_but(reason)
         said = _read(reason)
         if said.startswith("Fatal Python error"):
-            os.write(2, _line(said, last_read.read_last(memory)))
+            os.write(2, _line(said, last_read.read_last(memory), last_read.rows_in(memory)))
     finally:
         os._exit(0)
 
@@ -113,12 +121,13 @@ def _read(reason: int) -> str:
     return said.decode("ascii", "replace")
 
 
-def _line(said: str, read: dict[int, str]) -> bytes:
+def _line(said: str, read: dict[int, str], rows: int) -> bytes:
     """Return the line that a user sees.
 
     Args:
         said: By `faulthandler`.
         read: See `last_read.read_last`.
+        rows: See `last_read.rows_in`.
     """
     from cnnkit.writers.terminal import printable
 
@@ -128,8 +137,7 @@ def _line(said: str, read: dict[int, str]) -> bytes:
     line = f"cnnkit: error: a library crashed ({what})."
     if read:
         names = [own] if own is not None else list(read.values())
-        line += f" Read last: {_listed(names)}. Leave out what crashes, or run with --output FILE "
-        line += "and then again with --resume: an image that crashes becomes an error row."
+        line += f" Read last: {_listed(names)}. {_GOING_ON[rows]}"
     clear = "\r\x1b[K" if os.isatty(2) else ""  # of the progress
     return f"{clear}{printable(line)}\n".encode("utf-8", "backslashreplace")
 

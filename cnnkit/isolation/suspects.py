@@ -1,4 +1,4 @@
-"""Finds the image that ended an earlier run: a decoder of native code can crash its process.
+"""Finds the image or video that ended an earlier run: a decoder can crash its process.
 
 The inputs that the run had in hand when it died are decoded in another process first. One that
 ends it becomes a failure instead of ending the resumed run as well.
@@ -19,13 +19,16 @@ from cnnkit.images.decode import DEFAULT_MAX_PIXELS
 from cnnkit.images.encoded import OPENED, PREPARED, DecodingWork
 from cnnkit.images.files import read_bytes
 from cnnkit.isolation.decoders import CRASHED, Decoders, start_decoder
-from cnnkit.results import Failure
+from cnnkit.isolation.video_trials import VideoTrials
+from cnnkit.results import Failure, FramePlace
 from cnnkit.writers.journal import ROWS_UNSAVED
 
 log = logging.getLogger(__name__)
 
 # At least so many inputs are suspected, whatever the resumed run has in hand.
 LEAST_SUSPECTS = 32
+# Frames of a video that a run may have decoded, or have in several threads, before it died.
+FRAMES_AHEAD = 64
 # A decoder that takes longer than this many seconds does not crash, and nobody waits for it.
 SECONDS = 30.0
 # JPEG files have a faster way to a small image than to all pixels: both are tried.
@@ -41,11 +44,17 @@ class Suspects:
     All are suspected that are taken before the first result, as many as the run has in hand at
     once, and as many after them as the other run may have had results of that were not saved; and
     at least `LEAST_SUSPECTS`.
+
+    Attributes:
+        trials: Tries the videos among them, which become failures from the frame on that ends a
+            process.
     """
 
     def __init__(self) -> None:
         """Start the process: it gets ready while the run looks for its inputs."""
+        self.trials = VideoTrials(lambda: self.are_cleared)
         self._taken = 0
+        self._ahead = 0
         self._enough: float = math.inf
         self._decoders: Decoders | None = None
         with contextlib.suppress(RuntimeUnavailableError):  # it is tried again when it is needed
@@ -54,7 +63,7 @@ class Suspects:
     @property
     def are_cleared(self) -> bool:
         """Whether all of them have been tried."""
-        return self._taken >= self._enough
+        return self._taken >= self._enough + self._ahead
 
     def note_result(self) -> None:
         """Note that the run has a result, perhaps its first."""
@@ -67,6 +76,8 @@ class Suspects:
             self.close()
             return item
         self._taken += 1
+        if isinstance(getattr(item, "path", None), FramePlace):  # `trials` has tried its video
+            self._ahead = FRAMES_AHEAD
         # Frames are pixels already. What kind of input it is stays as it is.
         if not isinstance(item, Found) or item.failure is not None or type(item.path) is not str:
             return item
@@ -89,7 +100,8 @@ class Suspects:
         return False
 
     def close(self) -> None:
-        """End the process."""
+        """End the processes."""
+        self.trials.close()
         if self._decoders is not None:
             self._decoders.close()
             self._decoders = None

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnnkit import last_read
 from cnnkit.errors import (
     ImageError,
     UsageError,
@@ -253,6 +254,8 @@ def stylize_folder(
         held.callback(_remove_if_empty, target.folder / STATES)
         job = FolderJob(target.outputs(), {"stylize": method.settings})
         held.callback(job.close)
+        if target.is_file:  # whose row is no file of rows: nothing could tell what has crashed
+            last_read.note_rows(last_read.NO_ROWS)
         places = ResultPlaces(target, inputs)
         for position, item in enumerate(job.pending(found), start=job.resumed + 1):
             worker = _Image(method, target, places, max_pixels, position)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +19,17 @@ from cnnkit.images.decode import opened, upright_pillow_image
 from cnnkit.images.files import read_bytes
 from cnnkit.images.png import open_png
 from cnnkit.results import Failure, FramePlace
-from cnnkit.video.reading import Earlier, FoundFrame, no_earlier
+from cnnkit.video.reading import (
+    CRASHED,
+    OPENING,
+    Earlier,
+    FoundFrame,
+    Survives,
+    crash_of,
+    no_earlier,
+    opening_crash,
+    untried,
+)
 from cnnkit.video.selecting import Chooser, FrameSelection
 
 ANIMATED = ("GIF", "WebP", "PNG", "TIFF")
@@ -51,6 +62,7 @@ def read_animation(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     earlier: Earlier = no_earlier,
+    survives: Survives = untried,
     decodes: bool = True,
 ) -> Iterator[Found]:
     """Yield the wanted frames of an image file that may have several; see `read_video`.
@@ -58,12 +70,15 @@ def read_animation(
     A file of a single frame is yielded as it is, and so is one that cannot be opened: reading
     it as an image gives the reason.
     """
+    if decodes and not survives(OPENING):
+        yield opening_crash(path)
+        return
     try:
         content = read_bytes(path)
         if content_format(content) != form:  # a camera's raw file, whose pages are no pages
             yield Found(path)
             return
-        image: Any = open_png(content, animated=True) if form == "PNG" else opened(content, form)
+        image = _opened(content, form)
         several = getattr(image, "n_frames", 1) > 1
     except (ImageError, Image.DecompressionBombError, *_BROKEN):
         several = False
@@ -75,6 +90,10 @@ def read_animation(
     passed = 0.0
     for number in range(min(image.n_frames, MAX_FRAMES)):
         place = FramePlace(path, number, None if form == "TIFF" else round(passed / 1000, 3))
+        has_crashed = earlier(place.key) == CRASHED
+        if has_crashed or (decodes and not survives(number)):
+            yield FoundFrame(place) if has_crashed else crash_of(place)
+            return
         try:
             image.seek(number)
             is_taken = chooser.takes(number, round(passed), True)
@@ -95,6 +114,27 @@ def read_animation(
         end = FramePlace(path, MAX_FRAMES, place.time)
         message = f"the file has {image.n_frames:,} frames, the limit is {MAX_FRAMES:,}"
         yield FoundFrame(end, Failure("too-large", message))
+
+
+def _opened(content: bytes, form: str) -> Any:
+    return open_png(content, animated=True) if form == "PNG" else opened(content, form)
+
+
+@contextmanager
+def stepped_animation(path: str, form: str, *, max_pixels: int) -> Iterator[Callable[[int], None]]:
+    """Yield what decodes an animation up to a frame; see `cnnkit.video.reading.stepped_video`."""
+    image = _opened(read_bytes(path), form)
+    following = iter(range(getattr(image, "n_frames", 1)))
+
+    def step(number: int) -> None:
+        """Decode all frames up to one: each may be drawn over the one before."""
+        for place in following:
+            image.seek(place)
+            _pixels(image, max_pixels)
+            if place >= number:
+                return
+
+    yield step
 
 
 def webp_durations(content: bytes) -> list[int]:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from cnnkit.images import DEFAULT_MAX_PIXELS, Finder, Found
 from cnnkit.images.files import read_header
 from cnnkit.images.sniff import VIDEO_HEADER_BYTES, image_format, video_format
 from cnnkit.results import Failure
 from cnnkit.video.animations import ANIMATED, read_animation
-from cnnkit.video.reading import Earlier, no_earlier, read_video
+from cnnkit.video.opening import decode_carefully
+from cnnkit.video.reading import CRASHED, Earlier, Survives, no_earlier, read_video, untried
 from cnnkit.video.selecting import FrameSelection, Time
+
+
+class Trials(Protocol):
+    """Tries videos elsewhere, before they are decoded here."""
+
+    def of(
+        self, path: str, form: str, *, is_key_only: bool, max_pixels: int
+    ) -> AbstractContextManager[Survives]:
+        """Return what tells of one video whether a process survives its frames."""
 
 
 class FrameFinder:
@@ -19,8 +31,7 @@ class FrameFinder:
 
     Attributes:
         skipped: Number of files skipped so far.
-        earlier: Status of the row that an input has already; `cnnkit.folder_job` sets it, so
-            that no frame is decoded for nothing.
+        earlier: Status of the row that an input has already; see `take_up`.
     """
 
     def __init__(
@@ -42,6 +53,20 @@ class FrameFinder:
         self._finder, self._selection = finder, selection
         self._max_pixels, self._decodes = max_pixels, decodes
         self.earlier: Earlier = no_earlier
+        self._has_crashed: Callable[[str], bool] = lambda path: False
+        self._trials: Trials | None = None
+
+    def take_up(
+        self, earlier: Earlier, has_crashed: Callable[[str], bool], trials: Trials | None
+    ) -> None:
+        """Decode no frame for nothing, and none that has ended an earlier run.
+
+        Args:
+            earlier: Status of the row that an input has already.
+            has_crashed: Whether a frame of a video has ended a process, by its path.
+            trials: What tries videos first; None: nothing has to.
+        """
+        self.earlier, self._has_crashed, self._trials = earlier, has_crashed, trials
 
     @property
     def skipped(self) -> int:
@@ -70,22 +95,34 @@ class FrameFinder:
         if form is None:
             yield found
             return
-        frames = read(
-            found.path,
-            form,
-            self._selection,
-            max_pixels=self._max_pixels,
-            earlier=self.earlier,
-            decodes=self._decodes,
-        )
+        if self.earlier(found.path) == CRASHED:  # as it was opened
+            yield found
+            return
+        if self._has_crashed(found.path):
+            decode_carefully(found.path)
         any_wanted = False
-        for frame in frames:
-            any_wanted = True
-            yield frame
+        with self._trial(found.path, form) as survives:
+            for frame in read(
+                found.path,
+                form,
+                self._selection,
+                max_pixels=self._max_pixels,
+                earlier=self.earlier,
+                survives=survives,
+                decodes=self._decodes,
+            ):
+                any_wanted = True
+                yield frame
         if not any_wanted:  # every input has a row
             timed = self._selection.is_timed
             reason = "no frame lies in the time asked for" if timed else "it has no frame"
             yield Found(found.path, Failure("no-images", reason))
+
+    def _trial(self, path: str, form: str) -> AbstractContextManager[Survives]:
+        if self._trials is None or type(path) is not str:
+            return nullcontext(untried)
+        is_key_only = self._selection.is_key_only
+        return self._trials.of(path, form, is_key_only=is_key_only, max_pixels=self._max_pixels)
 
 
 def frames(

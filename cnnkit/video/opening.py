@@ -26,6 +26,8 @@ CODECS = frozenset(
     "msmpeg4v3 wmv1 wmv2 wmv3 vc1 theora mjpeg prores dnxhd dvvideo ffv1 huffyuv ffvhuff rawvideo "
     "flv1 flv vp6f vp6 png qtrle svq1 svq3 cinepak".split()
 )
+# Videos that have ended a process, or may have: see `decode_carefully`.
+_fragile: set[str] = set()
 # Pixels that are shown more times as wide as high, or as high as wide, are a mistake of the file.
 MOST_STRETCHED = 16
 _BOX_TYPES_SEARCHED = 10_000
@@ -111,6 +113,15 @@ class OpenVideo:
         self.problem = (getattr(error, "strerror", None) or str(error) or "broken data").lower()
 
 
+def decode_carefully(path: str) -> None:
+    """Decode a video by one thread from now on, here: no packet is decoded before it is needed.
+
+    Several threads are packets ahead of the frame that is asked for, and end the process for a
+    frame that nobody may ever ask for.
+    """
+    _fragile.add(path)
+
+
 @contextmanager
 def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
     """Yield a video, ready to decode.
@@ -144,7 +155,9 @@ def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
         with container:
             stream = _video_stream(container)
             _check_size(stream, max_pixels)
-            stream.thread_type = "AUTO"
+            stream.thread_type = "NONE" if path in _fragile else "AUTO"
+            if path in _fragile:
+                stream.codec_context.thread_count = 1  # of decoders that have threads of their own
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             yield OpenVideo(form, container, stream, cut_off)
 

@@ -7,7 +7,9 @@ decoding starts, and a wanted frame far ahead is reached by seeking to its key f
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -27,8 +29,13 @@ from cnnkit.video.timeline import Timeline
 # Frames that a seek must save: the decoder starts from nothing after one.
 SEEK_WORTH = 16
 
-# The status of the row that an earlier run has written for a frame, by its key; None: none.
+# The status of the row that an earlier run has written for a frame, by its key; None: none. It is
+# `CRASHED` where decoding the frame has ended a process.
 Earlier = Callable[[str], str | None]
+CRASHED = "crashed"
+# Whether a process survives decoding up to a frame, by its number; or opening the video.
+Survives = Callable[[int], bool]
+OPENING = -1
 
 
 class VideoFrame(FramePlace, UnconvertedImage):
@@ -97,6 +104,11 @@ def no_earlier(key: str) -> str | None:
     return None
 
 
+def untried(number: int) -> bool:
+    """Return True: every process survives."""
+    return True
+
+
 def read_video(
     path: str,
     form: str,
@@ -104,6 +116,7 @@ def read_video(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     earlier: Earlier = no_earlier,
+    survives: Survives = untried,
     decodes: bool = True,
 ) -> Iterator[Found]:
     """Yield the wanted frames of a video in order.
@@ -114,7 +127,9 @@ def read_video(
         selection: Which frames are wanted.
         max_pixels: Largest number of pixels of a frame.
         earlier: Status of the row that a frame has already. Such frames are yielded without
-            being decoded where seeking allows.
+            being decoded where seeking allows. Behind one that has crashed, nothing is decoded.
+        survives: Asked before the video is opened, and before a frame is decoded: see
+            `stepped_video`. What ends a process is a failure, and ends the video.
         decodes: If false, only places are yielded, to count them.
 
     Yields:
@@ -122,6 +137,10 @@ def read_video(
         for the end of a file that ends early; or a `Found` with a failure where the file cannot
         be opened.
     """
+    was_open = earlier(FramePlace(path, 0, None).key) is not None
+    if decodes and not was_open and not survives(OPENING):
+        yield opening_crash(path)
+        return
     try:
         with opened_video(path, form, max_pixels) as video:
             timeline = Timeline(video)
@@ -130,12 +149,50 @@ def read_video(
             yield from _places(path, timeline, selection)
             return
         with opened_video(path, form, max_pixels) as video:
-            if selection.is_key_only and timeline.is_exact:
-                video.stream.codec_context.skip_frame = "NONKEY"
+            _skip_others(video, timeline, selection.is_key_only)
             read = _stamped if timeline.is_exact else _counted
-            yield from read(path, video, timeline, selection, earlier, is_cut_off)
+            yield from read(path, video, timeline, selection, earlier, survives, is_cut_off)
     except ImageError as error:
         yield Found(path, Failure(error.kind, error.message))
+
+
+def _skip_others(video: OpenVideo, timeline: Timeline, is_key_only: bool) -> None:
+    if is_key_only and timeline.is_exact:
+        video.stream.codec_context.skip_frame = "NONKEY"
+
+
+@contextmanager
+def stepped_video(
+    path: str, form: str, *, is_key_only: bool, max_pixels: int
+) -> Iterator[Callable[[int], None]]:
+    """Yield what decodes a video up to a frame, as `read_video` does, but keeps nothing.
+
+    Args:
+        path: See `read_video`.
+        form: Likewise.
+        is_key_only: Whether only key frames are wanted.
+        max_pixels: See `read_video`.
+
+    Raises:
+        ImageError: The file cannot be opened.
+    """
+    with opened_video(path, form, max_pixels) as video:
+        timeline = Timeline(video)
+    with opened_video(path, form, max_pixels) as video:
+        _skip_others(video, timeline, is_key_only)
+        cursor = _Cursor(video, timeline, seeks=not is_key_only)
+        counted = enumerate(video.decoded_frames())
+
+        def step(number: int) -> None:
+            """Decode up to a frame, whose pixels are converted as well."""
+            if timeline.is_exact:
+                decoded = cursor.frame(number)
+            else:
+                decoded = next((one for at, one in counted if at >= number), None)
+            if decoded is not None:
+                decoded.to_ndarray(format="rgb24")
+
+        yield step
 
 
 def _places(path: str, timeline: Timeline, selection: FrameSelection) -> Iterator[Found]:
@@ -156,6 +213,7 @@ def _stamped(
     timeline: Timeline,
     selection: FrameSelection,
     earlier: Earlier,
+    survives: Survives,
     is_cut_off: bool,
 ) -> Iterator[Found]:
     """Yield the wanted frames of a video whose frames are known by their time stamps."""
@@ -166,6 +224,11 @@ def _stamped(
     for number in timeline.chosen(selection):
         place = FramePlace(path, number, timeline.seconds(number))
         status = earlier(place.key)
+        if status == CRASHED or (status is None and not survives(number)):
+            if lost:
+                yield _damage(lost[0], len(lost), video.problem)
+            yield FoundFrame(place) if status == CRASHED else crash_of(place)
+            return
         decoded = cursor.frame(number) if status is None else None
         if status is None and decoded is None:
             # What follows an earlier row of a damaged stretch belongs to it.
@@ -194,6 +257,7 @@ def _counted(
     timeline: Timeline,
     selection: FrameSelection,
     earlier: Earlier,
+    survives: Survives,
     is_cut_off: bool,
 ) -> Iterator[Found]:
     """Yield the wanted frames of a video whose frames can only be counted as they are decoded.
@@ -203,7 +267,16 @@ def _counted(
     chooser = Chooser(selection, timeline.tick)
     clock = _FrameClock(timeline.tick, video.stream.average_rate)
     number = lost = 0
-    for decoded in video.decoded_frames():
+    has_crashed = False
+
+    def known(place: FramePlace) -> bool:
+        """Return whether an earlier run has written the row of a frame."""
+        return earlier(place.key) is not None
+
+    for decoded in _surviving(path, video, earlier, survives):
+        if decoded is CRASHED:
+            has_crashed = True
+            break
         if decoded is None:
             lost += 1
             continue
@@ -214,20 +287,36 @@ def _counted(
         time = round(float(ticks * timeline.tick), 3)
         if lost:
             gap = FramePlace(path, number, time)
-            known = earlier(gap.key) is not None
-            yield FoundFrame(gap) if known else _damage(gap, lost, video.problem)
+            yield FoundFrame(gap) if known(gap) else _damage(gap, lost, video.problem)
             number, lost = number + lost, 0
         if chooser.takes(number, ticks, bool(decoded.key_frame)):
             place = FramePlace(path, number, time)
-            known = earlier(place.key) is not None
-            yield FoundFrame(place if known else _frame(place, decoded, ticks, video))
+            yield FoundFrame(place if known(place) else _frame(place, decoded, ticks, video))
         number += 1
-    if is_cut_off or lost:
-        ticks = timeline.ticks(number) if timeline.is_ordered else clock.end
-        end = FramePlace(path, number, round(float(ticks * timeline.tick), 3))
-        known = earlier(end.key) is not None
+    ticks = timeline.ticks(number) if timeline.is_ordered else clock.end
+    end = FramePlace(path, number, round(float(ticks * timeline.tick), 3))
+    if has_crashed:
+        if lost:
+            yield FoundFrame(end) if known(end) else _damage(end, lost, video.problem)
+        end = FramePlace(path, number + lost, end.time)
+        if not chooser.is_past(ticks):
+            yield FoundFrame(end) if known(end) else crash_of(end)
+    elif is_cut_off or lost:
         failed = _end(end) if is_cut_off else _damage(end, lost, video.problem)
-        yield FoundFrame(end) if known else failed
+        yield FoundFrame(end) if known(end) else failed
+
+
+def _surviving(path: str, video: OpenVideo, earlier: Earlier, survives: Survives) -> Iterator[Any]:
+    """Yield the decoded frames, as `OpenVideo.decoded_frames` does, and `CRASHED` for a crash."""
+    frames = video.decoded_frames()
+    for number in itertools.count():
+        if earlier(FramePlace(path, number, None).key) == CRASHED or not survives(number):
+            yield CRASHED
+            return
+        try:
+            yield next(frames)
+        except StopIteration:
+            return
 
 
 def _frame(place: FramePlace, decoded: Any, ticks: int, video: OpenVideo) -> VideoFrame:
@@ -238,6 +327,19 @@ def _frame(place: FramePlace, decoded: Any, ticks: int, video: OpenVideo) -> Vid
 def _damage(place: FramePlace, count: int, problem: str) -> FoundFrame:
     what = "1 frame" if count == 1 else f"{count:,} frames"
     return FoundFrame(place, Failure("corrupt", f"{what} from here cannot be decoded: {problem}"))
+
+
+_DIED = "the process that decoded it died"
+
+
+def opening_crash(path: str) -> Found:
+    """Return the failure of a video that has ended a process as it was opened."""
+    return Found(path, Failure(CRASHED, f"{_DIED} as it was opened"))
+
+
+def crash_of(place: FramePlace) -> FoundFrame:
+    """Return the failure of a frame that has ended a process, and of those behind it."""
+    return FoundFrame(place, Failure(CRASHED, f"{_DIED}; the frames from here are left out"))
 
 
 def _end(place: FramePlace) -> FoundFrame:

@@ -43,6 +43,8 @@ SCAN: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_onc
 # A killed run loses the results of so many seconds and rows at most.
 SECONDS_UNSAVED = 0.1
 ROWS_UNSAVED = 16
+# The kind of error of what has ended a process.
+CRASHED = "crashed"
 # What a run leaves behind its rows that was stopped by an error or by the user, and not killed.
 INTERRUPTED = b'{"cnnkit_journal": "interrupted"}\n'
 # Errors that reading an untrusted row may raise. Others are faults of this program: nobody is told
@@ -110,6 +112,9 @@ class Journal:
         self._replaced: dict[int, int] = {}
         # Journal index of each failed row, by the key of its input, which may be retried.
         self._failed: dict[int, int] = {}
+        # Of what has ended a process: the keys of its rows, and of its files.
+        self._crashed: set[int] = set()
+        self._crashed_files: set[int] = set()
         # Offset of each row of an earlier run, until this run reaches its input.
         self._unmet: dict[int, int] = {}
         self.size = 0
@@ -213,8 +218,12 @@ class Journal:
             if key in self._failed:
                 self._replaced[self._failed.pop(key)] = self.count
                 self.statuses["error"] -= 1
+            self._crashed.discard(key)
             if row["status"] == "error":
                 self._failed[key] = self.count
+                if row["error"]["kind"] == CRASHED:
+                    self._crashed.add(key)
+                    self._crashed_files.add(path_key(path_of(row) if "path" in row else ""))
         self.statuses[row["status"]] += 1
         self.count += 1
 
@@ -269,10 +278,18 @@ class Journal:
         return bool(self._done) and path_key(path) in self._done
 
     def status_of(self, path: str) -> str | None:
-        """Return the status of this input's row from an earlier run, None if it has none."""
+        """Return the status of this input's row from an earlier run, None if it has none.
+
+        That is `CRASHED` for an error of that kind.
+        """
         if not self.is_done(path):
             return None
-        return "error" if path_key(path) in self._failed else "ok"
+        key = path_key(path)
+        return CRASHED if key in self._crashed else "error" if key in self._failed else "ok"
+
+    def has_crashed(self, path: str) -> bool:
+        """Return whether a file, or a frame of it, has ended a process of an earlier run."""
+        return bool(self._crashed_files) and path_key(path) in self._crashed_files
 
     def meet(self, path: str) -> tuple[int | None, bool]:
         """Tell of an input whether an earlier run has written its row.

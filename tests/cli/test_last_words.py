@@ -69,7 +69,17 @@ def test_a_crash_is_said_with_the_file_and_can_be_resumed(run_crashing, photos: 
     assert died.returncode == -11
     (line,) = died.stderr.splitlines()
     assert line.startswith("cnnkit: error: a library crashed (Segmentation fault).")
-    assert "Read last: photos/1\\x1b[31m0.jpg. " in line and "--resume" in line
+    saved = "Run the same command again with --resume: what crashes becomes an error row."
+    assert line.endswith(f" Read last: photos/1\\x1b[31m0.jpg. {saved}")
+
+
+def test_how_to_go_on_is_what_the_command_can(run_crashing, photos: Path) -> None:
+    shown = run_crashing("classify", "photos", "-q")
+    assert shown.returncode == -11
+    assert "or run with --output FILE and then again with --resume: what crashes " in shown.stderr
+    without = run_crashing("visualize", "activations", "photos/1\x1b[31m0.jpg", "-o", "sheets")
+    assert without.returncode == -11
+    assert without.stderr.splitlines()[-1].endswith("Leave out what crashes.")
 
 
 def test_nothing_is_said_of_what_ends_otherwise(run_crashing, photos: Path) -> None:
@@ -161,7 +171,7 @@ def test_what_comes_in_pieces_is_read_to_the_number_of_the_thread() -> None:
     said = _read(reading)
     writer.join()
     os.close(reading)
-    line = _line(said, {0xABCD: "own.jpg", 1: "other.jpg"}).decode()
+    line = _line(said, {0xABCD: "own.jpg", 1: "other.jpg"}, last_read.NO_ROWS).decode()
     assert line.startswith("cnnkit: error: a library crashed (Bus error). Read last: own.jpg. ")
 
 
