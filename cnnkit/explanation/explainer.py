@@ -113,9 +113,11 @@ class Explanation(ComparedByValue):
 
         Raises:
             ImageError: It is not an image, or cannot be read.
+            UsageError: It has other proportions: it is another image, or not turned upright.
         """
         image = image_pixels(image)
         height, width = image.shape[:2]
+        self._check_proportions(height, width)
         scales = (width / self.width, height / self.height)
         drawn = None
         if box and self.xyxy is not None:
@@ -126,6 +128,16 @@ class Explanation(ComparedByValue):
             target = clipped(Region(*self.target).scaled(*scales), height, width)
             shown = with_box(shown, target, TARGET_COLOR)
         return shown
+
+    def _check_proportions(self, height: int, width: int) -> None:
+        # The sides of a scaled image are rounded.
+        if abs(width - height * self.width / self.height) <= 1:
+            return
+        if abs(height - width * self.height / self.width) <= 1:
+            return
+        rule = f"have the proportions of the explained image, {self.width} x {self.height} pixels"
+        fix = "A photo must be upright, as its EXIF data say."
+        raise UsageError(broken_rule("`image`", rule, f"{width} x {height}", fix))
 
 
 def _sides(edges: tuple[float, float, float, float]) -> list[float]:

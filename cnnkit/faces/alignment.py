@@ -71,7 +71,7 @@ def chip(image: np.ndarray, face: Face) -> np.ndarray:
     transform = similarity(np.array(face.landmarks), TEMPLATE)
     part, offset = _source_part(image, transform)
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
-    factor = max(1, int(1 / scale))
+    factor = max(1, min(int(1 / scale), *part.shape[:2]))
     if factor > 1:  # a large face: average first, or fine detail would turn into noise
         rows, columns = (side // factor for side in part.shape[:2])
         whole = part[: rows * factor, : columns * factor]

@@ -13,6 +13,7 @@ from cnnkit import pipeline
 from cnnkit.argument_types import checks_types
 from cnnkit.bundles import Bundle, embedded_names, open_model
 from cnnkit.bundles.tasks import require_task
+from cnnkit.errors import UsageError, broken_rule
 from cnnkit.faces.alignment import chips
 from cnnkit.faces.cascade import OUTPUT_THRESHOLD
 from cnnkit.faces.detection import FaceDetector
@@ -227,7 +228,7 @@ class FaceEmbedder(Loaded):
             float32 (faces, n). The smaller the Euclidean distance, the more similar two faces are.
 
         Raises:
-            UsageError: `faces` are no faces.
+            UsageError: `faces` are no faces, or lie outside the image.
             ImageError: It is not an image, or cannot be read.
         """
         return self.embed_chips(self.cut(self.read(image), faces))
@@ -244,8 +245,13 @@ class FaceEmbedder(Loaded):
             The embedder's input, uint8 (faces, height, width, 3).
 
         Raises:
-            UsageError: An argument is of another type.
+            UsageError: An argument is of another type, or a face lies outside the image.
         """
+        _check_pixels("image", image, (None, None, 3))
+        _check_within(image, faces)
+        return self._cut(image, faces)
+
+    def _cut(self, image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         size = (self._spec.height, self._spec.width)
         aligned: Iterable[np.ndarray] = [image] * len(faces)
         if isinstance(self.detector, FaceDetector):
@@ -267,8 +273,9 @@ class FaceEmbedder(Loaded):
             float32 (faces, n).
 
         Raises:
-            UsageError: It is no array.
+            UsageError: It is no such array.
         """
+        _check_pixels("aligned", aligned, (None, self._spec.height, self._spec.width, 3))
         if not len(aligned):
             return np.zeros((0, self.size), np.float32)
         embeddings = self._predict(aligned)
@@ -312,7 +319,7 @@ class FaceEmbedder(Loaded):
     def _described(self, images: Sequence[np.ndarray]) -> list[ImageFaces]:
         """Find and embed the faces of images, uint8 (height, width, 3) each."""
         found = find_in_any_orientation(self.detector, images)
-        cut = [self.cut(image, faces) for image, faces in zip(images, found, strict=True)]
+        cut = [self._cut(image, faces) for image, faces in zip(images, found, strict=True)]
         embeddings = self.embed_chips(np.concatenate(cut)) if cut else None
         borders = np.cumsum([len(own) for own in cut])[:-1]
         parts = np.split(embeddings, borders) if embeddings is not None else []
@@ -376,6 +383,36 @@ def detector_options(options: RuntimeOptions) -> RuntimeOptions:
     """Return the options of a face detector: in int8 it moves landmarks, for little time."""
     options = in_float32(options)
     return replace(options, precision="float32") if options.precision == "int8" else options
+
+
+def _check_pixels(name: str, pixels: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """Refuse an array of another dtype or shape, where None stands for any number.
+
+    Raises:
+        UsageError: It is one.
+    """
+    fits = len(pixels.shape) == len(shape) and all(
+        wanted in (None, side) for wanted, side in zip(shape, pixels.shape, strict=True)
+    )
+    if not fits or pixels.dtype != np.uint8:
+        rule = f"be uint8 ({', '.join('n' if n is None else str(n) for n in shape)})"
+        received = f"{pixels.dtype} ({', '.join(map(str, pixels.shape))})"
+        raise UsageError(broken_rule(f"`{name}`", rule, received))
+
+
+def _check_within(image: np.ndarray, faces: Sequence[Face]) -> None:
+    """Refuse faces that can only have been found in another image.
+
+    Raises:
+        UsageError: One has no point of this image.
+    """
+    height, width = image.shape[:2]
+    for face in faces:
+        left, top, right, bottom = face.xyxy
+        if left >= width or top >= height or right <= 0 or bottom <= 0:
+            place = ", ".join(f"{side:.0f}" for side in face.xyxy)
+            received = f"a face at {place} and an image of {width} x {height} pixels"
+            raise UsageError(broken_rule("`faces`", "be found in this image", received))
 
 
 def _takes_whole_images(bundle: Bundle) -> bool:

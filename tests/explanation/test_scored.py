@@ -46,6 +46,9 @@ def test_the_heat_lies_where_the_score_comes_from(explainer):
     shown = found.over(image)
     assert tuple(shown[40, 120]) == (0, 194, 255) and (shown[5, 5] == 0).all()
     assert dark == Failure("failed", "it is dark")
+    assert found.over(image[::7, ::7]).shape == (18, 23, 3)
+    with pytest.raises(UsageError, match="proportions of the explained image, 160 x 120 pixels"):
+        found.over(image.transpose(1, 0, 2))  # heat lay beside what it was of
 
 
 def test_places_are_those_of_the_full_image(explainer):

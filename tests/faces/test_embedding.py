@@ -100,6 +100,22 @@ def test_a_mirrored_face_embeds_alike_when_both_sides_are_averaged(
     assert np.abs(one - embedder.embed_chips(chip[None])).max() > 1e-3
 
 
+def test_arrays_that_are_no_pixels_and_faces_of_another_image_are_refused(
+    embedder: FaceEmbedder, astronaut: np.ndarray, astronaut_faces: ImageFaces
+) -> None:
+    """They ended in errors of OpenCV and OpenVINO, or in distances that meant nothing."""
+    faces, small = astronaut_faces.faces, np.zeros((60, 80, 3), np.uint8)
+    with pytest.raises(UsageError, match=r"`image` must be uint8 \(n, n, 3\)\. Received: float64"):
+        embedder.cut(astronaut / 255, faces)
+    with pytest.raises(UsageError, match=r"`faces` must be found in this image.*80 x 60 pixels"):
+        embedder.embed(small, faces)
+    for wrong in (small, np.zeros((1, 150, 150, 3)), small[None]):
+        with pytest.raises(UsageError, match=r"`aligned` must be uint8 \(n, 150, 150, 3\)"):
+            embedder.embed_chips(wrong)
+    chips = embedder.cut(astronaut, faces)
+    np.testing.assert_array_equal(embedder.embed_chips(chips), embedder.embed(astronaut, faces))
+
+
 def test_the_stream_keeps_order_and_names_what_cannot_be_read(
     embedder: FaceEmbedder, examples: Path, tmp_path: Path
 ) -> None:
