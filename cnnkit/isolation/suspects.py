@@ -79,7 +79,7 @@ class Suspects:
         if isinstance(getattr(item, "path", None), FramePlace):  # `trials` has tried its video
             self._ahead = FRAMES_AHEAD
         # Frames are pixels already. What kind of input it is stays as it is.
-        if not isinstance(item, Found) or item.failure is not None or type(item.path) is not str:
+        if not isinstance(item, Found) or item.failure is not None or not isinstance(item.path, str):
             return item
         try:
             crashes = self._ends_a_process(read_bytes(item.path))

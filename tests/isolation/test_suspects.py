@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from cnnkit.folder_job import FolderJob, Outputs
-from cnnkit.images import Found
+from cnnkit.images import Finder, Found
 from cnnkit.isolation import suspects
 from cnnkit.isolation.decoders import CRASHED
 from cnnkit.results import Failure, make_row
@@ -76,6 +77,23 @@ def test_a_fatal_image_is_a_row_after_a_death_and_sought_at_no_other_time(images
     assert {row["error"]["message"] for row in rows} == {CRASHED, "not decoded here"}
     second.close()  # stopped, but alive
     assert not begin_dead()
+
+
+def test_an_image_in_an_archive_is_tried_like_a_file(images) -> None:
+    """It ended each run that resumed: only files were tried."""
+    Path("005.pgm").write_bytes(b"crash")
+    with tarfile.open("x.tar", "w") as archive:
+        for name in NAMES:
+            archive.add(name)
+    members = list(Finder(["x.tar"]))
+    first = begin(resume=False)
+    take(first, members, "x.tar!004.pgm")
+    first._journal.close()
+    second = begin()
+    rows = take(second, members)
+    crashed = [row["path"] for row in rows if row["error"]["kind"] == "crashed"]
+    assert crashed == ["x.tar!005.pgm"] and len(rows) == len(NAMES)
+    second.close()
 
 
 def begin_dead() -> bool:
