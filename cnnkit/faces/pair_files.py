@@ -84,12 +84,19 @@ def verified_rows(
     Args:
         verifier: Loaded.
         workers: Threads that read and embed.
-        found: The pairs, by their keys.
+        found: The pairs, by their keys; some may have failed already.
     """
-    several = (one.key.split("\0") for one in found)
-    pairs = [FacePair(a, b) for a, b in several]
-    for pair, outcome in verifier.stream(pairs, workers):
-        yield make_pair_row(pair.a, pair.b, outcome), None
+    items = list(found)
+    pairs = [_pair_of(one) for one in items if one.failure is None]
+    outcomes = (outcome for _, outcome in verifier.stream(pairs, workers))
+    for item in items:
+        pair = _pair_of(item)
+        yield make_pair_row(pair.a, pair.b, item.failure or next(outcomes)), None
+
+
+def _pair_of(found: Found) -> FacePair:
+    a, b = found.key.split("\0")
+    return FacePair(a, b)
 
 
 def with_expected(row: dict[str, Any], pair: FacePair) -> dict[str, Any]:

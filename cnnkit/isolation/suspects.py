@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LEAST_SUSPECTS = 32
 # Frames of a video that a run may have decoded, or have in several threads, before it died.
 FRAMES_AHEAD = 64
+# All pairs of images are taken before the first result, and each image is in hand for many of them.
+MOST_IN_PAIRS = 512
 # A decoder that takes longer than this many seconds does not crash, and nobody waits for it.
 SECONDS = 30.0
 # JPEG files have a faster way to a small image than to all pixels: both are tried.
@@ -55,6 +57,8 @@ class Suspects:
         self.trials = VideoTrials(lambda: self.are_cleared)
         self._taken = 0
         self._ahead = 0
+        # Whether an image of a pair ends a process.
+        self._in_pairs: dict[str, bool] = {}
         self._enough: float = math.inf
         self._decoders: Decoders | None = None
         with contextlib.suppress(RuntimeUnavailableError):  # it is tried again when it is needed
@@ -79,14 +83,33 @@ class Suspects:
         if isinstance(getattr(item, "path", None), FramePlace):  # `trials` has tried its video
             self._ahead = FRAMES_AHEAD
         # Frames are pixels already. What kind of input it is stays as it is.
-        if not isinstance(item, Found) or item.failure is not None or not isinstance(item.path, str):
+        if (
+            not isinstance(item, Found)
+            or item.failure is not None
+            or not isinstance(item.path, str)
+        ):
             return item
-        try:
-            crashes = self._ends_a_process(read_bytes(item.path))
-        except (ImageError, RuntimeUnavailableError):  # the run itself says why
-            log.debug("%s: not tried", item.path, exc_info=True)
-            return item
+        if "\0" in item.path:
+            return self._tried_pair(item)
+        crashes = self._crashes(item.path)
         return replace(item, failure=Failure("crashed", CRASHED)) if crashes else item
+
+    def _tried_pair(self, item: Found) -> Found:
+        """Return a pair of images, see `cnnkit.results.pair_key`, as a failure if one crashes."""
+        for path in item.path.split("\0"):
+            if path not in self._in_pairs and len(self._in_pairs) < MOST_IN_PAIRS:
+                self._in_pairs[path] = self._crashes(path)
+            if self._in_pairs.get(path):
+                return replace(item, failure=Failure("crashed", f"{path}: {CRASHED}"))
+        return item
+
+    def _crashes(self, path: str) -> bool:
+        """Return whether decoding an image ends a process."""
+        try:
+            return self._ends_a_process(read_bytes(path))
+        except (ImageError, RuntimeUnavailableError):  # the run itself says why
+            log.debug("%s: not tried", path, exc_info=True)
+            return False
 
     def _ends_a_process(self, content: bytes) -> bool:
         if self._decoders is None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit.faces.pair_files import verified_rows
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Finder, Found
 from cnnkit.isolation import suspects
 from cnnkit.isolation.decoders import CRASHED
-from cnnkit.results import Failure, make_row
+from cnnkit.results import Failure, make_row, pair_key
 
 HEADER = {"command": "test"}
 PIXEL = b"P5 1 1 255 \x00"
@@ -94,6 +95,35 @@ def test_an_image_in_an_archive_is_tried_like_a_file(images) -> None:
     crashed = [row["path"] for row in rows if row["error"]["kind"] == "crashed"]
     assert crashed == ["x.tar!005.pgm"] and len(rows) == len(NAMES)
     second.close()
+
+
+def test_an_image_of_pairs_is_tried_once_for_all_of_them(images, monkeypatch) -> None:
+    for name in ("005.pgm", "045.pgm"):
+        Path(name).write_bytes(b"crash")
+    keys = [pair_key(a, b) for a, b in zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)]
+    monkeypatch.setattr(suspects, "MOST_IN_PAIRS", 20)
+    some = suspects.Suspects()
+    tried = [some.tried(Found(key)) for key in keys]
+    some.close()
+    failed = {one.path: one.failure.message for one in tried if one.failure is not None}
+    assert failed == dict.fromkeys(keys[4:6], f"005.pgm: {CRASHED}")  # the other: not in hand
+
+
+def test_pairs_that_have_failed_are_not_compared() -> None:
+    """An image that ends its process ended each run that resumed, as one of a pair."""
+
+    class Verifier:
+        def stream(self, pairs, workers):
+            yield from ((pair, Failure("no-face", pair.a)) for pair in pairs)
+
+    crashed = Failure("crashed", CRASHED)
+    found = [Found(pair_key("a", "b")), Found(pair_key("c", "b"), crashed), Found("d\0b")]
+    rows = [row for row, _ in verified_rows(Verifier(), None, found)]
+    assert [(row["a"], row["b"], row["error"]["kind"]) for row in rows] == [
+        ("a", "b", "no-face"),
+        ("c", "b", "crashed"),
+        ("d", "b", "no-face"),
+    ]
 
 
 def begin_dead() -> bool:
