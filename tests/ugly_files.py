@@ -264,6 +264,9 @@ def good_files() -> dict[str, bytes]:
         "text.pgm": b"P2\n# a comment\n3 2\n255\n0 50 100\n150 200 250\n",
         "avif.avif": encode(image, "AVIF"),
         "phone.heic": heic("turned"),
+        "plain.jp2": encode(image, "JPEG2000"),
+        "alpha.jp2": encode(translucent(), "JPEG2000"),
+        "16 bit.jp2": encode(Image.fromarray(deep), "JPEG2000"),
         "wrong ending.jpg": encode(image, "PNG"),
         "no ending": encode(image, "JPEG"),
         "UPPER CASE.JPG": encode(image, "JPEG"),
@@ -311,6 +314,7 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
         "ppm": encode(image, "PPM"),
         "avif": encode(image, "AVIF"),
         "heic": heic("photo"),
+        "jp2": encode(image, "JPEG2000"),
     }
     cut = {f"cut.{end}": ("truncated", data[: len(data) // 2]) for end, data in whole.items()}
     broken_header = bytearray(whole["png"])

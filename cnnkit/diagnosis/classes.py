@@ -38,6 +38,7 @@ ENDINGS = {
     "AVIF": (".avif",),
     "HEIC": (".heic", ".heif"),
     RAW: RAW_SUFFIXES,
+    "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 

@@ -29,6 +29,7 @@ from cnnkit.images.color import flatten, srgb_colors
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.heic import open_heic
 from cnnkit.images.integrity import check_png, ends_early
+from cnnkit.images.jpeg2000 import open_jpeg2000
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.matrix_profiles import Colors
 from cnnkit.images.png import may_be_turned, open_png
@@ -51,6 +52,14 @@ _DECODERS = {
     "PPM": "PpmImagePlugin:PpmImageFile",
 }
 
+# Those whose files Pillow does not read as they are meant.
+_OPENERS = {
+    "TIFF": open_tiff,
+    "PNG": open_png,
+    "HEIC": open_heic,
+    "JPEG 2000": open_jpeg2000,
+}
+
 # A JPEG may be decoded at these parts of its scale.
 _REDUCTIONS = (1, 2, 4, 8)
 
@@ -58,7 +67,7 @@ _REDUCTIONS = (1, 2, 4, 8)
 _BOXED = ("AVIF", "HEIC")
 
 # Formats whose header may be anywhere in the file.
-_READ_WHOLE = ("TIFF", "PNG", "HEIC", RAW)
+_READ_WHOLE = ("TIFF", "PNG", "HEIC", RAW, "JPEG 2000")
 
 # What decoders raise for broken content; `Warning` if the caller turned warnings into errors.
 _BROKEN = (
@@ -167,8 +176,8 @@ def decode(
     embedded color profiles are converted to sRGB.
 
     Args:
-        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PPM file, or of a
-            camera's raw file.
+        source: The content of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC, JPEG 2000 or PPM
+            file, or of a camera's raw file.
         max_pixels: Largest number of pixels; larger images are refused before they are decoded.
         at_least: (height, width): a JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale
             as long as both sides are at least these.
@@ -378,7 +387,7 @@ def shown_content(source: bytes) -> tuple[bytes, str]:
 
 def opened(source: bytes, name: str) -> ImageFile.ImageFile:
     """Return Pillow's image of a file with only its header read."""
-    opener = {"TIFF": open_tiff, "PNG": open_png, "HEIC": open_heic}.get(name)
+    opener = _OPENERS.get(name)
     image = opener(source) if opener else _decoder(name)(BytesIO(source))
     if name in _BOXED and "icc_profile" not in image.info:
         codes = codes_in_boxes(source)

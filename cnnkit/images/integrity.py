@@ -9,6 +9,8 @@ from cnnkit.images.tiff import Directory
 
 # Some writers add a few bytes after the end mark, which is searched for in this tail.
 _TAIL_BYTES = 4096
+# Of JPEG 2000: no other bytes of its pixels are these (ISO/IEC 15444-1, A.4.4).
+_END_OF_CODES = b"\xff\xd9"
 
 
 def ends_early(data: bytes, image_format: str) -> bool:
@@ -30,6 +32,8 @@ def ends_early(data: bytes, image_format: str) -> bool:
         return int.from_bytes(data[2:6], "little") > len(data)
     if image_format == "TIFF":
         return Directory(data).ends_early()
+    if image_format == "JPEG 2000":
+        return _END_OF_CODES not in data[-_TAIL_BYTES:]
     if image_format in ("AVIF", "HEIC"):
         return _boxes_end_early(data)
     return False

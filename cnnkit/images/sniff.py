@@ -9,8 +9,8 @@ HEADER_BYTES = 64
 
 # Formats that are decoded, and those that are only recognized to be named in the error.
 RAW = "camera raw"
-DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "HEIC", RAW)
-RECOGNIZED = ("JPEG 2000", "JPEG XL", "Photoshop", "icon", "SVG")
+DECODED = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "HEIC", RAW, "JPEG 2000")
+RECOGNIZED = ("JPEG XL", "Photoshop", "icon", "SVG")
 
 # Of the raw files of cameras.
 RAW_SUFFIXES = tuple(
@@ -21,7 +21,7 @@ RAW_SUFFIXES = tuple(
 # image is never skipped silently.
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
-    ".heic .heif .jp2 .jxl".split()
+    ".heic .heif .jp2 .j2k .j2c .jpx .jpf .jxl".split()
 ).union(RAW_SUFFIXES)
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (

@@ -54,6 +54,8 @@ FILES = {
     "text pgm": good_files()["text.pgm"],
     "avif": encode(NOISE, "AVIF"),
     "heic": heic("photo"),
+    "jpeg 2000": encode(NOISE, "JPEG2000"),
+    "codes of jpeg 2000": encode(NOISE, "JPEG2000", no_jp2=True),
     "exif": encode(NOISE, "JPEG", exif=exif(6)),
     "profile": encode(
         NOISE, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -234,7 +236,7 @@ def test_size_limit_is_checked_before_decoding() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["jpeg", "png", "webp", "bmp", "gif", "tiff", "ppm", "avif", "heic"]
+    "name", ["jpeg", "png", "webp", "bmp", "gif", "tiff", "ppm", "avif", "heic", "jpeg 2000"]
 )
 def test_size_limit_holds_for_every_format(name: str) -> None:
     assert kind_of(FILES[name], max_pixels=16 * 24 - 1) == "too-large"

@@ -17,6 +17,7 @@ FORMATS = {
     "TIFF": encode(NOISE, "TIFF"),
     "AVIF": encode(NOISE, "AVIF"),
     "HEIC": heic("photo"),
+    "JPEG 2000": encode(NOISE, "JPEG2000"),
 }
 
 

@@ -30,6 +30,7 @@ FORMATS = {
     ".pbm": "PPM",
     ".pgm": "PPM",
     ".avif": "AVIF",
+    ".jp2": "JPEG 2000",
     ".heic": "HEIC",
 }
 
