@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnkit.errors import RuntimeUnavailableError, broken_rule
 from cnnkit.runtime.contract import ModelSource
 from cnnkit.runtime.jax_compilation import jit
 from cnnkit.runtime.process import backend_name, import_keras
@@ -33,6 +34,11 @@ class KerasPredictor:
         threads: int,
         batch_size: int | None = None,
     ) -> None:
+        """Build and compile a model.
+
+        Raises:
+            RuntimeUnavailableError: bfloat16 was requested, and the layers have another type.
+        """
         self.runtime = runtime
         self.device = device
         # A card computes in bfloat16; a CPU falls back to the reference's float32.
@@ -41,7 +47,12 @@ class KerasPredictor:
             self.precision = "bfloat16" if device == "gpu" else "float32"
         self.batch_size = batch_size or BATCH_SIZES[device]
         set_backend_threads(threads)
-        self._call = compiled_call(source.build(self.precision), runtime, device)
+        model = source.build(self.precision)
+        if self.precision == "bfloat16" and not _computes_in_bfloat16(model):
+            if precision == "bfloat16":
+                raise _in_float32_only(source.name)
+            self.precision = "float32"
+        self._call = compiled_call(model, runtime, device)
         self._lock = threading.Lock()
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,6 +71,25 @@ class KerasPredictor:
         with self._lock:
             outputs = self._call(images)
         return {name: np.asarray(value, np.float32)[:count] for name, value in outputs.items()}
+
+
+def _computes_in_bfloat16(model: Any) -> bool:
+    """Return whether a layer with weights does: those of a ``.keras`` file keep their own type."""
+    layers = list(model.layers)
+    while layers:
+        layer = layers.pop()
+        if inner := getattr(layer, "layers", None):
+            layers += inner
+        elif layer.weights and layer.compute_dtype == "bfloat16":
+            return True
+    return False
+
+
+def _in_float32_only(name: str) -> RuntimeUnavailableError:
+    rule = "be used with a network that cnnkit builds, or by OpenVINO"
+    received = f"{name}, whose layers compute in float32"
+    fix = "Use `precision='float32'` or auto."
+    return RuntimeUnavailableError(broken_rule("`precision='bfloat16'`", rule, received, fix))
 
 
 def set_backend_threads(threads: int) -> None:

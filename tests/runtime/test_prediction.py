@@ -17,6 +17,7 @@ import pytest
 from cnnkit.bundles import open_model
 from cnnkit.errors import BundleError, RuntimeUnavailableError
 from cnnkit.runtime import RuntimeOptions, import_keras, prediction, predictor
+from cnnkit.runtime.keras_predictor import KerasPredictor
 from cnnkit.runtime.openvino_predictor import _in_float32, _stand_alone
 
 # The largest difference of a probability to TensorFlow in float32. bfloat16 has 8 bits of
@@ -106,6 +107,22 @@ def test_int8_is_near_the_reference_and_kept_apart_from_float(reference):
     assert np.corrcoef(simulated.ravel(), expected["scores"].ravel())[0, 1] > 0.95
     exact = predictor(source, RuntimeOptions(runtime="openvino", precision="float32"))
     np.testing.assert_allclose(exact.predict(images)["scores"], expected["scores"], atol=1e-3)
+
+
+def test_a_keras_file_is_not_said_to_compute_in_bfloat16(tmp_path):
+    """Its layers keep their type: what was reported as bfloat16 had been computed in float32."""
+    keras = import_keras()
+    inputs = keras.Input((8, 8, 3))
+    scores = keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+    keras.Model(inputs, scores).save(tmp_path / "small.keras")
+    source = open_model(tmp_path / "small.keras").source()
+    asked = RuntimeOptions(device="cpu", runtime="tensorflow", precision="bfloat16")
+    with pytest.raises(RuntimeUnavailableError, match="whose layers compute in float32. Use `prec"):
+        predictor(source, asked)
+    on_a_card = KerasPredictor(source, "tensorflow", "gpu", "auto", 1)
+    assert on_a_card.precision == "float32"
+    own = KerasPredictor(open_model("squeezenet-1.1").source(), "tensorflow", "gpu", "auto", 1)
+    assert own.precision == "bfloat16"
 
 
 def test_int8_without_ranges_is_refused_in_one_line():
