@@ -1,7 +1,7 @@
 """The photos in the raw files of cameras, as the cameras developed them.
 
-What a raw file holds is no picture yet. Beside it, cameras store the picture that they show, as a
-JPEG of the full size or near it; it is what viewers show, too. By their form most raw files are
+What a raw file holds is no photo yet. Beside it, cameras store the photo that they show, as a JPEG
+of the full size or near it; it is what viewers show, too. By their form most raw files are
 TIFF files, whose readers give the first image instead: a thumbnail of 160 x 120 pixels.
 """
 

@@ -113,7 +113,7 @@ def test_other_tiff_files_are_what_they_were() -> None:
 
 
 @given(st.data())
-def test_broken_files_give_their_picture_or_a_reason(data: st.DataObject) -> None:
+def test_broken_files_give_their_photo_or_a_reason(data: st.DataObject) -> None:
     source = bytearray(FILES[data.draw(st.sampled_from(sorted(FILES)))])
     head = len(source) - len(PREVIEW)
     for _ in range(data.draw(st.integers(1, 6))):

@@ -1,4 +1,4 @@
-"""How an image becomes a graph's numbers, and what the user should be told of it."""
+"""How an image becomes a graph's numbers, and what to say to the user about it."""
 
 from __future__ import annotations
 
