@@ -249,14 +249,14 @@ def planned_folder(folder: Path, resume: bool) -> Iterator[None]:
         _make_folder(folder)
     elif not os.path.isfile(folder / PLAN):
         raise nothing_to_resume(folder)
-    try:
-        with locked_folder(folder):
+    with locked_folder(folder):  # where another run holds it, the folder is that one's
+        try:
             if not resume:
                 _refuse_files(folder)  # another run may have filled it since
             yield
-    finally:
-        with contextlib.suppress(OSError):  # nothing was written to it
-            folder.rmdir()
+        finally:
+            with contextlib.suppress(OSError):  # nothing was written to it
+                folder.rmdir()
 
 
 def _refuse_files(folder: Path) -> None:

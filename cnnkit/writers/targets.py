@@ -134,10 +134,12 @@ def claimed_folders(
     with contextlib.ExitStack() as locks:
         try:
             for _, folder in sorted(places.items()):  # one is looked at before others are in it
-                if not folder.is_dir():
+                is_new = not folder.is_dir()
+                if is_new:
                     make_folder(folder)
-                    made.append(folder)
                 locks.enter_context(_locked(folder, of_shard))
+                if is_new:  # where another run was faster, the folder is that one's
+                    made.append(folder)
                 if not replaces:
                     check_empty(folder, of_shard=of_shard)
             yield

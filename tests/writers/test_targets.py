@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 import cnnkit
 from cnnkit.detection.outputs import BoxOutputs
 from cnnkit.errors import OutputError, UsageError
+from cnnkit.sorting_plan import planned_folder
 from cnnkit.writers import targets
 from cnnkit.writers.claims import holding_claims
-from cnnkit.writers.locking import locked_beside
+from cnnkit.writers.locking import locked_beside, locked_folder
 from cnnkit.writers.targets import claimed_folders, target_file, target_page
 
 
@@ -96,6 +98,33 @@ def test_folders_of_one_run_may_be_the_same_or_lie_in_others(
         claimed_folders(folders, replaces=False),
     ):
         raise AssertionError("among files")
+
+
+def test_a_folder_that_another_run_holds_stays(tmp_path: Path, monkeypatch) -> None:
+    """The run that was refused removed it, as long as it was empty."""
+    folder = tmp_path / "a"
+
+    def made_and_taken(path: Path) -> None:
+        path.mkdir()
+        other.enter_context(locked_folder(path))
+
+    with ExitStack() as other:
+        monkeypatch.setattr(targets, "make_folder", made_and_taken)
+        with (
+            pytest.raises(UsageError, match="is being written by another run"),
+            claimed_folders([folder], replaces=False),
+        ):
+            raise AssertionError("two runs at once")
+        assert folder.is_dir()
+    folder.rmdir()
+    with planned_folder(folder, resume=False):
+        with (
+            pytest.raises(UsageError, match="is being written by another run"),
+            planned_folder(folder, resume=False),
+        ):
+            raise AssertionError("two runs at once")
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 def test_the_folder_of_a_shard_is_refused_with_what_shards_need(tmp_path: Path) -> None:
