@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -164,15 +165,11 @@ def detect(
     """
     paths = input_list(inputs)
     check_sortable(paths, sort_into)
-    if shard is not None and where is not None:
-        fix = "Rows that are left out cannot be merged in order: select them afterwards."
-        raise UsageError(mutually_exclusive("`shard`", "`where`", fix))
-    places = path_list(output)
-    rows = [place for place in places if with_form(place)[0] is None]
-    boxes = [with_form(place) for place in places if with_form(place)[0] is not None]
-    objects = remote_files(*rows, *(path for _, path in boxes), counts, report)
+    places = _Places.of(output)
+    _refuse_together(where, track, places, shard, engine, retry_errors)
+    objects = remote_files(*places.rows, *(path for _, path in places.boxes), counts, report)
     outputs = Outputs(
-        rows=path_of(rows[0]) if rows else None,
+        rows=path_of(places.rows[0]) if places.rows else None,
         report=path_of(report),
         sort_into=path_of(sort_into),
         how=how,
@@ -180,15 +177,12 @@ def detect(
         overwrite=overwrite,
         retry_errors=retry_errors,
         shard=Shard.of(shard),
-        prefix=prefix_of(rows[0]) if rows else None,
+        prefix=places.prefix,
         remote=objects,
     )
     further = BoxOutputs(
-        rows=[path for place in rows[1:] if (path := path_of(place))],
-        boxes=[
-            f"{form}:{local_file(path)}" if is_url(path) else f"{form}:{path}"
-            for form, path in boxes
-        ],
+        rows=[path for place in places.rows[1:] if (path := path_of(place))],
+        boxes=places.local_boxes,
         annotate=path_of(annotate),
         crops=path_of(crops),
         counts=path_of(counts),
@@ -198,17 +192,7 @@ def detect(
         made_here=frozenset(one.local for one in objects),
         of_shard=shard is not None,
     )
-    if outputs.prefix is not None and where is not None:
-        fix = "Parts have a row for each image: select them afterwards."
-        raise UsageError(mutually_exclusive("`where`", "an `output` that ends with /", fix))
     _check_outputs(outputs, further, paths)
-    if further.annotated_clip is not None and not (len(paths) == 1 and holds_video(paths)):
-        rule, fix = "be a folder for anything but one video", "Name a folder."
-        raise UsageError(broken_rule("`annotate`", rule, further.annotated_clip, fix))
-    if track and engine is not None:
-        raise UsageError(mutually_exclusive("`track`", "`engine`", _ELSEWHERE))
-    if track and retry_errors:
-        raise UsageError(mutually_exclusive("`track`", "`retry_errors`", _RETRIED))
     exclude = [str(folder) for folder in (*further.folders, outputs.sort_into) if folder]
     videos = FrameInputs(paths, FrameSelection(every, from_time, to_time, frames), exclude, column)
     videos.refuse_frames(sort_into=sort_into, shard=shard, engine=engine)
@@ -216,22 +200,18 @@ def detect(
         videos.refuse_tracking()
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     selection = Selection.of(confidence, iou, classes, agnostic)
-    options = RuntimeOptions(device, runtime, precision, threads)
-    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
-    for note in bundle.notes:
-        log.info(note)
-    detector = Detector.from_bundle(
-        bundle,
+    detector = _detector(
+        model,
+        weights,
+        labels,
         selection,
         tile=tile,
         fit=fit,
-        options=options,
+        options=RuntimeOptions(device, runtime, precision, threads),
         batch_size=batch_size,
         expected=videos.expected,
         max_pixels=pixel_limit(max_pixels),
     )
-    wanted = np.isfinite(detector.least)
-    condition = None if where is None else Where(where, bundle.labels, wanted)
     same_on_resume = {
         **_asked(detector, selection, tile, where),
         "sort_into": text_of(sort_into),
@@ -239,8 +219,7 @@ def detect(
         **videos.options(),
         **({"track": True} if track else {}),
     }
-    tracker = RowTracker(detector.find_weaker(LOW_SHARE)) if track else None
-    limit = detector.max_pixels
+    limit, workers = detector.max_pixels, worker_count(workers, threads)
     if cluster is not None:
         opens = partial(
             _opened,
@@ -250,23 +229,100 @@ def detect(
             fit=fit,
             max_pixels=limit,
             threads=threads,
-            workers=worker_count(workers, threads),
+            workers=workers,
         )
-        cluster.order(opens, bundle.answers_hash, uses_gpu=detector.predictor.device == "gpu")
+        gpu = detector.predictor.device == "gpu"
+        cluster.order(opens, detector.bundle.answers_hash, uses_gpu=gpu)
     progress, counted = progress_on(cluster, progress, lambda: videos.finder(limit, decodes=False))
     return detect_folders(
         detector,
         videos.finder(limit),
         outputs,
         further,
-        where=condition,
+        where=_condition(where, detector),
         options=same_on_resume,
-        workers=worker_count(workers, threads),
+        workers=workers,
         emit=counting(emit, progress, counted, outputs.shard),
         table=videos.table(DetectionTable(track)),
-        tracker=tracker,
+        tracker=RowTracker(detector.find_weaker(LOW_SHARE)) if track else None,
         engine=cluster,
     )
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The outputs that the user names.
+
+    Attributes:
+        rows: Files of rows.
+        boxes: Forms of boxes, such as ``coco``, each with its file or folder.
+    """
+
+    rows: list[str]
+    boxes: list[tuple[str | None, str]]
+
+    @classmethod
+    def of(cls, output: Inputs | None) -> _Places:
+        """Tell them apart."""
+        places = path_list(output)
+        formed = [with_form(place) for place in places]
+        rows = [place for place, (form, _) in zip(places, formed, strict=True) if form is None]
+        return cls(rows, [one for one in formed if one[0] is not None])
+
+    @property
+    def prefix(self) -> str | None:
+        """The beginning of the parts' names where rows are written in parts."""
+        return prefix_of(self.rows[0]) if self.rows else None
+
+    @property
+    def local_boxes(self) -> list[str]:
+        """The outputs of boxes, a file on this machine in the place of each URL."""
+        return [
+            f"{form}:{local_file(path)}" if is_url(path) else f"{form}:{path}"
+            for form, path in self.boxes
+        ]
+
+
+def _refuse_together(
+    where: str | None,
+    track: bool,
+    places: _Places,
+    shard: ShardLike | None,
+    engine: str | None,
+    retry_errors: bool,
+) -> None:
+    """Refuse arguments that exclude each other."""
+    left_out = "Rows that are left out cannot be merged in order: select them afterwards."
+    in_parts = "Parts have a row for each image: select them afterwards."
+    selects, parts = where is not None, places.prefix is not None
+    for name, other, are_given, fix in (
+        ("`shard`", "`where`", shard is not None and selects, left_out),
+        ("`where`", "an `output` that ends with /", parts and selects, in_parts),
+        ("`track`", "`engine`", track and engine is not None, _ELSEWHERE),
+        ("`track`", "`retry_errors`", track and retry_errors, _RETRIED),
+    ):
+        if are_given:
+            raise UsageError(mutually_exclusive(name, other, fix))
+
+
+def _detector(
+    model: AnyPath,
+    weights: AnyPath | None,
+    labels: AnyPath | None,
+    selection: Selection,
+    **options: Any,
+) -> Detector:
+    """Open the model, and say once what is to be said of it; see `Detector.from_bundle`."""
+    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
+    for note in bundle.notes:
+        log.info(note)
+    return Detector.from_bundle(bundle, selection, **options)
+
+
+def _condition(where: str | None, detector: Detector) -> Where | None:
+    if where is None:
+        return None
+    return Where(where, detector.bundle.labels, np.isfinite(detector.least))
 
 
 def _opened(
@@ -317,10 +373,13 @@ def _asked(
 
 
 def _check_outputs(outputs: Outputs, further: BoxOutputs, paths: Sequence[str]) -> None:
-    """Refuse outputs that take each other's place, or lie beside the images."""
+    """Refuse outputs that take each other's place, lie beside the images, or are no clip of one."""
     files = [path for path in (outputs.rows, outputs.report) if path is not None]
     folders = [path for path in (outputs.sort_into, *further.folders) if path is not None]
     check_apart([*files, *further.files], folders, paths)
+    if further.annotated_clip is not None and not (len(paths) == 1 and holds_video(paths)):
+        rule, fix = "be a folder for anything but one video", "Name a folder."
+        raise UsageError(broken_rule("`annotate`", rule, further.annotated_clip, fix))
 
 
 def root_of(paths: Sequence[str]) -> str | None:
