@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
 import cv2
@@ -42,13 +43,27 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def reference(request, examples):
-    """A bundle, images for it, and TensorFlow's outputs in float32."""
-    bundle = open_model(request.param)
-    images = some_images(examples, bundle.card.input.height)
-    options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
-    return bundle, images, predictor(bundle.source(features=True), options).predict(images)
+@pytest.fixture(scope="module")
+def references(examples):
+    """Of a model's name: its bundle, images for it, and TensorFlow's outputs in float32."""
+
+    @cache
+    def made(name: str):
+        bundle = open_model(name)
+        images = some_images(examples, bundle.card.input.height)
+        options = RuntimeOptions(device="cpu", runtime="tensorflow", precision="float32")
+        return bundle, images, predictor(bundle.source(features=True), options).predict(images)
+
+    return made
+
+
+@pytest.fixture(params=NAMES)
+def reference(request, references):
+    """What `references` has of each model. Of the module, it would be made for each test anew:
+
+    pytest drops what it made of a parameter where another set of parameters begins.
+    """
+    return references(request.param)
 
 
 @pytest.mark.parametrize("shape", [(), (1, 4)], ids=str)
