@@ -192,6 +192,12 @@ def eager() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no bundle of this test in 8-bit integers: most of the time of a small training."""
+    monkeypatch.setattr("cnnkit.bundles.writing.int8_sections", lambda *_: {})
+
+
 @pytest.fixture(autouse=True)
 def messages_of_this_test_only() -> None:
     """Take back how a command that ran in this process, for a test or a fixture, set up messages.

@@ -39,6 +39,7 @@ def test_views_are_learned_from_and_kept(photos, tmp_path):
     assert record["arguments"]["augment"] == "light"
 
 
+@pytest.mark.usefixtures("no_int8")
 def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     unequal = tmp_path / "unequal"
     shutil.copytree(photos, unequal)
@@ -53,6 +54,7 @@ def test_unequal_classes_are_weighted_and_it_is_said(photos, tmp_path, caplog):
     assert "`class_weights='none'` was given" in caplog.text
 
 
+@pytest.mark.usefixtures("no_int8")
 def test_a_class_named_like_what_is_below_the_threshold_is_told(photos, tmp_path, caplog):
     named = tmp_path / "named"
     shutil.copytree(photos, named)
