@@ -74,8 +74,8 @@ def test_a_hostile_recipe_exits_with_2_and_one_line(run_cnnkit, image, tmp_path:
         (["none.jpg", "-o", "s.png"], "None of the images could be read"),
     ],
 )
-def test_what_cannot_run_exits_with_2(run_cnnkit, image, arguments, message) -> None:
-    done = run_cnnkit("augment", *arguments)
+def test_what_cannot_run_exits_with_2(run_cnnkit_here, image, arguments, message) -> None:
+    done = run_cnnkit_here("augment", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

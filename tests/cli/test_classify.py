@@ -203,8 +203,8 @@ def test_resuming_a_finished_run_does_nothing_more(run_cnnkit, photos, tmp_path,
         (["photos", "-0"], "-0 requires - ("),
     ],
 )
-def test_a_wrong_option_is_one_line_and_status_2(run_cnnkit, photos, arguments, message):
-    done = run_cnnkit("classify", *arguments)
+def test_a_wrong_option_is_one_line_and_status_2(run_cnnkit_here, photos, arguments, message):
+    done = run_cnnkit_here("classify", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert message in done.stderr

@@ -83,8 +83,10 @@ def test_the_report_is_one_safe_page_with_thumbnails(run_cnnkit, photos: Path, t
         ([], "Missing argument 'DATA'"),
     ],
 )
-def test_what_cannot_run_exits_with_2_and_one_line(run_cnnkit, photos, arguments, message) -> None:
-    done = run_cnnkit("doctor", *arguments)
+def test_what_cannot_run_exits_with_2_and_one_line(
+    run_cnnkit_here, photos, arguments, message
+) -> None:
+    done = run_cnnkit_here("doctor", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

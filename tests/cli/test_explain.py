@@ -92,8 +92,8 @@ def test_help_names_the_methods(run_cnnkit):
         (["--model", "mtcnn"], "a classifier, a detector, or a model for embed-face"),
     ],
 )
-def test_what_does_not_go_together_is_one_clear_line(run_cnnkit, examples, arguments, message):
-    done = run_cnnkit("explain", examples / "cat.jpg", *arguments)
+def test_what_does_not_go_together_is_one_clear_line(run_cnnkit_here, examples, arguments, message):
+    done = run_cnnkit_here("explain", examples / "cat.jpg", *arguments)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
 

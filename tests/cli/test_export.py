@@ -80,8 +80,8 @@ def test_a_difference_is_status_1_and_leaves_nothing(model, tmp_path, monkeypatc
         (["mtcnn", "-o", "a.onnx"], "Use -o a and --format onnx."),
     ],
 )
-def test_a_wrong_request_is_one_line(run_cnnkit, arguments, message):
-    done = run_cnnkit("export", *arguments)
+def test_a_wrong_request_is_one_line(run_cnnkit_here, arguments, message):
+    done = run_cnnkit_here("export", *arguments)
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
 

@@ -92,9 +92,11 @@ def here(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.mark.parametrize(("line", "said"), REFUSED, ids=[line for line, _ in REFUSED])
-def test_an_option_that_would_be_ignored_is_refused(here: Path, run_cnnkit, line, said) -> None:
+def test_an_option_that_would_be_ignored_is_refused(
+    here: Path, run_cnnkit_here, line, said
+) -> None:
     before = sorted(here.rglob("*"))
-    done = run_cnnkit(*shlex.split(line))
+    done = run_cnnkit_here(*shlex.split(line))
     assert done.returncode == 2, done.stdout
     assert said in done.stderr.splitlines()[-1]
     assert done.stdout == ""

@@ -108,9 +108,9 @@ def test_evaluate_a_csv(run_cnnkit, labeled):
         ("file,class_index\na.jpg,1000\n", "give the index of a class, 0 to 999"),
     ],
 )
-def test_a_wrong_csv_is_one_line(run_cnnkit, tmp_path, content, message):
+def test_a_wrong_csv_is_one_line(run_cnnkit_here, tmp_path, content, message):
     (tmp_path / "labels.csv").write_text(content)
-    done = run_cnnkit("evaluate", "labels.csv")
+    done = run_cnnkit_here("evaluate", "labels.csv")
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
 

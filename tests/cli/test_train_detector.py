@@ -18,9 +18,9 @@ from tests.formats.drawn_boxes import draw_boxes
         (["shapes", "--assert-ap50", "7"], "--assert-ap50 must lie between 0 and 1"),
     ],
 )
-def test_bad_input_is_one_clear_line(run_cnnkit, tmp_path: Path, arguments, message) -> None:
+def test_bad_input_is_one_clear_line(run_cnnkit_here, tmp_path: Path, arguments, message) -> None:
     draw_boxes(tmp_path / "shapes", count=2)
-    done = run_cnnkit("train-detector", *arguments, "-o", "model")
+    done = run_cnnkit_here("train-detector", *arguments, "-o", "model")
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -212,14 +212,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_status_2_one_clear_line_and_nothing_left(learn, arguments, message):
+def test_mistakes_are_status_2_one_clear_line_and_nothing_left(
+    run_cnnkit_here, learn, arguments, message
+):
     if not (learn.folder / "taken").exists():
         (learn.folder / "taken").mkdir()
         draw(learn.folder / "few", count=2)
         (learn.folder / "few" / "lonely").mkdir()
         shutil.copy(learn.folder / "photos" / "discs" / "000.png", learn.folder / "few" / "lonely")
         shutil.copytree(learn.folder / "photos" / "discs", learn.folder / "one" / "discs")
-    done = learn(*arguments)
+    done = run_cnnkit_here("transfer-learn", *arguments, cwd=learn.folder)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

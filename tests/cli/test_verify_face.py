@@ -116,7 +116,9 @@ def test_pairs(run_cnnkit: Callable, images: Path, tmp_path: Path) -> None:
         (("a.jpg", "b.jpg", "--min-face", "3"), "--min-face must be at least 12 pixels"),
     ],
 )
-def test_a_wrong_command_is_one_line(run_cnnkit: Callable, arguments: tuple, told: str) -> None:
-    done = run_cnnkit("verify-face", *arguments)
+def test_a_wrong_command_is_one_line(
+    run_cnnkit_here: Callable, arguments: tuple, told: str
+) -> None:
+    done = run_cnnkit_here("verify-face", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr and len(done.stderr.splitlines()) == 1

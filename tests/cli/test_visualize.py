@@ -51,7 +51,7 @@ def test_patches_of_a_folder(run_cnnkit, examples, tmp_path):
         (["dreams"], "No such command"),
     ],
 )
-def test_what_breaks_a_rule_is_one_clear_line(run_cnnkit, arguments, message):
-    done = run_cnnkit("visualize", *arguments)
+def test_what_breaks_a_rule_is_one_clear_line(run_cnnkit_here, arguments, message):
+    done = run_cnnkit_here("visualize", *arguments)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
