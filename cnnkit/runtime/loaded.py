@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, Self
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn, Self
 
 from cnnkit.errors import UsageError, broken_rule
+
+# The methods that compute with the model.
+_COMPUTING = ("predict", "stream", "find", "embed", "embed_chips", "enroll", "calibrate")
 
 
 class Loaded:
     """A loaded model."""
+
+    _process: int
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Remember the process: in one that is forked from it, the engine's threads are gone."""
+        made = object.__new__(cls)
+        made._process = os.getpid()
+        return made
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _COMPUTING:
+            if name in cls.__dict__:
+                setattr(cls, name, _in_its_process(cls.__dict__[name]))
 
     def _summary(self) -> str:
         """Return the model's name, and where and how it is computed."""
@@ -35,7 +55,24 @@ class Loaded:
         Raises:
             UsageError: Always.
         """
+        raise self._elsewhere("a request to pickle it")
+
+    def _elsewhere(self, received: str) -> UsageError:
         name = type(self).__name__
         fix = f"Call `{name}.load` in each process: what is compiled is kept, so it is quick."
         rule = "stay in the process that it was loaded in"
-        raise UsageError(broken_rule(f"the {name}", rule, "a request to pickle it", fix))
+        return UsageError(broken_rule(f"the {name}", rule, received, fix))
+
+
+def _in_its_process(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method refuse to wait forever for threads that a fork has left behind."""
+
+    @functools.wraps(method)
+    def checked(self: Loaded, *arguments: Any, **named: Any) -> Any:
+        """Look at the process, and call the method."""
+        loaded_in = getattr(self, "_process", None)
+        if loaded_in not in (None, os.getpid()):
+            raise self._elsewhere("a call in a process that was forked from it")
+        return method(self, *arguments, **named)
+
+    return checked

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import os
 import pickle
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +22,10 @@ class Reader(Loaded):
         self.bundle = SimpleNamespace(card=SimpleNamespace(name="letters"))
         self.predictor = SimpleNamespace(runtime="openvino", precision="int8", device="cpu")
         self.more = [1, 2]
+
+    def predict(self, letters: str) -> str:
+        """Compute."""
+        return letters.upper()
 
 
 class Portable(Reader):
@@ -58,3 +65,26 @@ def test_a_class_may_say_what_passes_to_another_process(protocol: int) -> None:
 
 def test_one_that_is_not_made_yet_can_be_shown() -> None:
     assert "Reader object at" in repr(object.__new__(Reader))
+
+
+def _asked(reader: Reader, answers) -> None:
+    try:
+        answers.put(reader.predict("a"))
+    except UsageError as error:
+        answers.put(str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked")
+def test_in_a_forked_process_it_says_so_instead_of_waiting_forever() -> None:
+    """Its engine's threads are not there: the first call never came back."""
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    reader = Reader()
+    with warnings.catch_warnings():  # of threads, which this child does not need
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = context.Process(target=_asked, args=(reader, answers))
+        child.start()
+    said = answers.get()
+    child.join()
+    assert "Received: a call in a process that was forked from it. Call `Reader.load` in" in said
+    assert reader.predict("a") == copy.copy(reader).predict("a") == "A"
