@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -38,6 +37,7 @@ from cnnkit.commands.inputs import (
     text_of,
     worker_count,
 )
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.errors import UsageError, broken_rule, mutually_exclusive
 from cnnkit.folder_job import Outputs, RowAndFeatures, Summary
 from cnnkit.images import Found
@@ -46,8 +46,6 @@ from cnnkit.video import FrameSelection
 from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.row_tables import ClassificationTable
 from cnnkit.writers.shards import Shard
-
-log = logging.getLogger("cnnkit")
 
 
 @keeps_inputs
@@ -167,9 +165,7 @@ def classify(
     decision = Decision(top_k, threshold)
     example_files = _read_examples(examples, labels, sort_into)
     options = RuntimeOptions(device, runtime, precision, threads)
-    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
-    for note in bundle.notes:
-        log.info(note)
+    bundle = opened_bundle(model, weights, labels)
     limit = pixel_limit(max_pixels)
     # What is the same in each process of a cluster; see `Classifier.from_bundle`.
     settings: dict[str, Any] = {

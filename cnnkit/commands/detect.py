@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from cnnkit.commands.inputs import (
     text_of,
     worker_count,
 )
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.detection.detector import DEFAULT_MODEL, Detector
 from cnnkit.detection.folders import detect_folders, detected_rows
 from cnnkit.detection.outputs import BoxOutputs, check_apart
@@ -47,8 +47,6 @@ from cnnkit.video.tracking import LOW_SHARE, RowTracker
 from cnnkit.writers.remote_files import local_file, remote_files
 from cnnkit.writers.row_tables import DetectionTable
 from cnnkit.writers.shards import Shard
-
-log = logging.getLogger("cnnkit")
 
 _RETRIED = "A frame that is read later would change the tracks of all that follow."
 _ELSEWHERE = "Objects are followed from frame to frame, in one process."
@@ -200,10 +198,8 @@ def detect(
         videos.refuse_tracking()
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     selection = Selection.of(confidence, iou, classes, agnostic)
-    detector = _detector(
-        model,
-        weights,
-        labels,
+    detector = Detector.from_bundle(
+        opened_bundle(model, weights, labels),
         selection,
         tile=tile,
         fit=fit,
@@ -303,20 +299,6 @@ def _refuse_together(
     ):
         if are_given:
             raise UsageError(mutually_exclusive(name, other, fix))
-
-
-def _detector(
-    model: AnyPath,
-    weights: AnyPath | None,
-    labels: AnyPath | None,
-    selection: Selection,
-    **options: Any,
-) -> Detector:
-    """Open the model, and say once what is to be said of it; see `Detector.from_bundle`."""
-    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
-    for note in bundle.notes:
-        log.info(note)
-    return Detector.from_bundle(bundle, selection, **options)
 
 
 def _condition(where: str | None, detector: Detector) -> Where | None:

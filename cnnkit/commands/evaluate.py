@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle
 from cnnkit.commands.apart import keeps_inputs
-from cnnkit.commands.inputs import Progress, counter
+from cnnkit.commands.inputs import Progress, counter, text_of
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.images import DEFAULT_MAX_PIXELS
 from cnnkit.runtime import RuntimeOptions
@@ -136,13 +137,13 @@ def evaluate(
         OutputError: The report cannot be written.
     """
     page = target_page(report, overwrite)
-    bundle = open_model(os.fspath(model), _text(weights), _text(labels))
+    bundle = opened_bundle(model, weights, labels)
     _check_task(bundle, {"`images`": images, "`split`": split})
     options = RuntimeOptions(device, runtime, precision, threads)
     request = _Request(
         os.fspath(data),
-        _text(root),
-        _text(images),
+        text_of(root),
+        text_of(images),
         split,
         fit,
         batch_size,
@@ -151,16 +152,10 @@ def evaluate(
         options,
         progress,
     )
-    for note in bundle.notes:
-        log.info(note)
     evaluation = EVALUATIONS[bundle.card.task](bundle, request)
     if page is not None:
         _write_report(page, bundle, evaluation.figures)
     return evaluation
-
-
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
 
 
 def _check_task(bundle: Bundle, given: dict[str, object]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +35,7 @@ from cnnkit.commands.inputs import (
     text_of,
     worker_count,
 )
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.errors import UsageError, broken_rule, requires
 from cnnkit.explanation import Explainer
 from cnnkit.explanation.folders import (
@@ -53,8 +53,6 @@ from cnnkit.video import FrameSelection
 from cnnkit.writers.remote_files import remote_files
 from cnnkit.writers.replacing import check_writable
 from cnnkit.writers.shards import Shard
-
-log = logging.getLogger("cnnkit")
 
 
 @dataclass(frozen=True)
@@ -190,9 +188,7 @@ def explain(
     videos.refuse_frames(shard=shard, engine=engine)
     cluster = cluster_for(engine, shard_size, outputs, paths, column=column)
     options = RuntimeOptions(device, runtime, precision, threads)
-    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
-    for note in bundle.notes:
-        log.info(note)
+    bundle = opened_bundle(model, weights, labels)
     question = _Question(
         method,
         class_name,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle
 from cnnkit.commands.apart import keeps_inputs
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.errors import UsageError, broken_rule, is_required
 from cnnkit.exporting import (
     FORMATS,
@@ -82,19 +83,13 @@ def export(
         OutputError: The model cannot be converted, or the file cannot be written.
         CheckFailedError: The export's results differ from the model's; it was deleted.
     """
-    bundle = open_model(os.fspath(model), _text(weights), _text(labels))
+    bundle = opened_bundle(model, weights, labels)
     form, target = form_and_path(format, os.fspath(output), len(bundle.card.networks) > 1)
-    for note in bundle.notes:
-        log.info(note)
     images = images_in(os.fspath(check_on)) if check_on else None
     networks = networks_of(bundle, Request(form, batch, size, images))
     for note in (note for network in networks for note in network.notes):
         log.warning(note)
     return export_model(bundle, networks, form, target, overwrite=overwrite, precision=precision)
-
-
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
 
 
 def networks_of(bundle: Bundle, request: Request) -> tuple[NetworkExport, ...]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cnnkit.argument_types import checks_types
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle
 from cnnkit.commands.inputs import AnyPath, Inputs, path_list
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.commands.serve_faces import identify_task, verify_task, verifying
 from cnnkit.commands.serve_images import explain_task, explaining, stylize_task, stylizing
 from cnnkit.commands.serve_tasks import classify_task, classifying, detect_task, detecting
@@ -143,9 +144,7 @@ def open_tasks(
     loaded: dict[str, list[ServedModel]] = {task: [] for task in TASKS}
     names: set[str] = set()
     for model in models:
-        bundle = open_model(os.fspath(model))
-        for note in bundle.notes:
-            log.info(note)
+        bundle = opened_bundle(model)
         task, name = bundle.card.task, bundle.card.name
         if task not in SERVED:
             rule = f"be for one of {', '.join(SERVED)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnkit.bundles import Bundle, open_model
+from cnnkit.bundles import Bundle
 from cnnkit.bundles.tasks import require_task
 from cnnkit.commands.apart import keeps_inputs
 from cnnkit.commands.inputs import (
@@ -22,8 +22,8 @@ from cnnkit.commands.inputs import (
     input_list,
     path_of,
     pixel_limit,
-    text_of,
 )
+from cnnkit.commands.opened import opened_bundle
 from cnnkit.errors import ImageError, UsageError, broken_rule, requires
 from cnnkit.explanation.activations import Activation, Activations, activation_tiles
 from cnnkit.explanation.dream import aims, dream
@@ -312,9 +312,7 @@ def visualize_dream(
 
 def _opened(model: AnyPath, weights: AnyPath | None, labels: AnyPath | None) -> Bundle:
     """Open a classifier."""
-    bundle = open_model(os.fspath(model), text_of(weights), text_of(labels))
-    for note in bundle.notes:
-        log.info(note)
+    bundle = opened_bundle(model, weights, labels)
     require_task(bundle, "classify")
     return bundle
 
