@@ -35,7 +35,7 @@ from cnnkit.writers.targets import make_folder
 Row = dict[str, Any]
 # What Pillow writes under each ending; photos of phones and cameras become JPEG, other images PNG.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-PHOTOS = (".heic", ".heif", *RAW_SUFFIXES)  # as PNG they would be ten times as large
+PHOTOS = (".heic", ".heif", ".hif", *RAW_SUFFIXES)  # as PNG they would be ten times as large
 JPEG_QUALITY = 95
 # EXIF's tag of the program that made an image: only what says so is removed for a later run.
 SOFTWARE, MADE_BY = 0x0131, "cnnkit"

@@ -36,7 +36,7 @@ ENDINGS = {
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
     "AVIF": (".avif",),
-    "HEIC": (".heic", ".heif"),
+    "HEIC": (".heic", ".heif", ".hif"),
     RAW: RAW_SUFFIXES,
     "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),

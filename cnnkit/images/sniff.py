@@ -21,7 +21,7 @@ RAW_SUFFIXES = tuple(
 # image is never skipped silently.
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .avif .ppm .pgm .pbm .pnm "
-    ".heic .heif .jp2 .j2k .j2c .jpx .jpf .jxl".split()
+    ".heic .heif .hif .jp2 .j2k .j2c .jpx .jpf .jxl".split()
 ).union(RAW_SUFFIXES)
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
