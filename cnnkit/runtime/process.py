@@ -382,23 +382,23 @@ class _OneOpencvThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count, self._before = 0, 0
+        self._opencv: Any = None
 
     def __enter__(self) -> None:
         import cv2
 
         with self._lock:
+            self._opencv = cv2  # a stream may be left when nothing can be imported any more
             if self._count == 0:
                 self._before = cv2.getNumThreads()
                 cv2.setNumThreads(1)
             self._count += 1
 
     def __exit__(self, *exception: object) -> None:
-        import cv2
-
         with self._lock:
             self._count -= 1
             if self._count == 0:
-                cv2.setNumThreads(self._before)
+                self._opencv.setNumThreads(self._before)
 
 
 _ONE_OPENCV_THREAD = _OneOpencvThread()
