@@ -175,26 +175,33 @@ def put(source: str, place: Path, how: str, fix: str = RESUME) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if how == "link":
             place.symlink_to(os.path.realpath(source))
-        elif how == "move" and os.path.islink(source):  # as it is, it may lead nowhere from there
-            place.symlink_to(os.path.realpath(source))
-            os.unlink(source)
-        elif how == "move" and _renamed(source, place):
-            return
+        elif how == "move":
+            _move(source, place)
         else:
             _copy(source, place)
-            if how == "move":
-                os.unlink(source)
     except OSError as error:
         raise OutputError(
             f"{source} cannot be put into {place.parent}: {error.strerror or error}. {fix}"
         ) from error
 
 
-def _renamed(source: str, place: Path) -> bool:
-    """Move within one file system, without ever replacing what is there."""
-    with contextlib.suppress(OSError):
-        os.link(source, place)
+def _move(source: str, place: Path) -> None:
+    """Move a file to a free place, without ever replacing what is there."""
+    if os.path.islink(source):  # as it is, it may lead nowhere from there
+        place.symlink_to(os.path.realpath(source))
+    elif not _linked(source, place):
+        _copy(source, place)
+    try:
         os.unlink(source)
+    except OSError:
+        if os.path.lexists(source):  # it cannot be moved: then it has no second place either
+            place.unlink(missing_ok=True)
+        raise
+
+
+def _linked(source: str, place: Path) -> bool:
+    with contextlib.suppress(OSError):  # another file system, or one without links
+        os.link(source, place)
         return True
     return False
 

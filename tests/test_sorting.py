@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -152,3 +153,30 @@ def test_a_name_as_long_as_the_file_system_takes_is_sorted(tmp_path, name):
 )
 def test_a_name_with_an_end_is_cut_to_what_file_systems_take(name, end, room, expected):
     assert with_end(name, end, room=room) == expected
+
+
+@pytest.mark.parametrize("kind", ["file", "file of another disk", "link"])
+def test_what_cannot_be_removed_is_not_moved_and_said(tmp_path, monkeypatch, kind) -> None:
+    """Of a folder that is not writable: "File exists" was said, and the image had two places."""
+    source, place = tmp_path / "a.jpg", tmp_path / "cat" / "a.jpg"
+    if kind == "link":
+        (tmp_path / "b").write_bytes(b"content")
+        source.symlink_to("b")
+    else:
+        source.write_bytes(b"content")
+    real = os.unlink
+
+    def refused(path, **more):
+        if os.fspath(path) == str(source):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        real(path, **more)
+
+    def other_disk(one, other, **more):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), one)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    if kind == "file of another disk":
+        monkeypatch.setattr(os, "link", other_disk)
+    with pytest.raises(OutputError, match="Permission denied"):
+        put(str(source), place, "move")
+    assert source.read_bytes() == b"content" and not os.path.lexists(place)
