@@ -151,9 +151,10 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_conversions() -> Iterator[None]:
-    """Convert models in forked processes; tests of fresh ones start a fresh Python."""
+    """Convert models and read graphs in forked processes; tests of fresh ones start a Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cnnkit.runtime.openvino_predictor.run_module", run_module_forked)
+        patch.setattr("cnnkit.bundles.graphs.reading.run_module", run_module_forked)
         yield
 
 

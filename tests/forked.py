@@ -234,6 +234,7 @@ def _load_everything() -> None:
     import matplotlib  # noqa: F401
 
     import cnnkit
+    from cnnkit.bundles.graphs import reading
     from cnnkit.runtime import openvino_predictor, process
 
     process.import_openvino_preprocessing()
@@ -242,7 +243,7 @@ def _load_everything() -> None:
         if module.name != "cnnkit.__main__":  # which would run
             with contextlib.suppress(ImportError):  # of a library that is optional
                 importlib.import_module(module.name)
-    openvino_predictor.run_module = run_module_forked
+    openvino_predictor.run_module = reading.run_module = run_module_forked
 
 
 def _told_of_ended_children() -> socket.socket:

@@ -318,6 +318,15 @@ def test_a_loop_without_end_is_refused(tmp_path: Path, times: int) -> None:
     refused(path, "must run a number of times that is known, at most 10,000")
 
 
+def test_a_fresh_process_reads_a_graph(tmp_path: Path) -> None:
+    """As users have it; other tests fork the process."""
+    path = onnx_classifier(tmp_path / "m.onnx")
+    arguments = [str(path), "onnx", str(path.stat().st_size), str(tmp_path)]
+    done = run_module("cnnkit.bundles.graphs.to_openvino_form", arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "model.xml").is_file()
+
+
 def test_a_reader_without_memory_is_refused_in_one_line(tmp_path: Path) -> None:
     path = onnx_classifier(tmp_path / "m.onnx")
     spare = to_openvino_form.SPARE_BYTES + to_openvino_form.BYTES_A_THREAD * available_cpus()
