@@ -58,20 +58,33 @@ UPON_A_PIXEL = [
 ]
 
 
-@pytest.mark.parametrize("interpolation", ANTIALIASED)
-@pytest.mark.parametrize("case", UPON_A_PIXEL)
-def test_a_column_just_upon_another_ends_nothing(case, interpolation: str) -> None:
-    """In a process of its own: a library that reads beyond its memory may end it."""
-    (height, width), window = case
-    code = f"""
+RESIZING_EACH = """
+import os, sys
 import numpy as np
 from cnnkit.images.resample import ResampleWindow, resize
-pixels = np.random.default_rng(0).integers(0, 256, ({height}, {width}, 3), np.uint8)
-resize(pixels, {window!r}, {interpolation!r})
+for (height, width), window in {cases!r}:
+    if not (child := os.fork()):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        resize(pixels, window, {interpolation!r})
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
 """
+
+
+@pytest.mark.parametrize("interpolation", ANTIALIASED)
+def test_a_column_just_upon_another_ends_nothing(interpolation: str) -> None:
+    """In processes of their own: a library that reads beyond its memory may end them."""
+    code = RESIZING_EACH.format(cases=UPON_A_PIXEL, interpolation=interpolation)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    # No kernel overshoots black or white here.
+    assert done.stdout.split() == ["0"] * len(UPON_A_PIXEL)
+
+
+@pytest.mark.parametrize("interpolation", ANTIALIASED)
+@pytest.mark.parametrize("case", UPON_A_PIXEL)
+def test_a_column_just_upon_another_is_as_it_should_be(case, interpolation: str) -> None:
+    """No kernel overshoots black or white here."""
+    (height, width), window = case
     pixels = np.random.default_rng(0).integers(90, 166, (height, width, 3), np.uint8)
     expected = whole(Image.fromarray(pixels), window, interpolation).astype(int)
     assert np.abs(resize(pixels, window, interpolation) - expected).max() <= 2
