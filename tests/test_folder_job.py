@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnkit.errors import OutputError, UsageError
+from cnnkit.errors import OutputError, RuntimeUnavailableError, UsageError
 from cnnkit.folder_job import FolderJob, Outputs
 from cnnkit.images import Finder, Found
 from cnnkit.writers import Journal
@@ -18,6 +18,16 @@ from cnnkit.writers.row_tables import ClassificationTable, FlatTable
 
 HEADER = {"command": "test"}
 SORTED = Path("sorted")
+
+
+@pytest.fixture(autouse=True)
+def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no process to try suspects in, as where none can be started: here is no image."""
+
+    def start() -> None:
+        raise RuntimeUnavailableError("none")
+
+    monkeypatch.setattr("cnnkit.isolation.suspects.start_decoder", start)
 
 
 def ok(path: str, label: str = "cat") -> dict:
