@@ -100,13 +100,13 @@ def test_what_does_not_go_together_is_one_clear_line(run_cnnkit_here, examples, 
 
 def test_occlusion_asks_the_network_in_int8(run_cnnkit, examples):
     """Its scores are those of `classify` in int8, and not float32's."""
-    cat = examples / "cat.jpg"
-    done = run_cnnkit("explain", cat, "--method", "occlusion", "--precision", "int8")
+    cat = (examples / "cat.jpg", "--model", "squeezenet-1.1")
+    done = run_cnnkit("explain", *cat, "--method", "occlusion", "--precision", "int8")
     score = json.loads(done.stdout)["score"]
-    asked = {
-        precision: json.loads(run_cnnkit("classify", cat, "--precision", precision).stdout)["score"]
-        for precision in ("int8", "float32")
-    }
+    asked = {}
+    for precision in ("int8", "float32"):
+        row = json.loads(run_cnnkit("classify", *cat, "--precision", precision).stdout)
+        asked[precision] = row["score"]
     assert score == pytest.approx(asked["int8"], abs=1e-5)
     assert abs(score - asked["float32"]) > 1e-4
 
