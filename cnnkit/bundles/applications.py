@@ -173,8 +173,8 @@ def build_convolutions(keras: Any, name: str, weights: str | None) -> Any:
     build = getattr(keras.applications, name)
     try:
         pretrained = _with_weights(keras, name, partial(build, include_top=False), weights)
-    except BundleError:
-        if weights is None:
+    except BundleError as error:
+        if weights is None or isinstance(error.__cause__, OSError):  # no file of weights at all
             raise
         pretrained = _with_weights(keras, name, build, weights)
     image = keras.Input((None, None, 3), name="image")
