@@ -56,14 +56,14 @@ def claimed(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be created: {error.strerror or error}.") from error
-    try:
-        with locked_folder(folder):
+    with locked_folder(folder):  # where another run holds it, the folder is that one's
+        try:
             if used:
                 _make_room(folder, resume, overwrite, stages)
             yield
-    finally:
-        with contextlib.suppress(OSError):  # where nothing was left in it
-            folder.rmdir()
+        finally:
+            with contextlib.suppress(OSError):  # where nothing was left in it
+                folder.rmdir()
 
 
 def _make_room(folder: Path, resume: bool, overwrite: bool, stages: Sequence[str]) -> None:

@@ -44,6 +44,16 @@ def test_a_second_run_touches_nothing_of_a_living_one(state: Path, flags: dict) 
         assert sorted(state.rglob("*")) == before
 
 
+def test_the_empty_folder_of_another_run_stays(tmp_path: Path) -> None:
+    """The run that was refused removed it: the first checkpoint of the other one failed."""
+    folder = tmp_path / "new.part"
+    with claimed(folder):
+        with pytest.raises(UsageError, match="is being written by another run"), claimed(folder):
+            pass
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
 def test_the_claim_ends_with_the_process(state: Path) -> None:
     code = (
         "import os, pathlib, sys; from cnnkit.training.state_folder import claimed\n"
