@@ -448,3 +448,19 @@ def seed_everything(seed: int) -> None:
         np.random.seed(seed)
         return
     keras.utils.set_random_seed(seed)
+
+
+@contextlib.contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Give Python's and NumPy's generators back as they were: they are the program's.
+
+    Left seeded by a training, they would draw the same for the program after each.
+    """
+    import numpy as np
+
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -21,7 +21,7 @@ from typing import Any
 
 from cnnkit.bundles import embedded_folder, embedded_names
 from cnnkit.bundles.writing import NewBundle, check_target, write_model, writing_bundle
-from cnnkit.runtime.process import backend_name, import_tensorflow
+from cnnkit.runtime.process import backend_name, import_tensorflow, random_numbers_kept
 from cnnkit.runtime.processes import current_group
 from cnnkit.training.plan import TrainingPlan
 from cnnkit.training.reports import TrainingResult
@@ -87,25 +87,28 @@ class TrainingRun:
     def claimed(self) -> Iterator[None]:
         """Hold the state folder; remove the state where the block ends well.
 
+        What the block seeds draws for the program as before, once it is left.
+
         Raises:
             UsageError: Another run holds it, an unfinished one is in the way, or something that
                 is no training's state lies there.
             OutputError: The bundle cannot be written there.
         """
-        if not self.leads:
-            yield
-            return
-        check_target(self.output, self.may_replace)
-        with claimed(
-            self.state_folder,
-            resume=self._resume,
-            overwrite=self._overwrite,
-            stages=self._stages,
-            used=self._keeps_state,
-        ):
-            yield
-            if self._keeps_state:
-                empty(self.state_folder, self._stages)
+        with random_numbers_kept():
+            if not self.leads:
+                yield
+                return
+            check_target(self.output, self.may_replace)
+            with claimed(
+                self.state_folder,
+                resume=self._resume,
+                overwrite=self._overwrite,
+                stages=self._stages,
+                used=self._keeps_state,
+            ):
+                yield
+                if self._keeps_state:
+                    empty(self.state_folder, self._stages)
 
     @contextlib.contextmanager
     def new_bundle(self, content: NewBundle, origin: str | None = None) -> Iterator[Path]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnnkit.errors import OutputError, UsageError
+from cnnkit.runtime import seed_everything
 from cnnkit.training.run import TrainingRun, identity_of, write_history
 
 
@@ -24,6 +27,21 @@ def test_a_run_that_ends_well_leaves_no_state(tmp_path: Path) -> None:
     with run.claimed():
         (run.state_folder / "epoch-00001").mkdir()
     assert not (tmp_path / "model.part").exists()
+
+
+def test_the_program_draws_its_own_random_numbers_after_a_run(tmp_path: Path) -> None:
+    """It drew the same after every training: a search at random tried one learning rate only."""
+    random.seed(7)
+    np.random.seed(7)
+    expected = [(random.random(), np.random.random()) for _ in range(2)]
+    random.seed(7)
+    np.random.seed(7)
+    drawn = []
+    for number in range(2):
+        drawn.append((random.random(), np.random.random()))
+        with TrainingRun(tmp_path / str(number)).claimed():
+            seed_everything(0)
+    assert drawn == expected
 
 
 def test_a_run_that_fails_leaves_its_state_for_resume(tmp_path: Path) -> None:

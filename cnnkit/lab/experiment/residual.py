@@ -18,6 +18,7 @@ import numpy as np
 from cnnkit.errors import UsageError, broken_rule
 from cnnkit.lab.experiment.images import ImageSet
 from cnnkit.runtime import building_defaults, seed_everything
+from cnnkit.runtime.process import random_numbers_kept
 from cnnkit.runtime.tracing import quiet_tracing
 from cnnkit.runtime.training_devices import require_tensorflow
 
@@ -160,8 +161,8 @@ def _train(
     depth: int,
     on_epoch: Callable[[str, int, int, float], None] | None,
 ) -> Curve:
-    seed_everything(settings.seed)
-    with quiet_tracing(), building_defaults() as keras:
+    with quiet_tracing(), random_numbers_kept(), building_defaults() as keras:
+        seed_everything(settings.seed)
         from cnnkit.architectures.resnet_cifar import cifar_resnet
 
         model = cifar_resnet(
