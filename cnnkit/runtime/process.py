@@ -90,7 +90,8 @@ def silenced_standard_error() -> Iterator[None]:
 def keep_home_clean() -> None:
     """Point libraries that write settings into the home folder at our cache, and keep them silent.
 
-    A Keras folder that the user already has is left in use: nothing new is written there. ONNX
+    Folders of Keras and matplotlib in which the user has settings are left in use: nothing new is
+    written there, and a program that draws its own plots needs them. ONNX
     Runtime would leave a device's id and a database of usage events in the home folder when it is
     imported, whoever imports it, and send them.
     """
@@ -98,12 +99,20 @@ def keep_home_clean() -> None:
     own_keras = Path.home() / ".keras" / "keras.json"
     if not own_keras.exists():
         os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    if not _has_matplotlib_settings():
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "matplotlib" not in sys.modules and os.path.lexists("matplotlibrc"):
         _import_matplotlib_elsewhere()
+
+
+def _has_matplotlib_settings() -> bool:
+    """Return whether the user has written settings or styles for matplotlib."""
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "matplotlib"
+    folders = (settings, Path.home() / ".matplotlib")
+    return any((f / name).exists() for f in folders for name in ("matplotlibrc", "stylelib"))
 
 
 def _import_matplotlib_elsewhere() -> None:

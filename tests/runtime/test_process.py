@@ -82,6 +82,25 @@ def test_settings_in_the_current_folder_are_not_taken(
         assert (done.stdout.strip(), done.stderr) == (width, "")
 
 
+def test_a_programs_own_plots_keep_the_users_settings(
+    tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    """They were those of matplotlib once a model was computed by TensorFlow."""
+    folder = Path(clean_environment["HOME"]) / ".config" / "matplotlib"
+    folder.mkdir(parents=True)
+    (folder / "matplotlibrc").write_text("lines.linewidth: 7")
+    code = "from cnnkit.runtime.process import keep_home_clean as f; f(); import matplotlib; "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print(matplotlib.rcParams['lines.linewidth'])"],
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("7.0", "")
+    assert [path.name for path in folder.iterdir()] == ["matplotlibrc"]
+
+
 def test_tensorflow_gets_onednn_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     for given, expected in ((None, "1"), ("0", "0")):
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
