@@ -28,7 +28,7 @@ from cnnkit.images.coded_colors import CODES, codes_in_boxes
 from cnnkit.images.color import flatten, srgb_colors
 from cnnkit.images.files import as_image_error, check_regular
 from cnnkit.images.heic import open_heic
-from cnnkit.images.integrity import check_png, ends_early
+from cnnkit.images.integrity import check_png, ends_early, lacks_pixels
 from cnnkit.images.jpeg2000 import open_jpeg2000
 from cnnkit.images.jpeg_end import completed, lacks_end
 from cnnkit.images.matrix_profiles import Colors
@@ -417,6 +417,8 @@ def _check_content(source: bytes, name: str, image: Image.Image) -> None:
     if name == "PNG":
         check_png(source)
     if name == "TIFF" and image.info.get("compression") != "raw" and ends_early(source, name):
+        raise OSError("truncated")
+    if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_pixels(source, name):
         raise OSError("truncated")
 
 

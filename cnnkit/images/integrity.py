@@ -11,6 +11,7 @@ from cnnkit.images.tiff import Directory
 _TAIL_BYTES = 4096
 # Of JPEG 2000: no other bytes of its pixels are these (ISO/IEC 15444-1, A.4.4).
 _END_OF_CODES = b"\xff\xd9"
+_GIF_IMAGE = 0x2C  # what a frame begins with
 
 
 def ends_early(data: bytes, image_format: str) -> bool:
@@ -37,6 +38,43 @@ def ends_early(data: bytes, image_format: str) -> bool:
     if image_format in ("AVIF", "HEIC"):
         return _boxes_end_early(data)
     return False
+
+
+def lacks_pixels(data: bytes, image_format: str) -> bool:
+    """Return whether pixels of the first frame are missing, in formats that Pillow would fill up.
+
+    It does so where a program has set ``ImageFile.LOAD_TRUNCATED_IMAGES``, which holds for all of
+    the process.
+
+    Args:
+        data: The file's content.
+        image_format: One of `cnnkit.images.sniff.DECODED`.
+    """
+    if image_format == "GIF":
+        return not _has_gif_frame(data)
+    return image_format in ("PNG", "BMP", "TIFF", "JPEG 2000") and ends_early(data, image_format)
+
+
+def _has_gif_frame(data: bytes) -> bool:
+    """Return whether a GIF file has all blocks of its first frame."""
+    position = 13 + _gif_colors(data[10:11])
+    while position < len(data):
+        kind, position = data[position], position + 1
+        if kind == _GIF_IMAGE:
+            position += 10 + _gif_colors(data[position + 8 : position + 9])
+        else:
+            position += 1  # an extension's label
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        if position < len(data) and kind == _GIF_IMAGE:
+            return True
+        position += 1
+    return False
+
+
+def _gif_colors(packed: bytes) -> int:
+    """Return the bytes of the table of colors that a byte of flags announces."""
+    return 3 << (packed[0] & 7) + 1 if packed and packed[0] & 0x80 else 0
 
 
 def check_png(data: bytes) -> None:

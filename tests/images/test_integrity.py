@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from cnnkit.errors import ImageError
+from cnnkit.images.decode import decode
 from cnnkit.images.integrity import check_png, ends_early
 from tests.ugly_files import encode, heic, plain, png, png_chunk
 
@@ -27,6 +29,30 @@ def test_ends_early(name: str) -> None:
     assert not ends_early(data, name)
     for length in (20, len(data) // 3, len(data) // 2, len(data) - 20):
         assert ends_early(data[:length], name), length
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_program_that_lets_pillow_fill_up_images_changes_nothing(name: str, monkeypatch) -> None:
+    """``LOAD_TRUNCATED_IMAGES = True`` is in many programs: half an image was classified."""
+    data = FORMATS[name]
+    pixels = decode(data)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    np.testing.assert_array_equal(decode(data), pixels)
+    for length in (len(data) // 2, len(data) * 3 // 4):
+        with pytest.raises(ImageError) as refused:
+            decode(data[:length])
+        assert refused.value.kind == "truncated", length
+
+
+def test_the_first_frame_of_a_gif_is_whole_or_not(monkeypatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    other = [NOISE.rotate(90).quantize(16)]
+    data = encode(NOISE.quantize(16), "GIF", save_all=True, append_images=other, duration=9)
+    first = decode(data)
+    # What follows the first frame is not read, whatever it is.
+    np.testing.assert_array_equal(decode(data[: len(data) * 2 // 3] + b"anything"), first)
+    with pytest.raises(ImageError, match="the GIF file ends early"):
+        decode(data[: len(data) // 3])
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"BMP", "AVIF", "HEIC"}))
