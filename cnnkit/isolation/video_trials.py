@@ -15,7 +15,7 @@ from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.isolation.decoders import START_SECONDS, start_answering
 from cnnkit.isolation.messages import ask, receive_header
 from cnnkit.runtime.children import Helper
-from cnnkit.video.opening import decode_carefully
+from cnnkit.video.opening import decode_carefully, decode_freely, is_fragile
 from cnnkit.video.reading import OPENING, Survives, untried
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,12 @@ class VideoTrials:
     def of(self, path: str, form: str, *, is_key_only: bool, max_pixels: int) -> Iterator[Survives]:
         """Yield whether the process survives decoding a video up to a frame; see `read_video`.
 
-        From then on, the video is decoded carefully here, too.
+        Until nothing is tried any more, the video is decoded carefully here, too.
         """
         if self._is_over():
             yield untried
             return
+        was_fragile = is_fragile(path)
         decode_carefully(path)
         video = {
             "path": path,
@@ -61,7 +62,15 @@ class VideoTrials:
             "is_key_only": is_key_only,
             "max_pixels": max_pixels,
         }
-        yield lambda frame: self._survives(video | {"frame": frame})
+
+        def survives(frame: int) -> bool:
+            """Return whether the process survives, as long as anything is tried."""
+            is_alive = self._survives(video | {"frame": frame})
+            if self._is_over() and not was_fragile:
+                decode_freely(path)
+            return is_alive
+
+        yield survives
 
     def _survives(self, question: dict[str, object]) -> bool:
         """Return whether the process is alive after a question, or cannot be asked any more."""

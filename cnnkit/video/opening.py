@@ -122,6 +122,16 @@ def decode_carefully(path: str) -> None:
     _fragile.add(path)
 
 
+def decode_freely(path: str) -> None:
+    """Decode a video by as many threads as there are again, from when it is opened next."""
+    _fragile.discard(path)
+
+
+def is_fragile(path: str) -> bool:
+    """Return whether a video is to be decoded carefully."""
+    return path in _fragile
+
+
 @contextmanager
 def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
     """Yield a video, ready to decode.
@@ -155,8 +165,8 @@ def opened_video(path: str, form: str, max_pixels: int) -> Iterator[OpenVideo]:
         with container:
             stream = _video_stream(container)
             _check_size(stream, max_pixels)
-            stream.thread_type = "NONE" if path in _fragile else "AUTO"
-            if path in _fragile:
+            stream.thread_type = "NONE" if is_fragile(path) else "AUTO"
+            if is_fragile(path):
                 stream.codec_context.thread_count = 1  # of decoders that have threads of their own
             stream.codec_context.options = {"max_pixels": str(max_pixels)}
             yield OpenVideo(form, container, stream, cut_off)

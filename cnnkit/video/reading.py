@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from cnnkit.images.matrix_profiles import Colors
 from cnnkit.images.unconverted import UnconvertedImage
 from cnnkit.results import Failure, FramePlace
 from cnnkit.video.colors import frame_pixels
-from cnnkit.video.opening import OpenVideo, opened_video
+from cnnkit.video.opening import OpenVideo, is_fragile, opened_video
 from cnnkit.video.selecting import Chooser, FrameSelection
 from cnnkit.video.timeline import Timeline
 
@@ -148,10 +149,17 @@ def read_video(
         if not decodes:
             yield from _places(path, timeline, selection)
             return
-        with opened_video(path, form, max_pixels) as video:
-            _skip_others(video, timeline, selection.is_key_only)
-            read = _stamped if timeline.is_exact else _counted
-            yield from read(path, video, timeline, selection, earlier, survives, is_cut_off)
+        with ExitStack() as opened:
+
+            def again() -> OpenVideo:
+                """Open the video, instead of how it is open."""
+                opened.close()
+                video = opened.enter_context(opened_video(path, form, max_pixels))
+                _skip_others(video, timeline, selection.is_key_only)
+                return video
+
+            read = partial(_stamped, again=again) if timeline.is_exact else _counted
+            yield from read(path, again(), timeline, selection, earlier, survives, is_cut_off)
     except ImageError as error:
         yield Found(path, Failure(error.kind, error.message))
 
@@ -215,9 +223,11 @@ def _stamped(
     earlier: Earlier,
     survives: Survives,
     is_cut_off: bool,
+    again: Callable[[], OpenVideo],
 ) -> Iterator[Found]:
     """Yield the wanted frames of a video whose frames are known by their time stamps."""
     cursor = _Cursor(video, timeline, seeks=not selection.is_key_only)
+    is_careful = is_fragile(path)
     lost: list[FramePlace] = []
     # Status of the row before the frame at hand, if an earlier run has written it.
     before: str | None = None
@@ -229,6 +239,10 @@ def _stamped(
                 yield _damage(lost[0], len(lost), video.problem)
             yield FoundFrame(place) if status == CRASHED else crash_of(place)
             return
+        if is_careful and not is_fragile(path):  # nothing is tried any more
+            is_careful, before_it, video = False, video, again()
+            video.is_damaged, video.problem = before_it.is_damaged, before_it.problem
+            cursor = _Cursor(video, timeline, seeks=not selection.is_key_only)
         decoded = cursor.frame(number) if status is None else None
         if status is None and decoded is None:
             # What follows an earlier row of a damaged stretch belongs to it.

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from cnnkit.errors import RuntimeUnavailableError
 from cnnkit.images import Finder, Found
 from cnnkit.isolation.video_trials import VideoTrials
-from cnnkit.runtime.children import connect_module, loaded_from
-from cnnkit.video import FrameFinder, FrameSelection
-from cnnkit.video.opening import OpenVideo
+from cnnkit.runtime.children import Helper, connect_module, loaded_from
+from cnnkit.video import FrameFinder, FrameSelection, reading
+from cnnkit.video.opening import OpenVideo, is_fragile
 from cnnkit.video.reading import OPENING
 from tests.video.clips import make_clip, number_in
 
@@ -198,6 +199,31 @@ def test_where_no_process_can_be_started_nothing_is_blamed(tmp_path: Path) -> No
         trials = VideoTrials(lambda: False, lambda: connect_module("no_decoder"))
         with trials.of("a.mp4", "mov", is_key_only=False, max_pixels=1) as survives:
             assert survives(OPENING) and survives(0)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "b.avi"])
+def test_when_nothing_is_tried_any_more_all_threads_decode(tmp_path: Path, name: str) -> None:
+    """A run that was killed is resumed as fast as it was, with the same frames."""
+
+    def unavailable() -> Helper:
+        raise RuntimeUnavailableError("none here")
+
+    clip, found, opened = make_clip(tmp_path / name), [], []
+    finder = FrameFinder(Finder(str(clip)), FrameSelection())
+    trials = VideoTrials(lambda: len(found) > 20, unavailable)
+    finder.take_up(lambda key: None, lambda path: False, trials)
+
+    def noted(*arguments: Any, real=reading.opened_video) -> Any:
+        opened.append(is_fragile(str(clip)))
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading, "opened_video", noted)
+        for one in finder:
+            found.append((one.path.frame, number_in(one.path)))
+    assert found == [(n, n) for n in range(40)]
+    assert opened == [True, True, False][: len(opened)] and not is_fragile(str(clip))
+    assert len(opened) == (3 if name.endswith(".mp4") else 2)  # counted: from the first one on
 
 
 def test_one_thread_is_no_packet_ahead(tmp_path: Path) -> None:
