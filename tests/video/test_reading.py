@@ -166,6 +166,18 @@ def test_an_early_end_is_told_after_the_last_frame(tmp_path: Path, name: str) ->
     assert failures(list(frames(clip, to_time=0.3))) == []  # it ends before
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "old.avi"])
+def test_an_early_end_anywhere_is_one_failure(tmp_path: Path, name: str) -> None:
+    """Right behind a key frame that is shown after what is missing, it was an error of ours."""
+    clip = make_clip(tmp_path / name, codec=CONTAINERS[name], faststart=name.endswith("mp4"))
+    data = clip.read_bytes()
+    for place, size, _ in packets_of(clip)[5:]:
+        clip.write_bytes(data[: place + size])
+        found = list(frames(clip))
+        assert {kind for _, kind in failures(found)} <= {"truncated"}
+        assert numbers(found) == list(range(len(numbers(found))))
+
+
 def test_a_clip_whose_description_is_cut_off(tmp_path: Path) -> None:
     clip = cut_after(make_clip(tmp_path / "a.mp4"), 0.6)
     (only,) = frames(clip)
