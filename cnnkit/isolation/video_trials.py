@@ -54,7 +54,7 @@ class VideoTrials:
         if self._is_over():
             yield untried
             return
-        was_fragile = is_fragile(path)
+        is_own = not is_fragile(path)
         decode_carefully(path)
         video = {
             "path": path,
@@ -65,9 +65,11 @@ class VideoTrials:
 
         def survives(frame: int) -> bool:
             """Return whether the process survives, as long as anything is tried."""
+            nonlocal is_own
             is_alive = self._survives(video | {"frame": frame})
-            if self._is_over() and not was_fragile:
+            if self._is_over() and is_own:
                 decode_freely(path)
+                is_own = False
             return is_alive
 
         yield survives

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from cnnkit.images.matrix_profiles import Colors
 from cnnkit.images.unconverted import UnconvertedImage
 from cnnkit.results import Failure, FramePlace
 from cnnkit.video.colors import frame_pixels
-from cnnkit.video.opening import OpenVideo, is_fragile, opened_video
+from cnnkit.video.opening import OpenVideo, decode_carefully, is_fragile, opened_video
 from cnnkit.video.selecting import Chooser, FrameSelection
 from cnnkit.video.timeline import Timeline
 
@@ -149,24 +148,53 @@ def read_video(
         if not decodes:
             yield from _places(path, timeline, selection)
             return
-        with ExitStack() as opened:
-
-            def again() -> OpenVideo:
-                """Open the video, instead of how it is open."""
-                opened.close()
-                video = opened.enter_context(opened_video(path, form, max_pixels))
-                _skip_others(video, timeline, selection.is_key_only)
-                return video
-
-            read = partial(_stamped, again=again) if timeline.is_exact else _counted
-            yield from read(path, again(), timeline, selection, earlier, survives, is_cut_off)
+        with _Opened(path, form, max_pixels, timeline, selection.is_key_only) as opened:
+            read = _stamped if timeline.is_exact else _counted
+            yield from read(path, opened, timeline, selection, earlier, survives, is_cut_off)
     except ImageError as error:
         yield Found(path, Failure(error.kind, error.message))
 
 
-def _skip_others(video: OpenVideo, timeline: Timeline, is_key_only: bool) -> None:
-    if is_key_only and timeline.is_exact:
-        video.stream.codec_context.skip_frame = "NONKEY"
+class _Opened(ExitStack):
+    """A video that is open, and may have to be opened again: by one thread, or by more.
+
+    Attributes:
+        video: As it is open.
+    """
+
+    def __init__(
+        self, path: str, form: str, max_pixels: int, timeline: Timeline, is_key_only: bool
+    ) -> None:
+        super().__init__()
+        self._open = path, form, max_pixels
+        self._skips = is_key_only and timeline.is_exact
+        self._counts = not timeline.is_exact
+        self._is_careful = is_fragile(path)
+        self.video = self._new()
+
+    def _new(self) -> OpenVideo:
+        video = self.enter_context(opened_video(*self._open))
+        if self._skips:
+            video.stream.codec_context.skip_frame = "NONKEY"
+        if self._counts and not self._is_careful:
+            # Threads that decode a frame each give fewer frames at a damaged end, and the numbers
+            # of all frames must be the same on every machine.
+            video.stream.thread_type = "SLICE"
+        return video
+
+    def decode_carefully(self) -> None:
+        """See `cnnkit.video.opening.decode_carefully`."""
+        decode_carefully(self._open[0])
+
+    def is_as_wanted(self) -> bool:
+        """Open the video again if it is to be decoded in another way; return whether it is not."""
+        if self._is_careful == is_fragile(self._open[0]):
+            return True
+        before = self.video
+        self.close()
+        self._is_careful, self.video = not self._is_careful, self._new()
+        self.video.is_damaged, self.video.problem = before.is_damaged, before.problem
+        return False
 
 
 @contextmanager
@@ -186,10 +214,9 @@ def stepped_video(
     """
     with opened_video(path, form, max_pixels) as video:
         timeline = Timeline(video)
-    with opened_video(path, form, max_pixels) as video:
-        _skip_others(video, timeline, is_key_only)
-        cursor = _Cursor(video, timeline, seeks=not is_key_only)
-        counted = enumerate(video.decoded_frames())
+    with _Opened(path, form, max_pixels, timeline, is_key_only) as opened:
+        cursor = _Cursor(opened, timeline, seeks=not is_key_only)
+        counted = enumerate(opened.video.decoded_frames())
 
         def step(number: int) -> None:
             """Decode up to a frame, whose pixels are converted as well."""
@@ -217,17 +244,15 @@ def _places(path: str, timeline: Timeline, selection: FrameSelection) -> Iterato
 
 def _stamped(
     path: str,
-    video: OpenVideo,
+    opened: _Opened,
     timeline: Timeline,
     selection: FrameSelection,
     earlier: Earlier,
     survives: Survives,
     is_cut_off: bool,
-    again: Callable[[], OpenVideo],
 ) -> Iterator[Found]:
     """Yield the wanted frames of a video whose frames are known by their time stamps."""
-    cursor = _Cursor(video, timeline, seeks=not selection.is_key_only)
-    is_careful = is_fragile(path)
+    cursor = _Cursor(opened, timeline, seeks=not selection.is_key_only)
     lost: list[FramePlace] = []
     # Status of the row before the frame at hand, if an earlier run has written it.
     before: str | None = None
@@ -236,14 +261,11 @@ def _stamped(
         status = earlier(place.key)
         if status == CRASHED or (status is None and not survives(number)):
             if lost:
-                yield _damage(lost[0], len(lost), video.problem)
+                yield _damage(lost[0], len(lost), opened.video.problem)
             yield FoundFrame(place) if status == CRASHED else crash_of(place)
             return
-        if is_careful and not is_fragile(path):  # nothing is tried any more
-            is_careful, before_it, video = False, video, again()
-            video.is_damaged, video.problem = before_it.is_damaged, before_it.problem
-            cursor = _Cursor(video, timeline, seeks=not selection.is_key_only)
         decoded = cursor.frame(number) if status is None else None
+        video = opened.video
         if status is None and decoded is None:
             # What follows an earlier row of a damaged stretch belongs to it.
             if video.is_damaged and before != "error":
@@ -262,12 +284,12 @@ def _stamped(
         elif before != "error":
             yield _end(lost[0] if lost else end)
     elif lost:
-        yield _damage(lost[0], len(lost), video.problem)
+        yield _damage(lost[0], len(lost), opened.video.problem)
 
 
 def _counted(
     path: str,
-    video: OpenVideo,
+    opened: _Opened,
     timeline: Timeline,
     selection: FrameSelection,
     earlier: Earlier,
@@ -279,7 +301,7 @@ def _counted(
     A packet that cannot be decoded counts as a frame.
     """
     chooser = Chooser(selection, timeline.tick)
-    clock = _FrameClock(timeline.tick, video.stream.average_rate)
+    clock = _FrameClock(timeline.tick, opened.video.stream.average_rate)
     number = lost = 0
     has_crashed = False
 
@@ -287,7 +309,8 @@ def _counted(
         """Return whether an earlier run has written the row of a frame."""
         return earlier(place.key) is not None
 
-    for decoded in _surviving(path, video, earlier, survives):
+    for decoded in _surviving(path, opened, earlier, survives):
+        video = opened.video
         if decoded is CRASHED:
             has_crashed = True
             break
@@ -311,18 +334,18 @@ def _counted(
     end = FramePlace(path, number, round(float(ticks * timeline.tick), 3))
     if has_crashed:
         if lost:
-            yield FoundFrame(end) if known(end) else _damage(end, lost, video.problem)
+            yield FoundFrame(end) if known(end) else _damage(end, lost, opened.video.problem)
         end = FramePlace(path, number + lost, end.time)
         if not chooser.is_past(ticks):
             yield FoundFrame(end) if known(end) else crash_of(end)
     elif is_cut_off or lost:
-        failed = _end(end) if is_cut_off else _damage(end, lost, video.problem)
+        failed = _end(end) if is_cut_off else _damage(end, lost, opened.video.problem)
         yield FoundFrame(end) if known(end) else failed
 
 
-def _surviving(path: str, video: OpenVideo, earlier: Earlier, survives: Survives) -> Iterator[Any]:
+def _surviving(path: str, opened: _Opened, earlier: Earlier, survives: Survives) -> Iterator[Any]:
     """Yield the decoded frames, as `OpenVideo.decoded_frames` does, and `CRASHED` for a crash."""
-    frames = video.decoded_frames()
+    frames = opened.video.decoded_frames()
     for number in itertools.count():
         if earlier(FramePlace(path, number, None).key) == CRASHED or not survives(number):
             yield CRASHED
@@ -363,8 +386,11 @@ def _end(place: FramePlace) -> FoundFrame:
 class _Cursor:
     """Finds frames by their numbers, in ascending order, seeking where that saves decoding."""
 
-    def __init__(self, video: OpenVideo, timeline: Timeline, *, seeks: bool) -> None:
-        self._video, self._timeline, self._seeks = video, timeline, seeks
+    def __init__(self, opened: _Opened, timeline: Timeline, *, seeks: bool) -> None:
+        self._opened, self._timeline, self._seeks = opened, timeline, seeks
+        self._begin()
+
+    def _begin(self) -> None:
         self._frames = self._numbered()
         self._at: tuple[int, Any] = (-1, None)
 
@@ -374,6 +400,22 @@ class _Cursor:
         Args:
             number: Its number, higher than that of the last call.
         """
+        if not self._opened.is_as_wanted():
+            self._begin()
+        decoded = self._found(number)
+        if decoded is None and self._is_lost_at_end():
+            # Threads that decode a frame each lose sound ones there, behind a damaged one.
+            self._opened.decode_carefully()
+            if not self._opened.is_as_wanted():
+                self._begin()
+                decoded = self._found(number)
+        return decoded
+
+    def _is_lost_at_end(self) -> bool:
+        """Return whether a frame did not come before the end of a video that is damaged."""
+        return self._opened.video.is_damaged and self._at[0] >= len(self._timeline)
+
+    def _found(self, number: int) -> Any:
         timeline = self._timeline
         key = timeline.key_before(number)
         if self._seeks and timeline.keys[key] > self._at[0] + SEEK_WORTH:
@@ -385,16 +427,15 @@ class _Cursor:
         return self._at[1] if self._at[0] == number else None
 
     def _seek(self, key: int) -> None:
-        self._video.seek(int(self._timeline.key_seeks[key]))
-        self._frames = self._numbered()
-        self._at = (-1, None)
+        self._opened.video.seek(int(self._timeline.key_seeks[key]))
+        self._begin()
 
     def _advance(self, number: int) -> None:
         while self._at[0] < number:
             self._at = next(self._frames, (len(self._timeline), None))
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:
-        for decoded in self._video.decoded_frames():
+        for decoded in self._opened.video.decoded_frames():
             if decoded is not None:
                 number = self._timeline.number(decoded.pts)
                 if number is not None:

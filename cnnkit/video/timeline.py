@@ -70,9 +70,9 @@ class Timeline:
         if video.is_cut_off and sent is not None:
             # Frames shown after what was sent last may miss one before them.
             self.stamps = self.stamps[: max(1, np.searchsorted(self.stamps, sent, "right"))]
-        keys = np.searchsorted(self.stamps, starts[order])
-        is_here = keys < len(self.stamps)  # the last one may be among those just left out
-        self.keys = keys[is_here]
+        places = np.searchsorted(self.stamps, starts[order])
+        is_here = places < len(self.stamps)  # the last one may be among those just left out
+        self.keys = places[is_here]
         self.key_seeks = (np.frombuffer(seeks, np.int64) if seeks else starts)[order][is_here]
         self.duration = self.ticks(len(self) - 1) + duration if len(self) else 0
 

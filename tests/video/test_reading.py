@@ -166,6 +166,18 @@ def test_an_early_end_is_told_after_the_last_frame(tmp_path: Path, name: str) ->
     assert failures(list(frames(clip, to_time=0.3))) == []  # it ends before
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
+def test_sound_frames_at_a_damaged_end_are_not_lost(tmp_path: Path, name: str) -> None:
+    """With several threads the decoder drops them: how many, its number of threads decides."""
+    found = list(frames(with_zeros(make_clip(tmp_path / name), [35, 38])))
+    assert [one.path.frame for one in found] == list(range(40))
+    lost = [(35, "corrupt"), (38, "corrupt")]
+    if name == "clip.mp4":  # else they are only counted, and told as they are decoded
+        assert failures(found) == lost
+        assert numbers(found) == [n for n in range(40) if n not in (35, 38)]
+    assert len(failures(found)) == len(lost)
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "old.avi"])
 def test_an_early_end_anywhere_is_one_failure(tmp_path: Path, name: str) -> None:
     """Right behind a key frame that is shown after what is missing, it was an error of ours."""
