@@ -202,8 +202,10 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 def _serve(address: str) -> None:
     """Fork a process for each connection until standard input ends, as the caller's end does it."""
     global _address
+    gc.disable()  # what is imported stays
     _load_everything()
     gc.freeze()  # a collection in a child would copy all of this memory
+    gc.enable()
     _address = address
     connections: dict[int, socket.socket] = {}  # by the child that each waits for
     ended = _told_of_ended_children()
