@@ -6,9 +6,11 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -212,7 +214,8 @@ def lab_profile_image() -> bytes:
     return encode(ImageCms.applyTransform(plain(), transform), "TIFF")
 
 
-def good_files() -> dict[str, bytes]:
+@cache
+def good_files() -> Mapping[str, bytes]:
     """Return the content of every odd file that is an image nevertheless, by its name."""
     image, gray = plain(), plain().convert("L")
     deep = np.asarray(gray).astype(np.uint16) * 257
@@ -284,7 +287,7 @@ def good_files() -> dict[str, bytes]:
         files[f"orientation {orientation}.jpg"] = encode(
             image, "JPEG", exif=exif(orientation), quality=95
         )
-    return files
+    return MappingProxyType(files)
 
 
 # The chunk that makes pure red the transparent color.
@@ -298,7 +301,8 @@ def interlaced_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks + png_chunk(b"IEND", b"")
 
 
-def bad_files() -> dict[str, tuple[str, bytes]]:
+@cache
+def bad_files() -> Mapping[str, tuple[str, bytes]]:
     """Return the kind of error and the content of every broken file, by its name."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
     whole = {
@@ -321,7 +325,7 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
     broken_header[16:24] = bytes(8)  # 0 x 0 pixels
     broken_middle = bytearray(encode(plain(), "PNG"))
     broken_middle[60:100] = bytes(40)
-    return cut | {
+    others = {
         "only the first bytes.jpg": ("truncated", whole["jpg"][:20]),
         "only the first bytes.png": ("truncated", whole["png"][:20]),
         "zero bytes.jpg": ("empty", b""),
@@ -342,6 +346,7 @@ def bad_files() -> dict[str, tuple[str, bytes]]:
         "broken header.png": ("corrupt", bytes(broken_header)),
         "broken middle.png": ("corrupt", bytes(broken_middle)),
     }
+    return MappingProxyType(cut | others)
 
 
 def write_ugly_files(folder: Path) -> dict[str, str]:
