@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -206,6 +207,19 @@ def parse_row(name: str) -> tuple[str | None, int]:
 # The file that was read last: rows are asked for in their order.
 _last: dict[str, Any] = {}
 _lock = threading.Lock()
+# What a forked process got of it: let alone, since freeing it may wait for threads left behind.
+_inherited: list[Any] = []
+
+
+def _begin_anew() -> None:
+    """Open the file again in a forked process: both would move the one place it is read from."""
+    global _last, _lock
+    _inherited.append(_last)
+    _last, _lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def read_row(path: str, name: str, max_bytes: int) -> bytes:

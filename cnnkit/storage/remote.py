@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -23,6 +24,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _opened: dict[str, Any] = {}
 _lock = threading.Lock()
+_inherited: list[Any] = []  # see `cnnkit.storage.parquet_files`
+
+
+def _begin_anew() -> None:
+    """Open the file systems again in a forked process: their connections are the parent's."""
+    global _opened, _lock
+    _inherited.append(_opened)
+    _opened, _lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 class Entry(NamedTuple):

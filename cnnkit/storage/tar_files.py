@@ -340,6 +340,16 @@ _last: dict[str, Any] = {}
 _lock = threading.Lock()
 
 
+def _free_lock() -> None:
+    """Let a forked process go on where another thread held the lock when it was made."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_lock)
+
+
 def _index_of(path: str) -> _Index:
     """Return the index of a tar file, read again if the file has changed."""
     with _lock:

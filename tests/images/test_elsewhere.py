@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import io
 import json
+import multiprocessing
 import os
 import tarfile
 import time
 import tracemalloc
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cnnkit
@@ -452,6 +455,34 @@ def test_one_cell_that_comes_many_times_stays_small(monkeypatch):
         parquet_files._last.clear()
     finally:
         pyarrow.set_memory_pool(usual)
+
+
+def _wrong_rows(seed: int, cells: list[bytes], answers) -> None:
+    wrong = []
+    for row in np.random.default_rng(seed).integers(0, len(cells), 80):
+        try:
+            wrong += [] if read_bytes(f"x.parquet!{row}") == cells[row] else [int(row)]
+        except ImageError as error:
+            wrong.append(str(error))
+    answers.put(wrong)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked")
+def test_forked_processes_read_a_parquet_file_each_for_itself():
+    """They shared the open file, and moved each other's place in it."""
+    cells = [os.urandom(20_000) for _ in range(100)]
+    write_parquet("x.parquet", cells, "bytes", row_group_size=5, compression="none")
+    assert read_bytes("x.parquet!7") == cells[7]  # it is kept open from here on
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    with warnings.catch_warnings():  # of threads, which these children do not need
+        warnings.simplefilter("ignore", DeprecationWarning)
+        children = [context.Process(target=_wrong_rows, args=(n, cells, answers)) for n in range(4)]
+        for child in children:
+            child.start()
+    assert [answers.get() for _ in children] == [[]] * 4
+    for child in children:
+        child.join()
 
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -1, -20])
