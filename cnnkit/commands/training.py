@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,16 @@ class TrainedModel:
     metrics: dict[str, Any]
     judged_on: str
     history: tuple[dict[str, Any], ...]
+    # Of the folder that was the current one: in another, there may be a model of the same name.
+    _folder: Path = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_folder", self.path.absolute())
 
     @property
     def card(self) -> dict[str, Any]:
         """The model card: how the model was trained (``training``) and how to use it."""
-        content: dict[str, Any] = json.loads((self.path / CARD).read_text("utf-8"))
+        content: dict[str, Any] = json.loads((self._folder / CARD).read_text("utf-8"))
         return content
 
     def load(self) -> Classifier | Detector | FaceEmbedder | Stylizer:
@@ -49,7 +54,7 @@ class TrainedModel:
             The class for its task. For a device or other options, pass `path` to that
             class's ``load``.
         """
-        model = str(self.path.absolute())  # as a path: an embedded model of that name would win
+        model = str(self._folder)  # as a path: an embedded model of that name would win
         if self.task == "classify":
             from cnnkit.classification import Classifier
 

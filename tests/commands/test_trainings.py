@@ -73,6 +73,20 @@ def test_training_is_silent_unless_progress_is_asked_for(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_trained_model_stays_itself_in_another_folder(
+    classifier: cnnkit.TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of the same name there was opened in its place."""
+    name = classifier.path.name
+    monkeypatch.chdir(classifier.path.parent)
+    model = cnnkit.TrainedModel(Path(name), "classify", {}, "val", ())
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert model.card == classifier.card
+    assert model.load().labels == classifier.load().labels
+    assert model.path == Path(name)
+
+
 def test_an_existing_bundle_stays(classifier: cnnkit.TrainedModel, photos: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         cnnkit.transfer_learn(photos, classifier.path, backbone="squeezenet-1.1")
