@@ -14,6 +14,7 @@ import pytest
 
 from cnnkit import last_read
 from cnnkit.cli.last_words import _line, _read
+from tests.forked import run_forked
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked")
 
@@ -73,11 +74,15 @@ def test_a_crash_is_said_with_the_file_and_can_be_resumed(run_crashing, photos: 
     assert line.endswith(f" Read last: photos/1\\x1b[31m0.jpg. {saved}")
 
 
-def test_how_to_go_on_is_what_the_command_can(run_crashing, photos: Path) -> None:
+def test_how_to_go_on_is_what_the_command_can(
+    run_crashing, photos: Path, tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
     shown = run_crashing("classify", "photos", "-q")
     assert shown.returncode == -11
     assert "or run with --output FILE and then again with --resume: what crashes " in shown.stderr
-    without = run_crashing("visualize", "activations", "photos/1\x1b[31m0.jpg", "-o", "sheets")
+    # Forked, for it imports TensorFlow.
+    looking = ("visualize", "activations", "photos/1\x1b[31m0.jpg", "-o", "sheets")
+    without = run_forked(["-c", CRASHING, *looking], cwd=tmp_path, env=clean_environment)
     assert without.returncode == -11
     assert without.stderr.splitlines()[-1].endswith("Leave out what crashes.")
 
