@@ -9,8 +9,22 @@ from typing import Any, NoReturn, Self
 
 from cnnkit.errors import UsageError, broken_rule
 
-# The methods that compute with the model.
-_COMPUTING = ("predict", "stream", "find", "embed", "embed_chips", "enroll", "calibrate")
+# The methods that compute with the model, and those that ask or change a gallery's database: SQLite
+# loses its locks in a process that is forked with an open one, and damages the file.
+_BOUND = (
+    *("predict", "stream", "find", "embed", "embed_chips", "enroll", "calibrate"),
+    *(
+        "add",
+        "audit",
+        "forget",
+        "forget_photos",
+        "known",
+        "people",
+        "person_of",
+        "photos",
+        "rename",
+    ),
+)
 
 
 class Loaded:
@@ -26,7 +40,7 @@ class Loaded:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in _COMPUTING:
+        for name in _BOUND:
             if name in cls.__dict__:
                 setattr(cls, name, _in_its_process(cls.__dict__[name]))
 

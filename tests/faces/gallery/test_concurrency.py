@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sqlite3
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cnnkit.errors import GalleryError, UsageError
-from cnnkit.faces.gallery import GalleryFile, database
+from cnnkit.faces.gallery import Gallery, GalleryFile, database
 from tests.conftest import ROOT
 from tests.faces.gallery.people import SETTINGS, make, photo
 
@@ -66,6 +67,22 @@ def test_threads_of_a_process_take_turns_at_one_open_gallery(tmp_path):
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(enroll, range(4)))
         assert gallery.people() == {f"person-{n}": BATCHES for n in range(4)}
+
+
+ASKING = [
+    name
+    for name, method in vars(Gallery).items()
+    if inspect.isfunction(method) and name[0] != "_" and name not in ("close", "deciding")
+]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_forked_process_leaves_the_open_file_alone(name):
+    """SQLite loses its locks there, and two processes damage the file."""
+    gallery = Gallery.__new__(Gallery)
+    gallery._process = os.getpid() + 1
+    with pytest.raises(UsageError, match=r"the Gallery must stay in the process .* forked"):
+        getattr(gallery, name)()
 
 
 def test_a_closed_gallery_says_so(tmp_path):
