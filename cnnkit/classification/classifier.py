@@ -268,7 +268,7 @@ class Classifier(Loaded):
         """Classify any number of images in order, with bounded memory.
 
         Args:
-            inputs: One or more files, folders and glob patterns.
+            inputs: One or more files, folders and glob patterns; what is named twice comes once.
             workers: Threads that read and predict; by default one more than `threads`.
 
         Yields:

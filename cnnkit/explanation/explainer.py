@@ -362,7 +362,7 @@ class Explainer(Loaded):
         """Explain any number of images in order, with bounded memory.
 
         Args:
-            inputs: One or more files, folders and glob patterns.
+            inputs: One or more files, folders and glob patterns; what is named twice comes once.
             workers: Threads that read and explain; by default one more than `threads`.
 
         Yields:

@@ -335,7 +335,7 @@ class FaceEmbedder(Loaded):
         """Find and embed the faces of any number of images in order, with bounded memory.
 
         Args:
-            inputs: One or more files, folders and glob patterns.
+            inputs: One or more files, folders and glob patterns; what is named twice comes once.
             workers: Threads that read and embed; by default one more than `threads`.
 
         Yields:

@@ -285,7 +285,7 @@ class Stylizer(Loaded):
         """Paint any number of images in bounded memory, in order.
 
         Args:
-            inputs: One or more files, folders and glob patterns.
+            inputs: One or more files, folders and glob patterns; what is named twice comes once.
             workers: Threads that read ahead; one image is painted at a time, on all processors.
 
         Yields:

@@ -279,7 +279,7 @@ class Gallery(Loaded):
         """Name the faces of any number of images in bounded memory, in order.
 
         Args:
-            inputs: One or more files, folders and glob patterns.
+            inputs: One or more files, folders and glob patterns; what is named twice comes once.
             workers: Threads that read and embed; by default one more than `threads`.
 
         Yields:
