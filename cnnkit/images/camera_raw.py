@@ -7,12 +7,11 @@ TIFF files, whose readers give the first image instead: a thumbnail of 160 x 120
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import islice
-
-from PIL import Image
+from typing import NamedTuple
 
 from cnnkit.errors import ImageError
 from cnnkit.images.sniff import HEADER_BYTES, RAW, image_format
@@ -22,7 +21,9 @@ from cnnkit.images.tiff import Directory
 LEAST_SIDE = 1000
 
 # A file may have any number of them, and point in circles.
-_MOST_DIRECTORIES, _MOST_BOXES = 64, 10_000
+_MOST_DIRECTORIES, _MOST_BOXES = 64, 1000
+# They may all name the same bytes: of so many JPEGs the headers are read, each of so many segments.
+_MOST_JPEGS, _MOST_SEGMENTS = 32, 1000
 _SUBFILE_TYPE, _REDUCED = 254, 1
 _COMPRESSION, _PHOTOMETRIC, _MAKE, _ORIENTATION, _SUB_DIRECTORIES = 259, 262, 271, 274, 330
 _STRIPS, _STRIP_SIZES, _JPEG, _JPEG_SIZE = 273, 279, 513, 514
@@ -30,15 +31,26 @@ _DNG_VERSION, _PANASONIC_JPEG = 50706, 46
 _JPEG_COMPRESSIONS = (6, 7)
 # Color filter array, and linear raw: values of a sensor.
 _SENSOR = (32803, 34892)
-# Of Canon and of Phase One: behind the header of TIFF.
-_MARKS = ((8, b"CR"), (8, b"IIII"))
+# Of Canon and of Phase One: behind the header of TIFF. Other files may have their pixels there.
+_CANON, _PHASE_ONE = b"CR\2\0", re.compile(rb"IIII.waR", re.DOTALL)
 # A file of Fujifilm says where its JPEG is, as two numbers.
 _FUJI, _FUJI_PLACE = b"FUJIFILMCCD-RAW", 84
 # Boxes of a file of Canon's that hold others; one of them has an identity of so many bytes first.
 _CONTAINERS, _IDENTITY = (b"moov", b"uuid", b"trak", b"mdia", b"minf", b"stbl"), 16
 # EXIF with the orientation alone, which a number completes.
 _EXIF = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01"
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
+_START = b"\xff\xd8\xff"
+_MARKER = re.compile(rb"\xff{1,64}([^\x00\xff])")
+# Frames that are decoded, and markers without a length (ITU-T T.81, B.1.1.3).
+_FRAMES, _SCAN, _BARE = (0xC0, 0xC1, 0xC2), 0xDA, frozenset((*range(0xD0, 0xDA), 0x01))
+
+
+class _Jpeg(NamedTuple):
+    """Where a file has a JPEG, and the EXIF orientation that the file gives it."""
+
+    start: int
+    end: int
+    turn: int
 
 
 def content_format(source: bytes) -> str | None:
@@ -49,7 +61,7 @@ def content_format(source: bytes) -> str | None:
 
 def _is_of_a_sensor(source: bytes) -> bool:
     """Return whether a TIFF file is the raw file of a camera."""
-    if any(source[place : place + len(mark)] == mark for place, mark in _MARKS):
+    if source.startswith(_CANON, 8) or _PHASE_ONE.match(source, 8):
         return True
     first = Directory(source)
     if _DNG_VERSION in first.entries or first.value(_PHOTOMETRIC, 0) in _SENSOR:
@@ -67,22 +79,24 @@ def preview_of(source: bytes) -> bytes:
     Raises:
         ImageError: It has none, or only a small one.
     """
-    best, width, height = b"", 0, 0
-    for jpeg in _jpegs(source):
-        size = _size(jpeg)
+    best, width, height = _Jpeg(0, 0, 1), 0, 0
+    found = (jpeg for jpeg in _jpegs(source) if source.startswith(_START, jpeg.start))
+    for jpeg in islice(found, _MOST_JPEGS):
+        size = _size(source, jpeg)
         if size is not None and size[0] * size[1] > width * height:
             best, (width, height) = jpeg, size
     if max(width, height) < LEAST_SIDE:
         least = f"without a preview of {LEAST_SIDE:,} pixels or more"
         message = f"it is the raw file of a camera {least}: convert it to JPEG or PNG"
         raise ImageError("unsupported", message)
-    return best
+    return _turned(source[best.start : best.end], best.turn)
 
 
-def _jpegs(source: bytes) -> Iterator[bytes]:
+def _jpegs(source: bytes) -> Iterator[_Jpeg]:
+    """Yield where a file says that JPEGs are, which may be anything."""
     if source.startswith(_FUJI):  # it has EXIF of its own
         start, size = struct.unpack_from(">II", source.ljust(_FUJI_PLACE + 8, b"\0"), _FUJI_PLACE)
-        yield source[start : start + size]
+        yield _Jpeg(start, start + size, 1)
         return
     if source[4:8] == b"ftyp":
         yield from _of_boxes(source)
@@ -90,7 +104,7 @@ def _jpegs(source: bytes) -> Iterator[bytes]:
     turn = Directory(source).value(_ORIENTATION, 1)
     for directory in _directories(source):
         for start, size in _places(directory):
-            yield _turned(source[start : start + size], turn)
+            yield _Jpeg(start, start + size, turn)
 
 
 def _directories(source: bytes) -> Iterator[Directory]:
@@ -128,17 +142,22 @@ def _places(directory: Directory) -> Iterator[tuple[int, int]]:
         yield panasonic.start, panasonic.count
 
 
-def _size(jpeg: bytes) -> tuple[int, int] | None:
-    """Return the width and height of a JPEG; None for anything else, such as a sensor's values."""
-    from PIL.JpegImagePlugin import JpegImageFile
-
-    if not jpeg.startswith(b"\xff\xd8\xff"):
-        return None
-    try:
-        image = JpegImageFile(BytesIO(jpeg))
-    except (*_BROKEN, Image.DecompressionBombError):
-        return None
-    return image.size if image.mode == "RGB" else None
+def _size(source: bytes, jpeg: _Jpeg) -> tuple[int, int] | None:
+    """Return the width and height of a color JPEG; None for others, such as a sensor's values."""
+    position, size, end = jpeg.start + 2, None, min(jpeg.end, len(source))
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.match(source, position, end)
+        if found is None:
+            return None
+        kind, position = found.group(1)[0], found.end()
+        if kind == _SCAN:
+            return size
+        if kind in _FRAMES and position + 8 <= end:
+            bits, height, width, colors = struct.unpack_from(">BHHB", source, position + 2)
+            size = (width, height) if (bits, colors) == (8, 3) else None
+        if kind not in _BARE:
+            position += max(2, int.from_bytes(source[position : position + 2], "big"))
+    return None
 
 
 def _turned(jpeg: bytes, orientation: int) -> bytes:
@@ -148,18 +167,18 @@ def _turned(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + _EXIF + struct.pack(">HHI", orientation, 0, 0) + jpeg[2:]
 
 
-def _of_boxes(source: bytes) -> Iterator[bytes]:
+def _of_boxes(source: bytes) -> Iterator[_Jpeg]:
     """Yield the JPEG among the tracks of a file of Canon's, of the form of ISO/IEC 14496-12."""
-    turn, sizes = 1, []
+    turns: list[int] = []
+    sizes: list[int] = []
     for path, start, end in islice(_boxes(source, 0, len(source), ()), _MOST_BOXES):
-        if path[-1] == b"CMT1":  # what the first directory of a TIFF file says
-            turn = Directory(source[start:end]).value(_ORIENTATION, 1)
+        if path[-1] == b"CMT1" and not turns:  # what the first directory of a TIFF file says
+            turns.append(Directory(source[start:end]).value(_ORIENTATION, 1))
         elif path[-1] == b"stsz":  # all samples of a track have this size
             sizes.append(int.from_bytes(source[start + 4 : start + 8], "big"))
         elif path[-1] == b"co64" and sizes:
             place = int.from_bytes(source[start + 8 : start + 16], "big")
-            if source[place : place + 3] == b"\xff\xd8\xff":
-                yield _turned(source[place : place + sizes[-1]], turn)
+            yield _Jpeg(place, place + sizes[-1], *(turns or [1]))
 
 
 def _boxes(

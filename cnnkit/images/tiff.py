@@ -37,8 +37,8 @@ _EXTRA_SAMPLES = 338
 # Offsets of the strips or tiles, and their sizes in bytes.
 _BLOCKS = ((273, 279), (324, 325))
 _UNCOMPRESSED = 1
-# There are no more tags; BigTIFF may count more.
-_MOST_ENTRIES = 1 << 16
+# No file has so many tags, but it may count more, in many directories.
+_MOST_ENTRIES = 1 << 12
 _NAMES = {34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
 _NAMES |= {50002: "JPEG XL", 52546: "JPEG XL"}
 
@@ -129,7 +129,14 @@ class Directory:
 
     def value(self, tag: int, default: int) -> int:
         """Return the first number of an entry."""
-        return next(iter(self.values(tag)), default)
+        entry = self.entries.get(tag)  # which may claim as many numbers as the file has bytes
+        if (
+            not entry
+            or not entry.count
+            or entry.start + entry.width * entry.count > len(self._data)
+        ):
+            return default
+        return self._number(entry.start, entry.width)
 
     def with_value(self, tag: int, value: int) -> bytes:
         """Return the file with another number in an existing entry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from cnnkit.video import frames
 from tests.camera_raws import (
     PREVIEW,
     THUMBNAIL,
+    Tiff,
     as_jpeg,
     canon_boxes,
     fuji_file,
@@ -134,3 +136,52 @@ def test_directories_that_point_in_circles_end() -> None:
     entries = int.from_bytes(source[first : first + 2], "little")
     source[first + 2 + 12 * entries : first + 6 + 12 * entries] = first.to_bytes(4, "little")
     np.testing.assert_array_equal(decode(bytes(source)), SHOWN)
+
+
+@pytest.mark.parametrize("start", [b"IIII", b"CR  "])
+def test_an_image_whose_first_pixels_look_like_a_mark_is_no_raw_file(start: bytes) -> None:
+    pixels = np.resize(np.frombuffer(start, np.uint8), (8, 8))
+    tiff = Tiff()
+    place = tiff.put(pixels.tobytes())
+    entries = ((256, (8,)), (257, (8,)), (258, (8,)), (259, (1,)), (262, (1,)), (277, (1,)))
+    further = [(tag, 3, values) for tag, values in (*entries, (278, (8,)))]
+    first = tiff.directory([*further, (273, 4, (place,)), (279, 4, (64,))])
+    np.testing.assert_array_equal(decode(tiff.content(first))[..., 0], pixels)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def seconds_to_refuse(source: bytes) -> float:
+    start = time.process_time()
+    with pytest.raises(ImageError):
+        decode(source)
+    return time.process_time() - start
+
+
+def test_many_places_that_name_the_same_bytes_take_no_time() -> None:
+    bytes_of_it = b"\xff\xd8" + b"\xff\xe1\0\2" * 20_000 + bytes(1 << 20)
+    count, head = 500, b"\0\0\0\x18ftypcrx " + bytes(12)
+    sizes = box(b"stsz", struct.pack(">III", 0, len(bytes_of_it), 1))
+    place = len(head) + len(sizes) + count * 24 + 8
+    places = box(b"co64", struct.pack(">IIQ", 0, 1, place)) * count
+    assert seconds_to_refuse(head + sizes + places + box(b"mdat", bytes_of_it)) < 2
+
+
+def test_an_entry_that_claims_all_bytes_of_a_file_takes_no_time() -> None:
+    tiff = Tiff()
+    tiff.put(bytes(1 << 23))
+    source = bytearray(tiff.content(tiff.directory([(256, 4, (1,)), (262, 3, (2,))])))
+    place = source.find(struct.pack("<HHI", 262, 3, 1))
+    source[place : place + 12] = struct.pack("<HHII", 262, 1, 1 << 23, 8)
+    assert seconds_to_refuse(bytes(source)) < 1
+
+
+def test_a_size_of_64_bits_ends_with_the_file() -> None:
+    entries = ((50706, 4, 1), (513, 4, 0), (514, 16, (1 << 64) - 1))
+    start = 16 + 8 + 20 * len(entries) + 8
+    cells = (struct.pack("<HHQQ", tag, kind, 1, n if n else start) for tag, kind, n in entries)
+    head = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, len(entries))
+    source = head + b"".join(cells) + bytes(8) + PREVIEW
+    np.testing.assert_array_equal(decode(source), SHOWN)
