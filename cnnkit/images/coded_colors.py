@@ -18,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cnnkit.images.matrix_profiles import STEPS, Colors, MatrixColors, strips, write_levels
+from cnnkit.images.matrix_profiles import STEPS, Colors, MatrixColors
 
 # Under this name an opened image has its codes.
 CODES = "color_codes"
@@ -93,47 +93,35 @@ def _bright(primaries: int, transfer: int) -> BrightColors:
     else:
         linear = scene_of_hlg(values)
         luminance = _to_xyz(primaries)[1:2].astype(np.float32)
-    return BrightColors(_curves(linear), luminance, _gains(), _steps(_to_bt709(primaries)))
+    return BrightColors(_curves(linear), _steps(_to_bt709(primaries)), luminance, _gains())
 
 
 @dataclass(frozen=True)
-class BrightColors:
+class BrightColors(MatrixColors):
     """The way from colors of high dynamic range to sRGB.
 
+    Its curves give the light of each level, 1 for `PEAK`; or that of the scene, 0 to 1.
+
     Attributes:
-        curves: float32 (256, 1, 3): the light of each level, 1 for `PEAK`; or of the scene, 0 to 1.
         luminance: float32 (1, 3): the share of each color in the luminance, by which the light of a
             scene becomes that of a display; None: it is that already.
         gains: float32 (`STEPS` + 1,): by what a color is multiplied, by the square root of the
             largest of its three numbers, 0 to 1.
-        matrix: float32 (3, 3), to linear sRGB in `STEPS`.
     """
 
-    curves: np.ndarray
     luminance: np.ndarray | None
     gains: np.ndarray
-    matrix: np.ndarray
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Return pixels in sRGB.
-
-        Args:
-            pixels: uint8 (height, width, 3), RGB.
-
-        Returns:
-            uint8 of the same shape.
-        """
-        found = np.empty(pixels.shape, np.uint8)
-        for part in strips(pixels):
-            light = cv2.LUT(pixels[part], self.curves)
-            if self.luminance is not None:
-                shown = cv2.transform(light, self.luminance).reshape(*light.shape[:2], 1)
-                light *= np.power(shown, np.float32(_SYSTEM_GAMMA - 1))
-            brightest = np.sqrt(light.max(axis=2))
-            step = (brightest * STEPS + 0.5).astype(np.uint16)
-            light *= np.take(self.gains, step, mode="clip")[..., None]
-            write_levels(cv2.transform(light, self.matrix), found[part])
-        return found
+    def light(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the linear values of pixels, 1 for `PAPER`, float32 of the same shape."""
+        light = super().light(pixels)
+        if self.luminance is not None:
+            shown = cv2.transform(light, self.luminance).reshape(*light.shape[:2], 1)
+            light *= np.power(shown, np.float32(_SYSTEM_GAMMA - 1))
+        brightest = np.sqrt(light.max(axis=2))
+        step = (brightest * STEPS + 0.5).astype(np.uint16)
+        light *= np.take(self.gains, step, mode="clip")[..., None]
+        return light
 
 
 def light_of_pq(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ Little CMS takes more than twice as long for them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -55,28 +55,16 @@ class MatrixColors:
             uint8 of the same shape.
         """
         found = np.empty(pixels.shape, np.uint8)
-        for part in strips(pixels):
-            linear = cv2.LUT(pixels[part], self.curves)
-            write_levels(cv2.transform(linear, self.matrix), found[part])
+        rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
+        for top in range(0, len(pixels), rows):
+            linear = cv2.transform(self.light(pixels[top : top + rows]), self.matrix)
+            steps = (np.clip(linear, 0, STEPS, out=linear) + 0.5).astype(np.uint16)
+            np.take(_LEVELS, steps, out=found[top : top + rows], mode="clip")
         return found
 
-
-def strips(pixels: np.ndarray) -> Iterator[slice]:
-    """Yield the rows of an image in strips, so that intermediate values need little memory."""
-    rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
-    for top in range(0, len(pixels), rows):
-        yield slice(top, top + rows)
-
-
-def write_levels(linear: np.ndarray, place: np.ndarray) -> None:
-    """Write the sRGB levels of linear values.
-
-    Args:
-        linear: float32 (height, width, 3), in `STEPS`; it is changed.
-        place: uint8 (height, width, 3).
-    """
-    steps = (np.clip(linear, 0, STEPS, out=linear) + 0.5).astype(np.uint16)
-    np.take(_LEVELS, steps, out=place, mode="clip")
+    def light(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the linear values of pixels, float32 of the same shape."""
+        return np.asarray(cv2.LUT(pixels, self.curves))
 
 
 def matrix_colors(
